@@ -1,0 +1,143 @@
+"""What can go wrong, told so that the reader knows what to do.
+
+Every error names a remedy (its *hint*), says by its *disposition* whether another try can
+help, and knows the exit code of a command that ends with it.  The *kind* is a stable word for
+the ledger, the journal and metrics.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What a command tells its caller."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    CONFIG = 4
+    SOME_FAILED = 5
+    INTERRUPTED = 130
+
+
+class Disposition(enum.Enum):
+    """What becomes of the job (or page) that met the error."""
+
+    PERMANENT = "permanent"  # no retry can help: the original goes to failed/ at once
+    TRANSIENT = "transient"  # tried again later; costs an attempt
+    CONDITION = "condition"  # a place or the engine is out of order: wait, costs no attempt
+
+
+class OcrdError(Exception):
+    """An error with a remedy.
+
+    Args:
+        message: What happened, in one sentence, with the name of the thing concerned.
+        hint: What the reader can do about it.
+        kind: A stable word for logs and the ledger; the class's own if omitted.
+    """
+
+    kind: str = "error"
+    disposition: Disposition = Disposition.TRANSIENT
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if kind is not None:
+            self.kind = kind
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling: page work happens in child processes."""
+        return (_rebuild, (type(self), self.message, self.hint, self.kind))
+
+
+def _rebuild(cls: type[OcrdError], message: str, hint: str, kind: str) -> OcrdError:
+    return cls(message, hint=hint, kind=kind)
+
+
+class ConfigError(OcrdError):
+    """The configuration cannot be used; nothing was started."""
+
+    kind = "config"
+    disposition = Disposition.PERMANENT
+    exit_code = ExitCode.CONFIG
+
+
+class UsageError(OcrdError):
+    """A command was called with something that cannot be."""
+
+    kind = "usage"
+    disposition = Disposition.PERMANENT
+    exit_code = ExitCode.USAGE
+
+
+class NotRunningError(OcrdError):
+    """The command needs a running daemon and there is none."""
+
+    kind = "not-running"
+    disposition = Disposition.CONDITION
+    exit_code = ExitCode.NOT_RUNNING
+
+
+class BadFileError(OcrdError):
+    """The file itself is at fault; its `kind` says how (`encrypted`, `damaged`, `too-large` …)."""
+
+    kind = "bad-file"
+    disposition = Disposition.PERMANENT
+
+
+class SourceChangedError(OcrdError):
+    """The original is no longer what was recorded: gone, replaced or still being written."""
+
+    kind = "source-changed"
+
+
+class PlaceError(OcrdError):
+    """A folder cannot be used now: disk full, read-only, share gone, no permission."""
+
+    kind = "place"
+    disposition = Disposition.CONDITION
+
+
+class PageError(OcrdError):
+    """This page cannot be recognised; the rest of its document can."""
+
+    kind = "page"
+    disposition = Disposition.PERMANENT
+
+
+class PageFaultError(OcrdError):
+    """Recognising this page broke something (a crash, a time-out); it may work alone."""
+
+    kind = "page-fault"
+
+
+class EngineDownError(OcrdError):
+    """The engine is not serving: loading, restarting or dead.  Pages wait for it."""
+
+    kind = "engine-down"
+    disposition = Disposition.CONDITION
+
+
+class EngineSetupError(OcrdError):
+    """The engine cannot be started as configured; waiting will not mend it."""
+
+    kind = "engine-setup"
+    disposition = Disposition.CONDITION
+
+
+class LedgerError(OcrdError):
+    """The ledger is damaged, locked or lies where SQLite cannot keep it safe."""
+
+    kind = "ledger"
+    disposition = Disposition.CONDITION
+
+
+class FencedError(OcrdError):
+    """A later attempt (or a cancel) owns this job now; the earlier one must stop quietly."""
+
+    kind = "fenced"

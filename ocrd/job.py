@@ -1,0 +1,144 @@
+"""A job is one file on its way; a page is one page of it.  Pure: no clock, no disk."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class JobState(enum.StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"  # settled and recorded; waits for a claim, perhaps until `not_before`
+    RUNNING = "running"  # claimed: its original is ours, its pages are being recognised
+    DELIVERING = "delivering"  # bundle complete; final names recorded; renames under way
+    DONE = "done"  # bundle in the outbox, original in the archive
+    FAILED = "failed"  # original in failed/ with its reason beside it
+    CANCELLED = "cancelled"  # stopped by a person; original in failed/
+
+
+class PageState(enum.StrEnum):
+    """Where a page stands."""
+
+    PENDING = "pending"
+    DONE = "done"
+    PARTIAL = "partial"  # kept and labelled: the text is known to be incomplete or doubtful
+    FAILED = "failed"  # nothing could be read; the document says so in its place
+
+
+class Place(enum.StrEnum):
+    """Which tree holds the original now."""
+
+    INBOX = "inbox"
+    SPOOL = "spool"
+    ARCHIVE = "archive"
+    FAILED = "failed"
+    GONE = "gone"  # a person removed it from the inbox before it was claimed
+
+
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(
+        {JobState.QUEUED, JobState.DELIVERING, JobState.FAILED, JobState.CANCELLED}
+    ),
+    JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.DONE: frozenset(),
+    JobState.FAILED: frozenset({JobState.QUEUED}),  # `ocrd retry`
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),  # `ocrd retry`
+}
+
+ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING})
+
+
+def may_become(now: JobState, then: JobState) -> bool:
+    """Whether a job may go from state `now` to state `then`."""
+    return then in TRANSITIONS[now]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobError:
+    """Why a job or page failed, in the words of the error it met."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A settled file, opened, checked and hashed: what the inbox hands to the ledger.
+
+    Attributes:
+        folder: Name of the folder it was found in.
+        source: Path below the folder's inbox, as `os.fsdecode` gives it (surrogates and all).
+        size: Bytes.
+        mtime_ns: Modification time, nanoseconds since the epoch.
+        inode: Inode number at the time of hashing.
+        sha256: Hex digest of the contents.
+        priority: The folder's priority; larger goes first.
+    """
+
+    folder: str
+    source: str
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One row of the ledger, as it was when it was read.
+
+    Times are seconds since the epoch; paths are absolute and `os.fsdecode`d, `source` is relative
+    to the folder's inbox.  `token` is random and names everything the job owns in the spool, so
+    that a new ledger that counts from 1 again never meets an old one's files.
+    """
+
+    id: int
+    token: str
+    folder: str
+    source: str
+    state: JobState
+    place: Place
+    attempts: int
+    priority: int
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+    pages: int | None
+    pages_done: int
+    created_at: float
+    not_before: float
+    started_at: float | None
+    finished_at: float | None
+    outputs: str | None
+    archived_to: str | None
+    failed_to: str | None
+    error: JobError | None
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One page of a job, as recorded.
+
+    Attributes:
+        number: 1-based.
+        state: Where it stands.
+        tries: How often it went to the engine, policy retries included.
+        tokens: Tokens (or, from an engine that counts none, characters) that came out.
+        seconds: Time in the engine; 0 for a reused result.
+        reused: Whether the result came from an earlier page of the same content and recipe.
+        error: Why it is `partial` or `failed`.
+    """
+
+    number: int
+    state: PageState
+    tries: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    reused: bool = False
+    error: JobError | None = None
