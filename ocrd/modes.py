@@ -79,9 +79,7 @@ BUILT_IN_MODES: dict[str, PromptMode] = {
             reader=Reader.DOCUMENT,
         ),
         PromptMode(name="layout", prompt="<|grounding|>OCR this image.", reader=Reader.SPANS),
-        PromptMode(
-            name="describe", prompt="Describe this image in detail.", reader=Reader.PLAIN
-        ),
+        PromptMode(name="describe", prompt="Describe this image in detail.", reader=Reader.PLAIN),
         PromptMode(name="figure", prompt="Parse the figure.", reader=Reader.FIGURE),
         PromptMode(
             name="locate",

@@ -1,0 +1,207 @@
+"""From settings to folders ready for use: absolute paths, modes looked up, trees kept apart."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TypeVar
+
+from ocrd.config.schema import FolderSettings, ModeSettings, Settings
+from ocrd.errors import ConfigError
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Resolution
+
+T = TypeVar("T")
+
+SPOOL = ".ocrd"  # the spool's name below the root
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folder:
+    """An inbox and what becomes of its files.
+
+    Paths are absolute; `archive` may still hold `strftime` patterns.  `implicit` folders have no
+    entry in the file: a directory below `inbox/` that bears a prompt mode's name is one.
+    """
+
+    name: str
+    inbox: Path
+    outbox: Path
+    archive: Path
+    failed: Path
+    mode: PromptMode
+    target: str
+    resolution: Resolution
+    outputs: frozenset[str]
+    priority: int
+    include: tuple[str, ...]
+    ignore: tuple[str, ...]
+    settle_s: float
+    max_wait_s: float
+    watch: str
+    implicit: bool = False
+
+    def trees(self) -> Iterator[tuple[str, Path]]:
+        """The folder's four trees by the key that names each; the archive up to its pattern."""
+        yield "inbox", self.inbox
+        yield "outbox", self.outbox
+        yield "archive", fixed_part(self.archive)
+        yield "failed", self.failed
+
+
+def fixed_part(path: Path) -> Path:
+    """The leading components of a path before the first with a `strftime` pattern."""
+    for parent in (*reversed(path.parents), path):
+        if "%" in parent.name:
+            return parent.parent
+    return path
+
+
+def prompt_modes(settings: Settings) -> dict[str, PromptMode]:
+    """The built-in prompt modes and the operator's, by name.
+
+    Raises:
+        ConfigError: A mode is defined twice or takes a built-in one's name.
+    """
+    modes = dict(BUILT_IN_MODES)
+    for entry in settings.mode:
+        if entry.name in modes:
+            raise ConfigError(
+                f"mode {entry.name!r} is defined already",
+                hint="Give this [[mode]] a name of its own.",
+            )
+        modes[entry.name] = _prompt_mode(entry)
+    return modes
+
+
+def _prompt_mode(entry: ModeSettings) -> PromptMode:
+    guard = Guard(ngram=entry.ngram, window=entry.window) if entry.ngram and entry.window else None
+    return PromptMode(
+        name=entry.name,
+        prompt=entry.prompt,
+        reader=entry.reader,
+        max_tokens=entry.max_tokens,
+        guard=guard,
+    )
+
+
+def folders(settings: Settings) -> tuple[Folder, ...]:
+    """The configured folders and the implicit ones that lie below `inbox/` now.
+
+    Raises:
+        ConfigError: A name is used twice, a mode or resolution is unknown, or trees overlap.
+    """
+    modes = prompt_modes(settings)
+    named: dict[str, Folder] = {}
+    for entry in settings.folder:
+        if entry.name in named:
+            raise ConfigError(
+                f"folder {entry.name!r} is defined twice", hint="Remove or rename one of them."
+            )
+        named[entry.name] = _folder(settings, entry, modes)
+    for name in _implicit_names(settings, modes, named.values()):
+        implicit = _folder(settings, FolderSettings(name=name, mode=name), modes)
+        named[name] = replace(implicit, implicit=True)
+    keep_apart(settings, named.values())
+    return tuple(named.values())
+
+
+def _implicit_names(
+    settings: Settings, modes: Mapping[str, PromptMode], known: Iterable[Folder]
+) -> list[str]:
+    """Directories below `inbox/` named after a mode that no folder has as its inbox."""
+    taken = {os.path.realpath(folder.inbox) for folder in known} | {f.name for f in known}
+    top = settings.root / "inbox"
+    return [
+        name
+        for name, mode in modes.items()
+        if name not in taken
+        and os.path.realpath(top / name) not in taken
+        and (top / name).is_dir()
+        and not mode.needs_target
+    ]
+
+
+def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, PromptMode]) -> Folder:
+    where = f"folder {entry.name!r}"
+    mode = _look_up(entry.mode, modes, f"{where}: mode")
+    if mode.needs_target and not entry.target:
+        raise ConfigError(
+            f"{where}: mode {mode.name!r} needs a target",
+            hint='Say what to look for: target = "the signature".',
+        )
+
+    def tree(kind: str, given: Path | None) -> Path:
+        return settings.root / (given if given is not None else Path(kind) / entry.name)
+
+    watch = settings.watch
+    return Folder(
+        name=entry.name,
+        inbox=tree("inbox", entry.inbox),
+        outbox=tree("outbox", entry.outbox),
+        archive=tree("archive", entry.archive),
+        failed=tree("failed", entry.failed),
+        mode=mode,
+        target=entry.target,
+        resolution=_resolution(entry, where),
+        outputs=frozenset(entry.outputs),
+        priority=entry.priority,
+        include=tuple(entry.include),
+        ignore=tuple(entry.ignore),
+        settle_s=watch.settle_s if entry.settle_s is None else entry.settle_s,
+        max_wait_s=watch.max_wait_s if entry.max_wait_s is None else entry.max_wait_s,
+        watch=entry.watch,
+    )
+
+
+def _resolution(entry: FolderSettings, where: str) -> Resolution:
+    resolution = _look_up(entry.resolution, RESOLUTIONS, f"{where}: resolution")
+    if entry.max_crops is None:
+        return resolution
+    if not resolution.tile:
+        raise ConfigError(
+            f"{where}: max_crops has no meaning for resolution {resolution.name!r}",
+            hint='Remove max_crops, or use resolution = "gundam".',
+        )
+    return replace(resolution, max_crops=entry.max_crops)
+
+
+def _look_up(name: str, known: Mapping[str, T], key: str) -> T:
+    if name in known:
+        return known[name]
+    raise ConfigError(f"{key}: {name!r} is unknown", hint=did_you_mean(name, known))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A remedy for a mistyped word: the nearest known one, and all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{guess}Known: {', '.join(known)}."
+
+
+def keep_apart(settings: Settings, named: Iterable[Folder]) -> None:
+    """Refuse trees that lie inside each other: results would be taken for scans.
+
+    Only outputs of one kind may share a tree (two folders, one outbox).
+
+    Raises:
+        ConfigError: Two trees overlap.
+    """
+    trees = [
+        (f"folder {folder.name!r}: {kind}", kind, Path(os.path.realpath(path)))
+        for folder in named
+        for kind, path in folder.trees()
+    ]
+    trees.append(("the spool", "spool", Path(os.path.realpath(settings.root / SPOOL))))
+    for (one, kind, path), (other, other_kind, other_path) in combinations(trees, 2):
+        if path == other_path and kind == other_kind != "inbox":
+            continue
+        if path.is_relative_to(other_path) or other_path.is_relative_to(path):
+            raise ConfigError(
+                f"{one} ({path}) and {other} ({other_path}) overlap",
+                hint="Give each a directory of its own; none may lie inside another.",
+            )

@@ -1,0 +1,169 @@
+"""The configuration file's keys, their types, bounds and defaults.
+
+`config.example.toml` explains each to operators.  Every model forbids unknown keys: a mistyped
+key must not pass as a default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ocrd.modes import Reader
+
+Output = Literal["markdown", "raw", "pdf", "boxes", "images", "json"]
+ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
+
+# One visible path component; `%` would be taken for a date pattern.
+Name = Annotated[str, StringConstraints(pattern=r"^[^./%\x00-\x1f\x7f][^/%\x00-\x1f\x7f]{0,99}$")]
+Seconds = Annotated[float, Field(ge=0, le=30 * 86400)]
+Command = Annotated[list[str], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSettings(Section):
+    """`[engine]`: what reads the pages."""
+
+    kind: Literal["auto", "rapidocr", "vllm"] = "auto"
+    model: str = "deepseek-ai/DeepSeek-OCR"
+    reuse_results: bool = True
+    page_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    # RapidOCR
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    # vLLM
+    devices: Literal["all"] | list[Annotated[int, Field(ge=0)]] = "all"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    max_model_len: Annotated[int, Field(ge=1024)] = 8192
+    gpu_memory_utilization: Annotated[float, Field(gt=0.05, le=1.0)] = 0.9
+    max_pages_in_flight: Annotated[int, Field(ge=1, le=4096)] = 512
+    renderer_workers: Annotated[int, Field(ge=0, le=256)] = 0
+    max_num_seqs: Annotated[int, Field(ge=1)] = 512
+    max_num_batched_tokens: Annotated[int, Field(ge=1024)] = 16384
+    load_format: str = "auto"
+    options: dict[str, Any] = Field(default_factory=dict)
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+
+class WatchSettings(Section):
+    """`[watch]`: when a file is complete, and how often the inboxes are looked through."""
+
+    settle_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    max_wait_s: Annotated[float, Field(ge=1)] = 3600.0
+    rescan_s: Annotated[float, Field(ge=1, le=86400)] = 60.0
+
+
+class LedgerSettings(Section):
+    """`[ledger]`: where the jobs are recorded, and for how long."""
+
+    path: Path | None = None
+    keep_done_days: Annotated[float, Field(ge=0)] = 0.0
+
+
+class PagesSettings(Section):
+    """`[pages]`: how files become page images, and the bounds that a hostile file meets."""
+
+    dpi: Annotated[int, Field(ge=0, le=1200)] = 0
+    max_pixels: Annotated[int, Field(ge=1_000_000)] = 120_000_000
+    max_pages: Annotated[int, Field(ge=1)] = 5000
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    memory_mib: Annotated[int, Field(ge=256)] = 2048
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+
+
+class JobsSettings(Section):
+    """`[jobs]`: how often and how soon a fault is tried again."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    retry_delay_s: Seconds = 30.0
+    retry_max_s: Seconds = 3600.0
+    max_running: Annotated[int, Field(ge=0)] = 0
+
+
+class LogSettings(Section):
+    """`[log]`: how much is told, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "plain", "json", "journal"] = "auto"
+
+
+class MetricsSettings(Section):
+    """`[metrics]`: Prometheus metrics on a loopback port, as a text file, or both."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    textfile: Path | None = None
+
+
+class NotifySettings(Section):
+    """`[notify]`: who is told of finished and failed jobs."""
+
+    on_done: Command | None = None
+    on_failed: Command | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    webhook: str | None = None
+    mail_to: str | None = None
+    digest_s: Seconds = 300.0
+
+
+class ModeSettings(Section):
+    """`[[mode]]`: a prompt mode of the operator's own."""
+
+    name: Name
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+    reader: Reader = Reader.PLAIN
+    max_tokens: Annotated[int, Field(ge=1)] = 8192
+    ngram: Annotated[int, Field(ge=0, le=1000)] = 30
+    window: Annotated[int, Field(ge=0, le=10_000)] = 90
+
+
+class FolderSettings(Section):
+    """`[[folder]]`: an inbox and what becomes of its files.
+
+    `inbox`, `outbox`, `archive` and `failed` are paths, relative ones below `root`; `archive` may
+    hold date patterns such as `%Y/%m`.
+    """
+
+    name: Name
+    inbox: Path | None = None
+    outbox: Path | None = None
+    archive: Path | None = None
+    failed: Path | None = None
+    mode: str = "document"
+    target: str = ""
+    resolution: str = "gundam"
+    max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
+    outputs: list[Output] = Field(default_factory=lambda: list(ALL_OUTPUTS), min_length=1)
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    include: list[str] = Field(default_factory=list)
+    ignore: list[str] = Field(default_factory=list)
+    settle_s: Annotated[float, Field(ge=0, le=3600)] | None = None
+    max_wait_s: Annotated[float, Field(ge=1)] | None = None
+    watch: Literal["auto", "native", "polling"] = "auto"
+
+
+class Settings(BaseSettings):
+    """The whole file.  `OCRD_…` environment variables override it (`OCRD_ENGINE__KIND`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OCRD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    root: Path
+    engine: EngineSettings = EngineSettings()
+    watch: WatchSettings = WatchSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    pages: PagesSettings = PagesSettings()
+    jobs: JobsSettings = JobsSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
+    mode: list[ModeSettings] = Field(default_factory=list)
+    folder: list[FolderSettings] = Field(default_factory=list)
