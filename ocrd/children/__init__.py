@@ -1,0 +1,10 @@
+"""Work on files of unknown origin, in child processes with bounds and few rights.
+
+What such a file breaks is a child, never the daemon: `ChildPool.run` ends with a value or with
+an error that says what happened, in bounded time and memory.
+"""
+
+from ocrd.children.confine import Limits, Rights, rights
+from ocrd.children.pool import ChildPool
+
+__all__ = ["ChildPool", "Limits", "Rights", "rights"]
