@@ -21,13 +21,32 @@ class Box:
         """Four numbers for JSON, to a hundredth of a per cent."""
         return [round(value, 4) for value in (self.x1, self.y1, self.x2, self.y2)]
 
+    def turned(self, degrees: int) -> Box:
+        """Where it lies once its page is turned clockwise by 0, 90, 180 or 270 degrees."""
+        box = self
+        for _ in range(degrees % 360 // 90):
+            box = Box(1 - box.y2, box.x1, 1 - box.y1, box.x2)
+        return box
+
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One printed line and where it stands; engines that see lines report them."""
+class Word:
+    """A word of a line and where it stands.  Chinese has no spaces: a run between them counts."""
 
     text: str
     box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One printed line and where it stands; engines that see lines report them.
+
+    `words` is empty from an engine that sees no words; else they are the line's, in its order.
+    """
+
+    text: str
+    box: Box
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +122,7 @@ class PageResult:
             "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,
             "seconds": self.seconds,
-            "lines": [[line.text, *line.box.rounded()] for line in self.lines],
+            "lines": [_line_record(line) for line in self.lines],
             "turned": self.turned,
             "notes": list(self.notes),
             "partial": self.partial,
@@ -118,7 +137,7 @@ class PageResult:
             ValueError, KeyError, TypeError: The text is not such a record.
         """
         record: dict[str, Any] = json.loads(text)
-        lines = tuple(Line(said, Box(*box)) for said, *box in record.pop("lines"))
+        lines = tuple(map(_line_from, record.pop("lines")))
         notes = tuple(record.pop("notes"))
         finish = Finish(record.pop("finish"))
         return cls(finish=finish, lines=lines, notes=notes, **record)
@@ -126,3 +145,15 @@ class PageResult:
     def noted(self, *notes: str) -> PageResult:
         """The same result with further notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+def _line_record(line: Line) -> list[Any]:
+    """`[text, x1, y1, x2, y2, [word, x1, y1, x2, y2], ...]`."""
+    words = [[word.text, *word.box.rounded()] for word in line.words]
+    return [line.text, *line.box.rounded(), *words]
+
+
+def _line_from(record: list[Any]) -> Line:
+    text, x1, y1, x2, y2, *words = record
+    found = tuple(Word(said, Box(*box)) for said, *box in words)
+    return Line(text, Box(x1, y1, x2, y2), found)
