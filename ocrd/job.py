@@ -93,7 +93,10 @@ class Job:
 
     Times are seconds since the epoch; paths are absolute and `os.fsdecode`d, `source` is relative
     to the folder's inbox.  `token` is random and names everything the job owns in the spool, so
-    that a new ledger that counts from 1 again never meets an old one's files.
+    that a new ledger that counts from 1 again never meets an old one's files.  `epoch` grows with
+    each claim and fences the steps of earlier ones (`attempts`, the count against the limit, may
+    be given back).  `ending` is the end (`failed` or `cancelled`) that has been decided and
+    recorded while the original is still on its way to `failed_to`.
     """
 
     id: int
@@ -119,6 +122,8 @@ class Job:
     failed_to: str | None
     error: JobError | None
     cancel_requested: bool
+    epoch: int = 0
+    ending: JobState | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
