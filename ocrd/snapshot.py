@@ -1,0 +1,79 @@
+"""What the daemon says of itself once a second, for `ocrd status` to read without asking it.
+
+The file lies in the spool; the lock beside it, which the daemon holds as long as it lives, tells
+whether the words are those of a living daemon.  Light: `ocrd status` imports this at start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SNAPSHOT = "status.json"
+LOCK = "daemon.lock"
+
+
+def write(spool: Path, facts: Mapping[str, Any]) -> None:
+    """Replace the snapshot.  Not fsynced: after a power cut nobody asks for it.
+
+    Args:
+        spool: The daemon's own tree.
+        facts: What `ocrd status` shows; JSON-able.
+
+    Raises:
+        OSError: The spool cannot be written.
+    """
+    scratch = spool / f"{SNAPSHOT}.new"
+    scratch.write_text(json.dumps({"version": 1, **facts}), encoding="utf-8")
+    scratch.replace(spool / SNAPSHOT)
+
+
+def read(spool: Path) -> dict[str, Any] | None:
+    """The last snapshot, from a living daemon or a dead one; None if there never was one."""
+    try:
+        facts = json.loads((spool / SNAPSHOT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and facts.get("version") == 1 else None
+
+
+def take_lock(file: Path) -> int | None:
+    """Become the only daemon for what `file` guards: a descriptor to keep, or None if taken.
+
+    The kernel gives the lock back when the process ends, however it ends.
+
+    Raises:
+        OSError: The file cannot be made.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def holder(file: Path) -> int | None:
+    """The process that holds the lock now, or None.
+
+    A reader needs no more than read permission, and leaves the lock as it is.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        said = os.read(descriptor, 32).decode(errors="replace").strip()
+        return int(said) if said.isdigit() else -1
+    finally:
+        os.close(descriptor)
+    return None
