@@ -1,0 +1,178 @@
+"""How a page becomes views and tokens.  Pure.
+
+A page is seen as one *global view*, a square of `base` pixels, and, where the resolution tiles, as
+a grid of *tiles*, squares of `tile` pixels.  The rules are those of the code DeepSeek published
+with the models (`image_process.py` of DeepSeek-OCR and DeepSeek-OCR-2).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ocrd.modes import Resolution
+
+PATCH = 16  # pixels along the side of one patch of the encoder
+MERGE = 4  # patches along the side of one token, after the encoder's two strided convolutions
+MIN_CROPS = 2
+MAX_CROPS = 9
+SMALLEST_SIDE = 64  # one token
+LARGEST_SIDE = 2048
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Geometry:
+    """What differs between the models.
+
+    Attributes:
+        row_ends: Whether a newline token follows each row of tokens.
+        squash: An untiled page is squeezed into a square up to this side; above, it is padded.
+        sides: The only sides of views its weights know; empty for any.
+    """
+
+    row_ends: bool
+    squash: int
+    sides: frozenset[int] = frozenset()
+
+
+DEEPSEEK_OCR = Geometry(row_ends=True, squash=640)
+DEEPSEEK_OCR_2 = Geometry(row_ends=False, squash=768, sides=frozenset({768, 1024}))
+
+
+def tiles(resolution: Resolution) -> bool:
+    """Whether pages larger than a tile are cut up."""
+    return resolution.tile > 0 and resolution.max_crops >= MIN_CROPS
+
+
+def processor_kwargs(resolution: Resolution) -> dict[str, int]:
+    """The resolution as a request's `mm_processor_kwargs`; `max_crops` 0 means no tiles."""
+    if not tiles(resolution):
+        return {"base_size": resolution.base, "image_size": resolution.base, "max_crops": 0}
+    return {
+        "base_size": resolution.base,
+        "image_size": resolution.tile,
+        "max_crops": resolution.max_crops,
+    }
+
+
+def from_processor_kwargs(kwargs: Mapping[str, Any]) -> Resolution:
+    """The inverse of `processor_kwargs`.
+
+    Raises:
+        ValueError: One of the three is missing or no whole number.
+    """
+    values = []
+    for name in ("base_size", "image_size", "max_crops"):
+        value = kwargs.get(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            message = f"`{name}` of `mm_processor_kwargs` must be an integer, got {value!r}"
+            raise ValueError(message)  # noqa: TRY004 - vLLM refuses the request on a ValueError
+        values.append(value)
+    base, tile, max_crops = values
+    return Resolution(name="request", base=base, tile=tile if max_crops else 0, max_crops=max_crops)
+
+
+def problem(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> str | None:
+    """None if the model can see pages so; else a sentence saying what is wrong."""
+    sides = [("base", resolution.base)]
+    if resolution.tile or resolution.max_crops:
+        sides.append(("tile", resolution.tile))
+        if not MIN_CROPS <= resolution.max_crops <= MAX_CROPS:
+            return f"max_crops must be {MIN_CROPS} to {MAX_CROPS}, not {resolution.max_crops}"
+    for name, side in sides:
+        if geometry.sides and side not in geometry.sides:
+            known = " or ".join(str(known) for known in sorted(geometry.sides))
+            return f"{name} must be {known} for this model, not {side}"
+        if not SMALLEST_SIDE <= side <= LARGEST_SIDE or side % PATCH:
+            return (
+                f"{name} must be a multiple of {PATCH} from {SMALLEST_SIDE} to {LARGEST_SIDE}, "
+                f"not {side}"
+            )
+    return None
+
+
+@functools.cache
+def _shapes(max_crops: int) -> tuple[tuple[int, int], ...]:
+    """Grids (columns, rows) by number of tiles.
+
+    Among grids of equal number the published code keeps the order in which Python iterates the
+    set it collects them in, and ties between aspect ratios go by that order: so the same set,
+    filled in the same order.
+    """
+    found = {
+        (columns, rows)
+        for limit in range(MIN_CROPS, max_crops + 1)
+        for columns in range(1, limit + 1)
+        for rows in range(1, limit + 1)
+        if MIN_CROPS <= columns * rows <= max_crops
+    }
+    return tuple(sorted(found, key=lambda shape: shape[0] * shape[1]))
+
+
+def grid(width: int, height: int, tile: int, max_crops: int) -> tuple[int, int]:
+    """Columns and rows of tiles for an image of so many pixels; (1, 1) means no tiles."""
+    if max_crops < MIN_CROPS or (width <= tile and height <= tile):
+        return 1, 1
+    ratio = width / height
+    best, nearest = (1, 1), float("inf")
+    for columns, rows in _shapes(max_crops):
+        distance = abs(ratio - columns / rows)
+        large = width * height > 0.5 * tile * tile * columns * rows
+        if distance < nearest or (distance == nearest and large):
+            best, nearest = (columns, rows), distance
+    return best
+
+
+def page_grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
+    """`grid` for a page at a resolution."""
+    if not tiles(resolution):
+        return 1, 1
+    return grid(width, height, resolution.tile, resolution.max_crops)
+
+
+def side_tokens(side: int) -> int:
+    """Tokens along the side of a view."""
+    return -(-(side // PATCH) // MERGE)
+
+
+def _tokens(resolution: Resolution, shape: tuple[int, int], geometry: Geometry) -> int:
+    end = 1 if geometry.row_ends else 0
+    across = side_tokens(resolution.base)
+    count = across * (across + end) + 1  # 1: the token between the views and the text
+    if shape != (1, 1):
+        columns, rows = shape
+        along = side_tokens(resolution.tile)
+        count += rows * along * (columns * along + end)
+    return count
+
+
+def prompt_tokens(
+    resolution: Resolution, width: int, height: int, geometry: Geometry = DEEPSEEK_OCR
+) -> int:
+    """Tokens that an image of so many pixels takes in the prompt."""
+    return _tokens(resolution, page_grid(resolution, width, height), geometry)
+
+
+def most_tokens(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> int:
+    """Tokens of the costliest image at this resolution, whatever its shape."""
+    return _tokens(resolution, costliest_shape(resolution, geometry), geometry)
+
+
+def costliest_shape(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> tuple[int, int]:
+    """Columns and rows of the grid that takes the most tokens."""
+    if not tiles(resolution):
+        return 1, 1
+    return max(
+        _shapes(resolution.max_crops), key=lambda shape: _tokens(resolution, shape, geometry)
+    )
+
+
+def costliest(resolutions: Iterable[Resolution], geometry: Geometry = DEEPSEEK_OCR) -> Resolution:
+    """The resolution whose pages can take the most tokens: what an engine must make room for.
+
+    Give its `processor_kwargs` to the engine as its default `mm_processor_kwargs`; requests that
+    need more are refused one by one.
+    """
+    return max(resolutions, key=lambda resolution: most_tokens(resolution, geometry))
