@@ -19,10 +19,6 @@ _PR_SET_NO_NEW_PRIVS = 38
 _OOM_SCORE = 500  # of 1000: when memory runs out, the kernel takes a child before the daemon
 _MIB = 1 << 20
 
-_ENVIRONMENT = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "VIRTUAL_ENV"})
-_ENVIRONMENT_PREFIXES = ("LC_", "PYTHON")
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
 _SYSTEM = (  # what the dynamic linker, Python, fonts and the libraries' look at the CPU need
     "/bin",
     "/lib",
@@ -52,14 +48,14 @@ class Limits:
         cpu_s: CPU seconds of one call, all threads together.
         wall_s: Seconds one call may take, unless the call says otherwise.
         open_files: Open descriptors.
-        written_mib: Largest file it may write, MiB.
+        file_mib: Largest file it may write, and largest answer it may give, MiB.
     """
 
     memory_mib: int
     cpu_s: int
     wall_s: float
     open_files: int = 128
-    written_mib: int = 0
+    file_mib: int = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,18 +88,17 @@ def rights() -> Rights:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confinement:
-    """How a child is confined: its limits, its paths, its threads.  Sent to it at its start."""
+    """How a child is confined: its limits and its paths.  Sent to it at its start."""
 
     limits: Limits
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
-    threads: int | None
+    parent: int  # pid of the daemon
 
     def apply(self) -> None:
         """Confine this process, for good."""
-        _die_with_parent()
-        _reset_signals()
-        _strip_environment(self.threads)
+        _die_with_parent(self.parent)
+        _ignore_signals()
         _oom_first()
         _set_limits(self.limits)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
@@ -121,30 +116,16 @@ def start_cpu_budget(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def _die_with_parent() -> None:
-    """The parent is multiprocessing's fork server, which ends when the daemon does."""
+def _die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
 
 
-def _reset_signals() -> None:
-    """A session of its own keeps Ctrl-C and signals to the daemon's group away.
-
-    SIGTERM is deadly at once, also inside a library that never comes back to Python: the pool
-    sends it to end a call.
-    """
-    os.setsid()
+def _ignore_signals() -> None:
+    """Whether to stop or to finish a page first is the daemon's decision."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-
-
-def _strip_environment(threads: int | None) -> None:
-    for name in list(os.environ):
-        if name not in _ENVIRONMENT and not name.startswith(_ENVIRONMENT_PREFIXES):
-            del os.environ[name]
-    os.environ["MALLOC_ARENA_MAX"] = "2"
-    if threads is not None:
-        os.environ.update(dict.fromkeys(_THREAD_SETTINGS, str(threads)))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _oom_first() -> None:
@@ -158,7 +139,7 @@ def _set_limits(limits: Limits) -> None:
     _lower(resource.RLIMIT_AS, limits.memory_mib * _MIB)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, limits.open_files)
-    _lower(resource.RLIMIT_FSIZE, limits.written_mib * _MIB)
+    _lower(resource.RLIMIT_FSIZE, limits.file_mib * _MIB)
 
 
 def _lower(which: int, value: int) -> None:

@@ -1,51 +1,48 @@
-"""A resident pool of confined child processes, one call at a time in each.
-
-Every child is a `pebble.ProcessPool` of one: pebble's workers share a pipe and its locks, so a
-child killed while it sends would take its siblings with it.  A child that died, was stopped or
-has served long enough is thrown away with its pool, and the next call gets a fresh one.
-"""
+"""A resident pool of confined child processes."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import multiprocessing
+import os
 import signal
-import threading
-import traceback
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from multiprocessing.context import ForkServerContext
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
-from pebble import ProcessExpired, ProcessPool
-
-from ocrd.children.confine import Confinement, Limits, start_cpu_budget
-from ocrd.errors import OcrdError, PageFaultError
+from ocrd.children.child import Answer, begin
+from ocrd.children.confine import Confinement, Limits
+from ocrd.children.process import Child
+from ocrd.children.wire import BadAnswerError
+from ocrd.errors import EngineDownError, PageFaultError
 
 T = TypeVar("T")
 
-_START_S = 60.0  # a child that has not reported by then never will
-
-_preloaded: set[str] = set()
-_preloaded_lock = threading.Lock()
+_START_S = 60.0  # a child that is not ready by then never will be
+_START_CPU_S = 60
+_HINTS = {
+    "crashed": "A damaged or hostile file can do this; the file is at fault if it happens again.",
+    "timed-out": "Allow more time a page in the configuration, or save the file anew.",
+    "no-children": "Look for too little memory or too low a limit on processes (`ocrd doctor`).",
+    "stopped": "The daemon is shutting down; the page is read at its next start.",
+}
 
 
 class ChildPool:
-    """Runs calls in confined children.  Used from one event loop.
+    """Runs calls in child processes, one at a time in each.
+
+    Children stay for many calls.  One that died, was stopped or has served long enough is reaped
+    before its place is taken, so that a burst of failures never has more than `processes` of them.
+    To be used from one event loop, whose thread must outlive the children: the kernel ends a
+    child together with the thread that started it.
 
     Args:
-        name: What errors call its children (`page worker`).
-        processes: How many children, so how many calls at once; more calls wait their turn.
+        name: What errors call a child (`page worker`).
+        processes: How many children, so how many calls at once; further calls wait their turn.
         limits: What each child may use.
         max_tasks: A child is replaced after so many calls, so that leaks end with it.
-        preload: Modules to import before the first call.  The fork server imports them once if
-            they are named before any pool of the process has started a child; else each child
-            does.
-        threads: What numerical libraries imported in the child are told to use.
-        readable: Files and folders, besides the system's and Python's own, children may read.
+        preload: Modules a child imports before its first call.
+        threads: What numerical libraries are told to use; they choose if None.
+        readable: Files and folders children may read, besides the system's and Python's own.
         writable: Folders they may write below.  Both are enforced where the kernel has Landlock
             (see `rights`); what does not exist when a child starts stays closed to it.
     """
@@ -66,24 +63,24 @@ class ChildPool:
         self.processes = processes
         self.limits = limits
         self._max_tasks = max_tasks
-        self._preload = tuple(preload)
-        self._confinement = Confinement(
-            limits=limits, readable=tuple(readable), writable=tuple(writable), threads=threads
+        self._threads = threads
+        confinement = Confinement(
+            limits=limits, readable=tuple(readable), writable=tuple(writable), parent=os.getpid()
         )
-        self._context = _fork_server(preload)
-        self._children = tuple(_Child() for _ in range(processes))
-        self._free: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()  # the last one used is warm
-        for child in self._children:
-            self._free.put_nowait(child)
-        self._recycling: set[asyncio.Task[None]] = set()
-        self._start_failures = 0
+        self._orders = (confinement, tuple(preload))
+        self._idle: list[Child] = []  # the last one used is the first used again: it is warm
+        self._places = asyncio.Semaphore(processes)
+        self._children: set[Child] = set()
+        self._reaping: set[asyncio.Task[int]] = set()
+        self._failed_starts = 0  # in a row
         self._stopped = False
 
     async def run(self, call: Callable[..., T], *args: object, wall_s: float | None = None) -> T:
         """Run `call(*args)` in a child.
 
-        Both must be picklable, `call` by its module and name, and so must what it returns.
-        Cancelling ends the child at once.
+        `call` travels by module and name, `args` as any pickle.  What comes back may hold plain
+        values and this package's dataclasses and enumerations, nothing else.  Cancelling kills
+        the child.
 
         Args:
             call: What to run.
@@ -92,213 +89,133 @@ class ChildPool:
 
         Raises:
             OcrdError: As the call raised it.
-            PageFaultError: The child's fault.  Kind `crashed`: it died; `timed-out`: it took too
-                long, on the clock or in CPU time, and was killed; `out-of-memory`: it needed more
-                than its limit (the caller decides whether that is the file's fault, perhaps after
-                trying once more alone); `unexpected`: the call raised something else, whose
-                traceback is a note on the error; `stopped`: the pool was.
+            PageFaultError: The call broke its child.  Kind `crashed`: it died; `timed-out`: it took
+                too long, by the clock or in CPU time, and was killed; `out-of-memory`: it needed
+                more than its limit (whether that is the file's fault is the caller's to decide,
+                perhaps after another try alone); `unexpected`: the call raised something else.
+            EngineDownError: Not the call's fault.  Kind `no-children`: no child comes up;
+                `stopped`: the pool was stopped.
         """
-        child = await self._free.get()
-        kept = False
-        try:
-            value = await self._run_in(child, call, args, wall_s or self.limits.wall_s)
-            kept = child.served < self._max_tasks
-        except _Sound as sound:
-            kept = child.served < self._max_tasks
-            raise sound.error from None
-        finally:
-            self._release(child, kept=kept and not self._stopped)
-        return value
+        async with self._places:
+            child = await self._child()
+            kept = False
+            try:
+                answer = await self._ask(child, call, args, wall_s or self.limits.wall_s)
+                kept = _sound(answer) and child.served < self._max_tasks and not self._stopped
+            finally:
+                if kept:
+                    self._idle.append(child)
+                else:
+                    await self._end(child)
+        if answer.error is not None:
+            answer.error.add_note(answer.told)
+            raise answer.error
+        return cast(T, answer.value)
 
     def alive(self) -> bool:
-        """Whether it serves: not stopped, and its children could be started lately."""
-        return not self._stopped and self._start_failures <= self.processes
+        """Whether it serves: not stopped, and children could be started lately."""
+        return not self._stopped and self._failed_starts <= self.processes
 
     def stop(self) -> None:
-        """Kill all children; calls in flight fail with kind `stopped`.  Blocks for about 0.2 s."""
+        """Kill and reap all children; calls in flight fail with kind `stopped`."""
         self._stopped = True
         for child in self._children:
-            child.halt()
+            child.kill()
         for child in self._children:
-            child.join()
+            child.reap()
+        for child in self._idle:
+            child.close()
+        self._idle.clear()
 
-    async def _run_in(
-        self, child: _Child, call: Callable[..., T], args: tuple[object, ...], wall_s: float
-    ) -> T:
-        await self._ensure(child)
-        child.served += 1
-        payload = (call, args, self.limits.cpu_s)
-        try:
-            async with asyncio.timeout(wall_s):
-                outcome = await child.schedule(_serve, *payload)
-        except TimeoutError:
-            self._fail("timed-out", f"took longer than {wall_s:g} s and was stopped")
-        except ProcessExpired as death:
-            self._fail(*_obituary(death.exitcode))
-        except (RuntimeError, asyncio.CancelledError) as error:
-            self._explain(error)
-        if isinstance(outcome, _Failure):
-            failure = outcome.rebuilt()
-            if failure.kind == "out-of-memory":
-                raise failure  # what the library left half-done is not to be trusted
-            raise _Sound(failure)
-        return cast(T, outcome)
-
-    async def _ensure(self, child: _Child) -> None:
-        """A live child in the slot."""
+    async def _child(self) -> Child:
+        """An idle child that lives, else a new one."""
         if self._stopped:
-            self._fail("stopped", "was stopped")
-        if child.serving():
-            return
+            raise _down(f"The {self.name}s were stopped.", kind="stopped")
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive():
+                return child
+            await self._end(child)
+        try:
+            child = await self._start()
+        except EngineDownError:
+            self._failed_starts += 1
+            raise
+        self._failed_starts = 0
+        return child
+
+    async def _start(self) -> Child:
+        """A new child, confined and ready."""
+        try:
+            child = Child(threads=self._threads)
+            self._children.add(child)
+            await self._prepare(child)
+        except OSError as error:
+            raise _down(f"No {self.name} could be started: {error}.") from error
+        return child
+
+    async def _prepare(self, child: Child) -> None:
+        ready = False
         try:
             async with asyncio.timeout(_START_S):
-                await child.start(self._context, self._confinement, self._preload)
-        except (OSError, RuntimeError, ProcessExpired, TimeoutError) as error:
-            self._start_failures += 1
-            self._fail("crashed", f"could not be started ({error!r})")
-        self._start_failures = 0
+                answer = await child.call(begin, self._orders, cpu_s=_START_CPU_S)
+            ready = answer.error is None
+        except (EOFError, BadAnswerError, TimeoutError) as error:
+            raise _down(f"A {self.name} did not come up: {error!r}.") from error
+        finally:
+            if not ready:
+                await self._end(child)
+        if answer.error is not None:
+            raise _down(f"A {self.name} did not come up: {answer.error}.") from answer.error
 
-    def _explain(self, error: BaseException) -> NoReturn:
-        if self._stopped:
-            self._fail("stopped", "was stopped")
-        if isinstance(error, asyncio.CancelledError):
-            raise error
-        self._fail("crashed", "died")
+    async def _ask(
+        self, child: Child, call: Callable[..., object], args: tuple[object, ...], wall_s: float
+    ) -> Answer:
+        try:
+            async with asyncio.timeout(wall_s):
+                return await child.call(call, args, cpu_s=self.limits.cpu_s)
+        except TimeoutError:
+            self._blame("timed-out", f"took longer than {wall_s:g} s and was killed")
+        except EOFError:
+            if self._stopped:
+                raise _down(f"The {self.name}s were stopped.", kind="stopped") from None
+            self._blame(*_obituary(await asyncio.to_thread(child.reap)))
+        except BadAnswerError as error:
+            self._blame("crashed", f"gave an answer that is none ({error})")
+        except OSError as error:
+            raise _down(f"No page could be given to a {self.name}: {error}.") from error
 
-    def _fail(self, kind: str, what: str) -> NoReturn:
-        raise PageFaultError(f"The {self.name} {what}.", hint=_HINTS[kind], kind=kind)
+    def _blame(self, kind: str, what: str) -> NoReturn:
+        message = f"The {self.name} {what}."
+        raise PageFaultError(message, hint=_HINTS[kind], kind=kind) from None
 
-    def _release(self, child: _Child, *, kept: bool) -> None:
-        if kept:
-            self._free.put_nowait(child)
-            return
-        task = asyncio.get_running_loop().create_task(self._recycle(child))
-        self._recycling.add(task)
-        task.add_done_callback(self._recycling.discard)
+    async def _end(self, child: Child) -> None:
+        """Kill and reap a child; a cancelled caller does not wait, the child ends all the same."""
+        child.kill()
+        task = asyncio.create_task(asyncio.to_thread(child.reap))
+        task.add_done_callback(lambda _: self._forget(child))
+        self._reaping.add(task)
+        task.add_done_callback(self._reaping.discard)
+        await asyncio.shield(task)
 
-    async def _recycle(self, child: _Child) -> None:
-        """End the child before its slot is used again: a burst of failures stays bounded."""
-        child.halt()
-        await asyncio.to_thread(child.join)
-        self._free.put_nowait(child)
-
-
-@dataclass(slots=True, eq=False)
-class _Child:
-    """One slot of the pool: a pebble pool of one process, or none yet."""
-
-    pool: ProcessPool | None = None
-    served: int = 0
-    future: Future[Any] | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def serving(self) -> bool:
-        """Whether a child is there and alive (an idle one that was killed is not)."""
-        return self.pool is not None and self.pool.active
-
-    async def start(
-        self, context: ForkServerContext, confinement: Confinement, preload: tuple[str, ...]
-    ) -> None:
-        """Start a child and wait until it is confined and ready."""
-        self.halt()
-        await asyncio.to_thread(self.join)
-        pool = self.pool = ProcessPool(
-            max_workers=1, initializer=_begin, initargs=(confinement, preload), context=context
-        )
-        self.served = 0
-        await asyncio.to_thread(lambda: pool.active)  # starts it: blocks on the fork server
-        await self.schedule(_ready)
-
-    def schedule(self, call: Callable[..., object], *args: object) -> asyncio.Future[Any]:
-        """Give it a call."""
-        if self.pool is None:
-            raise RuntimeError("stopped")
-        self.future = self.pool.schedule(call, args=args)
-        return asyncio.wrap_future(self.future)
-
-    def halt(self) -> None:
-        """Ask its pool to end, without waiting; what it was doing is cancelled."""
-        if self.pool is not None:
-            cast(Any, self.pool).stop()  # pebble leaves it without annotations
-        if self.future is not None:
-            self.future.cancel()
-
-    def join(self) -> None:
-        """Wait for the end; the child is dead and reaped then."""
-        with self.lock:
-            pool, self.pool = self.pool, None
-        if pool is not None:
-            pool.join()
+    def _forget(self, child: Child) -> None:
+        child.close()
+        self._children.discard(child)
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """An error on its way home, its traceback as text."""
-
-    error: OcrdError
-    told: str
-
-    def rebuilt(self) -> OcrdError:
-        self.error.add_note(self.told)
-        return self.error
-
-
-class _Sound(Exception):  # noqa: N818 - not an error: it carries one out of a child that is fine
-    def __init__(self, error: OcrdError) -> None:
-        super().__init__()
-        self.error = error
-
-
-def _serve(call: Callable[..., object], args: tuple[object, ...], cpu_s: int) -> object:
-    """In the child: run a call, and turn whatever it raises into what the daemon knows."""
-    start_cpu_budget(cpu_s)
-    try:
-        return call(*args)
-    except OcrdError as error:
-        return _Failure(error, traceback.format_exc())
-    except MemoryError:
-        message = "More memory was needed than a child may use."
-        fault = PageFaultError(message, hint=_HINTS["out-of-memory"], kind="out-of-memory")
-        return _Failure(fault, traceback.format_exc())
-    except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        fault = PageFaultError(message, hint=_HINTS["unexpected"], kind="unexpected")
-        return _Failure(fault, traceback.format_exc())
-
-
-def _begin(confinement: Confinement, preload: tuple[str, ...]) -> None:
-    """In the child, first thing: import what it needs, give up the rest."""
-    confinement.apply()
-    for module in preload:
-        importlib.import_module(module)
-
-
-def _ready() -> None:
-    """In the child: answering at all is the answer."""
-
-
-def _fork_server(preload: Iterable[str]) -> ForkServerContext:
-    """The process's one fork server: forking a daemon that has threads could deadlock."""
-    context = multiprocessing.get_context("forkserver")
-    with _preloaded_lock:
-        _preloaded.update(preload, ("ocrd.children.pool",))
-        context.set_forkserver_preload(sorted(_preloaded))
-    return context
+def _sound(answer: Answer) -> bool:
+    """Whether the child can be used again: a library that ran out of memory may be half-broken."""
+    return answer.error is None or answer.error.kind != "out-of-memory"
 
 
 def _obituary(code: int) -> tuple[str, str]:
-    """Kind and words for a child's exit code."""
+    """Kind and words for an exit code."""
     if code == -signal.SIGXCPU:
-        return "timed-out", "used up its CPU time and was stopped"
+        return "timed-out", "used up its CPU time and was killed"
     if code < 0:
         return "crashed", f"died of {signal.Signals(-code).name}"
     return "crashed", f"ended with status {code}"
 
 
-_HINTS = {
-    "crashed": "A damaged or hostile file can do this; it is tried again, then set aside.",
-    "timed-out": "Give pages more time in the configuration, or split or re-save the file.",
-    "out-of-memory": "Allow page workers more memory in the configuration, or scan at fewer dpi.",
-    "unexpected": "This is likely a bug in ocrd or a library it uses: please report it.",
-    "stopped": "The daemon is shutting down; the page is read at its next start.",
-}
+def _down(message: str, *, kind: str = "no-children") -> EngineDownError:
+    return EngineDownError(message, hint=_HINTS[kind], kind=kind)

@@ -1,0 +1,98 @@
+"""One child process, as the daemon sees it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ocrd.children.child import Answer, Call
+from ocrd.children.wire import BadAnswerError, Slate, take_turns
+
+_MAIN = "from ocrd.children.child import main; main()"
+_LAST_WORDS_S = 2.0  # from closing its connection to its end
+
+_KEPT = frozenset({"HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"})
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Child:
+    """A process that makes calls for us, one at a time.
+
+    It is a new interpreter and no fork of the daemon, which has threads, secrets in its
+    environment and an address space whose layout a crash would give away.
+
+    Raises:
+        OSError: It could not be started.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        self.served = 0
+        self._slate = Slate()
+        self._peer, theirs = socket.socketpair()
+        self._peer.setblocking(False)
+        passed = (theirs.fileno(), self._slate.fileno())
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-P", "-c", _MAIN, *map(str, passed)],
+                pass_fds=passed,
+                env=_environment(os.environ, threads),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # ours is data
+                stderr=subprocess.DEVNULL,  # libraries print what a file makes them print
+                start_new_session=True,  # Ctrl-C is the daemon's to handle
+            )
+
+    async def call(
+        self, function: Callable[..., object], args: tuple[object, ...], *, cpu_s: int
+    ) -> Answer:
+        """Make it call `function(*args)`, within so many seconds of CPU time.
+
+        Raises:
+            EOFError, BadAnswerError: It died, or was taken over.
+        """
+        self.served += 1
+        self._slate.write(Call(function, args, cpu_s))
+        await take_turns(self._peer)
+        answer = self._slate.read_wary()
+        if not isinstance(answer, Answer):
+            raise BadAnswerError(f"{type(answer).__name__} is no answer")
+        return answer
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it at once, whatever it is doing."""
+        self._process.kill()
+
+    def reap(self) -> int:
+        """Wait for its end; its exit code, -N for signal N.
+
+        A child that closed its connection but does not end is killed.
+        """
+        try:
+            return self._process.wait(_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait()
+
+    def close(self) -> None:
+        """Give back what connects us.  Not while a call is in flight."""
+        self._peer.close()
+        self._slate.close()
+
+
+def _environment(ours: Mapping[str, str], threads: int | None) -> dict[str, str]:
+    """No secrets, no NOTIFY_SOCKET; the same modules as ours."""
+    kept = {name: ours[name] for name in ours if name in _KEPT or name.startswith("LC_")}
+    kept["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    kept["PYTHONDONTWRITEBYTECODE"] = "1"
+    kept["MALLOC_ARENA_MAX"] = "2"  # each arena takes 64 MiB of the address space
+    if threads is not None:
+        kept.update(dict.fromkeys(_THREADS, str(threads)))
+    return kept
