@@ -1,0 +1,104 @@
+"""The n-gram rule for a whole batch at once, where the tokens lie on the device (torch).
+
+Nothing here waits for the device: every shape is known on the host, and tokens that are not
+banned are written over with what was there before.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ocrd.engine.deepseek.ngram import NgramRule
+
+
+class DeviceGuard:
+    """The banned tokens of every row of a batch.
+
+    Args:
+        slots: How many requests there can be at once.
+        device: Where tokens and logits lie.
+    """
+
+    def __init__(self, slots: int, device: torch.device) -> None:
+        self._rules: list[NgramRule | None] = [None] * slots
+        self._device = device
+        self._stale = False
+        self._deepest = 0  # the longest run that any rule in force needs
+        self._farthest = 0  # and the longest lag
+        self._load()
+
+    def set(self, slot: int, rule: NgramRule | None) -> None:
+        """The rule of the request in a slot from now on; `flush` takes it to the device."""
+        if self._rules[slot] != rule:
+            self._rules[slot] = rule
+            self._stale = True
+
+    def flush(self) -> None:
+        """Take changed rules to the device."""
+        if self._stale:
+            self._load()
+
+    def _load(self) -> None:
+        rules = self._rules
+        widest = max((len(rule.allowed) for rule in rules if rule), default=0)
+        table = [
+            [rule.run, rule.lags, *rule.allowed, *[-1] * (widest - len(rule.allowed))]
+            if rule
+            else [0, 0, *[-1] * widest]
+            for rule in rules
+        ]
+        loaded = torch.tensor(table, dtype=torch.int32)
+        if self._device.type == "cuda":
+            loaded = loaded.pin_memory()
+        loaded = loaded.to(self._device, non_blocking=True)
+        self._runs, self._lags, self._allowed = loaded[:, 0], loaded[:, 1], loaded[:, 2:]
+        self._deepest = max((rule.run for rule in rules if rule), default=0)
+        self._farthest = max((rule.lags for rule in rules if rule), default=0)
+        self._stale = False
+
+    def apply(
+        self,
+        logits: torch.Tensor,
+        slots: torch.Tensor,
+        tokens: torch.Tensor,
+        begins: torch.Tensor,
+        ends: torch.Tensor,
+    ) -> None:
+        """Set the logits of banned tokens to minus infinity, in place.
+
+        Args:
+            logits: [rows, vocabulary].
+            slots: [rows] which request each row belongs to.
+            tokens: [slots, length] all tokens of each request, prompt first.
+            begins: [slots] where each request's answer begins.
+            ends: [slots] and where it ends.
+        """
+        if not self._farthest:
+            return
+        slots = slots.long()
+        past = self._past(slots, tokens, begins[slots], ends[slots])
+        # [rows, lags, run]: the tokens that must equal the last `run` tokens, for each lag.
+        earlier = past.unfold(1, self._deepest, 1)[:, 1 : self._farthest + 1]
+        last = past[:, None, : self._deepest]
+        depth = torch.arange(self._deepest, device=self._device)
+        lag = torch.arange(1, self._farthest + 1, device=self._device)
+        beyond = depth >= self._runs[slots, None]
+        repeats = ((earlier == last) | beyond[:, None]).all(-1) & (lag <= self._lags[slots, None])
+        candidates = past[:, : self._farthest]
+        repeats &= (candidates[:, :, None] != self._allowed[slots, None]).all(-1)
+        worth = torch.where(repeats, -torch.inf, torch.inf).to(logits.dtype)
+        logits.scatter_reduce_(1, candidates.clamp(min=0).long(), worth, "amin")
+
+    def _past(
+        self,
+        slots: torch.Tensor,
+        tokens: torch.Tensor,
+        begins: torch.Tensor,
+        ends: torch.Tensor,
+    ) -> torch.Tensor:
+        """The last tokens of each row's answer, newest first; -1, -2 … where there are none."""
+        age = torch.arange(self._farthest + self._deepest, device=self._device)
+        places = ends[:, None].long() - 1 - age
+        found = tokens[slots[:, None], places.clamp(min=0)]
+        # Each missing token differs from all others, so that no run reaches beyond the beginning.
+        return torch.where(places >= begins[:, None], found, -1 - age.to(found.dtype))
