@@ -1,0 +1,1 @@
+"""A file appears in an inbox, comes to rest and is handed over."""

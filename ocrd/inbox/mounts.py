@@ -1,0 +1,172 @@
+"""Which file system a path lies on, whether it tells of remote changes, and whether it is there.
+
+The kernel's table is /proc/self/mountinfo (proc_pid_mountinfo(5)).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+
+MARKER = ".ocrd-share"
+"""A file that an operator may put into the root of a share: where it was once seen, its absence
+tells that the share is not mounted."""
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_MOUNT_ID = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
+
+WatchKind = Literal["native", "polling"]
+
+# inotify tells what this kernel did; these can be changed by others, or pass nothing on.
+# fmt: off
+_REMOTE = frozenset({
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "gpfs", "lustre",
+    "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "prl_fs", "smb2", "smb3", "smbfs", "vboxsf",
+    "virtiofs", "vmhgfs",
+})
+# fmt: on
+
+
+class Identity(NamedTuple):
+    """Which folder a path names: another one under the same name has another identity.
+
+    Attributes:
+        dev: `st_dev`.
+        ino: `st_ino`.
+        mount: The mount's id: unmounted and mounted again, the same disk has the same device and
+            inode, and yet every inotify watch on it is gone.
+    """
+
+    dev: int
+    ino: int
+    mount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A line of mountinfo.
+
+    Attributes:
+        id: Unique while mounted; a new mount of the same share has another.
+        parent: The `id` of the mount it was mounted on.
+        point: Where it is mounted, `os.fsdecode`d.
+        fstype: `ext4`, `nfs4`, `fuse.sshfs` …
+        source: What is mounted: `/dev/sda1`, `//nas/scans` …
+    """
+
+    id: int
+    parent: int
+    point: str
+    fstype: str
+    source: str
+
+
+def parse(mountinfo: bytes) -> list[Mount]:
+    """The lines of a mountinfo file; lines that are none are left out."""
+    return [mount for line in mountinfo.splitlines() if (mount := _mount(line)) is not None]
+
+
+def mounts() -> list[Mount]:
+    """The mounts that this process sees; none where there is no /proc."""
+    try:
+        return parse(MOUNTINFO.read_bytes())
+    except OSError:
+        return []
+
+
+def mount_of(path: str, table: Iterable[Mount]) -> Mount | None:
+    """The mount that an absolute, symlink-free `path` lies on.
+
+    Goes down as the kernel does: from the root, at each step into the nearest mount point on the
+    way.  The longest matching mount point is nearly always the same; not so where something was
+    mounted over a folder that has mounts below it.
+    """
+    children: dict[int, list[Mount]] = {}
+    ids = set()
+    for mount in table:
+        if _below(path, mount.point):
+            children.setdefault(mount.parent, []).append(mount)
+            ids.add(mount.id)
+    tops = [m for p, found in children.items() for m in found if p not in ids or m.id == p]
+    here = None
+    while tops:
+        here = min(reversed(tops), key=lambda mount: len(mount.point))
+        tops = [mount for mount in children.pop(here.id, []) if mount.id != here.id]
+    return here
+
+
+def is_remote(fstype: str) -> bool:
+    """Whether others can change files there without this kernel's inotify telling of it.
+
+    `fuseblk` is not: a local disk behind a FUSE driver (NTFS).
+    """
+    return fstype in _REMOTE or fstype.startswith("fuse.")
+
+
+def watch_kind(path: Path) -> WatchKind:
+    """How a folder can be watched: by the kernel's events, or only by looking again and again."""
+    mount = mount_of(os.path.realpath(path), mounts())
+    return "polling" if mount is not None and is_remote(mount.fstype) else "native"
+
+
+def root_identity(path: Path) -> Identity | None:
+    """Which folder `path` names now, symlinks followed; None if there is none.
+
+    The folder is opened, not merely asked about: that makes autofs mount a share that is asleep.
+
+    Raises:
+        OSError: It is there but cannot be opened: no permission, a share that does not answer.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        found = os.fstat(fd)
+        mount = _MOUNT_ID.search(Path(f"/proc/self/fdinfo/{fd}").read_bytes())
+    finally:
+        os.close(fd)
+    return Identity(found.st_dev, found.st_ino, int(mount[1]) if mount else 0)
+
+
+def remember(path: Path) -> Mount | None:
+    """The mount that `path` lies on now, to be compared by `share_lost` later."""
+    return mount_of(os.path.realpath(path), mounts())
+
+
+def share_lost(path: Path, remembered: Mount | None) -> bool:
+    """Whether the mount that held `path` is gone, so that its emptiness means nothing.
+
+    Another share on the same mount point, or one mounted further down, is not a loss.
+    """
+    if remembered is None:
+        return False
+    now = remember(path)
+    if now is None:
+        return True
+    if now.fstype == "autofs" and remembered.fstype != "autofs":  # asleep, and did not wake
+        return True
+    return len(now.point) < len(remembered.point) and _below(remembered.point, now.point)
+
+
+def _mount(line: bytes) -> Mount | None:
+    before, separator, after = line.partition(b" - ")
+    fields, kind = before.split(b" "), after.split(b" ")
+    if not separator or len(fields) < 6 or len(kind) < 2:
+        return None
+    point, fstype, source = (_unescaped(field) for field in (fields[4], kind[0], kind[1]))
+    return Mount(int(fields[0]), int(fields[1]), point, fstype, source)
+
+
+def _unescaped(field: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field))
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or folder == "/" or path.startswith(folder + "/")
