@@ -9,12 +9,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 SNAPSHOT = "status.json"
 LOCK = "daemon.lock"
+LOCK_TRIES = 10
+LOCK_PAUSE_S = 0.05
 
 
 def write(spool: Path, facts: Mapping[str, Any]) -> None:
@@ -50,9 +53,13 @@ def take_lock(file: Path) -> int | None:
         OSError: The file cannot be made.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:  # perhaps only a `status` that is looking
+            time.sleep(LOCK_PAUSE_S)
+    else:
         os.close(descriptor)
         return None
     os.ftruncate(descriptor, 0)

@@ -1,0 +1,42 @@
+# Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-vllm lint bench torture man clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	touch $(READY)
+
+demo: $(READY) ## Sample scans through the whole system, results shown
+	$(BIN)/ocrd demo demo
+
+test: $(READY) ## All tests that need no vLLM
+	$(BIN)/python -m pytest
+
+test-vllm: $(READY) ## The tests with the real vLLM on the CPU (first use installs 4.6 GB)
+	.ci/vllm-env $(BIN)/python
+	.venv-vllm/bin/python -m pytest -m vllm tests/vllm
+
+lint: $(READY) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## The benchmarks, each of which prints one ratio
+	$(BIN)/python -m bench
+
+torture: $(READY) ## Faults for as long as you like: make torture SEED=1 MINUTES=60
+	$(BIN)/python -m tests.faults.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),60)
+
+clean: ## Remove what make made
+	rm -rf $(VENV) .venv-vllm demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,6 @@
+"""`python -m ocrd` is `ocrd`."""
+
+from ocrd.cli.main import main
+
+if __name__ == "__main__":  # the fork server imports this module again in each child
+    main()

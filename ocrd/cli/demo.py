@@ -1,0 +1,98 @@
+"""`ocrd demo`: the whole way of a file, on sample scans, with the embedded engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrd.errors import UsageError
+
+if TYPE_CHECKING:
+    from ocrd.errors import ExitCode
+
+FOLDER = "scans"
+CONFIG = """\
+# Made by `ocrd demo`: the smallest useful configuration, with a short settle time.
+root = {root}
+
+[engine]
+kind = "rapidocr"
+
+[watch]
+settle_s = 1
+
+[[folder]]
+name = "{folder}"
+mode = "document"
+"""
+SHOWN_LINES = 24
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to make the demo's tree; must be new or empty.")
+    ] = Path("ocrd-demo"),
+) -> None:
+    """Make a small tree, drop sample scans, run once, show the results."""
+    root = folder.absolute()
+    config = prepare(root)
+    code = _run(config)
+    show(root)
+    raise typer.Exit(code)
+
+
+def prepare(root: Path) -> Path:
+    """Make the tree with samples in its inbox; returns the configuration's path.
+
+    Raises:
+        UsageError: There is something else already.
+    """
+    from ocrd.samples import write_samples
+
+    config = root / "config.toml"
+    if root.exists() and any(root.iterdir()) and not config.exists():
+        hint = "Name a new folder: ocrd demo NEW."
+        raise UsageError(f"{root} holds something else already", hint=hint)
+    inbox = root / "inbox" / FOLDER
+    inbox.mkdir(parents=True, exist_ok=True)
+    config.write_text(CONFIG.format(root=_toml(root), folder=FOLDER), encoding="utf-8")
+    typer.echo(f"Sample scans go into {inbox}:")
+    for sample in write_samples(inbox):
+        typer.echo(f"  {sample.path.name:<18} {sample.title}")
+    return config
+
+
+def _toml(path: Path) -> str:
+    import json
+
+    return json.dumps(str(path))  # a TOML basic string has JSON's escapes
+
+
+def _run(config: Path) -> ExitCode:
+    from ocrd.cli.run import serve
+    from ocrd.config import load
+
+    return serve(load(config), once=True)
+
+
+def show(root: Path) -> None:
+    """Print where the results lie and how one of them reads."""
+    outbox = root / "outbox" / FOLDER
+    for bundle in sorted(outbox.iterdir()):
+        typer.echo(f"\n{bundle.relative_to(root)}/")
+        for artefact in sorted(bundle.rglob("*")):
+            if artefact.is_file():
+                size = artefact.stat().st_size
+                typer.echo(f"  {artefact.relative_to(bundle)!s:<28} {size:>9,} bytes")
+    newest = sorted(outbox.glob("letter*/*.md"), key=lambda path: path.stat().st_mtime)
+    if newest:
+        typer.echo(f"\n{newest[-1].relative_to(root)} begins:\n")
+        for line in newest[-1].read_text(encoding="utf-8").splitlines()[:SHOWN_LINES]:
+            typer.echo(f"  {line}")
+    typer.echo(
+        f"\nOriginals: {root / 'archive' / FOLDER}\n"
+        f"Ask what happened:  ocrd jobs --config {root / 'config.toml'}\n"
+        f"Keep it running:    ocrd run --config {root / 'config.toml'}"
+    )

@@ -1,0 +1,55 @@
+"""`ocrd run`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrd.cli.options import ConfigOption
+
+if TYPE_CHECKING:
+    from ocrd.config import Config
+    from ocrd.errors import ExitCode
+
+
+def run(
+    config: ConfigOption = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Work off what lies in the inboxes now, then end.")
+    ] = False,
+) -> None:
+    """Watch the inboxes and work off what is dropped, until stopped."""
+    from ocrd.config import load
+
+    raise typer.Exit(serve(load(config), once=once))
+
+
+def serve(config: Config, *, once: bool) -> ExitCode:
+    """Run a daemon to its end.
+
+    Raises:
+        OcrdError: It could not start or go on.
+    """
+    import asyncio
+
+    from ocrd.daemon.daemon import Daemon
+    from ocrd.events import Events
+    from ocrd.observe.log import log_sink
+
+    progress = once and sys.stderr.isatty()
+    level = "warning" if progress else config.settings.log.level
+    events = Events(log_sink(config.settings.log.format, level))
+
+    async def live() -> ExitCode:
+        daemon = Daemon(config, events, once=once)
+        if not progress:
+            return await daemon.run()
+        from ocrd.cli.progress import Progress
+
+        with Progress() as bar:
+            events.add(bar)
+            return await daemon.run()
+
+    return asyncio.run(live())

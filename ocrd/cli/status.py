@@ -1,0 +1,143 @@
+"""`ocrd status`: how it stands, at a glance.  Imports nothing heavy: it has to be instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ocrd.cli.locate import Located, locate
+from ocrd.cli.options import ConfigOption, JsonOption
+
+WATCH_S = 1.0
+
+
+def status(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it.")] = False,
+) -> None:
+    """Daemon, engine and folders: what waits, runs, is done, has failed."""
+    if watch:
+        _watch(config)
+    facts = gather(locate(config))
+    if as_json:
+        json.dump(facts, sys.stdout, ensure_ascii=False, indent=2)
+        print()
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        from ocrd.cli.table import status_view
+
+        Console().print(status_view(facts))
+    else:
+        print("\n".join(plain(facts)))
+
+
+def gather(found: Located) -> dict[str, Any]:
+    """What `--json` prints; see the README for the meaning of each field.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    from ocrd.ledger.glance import glance
+
+    now = time.time()
+    running = found.pid is not None
+    said = found.snapshot or {}
+    counted = {each.folder: each for each in glance(found.ledger).folders}
+    told = {each["name"]: each for each in said.get("folders", ())} if running else {}
+    names = [*found.folders, *(name for name in counted if name not in found.folders)]
+    engine = said.get("engine") or {"kind": None, "model": None}
+    if not running:
+        engine = {**engine, "state": "stopped", "detail": "", "devices": [], "steps": []}
+    return {
+        "version": 1,
+        "daemon": {
+            "state": "running" if running else "stopped",
+            "pid": found.pid,
+            "since": said.get("started_at") if running else None,
+        },
+        "engine": engine,
+        "pages_per_s": said.get("pages_per_s", 0.0) if running else 0.0,
+        "pages_in_flight": said.get("pages_in_flight", 0) if running else 0,
+        "folders": [_folder(name, counted.get(name), told.get(name), now) for name in names],
+    }
+
+
+def _folder(name: str, counted: Any, told: dict[str, Any] | None, now: float) -> dict[str, Any]:
+    oldest = counted.oldest_waiting if counted else None
+    return {
+        "name": name,
+        "waiting": counted.waiting if counted else 0,
+        "running": counted.running if counted else 0,
+        "done": counted.done if counted else 0,
+        "failed": counted.failed if counted else 0,
+        "cancelled": counted.cancelled if counted else 0,
+        "oldest_waiting_s": round(max(0.0, now - oldest), 1) if oldest is not None else None,
+        "settling": told.get("settling", 0) if told else 0,
+        "overdue": told.get("overdue", []) if told else [],
+        "watch": told.get("watch") if told else None,
+        "paused": told.get("paused") if told else None,
+        "conditions": told.get("conditions", []) if told else [],
+    }
+
+
+def plain(facts: dict[str, Any]) -> list[str]:
+    """The same for a pipe or a log: a line for each thing."""
+    daemon, engine = facts["daemon"], facts["engine"]
+    lines = [
+        f"daemon {daemon['state']}" + (f" (pid {daemon['pid']})" if daemon["pid"] else ""),
+        f"engine {engine['kind'] or '-'} {engine['state']} {engine.get('detail') or ''}".rstrip(),
+    ]
+    lines += [f"  lowered: {step}" for step in engine.get("steps", ())]
+    if daemon["pid"]:
+        lines.append(f"pages/s {facts['pages_per_s']:.2f}")
+    for each in facts["folders"]:
+        oldest = each["oldest_waiting_s"]
+        age = f", oldest {duration(oldest)}" if oldest is not None else ""
+        lines.append(
+            f"{each['name']}: {each['waiting']} waiting{age}, {each['running']} running, "
+            f"{each['done']} done, {each['failed']} failed"
+        )
+        lines += [f"  {line}" for line in troubles(each)]
+    return lines
+
+
+def troubles(folder: dict[str, Any]) -> list[str]:
+    """What keeps a folder waiting, each with its remedy."""
+    paused = folder["paused"]
+    found = [f"paused: {paused['message']} - {paused['hint']}"] if paused else []
+    found += [
+        f"{each['message']} - {each['hint']}"
+        for each in folder["conditions"]
+        if not paused or each["message"] != paused["message"]
+    ]
+    found += [f"never comes to rest: {path}" for path in folder["overdue"][:3]]
+    return found
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min`, `5 h`, `2 d`: as much as one reads at a glance."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _watch(config: Path | None) -> None:
+    from rich.live import Live
+
+    from ocrd.cli.table import status_view
+
+    try:
+        with Live(status_view(gather(locate(config))), screen=True) as live:
+            while True:
+                time.sleep(WATCH_S)
+                live.update(status_view(gather(locate(config))))
+    except KeyboardInterrupt:
+        raise typer.Exit from None

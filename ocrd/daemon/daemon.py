@@ -1,0 +1,210 @@
+"""The daemon's life: start in order, run until told to stop, stop in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+
+from ocrd.config import Config, Folder
+from ocrd.daemon.engines import build_engine, check_modes
+from ocrd.daemon.intakes import Intakes
+from ocrd.daemon.notifier import NoNotifier, Notifier
+from ocrd.daemon.once import Once
+from ocrd.daemon.parts import House, build
+from ocrd.daemon.rates import Rates
+from ocrd.daemon.recover import recover
+from ocrd.daemon.reload import reloaded
+from ocrd.daemon.telling import Telling
+from ocrd.engine.base import Engine
+from ocrd.errors import EngineDownError, ExitCode, OcrdError
+from ocrd.events import Events
+
+DRAIN_S = 30.0
+TICK_S = 1.0
+ENGINE_RETRY_S = (5.0, 15.0, 60.0)
+START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
+
+
+class Daemon:
+    """A configuration, running.
+
+    Args:
+        config: What to run.
+        events: Is told what happens.
+        once: Work off what lies in the inboxes now, then end.
+        notifier: Who supervises; nobody by default.
+        engine: Reads the pages; chosen by the configuration by default.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        events: Events,
+        *,
+        once: bool = False,
+        notifier: Notifier | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.config = config
+        self.rates = Rates()
+        self._events = events
+        self._once = once
+        self._notifier = notifier or NoNotifier()
+        self._engine = engine or build_engine(config.settings)
+        self._unserved = check_modes(config, self._engine)
+        self._folders = self._served(config)
+        self._stop = asyncio.Event()
+        self._interrupted = False
+        self._intakes: Intakes | None = None
+        events.add(self.rates)
+
+    async def run(self) -> ExitCode:
+        """Start, serve, stop.
+
+        Returns:
+            What the process should tell its caller.
+
+        Raises:
+            OcrdError: It could not start, or cannot go on as configured.
+        """
+        house = build(
+            self.config,
+            self._events,
+            self._engine,
+            folders=lambda: self._folders,
+            closed=lambda: self._intakes.closed() if self._intakes else set(),
+        )
+        try:
+            return await self._serve(house)
+        finally:
+            house.close()
+            self._events.emit("daemon.stopped")
+            self._events.remove(self.rates)
+
+    def stop(self, *, interrupted: bool = False) -> None:
+        """Drain and end."""
+        self._interrupted = interrupted
+        self._stop.set()
+
+    async def _serve(self, house: House) -> ExitCode:
+        self._catch_signals()
+        self._events.emit(
+            "daemon.started", config=str(self.config.file), root=str(self.config.root)
+        )
+        for name, reason in self._unserved.items():
+            self._events.warn("folder.unserved", folder=name, hint=reason)
+        house.dispatcher.take_over(await recover(house, self._folders, self._events))
+        rescan_s = self.config.settings.watch.rescan_s
+        intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s)
+        intakes.follow(self._folders)
+        self._intakes = intakes
+        telling = Telling(self.config, house, intakes, self.rates, self._notifier)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self._bring_up(house.engine)),
+                    tasks.create_task(house.dispatcher.run()),
+                    tasks.create_task(telling.run(lambda: self._folders)),
+                    tasks.create_task(self._look_after(intakes)),
+                ]
+                await self._until_over(house, intakes)
+                await self._wind_down(house, intakes)
+                for task in running:
+                    task.cancel()
+        except BaseExceptionGroup as failures:
+            await self._wind_down(house, intakes)
+            raise _first(failures) from None
+        return self._exit_code(house)
+
+    async def _until_over(self, house: House, intakes: Intakes) -> None:
+        """Until a signal, or with `once` until nothing is left to do."""
+        stop = asyncio.create_task(self._stop.wait())
+        if self._once:
+            over = asyncio.create_task(Once(house, intakes, self._events).over())
+            await asyncio.wait({stop, over}, return_when=asyncio.FIRST_COMPLETED)
+            over.cancel()
+        else:
+            await stop
+        stop.cancel()
+
+    async def _wind_down(self, house: House, intakes: Intakes) -> None:
+        self._notifier.stopping()
+        self._events.emit("daemon.stopping", running=house.dispatcher.running)
+        intakes.stop()
+        house.dispatcher.stop()
+        await house.dispatcher.drain(DRAIN_S)
+        await house.engine.stop()
+
+    def _exit_code(self, house: House) -> ExitCode:
+        if self._interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_FAILED if self._once and house.dispatcher.failed else ExitCode.OK
+
+    async def _bring_up(self, engine: Engine) -> None:
+        """Start the engine; files are recorded meanwhile, and wait."""
+        for delay in (*ENGINE_RETRY_S, None):
+            try:
+                self._events.emit("engine.loading", engine=engine.kind, model=engine.model)
+                await engine.start(self._progress)
+            except EngineDownError as error:
+                if delay is None or self._once:
+                    raise
+                why = {"error": error.message, "hint": error.hint}
+                self._events.warn("engine.down", again_s=delay, **why)
+                await asyncio.sleep(delay)
+            else:
+                break
+        self._events.emit("engine.ready", engine=engine.kind, model=engine.model)
+        self._notifier.ready()
+
+    def _progress(self, stage: str) -> None:
+        self._events.emit("engine.progress", stage=stage)
+        self._notifier.status(f"engine: {stage}")
+        self._notifier.loading(START_S)
+
+    async def _look_after(self, intakes: Intakes) -> None:
+        """Take up and drop implicit folders as they come and go."""
+        while True:
+            await asyncio.sleep(self.config.settings.watch.rescan_s)
+            try:
+                self._take(reloaded(self.config, self._engine, fresh_file=False), intakes)
+            except OcrdError as error:
+                self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
+
+    def _reload(self) -> None:
+        """SIGHUP: a new configuration, or the old one and a reason."""
+        self._notifier.reloading()
+        try:
+            config = reloaded(self.config, self._engine, fresh_file=True)
+            if self._intakes is not None:
+                self._take(config, self._intakes)
+        except OcrdError as error:
+            self._events.error("daemon.reload_refused", error=error.message, hint=error.hint)
+        else:
+            self._events.emit("daemon.reloaded", folders=len(self._folders))
+        self._notifier.ready()
+
+    def _take(self, config: Config, intakes: Intakes) -> None:
+        self.config = config
+        self._unserved = check_modes(config, self._engine)
+        self._folders = self._served(config)
+        intakes.follow(self._folders)
+
+    def _served(self, config: Config) -> Mapping[str, Folder]:
+        return {
+            folder.name: folder for folder in config.folders if folder.name not in self._unserved
+        }
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

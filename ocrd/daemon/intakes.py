@@ -1,0 +1,88 @@
+"""All inboxes' threads: started, exchanged and stopped as the configured folders change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ocrd.config import Folder
+from ocrd.daemon.intake import Intake
+from ocrd.daemon.parts import House
+from ocrd.events import Events
+
+JOIN_S = 5.0
+
+
+class Intakes:
+    """One `Intake` for each folder in force.
+
+    Args:
+        house: The ledger to record in, the dispatcher to wake.
+        events: Is told what happens.
+        loop: Where the dispatcher runs.
+        rescan_s: Seconds between looking through everything.
+    """
+
+    def __init__(
+        self, house: House, events: Events, loop: asyncio.AbstractEventLoop, rescan_s: float
+    ) -> None:
+        self._house = house
+        self._events = events
+        self._loop = loop
+        self._rescan_s = rescan_s
+        self._intakes: dict[str, Intake] = {}
+
+    def follow(self, folders: Mapping[str, Folder]) -> None:
+        """Watch just these folders; those that stay as they are go on undisturbed."""
+        for name, intake in list(self._intakes.items()):
+            if folders.get(name) != intake.folder:
+                del self._intakes[name]
+                intake.stop()
+        for name, folder in folders.items():
+            if name not in self._intakes:
+                self._intakes[name] = self._start(folder)
+
+    def _start(self, folder: Folder) -> Intake:
+        intake = Intake(
+            folder,
+            rescan_s=self._rescan_s,
+            ledger=self._house.ledger,
+            events=self._events,
+            wake=lambda: self._loop.call_soon_threadsafe(self._house.dispatcher.wake),
+        )
+        intake.start()
+        return intake
+
+    def hint(self, folder: str, source: str) -> None:
+        """Look at a file of a folder again."""
+        if folder in self._intakes:
+            self._intakes[folder].hint(source)
+
+    def names(self) -> set[str]:
+        """The folders watched."""
+        return set(self._intakes)
+
+    def settled(self) -> bool:
+        """Whether every inbox was looked through and nothing waits to come to rest."""
+        return all(intake.settled() for intake in self._intakes.values())
+
+    def closed(self) -> set[str]:
+        """Folders whose inbox cannot be read now."""
+        return {name for name, intake in self._intakes.items() if intake.closed()}
+
+    def healthy(self) -> bool:
+        """Whether every thread goes round."""
+        return all(intake.healthy() for intake in self._intakes.values())
+
+    def report(self, folder: str) -> dict[str, Any]:
+        """What `ocrd status` shows of a folder's inbox."""
+        intake = self._intakes.get(folder)
+        return intake.report() if intake else {}
+
+    def stop(self) -> None:
+        """End all of them; one that hangs in a dead share is left behind."""
+        for intake in self._intakes.values():
+            intake.stop()
+        for intake in self._intakes.values():
+            intake.join(JOIN_S)

@@ -1,0 +1,260 @@
+"""Builds the parts that live as long as the daemon, and takes them down in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from typing import ParamSpec, TypeVar
+
+import ocrd
+from ocrd import snapshot
+from ocrd.children import ChildPool, Limits
+from ocrd.config import Config, Folder
+from ocrd.daemon.dispatch import Dispatcher
+from ocrd.daemon.dispatch import Limits as JobLimits
+from ocrd.daemon.engines import cores
+from ocrd.daemon.pauses import Pauses
+from ocrd.document.base import BundleSpec, BundleSummary
+from ocrd.document.bundle import build_bundle
+from ocrd.engine.base import Engine
+from ocrd.errors import LedgerError
+from ocrd.events import Events
+from ocrd.gate import PageGate
+from ocrd.inbox.names import numbered
+from ocrd.ledger.ledger import Ledger
+from ocrd.pages.source import ChildPageSource
+from ocrd.spool import Spool, place_error
+from ocrd.worker.delivery import Delivery
+from ocrd.worker.pages import PageRunner
+from ocrd.worker.worker import Parts as WorkerParts
+from ocrd.worker.worker import Worker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 16  # for ledger and spool calls, which wait for the disk
+PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
+BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
+BUNDLE_PAGE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """All parts, wired."""
+
+    ledger: Ledger
+    spool: Spool
+    engine: Engine
+    gate: PageGate
+    page_children: ChildPool
+    document_children: ChildPool
+    worker: Worker
+    dispatcher: Dispatcher
+    pauses: Pauses
+    call: Threads
+    locks: tuple[int, ...]
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.page_children.stop()
+        self.document_children.stop()
+        self.call.stop()
+        self.ledger.close()
+        for lock in self.locks:
+            os.close(lock)
+
+
+class Threads:
+    """Runs blocking calls off the event loop."""
+
+    def __init__(self, count: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="call")
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """Await what `call` returns.  A cancelled caller leaves the call to finish by itself."""
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._pool, partial(call, *args, **kwargs))
+
+    def stop(self) -> None:
+        """Wait for what still runs."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def build(
+    config: Config,
+    events: Events,
+    engine: Engine,
+    *,
+    folders: Callable[[], Mapping[str, Folder]],
+    closed: Callable[[], set[str]],
+) -> House:
+    """Wire everything up.
+
+    Args:
+        config: What to build.
+        events: Is told what happens.
+        engine: Reads the pages; not started yet.
+        folders: The folders in force, by name.
+        closed: Folders whose inbox cannot be read now.
+
+    Raises:
+        PlaceError: The root cannot be used.
+        LedgerError: The ledger cannot be used, or another daemon has it.
+    """
+    spool = Spool(config.root, numbered=numbered)
+    spool.prepare()
+    locks = take_locks(config)
+    ledger = Ledger.open(config.ledger)
+    pages, page_children = _pages(config, engine)
+    document_children = _document_children(config)
+    gate = PageGate(engine.capacity + page_children.processes)
+    call = Threads()
+    runner = PageRunner(
+        ledger=ledger,
+        pages=pages,
+        engine=engine,
+        gate=gate,
+        events=events,
+        call=call,
+        window=min(gate.capacity, PAGE_WINDOW),
+    )
+    worker = Worker(
+        WorkerParts(
+            ledger=ledger,
+            spool=spool,
+            pages=pages,
+            build=partial(_build_bundle, document_children),
+            engine=engine,
+            runner=runner,
+            delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
+            events=events,
+            call=call,
+            clock=time.time,
+            dpi=config.settings.pages.dpi or engine.dpi,
+            reuse_results=config.settings.engine.reuse_results,
+            versions=versions(),
+        )
+    )
+    pauses = Pauses()
+    dispatcher = Dispatcher(
+        worker=worker,
+        ledger=ledger,
+        engine=engine,
+        folders=folders,
+        closed=closed,
+        pauses=pauses,
+        events=events,
+        call=call,
+        clock=time.time,
+        limits=_job_limits(config, gate),
+    )
+    return House(
+        ledger=ledger,
+        spool=spool,
+        engine=engine,
+        gate=gate,
+        page_children=page_children,
+        document_children=document_children,
+        worker=worker,
+        dispatcher=dispatcher,
+        pauses=pauses,
+        call=call,
+        locks=locks,
+    )
+
+
+def take_locks(config: Config) -> tuple[int, ...]:
+    """Be the only daemon on this root and on this ledger.
+
+    Raises:
+        PlaceError: A lock file cannot be made.
+        LedgerError: Another daemon runs.
+    """
+    files = (config.spool / snapshot.LOCK, config.ledger.with_name(config.ledger.name + ".lock"))
+    held: list[int] = []
+    for file in files:
+        try:
+            lock = snapshot.take_lock(file)
+        except OSError as error:
+            raise place_error(error, file) from None
+        if lock is None:
+            for other in held:
+                os.close(other)
+            raise _second_daemon(file)
+        held.append(lock)
+    return tuple(held)
+
+
+def _second_daemon(file: os.PathLike[str]) -> LedgerError:
+    return LedgerError(
+        f"another ocrd daemon holds {os.fspath(file)}",
+        hint="Stop it first (`systemctl stop ocrd`), or give this one its own root and ledger.",
+        kind="already-running",
+    )
+
+
+def _pages(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
+    given = config.settings.pages
+    children = ChildPool(
+        name="page worker",
+        processes=given.workers or min(cores(), 16),
+        limits=Limits(
+            memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
+        ),
+        preload=("ocrd.pages.pdf", "ocrd.pages.image"),
+        threads=1,
+        readable=(config.spool,),
+    )
+    source = ChildPageSource(
+        children,
+        dpi=given.dpi or engine.dpi,
+        max_pixels=given.max_pixels,
+        max_pages=given.max_pages,
+        page_wall_s=given.timeout_s,
+    )
+    return source, children
+
+
+def _document_children(config: Config) -> ChildPool:
+    given = config.settings.pages
+    return ChildPool(
+        name="document builder",
+        processes=max(1, min(cores() // 2, 8)),
+        limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
+        preload=("ocrd.document.bundle",),
+        threads=1,
+        readable=(config.spool,),
+        writable=(config.spool,),
+    )
+
+
+async def _build_bundle(children: ChildPool, spec: BundleSpec, pages: int) -> BundleSummary:
+    return await children.run(build_bundle, spec, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
+
+
+def _job_limits(config: Config, gate: PageGate) -> JobLimits:
+    given = config.settings.jobs
+    return JobLimits(
+        max_running=given.max_running or gate.capacity + 8,
+        max_attempts=given.max_attempts,
+        retry_delay_s=given.retry_delay_s,
+        retry_max_s=given.retry_max_s,
+    )
+
+
+def versions() -> dict[str, str]:
+    """What produced a result: ocrd, Python and the libraries that matter, where installed."""
+    found = {"ocrd": ocrd.__version__, "python": platform.python_version()}
+    for name in ("pymupdf", "pillow", "rapidocr", "onnxruntime", "vllm", "torch"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,46 @@
+"""How fast it goes: pages and jobs as the events tell them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ocrd.events import Event
+
+WINDOW_S = 60.0
+PAGE_EVENTS = frozenset({"page.done", "page.partial", "page.failed"})
+JOB_ENDS = frozenset({"job.done", "job.failed", "job.cancelled"})
+
+
+class Rates:
+    """A sink that counts pages and jobs, and knows the pages per second of the last minute.
+
+    Args:
+        clock: A clock that never goes back, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._recent: deque[float] = deque()
+        self.pages = 0
+        self.reused = 0
+        self.ended = 0
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        if event.name in PAGE_EVENTS:
+            self.pages += 1
+            self.reused += bool(event.fields.get("reused"))
+            self._recent.append(self._clock())
+        elif event.name in JOB_ENDS:
+            self.ended += 1
+
+    def pages_per_s(self) -> float:
+        """Pages finished per second over the last minute (or since the start, if sooner)."""
+        now = self._clock()
+        while self._recent and self._recent[0] < now - WINDOW_S:
+            self._recent.popleft()
+        span = min(WINDOW_S, now - self._started)
+        return len(self._recent) / span if span > 0 else 0.0

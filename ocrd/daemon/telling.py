@@ -1,0 +1,103 @@
+"""Tells the outside once a second: a snapshot for `ocrd status`, and systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ocrd import snapshot
+from ocrd.config import Config, Folder
+from ocrd.daemon.intakes import Intakes
+from ocrd.daemon.notifier import Notifier
+from ocrd.daemon.parts import House
+from ocrd.daemon.rates import Rates
+from ocrd.engine.base import EngineState
+
+EVERY_S = 1.0
+ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)
+
+
+class Telling:
+    """Gathers what is to be told."""
+
+    def __init__(
+        self, config: Config, house: House, intakes: Intakes, rates: Rates, notifier: Notifier
+    ) -> None:
+        self._config = config
+        self._house = house
+        self._intakes = intakes
+        self._rates = rates
+        self._notifier = notifier
+        self._started_at = time.time()
+        self._ticks = -1
+
+    async def run(self, folders: Callable[[], Mapping[str, Folder]]) -> None:
+        """Tell every second until cancelled."""
+        while True:
+            facts = self.facts(folders())
+            with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
+                await self._house.call(snapshot.write, self._config.spool, facts)
+            self._notifier.status(self._line(facts))
+            if self._all_alive():
+                self._notifier.alive()
+            await asyncio.sleep(EVERY_S)
+
+    def facts(self, folders: Mapping[str, Folder]) -> dict[str, Any]:
+        """What `ocrd status` shows of a running daemon."""
+        engine = self._house.engine
+        report = engine.report()
+        return {
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "updated_at": time.time(),
+            "config": str(self._config.file),
+            "config_digest": self._config.digest,
+            "root": str(self._config.root),
+            "ledger": str(self._config.ledger),
+            "engine": {
+                "kind": engine.kind,
+                "model": engine.model,
+                "state": report.state.value,
+                "detail": report.detail,
+                "devices": list(report.devices),
+                "steps": list(report.steps),
+            },
+            "pages_per_s": round(self._rates.pages_per_s(), 3),
+            "pages": self._rates.pages,
+            "pages_in_flight": self._house.gate.in_flight,
+            "folders": [self._folder(folder) for folder in folders.values()],
+        }
+
+    def _folder(self, folder: Folder) -> dict[str, Any]:
+        pause = self._house.pauses.now.get(folder.name)
+        intake = self._intakes.report(folder.name)
+        paused = intake.pop("condition", None)
+        if pause is not None:
+            paused = {"kind": pause.kind, "message": pause.message, "hint": pause.hint}
+        return {
+            "name": folder.name,
+            "mode": folder.mode.name,
+            "resolution": folder.resolution.name,
+            "inbox": str(folder.inbox),
+            "paused": paused,
+            **intake,
+        }
+
+    def _line(self, facts: Mapping[str, Any]) -> str:
+        engine = facts["engine"]
+        paused = sum(1 for folder in facts["folders"] if folder["paused"])
+        trouble = f", {paused} folders paused" if paused else ""
+        return (
+            f"engine {engine['state']}, {self._house.dispatcher.running} jobs running, "
+            f"{facts['pages_per_s']:.2f} pages/s{trouble}"
+        )
+
+    def _all_alive(self) -> bool:
+        """Whether dispatcher, watchers and engine have each moved since the last look."""
+        ticks, self._ticks = self._ticks, self._house.dispatcher.ticks
+        moved = self._house.dispatcher.ticks != ticks or self._house.dispatcher.running > 0
+        return moved and self._intakes.healthy() and self._house.engine.report().state in ALIVE

@@ -1,0 +1,159 @@
+"""The last steps of a job: names recorded, bundle published, original filed.
+
+Each step records its intent in the ledger before its effect on the disk, and each effect can be
+repeated, so that after a crash the same functions simply run again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from ocrd.config import Folder
+from ocrd.errors import SourceChangedError
+from ocrd.inbox.names import display, fit, stem
+from ocrd.job import Job, JobError, JobState, Place
+from ocrd.worker.ports import Ledger, Spool
+
+ERROR_SUFFIX = ".error.json"
+LONGEST_ARTEFACT_SUFFIX = ".boxes.pdf"
+
+
+class Delivery:
+    """Publishes, archives and fails jobs.  Blocking: run it off the event loop.
+
+    Args:
+        ledger: Records intents and outcomes.
+        spool: Does the moves.
+        clock: Seconds since the epoch; dates the archive's folders.
+    """
+
+    def __init__(self, *, ledger: Ledger, spool: Spool, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._clock = clock
+
+    def deliver(self, job: Job, folder: Folder) -> Job:
+        """From a sealed bundle (or anywhere after it) to done.
+
+        Raises:
+            PlaceError: Outbox or archive cannot be written now; call again later.
+            FencedError: The job is somebody else's now.
+        """
+        if job.state is not JobState.DELIVERING:
+            outputs, archived_to = self._names(job, folder)
+            job = self._ledger.deliver(job, outputs=str(outputs), archived_to=str(archived_to))
+        job = self._publish(job, folder)
+        job = self._archive(job, folder)
+        job = self._ledger.done(job)
+        self._spool.finish(job)
+        return job
+
+    def _names(self, job: Job, folder: Folder) -> tuple[Path, Path]:
+        return self._outputs(job, folder), self._archived(job, folder)
+
+    def _outputs(self, job: Job, folder: Folder) -> Path:
+        source = PurePosixPath(job.source)
+        name = bundle_name(source.name)
+        return self._spool.free_name(folder.outbox / source.parent, name, is_dir=True)
+
+    def _archived(self, job: Job, folder: Folder) -> Path:
+        source = PurePosixPath(job.source)
+        base = dated(folder.archive, self._clock())
+        return self._spool.free_name(base / source.parent, source.name)
+
+    def _publish(self, job: Job, folder: Folder) -> Job:
+        while True:
+            try:
+                self._spool.publish(job, _recorded(job.outputs))
+            except FileExistsError:  # taken since the names were chosen
+                job = self._ledger.redeliver(job, outputs=str(self._outputs(job, folder)))
+            else:
+                return job
+
+    def _archive(self, job: Job, folder: Folder) -> Job:
+        while True:
+            try:
+                self._spool.archive(job, _recorded(job.archived_to))
+            except FileExistsError:
+                job = self._ledger.redeliver(job, archived_to=str(self._archived(job, folder)))
+            else:
+                return job
+
+    def fail(self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False) -> Job:
+        """The original to failed/ with its reason beside it, from wherever it is now.
+
+        Raises:
+            PlaceError: failed/ cannot be written now; call again later.
+            FencedError: The job is somebody else's now.
+        """
+        end = self._ledger.cancelled if cancelled else self._ledger.failed
+        try:
+            job = self._to_failed(job, folder, error, cancelled=cancelled)
+        except SourceChangedError as changed:  # nothing of the job's to move
+            place = Place.GONE if changed.kind == "source-gone" else job.place
+            job = end(job, place)
+        else:
+            job = end(job, Place.FAILED)
+        self._spool.finish(job)
+        return job
+
+    def _to_failed(self, job: Job, folder: Folder, error: JobError, *, cancelled: bool) -> Job:
+        while True:
+            if job.ending is None:
+                target = self._failed_name(job, folder)
+                job = self._ledger.intend_failure(job, error, str(target), cancelled=cancelled)
+            if job.place is Place.FAILED:  # put back by `retry`, but not claimed since
+                return job
+            if job.place is Place.INBOX:
+                self._spool.claim(job, folder.inbox / job.source)
+            try:
+                self._spool.fail(job, _recorded(job.failed_to), self._report(job, error))
+            except FileExistsError:
+                job = replace(job, ending=None)
+            else:
+                return job
+
+    def _failed_name(self, job: Job, folder: Folder) -> Path:
+        source = PurePosixPath(job.source)
+        name = fit(source.name, suffix_room=len(ERROR_SUFFIX))
+        return self._spool.free_name(folder.failed / source.parent, name)
+
+    def _report(self, job: Job, error: JobError) -> bytes:
+        """NAME.error.json: what a person finds beside the file that failed."""
+        report = {
+            "version": 1,
+            "job": job.id,
+            "folder": job.folder,
+            "source": display(job.source),
+            "sha256": job.sha256,
+            "kind": error.kind,
+            "message": error.message,
+            "hint": error.hint,
+            "attempts": job.attempts,
+            "failed_at": datetime.fromtimestamp(self._clock()).astimezone().isoformat(),
+            "retry": f"ocrd retry {job.id}",
+        }
+        return (json.dumps(report, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _recorded(path: str | None) -> Path:
+    """A name that an earlier step has recorded."""
+    if path is None:
+        raise ValueError("the job has no name recorded for this step")
+    return Path(path)
+
+
+def bundle_name(name: str) -> str:
+    """The bundle's (and its artefacts') name for a file: its stem, with room for suffixes."""
+    return fit(stem(name), suffix_room=len(LONGEST_ARTEFACT_SUFFIX))
+
+
+def dated(pattern: Path, now: float) -> Path:
+    """The archive's folder for a moment: `strftime` patterns filled in, local time."""
+    if "%" not in str(pattern):
+        return pattern
+    return Path(datetime.fromtimestamp(now).astimezone().strftime(str(pattern)))

@@ -1,0 +1,175 @@
+"""The pages of one job through the engine: streamed, fair to other jobs, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd.config import Folder
+from ocrd.engine.base import Engine, EngineState, PageRequest
+from ocrd.engine.policy import read_page
+from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageError, PageFaultError
+from ocrd.events import Events
+from ocrd.gate import PageGate
+from ocrd.job import Job, JobError, Page, PageState
+from ocrd.page import PageImage, PageResult
+from ocrd.worker.ports import Call, Ledger, Pages
+
+MAX_TRIES = 3  # a page that faults so often is at fault itself
+ENGINE_POLL_S = 0.5
+
+
+def told(error: OcrdError) -> JobError:
+    """An error as the ledger keeps it."""
+    return JobError(kind=error.kind, message=error.message, hint=error.hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageRun:
+    """What all pages of one job have in common."""
+
+    job: Job
+    folder: Folder
+    path: Path
+    recipe: str
+
+
+class PageRunner:
+    """Reads the pages of jobs.
+
+    Args:
+        ledger: Keeps each finished page.
+        pages: Makes page images.
+        engine: Reads them.
+        gate: Shares the engine among jobs.
+        events: Is told of each page.
+        call: Runs a ledger call off the event loop.
+        window: At most so many pages of one job are under way.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        pages: Pages,
+        engine: Engine,
+        gate: PageGate,
+        events: Events,
+        call: Call,
+        window: int,
+    ) -> None:
+        self._ledger = ledger
+        self._pages = pages
+        self._engine = engine
+        self._gate = gate
+        self._events = events
+        self._call = call
+        self._window = window
+        self._requests = itertools.count(1)
+
+    async def run(self, run: PageRun, count: int) -> None:
+        """Finish every page that is not finished yet.
+
+        Raises:
+            FencedError: The job is somebody else's now, or cancelled.
+            OcrdError: A place fails; the pages finished so far are kept.
+        """
+        finished = await self._call(self._ledger.finished_pages, run.job, run.recipe)
+        window = asyncio.Semaphore(self._window)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(1, count + 1):
+                    if number not in finished:
+                        await window.acquire()
+                        task = group.create_task(self._page(run, number))
+                        task.add_done_callback(lambda _task: window.release())
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+
+    async def _page(self, run: PageRun, number: int) -> None:
+        if await self._reuse(run, number):
+            return
+        for tries in range(1, MAX_TRIES + 1):
+            try:
+                result = await self._read(run, number)
+            except PageFaultError as error:
+                self._tell("page.fault", run, number, kind=error.kind, error=error.message)
+                if tries == MAX_TRIES:
+                    await self._failed(run, number, tries, error)
+            except (PageError, BadFileError) as error:
+                await self._failed(run, number, tries, error)
+                break
+            else:
+                await self._finished(run, number, tries, result)
+                break
+
+    async def _reuse(self, run: PageRun, number: int) -> bool:
+        payload = await self._call(self._ledger.reusable, run.job.sha256, run.recipe, number)
+        if payload is None:
+            return False
+        page = Page(number=number, state=PageState.DONE, reused=True)
+        await self._call(self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
+        self._tell("page.done", run, number, reused=True, seconds=0.0, tokens=0)
+        return True
+
+    async def _read(self, run: PageRun, number: int) -> PageResult:
+        """One try, which waits for the engine as long as it takes: that costs no try."""
+        while True:
+            await self._engine_ready()
+            async with self._gate.slot(run.job.id, run.folder.priority):
+                image = await self._pages.page(run.path, number)
+                try:
+                    return await read_page(self._engine, self._request(run, number, image))
+                except EngineDownError as error:
+                    self._tell("page.waits", run, number, kind=error.kind, error=error.message)
+
+    async def _engine_ready(self) -> None:
+        while self._engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - engines are asked for their state; they do not tell
+            await asyncio.sleep(ENGINE_POLL_S)
+
+    def _request(self, run: PageRun, number: int, image: PageImage) -> PageRequest:
+        return PageRequest(
+            id=f"{run.job.id}-{number}-{next(self._requests)}",
+            image=image,
+            mode=run.folder.mode,
+            resolution=run.folder.resolution,
+            target=run.folder.target,
+            priority=run.folder.priority,
+        )
+
+    async def _finished(self, run: PageRun, number: int, tries: int, result: PageResult) -> None:
+        doubt = None
+        if result.partial:
+            hint = "Compare the text with the page image; another mode or resolution may help."
+            doubt = JobError(kind="partial", message=result.partial, hint=hint)
+        page = Page(
+            number=number,
+            state=PageState.PARTIAL if doubt else PageState.DONE,
+            tries=tries,
+            tokens=result.output_tokens,
+            seconds=result.seconds,
+            error=doubt,
+        )
+        payload = result.to_json()
+        await self._call(self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
+        facts = {"seconds": round(result.seconds, 3), "tokens": result.output_tokens}
+        self._tell("page.partial" if doubt else "page.done", run, number, reused=False, **facts)
+
+    async def _failed(self, run: PageRun, number: int, tries: int, error: OcrdError) -> None:
+        page = Page(number=number, state=PageState.FAILED, tries=tries, error=told(error))
+        await self._call(self._ledger.page_done, run.job, page, None, recipe=run.recipe)
+        self._tell("page.failed", run, number, kind=error.kind, error=error.message)
+
+    def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
+        emit = self._events.debug if name == "page.done" else self._events.warn
+        emit(name, job=run.job.id, folder=run.job.folder, page=number, **fields)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one failure to act on: siblings fail alike, or were cancelled for it."""
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,36 @@
+"""The key under which a page's result may be used again: everything that shapes it but the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from ocrd.config import Folder
+from ocrd.job import Job
+
+
+def recipe(
+    *, engine: str, model: str, dpi: int, folder: Folder, only_for: Job | None = None
+) -> str:
+    """A digest of engine, model, prompt, limits, resolution and dpi.
+
+    Args:
+        engine: The engine's kind.
+        model: The engine's model.
+        dpi: At which PDF pages are rendered.
+        folder: Mode, target and resolution.
+        only_for: Makes the key this job's own, so that no other job's results fit.
+    """
+    parts = {
+        "engine": engine,
+        "model": model,
+        "dpi": dpi,
+        "prompt": folder.mode.prompt.replace("{target}", folder.target),
+        "reader": folder.mode.reader.value,
+        "max_tokens": folder.mode.max_tokens,
+        "guard": asdict(folder.mode.guard) if folder.mode.guard else None,
+        "resolution": asdict(folder.resolution),
+        "only_for": only_for.token if only_for else None,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

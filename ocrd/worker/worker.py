@@ -1,0 +1,253 @@
+"""One job from claim to done, in the order that makes nothing get lost.
+
+The numbers in the comments are the steps' names everywhere: 1 recorded, 2 claimed (both before
+this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published, 8 archived,
+9 done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ocrd.config import Folder
+from ocrd.document.base import BundleSpec
+from ocrd.engine.base import Engine
+from ocrd.errors import BadFileError, OcrdError, SourceChangedError
+from ocrd.events import Events
+from ocrd.inbox.names import display
+from ocrd.job import Job, JobError, JobState, Page, PageState, Place
+from ocrd.pages.base import DocumentInfo
+from ocrd.worker.delivery import Delivery, bundle_name
+from ocrd.worker.pages import PageRun, PageRunner, told
+from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
+from ocrd.worker.recipe import recipe
+
+CANCELLED = JobError(
+    kind="cancelled",
+    message="cancelled by an operator",
+    hint="`ocrd retry` puts it back into the queue.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The neighbours a worker works with, and the settings that concern it."""
+
+    ledger: Ledger
+    spool: Spool
+    pages: Pages
+    build: Build
+    engine: Engine
+    runner: PageRunner
+    delivery: Delivery
+    events: Events
+    call: Call
+    clock: Callable[[], float]
+    dpi: int
+    reuse_results: bool
+    versions: Mapping[str, str]
+
+
+class Worker:
+    """Takes claimed jobs to done or failed; many `run`s may be under way at once."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._ = parts
+
+    async def run(self, job: Job, folder: Folder) -> Job:
+        """Take a job on from wherever it stands: claimed, spooled, delivering.
+
+        Raises:
+            FencedError: The job is somebody else's now, or cancelled.
+            OcrdError: Transient faults and conditions; the caller decides when to go on.
+        """
+        if job.ending is not None and job.error is not None:  # decided, then a crash came
+            cancelled = job.ending is JobState.CANCELLED
+            return await self.fail(job, folder, job.error, cancelled=cancelled)
+        try:
+            if job.state is not JobState.DELIVERING:
+                job = await self._prepare(job, folder)
+            return await self._deliver(job, folder)
+        except BadFileError as error:
+            return await self.fail(job, folder, told(error))
+
+    async def fail(
+        self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
+    ) -> Job:
+        """The original to failed/, whatever was done so far dropped."""
+        p = self._
+        job = await p.call(p.delivery.fail, job, folder, error, cancelled=cancelled)
+        tell = p.events.emit if cancelled else p.events.warn
+        tell(
+            "job.cancelled" if cancelled else "job.failed",
+            **facts(job),
+            kind=error.kind,
+            error=error.message,
+            hint=error.hint,
+            failed_to=display(job.failed_to or ""),
+        )
+        return job
+
+    async def cancel(self, job: Job, folder: Folder) -> Job:
+        """Carry out an operator's cancel."""
+        return await self.fail(job, folder, CANCELLED, cancelled=True)
+
+    async def _prepare(self, job: Job, folder: Folder) -> Job:
+        """Steps 3 to 5: spool, pages, bundle."""
+        p = self._
+        path = await p.call(p.spool.claim, job, origin(job, folder))
+        job = await p.call(p.ledger.moved, job, Place.SPOOL)
+        info = await p.pages.inspect(path)
+        job = await p.call(p.ledger.set_pages, job, info.pages)
+        p.events.emit("job.started", **facts(job), attempt=job.attempts)
+        key = self._recipe(job, folder)
+        await p.runner.run(PageRun(job=job, folder=folder, path=path, recipe=key), info.pages)
+        await self._check(job, key)
+        spec = await p.call(self._spec, job, folder, path, info, key)
+        await p.build(spec, info.pages)
+        await p.call(p.spool.seal, spec.into)
+        return job
+
+    def _recipe(self, job: Job, folder: Folder) -> str:
+        p = self._
+        return recipe(
+            engine=p.engine.kind,
+            model=p.engine.model,
+            dpi=p.dpi,
+            folder=folder,
+            only_for=None if p.reuse_results else job,
+        )
+
+    async def _check(self, job: Job, key: str) -> None:
+        """What was read must still be what lies there, and something must have been read."""
+        p = self._
+        if not await p.call(p.spool.unchanged, job):
+            await p.call(self._rerecord, job)
+            raise SourceChangedError(
+                f"{display(job.source)}: the file changed while its pages were read",
+                hint="Nothing to do: it is read again from the start.",
+                kind="changed-in-spool",
+            )
+        pages = (await p.call(p.ledger.finished_pages, job, key)).values()
+        if pages and all(page.state is PageState.FAILED for page in pages):
+            raise _nothing_read(job, list(pages))
+
+    def _rerecord(self, job: Job) -> None:
+        """Somebody still wrote to it after it was claimed: the ledger takes it as it is now."""
+        path = self._.spool.spooled(job)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            now = os.fstat(file.fileno())
+        self._.ledger.rerecord(
+            job, size=now.st_size, mtime_ns=now.st_mtime_ns, inode=now.st_ino, sha256=sha256
+        )
+
+    def _spec(
+        self, job: Job, folder: Folder, path: Path, info: DocumentInfo, key: str
+    ) -> BundleSpec:
+        p = self._
+        pages = p.spool.pages_file(job)
+        with pages.open("w", encoding="utf-8") as file:
+            for page, payload in p.ledger.payloads(job, key):
+                file.write(page_line(page, payload))
+        return BundleSpec(
+            source=path,
+            name=bundle_name(PurePosixPath(job.source).name),
+            kind=info.kind,
+            pages=pages,
+            into=p.spool.new_bundle(job),
+            outputs=folder.outputs,
+            reader=folder.mode.reader,
+            dpi=p.dpi,
+            facts=self._facts(job, folder),
+        )
+
+    def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
+        """The sidecar's head: what was read, by what, how."""
+        p = self._
+        return {
+            "source": display(job.source),
+            "folder": job.folder,
+            "job": job.id,
+            "attempts": job.attempts,
+            "sha256": job.sha256,
+            "size": job.size,
+            "engine": p.engine.kind,
+            "model": p.engine.model,
+            "mode": folder.mode.name,
+            "prompt": folder.mode.prompt.replace("{target}", folder.target),
+            "resolution": folder.resolution.name,
+            "versions": dict(p.versions),
+            "queued_at": isotime(job.created_at),
+            "finished_at": isotime(p.clock()),
+        }
+
+    async def _deliver(self, job: Job, folder: Folder) -> Job:
+        """Steps 6 to 9."""
+        p = self._
+        job = await p.call(p.delivery.deliver, job, folder)
+        seconds = (job.finished_at or 0) - (job.started_at or 0)
+        p.events.emit(
+            "job.done",
+            **facts(job),
+            pages=job.pages,
+            seconds=round(seconds, 3),
+            outputs=display(job.outputs or ""),
+            archived_to=display(job.archived_to or ""),
+        )
+        return job
+
+
+def origin(job: Job, folder: Folder) -> Path:
+    """Where the original lies before it is claimed: the inbox, or failed/ after a retry."""
+    if job.place is Place.FAILED and job.failed_to is not None:
+        return Path(job.failed_to)
+    return folder.inbox / job.source
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """What every event about a job says."""
+    return {"job": job.id, "folder": job.folder, "source": display(job.source)}
+
+
+def isotime(seconds: float) -> str:
+    """Local time with its offset, to the second."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def page_line(page: Page, payload: str | None) -> str:
+    """One page as the document builder reads it: a JSON object on a line of its own."""
+    error = page.error
+    record = {
+        "number": page.number,
+        "state": page.state.value,
+        "tries": page.tries,
+        "tokens": page.tokens,
+        "seconds": round(page.seconds, 3),
+        "reused": page.reused,
+        "error": error and {"kind": error.kind, "message": error.message, "hint": error.hint},
+        "result": json.loads(payload) if payload is not None else None,
+    }
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _nothing_read(job: Job, pages: list[Page]) -> OcrdError:
+    """A document of which no page could be read has failed, for its first page's reason."""
+    first = min(pages, key=lambda page: page.number).error
+    if first is None:
+        first = JobError(kind="unreadable", message="no reason recorded", hint="See the log.")
+    what = "the page" if len(pages) == 1 else f"none of the {len(pages)} pages"
+    return BadFileError(
+        f"{display(job.source)}: {what} could be read: {first.message}"
+        if len(pages) > 1
+        else f"{display(job.source)}: {first.message}",
+        hint=first.hint,
+        kind=first.kind,
+    )
