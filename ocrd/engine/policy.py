@@ -1,0 +1,141 @@
+"""What becomes of a page whose text is cut off, goes in circles, or is empty.
+
+It is read again: with a stronger loop guard, at another resolution, with the plain prompt; the
+first try that comes out whole is taken.  If none does, the best of them is kept and labelled as
+partial.  No page vanishes.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ocrd.engine.base import Engine, PageRequest
+from ocrd.engine.blank import is_blank
+from ocrd.engine.repetition import said_once
+from ocrd.errors import PageError, PageFaultError
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader
+from ocrd.page import Finish, PageResult
+
+STRONG_GUARD = Guard(ngram=20, window=50)  # the official setting for PDF pages that loop
+PLAIN = BUILT_IN_MODES["ocr"]
+OTHER_VIEW = {"gundam": "base", "large": "gundam", "base": "gundam"}
+OTHERWISE = "base"
+TAG = re.compile(r"<\|ref\|>(.*?)<\|/ref\|>|<\|det\|>.*?<\|/det\|>", re.DOTALL)
+
+
+class Doubt(enum.Enum):
+    """What is wrong with a result; the less, the earlier."""
+
+    PICTURE = "the page came back as one picture"
+    LENGTH = "cut off at the token limit"
+    REPETITION = "went in circles"
+    EMPTY = "came back empty"
+
+
+SEVERITY = {doubt: place for place, doubt in enumerate(Doubt)}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One way to read the page again, and the note that records it."""
+
+    request: PageRequest
+    note: str
+
+
+async def read_page(engine: Engine, request: PageRequest) -> PageResult:
+    """Read a page as well as the engine can; works with every engine.
+
+    The result carries a note for each further try, and says in `partial` what is wrong if no try
+    came out whole.
+
+    Raises:
+        PageError, PageFaultError, EngineDownError: The first try failed so; the last may come
+            from any try, and the page is then read anew by whoever asked.
+    """
+    first = await engine.recognise(request)
+    doubt = doubt_of(first, request.mode)
+    if doubt is None:
+        return first
+    if is_blank(request.image):
+        return replace(first, text="").noted("blank")
+    if not first.prompt_tokens:  # no language model: it would only say the same again
+        return first
+    return await read_again(engine, request, first, doubt)
+
+
+async def read_again(
+    engine: Engine, request: PageRequest, first: PageResult, doubt: Doubt
+) -> PageResult:
+    """Further tries until one comes out whole; else the best of all."""
+    results, notes = [(first, doubt)], list[str]()
+    for number, attempt in enumerate(further_tries(request, doubt), start=2):
+        again = replace(attempt.request, id=f"{request.id}.{number}")
+        try:
+            result = await engine.recognise(again)
+        except (PageError, PageFaultError) as error:
+            notes.append(f"{attempt.note}: {error.kind}")
+            continue
+        still = doubt_of(result, again.mode)
+        if still is None:
+            return result.noted(*notes, attempt.note)
+        notes.append(f"{attempt.note}: {still.value}")
+        results.append((result, still))
+    return settle(results, notes)
+
+
+def doubt_of(result: PageResult, mode: PromptMode) -> Doubt | None:
+    """What is wrong with a result, or None."""
+    if not result.text.strip():
+        return Doubt.EMPTY
+    if result.finish is Finish.REPETITION:
+        return Doubt.REPETITION
+    if result.finish is Finish.LENGTH:
+        return Doubt.LENGTH
+    if mode.reader is Reader.DOCUMENT and only_pictures(result.text):
+        return Doubt.PICTURE
+    return None
+
+
+def only_pictures(text: str) -> bool:
+    """Whether all that was found on the page is pictures, and no word."""
+    labels = [label for label in TAG.findall(text) if label]
+    return bool(labels) and set(labels) == {"image"} and not TAG.sub("", text).strip()
+
+
+def further_tries(request: PageRequest, doubt: Doubt) -> Iterator[Try]:
+    """What to try, in order.
+
+    A stronger guard helps against circles (which are also why most texts are cut off), not
+    against silence.  The plain prompt only stands in for modes that ask for the page's text.
+    """
+    mode = request.mode
+    if doubt in {Doubt.LENGTH, Doubt.REPETITION} and weaker(mode.guard):
+        mode = replace(mode, guard=STRONG_GUARD)
+        note = f"retried: ngram {STRONG_GUARD.ngram}/{STRONG_GUARD.window}"
+        yield Try(replace(request, mode=mode), note)
+    if doubt is not Doubt.PICTURE:
+        other = RESOLUTIONS[OTHER_VIEW.get(request.resolution.name, OTHERWISE)]
+        note = f"retried: resolution {other.name}"
+        yield Try(replace(request, mode=mode, resolution=other), note)
+    if mode.reader in {Reader.DOCUMENT, Reader.SPANS} and not mode.needs_target:
+        plain = replace(PLAIN, guard=STRONG_GUARD, max_tokens=mode.max_tokens)
+        yield Try(replace(request, mode=plain), "retried: mode ocr")
+
+
+def weaker(guard: Guard | None) -> bool:
+    """Whether a guard lets through what the strong one stops."""
+    return guard is None or guard.ngram > STRONG_GUARD.ngram
+
+
+def settle(results: list[tuple[PageResult, Doubt]], notes: list[str]) -> PageResult:
+    """The best of doubtful results: the least doubt, then the most text that is not repeated.
+
+    A page that is only pictures is whole: nothing else was found on it by any try.
+    """
+    best, doubt = min(results, key=lambda one: (SEVERITY[one[1]], -len(said_once(one[0].text))))
+    partial = None if doubt is Doubt.PICTURE else doubt.value
+    return replace(best, partial=partial).noted(*notes)

@@ -1,0 +1,264 @@
+"""One vLLM engine on one device, from an image to the model's words."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ocrd.engine.base import PageRequest
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.repetition import loop_at_end
+from ocrd.engine.resident.installed import Vllm
+from ocrd.engine.resident.launch import Launched
+from ocrd.engine.resident.prompt import check_tokens, prompt, sampling
+from ocrd.engine.resident.settings import VllmSettings
+from ocrd.errors import EngineDownError, OcrdError, PageError, PageFaultError
+from ocrd.modes import Resolution
+from ocrd.page import Finish
+
+HEALTH_S = 0.25
+PROBE_S = 60.0  # the longest that one step of the model may take
+
+
+class CoreDiedError(Exception):
+    """The engine's process is gone, and the page with it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came out for one page."""
+
+    text: str
+    finish: Finish
+    prompt_tokens: int
+    output_tokens: int
+    notes: tuple[str, ...] = ()
+
+
+class Core(Protocol):
+    """A running engine, as the unit that keeps it alive sees it."""
+
+    died: asyncio.Event
+
+    async def read(self, request: PageRequest) -> Answer:
+        """Read one page.
+
+        Raises:
+            CoreDiedError: The engine died meanwhile.
+            PageError, PageFaultError: This page cannot be read, or not now.
+        """
+
+    def last_words(self) -> list[str]:
+        """The end of the engine's log."""
+
+    async def responds(self) -> bool:
+        """Whether it still takes calls, be it slowly."""
+
+    def kill(self) -> None:
+        """End its process at once."""
+
+    async def close(self) -> None:
+        """Give everything back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A page prepared for the engine."""
+
+    inputs: Any
+    room: int
+    tokens: int
+
+
+class VllmCore:
+    """A `Core` over one `AsyncLLM`.
+
+    Args:
+        launched: The engine.
+        vllm: vLLM's names.
+        profile: The model's family.
+        settings: As it was started.
+    """
+
+    def __init__(
+        self, launched: Launched, vllm: Vllm, profile: ModelProfile, settings: VllmSettings
+    ) -> None:
+        self.died = asyncio.Event()
+        self._launched = launched
+        self._engine = launched.engine
+        self._vllm = vllm
+        self._profile = profile
+        self._settings = settings
+        self._tokenizer = self._engine.renderer.get_tokenizer()
+        self._image_token = self._tokenizer.convert_tokens_to_ids(profile.image_token)
+        self._never_banned = self._tokenizer.convert_tokens_to_ids(list(profile.never_banned))
+        self._context = self._engine.model_config.max_model_len
+        # Tokenizers are lent out in as many copies as vLLM was told of workers.
+        self._renderers = ThreadPoolExecutor(settings.renderers, thread_name_prefix="ocrd-render")
+        self._watch = asyncio.create_task(self._watch_health())
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    async def read(self, request: PageRequest) -> Answer:
+        """Prepare, generate, decode; all of it within the page's time limit."""
+        return await self._limited(request, self._settings)
+
+    async def try_out(self, request: PageRequest) -> Answer:
+        """The same without the operator's sampling settings: for the self-test."""
+        return await self._limited(request, replace(self._settings, sampling={}))
+
+    def last_words(self) -> list[str]:
+        """The end of the engine's log."""
+        return self._launched.log.words()
+
+    async def responds(self) -> bool:
+        """Whether it answers a call between two steps of the model."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._engine.is_sleeping()
+        except (TimeoutError, self._vllm.EngineDeadError):
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End its process at once."""
+        self._launched.kill()
+
+    async def close(self) -> None:
+        """End engine, process and threads."""
+        self._watch.cancel()
+        self._renderers.shutdown(wait=False, cancel_futures=True)
+        await self._launched.close()
+
+    async def prepare(self, request: PageRequest) -> Ready:
+        """The page as the engine takes it, made on one of the renderer threads."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._renderers, self._render, request)
+
+    async def generate(
+        self, request: PageRequest, ready: Ready, settings: VllmSettings | None = None
+    ) -> Answer:
+        """The model's words for a prepared page."""
+        arguments = sampling(
+            request,
+            self._profile,
+            settings or self._settings,
+            room=ready.room,
+            never_banned=self._never_banned,
+        )
+        params = self._vllm.SamplingParams(output_kind=self._vllm.FINAL_ONLY, **arguments)
+        answer = await self._final(request, ready, params)
+        output = answer.outputs[0]
+        text = output.text if params.detokenize else await self._decode(list(output.token_ids))
+        return Answer(
+            text=text,
+            finish=finish_of(output.finish_reason, text),
+            prompt_tokens=ready.tokens,
+            output_tokens=len(output.token_ids),
+            notes=self._seen_otherwise(request),
+        )
+
+    async def _limited(self, request: PageRequest, settings: VllmSettings) -> Answer:
+        limit_s = settings.page_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                ready = await self.prepare(request)
+                return await self.generate(request, ready, settings)
+        except TimeoutError as error:
+            raise PageFaultError(
+                f"The engine did not finish the page within {limit_s:g} s.",
+                hint="Raise engine.page_timeout_s, or lower engine.max_pages_in_flight.",
+                kind="timed-out",
+            ) from error
+
+    def _resolution(self, request: PageRequest) -> Resolution:
+        return self._profile.seen(self._settings.seen(request.resolution))
+
+    def _seen_otherwise(self, request: PageRequest) -> tuple[str, ...]:
+        seen = self._resolution(request)
+        if seen == request.resolution:
+            return ()
+        tiles = f" with up to {seen.max_crops} tiles of {seen.tile}" if seen.tile else ""
+        return (f"seen at {seen.base}{tiles}",)
+
+    def _render(self, request: PageRequest) -> Ready:
+        resolution = self._resolution(request)
+        raw = prompt(request, self._profile, resolution)
+        try:
+            (inputs,) = self._engine.renderer.render_cmpl([raw])
+        except OcrdError:
+            raise
+        except Exception as error:  # whatever image code makes of a strange image
+            raise PageError(
+                f"The page could not be prepared for the model: {error}",
+                hint="Try another resolution; the engine's log has the details.",
+                kind="prepare",
+            ) from error
+        tokens = inputs["prompt_token_ids"]
+        room = self._context - len(tokens)
+        width, height = raw["multi_modal_data"]["image"].size
+        expected = self._profile.vision.image_tokens(resolution, width, height)
+        check_tokens(tokens.count(self._image_token), expected, room=room)
+        return Ready(inputs, room, len(tokens))
+
+    async def _final(self, request: PageRequest, ready: Ready, params: Any) -> Any:
+        final = None
+        priority = -request.priority  # vLLM: smaller goes first
+        try:
+            async for output in self._engine.generate(
+                ready.inputs, params, request.id, priority=priority
+            ):
+                final = output
+        except self._vllm.EngineDeadError as error:
+            self.died.set()
+            raise CoreDiedError from error
+        except Exception as error:
+            raise page_fault(error) from error
+        if final is None or final.outputs[0].finish_reason in (None, "abort"):
+            raise EngineDownError(
+                "The engine gave the page up while it was stopping.",
+                hint="The page is read again when the engine is back.",
+            )
+        if final.outputs[0].finish_reason == "error":
+            raise page_fault(RuntimeError("finish reason 'error'"))
+        return final
+
+    async def _decode(self, tokens: list[int]) -> str:
+        """Tokens to text in one go, off the event loop, where vLLM would go token by token."""
+        loop = asyncio.get_running_loop()
+        if tokens and tokens[-1] == self._tokenizer.eos_token_id:
+            tokens.pop()
+        as_it_is = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        decode = functools.partial(self._tokenizer.decode, tokens, **as_it_is)
+        text: str = await loop.run_in_executor(self._renderers, decode)
+        return text
+
+    async def _watch_health(self) -> None:
+        while not self._engine.errored:  # noqa: ASYNC110 - vLLM has a flag, and no event
+            await asyncio.sleep(HEALTH_S)
+        self.died.set()
+
+
+def finish_of(reason: str | None, text: str) -> Finish:
+    """The finish reason in our words; a text cut off while it went in circles looped."""
+    if reason == "repetition":
+        return Finish.REPETITION
+    if reason == "length":
+        return Finish.LENGTH if loop_at_end(text) is None else Finish.REPETITION
+    return Finish.STOP
+
+
+def page_fault(error: Exception) -> PageFaultError:
+    """An error of vLLM's that concerns this request alone."""
+    cause = error.__cause__ or error
+    return PageFaultError(
+        f"vLLM could not serve the page: {type(cause).__name__}: {cause}",
+        hint="It is tried again; the engine's log has the details.",
+        kind="engine-error",
+    )

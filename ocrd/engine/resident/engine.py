@@ -1,0 +1,237 @@
+"""The resident vLLM engine: one unit for each device, pages to the least busy."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.profiles import PROFILES, ModelProfile
+from ocrd.engine.resident.build import Builder, check_options
+from ocrd.engine.resident.child import write_log_config
+from ocrd.engine.resident.installed import import_vllm
+from ocrd.engine.resident.launch import Launcher
+from ocrd.engine.resident.preflight import Plan, plan
+from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.unit import Tell, Unit, kills_engine
+from ocrd.errors import EngineDownError, EngineSetupError
+from ocrd.events import Events
+from ocrd.modes import PromptMode
+from ocrd.page import PageImage, PageResult
+
+MANY_KILLERS = 1000
+
+
+class VllmEngine:
+    """Reads pages with a model that stays loaded.  An `ocrd.engine.base.Engine`.
+
+    Args:
+        settings: What may be set.
+        events: Is told of what happens to the engine.
+        profiles: The models it knows.
+        clock: Monotonic seconds.
+    """
+
+    kind = "vllm"
+
+    def __init__(
+        self,
+        settings: VllmSettings,
+        *,
+        events: Events | None = None,
+        profiles: tuple[ModelProfile, ...] = PROFILES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._events = events or Events()
+        self._profiles = profiles
+        self._clock = clock
+        self._plan: Plan | None = None
+        self._units: list[Unit] = []
+        self._folder: Path | None = None
+        self._state = EngineState.STOPPED
+        self._stage = ""
+        self._killers: dict[bytes, None] = {}
+
+    @property
+    def model(self) -> str:
+        """The model as configured."""
+        return self._settings.model
+
+    @property
+    def profile(self) -> ModelProfile | None:
+        """The model's family, once started."""
+        return self._plan.profile if self._plan else None
+
+    @property
+    def capacity(self) -> int:
+        """Pages at once on all devices."""
+        return sum(unit.capacity for unit in self._units) or self._settings.max_pages_in_flight
+
+    @property
+    def dpi(self) -> int:
+        """What suits the model."""
+        return self._plan.profile.dpi if self._plan else PROFILES[0].dpi
+
+    def report(self) -> EngineReport:
+        """State of the whole, and what each device has to say."""
+        several = len(self._units) > 1
+        said = [
+            f"{unit.name}: {unit.detail}" if several else unit.detail
+            for unit in self._units
+            if unit.detail
+        ]
+        steps = tuple(
+            f"{unit.name}: {step}" if several else step
+            for unit in self._units
+            for step in unit.steps
+        )
+        return EngineReport(
+            state=self._overall(),
+            detail="; ".join(said) or self._stage,
+            devices=self._plan.names if self._plan else (),
+            steps=steps,
+        )
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        """None, but for modes that the model's family lacks."""
+        profile = self.profile
+        return profile.unsupported(mode) if profile else None
+
+    async def start(self, progress: Tell) -> None:
+        """Load the model on every device; minutes at the first time.
+
+        Raises:
+            EngineSetupError: No device could be brought up.
+        """
+        tell = self._teller(progress)
+        self._state = EngineState.LOADING
+        try:
+            await self._start(tell)
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, EngineSetupError):
+                self._state, self._stage = EngineState.FAILED, error.message
+            raise
+        self._stage = ""
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        """Read one page on the least busy device that serves.
+
+        Raises:
+            EngineDownError: None serves.
+            PageError: This page cannot be read.
+            PageFaultError: It took too long, or vLLM failed on it.
+        """
+        started = self._clock()
+        if self._killers and await digest(request.image) in self._killers:
+            raise kills_engine()
+        while True:
+            unit = self._least_busy()
+            try:
+                answer = await unit.read(request)
+            except EngineDownError:
+                if unit.state is EngineState.READY:
+                    raise
+            else:
+                return PageResult(
+                    text=answer.text,
+                    finish=answer.finish,
+                    prompt_tokens=answer.prompt_tokens,
+                    output_tokens=answer.output_tokens,
+                    seconds=self._clock() - started,
+                    notes=answer.notes,
+                )
+
+    async def stop(self) -> None:
+        """End every engine and its process."""
+        self._state, self._stage = EngineState.STOPPED, ""
+        await asyncio.gather(*(unit.stop() for unit in self._units))
+        self._units = []
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    async def _start(self, tell: Tell) -> None:
+        tell("looking at model and devices")
+        found = self._plan = await asyncio.to_thread(plan, self._settings, self._profiles)
+        tell(f"importing vLLM {found.vllm.version}")
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="ocrd-vllm-"))
+        vllm = await asyncio.to_thread(import_vllm, write_log_config(folder))
+        check_options(self._settings, vllm)
+        builder = Builder(vllm, found, Launcher(vllm, folder))
+        self._units = [
+            Unit(
+                name=name,
+                settings=self._settings,
+                build=functools.partial(builder.build, device),
+                events=self._events,
+                convicted=self._remember,
+            )
+            for device, name in zip(found.devices, found.names, strict=True)
+        ]
+        await self._start_units(tell)
+
+    async def _start_units(self, tell: Tell) -> None:
+        """All at once; those that fail go on trying if others serve."""
+        several = len(self._units) > 1
+
+        def told(unit: Unit) -> Tell:
+            return lambda stage: tell(f"{unit.name}: {stage}" if several else stage)
+
+        outcomes = await asyncio.gather(
+            *(unit.start(told(unit)) for unit in self._units), return_exceptions=True
+        )
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        if len(failures) == len(self._units):
+            raise failures[0]
+        for unit, outcome in zip(self._units, outcomes, strict=True):
+            if outcome is not None:
+                self._events.error("engine.not-up", device=unit.name, error=str(outcome))
+                unit.start_later()
+
+    def _least_busy(self) -> Unit:
+        serving = [unit for unit in self._units if unit.state is EngineState.READY]
+        if not serving:
+            report = self.report()
+            raise EngineDownError(
+                f"The engine is not serving ({report.state}). {report.detail}".strip(),
+                hint="Pages wait until it is back; `ocrd status` shows when.",
+            )
+        return min(serving, key=lambda unit: (unit.on_trial, unit.calls))
+
+    def _overall(self) -> EngineState:
+        states = {unit.state for unit in self._units}
+        for state in (EngineState.READY, EngineState.RESTARTING):
+            if state in states:
+                return state
+        return self._state
+
+    def _remember(self, request: PageRequest) -> None:
+        """A page that kills the engine is refused from now on, whatever job brings it."""
+        self._killers[fingerprint(request.image)] = None
+        while len(self._killers) > MANY_KILLERS:
+            del self._killers[next(iter(self._killers))]
+
+    def _teller(self, progress: Tell) -> Tell:
+        def tell(stage: str) -> None:
+            self._stage = stage
+            progress(stage)
+
+        return tell
+
+
+def fingerprint(image: PageImage) -> bytes:
+    """What two copies of a page share."""
+    return hashlib.sha256(b"%d %d " % (image.width, image.height) + image.rgb).digest()
+
+
+async def digest(image: PageImage) -> bytes:
+    """`fingerprint`, off the event loop: it takes milliseconds."""
+    return await asyncio.to_thread(fingerprint, image)

