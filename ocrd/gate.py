@@ -1,8 +1,8 @@
 """Who may use the engine next: many jobs share it, and none can hold up the others.
 
 A slot goes to the waiting page of the highest priority; among equals to the job with the
-fewest pages in flight, so that the one page of a letter overtakes the 2,999 that a book still
-has waiting.
+fewest pages in flight, and then to the one that has gone longest without: the one page of a
+letter overtakes the 2,999 that a book still has waiting.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PageGate:
         self._in_flight: Counter[int] = Counter()
         self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
         self._priority: dict[int, int] = {}
-        self._arrival: dict[int, int] = {}
+        self._served: dict[int, int] = {}  # when last given a slot, or when it came
         self._count = itertools.count()
 
     @property
@@ -52,7 +52,7 @@ class PageGate:
         turn = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job, deque()).append(turn)
         self._priority[job] = priority
-        self._arrival.setdefault(job, next(self._count))
+        self._served.setdefault(job, next(self._count))
         self._hand_out()
         try:
             await turn
@@ -79,17 +79,18 @@ class PageGate:
         while self._waiting and self.in_flight < self.capacity:
             job = min(self._waiting, key=self._rank)
             turn = self._waiting[job].popleft()
-            self._forget_if_idle(job)
             if not turn.cancelled():
                 self._in_flight[job] += 1
+                self._served[job] = next(self._count)
                 turn.set_result(None)
+            self._forget_if_idle(job)
 
     def _rank(self, job: int) -> tuple[int, int, int]:
-        return (-self._priority[job], self._in_flight[job], self._arrival[job])
+        return (-self._priority[job], self._in_flight[job], self._served[job])
 
     def _forget_if_idle(self, job: int) -> None:
         if not self._waiting.get(job):
             self._waiting.pop(job, None)
             if job not in self._in_flight:
                 self._priority.pop(job, None)
-                self._arrival.pop(job, None)
+                self._served.pop(job, None)
