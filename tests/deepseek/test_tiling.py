@@ -16,7 +16,7 @@ GUNDAM = RESOLUTIONS["gundam"]
 OCR_2 = Resolution(name="ocr-2", base=1024, tile=768, max_crops=6)
 
 sides = st.integers(1, 4000)
-views = st.sampled_from([512, 640, 768, 1024, 1280]) | st.integers(4, 128).map(lambda n: 16 * n)
+views = st.sampled_from([512, 640, 768, 1024, 1280]) | st.integers(4, 96).map(lambda n: 16 * n)
 crops = st.integers(2, 9)
 
 

@@ -19,7 +19,7 @@ MERGE = 4  # patches along the side of one token, after the encoder's two stride
 MIN_CROPS = 2
 MAX_CROPS = 9
 SMALLEST_SIDE = 64  # one token
-LARGEST_SIDE = 2048
+LARGEST_SIDE = 1536  # up to here every attention kernel takes the encoder's folded vectors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,104 @@
+"""The attention of `attention`, fused into one Triton kernel.
+
+A block of queries keeps its terms by column in registers, for all keys of a row have the same
+columns; the term by row is then one number a query for each row of keys.  So the terms cost next
+to nothing, and no score is ever written to memory.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from ocrd.engine.deepseek.attention import distance_terms
+
+LOG2_E = tl.constexpr(1.4426950408889634)  # the exponential below is of base 2
+
+
+@triton.jit
+def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types of Python's
+    qkv,
+    by_row,
+    by_column,
+    out,
+    scale,
+    heads,
+    patches,
+    rows,
+    columns: tl.constexpr,
+    padded: tl.constexpr,
+    width: tl.constexpr,
+    block: tl.constexpr,
+):
+    head = tl.program_id(1) % heads
+    view = (tl.program_id(1) // heads).to(tl.int64)
+    stride = 3 * heads * width
+    query = tl.program_id(0) * block + tl.arange(0, block)
+    real = query < patches
+    part = tl.arange(0, width)
+    column = tl.arange(0, padded)
+
+    start = qkv + view * patches * stride + head * width
+    q = tl.load(start + query[:, None] * stride + part, mask=real[:, None], other=0.0)
+    terms = (view * heads + head) * patches + query
+    side = (
+        tl.load(
+            by_column + terms[:, None] * columns + column,
+            mask=real[:, None] & (column < columns),
+            other=0.0,
+        ).to(tl.float32)
+        * LOG2_E
+    )
+    side = tl.where(column < columns, side, float("-inf"))
+
+    best = tl.full([block], float("-inf"), tl.float32)
+    total = tl.zeros([block], tl.float32)
+    sums = tl.zeros([block, width], tl.float32)
+    keys = start + heads * width
+    values = start + 2 * heads * width
+    for row in range(rows):
+        place = (row * columns + column) * stride
+        inside = column < columns
+        k = tl.load(keys + place[None, :] + part[:, None], mask=inside[None, :], other=0.0)
+        v = tl.load(values + place[:, None] + part, mask=inside[:, None], other=0.0)
+        up = tl.load(by_row + terms * rows + row, mask=real, other=0.0).to(tl.float32)
+        scores = tl.dot(q, k) * (scale * LOG2_E) + side
+        scores += up[:, None] * LOG2_E
+        newest = tl.maximum(best, tl.max(scores, 1))
+        weights = tl.exp2(scores - newest[:, None])
+        fade = tl.exp2(best - newest)
+        total = total * fade + tl.sum(weights, 1)
+        sums = tl.dot(weights.to(v.dtype), v, sums * fade[:, None])
+        best = newest
+    place = out + (view * patches + query[:, None]) * (heads * width) + head * width + part
+    tl.store(place, (sums / total[:, None]).to(out.dtype.element_ty), mask=real[:, None])
+
+
+def fused(
+    qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """See `attention.Attend`."""
+    n, rows, columns, _, heads, width = qkv.shape
+    patches = rows * columns
+    terms = distance_terms(qkv[:, :, :, 0], by_row, by_column)
+    by_row, by_column = (term.contiguous() for term in terms)
+    out = torch.empty((n, rows, columns, heads * width), dtype=qkv.dtype, device=qkv.device)
+    block = 128 if patches > 256 else 64
+    _attend[(triton.cdiv(patches, block), n * heads)](
+        qkv,
+        by_row,
+        by_column,
+        out,
+        scale,
+        heads,
+        patches,
+        rows,
+        columns=columns,
+        padded=max(16, triton.next_power_of_2(columns)),
+        width=width,
+        block=block,
+        num_warps=block // 16,
+        num_stages=3,
+    )
+    return out

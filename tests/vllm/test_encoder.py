@@ -1,0 +1,86 @@
+"""The faster encoder computes what vLLM's does, from the same weights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.model_executor.models.deepencoder import ImageEncoderViT
+
+from ocrd.engine.deepseek.attention import folded
+from ocrd.engine.deepseek.encoder import SamEncoder, normalise
+
+pytestmark = pytest.mark.vllm
+
+
+@pytest.fixture(scope="module")
+def sam() -> ImageEncoderViT:
+    """The encoder with fewer and narrower layers: two with windows, one without."""
+    torch.manual_seed(7)
+    with set_current_vllm_config(VllmConfig()):
+        encoder = ImageEncoderViT(
+            depth=3,
+            embed_dim=128,
+            num_heads=2,
+            out_chans=256,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            global_attn_indexes=(1,),
+            window_size=14,
+        )
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("side", [512, 640, 1024, 1280])
+@torch.inference_mode()
+def test_features_are_those_of_vllm_at_every_size(sam: ImageEncoderViT, side: int) -> None:
+    pixels = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
+    theirs = sam(normalise(pixels, torch.float32).permute(0, 3, 1, 2).contiguous())
+    ours = SamEncoder(sam, folded)(pixels)
+    assert ours.shape == theirs.shape
+    assert ((ours - theirs).norm() / theirs.norm()).item() < 1e-5
+
+
+@torch.inference_mode()
+def test_a_view_s_features_do_not_depend_on_the_views_beside_it(sam: ImageEncoderViT) -> None:
+    pixels = torch.randint(0, 256, (3, 512, 512, 3), dtype=torch.uint8)
+    encoder = SamEncoder(sam, folded)
+    alone = torch.cat([encoder(view[None]) for view in pixels])
+    torch.testing.assert_close(encoder(pixels), alone, rtol=1e-4, atol=1e-4)
+
+
+def test_bytes_become_the_numbers_that_torchvision_makes() -> None:
+    from torchvision.transforms import Compose, Normalize, ToTensor
+
+    pixels = torch.arange(256, dtype=torch.uint8).view(16, 16, 1).expand(16, 16, 3)
+    theirs = Compose([ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)])(pixels.numpy())
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert torch.equal(normalise(pixels, dtype).permute(2, 0, 1), theirs.to(dtype))
+
+
+COMPARE = """
+import torch
+from ocrd.engine.deepseek.attention import folded
+from ocrd.engine.deepseek.kernel import fused
+
+torch.manual_seed(1)
+for rows, columns in [(14, 14), (8, 8), (9, 20)]:
+    qkv = torch.randn(2, rows, columns, 3, 2, 16)
+    by_row, by_column = torch.randn(rows, rows, 16), torch.randn(columns, columns, 16)
+    given = qkv, by_row, by_column, 0.25
+    torch.testing.assert_close(fused(*given), folded(*given), rtol=1e-4, atol=1e-4)
+"""
+
+
+def test_the_kernel_computes_the_same_attention() -> None:
+    root = Path(__file__).parents[2]
+    interpreted = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", COMPARE], env=interpreted, check=True, timeout=200)
