@@ -37,13 +37,15 @@ def serve(config: Config, *, once: bool) -> ExitCode:
     from ocrd.daemon.daemon import Daemon
     from ocrd.events import Events
     from ocrd.observe.log import log_sink
+    from ocrd.observe.systemd import notifier
 
+    supervisor = notifier()
     progress = once and sys.stderr.isatty()
     level = "warning" if progress else config.settings.log.level
     events = Events(log_sink(config.settings.log.format, level))
 
     async def live() -> ExitCode:
-        daemon = Daemon(config, events, once=once)
+        daemon = Daemon(config, events, once=once, notifier=supervisor)
         if not progress:
             return await daemon.run()
         from ocrd.cli.progress import Progress

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes
 from ocrd.daemon.intakes import Intakes
-from ocrd.daemon.notifier import NoNotifier, Notifier
 from ocrd.daemon.once import Once
 from ocrd.daemon.parts import House, build
 from ocrd.daemon.rates import Rates
@@ -19,6 +18,7 @@ from ocrd.daemon.telling import Telling
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError
 from ocrd.events import Events
+from ocrd.observe.notifier import NoNotifier, Notifier
 
 DRAIN_S = 30.0
 TICK_S = 1.0

@@ -12,10 +12,10 @@ from typing import Any
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon.intakes import Intakes
-from ocrd.daemon.notifier import Notifier
 from ocrd.daemon.parts import House
 from ocrd.daemon.rates import Rates
 from ocrd.engine.base import EngineState
+from ocrd.observe.notifier import Notifier
 
 EVERY_S = 1.0
 ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)

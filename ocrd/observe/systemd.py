@@ -7,8 +7,8 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-from ocrd.daemon.notifier import NoNotifier, Notifier
 from ocrd.inbox.names import display
+from ocrd.observe.notifier import NoNotifier, Notifier
 
 LONGEST_STATUS = 200  # characters; `systemctl status` shows one line
 MICROSECONDS = 1_000_000
