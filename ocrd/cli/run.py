@@ -36,13 +36,13 @@ def serve(config: Config, *, once: bool) -> ExitCode:
 
     from ocrd.daemon.daemon import Daemon
     from ocrd.events import Events
-    from ocrd.observe.log import log_sink
+    from ocrd.observe.sinks import sinks
     from ocrd.observe.systemd import notifier
 
     supervisor = notifier()
     progress = once and sys.stderr.isatty()
     level = "warning" if progress else config.settings.log.level
-    events = Events(log_sink(config.settings.log.format, level))
+    events = Events(*sinks(config.settings, level))
 
     async def live() -> ExitCode:
         daemon = Daemon(config, events, once=once, notifier=supervisor)

@@ -1,0 +1,63 @@
+"""Events become journal entries with native fields, so that `journalctl OCRD_JOB=42` finds them.
+
+Fields: OCRD_EVENT (`job.failed`), and one for each of the event's own (OCRD_JOB, OCRD_FOLDER,
+OCRD_PAGE …); PRIORITY as syslog counts; MESSAGE is the same in one readable line.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cysystemd import journal
+
+from ocrd.events import Event, Level, Sink
+from ocrd.inbox.names import display
+
+IDENTIFIER = "ocrd"
+LONGEST_VALUE = 4000  # characters; a traceback fits
+
+
+def under_systemd() -> bool:
+    """Whether this process's output goes to the journal anyway, so that native entries belong."""
+    return "JOURNAL_STREAM" in os.environ
+
+
+def journal_sink(level: str) -> Sink:
+    """A sink that writes entries of `level` and worse.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+    """
+    least = Level[level.upper()]
+
+    def sink(event: Event) -> None:
+        if event.level <= least:
+            journal.send(message=line(event), **fields(event))
+
+    return sink
+
+
+def line(event: Event) -> str:
+    """The event in one line, as `journalctl` shows it."""
+    told = " ".join(f"{key}={_value(value)}" for key, value in event.fields.items())
+    return f"{event.name} {told}".rstrip()
+
+
+def fields(event: Event) -> dict[str, Any]:
+    """The entry's fields besides MESSAGE.
+
+    Names come from the code and values are escaped: nothing that a file is called can end a line
+    or begin a field of its own.
+    """
+    own = {f"ocrd_{key}": _value(value) for key, value in event.fields.items() if value is not None}
+    return {
+        **own,
+        "ocrd_event": event.name,
+        "priority": int(event.level),
+        "syslog_identifier": IDENTIFIER,
+    }
+
+
+def _value(value: object) -> str:
+    return display(str(value))[:LONGEST_VALUE]
