@@ -68,14 +68,20 @@ class ChildPool:
             limits=limits, readable=tuple(readable), writable=tuple(writable), parent=os.getpid()
         )
         self._orders = (confinement, tuple(preload))
-        self._idle: list[Child] = []  # the last one used is the first used again: it is warm
+        self._idle: list[Child] = []  # in the order they were used
         self._places = asyncio.Semaphore(processes)
         self._children: set[Child] = set()
         self._reaping: set[asyncio.Task[int]] = set()
         self._failed_starts = 0  # in a row
         self._stopped = False
 
-    async def run(self, call: Callable[..., T], *args: object, wall_s: float | None = None) -> T:
+    async def run(
+        self,
+        call: Callable[..., T],
+        *args: object,
+        wall_s: float | None = None,
+        fresh: bool = False,
+    ) -> T:
         """Run `call(*args)` in a child.
 
         `call` travels by module and name, `args` as any pickle.  What comes back may hold plain
@@ -86,6 +92,7 @@ class ChildPool:
             call: What to run.
             args: Its arguments.
             wall_s: Seconds it may take once a child has it; the pool's limit if None.
+            fresh: Give it to a child that has done nothing yet: for a second try.
 
         Raises:
             OcrdError: As the call raised it.
@@ -97,7 +104,7 @@ class ChildPool:
                 `stopped`: the pool was stopped.
         """
         async with self._places:
-            child = await self._child()
+            child = await self._child(fresh=fresh)
             kept = False
             try:
                 answer = await self._ask(child, call, args, wall_s or self.limits.wall_s)
@@ -127,13 +134,13 @@ class ChildPool:
             child.close()
         self._idle.clear()
 
-    async def _child(self) -> Child:
+    async def _child(self, *, fresh: bool) -> Child:
         """An idle child that lives, else a new one."""
         if self._stopped:
             raise _down(f"The {self.name}s were stopped.", kind="stopped")
-        while self._idle:
-            child = self._idle.pop()
-            if child.alive():
+        while self._idle and not (fresh and len(self._children) < self.processes):
+            child = self._idle.pop(0 if fresh else -1)  # the last one used is warm
+            if child.alive() and not fresh:
                 return child
             await self._end(child)
         try:

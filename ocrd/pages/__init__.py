@@ -1,0 +1,1 @@
+"""Files become page images, in child processes: `source.ChildPageSource` is the way in."""

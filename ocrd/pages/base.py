@@ -1,0 +1,65 @@
+"""What the rest of the daemon knows of pages: a document's outline, and where images come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from ocrd.page import PageImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentInfo:
+    """What a file is.
+
+    Attributes:
+        kind: `pdf`, or `image` for everything made of pixels, a TIFF of many pages included.
+        media_type: Told by its content, never by its name (`image/tiff`).
+        pages: How many, at least 1.
+    """
+
+    kind: Literal["pdf", "image"]
+    media_type: str
+    pages: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendering:
+    """How page images are to be made.
+
+    Attributes:
+        dpi: The resolution wished for where the file leaves a choice (PDF).
+        max_pixels: An image file with more is refused; a PDF page is rendered with fewer.
+        max_pages: A document with more is refused.
+        max_side: Longest side of a page image, pixels; larger ones are scaled down.
+        min_side: A PDF page whose longer side would have fewer pixels is rendered larger.
+    """
+
+    dpi: int
+    max_pixels: int
+    max_pages: int
+    max_side: int = 5000
+    min_side: int = 1000
+
+
+class PageSource(Protocol):
+    """Turns files into page images.  Any number of calls at once; each page stands alone."""
+
+    async def inspect(self, path: Path) -> DocumentInfo:
+        """What the file is and how many pages it has.
+
+        Raises:
+            BadFileError: No page of it can ever be had (`empty`, `unsupported`, `encrypted`,
+                `damaged`, `no-pages`, `too-large`, `crashed`, `timed-out` …).
+            SourceChangedError: It is gone.
+            PlaceError: It cannot be read now.
+        """
+
+    async def page(self, path: Path, number: int) -> PageImage:
+        """Page `number`, 1-based.
+
+        Raises:
+            PageError: This page cannot be had; others may.
+            BadFileError, SourceChangedError, PlaceError: As `inspect`.
+        """

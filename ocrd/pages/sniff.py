@@ -1,0 +1,101 @@
+"""What a file is, by its first bytes; a name proves nothing.  Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from ocrd.errors import BadFileError
+
+HEAD = 4096  # so many bytes are enough for `sniff`
+
+READABLE = "PDF, JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000, HEIC, AVIF or PNM"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A kind of file that has pages."""
+
+    kind: Literal["pdf", "image"]
+    media_type: str
+
+
+_IMAGES: tuple[tuple[bytes, str], ...] = (
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"(II[*+]\0|MM\0[*+])", "image/tiff"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"BM.{12}[\x0c-\x7c]\0\0\0", "image/bmp"),
+    (rb"(\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51)", "image/jp2"),
+    (rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", "image/heic"),
+    (rb"....ftypavi[fs]", "image/avif"),
+    (rb"P[1-6]\s", "image/x-portable-anymap"),
+)
+
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (rb"PK\x03\x04.{26}mimetypeapplication/epub", "an e-book (EPUB)"),
+    (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file"),
+    (rb"PK\x03\x04.*(\[Content_Types\]\.xml|word/|xl/|ppt/)", "an Office document"),
+    (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive"),
+    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document of the old kind, or a mail"),
+    (rb"\{\\rtf", "an RTF document"),
+    (rb"AT&TFORM", "a DjVu document"),
+    (rb"%!PS", "a PostScript file"),
+    (rb"8BPS", "a Photoshop file"),
+    (rb"....ftyp|.{4}moov|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]", "a video"),
+    (rb"RIFF....WAVE|ID3|OggS|fLaC|\xff[\xfb\xf3\xf2]", "a sound recording"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ\0|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd|.{257}ustar", "an archive"),
+    (rb"\x7fELF|MZ|\xcf\xfa\xed\xfe", "a program"),
+    (rb"SQLite format 3\0", "a database"),
+    (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)", "a web page"),
+    (rb"\s*(<\?xml.*)?<svg", "a vector graphic (SVG)"),
+    (rb"\s*<\?xml", "an XML file"),
+    (rb"(From |Return-Path:|Received:|MIME-Version:|Delivered-To:)", "a mail"),
+)
+
+
+def sniff(head: bytes) -> Media:
+    """What a file that begins with `head` (its first `HEAD` bytes) is.
+
+    Raises:
+        BadFileError: Nothing with pages; the message says what it looks like.
+    """
+    if b"%PDF-" in head[:1024]:
+        return Media("pdf", "application/pdf")
+    for pattern, media_type in _IMAGES:
+        if re.match(pattern, head, re.DOTALL):
+            return Media("image", media_type)
+    if not head:
+        raise BadFileError(
+            "The file is empty.",
+            hint="The scanner or the copy was interrupted: scan or copy it again.",
+            kind="empty",
+        )
+    raise BadFileError(
+        f"This looks like {_looks_like(head)}, and that has no pages to read.",
+        hint=f"Drop a {READABLE} file; print or export other documents to PDF first.",
+        kind="unsupported",
+    )
+
+
+def _looks_like(head: bytes) -> str:
+    if not head.strip(b"\0"):
+        return "a file of zero bytes only (an interrupted copy)"
+    for pattern, name in _OTHERS:
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            return name
+    return "a text file" if _is_text(head) else "no kind of file known here"
+
+
+def _is_text(head: bytes) -> bool:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True  # UTF-16
+    if any(byte < 9 or 13 < byte < 27 for byte in head):
+        return False
+    try:
+        head[: len(head) - 3].decode("utf-8")  # the last character may be cut
+    except UnicodeDecodeError:
+        return sum(byte > 126 for byte in head) * 4 < len(head)  # an older 8-bit encoding
+    return True

@@ -1,0 +1,88 @@
+"""Page images by child processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ocrd.children import ChildPool
+from ocrd.errors import BadFileError, OcrdError, PageError, PageFaultError
+from ocrd.page import PageImage
+from ocrd.pages import work
+from ocrd.pages.base import DocumentInfo, Rendering
+
+T = TypeVar("T")
+
+
+class ChildPageSource:
+    """A `PageSource` whose work is done by a pool of children.
+
+    What breaks a child, or needs more time or memory than it may have, is tried once more in a
+    fresh one; if that breaks too, the file or page is at fault.
+
+    Args:
+        pool: Its children must be able to read the files.
+        dpi: At which PDF pages are rendered, as far as the limits allow.
+        max_pixels: See `Rendering`.
+        max_pages: See `Rendering`.
+        page_wall_s: Seconds one page, or looking at a file, may take.
+        max_side: See `Rendering`.
+    """
+
+    def __init__(
+        self,
+        pool: ChildPool,
+        *,
+        dpi: int,
+        max_pixels: int,
+        max_pages: int,
+        page_wall_s: float,
+        max_side: int = 5000,
+    ) -> None:
+        self._pool = pool
+        self._wall_s = page_wall_s
+        self._wanted = Rendering(
+            dpi=dpi, max_pixels=max_pixels, max_pages=max_pages, max_side=max_side
+        )
+
+    async def inspect(self, path: Path) -> DocumentInfo:
+        """See `PageSource.inspect`."""
+        try:
+            return await self._twice(work.inspect, path, self._wanted)
+        except PageFaultError as fault:
+            raise _verdict(BadFileError, "The file", fault) from fault
+
+    async def page(self, path: Path, number: int) -> PageImage:
+        """See `PageSource.page`."""
+        try:
+            return await self._twice(work.page, path, number, self._wanted)
+        except PageFaultError as fault:
+            raise _verdict(PageError, f"Page {number}", fault) from fault
+
+    async def _twice(self, call: Callable[..., T], *args: object) -> T:
+        try:
+            return await self._pool.run(call, *args, wall_s=self._wall_s)
+        except PageFaultError:
+            return await self._pool.run(call, *args, wall_s=self._wall_s, fresh=True)
+
+
+def _verdict(blamed: type[OcrdError], subject: str, fault: PageFaultError) -> OcrdError:
+    """A fault that came twice, as the file's or the page's own."""
+    if fault.kind == "out-of-memory":
+        return blamed(
+            f"{subject} needs more memory than a page worker may use.",
+            hint="Raise memory_mib of the pages in the configuration, or scan at fewer dpi.",
+            kind="too-large",
+        )
+    if fault.kind == "timed-out":
+        return blamed(
+            f"{subject} takes too long: {fault.message}",
+            hint="Raise timeout_s of the pages in the configuration, or save the file anew.",
+            kind="timed-out",
+        )
+    return blamed(
+        f"{subject} breaks what reads it, again and again: {fault.message}",
+        hint="Open it elsewhere and print it to a new PDF, or scan it again.",
+        kind=fault.kind,
+    )
