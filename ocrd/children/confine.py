@@ -18,6 +18,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _OOM_SCORE = 500  # of 1000: when memory runs out, the kernel takes a child before the daemon
 _MIB = 1 << 20
+_ANSWER_MIB = 512  # the largest answer: it is a file, too
 
 _SYSTEM = (  # what the dynamic linker, Python, fonts and the libraries' look at the CPU need
     "/bin",
@@ -48,14 +49,14 @@ class Limits:
         cpu_s: CPU seconds of one call, all threads together.
         wall_s: Seconds one call may take, unless the call says otherwise.
         open_files: Open descriptors.
-        file_mib: Largest file it may write, and largest answer it may give, MiB.
+        file_mib: Largest file it may write, if it may write any, MiB.
     """
 
     memory_mib: int
     cpu_s: int
     wall_s: float
     open_files: int = 128
-    file_mib: int = 256
+    file_mib: int = 16384
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +101,7 @@ class Confinement:
         _die_with_parent(self.parent)
         _ignore_signals()
         _oom_first()
-        _set_limits(self.limits)
+        _set_limits(self.limits, may_write=bool(self.writable))
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self._close_doors()
 
@@ -113,6 +114,8 @@ def start_cpu_budget(seconds: int) -> None:
     """Allow so many CPU seconds from now on; RLIMIT_CPU counts from the start of the process."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = math.ceil(time.process_time()) + seconds
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
@@ -135,11 +138,11 @@ def _oom_first() -> None:
         return  # a container may hide it; the limits hold all the same
 
 
-def _set_limits(limits: Limits) -> None:
+def _set_limits(limits: Limits, *, may_write: bool) -> None:
     _lower(resource.RLIMIT_AS, limits.memory_mib * _MIB)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, limits.open_files)
-    _lower(resource.RLIMIT_FSIZE, limits.file_mib * _MIB)
+    _lower(resource.RLIMIT_FSIZE, max(_ANSWER_MIB, limits.file_mib * may_write) * _MIB)
 
 
 def _lower(which: int, value: int) -> None:

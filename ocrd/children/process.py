@@ -34,17 +34,12 @@ class Child:
         self._slate = Slate()
         self._peer, theirs = socket.socketpair()
         self._peer.setblocking(False)
-        passed = (theirs.fileno(), self._slate.fileno())
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-c", _MAIN, *map(str, passed)],
-                pass_fds=passed,
-                env=_environment(os.environ, threads),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # ours is data
-                stderr=subprocess.DEVNULL,  # libraries print what a file makes them print
-                start_new_session=True,  # Ctrl-C is the daemon's to handle
-            )
+        try:
+            with theirs:
+                self._process = _spawn((theirs.fileno(), self._slate.fileno()), threads)
+        except BaseException:
+            self.close()
+            raise
 
     async def call(
         self, function: Callable[..., object], args: tuple[object, ...], *, cpu_s: int
@@ -85,6 +80,18 @@ class Child:
         """Give back what connects us.  Not while a call is in flight."""
         self._peer.close()
         self._slate.close()
+
+
+def _spawn(passed: tuple[int, int], threads: int | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-c", _MAIN, *map(str, passed)],
+        pass_fds=passed,
+        env=_environment(os.environ, threads),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # ours is data
+        stderr=subprocess.DEVNULL,  # libraries print what a file makes them print
+        start_new_session=True,  # Ctrl-C is the daemon's to handle
+    )
 
 
 def _environment(ours: Mapping[str, str], threads: int | None) -> dict[str, str]:

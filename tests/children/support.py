@@ -1,0 +1,70 @@
+"""What the tests know about processes: from /proc, not from the code under test."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ocrd.children import ChildPool, Limits
+
+
+def make_pool(
+    *,
+    processes: int = 1,
+    memory_mib: int = 512,
+    cpu_s: int = 20,
+    wall_s: float = 20.0,
+    open_files: int = 128,
+    max_tasks: int = 200,
+    preload: Sequence[str] = (),
+    threads: int | None = None,
+    readable: Sequence[Path] = (),
+    writable: Sequence[Path] = (),
+) -> ChildPool:
+    """A small pool."""
+    return ChildPool(
+        name="test worker",
+        processes=processes,
+        limits=Limits(memory_mib=memory_mib, cpu_s=cpu_s, wall_s=wall_s, open_files=open_files),
+        max_tasks=max_tasks,
+        preload=preload,
+        threads=threads,
+        readable=readable,
+        writable=writable,
+    )
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process that is not a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def from_proc(pid: int, name: str) -> str:
+    """What the kernel tells about a process."""
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+def children() -> set[int]:
+    """This process's children, zombies included."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        found.update(map(int, (task / "children").read_text().split()))
+    return found
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def until(true: Callable[[], bool], patience_s: float = 20.0) -> None:
+    """Wait for something; fails if it does not come to pass."""
+    end = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < end, f"waited {patience_s} s in vain"
+        await asyncio.sleep(0.01)
