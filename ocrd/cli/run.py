@@ -35,23 +35,24 @@ def serve(config: Config, *, once: bool) -> ExitCode:
     import asyncio
 
     from ocrd.daemon.daemon import Daemon
-    from ocrd.events import Events
-    from ocrd.observe.sinks import sinks
+    from ocrd.observe.sinks import Audience, audience
     from ocrd.observe.systemd import notifier
 
     supervisor = notifier()
     progress = once and sys.stderr.isatty()
     level = "warning" if progress else config.settings.log.level
-    events = Events(*sinks(config.settings, level))
 
-    async def live() -> ExitCode:
-        daemon = Daemon(config, events, once=once, notifier=supervisor)
+    async def live(heard: Audience) -> ExitCode:
+        daemon = Daemon(
+            config, heard.events, once=once, notifier=supervisor, listeners=heard.listeners
+        )
         if not progress:
             return await daemon.run()
         from ocrd.cli.progress import Progress
 
         with Progress() as bar:
-            events.add(bar)
+            heard.events.add(bar)
             return await daemon.run()
 
-    return asyncio.run(live())
+    with audience(config.settings, level) as heard:
+        return asyncio.run(live(heard))

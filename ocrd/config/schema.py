@@ -108,7 +108,7 @@ class NotifySettings(Section):
     on_done: Command | None = None
     on_failed: Command | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
-    webhook: str | None = None
+    webhook: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     mail_to: str | None = None
     digest_s: Seconds = 300.0
 

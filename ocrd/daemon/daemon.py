@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes
@@ -14,11 +14,12 @@ from ocrd.daemon.parts import House, build
 from ocrd.daemon.rates import Rates
 from ocrd.daemon.recover import recover
 from ocrd.daemon.reload import reloaded
-from ocrd.daemon.telling import Telling
+from ocrd.daemon.telling import Listener, Telling
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError
 from ocrd.events import Events
 from ocrd.observe.notifier import NoNotifier, Notifier
+from ocrd.spool import Disk
 
 DRAIN_S = 30.0
 TICK_S = 1.0
@@ -35,6 +36,8 @@ class Daemon:
         once: Work off what lies in the inboxes now, then end.
         notifier: Who supervises; nobody by default.
         engine: Reads the pages; chosen by the configuration by default.
+        disk: The system calls of every move.
+        listeners: Are handed, once a second, what is known of the daemon.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Daemon:
         once: bool = False,
         notifier: Notifier | None = None,
         engine: Engine | None = None,
+        disk: Disk | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.config = config
         self.rates = Rates()
@@ -52,6 +57,8 @@ class Daemon:
         self._once = once
         self._notifier = notifier or NoNotifier()
         self._engine = engine or build_engine(config.settings)
+        self._disk = disk
+        self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
         self._stop = asyncio.Event()
@@ -72,6 +79,7 @@ class Daemon:
             self.config,
             self._events,
             self._engine,
+            disk=self._disk,
             folders=lambda: self._folders,
             closed=lambda: self._intakes.closed() if self._intakes else set(),
         )
@@ -99,7 +107,7 @@ class Daemon:
         intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s)
         intakes.follow(self._folders)
         self._intakes = intakes
-        telling = Telling(self.config, house, intakes, self.rates, self._notifier)
+        telling = Telling(self.config, house, intakes, self.rates, self._notifier, self._listeners)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [

@@ -30,7 +30,7 @@ from ocrd.gate import PageGate
 from ocrd.inbox.names import numbered
 from ocrd.ledger.ledger import Ledger
 from ocrd.pages.source import ChildPageSource
-from ocrd.spool import Spool, place_error
+from ocrd.spool import Disk, Spool, place_error
 from ocrd.worker.delivery import Delivery
 from ocrd.worker.pages import PageRunner
 from ocrd.worker.worker import Parts as WorkerParts
@@ -94,6 +94,7 @@ def build(
     *,
     folders: Callable[[], Mapping[str, Folder]],
     closed: Callable[[], set[str]],
+    disk: Disk | None = None,
 ) -> House:
     """Wire everything up.
 
@@ -103,12 +104,13 @@ def build(
         engine: Reads the pages; not started yet.
         folders: The folders in force, by name.
         closed: Folders whose inbox cannot be read now.
+        disk: The system calls of every move.
 
     Raises:
         PlaceError: The root cannot be used.
         LedgerError: The ledger cannot be used, or another daemon has it.
     """
-    spool = Spool(config.root, numbered=numbered)
+    spool = Spool(config.root, numbered=numbered, disk=disk)
     spool.prepare()
     locks = take_locks(config)
     ledger = Ledger.open(config.ledger)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ocrd import snapshot
@@ -15,18 +15,38 @@ from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.parts import House
 from ocrd.daemon.rates import Rates
 from ocrd.engine.base import EngineState
+from ocrd.errors import OcrdError
+from ocrd.ledger.glance import FolderGlance, glance
 from ocrd.observe.notifier import Notifier
+
+Listener = Callable[[Mapping[str, Any]], None]
 
 EVERY_S = 1.0
 ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)
 
 
 class Telling:
-    """Gathers what is to be told."""
+    """Gathers what is to be told, and tells it.
+
+    Args:
+        config: What is in force.
+        house: The parts.
+        intakes: The inboxes.
+        rates: How fast it goes.
+        notifier: Who supervises.
+        listeners: Are handed the same facts (metrics are).
+    """
 
     def __init__(
-        self, config: Config, house: House, intakes: Intakes, rates: Rates, notifier: Notifier
+        self,
+        config: Config,
+        house: House,
+        intakes: Intakes,
+        rates: Rates,
+        notifier: Notifier,
+        listeners: Sequence[Listener] = (),
     ) -> None:
+        self._listeners = listeners
         self._config = config
         self._house = house
         self._intakes = intakes
@@ -38,16 +58,27 @@ class Telling:
     async def run(self, folders: Callable[[], Mapping[str, Folder]]) -> None:
         """Tell every second until cancelled."""
         while True:
-            facts = self.facts(folders())
+            facts = self.facts(folders(), await self._counts())
             with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
                 await self._house.call(snapshot.write, self._config.spool, facts)
+            for listener in self._listeners:
+                await self._house.call(listener, facts)
             self._notifier.status(self._line(facts))
             if self._all_alive():
                 self._notifier.alive()
             await asyncio.sleep(EVERY_S)
 
-    def facts(self, folders: Mapping[str, Folder]) -> dict[str, Any]:
-        """What `ocrd status` shows of a running daemon."""
+    async def _counts(self) -> Mapping[str, FolderGlance]:
+        try:
+            seen = await self._house.call(glance, self._config.ledger)
+        except OcrdError:  # locked, or the disk is full: the dispatcher tells of it
+            return {}
+        return {each.folder: each for each in seen.folders}
+
+    def facts(
+        self, folders: Mapping[str, Folder], counts: Mapping[str, FolderGlance]
+    ) -> dict[str, Any]:
+        """What is known of a running daemon."""
         engine = self._house.engine
         report = engine.report()
         return {
@@ -69,10 +100,12 @@ class Telling:
             "pages_per_s": round(self._rates.pages_per_s(), 3),
             "pages": self._rates.pages,
             "pages_in_flight": self._house.gate.in_flight,
-            "folders": [self._folder(folder) for folder in folders.values()],
+            "folders": [
+                self._folder(folder, counts.get(folder.name)) for folder in folders.values()
+            ],
         }
 
-    def _folder(self, folder: Folder) -> dict[str, Any]:
+    def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
         pause = self._house.pauses.now.get(folder.name)
         intake = self._intakes.report(folder.name)
         paused = intake.pop("condition", None)
@@ -84,6 +117,9 @@ class Telling:
             "resolution": folder.resolution.name,
             "inbox": str(folder.inbox),
             "paused": paused,
+            "waiting": counted.waiting if counted else 0,
+            "running": counted.running if counted else 0,
+            "oldest_waiting_s": _age(counted),
             **intake,
         }
 
@@ -101,3 +137,9 @@ class Telling:
         ticks, self._ticks = self._ticks, self._house.dispatcher.ticks
         moved = self._house.dispatcher.ticks != ticks or self._house.dispatcher.running > 0
         return moved and self._intakes.healthy() and self._house.engine.report().state in ALIVE
+
+
+def _age(counted: FolderGlance | None) -> float | None:
+    if counted is None or counted.oldest_waiting is None:
+        return None
+    return round(max(0.0, time.time() - counted.oldest_waiting), 1)

@@ -1,24 +1,86 @@
-"""Which sinks a configuration asks for."""
+"""Who listens, as the configuration asks: the log or the journal, metrics, notices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from ocrd.config import Settings
-from ocrd.events import Sink
+from ocrd.errors import PlaceError
+from ocrd.events import Events, Sink
 from ocrd.observe.journal import journal_sink, under_systemd
 from ocrd.observe.log import log_sink
+from ocrd.observe.metrics import Metrics
+from ocrd.observe.notices import Notices
 
 
-def sinks(settings: Settings, level: str) -> Iterator[Sink]:
-    """The log, wherever it goes.
+@dataclass(frozen=True)
+class Audience:
+    """Everybody who listens.
+
+    Attributes:
+        events: What happens goes in here.
+        listeners: What is known of the daemon once a second goes to these.
+    """
+
+    events: Events
+    listeners: list[Callable[[Mapping[str, Any]], None]] = field(default_factory=list)
+
+
+@contextmanager
+def audience(settings: Settings, level: str) -> Iterator[Audience]:
+    """Gather the audience for a run; at its end, what is still to be told is told.
 
     Args:
-        settings: What is asked for.
-        level: The least level to tell: `debug`, `info`, `warning` or `error`.
+        settings: Who is to listen.
+        level: The least level of the log: `debug`, `info`, `warning` or `error`.
+
+    Raises:
+        PlaceError: The metrics' port is taken.
     """
+    gathered = Audience(Events(_log(settings, level)))
+    with ExitStack() as undo:
+        if settings.metrics.port or settings.metrics.textfile:
+            _add_metrics(gathered, settings, undo)
+        notify = settings.notify
+        if notify.on_done or notify.on_failed or notify.webhook or notify.mail_to:
+            notices = Notices(notify, gathered.events)
+            gathered.events.add(notices)
+            undo.callback(notices.stop)
+        yield gathered
+
+
+def _log(settings: Settings, level: str) -> Sink:
     form = settings.log.format
     if form == "journal" or (form == "auto" and under_systemd()):
-        yield journal_sink(level)
-    else:
-        yield log_sink(form, level)
+        return journal_sink(level)
+    return log_sink(form, level)
+
+
+def _add_metrics(gathered: Audience, settings: Settings, undo: ExitStack) -> None:
+    metrics = Metrics()
+    gathered.events.add(metrics)
+    gathered.listeners.append(metrics.stand)
+    if settings.metrics.textfile:
+        gathered.listeners.append(_writer(metrics, settings.metrics.textfile))
+    if settings.metrics.port:
+        try:
+            undo.callback(metrics.serve(settings.metrics.port))
+        except OSError as error:
+            raise PlaceError(
+                f"metrics.port {settings.metrics.port}: {error.strerror}",
+                hint="Choose a free port, or 0 for none.",
+                kind="port-taken",
+            ) from None
+
+
+def _writer(metrics: Metrics, file: Path) -> Callable[[Mapping[str, Any]], None]:
+    def write(_facts: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # `ocrd doctor` checks it; jobs go on without
+            metrics.write(file)
+
+    return write

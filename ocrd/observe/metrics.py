@@ -1,0 +1,136 @@
+"""Prometheus metrics: what the events tell, counted, and how the daemon stands.
+
+Labels are folders, outcomes and kinds of errors: words from the configuration and the code, never
+file names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    start_http_server,
+    write_to_textfile,
+)
+
+from ocrd.engine.base import EngineState
+from ocrd.events import Event
+
+LOOPBACK = "127.0.0.1"
+PAGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
+JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
+
+
+class Metrics:
+    """A sink that counts, with gauges set from the daemon's snapshot.
+
+    Args:
+        registry: Where the metrics live; a fresh one by default.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        into = self.registry
+        self._jobs = Counter("ocrd_jobs", "Jobs ended.", ["folder", "outcome"], registry=into)
+        self._failures = Counter(
+            "ocrd_failures", "Jobs failed, by kind.", ["folder", "kind"], registry=into
+        )
+        self._pages = Counter("ocrd_pages", "Pages finished.", ["folder", "outcome"], registry=into)
+        self._page_s = Histogram(
+            "ocrd_page_seconds",
+            "Time of a page in the engine.",
+            buckets=PAGE_BUCKETS,
+            registry=into,
+        )
+        self._job_s = Histogram(
+            "ocrd_job_seconds",
+            "From the claim to done.",
+            ["folder"],
+            buckets=JOB_BUCKETS,
+            registry=into,
+        )
+        self._queue = Gauge("ocrd_queue_jobs", "Jobs now.", ["folder", "state"], registry=into)
+        self._oldest = Gauge(
+            "ocrd_oldest_waiting_seconds",
+            "Age of the oldest queued job.",
+            ["folder"],
+            registry=into,
+        )
+        self._paused = Gauge(
+            "ocrd_folder_paused", "1 while a folder is paused.", ["folder"], registry=into
+        )
+        self._engine = Gauge(
+            "ocrd_engine_state", "1 for the state it is in.", ["state"], registry=into
+        )
+        self._in_flight = Gauge("ocrd_pages_in_flight", "Pages in the engine.", registry=into)
+        self._gpu = Gauge("ocrd_gpu_memory_used_bytes", "By device.", ["device"], registry=into)
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        family, _, outcome = event.name.partition(".")
+        folder = str(event.fields.get("folder", ""))
+        if family == "page" and outcome in ("done", "partial", "failed"):
+            self._pages.labels(folder, "reused" if event.fields.get("reused") else outcome).inc()
+            if seconds := event.fields.get("seconds"):
+                self._page_s.observe(seconds)
+        elif family == "job" and outcome in ("done", "failed", "cancelled"):
+            self._jobs.labels(folder, outcome).inc()
+            if outcome == "failed":
+                self._failures.labels(folder, str(event.fields.get("kind"))).inc()
+            if seconds := event.fields.get("seconds"):
+                self._job_s.labels(folder).observe(seconds)
+
+    def stand(self, facts: Mapping[str, Any]) -> None:
+        """Set the gauges from what `ocrd status --json` would say."""
+        for state in EngineState:
+            self._engine.labels(state.value).set(facts["engine"]["state"] == state.value)
+        self._in_flight.set(facts["pages_in_flight"])
+        for folder in facts["folders"]:
+            name = folder["name"]
+            self._queue.labels(name, "waiting").set(folder["waiting"])
+            self._queue.labels(name, "running").set(folder["running"])
+            self._oldest.labels(name).set(folder["oldest_waiting_s"] or 0)
+            self._paused.labels(name).set(bool(folder["paused"]))
+        for device, used in gpu_memory():
+            self._gpu.labels(device).set(used)
+
+    def serve(self, port: int) -> Callable[[], None]:
+        """Answer scrapes on the loopback address; returns what stops it."""
+        server, thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def write(self, file: Path) -> None:
+        """Write them for node_exporter's textfile collector: whole or not at all.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        write_to_textfile(str(file), self.registry)
+
+
+def gpu_memory() -> list[tuple[str, int]]:
+    """Bytes used on each NVIDIA GPU; empty without one, or without nvidia-ml-py."""
+    try:
+        import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
+    except ImportError:
+        return []
+    found = []
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        for number in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            found.append((str(number), int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)))
+    return found
