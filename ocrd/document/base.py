@@ -1,0 +1,69 @@
+"""What a bundle is made from, and what is told about it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ocrd.modes import Reader
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
+LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleSpec:
+    """Everything `build_bundle` needs; it can be pickled.
+
+    Attributes:
+        source: The original, in the spool; it is only read.
+        name: Stem of the artefacts, as `os.fsdecode` gives it; safe and short enough.
+        kind: `pdf` or `image`.
+        pages: JSON lines, one page a line in page order: `number`, `state`, `tries`, `tokens`,
+            `seconds`, `reused`, `error` (object or null), `result` (the object of
+            `PageResult.to_json`, or null).
+        into: The bundle: a folder that exists and is empty.
+        outputs: Which artefacts are wanted, of `OUTPUTS`.
+        reader: How the model's words are to be read.
+        dpi: Resolution of figures, and of the boxes drawn over an image.
+        facts: What the sidecar says about the job: source, sha256, engine, model, mode, prompt …
+        drop_blank: Leave blank pages out of the Markdown and the PDF (numbers do not shift).
+        upright: Turn pages the way the engine turned them to read them.
+        max_pixels: An image frame larger than this is not decoded.
+    """
+
+    source: Path
+    name: str
+    kind: str
+    pages: Path
+    into: Path
+    outputs: frozenset[str]
+    reader: Reader
+    dpi: int
+    facts: Mapping[str, JSON]
+    drop_blank: bool = False
+    upright: bool = False
+    max_pixels: int = 200_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleSummary:
+    """What was made.
+
+    Attributes:
+        artefacts: Names of the bundle's top-level entries, in the order they were finished.
+        pages: Pages of the document, blank ones included.
+        partial: Pages labelled incomplete.
+        failed: Pages labelled unreadable.
+        characters: Characters of recognised text, all pages together.
+    """
+
+    artefacts: tuple[str, ...]
+    pages: int
+    partial: int
+    failed: int
+    characters: int

@@ -1,0 +1,80 @@
+"""images/PAGE-N.jpg: the figures of a page, cut out of its rendering."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from ocrd.document.faults import noted
+from ocrd.document.markdown import FIGURES
+from ocrd.document.pdf.layers import PdfPages
+from ocrd.document.pdf.mupdf import PdfPage, pymupdf
+from ocrd.document.records import ReadPage
+from ocrd.page import Box
+
+FOLDER = "images"
+MOST_PIXELS = 30_000_000
+_QUALITY = 90
+_LEAST_POINTS = 2.0  # a box thinner than this shows nothing
+
+
+class Figures:
+    """The artefact: cuts out what the engine called a figure; only such pages are rendered."""
+
+    def __init__(self, base: PdfPages, into: Path, dpi: int) -> None:
+        self._base = base
+        self._folder = into / FOLDER
+        self._dpi = dpi
+
+    def add(self, page: ReadPage) -> None:
+        """Cut out a page's figures and enter them in `page.figures`."""
+        wanted = [
+            (index, block.boxes[0])
+            for index, block in enumerate(page.blocks)
+            if block.label in FIGURES and block.boxes
+        ]
+        for count, (index, box) in enumerate(wanted, start=1):
+            with noted(page, f"figure {count} is missing"):
+                name = f"{page.record.number}-{count}.jpg"
+                figure = cut(self._base.page(page.record.number), box, self._dpi)
+                self._save(_upright(figure, page.turned), name)
+                page.figures[index] = f"{FOLDER}/{name}"
+
+    def finish(self) -> str:
+        """The folder's name, if there was any figure."""
+        return FOLDER if self._folder.exists() else ""
+
+    def _save(self, figure: Image.Image, name: str) -> None:
+        self._folder.mkdir(exist_ok=True)
+        figure.save(self._folder / name, "JPEG", quality=_QUALITY)
+
+
+def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:
+    """A part of a page as it is seen.
+
+    Raises:
+        ValueError: The box is too thin to show anything.
+    """
+    seen = page.rect
+    clip = pymupdf.Rect(
+        box.x1 * seen.width, box.y1 * seen.height, box.x2 * seen.width, box.y2 * seen.height
+    )
+    if min(clip.width, clip.height) < _LEAST_POINTS:
+        raise ValueError("its box is too thin")
+    zoom = min(dpi / 72, (MOST_PIXELS / (clip.width * clip.height)) ** 0.5)
+    pixmap = page.get_pixmap(
+        matrix=pymupdf.Matrix(zoom, zoom), clip=clip, colorspace=pymupdf.csRGB, alpha=False
+    )
+    size = (pixmap.width, pixmap.height)
+    return Image.frombytes("RGB", size, pixmap.samples, "raw", "RGB", pixmap.stride)
+
+
+def _upright(figure: Image.Image, turned: int) -> Image.Image:
+    """Turned clockwise, as the engine turned the page."""
+    ways = {
+        90: Image.Transpose.ROTATE_270,
+        180: Image.Transpose.ROTATE_180,
+        270: Image.Transpose.ROTATE_90,
+    }
+    return figure.transpose(ways[turned]) if turned in ways else figure

@@ -1,0 +1,189 @@
+"""Adds to the pages of a PDF without touching what they are, in memory that stays flat.
+
+The original's bytes stay where they are; each chunk of pages is appended as an incremental update
+(ISO 32000-1, 7.5.6) and the file opened anew, so that no more than a chunk is ever held.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ocrd.document.pdf.mupdf import FAULTS, Document, PdfPage, forget, pymupdf
+
+CHUNK = 64  # pages between two saves
+_DEEPEST = 64  # levels of a page tree that are searched for inherited resources
+
+
+class PdfPages:
+    """The pages of a PDF file, one at a time; a context manager that lets go of everything."""
+
+    def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
+        self._path = path
+        self._chunk = chunk
+        self._open: Document | None = None
+        self._handle: int | None = None
+        self._seen = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def document(self) -> Document:
+        """The file, open; only valid until the next `done_with_page`."""
+        if self._open is None:
+            self._open = pymupdf.open(self._name(), filetype="pdf")
+        return self._open
+
+    def page(self, number: int) -> PdfPage:
+        """Page `number`, counted from 1.
+
+        Raises:
+            IndexError: The document has no such page.
+        """
+        if not 1 <= number <= self.document.page_count:
+            raise IndexError(f"the document has no page {number}")
+        return self.document[number - 1]
+
+    def done_with_page(self) -> None:
+        """Count a page as finished; every so often, let go of everything held."""
+        self._seen += 1
+        if self._seen % self._chunk == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Close the file until a page is asked for again."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+            forget()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _name(self) -> str:
+        """The file's name for MuPDF, which knows UTF-8 only: any other goes by its descriptor."""
+        try:
+            str(self._path).encode()
+        except UnicodeEncodeError:
+            self._handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            return f"/proc/self/fd/{self._handle}"
+        return str(self._path)
+
+
+class LayeredPdf(PdfPages):
+    """A PDF file that is being added to; closing it saves."""
+
+    def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
+        super().__init__(path, chunk=chunk)
+        self._drawn: set[int] = set()
+
+    def close(self) -> None:
+        """Append what was added and close the file.
+
+        Raises:
+            OSError: The disk did not take it.
+        """
+        if self._open is not None and self._open.is_dirty:
+            try:
+                self._open.saveIncr()
+            except FAULTS as error:
+                raise _disk_fault(error, self._path) from error
+        super().close()
+
+    def add_object(self, source: str, stream: bytes | None = None) -> int:
+        """A new object, with a stream or without; its number."""
+        xref: int = self.document.get_new_xref()
+        self.document.update_object(xref, source)
+        if stream is not None:
+            self.document.update_stream(xref, stream)
+        return xref
+
+    def draw(self, page: PdfPage, content: bytes, fonts: dict[str, int], *, under: bool) -> None:
+        """Add a content stream below or above what a page shows.
+
+        Below, it meets the graphics state as it is at the start of every page; above, the page's
+        own content is put between `q` and `Q` first.  A page object that stands in the document
+        twice gets its layer once.
+        """
+        if page.xref in self._drawn:
+            return
+        self._drawn.add(page.xref)
+        document = self.document
+        own = [f"{xref} 0 R" for xref in page.get_contents()]
+        if under:
+            layer = self.add_object("<<>>", b"q\n" + content + b"Q\n")
+            parts = [f"{layer} 0 R", *own]
+        else:
+            opened, closed = _unbalanced(page)
+            before = self.add_object("<<>>", b"q\n" * (1 + opened))
+            after = self.add_object("<<>>", b"Q\n" * (1 + closed) + b"q\n" + content + b"Q\n")
+            parts = [f"{before} 0 R", *own, f"{after} 0 R"]
+        document.xref_set_key(page.xref, "Contents", f"[{' '.join(parts)}]")
+        for name, xref in fonts.items():
+            _add_font(document, page.xref, name, xref)
+
+    def say_producer(self, producer: str) -> None:
+        """Name the program in the document's information; every other entry stays."""
+        kind, value = self.document.xref_get_key(-1, "Info")
+        if kind == "xref":
+            xref = int(value.split()[0])
+            self.document.xref_set_key(xref, "Producer", pymupdf.get_pdf_str(producer))
+        else:
+            xref = self.add_object(f"<</Producer {pymupdf.get_pdf_str(producer)}>>")
+            self.document.xref_set_key(-1, "Info", f"{xref} 0 R")
+
+    def drop_pages(self, numbers: Iterable[int]) -> None:
+        """Take pages out of the document (numbers from 1)."""
+        self.document.delete_pages([number - 1 for number in numbers])
+
+
+def _disk_fault(error: Exception, path: Path) -> Exception:
+    """MuPDF tells of a full disk in words only; callers wait for an `OSError`."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number), str(path))
+    return error
+
+
+def _unbalanced(page: PdfPage) -> tuple[int, int]:
+    """How many `q` a page's content lacks before it, and how many `Q` after it."""
+    before, after = page._count_q_balance()  # what `wrap_contents` itself asks
+    return before, after
+
+
+def _add_font(document: Document, page: int, name: str, font: int) -> None:
+    """Enter a font into the resources that a page uses, its own or inherited."""
+    holder = page
+    for _ in range(_DEEPEST):
+        kind, value = document.xref_get_key(holder, "Resources")
+        if kind in ("xref", "dict"):
+            break
+        parent_kind, parent = document.xref_get_key(holder, "Parent")
+        if parent_kind != "xref":
+            kind = "null"
+            break
+        holder = int(parent.split()[0])
+    if kind not in ("xref", "dict"):
+        document.xref_set_key(page, "Resources", f"<</Font<</{name} {font} 0 R>>>>")
+        return
+    where, path = (int(value.split()[0]), "Font") if kind == "xref" else (holder, "Resources/Font")
+    font_kind, fonts = document.xref_get_key(where, path)
+    if font_kind == "xref":
+        document.xref_set_key(int(fonts.split()[0]), name, f"{font} 0 R")
+    elif font_kind == "dict":
+        document.xref_set_key(where, f"{path}/{name}", f"{font} 0 R")
+    else:
+        document.xref_set_key(where, path, f"<</{name} {font} 0 R>>")

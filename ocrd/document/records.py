@@ -1,0 +1,109 @@
+"""The pages of a job as the worker hands them over: JSON lines, read one at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrd.job import JobError, PageState
+from ocrd.page import Block, PageResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageRecord:
+    """One page: where it stands and what was read on it (None when nothing was)."""
+
+    number: int
+    state: PageState
+    tries: int
+    tokens: int
+    seconds: float
+    reused: bool
+    error: JobError | None
+    result: PageResult | None
+
+    @property
+    def text(self) -> str:
+        """What the model said; empty for a page that could not be read."""
+        return self.result.text if self.result and self.state is not PageState.FAILED else ""
+
+    @property
+    def reason(self) -> str:
+        """Why the page is partial or failed, in one sentence."""
+        if self.error is not None:
+            return self.error.message
+        if self.result is not None and self.result.partial:
+            return self.result.partial
+        return "no reason was recorded"
+
+
+@dataclass(kw_only=True, slots=True)
+class ReadPage:
+    """A page on its way through the artefacts; each adds what later ones need to know.
+
+    Attributes:
+        record: The page as it was handed over.
+        blocks: What its text says.
+        dropped: It is blank and left out of the Markdown and the PDF.
+        figures: Block index -> picture, relative to the bundle.
+        span: Where its Markdown begins and ends, in characters.
+        notes: What is worth telling about the making of its documents.
+    """
+
+    record: PageRecord
+    blocks: list[Block]
+    dropped: bool = False
+    figures: dict[int, str] = field(default_factory=dict)
+    span: tuple[int, int] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def turned(self) -> int:
+        """Degrees by which the engine turned the page, clockwise, to read it."""
+        return self.record.result.turned if self.record.result else 0
+
+
+def read(path: Path) -> Iterator[PageRecord]:
+    """The records of `path`, one at a time.
+
+    Raises:
+        ValueError, KeyError, TypeError: A line is not a page, or pages are out of order.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for expected, line in enumerate(lines, start=1):
+            record = _record(json.loads(line))
+            if record.number != expected:
+                raise ValueError(f"line {expected} holds page {record.number}")
+            yield record
+
+
+def count(path: Path) -> int:
+    """How many pages `path` holds."""
+    with path.open("rb") as lines:
+        return sum(1 for _ in lines)
+
+
+def _record(fields: dict[str, Any]) -> PageRecord:
+    error, result = fields["error"], fields["result"]
+    return PageRecord(
+        number=fields["number"],
+        state=PageState(fields["state"]),
+        tries=fields["tries"],
+        tokens=fields["tokens"],
+        seconds=fields["seconds"],
+        reused=fields["reused"],
+        error=None if error is None else JobError(**{key: _whole(error[key]) for key in error}),
+        result=None if result is None else _result(result),
+    )
+
+
+def _result(fields: dict[str, Any]) -> PageResult:
+    return PageResult.from_json(_whole(json.dumps(fields, ensure_ascii=False)))
+
+
+def _whole(text: str) -> str:
+    """Replace halves of surrogate pairs, which no UTF-8 file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,199 @@
+"""NAME.pdf: the pages as they are, with the recognised text lying invisibly where it is printed.
+
+A page that brings its own text keeps it and gets no second one: a search would hit twice.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ocrd import __version__
+from ocrd.document import bidi, plain
+from ocrd.document.base import BundleSpec
+from ocrd.document.faults import noted
+from ocrd.document.pdf import flow, font
+from ocrd.document.pdf.frame import Matrix, PageFrame, Rect, concat, numbers
+from ocrd.document.pdf.ink import Ink
+from ocrd.document.pdf.layers import LayeredPdf, PdfPages
+from ocrd.document.pdf.mupdf import PdfPage, pymupdf
+from ocrd.document.records import ReadPage
+from ocrd.modes import Reader
+from ocrd.page import Block, Box, PageResult
+
+FONT = "OcrdText"
+_ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
+
+
+class SearchablePdf:
+    """The artefact: one document whose pages get their text, sharing one font."""
+
+    def __init__(self, base: Path, pages: PdfPages, target: Path, spec: BundleSpec) -> None:
+        shutil.copyfile(base, target)
+        self._pages = pages
+        self._target = target
+        self._spec = spec
+        self._pdf = LayeredPdf(target)
+        self._codes = font.Codes()
+        self._font: int | None = None
+        self._to_unicode = 0
+        self._dropped: list[int] = []
+
+    def add(self, page: ReadPage) -> None:
+        """Put a page's text under it."""
+        if page.dropped:
+            self._dropped.append(page.record.number)
+        elif page.record.result is not None and page.blocks:
+            with noted(page, "no text layer"):
+                self._add_text(page, page.record.result)
+        self._pdf.done_with_page()
+
+    def finish(self) -> str:
+        """Complete the font and the document's information; the artefact's name."""
+        if self._font is not None:
+            self._pdf.document.update_stream(self._to_unicode, self._codes.to_unicode())
+        self._pdf.say_producer(f"ocrd {__version__}")
+        if 0 < len(self._dropped) < self._pdf.document.page_count:
+            self._pdf.drop_pages(self._dropped)
+        self._pdf.close()
+        return self._target.name
+
+    def _add_text(self, page: ReadPage, result: PageResult) -> None:
+        original = self._pages.page(page.record.number)
+        canvas = self._pdf.page(page.record.number)
+        own = own_words(original)
+        said = [block.text for block in page.blocks]
+        if own and _letters(word for word, _ in own) >= _ENOUGH_TEXT * _letters(said):
+            page.notes.append("the page has text of its own and got no second one")
+            return
+        taken = [box for _, box in own]
+        lines = place(original, result, page.blocks, self._spec.reader)
+        placed = [line for line in lines if not _covered(line.box, taken)]
+        content = self._content(placed, PageFrame.of(canvas))
+        if content:
+            self._pdf.draw(canvas, content, {FONT: self._font_object()}, under=True)
+        if self._spec.upright and result.turned:
+            canvas.set_rotation((canvas.rotation + result.turned) % 360)
+
+    def _content(self, placed: Sequence[flow.Placed], frame: PageFrame) -> bytes:
+        lines = [self._line(item, frame) for item in placed]
+        shown = [line for line in lines if line]
+        return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
+
+    def _line(self, item: flow.Placed, frame: PageFrame) -> str:
+        natural = font.text_width(item.text)
+        rect = frame.rect(item.box)
+        length, size = _extent(rect, item.turn)
+        if natural <= 0 or length <= 0 or size <= 0:
+            return ""
+        matrix = concat(_text_matrix(rect, item.turn, size), frame.matrix)
+        shown = [
+            f"{numbers(100 * share * length / (width * size))} Tz <{self._codes.encode(piece)}> Tj"
+            for piece, share in _pieces(item)
+            if (width := font.text_width(piece)) > 0
+        ]
+        return f"/{FONT} {numbers(size)} Tf {numbers(*matrix)} Tm {' '.join(shown)}"
+
+    def _font_object(self) -> int:
+        if self._font is None:
+            self._font, self._to_unicode = _write_font(self._pdf, self._codes)
+        return self._font
+
+
+def place(
+    page: PdfPage, result: PageResult, blocks: Sequence[Block], reader: Reader
+) -> list[flow.Placed]:
+    """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
+    turn = (360 - result.turned) % 360
+    if result.lines:
+        return flow.place_lines(result.lines, flow.Sheet(page.rect.width, page.rect.height, turn))
+    said = [(plain.rows(block), block.boxes) for block in blocks]
+    if not any(rows for rows, _ in said):
+        return []
+    ink = Ink.of(page)
+    sheet = flow.Sheet(page.rect.width, page.rect.height, turn, ink.lines, ink.segments)
+    if not any(boxes for _, boxes in said):
+        return flow.place_rows([row for rows, _ in said for row in rows], (), sheet)
+    most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
+    return [item for rows, boxes in said for item in flow.place_rows(rows, boxes[:most], sheet)]
+
+
+def _pieces(item: flow.Placed) -> list[tuple[str, float]]:
+    """A line's text as it is printed, in pieces, each with its share of the line's length."""
+    text = bidi.visual(item.text)
+    if not item.even:
+        return [(text, 1.0)]
+    pieces = re.findall(r"\s+|\S+", text)
+    return [(piece, len(piece) / len(text)) for piece in pieces]
+
+
+def _extent(rect: Rect, turn: int) -> tuple[float, float]:
+    """Length of the line and its height (which is the font size)."""
+    return (rect.height, rect.width) if turn in (90, 270) else (rect.width, rect.height)
+
+
+def _text_matrix(rect: Rect, turn: int, size: float) -> Matrix:
+    """Text space -> page as seen: x along the line, y up, origin at the baseline's start."""
+    drop = font.ASCENT * size
+    return {
+        0: (1.0, 0.0, 0.0, -1.0, rect.x1, rect.y1 + drop),
+        90: (0.0, 1.0, 1.0, 0.0, rect.x2 - drop, rect.y1),
+        180: (-1.0, 0.0, 0.0, 1.0, rect.x2, rect.y2 - drop),
+        270: (0.0, -1.0, -1.0, 0.0, rect.x1 + drop, rect.y2),
+    }[turn]
+
+
+def own_words(page: PdfPage) -> list[tuple[str, Box]]:
+    """Words that the page already has, with letters in them that can be searched.
+
+    PyMuPDF gives places as if the page were not turned (and writes to the page on the way, so it
+    has to be one that is never saved).
+    """
+    width, height = max(page.rect.width, 1e-6), max(page.rect.height, 1e-6)
+    seen = page.rotation_matrix
+    found = []
+    for *corners, word, _, _, _ in page.get_text("words"):
+        if any(unicodedata.category(char)[0] in "LN" for char in word):
+            place = pymupdf.Rect(corners) * seen
+            box = (place.x0 / width, place.y0 / height, place.x1 / width, place.y1 / height)
+            found.append((word, Box(*box)))
+    return found
+
+
+def _letters(texts: Iterable[str]) -> int:
+    return sum(char.isalnum() for text in texts for char in text)
+
+
+def _covered(box: Box, own: Sequence[Box]) -> bool:
+    """Whether a word of the page's own has its middle in the box."""
+    return any(
+        box.x1 <= (word.x1 + word.x2) / 2 <= box.x2 and box.y1 <= (word.y1 + word.y2) / 2 <= box.y2
+        for word in own
+    )
+
+
+def _write_font(pdf: LayeredPdf, codes: font.Codes) -> tuple[int, int]:
+    """The font's objects; numbers of the font and of its CMap."""
+    file = font.glyphless()
+    program = pdf.add_object(f"<</Length1 {len(file)}>>", file)
+    glyphs = pdf.add_object("<<>>", font.gid_map())
+    to_unicode = pdf.add_object("<<>>", codes.to_unicode())
+    descriptor = pdf.add_object(
+        f"<</Type/FontDescriptor/FontName/{FONT}/Flags 4/ItalicAngle 0/StemV 80"
+        f"/Ascent {font.ASCENT * 1000:.0f}/Descent {-font.DESCENT * 1000:.0f}/CapHeight 700"
+        f"/FontBBox[0 {-font.DESCENT * 1000:.0f} 1000 {font.ASCENT * 1000:.0f}]"
+        f"/FontFile2 {program} 0 R>>"
+    )
+    descendant = pdf.add_object(
+        f"<</Type/Font/Subtype/CIDFontType2/BaseFont/{FONT}/FontDescriptor {descriptor} 0 R"
+        "/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"
+        f"/DW 1000/W {font.widths()}/CIDToGIDMap {glyphs} 0 R>>"
+    )
+    whole = pdf.add_object(
+        f"<</Type/Font/Subtype/Type0/BaseFont/{FONT}/Encoding/Identity-H"
+        f"/DescendantFonts[{descendant} 0 R]/ToUnicode {to_unicode} 0 R>>"
+    )
+    return whole, to_unicode

@@ -1,0 +1,100 @@
+"""NAME.json: what was done and what came of it, page by page; written as the pages come."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from ocrd.document.base import JSON
+from ocrd.document.records import ReadPage
+from ocrd.job import PageState
+
+VERSION = 1
+_OWN = frozenset({"version", "notes", "pages", "summary"})
+
+
+class Sidecar:
+    r"""The artefact NAME.json: version, facts, notes, one page a line, summary.
+
+    A file name that is not UTF-8 keeps its odd bytes as `\udcXX` escapes, which `json.loads` and
+    `os.fsencode` take back to the very name.
+    """
+
+    def __init__(self, file: TextIO, facts: Mapping[str, JSON], notes: Sequence[str]) -> None:
+        self._file = file
+        self._totals: Counter[str] = Counter()
+        self._seconds = 0.0
+        head: dict[str, JSON] = {"version": VERSION}
+        head.update((key, value) for key, value in facts.items() if key not in _OWN)
+        head["notes"] = list(notes)
+        self._file.write(_dumped(head, indent=1).removesuffix("\n}") + ',\n "pages": [')
+
+    def add(self, page: ReadPage) -> None:
+        """Write a page's line."""
+        record = page.record
+        self._file.write(",\n  " if self._totals["pages"] else "\n  ")
+        self._file.write(_dumped(page_facts(page)))
+        self._totals["pages"] += 1
+        self._totals[record.state.value] += 1
+        self._totals["dropped"] += page.dropped
+        self._totals["characters"] += sum(len(block.text) for block in page.blocks)
+        self._totals["tokens"] += record.tokens
+        self._seconds += record.seconds
+
+    def finish(self) -> str:
+        """Write the summary; the artefact's name."""
+        states = [state.value for state in PageState if state is not PageState.PENDING]
+        keys = ("pages", *states, "dropped", "characters", "tokens")
+        summary: dict[str, JSON] = {key: self._totals[key] for key in keys}
+        summary["seconds"] = round(self._seconds, 3)
+        self._file.write(f'\n ],\n "summary": {_dumped(summary)}\n}}\n')
+        self._file.flush()
+        return Path(self._file.name).name
+
+
+def page_facts(page: ReadPage) -> dict[str, JSON]:
+    """What the sidecar says about one page."""
+    record, result = page.record, page.record.result
+    error: JSON = None
+    if record.error is not None:
+        error = {
+            "kind": record.error.kind,
+            "message": record.error.message,
+            "hint": record.error.hint,
+        }
+    notes: list[JSON] = [*(result.notes if result else ()), *page.notes]
+    return {
+        "number": record.number,
+        "state": record.state.value,
+        "tries": record.tries,
+        "tokens": record.tokens,
+        "seconds": round(record.seconds, 3),
+        "reused": record.reused,
+        "turned": page.turned,
+        "finish": result.finish.value if result else None,
+        "partial": record.reason if record.state is PageState.PARTIAL else None,
+        "dropped": page.dropped,
+        "notes": notes,
+        "error": error,
+        "blocks": [_block_facts(page, index) for index in range(len(page.blocks))],
+        "span": list(page.span) if page.span else None,
+    }
+
+
+def _block_facts(page: ReadPage, index: int) -> JSON:
+    block = page.blocks[index]
+    facts: dict[str, JSON] = {
+        "label": block.label,
+        "text": block.text,
+        "boxes": [list(box.rounded()) for box in block.boxes],
+    }
+    if index in page.figures:
+        facts["image"] = page.figures[index]
+    return facts
+
+
+def _dumped(value: JSON, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)

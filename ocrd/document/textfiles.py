@@ -1,0 +1,71 @@
+"""NAME.md and NAME.raw.mmd: written page by page, in the order of the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+from ocrd.document import markdown
+from ocrd.document.records import ReadPage
+from ocrd.job import PageState
+from ocrd.modes import Reader
+
+RAW_SEPARATOR = "\n<--- Page Split --->\n"  # as DeepSeek-OCR's own scripts write it
+
+
+class MarkdownFile:
+    """The artefact NAME.md.  An HTML comment, unseen when rendered, begins each further page."""
+
+    def __init__(self, file: TextIO, reader: Reader) -> None:
+        self._file = file
+        self._reader = reader
+        self._length = 0
+
+    def add(self, page: ReadPage) -> None:
+        """Write a page and note its span in characters (Unicode code points)."""
+        if page.dropped:
+            return
+        if page.record.number > 1:
+            blank_line = "\n" if self._length else ""
+            self._write(f"{blank_line}<!-- page {page.record.number} -->\n\n")
+        start = self._length
+        self._write(self._body(page))
+        page.span = (start, self._length)
+        self._write("\n")
+
+    def finish(self) -> str:
+        """The artefact's name."""
+        self._file.flush()
+        return Path(self._file.name).name
+
+    def _body(self, page: ReadPage) -> str:
+        record = page.record
+        if record.state in (PageState.FAILED, PageState.PENDING):
+            return markdown.unread(record.number, record.reason)
+        body = markdown.page(page.blocks, self._reader, page.figures)
+        if record.state is PageState.PARTIAL:
+            label = markdown.incomplete(record.number, record.reason)
+            return f"{label}\n\n{body}" if body else label
+        return body
+
+    def _write(self, text: str) -> None:
+        self._file.write(text)
+        self._length += len(text)
+
+
+class RawFile:
+    """The artefact NAME.raw.mmd: what the model said, word for word."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def add(self, page: ReadPage) -> None:
+        """Write a page; one that could not be read is empty, so that numbers hold."""
+        if page.record.number > 1:
+            self._file.write(RAW_SEPARATOR)
+        self._file.write(page.record.text)
+
+    def finish(self) -> str:
+        """The artefact's name."""
+        self._file.flush()
+        return Path(self._file.name).name

@@ -1,0 +1,238 @@
+"""Scans whose every word and its place are known, and what readers of PDF find in the results."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymupdf as _pymupdf
+
+from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
+from ocrd.document.bundle import build_bundle
+from ocrd.modes import Reader
+from ocrd.page import Box, Line, PageResult
+
+pymupdf: Any = _pymupdf  # its functions carry no annotations
+
+WIDTH, HEIGHT = 612.0, 792.0
+LETTER = (
+    "The quick brown fox jumps over the lazy dog while seven wizards quietly juggle boxes.",
+    "A complaint was sent to the municipal office on 14 March 2021 regarding invoice",
+    "number 48213, amounting to 1,250.75 euros, which remains unpaid until today.",
+    "We kindly ask for settlement of this matter within fourteen days of receipt.",
+    "Yours faithfully, Zdenka Wojciechowska",
+)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word and where it stands, in fractions of the page as it is seen."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A page that was set in type: its picture and its words, line by line."""
+
+    png: bytes
+    lines: tuple[tuple[Word, ...], ...]
+
+    @property
+    def words(self) -> list[Word]:
+        return [word for line in self.lines for word in line]
+
+    def as_lines(self) -> tuple[Line, ...]:
+        return tuple(
+            Line(" ".join(word.text for word in line), around(word.box for word in line))
+            for line in self.lines
+        )
+
+
+def around(boxes: Iterable[Box]) -> Box:
+    """The smallest box that holds all."""
+    found = list(boxes)
+    return Box(
+        min(box.x1 for box in found),
+        min(box.y1 for box in found),
+        max(box.x2 for box in found),
+        max(box.y2 for box in found),
+    )
+
+
+def typeset(
+    lines: Sequence[str] = LETTER,
+    *,
+    font: str = "helv",
+    size: float = 12,
+    left: float = 72,
+    top: float = 90,
+    leading: float = 1.5,
+    dpi: int = 110,
+) -> Truth:
+    """Set lines of text on a letter page and take its picture."""
+    with pymupdf.open() as document:
+        page = document.new_page(width=WIDTH, height=HEIGHT)
+        for index, line in enumerate(lines):
+            at = (left, top + index * size * leading)
+            page.insert_text(at, line, fontname=font, fontsize=size)
+        rows: dict[int, list[Word]] = {}
+        for x1, y1, x2, y2, text, *_ in page.get_text("words"):
+            box = Box(x1 / WIDTH, y1 / HEIGHT, x2 / WIDTH, y2 / HEIGHT)
+            rows.setdefault(round(y2), []).append(Word(text, box))
+        png = page.get_pixmap(dpi=dpi, colorspace=pymupdf.csGRAY).tobytes("png")
+    return Truth(png, tuple(tuple(rows[key]) for key in sorted(rows)))
+
+
+def scan_pdf(path: Path, *truths: Truth, rotation: int = 0, margin: float = 0) -> Path:
+    """A PDF of pictures only; with `rotation` and `margin`, each page is seen as its truth is.
+
+    The picture lies turned on the page and /Rotate turns it back; around it is a margin that the
+    crop box hides, and the media box does not begin at the origin.
+    """
+    with pymupdf.open() as document:
+        sideways = rotation in (90, 270)
+        width, height = (HEIGHT, WIDTH) if sideways else (WIDTH, HEIGHT)
+        for truth in truths:
+            page = document.new_page(width=width + 3 * margin, height=height + 2 * margin)
+            rect = pymupdf.Rect(margin, margin, margin + width, margin + height)
+            page.insert_image(rect, stream=truth.png, rotate=-rotation % 360)
+            if margin:
+                page.insert_text((margin / 2, margin / 2), "hidden", fontsize=5)
+                low, high = -margin, height + margin
+                box = (-margin, low, width + 2 * margin, high)
+                document.xref_set_key(page.xref, "MediaBox", _pdf_rect(*box))
+                content = b"q 1 0 0 1 %f %f cm\n" % (-margin, low) + page.read_contents() + b" Q"
+                document.update_stream(page.get_contents()[0], content)
+                document.xref_set_key(page.xref, "Contents", f"{page.get_contents()[0]} 0 R")
+                crop = (0, 0, width, height)
+                document.xref_set_key(page.xref, "CropBox", _pdf_rect(*crop))
+            document.xref_set_key(page.xref, "Rotate", str(rotation))
+        document.save(str(path))
+    return path
+
+
+def _pdf_rect(*corners: float) -> str:
+    return f"[{' '.join(map(str, corners))}]"
+
+
+def record(
+    number: int,
+    result: PageResult | None = None,
+    *,
+    state: str = "done",
+    error: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """A page as the worker hands it over."""
+    return {
+        "number": number,
+        "state": state,
+        "tries": 1,
+        "tokens": 10 * number,
+        "seconds": 0.5,
+        "reused": False,
+        "error": error,
+        "result": json.loads(result.to_json()) if result else None,
+    }
+
+
+def bundle(
+    folder: Path, source: Path, pages: Iterable[dict[str, Any]], **options: Any
+) -> BundleSummary:
+    """Build a bundle named `scan` in `folder/out`."""
+    lines = folder / "pages.jsonl"
+    with lines.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(page) + "\n" for page in pages)
+    into = folder / "out"
+    into.mkdir()
+    settings: dict[str, Any] = {
+        "name": "scan",
+        "kind": "pdf",
+        "outputs": OUTPUTS,
+        "reader": Reader.DOCUMENT,
+        "dpi": 144,
+        "facts": {"source": source.name},
+        **options,
+    }
+    return build_bundle(BundleSpec(source=source, pages=lines, into=into, **settings))
+
+
+def by_mupdf(pdf: Path, page: int = 0) -> list[Word]:
+    """The words that MuPDF finds on a page, as it is seen."""
+    with pymupdf.open(str(pdf)) as document:
+        shown = document[page]
+        width, height = shown.rect.width, shown.rect.height
+        words = []
+        for *corners, said, _, _, _ in shown.get_text("words"):
+            at = pymupdf.Rect(corners) * shown.rotation_matrix
+            box = Box(at.x0 / width, at.y0 / height, at.x1 / width, at.y1 / height)
+            words.append(Word(said, box))
+        return words
+
+
+_PAGE = re.compile(r'<page width="([\d.]+)" height="([\d.]+)">(.*?)</page>', re.DOTALL)
+_WORD = re.compile(
+    r'<word xMin="([-\d.]+)" yMin="([-\d.]+)" xMax="([-\d.]+)" yMax="([-\d.]+)">(.*?)</word>'
+)
+
+
+def by_poppler(pdf: Path, page: int = 0) -> list[Word]:
+    """The words that poppler's pdftotext finds on a page, as it is seen."""
+    command = ["pdftotext", "-bbox", "-cropbox", str(pdf), "-"]
+    out = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    width, height, body = _PAGE.findall(out)[page]
+    with pymupdf.open(str(pdf)) as document:
+        sideways = document[page].rotation in (90, 270)
+    x, y = float(width), float(height)
+    x, y = (y, x) if sideways else (x, y)  # it tells the size of the page before it is turned
+    return [
+        Word(
+            html.unescape(said),
+            Box(float(x1) / x, float(y1) / y, float(x2) / x, float(y2) / y),
+        )
+        for x1, y1, x2, y2, said in _WORD.findall(body)
+    ]
+
+
+READERS = {"mupdf": by_mupdf, "poppler": by_poppler}
+
+
+def overlap(found: Box, true: Box) -> float:
+    """Intersection over union: a box that is too wide counts as wrong as one beside the word."""
+    width = min(found.x2, true.x2) - max(found.x1, true.x1)
+    height = min(found.y2, true.y2) - max(found.y1, true.y1)
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    areas = [(box.x2 - box.x1) * (box.y2 - box.y1) for box in (found, true)]
+    return both / (sum(areas) - both)
+
+
+def hits(found: Sequence[Word], true: Sequence[Word]) -> float:
+    """The share of true words that are found with at least half of their place."""
+    good = [
+        any(word.text == other.text and overlap(other.box, word.box) >= 0.5 for other in found)
+        for word in true
+    ]
+    return sum(good) / len(good)
+
+
+def pixels(pdf: Path, page: int = 0, dpi: int = 50) -> bytes:
+    """How a page looks."""
+    with pymupdf.open(str(pdf)) as document:
+        return bytes(document[page].get_pixmap(dpi=dpi).samples)
+
+
+def jpeg(image: Any, **options: Any) -> bytes:
+    """An image as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
