@@ -35,11 +35,9 @@ def options(
     """Options of every command."""
 
 
-commands.add_to(app)
-
-
 def main() -> None:
     """Run a command; an error goes to stderr with its remedy, and decides the exit code."""
+    commands.add_to(app, sys.argv[1:])
     try:
         app()
     except OcrdError as error:
