@@ -80,7 +80,6 @@ def admit(
         _must_be_closed(source, fd)
         sha256 = _hash(source, fd, before.st_size, calls)
         _must_be_closed(source, fd)
-        _must_be_same(source, before, os.fstat(fd))
         _must_be_same(source, before, os.stat(name, dir_fd=parent, follow_symlinks=False))
     return Found(
         folder=folder,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -19,7 +19,6 @@ MARKER = ".ocrd-share"
 tells that the share is not mounted."""
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
-_MOUNT_ID = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
 
 WatchKind = Literal["native", "polling"]
 
@@ -33,27 +32,12 @@ _REMOTE = frozenset({
 # fmt: on
 
 
-class Identity(NamedTuple):
-    """Which folder a path names: another one under the same name has another identity.
-
-    Attributes:
-        dev: `st_dev`.
-        ino: `st_ino`.
-        mount: The mount's id: unmounted and mounted again, the same disk has the same device and
-            inode, and yet every inotify watch on it is gone.
-    """
-
-    dev: int
-    ino: int
-    mount: int
-
-
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A line of mountinfo.
 
     Attributes:
-        id: Unique while mounted; a new mount of the same share has another.
+        id: Unique while mounted; reused later.
         parent: The `id` of the mount it was mounted on.
         point: Where it is mounted, `os.fsdecode`d.
         fstype: `ext4`, `nfs4`, `fuse.sshfs` …
@@ -115,8 +99,8 @@ def watch_kind(path: Path) -> WatchKind:
     return "polling" if mount is not None and is_remote(mount.fstype) else "native"
 
 
-def root_identity(path: Path) -> Identity | None:
-    """Which folder `path` names now, symlinks followed; None if there is none.
+def root_identity(path: Path) -> tuple[int, int] | None:
+    """(st_dev, st_ino) of the folder `path`, symlinks followed; None if there is none.
 
     The folder is opened, not merely asked about: that makes autofs mount a share that is asleep.
 
@@ -129,10 +113,9 @@ def root_identity(path: Path) -> Identity | None:
         return None
     try:
         found = os.fstat(fd)
-        mount = _MOUNT_ID.search(Path(f"/proc/self/fdinfo/{fd}").read_bytes())
     finally:
         os.close(fd)
-    return Identity(found.st_dev, found.st_ino, int(mount[1]) if mount else 0)
+    return found.st_dev, found.st_ino
 
 
 def remember(path: Path) -> Mount | None:

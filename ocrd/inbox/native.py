@@ -33,6 +33,7 @@ WANTED: list[type[FileSystemEvent]] = [
 ]
 
 _IN_CREATE = 0x100  # inotify(7); which event is asked for does not matter to the limit
+_IN_UNMOUNT = 0x2000  # inotify(7); watchdog passes it by
 
 
 class Hints:
@@ -72,7 +73,7 @@ class NativeWatch:
     def __init__(self, root: str, hints: Hints) -> None:
         self._root = root
         self._hints = hints
-        self._reader: InotifyFD | None = None
+        self._reader: _Reader | None = None
         self._observer: BaseObserver | None = None
 
     def start(self) -> None:
@@ -94,11 +95,12 @@ class NativeWatch:
             raise
 
     def alive(self) -> bool:
-        """Whether every thread that an event passes through still runs.
+        """Whether events can still come: each thread that they pass through runs.
 
         The emitter ends when its root is deleted; the observer would stay alive without it.
+        Nothing ends when the file system is unmounted, and yet all watches are gone.
         """
-        if self._observer is None or self._reader is None:
+        if self._observer is None or self._reader is None or self._reader.unmounted:
             return False
         emitters = self._observer.emitters
         threads = [self._observer, self._reader, *emitters]
@@ -157,13 +159,15 @@ class _Enqueue(FileSystemEventHandler):
 
 
 class _Reader(InotifyFD):
-    """Tells when the kernel's queue overflowed; watchdog itself only writes a line to its log."""
+    """Tells what watchdog keeps to itself: events were lost, or the file system is gone."""
 
     def __init__(self, hints: Hints) -> None:
         super().__init__()
+        self.unmounted = False
         self._hints = hints
 
     def handle_event(self, event: InotifyEvent) -> None:
         if event.is_queue_overflow:
             self._hints.lose()
+        self.unmounted |= bool(event.mask & _IN_UNMOUNT)
         super().handle_event(event)

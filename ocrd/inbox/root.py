@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
-from ocrd.inbox.mounts import MARKER, Identity, Mount, remember, root_identity, share_lost
+from ocrd.inbox.mounts import MARKER, Mount, remember, root_identity, share_lost
 
 
 class Root:
@@ -23,7 +23,7 @@ class Root:
         self.path = path
         self.real = ""
         self.generation = 0
-        self._identity: Identity | None = None
+        self._identity: tuple[int, int] | None = None
         self._mount: Mount | None = None
         self._marked = False
 
@@ -50,7 +50,7 @@ class Root:
         self._marked = marked
         return None
 
-    def _begin(self, identity: Identity) -> None:
+    def _begin(self, identity: tuple[int, int]) -> None:
         self._identity = identity
         self._mount = remember(self.path)
         self.real = os.path.realpath(self.path)

@@ -1,0 +1,167 @@
+"""A clock to turn by hand, real mounts, kernel limits that are put back, another user's eyes."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ocrd.inbox.report import Candidate
+from ocrd.inbox.watch import FolderWatch
+
+HANG_S = 30.0
+NOBODY = 65534
+
+
+class Clock:
+    """Stands still until it is turned."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def steps_until(watch: FolderWatch, done: Callable[[], bool], what: str = "it") -> list[Candidate]:
+    """Step until `done`; the candidates met on the way.  Fails when that never comes."""
+    found: list[Candidate] = []
+    limit = time.monotonic() + HANG_S
+    while not done():
+        assert time.monotonic() < limit, f"{what} did not happen; {watch.report}"
+        found += watch.step()
+        time.sleep(0.01)
+    return found
+
+
+def until_waiting(watch: FolderWatch, count: int) -> list[Candidate]:
+    """Step until the watch knows of `count` files that wait."""
+    return steps_until(watch, lambda: watch.report.waiting == count, f"{count} files waiting")
+
+
+def known(watch: FolderWatch) -> dict[str, int | None]:
+    """The files that the watch waits for, and their sizes when it last looked."""
+    return {waiting.path: waiting.size for waiting in watch._settler.waiting(0)}
+
+
+def caught_up(watch: FolderWatch) -> list[Candidate]:
+    """Step until every event so far has been heard: they come in order, and a file ends the row."""
+    last = Path(watch._root.real) / "last-of-all.pdf"
+    last.touch()
+    found = steps_until(watch, lambda: last.name in known(watch), "hearing of a new file")
+    last.unlink()
+    return found + steps_until(watch, lambda: last.name not in known(watch), "hearing of its end")
+
+
+def drain(watch: FolderWatch) -> list[Candidate]:
+    """Everything that is ready now."""
+    found: list[Candidate] = []
+    while batch := watch.step():
+        found += batch
+    return found
+
+
+def paths(candidates: list[Candidate]) -> list[str]:
+    """Their paths, sorted."""
+    return sorted(candidate.path for candidate in candidates)
+
+
+@contextmanager
+def watching(root: Path, clock: Callable[[], float], **options: object) -> Iterator[FolderWatch]:
+    """A started watch that has looked through everything once."""
+    watch = FolderWatch(root, clock=clock, **options)  # type: ignore[arg-type]  # passed through
+    watch.start()
+    try:
+        steps_until(watch, lambda: watch.report.scans > 0 or watch.report.paused is not None)
+        yield watch
+    finally:
+        watch.stop()
+
+
+@contextmanager
+def mounted(point: Path, *command: str) -> Iterator[None]:
+    """Run the mount command, if any; unmount `point` at the end, if it then is a mount."""
+    point.mkdir(exist_ok=True)
+    if command:
+        mount(point, *command)
+    try:
+        yield
+    finally:
+        if is_mounted(point):
+            unmount(point)
+
+
+def is_mounted(point: Path) -> bool:
+    """Whether something is mounted there, be it a bind mount or one whose server died."""
+    escaped = str(point).replace(" ", "\\040")
+    return f" {escaped} " in Path("/proc/self/mountinfo").read_text()
+
+
+def mount(point: Path, *command: str) -> None:
+    """Run the mount command; who mounts thus unmounts."""
+    subprocess.run([*command, str(point)], check=True)
+
+
+def unmount(point: Path) -> None:
+    """Unmount, even where something still looks at it."""
+    subprocess.run(["umount", "--lazy", str(point)], check=True)
+
+
+@contextmanager
+def sysctl(name: str, value: int) -> Iterator[None]:
+    """fs.inotify.NAME is `value` within; it is the whole machine's, so keep it short."""
+    knob = Path("/proc/sys/fs/inotify") / name
+    before = knob.read_text()
+    knob.write_text(f"{value}\n")
+    try:
+        yield
+    finally:
+        knob.write_text(before)
+
+
+def watches_in_use() -> int:
+    """inotify watches of all processes that can be looked into (as root: all)."""
+    return sum(len(re.findall(rb"^inotify ", info, re.MULTILINE)) for info in _fdinfos())
+
+
+def _fdinfos() -> Iterator[bytes]:
+    for path in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        try:
+            yield path.read_bytes()
+        except OSError:
+            continue
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """This thread's file accesses are those of user nobody: setfsuid(2) drops root's, too."""
+    libc = ctypes.CDLL(None)
+    libc.setfsgid(NOBODY)
+    libc.setfsuid(NOBODY)
+    try:
+        yield
+    finally:
+        libc.setfsuid(0)
+        libc.setfsgid(0)
+
+
+def chmod_as_root(path: Path, mode: str) -> None:
+    """Another process does it: this thread may be nobody."""
+    subprocess.run(["chmod", mode, str(path)], check=True)
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """A temporary folder that nobody may enter (pytest's are root's alone)."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd.inbox.settle import Fingerprint, Settler
+
+SETTLE, MAX_WAIT, REOFFER = 5, 60, 30
+SCAN = Fingerprint(size=100, mtime_ns=1, inode=7)
+GROWN = Fingerprint(size=200, mtime_ns=2, inode=7)
+EMPTY = Fingerprint(size=0, mtime_ns=1, inode=7)
+
+
+def settler() -> Settler:
+    return Settler(SETTLE, MAX_WAIT, REOFFER)
+
+
+def test_a_file_is_complete_after_the_settle_time() -> None:
+    s = settler()
+    assert not s.observe("scan.pdf", SCAN, 0)
+    assert not s.observe("scan.pdf", SCAN, 4.9)
+    assert s.observe("scan.pdf", SCAN, 5)
+
+
+def test_a_file_that_grows_is_not_settled() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    assert not s.observe("scan.pdf", GROWN, 5)
+    assert not s.observe("scan.pdf", GROWN, 9)
+    assert s.observe("scan.pdf", GROWN, 10)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        SCAN._replace(size=99),
+        SCAN._replace(mtime_ns=2),
+        SCAN._replace(inode=8),
+        SCAN._replace(regular=False),
+    ],
+    ids=["size", "mtime", "inode", "kind"],
+)
+def test_any_difference_begins_the_settle_time_anew(other: Fingerprint) -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    assert not s.observe("scan.pdf", other, 5)
+    assert s.observe("scan.pdf", other, 10)
+
+
+def test_an_event_begins_the_settle_time_anew_even_if_nothing_looks_different() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    s.event("scan.pdf", 4)
+    s.observe("scan.pdf", SCAN, 4)
+    assert not s.observe("scan.pdf", SCAN, 5)
+    assert s.observe("scan.pdf", SCAN, 9)
+
+
+def test_an_event_asks_for_a_look_at_once_and_another_after_the_settle_time() -> None:
+    s = settler()
+    s.event("scan.pdf", 0)
+    assert s.due(0) == ["scan.pdf"]
+    s.observe("scan.pdf", SCAN, 0)
+    assert s.due(4.9) == []
+    assert s.due(5) == ["scan.pdf"]
+
+
+def test_many_events_in_one_instant_ask_for_one_look() -> None:
+    s = settler()
+    for _ in range(10):
+        s.event("scan.pdf", 0)
+    assert s.due(0) == ["scan.pdf"]
+    assert s.due(0) == []
+
+
+def test_looks_can_be_asked_for_a_few_at_a_time() -> None:
+    s = settler()
+    for number in range(5):
+        s.event(f"{number}.pdf", number)
+    assert s.due(9, limit=2) == ["0.pdf", "1.pdf"]
+    assert s.due(9, limit=9) == ["2.pdf", "3.pdf", "4.pdf"]
+
+
+def test_a_file_that_vanishes_is_waited_for_no_longer() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    assert not s.observe("scan.pdf", None, 5)
+    assert len(s) == 0
+    assert s.due(1000) == []
+
+
+def test_a_file_made_again_under_the_same_name_settles_from_its_beginning() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    s.observe("scan.pdf", None, 3)
+    s.observe("scan.pdf", SCAN, 4)
+    assert not s.observe("scan.pdf", SCAN, 5)
+    assert s.observe("scan.pdf", SCAN, 9)
+
+
+def test_a_placeholder_waits_quietly_for_its_content() -> None:
+    s = settler()
+    s.observe("scan.pdf", EMPTY, 0)
+    assert not s.observe("scan.pdf", EMPTY, 30)
+    assert s.due(59) == []
+    s.observe("scan.pdf", SCAN, 40)
+    assert s.observe("scan.pdf", SCAN, 45)
+
+
+def test_a_file_that_stays_empty_is_handed_over_in_the_end() -> None:
+    s = settler()
+    s.observe("scan.pdf", EMPTY, 0)
+    assert s.due(60) == ["scan.pdf"]
+    assert s.observe("scan.pdf", EMPTY, 60)
+
+
+def test_an_empty_file_that_was_just_touched_is_not_handed_over() -> None:
+    s = settler()
+    s.observe("scan.pdf", EMPTY, 0)
+    touched = EMPTY._replace(mtime_ns=2)
+    assert not s.observe("scan.pdf", touched, 60)
+    assert not s.observe("scan.pdf", touched, 64)
+    assert s.observe("scan.pdf", touched, 65)
+
+
+def test_a_link_or_pipe_is_not_waited_for_although_it_has_no_size() -> None:
+    s = settler()
+    pipe = Fingerprint(size=0, mtime_ns=1, inode=7, regular=False)
+    s.observe("pipe", pipe, 0)
+    assert s.observe("pipe", pipe, 5)
+
+
+def test_a_complete_file_that_nobody_took_is_offered_again_later() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    assert s.observe("scan.pdf", SCAN, 5)
+    assert not s.observe("scan.pdf", SCAN, 34)
+    assert s.due(35) == ["scan.pdf"]
+    assert s.observe("scan.pdf", SCAN, 35)
+
+
+def test_a_taken_file_is_forgotten() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    s.observe("scan.pdf", SCAN, 5)
+    assert s.forget("scan.pdf", SCAN)
+    assert (len(s), s.due(1000)) == (0, [])
+
+
+def test_a_file_that_changed_while_it_was_taken_goes_on_waiting() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 0)
+    s.observe("scan.pdf", SCAN, 5)
+    s.event("scan.pdf", 6)
+    assert not s.forget("scan.pdf", SCAN)
+    s.observe("scan.pdf", GROWN, 6)
+    assert not s.forget("scan.pdf", SCAN)
+    assert s.observe("scan.pdf", GROWN, 11)
+
+
+def test_a_file_that_cannot_be_looked_at_is_looked_at_again_later() -> None:
+    s = settler()
+    s.event("scan.pdf", 0)
+    s.due(0)
+    s.postpone("scan.pdf", 0)
+    assert s.due(4) == []
+    assert s.due(5) == ["scan.pdf"]
+
+
+def test_a_clock_that_steps_back_makes_files_wait_longer_never_shorter() -> None:
+    s = settler()
+    s.observe("scan.pdf", SCAN, 100)
+    assert not s.observe("scan.pdf", SCAN, 50)
+    assert s.due(104) == []
+    assert s.observe("scan.pdf", SCAN, 105)
+
+
+def test_a_file_that_never_rests_stays_waiting_and_is_overdue_in_the_end() -> None:
+    s = settler()
+    for second in range(61):
+        assert not s.observe("log.pdf", SCAN._replace(size=second + 1), second)
+        assert bool(list(s.overdue(second))) == (second >= MAX_WAIT)
+    [late] = s.overdue(60)
+    assert (late.path, late.age, late.size) == ("log.pdf", 60, 61)
+
+
+def test_only_those_that_wait_too_long_are_overdue() -> None:
+    s = settler()
+    s.observe("old.pdf", EMPTY, 0)
+    s.observe("new.pdf", EMPTY, 30)
+    assert [late.path for late in s.overdue(70)] == ["old.pdf"]
+    assert [waiting.path for waiting in s.waiting(70)] == ["old.pdf", "new.pdf"]
+    assert s.oldest(70) == 70
+
+
+def test_nobody_waits_in_an_empty_inbox() -> None:
+    assert (settler().oldest(0), list(settler().waiting(0))) == (None, [])
+
+
+def test_a_file_written_without_end_leaves_no_trail_in_memory() -> None:
+    s = settler()
+    tracemalloc.start()
+    try:
+        for tick in range(20_000):
+            s.event("log.pdf", tick / 100)
+            s.observe("log.pdf", SCAN._replace(size=tick), tick / 100)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 500_000  # two heap entries for each tick would be four megabytes
+
+
+# -- the rule, written plainly, over everything that was seen and told --------------------------
+
+
+@dataclass
+class Told:
+    """All that a settler was told of one path, and the rule read off it from the beginning."""
+
+    looks: list[tuple[int, Fingerprint]] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)  # positions in `looks` that they precede
+    offers: list[int] = field(default_factory=list)  # likewise, of looks that offered the file
+
+    def complete(self) -> bool:
+        """At the last look: the same all through the settle time, and worth offering (again)."""
+        now, last = self.looks[-1]
+        run = len(self.looks) - 1  # where the unbroken run of looks like the last one begins
+        while run > 0 and self.looks[run - 1][1] == last and run not in self.events:
+            run -= 1
+        rested = now - self.looks[run][0] >= SETTLE
+        patient = not last.empty or now - self.looks[0][0] >= MAX_WAIT
+        recent = any(at >= run and now - self.looks[at][0] < REOFFER for at in self.offers)
+        return rested and patient and not recent and len(self.looks) - 1 > run
+
+
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 12),  # seconds since the step before
+        st.sampled_from(["look", "look", "look", "event", "touch", "grow", "empty"]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(steps)
+def test_a_settler_follows_the_rule_whatever_happens(steps: list[tuple[int, str]]) -> None:
+    s, told, now, seen = settler(), Told(), 0, SCAN
+    for wait, action in steps:
+        now += wait
+        if action == "event":
+            if told.looks:  # before the first look there is nothing to interrupt
+                s.event("f", now)
+                told.events.append(len(told.looks))
+            continue
+        seen = {
+            "look": seen,
+            "touch": seen._replace(mtime_ns=seen.mtime_ns + 1),
+            "grow": seen._replace(size=seen.size + 1),
+            "empty": EMPTY._replace(mtime_ns=now),
+        }[action]
+        told.looks.append((now, seen))
+        expected = told.complete()
+        assert s.observe("f", seen, now) == expected
+        if expected:
+            told.offers.append(len(told.looks) - 1)
+
+
+# -- scanners, second by second: whoever is told looks when asked, and sometimes of himself -----
+
+
+@dataclass
+class Scanner:
+    """Writes pages at given seconds; between them the file lies there, closed."""
+
+    writes: list[int]
+
+    def file(self, now: int) -> Fingerprint | None:
+        written = [at for at in self.writes if at <= now]
+        return Fingerprint(len(written) * 1000, written[-1], 7) if written else None
+
+
+def offered_at(scanner: Scanner, *, events: set[int], rescans: set[int]) -> int | None:
+    """The second in which the file is offered; events and rescans may be missing."""
+    s = settler()
+    for now in range(600):
+        if now in scanner.writes and now in events:
+            s.event("scan.pdf", now)
+        looks = s.due(now) + (["scan.pdf"] if now in rescans else [])
+        if any(s.observe(path, scanner.file(now), now) for path in looks):
+            return now
+    return None
+
+
+pages = st.lists(st.integers(0, SETTLE - 1), min_size=1, max_size=30).map(
+    lambda pauses: [sum(pauses[: n + 1]) for n in range(len(pauses))]
+)
+
+
+@given(pages, st.data())
+def test_pages_with_pauses_below_the_settle_time_make_one_document(
+    writes: list[int], data: st.DataObject
+) -> None:
+    heard = data.draw(st.sets(st.sampled_from(writes)))
+    rescans = data.draw(st.sets(st.integers(0, 200), max_size=20))
+    found = offered_at(Scanner(writes), events=heard, rescans=rescans | {250})
+    assert found is not None
+    assert found >= max(writes) + SETTLE
+
+
+@given(pages)
+def test_where_every_event_is_heard_the_file_is_offered_at_the_first_chance(
+    writes: list[int],
+) -> None:
+    found = offered_at(Scanner(writes), events=set(writes), rescans=set())
+    assert found == max(writes) + SETTLE
+
+
+def test_a_lost_last_event_is_made_up_for_by_the_look_at_the_end_of_the_settle_time() -> None:
+    # Heard at 0; at 5 the look sees what was written at 3 and waits once more.
+    assert offered_at(Scanner([0, 3]), events={0}, rescans=set()) == 10
+
+
+def test_without_any_event_the_rescan_finds_the_file() -> None:
+    assert offered_at(Scanner([0]), events=set(), rescans={60}) == 65
