@@ -1,0 +1,57 @@
+"""A daemon whose engine is never ready, or reads nothing in no time.  Run by the benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ocrd.config import load
+from ocrd.daemon.daemon import Daemon
+from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.events import Events
+from ocrd.modes import PromptMode
+from ocrd.page import Box, Line, PageResult
+
+TEXT = "<|ref|>text<|/ref|><|det|>[[100, 100, 900, 140]]<|/det|>\nA line of text on the page."
+RESULT = PageResult(
+    text=TEXT,
+    output_tokens=len(TEXT),
+    lines=(Line("A line of text on the page.", Box(0.1, 0.1, 0.9, 0.14)),),
+)
+
+
+class NoEngine:
+    """Takes no time; with `ready=False` it never gets ready."""
+
+    kind, model, capacity, dpi = "none", "none-1", 4, 72
+
+    def __init__(self, *, ready: bool) -> None:
+        self._state = EngineState.LOADING
+        self._ready = ready
+
+    def report(self) -> EngineReport:
+        return EngineReport(state=self._state)
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        return None
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        if not self._ready:
+            await asyncio.Event().wait()
+        self._state = EngineState.READY
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        return RESULT
+
+    async def stop(self) -> None:
+        self._state = EngineState.STOPPED
+
+
+async def live(config: Path, *, ready: bool) -> None:
+    await Daemon(load(config), Events(), once=ready, engine=NoEngine(ready=ready)).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(live(Path(sys.argv[1]), ready=sys.argv[2] == "ready"))

@@ -1,0 +1,66 @@
+"""`ocrd status` over 100,000 jobs, against `python -c pass`.  Expected: at most 12 times."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.common import machine, root_with
+from ocrd.job import Found
+from ocrd.ledger.ledger import Ledger
+
+JOBS = 100_000
+RUNS = 21
+BATCH = 5_000
+
+
+def fill(ledger: Path, jobs: int) -> None:
+    """Record so many jobs."""
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    with Ledger.open(ledger) as opened:
+        for start in range(0, jobs, BATCH):
+            opened.record(
+                [
+                    Found(
+                        folder="scans",
+                        source=f"{number // 1000}/scan-{number}.pdf",
+                        size=100_000,
+                        mtime_ns=number,
+                        inode=number,
+                        sha256=f"{number:064x}",
+                    )
+                    for number in range(start, min(start + BATCH, jobs))
+                ]
+            )
+
+
+def seconds(command: Sequence[str]) -> float:
+    """How long one run takes."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    python = sys.executable
+    ocrd = str(Path(python).with_name("ocrd"))
+    with root_with() as root:
+        fill(root / ".ocrd" / "ledger.db", JOBS)
+        os.environ["OCRD_CONFIG"] = str(root / "config.toml")
+        ours, bare = [ocrd, "status"], [python, "-c", "pass"]
+        seconds(ours), seconds(bare)  # both warm
+        pairs = [(seconds(ours), seconds(bare)) for _ in range(RUNS)]
+    status = statistics.median(pair[0] for pair in pairs)
+    nothing = statistics.median(pair[1] for pair in pairs)
+    print(machine())
+    print(f"ocrd status, {JOBS:,} jobs: {status * 1000:.0f} ms; pass: {nothing * 1000:.1f} ms")
+    print(f"ratio {status / nothing:.1f}")
+
+
+if __name__ == "__main__":
+    main()
