@@ -1,0 +1,73 @@
+"""The ways out of the spool: a bundle to the outbox, an original to archive or failed."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from ocrd.errors import OcrdError
+from ocrd.job import Job
+from ocrd.spool import names
+from ocrd.spool.blame import shown
+from ocrd.spool.home import Home
+from ocrd.spool.intake import gone
+from ocrd.spool.tree import dress, fsync_tree, make_folders, remove_tree, write_durably
+
+
+def new_bundle(home: Home) -> None:
+    """An empty folder for the bundle (see `Spool.new_bundle`)."""
+    home.abandon("publish")
+    remove_tree(home.sealed, home.disk)
+    remove_tree(home.bundle, home.disk)
+    home.disk.mkdir(home.bundle)
+
+
+def seal(bundle: Path, home: Home) -> None:
+    """Make the bundle durable and say so (see `Spool.seal`)."""
+    fsync_tree(bundle, home.disk)
+    write_durably(home.sealed, b"", home.disk)
+
+
+def publish(job: Job, target: Path, home: Home) -> None:
+    """The bundle to the outbox (see `Spool.publish`)."""
+    if not home.has(home.sealed):
+        raise OcrdError(
+            f"{shown(job.source)}: there is no sealed bundle to publish",
+            hint="This is a defect of ocrd: please report it.",
+            kind="unsealed",
+        )
+    make_folders(target.parent, home.disk)
+    if home.has(home.bundle) and not home.under_way("publish"):
+        dress(home.bundle, target.parent, home.disk)
+    try:
+        home.move("publish", home.bundle, target)
+    except FileNotFoundError:
+        if home.has(home.bundle):
+            raise  # else: published before a crash, and taken out of the outbox since
+
+
+def archive(job: Job, target: Path, home: Home) -> None:
+    """The original to the archive (see `Spool.archive`)."""
+    _file(job, target, "archive", home)
+
+
+def fail(job: Job, target: Path, report: bytes, home: Home) -> None:
+    """The original to failed/, its report beside it (see `Spool.fail`)."""
+    home.resume("fail")
+    if home.has(home.original) and home.has(names.report(target)):
+        raise FileExistsError(errno.EEXIST, "the name is taken", str(names.report(target)))
+    placed = _file(job, target, "fail", home)
+    if not home.has(names.report(placed)):
+        write_durably(home.report, report, home.disk)
+    if home.has(home.report) or home.under_way("report"):
+        home.move("report", home.report, names.report(placed))
+
+
+def _file(job: Job, target: Path, step: str, home: Home) -> Path:
+    make_folders(target.parent, home.disk)
+    try:
+        return home.move(step, home.original, target)
+    except FileNotFoundError:
+        if home.has(home.original):
+            raise
+        raise gone(job) from None

@@ -1,0 +1,202 @@
+"""The spool: where a job's original, scratch and bundle are ours alone, and the ways in and out.
+
+    ROOT/.ocrd/jobs/ID-TOKEN/
+        job.json        whose folder this is (see `record`)
+        source.EXT      the original; its name is in job.json
+        pages.jsonl     the pages for the document builder
+        bundle/         being built; `sealed` beside it once it is complete and durable
+        STEP.move       a move under way (see `intent`)
+
+Intent before effect: the ledger records a step's names, then its method here is called, and called
+again after a crash at any point; it then does what is still to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from ocrd.errors import OcrdError
+from ocrd.job import Job
+from ocrd.spool import intake, names, orphans, outlet
+from ocrd.spool.blame import blaming, shown
+from ocrd.spool.choices import Choices, Numbered
+from ocrd.spool.disk import Disk
+from ocrd.spool.home import PRIVATE, Home
+from ocrd.spool.orphans import Orphan
+from ocrd.spool.tree import make_folders
+
+
+class Spool:
+    """Crash-safe moves between inbox, spool, outbox, archive and failed.
+
+    Methods block; call them off the event loop.  Different jobs may be worked on at the same
+    time, one job only by one caller.  All raise, beyond what they name, `PlaceError` when a place
+    cannot be used now, and other `OcrdError`s as `place_error` tells.
+
+    Args:
+        root: The common parent of everything; the spool is `.ocrd` below it.
+        numbered: Gives the nth choice for a name that is taken.
+        disk: The system calls.
+    """
+
+    def __init__(self, root: Path, *, numbered: Numbered, disk: Disk | None = None) -> None:
+        self._jobs = root / ".ocrd" / "jobs"
+        self._disk = disk or Disk()
+        self._choices = Choices(numbered, self._disk)
+
+    def prepare(self) -> None:
+        """Make the spool, readable by nobody else."""
+        spool = self._jobs.parent
+        with blaming(self._jobs):
+            make_folders(spool.parent, self._disk)
+            for folder in (spool, self._jobs):
+                with suppress(FileExistsError):
+                    self._disk.mkdir(folder, PRIVATE)
+                self._disk.chmod(folder, PRIVATE)
+                self._disk.fsync_dir(folder.parent)
+
+    def job_dir(self, job: Job) -> Path:
+        """The job's folder."""
+        return self._jobs / f"{job.id}-{job.token}"
+
+    def pages_file(self, job: Job) -> Path:
+        """Where the worker writes the pages for the document builder."""
+        return self._home(job).pages
+
+    def spooled(self, job: Job) -> Path:
+        """Where the original lies while it is ours."""
+        return self._home(job).original
+
+    def claim(self, job: Job, source: Path) -> Path:
+        """The original becomes ours.  One that comes from failed/ (`job.place`) sheds its report.
+
+        Args:
+            job: Whose original it is.
+            source: Where it lies: below the inbox, or in failed/.  The caller has made sure that
+                its share is mounted: what is not there counts as taken away.
+
+        Returns:
+            Its path in the spool.
+
+        Raises:
+            SourceChangedError: It is gone (kind `source-gone`), or not what was recorded; then it
+                was put back where it came from, under the next free name if its own is taken.
+        """
+        home = self._home(job)
+        with blaming(source):
+            intake.claim(job, source, home, self._choices)
+        return home.original
+
+    def unchanged(self, job: Job) -> bool:
+        """Whether the spooled original still is what was recorded, byte for byte.
+
+        A program that had it open before it was claimed may still write to it.
+        """
+        home = self._home(job)
+        with blaming(home.original):
+            return intake.is_recorded(job, home.original, home, thorough=True)
+
+    def new_bundle(self, job: Job) -> Path:
+        """An empty folder to build the bundle in; a stale one is removed."""
+        home = self._home(job)
+        with blaming(home.bundle):
+            outlet.new_bundle(home)
+        return home.bundle
+
+    def seal(self, bundle: Path) -> None:
+        """Everything in the bundle is on the disk; from now on it may be published.
+
+        After an error the bundle must be built anew: the kernel may have dropped what it could
+        not write.
+        """
+        home = Home(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
+        with blaming(bundle):
+            outlet.seal(bundle, home)
+
+    def publish(self, job: Job, target: Path) -> None:
+        """The sealed bundle goes to `target` in the outbox, with the permissions usual there.
+
+        Raises:
+            FileExistsError: The name is taken; choose the next.
+            OcrdError: The bundle was never sealed.
+        """
+        with blaming(target):
+            outlet.publish(job, target, self._home(job))
+
+    def archive(self, job: Job, target: Path) -> None:
+        """The original goes to `target` in the archive.
+
+        Raises:
+            FileExistsError: The name is taken; choose the next.
+            SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
+        """
+        with blaming(target):
+            outlet.archive(job, target, self._home(job))
+
+    def fail(self, job: Job, target: Path, report: bytes) -> None:
+        """The claimed original goes to `target` in failed/, the report beside it.
+
+        Raises:
+            FileExistsError: One of the two names is taken; choose the next.
+            SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
+        """
+        with blaming(target):
+            outlet.fail(job, target, report, self._home(job))
+
+    def free_name(
+        self, folder: Path, name: str, *, is_dir: bool = False, also_taken: Collection[str] = ()
+    ) -> Path:
+        """The first of NAME, NAME (2), … that nothing has; for a file, its report's name neither.
+
+        A file that stands where `folder` or one above it should be makes that one numbered, too.
+
+        Args:
+            folder: Where; it need not exist.
+            name: The first choice.
+            is_dir: Whether it will be a folder: its number goes to the very end.
+            also_taken: Further names to avoid.
+        """
+        with blaming(folder):
+            return self._choices.free(folder, name, is_dir=is_dir, also_taken=also_taken)
+
+    def finish(self, job: Job) -> None:
+        """Nothing of the job is needed any more: its folder goes.
+
+        Raises:
+            OcrdError: The original is still there; it must be filed first.
+        """
+        home = self._home(job)
+        with blaming(home.path):
+            if home.has(home.original):
+                raise OcrdError(
+                    f"{shown(job.source)}: the original is still in the spool",
+                    hint="This is a defect of ocrd: please report it.  The file is safe at "
+                    f"{shown(home.original)}.",
+                    kind="unfiled",
+                )
+            home.forget()
+
+    def orphans(self, known_tokens: Collection[str]) -> list[Orphan]:
+        """Folders of jobs whose token is not among those given (the active ones).
+
+        One without an original is left over from a job that ended; `put_back` removes it, too.
+        """
+        with blaming(self._jobs):
+            held = self._disk.names(self._jobs)
+            unknown = [name for name in held if orphans.token_of(name) not in known_tokens]
+            return [orphans.settled(self._jobs / name, self._disk) for name in unknown]
+
+    def put_back(self, orphan: Orphan, inbox: Path) -> Path | None:
+        """An orphan's original goes back to its inbox, or the next free name there; the rest goes.
+
+        Returns:
+            Where it lies; None if the orphan had none.
+        """
+        with blaming(inbox):
+            return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
+
+    def _home(self, job: Job) -> Home:
+        path = self.job_dir(job)
+        return Home(path, job.token, path / names.original(job.source), self._disk)

@@ -1,0 +1,114 @@
+"""Files and whole folders: make durable, copy, remove, dress for their new place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ocrd.spool.disk import Disk
+
+
+def write_durably(path: Path, content: bytes, disk: Disk) -> None:
+    """Make or replace a small file of ours: whole or as it was before, whatever happens."""
+    draft = path.with_name(f"{path.name}.draft")
+    disk.write(draft, content)
+    disk.fsync_file(draft)
+    disk.rename(draft, path)
+    disk.fsync_dir(path.parent)
+
+
+def fsync_tree(top: Path, disk: Disk) -> None:
+    """A file, or a folder with all below it, is on the disk: contents before names."""
+    for path, facts in _bottom_up(top, disk):
+        if stat.S_ISDIR(facts.st_mode):
+            disk.fsync_dir(path)
+        else:
+            disk.fsync_file(path)
+
+
+def copy_tree(source: Path, target: Path, disk: Disk) -> None:
+    """Copy a file, or a folder with all below it, to a free name, durably, modes and times kept."""
+    facts = disk.lstat(source)
+    if facts is not None and stat.S_ISDIR(facts.st_mode):
+        disk.mkdir(target, 0o700)
+        for name in disk.names(source):
+            copy_tree(source / name, target / name, disk)
+        disk.chmod(target, stat.S_IMODE(facts.st_mode))
+        disk.fsync_dir(target)
+    elif facts is None or stat.S_ISREG(facts.st_mode):
+        disk.copy(source, target)
+        disk.fsync_file(target)
+    else:
+        raise OSError(errno.EINVAL, "neither a file nor a folder", str(source))
+
+
+def remove_tree(top: Path, disk: Disk) -> None:
+    """Remove a file, or a folder with all below it; what is gone already is no error."""
+    for path, facts in _bottom_up(top, disk):
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(facts.st_mode):
+                disk.rmdir(path)
+            else:
+                disk.unlink(path)
+
+
+def make_folders(folder: Path, disk: Disk) -> None:
+    """Make a folder and those missing above it, each with its parent's permissions, durably."""
+    if disk.stat(folder) is not None:
+        return
+    parent = folder.parent
+    make_folders(parent, disk)
+    try:
+        disk.mkdir(folder)
+    except FileExistsError as error:
+        if disk.stat(folder) is None:  # a link that leads nowhere
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder)) from error
+        return  # another job was quicker
+    _inherit(folder, parent, disk)
+    disk.fsync_dir(parent)
+
+
+def dress(tree: Path, parent: Path, disk: Disk) -> None:
+    """Give a tree of ours the permissions that the folder it goes to has.
+
+    Folders get the parent's mode, files the same without the right to execute; where the parent
+    is setgid, its group, too, as if everything had been made there.
+    """
+    like = disk.stat(parent)
+    if like is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
+    setgid = like.st_mode & stat.S_ISGID
+    for path, facts in _bottom_up(tree, disk):
+        if setgid and facts.st_gid != like.st_gid:
+            with contextlib.suppress(PermissionError):  # not a member of that group
+                disk.chgrp(path, like.st_gid)
+        folder = stat.S_ISDIR(facts.st_mode)
+        disk.chmod(path, (like.st_mode & 0o777 | setgid) if folder else like.st_mode & 0o666)
+
+
+def _inherit(folder: Path, parent: Path, disk: Disk) -> None:
+    """Undo what the umask took; the kernel itself has passed on group and setgid."""
+    own, like = disk.stat(folder), disk.stat(parent)
+    if own is None or like is None:
+        return
+    wanted = like.st_mode & 0o777 | own.st_mode & 0o7000
+    foreign = own.st_gid not in {os.getegid(), *os.getgroups()} and os.geteuid() != 0
+    if foreign and own.st_mode & stat.S_ISGID:
+        return  # chmod by a stranger to the group would take the setgid bit away
+    if stat.S_IMODE(own.st_mode) != wanted:
+        disk.chmod(folder, wanted)
+
+
+def _bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything from `top` down, a folder after what it holds; nothing if `top` is gone."""
+    facts = disk.lstat(top)
+    if facts is None:
+        return
+    if stat.S_ISDIR(facts.st_mode):
+        for name in disk.names(top):
+            yield from _bottom_up(top / name, disk)
+    yield top, facts

@@ -1,0 +1,61 @@
+"""Real mounts for tests: they need root, as a plain Debian machine gives it to its owner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+
+
+@contextlib.contextmanager
+def mounted(*arguments: str, at: Path) -> Iterator[Path]:
+    """`mount ARGUMENTS AT`, undone at the end even if something there is still open."""
+    at.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", *arguments, str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def tmpfs(at: Path, size: str = "64m") -> contextlib.AbstractContextManager[Path]:
+    """A file system in memory of a given size."""
+    return mounted("-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", at=at)
+
+
+def bound(at: Path) -> contextlib.AbstractContextManager[Path]:
+    """A folder mounted over itself: same file system, same `st_dev`, yet renames say EXDEV."""
+    at.mkdir(parents=True, exist_ok=True)
+    return mounted("--bind", str(at), at=at)
+
+
+@contextlib.contextmanager
+def fuse(source: Path, at: Path) -> Iterator[Path]:
+    """`source` seen through bindfs: no RENAME_NOREPLACE, like most network file systems."""
+    source.mkdir(parents=True, exist_ok=True)
+    at.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["bindfs", str(source), str(at)], check=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def remount(at: Path, *options: str) -> None:
+    """Change a mount's options in place."""
+    subprocess.run(["mount", "-o", ",".join(("remount", *options)), str(at)], check=True)
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory, where an fsync costs nothing."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    with tmpfs(tmp_path_factory.mktemp("memory")) as at:
+        yield at

@@ -1,0 +1,209 @@
+"""Each operation of the spool: the state it starts from, what it does, what there is afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from ocrd.errors import SourceChangedError
+from ocrd.job import Job, Place
+from ocrd.spool import Spool
+from tests.spool.world import ORIGINAL, REPORT, TOKEN, World, build, bundle_at
+
+HOME = f"7-{TOKEN}"
+INBOX = "inbox/letters/scan.pdf"
+ARCHIVED = "archive/letters/2026/scan.pdf"
+FAILED = "failed/letters/scan.pdf"
+FAILED_REPORT = f"{FAILED}.error.json"
+PUBLISHED = "outbox/letters/scan"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One operation.
+
+    Attributes:
+        name: For the test's name.
+        prepare: Makes the state it starts from; the job.
+        act: The operation.  Doing it again after a crash must complete it.
+        before: What is visible when it starts.
+        after: What is visible at its end.
+        spooled: What the spool holds at its end.
+    """
+
+    name: str
+    prepare: Callable[[World], Job]
+    act: Callable[[Spool, World, Job], None]
+    before: Mapping[str, bytes] = field(default_factory=dict)
+    after: Mapping[str, bytes] = field(default_factory=dict)
+    spooled: tuple[str, ...] = ()
+
+
+def _claim(spool: Spool, world: World, job: Job) -> None:
+    path = spool.claim(job, world.root / INBOX)
+    assert path.read_bytes() == ORIGINAL
+
+
+def _changed_since(world: World) -> Job:
+    job = world.drop("letters/scan.pdf", b"an earlier scan")
+    (world.root / INBOX).write_bytes(ORIGINAL)
+    return job
+
+
+def _claim_changed(spool: Spool, world: World, job: Job) -> None:
+    with suppress(SourceChangedError):
+        spool.claim(job, world.root / INBOX)
+        raise AssertionError("a changed file was claimed")
+
+
+def _failed_before(world: World) -> Job:
+    job = world.drop("letters/scan.pdf", tree="failed")
+    (world.root / FAILED_REPORT).write_bytes(REPORT)
+    return replace(job, place=Place.FAILED, failed_to=str(world.root / FAILED))
+
+
+def _claim_failed(spool: Spool, world: World, job: Job) -> None:
+    spool.claim(job, world.root / FAILED)
+
+
+def _stale_bundle(world: World) -> Job:
+    job = world.claimed()
+    stale = world.spool().new_bundle(job) / "old"
+    stale.mkdir()
+    (stale / "left.md").write_bytes(b"half")
+    return job
+
+
+def _rebuild(spool: Spool, _world: World, job: Job) -> None:
+    build(spool, job)
+
+
+def _publish(spool: Spool, world: World, job: Job) -> None:
+    spool.publish(job, world.root / PUBLISHED)
+
+
+def _archive(spool: Spool, world: World, job: Job) -> None:
+    spool.archive(job, world.root / ARCHIVED)
+
+
+def _fail(spool: Spool, world: World, job: Job) -> None:
+    spool.fail(job, world.root / FAILED, REPORT)
+
+
+def _archived(world: World) -> Job:
+    job = world.bundled()
+    _archive(world.spool(), world, job)
+    return job
+
+
+def _finish(spool: Spool, _world: World, job: Job) -> None:
+    spool.finish(job)
+
+
+def _put_back(spool: Spool, world: World, _job: Job) -> None:
+    for orphan in spool.orphans(()):
+        spool.put_back(orphan, world.tree("inbox"))
+
+
+_CLAIMED = (f"{HOME}/job.json", f"{HOME}/source.pdf")
+_BUNDLE = tuple(bundle_at(f"{HOME}/bundle"))
+
+SCENARIOS = (
+    Scenario(
+        "claim",
+        lambda world: world.drop("letters/scan.pdf"),
+        _claim,
+        before={INBOX: ORIGINAL},
+        spooled=_CLAIMED,
+    ),
+    Scenario(
+        "claim a changed file",
+        _changed_since,
+        _claim_changed,
+        before={INBOX: ORIGINAL},
+        after={INBOX: ORIGINAL},
+    ),
+    Scenario(
+        "claim for a retry",
+        _failed_before,
+        _claim_failed,
+        before={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+        spooled=_CLAIMED,
+    ),
+    Scenario(
+        "build a bundle anew",
+        _stale_bundle,
+        _rebuild,
+        spooled=(*_CLAIMED, f"{HOME}/sealed", *_BUNDLE),
+    ),
+    Scenario(
+        "publish",
+        lambda world: world.bundled(),
+        _publish,
+        after=bundle_at(PUBLISHED),
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
+    ),
+    Scenario(
+        "archive",
+        lambda world: world.claimed(),
+        _archive,
+        after={ARCHIVED: ORIGINAL},
+        spooled=(f"{HOME}/job.json",),
+    ),
+    Scenario(
+        "fail",
+        lambda world: world.claimed(),
+        _fail,
+        after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+        spooled=(f"{HOME}/job.json",),
+    ),
+    Scenario("finish", _archived, _finish, before={ARCHIVED: ORIGINAL}, after={ARCHIVED: ORIGINAL}),
+    Scenario(
+        "put an orphan back",
+        lambda world: world.bundled(),
+        _put_back,
+        after={INBOX: ORIGINAL},
+    ),
+)
+
+
+def names(scenario: Scenario) -> str:
+    """A scenario's part in a test's name."""
+    return scenario.name.replace(" ", "-")
+
+
+def complaints(scenario: Scenario, world: World, *, reserving: bool = False) -> list[str]:
+    """What is wrong with what can be seen in the middle of a scenario.
+
+    Args:
+        scenario: Which.
+        world: Where.
+        reserving: Whether an empty file may hold a name for a moment.
+    """
+    seen = world.visible()
+    allowed = {**scenario.before, **scenario.after}
+    wrong = [f"{name} appeared" for name in seen if name not in allowed]
+    wrong += [
+        f"{name} is half-written ({len(content)} bytes)"
+        for name, content in seen.items()
+        if name in allowed and content != allowed[name] and not (reserving and content == b"")
+    ]
+    bundle = set(bundle_at(PUBLISHED)) & set(seen)
+    if bundle and bundle != set(bundle_at(PUBLISHED)):
+        wrong.append(f"of the bundle only {sorted(bundle)} can be seen")
+    if ORIGINAL not in world.files().values():
+        wrong.append("the original is nowhere")
+    if list(seen.values()).count(ORIGINAL) > 1:
+        wrong.append("the original can be seen twice")
+    return wrong
+
+
+def outcome(world: World) -> tuple[dict[str, bytes], list[str], list[str]]:
+    """Everything there is: visible files, stray temporaries, the spool's names."""
+    return world.visible(), world.temporaries(), world.spooled()
+
+
+def wanted(scenario: Scenario) -> tuple[dict[str, bytes], list[str], list[str]]:
+    """What there must be at the end."""
+    return dict(scenario.after), [], sorted(scenario.spooled)

@@ -1,0 +1,107 @@
+"""Disks that count their calls, and fail, die or tear a write at a chosen one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrd.spool import Disk
+
+CALLS = tuple(name for name in vars(Disk) if not name.startswith("_"))
+TEARABLE = ("write", "copy")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call about to be made: its number from 0, its name, its arguments."""
+
+    number: int
+    name: str
+    arguments: tuple[Any, ...]
+
+
+Hook = Callable[[Call], None]
+
+
+class Hooked(Disk):
+    """A real disk that shows each call to a hook first; what the hook raises is its answer."""
+
+    def __init__(self, hook: Hook, base: Disk | None = None) -> None:
+        self._hook = hook
+        self._base = base or Disk()
+        self._count = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in CALLS:
+            return super().__getattribute__(name)
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            number, self._count = self._count, self._count + 1
+            self._hook(Call(number, name, arguments))
+            return getattr(self._base, name)(*arguments, **more)
+
+        return call
+
+
+@dataclass
+class Trace:
+    """A hook that remembers the calls."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    def __call__(self, call: Call) -> None:
+        self.calls.append(call)
+
+
+def dying(at: int, *, torn: bool = False) -> Hook:
+    """SIGKILL before call `at`; `torn` does half of what it would have written first."""
+
+    def hook(call: Call) -> None:
+        if call.number == at:
+            if torn:
+                tear(call)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def failing(at: int, code: int, *, torn: bool = False) -> Hook:
+    """The system answers `code` to call `at`; `torn` leaves half of what was to be written."""
+
+    def hook(call: Call) -> None:
+        if call.number == at:
+            if torn:
+                tear(call)
+            raise OSError(code, os.strerror(code), str(call.arguments[0]))
+
+    return hook
+
+
+def tear(call: Call) -> None:
+    """What is on the disk when a write or a copy stops in the middle."""
+    if call.name == "write":
+        path, content = call.arguments
+        path.write_bytes(content[: len(content) // 2])
+    elif call.name == "copy":
+        source, target = call.arguments
+        content = Path(source).read_bytes()
+        Path(target).write_bytes(content[: len(content) // 2])
+
+
+class WithoutExclusiveRename(Disk):
+    """As NFS and most FUSE file systems answer."""
+
+    def rename_exclusive(self, source: Path, target: Path) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(source), None, str(target))
+
+
+class WithoutLinks(WithoutExclusiveRename):
+    """As they answer for a file of another user where `fs.protected_hardlinks` is set."""
+
+    def link(self, source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(source))

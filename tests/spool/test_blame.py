@@ -1,0 +1,76 @@
+"""What the system answers becomes an error that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import Disposition, OcrdError, PlaceError, SourceChangedError
+from ocrd.spool import place_error
+from ocrd.spool.blame import blaming
+
+PLACE = Path("/srv/ocrd/outbox/letters")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "disposition"),
+    [
+        (errno.ENOSPC, "disk-full", Disposition.CONDITION),
+        (errno.EDQUOT, "disk-full", Disposition.CONDITION),
+        (errno.EROFS, "read-only", Disposition.CONDITION),
+        (errno.EACCES, "no-permission", Disposition.CONDITION),
+        (errno.EPERM, "no-permission", Disposition.CONDITION),
+        (errno.ESTALE, "share-gone", Disposition.CONDITION),
+        (errno.ENOTCONN, "share-gone", Disposition.CONDITION),
+        (errno.EHOSTDOWN, "share-gone", Disposition.CONDITION),
+        (errno.ETIMEDOUT, "share-gone", Disposition.CONDITION),
+        (errno.EIO, "io-error", Disposition.CONDITION),
+        (errno.ENOTDIR, "blocked", Disposition.CONDITION),
+        (errno.EBUSY, "busy", Disposition.TRANSIENT),
+        (errno.ETXTBSY, "busy", Disposition.TRANSIENT),
+        (errno.EMFILE, "descriptors", Disposition.TRANSIENT),
+        (errno.ENOENT, "source-changed", Disposition.TRANSIENT),
+        (errno.ELOOP, "source-changed", Disposition.TRANSIENT),
+        (errno.ENAMETOOLONG, "name-too-long", Disposition.PERMANENT),
+        (errno.EDOM, "os-error", Disposition.TRANSIENT),
+    ],
+)
+def test_each_answer_has_its_kind_and_its_consequence(
+    code: int, kind: str, disposition: Disposition
+) -> None:
+    error = place_error(OSError(code, os.strerror(code)), PLACE)
+    assert (error.kind, error.disposition) == (kind, disposition)
+    assert isinstance(error, PlaceError) == (disposition is Disposition.CONDITION)
+    assert error.message.startswith(f"{PLACE}: ")
+    assert error.message.endswith(f"({errno.errorcode[code]})")
+    assert error.hint
+
+
+def test_the_place_is_the_one_the_system_named() -> None:
+    error = place_error(OSError(errno.ENOSPC, "full", "/a/source", None, "/b/target"), PLACE)
+    assert error.message.startswith("/b/target: no space is left")
+    error = place_error(OSError(errno.ENOSPC, "full", "/a/source"), PLACE)
+    assert error.message.startswith("/a/source: no space is left")
+    error = place_error(OSError(errno.ENOSPC, "full", 7), PLACE)
+    assert error.message.startswith(f"{PLACE}: no space is left")
+
+
+def test_a_hostile_name_is_shown_as_one_harmless_line() -> None:
+    name = os.fsdecode(b"a\nb\x1b[2J\xff.pdf")
+    error = place_error(OSError(errno.EIO, "bad", name), PLACE)
+    assert error.message.startswith(r"a\nb\x1b[2J\udcff.pdf: ")
+
+
+def test_a_taken_name_is_for_the_caller() -> None:
+    with pytest.raises(FileExistsError), blaming(PLACE):
+        raise FileExistsError(errno.EEXIST, "taken")
+
+
+def test_errors_of_ours_pass_as_they_are() -> None:
+    changed = SourceChangedError("changed", hint="wait")
+    with pytest.raises(OcrdError) as caught, blaming(PLACE):
+        raise changed
+    assert caught.value is changed

@@ -1,0 +1,151 @@
+"""A root with its folders, jobs in it, and a look at what is visible there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ocrd.inbox.names import numbered
+from ocrd.job import Job, JobState, Place
+from ocrd.spool import Disk, Spool
+
+TREES = ("inbox", "outbox", "archive", "failed")
+TOKEN = "3f9a2c"
+ORIGINAL = b"%PDF-1.7\n" + bytes(range(256)) * 40
+REPORT = b'{"kind": "damaged"}\n'
+BUNDLE = {
+    "scan.md": b"# A letter\n" * 300,
+    "scan.json": b'{"version": 1}\n' * 100,
+    "images/3-1.jpg": bytes(reversed(range(256))) * 20,
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A root below which a test plays."""
+
+    root: Path
+
+    def make(self) -> None:
+        """Empty everything (mounts stay) and prepare the spool."""
+        self.root.mkdir(exist_ok=True)
+        for tree in TREES:
+            self.tree(tree).mkdir(exist_ok=True)
+            _empty(self.tree(tree))
+        shutil.rmtree(self.root / ".ocrd", ignore_errors=True)
+        self.spool().prepare()
+
+    def spool(self, disk: Disk | None = None) -> Spool:
+        """The spool of this root."""
+        return Spool(self.root, numbered=numbered, disk=disk)
+
+    def tree(self, name: str) -> Path:
+        """One of the four trees."""
+        return self.root / name
+
+    def drop(self, relpath: str, content: bytes = ORIGINAL, *, tree: str = "inbox") -> Job:
+        """A file appears, and a job for it."""
+        path = self.tree(tree) / relpath
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return job_of(path, relpath)
+
+    def claimed(self, relpath: str = "letters/scan.pdf", content: bytes = ORIGINAL) -> Job:
+        """A job whose original is in the spool."""
+        job = self.drop(relpath, content)
+        self.spool().claim(job, self.tree("inbox") / relpath)
+        return replace(job, place=Place.SPOOL)
+
+    def bundled(self, relpath: str = "letters/scan.pdf") -> Job:
+        """A job with a sealed bundle."""
+        job = self.claimed(relpath)
+        build(self.spool(), job)
+        return job
+
+    def visible(self) -> dict[str, bytes]:
+        """Every file that a person sees, by its path below the root."""
+        return {
+            name: content
+            for name, content in self.files().items()
+            if not any(part.startswith(".ocrd") for part in name.split("/"))
+        }
+
+    def temporaries(self) -> list[str]:
+        """Hidden files and folders left lying where people look."""
+        return sorted(
+            str(path.relative_to(self.root))
+            for tree in TREES
+            for path in self.tree(tree).rglob(".ocrd*")
+        )
+
+    def spooled(self) -> list[str]:
+        """What the spool holds, below `jobs/`; names only."""
+        prefix = ".ocrd/jobs/"
+        return sorted(name.removeprefix(prefix) for name in self.files() if name.startswith(prefix))
+
+    def files(self) -> dict[str, bytes]:
+        """Every file below the root."""
+        found = {}
+        for folder, _folders, names in os.walk(self.root):
+            for name in names:
+                path = Path(folder, name)
+                regular = stat.S_ISREG(path.lstat().st_mode)
+                found[str(path.relative_to(self.root))] = path.read_bytes() if regular else b"?"
+        return found
+
+
+def job_of(path: Path, source: str, *, number: int = 7, token: str = TOKEN) -> Job:
+    """A job as the ledger would record the file at `path` now."""
+    facts = path.stat()
+    return Job(
+        id=number,
+        token=token,
+        folder="letters",
+        source=source,
+        state=JobState.RUNNING,
+        place=Place.INBOX,
+        attempts=1,
+        priority=0,
+        size=facts.st_size,
+        mtime_ns=facts.st_mtime_ns,
+        inode=facts.st_ino,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        pages=None,
+        pages_done=0,
+        created_at=1_700_000_000.25,
+        not_before=0.0,
+        started_at=None,
+        finished_at=None,
+        outputs=None,
+        archived_to=None,
+        failed_to=None,
+        error=None,
+        cancel_requested=False,
+    )
+
+
+def build(spool: Spool, job: Job) -> None:
+    """Make and seal the job's bundle."""
+    bundle = spool.new_bundle(job)
+    for name, content in BUNDLE.items():
+        path = bundle / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    spool.seal(bundle)
+
+
+def bundle_at(place: str) -> dict[str, bytes]:
+    """The bundle's files as they are seen at `place`."""
+    return {f"{place}/{name}": content for name, content in BUNDLE.items()}
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
