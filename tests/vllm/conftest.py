@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.vllm.checkpoint import make
+from tests.vllm.engines import resident
+
+__all__ = ["checkpoint", "checkpoint_2", "resident"]
 
 collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*.py"]
 
@@ -32,3 +35,8 @@ def checkpoint_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small DeepSeek-OCR-2; read it only."""
     folder = tmp_path_factory.mktemp("deepseek-ocr-2")
     return make(folder, architecture="DeepseekOCR2ForCausalLM")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that share the resident engine come last, so that nothing else runs beside it."""
+    items.sort(key=lambda item: "resident" in getattr(item, "fixturenames", ()))

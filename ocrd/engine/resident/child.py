@@ -49,8 +49,10 @@ class Forward(logging.Handler):
     """In the daemon itself: vLLM's records go to the logger `ocrd.vllm`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass it on under a name that the daemon's logging knows."""
-        logging.getLogger(PARENT_LOGGER).handle(record)
+        """Pass it on, if that logger wants it."""
+        logger = logging.getLogger(PARENT_LOGGER)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
 
 
 def connect() -> logging.Handler:

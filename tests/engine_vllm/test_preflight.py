@@ -1,0 +1,159 @@
+"""What is wrong with the settings, found before vLLM is imported."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd.engine.resident.gpus import Gpu, gpus, parse, visible
+from ocrd.engine.resident.installed import check_version, installed
+from ocrd.engine.resident.preflight import (
+    in_folder,
+    looks_like_path,
+    model_config,
+    on_cpu,
+    on_gpus,
+)
+from ocrd.engine.resident.settings import VllmSettings
+from ocrd.errors import EngineSetupError
+
+H100 = Gpu(0, "NVIDIA H100 80GB HBM3", 81559)
+SECOND = Gpu(1, "NVIDIA H100 80GB HBM3", 81559)
+SMALL = Gpu(0, "NVIDIA T1000", 4096)
+
+
+def kind_of(call: Any, *args: Any) -> str:
+    with pytest.raises(EngineSetupError) as error:
+        call(*args)
+    assert error.value.hint, "every error names a remedy"
+    return error.value.kind
+
+
+@pytest.mark.parametrize("version", ["0.26.0", "0.29.1rc2", "0.32.0+cpu", "0.33.9"])
+def test_versions_in_range_pass(version: str) -> None:
+    check_version(version)
+
+
+@pytest.mark.parametrize("version", ["0.25.3", "0.34.0", "1.0.0", "unknown"])
+def test_versions_out_of_range_are_named(version: str) -> None:
+    with pytest.raises(EngineSetupError) as error:
+        check_version(version)
+    assert version in error.value.message
+    assert "pip install" in error.value.hint
+
+
+def test_a_missing_vllm_is_told_with_the_way_to_install_it() -> None:
+    try:
+        found = installed()
+    except EngineSetupError as error:
+        assert error.kind == "no-vllm"
+        assert "pip install" in error.hint
+    else:
+        assert found.version.startswith("0.")
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    assert kind_of(in_folder, tmp_path / "absent", "auto") == "no-model"
+
+
+def test_a_folder_that_is_no_model_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(EngineSetupError) as error:
+        in_folder(tmp_path, "auto")
+    assert "config.json, tokenizer.json, its weights" in error.value.message
+
+
+def test_random_weights_need_no_weights(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    assert in_folder(tmp_path, "dummy") == tmp_path / "config.json"
+    assert kind_of(in_folder, tmp_path, "auto") == "no-model"
+
+
+def test_a_damaged_configuration(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": [')
+    (tmp_path / "tokenizer.json").write_text("{}")
+    settings = VllmSettings(model=str(tmp_path), load_format="dummy")
+    assert kind_of(model_config, settings) == "bad-model"
+
+
+def test_the_configuration_of_a_whole_folder_is_read(tmp_path: Path) -> None:
+    config = {"architectures": ["DeepseekOCRForCausalLM"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "model-00001-of-000001.safetensors").write_bytes(b"")
+    assert model_config(VllmSettings(model=str(tmp_path))) == config
+
+
+@pytest.mark.parametrize("model", ["/srv/model", "./model", "../model", "~/model"])
+def test_folders_look_like_folders(model: str) -> None:
+    assert looks_like_path(model)
+
+
+def test_a_name_on_the_hub_does_not_look_like_a_folder() -> None:
+    assert not looks_like_path("deepseek-ai/DeepSeek-OCR")
+
+
+def test_no_gpu() -> None:
+    assert kind_of(on_gpus, VllmSettings(model="m"), []) == "no-gpu"
+
+
+def test_a_gpu_that_is_too_small_is_named() -> None:
+    with pytest.raises(EngineSetupError) as error:
+        on_gpus(VllmSettings(model="m"), [SMALL])
+    assert error.value.kind == "gpu-memory"
+    assert "T1000" in error.value.message
+
+
+def test_all_gpus() -> None:
+    numbers, names = on_gpus(VllmSettings(model="m", devices="all"), [H100, SECOND])
+    assert numbers == (0, 1)
+    assert names == ("gpu:0 NVIDIA H100 80GB HBM3", "gpu:1 NVIDIA H100 80GB HBM3")
+
+
+def test_gpus_that_are_listed() -> None:
+    assert on_gpus(VllmSettings(model="m", devices=(1,)), [H100, SECOND])[0] == (1,)
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(EngineSetupError) as error:
+        on_gpus(VllmSettings(model="m", devices=(0, 7)), [H100, SECOND])
+    assert "[0, 7]" in error.value.message
+
+
+def test_one_gpu_that_vllm_chooses() -> None:
+    assert on_gpus(VllmSettings(model="m", devices=None), [H100, SECOND])[0] == (None,)
+
+
+def test_on_a_cpu_as_many_engines_as_are_listed() -> None:
+    assert on_cpu(VllmSettings(model="m", devices=(0, 1))) == ((None, None), ("cpu:0", "cpu:1"))
+    assert on_cpu(VllmSettings(model="m")) == ((None,), ("cpu",))
+
+
+def test_what_the_driver_says_is_read() -> None:
+    said = "0, NVIDIA H100 80GB HBM3, 81559\n1, NVIDIA RTX 3090, 24576\n"
+    assert parse(said) == [H100, Gpu(1, "NVIDIA RTX 3090", 24576)]
+    assert parse("No devices were found\n") == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [(None, ["a", "b"]), ("", ["a", "b"]), ("1", ["b"]), ("1,0", ["b", "a"]), ("GPU-8f2a", ["a"])],
+)
+def test_only_visible_gpus_count_and_are_numbered_anew(
+    chosen: str | None, names: list[str]
+) -> None:
+    seen = visible([Gpu(0, "a", 1), Gpu(1, "b", 1)], chosen)
+    assert [card.name for card in seen] == names
+    assert [card.number for card in seen] == list(range(len(names)))
+
+
+def test_a_driver_without_its_tool_leaves_the_question_open(tmp_path: Path) -> None:
+    device = tmp_path / "nvidiactl"
+    device.touch()
+    assert gpus(("no-such-tool",), device) is None
+    assert gpus(("no-such-tool",), tmp_path / "absent") == []
+
+
+def test_a_driver_that_fails_has_no_gpu(tmp_path: Path) -> None:
+    assert gpus(("false",), tmp_path / "absent") == []
