@@ -36,7 +36,11 @@ def build_engine(settings: Settings) -> Engine:
     from ocrd.engine.rapid import RapidEngine
 
     given = settings.engine
-    return RapidEngine(workers=given.workers, threads=given.threads)
+    return RapidEngine(
+        workers=given.workers or None,
+        threads=given.threads or None,
+        page_s=given.page_timeout_s,
+    )
 
 
 def _vllm(settings: Settings) -> Engine:
