@@ -29,10 +29,14 @@ Hook = Callable[[Call], None]
 
 
 class Hooked(Disk):
-    """A real disk that shows each call to a hook first; what the hook raises is its answer."""
+    """A real disk that shows each call to a hook first; what the hook raises is its answer.
 
-    def __init__(self, hook: Hook, base: Disk | None = None) -> None:
+    `after` is shown the calls that succeeded.
+    """
+
+    def __init__(self, hook: Hook, base: Disk | None = None, *, after: Hook | None = None) -> None:
         self._hook = hook
+        self._after = after
         self._base = base or Disk()
         self._count = 0
 
@@ -42,8 +46,12 @@ class Hooked(Disk):
 
         def call(*arguments: Any, **more: Any) -> Any:
             number, self._count = self._count, self._count + 1
-            self._hook(Call(number, name, arguments))
-            return getattr(self._base, name)(*arguments, **more)
+            this = Call(number, name, arguments)
+            self._hook(this)
+            answer = getattr(self._base, name)(*arguments, **more)
+            if self._after is not None:
+                self._after(this)
+            return answer
 
         return call
 
