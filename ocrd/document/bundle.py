@@ -6,6 +6,7 @@ The pages are read one by one and go through all artefacts in turn; nothing hold
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +19,8 @@ from ocrd.document.figures import Figures
 from ocrd.document.overlay import BoxesPdf
 from ocrd.document.pdf import bases
 from ocrd.document.pdf.bases import Base
-from ocrd.document.pdf.ink import Ink
-from ocrd.document.pdf.layers import PdfPages
+from ocrd.document.pdf.ink import is_blank
+from ocrd.document.pdf.layers import LayeredPdf, PdfPages
 from ocrd.document.pdf.mupdf import be_quiet
 from ocrd.document.plain import has_text
 from ocrd.document.records import ReadPage
@@ -29,7 +30,6 @@ from ocrd.document.textfiles import MarkdownFile, RawFile
 from ocrd.job import PageState
 
 _WORK = ".base.pdf"  # in the bundle while it is being built
-_BLANK = 0.0005  # a page with less ink than this share of its area is blank
 
 
 class Artefact(Protocol):
@@ -85,9 +85,11 @@ def _artefacts(
     if "raw" in wanted:
         made.append(RawFile(stack.enter_context(_text(into / f"{name}.raw.mmd"))))
     if "pdf" in wanted:
-        made.append(SearchablePdf(base.path, pages, into / f"{name}.pdf", spec))
+        pdf = stack.enter_context(_copy(base.path, into / f"{name}.pdf"))
+        made.append(SearchablePdf(pdf, pages, spec))
     if "boxes" in wanted:
-        made.append(BoxesPdf(base.path, into, spec, total))
+        pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
+        made.append(BoxesPdf(pdf, spec, picture=spec.kind == "image" and total == 1))
     if "json" in wanted:
         sidecar = stack.enter_context(_text(into / f"{name}.json"))
         made.append(Sidecar(sidecar, spec.facts, base.notes))
@@ -122,8 +124,13 @@ def _is_blank(page: ReadPage, pages: PdfPages) -> bool:
     if page.record.state is not PageState.DONE or has_text(page.blocks):
         return False
     with noted(page, "not looked at for blankness"):
-        return Ink.of(pages.page(page.record.number)).covered() < _BLANK
+        return is_blank(pages.page(page.record.number))
     return False
+
+
+def _copy(base: Path, target: Path) -> LayeredPdf:
+    shutil.copyfile(base, target)
+    return LayeredPdf(target)
 
 
 def _text(path: Path) -> TextIO:

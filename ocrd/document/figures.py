@@ -16,6 +16,7 @@ from ocrd.page import Box
 FOLDER = "images"
 MOST_PIXELS = 30_000_000
 _QUALITY = 90
+_HAIR = 0.01  # points, lest a rounding error add a row of pixels
 _LEAST_POINTS = 2.0  # a box thinner than this shows nothing
 
 
@@ -57,8 +58,9 @@ def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:
         ValueError: The box is too thin to show anything.
     """
     seen = page.rect
+    x, y = seen.width, seen.height
     clip = pymupdf.Rect(
-        box.x1 * seen.width, box.y1 * seen.height, box.x2 * seen.width, box.y2 * seen.height
+        box.x1 * x + _HAIR, box.y1 * y + _HAIR, box.x2 * x - _HAIR, box.y2 * y - _HAIR
     )
     if min(clip.width, clip.height) < _LEAST_POINTS:
         raise ValueError("its box is too thin")

@@ -32,6 +32,7 @@ _TAG = re.compile(r"<\|(/?(?:ref|det))\|>")
 _SPECIAL = re.compile(r"<\|grounding\|>|<｜[^｜<>\n]{1,40}｜>")  # noqa: RUF001 - the tokens' bars
 _BARE = re.compile(r"\[\[[-0-9., ]{1,60}\](?:, ?\[[-0-9., ]{1,60}\]){0,63}\]")
 _LABEL_SHAPE = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){1,3}")
+_LONGEST_LABEL = 80
 _NUMBER = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{0,7})?")
 _ONLY_COORDINATES = re.compile(r"[-0-9.,\s\[\]]*")
 
@@ -119,25 +120,28 @@ class _Builder:
             self.body("\n" + rest)
 
     def body(self, content: str) -> None:
-        start = 0
+        start = line = looked = 0  # of what is not appended yet, of the line, of what is unseen
         for match in _BARE.finditer(content):
-            before = content[start : match.start()]
-            above, _, last = before.rpartition("\n")
-            if self._owns_bare(last, match[0]):
-                self._append(above)
-                named = not self._spans and is_label(last)
-                self._start(_Draft(last.strip().lower()) if named else _Draft(parts=[last]))
+            newline = content.rfind("\n", looked, match.start())
+            line, looked = max(line, start, newline + 1), match.end()
+            if self._owns_bare(content, line, match):
+                self._append(content[start:line])
+                said = content[line : match.start()]
+                named = not self._spans
+                self._start(_Draft(said.strip().lower()) if named else _Draft(parts=[said]))
                 self._drafts[-1].boxes += _boxes(match[0])
                 self._drafts[-1].takes_boxes = False
                 start = match.end()
         self._append(content[start:])
 
-    def _owns_bare(self, last: str, coordinates: str) -> bool:
+    def _owns_bare(self, content: str, line: int, match: re.Match[str]) -> bool:
         """Whether coordinates without tags belong to the words before them on their line."""
         if not self._spans:
-            return is_label(last)
-        groups = coordinates.strip("[]").split("]")
-        return bool(last.strip()) and all(group.count(",") >= 3 for group in groups if group)
+            short = match.start() - line <= _LONGEST_LABEL
+            return short and is_label(content[line : match.start()])
+        groups = match[0].strip("[]").split("]")
+        four = all(group.count(",") >= 3 for group in groups if group)
+        return four and bool(content[line : match.start()].strip())
 
     def _append(self, content: str) -> None:
         if not content.strip():
@@ -177,7 +181,7 @@ def _coordinates(content: str, *, closed: bool) -> tuple[list[Box], str]:
         if 0 <= inside_from < inside_to:
             inside = content[inside_from : inside_to + 1]
             outside = content[:inside_from] + " " + content[inside_to + 1 :]
-            return _boxes(inside), " ".join([*_words(inside), outside.strip()])
+            return _boxes(inside), " ".join([*_words(inside), *outside.split(" ")]).strip()
     end = _bracketed(content)
     return _boxes(content[:end]), content[end:]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from ocrd.document.base import BundleSpec
 from ocrd.document.faults import noted
@@ -41,13 +39,10 @@ _OTHERS: tuple[Colour, ...] = ((0.55, 0.40, 0.05), (0.25, 0.45, 0.05), (0.05, 0.
 class BoxesPdf:
     """The artefact: rectangles and labels as vectors over the pages; one image becomes a JPEG."""
 
-    def __init__(self, base: Path, into: Path, spec: BundleSpec, pages: int) -> None:
-        self._picture = spec.kind == "image" and pages == 1
-        self._target = into / f"{spec.name}.boxes.{'jpg' if self._picture else 'pdf'}"
-        self._drawing = into / f"{spec.name}.boxes.pdf"
-        shutil.copyfile(base, self._drawing)
-        self._pdf = LayeredPdf(self._drawing)
+    def __init__(self, pdf: LayeredPdf, spec: BundleSpec, *, picture: bool) -> None:
+        self._pdf = pdf
         self._spec = spec
+        self._picture = picture
         self._font = 0
 
     def add(self, page: ReadPage) -> None:
@@ -65,13 +60,15 @@ class BoxesPdf:
 
     def finish(self) -> str:
         """The artefact's name."""
-        if self._picture:
-            image = cut(self._pdf.page(1), _WHOLE, self._spec.dpi)
-            image.save(self._target, "JPEG", quality=_QUALITY)
-            self._pdf.close()
-            self._drawing.unlink()
+        drawn = self._pdf.path
+        if not self._picture:
+            self._pdf.let_go()
+            return drawn.name
+        target = drawn.with_suffix(".jpg")
+        cut(self._pdf.page(1), _WHOLE, self._spec.dpi).save(target, "JPEG", quality=_QUALITY)
         self._pdf.close()
-        return self._target.name
+        drawn.unlink()
+        return target.name
 
 
 def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> bytes:

@@ -6,10 +6,8 @@ A page that brings its own text keeps it and gets no second one: a search would 
 from __future__ import annotations
 
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from ocrd import __version__
 from ocrd.document import bidi, plain
@@ -31,12 +29,10 @@ _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with
 class SearchablePdf:
     """The artefact: one document whose pages get their text, sharing one font."""
 
-    def __init__(self, base: Path, pages: PdfPages, target: Path, spec: BundleSpec) -> None:
-        shutil.copyfile(base, target)
+    def __init__(self, pdf: LayeredPdf, pages: PdfPages, spec: BundleSpec) -> None:
+        self._pdf = pdf
         self._pages = pages
-        self._target = target
         self._spec = spec
-        self._pdf = LayeredPdf(target)
         self._codes = font.Codes()
         self._font: int | None = None
         self._to_unicode = 0
@@ -58,8 +54,8 @@ class SearchablePdf:
         self._pdf.say_producer(f"ocrd {__version__}")
         if 0 < len(self._dropped) < self._pdf.document.page_count:
             self._pdf.drop_pages(self._dropped)
-        self._pdf.close()
-        return self._target.name
+        self._pdf.let_go()
+        return self._pdf.path.name
 
     def _add_text(self, page: ReadPage, result: PageResult) -> None:
         original = self._pages.page(page.record.number)

@@ -21,7 +21,7 @@ _PART = re.compile(
     r"<(/?)(table|thead|tbody|tfoot|tr|td|th|caption|colgroup|col)\b([^<>]{0,300})>", re.IGNORECASE
 )
 _SPAN = re.compile(r"\b(colspan|rowspan)\s{0,4}=\s{0,4}[\"']?([0-9]{1,4})", re.IGNORECASE)
-_TORN = re.compile(r"</?(?:t[a-z]{0,5}|caption|col[a-z]{0,5})?(?:\s[^<>]{0,100})?$", re.IGNORECASE)
+_TORN = re.compile(r"</?[a-z]{0,8}$", re.IGNORECASE)
 
 
 @dataclass(slots=True)

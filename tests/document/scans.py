@@ -104,7 +104,7 @@ def scan_pdf(path: Path, *truths: Truth, rotation: int = 0, margin: float = 0) -
         for truth in truths:
             page = document.new_page(width=width + 3 * margin, height=height + 2 * margin)
             rect = pymupdf.Rect(margin, margin, margin + width, margin + height)
-            page.insert_image(rect, stream=truth.png, rotate=-rotation % 360)
+            page.insert_image(rect, stream=truth.png, rotate=rotation)  # counter-clockwise
             if margin:
                 page.insert_text((margin / 2, margin / 2), "hidden", fontsize=5)
                 low, high = -margin, height + margin

@@ -87,6 +87,16 @@ def test_a_block_without_lines_finds_its_words_by_the_ink(
     assert hits(words_in(pdf), truth.words) >= 0.9
 
 
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_the_ink_of_a_turned_and_cropped_page_is_found_as_it_is_seen(
+    tmp_path: Path, words_in: Any, rotation: int
+) -> None:
+    truth = typeset()
+    source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=30)
+    pdf = searchable(tmp_path, source, grounded(truth))
+    assert hits(words_in(pdf), truth.words) >= 0.9
+
+
 def test_plain_text_finds_its_lines_on_the_page(tmp_path: Path, words_in: Any) -> None:
     truth = typeset()
     result = PageResult(text="\n".join(LETTER))

@@ -18,7 +18,7 @@ from ocrd.document.pdf.pictures import Picture, picture
 from ocrd.document.pdf.writer import PdfWriter
 from ocrd.errors import BadFileError
 
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "HEIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "HEIF", "AVIF")
 _ORIENTATION = 0x0112  # the tag's number in EXIF and TIFF
 _LONGEST_POINTS = 14_400  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
 _PLAUSIBLE_INCHES = (0.5, 50.0)  # a page's longer side; a dpi tag that says otherwise is ignored
@@ -75,11 +75,15 @@ def from_image(source: Path, target: Path, pages: int, *, max_pixels: int) -> Ba
     with PdfWriter(target) as pdf, _pixels_bounded(max_pixels):
         for index in range(pages):
             try:
-                _add_frame(pdf, source, index, alone=pages == 1)
+                frame = _decoded(source, index, alone=pages == 1)
             except _IMAGE_FAULTS as error:
+                if getattr(error, "errno", None) is not None:  # the disk's fault, not the frame's
+                    raise
                 notes.append(f"page {index + 1} of the PDF is empty: {error}")
                 font = "/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
                 pdf.add_page(*_LETTER, font, _MISSING)
+            else:
+                _add_frame(pdf, frame)
     return Base(target, tuple(notes))
 
 
@@ -115,7 +119,16 @@ def _pixels_bounded(limit: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _add_frame(pdf: PdfWriter, source: Path, index: int, *, alone: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A frame ready to be written: its data, EXIF orientation, and size in points as stored."""
+
+    picture: Picture
+    orientation: int
+    size: tuple[float, float]
+
+
+def _decoded(source: Path, index: int, *, alone: bool) -> _Frame:
     pillow_heif.register_heif_opener()
     try:
         with Image.open(source, formats=FORMATS) as frame:
@@ -123,20 +136,20 @@ def _add_frame(pdf: PdfWriter, source: Path, index: int, *, alone: bool) -> None
             if frame.width * frame.height > (Image.MAX_IMAGE_PIXELS or 0):
                 raise ValueError(f"{frame.width} x {frame.height} pixels are too many")
             shown = picture(frame, source.read_bytes() if alone else None)
-            orientation = frame.getexif().get(_ORIENTATION, 1)
-            _add_page(pdf, shown, orientation, _points(frame))
+            return _Frame(shown, frame.getexif().get(_ORIENTATION, 1), _points(frame))
     except UnidentifiedImageError as error:
         raise ValueError("not an image of a known format") from error
 
 
-def _add_page(pdf: PdfWriter, shown: Picture, orientation: int, size: tuple[float, float]) -> None:
-    width, height = size if orientation not in (5, 6, 7, 8) else (size[1], size[0])
+def _add_frame(pdf: PdfWriter, frame: _Frame) -> None:
+    width, height = frame.size if frame.orientation not in (5, 6, 7, 8) else frame.size[::-1]
+    shown = frame.picture
     colours = f"/ColorSpace {shown.colours}" if shown.colours else ""
     if shown.profile:
         entries = f"/N {shown.components}/Alternate {shown.colours}"
         colours = f"/ColorSpace[/ICCBased {pdf.add(entries, shown.profile)} 0 R]"
     image = pdf.add(f"/Type/XObject/Subtype/Image{shown.entries}{colours}", shown.data)
-    matrix = placement(orientation, width, height)
+    matrix = placement(frame.orientation, width, height)
     content = f"q {numbers(*matrix)} cm /Im Do Q\n".encode("ascii")
     pdf.add_page(width, height, f"/XObject<</Im {image} 0 R>>", content)
 

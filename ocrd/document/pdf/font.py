@@ -8,6 +8,7 @@ first 65,536 get codes of the private use area as they come.
 
 from __future__ import annotations
 
+import functools
 import struct
 import unicodedata
 import zlib
@@ -31,6 +32,7 @@ _PRIVATE_FROM, _PRIVATE_TO = 0xE000, 0xF8FF
 _REPLACEMENT = 0xFFFD
 
 
+@functools.cache
 def char_width(char: str) -> int:
     """The advance of a character, in thousandths of an em: about what print gives it."""
     code = ord(char)

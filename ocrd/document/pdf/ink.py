@@ -18,6 +18,8 @@ MOST_PIXELS = 4_000_000
 _STRIPS = 16  # each row is judged in so many pieces: a short last line is no speck
 _LEAST_INK = 14  # of 255, in a piece of a row
 _LEAST_CONTRAST = 40
+_BLANK_DPI = 36
+_BLANK = 0.0005  # a page is blank with less ink than this share of its area
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,7 @@ class Ink:
     @classmethod
     def of(cls, page: PdfPage) -> Ink:
         """The ink of a PDF page as it is seen."""
-        points = max(page.rect.width * page.rect.height, 1.0)
-        zoom = min(DPI / 72, (MOST_PIXELS / points) ** 0.5)
-        pixmap = page.get_pixmap(
-            matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY, alpha=False, annots=False
-        )
-        size = (pixmap.width, pixmap.height)
-        return cls(Image.frombuffer("L", size, pixmap.samples, "raw", "L", pixmap.stride, 1))
-
-    def covered(self) -> float:
-        """The share of the page, less its margins, that is dark."""
-        width, height = self._grey.size
-        x, y = width // 25, height // 25
-        inner = self._grey.crop((x, y, width - x, height - y))
-        histogram = inner.histogram()
-        return 0.0 if self.blank else sum(histogram[96:]) / max(sum(histogram), 1)
+        return cls(_rendered(page, DPI))
 
     def lines(self, box: Box) -> list[Box]:
         """The printed lines in `box`, top to bottom, each as wide as its ink."""
@@ -96,6 +84,28 @@ class Ink:
     def _box(self, x1: int, y1: int, x2: int, y2: int) -> Box:
         width, height = self._grey.size
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
+
+
+def is_blank(page: PdfPage) -> bool:
+    """Whether a page, less its margins, is paper and nothing else.
+
+    Seen so coarsely that the grain of paper and the noise of a scanner average out.
+    """
+    image = _rendered(page, _BLANK_DPI)
+    x, y = image.width // 25, image.height // 25
+    histogram = image.crop((x, y, image.width - x, image.height - y)).histogram()
+    limit = max(_quantile(image, 0.5) - _LEAST_CONTRAST, 0)
+    return sum(histogram[:limit]) < _BLANK * sum(histogram)
+
+
+def _rendered(page: PdfPage, dpi: int) -> Image.Image:
+    points = max(page.rect.width * page.rect.height, 1.0)
+    zoom = min(dpi / 72, (MOST_PIXELS / points) ** 0.5)
+    pixmap = page.get_pixmap(
+        matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY, alpha=False, annots=False
+    )
+    size = (pixmap.width, pixmap.height)
+    return Image.frombytes("L", size, pixmap.samples, "raw", "L", pixmap.stride)
 
 
 def _quantile(image: Image.Image, share: float) -> int:

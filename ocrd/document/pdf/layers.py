@@ -20,10 +20,14 @@ _DEEPEST = 64  # levels of a page tree that are searched for inherited resources
 
 
 class PdfPages:
-    """The pages of a PDF file, one at a time; a context manager that lets go of everything."""
+    """The pages of a PDF file, one at a time; a context manager that closes the file.
+
+    Attributes:
+        path: The file.
+    """
 
     def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
-        self._path = path
+        self.path = path
         self._chunk = chunk
         self._open: Document | None = None
         self._handle: int | None = None
@@ -61,10 +65,14 @@ class PdfPages:
         """Count a page as finished; every so often, let go of everything held."""
         self._seen += 1
         if self._seen % self._chunk == 0:
-            self.close()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Hold nothing until a page is asked for again."""
+        self.close()
 
     def close(self) -> None:
-        """Close the file until a page is asked for again."""
+        """Close the file."""
         if self._open is not None:
             self._open.close()
             self._open = None
@@ -76,22 +84,22 @@ class PdfPages:
     def _name(self) -> str:
         """The file's name for MuPDF, which knows UTF-8 only: any other goes by its descriptor."""
         try:
-            str(self._path).encode()
+            str(self.path).encode()
         except UnicodeEncodeError:
-            self._handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             return f"/proc/self/fd/{self._handle}"
-        return str(self._path)
+        return str(self.path)
 
 
 class LayeredPdf(PdfPages):
-    """A PDF file that is being added to; closing it saves."""
+    """A PDF file that is being added to; what was not saved is lost when it is closed."""
 
     def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
         super().__init__(path, chunk=chunk)
         self._drawn: set[int] = set()
 
-    def close(self) -> None:
-        """Append what was added and close the file.
+    def let_go(self) -> None:
+        """Append what was added to the file, and hold nothing.
 
         Raises:
             OSError: The disk did not take it.
@@ -100,8 +108,8 @@ class LayeredPdf(PdfPages):
             try:
                 self._open.saveIncr()
             except FAULTS as error:
-                raise _disk_fault(error, self._path) from error
-        super().close()
+                raise _disk_fault(error, self.path) from error
+        self.close()
 
     def add_object(self, source: str, stream: bytes | None = None) -> int:
         """A new object, with a stream or without; its number."""

@@ -1,0 +1,93 @@
+"""The boxes are drawn where they are, over the page as it is, as vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ocrd.modes import Reader
+from ocrd.page import PageResult
+from tests.document.scans import bundle, pymupdf, record, scan_pdf, typeset
+
+BOXES = frozenset({"boxes"})
+SAID = (
+    "<|ref|>title<|/ref|><|det|>[[100, 200, 500, 300]]<|/det|>\nA\n\n"
+    "<|ref|>text<|/ref|><|det|>[[100, 400, 900, 600], [100, 700, 900, 800]]<|/det|>\nB"
+)
+PLACES = [(100, 200, 500, 300), (100, 400, 900, 600), (100, 700, 900, 800)]
+
+
+def outlines(pdf: Path) -> list[tuple[int, int, int, int]]:
+    """The stroked rectangles of the first page as it is seen, in thousandths of it."""
+    with pymupdf.open(str(pdf)) as document:
+        page = document[0]
+        seen = [
+            drawing["rect"] * page.rotation_matrix
+            for drawing in page.get_drawings()
+            if drawing["type"] == "s"
+        ]
+        x, y = page.rect.width / 999, page.rect.height / 999
+        return [
+            (round(box.x0 / x), round(box.y0 / y), round(box.x1 / x), round(box.y1 / y))
+            for box in seen
+        ]
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("margin", [0, 40])
+def test_boxes_lie_where_the_engine_saw_them(tmp_path: Path, rotation: int, margin: int) -> None:
+    source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40), rotation=rotation, margin=margin)
+    bundle(tmp_path, source, [record(1, PageResult(text=SAID))], outputs=BOXES)
+    pdf = tmp_path / "out" / "scan.boxes.pdf"
+    assert outlines(pdf) == PLACES
+    assert pdf.read_bytes().startswith(source.read_bytes())
+    assert pdf.stat().st_size < source.stat().st_size + 3_000
+
+
+def test_every_box_wears_its_label(tmp_path: Path) -> None:
+    source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40))
+    bundle(tmp_path, source, [record(1, PageResult(text=SAID))], outputs=BOXES)
+    with pymupdf.open(str(tmp_path / "out" / "scan.boxes.pdf")) as document:
+        assert document[0].get_text().split() == ["title", "text", "text"]
+
+
+def test_boxes_of_spans_wear_no_label(tmp_path: Path) -> None:
+    source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40))
+    page = record(1, PageResult(text=SAID.replace("title", "你好")))
+    bundle(tmp_path, source, [page], outputs=BOXES, reader=Reader.SPANS)
+    with pymupdf.open(str(tmp_path / "out" / "scan.boxes.pdf")) as document:
+        assert document[0].get_text().split() == []
+    assert outlines(tmp_path / "out" / "scan.boxes.pdf") == PLACES
+
+
+@pytest.mark.parametrize("mess", [b"0.5 0 0 0.5 50 50 cm\n", b"q q 2 0 0 2 0 0 cm\n", b"Q Q\n"])
+def test_what_a_page_leaves_of_its_graphics_state_moves_no_box(tmp_path: Path, mess: bytes) -> None:
+    source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40))
+    with pymupdf.open(str(source)) as document:
+        contents = document[0].get_contents()[0]
+        document.update_stream(contents, document.xref_stream(contents) + b"\n" + mess)
+        document.saveIncr()
+    bundle(tmp_path, source, [record(1, PageResult(text=SAID))], outputs=BOXES)
+    assert outlines(tmp_path / "out" / "scan.boxes.pdf") == PLACES
+
+
+def test_one_image_gets_a_picture_of_its_boxes(tmp_path: Path) -> None:
+    Image.new("RGB", (850, 1100), "white").save(tmp_path / "a.png", dpi=(100, 100))
+    page = record(1, PageResult(text=SAID))
+    summary = bundle(tmp_path, tmp_path / "a.png", [page], kind="image", outputs=BOXES, dpi=50)
+    assert summary.artefacts == ("scan.boxes.jpg",)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan.boxes.jpg"]
+    with Image.open(tmp_path / "out" / "scan.boxes.jpg") as shown:
+        assert shown.size == (425, 550)
+        red, green, blue = shown.getpixel((170, 110))  # type: ignore[misc]  # the title's upper edge
+        assert red > green + 60 > blue
+
+
+def test_several_images_get_a_pdf_of_their_boxes(tmp_path: Path) -> None:
+    frame = Image.new("RGB", (85, 110), "white")
+    frame.save(tmp_path / "a.tif", save_all=True, append_images=[frame])
+    pages = [record(number, PageResult(text=SAID)) for number in (1, 2)]
+    bundle(tmp_path, tmp_path / "a.tif", pages, kind="image", outputs=BOXES)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan.boxes.pdf"]
