@@ -141,12 +141,13 @@ def _faults(wanted: Rendering, *, page: int | None) -> Iterator[None]:
     Image.MAX_IMAGE_PIXELS = wanted.max_pixels
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # oddities of a file that can be read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except (OcrdError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(str(error), wanted, page) from error
+        raise _too_large(wanted, page) from error
     except UnidentifiedImageError as error:
         raise _damaged("it is damaged, or of a variety not known here", page) from error
     except OSError as error:
@@ -157,10 +158,10 @@ def _faults(wanted: Rendering, *, page: int | None) -> Iterator[None]:
         raise _damaged(f"{type(error).__name__}: {error}", page) from error
 
 
-def _too_large(size: str, wanted: Rendering, page: int | None) -> OcrdError:
+def _too_large(wanted: Rendering, page: int | None) -> OcrdError:
     kind = BadFileError if page is None else PageError
     return kind(
-        f"{_subject(page)} is too large ({size}); at most {wanted.max_pixels} pixels are allowed.",
+        f"{_subject(page)} has more than {wanted.max_pixels / 1e6:g} megapixels.",
         hint="Scan at fewer dpi, or raise max_pixels in the configuration.",
         kind="too-large",
     )

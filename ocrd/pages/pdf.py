@@ -73,7 +73,7 @@ def _open(file: BinaryIO) -> pymupdf.Document:
         # by descriptor, because MuPDF takes only UTF-8 names
         document = pymupdf.Document(f"/proc/self/fd/{file.fileno()}", filetype="pdf")
     except Exception as error:
-        problems = f"{error} {pymupdf.TOOLS.mupdf_warnings()}"
+        problems = f"{error} {error.__cause__} {pymupdf.TOOLS.mupdf_warnings()}"
         _memory_ran_out(problems)
         if "encrypt" in problems:
             raise _encrypted("is protected in a way that is not known here") from error
@@ -87,9 +87,13 @@ def _open(file: BinaryIO) -> pymupdf.Document:
 
 def _count(document: pymupdf.Document) -> int:
     """Its pages: looking for the last one makes MuPDF correct a count that is a lie."""
-    with contextlib.suppress(Exception):  # a last page that is damaged is reported in its turn
-        document.load_page(max(0, document.page_count - 1))
-    return int(document.page_count)
+    try:
+        if document.page_count > 1:
+            with contextlib.suppress(Exception):  # a damaged page is reported in its turn
+                document.load_page(document.page_count - 1)
+        return int(document.page_count)
+    except Exception as error:
+        raise _damaged("has no usable list of pages") from error
 
 
 def _render(page: pymupdf.Page, number: int, wanted: Rendering) -> PageImage:

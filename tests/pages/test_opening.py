@@ -1,0 +1,72 @@
+"""Only a regular file is opened, and nothing is waited for."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import BadFileError, PlaceError, SourceChangedError
+from ocrd.pages.opening import OpenDocuments, open_regular
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.fspath(path))
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize("make", [make_fifo, make_socket, make_link, Path.mkdir])
+def test_what_is_no_regular_file_is_refused_at_once(make: object, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    make(path)  # type: ignore[operator]  # one of the four above
+    with pytest.raises(BadFileError) as caught:
+        open_regular(path)
+
+    assert caught.value.kind == "not-a-file"
+
+
+def test_a_device_is_refused() -> None:
+    with pytest.raises(BadFileError):
+        open_regular(Path("/dev/zero"))
+
+
+def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
+    with pytest.raises(SourceChangedError):
+        open_regular(tmp_path / "x")
+    with pytest.raises(SourceChangedError):
+        open_regular(tmp_path / "folder" / "x")
+
+
+def test_a_name_no_disk_can_hold_is_the_places_fault(tmp_path: Path) -> None:
+    with pytest.raises(PlaceError, match="name too long"):
+        open_regular(tmp_path / ("x" * 256))
+
+
+def test_documents_stay_open_until_others_take_their_place(tmp_path: Path) -> None:
+    opened: list[str] = []
+    closed: list[str] = []
+    documents: OpenDocuments[str] = OpenDocuments(2, closed.append)
+
+    def open_(name: str) -> str:
+        opened.append(name)
+        return name
+
+    def get(name: str) -> str:
+        path = tmp_path / name
+        with path.open("rb") as file:
+            return documents.get(file, lambda _: open_(name))
+
+    for name in "abc":
+        (tmp_path / name).touch()
+    for name in "abacab":
+        assert get(name) == name
+    assert opened == ["a", "b", "c", "b"]
+    assert closed == ["b", "c"]

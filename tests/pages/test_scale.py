@@ -1,0 +1,66 @@
+"""How large a PDF page is rendered: wish, scan, legibility and limits."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd.pages.base import Rendering
+from ocrd.pages.scale import choose_dpi
+
+LIMITS = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
+LETTER = (612.0, 792.0)
+
+
+def test_an_ordinary_page_gets_what_is_wished_for() -> None:
+    assert choose_dpi(*LETTER, LIMITS, native=None) == 144
+
+
+def test_a_finer_scan_is_rendered_as_wished() -> None:
+    assert choose_dpi(*LETTER, LIMITS, native=300) == 144
+
+
+def test_a_scan_only_a_little_finer_is_not_resampled() -> None:
+    assert choose_dpi(*LETTER, LIMITS, native=150) == 150
+
+
+def test_a_coarser_scan_is_not_blown_up() -> None:
+    assert choose_dpi(*LETTER, LIMITS, native=100) == 100
+
+
+def test_a_card_gets_enough_pixels_to_be_read() -> None:
+    card = (252.0, 144.0)  # 3.5 by 2 inches
+
+    assert choose_dpi(*card, LIMITS, native=None) * 3.5 == pytest.approx(LIMITS.min_side)
+    assert choose_dpi(*card, LIMITS, native=200) == 200  # 700 pixels are all there are
+
+
+def test_a_scan_of_one_pixel_a_point_comes_out_as_scanned() -> None:
+    assert choose_dpi(2550, 3300, LIMITS, native=72) == 72
+
+
+def test_a_scan_of_a_thousand_pixels_an_inch_on_a_tiny_page_is_still_readable() -> None:
+    assert choose_dpi(60, 80, LIMITS, native=2970) * 80 / 72 == pytest.approx(LIMITS.min_side)
+
+
+def test_the_largest_page_a_pdf_can_have_fits() -> None:
+    assert choose_dpi(14400, 14400, LIMITS, native=None) * 200 <= LIMITS.max_side
+
+
+@given(
+    st.floats(0.001, 1e7),
+    st.floats(0.001, 1e7),
+    st.integers(36, 1200),
+    st.none() | st.floats(0.1, 1e5),
+    st.integers(1_000_000, 10**9),
+)
+def test_no_page_ever_exceeds_the_limits(
+    width: float, height: float, dpi: int, native: float | None, max_pixels: int
+) -> None:
+    wanted = Rendering(dpi=dpi, max_pixels=max_pixels, max_pages=1)
+    zoom = choose_dpi(width, height, wanted, native) / 72
+    across, down = math.ceil(width * zoom), math.ceil(height * zoom)
+
+    assert 0 < max(across, down) <= wanted.max_side
+    assert across * down <= max_pixels
