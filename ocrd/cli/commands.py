@@ -15,6 +15,7 @@ COMMANDS = {
     "retry": "ocrd.cli.requests:retry",
     "cancel": "ocrd.cli.requests:cancel",
     "submit": "ocrd.cli.requests:submit",
+    "doctor": "ocrd.cli.doctor:doctor",
     "config": "ocrd.cli.config:app",
     "demo": "ocrd.cli.demo:demo",
 }

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ocrd.config import Config, Settings
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ocrd.engine.resident import VllmSettings
 
 
 def gpu_present() -> bool:
@@ -44,25 +48,30 @@ def build_engine(settings: Settings) -> Engine:
 
 
 def _vllm(settings: Settings) -> Engine:
-    from ocrd.engine.resident import VllmEngine, VllmSettings
+    from ocrd.engine.resident import VllmEngine
+
+    return VllmEngine(vllm_settings(settings))
+
+
+def vllm_settings(settings: Settings) -> VllmSettings:
+    """What the resident engine is told."""
+    from ocrd.engine.resident import VllmSettings
 
     given = settings.engine
-    return VllmEngine(
-        VllmSettings(
-            model=given.model,
-            dtype=given.dtype,
-            max_model_len=given.max_model_len,
-            gpu_memory_utilization=given.gpu_memory_utilization,
-            max_pages_in_flight=given.max_pages_in_flight,
-            renderer_workers=given.renderer_workers,
-            max_num_seqs=given.max_num_seqs,
-            max_num_batched_tokens=given.max_num_batched_tokens,
-            devices=given.devices if given.devices == "all" else tuple(given.devices),
-            page_timeout_s=given.page_timeout_s,
-            load_format=given.load_format,
-            options=given.options,
-            sampling=given.sampling,
-        )
+    return VllmSettings(
+        model=given.model,
+        dtype=given.dtype,
+        max_model_len=given.max_model_len,
+        gpu_memory_utilization=given.gpu_memory_utilization,
+        max_pages_in_flight=given.max_pages_in_flight,
+        renderer_workers=given.renderer_workers,
+        max_num_seqs=given.max_num_seqs,
+        max_num_batched_tokens=given.max_num_batched_tokens,
+        devices=given.devices if given.devices == "all" else tuple(given.devices),
+        page_timeout_s=given.page_timeout_s,
+        load_format=given.load_format,
+        options=given.options,
+        sampling=given.sampling,
     )
 
 
