@@ -6,11 +6,12 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import ocrd
@@ -114,7 +115,7 @@ def build(
     spool.prepare()
     locks = take_locks(config)
     ledger = Ledger.open(config.ledger)
-    pages, page_children = _pages(config, engine)
+    pages, page_children = page_source(config, engine, readable=[config.spool])
     document_children = _document_children(config)
     gate = PageGate(engine.capacity + page_children.processes)
     call = Threads()
@@ -202,7 +203,10 @@ def _second_daemon(file: os.PathLike[str]) -> LedgerError:
     )
 
 
-def _pages(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
+def page_source(
+    config: Config, engine: Engine, *, readable: Sequence[Path]
+) -> tuple[ChildPageSource, ChildPool]:
+    """What makes page images, and its children, which may read below `readable`."""
     given = config.settings.pages
     children = ChildPool(
         name="page worker",
@@ -212,7 +216,7 @@ def _pages(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
         ),
         preload=("ocrd.pages.pdf", "ocrd.pages.image"),
         threads=1,
-        readable=(config.spool,),
+        readable=readable,
     )
     source = ChildPageSource(
         children,

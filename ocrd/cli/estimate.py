@@ -1,0 +1,87 @@
+"""`ocrd estimate PATH`: how many pages a pile has, and how long they will take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ocrd.cli.options import ConfigOption
+from ocrd.errors import OcrdError, UsageError
+from ocrd.inbox.names import display, ignored
+
+if TYPE_CHECKING:
+    from ocrd.config import Config
+
+TYPICAL_S = {"rapidocr": 3.0, "vllm": 0.1}  # a page, where the ledger knows none yet
+
+
+def estimate(
+    path: Annotated[Path, typer.Argument(help="A file or a folder of files.")],
+    config: ConfigOption = None,
+) -> None:
+    """Count the pages of files before they are dropped, and say how long they will take."""
+    from ocrd.config import load
+
+    loaded = load(config)
+    files = list(_files(path))
+    if not files:
+        raise UsageError(f"{display(str(path))}: no files there", hint="Name a file or a folder.")
+    pages, unreadable = asyncio.run(_count(loaded, files))
+    for file, why in unreadable:
+        typer.echo(f"{display(str(file))}: {why}", err=True)
+    seconds = pages * _page_s(loaded)
+    minutes, rest = divmod(round(seconds), 60)
+    typer.echo(
+        f"{len(files) - len(unreadable)} files, {pages} pages, about {minutes}:{rest:02d} min"
+    )
+    if unreadable:
+        typer.echo(f"{len(unreadable)} files would go to failed/")
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for each in sorted(path.rglob("*")):
+        below = each.relative_to(path)
+        if each.is_file() and not each.is_symlink() and not any(map(ignored, below.parts)):
+            yield each
+
+
+async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Path, str]]]:
+    from ocrd.daemon.engines import build_engine
+    from ocrd.daemon.parts import page_source
+
+    engine = build_engine(config.settings)
+    source, children = page_source(config, engine, readable=[file.parent for file in files])
+    pages, unreadable = 0, []
+    try:
+        for file in files:
+            try:
+                pages += (await source.inspect(file)).pages
+            except OcrdError as error:
+                unreadable.append((file, error.message))
+    finally:
+        children.stop()
+    return pages, unreadable
+
+
+def _page_s(config: Config) -> float:
+    """Seconds of wall time a page takes: measured over the last done jobs, or typical."""
+    from ocrd.daemon.engines import chosen_kind
+    from ocrd.job import JobState
+    from ocrd.ledger.ledger import Ledger
+
+    if config.ledger.exists():
+        with Ledger.open(config.ledger, create=False, check=False) as ledger:
+            done = ledger.jobs(state=JobState.DONE, limit=200)
+        pages = sum(job.pages or 0 for job in done)
+        began = min((job.started_at or 0 for job in done), default=0.0)
+        ended = max((job.finished_at or 0 for job in done), default=0.0)
+        if pages >= 20 and ended > began:
+            return min((ended - began) / pages, TYPICAL_S[chosen_kind(config.settings)] * 10)
+    return TYPICAL_S[chosen_kind(config.settings)]
