@@ -60,11 +60,9 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(one=slots, other=slots)
     def two_change_places(self, one: int, other: int) -> None:
-        there = {one: self.batch.pop(one, None), other: self.batch.pop(other, None)}
         self.guard.swap(one, other)
-        for slot, request in ((one, there[other]), (other, there[one])):
-            if request is not None:
-                self.batch[slot] = request
+        places = {one: other, other: one}
+        self.batch = {places.get(slot, slot): held for slot, held in self.batch.items()}
 
     @rule(tokens=st.lists(st.integers(0, 2), min_size=SLOTS, max_size=SLOTS))
     def all_get_a_token(self, tokens: list[int]) -> None:

@@ -57,4 +57,4 @@ def _cut(image: Image.Image, resolution: Resolution, grid: tuple[int, int]) -> P
     columns, rows = grid
     whole = np.asarray(image.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
     parts = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
-    return np.ascontiguousarray(parts).reshape(rows * columns, side, side, 3)
+    return parts.copy(order="C").reshape(rows * columns, side, side, 3)

@@ -1,0 +1,54 @@
+"""What tests do inside vLLM's worker process: import it there by `worker_extension_cls`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from vllm.model_executor.model_loader import register_model_loader
+from vllm.model_executor.model_loader.dummy_loader import DummyModelLoader
+from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
+
+from ocrd.engine.deepseek.encoder import normalise
+
+
+@register_model_loader("random")
+class RandomLoader(DummyModelLoader):
+    """Weights with which the image counts; next to vLLM's own random ones it is nothing."""
+
+    def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
+        """The same weights every time."""
+        torch.manual_seed(1)
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1:
+                parameter.data.fill_(1.0 if name.endswith("weight") else 0.0)
+                continue
+            inputs = parameter.shape[-1] if "experts" in name else parameter[0].numel()
+            strength = 3 if "self_attn" in name else 1
+            parameter.data.normal_(std=strength * inputs**-0.5)
+
+
+class Inside:
+    """Methods for `collective_rpc`; vLLM adds them to its worker."""
+
+    model_runner: Any
+
+    @torch.inference_mode()
+    def difference_from_vllm(self, seed: int) -> float:
+        """How far our embeddings of a tiled page are from those of vLLM's own code, relatively."""
+        torch.manual_seed(seed)
+        model = self.model_runner.model
+        overview = torch.randint(0, 256, (1, 256, 256, 3), dtype=torch.uint8)
+        tiles = torch.randint(0, 256, (1, 2, 320, 320, 3), dtype=torch.uint8)
+        grid = torch.tensor([[1, 2]])
+        (ours,) = model.embed_multimodal(
+            pixel_values=overview, images_crop=tiles, images_spatial_crop=grid
+        )
+        (theirs,) = DeepseekOCRForCausalLM.embed_multimodal(
+            model,
+            pixel_values=normalise(overview, torch.float32).permute(0, 3, 1, 2).contiguous(),
+            images_crop=normalise(tiles[0], torch.float32).permute(0, 3, 1, 2).contiguous(),
+            images_spatial_crop=grid,
+        )
+        assert ours.shape == theirs.shape
+        return float((ours - theirs).norm() / theirs.norm())
