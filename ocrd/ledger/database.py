@@ -1,0 +1,124 @@
+"""Connections and transactions: one writer at a time in this process, any number of readers."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from ocrd.ledger.faults import translated
+
+_IMMEDIATE = "ocrd_immediate"
+
+
+def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.Connection:
+    """A connection as the ledger needs it.
+
+    FULL: in WAL mode NORMAL may lose acknowledged commits on a power cut
+    (https://sqlite.org/pragma.html#pragma_synchronous).
+
+    Args:
+        path: The ledger.
+        busy_s: How long to wait for another process's lock, seconds.
+        foreign_keys: Off only while a migration rebuilds tables.
+    """
+    # The pool hands a connection from thread to thread, but never to two at once.
+    raw = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+    try:
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
+    except sqlite3.Error:
+        raw.close()
+        raise
+    return raw
+
+
+def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
+    """An engine whose writers take the write lock when they begin.
+
+    A transaction that reads first and writes later fails at once when another process wrote in
+    between, whatever the busy time-out (https://sqlite.org/rescode.html#busy_snapshot).
+    """
+    engine = create_engine("sqlite://", creator=opener, poolclass=QueuePool, pool_size=8)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine, *, immediate: bool) -> Iterator[Connection]:
+    """One transaction: committed at the end, rolled back on any error."""
+    with engine.connect() as connection:
+        connection.execution_options(**{_IMMEDIATE: immediate})
+        with connection.begin():
+            yield connection
+
+
+class Database:
+    """The ledger's file, open.  May be used from several threads at once.
+
+    Args:
+        path: The ledger.
+        busy_s: How long to wait for another process's lock, seconds.
+    """
+
+    def __init__(self, path: Path, busy_s: float) -> None:
+        self.path = path
+        self.busy_s = busy_s
+        self._engine = make_engine(partial(connect, path, busy_s))
+        # Waiting here is fair and wakes at once; SQLite's own waiting sleeps and looks again.
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its beginning.
+
+        Raises:
+            LedgerError, PlaceError: SQLite could not do it; nothing of it was done.
+        """
+        with (
+            self._writing,
+            self._translated(),
+            transaction(self._engine, immediate=True) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one moment of the ledger.
+
+        Raises:
+            LedgerError, PlaceError: SQLite could not do it.
+        """
+        with self._translated(), transaction(self._engine, immediate=False) as connection:
+            yield connection
+
+    @contextmanager
+    def bare(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own outside any transaction, for checks and checkpoints."""
+        with translated(self.path), closing(connect(self.path, self.busy_s)) as raw:
+            yield raw
+
+    def close(self) -> None:
+        """Give every connection back; the last one to go folds the WAL into the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with translated(self.path):
+            try:
+                yield
+            except DBAPIError as error:
+                if isinstance(error.orig, sqlite3.Error):
+                    raise error.orig from None
+                raise

@@ -1,0 +1,255 @@
+"""How files become jobs: found in an inbox, refused there, or adopted from the spool."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, text, tuple_, update
+
+from ocrd.job import Found, Job, JobError, JobState, Place
+from ocrd.ledger.columns import shown
+from ocrd.ledger.history import Happening, note
+from ocrd.ledger.part import Part
+from ocrd.ledger.rows import error_columns, to_job
+from ocrd.ledger.tables import AT_INBOX, jobs, pages
+
+_BATCH = 500
+_LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
+
+_BY_NAME = tuple_(jobs.c.source, jobs.c.id)
+_IDENTITY = [jobs.c[name] for name in ("source", "size", "mtime_ns", "inode", "sha256")]
+
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A file in an inbox that a job already stands for, as it was when it was recorded."""
+
+    source: str
+    size: int
+    mtime_ns: int
+    inode: int
+    refused: bool
+
+
+class Intake(Part):
+    """Takes files in; telling it of the same file again changes nothing."""
+
+    def record(self, found: Sequence[Found]) -> list[Job | None]:
+        """Queue settled files, in one transaction.
+
+        A file that a job stands for already gives None.  One that changed while its job was
+        queued, or after its job ended without moving it, gives that job with the new contents.
+
+        Args:
+            found: Each with the digest of its contents.
+
+        Returns:
+            For each file its job, or None where nothing was new.
+        """
+        results: list[Job | None] = []
+        with self._db.write() as connection:
+            for batch in _batches(found):
+                results += self._record(connection, batch)
+        return results
+
+    def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
+        """A file that cannot be admitted (a FIFO, no permission): a job that failed at once.
+
+        Its original is still in the inbox.  Whoever moves it to `failed_to` afterwards says so
+        with `moved`.  As long as it stays, there is one job for it, however often it is found.
+
+        Args:
+            found: Where and what it is; `sha256` empty, as it could not be read.
+            error: Why it cannot be admitted.
+            failed_to: Where it will be moved, if it can be.
+        """
+        with self._db.write() as connection:
+            standing = _standing(connection, [found]).get(_key(found))
+            if standing is None:
+                values = {
+                    "state": JobState.FAILED,
+                    "finished_at": self._clock(),
+                    "failed_to": failed_to,
+                    **error_columns(error),
+                }
+                (row,) = self._add(connection, [found], values, Happening.REFUSED, error.message)
+            elif standing.state is JobState.FAILED and _news(standing, found, error):
+                values = _identity(found) | error_columns(error)
+                row = self._renew(connection, standing, values, Happening.REFUSED, error.message)
+            else:
+                return standing
+        return to_job(row)
+
+    def adopt(self, found: Found, token: str) -> Job:
+        """Queue an original that lies in the spool and belongs to no job.
+
+        So it is after a ledger was lost, or put back from an older copy.
+
+        Args:
+            found: What it is, and where it came from.
+            token: What names it in the spool.
+        """
+        with self._db.write() as connection:
+            values = {"token": token, "place": Place.SPOOL}
+            (row,) = self._add(connection, [found], values, Happening.ADOPTED)
+        return to_job(row)
+
+    def in_inbox(self, folder: str) -> Iterator[Standing]:
+        """Every file in a folder's inbox that a job stands for: they need no hashing again."""
+        after: tuple[str, int] = ("", 0)
+        while True:
+            where = (AT_INBOX, jobs.c.folder == folder, after < _BY_NAME)
+            query = (
+                select(jobs.c.id, jobs.c.state, *_IDENTITY)
+                .where(*where)
+                .order_by(*_BY_NAME.clauses)
+                .limit(_BATCH)
+            )
+            with self._db.read() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            for row in rows:
+                refused = row.state == JobState.FAILED and not row.sha256
+                yield Standing(row.source, row.size, row.mtime_ns, row.inode, refused)
+            after = (rows[-1].source, rows[-1].id)
+
+    def _record(self, connection: Connection, batch: Sequence[Found]) -> list[Job | None]:
+        standing = _standing(connection, batch)
+        results: list[Job | None] = [None] * len(batch)
+        fresh: list[int] = []
+        for index, found in enumerate(batch):
+            job = standing.get(_key(found))
+            if job is None or _belongs_to_another(job, found):
+                fresh.append(index)
+            elif not _same(job, found):
+                results[index] = self._requeue(connection, job, found)
+        added = self._add(connection, [batch[index] for index in fresh], {}, Happening.QUEUED)
+        for index, row in zip(fresh, added, strict=True):
+            results[index] = to_job(row)
+        return results
+
+    def _requeue(self, connection: Connection, job: Job, found: Found) -> Job:
+        """The job at this name takes the new contents; an ended one starts over."""
+        values: dict[str, Any] = _identity(found) | error_columns(None)
+        values |= {"priority": found.priority, "state": JobState.QUEUED}
+        if job.state is not JobState.QUEUED:
+            values |= {"attempts": 0, "not_before": 0, "finished_at": None, "failed_to": None}
+        if job.sha256 != found.sha256:
+            connection.execute(delete(pages).where(pages.c.job_id == job.id))
+            values |= {"pages": None, "pages_done": 0}
+        return to_job(self._renew(connection, job, values, Happening.CHANGED))
+
+    def _renew(
+        self,
+        connection: Connection,
+        job: Job,
+        values: Mapping[str, Any],
+        name: Happening,
+        detail: str = "",
+    ) -> Row[Any]:
+        counted = {**values, "entries": jobs.c.entries + 1}
+        change = update(jobs).where(jobs.c.id == job.id).values(counted).returning(jobs)
+        row = connection.execute(change).one()
+        note(connection, [row], self._clock(), name, detail)
+        return row
+
+    def _add(
+        self,
+        connection: Connection,
+        found: Sequence[Found],
+        values: Mapping[str, Any],
+        name: Happening,
+        detail: str = "",
+    ) -> Sequence[Row[Any]]:
+        """New rows, in the order of `found`; the write lock makes their ids consecutive."""
+        if not found:
+            return []
+        now = self._clock()
+        last = connection.execute(_LAST_ID).scalar_one()
+        connection.execute(insert(jobs), [{**_new(each, now), **values} for each in found])
+        rows = connection.execute(select(jobs).where(jobs.c.id > last).order_by(jobs.c.id)).all()
+        note(connection, rows, now, name, detail)
+        return rows
+
+
+def _batches(found: Sequence[Found]) -> Iterator[list[Found]]:
+    """Bounded, and with each name at most once: a second sighting must see the first's job."""
+    batch: dict[_Key, Found] = {}
+    for each in found:
+        if _key(each) in batch or len(batch) == _BATCH:
+            yield list(batch.values())
+            batch = {}
+        batch[_key(each)] = each
+    if batch:
+        yield list(batch.values())
+
+
+def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[_Key, Job]:
+    """The job that stands for each name in the inbox; of several the one that is to run."""
+    keys = [_key(found) for found in batch]
+    where = (AT_INBOX, tuple_(jobs.c.folder, jobs.c.source).in_(keys))
+    found = [to_job(row) for row in connection.execute(select(jobs).where(*where))]
+    found.sort(key=lambda job: (_precedence(job), job.id))
+    return {(job.folder, job.source): job for job in found}
+
+
+def _precedence(job: Job) -> int:
+    """Larger wins: waiting, then claimed, then on its way out, then ended."""
+    if job.ending is not None:
+        return 1
+    return {JobState.QUEUED: 3, JobState.RUNNING: 2}.get(job.state, 0)
+
+
+def _belongs_to_another(job: Job, found: Found) -> bool:
+    """Whether the name was freed: the job's own file is being taken away just now."""
+    taken = job.state is JobState.RUNNING or job.ending is not None
+    return taken and not _same(job, found)
+
+
+def _same(job: Job, found: Found) -> bool:
+    same = (job.size, job.mtime_ns, job.inode) == (found.size, found.mtime_ns, found.inode)
+    if job.state in (JobState.FAILED, JobState.CANCELLED):  # perhaps it can be read by now
+        return same and job.sha256 == found.sha256
+    return same
+
+
+def _news(job: Job, found: Found, error: JobError) -> bool:
+    return not _same(job, found) or job.error is None or job.error.kind != error.kind
+
+
+def _key(found: Found) -> _Key:
+    return found.folder, found.source
+
+
+def _identity(found: Found) -> dict[str, Any]:
+    return {
+        "size": found.size,
+        "mtime_ns": found.mtime_ns,
+        "inode": found.inode,
+        "sha256": found.sha256,
+    }
+
+
+def _new(found: Found, now: float) -> dict[str, Any]:
+    return _identity(found) | {
+        "token": secrets.token_hex(8),
+        "folder": found.folder,
+        "source": found.source,
+        "shown": shown(found.source),
+        "state": JobState.QUEUED,
+        "place": Place.INBOX,
+        "epoch": 0,
+        "attempts": 0,
+        "priority": found.priority,
+        "pages_done": 0,
+        "created_at": now,
+        "not_before": 0,
+        "cancel_requested": 0,
+        "entries": 1,
+    }

@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the revisions on the connection, and inside the transaction, it is given.
+
+SQLite's DDL is transactional, so an upgrade happens whole or not at all.
+"""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

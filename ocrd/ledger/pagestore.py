@@ -1,0 +1,170 @@
+"""The pages of jobs: finished ones are kept, and used again where the content is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Row, bindparam, delete, func, or_, select
+from sqlalchemy.dialects.sqlite import insert
+
+from ocrd.job import Job, JobState, Page, PageState
+from ocrd.ledger.fence import given, step, take
+from ocrd.ledger.history import Happening
+from ocrd.ledger.part import Part
+from ocrd.ledger.rows import error_columns, packed, page_columns, to_job, to_page, unpacked
+from ocrd.ledger.tables import REUSABLE, jobs, pages
+
+_CHUNK = 64  # payloads in memory at once while they are streamed
+_RUNNING = (JobState.RUNNING,)
+
+_FINISHED = pages.c.state != PageState.PENDING
+_of_job = select(func.count()).where(pages.c.job_id == jobs.c.id, _FINISHED).correlate(jobs)
+_OPENED = step(
+    Happening.OPENED,
+    _RUNNING,
+    {"pages": given("pages"), "pages_done": _of_job.scalar_subquery()},
+    heed_cancel=True,
+)
+_RERECORDED = step(
+    Happening.CHANGED,
+    _RUNNING,
+    {name: given(name) for name in ("size", "mtime_ns", "inode", "sha256")}
+    | {"pages": None, "pages_done": 0},
+)
+
+# One more finished page, unless it was finished before.
+_finished_before = _of_job.where(pages.c.number == bindparam("given_number"))
+_counted = {
+    "pages_done": jobs.c.pages_done
+    + bindparam("given_finished", type_=Integer)
+    - _finished_before.scalar_subquery()
+}
+_PAGE_DONE = step(None, _RUNNING, _counted, heed_cancel=True)
+_PAGE_RETRIED = step(Happening.PAGE_RETRIED, _RUNNING, _counted, heed_cancel=True)
+
+_insert = insert(pages)
+_PUT = _insert.on_conflict_do_update(
+    index_elements=["job_id", "number"],
+    set_={
+        column.name: column
+        for column in _insert.excluded
+        if column.name not in ("id", "job_id", "number")
+    },
+)
+
+_of_recipe = (pages.c.job_id == bindparam("job"), pages.c.recipe == bindparam("recipe"), _FINISHED)
+_FINISHED_PAGES = select(*page_columns).where(*_of_recipe)
+_PAYLOADS = (
+    select(pages)
+    .where(*_of_recipe, pages.c.number > bindparam("after"))
+    .order_by(pages.c.number)
+    .limit(_CHUNK)
+)
+_REUSABLE = (
+    select(pages.c.payload)
+    .where(REUSABLE, pages.c.sha256 == bindparam("content"))
+    .where(pages.c.recipe == bindparam("recipe"), pages.c.number == bindparam("number"))
+    .limit(1)
+)
+
+
+class PageStore(Part):
+    """Keeps each page's outcome as it comes.
+
+    A job's `recipe` is a digest of everything but the content that shapes its results.
+    """
+
+    def set_pages(self, job: Job, count: int, *, recipe: str | None = None) -> Job:
+        """The document has `count` pages.  They are pending, without a row each.
+
+        Args:
+            job: As claimed.
+            count: At least 0.
+            recipe: Forget what was finished under any other.
+        """
+        stale = pages.c.number > count
+        if recipe is not None:
+            stale = or_(stale, pages.c.recipe != recipe)
+        with self._db.write() as connection:
+            connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
+            detail = f"pages: {count}"
+            row = take(connection, job, _OPENED, self._clock(), detail, pages=count)
+        return to_job(row)
+
+    def page_done(self, job: Job, page: Page, payload: str | None, *, recipe: str) -> None:
+        """One page is finished.
+
+        Args:
+            job: As claimed.
+            page: Done, partial or failed.
+            payload: Its `PageResult` as JSON; None for a failed one.
+            recipe: What its result may be used again for.
+        """
+        stored = packed(payload)
+        with self._db.write() as connection:
+            now = self._clock()
+            row = take(connection, job, _PAGE_DONE, now, finished=1, number=page.number)
+            _put(connection, row, page, stored, recipe)
+
+    def page_retried(self, job: Job, page: Page, *, recipe: str) -> None:
+        """One page goes to the engine again; `page` is pending and says how often and why."""
+        why = f": {page.error.kind}: {page.error.message}" if page.error else ""
+        detail = f"page {page.number}, tries: {page.tries}{why}"
+        with self._db.write() as connection:
+            now = self._clock()
+            row = take(connection, job, _PAGE_RETRIED, now, detail, finished=0, number=page.number)
+            _put(connection, row, page, None, recipe)
+
+    def finished_pages(self, job: Job, recipe: str) -> dict[int, Page]:
+        """Pages of this job, by number, that need not be computed again under `recipe`."""
+        with self._db.read() as connection:
+            rows = connection.execute(_FINISHED_PAGES, {"job": job.id, "recipe": recipe})
+            return {row.number: to_page(row) for row in rows}
+
+    def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
+        """The job's finished pages in order, each with its payload; a few in memory at a time."""
+        told = {"job": job.id, "recipe": recipe, "after": 0}
+        while True:
+            with self._db.read() as connection:
+                rows = connection.execute(_PAYLOADS, told).all()
+            if not rows:
+                return
+            for row in rows:
+                yield to_page(row), unpacked(row.payload)
+            told["after"] = rows[-1].number
+
+    def reusable(self, sha256: str, recipe: str, number: int) -> str | None:
+        """The payload of a page that is done, of any job with the same content and recipe."""
+        told = {"content": sha256, "recipe": recipe, "number": number}
+        with self._db.read() as connection:
+            return unpacked(connection.execute(_REUSABLE, told).scalar())
+
+    def rerecord(self, job: Job, *, size: int, mtime_ns: int, inode: int, sha256: str) -> Job:
+        """The original of a running job changed: its new identity; the old one's pages go."""
+        told: dict[str, Any] = {"size": size, "mtime_ns": mtime_ns}
+        told |= {"inode": inode, "sha256": sha256}
+        with self._db.write() as connection:
+            connection.execute(delete(pages).where(pages.c.job_id == job.id))
+            row = take(connection, job, _RERECORDED, self._clock(), **told)
+        return to_job(row)
+
+
+def _put(
+    connection: Connection, fence: Row[Any], page: Page, payload: bytes | None, recipe: str
+) -> None:
+    """Write a page of the job whose row is `fence`, over what an earlier attempt left of it."""
+    values = {
+        "job_id": fence.id,
+        "number": page.number,
+        "state": page.state,
+        "recipe": recipe,
+        "sha256": fence.sha256,
+        "tries": page.tries,
+        "tokens": page.tokens,
+        "seconds": page.seconds,
+        "reused": page.reused,
+        "payload": payload,
+        **error_columns(page.error),
+    }
+    connection.execute(_PUT, values)

@@ -1,0 +1,56 @@
+"""Which filesystem a path lies on, by the kernel's own list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrd.ledger.location import filesystem_of, is_remote
+
+# In the form of proc(5): optional fields before the dash differ in number; \040 is a blank.
+MOUNTS = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw
+23 22 0:22 / /proc rw,nosuid shared:14 - proc proc rw
+90 22 0:49 / /srv rw,relatime shared:50 - xfs /dev/sdb1 rw
+91 90 0:50 / /srv/ocrd\040scans rw,relatime - cifs //server/scans rw,vers=3.1.1
+92 90 0:51 / /srv/ocrd rw,relatime shared:51 master:3 - nfs4 server:/ocrd rw
+93 92 0:52 / /srv/ocrd rw,relatime - tmpfs tmpfs rw
+"""
+
+
+@pytest.fixture
+def mountinfo(tmp_path: Path) -> Path:
+    file = tmp_path / "mountinfo"
+    file.write_bytes(MOUNTS)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/var/lib/ocrd/ledger.db", "ext4"),
+        ("/srv/other/ledger.db", "xfs"),
+        ("/srv/ocrd scans/ledger.db", "cifs"),
+        ("/srv/ocrd/.ocrd/ledger.db", "tmpfs"),
+        ("/srv/ocrd-too/ledger.db", "xfs"),
+        ("/srv", "xfs"),
+    ],
+)
+def test_the_deepest_and_latest_mount_counts(mountinfo: Path, path: str, expected: str) -> None:
+    assert filesystem_of(Path(path), mountinfo) == expected
+
+
+def test_the_running_kernel_is_asked_by_default() -> None:
+    assert filesystem_of(Path("/proc/self")) == "proc"
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk"])
+def test_a_local_filesystem_may_hold_the_ledger(kind: str) -> None:
+    assert not is_remote(kind)
+
+
+@pytest.mark.parametrize(
+    "kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse", "fuse.sshfs"]
+)
+def test_a_network_filesystem_may_not(kind: str) -> None:
+    assert is_remote(kind)
