@@ -210,7 +210,6 @@ def _copy(
     try:
         remove_tree(part, disk)
         copy_tree(intent.source, part, disk)
-        disk.fsync_dir(part.parent)
         if check is not None:
             check(part)
         return save(intent.at(Phase.COPIED), record, disk)

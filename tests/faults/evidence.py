@@ -1,0 +1,93 @@
+"""What an auditor goes by: what was dropped, and where things lie on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REPORT = ".error.json"
+ALL_OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dropped:
+    """A file that was put into an inbox and left there, complete as far as its writer goes.
+
+    Attributes:
+        folder: The folder's name.
+        source: Path below the folder's inbox, as `os.fsdecode` gives it.
+        sha256: Of the bytes as they lay there at last, hex.
+        pages: How many pages it has, if that is known and it can be read at all.
+        replaceable: The writer put another file in its place later: it need not have been seen.
+    """
+
+    folder: str
+    source: str
+    sha256: str
+    pages: int | None = None
+    replaceable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """Where a daemon works.
+
+    Attributes:
+        root: The common parent of inbox, outbox, archive, failed and the spool.
+        outputs: The artefacts its folders are configured to make.
+        ledger: The ledger's file; `.ocrd/ledger.db` below the root if None.
+    """
+
+    root: Path
+    outputs: frozenset[str] = ALL_OUTPUTS
+    ledger: Path | None = None
+
+    def tree(self, kind: str, folder: str) -> Path:
+        """A folder's tree: `outbox`, `archive` …"""
+        return self.root / kind / folder
+
+    def shown(self, path: Path) -> str:
+        """A path below the root, for sentences."""
+        return ascii(str(path.relative_to(self.root)))
+
+    def jobs(self) -> Path:
+        """Where the spool keeps what is under way."""
+        return self.root / ".ocrd" / "jobs"
+
+    def ledger_file(self) -> Path:
+        """The ledger's file."""
+        return self.ledger or self.root / ".ocrd" / "ledger.db"
+
+
+def files_below(top: Path) -> Iterator[Path]:
+    """Everything below a folder that is not a folder, in order; links are not followed."""
+    for folder, folders, names in os.walk(top):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(folder, name)
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file; a word for what is no regular file."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return "no regular file"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def originals_below(tree: Path) -> list[Path]:
+    """The originals in an archive or failed tree: all that is visible but the reports."""
+    return [
+        path
+        for path in files_below(tree)
+        if not is_hidden(path, tree) and not path.name.endswith(REPORT)
+    ]
+
+
+def is_hidden(path: Path, top: Path) -> bool:
+    """Whether a person who looks into `top` does not see it."""
+    return any(part.startswith(".") for part in path.relative_to(top).parts)

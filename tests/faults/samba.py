@@ -1,0 +1,142 @@
+"""A real Samba server on loopback, and its client."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_START_S = 30.0
+_CONFIG = """\
+[global]
+server role = standalone server
+interfaces = lo
+bind interfaces only = yes
+smb ports = {port}
+disable netbios = yes
+disable spoolss = yes
+load printers = no
+printcap name = /dev/null
+map to guest = Bad User
+guest account = {user}
+private dir = {state}
+lock directory = {state}
+state directory = {state}
+cache directory = {state}
+pid directory = {state}
+ncalrpc dir = {state}/ncalrpc
+log file = {state}/log
+[inbox]
+path = {share}
+guest ok = yes
+read only = no
+force user = {user}
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Samba:
+    """A server that is running.
+
+    Attributes:
+        share: The folder it shares as `inbox`.
+        port: Where it listens, on 127.0.0.1.
+        config: Its configuration, used by the client, too.
+    """
+
+    share: Path
+    port: int
+    config: Path
+
+    def put(self, local: Path, remote: str) -> None:
+        """Upload a file to `remote`, a path below the share; folders are made.
+
+        Raises:
+            RuntimeError: The client failed; its words.
+        """
+        path = PurePosixPath(remote)
+        folders = [str(parent) for parent in reversed(path.parents) if parent.name]
+        commands = [f"mkdir {_quoted(folder)}" for folder in folders if not self._has(folder)]
+        self.run("; ".join([*commands, f"put {_quoted(str(local))} {_quoted(str(path))}"]))
+
+    def run(self, commands: str) -> str:
+        """Run commands of smbclient; what it says."""
+        client = subprocess.run(
+            [*self._client(), "--command", commands], capture_output=True, text=True, check=False
+        )
+        if client.returncode != 0 or "NT_STATUS" in client.stdout + client.stderr:
+            raise RuntimeError(f"smbclient: {client.stdout}{client.stderr}")
+        return client.stdout
+
+    def _client(self) -> list[str]:
+        share = "//127.0.0.1/inbox"
+        return ["smbclient", share, "--port", str(self.port), "-s", str(self.config), "-N"]
+
+    def _has(self, folder: str) -> bool:
+        return (self.share / folder).is_dir()
+
+
+@contextlib.contextmanager
+def samba(share: Path, state: Path) -> Iterator[Samba]:
+    """Start smbd for a share and stop it at the end, with all it has started.
+
+    Args:
+        share: The folder to share.
+        state: An empty folder for its configuration, databases and logs.
+    """
+    port = _free_port()
+    (state / "ncalrpc").mkdir(parents=True, exist_ok=True)
+    config = state / "smb.conf"
+    told = {"port": port, "state": state, "share": share, "user": getpass.getuser()}
+    config.write_text(_CONFIG.format(**told), encoding="utf-8")
+    server = subprocess.Popen(
+        ["smbd", "--foreground", "--no-process-group", "-s", str(config), "-l", str(state)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait_for(server, port)
+        yield Samba(share=share, port=port, config=config)
+    finally:
+        _stop(server)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError("smbd ended at once; its log is in its state folder")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError("smbd does not listen")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """The server and the children that serve each client; it is a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, 15)
+    try:
+        server.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, 9)
+        server.wait()
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
