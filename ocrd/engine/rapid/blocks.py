@@ -1,0 +1,132 @@
+"""What stands on a page: titles, paragraphs, tables, running heads and page numbers.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from ocrd.engine.rapid.order import Row, columns, rows
+from ocrd.engine.rapid.paragraphs import Join, TextLine, paragraphs
+from ocrd.engine.rapid.pieces import Piece
+from ocrd.engine.rapid.tables import tables
+from ocrd.engine.rapid.wording import is_item, markdown, running
+
+TITLE = 1.5  # times the type of the page
+SUB_TITLE = 1.2
+LONGEST_TITLE = 120  # characters
+LEAST_TITLE = 3  # letters
+MARGIN = 0.09  # of the page's height: where running heads and feet stand
+APART = 1.8  # usual distances of lines between them and the rest
+LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
+
+_PAGE_NUMBER = re.compile(
+    r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
+    r"(?:\s*(?:/|of|von)\s*\d{1,4})?"
+    r"|第\s*\d{1,4}\s*[页頁](?:\s*共\s*\d{1,4}\s*[页頁])?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A block of the page.
+
+    Attributes:
+        label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`.
+        text: Its content as Markdown, a table as HTML.
+        rows: Its rows as printed.
+    """
+
+    label: str
+    text: str
+    rows: tuple[Row, ...]
+
+
+def blocks(pieces: Iterable[Piece], page_height: float) -> list[Found]:
+    """The page's blocks in the order in which they are read."""
+    head, body, foot = _margins(rows(pieces), page_height)
+    found = [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
+    size = _body_size(body)
+    for column in columns(piece for row in body for piece in row):
+        found += _blocks_of(column, size)
+    found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in foot]
+    return found
+
+
+def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row], list[Row]]:
+    """Part the rows into running head, body and running foot: one row each at most."""
+    if len(lines) <= LEAST_BODY:
+        return [], lines, []
+    middles = [row[0].middle for row in lines]
+    far = APART * median(below - above for above, below in pairwise(middles))
+    head = middles[0] < MARGIN * page_height and middles[1] - middles[0] > far
+    foot = middles[-1] > (1 - MARGIN) * page_height and middles[-1] - middles[-2] > far
+    last = len(lines) - foot
+    return lines[:head], lines[head:last], lines[last:]
+
+
+def _marginal(row: Row, label: str) -> str:
+    return "page_number" if _PAGE_NUMBER.fullmatch(row[0].text) and len(row) == 1 else label
+
+
+def _body_size(lines: Iterable[Row]) -> float:
+    """The size of type in which most of the page is set."""
+    sizes = sorted((line.size, len(line.text)) for line in map(TextLine, lines))
+    half = sum(count for _, count in sizes) / 2
+    for size, count in sizes:
+        half -= count
+        if half <= 0:
+            return size
+    return 1.0
+
+
+def _blocks_of(column: Sequence[Row], size: float) -> Iterator[Found]:
+    done = 0
+    for table in tables(column):
+        yield from _text_blocks(column[done : table.first], size)
+        yield Found("table", table.html, tuple(column[table.first : table.last]))
+        done = table.last
+    yield from _text_blocks(column[done:], size)
+
+
+def _text_blocks(lines: Sequence[Row], size: float) -> Iterator[Found]:
+    for block in paragraphs([TextLine(row) for row in lines]):
+        printed = tuple(line.row for _, line in block)
+        level = _level([line for _, line in block], size)
+        if level:
+            text = "#" * level + " " + markdown(running(map(_plain, printed)))
+            yield Found("title" if level == 1 else "sub_title", text, printed)
+        else:
+            items = sum(is_item(line.text) for _, line in block)
+            yield Found("list" if items > 1 else "text", _paragraph(block), printed)
+
+
+def _level(lines: Sequence[TextLine], size: float) -> int:
+    """1 for a title, 2 for a sub-title, 0 for text."""
+    text = running(line.text for line in lines)
+    letters = sum(char.isalpha() for char in text)
+    if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:
+        return 0
+    larger = median(line.size for line in lines) / size
+    if larger >= TITLE:
+        return 1
+    return 2 if larger >= SUB_TITLE and text[-1] not in ".,;:" else 0
+
+
+def _paragraph(block: Sequence[tuple[Join, TextLine]]) -> str:
+    """Lines that flow are joined; a line broken on purpose stays one (two spaces, in Markdown)."""
+    broken: list[list[str]] = []
+    for join, line in block:
+        if join is Join.FLOW:
+            broken[-1].append(_plain(line.row))
+        else:
+            broken.append([_plain(line.row)])
+    lines = [markdown(running(lines)) for lines in broken]
+    return "  \n".join(lines)
+
+
+def _plain(row: Row) -> str:
+    return " ".join(piece.text for piece in row)

@@ -1,0 +1,124 @@
+"""Cuts pages into bands for the detector, and pieces of text into parts for the recogniser.
+
+The recogniser scales every crop to 48 pixels of height.  Crops some forty times as wide as high
+come out as garbage now and then, and cost no less than their parts: so they are cut at gaps
+between words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from cv2.typing import MatLike
+
+from ocrd.engine.rapid import quads
+from ocrd.engine.rapid.quads import Quad
+
+Pixels = MatLike  # height x width x 3, blue first
+
+LONGEST_BAND = 2.5  # times the shorter side of the page
+LONGEST_PART = 12  # times its height, about
+SEARCH = 1.5  # heights to either side in which to look for a gap to cut at
+WORD_GAP = 0.16  # heights: a wider gap parts words
+INKED = 0.35  # of the strongest contrast: what counts as ink
+EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
+HIGHEST = 64  # pixels: larger crops are scaled down here, where it is done more finely
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A piece of text cut out and laid straight.
+
+    Attributes:
+        pixels: What it looks like.
+        inked: For each column, whether there is ink in it.
+    """
+
+    pixels: Pixels
+    inked: npt.NDArray[np.bool_]
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return int(self.pixels.shape[1])
+
+    def parts(self) -> list[tuple[int, int]]:
+        """First and last column + 1 of parts short enough for the recogniser."""
+        count = math.ceil(self.width / (LONGEST_PART * self.height))
+        cuts = [0]
+        for number in range(1, count):
+            target, reach = self.width * number // count, round(SEARCH * self.height)
+            start, end = self.gap(target - reach, target + reach) or (target, target)
+            cuts.append((start + end) // 2)
+        return list(pairwise([*cuts, self.width]))
+
+    def gap(self, first: int, last: int) -> tuple[int, int] | None:
+        """The widest stretch without ink between two columns, if there is one."""
+        best, start = (0, 0), max(first, 0)
+        end = min(last, self.width)
+        for column in range(start, end + 1):
+            if column == end or self.inked[column]:
+                best = max(best, (start, column), key=lambda stretch: stretch[1] - stretch[0])
+                start = column + 1
+        return best if best[1] > best[0] else None
+
+    def parted(self, column: int) -> bool:
+        """Whether a gap between words lies at the column."""
+        reach = round(self.height * WORD_GAP)
+        start, end = self.gap(column - reach, column + reach) or (column, column)
+        return end - start >= reach
+
+
+def cut(page: Pixels, quad: Quad) -> Crop:
+    """The piece at `quad` of a page."""
+    width, height = max(1, round(quads.width(quad))), max(1, round(quads.height(quad)))
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    matrix = cv2.getPerspectiveTransform(np.array(quad, np.float32), corners)
+    pixels = cv2.warpPerspective(
+        page, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    if height > HIGHEST:
+        pixels = shrunk(pixels, HIGHEST / height)
+    return Crop(pixels, _inked(pixels))
+
+
+def shrunk(pixels: Pixels, scale: float) -> Pixels:
+    """The picture made smaller; each pixel is the average of what it stands for."""
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def bands(page: Pixels) -> list[tuple[int, int, Pixels]]:
+    """The page with its left and top (0, 0); a very long one in bands, cut where it is emptiest."""
+    height, width = page.shape[:2]
+    longest = round(width * LONGEST_BAND)
+    if width > height * LONGEST_BAND:
+        return [(y, x, band.transpose(1, 0, 2)) for x, y, band in bands(page.transpose(1, 0, 2))]
+    if height <= longest:
+        return [(0, 0, page)]
+    contrast = np.ptp(page[:, :, 1], axis=1)
+    cuts = [0]
+    while height - cuts[-1] > longest:
+        last = cuts[-1] + longest
+        cuts.append(last - int(contrast[last - longest // 2 : last][::-1].argmin()))
+    return [(0, top, page[top:bottom]) for top, bottom in pairwise([*cuts, height])]
+
+
+def _inked(pixels: Pixels) -> npt.NDArray[np.bool_]:
+    """Where there is ink: what differs from the commonest shade, be it dark or light."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.int16)
+    contrast = np.abs(grey - int(np.median(grey)))
+    edge = int(len(contrast) * EDGE)
+    strongest = contrast[edge : len(contrast) - edge].max(axis=0)
+    marked: npt.NDArray[np.bool_] = strongest > INKED * np.percentile(contrast, 98)
+    return marked

@@ -1,0 +1,192 @@
+"""The daemon's side of the embedded engine."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrd.children import ChildPool, Limits
+from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.rapid import child, installed
+from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
+from ocrd.modes import BUILT_IN_MODES, PromptMode
+from ocrd.page import PageImage, PageResult
+
+MOST_WORKERS = 4  # unless configured otherwise
+WORKER_MIB = 1024  # of memory available for each worker at the start, or there are fewer
+MEMORY_MIB = 6144  # address space of a worker; far less of it is ever used
+PAGE_S = 300.0
+PAGES_A_WORKER = 500  # then it is replaced
+DPI = 200
+TEST_WORD = "Ready"
+
+_FORMS = {BUILT_IN_MODES[name].prompt: name for name in child.FORMS}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How the cores are shared: `workers` pages at once, `threads` for each."""
+
+    workers: int
+    threads: int
+
+
+def share(workers: int | None, threads: int | None, *, cores: int, available_mib: int) -> Share:
+    """Share the cores; what is given is kept.
+
+    One thread a worker is most efficient, so there are as many workers as there are cores or
+    memory for, but no more than four; what cores are left over become threads.
+    """
+    if workers is None:
+        fitting = max(1, available_mib // WORKER_MIB)
+        workers = max(1, min(MOST_WORKERS, fitting, cores // (threads or 1)))
+    return Share(workers, threads or max(1, cores // workers))
+
+
+class RapidEngine:
+    """RapidOCR in resident child processes; an `Engine`.
+
+    Args:
+        workers: Child processes, so pages at once; from cores and memory if None.
+        threads: Threads each may use; what the cores give if None.
+        memory_mib: Address space of a worker.
+        page_s: Seconds a page may take before its worker is killed.
+    """
+
+    kind = "rapidocr"
+    dpi = DPI
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
+        memory_mib: int = MEMORY_MIB,
+        page_s: float = PAGE_S,
+    ) -> None:
+        cores, memory = len(os.sched_getaffinity(0)), _available_mib()
+        self._share = share(workers, threads, cores=cores, available_mib=memory)
+        self._limits = Limits(
+            memory_mib=memory_mib,
+            cpu_s=math.ceil(page_s * self._share.threads),
+            wall_s=page_s,
+        )
+        self._pool: ChildPool | None = None
+        self._state = EngineState.STOPPED
+        self._detail = ""
+        self.model = installed.model()
+
+    @property
+    def capacity(self) -> int:
+        """A page for each worker and one that waits, so that none is idle between two."""
+        return self._share.workers + 1
+
+    def report(self) -> EngineReport:
+        """What it is doing; `restarting` while no worker comes up."""
+        state = self._state
+        if state is EngineState.READY and self._pool is not None and not self._pool.alive():
+            state = EngineState.RESTARTING
+        device = f"CPU, {self._share.workers} x {self._share.threads} threads"
+        return EngineReport(state=state, detail=self._detail, devices=(device,))
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        """None for a mode that asks for text; else who can serve it."""
+        if mode.prompt in _FORMS:
+            return None
+        return (
+            f"The embedded engine (rapidocr) cannot serve mode {mode.name!r}; it has only "
+            f"{', '.join(_FORMS.values())}. The engine vllm serves all modes."
+        )
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Start the workers; each must read a test word before it is trusted with pages."""
+        if error := installed.missing():
+            self._failed(error.message)
+            raise error
+        self._state = EngineState.LOADING
+        self._pool = ChildPool(
+            name="OCR worker",
+            processes=self._share.workers,
+            limits=self._limits,
+            max_tasks=PAGES_A_WORKER,
+            threads=self._share.threads,
+        )
+        try:
+            await self._warm_up(progress)
+        except BaseException as error:
+            self._pool.stop()
+            self._failed(str(error))
+            raise
+        self._state, self._detail = EngineState.READY, ""
+
+    async def _warm_up(self, progress: Callable[[str], None]) -> None:
+        workers, page = self._share.workers, _test_page()
+        self._detail = f"loading {self.model}"
+        progress(self._detail)
+        tests = asyncio.as_completed([self._test(page) for _ in range(workers)])
+        for ready, test in enumerate(tests, start=1):
+            await test
+            self._detail = f"worker {ready} of {workers} ready"
+            progress(self._detail)
+
+    async def _test(self, page: PageImage) -> None:
+        try:
+            result = await self._read(page, "ocr")
+        except PageFaultError as error:
+            raise EngineSetupError(
+                f"The embedded engine cannot read a test page: {error.message}",
+                hint=f"{installed.HINT}, or give engine workers more memory.",
+            ) from error
+        if result.text != TEST_WORD:
+            raise EngineSetupError(
+                f"The embedded engine read {result.text!r} where {TEST_WORD!r} is written.",
+                hint=installed.HINT,
+            )
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        """Read one page; the priority of requests is the caller's to keep."""
+        if self._state is not EngineState.READY:
+            raise EngineDownError(
+                "The embedded engine is not running.", hint="It is started with the daemon."
+            )
+        if (why := self.unsupported(request.mode)) is not None:
+            raise PageError(
+                why,
+                hint="Give the folder another mode, or set engine.kind to vllm.",
+                kind="unsupported-mode",
+            )
+        return await self._read(request.image, _FORMS[request.mode.prompt])
+
+    async def _read(self, image: PageImage, form: str) -> PageResult:
+        assert self._pool is not None  # noqa: S101 - set by start before anything is read
+        return await self._pool.run(child.read, image, form, self._share.threads)
+
+    async def stop(self) -> None:
+        """End the workers; pages in flight fail with `EngineDownError`."""
+        if self._pool is not None:
+            self._pool.stop()
+        self._pool, self._state, self._detail = None, EngineState.STOPPED, ""
+
+    def _failed(self, why: str) -> None:
+        self._state, self._detail = EngineState.FAILED, why
+
+
+def _test_page() -> PageImage:
+    image = Image.new("RGB", (320, 96), "white")
+    font = ImageFont.load_default(size=48)
+    ImageDraw.Draw(image).text((64, 16), TEST_WORD, fill="black", font=font)
+    return PageImage(image.width, image.height, image.tobytes())
+
+
+def _available_mib() -> int:
+    """Memory that could be used now, MiB; plenty if the kernel does not tell."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return 1 << 20

@@ -1,0 +1,138 @@
+"""In which order people read a page: rows, and columns of running text.  Pure.
+
+A page is first parted at gutters: straight gaps with running text to both sides of them.  Above,
+below and between columns stand the pieces that reach across the gutter (a title, a wide figure's
+caption), and they are read where they stand.  What has cells rather than running text (a table, a
+form) is not parted but read row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from ocrd.engine.rapid.pieces import Piece
+
+Row = tuple[Piece, ...]
+
+LEAST_ROWS = 3  # to both sides of a gutter, somewhere along it
+LEAST_WIDTH = 9  # heights of a line: narrower columns are those of tables
+FULL = 0.7  # a row is full if so much of its column's width is text
+LEAST_FULL = 0.4  # of a column's rows
+SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
+LOOSE = 2.2  # heights from line to line: running text is set closer
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """What stands beside each other between pieces that reach across a gutter."""
+
+    left: tuple[Piece, ...]
+    right: tuple[Piece, ...]
+
+
+def columns(pieces: Iterable[Piece]) -> list[list[Row]]:
+    """The page's columns in the order in which they are read, each as its rows from top to bottom.
+
+    The order of `pieces` does not matter.
+    """
+    return [rows(part) for part in _parted(sorted(pieces, key=_place))]
+
+
+def rows(pieces: Iterable[Piece]) -> list[Row]:
+    """Pieces side by side make a row, read from left to right; rows from top to bottom."""
+    found: list[list[Piece]] = []
+    for piece in sorted(pieces, key=_place):
+        if found and _beside(piece, found[-1]):
+            found[-1].append(piece)
+        else:
+            found.append([piece])
+    return [tuple(sorted(row, key=lambda piece: (piece.box.x1, piece.middle))) for row in found]
+
+
+def _beside(piece: Piece, row: list[Piece]) -> bool:
+    """Whether a piece stands in a row (whose pieces are no lower) and not over or under one."""
+    middle = median(other.middle for other in row)
+    low = min(piece.height, *(other.height for other in row))
+    free = all(
+        piece.box.x1 >= other.box.x2 - low or piece.box.x2 <= other.box.x1 + low for other in row
+    )
+    return free and piece.middle - middle < 0.5 * low
+
+
+def _place(piece: Piece) -> tuple[float, float, float, str]:
+    return piece.middle, piece.box.x1, piece.box.x2, piece.text
+
+
+def _parted(pieces: list[Piece]) -> Iterator[list[Piece]]:
+    """Parts without gutters, in reading order."""
+    single: list[Piece] = []
+    for band in _best_gutter(pieces):
+        if not _columnar(band, least_rows=1):
+            single += band.left + band.right
+            continue
+        if single:
+            yield from _parted(single)
+        single = []
+        yield from _parted(list(band.left))
+        yield from _parted(list(band.right))
+    if single:
+        yield from _parted(single) if len(single) < len(pieces) else [single]
+
+
+def _best_gutter(pieces: list[Piece]) -> list[_Band]:
+    """The bands at the gutter with most pieces beside it, from top to bottom."""
+    if not pieces:
+        return []
+    best, most = [_Band(tuple(pieces), ())], 0
+    line = median(piece.height for piece in pieces)
+    for x in sorted({round(piece.box.x1 / line) for piece in pieces}):
+        edge = min(p.box.x1 for p in pieces if round(p.box.x1 / line) == x)
+        bands = _bands(pieces, edge, SLACK * line)
+        count = sum(len(band.left) + len(band.right) for band in bands if _columnar(band))
+        if count > most:
+            best, most = bands, count
+    return best
+
+
+def _bands(pieces: list[Piece], edge: float, slack: float) -> list[_Band]:
+    """Part pieces (from top to bottom) at the gutter whose right edge is given."""
+    bands: list[_Band] = []
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for piece in pieces:
+        if piece.box.x1 >= edge - slack:
+            right.append(piece)
+        elif piece.box.x2 <= edge + slack:
+            left.append(piece)
+        else:
+            bands += [_Band(tuple(left), tuple(right)), _Band((piece,), ())]
+            left, right = [], []
+    return [*bands, _Band(tuple(left), tuple(right))]
+
+
+def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
+    """Whether running text stands on both sides, side by side."""
+    if not (_running(band.left, least_rows) and _running(band.right, least_rows)):
+        return False
+    top = max(min(p.box.y1 for p in side) for side in (band.left, band.right))
+    bottom = min(max(p.box.y2 for p in side) for side in (band.left, band.right))
+    return bottom > top
+
+
+def _running(pieces: Sequence[Piece], least_rows: int) -> bool:
+    """Whether pieces are lines of text in a column, rather than cells."""
+    lines = rows(pieces)
+    if len(lines) < least_rows:
+        return False
+    line = median(piece.height for piece in pieces)
+    width = max(p.box.x2 for p in pieces) - min(p.box.x1 for p in pieces)
+    full = sum(sum(piece.width for piece in row) >= FULL * width for row in lines)
+    pitches = [b[0].middle - a[0].middle for a, b in pairwise(lines)] or [0.0]
+    return (
+        width >= LEAST_WIDTH * line
+        and full >= LEAST_FULL * len(lines)
+        and median(pitches) < LOOSE * line
+    )

@@ -1,0 +1,131 @@
+"""Which lines of a column belong together.  Pure.
+
+It goes by what can be seen without understanding: distances, indents, size of type, and whether
+the first word of a line would have fitted on the line before.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from ocrd.engine.rapid.order import Row
+from ocrd.engine.rapid.pieces import Piece
+from ocrd.engine.rapid.wording import is_item, is_wide
+
+GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
+INDENT = 0.8  # heights of a line
+OTHER_TYPE = 1.25  # times larger or smaller
+OTHER_HEIGHT = 1.4
+ENOUGH = 6  # characters to judge the size of type by
+NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # widths in those of an average small letter
+
+
+class Join(enum.Enum):
+    """How a line goes on from the one above it."""
+
+    FLOW = "flow"  # in the same sentence
+    BREAK = "break"  # in the same block, but on a line of its own: an address, a list
+    NEW = "new"  # another block
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """A row of text, measured."""
+
+    row: Row
+
+    @cached_property
+    def text(self) -> str:
+        """What it says; gaps between its pieces are two spaces."""
+        return "  ".join(piece.text for piece in self.row)
+
+    @cached_property
+    def left(self) -> float:
+        """Where it begins, pixels."""
+        return self.row[0].box.x1
+
+    @cached_property
+    def right(self) -> float:
+        """Where it ends, pixels."""
+        return self.row[-1].box.x2
+
+    @cached_property
+    def middle(self) -> float:
+        """How far down the page it stands, pixels."""
+        return self.row[0].middle
+
+    @cached_property
+    def height(self) -> float:
+        """Of its highest piece, pixels."""
+        return max(piece.height for piece in self.row)
+
+    @cached_property
+    def size(self) -> float:
+        """The size of its type: the width of an average small letter, pixels."""
+        return sum(piece.width for piece in self.row) / sum(map(_breadth, self.row))
+
+    @cached_property
+    def first_word(self) -> float:
+        """The width of what could have stood on the line before, pixels."""
+        text = self.row[0].text
+        word = text[:1] if is_wide(text[0]) else text.split(maxsplit=1)[0]
+        return self.size * sum(map(breadth, word))
+
+
+def _breadth(piece: Piece) -> float:
+    return sum(map(breadth, piece.text))
+
+
+def breadth(char: str) -> float:
+    """How broad a character is, in average small letters."""
+    if is_wide(char):
+        return WIDE
+    if char in "iIl.,;:'|!ftjr1()[] ":
+        return NARROW
+    if char in "mwMW@%":
+        return BROAD
+    return CAPITAL if char.isupper() else 1.0
+
+
+def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
+    """The blocks of a column's lines (top to bottom); each line with how it joins the one above."""
+    blocks: list[list[tuple[Join, TextLine]]] = []
+    pitch, right = _pitch(lines), max((line.right for line in lines), default=0)
+    for line in lines:
+        join = _join(blocks[-1], line, pitch, right) if blocks else Join.NEW
+        if join is Join.NEW:
+            blocks.append([])
+        blocks[-1].append((join, line))
+    return blocks
+
+
+def _pitch(lines: Iterable[TextLine]) -> float:
+    """The usual distance of lines: the lower quartile, for paragraphs stand further apart."""
+    pitches = sorted(below.middle - above.middle for above, below in pairwise(lines))
+    return pitches[len(pitches) // 4] if pitches else 0.0
+
+
+def _join(block: list[tuple[Join, TextLine]], line: TextLine, pitch: float, right: float) -> Join:
+    came, above = block[-1]
+    if line.middle - above.middle > GAP * pitch or _other_type(above, line):
+        return Join.NEW
+    if is_item(line.text):
+        return Join.BREAK
+    item = any(is_item(earlier.text) for _, earlier in block)
+    if line.left - above.left > INDENT * line.height and not item:
+        return Join.NEW
+    if right - above.right > line.first_word + 0.5 * line.height:
+        return Join.NEW if came is Join.FLOW and not item else Join.BREAK
+    return Join.FLOW
+
+
+def _other_type(a: TextLine, b: TextLine) -> bool:
+    """Whether two lines are set in type of different size."""
+    height = max(a.height, b.height) / min(a.height, b.height)
+    size = max(a.size, b.size) / min(a.size, b.size)
+    judged = min(len(a.text), len(b.text)) >= ENOUGH
+    return height > OTHER_HEIGHT or (judged and size > OTHER_TYPE)

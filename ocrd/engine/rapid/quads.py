@@ -1,0 +1,148 @@
+"""Quadrilaterals around pieces of text, as the detector finds them.  Pure.
+
+Pixels, y downward; corners go clockwise from where the text begins, so that the first side is the
+upper edge of the line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ocrd.page import Box
+
+Point = tuple[float, float]
+Quad = tuple[Point, Point, Point, Point]
+
+SLIM = 1.5  # a piece so many times as high as wide may stand on end
+TOUCH = 0.1  # heights between pieces that touch
+LIKE_SLOPE = 0.15  # radians
+
+
+def width(quad: Quad) -> float:
+    """Along the text."""
+    return max(math.dist(quad[0], quad[1]), math.dist(quad[3], quad[2]))
+
+
+def height(quad: Quad) -> float:
+    """Across the text."""
+    return max(math.dist(quad[0], quad[3]), math.dist(quad[1], quad[2]))
+
+
+def thickness(quad: Quad) -> float:
+    """The shorter side."""
+    return min(width(quad), height(quad))
+
+
+def lying(quads: Iterable[Quad]) -> bool:
+    """Whether more of the text on a page, by length, stands on end than is level."""
+    level = stands = 0.0
+    for quad in quads:
+        if height(quad) > SLIM * width(quad):
+            stands += height(quad)
+        elif width(quad) > SLIM * height(quad):
+            level += width(quad)
+    return stands > level
+
+
+def mended(quads: Iterable[Quad]) -> list[Quad]:
+    """Pieces that touch end to end are one: the detector breaks large words now and then."""
+    done: list[Quad] = []
+    for quad in sorted(quads, key=lambda quad: (quad[0], quad)):
+        for number, other in enumerate(done):
+            if _touch(other, quad):
+                done[number] = _joined(other, quad)
+                break
+        else:
+            done.append(quad)
+    return done
+
+
+def _touch(left: Quad, right: Quad) -> bool:
+    """Whether the second begins where the first ends, on the same line and of like height."""
+    low, high = sorted((height(left), height(right)))
+    across, down = (
+        (right[0][axis] + right[3][axis] - left[1][axis] - left[2][axis]) / 2 for axis in (0, 1)
+    )
+    alike = high < SLIM * low and abs(slope(left) - slope(right)) < LIKE_SLOPE
+    return alike and abs(down) < low / 3 and -high / 2 < across < TOUCH * low
+
+
+def _joined(a: Quad, b: Quad) -> Quad:
+    """The rectangle around both, sloping as the longer does."""
+    angle = slope(max(a, b, key=width))
+    cos, sin = math.cos(angle), math.sin(angle)
+    xs = [x * cos + y * sin for x, y in (*a, *b)]
+    ys = [y * cos - x * sin for x, y in (*a, *b)]
+    corners = ((min(xs), min(ys)), (max(xs), min(ys)), (max(xs), max(ys)), (min(xs), max(ys)))
+    p, q, r, s = ((x * cos - y * sin, x * sin + y * cos) for x, y in corners)
+    return p, q, r, s
+
+
+def on_end(quad: Quad, line: float) -> bool:
+    """Whether a piece stands on end on a page whose lines are so high; a digit is merely slim."""
+    return height(quad) > SLIM * width(quad) and height(quad) > 2 * line
+
+
+def from_top(quad: Quad) -> Quad:
+    """A piece that stands on end, to be read downward."""
+    return quad[1], quad[2], quad[3], quad[0]
+
+
+def from_end(quad: Quad) -> Quad:
+    """The same piece, to be read from its other end."""
+    return quad[2], quad[3], quad[0], quad[1]
+
+
+def turned_over(quad: Quad, page_width: float, page_height: float) -> Quad:
+    """Where a piece lies once its page is turned upside down; it begins at its new left."""
+    a, b, c, d = ((page_width - x, page_height - y) for x, y in from_end(quad))
+    return a, b, c, d
+
+
+def between(quad: Quad, start: float, end: float) -> Quad:
+    """The stretch of a piece between two fractions of its length."""
+    return (
+        _along(quad[0], quad[1], start),
+        _along(quad[0], quad[1], end),
+        _along(quad[3], quad[2], end),
+        _along(quad[3], quad[2], start),
+    )
+
+
+def _along(a: Point, b: Point, part: float) -> Point:
+    return a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
+
+
+def slope(quad: Quad) -> float:
+    """By how much the text slopes downward, in radians."""
+    return math.atan2(quad[1][1] - quad[0][1], quad[1][0] - quad[0][0])
+
+
+def skew(quads: Iterable[Quad]) -> float:
+    """The slope of a page: the middle one of its longer lines, the longest counting most."""
+    slopes = sorted((slope(quad), width(quad)) for quad in quads if width(quad) > 5 * height(quad))
+    half = sum(length for _, length in slopes) / 2
+    for angle, length in slopes:
+        half -= length
+        if half <= 0:
+            return angle
+    return 0.0
+
+
+def straight(quad: Quad, angle: float) -> Box:
+    """A piece's box, pixels, once the page is turned back by its slope about its corner."""
+    x, y = (sum(point[axis] for point in quad) / 4 for axis in (0, 1))
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = x * cos + y * sin, y * cos - x * sin
+    across, down = width(quad) / 2, height(quad) / 2
+    if math.pi / 4 < abs(slope(quad) - angle) < math.pi * 3 / 4:
+        across, down = down, across
+    return Box(x - across, y - down, x + across, y + down)
+
+
+def around(quad: Sequence[Point], page_width: float, page_height: float) -> Box:
+    """The upright box around points, in fractions of the page, kept on it."""
+    xs = [min(max(x / page_width, 0.0), 1.0) for x, _ in quad]
+    ys = [min(max(y / page_height, 0.0), 1.0) for _, y in quad]
+    return Box(min(xs), min(ys), max(xs), max(ys))

@@ -1,0 +1,174 @@
+"""Reads a page with RapidOCR: finds the text, turns the page upright, recognises the pieces.
+
+Runs in a child process.  RapidOCR's own pipeline is taken apart for three reasons: the detector
+sees the page reduced while the recogniser gets all its pixels; long lines are recognised in parts;
+and which way is up is decided for the page as a whole, not by each line for itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+import rapidocr
+
+from ocrd.engine.rapid import installed, quads
+from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
+from ocrd.engine.rapid.pieces import Piece
+from ocrd.engine.rapid.quads import Quad
+from ocrd.engine.rapid.recognised import Recognised, Sheet, part
+from ocrd.engine.rapid.words import joined
+from ocrd.errors import EngineSetupError
+from ocrd.page import PageImage
+
+DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of 6 points is found
+SMALL_TEXT = 17.5  # pixels, as the detector saw it: where most lines are lower, it looks again
+CLOSER = 1.5  # by so much; then type of 4 points is found
+SURE = 0.5  # what is recognised with less confidence is noise
+VOTERS = 12  # pieces asked which way is up
+UNDECIDED = (0.3, 0.7)  # share of votes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read on a page: pieces of text in no particular order, and how the page lay."""
+
+    pieces: tuple[Piece, ...]
+    sheet: Sheet
+
+
+class Reader:
+    """The models, loaded; reads one page at a time.
+
+    Args:
+        threads: Threads that one inference may use.
+
+    Raises:
+        EngineSetupError: The wheel of RapidOCR lacks a model.
+    """
+
+    def __init__(self, threads: int) -> None:
+        logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
+        self._ocr: Any = rapidocr.RapidOCR(params=_parameters(threads))  # its types are unions
+
+    def read(self, image: PageImage) -> Reading:
+        """Find and recognise the text of a page, whichever way it lies."""
+        rgb = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
+        page, turned = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), 0
+        found = self._detected(page)
+        if quads.lying(found):
+            page, turned = cv2.rotate(page, cv2.ROTATE_90_CLOCKWISE), 90
+            found = self._detected(page)
+        height, width = page.shape[:2]
+        if found and self._upside_down(page, found):
+            page, turned = cv2.rotate(page, cv2.ROTATE_180), turned + 180
+            found = [quads.turned_over(quad, width, height) for quad in found]
+        found = quads.mended(found)
+        lines = [line for line in self._lines(page, found) if line.read.score >= SURE]
+        sheet = Sheet(width, height, turned, quads.skew(line.quad for line in lines))
+        return Reading(tuple(piece for line in lines for piece in line.pieces(sheet)), sheet)
+
+    def _detected(self, page: Pixels) -> list[Quad]:
+        """Where the text is; looked at closer if it was small for the detector."""
+        found = self._found(page, DETECT_SIDE)
+        scale = min(1.0, DETECT_SIDE / max(max(band.shape[:2]) for _, _, band in bands(page)))
+        if found and scale < 1 and median(map(quads.thickness, found)) * scale < SMALL_TEXT:
+            return self._found(page, round(DETECT_SIDE * CLOSER))
+        return found
+
+    def _found(self, page: Pixels, side: int) -> list[Quad]:
+        found = []
+        for left, top, band in bands(page):
+            scale = min(1.0, side / max(band.shape[:2]))
+            seen = shrunk(band, scale) if scale < 1 else band
+            boxes = self._ocr(seen, use_det=True, use_cls=False, use_rec=False).boxes
+            for box in boxes if boxes is not None else ():
+                a, b, c, d = ((left + x / scale, top + y / scale) for x, y in box.tolist())
+                found.append((a, b, c, d))
+        return found
+
+    def _upside_down(self, page: Pixels, found: list[Quad]) -> bool:
+        """Ask the longest pieces; if they disagree, see which way they are recognised better."""
+        longest = sorted(found, key=quads.width)[-VOTERS:]
+        heads = [crop.pixels[:, : 4 * crop.height] for crop in (cut(page, q) for q in longest)]
+        _, votes = self._ocr.cls_and_rotate(heads)
+        against = sum(score for label, score in votes.cls_res if label == "180")
+        share = against / sum(score for _, score in votes.cls_res)
+        if UNDECIDED[0] < share < UNDECIDED[1]:
+            upright = self._ocr.recognize_txt(heads).scores
+            over = self._ocr.recognize_txt([np.rot90(head, 2) for head in heads]).scores
+            return bool(sum(over) > sum(upright))
+        return bool(share > UNDECIDED[1])
+
+    def _lines(self, page: Pixels, found: Sequence[Quad]) -> list[Recognised]:
+        """Recognise all pieces; those that stand on end from both ends, to keep the better."""
+        if not found:
+            return []
+        line = median(map(quads.height, found))
+        standing = [quads.from_top(quad) for quad in found if quads.on_end(quad, line)]
+        level = [quad for quad in found if not quads.on_end(quad, line)]
+        down = self._recognised(page, standing)
+        up = self._recognised(page, map(quads.from_end, standing))
+        better = [max(pair, key=lambda it: it.read.score) for pair in zip(down, up, strict=True)]
+        return [it for it in (*self._recognised(page, level), *better) if it.read.text]
+
+    def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
+        """Cut out, part, recognise in one go, and put together again."""
+        crops = [(quad, cut(page, quad)) for quad in found]
+        if not crops:
+            return []
+        said = self._ocr.recognize_txt(
+            [crop.pixels[:, a:b] for _, crop in crops for a, b in crop.parts()]
+        )
+        answers = zip(said.txts, said.scores, said.word_results, strict=True)
+        return [
+            Recognised(
+                quad,
+                crop,
+                joined(part(crop, a, b, *_understood(*next(answers))) for a, b in crop.parts()),
+            )
+            for quad, crop in crops
+        ]
+
+
+def _understood(text: str, score: float, seen: Any) -> tuple[str, float, list[float]]:
+    """Text, confidence, and where in the part each character but the spaces was seen (0 to 1)."""
+    columns = (column for word in seen.word_cols for column in word)
+    return text, float(score), [(column + 0.5) / seen.line_txt_len for column in columns]
+
+
+def _parameters(threads: int) -> dict[str, Any]:
+    """RapidOCR's settings; with the models' paths given it never looks on the network."""
+    models = installed.models(Path(rapidocr.__file__))
+    any_size = 1_000_000  # pages are scaled here
+    return {
+        "Global.log_level": "critical",
+        "Global.max_side_len": any_size,
+        "Global.return_word_box": True,
+        "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        "Det.limit_type": "max",
+        "Det.limit_side_len": any_size,
+        "Det.model_path": _model(models, "det"),
+        "Cls.model_path": _model(models, "cls"),
+        "Rec.model_path": _model(models, "rec"),
+        "Rec.rec_batch_num": 2,  # six, the default, take more memory and no less time
+        "Rec.rec_img_shape": [3, 48, 160],  # 320, the default, makes cells of tables mostly padding
+    }
+
+
+def _model(models: Path, task: str) -> str:
+    found = sorted(models.glob(f"*_{task}_*.onnx"))
+    if not found:
+        raise EngineSetupError(
+            f"The package rapidocr brings no model for {task!r} in {models}.",
+            hint="Install it anew: pip install --force-reinstall 'ocrd-daemon[cpu]'",
+            kind="model-missing",
+        )
+    return str(found[-1])
