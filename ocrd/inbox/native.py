@@ -100,10 +100,11 @@ class NativeWatch:
         The emitter ends when its root is deleted; the observer would stay alive without it.
         Nothing ends when the file system is unmounted, and yet all watches are gone.
         """
-        if self._observer is None or self._reader is None or self._reader.unmounted:
+        observer, reader = self._observer, self._reader
+        if observer is None or reader is None or reader.unmounted:
             return False
-        emitters = self._observer.emitters
-        threads = [self._observer, self._reader, *emitters]
+        emitters = list(observer.emitters)
+        threads = [observer, reader, *emitters]
         return bool(emitters) and all(thread.is_alive() for thread in threads)
 
     def stop(self) -> None:

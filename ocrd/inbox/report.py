@@ -36,6 +36,7 @@ class WatchReport:
         overdue: Files that have waited too long (the first hundred).
         conditions: What is out of order (the first hundred).
         scans: How often all of it was looked through since the start.
+        busy: Whether the last step left work undone: the next one should follow at once.
     """
 
     kind: WatchKind = "polling"
@@ -44,6 +45,7 @@ class WatchReport:
     overdue: tuple[Waiting, ...] = ()
     conditions: tuple[Condition, ...] = ()
     scans: int = 0
+    busy: bool = False
 
     @property
     def paused(self) -> Condition | None:

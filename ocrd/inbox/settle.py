@@ -151,6 +151,10 @@ class Settler:
                 paths[path] = None
         return list(paths)
 
+    def pending(self, now: float) -> bool:
+        """Whether `due` may have something to say now."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def oldest(self, now: float) -> float | None:
         """Seconds that the longest-waiting file has waited; None when none waits."""
         first = next(iter(self._entries.values()), None)

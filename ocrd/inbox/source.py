@@ -45,8 +45,9 @@ class EventSource:
         return "native" if self._watch is not None else "polling"
 
     def healthy(self) -> bool:
-        """False when a watch died and `mind` has not seen to it yet."""
-        return self._watch is None or self._watch.alive()
+        """False when a watch died and `mind` has not seen to it yet.  For any thread."""
+        watch = self._watch
+        return watch is None or watch.alive()
 
     def open(self, root: str, now: float) -> None:
         """Watch `root` (absolute, no symbolic links) from now on, and nothing else."""

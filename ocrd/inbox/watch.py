@@ -6,7 +6,7 @@ import itertools
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,8 +45,8 @@ class FolderWatch:
     """Finds the files of one inbox and says when each has come to rest.
 
     One thread calls `start`, then `step` again and again, then `stop`; `hint`, `forget`, `healthy`
-    and `report` may be called from any.  A step does a bounded piece of work: while it returns
-    candidates, there may be more at once.
+    and `report` may be called from any.  A step does a bounded piece of work; `report.busy` says
+    that it left some undone.
 
     What becomes of a candidate is told by `forget` (it is recorded, be it as a job or as a failure:
     it is not offered again until it changes or is touched) or by `hint` (not now: let it come to
@@ -95,6 +95,14 @@ class FolderWatch:
         self._paused: Condition | None = None
         self._blocked: list[Condition] = []
         self._running = False
+
+    def recall(self, known: Iterable[Candidate]) -> None:
+        """Before `start`: files that were recorded in an earlier life, as they were then.
+
+        Each is offered only if it looks different now; so a backlog need not be hashed again.
+        """
+        for path, seen in known:
+            self._admitted.add(path, seen)
 
     def start(self) -> None:
         """Begin to watch.  An inbox that is not there is a condition, no error."""
@@ -267,4 +275,5 @@ class FolderWatch:
             overdue=tuple(itertools.islice(self._settler.overdue(now), SHOWN)),
             conditions=tuple(found for found in conditions if found is not None)[:SHOWN],
             scans=self._scanned,
+            busy=self._paused is None and (bool(self._scans) or self._settler.pending(now)),
         )

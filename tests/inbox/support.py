@@ -15,6 +15,8 @@ from ocrd.inbox.report import Candidate
 from ocrd.inbox.watch import FolderWatch
 
 HANG_S = 30.0
+SETTLE, MAX_WAIT, RESCAN = 5, 600, 60
+"""Seconds, by the clock that is turned by hand."""
 NOBODY = 65534
 
 
@@ -62,16 +64,33 @@ def caught_up(watch: FolderWatch) -> list[Candidate]:
 
 
 def drain(watch: FolderWatch) -> list[Candidate]:
-    """Everything that is ready now."""
-    found: list[Candidate] = []
-    while batch := watch.step():
-        found += batch
+    """Step until there is nothing left to do."""
+    found = watch.step()
+    while watch.report.busy:
+        found += watch.step()
     return found
 
 
 def paths(candidates: list[Candidate]) -> list[str]:
     """Their paths, sorted."""
     return sorted(candidate.path for candidate in candidates)
+
+
+def settled(watch: FolderWatch, clock: Clock) -> list[str]:
+    """What comes to rest when the settle time passes after all that has happened."""
+    early = caught_up(watch) if watch.report.kind == "native" else []
+    assert early == []
+    clock.turn(SETTLE)
+    return paths(drain(watch))
+
+
+def rescanned(watch: FolderWatch, clock: Clock) -> list[Candidate]:
+    """What the next rescan, and the settle time after it, bring."""
+    scans = watch.report.scans
+    clock.turn(RESCAN)
+    found = steps_until(watch, lambda: watch.report.scans > scans, "a rescan")
+    clock.turn(SETTLE)
+    return found + drain(watch)
 
 
 @contextmanager

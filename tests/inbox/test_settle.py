@@ -85,6 +85,14 @@ def test_looks_can_be_asked_for_a_few_at_a_time() -> None:
     assert s.due(9, limit=9) == ["2.pdf", "3.pdf", "4.pdf"]
 
 
+def test_it_says_whether_there_is_anything_to_look_at() -> None:
+    s = settler()
+    assert not s.pending(0)
+    s.observe("scan.pdf", SCAN, 0)
+    assert not s.pending(4.9)
+    assert s.pending(5)
+
+
 def test_a_file_that_vanishes_is_waited_for_no_longer() -> None:
     s = settler()
     s.observe("scan.pdf", SCAN, 0)
