@@ -1,13 +1,14 @@
 """What is wrong with the settings, found before vLLM is imported."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ocrd.engine.resident.gpus import Gpu, gpus, parse, visible
-from ocrd.engine.resident.installed import check_version, installed
+from ocrd.engine.resident.installed import check_plugin, check_version, installed
 from ocrd.engine.resident.preflight import (
     in_folder,
     looks_like_path,
@@ -51,6 +52,18 @@ def test_a_missing_vllm_is_told_with_the_way_to_install_it() -> None:
         assert "pip install" in error.hint
     else:
         assert found.version.startswith("0.")
+
+
+def test_plugins_that_are_kept_from_vllm_are_told() -> None:
+    before = os.environ.get("VLLM_PLUGINS")
+    try:
+        os.environ["VLLM_PLUGINS"] = "another,ocrd_deepseek"
+        check_plugin()
+        os.environ["VLLM_PLUGINS"] = ""
+        assert kind_of(check_plugin) == "no-plugin"
+    finally:
+        os.environ.pop("VLLM_PLUGINS")
+        os.environ.update({"VLLM_PLUGINS": before} if before is not None else {})
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:

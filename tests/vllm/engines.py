@@ -60,7 +60,7 @@ class Resident:
 
     def cores(self) -> list[VllmCore]:
         """The running engines, looked at from inside: how many requests they hold, their pids."""
-        cores = [unit._core for unit in self.engine._units]
+        cores = [unit.core for unit in self.engine.units]
         return [core for core in cores if isinstance(core, VllmCore)]
 
     def pids(self) -> list[int | None]:
@@ -73,7 +73,7 @@ class Resident:
         )
 
     async def all_ready(self) -> None:
-        await until(lambda: all(u.state is EngineState.READY for u in self.engine._units))
+        await until(lambda: all(u.state is EngineState.READY for u in self.engine.units))
 
 
 async def until(condition: Callable[[], bool]) -> None:

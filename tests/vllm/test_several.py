@@ -42,7 +42,7 @@ async def test_pages_go_to_the_engine_with_the_fewest(resident: Resident) -> Non
     reading = [
         asyncio.create_task(resident.engine.recognise(little(f"p{n}", seed=n))) for n in range(6)
     ]
-    units = resident.engine._units
+    units = resident.engine.units
     await until(lambda: sum(unit.calls for unit in units) == 6)
     assert [unit.calls for unit in units] == [3, 3]
     results = await asyncio.gather(*reading)
@@ -61,7 +61,7 @@ async def test_an_engine_killed_while_it_reads_is_replaced_and_no_page_is_lost(
     await until(lambda: resident.unfinished() == 6)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
-    await until(lambda: resident.engine._units[0].state is EngineState.RESTARTING)
+    await until(lambda: resident.engine.units[0].state is EngineState.RESTARTING)
     assert resident.engine.report().state is EngineState.READY, "the other one serves"
     assert (await resident.engine.recognise(little("meanwhile"))).output_tokens == 6
     results = await asyncio.gather(*reading)

@@ -160,7 +160,7 @@ class VllmCore:
         text = output.text if params.detokenize else await self._decode(list(output.token_ids))
         return Answer(
             text=text,
-            finish=finish_of(output.finish_reason, text),
+            finish=finish_of(output.finish_reason, text, fixed=params.ignore_eos),
             prompt_tokens=ready.tokens,
             output_tokens=len(output.token_ids),
             notes=self._seen_otherwise(request),
@@ -241,8 +241,16 @@ class VllmCore:
         self.died.set()
 
 
-def finish_of(reason: str | None, text: str) -> Finish:
-    """The finish reason in our words; a text cut off while it went in circles looped."""
+def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
+    """The finish reason in our words; a text cut off while it went in circles looped.
+
+    Args:
+        reason: In the words of vLLM.
+        text: The answer.
+        fixed: Whether answers of a fixed length were asked for (`ignore_eos`, to measure speed).
+    """
+    if fixed:
+        return Finish.STOP
     if reason == "repetition":
         return Finish.REPETITION
     if reason == "length":

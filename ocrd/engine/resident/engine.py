@@ -15,6 +15,7 @@ from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.profiles import PROFILES, ModelProfile
 from ocrd.engine.resident.build import Builder, check_options
 from ocrd.engine.resident.child import write_log_config
+from ocrd.engine.resident.gpus import gpus
 from ocrd.engine.resident.installed import import_vllm
 from ocrd.engine.resident.launch import Launcher
 from ocrd.engine.resident.preflight import Plan, plan
@@ -70,9 +71,16 @@ class VllmEngine:
         return self._plan.profile if self._plan else None
 
     @property
+    def units(self) -> tuple[Unit, ...]:
+        """One for each device, once started."""
+        return tuple(self._units)
+
+    @property
     def capacity(self) -> int:
-        """Pages at once on all devices."""
-        return sum(unit.capacity for unit in self._units) or self._settings.max_pages_in_flight
+        """Pages at once on all devices; before the start, on those that will be started."""
+        if self._units:
+            return sum(unit.capacity for unit in self._units)
+        return self._settings.max_pages_in_flight * self._expected_devices
 
     @property
     def dpi(self) -> int:
@@ -195,6 +203,13 @@ class VllmEngine:
             if outcome is not None:
                 self._events.error("engine.not-up", device=unit.name, error=str(outcome))
                 unit.start_later()
+
+    @functools.cached_property
+    def _expected_devices(self) -> int:
+        devices = self._settings.devices
+        if devices == "all":
+            return max(1, len(gpus() or ()))
+        return 1 if devices is None else len(devices)
 
     def _least_busy(self) -> Unit:
         serving = [unit for unit in self._units if unit.state is EngineState.READY]

@@ -19,6 +19,8 @@ from typing import Any
 from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
 from ocrd.errors import EngineSetupError
 
+PLUGINS = "vllm.general_plugins"
+PLUGIN = "ocrd_deepseek"
 RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 
@@ -66,6 +68,28 @@ def check_version(version: str) -> None:
             f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
             hint="pip install 'vllm>=0.26,<0.34'",
             kind="vllm-version",
+        )
+
+
+def check_plugin() -> None:
+    """See that vLLM will find this package's models, in every process of its own.
+
+    Raises:
+        EngineSetupError: It will not.
+    """
+    known = importlib.metadata.entry_points(group=PLUGINS, name=PLUGIN)
+    allowed = os.environ.get("VLLM_PLUGINS")
+    if not known:
+        raise EngineSetupError(
+            "vLLM cannot find ocrd's part of the model: ocrd is not installed as a package here.",
+            hint="pip install 'ocrd-daemon[vllm]' into the environment that has vLLM.",
+            kind="no-plugin",
+        )
+    if allowed is not None and PLUGIN not in allowed.split(","):
+        raise EngineSetupError(
+            f"VLLM_PLUGINS is {allowed!r} and keeps vLLM from loading ocrd's part of the model.",
+            hint=f"Unset VLLM_PLUGINS, or add {PLUGIN} to it.",
+            kind="no-plugin",
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ocrd.engine.profiles import PROFILES, ModelProfile, profile_for
 from ocrd.engine.resident.gpus import Gpu, gpus
-from ocrd.engine.resident.installed import Installed, installed
+from ocrd.engine.resident.installed import Installed, check_plugin, installed
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import EngineSetupError
 
@@ -46,6 +46,8 @@ def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) 
     vllm = installed()
     config = model_config(settings)
     profile = profile_for(settings.model, config.get("architectures") or [], profiles)
+    if profile.guarded:
+        check_plugin()
     if vllm.on_cpu:
         devices, names = on_cpu(settings)
     else:

@@ -86,6 +86,11 @@ class Unit:
         return self._settings.max_pages_in_flight
 
     @property
+    def core(self) -> Core | None:
+        """The engine that serves now, if one does."""
+        return self._core
+
+    @property
     def on_trial(self) -> bool:
         """Whether it is busy finding out which page kills it."""
         return len(self._suspects) > 0

@@ -1,0 +1,49 @@
+"""What vLLM says of a page, in our words."""
+
+import pytest
+
+from ocrd.engine.resident.core import finish_of, page_fault, unprepared
+from ocrd.page import Finish
+
+LOOP = "The same. " * 40
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "finish"),
+    [
+        ("stop", "Whole.", Finish.STOP),
+        ("stop", LOOP, Finish.STOP),
+        ("length", "Cut in the mid", Finish.LENGTH),
+        ("length", LOOP, Finish.REPETITION),
+        ("repetition", "Whole.", Finish.REPETITION),
+    ],
+)
+def test_why_a_text_ended(reason: str, text: str, finish: Finish) -> None:
+    assert finish_of(reason, text) is finish
+
+
+def test_answers_of_a_length_that_was_asked_for_are_whole() -> None:
+    assert finish_of("length", LOOP, fixed=True) is Finish.STOP
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 8192 tokens. However, you requested 9000",
+        "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
+    ],
+)
+def test_a_prompt_that_vllm_finds_too_long(said: str) -> None:
+    assert unprepared(ValueError(said)).kind == "too-large"
+
+
+def test_an_image_that_vllm_cannot_prepare() -> None:
+    error = unprepared(ValueError("the page needs 2 views"))
+    assert error.kind == "prepare"
+    assert "2 views" in error.message
+
+
+def test_a_failed_request_names_the_cause_and_not_the_wrapper() -> None:
+    wrapper = RuntimeError("")
+    wrapper.__cause__ = KeyError("slot")
+    assert "KeyError: 'slot'" in page_fault(wrapper).message
