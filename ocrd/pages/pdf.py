@@ -35,6 +35,8 @@ def count_pages(file: BinaryIO, wanted: Rendering) -> int:
     """
     document = _documents.get(file, _open)
     count = _count(document)
+    if count < 1 and document.is_repaired:
+        raise _damaged("is damaged so that none of its pages can be found")
     if count < 1:
         raise BadFileError(
             "The PDF has no pages.", hint="Export or scan it again.", kind="no-pages"
@@ -65,7 +67,7 @@ def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
         _memory_ran_out(str(error))
         raise _damaged_page(number, str(error)) from error
     finally:
-        pymupdf.TOOLS.store_shrink(50)  # fonts and letterheads stay, what was used once goes
+        pymupdf.TOOLS.store_shrink(90)  # fonts and letterheads may stay, in 25 MB
 
 
 def _open(file: BinaryIO) -> pymupdf.Document:

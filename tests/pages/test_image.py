@@ -1,9 +1,7 @@
 """Images of every kind come out as a person would see them on paper."""
 
-import io
 import struct
 
-import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
@@ -29,33 +27,9 @@ from tests.pages.rasters import (
     saved,
     tiff,
 )
+from tests.pages.samples import images
 
-
-def heif(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    pillow_heif.from_pillow(image).save(buffer, quality=95)
-    return buffer.getvalue()
-
-
-FORMATS = {
-    "jpeg": (saved(flag(), "JPEG", quality=95), "image/jpeg"),
-    "progressive jpeg": (saved(flag(), "JPEG", quality=95, progressive=True), "image/jpeg"),
-    "png": (saved(flag(), "PNG"), "image/png"),
-    "palette png": (saved(flag().quantize(8), "PNG"), "image/png"),
-    "tiff lzw": (saved(flag(), "TIFF", compression="tiff_lzw"), "image/tiff"),
-    "tiff jpeg": (saved(flag(), "TIFF", compression="jpeg"), "image/tiff"),
-    "big tiff": (saved(flag(), "TIFF", big_tiff=True), "image/tiff"),
-    "webp": (saved(flag(), "WEBP", quality=95), "image/webp"),
-    "webp lossless": (saved(flag(), "WEBP", lossless=True), "image/webp"),
-    "bmp": (saved(flag(), "BMP"), "image/bmp"),
-    "gif": (saved(flag(), "GIF"), "image/gif"),
-    "jpeg 2000": (saved(flag(), "JPEG2000"), "image/jp2"),
-    "jpeg 2000 bare": (saved(flag(), "JPEG2000", no_jp2=True), "image/jp2"),
-    "heic": (heif(flag()), "image/heic"),
-    "avif": (saved(flag(), "AVIF", quality=95), "image/avif"),
-    "pnm": (saved(flag(), "PPM"), "image/x-portable-anymap"),
-    "mpo": (saved(flag(), "MPO", save_all=True, append_images=[flag()]), "image/jpeg"),
-}
+FORMATS = images()
 
 
 @pytest.mark.parametrize("name", FORMATS)

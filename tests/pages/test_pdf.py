@@ -1,11 +1,9 @@
 """PDF pages come out as a viewer shows them, whatever they are made of."""
 
 import os
-from collections.abc import Callable
 
 import pymupdf
 import pytest
-from PIL import Image
 
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.page import PageImage
@@ -15,17 +13,15 @@ from tests.pages.conftest import Put
 from tests.pages.pdfs import (
     flag_content,
     flat_image,
-    group4,
     image_object,
-    jbig2,
     many_pages,
     one_page,
     pdf,
     scan,
-    stream,
 )
 from tests.pages.rasters import BLACK, BLUE, CORNERS, GREEN, RED, WHITE, at, corners, flag, near
 from tests.pages.rasters import saved as image_file
+from tests.pages.samples import annotated, of_text, scanned
 
 _AES_256 = 5  # PDF_ENCRYPT_AES_256
 
@@ -33,16 +29,6 @@ _AES_256 = 5  # PDF_ENCRYPT_AES_256
 def written(document: pymupdf.Document, **options: object) -> bytes:
     content: bytes = document.tobytes(**options)
     return content
-
-
-def of_text(pages: int) -> pymupdf.Document:
-    """Pages of many lines, as an exporting program writes them."""
-    document = pymupdf.open()
-    for number in range(pages):
-        sheet = document.new_page()
-        for line in range(40):
-            sheet.insert_text((72, 72 + 16 * line), f"Page {number}, line {line}, of a report.")
-    return document
 
 
 # ---- geometry
@@ -173,42 +159,12 @@ def test_type_over_a_coarse_picture_gets_the_full_resolution(put: Put, wanted: R
     assert page(put(grey_scan(72, text=text)), 1, wanted).width == 1224
 
 
-def bilevel() -> Image.Image:
-    """An inch of ink amid two by two inches of paper, at 200 dpi."""
-    image = Image.new("1", (400, 400), 1)
-    image.paste(0, (100, 100, 300, 300))
-    return image
-
-
-SCANS: dict[str, Callable[[], bytes]] = {
-    "jpeg": lambda: image_object(
-        (400, 400), image_file(bilevel().convert("RGB"), "JPEG"), b"DCTDecode"
-    ),
-    "cmyk jpeg": lambda: image_object(
-        (400, 400),
-        image_file(bilevel().convert("CMYK"), "JPEG"),
-        b"DCTDecode/Decode[1 0 1 0 1 0 1 0]",
-        colour=b"CMYK",
-    ),
-    "jpeg 2000": lambda: image_object(
-        (400, 400), image_file(bilevel().convert("RGB"), "JPEG2000"), b"JPXDecode"
-    ),
-    "ccitt": lambda: image_object(
-        (400, 400),
-        group4(bilevel()),
-        b"CCITTFaxDecode/DecodeParms<</K -1/Columns 400/Rows 400>>",
-        bits=1,
-        colour=b"Gray",
-    ),
-    "jbig2": lambda: image_object(
-        (400, 400), jbig2(bilevel()), b"JBIG2Decode", bits=1, colour=b"Gray"
-    ),
-}
+SCANS = scanned()
 
 
 @pytest.mark.parametrize("kind", SCANS)
 def test_scans_of_every_compression_show_their_ink(kind: str, put: Put, wanted: Rendering) -> None:
-    image = page(put(scan(SCANS[kind](), box=(144, 144))), 1, wanted)
+    image = page(put(scan(SCANS[kind], box=(144, 144))), 1, wanted)
 
     seen = [at(image, x, y) for x, y in ((0.5, 0.5), (0.3, 0.3), (0.2, 0.5), (0.5, 0.8))]
     assert near(seen, [BLACK, BLACK, WHITE, WHITE], tolerance=40)  # ink is not quite black
@@ -218,21 +174,7 @@ def test_scans_of_every_compression_show_their_ink(kind: str, put: Put, wanted: 
 
 
 def test_annotations_and_filled_in_fields_are_shown(put: Put, wanted: Rendering) -> None:
-    green = stream(b"0 1 0 rg 0 0 100 100 re f", b"/Type/XObject/Subtype/Form/BBox[0 0 100 100]")
-    blue = stream(b"0 0 1 rg 0 0 100 100 re f", b"/Type/XObject/Subtype/Form/BBox[0 0 100 100]")
-    content = one_page(
-        b"1 0 0 rg 0 300 100 100 re f",
-        box=b"[0 0 400 400]",
-        page=b"/Annots[10 0 R 11 0 R]",
-        more={
-            10: b"<</Type/Annot/Subtype/Stamp/F 4/Rect[300 300 400 400]/AP<</N 12 0 R>>>>",
-            11: b"<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/F 4/Rect[0 0 100 100]"
-            b"/AP<</N 13 0 R>>>>",
-            12: green,
-            13: blue,
-        },
-    )
-    image = page(put(content), 1, wanted)
+    image = page(put(annotated()), 1, wanted)
 
     places = ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9))
     assert [at(image, x, y) for x, y in places] == [RED, GREEN, BLUE, WHITE]
