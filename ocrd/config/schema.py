@@ -86,6 +86,7 @@ class JobsSettings(Section):
     retry_delay_s: Seconds = 30.0
     retry_max_s: Seconds = 3600.0
     max_running: Annotated[int, Field(ge=0)] = 0
+    drain_s: Seconds = 30.0
 
 
 class LogSettings(Section):

@@ -21,7 +21,6 @@ from ocrd.events import Events
 from ocrd.observe.notifier import NoNotifier, Notifier
 from ocrd.spool import Disk
 
-DRAIN_S = 30.0
 TICK_S = 1.0
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
 START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
@@ -123,7 +122,7 @@ class Daemon:
         except BaseExceptionGroup as failures:
             await self._wind_down(house, intakes)
             raise _first(failures) from None
-        return self._exit_code(house)
+        return self._exit_code()
 
     async def _until_over(self, house: House, intakes: Intakes) -> None:
         """Until a signal, or with `once` until nothing is left to do."""
@@ -141,13 +140,13 @@ class Daemon:
         self._events.emit("daemon.stopping", running=house.dispatcher.running)
         intakes.stop()
         house.dispatcher.stop()
-        await house.dispatcher.drain(DRAIN_S)
+        await house.dispatcher.drain(self.config.settings.jobs.drain_s)
         await house.engine.stop()
 
-    def _exit_code(self, house: House) -> ExitCode:
+    def _exit_code(self) -> ExitCode:
         if self._interrupted:
             return ExitCode.INTERRUPTED
-        return ExitCode.SOME_FAILED if self._once and house.dispatcher.failed else ExitCode.OK
+        return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
 
     async def _bring_up(self, engine: Engine) -> None:
         """Start the engine; files are recorded meanwhile, and wait."""

@@ -108,7 +108,6 @@ class Dispatcher:
         self._stalled: dict[str, deque[int]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
-        self.failed = 0
         self.ticks = 0
 
     @property
@@ -259,8 +258,7 @@ class Dispatcher:
             await self._after(job, folder, OcrdError(repr(error), hint=hint, kind="internal"))
 
     async def _run(self, job: Job, folder: Folder) -> None:
-        finished = await self._worker.run(job, folder)
-        self.failed += finished.state is JobState.FAILED
+        await self._worker.run(job, folder)
         self._resumed(folder.name)
         for number in self._stalled.pop(folder.name, ()):
             stalled = await self._call(self._ledger.job, number)
@@ -287,7 +285,6 @@ class Dispatcher:
                 await self._source_changed(now, folder, error)
             elif error.disposition is Disposition.PERMANENT or self._exhausted(now):
                 await self._worker.fail(now, folder, told(error))
-                self.failed += 1
             else:
                 await self._defer(now, error)
         except FencedError:

@@ -60,6 +60,7 @@ class Intake(threading.Thread):
         self._events = events
         self._wake = wake
         self._over = threading.Event()
+        self._began = time.time()
         self._moved_at = time.monotonic()
         self._busy = True
         self._told: set[str] = set()
@@ -182,6 +183,8 @@ class Intake(threading.Thread):
         why = JobError(kind=error.kind, message=error.message, hint=error.hint)
         job = self._ledger.record_refused(found, why)
         self._watch.forget(candidate)
+        if (job.finished_at or 0.0) < self._began:  # an earlier run has told of it
+            return
         self._events.warn(
             "file.refused",
             job=job.id,

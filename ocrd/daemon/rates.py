@@ -11,6 +11,7 @@ from ocrd.events import Event
 WINDOW_S = 60.0
 PAGE_EVENTS = frozenset({"page.done", "page.partial", "page.failed"})
 JOB_ENDS = frozenset({"job.done", "job.failed", "job.cancelled"})
+FAILURES = frozenset({"job.failed", "file.refused"})
 
 
 class Rates:
@@ -27,6 +28,7 @@ class Rates:
         self.pages = 0
         self.reused = 0
         self.ended = 0
+        self.failed = 0
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
@@ -36,6 +38,7 @@ class Rates:
             self._recent.append(self._clock())
         elif event.name in JOB_ENDS:
             self.ended += 1
+        self.failed += event.name in FAILURES
 
     def pages_per_s(self) -> float:
         """Pages finished per second over the last minute (or since the start, if sooner)."""

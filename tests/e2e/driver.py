@@ -1,6 +1,6 @@
 """A daemon in a process of its own, for tests that kill it.
 
-    python -m tests.e2e.driver CONFIG DIARY [--kill-before N] [--engine-delay S]
+    python -m tests.e2e.driver CONFIG DIARY [--kill-before N] [--engine-delay S] [--forever]
 
 The diary tells what the engine was asked and what was finished, a line each, so that a test can
 see whether a finished page was ever computed again.  `--kill-before N` ends the process with
@@ -22,7 +22,7 @@ from typing import Any
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.errors import ExitCode
+from ocrd.errors import ExitCode, OcrdError
 from ocrd.events import Event, Events
 from ocrd.modes import PromptMode
 from ocrd.observe.log import log_sink
@@ -107,10 +107,12 @@ class DeadlyDisk(Disk):
         return found
 
 
-async def live(config: Path, diary: Diary, delay_s: float, disk: DeadlyDisk) -> ExitCode:
+async def live(
+    config: Path, diary: Diary, delay_s: float, disk: DeadlyDisk, *, once: bool
+) -> ExitCode:
     events = Events(log_sink("plain", "info"), diary)
     engine = DiaryEngine(diary, delay_s)
-    code = await Daemon(load(config), events, once=True, engine=engine, disk=disk).run()
+    code = await Daemon(load(config), events, once=once, engine=engine, disk=disk).run()
     diary.note("calls", disk.calls)
     return code
 
@@ -121,10 +123,16 @@ def main() -> None:
     parser.add_argument("diary", type=Path)
     parser.add_argument("--kill-before", type=int, default=0)
     parser.add_argument("--engine-delay", type=float, default=0.02)
+    parser.add_argument("--forever", action="store_true")
     given = parser.parse_args()
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
-    sys.exit(asyncio.run(live(given.config, diary, given.engine_delay, disk)))
+    work = live(given.config, diary, given.engine_delay, disk, once=not given.forever)
+    try:
+        sys.exit(asyncio.run(work))
+    except OcrdError as error:
+        print(f"{error.kind}: {error.message}\n{error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ root = "{root}"
 settle_s = 0.2
 [jobs]
 retry_delay_s = 0.2
+drain_s = 0.5
 [pages]
 workers = 2
 [[folder]]
