@@ -19,9 +19,9 @@ from ocrd.document.figures import Figures
 from ocrd.document.overlay import BoxesPdf
 from ocrd.document.pdf import bases
 from ocrd.document.pdf.bases import Base
-from ocrd.document.pdf.ink import is_blank
 from ocrd.document.pdf.layers import LayeredPdf, PdfPages
 from ocrd.document.pdf.mupdf import be_quiet
+from ocrd.document.pdf.sheet import is_blank
 from ocrd.document.plain import has_text
 from ocrd.document.records import ReadPage
 from ocrd.document.searchable import SearchablePdf

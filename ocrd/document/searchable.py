@@ -5,19 +5,19 @@ A page that brings its own text keeps it and gets no second one: a search would 
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ocrd import __version__
-from ocrd.document import bidi, plain
+from ocrd.document import plain
 from ocrd.document.base import BundleSpec
 from ocrd.document.faults import noted
 from ocrd.document.pdf import flow, font
-from ocrd.document.pdf.frame import Matrix, PageFrame, Rect, concat, numbers
-from ocrd.document.pdf.ink import Ink
+from ocrd.document.pdf.flow import Placed
+from ocrd.document.pdf.frame import Matrix, PageFrame, concat, numbers
 from ocrd.document.pdf.layers import LayeredPdf, PdfPages
 from ocrd.document.pdf.mupdf import PdfPage, pymupdf
+from ocrd.document.pdf.sheet import Sheet
 from ocrd.document.records import ReadPage
 from ocrd.modes import Reader
 from ocrd.page import Block, Box, PageResult
@@ -65,33 +65,35 @@ class SearchablePdf:
         if own and _letters(word for word, _ in own) >= _ENOUGH_TEXT * _letters(said):
             page.notes.append("the page has text of its own and got no second one")
             return
-        taken = [box for _, box in own]
-        lines = place(original, result, page.blocks, self._spec.reader)
-        placed = [line for line in lines if not _covered(line.box, taken)]
-        content = self._content(placed, PageFrame.of(canvas))
+        sheet = Sheet.of(original, result.turned)
+        lines = place(sheet, result, page.blocks, self._spec.reader)
+        places = [sheet.box(box) for _, box in own]
+        placed = [line for line in lines if not _covered(line.box, places)]
+        content = self._content(placed, sheet, PageFrame.of(canvas))
         if content:
             self._pdf.draw(canvas, content, {FONT: self._font_object()}, under=True)
         if self._spec.upright and result.turned:
             canvas.set_rotation((canvas.rotation + result.turned) % 360)
 
-    def _content(self, placed: Sequence[flow.Placed], frame: PageFrame) -> bytes:
-        lines = [self._line(item, frame) for item in placed]
+    def _content(self, placed: Sequence[Placed], sheet: Sheet, frame: PageFrame) -> bytes:
+        matrix = concat(sheet.matrix, frame.matrix)
+        lines = [self._line(item, sheet, matrix) for item in placed]
         shown = [line for line in lines if line]
         return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
 
-    def _line(self, item: flow.Placed, frame: PageFrame) -> str:
-        natural = font.text_width(item.text)
-        rect = frame.rect(item.box)
-        length, size = _extent(rect, item.turn)
-        if natural <= 0 or length <= 0 or size <= 0:
+    def _line(self, item: Placed, sheet: Sheet, matrix: Matrix) -> str:
+        across = (item.box.x2 - item.box.x1) * sheet.width
+        size = (item.box.y2 - item.box.y1) * sheet.height
+        length, size = (size, across) if item.down else (across, size)
+        if size <= 0 or length <= 0:
             return ""
-        matrix = concat(_text_matrix(rect, item.turn, size), frame.matrix)
         shown = [
-            f"{numbers(100 * share * length / (width * size))} Tz <{self._codes.encode(piece)}> Tj"
-            for piece, share in _pieces(item)
-            if (width := font.text_width(piece)) > 0
+            f"{numbers(100 * part / (width * size))} Tz <{self._codes.encode(piece)}> Tj"
+            for piece, part in _pieces(item, length, sheet)
+            if (width := font.text_width(piece)) > 0 and part > 0
         ]
-        return f"/{FONT} {numbers(size)} Tf {numbers(*matrix)} Tm {' '.join(shown)}"
+        place = concat(_text_matrix(item, sheet, size), matrix)
+        return f"/{FONT} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}" if shown else ""
 
     def _font_object(self) -> int:
         if self._font is None:
@@ -100,46 +102,39 @@ class SearchablePdf:
 
 
 def place(
-    page: PdfPage, result: PageResult, blocks: Sequence[Block], reader: Reader
-) -> list[flow.Placed]:
+    sheet: Sheet, result: PageResult, blocks: Sequence[Block], reader: Reader
+) -> list[Placed]:
     """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
-    turn = (360 - result.turned) % 360
     if result.lines:
-        return flow.place_lines(result.lines, flow.Sheet(page.rect.width, page.rect.height, turn))
+        return flow.place_lines(result.lines, sheet)
     said = [(plain.rows(block), block.boxes) for block in blocks]
-    if not any(rows for rows, _ in said):
-        return []
-    ink = Ink.of(page)
-    sheet = flow.Sheet(page.rect.width, page.rect.height, turn, ink.lines, ink.segments)
     if not any(boxes for _, boxes in said):
         return flow.place_rows([row for rows, _ in said for row in rows], (), sheet)
     most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
     return [item for rows, boxes in said for item in flow.place_rows(rows, boxes[:most], sheet)]
 
 
-def _pieces(item: flow.Placed) -> list[tuple[str, float]]:
-    """A line's text as it is printed, in pieces, each with its share of the line's length."""
-    text = bidi.visual(item.text)
-    if not item.even:
-        return [(text, 1.0)]
-    pieces = re.findall(r"\s+|\S+", text)
-    return [(piece, len(piece) / len(text)) for piece in pieces]
+def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:
+    """A line in pieces, each with its length in points: word, gap, word … or all in one."""
+    if not item.words:
+        return [(item.text, length)]
+    pieces = []
+    for index, (word, (start, end)) in enumerate(
+        zip(item.text.split(" "), item.words, strict=True)
+    ):
+        if index:
+            pieces.append((" ", (start - item.words[index - 1][1]) * sheet.width))
+        pieces.append((word, (end - start) * sheet.width))
+    return pieces
 
 
-def _extent(rect: Rect, turn: int) -> tuple[float, float]:
-    """Length of the line and its height (which is the font size)."""
-    return (rect.height, rect.width) if turn in (90, 270) else (rect.width, rect.height)
-
-
-def _text_matrix(rect: Rect, turn: int, size: float) -> Matrix:
-    """Text space -> page as seen: x along the line, y up, origin at the baseline's start."""
+def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
+    """Text space -> sheet: x along the line, y up from the baseline, origin at its start."""
     drop = font.ASCENT * size
-    return {
-        0: (1.0, 0.0, 0.0, -1.0, rect.x1, rect.y1 + drop),
-        90: (0.0, 1.0, 1.0, 0.0, rect.x2 - drop, rect.y1),
-        180: (-1.0, 0.0, 0.0, 1.0, rect.x2, rect.y2 - drop),
-        270: (0.0, -1.0, -1.0, 0.0, rect.x1 + drop, rect.y2),
-    }[turn]
+    x1, y1, x2 = item.box.x1 * sheet.width, item.box.y1 * sheet.height, item.box.x2 * sheet.width
+    if item.down:
+        return (0.0, 1.0, 1.0, 0.0, x2 - drop, y1)
+    return (1.0, 0.0, 0.0, -1.0, x1, y1 + drop)
 
 
 def own_words(page: PdfPage) -> list[tuple[str, Box]]:

@@ -76,13 +76,14 @@ def test_what_a_page_leaves_of_its_graphics_state_moves_no_box(tmp_path: Path, m
 def test_one_image_gets_a_picture_of_its_boxes(tmp_path: Path) -> None:
     Image.new("RGB", (850, 1100), "white").save(tmp_path / "a.png", dpi=(100, 100))
     page = record(1, PageResult(text=SAID))
-    summary = bundle(tmp_path, tmp_path / "a.png", [page], kind="image", outputs=BOXES, dpi=50)
+    summary = bundle(tmp_path, tmp_path / "a.png", [page], kind="image", outputs=BOXES, dpi=100)
     assert summary.artefacts == ("scan.boxes.jpg",)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan.boxes.jpg"]
     with Image.open(tmp_path / "out" / "scan.boxes.jpg") as shown:
-        assert shown.size == (425, 550)
-        red, green, blue = shown.getpixel((170, 110))  # type: ignore[misc]  # the title's upper edge
-        assert red > green + 60 > blue
+        assert shown.size == (850, 1100)
+        edge = shown.crop((300, 217, 400, 224)).resize((1, 7), Image.Resampling.BOX)
+        red, _, blue = (band.tobytes() for band in edge.split())
+        assert max(r - b for r, b in zip(red, blue, strict=True)) > 60  # the title's red line
 
 
 def test_several_images_get_a_pdf_of_their_boxes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Text -> lines in their places on the page.  Pure.
+"""Text -> lines in their places on the sheet.
 
 Three kinds of knowledge, best first: the printed lines and their boxes; a block's box with the
 lines of ink in it; a box alone, where the number of lines is reckoned from the text's length.
@@ -9,22 +9,26 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from statistics import median
 
+from ocrd.document import bidi
 from ocrd.document.pdf.font import text_width
+from ocrd.document.pdf.ink import InkLine, Stretch
+from ocrd.document.pdf.sheet import Sheet
 from ocrd.page import Box, Line
 
 LEADING = 1.3  # distance of lines in ems, where nothing better is known
 _TYPE_HEIGHT = 1.1  # ems from the top of the tallest letter to the foot of the deepest
 _SLACK = 8  # words that a line's end may be off its even share
+_FINE = 2  # words that the first reckoning may be off
+_NO_FIT = 0.6  # ems; words that fit miss their places by a tenth or so
 _MARGINS = Box(0.08, 0.05, 0.92, 0.95)
-
 _ATOM = re.compile(r"[\u2e80-\uffff]\s*|[^\s\u2e80-\uffff]+\s*")  # East Asian text breaks anywhere
 
 Row = Sequence[str]
+Cost = Callable[[int, int, int], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,86 +36,47 @@ class Placed:
     """A line of text and the rectangle it fills.
 
     Attributes:
-        text: In logical order.
-        box: In fractions of the page as it is seen.
-        turn: Where the text runs to: 0 right, 90 down, 180 left, 270 up.
-        even: All characters are equally wide, as a typewriter's are.
+        text: As it is printed, from left to right.
+        box: In fractions of the sheet.
+        down: It runs from top to bottom instead.
+        words: Where its words begin and end across the sheet, if that is known.
     """
 
     text: str
     box: Box
-    turn: int = 0
-    even: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """What the lines are laid on.
-
-    Attributes:
-        width: Of the page as it is seen, any unit.
-        height: In the same unit.
-        turn: Where the page's text runs to.
-        lines: Finds the printed lines in a box; none when the page was not looked at.
-        segments: Parts a printed line at wide gaps.
-    """
-
-    width: float
-    height: float
-    turn: int = 0
-    lines: Callable[[Box], list[Box]] = lambda _: []
-    segments: Callable[[Box], list[Box]] = lambda _: []
+    down: bool = False
+    words: tuple[Stretch, ...] = ()
 
 
 def place_lines(lines: Sequence[Line], sheet: Sheet) -> list[Placed]:
-    """Printed lines, each in its own box; tall ones run across the page's direction."""
-    return evened(
-        Placed(" ".join(line.text.split()), line.box, _direction(line, sheet))
-        for line in lines
-        if line.text.strip()
-    )
-
-
-def evened(lines: Iterable[Placed]) -> list[Placed]:
-    """Lines marked as typewritten if counting characters explains their lengths far better.
-
-    Only lines of plain letters, long enough to tell, have a say; four at least must have one.
-    """
-    found = list(lines)
-    telling = [
-        (line.box.x2 - line.box.x1, line.text)
-        for line in found
-        if len(line.text) >= 12 and line.text.isascii() and line.turn in (0, 180)
-    ]
-    if len(telling) < 4:
-        return found
-    by_count = _unrest([length / len(text) for length, text in telling])
-    by_width = _unrest([length / text_width(text) for length, text in telling])
-    if by_count < 0.03 and by_count < by_width / 2:
-        return [replace(line, even=True) for line in found]
-    return found
-
-
-def _unrest(values: Sequence[float]) -> float:
-    """How much a value changes from line to line, in the median; type sizes may change between."""
-    return median(abs(after - before) / max(before, 1e-9) for before, after in pairwise(values))
+    """Printed lines, each in its own box."""
+    placed = []
+    for line in lines:
+        said = bidi.visual(" ".join(line.text.split()))
+        if said:
+            box = sheet.box(line.box)
+            down = _is_column(said, box, sheet)
+            item = Placed(said, box, down)
+            placed.append(item if down else _spaced(item, sheet))
+    return placed
 
 
 def place_rows(rows: Sequence[Row], boxes: Sequence[Box], sheet: Sheet) -> list[Placed]:
-    """A block's rows of text in its boxes, or down the page when it has none."""
+    """A block's rows of text in its boxes (on the page as seen), or down the page without any."""
     if not rows:
         return []
-    if not sheet.turn:
-        inked = [line for box in boxes or [Box(0, 0, 1, 1)] for line in sheet.lines(box)]
-        if len(inked) == len(rows):
-            pairs = zip(rows, inked, strict=True)
-            placed = [item for row, line in pairs for item in _row_in(row, line, sheet)]
-            return evened(_grown(item, sheet) for item in placed)
+    places = [sheet.box(box) for box in boxes]
+    inked = [line for box in places or [Box(0, 0, 1, 1)] for line in sheet.lines(box)]
+    if len(inked) == len(rows):
+        pairs = zip(rows, inked, strict=True)
+        placed = [item for row, line in pairs for item in _row_in(row, line.box, sheet)]
+    else:
         atoms = [atom for row in rows for cell in row for atom in _ATOM.findall(cell + " ")]
-        if _plausible(len(inked), atoms, boxes, sheet):
-            return evened(_grown(item, sheet) for item in _poured(atoms, inked))
-    box = max(boxes, key=_area, default=_MARGINS)
-    return _spread(rows, box, sheet)
+        if not _plausible(len(inked), atoms, places, sheet):
+            return _spread(rows, max(places, key=_area, default=_MARGINS), sheet)
+        placed = _poured(atoms, inked, sheet)
+    shown = (replace(item, text=bidi.visual(item.text)) for item in placed)
+    return [_spaced(_grown(item, sheet), sheet) for item in shown]
 
 
 def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
@@ -125,27 +90,72 @@ def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
     return math.sqrt(max(length * height / (LEADING * width), 0.0))
 
 
+def _is_column(text: str, box: Box, sheet: Sheet) -> bool:
+    """Whether a line runs down the page: far taller than wide, with more than one character."""
+    width, height = (box.x2 - box.x1) * sheet.width, (box.y2 - box.y1) * sheet.height
+    return height > 2 * width and len(text) > 1
+
+
 def _plausible(count: int, atoms: Sequence[str], boxes: Sequence[Box], sheet: Sheet) -> bool:
     """Whether the lines of ink found can be the text's: a picture's or a table's are not."""
     if not 0 < count <= len(atoms):
         return False
-    if not boxes:
+    if len(boxes) != 1:
         return True
     length = sum(text_width(atom) for atom in atoms)
-    expected = max(expected_lines(length, max(boxes, key=_area), sheet), 1.0)
-    return len(boxes) > 1 or expected / 2.2 <= count <= expected * 2.2
+    expected = max(expected_lines(length, boxes[0], sheet), 1.0)
+    return expected / 2.2 <= count <= expected * 2.2
 
 
 def _area(box: Box) -> float:
     return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
-def _direction(line: Line, sheet: Sheet) -> int:
-    width = (line.box.x2 - line.box.x1) * sheet.width
-    height = (line.box.y2 - line.box.y1) * sheet.height
-    along, across = (height, width) if sheet.turn in (90, 270) else (width, height)
-    upright_column = across > 2 * along and len(line.text.strip()) > 1
-    return (sheet.turn + 90) % 360 if upright_column else sheet.turn
+def _grown(item: Placed, sheet: Sheet) -> Placed:
+    """As tall as the type it is set in: the ink of `name` is lower than that of `Type`."""
+    length = (item.box.x2 - item.box.x1) * sheet.width
+    size = length / max(text_width(item.text), 1e-6) / sheet.height
+    missing = max(min(size, 0.05) * _TYPE_HEIGHT - (item.box.y2 - item.box.y1), 0.0) / 2
+    box = Box(item.box.x1, item.box.y1 - missing, item.box.x2, item.box.y2 + missing)
+    return replace(item, box=box)
+
+
+def _spaced(item: Placed, sheet: Sheet) -> Placed:
+    """With its words where the gaps in the ink say, if those agree with the words' lengths."""
+    said = item.text.split(" ")
+    words = matched([text_width(word) for word in said], sheet.runs(item.box))
+    if not words:
+        return item
+    box = Box(words[0][0], item.box.y1, words[-1][1], item.box.y2)
+    return replace(item, box=box, words=tuple(words))
+
+
+def matched(lengths: Sequence[float], runs: Sequence[Stretch]) -> list[Stretch]:
+    """Where words of these lengths (in ems) stand among a line's dark runs; empty if nowhere.
+
+    Word by word, each is ended at the gap that is wide and near where its length ends it.
+    """
+    if len(runs) < len(lengths) or not all(lengths):
+        return []
+    gaps = [later[0] - run[1] for run, later in pairwise(runs)]
+    spaces = sorted(gaps, reverse=True)[: len(lengths) - 1]
+    em = (runs[-1][1] - runs[0][0] - sum(spaces)) / sum(lengths)
+    found: list[Stretch] = []
+    first = 0
+    for left, length in zip(range(len(lengths) - 1, -1, -1), lengths, strict=True):
+        start, wanted = runs[first][0], length * em
+        last = len(runs) - 1
+        if left:
+            furthest = start + wanted + 2 * em
+            near = range(first, len(runs) - left)
+            near = range(first, max(bisect(runs, (furthest, 0.0), first, near.stop), first + 1))
+            off = {at: abs(runs[at][1] - start - wanted) for at in near}
+            last = min(off, key=lambda at: off[at] - 4 * min(gaps[at], spaces[-1]))
+        if abs(runs[last][1] - start - wanted) > 0.6 * em + 0.35 * wanted:
+            return []
+        found.append((start, runs[last][1]))
+        first = last + 1
+    return found
 
 
 def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
@@ -158,81 +168,122 @@ def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
     return [Placed(cell, line) for cell in cells]
 
 
-def _grown(item: Placed, sheet: Sheet) -> Placed:
-    """As tall as the type it is set in: the ink of `name` is lower than that of `Type`."""
-    length = (item.box.x2 - item.box.x1) * sheet.width
-    size = length / max(text_width(item.text), 1e-6) / sheet.height
-    missing = max(min(size, 0.05) * _TYPE_HEIGHT - (item.box.y2 - item.box.y1), 0.0) / 2
-    box = Box(item.box.x1, item.box.y1 - missing, item.box.x2, item.box.y2 + missing)
-    return Placed(item.text, box)
+def _poured(atoms: Sequence[str], lines: Sequence[InkLine], sheet: Sheet) -> list[Placed]:
+    """Text over printed lines, broken where lines and text agree best.
 
-
-def _poured(atoms: Sequence[str], lines: Sequence[Box]) -> list[Placed]:
-    """Text over printed lines, broken so that each line's text is as long as its ink.
-
-    The breaks are those with the least sum of squared differences; they are sought near the
-    place where an even share of the text would put them.
+    First by how many letters and words each line shows; then, around the breaks so found, by how
+    well each line's words fit the gaps in its ink.
     """
-    ends = list(accumulate((text_width(atom) for atom in atoms), initial=0.0))
-    inks = list(accumulate((line.x2 - line.x1 for line in lines), initial=0.0))
+    lengths = [text_width(atom.strip()) for atom in atoms]
+    breaks = _best_breaks(*_coarse(lengths, _word_counts(atoms, lines), lines))
+    if all(atom[-1].isspace() for atom in atoms):
+        runs = [sheet.runs(line.box) for line in lines]
+        nearby = [range(max(at - _FINE, 0), min(at + _FINE, len(atoms)) + 1) for at in breaks[1:-1]]
+        breaks = _best_breaks(
+            [*nearby, [len(atoms)]],
+            lambda line, start, end: _misfit(lengths[start:end], runs[line]),
+        )
+    texts = ("".join(atoms[start:end]).strip() for start, end in pairwise(breaks))
+    return [Placed(text, line.box) for text, line in zip(texts, lines, strict=True) if text]
+
+
+def _coarse(
+    lengths: Sequence[float], counts: Sequence[float], lines: Sequence[InkLine]
+) -> tuple[list[Sequence[int]], Cost]:
+    """Where each line may end, and what is wrong with a line that holds these words.
+
+    The length of a line's letters is compared, not that of the line: justified text stretches its
+    gaps.
+    """
+    ends = list(accumulate(lengths, initial=0.0))
+    inks = list(accumulate((line.dark for line in lines), initial=0.0))
     em = inks[-1] / max(ends[-1], 1e-6)
+    count, words, ink = len(lines), len(lengths), inks[-1]
+
+    def cost(line: int, start: int, end: int) -> float:
+        letters = ((ends[end] - ends[start]) * em - lines[line].dark) * count / ink
+        return letters**2 + ((end - start - counts[line]) * count / words) ** 2
+
+    middles = [bisect(ends, done / em) for done in inks[1:-1]]
+    nearby = [range(max(at - _SLACK, 0), min(at + _SLACK, words) + 1) for at in middles]
+    return [*nearby, [words]], cost
+
+
+def _best_breaks(ends: Sequence[Sequence[int]], cost: Cost) -> list[int]:
+    """The cheapest way to break the text into lines: 0, the end of each line.
+
+    Args:
+        ends: For each line, where it may end.
+        cost: Of a line that holds the words from a start to an end.
+    """
     best: dict[int, tuple[float, list[int]]] = {0: (0.0, [0])}
-    for index, line in enumerate(lines, start=1):
-        middle = bisect(ends, inks[index] / em)
-        nearby = range(max(middle - _SLACK, 0), min(middle + _SLACK, len(atoms)) + 1)
-        reach = [len(atoms)] if index == len(lines) else nearby
-        ink = line.x2 - line.x1
-        best = {
-            end: min(
-                (cost + ((ends[end] - ends[start]) * em - ink) ** 2, [*breaks, end])
-                for start, (cost, breaks) in best.items()
+    for line, possible in enumerate(ends):
+        reached = {}
+        for end in possible:
+            ways = [
+                (before + cost(line, start, end), [*breaks, end])
+                for start, (before, breaks) in best.items()
                 if start <= end
-            )
-            for end in reach
-            if end >= min(best)
-        }
-    breaks = best[len(atoms)][1]
-    return [
-        Placed("".join(atoms[start:end]).strip(), line)
-        for line, (start, end) in zip(lines, pairwise(breaks), strict=True)
-        if end > start
-    ]
+            ]
+            if ways:
+                reached[end] = min(ways)
+        best = reached
+    return min(best.values())[1]
+
+
+def _misfit(lengths: Sequence[float], runs: Sequence[Stretch]) -> float:
+    """By how many ems the words of a line miss their places in it, in the mean."""
+    words = matched(lengths, runs) if lengths else []
+    if not words:
+        return _NO_FIT
+    em = sum(end - start for start, end in words) / sum(lengths)
+    missed = (abs((end - start) / em - n) for (start, end), n in zip(words, lengths, strict=True))
+    return sum(missed) / len(lengths)
+
+
+def _word_counts(atoms: Sequence[str], lines: Sequence[InkLine]) -> list[float]:
+    """How many words each line shows: the widest gaps of all, as many as the text has spaces."""
+    spaces = sum(atom[-1].isspace() for atom in atoms) - len(lines)
+    gaps = sorted((gap for line in lines for gap in line.gaps), reverse=True)
+    if not 0 < spaces <= len(gaps) or not all(atom[-1].isspace() for atom in atoms):
+        return [len(atoms) * line.dark / sum(other.dark for other in lines) for line in lines]
+    widest = gaps[spaces - 1]
+    return [1.0 + sum(gap >= widest for gap in line.gaps) for line in lines]
 
 
 def _spread(rows: Sequence[Row], box: Box, sheet: Sheet) -> list[Placed]:
     """Rows over a box of which nothing else is known; long rows wrap."""
     if any(len(row) > 1 for row in rows):
-        return _grid(rows, box, sheet.turn)
-    if len(rows) == 1 and expected_lines(text_width(rows[0][0]), box, sheet) < 1.5:
-        return [Placed(rows[0][0], box, sheet.turn)]
-    frame = _Turned(box, sheet.turn)
-    along, across = frame.extent(sheet.width, sheet.height)
-    lines, size = _wrapped([row[0] for row in rows], along, across)
-    pitch = 1 / max(len(lines), across / (size * LEADING) if size else 1)
+        return _grid(rows, box)
+    texts = [row[0] for row in rows]
+    if len(texts) == 1 and expected_lines(text_width(texts[0]), box, sheet) < 1.5:
+        return [Placed(bidi.visual(texts[0]), box)]
+    along, down = (box.x2 - box.x1) * sheet.width, (box.y2 - box.y1) * sheet.height
+    lines, size = _wrapped(texts, along, down)
+    pitch = (box.y2 - box.y1) / max(len(lines), down / (size * LEADING))
     return [
         Placed(
-            line,
-            frame.part(
-                0,
-                (index + 0.1) * pitch,
-                min(text_width(line) * size / along, 1.0) or 1.0,
-                (index + 0.9) * pitch,
+            bidi.visual(line),
+            Box(
+                box.x1,
+                box.y1 + (index + 0.1) * pitch,
+                box.x1 + min(max(text_width(line), 0.2) * size / sheet.width, box.x2 - box.x1),
+                box.y1 + (index + 0.9) * pitch,
             ),
-            sheet.turn,
         )
         for index, line in enumerate(lines)
     ]
 
 
-def _wrapped(rows: Sequence[str], along: float, across: float) -> tuple[list[str], float]:
+def _wrapped(rows: Sequence[str], along: float, down: float) -> tuple[list[str], float]:
     """Rows broken into lines at the largest size that lets them fill the box, and that size."""
-    most = across / (LEADING * len(rows))
     length = max(sum(text_width(row) for row in rows), 1e-6)
-    size = min(most, math.sqrt(across * along / (LEADING * length)))
+    size = min(down / (LEADING * len(rows)), math.sqrt(down * along / (LEADING * length)))
+    size = max(size, 1e-3)
     lines: list[str] = []
     for _ in range(8):  # words do not break anywhere, so the reckoned size may be a little large
-        lines = [line for row in rows for line in _broken(row, along / size if size else 1.0)]
-        if len(lines) * LEADING * size <= across * 1.05:
+        lines = [line for row in rows for line in _broken(row, along / size)]
+        if len(lines) * LEADING * size <= down * 1.05:
             break
         size *= 0.93
     return lines, size
@@ -252,16 +303,15 @@ def _broken(row: str, width: float) -> list[str]:
     return [*lines, line.strip()]
 
 
-def _grid(rows: Sequence[Row], box: Box, turn: int) -> list[Placed]:
+def _grid(rows: Sequence[Row], box: Box) -> list[Placed]:
     """A table: rows of equal height, columns as wide as their longest text asks."""
-    frame = _Turned(box, turn)
-    columns = _columns(rows, Box(0, 0, 1, 1))
-    pitch = 1 / len(rows)
-    return [
-        Placed(cell, frame.part(place.x1, (y + 0.15) * pitch, place.x2, (y + 0.85) * pitch), turn)
-        for y, row in enumerate(rows)
-        for cell, place in zip((cell for cell in row if cell), columns[y], strict=True)
-    ]
+    pitch = (box.y2 - box.y1) / len(rows)
+    placed = []
+    for y, (row, places) in enumerate(zip(rows, _columns(rows, box), strict=True)):
+        top, foot = box.y1 + (y + 0.15) * pitch, box.y1 + (y + 0.85) * pitch
+        for cell, place in zip((cell for cell in row if cell), places, strict=True):
+            placed.append(Placed(bidi.visual(cell), Box(place.x1, top, place.x2, foot)))
+    return placed
 
 
 def _columns(rows: Sequence[Row], box: Box) -> list[list[Box]]:
@@ -281,33 +331,3 @@ def _columns(rows: Sequence[Row], box: Box) -> list[list[Box]]:
         ]
         for row in rows
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Turned:
-    """A box as its reader sees it: `along` the text, then `down` from line to line."""
-
-    box: Box
-    turn: int
-
-    def extent(self, width: float, height: float) -> tuple[float, float]:
-        """Length along the text and across it, in the sheet's units."""
-        across = (self.box.x2 - self.box.x1) * width
-        down = (self.box.y2 - self.box.y1) * height
-        return (down, across) if self.turn in (90, 270) else (across, down)
-
-    def part(self, along1: float, down1: float, along2: float, down2: float) -> Box:
-        """A part of the box, given in fractions of it as its reader sees it."""
-        x1, y1, x2, y2 = {
-            0: (along1, down1, along2, down2),
-            90: (1 - down2, along1, 1 - down1, along2),
-            180: (1 - along2, 1 - down2, 1 - along1, 1 - down1),
-            270: (down1, 1 - along2, down2, 1 - along1),
-        }[self.turn]
-        width, height = self.box.x2 - self.box.x1, self.box.y2 - self.box.y1
-        return Box(
-            self.box.x1 + x1 * width,
-            self.box.y1 + y1 * height,
-            self.box.x1 + x2 * width,
-            self.box.y1 + y2 * height,
-        )

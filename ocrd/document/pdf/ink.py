@@ -1,63 +1,98 @@
-"""Where there is ink on a page: its printed lines, found in a small rendering of it.
+"""Where there is ink on a page: its printed lines and words, found in a small rendering of it.
 
 A model that gives a box for a paragraph says nothing about the lines in it.  The rows of the
-rendering do: text lines are bands of dark rows parted by light ones.
+rendering do: text lines are bands of dark rows parted by light ones, and words are runs of dark
+columns parted by the widest gaps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from PIL import Image
 
-from ocrd.document.pdf.mupdf import PdfPage, pymupdf
 from ocrd.page import Box
 
-DPI = 100
-MOST_PIXELS = 4_000_000
 _STRIPS = 16  # each row is judged in so many pieces: a short last line is no speck
-_LEAST_INK = 14  # of 255, in a piece of a row
-_LEAST_CONTRAST = 40
-_BLANK_DPI = 36
-_BLANK = 0.0005  # a page is blank with less ink than this share of its area
+_LEAST_INK = 14  # of 255, in a piece of a row or a column
+LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
+_STEEPEST = 3.0  # degrees: what a feeder does to a page
+_WORTHWHILE = 1.04  # how much sharper the rows must become for a page to be called skewed
+
+Stretch = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of ink in a line, from `x1` to `x2` (pixels of the rendering)."""
+class InkLine:
+    """A printed line.
 
-    x1: int
-    x2: int
+    Attributes:
+        box: As wide as its ink, in fractions of the picture.
+        dark: How much of that width is dark.
+        gaps: The widths of the light stretches in between.
+    """
+
+    box: Box
+    dark: float
+    gaps: tuple[float, ...] = ()
 
 
 class Ink:
     """A page as grey levels, 255 being the darkest ink and 0 the paper."""
 
-    def __init__(self, image: Image.Image) -> None:
-        paper, darkest = _quantile(image, 0.5), _quantile(image, 0.0005)
-        contrast = paper - darkest
-        self.blank = contrast < _LEAST_CONTRAST
-        scale = 255 / max(contrast, 1)
-        self._grey = image.point([_level(paper - value, scale) for value in range(256)])
+    def __init__(self, grey: Image.Image) -> None:
+        self._grey = grey
 
     @classmethod
-    def of(cls, page: PdfPage) -> Ink:
-        """The ink of a PDF page as it is seen."""
-        return cls(_rendered(page, DPI))
+    def on(cls, image: Image.Image) -> Ink | None:
+        """The ink on a grey picture of a page; None if there is none to speak of."""
+        paper, darkest = quantile(image, 0.5), quantile(image, 0.0005)
+        contrast = paper - darkest
+        if contrast < LEAST_CONTRAST:
+            return None
+        return cls(image.point([_level(paper - value, 255 / contrast) for value in range(256)]))
 
-    def lines(self, box: Box) -> list[Box]:
-        """The printed lines in `box`, top to bottom, each as wide as its ink."""
+    def skew(self) -> float:
+        """Degrees by which the printed lines fall to the right; rising ones are negative."""
+        straight = _sharpness(self._grey)
+        best, _ = _sharpest(self._grey.reduce(2), 0.0, 0.5, int(_STEEPEST / 0.5))
+        best, _ = _sharpest(self._grey, best, 0.25, 1)
+        best, sharpest = _sharpest(self._grey, best, 0.1, 1)
+        return best if sharpest > straight * _WORTHWHILE else 0.0
+
+    def straightened(self, skew: float) -> Ink:
+        """The same page with its lines level."""
+        return Ink(self._grey.rotate(skew, Image.Resampling.BILINEAR)) if skew else self
+
+    def lines(self, box: Box) -> list[InkLine]:
+        """The printed lines in `box`, top to bottom."""
         area = self._pixels(box)
-        if self.blank or area is None:
+        if area is None:
             return []
         left, top, _, _ = area
         part = self._grey.crop(area)
         found = []
         for first, last in _bands(part):
-            ends = _ends(part.crop((0, first, part.width, last)))
-            if ends is not None:
-                found.append(self._box(left + ends.x1, top + first, left + ends.x2, top + last))
+            runs = _runs(_dark_columns(part.crop((0, first, part.width, last))), gap=1)
+            if runs:
+                place = self._box(left + runs[0][0], top + first, left + runs[-1][1], top + last)
+                width = self._grey.width
+                dark = sum(end - start for start, end in runs) / width
+                gaps = tuple((later[0] - one[1]) / width for one, later in pairwise(runs))
+                found.append(InkLine(place, dark, gaps))
         return found
+
+    def runs(self, line: Box) -> list[Stretch]:
+        """The dark stretches of a printed line, left to right: letters and what joins them."""
+        area = self._pixels(line)
+        if area is None:
+            return []
+        left, top, right, bottom = area
+        lean = (bottom - top) // 6  # neighbours' feet and heads reach into the box
+        dark = _dark_columns(self._grey.crop((left, top + lean, right, bottom - lean)))
+        width = self._grey.width
+        return [((left + start) / width, (left + end) / width) for start, end in _runs(dark, 1)]
 
     def segments(self, line: Box) -> list[Box]:
         """The pieces of a printed line that wide gaps part: the cells of a table's row."""
@@ -65,11 +100,9 @@ class Ink:
         if area is None:
             return []
         left, top, _, bottom = area
-        columns = _dark_columns(self._grey.crop(area))
         gap = max(int((bottom - top) * 0.9), 3)
-        return [
-            self._box(left + start, top, left + end, bottom) for start, end in _runs(columns, gap)
-        ]
+        runs = _runs(_dark_columns(self._grey.crop(area)), gap)
+        return [self._box(left + start, top, left + end, bottom) for start, end in runs]
 
     def _pixels(self, box: Box) -> tuple[int, int, int, int] | None:
         width, height = self._grey.size
@@ -86,29 +119,7 @@ class Ink:
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
 
 
-def is_blank(page: PdfPage) -> bool:
-    """Whether a page, less its margins, is paper and nothing else.
-
-    Seen so coarsely that the grain of paper and the noise of a scanner average out.
-    """
-    image = _rendered(page, _BLANK_DPI)
-    x, y = image.width // 25, image.height // 25
-    histogram = image.crop((x, y, image.width - x, image.height - y)).histogram()
-    limit = max(_quantile(image, 0.5) - _LEAST_CONTRAST, 0)
-    return sum(histogram[:limit]) < _BLANK * sum(histogram)
-
-
-def _rendered(page: PdfPage, dpi: int) -> Image.Image:
-    points = max(page.rect.width * page.rect.height, 1.0)
-    zoom = min(dpi / 72, (MOST_PIXELS / points) ** 0.5)
-    pixmap = page.get_pixmap(
-        matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY, alpha=False, annots=False
-    )
-    size = (pixmap.width, pixmap.height)
-    return Image.frombytes("L", size, pixmap.samples, "raw", "L", pixmap.stride)
-
-
-def _quantile(image: Image.Image, share: float) -> int:
+def quantile(image: Image.Image, share: float) -> int:
     """The grey level that `share` of the pixels do not exceed."""
     histogram = image.histogram()
     wanted, seen = sum(histogram) * share, 0
@@ -120,9 +131,23 @@ def _quantile(image: Image.Image, share: float) -> int:
 
 
 def _level(depth: int, scale: float) -> int:
-    """Ink from a difference to the paper; the faintest tenth is noise."""
+    """Ink from a difference to the paper; the faintest fifth is grain and show-through."""
     level = int(depth * scale)
     return min(level, 255) if level > 50 else 0
+
+
+def _sharpest(image: Image.Image, around: float, step: float, reach: int) -> tuple[float, int]:
+    """The angle at which the rows of a picture differ most, and how much they do."""
+    angles = [around + step * turn for turn in range(-reach, reach + 1)]
+    found = ((_sharpness(image.rotate(angle)), angle) for angle in angles)
+    sharpness, angle = max(found)
+    return angle, sharpness
+
+
+def _sharpness(image: Image.Image) -> int:
+    """How much neighbouring rows differ: most when text lines lie along the rows."""
+    rows = image.resize((4, image.height), Image.Resampling.BOX).tobytes()
+    return sum((one - other) ** 2 for one, other in zip(rows, rows[4:], strict=False))
 
 
 def _bands(part: Image.Image) -> list[tuple[int, int]]:
@@ -144,11 +169,6 @@ def _bands(part: Image.Image) -> list[tuple[int, int]]:
     return [(first, last) for first, last in joined if last - first >= max(tall * 0.4, 3)]
 
 
-def _ends(band: Image.Image) -> Segment | None:
-    runs = _runs(_dark_columns(band), gap=max(band.width, 1))
-    return Segment(*runs[0]) if runs else None
-
-
 def _dark_columns(band: Image.Image) -> list[int]:
     columns = band.resize((band.width, 1), Image.Resampling.BOX)
     dark = columns.point([255 if value >= _LEAST_INK else 0 for value in range(256)])
@@ -157,12 +177,16 @@ def _dark_columns(band: Image.Image) -> list[int]:
 
 def _runs(flags: list[int], gap: int) -> list[tuple[int, int]]:
     """Runs of set flags, as half-open ranges; gaps shorter than `gap` do not part them."""
-    runs: list[tuple[int, int]] = []
-    for index, flag in enumerate(flags):
-        if not flag:
-            continue
-        if runs and index - runs[-1][1] < gap:
-            runs[-1] = (runs[-1][0], index + 1)
+    single = [(index, index + 1) for index, flag in enumerate(flags) if flag]
+    return _joined(single, gap)
+
+
+def _joined(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Runs that less than `gap` parts, made one."""
+    found: list[tuple[int, int]] = []
+    for start, end in runs:
+        if found and start - found[-1][1] < gap:
+            found[-1] = (found[-1][0], end)
         else:
-            runs.append((index, index + 1))
-    return runs
+            found.append((start, end))
+    return found
