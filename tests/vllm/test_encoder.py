@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
 from vllm.model_executor.models.deepencoder import ImageEncoderViT
 
 from ocrd.engine.deepseek.attention import folded
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.vllm
 def sam() -> ImageEncoderViT:
     """The encoder with fewer and narrower layers: two with windows, one without."""
     torch.manual_seed(7)
-    with set_current_vllm_config(VllmConfig()):
+    with set_current_vllm_config(VllmConfig(device_config=DeviceConfig("cpu"))):
         encoder = ImageEncoderViT(
             depth=3,
             embed_dim=128,
