@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import math
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pymupdf as _pymupdf
+from PIL import Image
 
 from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
@@ -118,6 +120,50 @@ def scan_pdf(path: Path, *truths: Truth, rotation: int = 0, margin: float = 0) -
             document.xref_set_key(page.xref, "Rotate", str(rotation))
         document.save(str(path))
     return path
+
+
+def two_columns() -> Truth:
+    """A heading over two columns of justified text, whose gaps are as wide as each line asks."""
+    text = " ".join(LETTER[:4])
+    with pymupdf.open() as document:
+        page = document.new_page(width=WIDTH, height=HEIGHT)
+        page.insert_text((72, 70), "Annual Report of the Office", fontname="hebo", fontsize=20)
+        for left in (60, 315):
+            area = (left, 100, left + 235, 430)
+            page.insert_textbox(area, f"{text} {text}", fontname="tiro", fontsize=10, align=3)
+        rows: dict[tuple[int, bool], list[Word]] = {}
+        for x1, y1, x2, y2, said, *_ in page.get_text("words"):
+            box = Box(x1 / WIDTH, y1 / HEIGHT, x2 / WIDTH, y2 / HEIGHT)
+            rows.setdefault((round(y2), x1 > 310 and y1 > 90), []).append(Word(said, box))
+        png = page.get_pixmap(dpi=200, colorspace=pymupdf.csGRAY).tobytes("png")
+    keys = sorted(rows, key=lambda key: (key[1], key[0]))
+    return Truth(png, tuple(tuple(rows[key]) for key in keys))
+
+
+def worn(truth: Truth, skew: float, turned: int = 0) -> Truth:
+    """The page as a poor scanner sees it: falling to the right by `skew` degrees, noisy, a JPEG.
+
+    With `turned`, it lies on the glass so that it has to be turned by it, clockwise, to be read.
+    The words' places are the upright boxes around them where they then are.
+    """
+    image = Image.open(io.BytesIO(truth.png)).convert("L")
+    image = image.rotate(-skew, Image.Resampling.BICUBIC, fillcolor=255)
+    image = Image.blend(image, Image.effect_noise(image.size, 20), 0.12)
+    back = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180}
+    image = image.transpose(back[turned]) if turned else image
+    sine, cosine = math.sin(math.radians(skew)), math.cos(math.radians(skew))
+
+    def moved(box: Box) -> Box:
+        corners = [
+            (0.5 + (cosine * x - sine * y) / WIDTH, 0.5 + (sine * x + cosine * y) / HEIGHT)
+            for x in ((box.x1 - 0.5) * WIDTH, (box.x2 - 0.5) * WIDTH)
+            for y in ((box.y1 - 0.5) * HEIGHT, (box.y2 - 0.5) * HEIGHT)
+        ]
+        places = [{0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y)}[turned] for x, y in corners]
+        return around(Box(x, y, x, y) for x, y in places)
+
+    lines = tuple(tuple(Word(w.text, moved(w.box)) for w in line) for line in truth.lines)
+    return Truth(jpeg(image, quality=60), lines)
 
 
 def _pdf_rect(*corners: float) -> str:
@@ -231,7 +277,7 @@ def pixels(pdf: Path, page: int = 0, dpi: int = 50) -> bytes:
         return bytes(document[page].get_pixmap(dpi=dpi).samples)
 
 
-def jpeg(image: Any, **options: Any) -> bytes:
+def jpeg(image: Image.Image, **options: Any) -> bytes:
     """An image as the bytes of a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", **options)

@@ -27,7 +27,9 @@ from tests.document.scans import (
     pymupdf,
     record,
     scan_pdf,
+    two_columns,
     typeset,
+    worn,
 )
 
 PDF_ONLY = frozenset({"pdf", "json"})
@@ -65,6 +67,43 @@ def test_nine_words_in_ten_of_a_printed_line_lie_on_their_place(
     result = PageResult(text="\n".join(LETTER), lines=truth.as_lines())
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
     assert hits(words_in(pdf), truth.words) >= 0.9
+
+
+@pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
+def test_printed_lines_of_a_worn_scan_are_found_word_by_word(
+    tmp_path: Path, words_in: Any, skew: float
+) -> None:
+    truth = worn(two_columns(), skew)
+    (tmp_path / "a.jpg").write_bytes(truth.png)
+    result = PageResult(text="x", lines=truth.as_lines())
+    pdf = searchable(tmp_path, tmp_path / "a.jpg", result, kind="image")
+    assert hits(words_in(pdf), truth.words) >= 0.9
+
+
+@pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
+def test_columns_of_a_worn_scan_are_found_word_by_word(
+    tmp_path: Path, words_in: Any, skew: float
+) -> None:
+    """The engine gives a box for each column and no lines."""
+    truth = worn(two_columns(), skew)
+    (tmp_path / "a.jpg").write_bytes(truth.png)
+    parts = [truth.lines[:1], truth.lines[1:13], truth.lines[13:]]
+    text = "\n\n".join(grounded(Truth(b"", lines)).text for lines in parts)
+    pdf = searchable(tmp_path, tmp_path / "a.jpg", PageResult(text=text), kind="image")
+    assert hits(words_in(pdf), truth.words) >= 0.9
+
+
+@pytest.mark.parametrize("turned", [90, 180])
+@pytest.mark.parametrize("given", ["lines", "blocks"])
+def test_a_worn_scan_that_lay_turned_on_the_glass_is_found_word_by_word(
+    tmp_path: Path, turned: int, given: str
+) -> None:
+    truth = worn(typeset(dpi=150), 1.0, turned)
+    (tmp_path / "a.jpg").write_bytes(truth.png)
+    lines = truth.as_lines() if given == "lines" else ()
+    result = PageResult(text=grounded(truth).text, lines=lines, turned=turned)
+    pdf = searchable(tmp_path, tmp_path / "a.jpg", result, kind="image")
+    assert hits(by_mupdf(pdf), truth.words) >= 0.9
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -359,6 +398,19 @@ def test_resources_are_found_wherever_the_pdf_keeps_them(tmp_path: Path, how: st
     assert hits(by_poppler(pdf), truth.words) >= 0.9
     assert hits(by_poppler(pdf, 1), truth.words) >= 0.9
     assert pixels(pdf) == before
+
+
+def test_a_page_measured_in_larger_units_keeps_its_words_in_their_places(tmp_path: Path) -> None:
+    truth = typeset()
+    source = scan_pdf(tmp_path / "a.pdf", truth, rotation=90)
+    with pymupdf.open(str(source)) as document:
+        document.xref_set_key(document[0].xref, "UserUnit", "2.5")
+        document.saveIncr()
+    pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
+    with pymupdf.open(str(pdf)) as document:
+        document.xref_set_key(document[0].xref, "UserUnit", "null")
+        document.save(str(tmp_path / "plain.pdf"))
+    assert hits(by_mupdf(tmp_path / "plain.pdf"), truth.words) >= 0.9
 
 
 def test_hundreds_of_pages_are_written_in_several_turns(tmp_path: Path) -> None:

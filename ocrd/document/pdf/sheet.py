@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ocrd.document.pdf.frame import Matrix, concat
+from ocrd.document.pdf.frame import Matrix, PageFrame, concat
 from ocrd.document.pdf.ink import LEAST_CONTRAST, Ink, InkLine, Stretch, quantile
 from ocrd.document.pdf.mupdf import PdfPage, pymupdf
 from ocrd.page import Box
@@ -33,8 +33,8 @@ class Sheet:
     """A page, upright and straight.
 
     Attributes:
-        width: Points across.
-        height: Points down.
+        width: Units of PDF across.
+        height: Units of PDF down.
         turned: Degrees by which the page as it is seen was turned, clockwise, to be upright.
         skew: Degrees by which its lines then still fall to the right.
         ink: What is printed on it; None if the page was not looked at or is empty.
@@ -51,9 +51,9 @@ class Sheet:
         """The sheet of a PDF page that its engine turned by so many degrees to read it."""
         image = _rendered(page, DPI)
         upright = image.transpose(_TURNS[turned]) if turned in _TURNS else image
-        width, height = page.rect.width, page.rect.height
-        if turned in (90, 270):
-            width, height = height, width
+        frame = PageFrame.of(page)
+        sides = (frame.width, frame.height)
+        width, height = sides[::-1] if turned in (90, 270) else sides
         ink = Ink.on(upright)
         if ink is None:
             return cls(width, height, turned)
@@ -62,7 +62,7 @@ class Sheet:
 
     @property
     def matrix(self) -> Matrix:
-        """Takes a point of the sheet to the page as it is seen, both in points, y downward."""
+        """Takes a point of the sheet to the page as it is seen, both in units, y downward."""
         sine, cosine = math.sin(math.radians(self.skew)), math.cos(math.radians(self.skew))
         x, y = self.width / 2, self.height / 2
         falls = (cosine, sine, -sine, cosine, x - cosine * x + sine * y, y - sine * x - cosine * y)
