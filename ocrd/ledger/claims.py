@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.columns import shown
-from ocrd.ledger.fence import NO_ERROR, given, given_error, step, take
+from ocrd.ledger.fence import NO_ERROR, UNDER_WAY, given, given_error, step, take
 from ocrd.ledger.history import Happening, note
 from ocrd.ledger.part import Part
 from ocrd.ledger.rows import error_columns, to_job
@@ -59,9 +59,9 @@ class Claims(Part):
         """Claim anew a job whose claimant went away; the old claim's steps are fenced off.
 
         Args:
-            job: Running or delivering, as `unfinished` gave it.
-            refund: Whether a running job's new claim is to cost no attempt.  One that was
-                delivering costs none.
+            job: As `unfinished` gave it.  Its state stays.
+            refund: Whether a running job's new claim is to cost no attempt; other states never
+                cost one.
         """
         return self._take(job, _RESUME, attempts=int(not refund))
 
@@ -175,12 +175,13 @@ _PROMOTE = (
 )
 _RESUME = step(
     Happening.RESUMED,
-    (JobState.RUNNING, JobState.DELIVERING),
+    UNDER_WAY,
     {
         "epoch": jobs.c.epoch + 1,
         "attempts": jobs.c.attempts
         + case((jobs.c.state == JobState.RUNNING, given("attempts")), else_=0),
     },
+    or_(jobs.c.state != JobState.QUEUED, jobs.c.ending.is_not(None)),
 )
 _RELEASE = step(
     Happening.RELEASED,

@@ -11,8 +11,6 @@ from pathlib import Path
 from ocrd.errors import LedgerError, OcrdError, PlaceError
 
 _PRIMARY = 0xFF  # SQLite's extended result codes carry the primary one in their low byte
-
-
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PLACE = (
@@ -21,7 +19,6 @@ _PLACE = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 )
-
 
 READING = os.R_OK
 WRITING = os.R_OK | os.W_OK

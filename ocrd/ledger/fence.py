@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from ocrd.errors import FencedError
@@ -45,7 +45,7 @@ def step(
     name: Happening | None,
     states: Collection[JobState],
     values: Mapping[str, Any],
-    *,
+    *conditions: ColumnElement[bool],
     heed_cancel: bool = False,
 ) -> Step:
     """Prepare a step.
@@ -54,17 +54,15 @@ def step(
         name: For the history.
         states: In which it may be taken.
         values: What the row's columns become.
+        conditions: What else must be so.
         heed_cancel: Whether it is refused once an operator wants the job cancelled.
     """
-    conditions = [
-        jobs.c.id == bindparam("job"),
-        jobs.c.epoch == bindparam("claim"),
-        jobs.c.state.in_(states),
-    ]
+    in_force = (jobs.c.id == bindparam("job"), jobs.c.epoch == bindparam("claim"))
+    change = update(jobs).where(*in_force, jobs.c.state.in_(states), *conditions)
     if heed_cancel:
-        conditions.append(jobs.c.cancel_requested == 0)
+        change = change.where(jobs.c.cancel_requested == 0)
     counted = {} if name is None else {"entries": jobs.c.entries + 1}
-    change = update(jobs).where(*conditions).values({**values, **counted})
+    change = change.values({**values, **counted})
     return Step(name, change.returning(jobs))
 
 

@@ -17,15 +17,15 @@ from ocrd.ledger.faults import READING, place_at_fault, translated
 from ocrd.ledger.version import NEWEST, known_version
 
 _BUSY_S = 2.0
-_TALLIES = """
+_FOLDERS = """
     SELECT folder,
-        sum(jobs) FILTER (WHERE state = 'queued'),
-        sum(jobs) FILTER (WHERE state IN ('running', 'delivering')),
-        sum(jobs) FILTER (WHERE state = 'done'),
-        sum(jobs) FILTER (WHERE state = 'failed'),
-        sum(jobs) FILTER (WHERE state = 'cancelled'),
+        sum(jobs * (state = 'queued')) AS waiting,
+        sum(jobs * (state IN ('running', 'delivering'))) AS running,
+        sum(jobs * (state = 'done')) AS done,
+        sum(jobs * (state = 'failed')) AS failed,
+        sum(jobs * (state = 'cancelled')) AS cancelled,
         (SELECT created_at FROM jobs WHERE jobs.folder = tallies.folder AND state = 'queued'
-            ORDER BY created_at LIMIT 1)
+            ORDER BY created_at LIMIT 1) AS oldest_waiting
     FROM tallies GROUP BY folder ORDER BY folder
 """
 
@@ -100,24 +100,5 @@ def _read(path: Path, *, immutable: bool) -> Glance:
     with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as raw:
         if known_version(raw, path, NEWEST) == 0:
             return Glance()
-        return Glance(tuple(_folder(*row) for row in raw.execute(_TALLIES)))
-
-
-def _folder(
-    folder: str,
-    waiting: int | None,
-    running: int | None,
-    done: int | None,
-    failed: int | None,
-    cancelled: int | None,
-    oldest: float | None,
-) -> FolderGlance:
-    return FolderGlance(
-        folder=folder,
-        waiting=waiting or 0,
-        running=running or 0,
-        done=done or 0,
-        failed=failed or 0,
-        cancelled=cancelled or 0,
-        oldest_waiting=oldest,
-    )
+        raw.row_factory = sqlite3.Row
+        return Glance(tuple(FolderGlance(**dict(row)) for row in raw.execute(_FOLDERS)))

@@ -19,7 +19,7 @@ from ocrd.ledger.tables import AT_INBOX, jobs, pages
 _BATCH = 500
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 
-_BY_NAME = tuple_(jobs.c.source, jobs.c.id)
+_by_name = tuple_(jobs.c.source, jobs.c.id)
 _IDENTITY = [jobs.c[name] for name in ("source", "size", "mtime_ns", "inode", "sha256")]
 
 _Key = tuple[str, str]
@@ -103,11 +103,11 @@ class Intake(Part):
         """Every file in a folder's inbox that a job stands for: they need no hashing again."""
         after: tuple[str, int] = ("", 0)
         while True:
-            where = (AT_INBOX, jobs.c.folder == folder, after < _BY_NAME)
+            where = (AT_INBOX, jobs.c.folder == folder, _by_name > after)
             query = (
                 select(jobs.c.id, jobs.c.state, *_IDENTITY)
                 .where(*where)
-                .order_by(*_BY_NAME.clauses)
+                .order_by(*_by_name.clauses)
                 .limit(_BATCH)
             )
             with self._db.read() as connection:
@@ -200,10 +200,8 @@ def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[_Key, J
 
 
 def _precedence(job: Job) -> int:
-    """Larger wins: waiting, then claimed, then on its way out, then ended."""
-    if job.ending is not None:
-        return 1
-    return {JobState.QUEUED: 3, JobState.RUNNING: 2}.get(job.state, 0)
+    """Larger wins: waiting, then claimed, then ended."""
+    return {JobState.QUEUED: 2, JobState.RUNNING: 1}.get(job.state, 0)
 
 
 def _belongs_to_another(job: Job, found: Found) -> bool:

@@ -16,13 +16,17 @@ _REMOTE = re.compile(
 
 
 def filesystem_of(path: Path, mountinfo: Path = MOUNTINFO) -> str:
-    """The type of the filesystem that holds `path` (which need not exist), "" if unknown.
+    """The type of the filesystem that holds `path` (which need not exist), "" if unknowable.
 
     See proc(5), /proc/pid/mountinfo.  Of two mounts on one point the later covers the earlier.
     """
     target = os.fsencode(path.resolve())
     kind, longest = b"", -1
-    for line in mountinfo.read_bytes().splitlines():
+    try:
+        mounts = mountinfo.read_bytes().splitlines()
+    except OSError:  # a chroot without /proc
+        return ""
+    for line in mounts:
         before, _, after = line.partition(b" - ")
         point = _unescaped(before.split(b" ")[4])
         if len(point) >= longest and _below(target, point):

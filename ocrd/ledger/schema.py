@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -94,6 +95,7 @@ def _back_up(path: Path, copy: Path, busy_s: float) -> None:
     """A durable copy of what is committed; the upgrade's lock keeps it still meanwhile."""
     unfinished = copy.with_name(copy.name + ".tmp")
     unfinished.unlink(missing_ok=True)  # a kill in the middle leaves one
+    unfinished.touch(mode=stat.S_IMODE(path.stat().st_mode), exist_ok=False)
     try:
         with (
             closing(connect(path, busy_s)) as source,

@@ -192,6 +192,18 @@ class TestAfterARestart:
             ledger.done(old)
         assert ledger.done(new).state is JobState.DONE
 
+    def test_a_waiting_job_on_its_way_to_failed_is_taken_up_too(self, ledger: Ledger) -> None:
+        old = ledger.intend_failure(queued(ledger), SHARE_GONE, "/failed/scan.pdf")
+        new = ledger.resume(old)
+        assert new == replace(old, epoch=1)
+        assert ledger.failed(new).state is JobState.FAILED
+
+    def test_a_job_that_simply_waits_is_claimed_and_not_resumed(self, ledger: Ledger) -> None:
+        job = queued(ledger)
+        with pytest.raises(FencedError):
+            ledger.resume(job)
+        assert ledger.job(job.id) == job
+
     def test_the_owner_of_files_in_the_spool_is_found(self, ledger: Ledger) -> None:
         job = spooled(ledger)
         assert ledger.owner(job.token) == job

@@ -26,6 +26,11 @@ from tests.ledger.making import (
 )
 
 
+def leaving(ledger: Ledger) -> Job:
+    """A job whose original is on its way to failed/."""
+    return ledger.intend_failure(spooled(ledger), NO_TEXT, "/failed/scan.pdf")
+
+
 class TestLooking:
     def test_a_job_is_found_by_its_number(self, ledger: Ledger) -> None:
         job = done(ledger)
@@ -164,7 +169,7 @@ class TestCancel:
         assert ledger.cancellations() == [back]
         assert ledger.claim(now=0.0) is None
 
-    @pytest.mark.parametrize("make", [delivering, done, failed])
+    @pytest.mark.parametrize("make", [delivering, leaving, done, failed])
     def test_comes_too_late_for_a_job_that_delivers_or_ended(
         self, ledger: Ledger, make: Callable[[Ledger], Job]
     ) -> None:

@@ -16,7 +16,7 @@ from ocrd.errors import Disposition, LedgerError, PlaceError
 from ocrd.job import JobState
 from ocrd.ledger.glance import glance
 from ocrd.ledger.ledger import Ledger
-from tests.ledger.making import claimed, found, page, queued, spooled
+from tests.ledger.making import found, page, queued, spooled
 
 
 @contextmanager
@@ -56,19 +56,23 @@ class TestALockedLedger:
             threading.Timer(0.2, lambda: other.execute("COMMIT")).start()
             assert ledger.claim(now=0.0) is not None
 
-    def test_is_never_met_for_what_was_read_before(self, hasty: Ledger, path: Path) -> None:
-        """What another process writes between two steps of ours does not stop the second."""
-        job = claimed(hasty)
-        with closing(sqlite3.connect(path)) as other, other:
-            other.execute("UPDATE jobs SET priority = 9")
-        assert hasty.set_pages(job, 1).priority == 9
-
     def test_cannot_be_made_anew(self, path: Path) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             with pytest.raises(LedgerError) as refusal:
                 Ledger.open(path, busy_s=0.05)
         assert refusal.value.kind == "ledger-locked"
+
+
+def test_a_writer_holds_the_lock_before_it_reads(ledger: Ledger, path: Path) -> None:
+    """Or what it read could be old by the time it writes, and SQLite would refuse the write."""
+    with (
+        ledger._db.write() as connection,
+        closing(sqlite3.connect(path, timeout=0.0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        connection.exec_driver_sql("SELECT count(*) FROM jobs")
+        other.execute("UPDATE jobs SET priority = 9")
 
 
 def remount(disk: Path, options: str) -> None:

@@ -140,6 +140,15 @@ class TestRecord:
         assert new is not None and new.id != old.id
         assert ledger.failed(old).failed_to == "/failed/scan.pdf"
 
+    def test_of_a_file_on_its_way_is_nothing_new_even_beside_an_older_claim(
+        self, ledger: Ledger
+    ) -> None:
+        claimed(ledger)
+        (second,) = ledger.record([found(inode=3)])
+        assert second is not None
+        ledger.intend_failure(second, FIFO, "/failed/scan.pdf")
+        assert ledger.record([found(inode=3)]) == [None]
+
     def test_of_a_file_that_failed_without_being_moved_waits_for_a_change(
         self, ledger: Ledger
     ) -> None:

@@ -44,6 +44,10 @@ def test_the_running_kernel_is_asked_by_default() -> None:
     assert filesystem_of(Path("/proc/self")) == "proc"
 
 
+def test_where_the_kernel_tells_nothing_nothing_is_known(tmp_path: Path) -> None:
+    assert filesystem_of(tmp_path, tmp_path / "no mountinfo") == ""
+
+
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk"])
 def test_a_local_filesystem_may_hold_the_ledger(kind: str) -> None:
     assert not is_remote(kind)

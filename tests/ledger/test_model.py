@@ -70,14 +70,10 @@ class Agreement(RuleBasedStateMachine):
             for job in self.jobs.values()
             if (job.place, job.folder, job.source) == (Place.INBOX, file.folder, file.source)
         ]
-        waiting, claimed, leaving, ended = range(4)
+        order = [JobState.QUEUED, JobState.RUNNING, JobState.FAILED, JobState.CANCELLED]
 
         def rank(job: Job) -> tuple[int, int]:
-            if job.state in (JobState.FAILED, JobState.CANCELLED):
-                return ended, -job.id
-            if job.ending is not None:
-                return leaving, -job.id
-            return (waiting if job.state is JobState.QUEUED else claimed), -job.id
+            return min(order.index(job.state), order.index(JobState.FAILED)), -job.id
 
         return sorted(here, key=rank)
 
@@ -168,17 +164,17 @@ class Agreement(RuleBasedStateMachine):
         others |= {"finished_at": self.clock.now, "cancel_requested": False, "ending": None}
         self.keep(job, state=state, place=place, **others)
 
-    @precondition(lambda self: self.of(JobState.RUNNING, JobState.DELIVERING))
+    def under_way(self) -> list[Job]:
+        claimed = (JobState.RUNNING, JobState.DELIVERING)
+        return [job for job in self.jobs.values() if job.state in claimed or job.ending]
+
+    @precondition(lambda self: self.under_way())
     @rule(data=st.data())
     def restart(self, data: st.DataObject) -> None:
         self.ledger.close()
         self.ledger = Ledger.open(self.path, clock=self.clock)
-        under_way = self.of(JobState.RUNNING, JobState.DELIVERING)
-        listed = {job.id for job in self.ledger.unfinished()}
-        assert listed == {job.id for job in under_way} | {
-            job.id for job in self.jobs.values() if job.ending
-        }
-        job = data.draw(st.sampled_from(under_way))
+        assert {job.id for job in self.ledger.unfinished()} == {job.id for job in self.under_way()}
+        job = data.draw(st.sampled_from(self.under_way()))
         attempts = job.attempts + (job.state is JobState.RUNNING)
         self.keep(self.ledger.resume(job), epoch=job.epoch + 1, attempts=attempts)
 

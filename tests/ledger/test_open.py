@@ -149,6 +149,12 @@ class TestAnOlderLedger:
             "ledger.db.schema-1.bak",
         ]
 
+    def test_is_copied_for_no_more_eyes_than_it_had(self, path: Path, later: Migrations) -> None:
+        Ledger.open(path).close()
+        path.chmod(0o600)
+        Ledger.open(path, migrations=later).close()
+        assert path.with_name("ledger.db.schema-1.bak").stat().st_mode & 0o777 == 0o600
+
     def test_stays_as_it_was_when_its_upgrade_fails(self, path: Path, later: Migrations) -> None:
         breaks = SECOND_REVISION.format(then="raise RuntimeError('half-way')")
         (later.folder / "versions" / "v0002_later.py").write_text(breaks)
