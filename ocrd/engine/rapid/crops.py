@@ -27,6 +27,8 @@ SEARCH = 1.5  # heights to either side in which to look for a gap to cut at
 WORD_GAP = 0.16  # heights: a wider gap parts words
 INKED = 0.35  # of the strongest contrast: what counts as ink
 EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
+SPECK = 2  # pixels of ink in a row that mean nothing
+DOT_GAP = 0.12  # heights between the dot of an i and its stem
 HIGHEST = 64  # pixels: larger crops are scaled down here, where it is done more finely
 
 
@@ -37,10 +39,14 @@ class Crop:
     Attributes:
         pixels: What it looks like.
         inked: For each column, whether there is ink in it.
+        top: Where the ink of the line begins, in fractions of the height.
+        bottom: Where it ends.
     """
 
     pixels: Pixels
     inked: npt.NDArray[np.bool_]
+    top: float
+    bottom: float
 
     @property
     def height(self) -> int:
@@ -89,7 +95,10 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     )
     if height > HIGHEST:
         pixels = shrunk(pixels, HIGHEST / height)
-    return Crop(pixels, _inked(pixels))
+    ink = _ink(pixels)
+    edge = int(len(ink) * EDGE)
+    columns = np.logical_or.reduce(ink[edge : len(ink) - edge])
+    return Crop(pixels, columns, *_reach(ink.sum(axis=1)))
 
 
 def shrunk(pixels: Pixels, scale: float) -> Pixels:
@@ -114,11 +123,24 @@ def bands(page: Pixels) -> list[tuple[int, int, Pixels]]:
     return [(0, top, page[top:bottom]) for top, bottom in pairwise([*cuts, height])]
 
 
-def _inked(pixels: Pixels) -> npt.NDArray[np.bool_]:
+def _ink(pixels: Pixels) -> npt.NDArray[np.bool_]:
     """Where there is ink: what differs from the commonest shade, be it dark or light."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.int16)
     contrast = np.abs(grey - int(np.median(grey)))
-    edge = int(len(contrast) * EDGE)
-    strongest = contrast[edge : len(contrast) - edge].max(axis=0)
-    marked: npt.NDArray[np.bool_] = strongest > INKED * np.percentile(contrast, 98)
+    marked: npt.NDArray[np.bool_] = contrast > INKED * np.percentile(contrast, 98)
     return marked
+
+
+def _reach(ink: npt.NDArray[np.int_]) -> tuple[float, float]:
+    """How far the ink of a line reaches up and down from its middle, given the ink in each row."""
+    height = len(ink)
+    ends = []
+    for rows in (range(height // 2, -1, -1), range(height // 2, height)):
+        end = height // 2
+        for row in rows:
+            if ink[row] > SPECK:
+                end = row
+            elif abs(row - end) > DOT_GAP * height:
+                break
+        ends.append(end)
+    return ends[0] / height, (ends[1] + 1) / height

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -12,9 +13,9 @@ PACKAGES = ("rapidocr", "onnxruntime", "numpy", "cv2")
 HINT = "Install what it needs: pip install 'ocrd-daemon[cpu]'"
 
 
-def missing() -> EngineSetupError | None:
+def missing(packages: Sequence[str] = PACKAGES) -> EngineSetupError | None:
     """The error if a package is missing, else None."""
-    absent = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
     if not absent:
         return None
     return EngineSetupError(

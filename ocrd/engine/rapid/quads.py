@@ -110,6 +110,16 @@ def between(quad: Quad, start: float, end: float) -> Quad:
     )
 
 
+def trimmed(quad: Quad, top: float, bottom: float) -> Quad:
+    """What is left of a piece between two fractions of its height."""
+    return (
+        _along(quad[0], quad[3], top),
+        _along(quad[1], quad[2], top),
+        _along(quad[1], quad[2], bottom),
+        _along(quad[0], quad[3], bottom),
+    )
+
+
 def _along(a: Point, b: Point, part: float) -> Point:
     return a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
 

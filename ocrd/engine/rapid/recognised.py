@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ocrd.engine.rapid.crops import Crop
 from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.quads import Quad, around, between, straight
+from ocrd.engine.rapid.quads import Quad, around, between, straight, trimmed
 from ocrd.engine.rapid.words import Part, Span, spans
 from ocrd.page import Box, Line, Word
 
@@ -56,15 +56,15 @@ class Recognised:
     def _piece(self, words: Sequence[Span], sheet: Sheet) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]
         placed = tuple(
-            Word(text[word.first : word.last], sheet.place(self._stretch(word, word)))
-            for word in words
+            Word(text[word.first : word.last], self._place(word, word, sheet)) for word in words
         )
-        stretch = self._stretch(first, last)
-        line = Line(text[first.first : last.last], sheet.place(stretch), placed)
-        return Piece(line, straight(stretch, sheet.slope))
+        line = Line(text[first.first : last.last], self._place(first, last, sheet), placed)
+        return Piece(line, straight(between(self.quad, first.start, last.end), sheet.slope))
 
-    def _stretch(self, first: Span, last: Span) -> Quad:
-        return between(self.quad, first.start, last.end)
+    def _place(self, first: Span, last: Span, sheet: Sheet) -> Box:
+        """Where the ink of some words stands on the page as it came."""
+        stretch = between(self.quad, first.start, last.end)
+        return sheet.place(trimmed(stretch, self.crop.top, self.crop.bottom))
 
     def _gap(self, start: float, end: float) -> tuple[float, float] | None:
         width = self.crop.width

@@ -1,0 +1,86 @@
+"""Crops and bands of real pixels."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from ocrd.engine.rapid.crops import Crop, bands, cut
+from ocrd.engine.rapid.quads import Quad
+
+WORDS = ((20, 120), (140, 390), (420, 780), (810, 1560), (1590, 1980))  # columns
+ROWS = (12, 30)
+
+
+def strip(*, dark: bool = False) -> np.ndarray:
+    """A line of five words: solid bars 18 rows high on a strip of 2000 x 40."""
+    paper, ink = (30, 220) if dark else (230, 20)
+    image = Image.new("RGB", (2000, 40), (paper,) * 3)
+    draw = ImageDraw.Draw(image)
+    for left, right in WORDS:
+        draw.rectangle((left, ROWS[0], right - 1, ROWS[1] - 1), fill=(ink,) * 3)
+    return np.asarray(image)
+
+
+def whole(pixels: np.ndarray) -> Quad:
+    height, width = pixels.shape[:2]
+    return (0, 0), (width, 0), (width, height), (0, height)
+
+
+@pytest.fixture(params=[False, True], ids=["dark on light", "light on dark"])
+def crop(request: pytest.FixtureRequest) -> Crop:
+    pixels = strip(dark=request.param)
+    return cut(pixels, whole(pixels))
+
+
+def test_the_ink_of_a_line_is_found(crop: Crop) -> None:
+    assert crop.gap(0, 20) == (0, 20)
+    assert crop.gap(60, 200) == (120, 140)
+    assert crop.gap(30, 110) is None
+    assert (round(crop.top * 40), round(crop.bottom * 40)) == ROWS
+
+
+def test_a_long_line_is_cut_between_words(crop: Crop) -> None:
+    word_too_long = 1200  # for the reach of the search: it is cut all the same
+    cuts = [0, 405, 795, word_too_long, 1575, 2000]
+    assert crop.parts() == list(pairwise(cuts))
+
+
+def test_a_cut_between_words_is_told_from_one_inside_a_word(crop: Crop) -> None:
+    assert crop.parted(130)
+    assert not crop.parted(1200)
+
+
+def test_a_short_line_is_left_whole() -> None:
+    pixels = strip()[:, :300]
+    assert cut(pixels, whole(pixels)).parts() == [(0, 300)]
+
+
+def test_a_sloping_line_is_laid_straight() -> None:
+    image = Image.new("RGB", (400, 400), "white")
+    ImageDraw.Draw(image).line((50, 100, 350, 160), fill="black", width=12)
+    quad: Quad = ((53, 85), (353, 145), (347, 175), (47, 115))
+    crop = cut(np.asarray(image), quad)
+    assert crop.width == pytest.approx(306, abs=1)
+    assert crop.bottom - crop.top == pytest.approx(12 / crop.height, abs=0.1)
+
+
+def test_an_ordinary_page_is_one_band() -> None:
+    page = np.zeros((1400, 1000, 3), np.uint8)
+    assert [(left, top) for left, top, _ in bands(page)] == [(0, 0)]
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_very_long_page_is_cut_where_it_is_empty(upright: bool) -> None:
+    page = np.full((6000, 1000, 3), 255, np.uint8)
+    page[50:5950:100, 100:900] = 0  # a rule every hundred rows
+    found = bands(page if upright else page.transpose(1, 0, 2))
+    starts = [top if upright else left for left, top, _ in found]
+    lengths = [band.shape[0 if upright else 1] for _, _, band in found]
+    assert starts[0] == 0
+    assert sum(lengths) == 6000
+    assert max(lengths) <= 2500
+    assert all(start % 100 != 50 for start in starts)

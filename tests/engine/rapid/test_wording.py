@@ -1,0 +1,63 @@
+"""Lines become sentences; what looks like markup stays text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd.engine.rapid.wording import is_item, markdown, running, untagged
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["the end of a line", "and the next"], "the end of a line and the next"),
+        (["went into a cup-", "board. When"], "went into a cupboard. When"),
+        (["Jean-", "Paul"], "Jean-Paul"),
+        (["from 2026-", "03-01 on"], "from 2026-03-01 on"),
+        (["a dash -", "between"], "a dash - between"),
+        (["整理图书，下午", "两点照常开放。"], "整理图书，下午两点照常开放。"),  # noqa: RUF001 - Chinese
+        (["结果会保存为", "PDF", "文件"], "结果会保存为 PDF 文件"),
+        (["한국어", "문장"], "한국어 문장"),
+        (["", "  alone  ", ""], "alone"),
+    ],
+)
+def test_lines_are_joined_as_their_script_asks(lines: list[str], sentence: str) -> None:
+    assert running(lines) == sentence
+
+
+@pytest.mark.parametrize(
+    ("printed", "escaped"),
+    [
+        ("# not a title", "\\# not a title"),
+        ("#1 on the list", "#1 on the list"),
+        ("> not a quotation", "\\> not a quotation"),
+        ("an <address> of a kind", "an \\<address> of a kind"),
+        ("3 < 5", "3 < 5"),
+        ("• an item", "- an item"),
+        ("```", "\\```"),
+    ],
+)
+def test_print_that_looks_like_markdown_stays_print(printed: str, escaped: str) -> None:
+    assert markdown(printed) == escaped
+
+
+@given(st.text(alphabet="<|/>refdtgouni \u2060", max_size=60))
+def test_no_text_on_a_page_becomes_a_grounding_tag(text: str) -> None:
+    for tag in ("<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>", "<|grounding|>"):
+        assert tag not in untagged(text + tag + text)
+
+
+def test_a_printed_tag_looks_the_same_when_it_is_harmless() -> None:
+    assert untagged("the tag <|ref|> opens").replace("\u2060", "") == "the tag <|ref|> opens"
+
+
+@pytest.mark.parametrize("text", ["- one", "• one", "1. one", "(2) two", "a) three", "12) twelve"])
+def test_items_of_lists_are_known_by_their_beginning(text: str) -> None:
+    assert is_item(text)
+
+
+@pytest.mark.parametrize("text", ["one", "2026 was", "-", "3.5 metres", "A. Nother"])
+def test_other_lines_are_no_items(text: str) -> None:
+    assert not is_item(text)
