@@ -74,7 +74,7 @@ from ocrd.engine.deepseek.kernel import fused
 torch.manual_seed(1)
 for rows, columns in [(14, 14), (8, 8), (9, 20)]:
     qkv = torch.randn(2, rows, columns, 3, 2, 16)
-    by_row, by_column = torch.randn(rows, rows, 16), torch.randn(columns, columns, 16)
+    by_row, by_column = torch.randn(2 * rows - 1, 16), torch.randn(2 * columns - 1, 16)
     given = qkv, by_row, by_column, 0.25
     torch.testing.assert_close(fused(*given), folded(*given), rtol=1e-4, atol=1e-4)
 """

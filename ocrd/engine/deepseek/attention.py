@@ -1,7 +1,7 @@
 """Attention over a grid of patches, with a term for the distance by rows and one by columns.
 
-score(query, key) = scale * query · key + query · R[row of query, row of key]
-                                        + query · C[column of query, column of key]
+score(query, key) = scale * query · key + query · R[row of query - row of key]
+                                        + query · C[column of query - column of key]
 
 Two ways to the same numbers: `folded`, plain torch for any device, and `fused`, a Triton kernel.
 """
@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that all of torch's users know
 
-# qkv [n, rows, columns, 3, heads, width], by_row [rows, rows, width], by_column [columns, columns,
-# width], scale -> [n, rows, columns, heads * width]
+# qkv [n, rows, columns, 3, heads, width], R [2 * rows - 1, width], C [2 * columns - 1, width],
+# scale -> [n, rows, columns, heads * width]
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
@@ -27,25 +27,6 @@ def best_attend(device: torch.device) -> Attend:
     return folded
 
 
-def distance_terms(
-    q: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each query says of each row and of each column.
-
-    Args:
-        q: [n, rows, columns, heads, width]
-        by_row: [rows, rows, width]
-        by_column: [columns, columns, width]
-
-    Returns:
-        [n, heads, rows, columns, rows] and [n, heads, rows, columns, columns]
-    """
-    return (
-        torch.einsum("nyxhc,ykc->nhyxk", q, by_row),
-        torch.einsum("nyxhc,xkc->nhyxk", q, by_column),
-    )
-
-
 def folded(
     qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor, scale: float
 ) -> torch.Tensor:
@@ -54,20 +35,26 @@ def folded(
     Their dot product is then the whole score, and any attention kernel will do.
     """
     n, rows, columns, _, heads, width = qkv.shape
-    patches = rows * columns
     q, k, v = qkv.unbind(3)
-    terms = distance_terms(q, by_row, by_column)
-    k, v = (x.reshape(n, patches, heads, width).transpose(1, 2) for x in (k, v))
-    q = q.reshape(n, patches, heads, width).transpose(1, 2)
+    row_terms = torch.einsum("nyxhc,ykc->nhyxk", q, between(by_row))
+    column_terms = torch.einsum("nyxhc,xkc->nhyxk", q, between(by_column))
+    q, k, v = (x.reshape(n, rows * columns, heads, width).transpose(1, 2) for x in (q, k, v))
     ones = places(rows, columns, qkv.dtype, qkv.device).expand(n, heads, -1, -1)
     pad = -(width + rows + columns) % 8  # kernels want whole groups of 16 bytes
-    longer_q = torch.cat([q * scale, *(term.flatten(2, 3) for term in terms)], dim=-1)
+    longer_q = torch.cat([q * scale, row_terms.flatten(2, 3), column_terms.flatten(2, 3)], dim=-1)
     longer_k = torch.cat([k, ones], dim=-1)
     longer_v = F.pad(v, (0, rows + columns + pad))
     out = F.scaled_dot_product_attention(
         F.pad(longer_q, (0, pad)), F.pad(longer_k, (0, pad)), longer_v, scale=1.0
     )
     return out[..., :width].transpose(1, 2).reshape(n, rows, columns, heads * width)
+
+
+def between(table: torch.Tensor) -> torch.Tensor:
+    """A table by distance, [2 * places - 1, width], as [places, places, width] by query and key."""
+    count = (len(table) + 1) // 2
+    place = torch.arange(count, device=table.device)
+    return table[place[:, None] - place + count - 1]
 
 
 def places(rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -12,6 +12,7 @@ Nothing here imports vLLM: the weights are taken from its `ImageEncoderViT` as t
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -47,61 +48,32 @@ class SamEncoder:
         weight = sam.patch_embed.proj.weight
         self._sam = sam
         self._attend = attend or best_attend(weight.device)
-        self._dtype = weight.dtype
         # [out, 3, 16, 16] to [out, 16 * 16 * 3]: pixels come with their colours together.
         self._patch_weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()
-        self._positions: dict[int, torch.Tensor] = {}
-        self._distances: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._convolutions = [
             layer.weight.contiguous(memory_format=torch.channels_last)
             for layer in (sam.neck[2], sam.net_2, sam.net_3)
         ]
+        self._sizes: dict[int, Size] = {}
 
     def __call__(self, views: torch.Tensor) -> torch.Tensor:
         """Views [n, side, side, 3] in bytes to features [n, channels, side / 64, side / 64]."""
-        x = self._embed(views)
-        for number, block in enumerate(self._sam.blocks):
-            x = x + self._attention(number, block, x)
-            hidden = F.gelu(F.linear(block.norm2(x), block.mlp.lin1.weight, block.mlp.lin1.bias))
-            x = x + F.linear(hidden, block.mlp.lin2.weight, block.mlp.lin2.bias)
+        across = views.shape[1] // PATCH
+        if across not in self._sizes:
+            self._sizes[across] = Size.of(self._sam, across)
+        size = self._sizes[across]
+        x = self._embed(views) + size.position
+        for block, tables in zip(self._sam.blocks, size.tables, strict=True):
+            x = run_block(block, x, tables, self._attend)
         return self._neck(x)
 
     def _embed(self, views: torch.Tensor) -> torch.Tensor:
-        """Patches as vectors with their place added, [n, rows, columns, width]."""
+        """Patches as vectors, [n, rows, columns, width]."""
         n, side = views.shape[:2]
         across = side // PATCH
         cut = views.view(n, across, PATCH, across, PATCH, 3).transpose(2, 3)
-        patches = normalise(cut.reshape(n, across, across, -1), self._dtype)
-        return F.linear(patches, self._patch_weight, self._sam.patch_embed.proj.bias) + (
-            self._position(across)
-        )
-
-    def _position(self, across: int) -> torch.Tensor:
-        if across not in self._positions:
-            self._positions[across] = self._sam.get_abs_pos(self._sam.pos_embed, across)
-        return self._positions[across]
-
-    def _attention(self, number: int, block: Any, x: torch.Tensor) -> torch.Tensor:
-        rows, columns = x.shape[1:3]
-        window = block.window_size
-        x = block.norm1(x)
-        if window:
-            x = into_windows(x, window)
-        layer = block.attn
-        qkv = F.linear(x, layer.qkv.weight, layer.qkv.bias)
-        qkv = qkv.view(*x.shape[:3], 3, layer.num_heads, -1)
-        x = self._attend(qkv, *self._distance(number, layer, x.shape[1]), layer.scale)
-        x = F.linear(x, layer.proj.weight, layer.proj.bias)
-        return out_of_windows(x, window, rows, columns) if window else x
-
-    def _distance(self, number: int, layer: Any, across: int) -> tuple[torch.Tensor, torch.Tensor]:
-        key = number, across
-        if key not in self._distances:
-            self._distances[key] = (
-                by_distance(layer.rel_pos_h, across),
-                by_distance(layer.rel_pos_w, across),
-            )
-        return self._distances[key]
+        patches = normalise(cut.reshape(n, across, across, -1), self._patch_weight.dtype)
+        return F.linear(patches, self._patch_weight, self._sam.patch_embed.proj.bias)
 
     def _neck(self, x: torch.Tensor) -> torch.Tensor:
         first, norm_1, _, norm_2 = self._sam.neck
@@ -115,19 +87,60 @@ class SamEncoder:
         return x
 
 
-def by_distance(table: torch.Tensor, across: int) -> torch.Tensor:
-    """What each place says to a query of each place, [query, key, width].
+Tables = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What the weights say of views of one size.
+
+    Attributes:
+        position: [1, rows, columns, width] added to the patches.
+        tables: For each block what distances by rows and by columns mean.
+    """
+
+    position: torch.Tensor
+    tables: list[Tables]
+
+    @classmethod
+    def of(cls, sam: Any, across: int) -> Size:
+        """For views of so many patches along the side."""
+        tables = []
+        for block in sam.blocks:
+            reach = block.window_size or across
+            layer = block.attn
+            tables.append((stretched(layer.rel_pos_h, reach), stretched(layer.rel_pos_w, reach)))
+        return cls(sam.get_abs_pos(sam.pos_embed, across), tables)
+
+
+def run_block(block: Any, x: torch.Tensor, tables: Tables, attend: Attend) -> torch.Tensor:
+    """One of SAM's transformer blocks, [n, rows, columns, width] to the same."""
+    layer, window = block.attn, block.window_size
+    seen = block.norm1(x)
+    if window:
+        seen = into_windows(seen, window)
+    qkv = F.linear(seen, layer.qkv.weight, layer.qkv.bias)
+    qkv = qkv.view(*seen.shape[:3], 3, layer.num_heads, -1)
+    seen = F.linear(attend(qkv, *tables, layer.scale), layer.proj.weight, layer.proj.bias)
+    if window:
+        seen = out_of_windows(seen, window, x.shape[1], x.shape[2])
+    x = x + seen
+    hidden = F.gelu(F.linear(block.norm2(x), block.mlp.lin1.weight, block.mlp.lin1.bias))
+    return x + F.linear(hidden, block.mlp.lin2.weight, block.mlp.lin2.bias)
+
+
+def stretched(table: torch.Tensor, across: int) -> torch.Tensor:
+    """A table by distance, for views of so many patches along the side.
 
     Args:
-        table: [distances, width], one row for each distance from -(n - 1) to n - 1 of the size
-            that the model was trained with; stretched for other sizes.
+        table: [distances, width], one row for each distance from -(n - 1) to n - 1, with n of the
+            views that the model was trained with.
         across: The size asked for.
     """
-    if len(table) != 2 * across - 1:
-        stretched = F.interpolate(table.float().t()[None], size=2 * across - 1, mode="linear")
-        table = stretched[0].t().to(table.dtype)
-    place = torch.arange(across, device=table.device)
-    return table[place[:, None] - place + across - 1].contiguous()
+    if len(table) == 2 * across - 1:
+        return table
+    stretched = F.interpolate(table.float().t()[None], size=2 * across - 1, mode="linear")
+    return stretched[0].t().to(table.dtype).contiguous()
 
 
 def into_windows(x: torch.Tensor, side: int) -> torch.Tensor:

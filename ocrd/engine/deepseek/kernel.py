@@ -11,20 +11,17 @@ import torch
 import triton
 import triton.language as tl
 
-from ocrd.engine.deepseek.attention import distance_terms
-
 LOG2_E = tl.constexpr(1.4426950408889634)  # the exponential below is of base 2
 
 
 @triton.jit
 def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types of Python's
     qkv,
-    by_row,
-    by_column,
+    terms,
     out,
     scale,
     heads,
-    patches,
+    views,
     rows,
     columns: tl.constexpr,
     padded: tl.constexpr,
@@ -33,24 +30,25 @@ def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types
 ):
     head = tl.program_id(1) % heads
     view = (tl.program_id(1) // heads).to(tl.int64)
+    patches = rows * columns
     stride = 3 * heads * width
     query = tl.program_id(0) * block + tl.arange(0, block)
     real = query < patches
     part = tl.arange(0, width)
     column = tl.arange(0, padded)
+    inside = column < columns
 
     start = qkv + view * patches * stride + head * width
     q = tl.load(start + query[:, None] * stride + part, mask=real[:, None], other=0.0)
-    terms = (view * heads + head) * patches + query
-    side = (
-        tl.load(
-            by_column + terms[:, None] * columns + column,
-            mask=real[:, None] & (column < columns),
-            other=0.0,
-        ).to(tl.float32)
-        * LOG2_E
+    # Each query's terms: by distance of rows, -(rows - 1) to rows - 1, then of columns.
+    distances = 2 * (rows + columns) - 2
+    own = terms + ((head * views + view) * patches + query) * distances
+    by_row = own + query // columns + rows - 1
+    by_column = own + query % columns + 2 * rows + columns - 2
+    side = tl.load(by_column[:, None] - column, mask=real[:, None] & inside[None, :], other=0.0).to(
+        tl.float32
     )
-    side = tl.where(column < columns, side, float("-inf"))
+    side = tl.where(inside[None, :], side * LOG2_E, float("-inf"))
 
     best = tl.full([block], float("-inf"), tl.float32)
     total = tl.zeros([block], tl.float32)
@@ -59,12 +57,10 @@ def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types
     values = start + 2 * heads * width
     for row in range(rows):
         place = (row * columns + column) * stride
-        inside = column < columns
         k = tl.load(keys + place[None, :] + part[:, None], mask=inside[None, :], other=0.0)
         v = tl.load(values + place[:, None] + part, mask=inside[:, None], other=0.0)
-        up = tl.load(by_row + terms * rows + row, mask=real, other=0.0).to(tl.float32)
-        scores = tl.dot(q, k) * (scale * LOG2_E) + side
-        scores += up[:, None] * LOG2_E
+        up = tl.load(by_row - row, mask=real, other=0.0).to(tl.float32) * LOG2_E
+        scores = tl.dot(q, k) * (scale * LOG2_E) + side + up[:, None]
         newest = tl.maximum(best, tl.max(scores, 1))
         weights = tl.exp2(scores - newest[:, None])
         fade = tl.exp2(best - newest)
@@ -78,21 +74,21 @@ def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types
 def fused(
     qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """See `attention.Attend`."""
+    """See `attention.Attend`; `qkv` must be contiguous."""
     n, rows, columns, _, heads, width = qkv.shape
     patches = rows * columns
-    terms = distance_terms(qkv[:, :, :, 0], by_row, by_column)
-    by_row, by_column = (term.contiguous() for term in terms)
+    # [heads, n * patches, distances]: what each query says of every distance.
+    queries = qkv.view(n * patches, 3, heads, width)[:, 0].transpose(0, 1)
+    terms = torch.matmul(queries, torch.cat([by_row, by_column]).t())
     out = torch.empty((n, rows, columns, heads * width), dtype=qkv.dtype, device=qkv.device)
     block = 128 if patches > 256 else 64
     _attend[(triton.cdiv(patches, block), n * heads)](
         qkv,
-        by_row,
-        by_column,
+        terms,
         out,
         scale,
         heads,
-        patches,
+        n,
         rows,
         columns=columns,
         padded=max(16, triton.next_power_of_2(columns)),
