@@ -188,9 +188,8 @@ def _place_by_reservation(intent: Intent, record: Path, disk: Disk) -> None:
     try:
         disk.create(intent.target)
     except FileExistsError:
-        save(
-            intent.at(Phase.LINKING), record, disk
-        )  # the empty file that may lie there is not ours
+        # Not our reservation: as a link it is compared with the thing, not taken for ours.
+        save(intent.at(Phase.LINKING), record, disk)
         abandon(record, disk)
         raise
     disk.rename(intent.thing, intent.target)

@@ -53,11 +53,17 @@ def token_of(name: str) -> str:
     return name.partition("-")[2] or name
 
 
-def settled(path: Path, disk: Disk) -> Orphan:
-    """What a job's folder holds, its moves brought to an end where that is possible now."""
+def settled(path: Path, disk: Disk) -> Orphan | None:
+    """What a job's folder holds, its moves brought to an end where that is possible now.
+
+    A folder with nothing in it was being removed; it goes.
+    """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
         _settle(_home(orphan, disk))
+    if not disk.names(path):
+        disk.rmdir(path)
+        return None
     return look(path, disk)
 
 

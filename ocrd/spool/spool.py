@@ -186,7 +186,8 @@ class Spool:
         with blaming(self._jobs):
             held = self._disk.names(self._jobs)
             unknown = [name for name in held if orphans.token_of(name) not in known_tokens]
-            return [orphans.settled(self._jobs / name, self._disk) for name in unknown]
+            settled = (orphans.settled(self._jobs / name, self._disk) for name in unknown)
+            return [orphan for orphan in settled if orphan is not None]
 
     def put_back(self, orphan: Orphan, inbox: Path) -> Path | None:
         """An orphan's original goes back to its inbox, or the next free name there; the rest goes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,13 +39,25 @@ def bound(at: Path) -> contextlib.AbstractContextManager[Path]:
 @contextlib.contextmanager
 def fuse(source: Path, at: Path) -> Iterator[Path]:
     """`source` seen through bindfs: no RENAME_NOREPLACE, like most network file systems."""
+    with served(source, at):
+        yield at
+
+
+@contextlib.contextmanager
+def served(source: Path, at: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, with the process that serves it: kill it, and the mount answers ENOTCONN."""
     source.mkdir(parents=True, exist_ok=True)
     at.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["bindfs", str(source), str(at)], check=True)
+    server = subprocess.Popen(["bindfs", "-f", str(source), str(at)])
     try:
-        yield at
+        while not os.path.ismount(at):
+            if server.poll() is not None:
+                raise RuntimeError(f"bindfs ended with {server.returncode}")
+            time.sleep(0.01)
+        yield server
     finally:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
+        server.wait(timeout=10)
 
 
 def remount(at: Path, *options: str) -> None:

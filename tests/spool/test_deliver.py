@@ -11,8 +11,8 @@ import pytest
 from ocrd.errors import OcrdError, SourceChangedError
 from ocrd.spool import report_path
 from tests.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
-from tests.spool.mounts import needs_root
-from tests.spool.steps import Call, Hooked
+from tests.spool.mounts import bound, needs_root
+from tests.spool.steps import Call, Hooked, WithoutExclusiveRename
 from tests.spool.world import ORIGINAL, REPORT, World, bundle_at
 
 __all__ = ["nobodys_world"]
@@ -51,6 +51,30 @@ def test_building_anew_takes_the_seal_away(world: World) -> None:
     world.spool().new_bundle(job)
     with pytest.raises(OcrdError, match="sealed"):
         world.spool().publish(job, world.tree("outbox") / "scan")
+
+
+@needs_root
+@pytest.mark.parametrize("then", ["built anew", "failed"])
+def test_a_publication_given_up_leaves_nothing_in_the_outbox(tmp_path: Path, then: str) -> None:
+    """Killed while the bundle was copied to the outbox, on another file system."""
+    world = World(tmp_path)
+    with bound(world.tree("outbox")):
+        world.make()
+        job = world.bundled()
+
+        def stop(call: Call) -> None:
+            if call.name == "fsync_file" and "outbox" in call.arguments[0].parts:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            world.spool(Hooked(stop)).publish(job, world.tree("outbox") / "scan")
+        assert world.temporaries() != []
+        if then == "built anew":
+            world.spool().new_bundle(job)
+        else:
+            world.spool().fail(job, world.tree("failed") / "scan.pdf", REPORT)
+            world.spool().finish(job)
+        assert world.temporaries() == []
 
 
 def test_a_bundle_taken_out_of_the_outbox_at_once_is_not_missed(world: World) -> None:
@@ -108,6 +132,29 @@ def test_a_failed_original_needs_both_names_free(world: World) -> None:
         "failed/scan.pdf.error.json": b"an old reason",
         "failed/scan (2).pdf": ORIGINAL,
         "failed/scan (2).pdf.error.json": REPORT,
+    }
+
+
+def test_a_failure_half_told_stays_one_file_when_somebody_takes_the_reports_name(
+    world: World,
+) -> None:
+    """Killed between giving the original its name in failed/ and taking the one in the spool."""
+    job = world.claimed("scan.pdf")
+    target = world.tree("failed") / "scan.pdf"
+
+    def stop(call: Call) -> None:
+        if call.name == "unlink" and call.arguments[0] == world.spool().spooled(job):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        disk = Hooked(stop, WithoutExclusiveRename())
+        world.spool(disk).fail(job, target, REPORT)
+    report_path(target).write_bytes(b"somebody's")
+    world.spool(WithoutExclusiveRename()).fail(job, target, REPORT)
+    world.spool().finish(job)
+    assert world.files() == {
+        "failed/scan.pdf": ORIGINAL,
+        "failed/scan.pdf.error.json": b"somebody's",
     }
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import Disposition, OcrdError
+from ocrd.errors import Disposition, OcrdError, PlaceError
 from ocrd.job import Job
 from ocrd.spool import Disk
+from tests.faults.evidence import files_below
 from tests.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
-from tests.spool.mounts import bound, memory, remount, tmpfs
+from tests.spool.mounts import bound, memory, needs_root, remount, served, tmpfs
 from tests.spool.scenarios import SCENARIOS, Scenario, complaints, names, outcome, wanted
 from tests.spool.steps import TEARABLE, Call, Hooked, Trace, WithoutExclusiveRename, failing
-from tests.spool.world import ORIGINAL, REPORT, TREES, World, bundle_at
+from tests.spool.world import BUNDLE, ORIGINAL, REPORT, TREES, World, bundle_at
 
 __all__ = ["memory", "nobodys_world"]
 
@@ -163,6 +166,34 @@ def test_a_folder_that_the_daemon_may_not_write_to_is_named(nobodys_world: World
     place = world.tree("archive") / "scan.pdf"
     assert said.read_text() == f"no-permission CONDITION {place}: permission denied (EACCES)"
     world.spool().archive(job, place)
+
+
+@needs_root
+def test_a_share_that_died_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """The process behind a FUSE mount is killed: every call there answers ENOTCONN."""
+    world = World(tmp_path)
+    world.make()
+    behind, inbox, outbox = tmp_path / "behind", world.tree("inbox"), world.tree("outbox")
+    ready = world.bundled("ready.pdf")
+    target = outbox / "ready"
+    with served(behind / "in", inbox) as inlet, served(behind / "out", outbox) as outlet:
+        waiting = replace(world.drop("scan.pdf"), token="bb22")
+        for server in (inlet, outlet):
+            server.kill()
+            server.wait()
+        for deliver in (
+            partial(world.spool().claim, waiting, inbox / "scan.pdf"),
+            partial(world.spool().publish, ready, target),
+            partial(world.spool().free_name, outbox, "ready"),
+        ):
+            with pytest.raises(OcrdError) as caught:
+                deliver()
+            assert (caught.value.kind, type(caught.value)) == ("share-gone", PlaceError)
+    with served(behind / "in", inbox), served(behind / "out", outbox):
+        world.spool().claim(waiting, inbox / "scan.pdf")
+        world.spool().publish(ready, target)
+        assert list(files_below(inbox)) == []
+        assert {path.name for path in files_below(outbox)} == {Path(name).name for name in BUNDLE}
 
 
 def test_no_descriptor_stays_open(memory: Path) -> None:

@@ -218,6 +218,25 @@ def test_a_copy_that_somebody_cleared_away_is_made_again(ground: Ground) -> None
 
 
 @needs_root
+@pytest.mark.parametrize("kind", ["file", "full folder"])
+def test_a_part_left_by_a_spool_that_is_lost_is_in_nobodys_way(ground: Ground, kind: str) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _make(ground.there / ".ocrd-ab12.part", kind, b"half of something")
+        ground.move(Disk())
+        assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@needs_root
+def test_a_move_that_had_got_through_is_not_done_again_under_another_name(ground: Ground) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _stop_before(ground, "unlink", ground.here / "scan.pdf")
+        assert ground.move(Disk(), to="scan (2).pdf") == ground.there / "scan.pdf"
+        assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@needs_root
 def test_a_complete_copy_is_not_copied_again(ground: Ground) -> None:
     (ground.here / "scan.pdf").write_bytes(CONTENT)
     with bound(ground.there):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.spool.children import in_a_child
 from tests.spool.mounts import bound, needs_root
-from tests.spool.steps import Call, Hooked
+from tests.spool.steps import Call, Hooked, dying
 from tests.spool.world import ORIGINAL, TOKEN, World, job_of
 
 
@@ -95,6 +98,22 @@ def test_an_original_without_a_usable_record_is_put_back_under_a_made_up_name(
     (orphan,) = world.spool().orphans(())
     world.spool().put_back(orphan, world.tree("inbox"))
     assert world.files() == {f"inbox/7-{TOKEN}.pdf": ORIGINAL}
+
+
+def test_a_folder_half_removed_still_tells_whose_it_was(world: World) -> None:
+    """Killed anywhere in the removal: what is left can be cleared away without asking."""
+    left = 0
+    for at in itertools.count():
+        world.make()
+        job = world.bundled()
+        world.spool().archive(job, world.tree("archive") / "scan.pdf")
+        status = in_a_child(partial(world.spool(Hooked(dying(at))).finish, job))
+        if status == 0:
+            break
+        orphans = world.spool().orphans(())
+        assert [orphan.record and orphan.record.token for orphan in orphans] in ([], [TOKEN])
+        left += len(orphans)
+    assert left > 5
 
 
 def test_folders_that_are_not_ours_do_no_harm(world: World) -> None:
