@@ -80,7 +80,7 @@ def mount_of(path: str, table: Iterable[Mount]) -> Mount | None:
     tops = [m for p, found in children.items() for m in found if p not in ids or m.id == p]
     here = None
     while tops:
-        here = min(reversed(tops), key=lambda mount: len(mount.point))
+        here = min(tops, key=lambda mount: len(mount.point))
         tops = [mount for mount in children.pop(here.id, []) if mount.id != here.id]
     return here
 

@@ -103,9 +103,7 @@ class NativeWatch:
         observer, reader = self._observer, self._reader
         if observer is None or reader is None or reader.unmounted:
             return False
-        emitters = list(observer.emitters)
-        threads = [observer, reader, *emitters]
-        return bool(emitters) and all(thread.is_alive() for thread in threads)
+        return all(thread.is_alive() for thread in (observer, reader, *observer.emitters))
 
     def stop(self) -> None:
         """Give all watches and threads back."""

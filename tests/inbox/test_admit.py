@@ -283,12 +283,16 @@ def test_a_file_opened_for_writing_while_it_is_hashed_is_busy(tmp_path: Path) ->
 
 
 def test_a_file_that_never_stops_growing_is_not_read_for_ever(tmp_path: Path) -> None:
-    path = tmp_path / "endless.pdf"
-    path.write_bytes(SCAN)
+    path, piece = tmp_path / "endless.pdf", os.urandom((1 << 20) + 1)
+    path.write_bytes(piece)
+    reads: list[int] = []
 
     def readinto(fd: int, into: memoryview) -> int:
-        append(path)  # grows faster than it is read
-        return REAL.readinto(fd, into[:1])
+        with path.open("ab") as file:  # grows faster than it is read
+            file.write(piece)
+        reads.append(REAL.readinto(fd, into))
+        assert sum(reads) <= len(piece)
+        return reads[-1]
 
     assert refused(tmp_path, "endless.pdf", Calls(readinto=readinto)).kind == "source-changed"
 

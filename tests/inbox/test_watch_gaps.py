@@ -45,6 +45,28 @@ def test_a_folder_hinted_at_is_scanned(inbox: Path, clock: Clock) -> None:
         until_waiting(watch, 1)
 
 
+def test_more_folders_hinted_at_than_are_scanned_one_by_one_are_all_scanned(
+    inbox: Path, clock: Clock
+) -> None:
+    with watching(inbox, clock, settle_s=SETTLE, kind="polling") as watch:
+        for number in range(150):
+            (inbox / f"{number:03}").mkdir()
+            (inbox / f"{number:03}/scan.pdf").write_bytes(b"scan")
+            watch.hint(f"{number:03}")
+        until_waiting(watch, 150)
+
+
+def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) -> None:
+    (inbox / "old.pdf").write_bytes(b"scan")
+    with watching(inbox, clock, settle_s=SETTLE, kind="polling", batch=1) as watch:
+        clock.turn(RESCAN)
+        watch.step()  # has met the one file, and not yet said that this was all
+        (inbox / "new.pdf").write_bytes(b"scan")
+        watch._hints.lose()
+        steps_until(watch, lambda: watch.report.scans == 3, "another rescan")
+        assert list(known(watch)) == ["old.pdf", "new.pdf"]
+
+
 def test_a_hint_cannot_lead_out_of_the_inbox(inbox: Path, watch: FolderWatch) -> None:
     (inbox.parent / "outside").mkdir()
     (inbox.parent / "outside/secret.pdf").write_bytes(b"scan")
@@ -202,6 +224,19 @@ def test_an_inbox_without_permission_is_a_condition_that_pauses_it(clock: Clock)
         with as_nobody(), watching(inbox, clock) as watch:
             assert watch.report.paused is not None
             assert watch.report.paused.kind == "unreadable"
+
+
+def test_a_file_that_cannot_be_looked_at_for_a_while_is_offered_afterwards(clock: Clock) -> None:
+    with public_folder() as inbox:
+        (inbox / "sub").mkdir(mode=0o755)
+        (inbox / "sub/a.pdf").write_bytes(b"scan")
+        with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
+            chmod_as_root(inbox / "sub", "700")
+            clock.turn(SETTLE)
+            assert drain(watch) == []
+            chmod_as_root(inbox / "sub", "755")
+            clock.turn(SETTLE)  # no rescan yet
+            assert paths(drain(watch)) == ["sub/a.pdf"]
 
 
 def test_admitted_files_behind_a_door_locked_for_a_while_are_not_offered_again(

@@ -135,6 +135,35 @@ def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(server: Path, shar
         assert not watch.report.conditions
 
 
+def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
+    server: Path, share: Path
+) -> None:
+    clock = Clock()
+    for name in ("a", "b", "c"):
+        (server / name).mkdir()
+        (server / name / "taken.pdf").write_bytes(b"scan")
+    with (
+        mounted(share, *BINDFS, str(server)),
+        watching(share, clock, batch=1, **TIMES) as watch,
+    ):
+        clock.turn(SETTLE)
+        for candidate in drain(watch):
+            watch.forget(candidate)
+        until_waiting(watch, 0)
+        scans = watch.report.scans
+        clock.turn(POLL)
+        watch.step()
+        unmount(share)
+        steps_until(watch, lambda: watch.report.scans > scans, "the end of the rescan")
+        paused(watch, clock)
+        mount(share, *BINDFS, str(server))
+        clock.turn(POLL)
+        assert drain(watch) == []
+        clock.turn(SETTLE)
+        assert drain(watch) == []
+        assert watch.report.waiting == 0
+
+
 def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
     server: Path, share: Path
 ) -> None:
