@@ -98,6 +98,7 @@ class VllmCore:
         self._image_token = self._tokenizer.convert_tokens_to_ids(profile.image_token)
         self._never_banned = self._tokenizer.convert_tokens_to_ids(list(profile.never_banned))
         self._context = self._engine.model_config.max_model_len
+        self._shares = settings.options.get("mm_tensor_ipc") == "torch_shm"
         # Tokenizers are lent out in as many copies as vLLM was told of workers.
         self._renderers = ThreadPoolExecutor(settings.renderers, thread_name_prefix="ocrd-render")
         self._watch = asyncio.create_task(self._watch_health())
@@ -196,6 +197,8 @@ class VllmCore:
             (inputs,) = self._engine.renderer.render_cmpl([raw])
         except Exception as error:  # whatever image code makes of a strange image
             raise unprepared(error) from error
+        if self._shares:
+            share(inputs)
         tokens = inputs["prompt_token_ids"]
         room = self._context - len(tokens)
         width, height = raw["multi_modal_data"]["image"].size
@@ -256,6 +259,16 @@ def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
     if reason == "length":
         return Finish.LENGTH if loop_at_end(text) is None else Finish.REPETITION
     return Finish.STOP
+
+
+def share(inputs: Any) -> None:
+    """Move a page's tensors into shared memory here; vLLM would do it on the event loop."""
+    for items in inputs["mm_kwargs"].values():
+        for item in items:
+            for field in item.values():
+                tensors = field.data if isinstance(field.data, list) else [field.data]
+                for tensor in tensors:
+                    tensor.share_memory_()
 
 
 def unprepared(error: Exception) -> PageError:

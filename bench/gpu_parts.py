@@ -1,0 +1,377 @@
+"""The three measurements of the GPU benchmark, each for a process of its own.
+
+`python -m bench.gpu_parts PART WORKDIR` writes `WORKDIR/PART.json`, anew after each figure, so
+that what was measured remains if the time runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.gpu_material import decoded
+from ocrd.engine.base import PageRequest
+from ocrd.engine.resident import VllmEngine, VllmSettings
+from ocrd.engine.resident.core import Ready, VllmCore
+from ocrd.engine.resident.prompt import to_pillow
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode
+from ocrd.page import PageImage
+
+GUARD_OF_VLLM = "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"
+WARM_UP = 8
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run: where it works, and how much.
+
+    Attributes:
+        work: Holds `model/`, `pages/` and the results.
+        small: On a CPU, to see that it works; the figures mean nothing.
+        pages: Of (b) and (c).
+        baseline: Pages of (a), all at once.
+        tokens: Of each answer.
+        until: Optional figures are left out after this (seconds since the epoch).
+        extra: `[engine.options]` of (b) and (c) besides what the size asks for.
+    """
+
+    work: Path
+    small: bool
+    pages: int
+    baseline: int
+    tokens: int
+    until: float
+    extra: dict[str, Any]
+
+    @classmethod
+    def read(cls, work: Path) -> Bench:
+        """As the parent process wrote it."""
+        return cls(work=work, **json.loads((work / "bench.json").read_text()))
+
+    @property
+    def model(self) -> str:
+        return str(self.work / "model")
+
+    @property
+    def resolution(self) -> str:
+        return "tiny" if self.small else "gundam"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """`[engine]` of (b) and (c)."""
+        common = {"model": self.model, "load_format": "dummy"}
+        if not self.small:
+            return common | {"max_pages_in_flight": 512, "renderer_workers": 12}
+        return common | {
+            "dtype": "float32",
+            "max_model_len": 2048,
+            "max_num_batched_tokens": 2048,
+            "max_pages_in_flight": 8,
+            "renderer_workers": 2,
+            "page_timeout_s": 600.0,
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return ({"enforce_eager": True} if self.small else {}) | self.extra
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        return {"ignore_eos": True, "max_tokens": self.tokens, "min_tokens": self.tokens}
+
+
+class Figures:
+    """What a part has measured, kept on disk from the first figure on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, float] = {}
+
+    def __setitem__(self, name: str, value: float) -> None:
+        self._known[name] = value
+        self._path.write_text(json.dumps(self._known))
+        print(f"  {name}: {value:.4g}", flush=True)
+
+
+async def pages_per_s(pages: Iterable[Awaitable[Any]]) -> float:
+    """All at once, from the first to the last."""
+    waiting = list(pages)
+    began = time.perf_counter()
+    await asyncio.gather(*waiting)
+    return len(waiting) / (time.perf_counter() - began)
+
+
+def tensor_bytes(inputs: Any) -> int:
+    """Bytes of all tensors in one page's engine input."""
+    total = 0
+    for items in inputs["mm_kwargs"].values():
+        for item in items:
+            total += sum(_bytes(field.data) for field in item.values())
+    return total
+
+
+def _bytes(data: Any) -> int:
+    if isinstance(data, list | tuple):
+        return sum(map(_bytes, data))
+    return int(data.numel() * data.element_size())
+
+
+# (a) vLLM as its recipe shows it
+
+
+async def recipe(bench: Bench, figures: Figures) -> None:
+    """Raw prompts into `AsyncLLM.generate`, vLLM's own model, all pages at once."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    sizes = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True}
+    engine = AsyncLLM.from_engine_args(
+        AsyncEngineArgs(
+            model=bench.model,
+            load_format="dummy",
+            logits_processors=[GUARD_OF_VLLM],
+            enable_prefix_caching=False,
+            mm_processor_cache_gb=0,
+            disable_log_stats=True,
+            **(sizes if bench.small else {"max_model_len": 8192}),
+        )
+    )
+    images = decoded(bench.work / "pages", bench.baseline)
+    (ready,) = await engine.renderer.render_cmpl_async([raw_prompt(images[0])])
+    figures["bytes_per_page"] = tensor_bytes(ready)
+    await asyncio.gather(*(one(engine, image, 4, False) for image in images[:WARM_UP]))
+    for name, guard in (("pages_per_s", False), ("guard_pages_per_s", True)):
+        figures[name] = await pages_per_s(
+            one(engine, image, bench.tokens, guard) for image in images
+        )
+    engine.shutdown()
+
+
+def raw_prompt(image: PageImage) -> dict[str, Any]:
+    """As the recipe writes it."""
+    words = f"<image>\n{BUILT_IN_MODES['document'].prompt}"
+    return {"prompt": words, "multi_modal_data": {"image": to_pillow(image)}}
+
+
+async def one(engine: Any, image: PageImage, tokens: int, guard: bool) -> None:
+    from vllm import SamplingParams
+
+    rule = {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [128821, 128822]}
+    params = SamplingParams(
+        temperature=0.0,
+        max_tokens=tokens,
+        min_tokens=tokens,
+        ignore_eos=True,
+        skip_special_tokens=False,
+        extra_args=rule if guard else None,
+    )
+    async for _ in engine.generate(raw_prompt(image), params, f"{id(image)}-{tokens}-{guard}"):
+        pass
+
+
+# (b) the engine as configured, fed with pages prepared beforehand
+
+
+async def ceiling(bench: Bench, figures: Figures) -> None:
+    """What the engine can do at most, and where a page's time goes in it."""
+    began = time.perf_counter()
+    engine = VllmEngine(
+        VllmSettings(**bench.settings, devices=None, options=bench.options, sampling=bench.sampling)
+    )
+    await engine.start(lambda stage: print(f"  {stage}", flush=True))
+    figures["start_s"] = time.perf_counter() - began
+    core = engine.units[0].core
+    assert isinstance(core, VllmCore)
+    images = decoded(bench.work / "pages", bench.pages)
+    requests = page_requests(images, bench.resolution, "b")
+    await warm_up(core, requests)
+    ready = await prepared(core, requests, figures)
+    await generated(bench, core, requests, ready, figures)
+    if time.time() < bench.until:
+        await encoded(bench, core, requests, ready, figures)
+    ready.clear()
+    for resolution in ("tiny", bench.resolution):
+        if time.time() < bench.until:
+            again = page_requests(images, resolution, f"whole-{resolution}")
+            figures[f"whole_{resolution}_pages_per_s"] = await pages_per_s(
+                engine.recognise(request) for request in again
+            )
+    await engine.stop()
+
+
+def page_requests(images: Sequence[PageImage], resolution: str, name: str) -> list[PageRequest]:
+    return [
+        PageRequest(
+            id=f"{name}-{number}",
+            image=image,
+            mode=BUILT_IN_MODES["document"],
+            resolution=RESOLUTIONS[resolution],
+        )
+        for number, image in enumerate(images)
+    ]
+
+
+def with_mode(requests: Sequence[PageRequest], name: str, mode: PromptMode) -> list[PageRequest]:
+    return [replace(request, id=f"{request.id}-{name}", mode=mode) for request in requests]
+
+
+async def warm_up(core: VllmCore, requests: Sequence[PageRequest]) -> None:
+    some = [replace(request, id=f"{request.id}-warm") for request in requests[:WARM_UP]]
+    await asyncio.gather(*(core.try_out(request) for request in some_short(some)))
+
+
+def some_short(requests: Sequence[PageRequest]) -> list[PageRequest]:
+    short = replace(BUILT_IN_MODES["document"], max_tokens=4)
+    return with_mode(requests, "short", short)
+
+
+async def prepared(
+    core: VllmCore, requests: Sequence[PageRequest], figures: Figures
+) -> list[Ready]:
+    began = time.perf_counter()
+    ready = await asyncio.gather(*(core.prepare(request) for request in requests))
+    figures["prepare_pages_per_s"] = len(requests) / (time.perf_counter() - began)
+    figures["bytes_per_page"] = tensor_bytes(ready[0].inputs)
+    figures["prompt_tokens"] = ready[0].tokens
+    return list(ready)
+
+
+async def generated(
+    bench: Bench,
+    core: VllmCore,
+    requests: Sequence[PageRequest],
+    ready: Sequence[Ready],
+    figures: Figures,
+) -> None:
+    """The same pages with the guard and without."""
+    document = BUILT_IN_MODES["document"]
+    for name, mode in (("guard_", document), ("", replace(document, guard=None))):
+        figures[f"{name}pages_per_s"] = await pages_per_s(
+            core.generate(request, page)
+            for request, page in zip(with_mode(requests, name, mode), ready, strict=True)
+        )
+
+
+async def encoded(
+    bench: Bench,
+    core: VllmCore,
+    requests: Sequence[PageRequest],
+    ready: Sequence[Ready],
+    figures: Figures,
+) -> None:
+    """Moving, encoding and prefill alone: one token out."""
+    settings = VllmSettings(model=bench.model, sampling={"ignore_eos": True, "max_tokens": 1})
+    figures["prefill_pages_per_s"] = await pages_per_s(
+        core.generate(request, page, settings)
+        for request, page in zip(with_mode(requests, "1", requests[0].mode), ready, strict=True)
+    )
+
+
+# (c) the daemon: files in, bundles out
+
+
+async def daemon(bench: Bench, figures: Figures) -> None:
+    """`ocrd run --once` over an inbox full of files."""
+    root = bench.work / "root"
+    inbox = root / "inbox" / "scans"
+    inbox.mkdir(parents=True)
+    for path in sorted((bench.work / "pages").iterdir())[: bench.pages]:
+        os.link(path, inbox / path.name)
+    config = root / "config.toml"
+    config.write_text(configuration(bench, root), encoding="utf-8")
+    log = bench.work / "ocrd.log"  # the daemon's own
+    began = time.perf_counter()
+    with log.open("w") as stream:
+        command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(config)]
+        ended = await asyncio.to_thread(subprocess.run, command, stderr=stream, check=False)
+    figures["process_s"] = time.perf_counter() - began
+    figures["exit_code"] = ended.returncode
+    figures["bundles"] = sum(1 for _ in (root / "outbox").glob("scans/*/*.json"))
+    read_log(log, figures)
+
+
+def configuration(bench: Bench, root: Path) -> str:
+    """A file as an operator would write it, and a fixed length for every answer."""
+    return "\n".join(
+        [
+            f"root = {json.dumps(str(root))}",
+            "[engine]",
+            'kind = "vllm"',
+            *table(bench.settings | ({"devices": [0]} if bench.small else {})),
+            "[engine.options]",
+            *table(bench.options),
+            "[engine.sampling]",
+            *table(bench.sampling),
+            "[watch]",
+            "settle_s = 1.0",
+            "[log]",
+            'level = "debug"',
+            'format = "json"',
+            "[[folder]]",
+            'name = "scans"',
+            'mode = "document"',
+            f'resolution = "{bench.resolution}"',
+            "",
+        ]
+    )
+
+
+def table(values: dict[str, Any]) -> list[str]:
+    """TOML lines; JSON writes strings, numbers and truth values alike."""
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+
+
+def read_log(log: Path, figures: Figures) -> None:
+    """From the engine being ready to the last bundle, and what a page spends outside it."""
+    seen: dict[str, list[float]] = {}
+    read_at: dict[int, float] = {}
+    after: list[float] = []
+    in_engine: list[float] = []
+    for event in events(log):
+        at = datetime.fromisoformat(event["timestamp"]).timestamp()
+        seen.setdefault(event["event"], []).append(at)
+        if event["event"] == "page.done":
+            read_at[event["job"]] = at
+            in_engine.append(event["seconds"])
+        elif event["event"] == "job.done":
+            after.append(at - read_at[event["job"]])
+    done, ready = seen["job.done"], seen["engine.ready"][0]
+    figures["jobs_done"] = len(done)
+    figures["pages_per_s"] = len(done) / (max(done) - ready)
+    figures["start_s"] = ready - seen["daemon.started"][0]
+    figures["mean_s_in_engine"] = sum(in_engine) / len(in_engine)
+    figures["mean_s_after_engine"] = sum(after) / len(after)
+    figures["last_page_to_last_job_s"] = max(done) - max(read_at.values())
+    figures["first_page_after_ready_s"] = min(read_at.values()) - ready
+
+
+def events(log: Path) -> Iterable[dict[str, Any]]:
+    """The daemon's lines; vLLM writes others among them."""
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
+
+
+PARTS: dict[str, Callable[[Bench, Figures], Awaitable[None]]] = {
+    "recipe": recipe,
+    "ceiling": ceiling,
+    "daemon": daemon,
+}
+
+
+def main() -> None:
+    name, work = sys.argv[1], Path(sys.argv[2])
+    asyncio.run(PARTS[name](Bench.read(work), Figures(work / f"{name}.json")))  # type: ignore[arg-type] # each is a coroutine function
+
+
+if __name__ == "__main__":
+    main()
