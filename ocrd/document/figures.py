@@ -15,6 +15,7 @@ from ocrd.page import Box
 
 FOLDER = "images"
 MOST_PIXELS = 30_000_000
+_MOST = 100  # of a page; a model that goes in circles sees thousands
 _QUALITY = 90
 _HAIR = 0.01  # points, lest a rounding error add a row of pixels
 _LEAST_POINTS = 2.0  # a box thinner than this shows nothing
@@ -30,25 +31,28 @@ class Figures:
 
     def add(self, page: ReadPage) -> None:
         """Cut out a page's figures and enter them in `page.figures`."""
-        wanted = [
-            (index, block.boxes[0])
-            for index, block in enumerate(page.blocks)
-            if block.label in FIGURES and block.boxes
-        ]
-        for count, (index, box) in enumerate(wanted, start=1):
-            with noted(page, f"figure {count} is missing"):
-                name = f"{page.record.number}-{count}.jpg"
-                figure = cut(self._base.page(page.record.number), box, self._dpi)
-                self._save(_upright(figure, page.turned), name)
-                page.figures[index] = f"{FOLDER}/{name}"
+        cut_out: dict[Box, str] = {}
+        for index, block in enumerate(page.blocks):
+            if block.label not in FIGURES or not block.boxes:
+                continue
+            box = block.boxes[0]
+            if box not in cut_out and len(cut_out) < _MOST:
+                with noted(page, f"figure {len(cut_out) + 1} is missing"):
+                    cut_out[box] = self._cut_out(page, box, len(cut_out) + 1)
+            if box in cut_out:
+                page.figures[index] = cut_out[box]
 
     def finish(self) -> str:
         """The folder's name, if there was any figure."""
         return FOLDER if self._folder.exists() else ""
 
-    def _save(self, figure: Image.Image, name: str) -> None:
+    def _cut_out(self, page: ReadPage, box: Box, count: int) -> str:
+        """The picture's name, relative to the bundle."""
+        name = f"{page.record.number}-{count}.jpg"
+        figure = cut(self._base.page(page.record.number), box, self._dpi)
         self._folder.mkdir(exist_ok=True)
-        figure.save(self._folder / name, "JPEG", quality=_QUALITY)
+        _upright(figure, page.turned).save(self._folder / name, "JPEG", quality=_QUALITY)
+        return f"{FOLDER}/{name}"
 
 
 def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:

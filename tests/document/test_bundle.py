@@ -294,7 +294,7 @@ def peak_memory(folder: Path, pages: int) -> int:
     with pymupdf.open() as document:
         image = 0
         for number in range(pages):
-            page = document.new_page(width=612, height=792)
+            page = document.new_page(width=153, height=198)  # small: 2,000 are to be looked at
             # pages do not share their pictures, but each is small
             png = Image.linear_gradient("L").rotate(number % 360).resize((120, 150))
             image = page.insert_image(page.rect, stream=_png(png), keep_proportion=False)

@@ -91,6 +91,16 @@ def test_a_sliver_is_noted_and_leaves_no_link(tmp_path: Path) -> None:
     assert "too thin" in (tmp_path / "out" / "scan.json").read_text()
 
 
+def test_a_model_that_goes_in_circles_does_not_fill_the_disk(tmp_path: Path) -> None:
+    same = "<|ref|>image<|/ref|><|det|>[[500, 250, 750, 500]]<|/det|>\n"
+    others = "".join(same.replace("750", str(600 + n)) for n in range(300))
+    source = scan_pdf(tmp_path / "a.pdf", flag_page())
+    said = PageResult(text=same * 50 + others)
+    bundle(tmp_path, source, [record(1, said)], dpi=20)
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 100
+    assert (tmp_path / "out" / "scan.md").read_text().count("(images/1-1.jpg)") == 51
+
+
 def test_a_figure_on_a_page_as_large_as_pdf_allows_is_bounded(tmp_path: Path) -> None:
     with pymupdf.open() as document:
         document.new_page(width=14400, height=14400)

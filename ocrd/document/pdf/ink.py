@@ -146,8 +146,8 @@ def _sharpest(image: Image.Image, around: float, step: float, reach: int) -> tup
 
 def _sharpness(image: Image.Image) -> int:
     """How much neighbouring rows differ: most when text lines lie along the rows."""
-    rows = image.resize((4, image.height), Image.Resampling.BOX).tobytes()
-    return sum((one - other) ** 2 for one, other in zip(rows, rows[4:], strict=False))
+    rows = image.resize((2, image.height), Image.Resampling.BOX).tobytes()
+    return sum((one - other) ** 2 for one, other in zip(rows, rows[2:], strict=False))
 
 
 def _bands(part: Image.Image) -> list[tuple[int, int]]:
