@@ -128,7 +128,7 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """The server and the children that serve each client; it is a session of its own."""
+    """The server and the children that serve each client; it leads a process group of its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, 15)
     try:
