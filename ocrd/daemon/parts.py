@@ -232,7 +232,7 @@ def _document_children(config: Config) -> ChildPool:
     given = config.settings.pages
     return ChildPool(
         name="document builder",
-        processes=max(1, min(cores() // 2, 8)),
+        processes=min(cores(), 16),
         limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
         preload=("ocrd.document.bundle",),
         threads=1,
