@@ -55,7 +55,7 @@ class BoxesPdf:
                 self._font = self._font or self._pdf.add_object(_LABEL_FONT)
                 self._pdf.draw(canvas, content, {FONT: self._font}, under=False)
                 if self._spec.upright and page.turned:
-                    canvas.set_rotation((canvas.rotation + page.turned) % 360)
+                    self._pdf.turn(page.record.number, page.turned)
         self._pdf.done_with_page()
 
     def finish(self) -> str:

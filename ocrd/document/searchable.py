@@ -45,6 +45,9 @@ class SearchablePdf:
         elif page.record.result is not None and page.blocks:
             with noted(page, "no text layer"):
                 self._add_text(page, page.record.result)
+            if self._spec.upright and page.turned:
+                with noted(page, "not turned upright"):
+                    self._pdf.turn(page.record.number, page.turned)
         self._pdf.done_with_page()
 
     def finish(self) -> str:
@@ -72,8 +75,6 @@ class SearchablePdf:
         content = self._content(placed, sheet, PageFrame.of(canvas))
         if content:
             self._pdf.draw(canvas, content, {FONT: self._font_object()}, under=True)
-        if self._spec.upright and result.turned:
-            canvas.set_rotation((canvas.rotation + result.turned) % 360)
 
     def _content(self, placed: Sequence[Placed], sheet: Sheet, frame: PageFrame) -> bytes:
         matrix = concat(sheet.matrix, frame.matrix)

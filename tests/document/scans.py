@@ -248,6 +248,15 @@ def by_poppler(pdf: Path, page: int = 0) -> list[Word]:
     ]
 
 
+def complaints(pdf: Path) -> str:
+    """What poppler finds wrong with a PDF while it renders and reads every page."""
+    command = ["pdftocairo", "-r", "20", "-svg", str(pdf), "/dev/null"]
+    texts = ["pdftotext", str(pdf), "/dev/null"]
+    runs = [subprocess.run(each, capture_output=True, check=False) for each in (command, texts)]
+    said = [line for run in runs for line in run.stderr.decode().splitlines()]
+    return "\n".join(line for line in said if "Error" in line)
+
+
 READERS = {"mupdf": by_mupdf, "poppler": by_poppler}
 
 

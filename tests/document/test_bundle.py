@@ -241,10 +241,10 @@ def test_what_is_handed_to_a_child_process_can_be_pickled() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """A real filesystem of 256 KiB."""
+    """A real filesystem of 96 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
@@ -253,7 +253,7 @@ def small_disk(tmp_path: Path) -> Any:
 def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, small_disk: Path, output: str) -> None:
     """So that the worker waits for room and does not take the page or the file for broken."""
     source = blank_pdf(tmp_path / "a.pdf", 1)
-    said = "<|ref|>text<|/ref|><|det|>[[1, 2, 999, 999]]<|/det|>\n" + os.urandom(400_000).hex()
+    said = "<|ref|>text<|/ref|><|det|>[[1, 2, 999, 999]]<|/det|>\n" + os.urandom(150_000).hex()
     if output == "images":
         Image.effect_noise((1200, 1200), 90).save(tmp_path / "a.png")
         with pymupdf.open() as document:

@@ -21,6 +21,7 @@ from tests.document.scans import (
     bundle,
     by_mupdf,
     by_poppler,
+    complaints,
     hits,
     overlap,
     pixels,
@@ -263,7 +264,7 @@ def test_the_originals_bytes_are_the_beginning_of_the_result(tmp_path: Path) -> 
     pdf = searchable(tmp_path, source, PageResult(text="x", lines=typeset().as_lines()))
     assert pdf.read_bytes().startswith(source.read_bytes())
     assert pdf.stat().st_size - source.stat().st_size < 12_000
-    subprocess.run(["qpdf", "--check", str(pdf)], check=True, capture_output=True)
+    assert complaints(pdf) == ""
 
 
 def test_the_text_is_never_seen(tmp_path: Path) -> None:
