@@ -75,14 +75,28 @@ def fused(
     qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor, scale: float
 ) -> torch.Tensor:
     """See `attention.Attend`; `qkv` must be contiguous."""
+    terms = distance_terms(qkv, by_row, by_column)
+    if qkv.shape[1] * qkv.shape[2] > 256:
+        return launch(qkv, terms, scale, block=128, warps=8, stages=3)
+    return launch(qkv, terms, scale, block=64, warps=4, stages=3)
+
+
+def distance_terms(
+    qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor
+) -> torch.Tensor:
+    """What each query says of every distance, [heads, n * patches, distances], in one product."""
+    heads, width = qkv.shape[4:]
+    queries = qkv.view(-1, 3, heads, width)[:, 0].transpose(0, 1)
+    return torch.matmul(queries, torch.cat([by_row, by_column]).t())
+
+
+def launch(
+    qkv: torch.Tensor, terms: torch.Tensor, scale: float, *, block: int, warps: int, stages: int
+) -> torch.Tensor:
+    """Run the kernel with `block` queries a program."""
     n, rows, columns, _, heads, width = qkv.shape
-    patches = rows * columns
-    # [heads, n * patches, distances]: what each query says of every distance.
-    queries = qkv.view(n * patches, 3, heads, width)[:, 0].transpose(0, 1)
-    terms = torch.matmul(queries, torch.cat([by_row, by_column]).t())
     out = torch.empty((n, rows, columns, heads * width), dtype=qkv.dtype, device=qkv.device)
-    block = 128 if patches > 256 else 64
-    _attend[(triton.cdiv(patches, block), n * heads)](
+    _attend[(triton.cdiv(rows * columns, block), n * heads)](
         qkv,
         terms,
         out,
@@ -94,7 +108,7 @@ def fused(
         padded=max(16, triton.next_power_of_2(columns)),
         width=width,
         block=block,
-        num_warps=block // 16,
-        num_stages=3,
+        num_warps=warps,
+        num_stages=stages,
     )
     return out

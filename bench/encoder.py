@@ -1,0 +1,226 @@
+"""The vision encoders' time for a page, and what of it is attention.
+
+    python -m bench.encoder [--pages 1 8 32] [--size 1224 1584] [--profile]
+
+All variants run the same random weights on the same pages in one process: vLLM's own code as its
+model calls it, view by view; and ours with either attention.  On a CPU give `--pages 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import CLIPVisionConfig
+from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
+from vllm.distributed import (
+    ensure_model_parallel_initialized,
+    init_distributed_environment,
+)
+from vllm.model_executor.models.deepencoder import DeepCLIPVisionTransformer, build_sam_vit_b
+
+from ocrd.engine.deepseek import encoder as ours
+from ocrd.engine.deepseek.attention import Attend, folded
+from ocrd.engine.deepseek.model import encode_by_size
+from ocrd.engine.deepseek.tiling import page_grid
+from ocrd.modes import RESOLUTIONS
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+DTYPE = torch.bfloat16 if CUDA else torch.float32
+GUNDAM = RESOLUTIONS["gundam"]
+
+
+def build() -> tuple[Any, Any]:
+    """SAM and CLIP as vLLM has them, with random weights."""
+    backend = "nccl" if CUDA else "gloo"
+    init_distributed_environment(1, 0, "tcp://127.0.0.1:29671", 0, backend)
+    ensure_model_parallel_initialized(1, 1)
+    torch.set_default_dtype(DTYPE)
+    clip_config = CLIPVisionConfig(
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_attention_heads=16,
+        num_hidden_layers=24,
+        image_size=224,
+        patch_size=14,
+        projection_dim=512,
+    )
+    with DEVICE:
+        sam = build_sam_vit_b()
+        clip = DeepCLIPVisionTransformer(clip_config, None, prefix="vision_model")
+    for module in (sam, clip):
+        for parameter in module.parameters():
+            if parameter.ndim == 1:
+                torch.nn.init.ones_(parameter)
+            else:
+                torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    for module in clip.modules():
+        if hasattr(module, "quant_method"):
+            module.quant_method.process_weights_after_loading(module)
+    return sam.eval(), clip.eval()
+
+
+def seconds(work: Callable[[], object], least: int = 3, limit: float = 2.0) -> float:
+    """Of one call, the median of some after two to warm up."""
+    work()
+    work()
+    taken: list[float] = []
+    while len(taken) < least or sum(taken) < limit / 4:
+        synchronise()
+        begin = time.perf_counter()
+        work()
+        synchronise()
+        taken.append(time.perf_counter() - begin)
+        if sum(taken) > limit:
+            break
+    return sorted(taken)[len(taken) // 2]
+
+
+def synchronise() -> None:
+    if CUDA:
+        torch.cuda.synchronize()
+
+
+class Bench:
+    """Pages of one shape, ready on the device."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.sam, self.clip = build()
+        columns, rows = page_grid(GUNDAM, *size)
+        self.tiles = columns * rows if (columns, rows) != (1, 1) else 0
+        make = partial(torch.randint, 0, 256, dtype=torch.uint8, device=DEVICE)
+        self.overview = make((1, GUNDAM.base, GUNDAM.base, 3))
+        self.cut = make((self.tiles, GUNDAM.tile, GUNDAM.tile, 3))
+
+    def theirs(self, pages: int) -> None:
+        """As vLLM does it: each page's overview, then its tiles."""
+        for _ in range(pages):
+            for views in (self.overview_chw, self.cut_chw):
+                if len(views):
+                    self.clip(views, self.sam(views))
+
+    def prepare_theirs(self) -> None:
+        """Pixels as they come to vLLM's model, numbers of its type."""
+        self.overview_chw, self.cut_chw = (
+            ours.normalise(views, DTYPE).permute(0, 3, 1, 2).contiguous()
+            for views in (self.overview, self.cut)
+        )
+
+    def mine(self, pages: int, attend: Attend) -> Callable[[], object]:
+        sam = ours.SamEncoder(self.sam, attend)
+        stacks = [self.overview] * pages + [self.cut] * pages
+
+        def encode(views: torch.Tensor) -> torch.Tensor:
+            known: torch.Tensor = self.clip(views, sam(views))
+            return known
+
+        return lambda: encode_by_size(stacks, encode)
+
+
+def attends() -> dict[str, Attend]:
+    found: dict[str, Attend] = {"folded": folded}
+    if CUDA:
+        from ocrd.engine.deepseek.kernel import fused
+
+        found["fused"] = fused
+    return found
+
+
+def whole(bench: Bench, counts: list[int]) -> None:
+    """Milliseconds a page and GiB at the peak, for each number of pages at once."""
+    bench.prepare_theirs()
+    for pages in counts:
+        variants: dict[str, Callable[[], object]] = {"vLLM": partial(bench.theirs, pages)}
+        for name, attend in attends().items():
+            variants[name] = bench.mine(pages, attend)
+        for name, work in variants.items():
+            if CUDA:
+                torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated() if CUDA else 0
+            spent = seconds(work) / pages * 1e3
+            peak = (torch.cuda.max_memory_allocated() - before) / 2**30 if CUDA else 0.0
+            print(f"{pages:3} pages  {name:8} {spent:8.2f} ms a page  {peak:6.2f} GiB", flush=True)
+
+
+def agree(bench: Bench) -> None:
+    """How far each variant's features are from vLLM's, in float32 and in the type measured."""
+    views = bench.overview
+    chw = ours.normalise(views, DTYPE).permute(0, 3, 1, 2).contiguous()
+    theirs = bench.sam(chw).float()
+    exact = theirs
+    if CUDA:
+        bench.sam.float()
+        exact = ours.SamEncoder(bench.sam, folded)(views)
+        bench.sam.to(DTYPE)
+    for name, result in [
+        ("vLLM", theirs),
+        *((name, ours.SamEncoder(bench.sam, a)(views).float()) for name, a in attends().items()),
+    ]:
+        print(f"error of {name:8} {((result - exact).norm() / exact.norm()).item():.1e}")
+
+
+def parts(bench: Bench) -> None:
+    """SAM alone, on full batches of each size: as it is, and with its blocks compiled."""
+    for side in (GUNDAM.base, GUNDAM.tile):
+        count = max(1, 32768 // (side // 16) ** 2) if CUDA else 1
+        views = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device=DEVICE)
+        for name, attend in attends().items():
+            sam = ours.SamEncoder(bench.sam, attend)
+            spent = seconds(partial(sam, views)) / count * 1e3
+            print(f"SAM {side:4}  {name:8} {spent:7.3f} ms a view", flush=True)
+        chw = ours.normalise(views, DTYPE).permute(0, 3, 1, 2).contiguous()
+        spent = seconds(partial(bench.clip, chw, sam(views))) / count * 1e3
+        print(f"CLIP {side:4}          {spent:7.3f} ms a view", flush=True)
+
+
+def kernels() -> None:
+    """The attention kernel alone, in several shapes of program."""
+    from ocrd.engine.deepseek.kernel import distance_terms, launch
+
+    for name, n, side in [("1024", 8, 64), ("640", 20, 40), ("windows", 200, 14)]:
+        qkv = torch.randn(n, side, side, 3, 12, 64, device=DEVICE, dtype=DTYPE)
+        table = torch.randn(2 * side - 1, 64, device=DEVICE, dtype=DTYPE)
+        terms = distance_terms(qkv, table, table)
+        made = seconds(partial(distance_terms, qkv, table, table), limit=0.2) * 1e3
+        plain = seconds(partial(folded, qkv, table, table, 0.125), limit=0.3) * 1e3
+        print(f"{name:8} terms {made:.3f} ms, folded {plain:.3f} ms", flush=True)
+        for block, warps, stages in [(128, 8, 3), (128, 8, 2), (128, 4, 3), (64, 4, 3), (64, 4, 2)]:
+            work = partial(launch, qkv, terms, 0.125, block=block, warps=warps, stages=stages)
+            spent = seconds(work, limit=0.2) * 1e3
+            print(f"{name:8} block {block} warps {warps} stages {stages}: {spent:.3f} ms")
+
+
+def profile(bench: Bench) -> None:
+    work = bench.mine(8, list(attends().values())[-1])
+    work()
+    with torch.profiler.profile() as found:
+        work()
+        synchronise()
+    print(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=25))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The vision encoders' time for a page.")
+    parser.add_argument("--pages", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--size", type=int, nargs=2, default=[1224, 1584])
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    config = VllmConfig(device_config=DeviceConfig(DEVICE.type))
+    with torch.inference_mode(), set_current_vllm_config(config):
+        bench = Bench(tuple(options.size))
+        agree(bench)
+        if CUDA:
+            kernels()
+        parts(bench)
+        whole(bench, options.pages)
+        if options.profile:
+            profile(bench)
+
+
+if __name__ == "__main__":
+    main()

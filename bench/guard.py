@@ -1,0 +1,97 @@
+"""The n-gram guard's time for a step, against the processor that comes with vLLM.
+
+    python -m bench.guard [--requests 256 512] [--steps 200] [--device cuda]
+
+Answers are a third prose, a third tables, a third loops.  Prints milliseconds a step, the device's
+work included, and last the ratio at the largest batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from vllm import SamplingParams
+from vllm.model_executor.models.deepseek_ocr import NGramPerReqLogitsProcessor
+from vllm.v1.sample.logits_processor import BatchUpdate
+
+from ocrd.engine.deepseek.guard import NgramGuard
+from ocrd.engine.deepseek.ngram import request_args
+from ocrd.modes import Guard
+
+VOCABULARY = 129280
+ALLOWED = [128821, 128822]
+RULE = Guard()
+
+
+def answers(requests: int, length: int) -> list[list[int]]:
+    chance = random.Random(1)
+    made = []
+    for number in range(requests):
+        row = [chance.randrange(VOCABULARY) for _ in range(24)]
+        kind = number % 3
+        if kind == 0:
+            made.append([chance.randrange(VOCABULARY) for _ in range(length)])
+        elif kind == 1:  # rows alike but for three cells
+            made.append(
+                [chance.randrange(VOCABULARY) if n % 8 == 7 else row[n % 24] for n in range(length)]
+            )
+        else:
+            made.append([row[n % 24] for n in range(length)])
+    return made
+
+
+def measure(processor: Any, params: SamplingParams, texts: list[list[int]], warm: int) -> float:
+    """Milliseconds a step, from the second `warm` tokens on."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    live: list[list[int]] = [[] for _ in texts]
+    added = [(n, params, [1], answer) for n, answer in enumerate(live)]
+    processor.update_state(BatchUpdate(batch_size=len(texts), removed=[], added=added, moved=[]))
+    logits = torch.zeros(len(texts), VOCABULARY, device=device)
+    spent = 0.0
+    length = len(texts[0])
+    for step in range(length):
+        for answer, text in zip(live, texts, strict=True):
+            answer.append(text[step])
+        if device == "cuda":
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        processor.update_state(None)
+        processor.apply(logits)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        spent += time.perf_counter() - begin if step >= warm else 0.0
+    return spent / (length - warm) * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The n-gram guard's time for a step.")
+    parser.add_argument("--requests", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--steps", type=int, default=200)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pin = device.type == "cuda"
+    theirs = SamplingParams(
+        extra_args={
+            "ngram_size": RULE.ngram,
+            "window_size": RULE.window,
+            "whitelist_token_ids": ALLOWED,
+        }
+    )
+    ours = SamplingParams(extra_args=request_args(RULE, ALLOWED))
+    warm = RULE.window
+    for requests in options.requests:
+        config: Any = SimpleNamespace(scheduler_config=SimpleNamespace(max_num_seqs=requests))
+        texts = answers(requests, warm + options.steps)
+        upstream = measure(NGramPerReqLogitsProcessor(config, device, pin), theirs, texts, warm)
+        own = measure(NgramGuard(config, device, pin), ours, texts, warm)
+        print(f"{requests} requests: vLLM {upstream:.2f} ms a step, ocrd {own:.2f} ms a step")
+    print(f"ratio {upstream / own:.1f}")
+
+
+if __name__ == "__main__":
+    main()
