@@ -1,0 +1,86 @@
+"""`ocrd doctor`: what is well is said to be; what is not comes with what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any
+
+from ocrd.ledger.ledger import Ledger
+from tests.cli.conftest import Tree
+from tests.ledger import making
+
+
+def findings(tree: Tree) -> tuple[int, list[dict[str, Any]]]:
+    ended = tree.ocrd("doctor", "--json")
+    told = json.loads(ended.stdout)
+    assert told["version"] == 1
+    return ended.returncode, told["findings"]
+
+
+def worst(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
+    """The worst finding of a check."""
+    order = ("ok", "warning", "problem")
+    return max(
+        (each for each in found if each["check"] == check),
+        key=lambda each: order.index(each["verdict"]),
+    )
+
+
+def test_a_sound_tree_has_no_problem_and_only_lacks_the_daemon(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        making.done(ledger)
+    code, found = findings(tree)
+    assert code == 0
+    assert worst(found, "daemon")["verdict"] == "warning"
+    assert worst(found, "ledger")["verdict"] == "ok"
+    assert worst(found, "engine")["verdict"] == "ok"
+    assert worst(found, "invoices inbox")["verdict"] == "ok"
+
+
+def test_an_inbox_that_is_not_there_is_a_problem_with_a_remedy(tree: Tree) -> None:
+    shutil.rmtree(tree.inbox)
+    code, found = findings(tree)
+    assert code == 1
+    problem = worst(found, "invoices inbox")
+    assert problem["verdict"] == "problem"
+    assert str(tree.inbox) in problem["hint"]
+
+
+def test_a_damaged_ledger_is_found(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        for number in range(50):
+            making.queued(ledger, f"{number}.pdf")
+    with tree.ledger.open("r+b") as file:  # pages of the file, the header spared
+        file.seek(4096)
+        file.write(os.urandom(8192))
+    code, found = findings(tree)
+    assert code == 1
+    assert worst(found, "ledger")["verdict"] == "problem"
+
+
+def test_every_finding_that_is_not_ok_has_a_hint(tree: Tree) -> None:
+    shutil.rmtree(tree.inbox)
+    tree.ledger.write_bytes(b"this is no database, only a text of some length" * 50)
+    _, found = findings(tree)
+    bad = [each for each in found if each["verdict"] != "ok"]
+    assert len(bad) >= 3
+    assert all(each["hint"] for each in bad)
+
+
+def test_looking_leaves_no_trace(tree: Tree) -> None:
+    for name in ("outbox", "archive", "failed"):
+        (tree.root / name / "invoices").mkdir(parents=True)
+    before = sorted(tree.root.rglob("*"))
+    tree.ocrd("doctor")
+    assert sorted(tree.root.rglob("*")) == before
+
+
+def test_people_read_a_line_for_each_check_and_the_remedy_below(tree: Tree) -> None:
+    shutil.rmtree(tree.inbox)
+    ended = tree.ocrd("doctor")
+    lines = ended.stdout.splitlines()
+    (problem,) = [number for number, line in enumerate(lines) if "is not there" in line]
+    assert lines[problem].startswith("PROBLEM")
+    assert lines[problem + 1].strip().startswith("mkdir -p")

@@ -1,0 +1,91 @@
+"""`ocrd submit`: a file appears in the inbox whole, under a free name, or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import PlaceError, UsageError
+from ocrd.inbox.names import ignored
+from ocrd.inbox.submit import submit_file
+from tests.cli.conftest import Tree
+
+
+def test_the_copy_has_the_same_bytes_and_the_original_stays(tree: Tree, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.pdf"
+    scan.write_bytes(b"%PDF-1.7 " + os.urandom(100_000))
+    ended = tree.ocrd("submit", str(scan), "--folder", "invoices")
+    assert (ended.returncode, ended.stdout) == (0, f"{tree.inbox / 'scan.pdf'}\n")
+    assert (tree.inbox / "scan.pdf").read_bytes() == scan.read_bytes()
+    assert os.listdir(tree.inbox) == ["scan.pdf"]
+
+
+def test_a_name_that_is_taken_is_numbered_and_nothing_is_overwritten(
+    tree: Tree, tmp_path: Path
+) -> None:
+    scan = tmp_path / "scan.pdf"
+    for text in ("first", "second", "third"):
+        scan.write_text(text)
+        submit_file(scan, tree.inbox)
+    found = {path.name: path.read_text() for path in tree.inbox.iterdir()}
+    assert found == {"scan.pdf": "first", "scan (2).pdf": "second", "scan (3).pdf": "third"}
+
+
+def test_ten_submitting_at_once_get_ten_names(tree: Tree, tmp_path: Path) -> None:
+    scans = []
+    for number in range(10):
+        scans.append(tmp_path / str(number) / "scan.pdf")
+        scans[-1].parent.mkdir()
+        scans[-1].write_text(str(number))
+    threads = [threading.Thread(target=submit_file, args=(scan, tree.inbox)) for scan in scans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(path.read_text() for path in tree.inbox.iterdir()) == list("0123456789")
+
+
+def test_a_file_is_hidden_until_it_is_whole(tree: Tree, tmp_path: Path) -> None:
+    """The source is a large file; whatever is visible at any time has its full size."""
+    scan = tmp_path / "scan.pdf"
+    with scan.open("wb") as file:
+        file.truncate(100_000_000)
+    seen: list[tuple[str, int]] = []
+    copying = threading.Thread(target=submit_file, args=(scan, tree.inbox))
+    copying.start()
+    while copying.is_alive():
+        for entry in os.scandir(tree.inbox):
+            try:
+                seen.append((entry.name, entry.stat().st_size))
+            except FileNotFoundError:
+                continue
+    copying.join()
+    growing = [name for name, size in seen if size < 100_000_000]
+    assert growing, "the copy was never seen growing"
+    assert all(ignored(name) for name in growing)
+    assert os.listdir(tree.inbox) == ["scan.pdf"]
+
+
+def test_a_folder_is_refused_and_leaves_nothing_behind(tree: Tree, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        submit_file(tmp_path, tree.inbox)
+    assert os.listdir(tree.inbox) == []
+
+
+def test_an_inbox_that_is_gone_is_told_with_a_remedy(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.pdf"
+    scan.write_text("x")
+    with pytest.raises(PlaceError) as told:
+        submit_file(scan, tmp_path / "gone")
+    assert told.value.hint
+
+
+def test_an_unknown_folder_is_refused_with_those_there_are(tree: Tree, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.pdf"
+    scan.write_text("x")
+    ended = tree.ocrd("submit", str(scan), "--folder", "nobody")
+    assert ended.returncode == 2
+    assert "invoices" in ended.stderr
