@@ -14,7 +14,7 @@ from ocrd.engine.rapid.blocks import blocks
 from ocrd.page import PageImage, PageResult
 
 if TYPE_CHECKING:
-    from ocrd.engine.rapid.reader import Reader
+    from ocrd.engine.rapid.reader import PageReader
 
 FORMS = {"ocr": answer.plain, "layout": answer.layout, "document": answer.document}
 
@@ -29,19 +29,19 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
     """
     began = time.perf_counter()
     reading = _reader(threads).read(image)
-    found = blocks(reading.pieces, reading.sheet.height)
+    found = blocks(reading.pieces, reading.pose.height)
     text = FORMS[form](found)
     return PageResult(
         text=text,
         output_tokens=len(text),
         seconds=time.perf_counter() - began,
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
-        turned=reading.sheet.turned,
+        turned=reading.pose.turned,
     )
 
 
 @functools.cache
-def _reader(threads: int) -> Reader:
-    from ocrd.engine.rapid.reader import Reader  # only a child needs (and has) the libraries
+def _reader(threads: int) -> PageReader:
+    from ocrd.engine.rapid.reader import PageReader  # only a child needs (and has) the libraries
 
-    return Reader(threads)
+    return PageReader(threads)

@@ -22,7 +22,7 @@ from ocrd.engine.rapid import installed, quads
 from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
 from ocrd.engine.rapid.pieces import Piece
 from ocrd.engine.rapid.quads import Quad
-from ocrd.engine.rapid.recognised import Recognised, Sheet, part
+from ocrd.engine.rapid.recognised import Pose, Recognised, part
 from ocrd.engine.rapid.words import joined
 from ocrd.errors import EngineSetupError
 from ocrd.page import PageImage
@@ -40,10 +40,10 @@ class Reading:
     """What was read on a page: pieces of text in no particular order, and how the page lay."""
 
     pieces: tuple[Piece, ...]
-    sheet: Sheet
+    pose: Pose
 
 
-class Reader:
+class PageReader:
     """The models, loaded; reads one page at a time.
 
     Args:
@@ -71,8 +71,8 @@ class Reader:
             found = [quads.turned_over(quad, width, height) for quad in found]
         found = quads.mended(found)
         lines = [line for line in self._lines(page, found) if line.read.score >= SURE]
-        sheet = Sheet(width, height, turned, quads.skew(line.quad for line in lines))
-        return Reading(tuple(piece for line in lines for piece in line.pieces(sheet)), sheet)
+        pose = Pose(width, height, turned, quads.skew(line.quad for line in lines))
+        return Reading(tuple(piece for line in lines for piece in line.pieces(pose)), pose)
 
     def _detected(self, page: Pixels) -> list[Quad]:
         """Where the text is; looked at closer if it was small for the detector."""

@@ -15,7 +15,7 @@ CELL_GAP = 1.6  # heights between two words that belong to different cells or co
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Pose:
     """How the page lies while it is read.
 
     Attributes:
@@ -43,28 +43,28 @@ class Recognised:
     crop: Crop
     read: Part
 
-    def pieces(self, sheet: Sheet) -> Iterator[Piece]:
+    def pieces(self, pose: Pose) -> Iterator[Piece]:
         """What it says; parted where a gap is as wide as between the cells of a table."""
         words = spans(self.read, self._gap)
         wide = CELL_GAP * self.crop.height / self.crop.width
         first = 0
         for last in range(1, len(words) + 1):
             if last == len(words) or words[last].start - words[last - 1].end > wide:
-                yield self._piece(words[first:last], sheet)
+                yield self._piece(words[first:last], pose)
                 first = last
 
-    def _piece(self, words: Sequence[Span], sheet: Sheet) -> Piece:
+    def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]
         placed = tuple(
-            Word(text[word.first : word.last], self._place(word, word, sheet)) for word in words
+            Word(text[word.first : word.last], self._place(word, word, pose)) for word in words
         )
-        line = Line(text[first.first : last.last], self._place(first, last, sheet), placed)
-        return Piece(line, straight(between(self.quad, first.start, last.end), sheet.slope))
+        line = Line(text[first.first : last.last], self._place(first, last, pose), placed)
+        return Piece(line, straight(between(self.quad, first.start, last.end), pose.slope))
 
-    def _place(self, first: Span, last: Span, sheet: Sheet) -> Box:
+    def _place(self, first: Span, last: Span, pose: Pose) -> Box:
         """Where the ink of some words stands on the page as it came."""
         stretch = between(self.quad, first.start, last.end)
-        return sheet.place(trimmed(stretch, self.crop.top, self.crop.bottom))
+        return pose.place(trimmed(stretch, self.crop.top, self.crop.bottom))
 
     def _gap(self, start: float, end: float) -> tuple[float, float] | None:
         width = self.crop.width

@@ -79,7 +79,7 @@ def test_the_first_line_of_a_page_that_follows_closely_is_no_head() -> None:
 
 
 def test_a_slip_has_no_head_or_foot() -> None:
-    page = [piece("Ticket 4711", 100, 40), piece("Paid", 100, 500), piece("Thanks", 100, 950)]
+    page = [piece("Harbour ferry", 100, 40), *lines("Ticket 4711\nPaid\nThanks", 100, 400)]
     assert {label for label, _ in labelled(page)} == {"text"}
 
 

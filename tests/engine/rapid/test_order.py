@@ -83,6 +83,32 @@ def test_the_cells_of_a_table_are_read_row_by_row() -> None:
     ]
 
 
+def test_narrow_columns_of_codes_are_read_row_by_row() -> None:
+    codes = [cell for n in range(4) for cell in row(100 + 25 * n, (f"A-{n}", 50), (f"B-{n}", 200))]
+    assert read(codes) == ["A-0 | B-0", "A-1 | B-1", "A-2 | B-2", "A-3 | B-3"]
+
+
+def test_wide_columns_with_little_in_them_are_read_row_by_row() -> None:
+    names = ("Rope of hemp, tarred twice", "Anchor with a wooden stock", "Lantern, red, for port")
+    goods = [
+        cell
+        for n, name in enumerate(names)
+        for cell in row(100 + 25 * n, (name, 50), (str(n), 400), ("4.50", 600), ("9.00", 800))
+    ]
+    assert read(goods) == [f"{name} | {n} | 4.50 | 9.00" for n, name in enumerate(names)]
+
+
+def test_questions_and_answers_set_far_apart_are_read_row_by_row() -> None:
+    asked = [
+        cell
+        for n in range(4)
+        for cell in row(
+            100 + 60 * n, (f"Question number {n} of four", 50), (f"Answer {n}" * 3, 400)
+        )
+    ]
+    assert read(asked) == [f"Question number {n} of four | {f'Answer {n}' * 3}" for n in range(4)]
+
+
 def test_a_date_opposite_an_address_is_read_in_its_row() -> None:
     page = [*lines("Ingrid Solberg\nHarbour Road 3\nTromsdal", 50, 100), piece("4 May", 700, 125)]
     assert read(page) == ["Ingrid Solberg", "Harbour Road 3 | 4 May", "Tromsdal"]

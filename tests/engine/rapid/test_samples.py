@@ -19,7 +19,7 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrd.engine.rapid import answer
 from ocrd.engine.rapid.blocks import Found, blocks
-from ocrd.engine.rapid.reader import Reader
+from ocrd.engine.rapid.reader import PageReader
 from ocrd.page import Box, PageImage, Word
 from ocrd.samples import Sample, SamplePage, write_samples
 
@@ -69,12 +69,12 @@ def images(sample: Sample) -> Iterator[PageImage]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Read]:
-    reader, pages = Reader(threads=2), {}
+    reader, pages = PageReader(threads=2), {}
     for sample in write_samples(tmp_path_factory.mktemp("samples")):
         for number, (image, truth) in enumerate(zip(images(sample), sample.pages, strict=True), 1):
             reading = reader.read(image)
-            found = blocks(reading.pieces, reading.sheet.height)
-            pages[f"{sample.path.stem}-{number}"] = Read(truth, found, reading.sheet.turned)
+            found = blocks(reading.pieces, reading.pose.height)
+            pages[f"{sample.path.stem}-{number}"] = Read(truth, found, reading.pose.turned)
     return pages
 
 
