@@ -21,7 +21,7 @@ from ocrd.engine.resident.launch import Launcher
 from ocrd.engine.resident.preflight import Plan, plan
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.engine.resident.unit import Tell, Unit, kills_engine
-from ocrd.errors import EngineDownError, EngineSetupError
+from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.events import Events
 from ocrd.modes import PromptMode
 from ocrd.page import PageImage, PageResult
@@ -138,6 +138,9 @@ class VllmEngine:
             PageFaultError: It took too long, or vLLM failed on it.
         """
         started = self._clock()
+        refusal = self.unsupported(request.mode)
+        if refusal is not None:
+            raise PageError(refusal, hint="Give the folder another mode.", kind="mode")
         if self._killers and await digest(request.image) in self._killers:
             raise kills_engine()
         while True:
@@ -171,9 +174,10 @@ class VllmEngine:
         found = self._plan = await asyncio.to_thread(plan, self._settings, self._profiles)
         tell(f"importing vLLM {found.vllm.version}")
         folder = self._folder = Path(tempfile.mkdtemp(prefix="ocrd-vllm-"))
-        vllm = await asyncio.to_thread(import_vllm, write_log_config(folder))
+        log_config = write_log_config(folder)
+        vllm = await asyncio.to_thread(import_vllm, log_config)
         check_options(self._settings, vllm)
-        builder = Builder(vllm, found, Launcher(vllm, folder))
+        builder = Builder(vllm, found, Launcher(vllm, folder, log_config))
         self._units = [
             Unit(
                 name=name,

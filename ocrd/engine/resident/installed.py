@@ -19,6 +19,7 @@ from typing import Any
 from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
 from ocrd.errors import EngineSetupError
 
+LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
 PLUGINS = "vllm.general_plugins"
 PLUGIN = "ocrd_deepseek"
 RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
@@ -110,7 +111,7 @@ def import_vllm(log_config: Path) -> Vllm:
     Args:
         log_config: File for `logging.config.dictConfig`, read by vLLM here and in its children.
     """
-    os.environ["VLLM_LOGGING_CONFIG_PATH"] = str(log_config)
+    os.environ[LOG_CONFIG] = str(log_config)
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     params = importlib.import_module("vllm.sampling_params")

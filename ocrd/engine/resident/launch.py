@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.engine.resident.child import SOCKET
-from ocrd.engine.resident.installed import Vllm
+from ocrd.engine.resident.installed import LOG_CONFIG, Vllm
 from ocrd.engine.resident.log import EngineLog
 
 SHUTDOWN_S = 2.0  # no page is lost by killing: a stopping engine has none in flight
@@ -54,11 +54,13 @@ class Launcher:
     Args:
         vllm: vLLM's names.
         folder: A private folder for sockets.
+        log_config: For vLLM's processes; see `child`.
     """
 
-    def __init__(self, vllm: Vllm, folder: Path) -> None:
+    def __init__(self, vllm: Vllm, folder: Path, log_config: Path) -> None:
         self._vllm = vllm
         self._folder = folder
+        self._log_config = log_config
         self._numbers = itertools.count(1)
         self._door = asyncio.Lock()
 
@@ -91,6 +93,7 @@ class Launcher:
         """Begin to build, and hold the door until the new process has read its environment."""
         async with self._door:
             os.environ[SOCKET] = str(path)
+            os.environ[LOG_CONFIG] = str(self._log_config)
             building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
             spoken = asyncio.create_task(log.spoken.wait())
             await asyncio.wait({building, spoken}, return_when=asyncio.FIRST_COMPLETED)
