@@ -165,7 +165,7 @@ def agree(bench: Bench) -> None:
 
 
 def parts(bench: Bench) -> None:
-    """SAM alone, on full batches of each size: as it is, and with its blocks compiled."""
+    """SAM and CLIP, each alone, on full batches of each size."""
     for side in (GUNDAM.base, GUNDAM.tile):
         count = max(1, 32768 // (side // 16) ** 2) if CUDA else 1
         views = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device=DEVICE)
@@ -209,6 +209,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--size", type=int, nargs=2, default=[1224, 1584])
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="also with SAM's blocks compiled")
     options = parser.parse_args()
     config = VllmConfig(device_config=DeviceConfig(DEVICE.type))
     with torch.inference_mode(), set_current_vllm_config(config):
@@ -220,6 +221,9 @@ def main() -> None:
         whole(bench, options.pages)
         if options.profile:
             profile(bench)
+        if options.compile:
+            ours.run_block = torch.compile(ours.run_block)
+            parts(bench)
 
 
 if __name__ == "__main__":
