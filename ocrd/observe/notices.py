@@ -19,6 +19,7 @@ from typing import Any
 
 from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
+from ocrd.inbox.names import display
 
 TOLD = frozenset({"job.done", "job.failed"})
 LONGEST_QUEUE = 10_000
@@ -153,15 +154,22 @@ def digest(failures: Sequence[Mapping[str, Any]]) -> list[str]:
     """The failures as lines for people: what, why, what to do."""
     lines = []
     for failure in failures[:LISTED]:
+        told = {name: _one_line(value) for name, value in failure.items()}
         lines += [
-            f"{failure.get('folder')}: {failure.get('source')} (job {failure.get('job')})",
-            f"  {failure.get('error')}",
-            f"  {failure.get('hint')}",
-            f"  the original: {failure.get('failed_to')}",
+            f"{told.get('folder')}: {told.get('source')} (job {told.get('job')})",
+            f"  {told.get('error')}",
+            f"  {told.get('hint')}",
+            f"  the original: {told.get('failed_to')}",
         ]
     if len(failures) > LISTED:
         lines.append(f"and {len(failures) - LISTED} more: ocrd jobs --state failed")
     return lines
+
+
+def _one_line(value: object) -> str:
+    """What is one harmless line already stays as it is: escaping twice would double backslashes."""
+    text = str(value)
+    return text if text.isprintable() else display(text)
 
 
 def _reason(error: Exception) -> str:

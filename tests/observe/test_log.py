@@ -1,0 +1,99 @@
+"""The log: one line for each event, whatever a file is called."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import pytest
+
+from ocrd.events import Events, Level
+from ocrd.observe.log import log_sink
+
+HOSTILE = [
+    "two\nlines.pdf",
+    "carriage\rreturn.pdf",
+    "colour\x1b[31m.pdf",
+    os.fsdecode(b"broken \xff\xfe utf-8.pdf"),
+    "line\u2028separator\x85.pdf",
+    "right\u202eto left.pdf",
+    'quote" event=job.done folder="other',
+    "nul\x00bell\x07.pdf",
+    "x" * 255,
+]
+
+
+def written(form: str, level: str, *names: str) -> str:
+    """What the log holds after one `job.done` for each name."""
+    stream = io.StringIO()
+    events = Events(log_sink(form, level, stream))
+    for name in names:
+        events.emit("job.done", job=1, source=name)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_no_name_breaks_its_line_or_reaches_the_terminal(form: str, name: str) -> None:
+    text = written(form, "info", name)
+    assert text.endswith("\n")
+    line = text.removesuffix("\n")
+    assert len(line.splitlines()) == 1
+    assert line.isprintable()
+    line.encode()  # no lone surrogates
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_name_on_the_console_brings_no_control_characters_of_its_own(name: str) -> None:
+    harmless = written("console", "info", "harmless.pdf")
+    text = written("console", "info", name)
+    assert text.count("\n") == 1
+    assert text.count("\x1b") == harmless.count("\x1b")
+
+
+def test_json_lines_carry_name_level_and_fields() -> None:
+    stream = io.StringIO()
+    events = Events(log_sink("json", "info", stream))
+    events.error("job.failed", job=42, folder="Größe", kind="encrypted")
+    told = json.loads(stream.getvalue())
+    assert told.pop("timestamp")
+    assert told == {
+        "event": "job.failed",
+        "level": "error",
+        "job": 42,
+        "folder": "Größe",
+        "kind": "encrypted",
+    }
+
+
+def test_a_forged_event_is_only_text_in_json() -> None:
+    forged = '", "event": "job.failed'
+    assert json.loads(written("json", "info", forged))["event"] == "job.done"
+
+
+def test_plain_lines_begin_with_time_level_and_event() -> None:
+    words = written("plain", "info", "scan.pdf").split()
+    assert words[0].startswith("timestamp=")
+    assert words[1:3] == ["level=info", "event=job.done"]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", ["a.error", "a.warning", "a.notice", "a.info", "a.debug"]),
+        ("info", ["a.error", "a.warning", "a.notice", "a.info"]),
+        ("warning", ["a.error", "a.warning"]),
+        ("error", ["a.error"]),
+    ],
+)
+def test_a_level_lets_itself_and_worse_through(level: str, expected: list[str]) -> None:
+    stream = io.StringIO()
+    events = Events(log_sink("json", level, stream))
+    for each in Level:
+        events.emit(f"a.{each.name.lower()}", each)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == expected
+
+
+def test_without_a_terminal_auto_is_plain() -> None:
+    assert written("auto", "info", "scan.pdf").startswith("timestamp=")
