@@ -1,5 +1,6 @@
 """A ledger that is damaged, lost or locked, and an archive that cannot be written to."""
 
+import hashlib
 import signal
 import subprocess
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_conditions import ask, daemon, folder_of, log, scan, tmpfs, wait_for
+from tests.e2e.test_killed import book
 from tests.e2e.tree import Tree
 from tests.faults.strikes import LockedLedger
 
@@ -111,3 +113,25 @@ def test_an_archive_mounted_read_only_pauses_its_folder_until_it_is_writable(tre
         assert [job["attempts"] for job in ask(tree, "jobs")["jobs"]] == [1]
         assert log(tree).count("event=folder.paused") == 1
         tree.check_done()
+
+
+@pytest.mark.parametrize("part", [0.25, 0.5, 0.8])
+def test_killed_anywhere_and_the_ledger_lost_the_original_still_arrives_once(
+    tmp_path: Path, part: float
+) -> None:
+    """Between bundle and archive the bundle is made a second time; the original never is."""
+    whole, tree = Tree(tmp_path / "whole"), Tree(tmp_path / "killed")
+    for each in (whole, tree):
+        each.drop("a.pdf", book(2))
+    assert whole.run()[0] == 0
+    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
+    assert tree.run("--kill-before", str(int(calls * part)))[0] == -signal.SIGKILL
+    for path in files_of_ledger(tree):
+        path.unlink()
+    code, said = tree.run()
+    assert code == 0, said
+    assert (tree.visible("archive"), tree.visible("inbox")) == (["a.pdf"], [])
+    archived = (tree.root / "archive" / "scans" / "a.pdf").read_bytes()
+    assert hashlib.sha256(archived).hexdigest() == tree.dropped["a.pdf"]
+    bundles = {path.name for path in (tree.root / "outbox" / "scans").iterdir()}
+    assert bundles in ({"a"}, {"a", "a (2)"})
