@@ -12,7 +12,7 @@ from typing import Any
 from cysystemd import journal
 
 from ocrd.events import Event, Level, Sink
-from ocrd.inbox.names import display
+from ocrd.observe.oneline import one_line
 
 IDENTIFIER = "ocrd"
 LONGEST_VALUE = 4000  # characters; a traceback fits
@@ -60,4 +60,4 @@ def fields(event: Event) -> dict[str, Any]:
 
 
 def _value(value: object) -> str:
-    return display(str(value))[:LONGEST_VALUE]
+    return one_line(value)[:LONGEST_VALUE]

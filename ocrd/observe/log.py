@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import structlog
 
 from ocrd.events import Event, Level, Sink
-from ocrd.inbox.names import display
+from ocrd.observe.oneline import one_line
 
 LEVELS = {
     Level.ERROR: logging.ERROR,
@@ -65,5 +65,5 @@ def _one_line(
     """No value may break its line or colour the terminal: file names come from anybody."""
     for key, value in event.items():
         if isinstance(value, str) and key != "traceback":
-            event[key] = display(value)
+            event[key] = one_line(value)
     return event

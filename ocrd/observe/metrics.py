@@ -20,10 +20,10 @@ from prometheus_client import (
     write_to_textfile,
 )
 
-from ocrd.engine.base import EngineState
 from ocrd.events import Event
 
 LOOPBACK = "127.0.0.1"
+ENGINE_STATES = ("stopped", "loading", "ready", "restarting", "failed")
 PAGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
 
@@ -89,8 +89,8 @@ class Metrics:
 
     def stand(self, facts: Mapping[str, Any]) -> None:
         """Set the gauges from what `ocrd status --json` would say."""
-        for state in EngineState:
-            self._engine.labels(state.value).set(facts["engine"]["state"] == state.value)
+        for state in ENGINE_STATES:
+            self._engine.labels(state).set(facts["engine"]["state"] == state)
         self._in_flight.set(facts["pages_in_flight"])
         for folder in facts["folders"]:
             name = folder["name"]

@@ -19,7 +19,8 @@ from typing import Any
 
 from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
-from ocrd.inbox.names import display
+from ocrd.observe.command import run_command
+from ocrd.observe.oneline import one_line
 
 TOLD = frozenset({"job.done", "job.failed"})
 LONGEST_QUEUE = 10_000
@@ -98,15 +99,9 @@ class Notices:
         """Run a hook: no shell, the facts in its environment and as JSON on its standard input."""
         facts = {"event": event.name, **event.fields}
         environment = {**os.environ, **{f"OCRD_{k.upper()}": str(v) for k, v in facts.items()}}
-        subprocess.run(  # noqa: S603 - the operator's own command, from the configuration
-            command,
-            input=json.dumps(facts, ensure_ascii=False).encode(errors="replace"),
-            env=environment,
-            timeout=self._settings.timeout_s,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        text = json.dumps(facts, ensure_ascii=False).encode(errors="replace")
+        timeout_s = self._settings.timeout_s
+        run_command(command, text, timeout_s=timeout_s, environment=environment)
 
     def _send_digest(self) -> None:
         failures, self._digest = self._digest, []
@@ -133,14 +128,8 @@ class Notices:
         plural = "" if len(failures) == 1 else "s"
         message["Subject"] = f"ocrd: {len(failures)} file{plural} could not be read"
         message.set_content("\n".join(digest(failures)))
-        subprocess.run(  # noqa: S603 - sendmail, or what stands in for it
-            [self._sendmail, "-t", "-i"],
-            input=bytes(message),
-            timeout=self._settings.timeout_s,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        command = [self._sendmail, "-t", "-i"]
+        run_command(command, bytes(message), timeout_s=self._settings.timeout_s)
 
     def _guarded(self, way: str, tell: Callable[[], None]) -> None:
         try:
@@ -154,7 +143,7 @@ def digest(failures: Sequence[Mapping[str, Any]]) -> list[str]:
     """The failures as lines for people: what, why, what to do."""
     lines = []
     for failure in failures[:LISTED]:
-        told = {name: _one_line(value) for name, value in failure.items()}
+        told = {name: one_line(value) for name, value in failure.items()}
         lines += [
             f"{told.get('folder')}: {told.get('source')} (job {told.get('job')})",
             f"  {told.get('error')}",
@@ -166,14 +155,8 @@ def digest(failures: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _one_line(value: object) -> str:
-    """What is one harmless line already stays as it is: escaping twice would double backslashes."""
-    text = str(value)
-    return text if text.isprintable() else display(text)
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
-        said = (error.stderr or b"").decode(errors="replace").strip()[-500:]
+        said = (error.stderr or b"").decode(errors="replace").strip()
         return f"exit code {error.returncode}: {said}"
     return str(error)

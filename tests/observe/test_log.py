@@ -9,6 +9,7 @@ import os
 import pytest
 
 from ocrd.events import Events, Level
+from ocrd.inbox.names import display
 from ocrd.observe.log import log_sink
 
 HOSTILE = [
@@ -65,6 +66,11 @@ def test_json_lines_carry_name_level_and_fields() -> None:
         "folder": "Größe",
         "kind": "encrypted",
     }
+
+
+def test_a_name_that_was_escaped_where_it_was_emitted_is_not_escaped_again() -> None:
+    told = json.loads(written("json", "info", display("two\nlines.pdf")))
+    assert told["source"] == r"two\nlines.pdf"
 
 
 def test_a_forged_event_is_only_text_in_json() -> None:

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ocrd.config import Settings
+from ocrd.engine.base import EngineState
 from ocrd.errors import PlaceError
 from ocrd.events import Events
 from ocrd.observe.metrics import Metrics
@@ -124,7 +125,7 @@ def test_gauges_say_how_the_daemon_stands(served: Scraped) -> None:
         if name == "ocrd_engine_state"
     }
     assert [state for state, number in states.items() if number] == ["loading"]
-    assert "ready" in states
+    assert states.keys() == {state.value for state in EngineState}
     assert value(seen, "ocrd_pages_in_flight") == 7
     assert value(seen, "ocrd_queue_jobs", folder="invoices", state="waiting") == 3
     assert value(seen, "ocrd_oldest_waiting_seconds", folder="invoices") == 42.5

@@ -168,6 +168,27 @@ def test_who_emits_never_waits_for_a_command(tmp_path: Path) -> None:
     told.notices.stop()
 
 
+def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path) -> None:
+    body = f"sleep 600 & echo $! > {tmp_path}/child; wait"
+    told = Told(on_failed=[str(script(tmp_path / "hang", body))], timeout_s=0.5)
+    told.fail(1)
+    told.notices.stop()
+    (child,) = _lines(tmp_path / "child")
+    until(lambda: not _lives(child))
+    assert len(told.heard.named("notice.failed")) == 1
+
+
+def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
+    """The background process ends only when the test says so, after the notice was told."""
+    body = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/gone) & exit 0"
+    told = Told(on_failed=[str(script(tmp_path / "fork", body))], timeout_s=PATIENCE_S)
+    told.fail(1)
+    told.notices.stop()
+    assert told.heard.named("notice.failed") == []
+    (tmp_path / "go").touch()
+    until((tmp_path / "gone").exists)
+
+
 @pytest.mark.parametrize(
     ("body", "said"), [("echo no printer >&2; exit 3", "exit code 3: no printer")]
 )
@@ -266,3 +287,11 @@ def test_a_name_with_a_nul_fails_that_notice_only(tmp_path: Path) -> None:
 
 def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
+
+
+def _lives(pid: str) -> bool:
+    """Whether it runs; a zombie that nobody has reaped yet does not."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
