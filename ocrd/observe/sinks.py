@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ def _add_metrics(gathered: Audience, settings: Settings, undo: ExitStack) -> Non
     gathered.events.add(metrics)
     gathered.listeners.append(metrics.stand)
     if settings.metrics.textfile:
-        gathered.listeners.append(_writer(metrics, settings.metrics.textfile))
+        gathered.listeners.append(_writer(metrics, settings.metrics.textfile, gathered.events))
     if settings.metrics.port:
         try:
             undo.callback(metrics.serve(settings.metrics.port))
@@ -78,9 +77,20 @@ def _add_metrics(gathered: Audience, settings: Settings, undo: ExitStack) -> Non
             ) from None
 
 
-def _writer(metrics: Metrics, file: Path) -> Callable[[Mapping[str, Any]], None]:
+def _writer(metrics: Metrics, file: Path, events: Events) -> Callable[[Mapping[str, Any]], None]:
+    """Writes the file again and again; a failure is told once, until it has gone well again."""
+    told = False
+
     def write(_facts: Mapping[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # `ocrd doctor` checks it; jobs go on without
+        nonlocal told
+        try:
             metrics.write(file)
+        except OSError as error:
+            if not told:
+                hint = "Make its folder, writable for the daemon (ReadWritePaths= in the unit)."
+                events.warn("metrics.unwritten", file=str(file), error=error.strerror, hint=hint)
+            told = True
+        else:
+            told = False
 
     return write

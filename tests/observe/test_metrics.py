@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ocrd.config import Settings
 from ocrd.engine.base import EngineState
 from ocrd.errors import PlaceError
-from ocrd.events import Events
+from ocrd.events import Event, Events
 from ocrd.observe.metrics import Metrics
-from ocrd.observe.sinks import audience
+from ocrd.observe.sinks import Audience, audience
 
 PROJECT = Path(__file__).parents[2]
 FACTS: dict[str, Any] = {
@@ -174,13 +174,25 @@ def test_the_text_file_holds_what_a_scrape_would_and_is_replaced_whole(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["ocrd.prom"]
 
 
-def test_a_text_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
-    settings = Settings.model_validate(
-        {"root": tmp_path, "metrics": {"textfile": tmp_path / "gone" / "ocrd.prom"}}
-    )
+def test_a_text_file_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "later" / "ocrd.prom"
+    settings = Settings.model_validate({"root": tmp_path, "metrics": {"textfile": file}})
+    warned: list[Event] = []
     with audience(settings, "error") as heard:
-        for listener in heard.listeners:
-            listener(FACTS)
+        heard.events.add(warned.append)
+        for _ in range(3):
+            stand(heard)
+        assert [event.name for event in warned] == ["metrics.unwritten"]
+        assert warned[0].fields["hint"]
+        file.parent.mkdir()
+        stand(heard)
+        assert file.exists()
+        assert len(warned) == 1
+
+
+def stand(heard: Audience) -> None:
+    for listener in heard.listeners:
+        listener(FACTS)
 
 
 @pytest.mark.parametrize("document", ["prometheus-rules.yml", "grafana-dashboard.json"])

@@ -1,0 +1,51 @@
+"""`ocrd estimate`: pages are counted as the daemon would count them, nothing is taken."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pymupdf
+from PIL import Image
+
+from tests.cli.conftest import Tree
+
+
+def pile(into: Path) -> Path:
+    """Six pages: a PDF of three, a TIFF of two, a picture; and three things that do not count."""
+    folder = into / "pile" / "2026"
+    folder.mkdir(parents=True)
+    with pymupdf.open() as document:
+        for _ in range(3):
+            document.new_page()
+        document.save(folder / "three.pdf")
+    page = Image.new("L", (200, 300), 255)
+    page.save(folder / "two.tif", save_all=True, append_images=[page])
+    page.save(folder / "one.png")
+    (folder / ".hidden.pdf").write_bytes(b"x")
+    (folder / "upload.part").write_bytes(b"x")
+    (folder / "link.pdf").symlink_to(folder / "three.pdf")
+    return into / "pile"
+
+
+def test_a_pile_is_counted_with_its_sub_folders(tree: Tree, tmp_path: Path) -> None:
+    ended = tree.ocrd("estimate", str(pile(tmp_path)))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.fullmatch(r"3 files, 6 pages, about \d+:\d\d min\n", ended.stdout)
+
+
+def test_a_file_that_nobody_can_read_is_named_and_left_out(tree: Tree, tmp_path: Path) -> None:
+    folder = pile(tmp_path)
+    (folder / "no\nscan.pdf").write_bytes(b"%PDF-1.7 and then nothing")
+    ended = tree.ocrd("estimate", str(folder))
+    first, last = ended.stdout.splitlines()
+    assert first.startswith("3 files, 6 pages")
+    assert last == "1 files would go to failed/"
+    assert len(ended.stderr.splitlines()) == 1
+    assert r"no\nscan.pdf" in ended.stderr
+
+
+def test_a_single_file_may_be_named(tree: Tree, tmp_path: Path) -> None:
+    ended = tree.ocrd("estimate", str(pile(tmp_path) / "2026" / "two.tif"))
+    assert ended.stdout.startswith("1 files, 2 pages")
+    assert not (tree.root / ".ocrd" / "ledger.db").exists()
