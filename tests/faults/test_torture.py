@@ -83,6 +83,7 @@ def test_files_dropped_while_faults_strike_all_arrive_once(tmp_path: Path) -> No
         ("'scans/a.jpg' is doubled: dropped: 1, filed: 2", "doubled"),
         ("'scans/a.jpg' has a bundle too many: archived: 1, bundles: 2", "doubled"),
         ("'outbox/scans/a': 'a.pdf' is no whole PDF", "half-written"),
+        ("'archive/scans/a.jpg' has bytes that nobody dropped", "half-written"),
         ("page 3 of job 7 was computed again after it was finished", "pages computed again"),
         ("'inbox/scans/a.jpg' still waits in the inbox", "left waiting"),
         ("it ended by itself, with 1", "other"),

@@ -48,9 +48,12 @@ FILES_A_MINUTE, KILLS_A_MINUTE = 75, 20
 AUDITED_KILL = 20  # after every so many kills the disk is audited before the daemon starts again
 SUBJECTS: dict[str, Callable[[Place, IO[str]], Subject]] = {"ocrd": Ocrd, "watcher": Watcher}
 KINDS = (
-    ("lost", re.compile("is lost|bytes that nobody dropped|not at /")),
+    ("lost", re.compile("is lost|not at /")),
     ("doubled", re.compile("is doubled|too many|jobs claim")),
-    ("half-written", re.compile("no whole|not JSON|sidecars|lacks a bundle|stray|\\d of \\[")),
+    (
+        "half-written",
+        re.compile("no whole|nobody dropped|not JSON|sidecars|lacks a bundle|stray|\\d of \\["),
+    ),
     ("pages computed again", re.compile("computed again")),
     ("left waiting", re.compile("still ")),
 )
