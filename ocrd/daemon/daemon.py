@@ -55,7 +55,7 @@ class Daemon:
         self._events = events
         self._once = once
         self._notifier = notifier or NoNotifier()
-        self._engine = engine or build_engine(config.settings)
+        self._engine = engine or build_engine(config.settings, events)
         self._disk = disk
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
@@ -74,6 +74,7 @@ class Daemon:
         Raises:
             OcrdError: It could not start, or cannot go on as configured.
         """
+        self._catch_signals()  # before anybody can see that it runs
         house = build(
             self.config,
             self._events,
@@ -95,7 +96,6 @@ class Daemon:
         self._stop.set()
 
     async def _serve(self, house: House) -> ExitCode:
-        self._catch_signals()
         self._events.emit(
             "daemon.started", config=str(self.config.file), root=str(self.config.root)
         )
@@ -110,10 +110,10 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._bring_up(house.engine)),
+                    tasks.create_task(self._bring_up(house)),
                     tasks.create_task(house.dispatcher.run()),
                     tasks.create_task(telling.run(lambda: self._folders)),
-                    tasks.create_task(self._look_after(intakes)),
+                    tasks.create_task(self._look_after()),
                 ]
                 await self._until_over(house, intakes)
                 await self._wind_down(house, intakes)
@@ -148,8 +148,9 @@ class Daemon:
             return ExitCode.INTERRUPTED
         return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
 
-    async def _bring_up(self, engine: Engine) -> None:
+    async def _bring_up(self, house: House) -> None:
         """Start the engine; files are recorded meanwhile, and wait."""
+        engine = house.engine
         for delay in (*ENGINE_RETRY_S, None):
             try:
                 self._events.emit("engine.loading", engine=engine.kind, model=engine.model)
@@ -164,18 +165,19 @@ class Daemon:
                 break
         self._events.emit("engine.ready", engine=engine.kind, model=engine.model)
         self._notifier.ready()
+        house.dispatcher.wake()
 
     def _progress(self, stage: str) -> None:
         self._events.emit("engine.progress", stage=stage)
         self._notifier.status(f"engine: {stage}")
         self._notifier.loading(START_S)
 
-    async def _look_after(self, intakes: Intakes) -> None:
+    async def _look_after(self) -> None:
         """Take up and drop implicit folders as they come and go."""
         while True:
             await asyncio.sleep(self.config.settings.watch.rescan_s)
             try:
-                self._take(reloaded(self.config, self._engine, fresh_file=False), intakes)
+                self._take(reloaded(self.config, self._engine, fresh_file=False))
             except OcrdError as error:
                 self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
 
@@ -183,20 +185,19 @@ class Daemon:
         """SIGHUP: a new configuration, or the old one and a reason."""
         self._notifier.reloading()
         try:
-            config = reloaded(self.config, self._engine, fresh_file=True)
-            if self._intakes is not None:
-                self._take(config, self._intakes)
+            self._take(reloaded(self.config, self._engine, fresh_file=True))
         except OcrdError as error:
             self._events.error("daemon.reload_refused", error=error.message, hint=error.hint)
         else:
             self._events.emit("daemon.reloaded", folders=len(self._folders))
         self._notifier.ready()
 
-    def _take(self, config: Config, intakes: Intakes) -> None:
+    def _take(self, config: Config) -> None:
         self.config = config
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
-        intakes.follow(self._folders)
+        if self._intakes is not None:
+            self._intakes.follow(self._folders)
 
     def _served(self, config: Config) -> Mapping[str, Folder]:
         return {

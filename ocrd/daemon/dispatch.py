@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -38,6 +39,9 @@ class Ledger(ports.Ledger, Protocol):
 
     def job(self, number: int) -> Job | None:
         """One job as it is now."""
+
+    def counts(self) -> Mapping[tuple[str, JobState], int]:
+        """Jobs by folder and state."""
 
     def cancellations(self) -> list[Job]:
         """Active jobs that an operator wants cancelled."""
@@ -174,12 +178,17 @@ class Dispatcher:
 
     async def _claim(self) -> Job | None:
         """The next job; beyond `max_running` only for a folder that has none under way."""
-        closed = set(self._pauses.now) | self._closed()
+        closed = set(self._pauses.now) | self._closed() | await self._unknown()
         if self.running >= self._limits.max_running:
             closed |= {run.folder for run in self._running.values()}
         return await self._call(
             self._ledger.claim, now=self._clock(), exclude_folders=frozenset(closed)
         )
+
+    async def _unknown(self) -> set[str]:
+        """Folders that have jobs but are not configured (any more): theirs wait."""
+        counts = await self._call(self._ledger.counts)
+        return {folder for folder, _ in counts} - set(self._folders())
 
     async def _resume(self) -> None:
         """Take up jobs from before the last stop; half-done pages need the engine."""
@@ -187,8 +196,9 @@ class Dispatcher:
         waiting: deque[Job] = deque()
         while self._resumable and self.running < self._limits.max_running:
             job = self._resumable.popleft()
-            if ready or job.state is JobState.DELIVERING:
-                self._start(await self._call(self._ledger.resume, job))
+            if ready or job.state is JobState.DELIVERING or job.ending is not None:
+                with contextlib.suppress(FencedError):  # cancelled meanwhile
+                    self._start(await self._call(self._ledger.resume, job))
             else:
                 waiting.append(job)
         self._resumable.extendleft(reversed(waiting))

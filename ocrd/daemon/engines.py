@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ocrd.config import Config, Settings
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
+from ocrd.events import Events
 
 if TYPE_CHECKING:
     from ocrd.engine.resident import VllmSettings
@@ -33,10 +34,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def build_engine(settings: Settings) -> Engine:
+def build_engine(settings: Settings, events: Events | None = None) -> Engine:
     """The engine, not started yet; heavy imports happen at its start."""
     if chosen_kind(settings) == "vllm":
-        return _vllm(settings)
+        return _vllm(settings, events)
     from ocrd.engine.rapid import RapidEngine
 
     given = settings.engine
@@ -47,10 +48,10 @@ def build_engine(settings: Settings) -> Engine:
     )
 
 
-def _vllm(settings: Settings) -> Engine:
+def _vllm(settings: Settings, events: Events | None) -> Engine:
     from ocrd.engine.resident import VllmEngine
 
-    return VllmEngine(vllm_settings(settings))
+    return VllmEngine(vllm_settings(settings), events=events)
 
 
 def vllm_settings(settings: Settings) -> VllmSettings:

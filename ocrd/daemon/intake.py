@@ -14,8 +14,10 @@ from ocrd.events import Events
 from ocrd.inbox.admit import admit
 from ocrd.inbox.names import display
 from ocrd.inbox.report import Candidate
+from ocrd.inbox.settle import Fingerprint
 from ocrd.inbox.watch import FolderWatch
 from ocrd.job import Found, Job, JobError
+from ocrd.ledger.intake import Standing
 
 STEP_S = 0.2  # how often the watch is asked when nothing is due
 RECORD_BATCH = 500  # files recorded in one transaction
@@ -27,6 +29,9 @@ class Ledger(Protocol):
 
     def record(self, found: Sequence[Found]) -> list[Job | None]:
         """Queue settled files; None for each that is known already."""
+
+    def in_inbox(self, folder: str) -> Iterator[Standing]:
+        """Files in the folder's inbox that a job stands for."""
 
     def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
         """A file that cannot be admitted: a job that has failed."""
@@ -76,6 +81,7 @@ class Intake(threading.Thread):
 
     def run(self) -> None:
         """Watch until told to stop."""
+        self._recall()
         self._watch.start()
         self._events.emit("folder.watching", folder=self.folder.name, kind=self._watch.report.kind)
         try:
@@ -126,6 +132,18 @@ class Intake(threading.Thread):
             and {"kind": paused.kind, "message": paused.message, "hint": paused.hint},
         }
 
+    def _recall(self) -> None:
+        """What an earlier life recorded and nobody claimed yet need not be hashed again."""
+        try:
+            known = [
+                Candidate(each.source, Fingerprint(each.size, each.mtime_ns, each.inode))
+                for each in self._ledger.in_inbox(self.folder.name)
+                if not each.refused
+            ]
+        except OcrdError:  # locked: then everything is looked at anew
+            return
+        self._watch.recall(known)
+
     def _step(self) -> bool:
         """One round; whether there may be more at once."""
         self._busy = True
@@ -136,8 +154,8 @@ class Intake(threading.Thread):
         except OcrdError as error:  # the ledger is locked or full; they are offered again
             self._tell("intake.waits", error)
         self._tell_conditions()
-        self._busy = bool(candidates)
-        return bool(candidates)
+        self._busy = bool(candidates) or self._watch.report.busy
+        return self._busy
 
     def _record(self, batch: Sequence[Candidate]) -> None:
         admitted = [(each, found) for each in batch if (found := self._admitted(each))]
@@ -156,7 +174,9 @@ class Intake(threading.Thread):
     def _admitted(self, candidate: Candidate) -> Found | None:
         folder = self.folder
         try:
-            return admit(folder.inbox, folder.name, candidate.path, folder.priority)
+            return admit(
+                folder.inbox, folder.name, candidate.path, folder.priority, seen=candidate.seen
+            )
         except BadFileError as error:
             self._refuse(candidate, error)
         except OcrdError as error:  # still written, gone again, or the share stumbles: later

@@ -16,7 +16,7 @@ _ENDED = {"finished_at": given("finished_at"), "ending": None, "cancel_requested
 
 _MOVED = step(
     Happening.MOVED,
-    (JobState.RUNNING, JobState.FAILED),
+    (JobState.QUEUED, JobState.RUNNING, JobState.FAILED),
     {
         "place": given("place"),
         "failed_to": case(

@@ -110,6 +110,7 @@ class Delivery:
                 return job
             if job.place is Place.INBOX:
                 self._spool.claim(job, folder.inbox / job.source)
+                job = self._ledger.moved(job, Place.SPOOL)
             try:
                 self._spool.fail(job, _recorded(job.failed_to), self._report(job, error))
             except FileExistsError:

@@ -21,8 +21,8 @@ class Ledger(Protocol):
     def moved(self, job: Job, place: Place) -> Job:
         """The original is in `place` now."""
 
-    def set_pages(self, job: Job, count: int) -> Job:
-        """The document has `count` pages."""
+    def set_pages(self, job: Job, count: int, *, recipe: str | None = None) -> Job:
+        """The document has `count` pages; what was finished under another recipe is dropped."""
 
     def page_done(self, job: Job, page: Page, payload: str | None, *, recipe: str) -> None:
         """One page is finished; `payload` is its `PageResult` as JSON, None for a failed one."""
