@@ -98,7 +98,7 @@ def test_a_full_outbox_pauses_its_folder_and_costs_no_attempt(tree: Tree) -> Non
             assert folder_of(tree)["failed"] == 0
             filler.unlink()
             wait_for(lambda: folder_of(tree)["done"] == 3)
-            assert folder_of(tree)["paused"] is None
+            wait_for(lambda: folder_of(tree)["paused"] is None)
         jobs = ask(tree, "jobs")["jobs"]
         assert [job["attempts"] for job in jobs] == [1, 1, 1]
         assert log(tree).count("event=folder.paused") == 1
