@@ -149,14 +149,16 @@ class InboxMadeAnew:
 
     def end(self) -> None:
         """Bring back what was in it."""
-        for path in list(files_below(self.away)):
-            target = self.inbox / path.relative_to(self.away)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, target)
-            path.unlink()
-        shutil.rmtree(self.away)
-        for writer in self.writers:
-            writer.release()
+        try:
+            for path in list(files_below(self.away)):
+                target = self.inbox / path.relative_to(self.away)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(path, target)
+                path.unlink()
+            shutil.rmtree(self.away)
+        finally:
+            for writer in self.writers:
+                writer.release()
 
 
 @dataclass(frozen=True)

@@ -254,10 +254,10 @@ def torture(top: Path, seed: int, minutes: float, files: int, kills: int, subjec
         where = at_end.enter_context(place(top))
         log = at_end.enter_context((top / "log").open("w", encoding="utf-8"))
         writers = []
-        for folder in FOLDERS:
+        for number, folder in enumerate(FOLDERS):
             known = at_end.enter_context(known_ways(where, folder, top))
             rng = random.Random(f"{seed} {folder}")
-            feed = list(batches(rng, files // len(FOLDERS), folder, sorted(known)))
+            feed = list(batches(rng, (files + number) // len(FOLDERS), folder, sorted(known)))
             (top / f"staging-{folder}").mkdir()
             ground = Ground(
                 folder=folder, inbox=where.inbox(folder), staging=top / f"staging-{folder}"
