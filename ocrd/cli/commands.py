@@ -9,7 +9,7 @@ import typer
 
 COMMANDS = {
     "run": "ocrd.cli.run:run",
-    "status": "ocrd.cli.status:status",
+    "status": "ocrd.cli.watch:status",
     "jobs": "ocrd.cli.jobs:jobs",
     "show": "ocrd.cli.jobs:show",
     "retry": "ocrd.cli.requests:retry",

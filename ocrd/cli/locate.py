@@ -1,13 +1,15 @@
-"""Where the ledger and the spool lie, found without loading the whole configuration.
+"""Where the ledger and the spool lie, found without checking the whole configuration each time.
 
-Checking a configuration costs several times what `ocrd status` may take.  A living daemon has
-checked it already: when the file still has the digest that the daemon recorded, what the daemon
-says of its folders holds.
+Checking it costs several times what `ocrd status` may take.  What a check found is kept in the
+spool together with a digest of the file and of the environment that overrides it, and holds for
+as long as those stay as they are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import tomllib
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrd import snapshot
+
+KEPT = "located.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +28,7 @@ class Located:
     Attributes:
         spool: The daemon's own tree.
         ledger: The ledger's file.
-        snapshot: What the daemon last said of itself, if it ran on this very configuration.
+        snapshot: What the daemon last said of itself, alive or not.
         pid: The daemon's process, or None when none runs.
         folders: The folders' names in the configuration's order.
     """
@@ -46,34 +50,45 @@ def locate(given: Path | None) -> Located:
 
 
 def _quickly(given: Path | None) -> Located | None:
-    """From the daemon's snapshot, when that is about this very file."""
+    """As an earlier check of this very configuration found it; None when there was none."""
     file = given or Path(os.environ.get("OCRD_CONFIG") or "/etc/ocrd/config.toml")
     try:
         raw = file.read_bytes()
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
-        spool = root / ".ocrd"
+        kept = json.loads((root / ".ocrd" / KEPT).read_text(encoding="utf-8"))
+        if kept["digest"] != _digest(raw):
+            return None
+        return _located(root / ".ocrd", Path(kept["ledger"]), tuple(kept["folders"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the thorough way says what is wrong
-    said = snapshot.read(spool)
-    if said is None or said.get("config_digest") != hashlib.sha256(raw).hexdigest():
-        return None
-    return Located(
-        spool=spool,
-        ledger=Path(said["ledger"]),
-        snapshot=said,
-        pid=snapshot.holder(spool / snapshot.LOCK),
-        folders=tuple(folder["name"] for folder in said["folders"]),
-    )
 
 
 def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    return Located(
-        spool=config.spool,
-        ledger=config.ledger,
-        snapshot=snapshot.read(config.spool),
-        pid=snapshot.holder(config.spool / snapshot.LOCK),
-        folders=tuple(folder.name for folder in config.folders),
-    )
+    folders = tuple(folder.name for folder in config.folders)
+    kept = {
+        "digest": _digest(config.file.read_bytes()),
+        "ledger": str(config.ledger),
+        "folders": folders,
+    }
+    with contextlib.suppress(OSError):  # whoever may not write there checks each time
+        scratch = config.spool / f"{KEPT}.{os.getpid()}"
+        scratch.write_text(json.dumps(kept), encoding="utf-8")
+        scratch.replace(config.spool / KEPT)
+    return _located(config.spool, config.ledger, folders)
+
+
+def _located(spool: Path, ledger: Path, folders: tuple[str, ...]) -> Located:
+    said = snapshot.read(spool)
+    pid = snapshot.holder(spool / snapshot.LOCK)
+    if said is not None and pid is not None:  # implicit folders come and go
+        folders = tuple(folder["name"] for folder in said["folders"]) or folders
+    return Located(spool=spool, ledger=ledger, snapshot=said, pid=pid, folders=folders)
+
+
+def _digest(raw: bytes) -> str:
+    """Of all that shapes a configuration: the file, and the variables that override it."""
+    environment = sorted(item for item in os.environ.items() if item[0].startswith("OCRD_"))
+    return hashlib.sha256(raw + repr(environment).encode(errors="replace")).hexdigest()

@@ -1,50 +1,46 @@
-"""`ocrd`: the commands, and how their errors are told."""
+"""`ocrd`: where every command begins, and how errors are told."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
 
-import typer
-
-from ocrd import __version__
-from ocrd.cli import commands
 from ocrd.errors import ExitCode, OcrdError
-
-app = typer.Typer(
-    name="ocrd",
-    help="Scans dropped into inbox folders become text, Markdown and searchable PDFs.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"ocrd {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Options of every command."""
 
 
 def main() -> None:
     """Run a command; an error goes to stderr with its remedy, and decides the exit code."""
-    commands.add_to(app, sys.argv[1:])
     try:
-        app()
+        _run(sys.argv[1:])
     except OcrdError as error:
-        typer.echo(f"ocrd: {error.message}\n  {error.hint}", err=True)
+        print(f"ocrd: {error.message}\n  {error.hint}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `ocrd jobs | head`
         sys.stderr.close()
         sys.exit(ExitCode.OK)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _run(words: Sequence[str]) -> None:
+    """Building the command line takes longer than `ocrd status` itself, which goes without."""
+    match words:
+        case ["status"]:
+            _status(None, as_json=False)
+        case ["status", "--json"]:
+            _status(None, as_json=True)
+        case ["status", "--config" | "-c", config]:
+            _status(config, as_json=False)
+        case ["status", "--json", "--config" | "-c", config]:
+            _status(config, as_json=True)
+        case _:
+            from ocrd.cli import app
+
+            app.run(words)
+
+
+def _status(config: str | None, *, as_json: bool) -> None:
+    from ocrd.cli.status import tell
+
+    tell(Path(config) if config else None, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`ocrd status`: how it stands, at a glance.  Imports nothing heavy: it has to be instant."""
+"""How it stands, at a glance.  Imports nothing heavy: `ocrd status` has to be instant."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ocrd.cli.locate import Located, locate
-from ocrd.cli.options import ConfigOption, JsonOption
-
-WATCH_S = 1.0
 
 
-def status(
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it.")] = False,
-) -> None:
-    """Daemon, engine and folders: what waits, runs, is done, has failed."""
-    if watch:
-        _watch(config)
+def tell(config: Path | None, *, as_json: bool) -> None:
+    """Print how it stands: a table on a terminal, plain lines or JSON otherwise."""
     facts = gather(locate(config))
     if as_json:
         json.dump(facts, sys.stdout, ensure_ascii=False, indent=2)
@@ -127,17 +116,3 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _watch(config: Path | None) -> None:
-    from rich.live import Live
-
-    from ocrd.cli.table import status_view
-
-    try:
-        with Live(status_view(gather(locate(config))), screen=True) as live:
-            while True:
-                time.sleep(WATCH_S)
-                live.update(status_view(gather(locate(config))))
-    except KeyboardInterrupt:
-        raise typer.Exit from None

@@ -19,10 +19,12 @@ TELL = """
 import json, sys
 sys.argv = ["ocrd", *sys.argv[1:]]
 from ocrd.cli.main import main
+code = 0
 try:
     main()
 except SystemExit as end:
-    print(json.dumps({"modules": sorted(sys.modules), "code": end.code or 0}), file=sys.stderr)
+    code = end.code or 0
+print(json.dumps({"modules": sorted(sys.modules), "code": code}), file=sys.stderr)
 """
 
 
