@@ -14,6 +14,7 @@ from ocrd.daemon.parts import House, build
 from ocrd.daemon.rates import Rates
 from ocrd.daemon.recover import recover
 from ocrd.daemon.reload import reloaded
+from ocrd.daemon.retention import forget_old_jobs
 from ocrd.daemon.telling import Listener, Telling
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError
@@ -60,6 +61,7 @@ class Daemon:
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
+        self._keep_days = config.settings.ledger.keep_done_days
         self._stop = asyncio.Event()
         self._interrupted = False
         self._intakes: Intakes | None = None
@@ -114,6 +116,7 @@ class Daemon:
                     tasks.create_task(house.dispatcher.run()),
                     tasks.create_task(telling.run(lambda: self._folders)),
                     tasks.create_task(self._look_after()),
+                    tasks.create_task(forget_old_jobs(house, self._keep_days, self._events)),
                 ]
                 await self._until_over(house, intakes)
                 await self._wind_down(house, intakes)

@@ -45,6 +45,7 @@ def _copy(file: Path, scratch: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     shutil.copystat(file, scratch)
+    scratch.chmod(scratch.stat().st_mode | 0o440)  # the daemon reads it as another user
 
 
 def _link(scratch: Path, inbox: Path, name: str) -> Path:
