@@ -25,7 +25,8 @@ from vllm.model_executor.models.deepencoder import DeepCLIPVisionTransformer, bu
 
 from ocrd.engine.deepseek import encoder as ours
 from ocrd.engine.deepseek.attention import Attend, folded
-from ocrd.engine.deepseek.model import encode_by_size
+from ocrd.engine.deepseek.clip import ClipEncoder
+from ocrd.engine.deepseek.model import encode_by_size, in_parts
 from ocrd.engine.deepseek.tiling import page_grid
 from ocrd.modes import RESOLUTIONS
 
@@ -111,13 +112,18 @@ class Bench:
             for views in (self.overview, self.cut)
         )
 
+    def clip_as_it_is(self, seen: torch.Tensor) -> torch.Tensor:
+        known: torch.Tensor = self.clip(seen, seen)
+        return known
+
     def mine(self, pages: int, attend: Attend) -> Callable[[], object]:
         sam = ours.SamEncoder(self.sam, attend)
+        clip = ClipEncoder(self.clip) if ClipEncoder.fits(self.clip) else self.clip_as_it_is
         stacks = [self.overview] * pages + [self.cut] * pages
 
         def encode(views: torch.Tensor) -> torch.Tensor:
-            known: torch.Tensor = self.clip(views, sam(views))
-            return known
+            seen = in_parts(sam, views, (views.shape[1] // ours.PATCH) ** 2)
+            return in_parts(clip, seen, seen[0, 0].numel())
 
         return lambda: encode_by_size(stacks, encode)
 
@@ -173,9 +179,13 @@ def parts(bench: Bench) -> None:
             sam = ours.SamEncoder(bench.sam, attend)
             spent = seconds(partial(sam, views)) / count * 1e3
             print(f"SAM {side:4}  {name:8} {spent:7.3f} ms a view", flush=True)
-        chw = ours.normalise(views, DTYPE).permute(0, 3, 1, 2).contiguous()
-        spent = seconds(partial(bench.clip, chw, sam(views))) / count * 1e3
-        print(f"CLIP {side:4}          {spent:7.3f} ms a view", flush=True)
+        seen = sam(views)
+        clips: dict[str, Callable[[torch.Tensor], object]] = {"vLLM": bench.clip_as_it_is}
+        if ClipEncoder.fits(bench.clip):
+            clips["ocrd"] = ClipEncoder(bench.clip)
+        for name, clip in clips.items():
+            spent = seconds(partial(clip, seen)) / count * 1e3
+            print(f"CLIP {side:4} {name:8} {spent:7.3f} ms a view", flush=True)
 
 
 def kernels() -> None:

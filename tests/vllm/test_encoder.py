@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import CLIPVisionConfig
 from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
-from vllm.model_executor.models.deepencoder import ImageEncoderViT
+from vllm.distributed import (
+    cleanup_dist_env_and_memory,
+    ensure_model_parallel_initialized,
+    init_distributed_environment,
+)
+from vllm.model_executor.models.deepencoder import DeepCLIPVisionTransformer, ImageEncoderViT
 
 from ocrd.engine.deepseek.attention import folded
+from ocrd.engine.deepseek.clip import ClipEncoder
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
 
 pytestmark = pytest.mark.vllm
@@ -55,6 +64,54 @@ def test_a_view_s_features_do_not_depend_on_the_views_beside_it(sam: ImageEncode
     encoder = SamEncoder(sam, folded)
     alone = torch.cat([encoder(view[None]) for view in pixels])
     torch.testing.assert_close(encoder(pixels), alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def one_process(tmp_path: Path) -> Iterator[None]:
+    """What vLLM's parallel layers ask for, also where there is nothing parallel."""
+    with set_current_vllm_config(VllmConfig(device_config=DeviceConfig("cpu"))):
+        init_distributed_environment(1, 0, f"file://{tmp_path}/meeting", 0, "gloo")
+        ensure_model_parallel_initialized(1, 1)
+        yield
+        cleanup_dist_env_and_memory()
+
+
+@pytest.mark.parametrize("across", [8, 10, 16])
+@torch.inference_mode()
+def test_clip_s_features_are_those_of_vllm(one_process: None, across: int) -> None:
+    config = CLIPVisionConfig(
+        hidden_size=128,
+        intermediate_size=256,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        image_size=224,
+        patch_size=14,
+    )
+    torch.manual_seed(9)
+    clip = DeepCLIPVisionTransformer(config, None, prefix="vision_model").eval()
+    for parameter in clip.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    seen = torch.randn(3, 128, across, across)
+    assert ClipEncoder.fits(clip)
+    ours = ClipEncoder(clip)(seen)
+    for module in clip.modules():
+        if hasattr(module, "quant_method"):  # on a CPU vLLM puts the weights into another form
+            module.quant_method.process_weights_after_loading(module)
+    theirs = clip(seen, seen)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_clip_s_weights_in_another_form_are_left_to_vllm() -> None:
+    projection = SimpleNamespace(weight=torch.empty(0))
+    layer = SimpleNamespace(self_attn=SimpleNamespace(qkv_proj=projection))
+    clip = SimpleNamespace(
+        config=SimpleNamespace(hidden_size=128),
+        pre_layrnorm=torch.nn.LayerNorm(128),
+        transformer=SimpleNamespace(layers=[layer]),
+    )
+    assert not ClipEncoder.fits(clip)
+    projection.weight = torch.empty(3 * 128, 128)
+    assert ClipEncoder.fits(clip)
 
 
 def test_bytes_become_the_numbers_that_torchvision_makes() -> None:

@@ -77,24 +77,23 @@ class HostGuard:
 
     def step(self) -> tuple[list[int], list[int]]:
         """Read the new tokens; return the bans as slots and token ids, pair by pair."""
-        active = self._listed()
-        if not active:
+        if self._active is None:
+            self._active = [slot for slot, request in enumerate(self._requests) if request]
+        if not self._active:
             return [], []
-        self._follow(active)
-        used = active[-1] + 1
-        slots, lags = np.nonzero(self._runs[:used] >= self._needed[:used])
+        self._follow(self._active)
+        used = self._active[-1] + 1
+        reached = self._runs[:used] >= self._needed[:used]
         banned: tuple[list[int], list[int]] = ([], [])
+        if not reached.any():
+            return banned
+        slots, lags = np.nonzero(reached)
         for slot, token in zip(slots.tolist(), self._past[slots, lags].tolist(), strict=True):
             request = self._requests[slot]
             if request is not None and token not in request.rule.allowed:
                 banned[0].append(slot)
                 banned[1].append(token)
         return banned
-
-    def _listed(self) -> list[int]:
-        if self._active is None:
-            self._active = [slot for slot, request in enumerate(self._requests) if request]
-        return self._active
 
     def _widen(self, lags: int) -> None:
         more = lags - self._past.shape[1]

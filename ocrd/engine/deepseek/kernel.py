@@ -14,7 +14,8 @@ import triton.language as tl
 LOG2_E = tl.constexpr(1.4426950408889634)  # the exponential below is of base 2
 
 
-@triton.jit
+# Else Triton compiles anew for a batch of one view and for every multiple of sixteen.
+@triton.jit(do_not_specialize=["heads", "views", "rows"])
 def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types of Python's
     qkv,
     terms,
@@ -60,9 +61,9 @@ def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types
         k = tl.load(keys + place[None, :] + part[:, None], mask=inside[None, :], other=0.0)
         v = tl.load(values + place[:, None] + part, mask=inside[:, None], other=0.0)
         up = tl.load(by_row - row, mask=real, other=0.0).to(tl.float32) * LOG2_E
-        scores = tl.dot(q, k) * (scale * LOG2_E) + side + up[:, None]
-        newest = tl.maximum(best, tl.max(scores, 1))
-        weights = tl.exp2(scores - newest[:, None])
+        scores = tl.dot(q, k) * (scale * LOG2_E) + side
+        newest = tl.maximum(best, tl.max(scores, 1) + up)
+        weights = tl.exp2(scores - (newest - up)[:, None])
         fade = tl.exp2(best - newest)
         total = total * fade + tl.sum(weights, 1)
         sums = tl.dot(weights.to(v.dtype), v, sums * fade[:, None])
@@ -75,10 +76,7 @@ def fused(
     qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor, scale: float
 ) -> torch.Tensor:
     """See `attention.Attend`; `qkv` must be contiguous."""
-    terms = distance_terms(qkv, by_row, by_column)
-    if qkv.shape[1] * qkv.shape[2] > 256:
-        return launch(qkv, terms, scale, block=128, warps=8, stages=3)
-    return launch(qkv, terms, scale, block=64, warps=4, stages=3)
+    return launch(qkv, distance_terms(qkv, by_row, by_column), scale)
 
 
 def distance_terms(
@@ -91,9 +89,15 @@ def distance_terms(
 
 
 def launch(
-    qkv: torch.Tensor, terms: torch.Tensor, scale: float, *, block: int, warps: int, stages: int
+    qkv: torch.Tensor,
+    terms: torch.Tensor,
+    scale: float,
+    *,
+    block: int = 64,
+    warps: int = 4,
+    stages: int = 3,
 ) -> torch.Tensor:
-    """Run the kernel with `block` queries a program."""
+    """Run the kernel with `block` queries a program; the defaults are the fastest on an H100."""
     n, rows, columns, _, heads, width = qkv.shape
     out = torch.empty((n, rows, columns, heads * width), dtype=qkv.dtype, device=qkv.device)
     _attend[(triton.cdiv(rows * columns, block), n * heads)](

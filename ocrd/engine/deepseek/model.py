@@ -7,7 +7,7 @@ all views of one size together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,23 +19,24 @@ from vllm.model_executor.models.deepseek_ocr import (
 from vllm.model_executor.models.deepseek_ocr2 import DeepseekOCR2ForCausalLM
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
-from ocrd.engine.deepseek.encoder import SamEncoder, chosen, normalise
+from ocrd.engine.deepseek.clip import ClipEncoder
+from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, chosen, normalise
 from ocrd.engine.deepseek.processor import PageInfo, PageInfo2, PageMultiModalProcessor
 
-# Patches of all views that go through the encoders at once: enough to fill the largest device,
-# few enough that what they need of its memory stays below 1 GiB.
-PATCHES_AT_ONCE = 32768
+# So many patches or tokens go through an encoder at once: enough to fill the largest device, few
+# enough that what it needs of the device's memory stays below 1 GiB.
+AT_ONCE = 32768
+
+Encode = Callable[[torch.Tensor], torch.Tensor]
 
 
-def batches(views: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Views of one size, [views, side, side, 3], in parts that fit the memory."""
-    patches = (views.shape[1] // 16) ** 2
-    return iter(views.split(max(1, PATCHES_AT_ONCE // patches)))
+def in_parts(encode: Encode, batch: torch.Tensor, each: int) -> torch.Tensor:
+    """Run `encode` over a batch in parts; an item is `each` patches or tokens."""
+    parts = batch.split(max(1, AT_ONCE // each))
+    return torch.cat([encode(part) for part in parts]) if len(parts) > 1 else encode(batch)
 
 
-def encode_by_size(
-    views: Sequence[torch.Tensor], encode: Callable[[torch.Tensor], torch.Tensor]
-) -> list[torch.Tensor]:
+def encode_by_size(views: Sequence[torch.Tensor], encode: Encode) -> list[torch.Tensor]:
     """Run `encode` over stacks of views, all of one size together.
 
     Args:
@@ -51,11 +52,9 @@ def encode_by_size(
         if len(stack):
             sizes.setdefault(stack.shape[1], []).append(number)
     for numbers in sizes.values():
-        joined = torch.cat([views[number] for number in numbers])
-        encoded = torch.cat([encode(part) for part in batches(joined)])
-        for number, part in zip(
-            numbers, encoded.split([len(views[number]) for number in numbers]), strict=True
-        ):
+        encoded = encode(torch.cat([views[number] for number in numbers]))
+        counts = [len(views[number]) for number in numbers]
+        for number, part in zip(numbers, encoded.split(counts), strict=True):
             features[number] = part
     return features
 
@@ -65,7 +64,7 @@ class PerRequestViews:
 
     sam_model: Any
     view_seperator: torch.Tensor  # the weights' own spelling
-    sam: Callable[[torch.Tensor], torch.Tensor] | None = None
+    sam: Encode | None = None
 
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
         """Views [n, side, side, 3] in bytes to embeddings [n, tokens, width]."""
@@ -79,7 +78,7 @@ class PerRequestViews:
         """The first encoder; set up with the first page, when the weights are there."""
         if self.sam is None:
             self.sam = SamEncoder(self.sam_model) if chosen() else self._own_sam
-        return self.sam(views)
+        return in_parts(self.sam, views, (views.shape[1] // PATCH) ** 2)
 
     def _own_sam(self, views: torch.Tensor) -> torch.Tensor:
         dtype = next(self.sam_model.parameters()).dtype
@@ -112,11 +111,18 @@ class DeepseekOcr(PerRequestViews, DeepseekOCRForCausalLM):
 
     supports_encoder_cudagraph = False  # vLLM's graphs know one resolution only
 
+    clip: Encode | None = None
+
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
         seen = self._sam(views)
-        # CLIP takes SAM's features for its patches and asks the views only how many they are.
-        known = self.vision_model(views, seen)
+        if self.clip is None:
+            ours = chosen() and ClipEncoder.fits(self.vision_model)
+            self.clip = ClipEncoder(self.vision_model) if ours else self._own_clip
+        known = in_parts(self.clip, seen, seen[0, 0].numel())
         return self.projector(torch.cat((known[:, 1:], seen.flatten(2).transpose(1, 2)), dim=-1))
+
+    def _own_clip(self, seen: torch.Tensor) -> torch.Tensor:
+        return self.vision_model(seen, seen)
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
         side = round(features.shape[1] ** 0.5)
@@ -140,7 +146,8 @@ class DeepseekOcr2(PerRequestViews, DeepseekOCR2ForCausalLM):
         inner._create_custom_4d_mask = mask_of_halves
 
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
-        return self.projector(self.qwen2_model(self._sam(views)))
+        seen = self._sam(views)
+        return self.projector(in_parts(self.qwen2_model, seen, 2 * seen[0, 0].numel()))
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
         return features.reshape(-1, features.shape[2])
