@@ -125,7 +125,7 @@ class Metrics:
 def gpu_memory() -> list[tuple[str, int]]:
     """Bytes used on each NVIDIA GPU; empty without one, or without nvidia-ml-py."""
     try:
-        import pynvml  # type: ignore[import-untyped]  # nvidia-ml-py ships no types
+        import pynvml
     except ImportError:
         return []
     found = []
