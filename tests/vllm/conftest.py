@@ -19,6 +19,7 @@ __all__ = ["checkpoint", "checkpoint_2", "resident"]
 collect_ignore_glob = [] if importlib.util.find_spec("vllm") else ["test_*.py"]
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")  # all cores are for the model
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")

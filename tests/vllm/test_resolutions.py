@@ -208,9 +208,7 @@ def test_a_resolution_that_cannot_be_is_refused_and_the_engine_lives(
 def test_deepseek_ocr_2_has_its_own_count(checkpoint_2: Path) -> None:
     room = Resolution(name="gundam", base=1024, tile=768, max_crops=6)
     engine = start(checkpoint_2, room)
-    pages = [
-        Page(Resolution(name="plain", base=768), noise(400, 300), 145),
-        Page(Resolution(name="cut", base=768, tile=768, max_crops=2), half_black(800), 145 + 288),
-    ]
-    assert all_differ(read(engine, pages))
+    cut_in_two = replace(room, base=768, max_crops=2)
+    ((tokens, _),) = read(engine, [Page(cut_in_two, half_black(800), 145 + 288)])
+    assert len(tokens) == 4
     engine.llm_engine.engine_core.shutdown()
