@@ -141,3 +141,11 @@ class FencedError(OcrdError):
     """A later attempt (or a cancel) owns this job now; the earlier one must stop quietly."""
 
     kind = "fenced"
+
+
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one failure to act on: tasks of a group fail alike, or were cancelled for the first."""
+    error: BaseException = failures
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

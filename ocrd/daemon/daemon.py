@@ -17,12 +17,11 @@ from ocrd.daemon.reload import reloaded
 from ocrd.daemon.retention import forget_old_jobs
 from ocrd.daemon.telling import Listener, Telling
 from ocrd.engine.base import Engine
-from ocrd.errors import EngineDownError, ExitCode, OcrdError
+from ocrd.errors import EngineDownError, ExitCode, OcrdError, first_of
 from ocrd.events import Events
 from ocrd.observe.notifier import NoNotifier, Notifier
 from ocrd.spool import Disk
 
-TICK_S = 1.0
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
 START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
 
@@ -124,7 +123,7 @@ class Daemon:
                     task.cancel()
         except BaseExceptionGroup as failures:
             await self._wind_down(house, intakes)
-            raise _first(failures) from None
+            raise first_of(failures) from None
         return self._exit_code()
 
     async def _until_over(self, house: House, intakes: Intakes) -> None:
@@ -212,10 +211,3 @@ class Daemon:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = failures
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -119,16 +119,6 @@ class Dispatcher:
         """Jobs under way now."""
         return len(self._running)
 
-    @property
-    def stalled(self) -> int:
-        """Jobs that wait in the middle of their way for a place to come back."""
-        return sum(len(jobs) for jobs in self._stalled.values())
-
-    @property
-    def resumable(self) -> int:
-        """Jobs from before the last stop that have not been taken up yet."""
-        return len(self._resumable)
-
     def wake(self) -> None:
         """There may be something to claim."""
         self._wake.set()

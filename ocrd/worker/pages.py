@@ -10,7 +10,14 @@ from pathlib import Path
 from ocrd.config import Folder
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.policy import read_page
-from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageError, PageFaultError
+from ocrd.errors import (
+    BadFileError,
+    EngineDownError,
+    OcrdError,
+    PageError,
+    PageFaultError,
+    first_of,
+)
 from ocrd.events import Events
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
@@ -86,7 +93,7 @@ class PageRunner:
                         task = group.create_task(self._page(run, number))
                         task.add_done_callback(lambda _task: window.release())
         except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+            raise first_of(failures) from None
 
     async def _page(self, run: PageRun, number: int) -> None:
         if await self._reuse(run, number):
@@ -165,11 +172,3 @@ class PageRunner:
     def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
         emit = self._events.debug if name == "page.done" else self._events.warn
         emit(name, job=run.job.id, folder=run.job.folder, page=number, **fields)
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one failure to act on: siblings fail alike, or were cancelled for it."""
-    error: BaseException = failures
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
