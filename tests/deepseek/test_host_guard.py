@@ -12,7 +12,7 @@ from ocrd.engine.deepseek.host_guard import HostGuard
 from ocrd.engine.deepseek.ngram import NgramRule
 from tests.deepseek.plain_rule import banned_tokens
 
-SLOTS = 6
+SLOTS = 4
 OFFICIAL = [NgramRule(30, 90), NgramRule(20, 50), NgramRule(40, 90)]
 
 rules = st.builds(
@@ -83,6 +83,15 @@ class Traffic(RuleBasedStateMachine):
 
 Traffic.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
 TestTraffic = Traffic.TestCase
+
+
+def test_a_request_that_moves_onto_another_leaves_neither_in_its_old_place() -> None:
+    guard, rule = HostGuard(2), NgramRule(2, 8)
+    guard.add(0, rule, [1, 2, 1])
+    guard.add(1, rule, [3, 4, 3])
+    assert guard.step() == ([0, 1], [2, 4])
+    guard.move(0, 1)
+    assert guard.step() == ([1], [2])
 
 
 def test_tokens_still_on_their_way_are_waited_for() -> None:

@@ -95,20 +95,19 @@ def problem(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> str | 
 
 @functools.cache
 def _shapes(max_crops: int) -> tuple[tuple[int, int], ...]:
-    """Grids (columns, rows) by number of tiles.
+    """Grids (columns, rows) by number of tiles; among grids of one number the narrow first.
 
-    Among grids of equal number the published code keeps the order in which Python iterates the
-    set it collects them in, and ties between aspect ratios go by that order: so the same set,
-    filled in the same order.
+    The published code leaves the order among the latter to a set of Python's.  It matters for one
+    pair only, 1 by 2 and 2 by 1: between any other two of one number lies a grid that is nearer.
     """
-    found = {
+    sides = range(1, max_crops + 1)
+    found = [
         (columns, rows)
-        for limit in range(MIN_CROPS, max_crops + 1)
-        for columns in range(1, limit + 1)
-        for rows in range(1, limit + 1)
+        for columns in sides
+        for rows in sides
         if MIN_CROPS <= columns * rows <= max_crops
-    }
-    return tuple(sorted(found, key=lambda shape: shape[0] * shape[1]))
+    ]
+    return tuple(sorted(found, key=lambda shape: (shape[0] * shape[1], shape)))
 
 
 def grid(width: int, height: int, tile: int, max_crops: int) -> tuple[int, int]:
