@@ -50,11 +50,22 @@ def from_proc(pid: int, name: str) -> str:
 
 
 def children() -> set[int]:
-    """This process's children, zombies included."""
+    """This process's children, zombies included, but for what multiprocessing keeps for itself.
+
+    Its resource tracker, once another test has started it, stays as long as the process.
+    """
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         found.update(map(int, (task / "children").read_text().split()))
-    return found
+    return {pid for pid in found if b"resource_tracker" not in _command(pid)}
+
+
+def _command(pid: int) -> bytes:
+    """A process's command line; empty for a zombie, and for one that has gone meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def descriptors() -> int:
