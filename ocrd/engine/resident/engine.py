@@ -17,7 +17,7 @@ from ocrd.engine.resident.build import Builder, check_options
 from ocrd.engine.resident.child import write_log_config
 from ocrd.engine.resident.gpus import gpus
 from ocrd.engine.resident.installed import import_vllm
-from ocrd.engine.resident.launch import Launcher
+from ocrd.engine.resident.launch import Launcher, forget
 from ocrd.engine.resident.preflight import Plan, plan
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.engine.resident.unit import Tell, Unit, kills_engine
@@ -166,6 +166,7 @@ class VllmEngine:
         await asyncio.gather(*(unit.stop() for unit in self._units))
         self._units = []
         if self._folder is not None:
+            forget(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 

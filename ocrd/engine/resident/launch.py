@@ -110,6 +110,13 @@ class Launcher:
             log.close()
 
 
+def forget(folder: Path) -> None:
+    """Point no later engine process at files of a folder that is going away."""
+    for name in (SOCKET, LOG_CONFIG):
+        if Path(os.environ.get(name, "")).is_relative_to(folder):
+            del os.environ[name]
+
+
 def kill_child(pid: int | None) -> None:
     """SIGKILL to a child of ours; to nobody if it is gone (its number may be another's by now)."""
     for child in multiprocessing.active_children():
