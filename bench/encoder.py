@@ -219,7 +219,6 @@ def main() -> None:
     parser.add_argument("--pages", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--size", type=int, nargs=2, default=[1224, 1584])
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--compile", action="store_true", help="also with SAM's blocks compiled")
     options = parser.parse_args()
     config = VllmConfig(device_config=DeviceConfig(DEVICE.type))
     with torch.inference_mode(), set_current_vllm_config(config):
@@ -231,9 +230,6 @@ def main() -> None:
         whole(bench, options.pages)
         if options.profile:
             profile(bench)
-        if options.compile:
-            ours.run_block = torch.compile(ours.run_block)
-            parts(bench)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import MoveDirectionality
 from vllm.v1.sample.logits_processor.state import BatchUpdateBuilder
@@ -128,6 +131,42 @@ def test_the_second_runner_s_slots_are_followed() -> None:
         for row in rows:
             tokens[row, ends[row]] = chance.randrange(4)
             ends[row] = ends[row] + 1 if ends[row] < 150 else begins[row]
+
+
+class Devices(TorchDispatchMode):
+    """Notes on which devices the tensors of each operation lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixed: list[str] = []
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if operation is torch.ops.aten._pin_memory.default:
+            return args[0]  # there is no such memory without the device
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if torch.is_tensor(leaf)]
+        if len({tensor.device for tensor in tensors}) > 1:
+            self.mixed.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_a_ban_never_makes_the_host_wait_for_the_device() -> None:
+    # A value on the host in an operation on the device is a copy that waits for all that is queued.
+    gpu = torch.device("cuda")
+    with FakeTensorMode(allow_non_fake_inputs=True), Devices() as devices:
+        logits = torch.empty(1, VOCABULARY, device=gpu)
+        first = NgramGuard(CONFIG, gpu, False)
+        update = BatchUpdateBuilder(added=[(0, params(RULES[1]), [1], [3, 7, 3])])
+        first.update_state(update.get_and_reset(1))
+        first.apply(logits)
+        on_gpu = [SimpleNamespace(gpu=torch.ones(n, device=gpu, dtype=torch.int32)) for n in (1, 1)]
+        tokens = SimpleNamespace(gpu=torch.ones(1, 50, device=gpu, dtype=torch.int32))
+        second = NgramGuard(CONFIG, States(1, gpu, tokens, *on_gpu))
+        second._device_guard.set(0, RULES[1])
+        context = SimpleNamespace(expanded_idx_mapping=torch.zeros(1, device=gpu).int())
+        second.apply(logits, context)
+    assert devices.mixed == []
 
 
 def test_a_guard_that_cannot_be_is_refused_before_it_reaches_the_engine() -> None:

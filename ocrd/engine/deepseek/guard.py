@@ -52,6 +52,7 @@ class NgramGuard(LogitsProcessor, SecondInterface):
         else:
             self._device, self._pin = place
             self._host = HostGuard(vllm_config.scheduler_config.max_num_seqs)
+            self._never = torch.full((), -torch.inf, device=self._device)
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -116,4 +117,6 @@ class NgramGuard(LogitsProcessor, SecondInterface):
         if slots:
             pairs = torch.tensor([slots, tokens], dtype=torch.int64, pin_memory=self._pin)
             rows, columns = pairs.to(self._device, non_blocking=True)
-            logits[rows, columns] = -torch.inf
+            # Not `logits[rows, columns] = -inf`: torch makes a number on the host of that and waits
+            # for the device, the step under way included, to take it there.
+            logits.index_put_((rows, columns), self._never.to(logits.dtype))

@@ -141,7 +141,7 @@ class DeepseekOcr2(PerRequestViews, DeepseekOCR2ForCausalLM):
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
-        # vLLM up to 0.31 builds the mask row by row for every view; it depends on its size alone.
+        # vLLM 0.26 builds the mask row by row for every view; it depends on its size alone.
         inner = self.qwen2_model.model.model
         inner._create_custom_4d_mask = mask_of_halves
 

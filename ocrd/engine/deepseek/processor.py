@@ -3,10 +3,10 @@
 vLLM's processor has one resolution for all, sends pixels as floating point numbers and cannot
 hold tiles of different sizes in one batch.  This one replaces it behind the same interface.
 
-What differs between the versions of vLLM from 0.26 on is how the processor is called.  Up to 0.31
-it gets the prompt and is thought to have put the image's tokens into it, unless
-`_hf_processor_applies_updates` denies it; from 0.32 on it gets a text of nothing but image tokens,
-and vLLM itself always places them.  Denying it makes all versions take the later way.
+What differs between the versions of vLLM is how the processor is called.  In 0.26 it gets the
+prompt and is thought to have put the image's tokens into it, unless `_hf_processor_applies_updates`
+denies it; in 0.32 it gets a text of nothing but image tokens, and vLLM itself always places them.
+Denying it makes all versions take the later way.
 """
 
 from __future__ import annotations
