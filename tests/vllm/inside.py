@@ -34,21 +34,30 @@ class Inside:
     model_runner: Any
 
     @torch.inference_mode()
-    def difference_from_vllm(self, seed: int) -> float:
-        """How far our embeddings of a tiled page are from those of vLLM's own code, relatively."""
+    def differences_from_vllm(self, seed: int) -> list[float]:
+        """How far a tiled page's embeddings are from those of vLLM's own code, relatively.
+
+        Returns:
+            With our encoders, and with vLLM's (`OCRD_ENCODER=upstream`).
+        """
         torch.manual_seed(seed)
         model = self.model_runner.model
         overview = torch.randint(0, 256, (1, 256, 256, 3), dtype=torch.uint8)
         tiles = torch.randint(0, 256, (1, 2, 320, 320, 3), dtype=torch.uint8)
         grid = torch.tensor([[1, 2]])
-        (ours,) = model.embed_multimodal(
-            pixel_values=overview, images_crop=tiles, images_spatial_crop=grid
-        )
         (theirs,) = DeepseekOCRForCausalLM.embed_multimodal(
             model,
             pixel_values=normalise(overview, torch.float32).permute(0, 3, 1, 2).contiguous(),
             images_crop=normalise(tiles[0], torch.float32).permute(0, 3, 1, 2).contiguous(),
             images_spatial_crop=grid,
         )
-        assert ours.shape == theirs.shape
-        return float((ours - theirs).norm() / theirs.norm())
+        found = []
+        for sam, clip in ((None, None), (model._own_sam, model._own_clip)):
+            model.sam, model.clip = sam, clip
+            (ours,) = model.embed_multimodal(
+                pixel_values=overview, images_crop=tiles, images_spatial_crop=grid
+            )
+            assert ours.shape == theirs.shape
+            found.append(float((ours - theirs).norm() / theirs.norm()))
+        model.sam = model.clip = None  # as before the first page
+        return found

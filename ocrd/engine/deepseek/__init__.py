@@ -1,5 +1,6 @@
 """What DeepSeek-OCR and DeepSeek-OCR-2 need inside vLLM.
 
-`tiling` and `guard` are plain arithmetic and import neither vLLM nor torch; the other modules are
-loaded by vLLM itself, in its own processes, through the entry point in `plugin`.
+`tiling` and `ngram` are plain arithmetic for everyone; `views` and `host_guard` need numpy.  The
+other modules are loaded by vLLM itself, in its own processes: `model` through the entry point in
+`plugin`, `guard` by its name among the engine's logits processors.
 """
