@@ -16,12 +16,16 @@ from typing import Any
 
 SNAPSHOT = "status.json"
 LOCK = "daemon.lock"
+ROOM = 4096  # bytes; what file systems hand out at a time
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 0.05
 
 
 def write(spool: Path, facts: Mapping[str, Any]) -> None:
     """Replace the snapshot.  Not fsynced: after a power cut nobody asks for it.
+
+    On a full disk, of which `ocrd status` has to tell, it is written over in place: the blank
+    room that each snapshot has at its end is what a longer one then needs.
 
     Args:
         spool: The daemon's own tree.
@@ -31,8 +35,15 @@ def write(spool: Path, facts: Mapping[str, Any]) -> None:
         OSError: The spool cannot be written.
     """
     scratch = spool / f"{SNAPSHOT}.new"
-    scratch.write_text(json.dumps({"version": 1, **facts}), encoding="utf-8")
-    scratch.replace(spool / SNAPSHOT)
+    text = json.dumps({"version": 1, **facts}).encode()
+    text = text.ljust((len(text) // ROOM + 2) * ROOM)
+    try:
+        scratch.write_bytes(text)
+        scratch.replace(spool / SNAPSHOT)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        with (spool / SNAPSHOT).open("r+b") as file:
+            file.write(text.rstrip().ljust(os.fstat(file.fileno()).st_size))
 
 
 def read(spool: Path) -> dict[str, Any] | None:

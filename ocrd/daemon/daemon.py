@@ -130,8 +130,10 @@ class Daemon:
         """Until a signal, or with `once` until nothing is left to do."""
         stop = asyncio.create_task(self._stop.wait())
         if self._once:
-            over = asyncio.create_task(Once(house, intakes, self._events).over())
+            over = asyncio.create_task(Once(house, intakes).over())
             await asyncio.wait({stop, over}, return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                over.result()  # raises when it gave up
             over.cancel()
         else:
             await stop

@@ -112,6 +112,7 @@ class Dispatcher:
         self._stalled: dict[str, deque[int]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
+        self.waits: OcrdError | None = None  # why nothing can be claimed now
         self.ticks = 0
 
     @property
@@ -135,11 +136,25 @@ class Dispatcher:
             try:
                 await self._step()
             except OcrdError as error:  # the ledger is locked or full: it passes
-                self._events.warn("dispatch.waits", kind=error.kind, error=error.message)
+                self._wait_for(error)
+            else:
+                self._waited()
             try:
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
             except TimeoutError:
                 continue
+
+    def _wait_for(self, error: OcrdError) -> None:
+        """The ledger cannot be used now: told once, and shown until it can."""
+        if self.waits is None:
+            why = {"kind": error.kind, "error": error.message, "hint": error.hint}
+            self._events.warn("dispatch.waits", **why)
+        self.waits = error
+
+    def _waited(self) -> None:
+        if self.waits is not None:
+            self._events.emit("dispatch.goes_on", kind=self.waits.kind)
+            self.waits = None
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -160,15 +175,16 @@ class Dispatcher:
         for folder in self._pauses.due(self._clock()):
             await self._try_again(folder)
         await self._resume()
+        unknown = await self._unknown()
         while self._engine.report().state is EngineState.READY and not self._stopping:
-            job = await self._claim()
+            job = await self._claim(unknown)
             if job is None:
                 break
             self._start(job)
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self, unknown: set[str]) -> Job | None:
         """The next job; beyond `max_running` only for a folder that has none under way."""
-        closed = set(self._pauses.now) | self._closed() | await self._unknown()
+        closed = set(self._pauses.now) | self._closed() | unknown
         if self.running >= self._limits.max_running:
             closed |= {run.folder for run in self._running.values()}
         return await self._call(

@@ -21,6 +21,7 @@ from ocrd.ledger.intake import Standing
 
 STEP_S = 0.2  # how often the watch is asked when nothing is due
 RECORD_BATCH = 500  # files recorded in one transaction
+LEDGER_WAIT_S = 1.0  # before a ledger that is full or locked is asked again
 STALE_S = 120.0  # a thread that has not come round for so long hangs (a dead share, perhaps)
 
 
@@ -69,6 +70,7 @@ class Intake(threading.Thread):
         self._moved_at = time.monotonic()
         self._busy = True
         self._told: set[str] = set()
+        self._waits: OcrdError | None = None  # why the ledger takes nothing now
         self._watch = FolderWatch(
             folder.inbox,
             settle_s=folder.settle_s,
@@ -119,7 +121,7 @@ class Intake(threading.Thread):
     def report(self) -> dict[str, Any]:
         """What `ocrd status` shows of the inbox."""
         report = self._watch.report
-        paused = report.paused
+        paused = report.paused or self._waits
         return {
             "watch": report.kind,
             "settling": report.waiting,
@@ -152,7 +154,9 @@ class Intake(threading.Thread):
             for batch in _batches(candidates, RECORD_BATCH):
                 self._record(batch)
         except OcrdError as error:  # the ledger is locked or full; they are offered again
-            self._tell("intake.waits", error)
+            self._wait_for(error)
+        else:
+            self._waited(recorded=bool(candidates))
         self._tell_conditions()
         self._busy = bool(candidates) or self._watch.report.busy
         return self._busy
@@ -231,11 +235,18 @@ class Intake(threading.Thread):
             self._events.emit("inbox.condition_ended", folder=self.folder.name, error=message)
         self._told = set(now)
 
-    def _tell(self, name: str, error: OcrdError) -> None:
-        self._events.warn(
-            name, folder=self.folder.name, kind=error.kind, error=error.message, hint=error.hint
-        )
-        self._over.wait(1.0)
+    def _wait_for(self, error: OcrdError) -> None:
+        """The ledger takes nothing now: told once, and shown until it does."""
+        if self._waits is None:
+            why = {"kind": error.kind, "error": error.message, "hint": error.hint}
+            self._events.warn("intake.waits", folder=self.folder.name, **why)
+        self._waits = error
+        self._over.wait(LEDGER_WAIT_S)
+
+    def _waited(self, *, recorded: bool) -> None:
+        if self._waits is not None and recorded:
+            self._events.emit("intake.goes_on", folder=self.folder.name, kind=self._waits.kind)
+            self._waits = None
 
 
 def _batches(candidates: Sequence[Candidate], size: int) -> Iterator[list[Candidate]]:

@@ -9,7 +9,6 @@ from time import monotonic
 from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.parts import House
 from ocrd.errors import PlaceError
-from ocrd.events import Events
 from ocrd.job import ACTIVE
 
 LOOK_S = 0.2
@@ -22,7 +21,6 @@ class Once:
     Args:
         house: Knows the jobs.
         intakes: Know the files that still settle.
-        events: Is told when it gives up.
         clock: A clock that never goes back, seconds.
     """
 
@@ -30,12 +28,10 @@ class Once:
         self,
         house: House,
         intakes: Intakes,
-        events: Events,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._house = house
         self._intakes = intakes
-        self._events = events
         self._clock = clock
 
     async def over(self) -> None:

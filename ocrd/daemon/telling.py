@@ -109,8 +109,8 @@ class Telling:
         pause = self._house.pauses.now.get(folder.name)
         intake = self._intakes.report(folder.name)
         paused = intake.pop("condition", None)
-        if pause is not None:
-            paused = {"kind": pause.kind, "message": pause.message, "hint": pause.hint}
+        if found := pause or self._house.dispatcher.waits:
+            paused = {"kind": found.kind, "message": found.message, "hint": found.hint}
         return {
             "name": folder.name,
             "mode": folder.mode.name,

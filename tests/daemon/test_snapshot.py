@@ -26,6 +26,17 @@ def test_nothing_or_half_a_snapshot_reads_as_none(tmp_path: Path) -> None:
     assert snapshot.read(tmp_path) is None
 
 
+def test_on_a_full_disk_the_last_word_is_still_written(tmp_path: Path) -> None:
+    """No new file can be made: a link to nowhere stands where it would be."""
+    snapshot.write(tmp_path, {"folders": [{"name": "scans", "paused": None}]})
+    for reason in ("disk-full", "d", "x" * 3000):
+        (tmp_path / f"{snapshot.SNAPSHOT}.new").symlink_to("/proc/none/nowhere")
+        snapshot.write(tmp_path, {"folders": [{"name": "scans", "paused": reason}]})
+        said = snapshot.read(tmp_path)
+        assert said is not None
+        assert said["folders"] == [{"name": "scans", "paused": reason}]
+
+
 def test_a_lock_names_its_holder_and_keeps_others_out(tmp_path: Path) -> None:
     file = tmp_path / "daemon.lock"
     with subprocess.Popen(

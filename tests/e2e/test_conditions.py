@@ -1,5 +1,6 @@
 """Places that go out of order under a running daemon, operators that ask, a second daemon."""
 
+import contextlib
 import hashlib
 import json
 import signal
@@ -104,6 +105,52 @@ def test_a_full_outbox_pauses_its_folder_and_costs_no_attempt(tree: Tree) -> Non
         assert log(tree).count("event=folder.paused") == 1
         assert log(tree).count("event=folder.resumed") == 1
         tree.check_whole()
+
+
+def test_a_disk_full_of_everything_is_told_by_status_and_log_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    """Inbox, outbox, archive, spool, ledger and snapshot lie on one disk, as on most servers."""
+    with tmpfs(tmp_path / "disk", "8m"):
+        tree = Tree(tmp_path / "disk" / "srv")
+        with daemon(tree):
+            wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")
+            tree.drop("a.jpg", scan(1))
+            wait_for(lambda: folder_of(tree)["done"] == 1)
+            tree.drop("b.jpg", scan(2))
+            filler = tmp_path / "disk" / "filler"
+            fill(filler)
+            wait_for(lambda: folder_of(tree)["paused"])
+            paused = folder_of(tree)["paused"]
+            assert paused["kind"] == "disk-full"
+            assert paused["hint"]
+            filler.unlink()
+            wait_for(lambda: folder_of(tree)["done"] == 2)
+            wait_for(lambda: folder_of(tree)["paused"] is None)
+        assert [job["attempts"] for job in ask(tree, "jobs")["jobs"]] == [1, 1]
+        for event in ("intake.waits", "dispatch.waits", "folder.paused"):
+            assert log(tree).count(f"event={event}") <= 1
+        tree.check_done()
+
+
+def fill(file: Path) -> None:
+    """Write until nothing more fits."""
+    with file.open("wb", buffering=0) as full:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while full.write(b"x" * size):
+                    pass
+
+
+def test_once_says_what_it_waited_for_in_vain(tree: Tree) -> None:
+    with tmpfs(tree.root / "outbox" / "scans", "64k"):
+        (tree.root / "outbox" / "scans" / "filler").write_bytes(b"x" * 60_000)
+        tree.drop("a.jpg", scan(1))
+        code, said = tree.run()
+        assert code == 1
+        assert "disk-full" in said
+    assert tree.run()[0] == 0
+    tree.check_done()
 
 
 def test_a_share_that_goes_and_comes_loses_nothing(tree: Tree) -> None:
