@@ -65,6 +65,25 @@ class JobError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One of the files that a joined document consists of, as it was when it was hashed.
+
+    Attributes:
+        source: Path below the folder's inbox, as `os.fsdecode` gives it.
+        size: Bytes.
+        mtime_ns: Modification time, nanoseconds since the epoch.
+        inode: Inode number at the time of hashing.
+        sha256: Hex digest of the contents.
+    """
+
+    source: str
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """A settled file, opened, checked and hashed: what the inbox hands to the ledger.
 
@@ -76,6 +95,9 @@ class Found:
         inode: Inode number at the time of hashing.
         sha256: Hex digest of the contents.
         priority: The folder's priority; larger goes first.
+        members: The files of a joined document in page order; empty for a file that stands alone.
+            Then `source` is the document's name in the folder of its members, `size` their sum,
+            `mtime_ns` the latest, `inode` 0 and `sha256` the digest of their digests.
     """
 
     folder: str
@@ -85,6 +107,7 @@ class Found:
     inode: int
     sha256: str
     priority: int = 0
+    members: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +119,8 @@ class Job:
     that a new ledger that counts from 1 again never meets an old one's files.  `epoch` grows with
     each claim and fences the steps of earlier ones (`attempts`, the count against the limit, may
     be given back).  `ending` is the end (`failed` or `cancelled`) that has been decided and
-    recorded while the original is still on its way to `failed_to`.
+    recorded while the original is still on its way to `failed_to`.  `members` are the files of a
+    joined document (see `Found`): its original is then a folder that holds them.
     """
 
     id: int
@@ -124,6 +148,7 @@ class Job:
     cancel_requested: bool
     epoch: int = 0
     ending: JobState | None = None
+    members: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

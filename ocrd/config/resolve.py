@@ -42,6 +42,21 @@ class Folder:
     settle_s: float
     max_wait_s: float
     watch: str
+    done_marker: str = ""
+    join: str = "none"
+    join_pause_s: float = 30.0
+    join_pattern: str = ""
+    duplex: str = "none"
+    separator: str = "none"
+    separator_code: str = ""
+    drop_blank: bool = False
+    upright: bool = False
+    layout: str = "bundle"
+    output_name: str = "{stem}"
+    group: str = ""
+    umask: str = ""
+    keep_archive_days: float = 0.0
+    schedule: tuple[str, ...] = ()
     implicit: bool = False
 
     def trees(self) -> Iterator[tuple[str, Path]]:
@@ -154,6 +169,21 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         settle_s=watch.settle_s if entry.settle_s is None else entry.settle_s,
         max_wait_s=watch.max_wait_s if entry.max_wait_s is None else entry.max_wait_s,
         watch=entry.watch,
+        done_marker=entry.done_marker,
+        join=entry.join,
+        join_pause_s=entry.join_pause_s,
+        join_pattern=entry.join_pattern,
+        duplex=entry.duplex,
+        separator=entry.separator,
+        separator_code=entry.separator_code,
+        drop_blank=entry.drop_blank,
+        upright=entry.upright,
+        layout=entry.layout,
+        output_name=entry.output_name,
+        group=entry.group,
+        umask=entry.umask,
+        keep_archive_days=entry.keep_archive_days,
+        schedule=tuple(entry.schedule),
     )
 
 

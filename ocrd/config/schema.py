@@ -148,6 +148,23 @@ class FolderSettings(Section):
     settle_s: Annotated[float, Field(ge=0, le=3600)] | None = None
     max_wait_s: Annotated[float, Field(ge=1)] | None = None
     watch: Literal["auto", "native", "polling"] = "auto"
+    done_marker: str = ""
+    # One document out of several files, several out of one
+    join: Literal["none", "pause", "pattern"] = "none"
+    join_pause_s: Annotated[float, Field(ge=1, le=86400)] = 30.0
+    join_pattern: str = ""
+    duplex: Literal["none", "reversed", "same"] = "none"
+    separator: Literal["none", "blank", "barcode"] = "none"
+    separator_code: str = ""
+    # What comes out, and for whom
+    drop_blank: bool = False
+    upright: bool = False
+    layout: Literal["bundle", "flat"] = "bundle"
+    output_name: str = "{stem}"
+    group: str = ""
+    umask: str = ""
+    keep_archive_days: Annotated[float, Field(ge=0)] = 0.0
+    schedule: list[str] = Field(default_factory=list)
 
 
 class Settings(BaseSettings):

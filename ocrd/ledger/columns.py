@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
+
+from ocrd.job import Member
 
 
 class PathBytes(TypeDecorator[str]):
@@ -52,6 +56,24 @@ class Digits(TypeDecorator[int]):
     def process_result_value(self, value: str | None, dialect: Any) -> int | None:
         """From the column."""
         return None if value is None else int(value)
+
+
+class Members(TypeDecorator[tuple[Member, ...]]):
+    """The files of a joined document as a JSON array; NULL for none.
+
+    JSON's escapes hold what a name that is not text holds: each lone surrogate is one.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Member, ...] | None, dialect: Any) -> str | None:
+        """To the column."""
+        return json.dumps([asdict(member) for member in value]) if value else None
+
+    def process_result_value(self, value: str | None, dialect: Any) -> tuple[Member, ...]:
+        """From the column."""
+        return () if value is None else tuple(Member(**each) for each in json.loads(value))
 
 
 class SafeText(TypeDecorator[str]):

@@ -250,4 +250,5 @@ def _new(found: Found, now: float) -> dict[str, Any]:
         "not_before": 0,
         "cancel_requested": 0,
         "entries": 1,
+        "members": found.members,
     }

@@ -41,6 +41,7 @@ def to_job(row: Row[Any]) -> Job:
         cancel_requested=bool(row.cancel_requested),
         epoch=row.epoch,
         ending=None if row.ending is None else JobState(row.ending),
+        members=row.members,
     )
 
 

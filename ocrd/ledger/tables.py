@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import REAL, Column, Integer, LargeBinary, MetaData, Table, Text, text
 
-from ocrd.ledger.columns import Digits, HexDigest, PathBytes, SafeText
+from ocrd.ledger.columns import Digits, HexDigest, Members, PathBytes, SafeText
 
 metadata = MetaData()
 
@@ -44,6 +44,7 @@ jobs = Table(
     Column("ending", Text),
     Column("cancel_requested", Integer, nullable=False),
     Column("entries", Integer, nullable=False),  # history entries so far, dropped ones included
+    Column("members", Members),
 )
 
 pages = Table(
@@ -82,6 +83,13 @@ tallies = Table(  # kept by triggers
     Column("folder", Text, primary_key=True),
     Column("state", Text, primary_key=True),
     Column("jobs", Integer, nullable=False),
+)
+
+counters = Table(  # the last number given, for names of outputs
+    "counters",
+    metadata,
+    Column("folder", Text, primary_key=True),
+    Column("value", Integer, nullable=False),
 )
 
 # SQLite takes a partial index only where the query repeats the index's condition word for word,

@@ -14,15 +14,15 @@ from alembic.script import ScriptDirectory
 
 from ocrd.errors import Disposition, LedgerError, PlaceError
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.schema import MIGRATIONS, Migrations
+from ocrd.ledger.schema import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.tables import metadata
 from tests.ledger.making import answer, done, found, python, queued
 
 SECOND_REVISION = '''
 """A later revision."""
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 def upgrade():
     op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'")
     {then}
@@ -47,8 +47,8 @@ def later(tmp_path: Path) -> Migrations:
     """The migrations of a later ocrd, with one revision more."""
     folder = tmp_path / "100% later"
     shutil.copytree(MIGRATIONS.folder, folder)
-    (folder / "versions" / "v0002_later.py").write_text(SECOND_REVISION.format(then=""))
-    return Migrations(folder=folder, newest=2)
+    (folder / "versions" / "v0003_later.py").write_text(SECOND_REVISION.format(then=""))
+    return Migrations(folder=folder, newest=3)
 
 
 class TestANewLedger:
@@ -57,7 +57,7 @@ class TestANewLedger:
         with closing(sqlite3.connect(path)) as raw:
             listed = raw.execute("SELECT name, strict FROM pragma_table_list").fetchall()
         strict = {name for name, is_strict in listed if is_strict}
-        assert strict == {"jobs", "pages", "history", "tallies"}
+        assert strict == {"jobs", "pages", "history", "tallies", "counters"}
 
     def test_has_the_columns_that_the_statements_are_built_on(self, path: Path) -> None:
         Ledger.open(path).close()
@@ -74,8 +74,8 @@ class TestANewLedger:
         Ledger.open(path).close()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS.folder))
-        assert ScriptDirectory.from_config(config).get_heads() == ["0001"]
-        assert pragma(path, "user_version") == 1
+        assert ScriptDirectory.from_config(config).get_heads() == ["0002"]
+        assert pragma(path, "user_version") == 2
 
     def test_keeps_what_was_committed_through_a_power_cut(self, path: Path) -> None:
         with Ledger.open(path) as ledger, ledger._db.read() as connection:
@@ -127,7 +127,31 @@ class TestAKnownLedger:
         assert pragma(path, "journal_mode") == "wal"
 
 
+@pytest.fixture
+def first(tmp_path: Path) -> Migrations:
+    """The migrations of the first ocrd."""
+    folder = tmp_path / "first"
+    shutil.copytree(MIGRATIONS.folder, folder)
+    for version in (folder / "versions").glob("v000[!1]*.py"):
+        version.unlink()
+    return Migrations(folder=folder, newest=1)
+
+
 class TestAnOlderLedger:
+    def test_of_the_first_ocrd_keeps_its_jobs(self, path: Path, first: Migrations) -> None:
+        prepare(path, 1.0, first)
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute(
+                "INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns,"
+                " inode, sha256, created_at)"
+                " VALUES ('a1', 'scans', x'612e706466', 'a.pdf', 'queued', 'inbox', 9, '1', '2',"
+                " x'00', 1.5)"
+            )
+        with Ledger.open(path) as ledger:
+            (job,) = ledger.jobs()
+            assert (job.source, job.members, job.created_at) == ("a.pdf", (), 1.5)
+            assert ledger.verify() == []
+
     def test_is_upgraded_with_all_that_is_in_it(self, path: Path, later: Migrations) -> None:
         with Ledger.open(path) as ledger:
             before = done(ledger)
@@ -141,23 +165,23 @@ class TestAnOlderLedger:
         with Ledger.open(path) as ledger:
             before = done(ledger)
         Ledger.open(path, migrations=later).close()
-        copy = path.with_name("ledger.db.schema-1.bak")
+        copy = path.with_name("ledger.db.schema-2.bak")
         with Ledger.open(copy) as ledger:
             assert ledger.job(before.id) == before
         assert sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()) == [
             "ledger.db",
-            "ledger.db.schema-1.bak",
+            "ledger.db.schema-2.bak",
         ]
 
     def test_is_copied_for_no_more_eyes_than_it_had(self, path: Path, later: Migrations) -> None:
         Ledger.open(path).close()
         path.chmod(0o600)
         Ledger.open(path, migrations=later).close()
-        assert path.with_name("ledger.db.schema-1.bak").stat().st_mode & 0o777 == 0o600
+        assert path.with_name("ledger.db.schema-2.bak").stat().st_mode & 0o777 == 0o600
 
     def test_stays_as_it_was_when_its_upgrade_fails(self, path: Path, later: Migrations) -> None:
         breaks = SECOND_REVISION.format(then="raise RuntimeError('half-way')")
-        (later.folder / "versions" / "v0002_later.py").write_text(breaks)
+        (later.folder / "versions" / "v0003_later.py").write_text(breaks)
         with Ledger.open(path) as ledger:
             before = done(ledger)
         with pytest.raises(RuntimeError, match="half-way"):
@@ -176,7 +200,7 @@ class TestRefused:
         with pytest.raises(LedgerError) as refusal:
             Ledger.open(path)
         assert refusal.value.kind == "ledger-newer"
-        assert "ledger.db.schema-1.bak" in refusal.value.hint
+        assert "ledger.db.schema-2.bak" in refusal.value.hint
         assert path.read_bytes() == before
 
     def test_another_programs_database(self, path: Path) -> None:
