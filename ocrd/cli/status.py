@@ -72,6 +72,7 @@ def _folder(name: str, counted: Any, told: dict[str, Any] | None, now: float) ->
         "overdue": told.get("overdue", []) if told else [],
         "watch": told.get("watch") if told else None,
         "paused": told.get("paused") if told else None,
+        "waits_until": told.get("waits_until") if told else None,
         "conditions": told.get("conditions", []) if told else [],
     }
 
@@ -93,8 +94,18 @@ def plain(facts: dict[str, Any]) -> list[str]:
             f"{each['name']}: {each['waiting']} waiting{age}, {each['running']} running, "
             f"{each['done']} done, {each['failed']} failed"
         )
-        lines += [f"  {line}" for line in troubles(each)]
+        lines += [f"  {line}" for line in (*hours(each), *troubles(each))]
     return lines
+
+
+def hours(folder: dict[str, Any], now: float | None = None) -> list[str]:
+    """Until when a folder outside its schedule waits: `20:00`, or `Sat 00:00` on another day."""
+    opens = folder["waits_until"]
+    if opens is None:
+        return []
+    today = time.localtime(now)[:3]
+    form = "%H:%M" if time.localtime(opens)[:3] == today else "%a %H:%M"
+    return [f"waits until {time.strftime(form, time.localtime(opens))}, by its schedule"]
 
 
 def troubles(folder: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from ocrd.config.schema import FolderSettings, ModeSettings, Settings
 from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Resolution
+from ocrd.schedule import ALWAYS, Schedule, parse
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Folder:
     group: str = ""
     umask: str = ""
     keep_archive_days: float = 0.0
-    schedule: tuple[str, ...] = ()
+    schedule: Schedule = ALWAYS
     implicit: bool = False
 
     def trees(self) -> Iterator[tuple[str, Path]]:
@@ -183,8 +184,15 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         group=entry.group,
         umask=entry.umask,
         keep_archive_days=entry.keep_archive_days,
-        schedule=tuple(entry.schedule),
+        schedule=_schedule(entry, where),
     )
+
+
+def _schedule(entry: FolderSettings, where: str) -> Schedule:
+    try:
+        return parse(entry.schedule)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: schedule: {error.message}", hint=error.hint) from None
 
 
 def _resolution(entry: FolderSettings, where: str) -> Resolution:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Mapping, Sequence
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes
+from ocrd.daemon.hours import Hours
 from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.once import Once
 from ocrd.daemon.parts import House, build
@@ -60,6 +62,7 @@ class Daemon:
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
+        self._hours = Hours(time.time, heed=not once)
         self._keep_days = config.settings.ledger.keep_done_days
         self._stop = asyncio.Event()
         self._interrupted = False
@@ -82,7 +85,7 @@ class Daemon:
             self._engine,
             disk=self._disk,
             folders=lambda: self._folders,
-            closed=lambda: self._intakes.closed() if self._intakes else set(),
+            closed=self._closed,
         )
         try:
             return await self._serve(house)
@@ -107,7 +110,15 @@ class Daemon:
         intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s)
         intakes.follow(self._folders)
         self._intakes = intakes
-        telling = Telling(self.config, house, intakes, self.rates, self._notifier, self._listeners)
+        telling = Telling(
+            self.config,
+            house,
+            intakes,
+            self.rates,
+            self._notifier,
+            hours=self._hours,
+            listeners=self._listeners,
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -202,6 +213,11 @@ class Daemon:
         self._folders = self._served(config)
         if self._intakes is not None:
             self._intakes.follow(self._folders)
+
+    def _closed(self) -> set[str]:
+        """Folders of which nothing may begin now: no inbox to be seen, or not their time."""
+        unseen = self._intakes.closed() if self._intakes else set()
+        return unseen | self._hours.closed(self._folders.values())
 
     def _served(self, config: Config) -> Mapping[str, Folder]:
         return {

@@ -75,7 +75,7 @@ class Dispatcher:
         ledger: Where jobs come from.
         engine: Nothing is claimed before it is ready.
         folders: The folders in force, by name; asked anew each time, as a reload changes them.
-        closed: Folders whose inbox cannot be read now (a share is gone).
+        closed: Folders of which nothing may begin now (a share is gone, or it is not their time).
         pauses: Which folders wait for a place.
         events: Is told what happens.
         call: Runs a ledger call off the event loop.

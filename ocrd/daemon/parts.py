@@ -104,7 +104,7 @@ def build(
         events: Is told what happens.
         engine: Reads the pages; not started yet.
         folders: The folders in force, by name.
-        closed: Folders whose inbox cannot be read now.
+        closed: Folders of which nothing may begin now.
         disk: The system calls of every move.
 
     Raises:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
+from ocrd.daemon.hours import Hours
 from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.parts import House
 from ocrd.daemon.rates import Rates
@@ -34,6 +35,7 @@ class Telling:
         intakes: The inboxes.
         rates: How fast it goes.
         notifier: Who supervises.
+        hours: When each folder's pages are read.
         listeners: Are handed the same facts (metrics are).
     """
 
@@ -44,6 +46,8 @@ class Telling:
         intakes: Intakes,
         rates: Rates,
         notifier: Notifier,
+        *,
+        hours: Hours,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self._listeners = listeners
@@ -52,6 +56,7 @@ class Telling:
         self._intakes = intakes
         self._rates = rates
         self._notifier = notifier
+        self._hours = hours
         self._started_at = time.time()
         self._ticks = -1
 
@@ -117,6 +122,7 @@ class Telling:
             "resolution": folder.resolution.name,
             "inbox": str(folder.inbox),
             "paused": paused,
+            "waits_until": self._hours.opens_at(folder),
             "waiting": counted.waiting if counted else 0,
             "running": counted.running if counted else 0,
             "oldest_waiting_s": _age(counted),

@@ -67,6 +67,9 @@ class Metrics:
         self._paused = Gauge(
             "ocrd_folder_paused", "1 while a folder is paused.", ["folder"], registry=into
         )
+        self._closed = Gauge(
+            "ocrd_folder_closed", "1 outside the folder's schedule.", ["folder"], registry=into
+        )
         self._engine = Gauge(
             "ocrd_engine_state", "1 for the state it is in.", ["state"], registry=into
         )
@@ -99,6 +102,7 @@ class Metrics:
             self._queue.labels(name, "running").set(folder["running"])
             self._oldest.labels(name).set(folder["oldest_waiting_s"] or 0)
             self._paused.labels(name).set(bool(folder["paused"]))
+            self._closed.labels(name).set(folder["waits_until"] is not None)
         for device, used in gpu_memory():
             self._gpu.labels(device).set(used)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from ocrd.cli.status import duration, plain
+from ocrd.cli.status import duration, hours, plain
 from ocrd.cli.table import jobs_view, status_view
 from ocrd.ledger.ledger import Ledger
 from tests.cli.conftest import Tree
@@ -41,6 +42,7 @@ def facts(**folder: Any) -> dict[str, Any]:
                 "settling": 5,
                 "overdue": [],
                 "paused": None,
+                "waits_until": None,
                 "conditions": [],
                 **folder,
             }
@@ -90,6 +92,25 @@ def test_what_keeps_a_folder_waiting_is_said_once_with_its_remedy(show: Any) -> 
     assert text.count("/srv is full") == 1
     assert "Free some space." in text
     assert "never-ending.pdf" in text
+
+
+@pytest.mark.parametrize(
+    ("opens", "said"), [((2026, 11, 23, 20, 0), "20:00"), ((2026, 11, 28, 0, 0), "Sat 00:00")]
+)
+def test_a_folder_outside_its_schedule_says_until_when_it_waits(
+    opens: tuple[int, ...], said: str
+) -> None:
+    noon = datetime(2026, 11, 23, 12, 0).timestamp()  # a Monday
+    told = facts(waits_until=datetime(*opens).timestamp())["folders"][0]  # type: ignore[arg-type]  # five of them
+    assert hours(told, noon) == [f"waits until {said}, by its schedule"]
+
+
+@pytest.mark.parametrize(
+    "show", [lambda told: "\n".join(plain(told)), lambda t: shown(status_view(t))]
+)
+def test_pipe_and_terminal_say_so(show: Any) -> None:
+    assert "waits until" in show(facts(waits_until=4_000_000_000.0))
+    assert "waits until" not in show(facts())
 
 
 def test_a_stopped_daemon_has_no_speed() -> None:

@@ -31,8 +31,16 @@ FACTS: dict[str, Any] = {
             "running": 1,
             "oldest_waiting_s": 42.5,
             "paused": {"kind": "disk-full", "message": "full", "hint": "Free some."},
+            "waits_until": None,
         },
-        {"name": "photos", "waiting": 0, "running": 0, "oldest_waiting_s": None, "paused": None},
+        {
+            "name": "photos",
+            "waiting": 0,
+            "running": 0,
+            "oldest_waiting_s": None,
+            "paused": None,
+            "waits_until": 1_800_000_000.0,
+        },
     ],
 }
 
@@ -132,6 +140,8 @@ def test_gauges_say_how_the_daemon_stands(served: Scraped) -> None:
     assert value(seen, "ocrd_oldest_waiting_seconds", folder="photos") == 0
     assert value(seen, "ocrd_folder_paused", folder="invoices") == 1
     assert value(seen, "ocrd_folder_paused", folder="photos") == 0
+    assert value(seen, "ocrd_folder_closed", folder="invoices") == 0
+    assert value(seen, "ocrd_folder_closed", folder="photos") == 1
 
 
 def test_only_this_machine_can_scrape(served: Scraped) -> None:
