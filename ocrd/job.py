@@ -82,6 +82,11 @@ class Member:
     inode: int
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """What it is called in its folder: members of one document lie in one, so it is unique."""
+        return self.source.rpartition("/")[2]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from ocrd.errors import SourceChangedError
-from ocrd.job import Job, Place
+from ocrd.job import Job, Member, Place
 from ocrd.spool import names
 from ocrd.spool.blame import shown
 from ocrd.spool.choices import Choices
-from ocrd.spool.home import Home
+from ocrd.spool.home import PRIVATE, Home
+from ocrd.spool.pieces import Piece, is_folder, is_recorded, pieces, same_bytes
 from ocrd.spool.record import JobRecord
-from ocrd.spool.tree import make_folders
+from ocrd.spool.tree import fsync_tree, make_folders
 
 _MAY_BE_UNDER_WAY = ("claim", "back", "fail")
 
@@ -25,72 +26,68 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
     for step in _MAY_BE_UNDER_WAY:
         with contextlib.suppress(FileExistsError):  # given up: the thing is where it was
             home.resume(step)
+    wanted = pieces(job, source, home)
     try:
-        if not home.has(home.original):
-            _take(job, source, home)
-        if not is_recorded(job, home.original, home):
+        _take_all(wanted, home)
+        if not all(is_recorded(piece.what, piece.target, home.disk) for piece in wanted):
             raise _changed(job)
     except SourceChangedError:
-        _hand_back(source, home, choices)
+        _hand_back(wanted, home, choices)
         home.forget()
         raise
-    _make_last(source, home)
+    _make_last(wanted, home)
     if job.place is Place.FAILED:
         _remove_report(source, home)
 
 
-def is_recorded(job: Job, path: Path, home: Home, *, thorough: bool = False) -> bool:
-    """Whether a regular file with the recorded size, time and contents lies at `path`.
-
-    The inode, where it still is the recorded one, spares reading the contents unless `thorough`.
-    """
-    facts = home.disk.lstat(path)
-    if facts is None or not stat.S_ISREG(facts.st_mode) or facts.st_size != job.size:
-        return False
-    if facts.st_ino == job.inode:
-        same = facts.st_mtime_ns == job.mtime_ns
-        return same and (not thorough or home.disk.digest(path) == job.sha256)
-    return home.disk.digest(path) == job.sha256  # a copy; or inodes have no meaning there
-
-
-def gone(job: Job) -> SourceChangedError:
-    """The error for an original that is nowhere."""
+def gone(what: Job | Member) -> SourceChangedError:
+    """The error for an original, or one of its files, that is nowhere."""
     return SourceChangedError(
-        f"{shown(job.source)}: the original is not there any more",
+        f"{shown(what.source)}: the original is not there any more",
         hint="Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
         kind="source-gone",
     )
 
 
-def _changed(job: Job) -> SourceChangedError:
+def _changed(what: Job | Member) -> SourceChangedError:
     return SourceChangedError(
-        f"{shown(job.source)}: the file is no longer what was recorded",
+        f"{shown(what.source)}: the file is no longer what was recorded",
         hint="Nothing to do: it is read again from the start when it has come to rest.",
     )
 
 
-def _take(job: Job, source: Path, home: Home) -> None:
-    """From `source` into the spool.
+def _take_all(wanted: Sequence[Piece], home: Home) -> None:
+    """All that is not there yet; members into a folder that is made for them."""
+    folder = wanted[0].target.parent
+    if folder != home.path and not home.has(folder):
+        home.disk.mkdir(folder, PRIVATE)
+        home.disk.fsync_dir(home.path)
+    for piece in wanted:
+        if not home.has(piece.target):
+            _take(piece, home)
+
+
+def _take(piece: Piece, home: Home) -> None:
+    """From its source into the spool.
 
     Nobody else makes names in the spool, nor hidden ones with our token: plain renames do.  From
     another file system the file first takes a hidden name where it is, so that a new one dropped
     under its name while it is copied is not taken for it.
     """
-    hidden = source.with_name(names.claimed(home.token))
-    if not home.has(hidden):
-        if not home.has(source):
-            raise gone(job)
-        if _renamed(source, home):
+    if not home.has(piece.hidden):
+        if not home.has(piece.source):
+            raise gone(piece.what)
+        if _renamed(piece, home):
             return
-        home.disk.rename(source, hidden)
-        home.disk.fsync_dir(hidden.parent)
-    _take_copy(job, hidden, home)
+        home.disk.rename(piece.source, piece.hidden)
+        home.disk.fsync_dir(piece.hidden.parent)
+    _take_copy(piece, home)
 
 
-def _renamed(source: Path, home: Home) -> bool:
+def _renamed(piece: Piece, home: Home) -> bool:
     """Whether a plain rename reached; it does not from another file system."""
     try:
-        home.disk.rename(source, home.original)
+        home.disk.rename(piece.source, piece.target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -98,29 +95,45 @@ def _renamed(source: Path, home: Home) -> bool:
     return True
 
 
-def _take_copy(job: Job, hidden: Path, home: Home) -> None:
+def _take_copy(piece: Piece, home: Home) -> None:
+    def as_recorded() -> bool:
+        return is_recorded(piece.what, piece.hidden, home.disk)
+
     def check(copy: Path) -> None:
-        if home.disk.digest(copy) != job.sha256 or not is_recorded(job, hidden, home):
-            raise _changed(job)
+        if not same_bytes(piece.what, copy, home.disk) or not as_recorded():
+            raise _changed(piece.what)
 
-    if not is_recorded(job, hidden, home):
-        raise _changed(job)
-    home.move("claim", hidden, home.original, check)
+    if not as_recorded():
+        raise _changed(piece.what)
+    home.move("claim", piece.hidden, piece.target, check)
 
 
-def _make_last(source: Path, home: Home) -> None:
-    """The original's contents, too: whoever wrote it need not have synced it."""
-    home.disk.fsync_file(home.original)
+def _make_last(taken: Sequence[Piece], home: Home) -> None:
+    """The contents, too: whoever wrote them need not have synced them."""
+    fsync_tree(home.original, home.disk)
     home.disk.fsync_dir(home.path)
-    with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
-        home.disk.fsync_dir(source.parent)
+    for folder in sorted({piece.source.parent for piece in taken}):
+        with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
+            home.disk.fsync_dir(folder)
 
 
-def _hand_back(source: Path, home: Home, choices: Choices) -> None:
+def _hand_back(taken: Sequence[Piece], home: Home, choices: Choices) -> None:
     """What turned out not to be the job's goes back under its name, or the next free one."""
-    for thing in (source.with_name(names.claimed(home.token)), home.original):
-        if home.has(thing):
-            put_back(thing, source, home, choices)
+    for piece in taken:
+        for thing in (piece.hidden, piece.target):
+            if home.has(thing):
+                put_back(thing, piece.source, home, choices)
+    leave(home.original, home)
+
+
+def leave(folder: Path, home: Home) -> None:
+    """Remove a folder whose files have gone where they belong.
+
+    Raises:
+        OSError: There is something left in it.
+    """
+    if is_folder(folder, home.disk):
+        home.disk.rmdir(folder)
 
 
 def put_back(thing: Path, wanted: Path, home: Home, choices: Choices) -> Path:

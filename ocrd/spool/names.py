@@ -9,6 +9,7 @@ from pathlib import Path
 NAME_MAX = 255
 REPORT_SUFFIX = ".error.json"
 _HASH_LENGTH = 8
+_ORIGINAL = "source"
 
 
 def part(token: str) -> str:
@@ -25,7 +26,12 @@ def original(source: str) -> str:
     """An original's name in the spool: plain ASCII, its extension kept as a hint of its format."""
     extension = Path(source).suffix[1:].lower()
     plain = extension.isascii() and extension.isalnum() and len(extension) <= _HASH_LENGTH
-    return f"source.{extension}" if plain else "source"
+    return f"{_ORIGINAL}.{extension}" if plain else _ORIGINAL
+
+
+def joined() -> str:
+    """The name in the spool of the folder that holds the members of a joined document."""
+    return _ORIGINAL
 
 
 def report(target: Path) -> Path:

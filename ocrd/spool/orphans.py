@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocrd.job import Member
 from ocrd.spool import names, record
 from ocrd.spool.choices import Choices
 from ocrd.spool.disk import Disk
 from ocrd.spool.home import Home
-from ocrd.spool.intake import put_back
+from ocrd.spool.intake import leave, put_back
+from ocrd.spool.pieces import hidden_members, is_folder
 from ocrd.spool.record import JobRecord
 
 _STEPS = ("claim", "back", "publish", "archive", "fail", "report")
@@ -24,7 +27,7 @@ class Orphan:
         path: The folder.
         token: The token in its name.
         record: What `job.json` says; None when it says nothing that can be understood.
-        original: The original, when it lies there.
+        original: The original, when it lies there; a folder of members for a joined document.
         published: Whether its bundle was complete and has left for the outbox.
     """
 
@@ -72,12 +75,12 @@ def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk, choices: Choices) -
     _settle(_home(orphan, disk))
     orphan = look(orphan.path, disk)
     home = _home(orphan, disk)
-    placed = None
-    for thing in (orphan.original, _claimed(orphan)):
-        if thing is not None and home.has(thing):
-            placed = put_back(thing, _wanted(orphan, thing, inbox), home, choices)
+    lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if home.has(thing)]
+    placed = [put_back(thing, wanted, home, choices) for thing, wanted in lying]
+    for folder in _folders(orphan, disk):
+        leave(folder, home)
     home.forget()
-    return placed
+    return placed[0] if placed else None
 
 
 def _settle(home: Home) -> None:
@@ -91,6 +94,34 @@ def _home(orphan: Orphan, disk: Disk) -> Home:
     return Home(path=orphan.path, token=orphan.token, original=original, disk=disk)
 
 
+def _things(orphan: Orphan, inbox: Path, disk: Disk) -> Iterator[tuple[Path, Path]]:
+    """What may be put back, and where to: the original's files, and those hidden for a copy."""
+    members = {member.name: member for member in _members(orphan)}
+    folders = _folders(orphan, disk)
+    for folder in folders:
+        for name in disk.names(folder):
+            member = members.get(name)
+            yield folder / name, inbox / (member.source if member else name)
+    for thing in (orphan.original, _claimed(orphan)):
+        if thing is not None and thing not in folders:
+            yield thing, _wanted(orphan, thing, inbox)
+    hidden = hidden_members(inbox, _members(orphan), orphan.token)
+    for thing, member in zip(hidden, _members(orphan), strict=True):
+        yield thing, inbox / member.source
+
+
+def _folders(orphan: Orphan, disk: Disk) -> list[Path]:
+    """The folders that hold members: in the spool, or hidden in failed/ for a copy."""
+    places = (orphan.original, _claimed(orphan))
+    return [place for place in places if place is not None and is_folder(place, disk)]
+
+
+def _members(orphan: Orphan) -> tuple[Member, ...]:
+    """The recorded members, unless the record leads out of the inbox."""
+    members = orphan.record.found.members if orphan.record else ()
+    return members if all(_is_below(member.source) for member in members) else ()
+
+
 def _claimed(orphan: Orphan) -> Path | None:
     """Where an original waits, hidden, that was to be copied from another file system."""
     if orphan.record is None:
@@ -101,6 +132,10 @@ def _claimed(orphan: Orphan) -> Path | None:
 def _wanted(orphan: Orphan, thing: Path, inbox: Path) -> Path:
     """The original's old name; where nothing tells it, one made of the folder's."""
     told = orphan.record
-    if told is None or any(part in ("", ".", "..") for part in told.found.source.split("/")):
+    if told is None or not _is_below(told.found.source):
         return inbox / f"{orphan.path.name}{thing.suffix}"
     return inbox / told.found.source
+
+
+def _is_below(source: str) -> bool:
+    return not any(part in ("", ".", "..") for part in source.split("/"))

@@ -65,6 +65,8 @@ def fail(job: Job, target: Path, report: bytes, home: Home) -> None:
 
 def _file(job: Job, target: Path, step: str, home: Home) -> Path:
     make_folders(target.parent, home.disk)
+    if job.members and home.has(home.original) and not home.under_way(step):
+        dress(home.original, target.parent, home.disk, below=False)  # the folder alone is ours
     try:
         return home.move(step, home.original, target)
     except FileNotFoundError:

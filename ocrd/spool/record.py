@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrd.job import Found, Job
+from ocrd.job import Found, Job, Member
 from ocrd.spool.blame import shown
 from ocrd.spool.disk import Disk
 from ocrd.spool.tree import write_durably
@@ -47,6 +47,7 @@ class JobRecord:
             inode=job.inode,
             sha256=job.sha256,
             priority=job.priority,
+            members=job.members,
         )
         return cls(
             id=job.id, token=job.token, found=found, origin=origin, created_at=job.created_at
@@ -68,6 +69,7 @@ class JobRecord:
             "sha256": self.found.sha256,
             "priority": self.found.priority,
             "created_at": self.created_at,
+            "members": [_member_record(member) for member in self.found.members],
         }
         return (json.dumps(record, indent=2) + "\n").encode()
 
@@ -87,6 +89,7 @@ class JobRecord:
             inode=int(told["inode"]),
             sha256=str(told["sha256"]),
             priority=int(told["priority"]),
+            members=tuple(_member(each) for each in told.get("members", ())),
         )
         return cls(
             id=int(told["id"]),
@@ -112,6 +115,27 @@ def read(home: Path, disk: Disk) -> JobRecord | None:
 def write(home: Path, record: JobRecord, disk: Disk) -> None:
     """Keep the record in a job's folder, durably."""
     write_durably(home / NAME, record.to_json(), disk)
+
+
+def _member_record(member: Member) -> dict[str, Any]:
+    return {
+        "source": _encoded(member.source),
+        "source_shown": shown(member.source),
+        "size": member.size,
+        "mtime_ns": member.mtime_ns,
+        "inode": member.inode,
+        "sha256": member.sha256,
+    }
+
+
+def _member(told: dict[str, Any]) -> Member:
+    return Member(
+        source=_decoded(told["source"]),
+        size=int(told["size"]),
+        mtime_ns=int(told["mtime_ns"]),
+        inode=int(told["inode"]),
+        sha256=str(told["sha256"]),
+    )
 
 
 def _encoded(name: str) -> str:

@@ -3,6 +3,7 @@
     ROOT/.ocrd/jobs/ID-TOKEN/
         job.json        whose folder this is (see `record`)
         source.EXT      the original; its name is in job.json
+        source/         or, of a joined document, the folder of its members
         pages.jsonl     the pages for the document builder
         bundle/         being built; `sealed` beside it once it is complete and durable
         STEP.move       a move under way (see `intent`)
@@ -25,6 +26,7 @@ from ocrd.spool.choices import Choices, Numbered
 from ocrd.spool.disk import Disk
 from ocrd.spool.home import PRIVATE, Home
 from ocrd.spool.orphans import Orphan
+from ocrd.spool.pieces import is_recorded
 from ocrd.spool.tree import make_folders
 
 
@@ -75,14 +77,16 @@ class Spool:
         Args:
             job: Whose original it is.
             source: Where it lies: below the inbox, or in failed/.  The caller has made sure that
-                its share is mounted: what is not there counts as taken away.
+                its share is mounted: what is not there counts as taken away.  The members of a
+                joined document lie in that inbox where each says itself.
 
         Returns:
-            Its path in the spool.
+            Its path in the spool: of members, the folder that holds them by their own names.
 
         Raises:
             SourceChangedError: It is gone (kind `source-gone`), or not what was recorded; then it
                 was put back where it came from, under the next free name if its own is taken.
+                Likewise with all members when one of them is so.
         """
         home = self._home(job)
         with blaming(source):
@@ -96,7 +100,7 @@ class Spool:
         """
         home = self._home(job)
         with blaming(home.original):
-            return intake.is_recorded(job, home.original, home, thorough=True)
+            return is_recorded(job, home.original, self._disk, thorough=True)
 
     def new_bundle(self, job: Job) -> Path:
         """An empty folder to build the bundle in; a stale one is removed."""
@@ -193,11 +197,12 @@ class Spool:
         """An orphan's original goes back to its inbox, or the next free name there; the rest goes.
 
         Returns:
-            Where it lies; None if the orphan had none.
+            Where it lies, of members the first; None if the orphan had none.
         """
         with blaming(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
 
     def _home(self, job: Job) -> Home:
         path = self.job_dir(job)
-        return Home(path, job.token, path / names.original(job.source), self._disk)
+        name = names.joined() if job.members else names.original(job.source)
+        return Home(path, job.token, path / name, self._disk)

@@ -72,17 +72,25 @@ def make_folders(folder: Path, disk: Disk) -> None:
     disk.fsync_dir(parent)
 
 
-def dress(tree: Path, parent: Path, disk: Disk) -> None:
+def dress(tree: Path, parent: Path, disk: Disk, *, below: bool = True) -> None:
     """Give a tree of ours the permissions that the folder it goes to has.
 
     Folders get the parent's mode, files the same without the right to execute; where the parent
     is setgid, its group, too, as if everything had been made there.
+
+    Args:
+        tree: A file or folder.
+        parent: Where it goes.
+        disk: The system calls.
+        below: Whether what the folder holds is dressed, too.
     """
     like = disk.stat(parent)
     if like is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
     setgid = like.st_mode & stat.S_ISGID
     for path, facts in _bottom_up(tree, disk):
+        if path != tree and not below:
+            continue
         if setgid and facts.st_gid != like.st_gid:
             with contextlib.suppress(PermissionError):  # not a member of that group
                 disk.chgrp(path, like.st_gid)

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from ocrd.errors import SourceChangedError
 from ocrd.job import Job, Place
 from ocrd.spool import Spool
-from tests.spool.world import ORIGINAL, REPORT, TOKEN, World, build, bundle_at
+from tests.spool.world import (
+    MEMBERS,
+    ORIGINAL,
+    REPORT,
+    TOKEN,
+    World,
+    build,
+    bundle_at,
+    members_at,
+)
 
 HOME = f"7-{TOKEN}"
 INBOX = "inbox/letters/scan.pdf"
@@ -30,6 +39,7 @@ class Scenario:
         before: What is visible when it starts.
         after: What is visible at its end.
         spooled: What the spool holds at its end.
+        kept: What must never be lost, nor seen twice.
     """
 
     name: str
@@ -38,6 +48,7 @@ class Scenario:
     before: Mapping[str, bytes] = field(default_factory=dict)
     after: Mapping[str, bytes] = field(default_factory=dict)
     spooled: tuple[str, ...] = ()
+    kept: tuple[bytes, ...] = (ORIGINAL,)
 
 
 def _claim(spool: Spool, world: World, job: Job) -> None:
@@ -109,7 +120,7 @@ def _put_back(spool: Spool, world: World, _job: Job) -> None:
 _CLAIMED = (f"{HOME}/job.json", f"{HOME}/source.pdf")
 _BUNDLE = tuple(bundle_at(f"{HOME}/bundle"))
 
-SCENARIOS = (
+ALONE = (
     Scenario(
         "claim",
         lambda world: world.drop("letters/scan.pdf"),
@@ -168,6 +179,117 @@ SCENARIOS = (
 )
 
 
+def _claim_joined(spool: Spool, world: World, job: Job) -> None:
+    path = spool.claim(job, world.tree("inbox") / job.source)
+    assert {member.name: member.read_bytes() for member in path.iterdir()} == MEMBERS
+
+
+def _changed_joined(world: World) -> Job:
+    """The second of the members is another scan than the one that was recorded."""
+    job = world.drop_joined()
+    (world.root / JOINED_INBOX / "scan_2.jpg").write_bytes(ORIGINAL)
+    return job
+
+
+def _gone_joined(world: World) -> Job:
+    job = world.drop_joined()
+    (world.root / JOINED_INBOX / "scan_2.jpg").unlink()
+    return job
+
+
+def _claim_changed_joined(spool: Spool, world: World, job: Job) -> None:
+    with suppress(SourceChangedError):
+        spool.claim(job, world.tree("inbox") / job.source)
+        raise AssertionError("a document of which a member changed was claimed")
+
+
+def _failed_joined(world: World) -> Job:
+    job = world.drop_joined(tree="failed")
+    (world.root / f"{JOINED_FAILED}.error.json").write_bytes(REPORT)
+    failed_to = str(world.root / JOINED_FAILED)
+    return replace(job, place=Place.FAILED, failed_to=failed_to)
+
+
+def _claim_failed_joined(spool: Spool, world: World, job: Job) -> None:
+    spool.claim(job, world.root / JOINED_FAILED)
+
+
+def _archive_joined(spool: Spool, world: World, job: Job) -> None:
+    spool.archive(job, world.root / JOINED_ARCHIVED)
+
+
+def _fail_joined(spool: Spool, world: World, job: Job) -> None:
+    spool.fail(job, world.root / JOINED_FAILED, REPORT)
+
+
+JOINED_INBOX = "inbox/letters"
+JOINED_ARCHIVED = "archive/letters/2026/scan"
+JOINED_FAILED = "failed/letters/scan"
+_FIRST, _SECOND = MEMBERS.values()
+_JOINED_CLAIMED = (f"{HOME}/job.json", *members_at(f"{HOME}/source"))
+_JOINED_REPORT = {f"{JOINED_FAILED}.error.json": REPORT}
+
+JOINED = (
+    Scenario(
+        "claim joined",
+        lambda world: world.drop_joined(),
+        _claim_joined,
+        before=members_at(JOINED_INBOX),
+        spooled=_JOINED_CLAIMED,
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "claim joined of which one changed",
+        _changed_joined,
+        _claim_changed_joined,
+        before={f"{JOINED_INBOX}/scan_1.jpg": _FIRST, f"{JOINED_INBOX}/scan_2.jpg": ORIGINAL},
+        after={f"{JOINED_INBOX}/scan_1.jpg": _FIRST, f"{JOINED_INBOX}/scan_2.jpg": ORIGINAL},
+        kept=(_FIRST, ORIGINAL),
+    ),
+    Scenario(
+        "claim joined of which one is gone",
+        _gone_joined,
+        _claim_changed_joined,
+        before={f"{JOINED_INBOX}/scan_1.jpg": _FIRST},
+        after={f"{JOINED_INBOX}/scan_1.jpg": _FIRST},
+        kept=(_FIRST,),
+    ),
+    Scenario(
+        "claim joined for a retry",
+        _failed_joined,
+        _claim_failed_joined,
+        before={**members_at(JOINED_FAILED), **_JOINED_REPORT},
+        spooled=_JOINED_CLAIMED,
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "archive joined",
+        lambda world: world.claimed_joined(),
+        _archive_joined,
+        after=members_at(JOINED_ARCHIVED),
+        spooled=(f"{HOME}/job.json",),
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "fail joined",
+        lambda world: world.claimed_joined(),
+        _fail_joined,
+        after={**members_at(JOINED_FAILED), **_JOINED_REPORT},
+        spooled=(f"{HOME}/job.json",),
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "put a joined orphan back",
+        lambda world: world.claimed_joined(),
+        _put_back,
+        after=members_at(JOINED_INBOX),
+        kept=(_FIRST, _SECOND),
+    ),
+)
+
+SCENARIOS = ALONE + JOINED
+
+
 def names(scenario: Scenario) -> str:
     """A scenario's part in a test's name."""
     return scenario.name.replace(" ", "-")
@@ -192,10 +314,10 @@ def complaints(scenario: Scenario, world: World, *, reserving: bool = False) -> 
     bundle = set(bundle_at(PUBLISHED)) & set(seen)
     if bundle and bundle != set(bundle_at(PUBLISHED)):
         wrong.append(f"of the bundle only {sorted(bundle)} can be seen")
-    if ORIGINAL not in world.files().values():
-        wrong.append("the original is nowhere")
-    if list(seen.values()).count(ORIGINAL) > 1:
-        wrong.append("the original can be seen twice")
+    held = world.files().values()
+    wrong += [f"{kept[:12]!r} is nowhere" for kept in scenario.kept if kept not in held]
+    shown = list(seen.values())
+    wrong += [f"{kept[:12]!r} is seen twice" for kept in scenario.kept if shown.count(kept) > 1]
     return wrong
 
 

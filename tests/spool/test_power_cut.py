@@ -23,7 +23,9 @@ from tests.spool.world import ORIGINAL, TREES, World
 __all__ = ["memory"]
 
 CHANGING = frozenset(CALLS) - {"lstat", "stat", "names", "open", "digest"}
-SCENARIOS_HERE = [s for s in SCENARIOS if s.name in ("claim", "publish", "archive", "fail")]
+ALONE = ("claim", "publish", "archive", "fail")
+TOGETHER = ("claim joined", "claim joined for a retry", "archive joined", "fail joined")
+SCENARIOS_HERE = [s for s in SCENARIOS if s.name in (*ALONE, *TOGETHER)]
 
 
 @dataclass

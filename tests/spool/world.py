@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrd.inbox.names import numbered
-from ocrd.job import Job, JobState, Place
+from ocrd.job import Job, JobState, Member, Place
 from ocrd.spool import Disk, Spool
 
 TREES = ("inbox", "outbox", "archive", "failed")
 TOKEN = "3f9a2c"
 ORIGINAL = b"%PDF-1.7\n" + bytes(range(256)) * 40
 REPORT = b'{"kind": "damaged"}\n'
+MEMBERS = {"scan_1.jpg": b"\xff\xd8 first" * 900, "scan_2.jpg": b"\xff\xd8 second" * 700}
 BUNDLE = {
     "scan.md": b"# A letter\n" * 300,
     "scan.json": b'{"version": 1}\n' * 100,
@@ -53,6 +54,20 @@ class World:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return job_of(path, relpath)
+
+    def drop_joined(self, relpath: str = "letters/scan", *, tree: str = "inbox") -> Job:
+        """The members of a joined document appear, and a job for them."""
+        folder = self.tree(tree) / (relpath if tree != "inbox" else Path(relpath).parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in MEMBERS.items():
+            (folder / name).write_bytes(content)
+        return joined_job_of([folder / name for name in MEMBERS], relpath)
+
+    def claimed_joined(self, relpath: str = "letters/scan") -> Job:
+        """A job whose members are in the spool."""
+        job = self.drop_joined(relpath)
+        self.spool().claim(job, self.tree("inbox") / relpath)
+        return replace(job, place=Place.SPOOL)
 
     def claimed(self, relpath: str = "letters/scan.pdf", content: bytes = ORIGINAL) -> Job:
         """A job whose original is in the spool."""
@@ -126,6 +141,27 @@ def job_of(path: Path, source: str, *, number: int = 7, token: str = TOKEN) -> J
         error=None,
         cancel_requested=False,
     )
+
+
+def joined_job_of(paths: list[Path], source: str) -> Job:
+    """A job as the ledger would record the document that the files at `paths` make."""
+    folder = source.rpartition("/")[0]
+    members = tuple(
+        Member(
+            source=f"{folder}/{path.name}" if folder else path.name,
+            size=path.stat().st_size,
+            mtime_ns=path.stat().st_mtime_ns,
+            inode=path.stat().st_ino,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in paths
+    )
+    return replace(job_of(paths[0], source), inode=0, sha256="ab" * 32, members=members)
+
+
+def members_at(place: str) -> dict[str, bytes]:
+    """The members' files as they are seen in the folder `place`."""
+    return {f"{place}/{name}": content for name, content in MEMBERS.items()}
 
 
 def build(spool: Spool, job: Job) -> None:
