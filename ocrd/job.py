@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -113,6 +115,26 @@ class Found:
     sha256: str
     priority: int = 0
     members: tuple[Member, ...] = ()
+
+
+def joined(folder: str, source: str, members: Sequence[Member], priority: int = 0) -> Found:
+    """The document `source` that `members` make up, in this order."""
+    return Found(
+        folder=folder,
+        source=source,
+        size=sum(member.size for member in members),
+        mtime_ns=max(member.mtime_ns for member in members),
+        inode=0,
+        sha256=digest_of(members),
+        priority=priority,
+        members=tuple(members),
+    )
+
+
+def digest_of(members: Sequence[Member]) -> str:
+    """What stands for the contents of a joined document: the SHA-256 of its members' digests."""
+    digests = b"".join(bytes.fromhex(member.sha256) for member in members)
+    return hashlib.sha256(digests).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

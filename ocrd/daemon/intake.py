@@ -17,7 +17,7 @@ from ocrd.inbox.report import Candidate
 from ocrd.inbox.settle import Fingerprint
 from ocrd.inbox.watch import FolderWatch
 from ocrd.job import Found, Job, JobError
-from ocrd.ledger.intake import Standing
+from ocrd.ledger.standing import Standing
 
 STEP_S = 0.2  # how often the watch is asked when nothing is due
 RECORD_BATCH = 500  # files recorded in one transaction

@@ -200,4 +200,5 @@ _REPLACED_BY = (
     .join_from(_own, jobs, (jobs.c.folder == _own.c.folder) & (jobs.c.source == _own.c.source))
     .where(_own.c.id == bindparam("job"), _own.c.place == Place.INBOX)
     .where(AT_INBOX, jobs.c.state == JobState.QUEUED, jobs.c.ending.is_(None))
+    .where(_own.c.members.is_(None), jobs.c.members.is_(None))  # known by its files, not its name
 )

@@ -149,6 +149,7 @@ def _retriable() -> list[ColumnElement[bool]]:
         other.c.place == Place.INBOX,
         other.c.folder == jobs.c.folder,
         other.c.source == jobs.c.source,
+        other.c.members.is_(None),
         other.c.id != jobs.c.id,
         or_(other.c.state.in_(_ACTIVE_AT_INBOX), other.c.id > jobs.c.id),
     )

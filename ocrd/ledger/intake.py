@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, text, tuple_, update
@@ -12,38 +11,25 @@ from sqlalchemy import Connection, Row, delete, insert, select, text, tuple_, up
 from ocrd.job import Found, Job, JobError, JobState, Place
 from ocrd.ledger.columns import shown
 from ocrd.ledger.history import Happening, note
-from ocrd.ledger.part import Part
 from ocrd.ledger.rows import error_columns, to_job
+from ocrd.ledger.standing import Key, Standings, is_known, members_at_inbox
 from ocrd.ledger.tables import AT_INBOX, jobs, pages
 
 _BATCH = 500
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 
-_by_name = tuple_(jobs.c.source, jobs.c.id)
-_IDENTITY = [jobs.c[name] for name in ("source", "size", "mtime_ns", "inode", "sha256")]
 
-_Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A file in an inbox that a job already stands for, as it was when it was recorded."""
-
-    source: str
-    size: int
-    mtime_ns: int
-    inode: int
-    refused: bool
-
-
-class Intake(Part):
+class Intake(Standings):
     """Takes files in; telling it of the same file again changes nothing."""
 
     def record(self, found: Sequence[Found]) -> list[Job | None]:
         """Queue settled files, in one transaction.
 
-        A file that a job stands for already gives None.  One that changed while its job was
-        queued, or after its job ended without moving it, gives that job with the new contents.
+        A file that a job stands for already gives None, be it that job's only file or one of a
+        joined document.  One that changed while its job was queued, or after its job ended without
+        moving it, gives that job with the new contents.
+
+        A joined document of which any file is new is a new job; `withdraw` what it replaces first.
 
         Args:
             found: Each with the digest of its contents.
@@ -69,7 +55,8 @@ class Intake(Part):
             failed_to: Where it will be moved, if it can be.
         """
         with self._db.write() as connection:
-            standing = _standing(connection, [found]).get(_key(found))
+            member = members_at_inbox(connection, {found.folder}).get(_key(found))
+            standing = member[0] if member else _standing(connection, [found]).get(_key(found))
             if standing is None:
                 values = {
                     "state": JobState.FAILED,
@@ -99,37 +86,22 @@ class Intake(Part):
             (row,) = self._add(connection, [found], values, Happening.ADOPTED)
         return to_job(row)
 
-    def in_inbox(self, folder: str) -> Iterator[Standing]:
-        """Every file in a folder's inbox that a job stands for: they need no hashing again."""
-        after: tuple[str, int] = ("", 0)
-        while True:
-            where = (AT_INBOX, jobs.c.folder == folder, _by_name > after)
-            query = (
-                select(jobs.c.id, jobs.c.state, *_IDENTITY)
-                .where(*where)
-                .order_by(*_by_name.clauses)
-                .limit(_BATCH)
-            )
-            with self._db.read() as connection:
-                rows = connection.execute(query).all()
-            if not rows:
-                return
-            for row in rows:
-                refused = row.state == JobState.FAILED and not row.sha256
-                yield Standing(row.source, row.size, row.mtime_ns, row.inode, refused)
-            after = (rows[-1].source, rows[-1].id)
-
     def _record(self, connection: Connection, batch: Sequence[Found]) -> list[Job | None]:
         standing = _standing(connection, batch)
+        members = members_at_inbox(connection, {found.folder for found in batch})
         results: list[Job | None] = [None] * len(batch)
         fresh: list[int] = []
         for index, found in enumerate(batch):
-            job = standing.get(_key(found))
+            job = None if found.members else standing.get(_key(found))
+            if is_known(found, members):
+                continue
             if job is None or _belongs_to_another(job, found):
                 fresh.append(index)
             elif not _same(job, found):
                 results[index] = self._requeue(connection, job, found)
-        added = self._add(connection, [batch[index] for index in fresh], {}, Happening.QUEUED)
+        new = [batch[index] for index in fresh]
+        _give_up(connection, [(f.folder, each.source) for f in new for each in f.members])
+        added = self._add(connection, new, {}, Happening.QUEUED)
         for index, row in zip(fresh, added, strict=True):
             results[index] = to_job(row)
         return results
@@ -180,7 +152,7 @@ class Intake(Part):
 
 def _batches(found: Sequence[Found]) -> Iterator[list[Found]]:
     """Bounded, and with each name at most once: a second sighting must see the first's job."""
-    batch: dict[_Key, Found] = {}
+    batch: dict[Key, Found] = {}
     for each in found:
         if _key(each) in batch or len(batch) == _BATCH:
             yield list(batch.values())
@@ -190,13 +162,22 @@ def _batches(found: Sequence[Found]) -> Iterator[list[Found]]:
         yield list(batch.values())
 
 
-def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[_Key, Job]:
-    """The job that stands for each name in the inbox; of several the one that is to run."""
+def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[Key, Job]:
+    """The job of a single file at each name in the inbox; of several the one that is to run."""
     keys = [_key(found) for found in batch]
-    where = (AT_INBOX, tuple_(jobs.c.folder, jobs.c.source).in_(keys))
+    where = (AT_INBOX, jobs.c.members.is_(None), tuple_(jobs.c.folder, jobs.c.source).in_(keys))
     found = [to_job(row) for row in connection.execute(select(jobs).where(*where))]
     found.sort(key=lambda job: (_precedence(job), job.id))
     return {(job.folder, job.source): job for job in found}
+
+
+def _give_up(connection: Connection, keys: Sequence[Key]) -> None:
+    """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
+    for start in range(0, len(keys), _BATCH):
+        which = tuple_(jobs.c.folder, jobs.c.source).in_(keys[start : start + _BATCH])
+        ended = jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED))
+        alone = (AT_INBOX, jobs.c.members.is_(None), ended, which)
+        connection.execute(update(jobs).where(*alone).values(place=Place.GONE))
 
 
 def _precedence(job: Job) -> int:
@@ -221,7 +202,7 @@ def _news(job: Job, found: Found, error: JobError) -> bool:
     return not _same(job, found) or job.error is None or job.error.kind != error.kind
 
 
-def _key(found: Found) -> _Key:
+def _key(found: Found) -> Key:
     return found.folder, found.source
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, Row, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
-from ocrd.job import Job, JobState, Page, PageState
+from ocrd.job import Job, JobState, Member, Page, PageState
 from ocrd.ledger.fence import given, step, take
 from ocrd.ledger.history import Happening
 from ocrd.ledger.part import Part
@@ -29,7 +29,7 @@ _OPENED = step(
 _RERECORDED = step(
     Happening.CHANGED,
     _RUNNING,
-    {name: given(name) for name in ("size", "mtime_ns", "inode", "sha256")}
+    {name: given(name) for name in ("size", "mtime_ns", "inode", "sha256", "members")}
     | {"pages": None, "pages_done": 0},
 )
 
@@ -140,10 +140,29 @@ class PageStore(Part):
         with self._db.read() as connection:
             return unpacked(connection.execute(_REUSABLE, told).scalar())
 
-    def rerecord(self, job: Job, *, size: int, mtime_ns: int, inode: int, sha256: str) -> Job:
-        """The original of a running job changed: its new identity; the old one's pages go."""
+    def rerecord(
+        self,
+        job: Job,
+        *,
+        size: int,
+        mtime_ns: int,
+        inode: int,
+        sha256: str,
+        members: tuple[Member, ...] | None = None,
+    ) -> Job:
+        """The original of a running job changed: its new identity; the old one's pages go.
+
+        Args:
+            job: As claimed.
+            size: And the others: what it is now.
+            mtime_ns: Likewise.
+            inode: Likewise.
+            sha256: Likewise.
+            members: Likewise; None when they are as they were.
+        """
         told: dict[str, Any] = {"size": size, "mtime_ns": mtime_ns}
         told |= {"inode": inode, "sha256": sha256}
+        told |= {"members": job.members if members is None else members}
         with self._db.write() as connection:
             connection.execute(delete(pages).where(pages.c.job_id == job.id))
             row = take(connection, job, _RERECORDED, self._clock(), **told)

@@ -133,18 +133,38 @@ class Steps(Part):
 
     def failed(self, job: Job, place: Place = Place.FAILED) -> Job:
         """It is there, or stays in `place` because it cannot be moved."""
-        return self._take(job, _FAILED, place=place, finished_at=self._clock())
+        return self._take(job, _FAILED, place=_left(job, place), finished_at=self._clock())
 
     def cancelled(self, job: Job, place: Place = Place.FAILED) -> Job:
         """Likewise, and a person wanted it so."""
-        return self._take(job, _CANCELLED, place=place, finished_at=self._clock())
+        return self._take(job, _CANCELLED, place=_left(job, place), finished_at=self._clock())
 
     def gone(self, job: Job) -> Job:
-        """A person took the original away before it was claimed."""
-        error = JobError(
-            kind="source-gone",
-            message=f"{shown(job.failed_to or job.source)}: taken away before it could be read",
-            hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
-        )
+        """A person took the original away before it was claimed.
+
+        Of a joined document that may have been some of its files, and they may only have changed.
+        """
+        error = _parted(job) if job.members and job.place is Place.INBOX else _taken_away(job)
         told = {"finished_at": self._clock(), **error_columns(error)}
         return self._take(job, GONE, error.message, **told)
+
+
+def _left(job: Job, place: Place) -> Place:
+    """What stays in the inbox of a joined document are files that may be joined anew."""
+    return Place.GONE if job.members and place is Place.INBOX else place
+
+
+def _taken_away(job: Job) -> JobError:
+    return JobError(
+        kind="source-gone",
+        message=f"{shown(job.failed_to or job.source)}: taken away before it could be read",
+        hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
+    )
+
+
+def _parted(job: Job) -> JobError:
+    return JobError(
+        kind="source-changed",
+        message=f"{shown(job.source)}: not all of its {len(job.members)} files are as they were",
+        hint="Nothing to do: those that are there are looked at, and joined, anew.",
+    )

@@ -100,6 +100,7 @@ READY = text(
 )
 DEFERRED = text("jobs.state = 'queued' AND jobs.not_before <> 0")
 AT_INBOX = text("jobs.place = 'inbox'")
+JOINED_AT_INBOX = text("jobs.members IS NOT NULL AND jobs.place = 'inbox'")
 NOT_DONE = text("jobs.state <> 'done'")
 DONE = text("jobs.state = 'done'")
 ENDING = text("jobs.ending IS NOT NULL")

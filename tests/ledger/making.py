@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from ocrd.job import Found, Job, JobError, Page, PageState, Place
+from ocrd.job import Found, Job, JobError, Member, Page, PageState, Place, joined
 from ocrd.ledger.ledger import Ledger
 
 NO_TEXT = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
@@ -43,6 +43,27 @@ def found(source: str = "scan.pdf", folder: str = "invoices", **others: Any) -> 
         sha256=digest,
     )
     return replace(file, **others)
+
+
+def member(source: str, folder: str = "invoices", **others: Any) -> Member:
+    """One file of a joined document, the same as `found` gives for it alone."""
+    file = found(source, folder)
+    part = Member(
+        source=source,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        inode=file.inode,
+        sha256=file.sha256,
+    )
+    return replace(part, **others)
+
+
+def document(
+    source: str, *files: str | Member, folder: str = "invoices", priority: int = 0
+) -> Found:
+    """A joined document of these files, in this order."""
+    parts = [member(each, folder) if isinstance(each, str) else each for each in files]
+    return joined(folder, source, parts, priority)
 
 
 def queued(

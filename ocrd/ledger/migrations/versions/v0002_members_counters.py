@@ -15,7 +15,17 @@ CREATE TABLE counters (
 """
 
 
+# A joined document is known by its files: two documents may bear one name.
+INDEXES = """
+CREATE INDEX jobs_joined ON jobs (folder) WHERE members IS NOT NULL AND place = 'inbox';
+DROP INDEX jobs_queued_once;
+CREATE UNIQUE INDEX jobs_queued_once ON jobs (folder, source)
+    WHERE state = 'queued' AND place = 'inbox' AND ending IS NULL AND members IS NULL
+"""
+
+
 def upgrade() -> None:
     """Existing jobs stand for one file each."""
     op.execute("ALTER TABLE jobs ADD COLUMN members TEXT")
-    op.execute(COUNTERS)
+    for statement in (*INDEXES.split(";"), COUNTERS):
+        op.execute(statement)
