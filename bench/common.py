@@ -69,7 +69,7 @@ class Peak:
 
     def _run(self) -> None:
         while not self._over.wait(SAMPLE_S):
-            self.bytes = max(self.bytes, sum(map(_pss, family(self._pid))))
+            self.bytes = max(self.bytes, sum(map(memory, family(self._pid))))
 
 
 def family(pid: int) -> list[int]:
@@ -82,7 +82,8 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _pss(pid: int) -> int:
+def memory(pid: int) -> int:
+    """Bytes of PSS of one process."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -49,9 +49,11 @@ class NoEngine:
         self._state = EngineState.STOPPED
 
 
-async def live(config: Path, *, ready: bool) -> None:
-    await Daemon(load(config), Events(), once=ready, engine=NoEngine(ready=ready)).run()
+async def live(config: Path, how: str) -> None:
+    """Run with an engine that is `never` ready; `ready`, until all is done; ready `forever`."""
+    engine = NoEngine(ready=how != "never")
+    await Daemon(load(config), Events(), once=how == "ready", engine=engine).run()
 
 
 if __name__ == "__main__":
-    asyncio.run(live(Path(sys.argv[1]), ready=sys.argv[2] == "ready"))
+    asyncio.run(live(Path(sys.argv[1]), sys.argv[2]))

@@ -11,6 +11,7 @@ from ocrd.errors import OcrdError
 from ocrd.events import Events
 
 EVERY_S = 3600.0
+KEPT_OVER = 0.05  # so much longer than they are to be kept do jobs stay, at most an hour
 BATCH = 1000  # rows in one transaction, so that claims need not wait long
 DAY_S = 86400.0
 
@@ -18,7 +19,7 @@ DAY_S = 86400.0
 async def forget_old_jobs(
     house: House, keep_days: float, events: Events, clock: Callable[[], float] = time.time
 ) -> None:
-    """Drop done jobs older than `keep_days` from the ledger, now and every hour; 0 keeps all.
+    """Drop done jobs older than `keep_days` from the ledger, now and all along; 0 keeps all.
 
     Their bundles and originals stay where they are; what is lost is their history, and that the
     same bytes would not need to be read again.
@@ -31,7 +32,7 @@ async def forget_old_jobs(
         else:
             if forgotten:
                 events.emit("ledger.pruned", jobs=forgotten)
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(min(EVERY_S, KEPT_OVER * keep_days * DAY_S))
 
 
 async def _forget(house: House, before: float) -> int:

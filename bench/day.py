@@ -1,0 +1,253 @@
+"""A simulated day, 240,000 files at 10,000 an hour, in as little time as the daemon needs for it.
+
+    python -m bench.day [--files N] [--limit-s S] [--root DIR] [--samples FILE]
+
+The daemon is a process of its own with all that it has: inotify, ledger, spool, page workers and
+document builders; only its engine answers at once.  A writer keeps `BACKLOG` small pictures
+waiting, in a new sub-folder for each hour, and takes originals and bundles away as they appear,
+counted.  Finished jobs are forgotten all along, so that the ledger can stay as small as it is.
+Prints, for what must not grow or slow down, the last tenth of the run against the second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.common import family, machine, memory
+
+FILES_AN_HOUR = 10_000
+DAY = 24 * FILES_AN_HOUR
+BACKLOG = 400
+KEEP_S = 240.0  # finished jobs are forgotten after so long
+SAMPLES = 400  # in the whole run
+POLL_S = 0.1
+CONFIG = """\
+root = "{root}"
+[watch]
+settle_s = 0.3
+[ledger]
+keep_done_days = {keep_days}
+[[folder]]
+name = "scans"
+mode = "ocr"
+outputs = ["json"]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The daemon at one moment: bytes of PSS with its children, counts, bytes, seconds.
+
+    `cpu_s` is what it and its children have used so far, which other programs' load does not
+    change as it does the files done a second.
+    """
+
+    at_s: float
+    done: int
+    memory: int
+    own_memory: int
+    processes: int
+    descriptors: int
+    threads: int
+    ledger: int
+    status_s: float
+    cpu_s: float
+
+
+class Scanner:
+    """Drops pictures and takes results away; each must come back exactly once."""
+
+    def __init__(self, root: Path) -> None:
+        self._inbox = root / "inbox" / "scans"
+        self._archive = root / "archive" / "scans"
+        self._outbox = root / "outbox" / "scans"
+        self.dropped = 0
+        self._archived = set[str]()
+        self._published = set[str]()
+
+    @property
+    def done(self) -> int:
+        """Files of which both the original and the bundle have been taken away."""
+        return min(len(self._archived), len(self._published))
+
+    def drop(self, files: int) -> None:
+        """Another so many, each complete at once."""
+        for number in range(self.dropped, self.dropped + files):
+            hour = self._inbox / f"hour-{number // FILES_AN_HOUR:02d}"
+            hour.mkdir(exist_ok=True)
+            draft = hour / f".{number}.part"
+            draft.write_bytes(picture(number))
+            draft.rename(hour / f"scan-{number}.png")
+        self.dropped += files
+
+    def collect(self) -> None:
+        """Take away what has come out, and the folders of hours that are over."""
+        for original in self._archive.glob("hour-*/*.png"):
+            _count(self._archived, original.stem)
+            original.unlink()
+        for bundle in self._outbox.glob("hour-*/*"):
+            made = sorted(path.suffix for path in bundle.iterdir())
+            if made != [".json"]:
+                raise SystemExit(f"{bundle} holds {made}")
+            _count(self._published, bundle.name)
+            shutil.rmtree(bundle)
+        for hour in self._inbox.glob("hour-*"):
+            if int(hour.name[-2:]) < self.dropped // FILES_AN_HOUR:
+                with contextlib.suppress(OSError):  # not empty yet
+                    hour.rmdir()
+
+
+def _count(seen: set[str], name: str) -> None:
+    if name in seen or " (" in name:
+        raise SystemExit(f"{name} came out twice")
+    seen.add(name)
+
+
+def picture(number: int) -> bytes:
+    """A grey PNG of 64 by 64 pixels whose first row spells the number."""
+    first = number.to_bytes(64, "big")
+    rows = b"\0" + first + (b"\0" + b"\xff" * 64) * 63
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def look(pid: int, root: Path, began: float, done: int) -> Sample:
+    """Measure the daemon now."""
+    processes = family(pid)
+    ledger = (root / ".ocrd").glob("ledger.db*")
+    return Sample(
+        at_s=round(time.perf_counter() - began, 2),
+        done=done,
+        memory=sum(map(memory, processes)),
+        own_memory=memory(pid),
+        processes=len(processes),
+        descriptors=sum(_entries(f"/proc/{each}/fd") for each in processes),
+        threads=sum(_entries(f"/proc/{each}/task") for each in processes),
+        ledger=sum(path.stat().st_size for path in ledger),
+        status_s=status_s(root),
+        cpu_s=sum(map(_cpu_s, processes)),
+    )
+
+
+def status_s(root: Path) -> float:
+    """How long `ocrd status --json` takes, which must say that the daemon runs."""
+    command = [sys.executable, "-m", "ocrd", "status", "--json"]
+    command += ["--config", str(root / "config.toml")]
+    began = time.perf_counter()
+    said = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    took = time.perf_counter() - began
+    if json.loads(said.stdout)["daemon"]["state"] != "running":
+        raise SystemExit("the daemon does not run")
+    return took
+
+
+def _entries(folder: str) -> int:
+    with contextlib.suppress(FileNotFoundError):  # a child that has just ended
+        return sum(1 for _ in Path(folder).iterdir())
+    return 0
+
+
+def _cpu_s(pid: int) -> float:
+    """What a process has used, those of its children included that have ended."""
+    with contextlib.suppress(FileNotFoundError):
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return sum(map(int, facts[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+@contextmanager
+def daemon(root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon over `root`, until the end of the block."""
+    (root / "inbox" / "scans").mkdir(parents=True)
+    text = CONFIG.format(root=root, keep_days=KEEP_S / 86_400)
+    (root / "config.toml").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "bench.idle_daemon", str(root / "config.toml"), "forever"]
+    with subprocess.Popen(command) as running:
+        try:
+            yield running
+        finally:
+            running.terminate()
+
+
+def day(root: Path, files: int, limit_s: float, keep: Path) -> list[Sample]:
+    """Through the day, or as far as it gets in `limit_s`; the samples are kept as they come."""
+    scanner, samples = Scanner(root), list[Sample]()
+    with daemon(root) as running:
+        began = time.perf_counter()
+        while scanner.done < files:
+            over = time.perf_counter() - began > limit_s
+            if over and scanner.done == scanner.dropped:
+                break
+            room = BACKLOG - (scanner.dropped - scanner.done)
+            scanner.drop(0 if over else min(room, files - scanner.dropped))
+            scanner.collect()
+            if scanner.done >= (len(samples) + 1) * files // SAMPLES:
+                samples.append(look(running.pid, root, began, scanner.done))
+                keep.write_text(json.dumps([asdict(each) for each in samples]), encoding="utf-8")
+            if running.poll() is not None:
+                raise SystemExit("the daemon has ended")
+            time.sleep(POLL_S)
+    print(f"{scanner.done:,} of {files:,} files, each original and each bundle exactly once")
+    return samples
+
+
+def report(samples: list[Sample]) -> None:
+    """The last tenth of the run against the second."""
+    tenth = len(samples) // 10
+    early, late = samples[tenth : 2 * tenth], samples[-tenth:]
+    print(f"{samples[-1].at_s:.0f} s, {len(samples)} samples; second tenth, last tenth, ratio:")
+    for name in ("memory", "own_memory", "descriptors", "threads", "ledger", "status_s"):
+        before, after = (
+            statistics.median(getattr(each, name) for each in part) for part in (early, late)
+        )
+        print(f"  {name:12} {before:14,.3f} {after:14,.3f} {after / before:6.2f}")
+    for name, per in (("files/s", "at_s"), ("files/cpu_s", "cpu_s")):
+        before, after = rate(early, per), rate(late, per)
+        print(f"  {name:12} {before:14.1f} {after:14.1f} {after / before:6.2f}")
+
+
+def rate(part: list[Sample], per: str) -> float:
+    """Files done in a second, of the clock or of the processors."""
+    first, last = part[0], part[-1]
+    took: float = getattr(last, per) - getattr(first, per)
+    return (last.done - first.done) / took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--files", type=int, default=DAY)
+    parser.add_argument("--limit-s", type=float, default=float("inf"))
+    parser.add_argument("--root", type=Path, help="an empty folder, kept; else a temporary one")
+    parser.add_argument("--samples", type=Path, default=Path("day.json"))
+    given = parser.parse_args()
+    root = given.root or Path(tempfile.mkdtemp(prefix="ocrd-day-"))
+    try:
+        samples = day(root, given.files, given.limit_s, given.samples)
+    finally:
+        if given.root is None:
+            shutil.rmtree(root, ignore_errors=True)
+    print(machine())
+    report(samples)
+
+
+if __name__ == "__main__":
+    main()
