@@ -11,7 +11,7 @@ from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.events import Events
-from ocrd.modes import PromptMode
+from ocrd.modes import PromptMode, Resolution
 from ocrd.page import Box, Line, PageResult
 
 TEXT = "<|ref|>text<|/ref|><|det|>[[100, 100, 900, 140]]<|/det|>\nA line of text on the page."
@@ -35,6 +35,9 @@ class NoEngine:
         return EngineReport(state=self._state)
 
     def unsupported(self, mode: PromptMode) -> str | None:
+        return None
+
+    def unseen(self, resolution: Resolution) -> str | None:
         return None
 
     async def start(self, progress: Callable[[str], None]) -> None:

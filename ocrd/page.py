@@ -7,6 +7,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ocrd.modes import Reader
+
+SCALE = (999, 999)  # of coordinates in a text, unless a model has another
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -102,6 +106,8 @@ class PageResult:
             it.  Boxes and lines are given on the page as it came.
         notes: What was tried on the way, for the sidecar (`"retried: ngram 20/50"`).
         partial: Why the text is doubtful, or None when it is whole.
+        reader: How the text is to be read, where the model differs from the mode; else None.
+        scale: What the coordinates in the text run to, across and down the page.
     """
 
     text: str
@@ -113,6 +119,8 @@ class PageResult:
     turned: int = 0
     notes: tuple[str, ...] = ()
     partial: str | None = None
+    reader: Reader | None = None
+    scale: tuple[int, int] = SCALE
 
     def to_json(self) -> str:
         """One JSON object: how a result is kept in the ledger."""
@@ -126,6 +134,8 @@ class PageResult:
             "turned": self.turned,
             "notes": list(self.notes),
             "partial": self.partial,
+            "reader": self.reader,
+            "scale": self.scale,
         }
         return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
@@ -140,7 +150,16 @@ class PageResult:
         lines = tuple(map(_line_from, record.pop("lines")))
         notes = tuple(record.pop("notes"))
         finish = Finish(record.pop("finish"))
-        return cls(finish=finish, lines=lines, notes=notes, **record)
+        reader = record.pop("reader", None)  # the last two are not in results of old versions
+        across, down = record.pop("scale", SCALE)
+        return cls(
+            finish=finish,
+            lines=lines,
+            notes=notes,
+            reader=None if reader is None else Reader(reader),
+            scale=(across, down),
+            **record,
+        )
 
     def noted(self, *notes: str) -> PageResult:
         """The same result with further notes."""

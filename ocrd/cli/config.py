@@ -19,7 +19,7 @@ def check(config: ConfigOption = None) -> None:
     from ocrd.daemon.engines import build_engine, check_modes
 
     loaded = load(config)
-    unserved = check_modes(loaded, build_engine(loaded.settings))
+    unserved = check_modes(loaded, build_engine(loaded))
     for name, reason in unserved.items():
         typer.echo(f"warning: inbox/{name} will not be watched: {reason}", err=True)
     folders = len(loaded.folders) - len(unserved)

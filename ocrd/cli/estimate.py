@@ -56,7 +56,7 @@ async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Pat
     from ocrd.daemon.engines import build_engine
     from ocrd.daemon.parts import page_source
 
-    engine = build_engine(config.settings)
+    engine = build_engine(config)
     source, children = page_source(config, engine, readable=[file.parent for file in files])
     pages, unreadable = 0, []
     try:

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
-from ocrd.config.schema import FolderSettings, ModeSettings, Settings
+from ocrd.config.schema import EngineSettings, FolderSettings, ModeSettings, Settings
 from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Resolution
 from ocrd.schedule import ALWAYS, Schedule, parse
@@ -108,9 +108,12 @@ def folders(settings: Settings) -> tuple[Folder, ...]:
     """The configured folders and the implicit ones that lie below `inbox/` now.
 
     Raises:
-        ConfigError: A name is used twice, a mode or resolution is unknown, or trees overlap.
+        ConfigError: A name is used twice, a mode or resolution is unknown or not to be had, or
+            trees overlap.
     """
     modes = prompt_modes(settings)
+    for name in settings.engine.resolutions:
+        _look_up(name, RESOLUTIONS, "engine.resolutions")
     named: dict[str, Folder] = {}
     for entry in settings.folder:
         if entry.name in named:
@@ -119,8 +122,8 @@ def folders(settings: Settings) -> tuple[Folder, ...]:
             )
         named[entry.name] = _folder(settings, entry, modes)
     for name in _implicit_names(settings, modes, named.values()):
-        implicit = _folder(settings, FolderSettings(name=name, mode=name), modes)
-        named[name] = replace(implicit, implicit=True)
+        entry = FolderSettings(name=name, mode=name, resolution=_default_resolution(settings))
+        named[name] = replace(_folder(settings, entry, modes), implicit=True)
     keep_apart(settings, named.values())
     return tuple(named.values())
 
@@ -162,7 +165,7 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         failed=tree("failed", entry.failed),
         mode=mode,
         target=entry.target,
-        resolution=_resolution(entry, where),
+        resolution=_resolution(settings.engine, entry, where),
         outputs=frozenset(entry.outputs),
         priority=entry.priority,
         include=tuple(entry.include),
@@ -195,14 +198,32 @@ def _schedule(entry: FolderSettings, where: str) -> Schedule:
         raise ConfigError(f"{where}: schedule: {error.message}", hint=error.hint) from None
 
 
-def _resolution(entry: FolderSettings, where: str) -> Resolution:
+def _default_resolution(settings: Settings) -> str:
+    """Of folders that name none: the usual one, or the first that the engine may be asked for."""
+    usual: str = FolderSettings.model_fields["resolution"].default
+    allowed = settings.engine.resolutions
+    return usual if not allowed or usual in allowed else allowed[0]
+
+
+def _resolution(engine: EngineSettings, entry: FolderSettings, where: str) -> Resolution:
     resolution = _look_up(entry.resolution, RESOLUTIONS, f"{where}: resolution")
+    if engine.resolutions and resolution.name not in engine.resolutions:
+        raise ConfigError(
+            f"{where}: resolution {resolution.name!r} is not among engine.resolutions",
+            hint=f"Give the folder one of {', '.join(engine.resolutions)}, or add "
+            f"{resolution.name!r} to engine.resolutions, which keeps memory for it.",
+        )
     if entry.max_crops is None:
-        return resolution
+        return replace(resolution, max_crops=min(resolution.max_crops, engine.max_crops))
     if not resolution.tile:
         raise ConfigError(
             f"{where}: max_crops has no meaning for resolution {resolution.name!r}",
             hint='Remove max_crops, or use resolution = "gundam".',
+        )
+    if entry.max_crops > engine.max_crops:
+        raise ConfigError(
+            f"{where}: max_crops is {entry.max_crops}, but engine.max_crops is {engine.max_crops}",
+            hint="Lower the folder's, or raise the engine's, which keeps memory for it.",
         )
     return replace(resolution, max_crops=entry.max_crops)
 

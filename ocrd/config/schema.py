@@ -44,6 +44,8 @@ class EngineSettings(Section):
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_model_len: Annotated[int, Field(ge=1024)] = 8192
     gpu_memory_utilization: Annotated[float, Field(gt=0.05, le=1.0)] = 0.9
+    resolutions: list[str] = Field(default_factory=list)
+    max_crops: Annotated[int, Field(ge=2, le=9)] = 9
     max_pages_in_flight: Annotated[int, Field(ge=1, le=4096)] = 512
     renderer_workers: Annotated[int, Field(ge=0, le=256)] = 0
     max_num_seqs: Annotated[int, Field(ge=1)] = 512

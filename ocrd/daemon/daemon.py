@@ -57,7 +57,7 @@ class Daemon:
         self._events = events
         self._once = once
         self._notifier = notifier or NoNotifier()
-        self._engine = engine or build_engine(config.settings, events)
+        self._engine = engine or build_engine(config, events)
         self._disk = disk
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
@@ -178,6 +178,7 @@ class Daemon:
                 await asyncio.sleep(delay)
             else:
                 break
+        self._take(self.config)  # now the engine knows its model
         self._events.emit("engine.ready", engine=engine.kind, model=engine.model)
         self._notifier.ready()
         house.dispatcher.wake()

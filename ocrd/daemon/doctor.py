@@ -201,7 +201,7 @@ def _ledger(config: Config) -> Iterator[Finding]:
 
 def _engine(config: Config) -> Iterator[Finding]:
     kind = chosen_kind(config.settings)
-    engine = build_engine(config.settings)
+    engine = build_engine(config)
     for name, reason in check_modes(config, engine).items():
         yield Finding(
             check="engine",
@@ -213,7 +213,7 @@ def _engine(config: Config) -> Iterator[Finding]:
         from ocrd.daemon.engines import vllm_settings
         from ocrd.engine.resident.preflight import plan
 
-        plan(vllm_settings(config.settings))
+        plan(vllm_settings(config))
     else:
         from ocrd.engine.rapid import installed
 

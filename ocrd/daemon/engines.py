@@ -11,6 +11,7 @@ from ocrd.config import Config, Settings
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
 from ocrd.events import Events
+from ocrd.modes import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
     from ocrd.engine.resident import VllmSettings
@@ -34,13 +35,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def build_engine(settings: Settings, events: Events | None = None) -> Engine:
+def build_engine(config: Config, events: Events | None = None) -> Engine:
     """The engine, not started yet; heavy imports happen at its start."""
-    if chosen_kind(settings) == "vllm":
-        return _vllm(settings, events)
+    if chosen_kind(config.settings) == "vllm":
+        return _vllm(config, events)
     from ocrd.engine.rapid import RapidEngine
 
-    given = settings.engine
+    given = config.settings.engine
     return RapidEngine(
         workers=given.workers or None,
         threads=given.threads or None,
@@ -48,17 +49,25 @@ def build_engine(settings: Settings, events: Events | None = None) -> Engine:
     )
 
 
-def _vllm(settings: Settings, events: Events | None) -> Engine:
+def _vllm(config: Config, events: Events | None) -> Engine:
     from ocrd.engine.resident import VllmEngine
 
-    return VllmEngine(vllm_settings(settings), events=events)
+    return VllmEngine(vllm_settings(config), events=events)
 
 
-def vllm_settings(settings: Settings) -> VllmSettings:
+def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
+    """What pages may ask for: what is listed, and what the folders have, implicit ones too."""
+    given = config.settings.engine
+    listed = [RESOLUTIONS[name] for name in given.resolutions]
+    asked = [*listed, *(folder.resolution for folder in config.folders)]
+    return tuple(dict.fromkeys(asked)) or (RESOLUTIONS["gundam"],)
+
+
+def vllm_settings(config: Config) -> VllmSettings:
     """What the resident engine is told."""
     from ocrd.engine.resident import VllmSettings
 
-    given = settings.engine
+    given = config.settings.engine
     return VllmSettings(
         model=given.model,
         dtype=given.dtype,
@@ -71,19 +80,24 @@ def vllm_settings(settings: Settings) -> VllmSettings:
         devices=given.devices if given.devices == "all" else tuple(given.devices),
         page_timeout_s=given.page_timeout_s,
         load_format=given.load_format,
+        max_crops=given.max_crops,
+        resolutions=asked_resolutions(config),
         options=given.options,
         sampling=given.sampling,
     )
 
 
 def check_modes(config: Config, engine: Engine) -> dict[str, str]:
-    """Refuse folders whose mode the engine cannot do.
+    """Refuse folders whose mode or resolution the engine cannot do.
+
+    An implicit folder that came after the engine's start is served at a resolution that there
+    is room for.
 
     Returns:
         Implicit folders (nobody wrote them down) that cannot be served, with the reason.
 
     Raises:
-        ConfigError: A configured folder asks for a mode that the engine has not.
+        ConfigError: A configured folder asks for what the engine has not.
     """
     unserved = {}
     for folder in config.folders:
@@ -95,5 +109,12 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
                 f"{config.file}: folder {folder.name!r}: mode {folder.mode.name!r} cannot be "
                 f"served by the engine {engine.kind!r}",
                 hint=reason,
+            )
+        unseen = engine.unseen(folder.resolution)
+        if unseen and not folder.implicit:
+            raise ConfigError(
+                f"{config.file}: folder {folder.name!r}: resolution {folder.resolution.name!r} "
+                f"cannot be had from the engine {engine.kind!r}",
+                hint=unseen,
             )
     return unserved

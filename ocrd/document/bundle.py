@@ -23,11 +23,13 @@ from ocrd.document.pdf.layers import LayeredPdf, PdfPages
 from ocrd.document.pdf.mupdf import be_quiet
 from ocrd.document.pdf.sheet import is_blank
 from ocrd.document.plain import has_text
-from ocrd.document.records import ReadPage
+from ocrd.document.records import PageRecord, ReadPage
 from ocrd.document.searchable import SearchablePdf
 from ocrd.document.sidecar import Sidecar
 from ocrd.document.textfiles import MarkdownFile, RawFile
 from ocrd.job import PageState
+from ocrd.modes import Reader
+from ocrd.page import PageResult
 
 _WORK = ".base.pdf"  # in the bundle while it is being built
 
@@ -81,7 +83,7 @@ def _artefacts(
     if "images" in wanted:
         made.append(Figures(pages, into, spec.dpi))
     if "markdown" in wanted:
-        made.append(MarkdownFile(stack.enter_context(_text(into / f"{name}.md")), spec.reader))
+        made.append(MarkdownFile(stack.enter_context(_text(into / f"{name}.md"))))
     if "raw" in wanted:
         made.append(RawFile(stack.enter_context(_text(into / f"{name}.raw.mmd"))))
     if "pdf" in wanted:
@@ -101,7 +103,7 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     states: Counter[PageState] = Counter()
     characters = 0
     for record in records.read(spec.pages):
-        page = ReadPage(record=record, blocks=grounding.parse(record.text, spec.reader))
+        page = _read(record, spec.reader)
         if spec.drop_blank:
             page.dropped = _is_blank(page, pages)
         for artefact in artefacts:
@@ -117,6 +119,14 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
         failed=states[PageState.FAILED] + states[PageState.PENDING],
         characters=characters,
     )
+
+
+def _read(record: PageRecord, reader: Reader) -> ReadPage:
+    """A page and what its text says; the model's own way of saying it goes before the mode's."""
+    result = record.result or PageResult(text="")
+    reader = result.reader or reader
+    blocks = grounding.parse(record.text, reader, result.scale)
+    return ReadPage(record=record, reader=reader, blocks=blocks)
 
 
 def _is_blank(page: ReadPage, pages: PdfPages) -> bool:

@@ -1,9 +1,9 @@
 """The model's grounding tags -> blocks.  Pure, linear in the text, and no word is lost.
 
 A well-formed block is `<|ref|>LABEL<|/ref|><|det|>[[x1, y1, x2, y2]]<|/det|>`, a newline and the
-text; coordinates run from 0 to 999 over the page (DeepSeek-OCR, arXiv 2510.18234).  Models also
-leave tags open, lose them, write words among the coordinates and stop anywhere: whatever is not
-recognisably a tag, a label or a coordinate stays text.
+text; coordinates run from 0 to the model's scale over the page (DeepSeek-OCR's to 999, arXiv
+2510.18234).  Models also leave tags open, lose them, write words among the coordinates and stop
+anywhere: whatever is not recognisably a tag, a label or a coordinate stays text.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ocrd.modes import Reader
-from ocrd.page import Block, Box
+from ocrd.page import SCALE, Block, Box
 
-SCALE = 999
-LIMIT = 1000  # models do write 1000; anything beyond is no coordinate of this scale
+BEYOND = 1  # models do write 1000 for 999; anything further is no coordinate of the scale
 
 LABELS = frozenset(
     """
@@ -37,19 +36,20 @@ _NUMBER = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{0,7})?")
 _ONLY_COORDINATES = re.compile(r"[-0-9.,\s\[\]]*")
 
 
-def parse(text: str, reader: Reader) -> list[Block]:
+def parse(text: str, reader: Reader, scale: tuple[int, int] = SCALE) -> list[Block]:
     """The blocks that `text` describes, in its order.
 
     Args:
         text: What the model said, verbatim.
         reader: `DOCUMENT`: the ref is a layout label.  `SPANS`: the ref is the text itself.
             `PLAIN` and `FIGURE` expect no tags and give one block, unless there are some.
+        scale: What coordinates run to, across and down.
     """
     text = _SPECIAL.sub("", text)
     if reader in (Reader.PLAIN, Reader.FIGURE) and not _TAG.search(text):
         label = "figure" if reader is Reader.FIGURE else "text"
         return [Block(label, text.strip())] if text.strip() else []
-    builder = _Builder(spans=reader is Reader.SPANS)
+    builder = _Builder(spans=reader is Reader.SPANS, scale=scale)
     for tag, content, following in _pieces(text):
         if tag == "ref":
             builder.ref(content, closed=following in ("/ref", "det"))
@@ -91,8 +91,9 @@ class _Draft:
 class _Builder:
     """Collects blocks from refs, dets and the text between them."""
 
-    def __init__(self, *, spans: bool) -> None:
+    def __init__(self, *, spans: bool, scale: tuple[int, int]) -> None:
         self._spans = spans
+        self._scale = scale
         self._drafts: list[_Draft] = []
 
     def finish(self) -> list[Block]:
@@ -114,8 +115,8 @@ class _Builder:
     def det(self, content: str, *, closed: bool) -> None:
         if not self._drafts or not self._drafts[-1].takes_boxes:
             self._start(self._draft_before_orphan())
-        boxes, rest = _coordinates(content, closed=closed)
-        self._drafts[-1].boxes += boxes
+        said, rest = _coordinates(content, closed=closed)
+        self._drafts[-1].boxes += _boxes(said, self._scale)
         if rest.strip():
             self.body("\n" + rest)
 
@@ -129,7 +130,7 @@ class _Builder:
                 said = content[line : match.start()]
                 named = not self._spans
                 self._start(_Draft(said.strip().lower()) if named else _Draft(parts=[said]))
-                self._drafts[-1].boxes += _boxes(match[0])
+                self._drafts[-1].boxes += _boxes(match[0], self._scale)
                 self._drafts[-1].takes_boxes = False
                 start = match.end()
         self._append(content[start:])
@@ -172,18 +173,18 @@ class _Builder:
         return _Draft(parts=[last]) if self._spans else _Draft(last.strip().lower())
 
 
-def _coordinates(content: str, *, closed: bool) -> tuple[list[Box], str]:
-    """The boxes of a det, and whatever in it is no coordinate."""
+def _coordinates(content: str, *, closed: bool) -> tuple[str, str]:
+    """What holds the boxes of a det, and whatever in it is no coordinate."""
     if closed and _ONLY_COORDINATES.fullmatch(content):
-        return _boxes(content), ""
+        return content, ""
     if closed and "\n" not in content.strip():
         inside_from, inside_to = content.find("["), content.rfind("]")
         if 0 <= inside_from < inside_to:
             inside = content[inside_from : inside_to + 1]
             outside = content[:inside_from] + " " + content[inside_to + 1 :]
-            return _boxes(inside), " ".join([*_words(inside), *outside.split(" ")]).strip()
+            return inside, " ".join([*_words(inside), *outside.split(" ")]).strip()
     end = _bracketed(content)
-    return _boxes(content[:end]), content[end:]
+    return content[:end], content[end:]
 
 
 def _bracketed(content: str) -> int:
@@ -207,20 +208,21 @@ def _words(inside: str) -> list[str]:
     return [token for token in tokens if not _ONLY_COORDINATES.fullmatch(token)]
 
 
-def _boxes(coordinates: str) -> list[Box]:
-    found = (_box(group) for group in re.findall(r"[^\[\]]+", coordinates))
+def _boxes(coordinates: str, scale: tuple[int, int]) -> list[Box]:
+    found = (_box(group, scale) for group in re.findall(r"[^\[\]]+", coordinates))
     return [box for box in found if box is not None]
 
 
-def _box(group: str) -> Box | None:
+def _box(group: str, scale: tuple[int, int]) -> Box | None:
     """A box from four numbers; None when they are not four, out of range or without area."""
     tokens = [token.strip() for token in group.strip(" ,\t\n").split(",")]
     if len(tokens) != 4 or not all(_NUMBER.fullmatch(token) for token in tokens):
         return None
+    ends = scale * 2  # x1, y1, x2, y2
     values = [float(token) for token in tokens]
-    if not all(0 <= value <= LIMIT for value in values):
+    if not all(0 <= value <= end + BEYOND for value, end in zip(values, ends, strict=True)):
         return None
-    x1, y1, x2, y2 = (min(value / SCALE, 1.0) for value in values)
+    x1, y1, x2, y2 = (min(value / end, 1.0) for value, end in zip(values, ends, strict=True))
     if x1 == x2 or y1 == y2:
         return None
     return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))  # corners may come swapped

@@ -50,7 +50,7 @@ class BoxesPdf:
         if any(block.boxes for block in page.blocks):
             with noted(page, "no boxes drawn"):
                 canvas = self._pdf.page(page.record.number)
-                labelled = self._spec.reader is not Reader.SPANS  # there, the text is the label
+                labelled = page.reader is not Reader.SPANS  # there, the text is the label
                 content = drawing(page.blocks, PageFrame.of(canvas), labelled=labelled)
                 self._font = self._font or self._pdf.add_object(_LABEL_FONT)
                 self._pdf.draw(canvas, content, {FONT: self._font}, under=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.job import JobError, PageState
+from ocrd.modes import Reader
 from ocrd.page import Block, PageResult
 
 
@@ -46,6 +47,7 @@ class ReadPage:
 
     Attributes:
         record: The page as it was handed over.
+        reader: How its text was read.
         blocks: What its text says.
         dropped: It is blank and left out of the Markdown and the PDF.
         figures: Block index -> picture, relative to the bundle.
@@ -54,6 +56,7 @@ class ReadPage:
     """
 
     record: PageRecord
+    reader: Reader
     blocks: list[Block]
     dropped: bool = False
     figures: dict[int, str] = field(default_factory=dict)

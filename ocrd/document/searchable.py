@@ -69,7 +69,7 @@ class SearchablePdf:
             page.notes.append("the page has text of its own and got no second one")
             return
         sheet = Sheet.of(original, result.turned)
-        lines = place(sheet, result, page.blocks, self._spec.reader)
+        lines = place(sheet, result, page.blocks, page.reader)
         places = [sheet.box(box) for _, box in own]
         placed = [line for line in lines if not _covered(line.box, places)]
         content = self._content(placed, sheet, PageFrame.of(canvas))

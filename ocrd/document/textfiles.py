@@ -8,7 +8,6 @@ from typing import TextIO
 from ocrd.document import markdown
 from ocrd.document.records import ReadPage
 from ocrd.job import PageState
-from ocrd.modes import Reader
 
 RAW_SEPARATOR = "\n<--- Page Split --->\n"  # as DeepSeek-OCR's own scripts write it
 
@@ -16,9 +15,8 @@ RAW_SEPARATOR = "\n<--- Page Split --->\n"  # as DeepSeek-OCR's own scripts writ
 class MarkdownFile:
     """The artefact NAME.md.  An HTML comment, unseen when rendered, begins each further page."""
 
-    def __init__(self, file: TextIO, reader: Reader) -> None:
+    def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._reader = reader
         self._length = 0
 
     def add(self, page: ReadPage) -> None:
@@ -42,7 +40,7 @@ class MarkdownFile:
         record = page.record
         if record.state in (PageState.FAILED, PageState.PENDING):
             return markdown.unread(record.number, record.reason)
-        body = markdown.page(page.blocks, self._reader, page.figures)
+        body = markdown.page(page.blocks, page.reader, page.figures)
         if record.state is PageState.PARTIAL:
             label = markdown.incomplete(record.number, record.reason)
             return f"{label}\n\n{body}" if body else label

@@ -83,6 +83,9 @@ class Engine(Protocol):
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if it can serve the mode; else a sentence saying who can."""
 
+    def unseen(self, resolution: Resolution) -> str | None:
+        """None if it can see pages so; else a sentence saying what to do about it."""
+
     async def start(self, progress: Callable[[str], None]) -> None:
         """Bring it up; `progress` is told of each stage.
 

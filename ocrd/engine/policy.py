@@ -16,13 +16,17 @@ from ocrd.engine.base import Engine, PageRequest
 from ocrd.engine.blank import is_blank
 from ocrd.engine.repetition import said_once
 from ocrd.errors import PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader, Resolution
 from ocrd.page import Finish, PageResult
 
 STRONG_GUARD = Guard(ngram=20, window=50)  # the official setting for PDF pages that loop
 PLAIN = BUILT_IN_MODES["ocr"]
-OTHER_VIEW = {"gundam": "base", "large": "gundam", "base": "gundam"}
-OTHERWISE = "base"
+OTHER_VIEWS = {  # in order of preference; the engine may have room for some only
+    "gundam": ("base",),
+    "large": ("gundam", "base"),
+    "base": ("gundam", "small"),
+}
+OTHERWISE = ("base", "small", "tiny")
 TAG = re.compile(r"<\|ref\|>(.*?)<\|/ref\|>|<\|det\|>.*?<\|/det\|>", re.DOTALL)
 
 
@@ -72,7 +76,8 @@ async def read_again(
 ) -> PageResult:
     """Further tries until one comes out whole; else the best of all."""
     results, notes = [(first, doubt)], list[str]()
-    for number, attempt in enumerate(further_tries(request, doubt), start=2):
+    other = other_view(engine, request.resolution)
+    for number, attempt in enumerate(further_tries(request, doubt, other), start=2):
         again = replace(attempt.request, id=f"{request.id}.{number}")
         try:
             result = await engine.recognise(again)
@@ -95,7 +100,7 @@ def doubt_of(result: PageResult, mode: PromptMode) -> Doubt | None:
         return Doubt.REPETITION
     if result.finish is Finish.LENGTH:
         return Doubt.LENGTH
-    if mode.reader is Reader.DOCUMENT and only_pictures(result.text):
+    if (result.reader or mode.reader) is Reader.DOCUMENT and only_pictures(result.text):
         return Doubt.PICTURE
     return None
 
@@ -106,8 +111,15 @@ def only_pictures(text: str) -> bool:
     return bool(labels) and set(labels) == {"image"} and not TAG.sub("", text).strip()
 
 
-def further_tries(request: PageRequest, doubt: Doubt) -> Iterator[Try]:
-    """What to try, in order.
+def other_view(engine: Engine, resolution: Resolution) -> Resolution | None:
+    """Another resolution that a page may come out better at, if the engine has room for one."""
+    others = (RESOLUTIONS[name] for name in OTHER_VIEWS.get(resolution.name, OTHERWISE))
+    seen = (one for one in others if one.name != resolution.name and engine.unseen(one) is None)
+    return next(seen, None)
+
+
+def further_tries(request: PageRequest, doubt: Doubt, other: Resolution | None) -> Iterator[Try]:
+    """What to try, in order; `other` is the resolution to change to.
 
     A stronger guard helps against circles (which are also why most texts are cut off), not
     against silence.  The plain prompt only stands in for modes that ask for the page's text.
@@ -117,8 +129,7 @@ def further_tries(request: PageRequest, doubt: Doubt) -> Iterator[Try]:
         mode = replace(mode, guard=STRONG_GUARD)
         note = f"retried: ngram {STRONG_GUARD.ngram}/{STRONG_GUARD.window}"
         yield Try(replace(request, mode=mode), note)
-    if doubt is not Doubt.PICTURE:
-        other = RESOLUTIONS[OTHER_VIEW.get(request.resolution.name, OTHERWISE)]
+    if doubt is not Doubt.PICTURE and other is not None:
         note = f"retried: resolution {other.name}"
         yield Try(replace(request, mode=mode, resolution=other), note)
     if mode.reader in {Reader.DOCUMENT, Reader.SPANS} and not mode.needs_target:

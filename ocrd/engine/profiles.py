@@ -32,6 +32,9 @@ class Vision(Protocol):
     def problem(self, resolution: Resolution) -> str | None:
         """None if the model can see pages so; else what is wrong."""
 
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeepSeekVision:
@@ -55,6 +58,10 @@ class DeepSeekVision:
         """Sides that the weights know, and a sensible number of tiles."""
         return tiling.problem(resolution, self.geometry)
 
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        """Fewer tiles, or the costliest view that there is room for."""
+        return tiling.within(resolution, room, self.geometry)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelProfile:
@@ -70,8 +77,9 @@ class ModelProfile:
         prompts: Its own words for prompt modes, by the mode's name; None if it understands the
             words of the modes as they are.  A built-in mode that is not among them is not
             offered; an operator's own mode always is.
-        readers: How its answers are read where that differs from the mode.
-        coordinate_scale: Coordinates run from 0 to this; None if they are pixels.
+        readers: How its answers are read where that differs from the mode, by the mode's name.
+        coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
+            that it sees.
         tokens: Tokens that it needs as one piece, with their official ids (None: any).
         vocab_size: The official size; ids are compared when the model has it.
         guarded: Whether the n-gram guard of this package runs inside the model's engine.
@@ -114,6 +122,11 @@ class ModelProfile:
         if own is None:
             return resolution
         return replace(own, max_crops=resolution.max_crops) if own.tile else own
+
+    def scale(self, width: int, height: int) -> tuple[int, int]:
+        """What coordinates run to, across and down, on an image of so many pixels."""
+        end = self.coordinate_scale
+        return (width, height) if end is None else (end, end)
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if the model can serve the mode, else a sentence that says why not."""

@@ -93,6 +93,21 @@ MISTAKES = {
         "defined already",
         "name of its own",
     ),
+    "an unknown resolution for the engine": (
+        'root = "/x"\n[engine]\nresolutions = ["huge"]',
+        "engine.resolutions: 'huge' is unknown",
+        "gundam",
+    ),
+    "a resolution that the engine is not to have": (
+        'root = "/x"\n[engine]\nresolutions = ["base"]\n[[folder]]\nname = "a"',
+        "folder 'a': resolution 'gundam' is not among engine.resolutions",
+        "Give the folder one of base, or add 'gundam'",
+    ),
+    "more tiles than the engine is to have": (
+        'root = "/x"\n[engine]\nmax_crops = 4\n[[folder]]\nname = "a"\nmax_crops = 6',
+        "folder 'a': max_crops is 6, but engine.max_crops is 4",
+        "Lower the folder's",
+    ),
     "a name that leaves its folder": (
         'root = "/x"\n[[folder]]\nname = "../etc"',
         "folder[1] ('../etc').name",
@@ -142,6 +157,17 @@ def test_a_folder_named_after_a_mode_needs_no_entry(tmp_path: Path) -> None:
     config = loaded(tmp_path, f'root = "{tmp_path}"')
     assert [(folder.name, folder.mode.name) for folder in config.folders] == [("ocr", "ocr")]
     assert config.folders[0].implicit
+
+
+def test_folders_that_say_nothing_have_what_the_engine_has(tmp_path: Path) -> None:
+    (tmp_path / "inbox" / "ocr").mkdir(parents=True)
+    fewer = loaded(tmp_path, f'root = "{tmp_path}"\n[engine]\nmax_crops = 4')
+    assert (fewer.folders[0].resolution.name, fewer.folders[0].resolution.max_crops) == (
+        "gundam",
+        4,
+    )
+    engine = '[engine]\nresolutions = ["small", "base"]'
+    assert loaded(tmp_path, f'root = "{tmp_path}"\n{engine}').folders[0].resolution.name == "small"
 
 
 def test_an_inbox_that_another_folder_has_is_not_taken_twice(tmp_path: Path) -> None:

@@ -231,3 +231,12 @@ def test_boxes_always_lie_on_the_page(parts: list[str], reader: Reader) -> None:
 def test_time_grows_with_the_length_and_not_with_its_square(unit: str, reader: Reader) -> None:
     """Half a megabyte of the worst takes a second or so; quadratic time would take hours."""
     parse(unit * (500_000 // len(unit)), reader)
+
+
+def test_coordinates_are_read_on_the_models_own_scale() -> None:
+    """In pixels of a page of 1200 by 1600, and one pixel beyond its edge."""
+    text = "<|ref|>title<|/ref|><|det|>[[120, 400, 600, 1601]]<|/det|>\nUp"
+    assert parse(text, DOCUMENT, (1200, 1600)) == [
+        Block("title", "Up", (Box(0.1, 0.25, 0.5, 1.0),)),
+    ]
+    assert parse(text, DOCUMENT) == [Block("title", "Up")], "beyond a scale of 999"

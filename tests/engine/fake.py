@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.errors import EngineDownError, OcrdError, PageError
-from ocrd.modes import PromptMode, Reader
+from ocrd.modes import PromptMode, Reader, Resolution
 from ocrd.page import Box, Line, PageImage, PageResult, Word
 
 PLACE = Box(0.1, 0.1, 0.9, 0.2)
@@ -72,6 +72,10 @@ class FakeEngine:
     def unsupported(self, mode: PromptMode) -> str | None:
         """None unless it was told to refuse the mode."""
         return f"The fake refuses {mode.name!r}." if mode.name in self._refuses else None
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        """None: it does not look."""
+        return None
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Ready at once."""

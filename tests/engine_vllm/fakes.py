@@ -11,7 +11,7 @@ from ocrd.engine.resident.core import Answer, CoreDiedError
 from ocrd.engine.resident.launch import LaunchError
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import OcrdError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
 from ocrd.page import Finish, PageImage, PageResult
 
 OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
@@ -36,8 +36,11 @@ class ScriptedEngine:
     capacity = 1
     dpi = 144
 
-    def __init__(self, *answers: PageResult | OcrdError) -> None:
+    def __init__(
+        self, *answers: PageResult | OcrdError, room: Collection[str] = RESOLUTIONS
+    ) -> None:
         self._answers = list(answers)
+        self._room = room
         self.asked: list[PageRequest] = []
 
     def report(self) -> EngineReport:
@@ -45,6 +48,9 @@ class ScriptedEngine:
 
     def unsupported(self, mode: object) -> None:
         return None
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        return None if resolution.name in self._room else "There is no room for it."
 
     async def start(self, progress: Callable[[str], None]) -> None: ...
 

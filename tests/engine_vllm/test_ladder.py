@@ -1,7 +1,10 @@
 """What is given up when the GPU's memory does not suffice."""
 
+from dataclasses import replace
+
 from ocrd.engine.resident.ladder import Shortage, next_step
 from ocrd.engine.resident.settings import VllmSettings
+from ocrd.modes import RESOLUTIONS
 
 
 def steps(settings: VllmSettings, shortage: Shortage) -> list[str]:
@@ -41,3 +44,18 @@ def test_settings_below_the_first_rung_go_on_from_where_they_are() -> None:
         "max_crops 3 -> 2",
         "resolution -> small",
     ]
+
+
+def test_what_no_page_asks_for_is_not_given_up() -> None:
+    """Fewer tiles or a smaller view save nothing where the folders have neither."""
+    plain = VllmSettings(
+        model="m",
+        gpu_memory_utilization=0.6,
+        max_pages_in_flight=16,
+        resolutions=(RESOLUTIONS["tiny"], RESOLUTIONS["small"]),
+    )
+    assert steps(plain, Shortage.CARD) == []
+    base = replace(plain, resolutions=(RESOLUTIONS["base"],))
+    assert steps(base, Shortage.CARD) == ["resolution -> small"]
+    gundam = replace(plain, resolutions=(RESOLUTIONS["gundam"],))
+    assert steps(gundam, Shortage.CARD)[0] == "max_crops 6 -> 4"

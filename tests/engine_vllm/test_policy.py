@@ -98,6 +98,28 @@ async def test_the_other_resolution_is_another_one(named: str, then: str) -> Non
     assert engine.asked[1].resolution.name == then
 
 
+@pytest.mark.parametrize(
+    ("named", "room", "then"),
+    [
+        ("base", {"base", "small"}, "small"),
+        ("large", {"large", "base"}, "base"),
+        ("small", {"small", "tiny"}, "tiny"),
+    ],
+)
+async def test_the_other_resolution_is_one_that_the_engine_has_room_for(
+    named: str, room: set[str], then: str
+) -> None:
+    engine = ScriptedEngine(EMPTY, said("Words."), room=room)
+    await read_page(engine, replace(page(), resolution=RESOLUTIONS[named]))
+    assert engine.asked[1].resolution.name == then
+
+
+async def test_without_room_for_another_resolution_there_is_no_such_try() -> None:
+    engine = ScriptedEngine(EMPTY, said("Words."), room={"tiny"})
+    result = await read_page(engine, replace(page(), resolution=RESOLUTIONS["tiny"]))
+    assert result.notes == ("retried: mode ocr",)
+
+
 @pytest.mark.parametrize("mode", ["describe", "figure", "locate", "ocr"])
 async def test_the_plain_prompt_does_not_stand_in_for_modes_that_ask_something_else(
     mode: str,

@@ -34,6 +34,9 @@ class OwnResolution:
     def problem(self, resolution: Resolution) -> str | None:
         return None
 
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        return resolution
+
 
 PADDLE = ModelProfile(
     name="PaddleOCR-VL",
@@ -42,7 +45,7 @@ PADDLE = ModelProfile(
     image_token="<|IMAGE_PLACEHOLDER|>",
     vision=OwnResolution(),
     prompts={"ocr": "OCR:", "table": "Table Recognition:", "figure": "Chart Recognition:"},
-    readers={"table": Reader.PLAIN},
+    readers={"document": Reader.PLAIN},
     coordinate_scale=None,
     stop=("</s>",),
     longest_side=1600,
@@ -98,3 +101,8 @@ def test_an_operators_own_mode_goes_to_any_model() -> None:
     own = PromptMode(name="receipt", prompt="Read the receipt.", reader=Reader.PLAIN)
     assert PADDLE.unsupported(own) is None
     assert PADDLE.words(own).endswith("Read the receipt.\nAssistant: ")
+
+
+def test_coordinates_run_to_the_models_scale_or_to_the_pixels_it_sees() -> None:
+    assert DEEPSEEK_OCR.scale(1224, 1584) == (999, 999)
+    assert PADDLE.scale(1224, 1584) == (1224, 1584)

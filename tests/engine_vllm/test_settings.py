@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.settings import VllmSettings, check_names, engine_arguments
+from ocrd.engine.resident.settings import VllmSettings, check_names, engine_arguments, view
 from ocrd.errors import EngineSetupError
-from ocrd.modes import RESOLUTIONS
+from ocrd.modes import RESOLUTIONS, Resolution
 
 SETTINGS = VllmSettings(model="deepseek-ai/DeepSeek-OCR")
 
@@ -83,3 +83,26 @@ def test_a_misspelt_option_names_the_nearest() -> None:
 def test_workers_default_to_the_cores_but_never_more_than_16() -> None:
     assert 1 <= SETTINGS.renderers <= 16
     assert replace(SETTINGS, renderer_workers=5).renderers == 5
+
+
+@pytest.mark.parametrize(
+    ("room", "asked", "seen"),
+    [
+        ("gundam", "large", RESOLUTIONS["large"]),
+        ("gundam", "tiny", RESOLUTIONS["tiny"]),
+        ("base", "gundam", RESOLUTIONS["base"]),
+        ("large", "gundam", RESOLUTIONS["large"]),
+        ("base", "large", RESOLUTIONS["base"]),
+    ],
+)
+def test_a_page_is_seen_as_nearly_as_asked_as_there_is_room(
+    room: str, asked: str, seen: Resolution
+) -> None:
+    settings = replace(SETTINGS, resolutions=(RESOLUTIONS[room],))
+    assert view(settings, DEEPSEEK_OCR, RESOLUTIONS[asked]) == seen
+
+
+def test_a_page_may_get_fewer_tiles_than_asked() -> None:
+    settings = replace(SETTINGS, resolutions=(RESOLUTIONS["gundam"],))
+    nine = replace(RESOLUTIONS["gundam"], max_crops=9)
+    assert view(settings, DEEPSEEK_OCR, nine) == RESOLUTIONS["gundam"]

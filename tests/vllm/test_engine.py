@@ -116,13 +116,15 @@ async def test_a_page_larger_than_the_context_fails_alone(resident: Resident) ->
     assert (await resident.engine.recognise(little("next"))).output_tokens == 6
 
 
-async def test_a_page_that_needs_more_than_there_is_room_for_fails_alone(
+async def test_a_page_that_asks_for_more_than_there_is_room_for_is_seen_with_less(
     resident: Resident,
 ) -> None:
-    with pytest.raises(PageError) as error:
-        await resident.engine.recognise(replace(little("g"), resolution=RESOLUTIONS["gundam"]))
-    assert error.value.kind == "prepare"
-    assert (await resident.engine.recognise(little("next"))).output_tokens == 6
+    gundam = RESOLUTIONS["gundam"]
+    result = await resident.engine.recognise(replace(little("g"), resolution=gundam))
+    assert result.prompt_tokens == BOS + 73 + WORDS["ocr"]
+    assert result.notes == ("seen at 512",)
+    assert "restart ocrd" in (resident.engine.unseen(gundam) or "")
+    assert resident.engine.unseen(RESOLUTIONS["tiny"]) is None
 
 
 async def test_a_page_given_up_by_its_caller_is_given_up_by_vllm(resident: Resident) -> None:

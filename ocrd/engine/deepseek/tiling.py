@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ocrd.modes import Resolution
@@ -166,6 +166,21 @@ def costliest_shape(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -
     return max(
         _shapes(resolution.max_crops), key=lambda shape: _tokens(resolution, shape, geometry)
     )
+
+
+def within(
+    resolution: Resolution, room: Iterable[Resolution], geometry: Geometry = DEEPSEEK_OCR
+) -> Resolution:
+    """The resolution if it costs no more than the costliest of `room`; else what comes nearest.
+
+    That is the same with fewer tiles, or the costliest of `room` itself.
+    """
+    most = costliest(room, geometry)
+    limit = most_tokens(most, geometry)
+    fewer = range(resolution.max_crops - 1, MIN_CROPS - 1, -1) if tiles(resolution) else ()
+    candidates = [resolution, *(replace(resolution, max_crops=crops) for crops in fewer)]
+    fit = (one for one in candidates if most_tokens(one, geometry) <= limit)
+    return next(fit, most)
 
 
 def costliest(resolutions: Iterable[Resolution], geometry: Geometry = DEEPSEEK_OCR) -> Resolution:

@@ -15,7 +15,7 @@ from ocrd.children import ChildPool, Limits
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.rapid import child, installed
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, PromptMode
+from ocrd.modes import BUILT_IN_MODES, PromptMode, Resolution
 from ocrd.page import PageImage, PageResult
 
 MOST_WORKERS = 4  # unless configured otherwise
@@ -103,6 +103,10 @@ class RapidEngine:
             f"The embedded engine (rapidocr) cannot serve mode {mode.name!r}; it has only "
             f"{', '.join(_FORMS.values())}. The engine vllm serves all modes."
         )
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        """None: it sees every page at its own size."""
+        return None
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Start the workers; each must read a test word before it is trusted with pages."""

@@ -15,10 +15,10 @@ from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.installed import Vllm
 from ocrd.engine.resident.launch import Launched
 from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, too_large
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.settings import VllmSettings, view
 from ocrd.errors import EngineDownError, PageError, PageFaultError
-from ocrd.modes import Resolution
-from ocrd.page import Finish
+from ocrd.modes import Reader, Resolution
+from ocrd.page import SCALE, Finish
 
 HEALTH_S = 0.25
 TOO_LONG = re.compile(r"maximum context length|maximum model length")
@@ -38,6 +38,8 @@ class Answer:
     prompt_tokens: int
     output_tokens: int
     notes: tuple[str, ...] = ()
+    reader: Reader | None = None
+    scale: tuple[int, int] = SCALE
 
 
 class Core(Protocol):
@@ -73,6 +75,7 @@ class Ready:
     inputs: Any
     room: int
     tokens: int
+    scale: tuple[int, int] = SCALE
 
 
 class VllmCore:
@@ -165,6 +168,8 @@ class VllmCore:
             prompt_tokens=ready.tokens,
             output_tokens=len(output.token_ids),
             notes=self._seen_otherwise(request),
+            reader=self._profile.readers.get(request.mode.name),
+            scale=ready.scale,
         )
 
     async def _limited(self, request: PageRequest, settings: VllmSettings) -> Answer:
@@ -181,7 +186,7 @@ class VllmCore:
             ) from error
 
     def _resolution(self, request: PageRequest) -> Resolution:
-        return self._profile.seen(self._settings.seen(request.resolution))
+        return view(self._settings, self._profile, request.resolution)
 
     def _seen_otherwise(self, request: PageRequest) -> tuple[str, ...]:
         seen = self._resolution(request)
@@ -204,7 +209,7 @@ class VllmCore:
         width, height = raw["multi_modal_data"]["image"].size
         expected = self._profile.vision.image_tokens(resolution, width, height)
         check_tokens(tokens.count(self._image_token), expected, room=room)
-        return Ready(inputs, room, len(tokens))
+        return Ready(inputs, room, len(tokens), self._profile.scale(width, height))
 
     async def _final(self, request: PageRequest, ready: Ready, params: Any) -> Any:
         final = None

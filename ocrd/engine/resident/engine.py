@@ -18,15 +18,19 @@ from ocrd.engine.resident.child import write_log_config
 from ocrd.engine.resident.gpus import gpus
 from ocrd.engine.resident.installed import import_vllm
 from ocrd.engine.resident.launch import Launcher, forget
-from ocrd.engine.resident.preflight import Plan, plan
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.preflight import Plan, expected_profile, plan
+from ocrd.engine.resident.settings import VllmSettings, view
 from ocrd.engine.resident.unit import Tell, Unit, kills_engine
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.events import Events
-from ocrd.modes import PromptMode
+from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageImage, PageResult
 
 MANY_KILLERS = 1000
+NO_ROOM = (
+    "The engine was started without room for it: restart ocrd, which makes room for what the "
+    "folders ask for, or list it in engine.resolutions beforehand."
+)
 
 
 class VllmEngine:
@@ -67,8 +71,8 @@ class VllmEngine:
 
     @property
     def profile(self) -> ModelProfile | None:
-        """The model's family, once started."""
-        return self._plan.profile if self._plan else None
+        """The model's family; None before the start of a model that is still to be fetched."""
+        return self._plan.profile if self._plan else self._expected_profile
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -85,7 +89,7 @@ class VllmEngine:
     @property
     def dpi(self) -> int:
         """What suits the model."""
-        return self._plan.profile.dpi if self._plan else PROFILES[0].dpi
+        return (self.profile or self._profiles[0]).dpi
 
     def report(self) -> EngineReport:
         """State of the whole, and what each device has to say."""
@@ -108,9 +112,25 @@ class VllmEngine:
         )
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None, but for modes that the model's family lacks."""
+        """None, but for modes that the model's family lacks.
+
+        Of a model that is still to be fetched nothing is known before the start.
+        """
         profile = self.profile
         return profile.unsupported(mode) if profile else None
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        """None, but for what the model cannot see and what there is no room for."""
+        profile = self.profile
+        if profile is None:
+            return None
+        asked = profile.seen(self._settings.seen(resolution))
+        problem = profile.vision.problem(asked)
+        if problem is not None:
+            return f"{profile.name} cannot see pages so: {problem}."
+        if view(self._settings, profile, resolution) != asked:
+            return NO_ROOM
+        return None
 
     async def start(self, progress: Tell) -> None:
         """Load the model on every device; minutes at the first time.
@@ -158,6 +178,8 @@ class VllmEngine:
                     output_tokens=answer.output_tokens,
                     seconds=self._clock() - started,
                     notes=answer.notes,
+                    reader=answer.reader,
+                    scale=answer.scale,
                 )
 
     async def stop(self) -> None:
@@ -208,6 +230,10 @@ class VllmEngine:
             if outcome is not None:
                 self._events.error("engine.not-up", device=unit.name, error=str(outcome))
                 unit.start_later()
+
+    @functools.cached_property
+    def _expected_profile(self) -> ModelProfile | None:
+        return expected_profile(self._settings, self._profiles)
 
     @functools.cached_property
     def _expected_devices(self) -> int:

@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from ocrd.engine.resident.settings import VllmSettings
+from ocrd.modes import RESOLUTIONS, Resolution
 
 SHARES = (0.75, 0.65, 0.6)
 CROPS = (6, 4, 2)
@@ -43,11 +44,11 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
         return Step(
             lower, f"gpu_memory_utilization {settings.gpu_memory_utilization:g} -> {share:g}"
         )
-    crops = _lower(settings.max_crops, CROPS)
+    crops = _lower(settings.most_crops, CROPS)
     if crops is not None:
         return Step(
             replace(settings, max_crops=int(crops)),
-            f"max_crops {settings.max_crops} -> {crops}",
+            f"max_crops {settings.most_crops} -> {crops}",
         )
     pages = settings.max_pages_in_flight
     if pages > FEWEST_PAGES:
@@ -56,9 +57,14 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
             replace(settings, max_pages_in_flight=fewer),
             f"max_pages_in_flight {pages} -> {fewer}",
         )
-    if settings.resolution is None:
+    if settings.resolution is None and any(map(_larger, settings.resolutions)):
         return Step(replace(settings, resolution=LAST_RESORT), f"resolution -> {LAST_RESORT}")
     return None
+
+
+def _larger(resolution: Resolution) -> bool:
+    """Whether the last resort takes less memory."""
+    return bool(resolution.tile) or resolution.base > RESOLUTIONS[LAST_RESORT].base
 
 
 def _lower(now: float, rungs: tuple[float, ...]) -> float | None:

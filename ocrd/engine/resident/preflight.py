@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,26 @@ def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) 
     return Plan(vllm, profile, config, devices, names)
 
 
+def expected_profile(
+    settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES
+) -> ModelProfile | None:
+    """The family of a model whose files are here; None if they are not, or are none of a model.
+
+    Reads one small file, and asks nobody.
+    """
+    try:
+        if looks_like_path(settings.model):
+            found = in_folder(Path(settings.model).expanduser(), settings.load_format)
+        elif (cached := in_cache(settings.model)) is not None:
+            found = cached
+        else:
+            return None
+        config = read_config(found)
+        return profile_for(settings.model, config.get("architectures") or [], profiles)
+    except EngineSetupError:  # the start tells of it, with its remedy
+        return None
+
+
 def model_config(settings: VllmSettings) -> dict[str, Any]:
     """The model's `config.json`, from its folder, the hub's cache, or the hub.
 
@@ -65,6 +86,15 @@ def model_config(settings: VllmSettings) -> dict[str, Any]:
         found = in_folder(Path(settings.model).expanduser(), settings.load_format)
     else:
         found = on_hub(settings.model)
+    return read_config(found)
+
+
+def read_config(found: Path) -> dict[str, Any]:
+    """A model's `config.json`.
+
+    Raises:
+        EngineSetupError: It is none.
+    """
     try:
         config = json.loads(found.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -118,11 +148,11 @@ def on_hub(name: str) -> Path:
     Raises:
         EngineSetupError: Neither.
     """
+    cached = in_cache(name)
+    if cached is not None:
+        return cached
     hub = importlib.import_module("huggingface_hub")
     try:
-        cached = hub.try_to_load_from_cache(name, "config.json")
-        if isinstance(cached, str):
-            return Path(cached)
         return Path(hub.hf_hub_download(name, "config.json", etag_timeout=10))
     except Exception as error:  # the hub's client raises errors of three libraries
         raise EngineSetupError(
@@ -132,6 +162,18 @@ def on_hub(name: str) -> Path:
             "or set engine.model to a folder.",
             kind="no-model",
         ) from error
+
+
+def in_cache(name: str) -> Path | None:
+    """`config.json` of a model of the hub, if this user has fetched it before."""
+    if importlib.util.find_spec("huggingface_hub") is None:  # vLLM brings it
+        return None
+    hub = importlib.import_module("huggingface_hub")
+    try:
+        cached = hub.try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no name that the hub could have
+        return None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def on_cpu(settings: VllmSettings) -> tuple[tuple[int | None, ...], tuple[str, ...]]:

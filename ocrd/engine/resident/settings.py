@@ -40,7 +40,8 @@ class VllmSettings:
         page_timeout_s: A page that takes longer is given up.
         load_format: Of the weights; `dummy` for random ones.
         max_crops: No page is cut into more tiles than this.
-        resolutions: What pages may ask for: the engine keeps memory for the costliest.
+        resolutions: What pages may ask for: the engine keeps memory for the costliest, and one
+            that asks for more is seen as nearly so as that allows.
         resolution: Every page is seen so, whatever its folder says; None to obey the folder.
         seed: Of vLLM.
         options: Further arguments of vLLM's `AsyncEngineArgs`, by name; they win over ours.
@@ -78,6 +79,22 @@ class VllmSettings:
             return resolution
         return replace(resolution, max_crops=self.max_crops)
 
+    @property
+    def most_crops(self) -> int:
+        """The most tiles that a page may be cut into; 0 if none is."""
+        return max(self.seen(resolution).max_crops for resolution in self.resolutions)
+
+
+def room(settings: VllmSettings, profile: ModelProfile) -> list[Resolution]:
+    """The resolutions for which an engine with these settings keeps memory."""
+    return [profile.seen(settings.seen(resolution)) for resolution in settings.resolutions]
+
+
+def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) -> Resolution:
+    """How a page that asks for a resolution is seen: as the model can, within the memory kept."""
+    asked = profile.seen(settings.seen(resolution))
+    return profile.vision.within(asked, room(settings, profile))
+
 
 def engine_arguments(
     settings: VllmSettings, profile: ModelProfile, device: int | None
@@ -100,9 +117,7 @@ def engine_arguments(
         "mm_processor_cache_gb": 0,
         "renderer_num_workers": settings.renderers,
         "limit_mm_per_prompt": {"image": 1},
-        "mm_processor_kwargs": profile.vision.room(
-            [profile.seen(settings.seen(resolution)) for resolution in settings.resolutions]
-        ),
+        "mm_processor_kwargs": profile.vision.room(room(settings, profile)),
         "scheduling_policy": "priority",
         "disable_log_stats": True,
     }

@@ -1,0 +1,86 @@
+"""Which engine the configuration asks for, what it is told, and what it refuses."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ocrd.config import Config, load
+from ocrd.config.resolve import folders
+from ocrd.daemon.engines import asked_resolutions, build_engine, check_modes, vllm_settings
+from ocrd.errors import ConfigError
+from ocrd.modes import RESOLUTIONS
+
+MODE = '[[mode]]\nname = "twice"\nprompt = "<image>Read."\n'
+
+
+def configured(root: Path, *text: str, architecture: str = "DeepseekOCRForCausalLM") -> Config:
+    """A configuration with a model whose files are there, but for its weights."""
+    model = root / "model"
+    model.mkdir(exist_ok=True)
+    (model / "config.json").write_text(json.dumps({"architectures": [architecture]}))
+    (model / "tokenizer.json").write_text("{}")
+    engine = f'[engine]\nkind = "vllm"\nload_format = "dummy"\nmodel = "{model}"'
+    file = root / "config.toml"
+    file.write_text("\n".join((f'root = "{root}"', engine, *text)))
+    return load(file)
+
+
+def folder(name: str, resolution: str = "base", more: str = "") -> str:
+    return f'[[folder]]\nname = "{name}"\nresolution = "{resolution}"\n{more}'
+
+
+def test_memory_is_kept_for_what_the_folders_ask_for(tmp_path: Path) -> None:
+    assert asked_resolutions(configured(tmp_path)) == (RESOLUTIONS["gundam"],)
+    two = configured(tmp_path, folder("a"), folder("b", "tiny"), folder("c"))
+    assert asked_resolutions(two) == (RESOLUTIONS["base"], RESOLUTIONS["tiny"])
+    many = configured(tmp_path, folder("a", "gundam", "max_crops = 9"))
+    assert vllm_settings(many).most_crops == 9
+    (tmp_path / "inbox" / "ocr").mkdir(parents=True)
+    implicit = configured(tmp_path, folder("a"))
+    assert asked_resolutions(implicit) == (RESOLUTIONS["base"], RESOLUTIONS["gundam"])
+
+
+def test_memory_is_kept_for_what_is_listed_whether_a_folder_asks_for_it_or_not(
+    tmp_path: Path,
+) -> None:
+    listed = configured(tmp_path, 'resolutions = ["large", "base"]', folder("a"))
+    assert asked_resolutions(listed) == (RESOLUTIONS["large"], RESOLUTIONS["base"])
+
+
+def test_a_new_folder_that_needs_more_room_is_refused_until_a_restart(tmp_path: Path) -> None:
+    engine = build_engine(configured(tmp_path, folder("a")))
+    assert check_modes(configured(tmp_path, folder("a"), folder("b", "small")), engine) == {}
+    with pytest.raises(ConfigError) as refused:
+        check_modes(configured(tmp_path, folder("a"), folder("b", "gundam")), engine)
+    assert re.search("folder 'b': resolution 'gundam' cannot be had", refused.value.message)
+    assert "restart ocrd" in refused.value.hint
+
+
+def test_an_implicit_folder_that_comes_later_is_served_with_the_room_there_is(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path, folder("a"))
+    engine = build_engine(config)
+    (tmp_path / "inbox" / "ocr").mkdir(parents=True)
+    later = replace(config, folders=folders(config.settings))
+    assert [each.name for each in later.folders] == ["a", "ocr"]
+    assert check_modes(later, engine) == {}
+
+
+def test_a_mode_that_the_model_cannot_serve_is_refused_before_the_engine_is_started(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path, MODE, folder("a", "base", 'mode = "twice"'))
+    with pytest.raises(ConfigError) as refused:
+        check_modes(config, build_engine(config))
+    assert "'twice'" in refused.value.message
+    assert "<image>" in refused.value.hint
+
+
+def test_a_model_that_is_not_there_is_left_to_the_start(tmp_path: Path) -> None:
+    config = configured(tmp_path, MODE, folder("a", "base", 'mode = "twice"'))
+    (tmp_path / "model" / "config.json").unlink()
+    assert check_modes(config, build_engine(config)) == {}
