@@ -16,16 +16,33 @@ LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of th
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PageOrigin:
+    """Where a page of the document lies.
+
+    Attributes:
+        source: A file; it is only read.
+        kind: `pdf`, `image`, or `unreadable` for one that no page can be had of.
+        page: The page's number in it, from 1.
+        pages: How many pages it has.
+    """
+
+    source: Path
+    kind: str
+    page: int
+    pages: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSpec:
     """Everything `build_bundle` needs; it can be pickled.
 
     Attributes:
-        source: The original, in the spool; it is only read.
+        source: The original, in the spool; it is only read.  A folder if it is several files.
         name: Stem of the artefacts, as `os.fsdecode` gives it; safe and short enough.
         kind: `pdf` or `image`.
         pages: JSON lines, one page a line in page order: `number`, `state`, `tries`, `tokens`,
             `seconds`, `reused`, `error` (object or null), `result` (the object of
-            `PageResult.to_json`, or null).
+            `PageResult.to_json`, or null), and where it is not plain `came_from` (object).
         into: The bundle: a folder that exists and is empty.
         outputs: Which artefacts are wanted, of `OUTPUTS`.
         reader: How the model's words are to be read.
@@ -34,6 +51,7 @@ class BundleSpec:
         drop_blank: Leave blank pages out of the Markdown and the PDF (numbers do not shift).
         upright: Turn pages the way the engine turned them to read them.
         max_pixels: An image frame larger than this is not decoded.
+        origins: Where each page lies; empty when page n is page n of `source`.
     """
 
     source: Path
@@ -48,6 +66,7 @@ class BundleSpec:
     drop_blank: bool = False
     upright: bool = False
     max_pixels: int = 200_000_000
+    origins: tuple[PageOrigin, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from ocrd.document.figures import Figures
 from ocrd.document.overlay import BoxesPdf
 from ocrd.document.pdf import bases
 from ocrd.document.pdf.bases import Base
+from ocrd.document.pdf.collated import collated
 from ocrd.document.pdf.layers import LayeredPdf, PdfPages
 from ocrd.document.pdf.mupdf import be_quiet
 from ocrd.document.pdf.sheet import is_blank
@@ -31,7 +32,7 @@ from ocrd.job import PageState
 from ocrd.modes import Reader
 from ocrd.page import PageResult
 
-_WORK = ".base.pdf"  # in the bundle while it is being built
+_WORK = ".work"  # in the bundle while it is being built
 
 
 class Artefact(Protocol):
@@ -57,6 +58,7 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
     be_quiet()
     total = records.count(spec.pages)
     work = spec.into / _WORK
+    work.mkdir()
     try:
         with ExitStack() as stack:
             base = Base(spec.source, ())
@@ -65,13 +67,16 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
             pages = stack.enter_context(PdfPages(base.path))
             return _filled(spec, pages, _artefacts(spec, base, pages, total, stack))
     finally:
-        work.unlink(missing_ok=True)
+        shutil.rmtree(work)
 
 
 def _base(spec: BundleSpec, work: Path, total: int) -> Base:
+    target = work / "base.pdf"
+    if spec.origins:
+        return collated(spec.origins, work, target, max_pixels=spec.max_pixels)
     if spec.kind == "pdf":
-        return bases.from_pdf(spec.source, work)
-    return bases.from_image(spec.source, work, total, max_pixels=spec.max_pixels)
+        return bases.from_pdf(spec.source, target)
+    return bases.from_image(spec.source, target, total, max_pixels=spec.max_pixels)
 
 
 def _artefacts(

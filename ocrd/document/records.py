@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ocrd.document.base import JSON
 from ocrd.job import JobError, PageState
 from ocrd.modes import Reader
 from ocrd.page import Block, PageResult
@@ -15,7 +16,10 @@ from ocrd.page import Block, PageResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageRecord:
-    """One page: where it stands and what was read on it (None when nothing was)."""
+    """One page: where it stands and what was read on it (None when nothing was).
+
+    `came_from` tells of which file it is which page, where that is not plain.
+    """
 
     number: int
     state: PageState
@@ -25,6 +29,7 @@ class PageRecord:
     reused: bool
     error: JobError | None
     result: PageResult | None
+    came_from: Mapping[str, JSON] | None = None
 
     @property
     def text(self) -> str:
@@ -100,6 +105,7 @@ def _record(fields: dict[str, Any]) -> PageRecord:
         reused=fields["reused"],
         error=None if error is None else JobError(**{key: _whole(error[key]) for key in error}),
         result=None if result is None else _result(result),
+        came_from=fields.get("came_from"),
     )
 
 

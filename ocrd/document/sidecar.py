@@ -66,8 +66,10 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
             "hint": record.error.hint,
         }
     notes: list[JSON] = [*(result.notes if result else ()), *page.notes]
+    came_from = {"came_from": dict(record.came_from)} if record.came_from else {}
     return {
         "number": record.number,
+        **came_from,
         "state": record.state.value,
         "tries": record.tries,
         "tokens": record.tokens,

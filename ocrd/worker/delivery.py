@@ -57,7 +57,7 @@ class Delivery:
 
     def _outputs(self, job: Job, folder: Folder) -> Path:
         source = PurePosixPath(job.source)
-        name = bundle_name(source.name)
+        name = bundle_name(source.name, joined=bool(job.members))
         return self._spool.free_name(folder.outbox / source.parent, name, is_dir=True)
 
     def _archived(self, job: Job, folder: Folder) -> Path:
@@ -148,9 +148,14 @@ def _recorded(path: str | None) -> Path:
     return Path(path)
 
 
-def bundle_name(name: str) -> str:
-    """The bundle's (and its artefacts') name for a file: its stem, with room for suffixes."""
-    return fit(stem(name), suffix_room=len(LONGEST_ARTEFACT_SUFFIX))
+def bundle_name(name: str, *, joined: bool = False) -> str:
+    """The bundle's (and its artefacts') name for a file: its stem, with room for suffixes.
+
+    Args:
+        name: The original's.
+        joined: Whether it is the name of a joined document, which has no extension to take off.
+    """
+    return fit(stem(f"{name}.") if joined else stem(name), suffix_room=len(LONGEST_ARTEFACT_SUFFIX))
 
 
 def dated(pattern: Path, now: float) -> Path:

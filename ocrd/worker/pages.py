@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.engine.base import Engine, EngineState, PageRequest
@@ -22,6 +21,7 @@ from ocrd.events import Events
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
 from ocrd.page import PageImage, PageResult
+from ocrd.worker.original import Original
 from ocrd.worker.ports import Call, Ledger, Pages
 
 MAX_TRIES = 3  # a page that faults so often is at fault itself
@@ -39,7 +39,7 @@ class PageRun:
 
     job: Job
     folder: Folder
-    path: Path
+    original: Original
     recipe: str
 
 
@@ -126,7 +126,7 @@ class PageRunner:
         while True:
             await self._engine_ready()
             async with self._gate.slot(run.job.id, run.folder.priority):
-                image = await self._pages.page(run.path, number)
+                image = await self._pages.page(*run.original.find(number))
                 try:
                     return await read_page(self._engine, self._request(run, number, image))
                 except EngineDownError as error:
@@ -165,6 +165,7 @@ class PageRunner:
         self._tell("page.partial" if doubt else "page.done", run, number, reused=False, **facts)
 
     async def _failed(self, run: PageRun, number: int, tries: int, error: OcrdError) -> None:
+        error = run.original.blamed(number, error)
         page = Page(number=number, state=PageState.FAILED, tries=tries, error=told(error))
         await self._call(self._ledger.page_done, run.job, page, None, recipe=run.recipe)
         self._tell("page.failed", run, number, kind=error.kind, error=error.message)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from ocrd.document.base import BundleSpec, BundleSummary
-from ocrd.job import Job, JobError, Page, Place
+from ocrd.job import Job, JobError, Member, Page, Place
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo
 
@@ -39,7 +39,16 @@ class Ledger(Protocol):
     def release(self, job: Job, *, not_before: float, error: JobError | None, refund: bool) -> Job:
         """Back to the queue until `not_before`; `refund` gives the attempt back."""
 
-    def rerecord(self, job: Job, *, size: int, mtime_ns: int, inode: int, sha256: str) -> Job:
+    def rerecord(
+        self,
+        job: Job,
+        *,
+        size: int,
+        mtime_ns: int,
+        inode: int,
+        sha256: str,
+        members: tuple[Member, ...] | None = None,
+    ) -> Job:
         """The original changed: its new identity; finished pages of the old one are dropped."""
 
     def gone(self, job: Job) -> Job:

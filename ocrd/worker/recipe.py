@@ -8,10 +8,17 @@ from dataclasses import asdict
 
 from ocrd.config import Folder
 from ocrd.job import Job
+from ocrd.worker.collation import Key
 
 
 def recipe(
-    *, engine: str, model: str, dpi: int, folder: Folder, only_for: Job | None = None
+    *,
+    engine: str,
+    model: str,
+    dpi: int,
+    folder: Folder,
+    only_for: Job | None = None,
+    collation: Key | None = None,
 ) -> str:
     """A digest of engine, model, prompt, limits, resolution and dpi.
 
@@ -21,6 +28,7 @@ def recipe(
         dpi: At which PDF pages are rendered.
         folder: Mode, target and resolution.
         only_for: Makes the key this job's own, so that no other job's results fit.
+        collation: Which page of which file each page is, where that is not plain.
     """
     parts = {
         "engine": engine,
@@ -33,4 +41,6 @@ def recipe(
         "resolution": asdict(folder.resolution),
         "only_for": only_for.token if only_for else None,
     }
+    if collation is not None:
+        parts["collation"] = collation
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -7,9 +7,7 @@ this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +21,9 @@ from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.events import Events
 from ocrd.inbox.names import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.pages.base import DocumentInfo
 from ocrd.worker.delivery import Delivery, bundle_name
+from ocrd.worker.identity import identity
+from ocrd.worker.original import Original, opened
 from ocrd.worker.pages import PageRun, PageRunner, told
 from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
 from ocrd.worker.recipe import recipe
@@ -104,18 +103,19 @@ class Worker:
         p = self._
         path = await p.call(p.spool.claim, job, origin(job, folder))
         job = await p.call(p.ledger.moved, job, Place.SPOOL)
-        info = await p.pages.inspect(path)
-        key = self._recipe(job, folder)
-        job = await p.call(p.ledger.set_pages, job, info.pages, recipe=key)
-        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=info.pages)
-        await p.runner.run(PageRun(job=job, folder=folder, path=path, recipe=key), info.pages)
+        original = await opened(job, path, folder.duplex, p.pages)
+        pages = original.collation.pages
+        key = self._recipe(job, folder, original)
+        job = await p.call(p.ledger.set_pages, job, pages, recipe=key)
+        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
+        await p.runner.run(PageRun(job=job, folder=folder, original=original, recipe=key), pages)
         await self._check(job, key)
-        spec = await p.call(self._spec, job, folder, path, info, key)
-        await p.build(spec, info.pages)
+        spec = await p.call(self._spec, job, folder, original, key)
+        await p.build(spec, pages)
         await p.call(p.spool.seal, spec.into)
         return job
 
-    def _recipe(self, job: Job, folder: Folder) -> str:
+    def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
         p = self._
         return recipe(
             engine=p.engine.kind,
@@ -123,6 +123,7 @@ class Worker:
             dpi=p.dpi,
             folder=folder,
             only_for=None if p.reuse_results else job,
+            collation=original.collation.key(),
         )
 
     async def _check(self, job: Job, key: str) -> None:
@@ -141,32 +142,25 @@ class Worker:
 
     def _rerecord(self, job: Job) -> None:
         """Somebody still wrote to it after it was claimed: the ledger takes it as it is now."""
-        path = self._.spool.spooled(job)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            now = os.fstat(file.fileno())
-        self._.ledger.rerecord(
-            job, size=now.st_size, mtime_ns=now.st_mtime_ns, inode=now.st_ino, sha256=sha256
-        )
+        self._.ledger.rerecord(job, **identity(job, self._.spool.spooled(job)))
 
-    def _spec(
-        self, job: Job, folder: Folder, path: Path, info: DocumentInfo, key: str
-    ) -> BundleSpec:
+    def _spec(self, job: Job, folder: Folder, original: Original, key: str) -> BundleSpec:
         p = self._
         pages = p.spool.pages_file(job)
         with pages.open("w", encoding="utf-8") as file:
             for page, payload in p.ledger.payloads(job, key):
-                file.write(page_line(page, payload))
+                file.write(page_line(page, payload, original.came_from(page.number)))
         return BundleSpec(
-            source=path,
-            name=bundle_name(PurePosixPath(job.source).name),
-            kind=info.kind,
+            source=original.path,
+            name=bundle_name(PurePosixPath(job.source).name, joined=bool(job.members)),
+            kind=original.kind,
             pages=pages,
             into=p.spool.new_bundle(job),
             outputs=folder.outputs,
             reader=folder.mode.reader,
             dpi=p.dpi,
-            facts=self._facts(job, folder),
+            facts=self._facts(job, folder) | original.facts(),
+            origins=original.origins(),
         )
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
@@ -222,7 +216,7 @@ def isotime(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-def page_line(page: Page, payload: str | None) -> str:
+def page_line(page: Page, payload: str | None, came_from: dict[str, Any] | None = None) -> str:
     """One page as the document builder reads it: a JSON object on a line of its own."""
     error = page.error
     record = {
@@ -235,6 +229,8 @@ def page_line(page: Page, payload: str | None) -> str:
         "error": error and {"kind": error.kind, "message": error.message, "hint": error.hint},
         "result": json.loads(payload) if payload is not None else None,
     }
+    if came_from is not None:
+        record["came_from"] = came_from
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 

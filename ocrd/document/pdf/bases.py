@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
+from ocrd.document.base import PageOrigin
 from ocrd.document.pdf.frame import Matrix, numbers
 from ocrd.document.pdf.layers import PdfPages
 from ocrd.document.pdf.mupdf import FAULTS, Document, pymupdf
@@ -22,8 +23,9 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "HEIF
 _ORIENTATION = 0x0112  # the tag's number in EXIF and TIFF
 _LONGEST_POINTS = 14_400  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
 _PLAUSIBLE_INCHES = (0.5, 50.0)  # a page's longer side; a dpi tag that says otherwise is ignored
-_LETTER = (612.0, 792.0)
-_MISSING = b"BT /F 12 Tf 72 700 Td (This page of the original cannot be shown.) Tj ET\n"
+LETTER = (612.0, 792.0)
+MISSING = "This page of the original cannot be shown."
+_MISSING = f"BT /F 12 Tf 72 700 Td ({MISSING}) Tj ET\n".encode()
 _IMAGE_FAULTS = (
     OSError,
     SyntaxError,
@@ -71,17 +73,29 @@ def from_image(source: Path, target: Path, pages: int, *, max_pixels: int) -> Ba
 
     A frame that cannot be decoded gets a page that says so: numbers do not shift.
     """
+    frames = (
+        PageOrigin(source=source, kind="image", page=number, pages=pages)
+        for number in range(1, pages + 1)
+    )
+    return from_frames(frames, target, max_pixels=max_pixels)
+
+
+def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) -> Base:
+    """Make `target` a PDF of frames of image files.
+
+    A frame that cannot be decoded gets a page that says so: numbers do not shift.
+    """
     notes = []
     with PdfWriter(target) as pdf, _pixels_bounded(max_pixels):
-        for index in range(pages):
+        for number, place in enumerate(frames, start=1):
             try:
-                frame = _decoded(source, index, alone=pages == 1)
+                frame = _decoded(place)
             except _IMAGE_FAULTS as error:
                 if getattr(error, "errno", None) is not None:  # the disk's fault, not the frame's
                     raise
-                notes.append(f"page {index + 1} of the PDF is empty: {error}")
+                notes.append(f"page {number} of the PDF is empty: {error}")
                 font = "/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
-                pdf.add_page(*_LETTER, font, _MISSING)
+                pdf.add_page(*LETTER, font, _MISSING)
             else:
                 _add_frame(pdf, frame)
     return Base(target, tuple(notes))
@@ -128,14 +142,16 @@ class _Frame:
     size: tuple[float, float]
 
 
-def _decoded(source: Path, index: int, *, alone: bool) -> _Frame:
+def _decoded(place: PageOrigin) -> _Frame:
+    if place.kind != "image":
+        raise ValueError("its file cannot be read")
     pillow_heif.register_heif_opener()
     try:
-        with Image.open(source, formats=FORMATS) as frame:
-            frame.seek(index)
+        with Image.open(place.source, formats=FORMATS) as frame:
+            frame.seek(place.page - 1)
             if frame.width * frame.height > (Image.MAX_IMAGE_PIXELS or 0):
                 raise ValueError(f"{frame.width} x {frame.height} pixels are too many")
-            shown = picture(frame, source.read_bytes() if alone else None)
+            shown = picture(frame, place.source.read_bytes() if place.pages == 1 else None)
             return _Frame(shown, frame.getexif().get(_ORIENTATION, 1), _points(frame))
     except UnidentifiedImageError as error:
         raise ValueError("not an image of a known format") from error

@@ -1,0 +1,40 @@
+"""What a spooled original is now, for one that somebody still wrote to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from ocrd.job import Job, Member, digest_of
+
+
+def identity(job: Job, path: Path) -> dict[str, Any]:
+    """The columns that tell what lies at `path`: size, time, inode, digest, members.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not job.members:
+        return _facts(path)
+    members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in job.members)
+    return {
+        "size": sum(member.size for member in members),
+        "mtime_ns": max(member.mtime_ns for member in members),
+        "inode": 0,
+        "sha256": digest_of(members),
+        "members": members,
+    }
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        now = os.fstat(file.fileno())
+    return {
+        "size": now.st_size,
+        "mtime_ns": now.st_mtime_ns,
+        "inode": now.st_ino,
+        "sha256": sha256,
+    }
