@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from ocrd import snapshot
@@ -15,40 +13,14 @@ from ocrd.children import rights
 from ocrd.config import Config, Folder
 from ocrd.config.resolve import fixed_part
 from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
+from ocrd.daemon.findings import Check, Finding, Verdict
+from ocrd.daemon.wishes import groups, orientation
 from ocrd.errors import OcrdError
 from ocrd.inbox.mounts import is_remote, mount_of, mounts, watch_kind
 from ocrd.ledger.ledger import Ledger
 
 LEAST_FREE_BYTES = 1 << 30
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
-
-
-class Verdict(enum.StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"  # it works, but not as well as it could
-    PROBLEM = "problem"  # jobs will wait or fail
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        check: What was looked at.
-        verdict: How it came out.
-        found: In words.
-        hint: What to do; empty when nothing.
-    """
-
-    check: str
-    verdict: Verdict
-    found: str
-    hint: str = ""
-
-
-Check = Callable[[Config], Iterator[Finding]]
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -239,5 +211,7 @@ CHECKS: tuple[Check, ...] = (
     _space,
     _ledger,
     _engine,
+    groups,
+    orientation,
     _children,
 )

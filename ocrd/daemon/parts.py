@@ -24,7 +24,9 @@ from ocrd.daemon.engines import cores
 from ocrd.daemon.pauses import Pauses
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
+from ocrd.engine import osd
 from ocrd.engine.base import Engine
+from ocrd.engine.upright import Orientation
 from ocrd.errors import LedgerError
 from ocrd.events import Events
 from ocrd.gate import PageGate
@@ -127,6 +129,7 @@ def build(
         events=events,
         call=call,
         window=min(gate.capacity, PAGE_WINDOW),
+        orientation=_orientation(engine, page_children),
     )
     worker = Worker(
         WorkerParts(
@@ -226,6 +229,14 @@ def page_source(
         page_wall_s=given.timeout_s,
     )
     return source, children
+
+
+def _orientation(engine: Engine, children: ChildPool) -> Orientation | None:
+    """Who sees which way up a page is: RapidOCR itself, for others Tesseract where it is there."""
+    if engine.kind == "rapidocr":
+        return None
+    program = osd.installed()
+    return osd.TesseractOsd(children, program) if program else None
 
 
 def _document_children(config: Config) -> ChildPool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ocrd.config import Folder
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.policy import read_page
+from ocrd.engine.upright import Orientation, read_upright
 from ocrd.errors import (
     BadFileError,
     EngineDownError,
@@ -54,6 +55,7 @@ class PageRunner:
         events: Is told of each page.
         call: Runs a ledger call off the event loop.
         window: At most so many pages of one job are under way.
+        orientation: Sees which way up a page is, for an engine that does not.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class PageRunner:
         events: Events,
         call: Call,
         window: int,
+        orientation: Orientation | None = None,
     ) -> None:
         self._ledger = ledger
         self._pages = pages
@@ -74,6 +77,7 @@ class PageRunner:
         self._events = events
         self._call = call
         self._window = window
+        self._orientation = orientation
         self._requests = itertools.count(1)
 
     async def run(self, run: PageRun, count: int) -> None:
@@ -128,9 +132,15 @@ class PageRunner:
             async with self._gate.slot(run.job.id, run.folder.priority):
                 image = await self._pages.page(*run.original.find(number))
                 try:
-                    return await read_page(self._engine, self._request(run, number, image))
+                    return await self._recognise(run, number, image)
                 except EngineDownError as error:
                     self._tell("page.waits", run, number, kind=error.kind, error=error.message)
+
+    async def _recognise(self, run: PageRun, number: int, image: PageImage) -> PageResult:
+        request = self._request(run, number, image)
+        if run.folder.upright and self._orientation is not None:
+            return await read_upright(self._engine, request, self._orientation)
+        return await read_page(self._engine, request)
 
     async def _engine_ready(self) -> None:
         while self._engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - engines are asked for their state; they do not tell

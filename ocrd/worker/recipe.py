@@ -30,7 +30,7 @@ def recipe(
         only_for: Makes the key this job's own, so that no other job's results fit.
         collation: Which page of which file each page is, where that is not plain.
     """
-    parts = {
+    parts: dict[str, object] = {
         "engine": engine,
         "model": model,
         "dpi": dpi,
@@ -43,4 +43,6 @@ def recipe(
     }
     if collation is not None:
         parts["collation"] = collation
+    if folder.upright:  # read turned, if need be
+        parts["upright"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -161,6 +161,8 @@ class Worker:
             dpi=p.dpi,
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),
+            drop_blank=folder.drop_blank,
+            upright=folder.upright,
         )
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 from typing import Any
+
+import pytest
 
 from ocrd.ledger.ledger import Ledger
 from tests.cli.conftest import Tree
@@ -84,3 +87,23 @@ def test_people_read_a_line_for_each_check_and_the_remedy_below(tree: Tree) -> N
     (problem,) = [number for number, line in enumerate(lines) if "is not there" in line]
     assert lines[problem].startswith("PROBLEM")
     assert lines[problem + 1].strip().startswith("mkdir -p")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give folders away")
+def test_a_group_for_results_has_to_be_one_that_the_daemons_user_is_in(tree: Tree) -> None:
+    stranger, member = "news", "daemon"  # groups, and users, of every Debian
+    spool = tree.root / ".ocrd"
+    spool.mkdir(exist_ok=True)
+    os.chown(spool, pwd.getpwnam(member).pw_uid, -1)
+    for group, verdict in ((member, "ok"), (stranger, "problem"), ("no-such-group", "problem")):
+        text = tree.config.read_text().split("group =")[0]
+        tree.config.write_text(f'{text}group = "{group}"\n')
+        found = worst(findings(tree)[1], "invoices group")
+        assert (found["verdict"], bool(found["hint"])) == (verdict, verdict != "ok")
+
+
+def test_who_wants_pages_upright_is_told_who_sees_it(tree: Tree) -> None:
+    with tree.config.open("a") as config:
+        config.write("upright = true\n")
+    found = worst(findings(tree)[1], "upright")
+    assert (found["verdict"], found["found"]) == ("ok", "RapidOCR sees it itself")

@@ -37,7 +37,12 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
         seconds=time.perf_counter() - began,
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
         turned=reading.pose.turned,
+        notes=_notes(reading.pose.turned),
     )
+
+
+def _notes(turned: int) -> tuple[str, ...]:
+    return (f"turned {turned} degrees clockwise, as RapidOCR found",) if turned else ()
 
 
 @functools.cache

@@ -1,0 +1,229 @@
+"""Pages that lie are stood up for an engine that cannot do it; in doubt they are left alone."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from ocrd.children import ChildPool, Limits
+from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.osd import AS_IT_IS, TesseractOsd, Upright, installed
+from ocrd.engine.upright import as_it_came, read_upright
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
+from ocrd.page import Box, Line, PageImage, PageResult, Word
+from ocrd.samples import scan_of
+
+LETTER = (
+    "The harbour master wishes to remind all owners of small boats that ropes left lying on the "
+    "quay will be removed on Monday.\n\nWhoever misses a rope may ask for it at the office, which "
+    "is open from nine to twelve.\n\nBoats that are not used in winter have to be taken out of "
+    "the water before the first of November. The crane is free of charge in October.\n\nThe "
+    "harbour master thanks all who helped to clean the slipway after the storm."
+)
+needs_tesseract = pytest.mark.skipif(installed() is None, reason="Tesseract is not installed")
+
+
+def pixels(image: Image.Image) -> PageImage:
+    plain = image.convert("RGB")
+    return PageImage(plain.width, plain.height, plain.tobytes())
+
+
+def letter(turned: int = 0) -> PageImage:
+    data = scan_of(LETTER, width=420, height=594, turned=turned, seed=7).data
+    return pixels(Image.open(io.BytesIO(data)))
+
+
+@pytest_asyncio.fixture
+async def pool() -> AsyncIterator[ChildPool]:
+    made = ChildPool(
+        name="page worker", processes=2, limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60)
+    )
+    yield made
+    made.stop()
+
+
+@needs_tesseract
+@pytest.mark.parametrize(("lies", "degrees"), [(0, 0), (90, 270), (180, 180), (270, 90)])
+async def test_a_letter_is_stood_up_whichever_way_it_lies(
+    pool: ChildPool, lies: int, degrees: int
+) -> None:
+    found = await TesseractOsd(pool, installed() or "")(letter(lies))
+    assert found.degrees == degrees
+    if degrees:
+        assert found.image is not None
+        upright = letter()
+        assert (found.image.width, found.image.height) == (upright.width, upright.height)
+    else:
+        assert found == AS_IT_IS
+
+
+def noise() -> Image.Image:
+    return Image.frombytes("RGB", (300, 400), random.Random(1).randbytes(300 * 400 * 3))
+
+
+def few_digits() -> Image.Image:
+    return Image.open(io.BytesIO(scan_of("8080 6969", width=200, height=80, turned=180).data))
+
+
+UNSURE: dict[str, Callable[[], Image.Image]] = {
+    "an empty page": lambda: Image.new("RGB", (1200, 1700), "white"),
+    "a single pixel": lambda: Image.new("RGB", (1, 1), "black"),
+    "noise": noise,
+    "digits that read both ways": few_digits,
+}
+
+
+@needs_tesseract
+@pytest.mark.parametrize("page", UNSURE.values(), ids=UNSURE)
+async def test_where_it_is_not_clear_the_page_is_left_as_it_is(
+    pool: ChildPool, page: Callable[[], Image.Image]
+) -> None:
+    assert await TesseractOsd(pool, installed() or "")(pixels(page())) == AS_IT_IS
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "exit 1",
+        "kill -9 $$",
+        "kill -9 $PPID",  # its confined parent dies with it
+        "echo 'Rotate: 45'; echo 'Orientation confidence: 99.0'",
+        "echo 'Rotate: 90'; echo 'Orientation confidence: nan'",
+        "echo 'Rotate: 90'; echo 'Orientation confidence: 1.00'",  # unsure
+        "echo 'Rotate: 90'; echo 'Orientation confidence: 50.0'",  # again on the turned page
+        "head -c 1000000 /dev/urandom",
+    ],
+)
+async def test_a_program_that_fails_or_lies_turns_nothing(
+    tmp_path: Path, pool: ChildPool, says: str
+) -> None:
+    program = tmp_path / "tesseract"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    open_pool = ChildPool(
+        name="page worker",
+        processes=1,
+        limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60),
+        readable=(tmp_path,),
+    )
+    try:
+        assert await TesseractOsd(open_pool, str(program))(letter()) == AS_IT_IS
+    finally:
+        open_pool.stop()
+
+
+class RedSpotEngine:
+    """Sees one thing, the red spot on the page, and says where it is as DeepSeek-OCR would."""
+
+    kind, model, capacity, dpi = "fake", "red spot", 1, 72
+
+    def report(self) -> EngineReport:
+        return EngineReport(state=EngineState.READY)
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        return None
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        return None
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        image = request.image
+        seen = Image.frombytes("RGB", (image.width, image.height), image.rgb)
+        red = [channel.point(lambda value: 255 * (value > 150)) for channel in seen.split()]
+        spot = Image.composite(red[0], Image.new("L", seen.size), red[1].point(lambda v: 255 - v))
+        left, top, right, bottom = spot.getbbox() or (0, 0, 0, 0)
+        box = Box(left / seen.width, top / seen.height, right / seen.width, bottom / seen.height)
+        place = [round(999 * value) for value in (box.x1, box.y1, box.x2, box.y2)]
+        line = Line("spot", box, (Word("spot", box),))
+        text = f"<|ref|>text<|/ref|><|det|>[{place}]<|/det|>\nspot [[1, 2, 3, 4]]"
+        return PageResult(text=text, lines=(line,), prompt_tokens=1)
+
+
+@needs_tesseract
+@pytest.mark.parametrize("lies", [90, 270])
+async def test_places_are_told_on_the_page_as_it_came(pool: ChildPool, lies: int) -> None:
+    page = letter(lies)
+    image = Image.frombytes("RGB", (page.width, page.height), page.rgb)
+    width, height = image.size
+    true = Box(0.9, 0.02, 0.95, 0.05)
+    corner = (round(true.x1 * width), round(true.y1 * height))
+    image.paste((255, 0, 0), (*corner, round(true.x2 * width), round(true.y2 * height)))
+    request = PageRequest(
+        id="1", image=pixels(image), mode=BUILT_IN_MODES["document"],
+        resolution=RESOLUTIONS["gundam"],
+    )  # fmt: skip
+    result = await read_upright(RedSpotEngine(), request, TesseractOsd(pool, installed() or ""))
+    assert result.turned == (360 - lies) % 360
+    assert [note.split(" (")[0] for note in result.notes] == (
+        [f"turned {360 - lies} degrees clockwise, as Tesseract found"] if lies else []
+    )
+    said = result.text.partition("[[")[2].partition("]]")[0].split(",")
+    for found in (
+        [int(number) / 999 for number in said],
+        result.lines[0].box.rounded(),
+        result.lines[0].words[0].box.rounded(),
+    ):
+        assert found == pytest.approx(true.rounded(), abs=0.005)
+    assert result.text.endswith("spot [[1, 2, 3, 4]]")  # words are not places
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_there_and_back_is_the_same_text(degrees: int) -> None:
+    text = "<|ref|>title<|/ref|><|det|>[[10, 20, 300, 40], [0, 0, 999, 999]]<|/det|>\n# A title"
+    there = as_it_came(PageResult(text=text), degrees)
+    assert there.text != text
+    assert as_it_came(there, 360 - degrees).text == text
+    assert there.turned == degrees
+
+
+def test_places_in_pixels_are_turned_as_the_page_is() -> None:
+    seen = PageResult(text="<|ref|>a<|/ref|><|det|>[[0, 0, 60, 30]]<|/det|>", scale=(600, 300))
+    came = as_it_came(seen, 90)  # it was 300 across and 600 down, and its top lay to the left
+    assert came.scale == (300, 600)
+    assert came.text == "<|ref|>a<|/ref|><|det|>[[0, 540, 30, 600]]<|/det|>"
+
+
+@pytest.mark.parametrize("spoilt", ["[[10, clef, 3, 4]]", "[[10, 20", "", "[[99999, 1, 2, 3]]"])
+def test_what_is_no_place_stays_as_it_was_said(spoilt: str) -> None:
+    text = f"<|ref|>text<|/ref|><|det|>{spoilt}<|/det|>\nwords"
+    assert as_it_came(PageResult(text=text), 90).text == text
+
+
+async def test_a_page_that_is_upright_is_handed_on_untouched() -> None:
+    class Nobody:
+        name = "nobody"
+
+        async def __call__(self, image: PageImage) -> Upright:
+            return AS_IT_IS
+
+    page = letter()
+    request = PageRequest(
+        id="1", image=page, mode=BUILT_IN_MODES["document"], resolution=RESOLUTIONS["gundam"]
+    )
+    result = await read_upright(RedSpotEngine(), request, Nobody())
+    assert (result.turned, result.notes) == (0, ())
+
+
+def test_without_tesseract_there_is_nobody_to_ask() -> None:
+    assert installed("/nowhere") is None
+
+
+def test_without_its_data_for_orientation_it_is_of_no_use(tmp_path: Path) -> None:
+    program = tmp_path / "tesseract"
+    program.write_text("#!/bin/sh\necho eng\n")
+    program.chmod(0o755)
+    assert installed(str(tmp_path)) is None
+    program.write_text("#!/bin/sh\necho eng; echo osd\n")
+    assert installed(str(tmp_path)) == str(program)
