@@ -17,11 +17,16 @@ def check(config: ConfigOption = None) -> None:
     """Say whether the daemon would start with this configuration."""
     from ocrd.config import load
     from ocrd.daemon.engines import build_engine, check_modes
+    from ocrd.daemon.findings import Verdict
+    from ocrd.daemon.wishes import groups
 
     loaded = load(config)
     unserved = check_modes(loaded, build_engine(loaded))
     for name, reason in unserved.items():
         typer.echo(f"warning: inbox/{name} will not be watched: {reason}", err=True)
+    for finding in groups(loaded):
+        if finding.verdict is not Verdict.OK:
+            typer.echo(f"warning: {finding.check}: {finding.found}: {finding.hint}", err=True)
     folders = len(loaded.folders) - len(unserved)
     typer.echo(f"{loaded.file}: ok, {folders} folder{'' if folders == 1 else 's'}")
 

@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
+from ocrd.config.ownership import check_umask
 from ocrd.config.schema import EngineSettings, FolderSettings, ModeSettings, Settings
 from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Resolution
@@ -152,6 +153,8 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
             f"{where}: mode {mode.name!r} needs a target",
             hint='Say what to look for: target = "the signature".',
         )
+
+    check_umask(entry.umask, where)
 
     def tree(kind: str, given: Path | None) -> Path:
         return settings.root / (given if given is not None else Path(kind) / entry.name)

@@ -52,6 +52,11 @@ class Home:
         """The reason of a failure, until it lies beside the original."""
         return self.path / "report"
 
+    @property
+    def draft(self) -> Path:
+        """A copy in the making that will replace a part of the original."""
+        return self.path / "draft"
+
     def has(self, path: Path) -> bool:
         """Whether anything lies at `path`."""
         return self.disk.lstat(path) is not None

@@ -16,7 +16,7 @@ from ocrd.spool.intake import leave, put_back
 from ocrd.spool.pieces import hidden_members, is_folder
 from ocrd.spool.record import JobRecord
 
-_STEPS = ("claim", "back", "publish", "archive", "fail", "report")
+_STEPS = ("claim", "back", "folder", "publish", "archive", "fail", "report")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

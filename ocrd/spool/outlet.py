@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError
 from ocrd.job import Job
 from ocrd.spool import names
 from ocrd.spool.blame import shown
+from ocrd.spool.dressed import dressed_folders, dressed_move
 from ocrd.spool.home import Home
 from ocrd.spool.intake import gone
-from ocrd.spool.tree import dress, fsync_tree, make_folders, remove_tree, write_durably
+from ocrd.spool.tree import dress, fsync_tree, make_ours, remove_tree, write_durably
 
 
 def new_bundle(home: Home) -> None:
@@ -28,47 +30,57 @@ def seal(bundle: Path, home: Home) -> None:
     write_durably(home.sealed, b"", home.disk)
 
 
-def publish(job: Job, target: Path, home: Home) -> None:
+def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
     """The bundle to the outbox (see `Spool.publish`)."""
+    require_seal(job, home)
+    dressed_folders(target.parent, home, owner)
+    if home.has(home.bundle) and not home.under_way("publish"):
+        dress(home.bundle, target.parent, home.disk, owner)
+    try:
+        dressed_move("publish", home.bundle, target, home, owner)
+    except FileNotFoundError:
+        if home.has(home.bundle):
+            raise  # else: published before a crash, and taken out of the outbox since
+
+
+def require_seal(job: Job, home: Home) -> None:
+    """Refuse to publish what was never completed."""
     if not home.has(home.sealed):
         raise OcrdError(
             f"{shown(job.source)}: there is no sealed bundle to publish",
             hint="This is a defect of ocrd: please report it.",
             kind="unsealed",
         )
-    make_folders(target.parent, home.disk)
-    if home.has(home.bundle) and not home.under_way("publish"):
-        dress(home.bundle, target.parent, home.disk)
-    try:
-        home.move("publish", home.bundle, target)
-    except FileNotFoundError:
-        if home.has(home.bundle):
-            raise  # else: published before a crash, and taken out of the outbox since
 
 
-def archive(job: Job, target: Path, home: Home) -> None:
+def archive(job: Job, target: Path, home: Home, owner: Ownership) -> None:
     """The original to the archive (see `Spool.archive`)."""
-    _file(job, target, "archive", home)
+    _file(job, target, "archive", home, owner)
 
 
-def fail(job: Job, target: Path, report: bytes, home: Home) -> None:
+def fail(job: Job, target: Path, report: bytes, home: Home, owner: Ownership) -> None:
     """The original to failed/, its report beside it (see `Spool.fail`)."""
     home.resume("fail")
     if home.has(home.original) and home.has(names.report(target)):
         raise FileExistsError(errno.EEXIST, "the name is taken", str(names.report(target)))
-    placed = _file(job, target, "fail", home)
+    placed = _file(job, target, "fail", home, owner)
     if not home.has(names.report(placed)):
         write_durably(home.report, report, home.disk)
+        if owner.given:
+            dress(home.report, placed.parent, home.disk, owner)
     if home.has(home.report) or home.under_way("report"):
-        home.move("report", home.report, names.report(placed))
+        dressed_move("report", home.report, names.report(placed), home, owner)
 
 
-def _file(job: Job, target: Path, step: str, home: Home) -> Path:
-    make_folders(target.parent, home.disk)
-    if job.members and home.has(home.original) and not home.under_way(step):
+def _file(job: Job, target: Path, step: str, home: Home, owner: Ownership) -> Path:
+    dressed_folders(target.parent, home, owner)
+    if owner.given and home.has(home.original) and not home.under_way(step):
+        make_ours(home.original, home.draft, home.disk)
+        dress(home.original, target.parent, home.disk, owner)
+    elif job.members and home.has(home.original) and not home.under_way(step):
         dress(home.original, target.parent, home.disk, below=False)  # the folder alone is ours
     try:
-        return home.move(step, home.original, target)
+        return dressed_move(step, home.original, target, home, owner)
     except FileNotFoundError:
         if home.has(home.original):
             raise

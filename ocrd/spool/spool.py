@@ -18,6 +18,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
 from ocrd.job import Job
 from ocrd.spool import intake, names, orphans, outlet
@@ -119,17 +120,21 @@ class Spool:
         with blaming(bundle):
             outlet.seal(bundle, home)
 
-    def publish(self, job: Job, target: Path) -> None:
-        """The sealed bundle goes to `target` in the outbox, with the permissions usual there.
+    def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
+        """The sealed bundle goes to `target` in the outbox.
+
+        It, and the folders made for it, have the owner's group and permissions from the moment
+        they are seen; as it is with everything that leaves the spool.
 
         Raises:
             FileExistsError: The name is taken; choose the next.
+            PlaceError: Beyond the usual: the daemon is not of the owner's group.
             OcrdError: The bundle was never sealed.
         """
         with blaming(target):
-            outlet.publish(job, target, self._home(job))
+            outlet.publish(job, target, self._home(job), owner)
 
-    def archive(self, job: Job, target: Path) -> None:
+    def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
 
         Raises:
@@ -137,9 +142,9 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with blaming(target):
-            outlet.archive(job, target, self._home(job))
+            outlet.archive(job, target, self._home(job), owner)
 
-    def fail(self, job: Job, target: Path, report: bytes) -> None:
+    def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
         """The claimed original goes to `target` in failed/, the report beside it.
 
         Raises:
@@ -147,7 +152,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with blaming(target):
-            outlet.fail(job, target, report, self._home(job))
+            outlet.fail(job, target, report, self._home(job), owner)
 
     def free_name(
         self, folder: Path, name: str, *, is_dir: bool = False, also_taken: Collection[str] = ()

@@ -9,6 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocrd.config.ownership import AS_AROUND, Ownership, joining
+from ocrd.errors import PlaceError
+from ocrd.spool.blame import shown
 from ocrd.spool.disk import Disk
 
 
@@ -72,30 +75,80 @@ def make_folders(folder: Path, disk: Disk) -> None:
     disk.fsync_dir(parent)
 
 
-def dress(tree: Path, parent: Path, disk: Disk, *, below: bool = True) -> None:
-    """Give a tree of ours the permissions that the folder it goes to has.
+def dress(
+    tree: Path, parent: Path, disk: Disk, owner: Ownership = AS_AROUND, *, below: bool = True
+) -> None:
+    """Give a tree of ours the group and permissions that it is to have where it goes.
 
-    Folders get the parent's mode, files the same without the right to execute; where the parent
-    is setgid, its group, too, as if everything had been made there.
+    What the owner leaves open is as if everything had been made in the parent: folders get its
+    mode, files the same without the right to execute; where it is setgid, its group, too.
 
     Args:
         tree: A file or folder.
         parent: Where it goes.
         disk: The system calls.
+        owner: What it is to have.
         below: Whether what the folder holds is dressed, too.
+
+    Raises:
+        PlaceError: The daemon is not of the owner's group.
     """
     like = disk.stat(parent)
     if like is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
-    setgid = like.st_mode & stat.S_ISGID
+    setgid = like.st_mode & stat.S_ISGID if owner.gid is None else stat.S_ISGID
+    rights = like.st_mode & 0o777 if owner.umask is None else 0o777 & ~owner.umask
     for path, facts in _bottom_up(tree, disk):
         if path != tree and not below:
             continue
-        if setgid and facts.st_gid != like.st_gid:
+        if owner.gid is not None:
+            _give(path, facts, owner, disk)
+        elif setgid and facts.st_gid != like.st_gid:
             with contextlib.suppress(PermissionError):  # not a member of that group
                 disk.chgrp(path, like.st_gid)
         folder = stat.S_ISDIR(facts.st_mode)
-        disk.chmod(path, (like.st_mode & 0o777 | setgid) if folder else like.st_mode & 0o666)
+        _permit(path, facts, rights | setgid if folder else rights & 0o666, disk)
+
+
+def make_ours(top: Path, draft: Path, disk: Disk) -> None:
+    """Replace files of other users by copies that are ours: only an owner may change a mode.
+
+    Args:
+        top: A file, or a folder with all below it.
+        draft: A name on the same file system for a copy in the making.
+        disk: The system calls.
+    """
+    for path, facts in _bottom_up(top, disk):
+        if stat.S_ISREG(facts.st_mode) and os.geteuid() not in (0, facts.st_uid):
+            remove_tree(draft, disk)
+            disk.copy(path, draft)
+            disk.fsync_file(draft)
+            disk.rename(draft, path)
+            disk.fsync_dir(path.parent)
+
+
+def _give(path: Path, facts: os.stat_result, owner: Ownership, disk: Disk) -> None:
+    if owner.gid is None or facts.st_gid == owner.gid:
+        return
+    try:
+        disk.chgrp(path, owner.gid)
+    except PermissionError as error:
+        raise PlaceError(
+            f"{shown(path)}: the daemon may not give it to group {owner.group!r}",
+            hint=joining(owner.group),
+            kind="not-in-group",
+        ) from error
+
+
+def _permit(path: Path, facts: os.stat_result, mode: int, disk: Disk) -> None:
+    if stat.S_IMODE(facts.st_mode) == mode:
+        return
+    try:
+        disk.chmod(path, mode)
+    except PermissionError as error:
+        if error.errno != errno.EPERM or not mode & stat.S_ISGID:
+            raise
+        disk.chmod(path, mode & 0o777)  # a sandbox with RestrictSUIDSGID= refuses the bit
 
 
 def _inherit(folder: Path, parent: Path, disk: Disk) -> None:

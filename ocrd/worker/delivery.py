@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
+from ocrd.config.ownership import Ownership, ownership
 from ocrd.errors import SourceChangedError
 from ocrd.inbox.names import display, fit, stem
 from ocrd.job import Job, JobError, JobState, Place
@@ -68,7 +69,7 @@ class Delivery:
     def _publish(self, job: Job, folder: Folder) -> Job:
         while True:
             try:
-                self._spool.publish(job, _recorded(job.outputs))
+                self._spool.publish(job, _recorded(job.outputs), _owner(folder))
             except FileExistsError:  # taken since the names were chosen
                 job = self._ledger.redeliver(job, outputs=str(self._outputs(job, folder)))
             else:
@@ -77,7 +78,7 @@ class Delivery:
     def _archive(self, job: Job, folder: Folder) -> Job:
         while True:
             try:
-                self._spool.archive(job, _recorded(job.archived_to))
+                self._spool.archive(job, _recorded(job.archived_to), _owner(folder))
             except FileExistsError:
                 job = self._ledger.redeliver(job, archived_to=str(self._archived(job, folder)))
             else:
@@ -112,7 +113,8 @@ class Delivery:
                 self._spool.claim(job, folder.inbox / job.source)
                 job = self._ledger.moved(job, Place.SPOOL)
             try:
-                self._spool.fail(job, _recorded(job.failed_to), self._report(job, error))
+                report = self._report(job, error)
+                self._spool.fail(job, _recorded(job.failed_to), report, _owner(folder))
             except FileExistsError:
                 job = replace(job, ending=None)
             else:
@@ -146,6 +148,10 @@ def _recorded(path: str | None) -> Path:
     if path is None:
         raise ValueError("the job has no name recorded for this step")
     return Path(path)
+
+
+def _owner(folder: Folder) -> Ownership:
+    return ownership(folder.group, folder.umask)
 
 
 def bundle_name(name: str, *, joined: bool = False) -> str:

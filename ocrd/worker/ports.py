@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
+from ocrd.config.ownership import Ownership
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.job import Job, JobError, Member, Page, Place
 from ocrd.page import PageImage
@@ -98,13 +99,13 @@ class Spool(Protocol):
     def seal(self, bundle: Path) -> None:
         """Everything in the bundle is on the disk."""
 
-    def publish(self, job: Job, target: Path) -> None:
-        """Bundle to outbox.  `FileExistsError`: the name is taken."""
+    def publish(self, job: Job, target: Path, owner: Ownership) -> None:
+        """Bundle to outbox, owned as the folder wants it.  `FileExistsError`: the name is taken."""
 
-    def archive(self, job: Job, target: Path) -> None:
+    def archive(self, job: Job, target: Path, owner: Ownership) -> None:
         """Original to archive.  `FileExistsError`: the name is taken."""
 
-    def fail(self, job: Job, target: Path, report: bytes) -> None:
+    def fail(self, job: Job, target: Path, report: bytes, owner: Ownership) -> None:
         """Original to failed/, its report beside it.  `FileExistsError`: the name is taken."""
 
     def free_name(

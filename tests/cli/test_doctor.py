@@ -51,6 +51,13 @@ def test_an_inbox_that_is_not_there_is_a_problem_with_a_remedy(tree: Tree) -> No
     assert str(tree.inbox) in problem["hint"]
 
 
+def test_a_group_that_there_is_not_is_told_when_the_configuration_is_checked(tree: Tree) -> None:
+    tree.config.write_text(f'{tree.config.read_text()}group = "no-such-group"\n')
+    checked = tree.ocrd("config", "check")
+    assert "there is no group no-such-group" in checked.stderr
+    assert "groupadd no-such-group" in checked.stderr
+
+
 def test_a_damaged_ledger_is_found(tree: Tree) -> None:
     with Ledger.open(tree.ledger) as ledger:
         for number in range(50):

@@ -108,6 +108,21 @@ MISTAKES = {
         "folder 'a': max_crops is 6, but engine.max_crops is 4",
         "Lower the folder's",
     ),
+    "a umask that is no number": (
+        'root = "/x"\n[[folder]]\nname = "a"\numask = "rwx"',
+        "folder 'a': umask: 'rwx' is not an octal number",
+        'umask = "007"',
+    ),
+    "a umask of too many digits": (
+        'root = "/x"\n[[folder]]\nname = "a"\numask = "01777"',
+        "not an octal number",
+        'umask = "007"',
+    ),
+    "a umask that locks the daemon out": (
+        'root = "/x"\n[[folder]]\nname = "a"\numask = "277"',
+        "takes the daemon's own rights away",
+        "begin with 0",
+    ),
     "a name that leaves its folder": (
         'root = "/x"\n[[folder]]\nname = "../etc"',
         "folder[1] ('../etc').name",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import SourceChangedError
 from ocrd.job import Job, Place
 from ocrd.spool import Spool
@@ -25,6 +28,7 @@ INBOX = "inbox/letters/scan.pdf"
 ARCHIVED = "archive/letters/2026/scan.pdf"
 FAILED = "failed/letters/scan.pdf"
 FAILED_REPORT = f"{FAILED}.error.json"
+TEAM = Ownership(group="team", gid=100 if os.geteuid() == 0 else os.getegid(), umask=0o007)
 PUBLISHED = "outbox/letters/scan"
 
 
@@ -40,6 +44,7 @@ class Scenario:
         after: What is visible at its end.
         spooled: What the spool holds at its end.
         kept: What must never be lost, nor seen twice.
+        owner: What everything that appears must be given, if anything.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Scenario:
     after: Mapping[str, bytes] = field(default_factory=dict)
     spooled: tuple[str, ...] = ()
     kept: tuple[bytes, ...] = (ORIGINAL,)
+    owner: Ownership = AS_AROUND
 
 
 def _claim(spool: Spool, world: World, job: Job) -> None:
@@ -100,6 +106,18 @@ def _archive(spool: Spool, world: World, job: Job) -> None:
 
 def _fail(spool: Spool, world: World, job: Job) -> None:
     spool.fail(job, world.root / FAILED, REPORT)
+
+
+def _publish_for_all(spool: Spool, world: World, job: Job) -> None:
+    spool.publish(job, world.root / PUBLISHED, TEAM)
+
+
+def _archive_for_all(spool: Spool, world: World, job: Job) -> None:
+    spool.archive(job, world.root / ARCHIVED, TEAM)
+
+
+def _fail_for_all(spool: Spool, world: World, job: Job) -> None:
+    spool.fail(job, world.root / FAILED, REPORT, TEAM)
 
 
 def _archived(world: World) -> Job:
@@ -168,6 +186,30 @@ ALONE = (
         _fail,
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
         spooled=(f"{HOME}/job.json",),
+    ),
+    Scenario(
+        "publish for a group",
+        lambda world: world.bundled(),
+        _publish_for_all,
+        after=bundle_at(PUBLISHED),
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
+        owner=TEAM,
+    ),
+    Scenario(
+        "archive for a group",
+        lambda world: world.claimed(),
+        _archive_for_all,
+        after={ARCHIVED: ORIGINAL},
+        spooled=(f"{HOME}/job.json",),
+        owner=TEAM,
+    ),
+    Scenario(
+        "fail for a group",
+        lambda world: world.claimed(),
+        _fail_for_all,
+        after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+        spooled=(f"{HOME}/job.json",),
+        owner=TEAM,
     ),
     Scenario("finish", _archived, _finish, before={ARCHIVED: ORIGINAL}, after={ARCHIVED: ORIGINAL}),
     Scenario(
@@ -314,10 +356,27 @@ def complaints(scenario: Scenario, world: World, *, reserving: bool = False) -> 
     bundle = set(bundle_at(PUBLISHED)) & set(seen)
     if bundle and bundle != set(bundle_at(PUBLISHED)):
         wrong.append(f"of the bundle only {sorted(bundle)} can be seen")
+    wrong += foreign(scenario.owner, world, reserving=reserving)
     held = world.files().values()
     wrong += [f"{kept[:12]!r} is nowhere" for kept in scenario.kept if kept not in held]
     shown = list(seen.values())
     wrong += [f"{kept[:12]!r} is seen twice" for kept in scenario.kept if shown.count(kept) > 1]
+    return wrong
+
+
+def foreign(owner: Ownership, world: World, *, reserving: bool = False) -> list[str]:
+    """What can be seen in the trees of results and does not belong to the owner."""
+    if owner.gid is None or owner.umask is None:
+        return []
+    wrong = []
+    for path in world.results():
+        facts = path.lstat()
+        folder = stat.S_ISDIR(facts.st_mode)
+        wanted = 0o2777 & ~owner.umask if folder else 0o666 & ~owner.umask
+        if reserving and not folder and facts.st_size == 0:
+            continue
+        if (facts.st_gid, stat.S_IMODE(facts.st_mode)) != (owner.gid, wanted):
+            wrong.append(f"{path} has group {facts.st_gid} and mode {facts.st_mode:o}")
     return wrong
 
 

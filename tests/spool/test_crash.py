@@ -19,6 +19,7 @@ from tests.spool.scenarios import (
     SCENARIOS,
     Scenario,
     complaints,
+    foreign,
     names,
     outcome,
     wanted,
@@ -126,6 +127,7 @@ def kill_at(world: World, scenario: Scenario, disk: Disk, call: Call, *, torn: b
     assert complaints(scenario, world, reserving=reserving) == [], moment
     scenario.act(world.spool(disk), world, job)
     assert outcome(world) == wanted(scenario), moment
+    assert foreign(scenario.owner, world) == [], moment
 
 
 def trace(world: World, scenario: Scenario, disk: Disk) -> list[Call]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import OcrdError, SourceChangedError
+from ocrd.config.ownership import Ownership
+from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.spool import report_path
 from tests.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
 from tests.spool.mounts import bound, needs_root
@@ -267,3 +271,125 @@ def test_setgid_stays_where_the_daemon_is_not_of_the_group(nobodys_world: World)
     assert as_nobody(lambda: world.spool().archive(job, target)) == 0
     assert [mode(archive / name) for name in ("a", "a/b")] == [0o2755, 0o2755]
     assert {(archive / name).stat().st_gid for name in ("a", "a/b")} == {100}
+
+
+# --- a group and a umask of the folder's own ---
+
+
+TEAM = Ownership(group="team", gid=100, umask=0o027)
+
+
+def rights(top: Path) -> set[tuple[int, int, bool]]:
+    """Group, mode and kind of everything below a folder."""
+    facts = [path.lstat() for path in top.rglob("*")]
+    return {(f.st_gid, stat.S_IMODE(f.st_mode), stat.S_ISDIR(f.st_mode)) for f in facts}
+
+
+@needs_root
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["renamed", "copied"])
+def test_results_and_originals_belong_to_the_group_that_is_asked_for(
+    tmp_path: Path, *, elsewhere: bool
+) -> None:
+    world = World(tmp_path)
+    with ExitStack() as stack:
+        for tree in ("outbox", "archive", "failed"):
+            world.tree(tree).mkdir()
+            if elsewhere:
+                stack.enter_context(bound(world.tree(tree)))
+        world.make()
+        for tree in ("outbox", "archive", "failed"):
+            world.tree(tree).chmod(0o700)
+        job = world.bundled()
+        world.spool().spooled(job).chmod(0o600)
+        world.spool().publish(job, world.tree("outbox") / "2026" / "scan", TEAM)
+        world.spool().archive(job, world.tree("archive") / "2026" / "scan.pdf", TEAM)
+        other = world.claimed()
+        world.spool().fail(other, world.tree("failed") / "2026" / "scan.pdf", REPORT, TEAM)
+        for tree in ("outbox", "archive", "failed"):
+            assert rights(world.tree(tree)) == {(100, 0o640, False), (100, 0o2750, True)}
+        assert (world.tree("archive") / "2026" / "scan.pdf").read_bytes() == ORIGINAL
+        assert mode(world.tree("outbox")) == 0o700, "a folder that was there stays as it is"
+
+
+@needs_root
+def test_a_umask_alone_leaves_the_group_to_the_tree(world: World) -> None:
+    outbox = world.tree("outbox")
+    os.chown(outbox, -1, 100)
+    outbox.chmod(0o2700)
+    world.spool().publish(world.bundled(), outbox / "a" / "scan", Ownership(umask=0o002))
+    assert rights(outbox) == {(100, 0o664, False), (100, 0o2775, True)}
+
+
+@needs_root
+def test_a_group_alone_leaves_the_rights_to_the_tree(world: World) -> None:
+    outbox = world.tree("outbox")
+    outbox.chmod(0o755)
+    world.spool().publish(world.bundled(), outbox / "a" / "scan", Ownership(group="t", gid=100))
+    assert rights(outbox) == {(100, 0o644, False), (100, 0o2755, True)}
+
+
+def test_a_group_that_the_daemon_is_not_of_pauses_and_loses_nothing(nobodys_world: World) -> None:
+    world = nobodys_world
+    job = world.bundled()
+    target = world.tree("outbox") / "scan"
+    for tree in ("outbox", "archive", "failed", ".ocrd"):
+        give_to_nobody(world.root / tree)
+
+    def refused(act: Callable[[], None]) -> None:
+        with pytest.raises(PlaceError) as caught:
+            act()
+        assert caught.value.kind == "not-in-group"
+        assert "usermod -aG team ocrd" in caught.value.hint
+
+    def act() -> None:
+        spool, archived = world.spool(), world.tree("archive") / "scan.pdf"
+        refused(lambda: spool.publish(job, target, TEAM))
+        refused(lambda: spool.archive(job, archived, TEAM))
+        refused(lambda: spool.fail(job, world.tree("failed") / "scan.pdf", REPORT, TEAM))
+
+    assert as_nobody(act) == 0
+    assert world.visible() == {}
+    world.spool().publish(job, target, TEAM)
+    world.spool().archive(job, world.tree("archive") / "scan.pdf", TEAM)
+    assert world.visible() == bundle_at("outbox/scan") | {"archive/scan.pdf": ORIGINAL}
+
+
+def test_an_original_of_another_user_is_filed_as_a_copy_that_is_ours(nobodys_world: World) -> None:
+    """What came over SFTP belongs to its sender, whose mode only the sender could change."""
+    world = nobodys_world
+    job = world.claimed()
+    give_to_nobody(world.root / ".ocrd")
+    give_to_nobody(world.tree("archive"))
+    spooled = world.spool().spooled(job)
+    os.chown(spooled, 1234, NOBODY)
+    spooled.chmod(0o440)
+    os.utime(spooled, ns=(job.mtime_ns, job.mtime_ns))
+    target = world.tree("archive") / "scan.pdf"
+    ours = Ownership(group="nogroup", gid=NOBODY, umask=0o007)
+    assert as_nobody(lambda: world.spool().archive(job, target, ours)) == 0
+    facts = target.stat()
+    assert (facts.st_uid, facts.st_gid, mode(target)) == (NOBODY, NOBODY, 0o660)
+    assert (target.read_bytes(), facts.st_mtime_ns) == (ORIGINAL, job.mtime_ns)
+
+
+def test_a_sandbox_that_refuses_the_setgid_bit_stops_no_result(world: World) -> None:
+    """systemd's RestrictSUIDSGID= answers EPERM to every chmod with that bit."""
+
+    def refuse(call: Call) -> None:
+        if call.name == "chmod" and call.arguments[1] & stat.S_ISGID:
+            raise PermissionError(errno.EPERM, "refused", str(call.arguments[0]))
+
+    ours = Ownership(group="ours", gid=os.getegid(), umask=0o007)
+    job = world.bundled()
+    world.spool(Hooked(refuse)).publish(job, world.tree("outbox") / "a" / "scan", ours)
+    assert rights(world.tree("outbox")) == {
+        (os.getegid(), 0o660, False),
+        (os.getegid(), 0o770, True),
+    }
+
+
+@needs_root
+def test_a_joined_original_is_the_groups_with_all_its_members(world: World) -> None:
+    job = world.claimed_joined()
+    world.spool().archive(job, world.tree("archive") / "scan", TEAM)
+    assert rights(world.tree("archive")) == {(100, 0o640, False), (100, 0o2750, True)}

@@ -89,6 +89,15 @@ class World:
             if not any(part.startswith(".ocrd") for part in name.split("/"))
         }
 
+    def results(self) -> list[Path]:
+        """Every file and folder seen in the trees of results, the trees themselves left out."""
+        return sorted(
+            path
+            for tree in TREES[1:]
+            for path in self.tree(tree).rglob("*")
+            if not any(part.startswith(".ocrd") for part in path.parts)
+        )
+
     def temporaries(self) -> list[str]:
         """Hidden files and folders left lying where people look."""
         return sorted(

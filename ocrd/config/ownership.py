@@ -1,0 +1,84 @@
+"""Who may use what comes out: a folder's `group` and `umask`."""
+
+from __future__ import annotations
+
+import grp
+import re
+from dataclasses import dataclass
+
+from ocrd.errors import ConfigError, PlaceError
+
+_UMASK = re.compile(r"0?[0-7]{1,3}")
+_OWNERS_BITS = 0o700
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ownership:
+    """What results and filed originals are given; None leaves it to the folder they go to.
+
+    Attributes:
+        group: The group's name, for messages.
+        gid: Its number.
+        umask: Permissions that nobody gets: a file 0666, a folder 0777 without these.
+    """
+
+    group: str = ""
+    gid: int | None = None
+    umask: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether the operator has asked for anything."""
+        return self.gid is not None or self.umask is not None
+
+
+AS_AROUND = Ownership()
+"""Whatever is usual in the folder that a thing goes to."""
+
+
+def ownership(group: str, umask: str) -> Ownership:
+    """The two keys of a folder, looked up anew: a group may be made or removed meanwhile.
+
+    Raises:
+        PlaceError: The group is not known (any more); it may be again.
+    """
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        raise PlaceError(
+            f"there is no group {group!r}",
+            hint=f"`getent group {group}` must find it: mend the folder's `group`, or make it with "
+            f"`groupadd {group}`.  Work goes on by itself.",
+            kind="unknown-group",
+        ) from None
+    return Ownership(group=group, gid=gid, umask=int(umask, 8) if umask else None)
+
+
+def check_umask(umask: str, where: str) -> None:
+    """Refuse a umask that cannot be meant; a group may come and go, the doctor looks for it.
+
+    Args:
+        umask: The key's value.
+        where: Names the folder in the message.
+
+    Raises:
+        ConfigError: It is no umask, or none that lets the daemon work.
+    """
+    if umask and not _UMASK.fullmatch(umask):
+        raise ConfigError(
+            f"{where}: umask: {umask!r} is not an octal number from 000 to 077",
+            hint='Write three octal digits: umask = "007" gives the group all rights.',
+        )
+    if umask and int(umask, 8) & _OWNERS_BITS:
+        raise ConfigError(
+            f"{where}: umask: {umask!r} takes the daemon's own rights away",
+            hint='Let it begin with 0: umask = "007", "027" or "077".',
+        )
+
+
+def joining(group: str) -> str:
+    """What lets the daemon give things to a group."""
+    return (
+        f"Add the daemon's user to it and restart: `usermod -aG {group} ocrd`, "
+        "`systemctl restart ocrd`.  On a file system that keeps no groups leave `group` empty."
+    )
