@@ -35,7 +35,7 @@ class Place(enum.StrEnum):
     SPOOL = "spool"
     ARCHIVE = "archive"
     FAILED = "failed"
-    GONE = "gone"  # a person removed it from the inbox before it was claimed
+    GONE = "gone"  # a person removed it before it was claimed, or it was kept long enough
 
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {

@@ -13,7 +13,7 @@ from ocrd.cli.opened import ledger
 from ocrd.cli.options import ConfigOption, JsonOption
 from ocrd.errors import UsageError
 from ocrd.inbox.names import display
-from ocrd.job import Job, JobError, JobState, Page
+from ocrd.job import Job, JobError, JobState, Page, Place
 
 if TYPE_CHECKING:
     from ocrd.ledger.history import Entry
@@ -84,7 +84,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "outputs": _path(job.outputs),
-        "archived_to": _path(job.archived_to),
+        "archived_to": None if job.place is Place.GONE else _path(job.archived_to),
         "failed_to": _path(job.failed_to),
         "error": _error(job.error),
     }
@@ -132,7 +132,7 @@ def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
         f"{name}: {display(path)}"
         for name, path in (
             ("results", job.outputs),
-            ("original", job.archived_to or job.failed_to),
+            ("original", _original(job)),
         )
         if path
     ]
@@ -146,6 +146,13 @@ def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
     lines.append("history:")
     lines += [f"  {clock(each.at)}  {each.name}  {each.detail}".rstrip() for each in history]
     return lines
+
+
+def _original(job: Job) -> str | None:
+    """Where the original lies; or, of a done job whose archive it has left, where it lay."""
+    if job.place is Place.GONE and job.archived_to:
+        return f"no longer in the archive ({job.archived_to})"
+    return job.archived_to or job.failed_to
 
 
 def clock(seconds: float) -> str:

@@ -16,7 +16,7 @@ from ocrd.daemon.parts import House, build
 from ocrd.daemon.rates import Rates
 from ocrd.daemon.recover import recover
 from ocrd.daemon.reload import reloaded
-from ocrd.daemon.retention import forget_old_jobs
+from ocrd.daemon.retention import Retention
 from ocrd.daemon.telling import Listener, Telling
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, first_of
@@ -63,7 +63,6 @@ class Daemon:
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
         self._hours = Hours(time.time, heed=not once)
-        self._keep_days = config.settings.ledger.keep_done_days
         self._stop = asyncio.Event()
         self._interrupted = False
         self._intakes: Intakes | None = None
@@ -126,7 +125,7 @@ class Daemon:
                     tasks.create_task(house.dispatcher.run()),
                     tasks.create_task(telling.run(lambda: self._folders)),
                     tasks.create_task(self._look_after()),
-                    tasks.create_task(forget_old_jobs(house, self._keep_days, self._events)),
+                    tasks.create_task(self._retention(house).run()),
                 ]
                 await self._until_over(house, intakes)
                 await self._wind_down(house, intakes)
@@ -157,6 +156,15 @@ class Daemon:
         house.dispatcher.stop()
         await house.dispatcher.drain(self.config.settings.jobs.drain_s)
         await house.engine.stop()
+
+    def _retention(self, house: House) -> Retention:
+        return Retention(
+            house,
+            lambda: self._folders,
+            keep_done_days=self.config.settings.ledger.keep_done_days,
+            events=self._events,
+            disk=self._disk,
+        )
 
     def _exit_code(self) -> ExitCode:
         if self._interrupted:

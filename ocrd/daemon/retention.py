@@ -1,42 +1,137 @@
-"""Finished jobs are forgotten after a time, so that the ledger stays as small as it needs to be."""
+"""What was kept long enough goes: archived originals first, then the jobs that know of them."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from ocrd.config import Folder
+from ocrd.config.resolve import fixed_part
 from ocrd.daemon.parts import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
+from ocrd.job import Job
+from ocrd.spool import Disk
+from ocrd.spool.expiry import Fate, expire, tidy
+from ocrd.worker.delivery import dated
 
 EVERY_S = 3600.0
-KEPT_OVER = 0.05  # so much longer than they are to be kept do jobs stay, at most an hour
 BATCH = 1000  # rows in one transaction, so that claims need not wait long
+ORIGINALS = 100  # deleted before the ledger is told
 DAY_S = 86400.0
 
 
-async def forget_old_jobs(
-    house: House, keep_days: float, events: Events, clock: Callable[[], float] = time.time
-) -> None:
-    """Drop done jobs older than `keep_days` from the ledger, now and all along; 0 keeps all.
+class Retention:
+    """Deletes and forgets, now and every hour.
 
-    Their bundles and originals stay where they are; what is lost is their history, and that the
-    same bytes would not need to be read again.
+    Args:
+        house: The ledger; and what runs a call off the event loop.
+        folders: The folders in force, by name.
+        keep_done_days: Done jobs are forgotten after so many days; 0: never.
+        events: Is told how many.
+        disk: The system calls.
+        clock: Seconds since the epoch.
     """
-    while keep_days:
+
+    def __init__(
+        self,
+        house: House,
+        folders: Callable[[], Mapping[str, Folder]],
+        *,
+        keep_done_days: float,
+        events: Events,
+        disk: Disk | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._house = house
+        self._folders = folders
+        self._keep_done_days = keep_done_days
+        self._events = events
+        self._disk = disk or Disk()
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Go on until cancelled.  What cannot be done now is done in an hour."""
+        while True:
+            try:
+                await self.round()
+            except OcrdError as error:  # the ledger is locked, or the disk is full
+                self._events.debug("retention.waits", error=error.message)
+            await asyncio.sleep(EVERY_S)
+
+    async def round(self) -> None:
+        """Delete and forget what is due now.
+
+        Raises:
+            LedgerError, PlaceError: The ledger cannot be used.
+        """
+        expiring = [each for each in self._folders().values() if each.keep_archive_days]
+        await self._expire(expiring)
+        await self._prune({folder.name for folder in expiring})
+
+    async def _expire(self, expiring: list[Folder]) -> None:
+        fates: Counter[Fate] = Counter()
+        for folder in expiring:
+            fates += await self._house.call(self._expire_in, folder)
+        if fates[Fate.DELETED] or fates[Fate.FOREIGN]:
+            self._events.emit(
+                "archive.expired", deleted=fates[Fate.DELETED], left=fates[Fate.FOREIGN]
+            )
+
+    def _expire_in(self, folder: Folder) -> Counter[Fate]:
+        """One folder's archive, in batches: delete, then tell the ledger, and again if need be."""
+        fates: Counter[Fate] = Counter()
+        archive, last = fixed_part(folder.archive), 0
+        before = self._clock() - folder.keep_archive_days * DAY_S
+        ledger = self._house.ledger
+        while _holds_something(archive):
+            jobs = ledger.archived(folder.name, before, after=last, limit=ORIGINALS)
+            if not jobs:
+                break
+            last = jobs[-1].id
+            refiled = ledger.refiled(jobs)
+            met = {
+                job.id: Fate.GONE if job.id in refiled else self._fate(job, archive, folder)
+                for job in jobs
+            }
+            told = {job: fate for job, fate in met.items() if fate not in (None, Fate.OUTSIDE)}
+            ledger.expired({job: str(fate) for job, fate in told.items()})
+            fates.update(fate for fate in told.values() if fate is not None)
+        return fates
+
+    def _fate(self, job: Job, archive: Path, folder: Folder) -> Fate | None:
+        """What becomes of one original; None if its place cannot be used now."""
         try:
-            forgotten = await _forget(house, clock() - keep_days * DAY_S)
-        except OcrdError as error:  # locked or full: there is time
-            events.debug("ledger.not_pruned", error=error.message)
-        else:
-            if forgotten:
-                events.emit("ledger.pruned", jobs=forgotten)
-        await asyncio.sleep(min(EVERY_S, KEPT_OVER * keep_days * DAY_S))
+            fate = expire(job, archive, self._disk)
+        except OSError as error:
+            self._events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
+            return None
+        if fate in (Fate.DELETED, Fate.GONE) and job.archived_to:
+            tidy(Path(job.archived_to).parent, archive, self._in_use(folder), self._disk)
+        return fate
+
+    def _in_use(self, folder: Folder) -> Path:
+        return dated(folder.archive, self._clock())
+
+    async def _prune(self, expiring: set[str]) -> None:
+        """Forget done jobs; not those whose originals are still to be deleted."""
+        if not self._keep_done_days:
+            return
+        before, total = self._clock() - self._keep_done_days * DAY_S, 0
+        while dropped := await self._house.call(
+            self._house.ledger.prune, before, BATCH, keep_archived=expiring
+        ):
+            total += dropped
+        if total:
+            self._events.emit("ledger.pruned", jobs=total)
 
 
-async def _forget(house: House, before: float) -> int:
-    total = 0
-    while dropped := await house.call(house.ledger.prune, before, BATCH):
-        total += dropped
-    return total
+def _holds_something(archive: Path) -> bool:
+    """An archive without anything in it may be a share that is not mounted."""
+    with contextlib.suppress(OSError):
+        return next(archive.iterdir(), None) is not None
+    return False

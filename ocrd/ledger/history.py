@@ -42,6 +42,7 @@ class Happening(enum.StrEnum):
     CANCELLED = "cancelled"
     GONE = "gone"
     RETRIED = "retried"
+    EXPIRED = "expired"  # its archived original had been kept long enough
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

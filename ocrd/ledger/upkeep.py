@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import and_, delete, func, not_, select, update
 
 from ocrd.errors import LedgerError
-from ocrd.job import JobState
+from ocrd.job import Job, JobState, Place
+from ocrd.ledger.history import Happening, note
 from ocrd.ledger.part import Part
+from ocrd.ledger.rows import to_job
 from ocrd.ledger.tables import DONE, jobs, tallies
 
 _TALLY_FAULTS = """
@@ -30,15 +34,72 @@ class Upkeep(Part):
             rows = connection.execute(select(tallies).where(tallies.c.jobs > 0))
             return {(row.folder, JobState(row.state)): row.jobs for row in rows}
 
-    def prune(self, before: float, limit: int = 1000) -> int:
+    def archived(
+        self, folder: str, before: float, *, after: int = 0, limit: int = 100
+    ) -> list[Job]:
+        """Jobs of a folder, done before a moment, whose originals lie in the archive.
+
+        Args:
+            folder: Its name.
+            before: Seconds since the epoch.
+            after: Only jobs with a larger number: the last of one answer gives the next.
+            limit: At most so many.
+        """
+        query = select(jobs).where(
+            DONE,
+            jobs.c.folder == folder,
+            jobs.c.id > after,
+            jobs.c.place == Place.ARCHIVE,
+            jobs.c.finished_at < before,
+        )
+        with self._db.read() as connection:
+            rows = connection.execute(query.order_by(jobs.c.id).limit(limit))
+            return [to_job(row) for row in rows]
+
+    def refiled(self, among: Sequence[Job]) -> set[int]:
+        """Those whose name in the archive a later job has now: their originals were taken away."""
+        names = {job.archived_to for job in among}
+        latest = (
+            select(jobs.c.archived_to, func.max(jobs.c.id).label("latest"))
+            .where(DONE, jobs.c.archived_to.in_(names))
+            .group_by(jobs.c.archived_to)
+        )
+        with self._db.read() as connection:
+            newest = {row.archived_to: row.latest for row in connection.execute(latest)}
+        return {job.id for job in among if newest.get(job.archived_to, job.id) > job.id}
+
+    def expired(self, fates: Mapping[int, str]) -> None:
+        """The archived originals of these jobs are not there any more, or not ours.
+
+        Args:
+            fates: What became of each, for its history.
+        """
+        with self._db.write() as connection:
+            for number, fate in fates.items():
+                change = update(jobs).where(
+                    DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE
+                )
+                change = change.values(place=Place.GONE, entries=jobs.c.entries + 1)
+                rows = connection.execute(change.returning(jobs)).all()
+                note(connection, rows, self._clock(), Happening.EXPIRED, fate)
+
+    def prune(
+        self, before: float, limit: int = 1000, *, keep_archived: Collection[str] = ()
+    ) -> int:
         """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
 
         Their pages and history go with them; the room is used again.
 
+        Args:
+            before: Seconds since the epoch.
+            limit: At most so many.
+            keep_archived: Folders whose jobs are kept while their originals lie in the archive.
+
         Returns:
             How many; as many as `limit` when there may be more.
         """
-        old = select(jobs.c.id).where(DONE, jobs.c.finished_at < before)
+        kept = and_(jobs.c.place == Place.ARCHIVE, jobs.c.folder.in_(keep_archived))
+        old = select(jobs.c.id).where(DONE, jobs.c.finished_at < before, not_(kept))
         old = old.order_by(jobs.c.finished_at).limit(limit)
         with self._db.write() as connection:
             return connection.execute(delete(jobs).where(jobs.c.id.in_(old))).rowcount

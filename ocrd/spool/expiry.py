@@ -1,0 +1,100 @@
+"""Archived originals that have been kept long enough are deleted: only those filed there by ocrd.
+
+Whatever a person put into the archive, or changed there, stays.  A deletion cut short by a crash is
+simply repeated.
+"""
+
+from __future__ import annotations
+
+import enum
+import stat
+from pathlib import Path
+
+from ocrd.job import Job
+from ocrd.spool.disk import Disk
+
+
+class Fate(enum.StrEnum):
+    """What became of an archived original."""
+
+    DELETED = "deleted"
+    GONE = "no longer there"  # a person took it, or a crash came after its deletion
+    FOREIGN = "something else lies there now"
+    OUTSIDE = "not below the folder's archive"  # which has been moved since; left where it is
+
+
+def expire(job: Job, archive: Path, disk: Disk) -> Fate:
+    """Delete the archived original of a done job, if that is what lies there.
+
+    Args:
+        job: Tells where it was filed, its size and its digest.
+        archive: The folder's archive up to its date pattern.
+        disk: The system calls.
+
+    Raises:
+        OSError: The archive cannot be read or written now.
+    """
+    path = Path(job.archived_to or "")
+    if not path.parent.resolve().is_relative_to(archive.resolve()):
+        return Fate.OUTSIDE
+    facts = disk.lstat(path)
+    if facts is None:
+        return Fate.GONE
+    if job.members:
+        return _expire_members(job, path, disk) if stat.S_ISDIR(facts.st_mode) else Fate.FOREIGN
+    deleted = _delete(path, {(job.size, job.sha256)}, disk)
+    return Fate.DELETED if deleted else Fate.FOREIGN
+
+
+def tidy(folder: Path, archive: Path, in_use: Path, disk: Disk) -> None:
+    """Remove folders of the archive that have become empty, from `folder` upward.
+
+    Args:
+        folder: Where an original was.
+        archive: Stays, whatever it holds.
+        in_use: Where originals are filed today; it stays as well.
+        disk: The system calls.
+    """
+    while (
+        folder != archive and folder.is_relative_to(archive) and not in_use.is_relative_to(folder)
+    ):
+        try:
+            disk.rmdir(folder)
+        except FileNotFoundError:
+            pass
+        except OSError:  # not empty, or not ours to remove
+            return
+        folder = folder.parent
+
+
+def _expire_members(job: Job, folder: Path, disk: Disk) -> Fate:
+    """The files of a joined document; the folder goes with the last thing in it."""
+    known = {(member.size, member.sha256) for member in job.members}
+    names = disk.names(folder)
+    deleted = [_delete(folder / name, known, disk) for name in names]
+    if not all(deleted):
+        return Fate.FOREIGN
+    disk.rmdir(folder)
+    disk.fsync_dir(folder.parent)
+    return Fate.DELETED
+
+
+def _delete(path: Path, known: set[tuple[int, str]], disk: Disk) -> bool:
+    """Delete a file whose contents are known, unless it changes while it is looked at."""
+    before = disk.lstat(path)
+    if before is None or not stat.S_ISREG(before.st_mode):
+        return False
+    if before.st_size not in {size for size, _ in known}:  # spares reading it
+        return False
+    if (before.st_size, disk.digest(path)) not in known:
+        return False
+    now = disk.lstat(path)
+    if now is None or (now.st_ino, now.st_mtime_ns, now.st_ctime_ns) != (
+        before.st_ino,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    ):
+        return False
+    disk.unlink(path)
+    disk.fsync_dir(path.parent)
+    return True
