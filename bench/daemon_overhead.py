@@ -5,8 +5,7 @@
 The engine holds all pages until every file is opened, then answers all at once: a wave in (claim,
 spool, inspect, render) and a wave out (bundle, publish, archive, done), as on a GPU that has room
 for so many pages.  The ratio is the daemon's CPU time, children included, against the bare cost of
-the same files in a plain loop: hash, render, build the same bundle, the same moves, an fsync of each
-file made.
+the same files in a plain loop: hash, render, build the same bundle, move, fsync each file made.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import sys
@@ -154,7 +155,6 @@ async def live(config: Path, size: int) -> dict[str, dict[str, float]]:
     """Run the daemon; seconds, CPU, fsyncs and commits of the two waves."""
     engine, disk = WaveEngine(size), CountingDisk()
     meter = Meter(disk, Commits())
-    ended = asyncio.Event()
     left = size
 
     def watch(happened: Event) -> None:
@@ -165,7 +165,6 @@ async def live(config: Path, size: int) -> dict[str, dict[str, float]]:
             left -= 1
             if not left:
                 meter.take("out")
-                ended.set()
 
     async def waves() -> None:
         await engine.opened.wait()
@@ -174,11 +173,10 @@ async def live(config: Path, size: int) -> dict[str, dict[str, float]]:
         meter.take("")
         engine.go_on.set()
 
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        events = Events(log_sink("json", "info", nowhere), watch)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(waves())
-            await Daemon(load(config), events, once=True, engine=engine, disk=disk).run()
+    events = Events(log_sink("json", "info", io.StringIO()), watch)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(waves())
+        await Daemon(load(config), events, once=True, engine=engine, disk=disk).run()
     return meter.figures
 
 

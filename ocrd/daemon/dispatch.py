@@ -20,19 +20,19 @@ from ocrd.worker import ports
 from ocrd.worker.pages import told
 from ocrd.worker.worker import Worker, facts
 
+GATHER_S = 0.05  # jobs that end within it are replaced together
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen
 MAX_CLAIMS = 100  # a job found running at so many starts takes the daemon down with it
 UNKNOWN_FOLDER_S = 60.0
+CLAIMED_AT_ONCE = 64  # in one transaction, which others wait for
 UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)
 
 
 class Ledger(ports.Ledger, Protocol):
     """What the dispatcher asks of the ledger beyond the worker's steps."""
 
-    def claim(
-        self, *, now: float, exclude_folders: frozenset[str], only_folder: str | None = None
-    ) -> Job | None:
-        """The next job that may run, now ours."""
+    def claim_some(self, most: int, *, now: float, exclude_folders: frozenset[str]) -> list[Job]:
+        """The next jobs that may run, now ours."""
 
     def resume(self, job: Job) -> Job:
         """Claim anew a job that was running or delivering when its claimant went away."""
@@ -139,6 +139,7 @@ class Dispatcher:
                 self._wait_for(error)
             else:
                 self._waited()
+            await asyncio.sleep(GATHER_S)
             try:
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
             except TimeoutError:
@@ -175,26 +176,34 @@ class Dispatcher:
         for folder in self._pauses.due(self._clock()):
             await self._try_again(folder)
         await self._resume()
-        unknown = await self._unknown()
-        while self._engine.report().state is EngineState.READY and not self._stopping:
-            job = await self._claim(unknown)
-            if job is None:
-                break
-            self._start(job)
+        await self._claim()
 
-    async def _claim(self, unknown: set[str]) -> Job | None:
-        """The next job; beyond `max_running` only for a folder that has none under way."""
+    async def _claim(self) -> None:
+        """Start what may run, many at a time."""
+        counts = await self._call(self._ledger.counts)
+        waiting = {folder for folder, state in counts if state is JobState.QUEUED}
+        if not waiting & set(self._folders()):  # (of folders not configured any more: they wait)
+            return
+        unknown = {folder for folder, _ in counts} - set(self._folders())
+        while self._engine.report().state is EngineState.READY and not self._stopping:
+            jobs = await self._claim_some(unknown)
+            for job in jobs:
+                await self._put_back(job) if self._stopping else self._start(job)
+            if not jobs:
+                break
+
+    async def _claim_some(self, unknown: set[str]) -> list[Job]:
+        """The next jobs; beyond `max_running` only for a folder that has none under way."""
         closed = set(self._pauses.now) | self._closed() | unknown
-        if self.running >= self._limits.max_running:
+        room = self._limits.max_running - self.running
+        if room <= 0:
             closed |= {run.folder for run in self._running.values()}
         return await self._call(
-            self._ledger.claim, now=self._clock(), exclude_folders=frozenset(closed)
+            self._ledger.claim_some,
+            min(max(room, 1), CLAIMED_AT_ONCE),
+            now=self._clock(),
+            exclude_folders=frozenset(closed),
         )
-
-    async def _unknown(self) -> set[str]:
-        """Folders that have jobs but are not configured (any more): theirs wait."""
-        counts = await self._call(self._ledger.counts)
-        return {folder for folder, _ in counts} - set(self._folders())
 
     async def _resume(self) -> None:
         """Take up jobs from before the last stop; half-done pages need the engine."""

@@ -42,7 +42,7 @@ from ocrd.worker.worker import Worker
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 16  # for ledger and spool calls, which wait for the disk
+THREADS = 32  # for ledger and spool calls, which wait for the disk and share its commits
 PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
 BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
 BUNDLE_PAGE_S = 5.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Row,
     Subquery,
     and_,
     bindparam,
@@ -46,14 +48,28 @@ class Claims(Part):
             exclude_folders: Take none from these.
             only_folder: Take one from this folder or none.
         """
+        taken = self.claim_some(
+            1, now=now, exclude_folders=exclude_folders, only_folder=only_folder
+        )
+        return taken[0] if taken else None
+
+    def claim_some(
+        self,
+        most: int,
+        *,
+        now: float,
+        exclude_folders: Collection[str] = (),
+        only_folder: str | None = None,
+    ) -> list[Job]:
+        """Take the next `most` jobs that may run, or as many as there are, in their order.
+
+        See `claim`; it is one transaction for all of them.
+        """
         told = {"now": now, "excluded": sorted(exclude_folders), "only": only_folder}
         with self._db.write() as connection:
             connection.execute(_PROMOTE, {"now": now, "absurd": now + LONGEST_WAIT_S})
-            row = connection.execute(CLAIM, told).one_or_none()
-            if row is None:
-                return None
-            note(connection, [row], self._clock(), Happening.CLAIMED, f"attempt {row.attempts}")
-        return to_job(row)
+            rows = list(self._claimed(connection, told, most))
+        return [to_job(row) for row in rows]
 
     def resume(self, job: Job, *, refund: bool = False) -> Job:
         """Claim anew a job whose claimant went away; the old claim's steps are fenced off.
@@ -108,6 +124,16 @@ class Claims(Part):
             rows = connection.execute(select(jobs).where(NOT_DONE, jobs.c.token == token))
             row = rows.one_or_none()
         return None if row is None else to_job(row)
+
+    def _claimed(
+        self, connection: Connection, told: dict[str, Any], most: int
+    ) -> Iterator[Row[Any]]:
+        for _ in range(most):
+            row = connection.execute(CLAIM, told).one_or_none()
+            if row is None:
+                return
+            note(connection, [row], self._clock(), Happening.CLAIMED, f"attempt {row.attempts}")
+            yield row
 
     def _superseded(self, connection: Connection, job: Job, newer: int) -> Job:
         error = JobError(

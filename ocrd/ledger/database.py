@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ocrd.ledger.faults import translated
+from ocrd.ledger.group import GroupCommit
 
 _IMMEDIATE = "ocrd_immediate"
 
@@ -76,21 +76,19 @@ class Database:
         self.path = path
         self.busy_s = busy_s
         self._engine = make_engine(partial(connect, path, busy_s))
-        # Waiting here is fair and wakes at once; SQLite's own waiting sleeps and looks again.
-        self._writing = threading.Lock()
+        # Waiting for a turn there wakes at once; SQLite's own waiting sleeps and looks again.
+        self._writers = GroupCommit(self._writer)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that holds the write lock from its beginning.
 
+        When it ends, it is on the disk.  Those of several threads may share one commit.
+
         Raises:
             LedgerError, PlaceError: SQLite could not do it; nothing of it was done.
         """
-        with (
-            self._writing,
-            self._translated(),
-            transaction(self._engine, immediate=True) as connection,
-        ):
+        with self._translated(), self._writers.part() as connection:
             yield connection
 
     @contextmanager
@@ -112,6 +110,9 @@ class Database:
     def close(self) -> None:
         """Give every connection back; the last one to go folds the WAL into the file."""
         self._engine.dispose()
+
+    def _writer(self) -> Connection:
+        return self._engine.connect().execution_options(**{_IMMEDIATE: True})
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

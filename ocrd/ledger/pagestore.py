@@ -87,7 +87,8 @@ class PageStore(Part):
         if recipe is not None:
             stale = or_(stale, pages.c.recipe != recipe)
         with self._db.write() as connection:
-            connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
+            if job.pages is not None:  # else there are none
+                connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
             detail = f"pages: {count}"
             row = take(connection, job, _OPENED, self._clock(), detail, pages=count)
         return to_job(row)

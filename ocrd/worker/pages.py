@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ocrd.config import Folder
@@ -38,7 +39,7 @@ def told(error: OcrdError) -> JobError:
 class PageRun:
     """What all pages of one job have in common."""
 
-    job: Job
+    job: Job  # as `set_pages` gave it
     folder: Folder
     original: Original
     recipe: str
@@ -87,7 +88,9 @@ class PageRunner:
             FencedError: The job is somebody else's now, or cancelled.
             OcrdError: A place fails; the pages finished so far are kept.
         """
-        finished = await self._call(self._ledger.finished_pages, run.job, run.recipe)
+        finished: Mapping[int, Page] = {}
+        if run.job.pages_done:
+            finished = await self._call(self._ledger.finished_pages, run.job, run.recipe)
         window = asyncio.Semaphore(self._window)
         try:
             async with asyncio.TaskGroup() as group:

@@ -71,9 +71,10 @@ class Worker:
             cancelled = job.ending is JobState.CANCELLED
             return await self.fail(job, folder, job.error, cancelled=cancelled)
         try:
+            bundle = None
             if job.state is not JobState.DELIVERING:
-                job = await self._prepare(job, folder)
-            return await self._deliver(job, folder)
+                job, bundle = await self._prepare(job, folder)
+            return await self._deliver(job, folder, bundle)
         except BadFileError as error:
             return await self.fail(job, folder, told(error))
 
@@ -98,22 +99,24 @@ class Worker:
         """Carry out an operator's cancel."""
         return await self.fail(job, folder, CANCELLED, cancelled=True)
 
-    async def _prepare(self, job: Job, folder: Folder) -> Job:
-        """Steps 3 to 5: spool, pages, bundle."""
+    async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, Path]:
+        """Steps 3 to 5: spool, pages, bundle; the bundle is still to be sealed."""
         p = self._
-        path = await p.call(p.spool.claim, job, origin(job, folder))
-        job = await p.call(p.ledger.moved, job, Place.SPOOL)
+        job, path = await p.call(self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
         key = self._recipe(job, folder, original)
         job = await p.call(p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         await p.runner.run(PageRun(job=job, folder=folder, original=original, recipe=key), pages)
-        await self._check(job, key)
         spec = await p.call(self._spec, job, folder, original, key)
         await p.build(spec, pages)
-        await p.call(p.spool.seal, spec.into)
-        return job
+        return job, spec.into
+
+    def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
+        """Step 3: the original into the spool."""
+        path = self._.spool.claim(job, origin(job, folder))
+        return self._.ledger.moved(job, Place.SPOOL), path
 
     def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
         p = self._
@@ -126,35 +129,35 @@ class Worker:
             collation=original.collation.key(),
         )
 
-    async def _check(self, job: Job, key: str) -> None:
-        """What was read must still be what lies there, and something must have been read."""
-        p = self._
-        if not await p.call(p.spool.unchanged, job):
-            await p.call(self._rerecord, job)
+    def _check(self, job: Job) -> None:
+        """What was read must still be what lies there."""
+        if not self._.spool.unchanged(job):
+            self._rerecord(job)
             raise SourceChangedError(
                 f"{display(job.source)}: the file changed while its pages were read",
                 hint="Nothing to do: it is read again from the start.",
                 kind="changed-in-spool",
             )
-        pages = (await p.call(p.ledger.finished_pages, job, key)).values()
-        if pages and all(page.state is PageState.FAILED for page in pages):
-            raise _nothing_read(job, list(pages))
 
     def _rerecord(self, job: Job) -> None:
         """Somebody still wrote to it after it was claimed: the ledger takes it as it is now."""
         self._.ledger.rerecord(job, **identity(job, self._.spool.spooled(job)))
 
     def _spec(self, job: Job, folder: Folder, original: Original, key: str) -> BundleSpec:
+        """What to build the bundle from; its pages are written to the spool.
+
+        Raises:
+            SourceChangedError: The original is no longer what was read.
+            BadFileError: No page of it could be read.
+        """
         p = self._
-        pages = p.spool.pages_file(job)
-        with pages.open("w", encoding="utf-8") as file:
-            for page, payload in p.ledger.payloads(job, key):
-                file.write(page_line(page, payload, original.came_from(page.number)))
+        self._check(job)
+        self._write_pages(job, original, key)
         return BundleSpec(
             source=original.path,
             name=bundle_name(PurePosixPath(job.source).name, joined=bool(job.members)),
             kind=original.kind,
-            pages=pages,
+            pages=p.spool.pages_file(job),
             into=p.spool.new_bundle(job),
             outputs=folder.outputs,
             reader=folder.mode.reader,
@@ -164,6 +167,19 @@ class Worker:
             drop_blank=folder.drop_blank,
             upright=folder.upright,
         )
+
+    def _write_pages(self, job: Job, original: Original, key: str) -> None:
+        failed: list[Page] = []
+        readable = False
+        with self._.spool.pages_file(job).open("w", encoding="utf-8") as file:
+            for page, payload in self._.ledger.payloads(job, key):
+                file.write(page_line(page, payload, original.came_from(page.number)))
+                if page.state is PageState.FAILED:
+                    failed.append(page)
+                else:
+                    readable = True
+        if failed and not readable:
+            raise _nothing_read(job, failed)
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
         """The sidecar's head: what was read, by what, how."""
@@ -185,10 +201,10 @@ class Worker:
             "finished_at": isotime(p.clock()),
         }
 
-    async def _deliver(self, job: Job, folder: Folder) -> Job:
-        """Steps 6 to 9."""
+    async def _deliver(self, job: Job, folder: Folder, bundle: Path | None) -> Job:
+        """Steps 6 to 9, and the end of step 5 for a bundle just built."""
         p = self._
-        job = await p.call(p.delivery.deliver, job, folder)
+        job = await p.call(self._deliver_sealed, job, folder, bundle)
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
             "job.done",
@@ -199,6 +215,11 @@ class Worker:
             archived_to=display(job.archived_to or ""),
         )
         return job
+
+    def _deliver_sealed(self, job: Job, folder: Folder, bundle: Path | None) -> Job:
+        if bundle is not None:
+            self._.spool.seal(bundle)
+        return self._.delivery.deliver(job, folder)
 
 
 def origin(job: Job, folder: Folder) -> Path:

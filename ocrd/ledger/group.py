@@ -1,0 +1,136 @@
+"""Group commit: transactions of several threads, made durable by one commit.
+
+A commit waits for the disk; whoever comes meanwhile waits for its turn.  A caller that others wait
+behind therefore leaves the transaction open to them and returns once the last of them has committed
+for all.  Nobody waits for company: a caller by itself commits at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from sqlalchemy import Connection
+
+MOST = 64  # parts of one group, so that the first does not wait for ever
+
+
+class GroupCommit:
+    """Hands out turns to write.
+
+    Args:
+        connect: A new connection.  It is the group's until its end.
+    """
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._coming = 0  # callers that have not had their turn
+        self._group: _Group | None = None  # open to whoever has the turn
+
+    @contextmanager
+    def part(self) -> Iterator[Connection]:
+        """A transaction: what it did is on the disk at its end, or undone if it raised.
+
+        Raises:
+            DBAPIError, sqlite3.Error: The group could not be begun or committed; nothing was done.
+        """
+        self._take_turn()
+        try:
+            group = self._group = self._group or _Group(self._connect())
+            try:
+                with group.part() as connection:
+                    yield connection
+            finally:
+                if group.broken or not self._coming or group.parts >= MOST:
+                    self._group = None
+                    group.end()
+        finally:
+            self._turn.release()
+        group.wait()
+
+    def _take_turn(self) -> None:
+        with self._counting:
+            self._coming += 1
+        try:
+            self._turn.acquire()
+        finally:
+            with self._counting:
+                self._coming -= 1
+
+
+class _Group:
+    """One transaction of SQLite; each caller's part is a savepoint in it.  One caller at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.parts = 0
+        self._connection = connection
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+        try:
+            self._transaction = connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+        self._raw = cast(sqlite3.Connection, connection.connection.driver_connection)
+
+    @property
+    def broken(self) -> bool:
+        """Whether SQLite has given up the whole transaction, as it does when the disk is full."""
+        return self._error is not None
+
+    @contextmanager
+    def part(self) -> Iterator[Connection]:
+        """What one caller does: all of it or nothing, whatever becomes of the others' parts."""
+        self.parts += 1
+        self._raw.execute("SAVEPOINT part")
+        try:
+            yield self._connection
+            self._raw.execute("RELEASE part")
+        except BaseException as error:
+            self._undo(error)
+            raise
+
+    def end(self) -> None:
+        """Commit for all; their `wait` tells what came of it."""
+        try:
+            if not self.broken:
+                self._transaction.commit()
+        except Exception as error:
+            self._error = error
+        finally:
+            try:
+                self._give_back()
+            finally:
+                self._over.set()
+
+    def wait(self) -> None:
+        """Until the group is on the disk.
+
+        Raises:
+            DBAPIError, sqlite3.Error: It is not, and never will be.
+        """
+        self._over.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _undo(self, error: BaseException) -> None:
+        if not self._raw.in_transaction:
+            self._error = error
+            return
+        try:
+            self._raw.execute("ROLLBACK TO part")
+            self._raw.execute("RELEASE part")
+        except sqlite3.Error as fatal:
+            self._error = fatal
+
+    def _give_back(self) -> None:
+        try:
+            if self._raw.in_transaction:  # SQLAlchemy takes one whose commit failed for ended
+                self._raw.rollback()
+        finally:
+            self._connection.close()
