@@ -28,7 +28,7 @@ from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.events import Event, Events
-from ocrd.modes import PromptMode
+from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
 from ocrd.page import PageResult
 from ocrd.spool import Disk
@@ -66,6 +66,9 @@ class WaveEngine:
         return EngineReport(state=self._state)
 
     def unsupported(self, mode: PromptMode) -> str | None:
+        return None
+
+    def unseen(self, resolution: Resolution) -> str | None:
         return None
 
     async def start(self, progress: Callable[[str], None]) -> None:
