@@ -52,7 +52,7 @@ class Child:
         self.served += 1
         self._slate.write(Call(function, args, cpu_s))
         await take_turns(self._peer)
-        answer = self._slate.read_wary()
+        answer = await self._slate.read_answer()
         if not isinstance(answer, Answer):
             raise BadAnswerError(f"{type(answer).__name__} is no answer")
         return answer

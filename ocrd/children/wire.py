@@ -19,12 +19,14 @@ import os
 import pickle
 import socket
 import sys
+import threading
 from typing import Any
 
 from ocrd import errors
 
 _YOUR_TURN = b"!"
 _PACKAGE = "ocrd"
+_SMALL = 1 << 16  # bytes: read sooner than handed to a thread
 
 
 class BadAnswerError(Exception):
@@ -38,6 +40,7 @@ class Slate:
         if descriptor is None:
             descriptor = os.memfd_create("ocrd-slate")
         self._file = io.FileIO(descriptor, "r+")
+        self._reading = threading.Lock()
 
     def fileno(self) -> int:
         """Its descriptor."""
@@ -58,23 +61,31 @@ class Slate:
         self._file.seek(0)
         return pickle.load(self._file)  # noqa: S301 - only children call this
 
+    async def read_answer(self) -> Any:
+        """As `read_wary`; a page's pixels are copied off the event loop, and without the GIL."""
+        if os.fstat(self.fileno()).st_size < _SMALL:
+            return self.read_wary()
+        return await asyncio.to_thread(self.read_wary)
+
     def read_wary(self) -> Any:
         """What a child wrote; the memory is given back.
 
         Raises:
             BadAnswerError: It holds anything but data, or is no pickle at all.
         """
-        self._file.seek(0)
-        try:
-            return _DataOnly(self._file).load()
-        except Exception as error:  # whatever a forged pickle makes the unpickler stumble over
-            raise BadAnswerError(f"{type(error).__name__}: {error}") from error
-        finally:
-            self._file.truncate(0)
+        with self._reading:
+            try:
+                self._file.seek(0)
+                answer = _DataOnly(self._file).load()
+                self._file.truncate(0)
+            except Exception as error:  # whatever a forged pickle makes the unpickler stumble over
+                raise BadAnswerError(f"{type(error).__name__}: {error}") from error
+            return answer
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        self._file.close()
+        """Give the descriptor back, once nobody reads from it any more."""
+        with self._reading:
+            self._file.close()
 
 
 def pass_turn(peer: socket.socket) -> None:

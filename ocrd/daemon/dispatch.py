@@ -110,6 +110,7 @@ class Dispatcher:
         self._running: dict[int, _Run] = {}
         self._resumable: deque[Job] = deque()
         self._stalled: dict[str, deque[int]] = {}
+        self._look_again_at = 0.0  # for cancellations, by the loop's clock
         self._wake = asyncio.Event()
         self._stopping = False
         self.waits: OcrdError | None = None  # why nothing can be claimed now
@@ -172,7 +173,10 @@ class Dispatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _step(self) -> None:
-        await self._carry_out_cancellations()
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_again_at:
+            self._look_again_at = now + POLL_S
+            await self._carry_out_cancellations()
         for folder in self._pauses.due(self._clock()):
             await self._try_again(folder)
         await self._resume()

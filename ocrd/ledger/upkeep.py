@@ -19,6 +19,7 @@ _TALLY_FAULTS = """
     SELECT folder, state FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept)
     UNION SELECT folder, state FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted)
 """
+_COUNTS = select(tallies).where(tallies.c.jobs > 0)
 _PAGE_FAULTS = """
     SELECT jobs.id FROM jobs WHERE pages_done <>
         (SELECT count(*) FROM pages WHERE job_id = jobs.id AND pages.state <> 'pending')
@@ -31,7 +32,7 @@ class Upkeep(Part):
     def counts(self) -> dict[tuple[str, JobState], int]:
         """How many jobs each folder has in each state; zeros are left out."""
         with self._db.read() as connection:
-            rows = connection.execute(select(tallies).where(tallies.c.jobs > 0))
+            rows = connection.execute(_COUNTS)
             return {(row.folder, JobState(row.state)): row.jobs for row in rows}
 
     def archived(
