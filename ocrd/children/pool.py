@@ -137,7 +137,7 @@ class ChildPool:
     async def _child(self, *, fresh: bool) -> Child:
         """An idle child that lives, else a new one."""
         if self._stopped:
-            raise _down(f"The {self.name}s were stopped.", kind="stopped")
+            raise self._was_stopped()
         while self._idle and not (fresh and len(self._children) < self.processes):
             child = self._idle.pop(0 if fresh else -1)  # the last one used is warm
             if child.alive() and not fresh:
@@ -168,6 +168,8 @@ class ChildPool:
                 answer = await child.call(begin, self._orders, cpu_s=_START_CPU_S)
             ready = answer.error is None
         except (EOFError, BadAnswerError, TimeoutError) as error:
+            if self._stopped:
+                raise self._was_stopped() from error
             raise _down(f"A {self.name} did not come up: {error!r}.") from error
         finally:
             if not ready:
@@ -185,12 +187,15 @@ class ChildPool:
             self._blame("timed-out", f"took longer than {wall_s:g} s and was killed")
         except EOFError:
             if self._stopped:
-                raise _down(f"The {self.name}s were stopped.", kind="stopped") from None
+                raise self._was_stopped() from None
             self._blame(*_obituary(await asyncio.to_thread(child.reap)))
         except BadAnswerError as error:
             self._blame("crashed", f"gave an answer that is none ({error})")
         except OSError as error:
             raise _down(f"No page could be given to a {self.name}: {error}.") from error
+
+    def _was_stopped(self) -> EngineDownError:
+        return _down(f"The {self.name}s were stopped.", kind="stopped")
 
     def _blame(self, kind: str, what: str) -> NoReturn:
         message = f"The {self.name} {what}."
