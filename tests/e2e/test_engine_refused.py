@@ -31,13 +31,15 @@ class Machine:
         vllm: The version that is installed; None: none is.
         nvidia_smi: The driver's tool, as a script.
         engine: Further lines of `[engine]`.
-        files: Of the model's folder, instead of whole ones.
+        model: Where it is said to be; None: in a folder.
+        files: Of that folder, instead of whole ones.
         environment: Further variables.
     """
 
     vllm: str | None = "0.32.0"
     nvidia_smi: str | None = H100
     engine: str = ""
+    model: str | None = None
     files: Mapping[str, str] | None = None
     environment: Mapping[str, str] | None = None
 
@@ -54,6 +56,11 @@ REFUSALS = {
     "vLLM is too old": (Machine(vllm="0.25.3"), "vLLM 0.25.3 is installed", "vllm>=0.26,<0.34"),
     "vLLM is too new": (Machine(vllm="0.34.0"), "works with 0.26 to 0.33", "vllm>=0.26,<0.34"),
     "no such folder": (Machine(files={}), "does not exist", "Correct the path"),
+    "a model that was never fetched": (
+        Machine(model="nobody/has-such-a-model", environment={"HF_HUB_OFFLINE": "1"}),
+        "nobody/has-such-a-model is not in the cache of this user",
+        "hf download nobody/has-such-a-model",
+    ),
     "a folder without a model": (
         Machine(files={"letter.txt": "Dear Sir"}),
         "lacks config.json, tokenizer.json, its weights",
@@ -113,7 +120,9 @@ def run_once(tree: Tree, machine: Machine, scratch: Path) -> subprocess.Complete
         model.mkdir(exist_ok=True)
         (model / name).write_text(text)
     config = scratch / "config.toml"
-    engine = f'[engine]\nkind = "vllm"\nmodel = "{model}"\n{machine.engine}\n[watch]'
+    engine = (
+        f'[engine]\nkind = "vllm"\nmodel = "{machine.model or model}"\n{machine.engine}\n[watch]'
+    )
     config.write_text(tree.config.read_text().replace("[watch]", engine))
     environment = os.environ | {"PATH": str(scratch / "bin"), **(machine.environment or {})}
     (scratch / "bin").mkdir()

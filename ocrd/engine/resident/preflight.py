@@ -151,8 +151,8 @@ def on_hub(name: str) -> Path:
     cached = in_cache(name)
     if cached is not None:
         return cached
-    hub = importlib.import_module("huggingface_hub")
     try:
+        hub = importlib.import_module("huggingface_hub")
         return Path(hub.hf_hub_download(name, "config.json", etag_timeout=10))
     except Exception as error:  # the hub's client raises errors of three libraries
         raise EngineSetupError(
