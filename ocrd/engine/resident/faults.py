@@ -15,6 +15,7 @@ from ocrd.errors import EngineSetupError
 OUT_OF_MEMORY = re.compile(
     r"OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|HIP out of memory"
     r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED"
+    r"|DefaultCPUAllocator: (?:can't|not enough)"
     r"|Free memory on device .* is less than desired GPU memory utilization",
     re.IGNORECASE,
 )

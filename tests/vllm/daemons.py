@@ -1,0 +1,160 @@
+"""`ocrd run --once` as a process with the real vLLM, and what it shows while it runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ocrd import snapshot
+from ocrd.job import Job
+from ocrd.ledger.ledger import Ledger
+from ocrd.samples import scan_of
+
+HANG_S = 800.0
+TOKENS = 12
+CONFIG = """\
+root = "{root}"
+[watch]
+settle_s = 0.2
+[engine]
+kind = "vllm"
+model = "{model}"
+load_format = "dummy"
+dtype = "float32"
+max_model_len = 1024
+max_num_batched_tokens = 1024
+renderer_workers = 2
+page_timeout_s = 800
+{engine}
+[engine.options]
+enforce_eager = true
+distributed_executor_backend = "uni"
+{options}
+[engine.sampling]
+ignore_eos = true
+max_tokens = {tokens}
+min_tokens = {tokens}
+"""
+
+
+class Place:
+    """A root whose daemon reads with a small checkpoint; every answer has `TOKENS` tokens."""
+
+    def __init__(
+        self, root: Path, model: Path, folders: str, *, engine: str = "", options: str = ""
+    ) -> None:
+        self.root = root
+        self.config = root / "config.toml"
+        root.mkdir(parents=True)
+        known = {"root": root, "model": model, "engine": engine, "options": options}
+        self.config.write_text(CONFIG.format(**known, tokens=TOKENS) + folders, encoding="utf-8")
+
+    def drop(self, folder: str, name: str, number: int) -> bytes:
+        """A small scan of its own for each number."""
+        inbox = self.root / "inbox" / folder
+        inbox.mkdir(parents=True, exist_ok=True)
+        scan = scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number)
+        (inbox / name).write_bytes(scan.data)
+        return scan.data
+
+    def jobs(self) -> list[Job]:
+        with Ledger.open(self.root / ".ocrd" / "ledger.db") as ledger:
+            return ledger.jobs(limit=100)
+
+    def ocrd(self, *words: str) -> str:
+        """What a command prints."""
+        command = [sys.executable, "-m", "ocrd", *words, "--config", str(self.config)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+class Run:
+    """One `ocrd run --once`."""
+
+    def __init__(self, place: Place, environment: Mapping[str, str]) -> None:
+        self.log = place.root / "log"
+        self._place = place
+        with self.log.open("w") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(place.config)],
+                stdout=stream,
+                stderr=stream,
+                env=environment,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def events(self, name: str) -> list[str]:
+        """Lines of the log that tell of such an event."""
+        return [line for line in self.said().splitlines() if f" event={name} " in f"{line} "]
+
+    def facts(self) -> dict[str, Any]:
+        """What the daemon says of itself now."""
+        return snapshot.read(self._place.root / ".ocrd") or {}
+
+    def until(self, true: Callable[[dict[str, Any]], Any]) -> None:
+        """Wait for something to show in what the daemon says of itself."""
+        end = time.monotonic() + HANG_S
+        while not true(self.facts()):
+            assert self.process.poll() is None, self.said()[-4000:]
+            assert time.monotonic() < end, self.said()[-4000:]
+            time.sleep(0.1)
+
+    def engine_pid(self) -> int:
+        """The process that holds the model."""
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(status.read_text().rpartition(")")[2].split()[1])
+                title = (status.parent / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if parent == self.process.pid and b"EngineCore" in title:
+                return int(status.parent.name)
+        raise AssertionError(self.said()[-4000:])
+
+
+@contextmanager
+def running(place: Place, **environment: str) -> Iterator[Run]:
+    """A daemon; what is still there of it in the end is killed."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OCRD_")}
+    # As on a GPU the model runs in the engine's own process; a CPU build allows that only so.
+    given = {**inherited, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", **environment}
+    run = Run(place, {key: value for key, value in given.items() if value})
+    try:
+        yield run
+    finally:
+        run.process.kill()
+        run.process.wait()
+
+
+@contextmanager
+def systemd(address: Path) -> Iterator[list[str]]:
+    """Listens as systemd does, and keeps what it is told."""
+    told: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(address))
+        listening.settimeout(0.2)
+        over = threading.Event()
+
+        def listen() -> None:
+            while not over.is_set():
+                try:
+                    told.append(listening.recv(1 << 16).decode())
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield told
+        finally:
+            over.set()
+            thread.join()
