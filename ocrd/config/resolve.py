@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
+from ocrd.config.joining import check_joining
 from ocrd.config.ownership import check_umask
 from ocrd.config.schema import EngineSettings, FolderSettings, ModeSettings, Settings
 from ocrd.errors import ConfigError
@@ -155,6 +156,7 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         )
 
     check_umask(entry.umask, where)
+    check_joining(entry, where)
 
     def tree(kind: str, given: Path | None) -> Path:
         return settings.root / (given if given is not None else Path(kind) / entry.name)

@@ -85,6 +85,7 @@ class Daemon:
             disk=self._disk,
             folders=lambda: self._folders,
             closed=self._closed,
+            look_again=self._look_again,
         )
         try:
             return await self._serve(house)
@@ -222,6 +223,10 @@ class Daemon:
         self._folders = self._served(config)
         if self._intakes is not None:
             self._intakes.follow(self._folders)
+
+    def _look_again(self, folder: str, source: str) -> None:
+        if self._intakes is not None:
+            self._intakes.hint(folder, source)
 
     def _closed(self) -> set[str]:
         """Folders of which nothing may begin now: no inbox to be seen, or not their time."""

@@ -15,7 +15,7 @@ from ocrd.daemon.pauses import Pauses
 from ocrd.engine.base import Engine, EngineState
 from ocrd.errors import Disposition, FencedError, OcrdError, PlaceError, SourceChangedError
 from ocrd.events import Events
-from ocrd.job import Job, JobError, JobState
+from ocrd.job import Job, JobError, JobState, Place
 from ocrd.worker import ports
 from ocrd.worker.pages import told
 from ocrd.worker.worker import Worker, facts
@@ -76,6 +76,7 @@ class Dispatcher:
         engine: Nothing is claimed before it is ready.
         folders: The folders in force, by name; asked anew each time, as a reload changes them.
         closed: Folders of which nothing may begin now (a share is gone, or it is not their time).
+        look_again: Told a folder and a file in its inbox that belongs to no job any more.
         pauses: Which folders wait for a place.
         events: Is told what happens.
         call: Runs a ledger call off the event loop.
@@ -91,6 +92,7 @@ class Dispatcher:
         engine: Engine,
         folders: Callable[[], Mapping[str, Folder]],
         closed: Callable[[], set[str]],
+        look_again: Callable[[str, str], object],
         pauses: Pauses,
         events: Events,
         call: ports.Call,
@@ -102,6 +104,7 @@ class Dispatcher:
         self._engine = engine
         self._folders = folders
         self._closed = closed
+        self._look_again = look_again
         self._pauses = pauses
         self._events = events
         self._call = call
@@ -248,7 +251,7 @@ class Dispatcher:
                 run.task.cancel()
                 await asyncio.gather(run.task, return_exceptions=True)
             try:
-                await self._worker.cancel(job, folder)
+                self._free(await self._worker.cancel(job, folder))
             except FencedError:
                 continue
             except OcrdError as error:
@@ -287,7 +290,7 @@ class Dispatcher:
             await self._after(job, folder, OcrdError(repr(error), hint=hint, kind="internal"))
 
     async def _run(self, job: Job, folder: Folder) -> None:
-        await self._worker.run(job, folder)
+        self._free(await self._worker.run(job, folder))
         self._resumed(folder.name)
         for number in self._stalled.pop(folder.name, ()):
             stalled = await self._call(self._ledger.job, number)
@@ -313,7 +316,7 @@ class Dispatcher:
             elif isinstance(error, SourceChangedError):
                 await self._source_changed(now, folder, error)
             elif error.disposition is Disposition.PERMANENT or self._exhausted(now):
-                await self._worker.fail(now, folder, told(error))
+                self._free(await self._worker.fail(now, folder, told(error)))
             else:
                 await self._defer(now, error)
         except FencedError:
@@ -335,12 +338,16 @@ class Dispatcher:
             self._events.warn("folder.paused", folder=folder.name, **facts_)
 
     async def _source_changed(self, job: Job, folder: Folder, error: SourceChangedError) -> None:
-        """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew."""
+        """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew.
+
+        A joined document is given up in either case; its files come to rest, and are joined, anew.
+        """
         if error.kind == "source-gone" and not folder.inbox.is_dir():
             self._stall(job, folder, _inbox_missing(folder))  # its share is gone, not the file
             return
-        if error.kind == "source-gone":
-            await self._call(self._ledger.gone, job)
+        parted = bool(job.members) and job.place is Place.INBOX
+        if error.kind == "source-gone" or parted:
+            self._free(await self._call(self._ledger.gone, job))
             self._events.warn("job.source_gone", **facts(job))
             return
         later = self._clock() + max(folder.settle_s, POLL_S)
@@ -348,6 +355,12 @@ class Dispatcher:
             self._ledger.release, job, not_before=later, error=told(error), refund=True
         )
         self._events.warn("job.source_changed", **facts(job), error=error.message)
+
+    def _free(self, job: Job) -> None:
+        """The files of a joined document that was given up are in the inbox, and new again."""
+        if job.place is Place.GONE:
+            for member in job.members:
+                self._look_again(job.folder, member.source)
 
     async def _defer(self, job: Job, error: OcrdError) -> None:
         delay = self._limits.delay(job.attempts)

@@ -1,41 +1,27 @@
-"""One inbox's thread: what comes to rest is checked, hashed and recorded."""
+"""One inbox's thread: what comes to rest waits for what belongs to it, and is recorded."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from ocrd.config import Folder
-from ocrd.errors import BadFileError, OcrdError
+from ocrd.daemon.recorder import Ledger, Recorder
+from ocrd.errors import OcrdError
 from ocrd.events import Events
-from ocrd.inbox.admit import admit
+from ocrd.inbox.gather import Gatherer, rule_for
 from ocrd.inbox.names import display
 from ocrd.inbox.report import Candidate
-from ocrd.inbox.settle import Fingerprint
 from ocrd.inbox.watch import FolderWatch
-from ocrd.job import Found, Job, JobError
-from ocrd.ledger.standing import Standing
 
 STEP_S = 0.2  # how often the watch is asked when nothing is due
 RECORD_BATCH = 500  # files recorded in one transaction
 LEDGER_WAIT_S = 1.0  # before a ledger that is full or locked is asked again
 STALE_S = 120.0  # a thread that has not come round for so long hangs (a dead share, perhaps)
-
-
-class Ledger(Protocol):
-    """What the intake asks of the ledger."""
-
-    def record(self, found: Sequence[Found]) -> list[Job | None]:
-        """Queue settled files; None for each that is known already."""
-
-    def in_inbox(self, folder: str) -> Iterator[Standing]:
-        """Files in the folder's inbox that a job stands for."""
-
-    def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
-        """A file that cannot be admitted: a job that has failed."""
 
 
 class Intake(threading.Thread):
@@ -62,15 +48,21 @@ class Intake(threading.Thread):
     ) -> None:
         super().__init__(name=f"intake-{folder.name}", daemon=True)
         self.folder = folder
-        self._ledger = ledger
         self._events = events
-        self._wake = wake
         self._over = threading.Event()
-        self._began = time.time()
         self._moved_at = time.monotonic()
         self._busy = True
+        self._rests = False
+        self._unmarked = 0  # files that wait for their marker
+        self._overdue: tuple[str, ...] = ()
         self._told: set[str] = set()
         self._waits: OcrdError | None = None  # why the ledger takes nothing now
+        self._gatherer = Gatherer(
+            folder.inbox,
+            rule=rule_for(folder.join, folder.join_pattern, folder.join_pause_s),
+            pause_s=folder.join_pause_s,
+            marker=folder.done_marker,
+        )
         self._watch = FolderWatch(
             folder.inbox,
             settle_s=folder.settle_s,
@@ -78,7 +70,11 @@ class Intake(threading.Thread):
             rescan_s=rescan_s,
             include=folder.include,
             ignore=folder.ignore,
+            leave=self._gatherer.is_marker,
             kind=folder.watch,  # type: ignore[arg-type]  # the configuration allows just these words
+        )
+        self._recorder = Recorder(
+            folder, watch=self._watch, ledger=ledger, events=events, wake=wake
         )
 
     def run(self) -> None:
@@ -103,11 +99,9 @@ class Intake(threading.Thread):
         self._watch.hint(source)
 
     def settled(self) -> bool:
-        """Whether the inbox has been looked through and nothing in it waits to come to rest."""
+        """Whether the inbox has been looked through and nothing in it is about to be taken."""
         report = self._watch.report
-        if report.paused:
-            return True
-        return report.scans > 0 and not self._busy and len(report.overdue) >= report.waiting
+        return report.paused is not None or (report.scans > 0 and not self._busy and self._rests)
 
     def closed(self) -> bool:
         """Whether the inbox cannot be read now."""
@@ -124,8 +118,9 @@ class Intake(threading.Thread):
         paused = report.paused or self._waits
         return {
             "watch": report.kind,
-            "settling": report.waiting,
-            "overdue": [display(waiting.path) for waiting in report.overdue],
+            "settling": max(0, report.waiting - self._unmarked),
+            "unmarked": self._unmarked,
+            "overdue": list(self._overdue),
             "conditions": [
                 {"kind": found.kind, "message": found.message, "hint": found.hint}
                 for found in report.conditions
@@ -136,87 +131,48 @@ class Intake(threading.Thread):
 
     def _recall(self) -> None:
         """What an earlier life recorded and nobody claimed yet need not be hashed again."""
-        try:
-            known = [
-                Candidate(each.source, Fingerprint(each.size, each.mtime_ns, each.inode))
-                for each in self._ledger.in_inbox(self.folder.name)
-                if not each.refused
-            ]
-        except OcrdError:  # locked: then everything is looked at anew
-            return
-        self._watch.recall(known)
+        with contextlib.suppress(OcrdError):  # locked: then everything is looked at anew
+            self._watch.recall(self._recorder.recalled())
 
     def _step(self) -> bool:
         """One round; whether there may be more at once."""
         self._busy = True
         candidates = self._watch.step()
         try:
-            for batch in _batches(candidates, RECORD_BATCH):
-                self._record(batch)
+            taken = self._take(candidates)
         except OcrdError as error:  # the ledger is locked or full; they are offered again
             self._wait_for(error)
         else:
-            self._waited(recorded=bool(candidates))
+            self._waited(recorded=taken)
         self._tell_conditions()
+        self._look_back()
         self._busy = bool(candidates) or self._watch.report.busy
         return self._busy
 
-    def _record(self, batch: Sequence[Candidate]) -> None:
-        admitted = [(each, found) for each in batch if (found := self._admitted(each))]
-        jobs = self._ledger.record([found for _, found in admitted])
-        for candidate, _ in admitted:
-            self._watch.forget(candidate)
-        fresh = [job for job in jobs if job is not None]
-        for job in fresh:
-            shown = display(job.source)
-            self._events.emit(
-                "job.queued", job=job.id, folder=job.folder, source=shown, bytes=job.size
-            )
-        if fresh:
-            self._wake()
-
-    def _admitted(self, candidate: Candidate) -> Found | None:
-        folder = self.folder
-        try:
-            return admit(
-                folder.inbox, folder.name, candidate.path, folder.priority, seen=candidate.seen
-            )
-        except BadFileError as error:
-            self._refuse(candidate, error)
-        except OcrdError as error:  # still written, gone again, or the share stumbles: later
-            self._events.debug(
-                "file.waits",
-                folder=folder.name,
-                source=display(candidate.path),
-                error=error.message,
-            )
-            self._watch.hint(candidate.path)
-        return None
-
-    def _refuse(self, candidate: Candidate, error: BadFileError) -> None:
-        """It cannot even be opened: a job says so, and the thing stays where it is."""
-        path, seen = candidate
-        found = Found(
-            folder=self.folder.name,
-            source=path,
-            size=seen.size,
-            mtime_ns=seen.mtime_ns,
-            inode=seen.inode,
-            sha256="",
+    def _take(self, candidates: Sequence[Candidate]) -> bool:
+        """Record what is ready, and let the rest wait; whether anything was ready."""
+        gatherer, recorder = self._gatherer, self._recorder
+        gatherer.keep(self._watch.waits)
+        gatherer.add(recorder.unknown(candidates) if gatherer.rule is not None else candidates)
+        ready = gatherer.take(
+            seen_until=self._watch.report.seen_until, unsettled=self._watch.unsettled
         )
-        why = JobError(kind=error.kind, message=error.message, hint=error.hint)
-        job = self._ledger.record_refused(found, why)
-        self._watch.forget(candidate)
-        if (job.finished_at or 0.0) < self._began:  # an earlier run has told of it
-            return
-        self._events.warn(
-            "file.refused",
-            job=job.id,
-            folder=self.folder.name,
-            source=display(path),
-            kind=error.kind,
-            error=error.message,
-            hint=error.hint,
+        for batch in _batches(ready.files, RECORD_BATCH):
+            recorder.record(batch)
+        for document in ready.documents:
+            by_name = gatherer.rule is not None and gatherer.rule.one_of_a_name
+            for path in recorder.record_document(document, by_name=by_name):
+                gatherer.drop(path)
+        return bool(ready.files or ready.documents)
+
+    def _look_back(self) -> None:
+        """How many files wait, and for what; other threads ask."""
+        report, waits_here = self._watch.report, set(self._gatherer)
+        overdue = [each.path for each in report.overdue if each.path not in waits_here]
+        self._overdue = tuple(map(display, overdue))
+        self._unmarked = self._gatherer.unmarked
+        self._rests = (
+            not self._gatherer.unjoined and report.waiting <= len(overdue) + self._unmarked
         )
 
     def _tell_conditions(self) -> None:

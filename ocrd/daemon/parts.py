@@ -97,6 +97,7 @@ def build(
     *,
     folders: Callable[[], Mapping[str, Folder]],
     closed: Callable[[], set[str]],
+    look_again: Callable[[str, str], object],
     disk: Disk | None = None,
 ) -> House:
     """Wire everything up.
@@ -107,6 +108,7 @@ def build(
         engine: Reads the pages; not started yet.
         folders: The folders in force, by name.
         closed: Folders of which nothing may begin now.
+        look_again: Told a folder and a file in its inbox that belongs to no job any more.
         disk: The system calls of every move.
 
     Raises:
@@ -155,6 +157,7 @@ def build(
         engine=engine,
         folders=folders,
         closed=closed,
+        look_again=look_again,
         pauses=pauses,
         events=events,
         call=call,

@@ -36,6 +36,8 @@ class WatchReport:
         overdue: Files that have waited too long (the first hundred).
         conditions: What is out of order (the first hundred).
         scans: How often all of it was looked through since the start.
+        seen_until: Whatever came before this moment (of the watch's clock) has been seen; minus
+            infinity before the first look through all of it.
         busy: Whether the last step left work undone: the next one should follow at once.
     """
 
@@ -45,6 +47,7 @@ class WatchReport:
     overdue: tuple[Waiting, ...] = ()
     conditions: tuple[Condition, ...] = ()
     scans: int = 0
+    seen_until: float = float("-inf")
     busy: bool = False
 
     @property

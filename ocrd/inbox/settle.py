@@ -57,6 +57,7 @@ class _Entry:
     since: float  # first seen
     due: float  # when to look again
     seen: Fingerprint | None  # None: an event came, so the next look begins the settle time anew
+    complete: bool = False
 
 
 class Settler:
@@ -89,12 +90,15 @@ class Settler:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._entries
+
     def event(self, path: str, now: float) -> None:
         """Something was done to `path`: look at it now, and let the settle time begin anew."""
         entry = self._entries.get(path)
         if entry is None:
             entry = self._entries[path] = _Entry(now, now, None)
-        entry.seen = None
+        entry.seen, entry.complete = None, False
         self._look_at(path, entry, now)
 
     def observe(self, path: str, seen: Fingerprint | None, now: float) -> bool:
@@ -110,13 +114,14 @@ class Settler:
         if entry is None:
             entry = self._entries[path] = _Entry(now, now, None)
         if seen != entry.seen:
-            entry.seen = seen
+            entry.seen, entry.complete = seen, False
             rest = now + self._settle_s
             patience = entry.since + self._max_wait_s if seen.empty else rest
             self._look_at(path, entry, max(rest, patience))
             return False
         if now < entry.due:
             return False
+        entry.complete = True
         self._look_at(path, entry, now + self._reoffer_s)
         return True
 
@@ -171,6 +176,12 @@ class Settler:
             if waiting.age < self._max_wait_s:
                 return
             yield waiting
+
+    def unsettled(self, now: float) -> Iterator[str]:
+        """Files that have yet to come to rest; not those of which that is no longer expected."""
+        for path, entry in self._entries.items():
+            if not entry.complete and now - entry.since < self._max_wait_s:
+                yield path
 
     def _look_at(self, path: str, entry: _Entry, when: float) -> None:
         entry.due = when

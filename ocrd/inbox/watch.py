@@ -29,6 +29,9 @@ POLL_S = 10.0
 SCAN_SHARE = 0.1
 """And looking takes at most this share of the time: a slow scan comes less often."""
 
+EVENTS_LATE_S = 1.0
+"""So much later an event may arrive: the two halves of a move are waited for, for instance."""
+
 SUBSCANS = 64
 """With more folders than this waiting to be scanned, scanning everything is simpler."""
 
@@ -59,6 +62,7 @@ class FolderWatch:
         rescan_s: Seconds between looking through everything.
         include: Patterns, see `names.included`.
         ignore: Likewise.
+        leave: Further files to leave alone, by their paths.
         kind: Whether to ask for the kernel's events; `auto` where the file system gives them.
         batch: How many files a step looks at.
         clock: Seconds, never stepping back.
@@ -73,6 +77,7 @@ class FolderWatch:
         rescan_s: float = 60.0,
         include: Sequence[str] = (),
         ignore: Sequence[str] = (),
+        leave: Callable[[str], bool] = lambda path: False,
         kind: Choice = "auto",
         batch: int = 2000,
         clock: Callable[[], float] = time.monotonic,
@@ -80,6 +85,7 @@ class FolderWatch:
         self.report = WatchReport()
         self._rescan_s = rescan_s
         self._include, self._ignore = tuple(include), tuple(ignore)
+        self._leave = leave
         self._batch = batch
         self._clock = clock
         self._root = Root(root)
@@ -91,6 +97,7 @@ class FolderWatch:
         self._taken: deque[Candidate] = deque()
         self._scans: deque[_Scan] = deque()
         self._scanned = 0
+        self._seen_until = float("-inf")
         self._next_rescan = self._next_root_look = 0.0
         self._paused: Condition | None = None
         self._blocked: list[Condition] = []
@@ -130,6 +137,14 @@ class FolderWatch:
         """The candidate is recorded where it will not be lost; it need not be offered again."""
         self._taken.append(candidate)
 
+    def waits(self, path: str) -> bool:
+        """Whether a file was seen and is neither taken nor gone.  For the thread that steps."""
+        return path in self._settler
+
+    def unsettled(self) -> list[str]:
+        """Files that have yet to come to rest.  For the thread that steps."""
+        return list(self._settler.unsettled(self._clock()))
+
     def step(self) -> list[Candidate]:
         """Do what is due now.
 
@@ -144,6 +159,8 @@ class FolderWatch:
         if self._paused is None:
             self._plan_rescan(now)
             found = [*self._look_at_due(), *self._go_on_scanning()]
+            if self._scanned and self._events.kind == "native" and not self._scans:
+                self._seen_until = max(self._seen_until, now - EVENTS_LATE_S)
         self._publish(self._clock())
         return found
 
@@ -205,7 +222,7 @@ class FolderWatch:
                 self._admitted.drop(path)
 
     def _saw(self, path: str, seen: Fingerprint) -> Iterator[Candidate]:
-        if not included(path, self._include, self._ignore):
+        if self._leave(path) or not included(path, self._include, self._ignore):
             self._settler.observe(path, None, self._clock())
         elif not self._admitted.knows(path, seen) and self._settler.observe(
             path, seen, self._clock()
@@ -254,6 +271,7 @@ class FolderWatch:
         self._admitted.end(complete=there and not scan.blocked)
         self._blocked = scan.blocked
         self._scanned += 1
+        self._seen_until = max(self._seen_until, scan.began)
         self._events.check_limit(now)
         often = self._rescan_s if self._events.kind == "native" else min(self._rescan_s, POLL_S)
         pause = max(often, (now - scan.began) / SCAN_SHARE)
@@ -275,5 +293,6 @@ class FolderWatch:
             overdue=tuple(itertools.islice(self._settler.overdue(now), SHOWN)),
             conditions=tuple(found for found in conditions if found is not None)[:SHOWN],
             scans=self._scanned,
+            seen_until=self._seen_until,
             busy=self._paused is None and (bool(self._scans) or self._settler.pending(now)),
         )

@@ -87,7 +87,8 @@ class Standings(Part):
         withdrawn = []
         with self._db.write() as connection:
             members = members_at_inbox(connection, {found.folder})
-            jobs_ = {job.id: job for job in _alone(connection, found.folder, sources)}
+            alone = _alone(connection, found.folder, sources) if found.members else []
+            jobs_ = {job.id: job for job in alone}  # that of a file alone is renewed by `record`
             for (_, source), (job, _member) in members.items():
                 if source in sources or (by_name and job.source == found.source):
                     jobs_[job.id] = job

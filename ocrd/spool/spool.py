@@ -94,6 +94,13 @@ class Spool:
             intake.claim(job, source, home, self._choices)
         return home.original
 
+    def remove_marker(self, marker: Path) -> None:
+        """The marker of a claimed original goes; one that is not there is as good."""
+        with blaming(marker):
+            if self._disk.lstat(marker) is not None:
+                self._disk.unlink(marker)
+                self._disk.fsync_dir(marker.parent)
+
     def unchanged(self, job: Job) -> bool:
         """Whether the spooled original still is what was recorded, byte for byte.
 

@@ -17,6 +17,7 @@ from ocrd.config.ownership import Ownership, ownership
 from ocrd.errors import SourceChangedError
 from ocrd.inbox.names import display, fit, stem
 from ocrd.job import Job, JobError, JobState, Place
+from ocrd.worker.marker import remove_marker
 from ocrd.worker.ports import Ledger, Spool
 
 ERROR_SUFFIX = ".error.json"
@@ -111,6 +112,7 @@ class Delivery:
                 return job
             if job.place is Place.INBOX:
                 self._spool.claim(job, folder.inbox / job.source)
+                remove_marker(self._spool, job, folder)
                 job = self._ledger.moved(job, Place.SPOOL)
             try:
                 report = self._report(job, error)

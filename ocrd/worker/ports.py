@@ -84,6 +84,9 @@ class Spool(Protocol):
     def claim(self, job: Job, source: Path) -> Path:
         """The original becomes ours; its path in the spool."""
 
+    def remove_marker(self, marker: Path) -> None:
+        """The done marker of a claimed original goes, if it is there."""
+
     def spooled(self, job: Job) -> Path:
         """Where the original lies while it is ours."""
 

@@ -23,6 +23,7 @@ from ocrd.inbox.names import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.worker.delivery import Delivery, bundle_name
 from ocrd.worker.identity import identity
+from ocrd.worker.marker import remove_marker
 from ocrd.worker.original import Original, opened
 from ocrd.worker.pages import PageRun, PageRunner, told
 from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
@@ -116,6 +117,7 @@ class Worker:
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
         path = self._.spool.claim(job, origin(job, folder))
+        remove_marker(self._.spool, job, folder)
         return self._.ledger.moved(job, Place.SPOOL), path
 
     def _recipe(self, job: Job, folder: Folder, original: Original) -> str:

@@ -1,0 +1,322 @@
+"""An inbox's thread and the ledger: what is recorded, when, and what waits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd.config import Folder, load
+from ocrd.daemon.intake import Intake
+from ocrd.events import Event, Events
+from ocrd.job import Job, JobState, Place
+from ocrd.ledger.ledger import Ledger
+
+BY_PAUSE = "join = 'pause'\njoin_pause_s = 1"
+BY_NAME = r"""join = 'pattern'
+join_pause_s = 1
+join_pattern = '(?P<document>.+)_(?P<page>\d+)\.jpg'"""
+MARKED = "done_marker = '{name}.done'"
+
+
+class House:
+    """An inbox and a ledger."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.inbox = root / "inbox" / "hall"
+        self.inbox.mkdir(parents=True)
+        self.ledger = Ledger.open(root / "ledger.db")
+        self.told: list[Event] = []
+
+    def folder(self, keys: str) -> Folder:
+        file = self.root / "config.toml"
+        text = f"root = '{self.root}'\n[[folder]]\nname = 'hall'\nsettle_s = 0.3\n{keys}"
+        file.write_text(text, encoding="utf-8")
+        found = load(file).folder("hall")
+        assert found is not None
+        return found
+
+    @contextmanager
+    def intake(self, keys: str, rescan_s: float = 60.0) -> Iterator[Intake]:
+        intake = Intake(
+            self.folder(keys),
+            rescan_s=rescan_s,
+            ledger=self.ledger,
+            events=Events(self.told.append),
+            wake=lambda: None,
+        )
+        intake.start()
+        try:
+            yield intake
+        finally:
+            intake.stop()
+            intake.join()
+
+    def drop(self, *names: str, written: float | None = None) -> None:
+        for name in names:
+            path = self.inbox / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"page " + os.fsencode(name))
+            if written is not None:
+                os.utime(path, (written, written))
+
+    def jobs(self) -> dict[str, list[str]]:
+        """What waits to be claimed: the files of each job, by its source."""
+        queued = self.ledger.jobs(state=JobState.QUEUED)
+        return {job.source: [each.source for each in job.members] for job in queued}
+
+    def claim(self) -> Job:
+        """As a worker does: the files are taken away, and that is recorded."""
+        job = self.ledger.claim(now=time.time())
+        assert job is not None
+        for each in job.members or (job,):
+            (self.inbox / each.source).unlink()
+        return self.ledger.moved(job, Place.SPOOL)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [dict(event.fields) for event in self.told if event.name == name]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    with contextlib.closing(house.ledger):
+        yield house
+
+
+def wait_for(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+class TestByPause:
+    def test_what_comes_one_soon_after_the_other_is_one_job(self, house: House) -> None:
+        with house.intake(BY_PAUSE) as intake:
+            for number in (9, 10, 11):
+                house.drop(f"in/scan {number}.jpg")
+                time.sleep(0.4)
+            assert house.jobs() == {}
+            assert not intake.settled()
+            wait_for(intake.settled)
+        pages = ["in/scan 9.jpg", "in/scan 10.jpg", "in/scan 11.jpg"]
+        assert house.jobs() == {"in/scan 9": pages}
+        (told,) = house.events("job.queued")
+        assert (told["source"], told["files"]) == ("in/scan 9", 3)
+
+    def test_a_backlog_splits_where_the_pauses_were(self, house: House) -> None:
+        for first in (100, 200, 300):
+            house.drop(f"{first}.jpg", written=first)
+            house.drop(f"{first + 1}.jpg", written=first + 0.5)
+        house.drop("alone.pdf", written=400)
+        with house.intake(BY_PAUSE) as intake:
+            wait_for(intake.settled)
+        assert house.jobs() == {
+            "100": ["100.jpg", "101.jpg"],
+            "200": ["200.jpg", "201.jpg"],
+            "300": ["300.jpg", "301.jpg"],
+            "alone.pdf": [],
+        }
+
+    def test_files_that_wait_for_their_document_are_shown(self, house: House) -> None:
+        with house.intake(BY_PAUSE.replace("1", "600")) as intake:
+            house.drop("1.jpg", "2.jpg")
+            wait_for(lambda: intake.report()["settling"] == 2)
+            time.sleep(1.0)
+            assert (intake.report()["settling"], intake.settled()) == (2, False)
+        assert house.jobs() == {}
+
+    def test_a_single_file_that_changes_while_it_is_queued_renews_its_job(
+        self, house: House
+    ) -> None:
+        house.drop("letter.pdf")
+        with house.intake(BY_PAUSE) as intake:
+            wait_for(intake.settled)
+            (before,) = house.ledger.jobs()
+            (house.inbox / "letter.pdf").write_bytes(b"more")
+            wait_for(lambda: house.ledger.jobs()[0].size == 4)
+        assert [job.id for job in house.ledger.jobs()] == [before.id]
+
+
+class TestByName:
+    def test_names_say_what_belongs_together(self, house: House) -> None:
+        house.drop("b_2.jpg", "a_10.jpg", "a_9.jpg", "sub/a_1.jpg", "b_1.jpg", "other.pdf")
+        with house.intake(BY_NAME) as intake:
+            wait_for(intake.settled)
+        assert house.jobs() == {
+            "a": ["a_9.jpg", "a_10.jpg"],
+            "b": ["b_1.jpg", "b_2.jpg"],
+            "sub/a": ["sub/a_1.jpg"],
+            "other.pdf": [],
+        }
+
+    def test_a_restart_records_nothing_twice(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_2.jpg", "other.pdf")
+        for _ in range(2):
+            with house.intake(BY_NAME) as intake:
+                wait_for(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"], "other.pdf": []}
+        assert len(house.ledger.jobs()) == 2
+
+    def test_joining_switched_off_leaves_what_is_queued_together(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_2.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(intake.settled)
+        house.drop("b_1.jpg", "b_2.jpg")
+        with house.intake("") as intake:
+            wait_for(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"], "b_1.jpg": [], "b_2.jpg": []}
+
+    def test_files_that_were_only_touched_are_nothing_new(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_2.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(intake.settled)
+            intake.hint("a_2.jpg")
+            wait_for(lambda: not intake.settled())
+            wait_for(intake.settled)
+        assert len(house.ledger.jobs()) == 1
+
+    def test_a_late_page_joins_its_document_while_that_waits(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_3.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
+            house.drop("a_2.jpg")
+            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_2.jpg", "a_3.jpg"]})
+            wait_for(intake.settled)
+        (first,) = house.ledger.jobs(state=JobState.CANCELLED)
+        assert first.error is not None and first.error.kind == "source-changed"
+
+    def test_a_page_scanned_again_replaces_the_one_that_waits(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_2.jpg")
+        with house.intake(BY_NAME):
+            wait_for(lambda: len(house.jobs()) == 1)
+            (house.inbox / "a_2.jpg").write_bytes(b"better")
+            wait_for(lambda: house.events("job.withdrawn"))
+            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]})
+        (job,) = house.ledger.jobs(state=JobState.QUEUED)
+        assert [member.size for member in job.members] == [len(b"page a_1.jpg"), len(b"better")]
+
+    def test_the_next_document_of_a_name_is_another_one(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_2.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(lambda: len(house.jobs()) == 1)
+            first = house.claim()
+            house.drop("a_1.jpg", "a_2.jpg")
+            wait_for(lambda: len(house.jobs()) == 1)
+            wait_for(intake.settled)
+        (second,) = house.ledger.jobs(state=JobState.QUEUED)
+        assert second.id != first.id
+        assert [each.source for each in second.members] == ["a_1.jpg", "a_2.jpg"]
+
+    def test_a_job_that_gave_its_files_up_is_joined_anew(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_2.jpg", "a_3.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(lambda: len(house.jobs()) == 1)
+            job = house.ledger.claim(now=time.time())
+            assert job is not None
+            (house.inbox / "a_2.jpg").unlink()
+            house.ledger.gone(job)
+            for member in job.members:
+                intake.hint(member.source)
+            wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
+
+    def test_a_page_that_is_missing_or_doubled_is_told(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_01.jpg", "a_4.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(intake.settled)
+        assert house.jobs() == {"a": ["a_01.jpg", "a_1.jpg", "a_4.jpg"]}
+        (missing,) = house.events("document.pages_missing")
+        assert (missing["source"], missing["pages"]) == ("a", "2, 3")
+        (twice,) = house.events("document.page_twice")
+        assert twice["files"] == "a_1.jpg"
+
+    def test_a_page_that_cannot_be_read_is_refused_and_the_others_go_on(self, house: House) -> None:
+        house.drop("a_1.jpg", "a_3.jpg")
+        (house.inbox / "a_2.jpg").symlink_to("a_1.jpg")
+        with house.intake(BY_NAME) as intake:
+            wait_for(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]}
+        (refused,) = house.ledger.jobs(state=JobState.FAILED)
+        assert refused.source == "a_2.jpg"
+
+    def test_pages_taken_away_while_they_wait_are_not_waited_for(self, house: House) -> None:
+        with house.intake(BY_NAME.replace("= 1", "= 2")) as intake:
+            house.drop("a_1.jpg", "a_2.jpg", "b_1.jpg")
+            wait_for(lambda: intake.report()["settling"] == 3)
+            (house.inbox / "a_2.jpg").unlink()
+            (house.inbox / "b_1.jpg").unlink()
+            wait_for(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg"]}
+
+    def test_a_file_being_written_keeps_its_document_waiting(self, house: House) -> None:
+        with house.intake(BY_NAME) as intake:
+            house.drop("a_1.jpg", "b_1.jpg")
+            for _ in range(15):
+                with (house.inbox / "a_2.jpg").open("ab") as growing:
+                    growing.write(b"line")
+                time.sleep(0.2)
+            assert house.jobs() == {"b": ["b_1.jpg"]}
+            wait_for(intake.settled)
+        assert house.jobs() == {"b": ["b_1.jpg"], "a": ["a_1.jpg", "a_2.jpg"]}
+
+    def test_on_a_share_that_is_polled_documents_are_whole_too(self, house: House) -> None:
+        with house.intake(f"{BY_NAME}\nwatch = 'polling'", rescan_s=3.0) as intake:
+            house.drop("a_1.jpg")
+            wait_for(lambda: intake.report()["settling"] == 1)
+            house.drop("a_2.jpg")  # seen at the next look through everything, after the pause
+            wait_for(intake.settled)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]}
+
+
+class TestMarked:
+    def test_a_file_is_taken_once_its_marker_lies_beside_it(self, house: House) -> None:
+        with house.intake(MARKED) as intake:
+            house.drop("a.pdf", "b.pdf")
+            wait_for(lambda: intake.report()["unmarked"] == 2)
+            wait_for(intake.settled)
+            assert house.jobs() == {}
+            (house.inbox / "b.pdf.done").touch()
+            wait_for(house.jobs)
+            wait_for(lambda: intake.report()["unmarked"] == 1)
+            wait_for(lambda: intake.report()["settling"] == 0)
+        assert house.jobs() == {"b.pdf": []}
+        assert sorted(os.listdir(house.inbox)) == ["a.pdf", "b.pdf", "b.pdf.done"]
+
+    def test_a_marker_that_was_there_first_stays_and_waits_for_its_file(self, house: House) -> None:
+        (house.inbox / "a.pdf.done").touch()
+        with house.intake(MARKED) as intake:
+            wait_for(intake.settled)
+            assert house.ledger.jobs() == []
+            house.drop("a.pdf")
+            wait_for(house.jobs)
+        assert house.jobs() == {"a.pdf": []}
+
+    def test_a_marked_file_that_is_still_written_is_waited_for(self, house: House) -> None:
+        (house.inbox / "a.pdf.done").touch()
+        with house.intake(MARKED) as intake:
+            for _ in range(8):
+                with (house.inbox / "a.pdf").open("ab") as growing:
+                    growing.write(b"line")
+                time.sleep(0.15)
+            assert house.jobs() == {}
+            wait_for(house.jobs)
+            wait_for(intake.settled)
+        (job,) = house.ledger.jobs()
+        assert job.size == 8 * len(b"line")
+
+    def test_a_documents_marker_ends_the_wait_for_more_pages(self, house: House) -> None:
+        keys = BY_NAME.replace("= 1", "= 3600") + "\n" + MARKED
+        with house.intake(keys) as intake:
+            house.drop("a_1.jpg", "a_2.jpg", "b_1.jpg")
+            wait_for(lambda: intake.report()["settling"] == 3)
+            (house.inbox / "a.done").touch()
+            wait_for(house.jobs)
+        assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]}

@@ -1,0 +1,128 @@
+"""Names and times say which files are one document, and in which order its pages come."""
+
+from __future__ import annotations
+
+import os
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd.inbox.joinrules import NS, ByPattern, ByPause, Document, natural
+from ocrd.inbox.report import Candidate
+from ocrd.inbox.settle import Fingerprint
+
+BY_NAME = ByPattern(r"(?P<document>.+?)(_(?P<page>\w+))?\.jpg")
+
+
+def file(path: str, written: float = 0.0) -> Candidate:
+    return Candidate(path, Fingerprint(size=1, mtime_ns=int(written * NS), inode=1))
+
+
+def names(document: Document) -> list[str]:
+    return [part.path for part in document.parts]
+
+
+def joined(*paths: str) -> Document:
+    (document,) = BY_NAME.documents([file(path) for path in paths])
+    return document
+
+
+class TestByPattern:
+    def test_a_document_has_the_folder_of_its_files_and_its_own_name(self) -> None:
+        assert BY_NAME.bin("in/letter_1.jpg") == BY_NAME.bin("in/letter_2.jpg") == "in/letter"
+        assert BY_NAME.bin("out/letter_1.jpg") == "out/letter"
+        assert BY_NAME.bin("letter_1.jpg") == "letter"
+
+    def test_a_file_that_is_named_otherwise_stands_alone(self) -> None:
+        assert BY_NAME.bin("letter_1.pdf") is None
+        assert BY_NAME.bin("letter_1.jpg.part") is None  # the whole name must match
+
+    @pytest.mark.parametrize("name", [" _1.jpg", "._1.jpg", ".._1.jpg", ".hidden_1.jpg"])
+    def test_a_name_that_no_folder_should_bear_is_no_documents(self, name: str) -> None:
+        assert BY_NAME.bin(name) is None
+
+    def test_pages_are_in_the_order_of_their_numbers(self) -> None:
+        assert names(joined("a_10.jpg", "a_9.jpg", "a_1.jpg")) == ["a_1.jpg", "a_9.jpg", "a_10.jpg"]
+
+    def test_a_page_without_a_number_comes_first_and_other_words_last(self) -> None:
+        document = joined("a_index.jpg", "a_2.jpg", "a.jpg", "a_cover.jpg")
+        assert names(document) == ["a.jpg", "a_2.jpg", "a_cover.jpg", "a_index.jpg"]
+
+    def test_pages_that_lack_in_the_middle_are_named(self) -> None:
+        assert joined("a_3.jpg", "a_6.jpg", "a_4.jpg", "a_8.jpg").missing == (5, 7)
+        assert joined("a_3.jpg", "a_4.jpg").missing == ()
+
+    def test_an_absurd_number_costs_nothing(self) -> None:
+        document = joined("a_1.jpg", f"a_{10**200}.jpg")
+        assert document.missing == tuple(range(2, 22))
+
+    def test_two_files_of_one_number_are_both_kept_and_named(self) -> None:
+        document = joined("a_1.jpg", "a_01.jpg", "a_2.jpg")
+        assert names(document) == ["a_01.jpg", "a_1.jpg", "a_2.jpg"]
+        assert document.doubled == ("a_1.jpg",)
+
+    def test_names_that_are_not_text_are_names_too(self) -> None:
+        odd = os.fsdecode(b"caf\xe9\n_1.jpg")
+        assert (
+            ByPattern(r"(?s)(?P<document>.+)_(?P<page>\d+)\.jpg").bin(odd)
+            == os.fsdecode(b"caf\xe9\n").strip()
+        )
+
+    @given(st.sets(st.integers(0, 500), min_size=1), st.randoms())
+    def test_no_order_of_arrival_changes_the_document(
+        self, pages: set[int], dice: random.Random
+    ) -> None:
+        paths = [f"a_{page}.jpg" for page in pages]
+        dice.shuffle(paths)
+        document = joined(*paths)
+        assert names(document) == [f"a_{page}.jpg" for page in sorted(pages)]
+        expected = sorted(set(range(min(pages), max(pages))) - pages)
+        assert document.missing == tuple(expected[:20])
+
+
+class TestByPause:
+    def test_files_of_a_folder_may_belong_together(self) -> None:
+        rule = ByPause(30)
+        assert rule.bin("in/a.jpg") == rule.bin("in/b.pdf") == "in"
+        assert rule.bin("a.jpg") == ""
+
+    def test_a_longer_gap_than_the_pause_begins_a_new_document(self) -> None:
+        files = [file("1.jpg", 100), file("2.jpg", 130), file("3.jpg", 160.1), file("4.jpg", 161)]
+        documents = ByPause(30).documents(files)
+        assert [names(each) for each in documents] == [["1.jpg", "2.jpg"], ["3.jpg", "4.jpg"]]
+
+    def test_it_is_named_after_its_first_file_and_in_the_order_of_names(self) -> None:
+        files = [file("in/Scan 10.jpg", 1), file("in/scan 9.jpg", 2), file("in/scan 2.jpg", 3)]
+        (document,) = ByPause(30).documents(files)
+        assert names(document) == ["in/scan 2.jpg", "in/scan 9.jpg", "in/Scan 10.jpg"]
+        assert (document.name, document.alone) == ("in/scan 2", False)
+
+    def test_a_single_file_stays_what_it_is(self) -> None:
+        (document,) = ByPause(30).documents([file("in/letter.pdf")])
+        assert document.alone
+
+    @given(st.lists(st.floats(0, 1000), min_size=1, max_size=40), st.floats(1, 60))
+    def test_each_file_is_in_one_document_and_gaps_are_where_they_should_be(
+        self, times: list[float], pause: float
+    ) -> None:
+        files = [file(f"{number}.jpg", at) for number, at in enumerate(times)]
+        documents = ByPause(pause).documents(files)
+        assert sorted(path for each in documents for path in names(each)) == sorted(
+            each.path for each in files
+        )
+        spans = [sorted(part.seen.mtime_ns for part in each.parts) for each in documents]
+        limit = int(pause * NS)
+        for span in spans:
+            assert all(b - a <= limit for a, b in pairwise(span))
+        for one, other in pairwise(spans):
+            assert other[0] - one[-1] > limit
+
+
+@given(st.lists(st.text(max_size=12), max_size=20))
+def test_any_names_have_an_order(names: list[str]) -> None:
+    assert sorted(sorted(names, key=natural, reverse=True), key=natural) == sorted(
+        names, key=natural
+    )
