@@ -76,11 +76,13 @@ class PageImage:
         width: Pixels.
         height: Pixels.
         rgb: `height * width * 3` bytes, rows top to bottom, no padding.
+        codes: What barcodes on it say, where they were looked for.
     """
 
     width: int
     height: int
     rgb: bytes
+    codes: tuple[str, ...] = ()
 
 
 class Finish(enum.StrEnum):
@@ -108,6 +110,7 @@ class PageResult:
         partial: Why the text is doubtful, or None when it is whole.
         reader: How the text is to be read, where the model differs from the mode; else None.
         scale: What the coordinates in the text run to, across and down the page.
+        codes: What barcodes on the page say, where they were looked for.
     """
 
     text: str
@@ -121,10 +124,11 @@ class PageResult:
     partial: str | None = None
     reader: Reader | None = None
     scale: tuple[int, int] = SCALE
+    codes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """One JSON object: how a result is kept in the ledger."""
-        record = {
+        record: dict[str, Any] = {
             "text": self.text,
             "finish": self.finish.value,
             "prompt_tokens": self.prompt_tokens,
@@ -137,6 +141,8 @@ class PageResult:
             "reader": self.reader,
             "scale": self.scale,
         }
+        if self.codes:
+            record["codes"] = list(self.codes)
         return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
@@ -150,14 +156,16 @@ class PageResult:
         lines = tuple(map(_line_from, record.pop("lines")))
         notes = tuple(record.pop("notes"))
         finish = Finish(record.pop("finish"))
-        reader = record.pop("reader", None)  # the last two are not in results of old versions
+        reader = record.pop("reader", None)  # the last three are not in results of old versions
         across, down = record.pop("scale", SCALE)
+        codes = tuple(record.pop("codes", ()))
         return cls(
             finish=finish,
             lines=lines,
             notes=notes,
             reader=None if reader is None else Reader(reader),
             scale=(across, down),
+            codes=codes,
             **record,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrd.config import Config, Settings
+from ocrd.daemon import barcodes
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
 from ocrd.events import Events
@@ -97,8 +98,9 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
         Implicit folders (nobody wrote them down) that cannot be served, with the reason.
 
     Raises:
-        ConfigError: A configured folder asks for what the engine has not.
+        ConfigError: A configured folder asks for what the engine, or this machine, has not.
     """
+    barcodes.check(config)
     unserved = {}
     for folder in config.folders:
         reason = engine.unsupported(folder.mode)

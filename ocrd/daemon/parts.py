@@ -18,12 +18,13 @@ import ocrd
 from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config, Folder
+from ocrd.daemon import barcodes
 from ocrd.daemon.dispatch import Dispatcher
 from ocrd.daemon.dispatch import Limits as JobLimits
 from ocrd.daemon.engines import cores
 from ocrd.daemon.pauses import Pauses
+from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
-from ocrd.document.bundle import build_bundle
 from ocrd.engine import osd
 from ocrd.engine.base import Engine
 from ocrd.engine.upright import Orientation
@@ -220,7 +221,7 @@ def page_source(
         limits=Limits(
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
-        preload=("ocrd.pages.pdf", "ocrd.pages.image"),
+        preload=("ocrd.pages.pdf", "ocrd.pages.image", *barcodes.preload()),
         threads=1,
         readable=readable,
     )
@@ -248,7 +249,7 @@ def _document_children(config: Config) -> ChildPool:
         name="document builder",
         processes=min(cores(), 16),
         limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
-        preload=("ocrd.document.bundle",),
+        preload=("ocrd.document.pile",),
         threads=1,
         readable=(config.spool,),
         writable=(config.spool,),
@@ -256,7 +257,7 @@ def _document_children(config: Config) -> ChildPool:
 
 
 async def _build_bundle(children: ChildPool, spec: BundleSpec, pages: int) -> BundleSummary:
-    return await children.run(build_bundle, spec, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
+    return await children.run(pile.build, spec, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
 
 
 def _job_limits(config: Config, gate: PageGate) -> JobLimits:

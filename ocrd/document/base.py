@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +12,7 @@ from ocrd.modes import Reader
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
+BLANK, BARCODE = "blank", "barcode"
 LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this
 
 
@@ -33,6 +34,23 @@ class PageOrigin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Separator:
+    """What ends a document in a pile.
+
+    Attributes:
+        kind: `BLANK` or `BARCODE`.
+        code: Which barcode does; empty for any.
+    """
+
+    kind: str
+    code: str = ""
+
+    def marks(self, codes: Collection[str]) -> bool:
+        """Whether a page with these barcodes on it is a separator."""
+        return self.kind == BARCODE and bool(self.code in codes if self.code else codes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSpec:
     """Everything `build_bundle` needs; it can be pickled.
 
@@ -42,7 +60,8 @@ class BundleSpec:
         kind: `pdf` or `image`.
         pages: JSON lines, one page a line in page order: `number`, `state`, `tries`, `tokens`,
             `seconds`, `reused`, `error` (object or null), `result` (the object of
-            `PageResult.to_json`, or null), and where it is not plain `came_from` (object).
+            `PageResult.to_json`, or null), and where it is not plain `came_from` (object) and
+            `pile_page` (number).
         into: The bundle: a folder that exists and is empty.
         outputs: Which artefacts are wanted, of `OUTPUTS`.
         reader: How the model's words are to be read.
@@ -52,6 +71,7 @@ class BundleSpec:
         upright: Turn pages the way the engine turned them to read them.
         max_pixels: An image frame larger than this is not decoded.
         origins: Where each page lies; empty when page n is page n of `source`.
+        separator: What ends a document, if this is a pile of several.
     """
 
     source: Path
@@ -67,6 +87,7 @@ class BundleSpec:
     upright: bool = False
     max_pixels: int = 200_000_000
     origins: tuple[PageOrigin, ...] = ()
+    separator: Separator | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

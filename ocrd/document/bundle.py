@@ -10,7 +10,7 @@ import shutil
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from ocrd.document import grounding, records
 from ocrd.document.base import BundleSpec, BundleSummary
@@ -27,7 +27,7 @@ from ocrd.document.plain import has_text
 from ocrd.document.records import PageRecord, ReadPage
 from ocrd.document.searchable import SearchablePdf
 from ocrd.document.sidecar import Sidecar
-from ocrd.document.textfiles import MarkdownFile, RawFile
+from ocrd.document.textfiles import MarkdownFile, RawFile, text_file
 from ocrd.job import PageState
 from ocrd.modes import Reader
 from ocrd.page import PageResult
@@ -63,14 +63,15 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
         with ExitStack() as stack:
             base = Base(spec.source, ())
             if spec.drop_blank or spec.outputs & {"pdf", "boxes", "images"}:
-                base = _base(spec, work, total)
+                base = base_of(spec, work, total)
             pages = stack.enter_context(PdfPages(base.path))
             return _filled(spec, pages, _artefacts(spec, base, pages, total, stack))
     finally:
         shutil.rmtree(work)
 
 
-def _base(spec: BundleSpec, work: Path, total: int) -> Base:
+def base_of(spec: BundleSpec, work: Path, total: int) -> Base:
+    """The PDF that all else is drawn on, made in the folder `work` unless it is the original."""
     target = work / "base.pdf"
     if spec.origins:
         return collated(spec.origins, work, target, max_pixels=spec.max_pixels)
@@ -88,9 +89,9 @@ def _artefacts(
     if "images" in wanted:
         made.append(Figures(pages, into, spec.dpi))
     if "markdown" in wanted:
-        made.append(MarkdownFile(stack.enter_context(_text(into / f"{name}.md"))))
+        made.append(MarkdownFile(stack.enter_context(text_file(into / f"{name}.md"))))
     if "raw" in wanted:
-        made.append(RawFile(stack.enter_context(_text(into / f"{name}.raw.mmd"))))
+        made.append(RawFile(stack.enter_context(text_file(into / f"{name}.raw.mmd"))))
     if "pdf" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.pdf"))
         made.append(SearchablePdf(pdf, pages, spec))
@@ -98,7 +99,7 @@ def _artefacts(
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
         made.append(BoxesPdf(pdf, spec, picture=spec.kind == "image" and total == 1))
     if "json" in wanted:
-        sidecar = stack.enter_context(_text(into / f"{name}.json"))
+        sidecar = stack.enter_context(text_file(into / f"{name}.json"))
         made.append(Sidecar(sidecar, spec.facts, base.notes))
     return made
 
@@ -108,9 +109,9 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     states: Counter[PageState] = Counter()
     characters = 0
     for record in records.read(spec.pages):
-        page = _read(record, spec.reader)
+        page = read_page(record, spec.reader)
         if spec.drop_blank:
-            page.dropped = _is_blank(page, pages)
+            page.dropped = is_blank_page(page, pages)
         for artefact in artefacts:
             artefact.add(page)
         pages.done_with_page()
@@ -126,7 +127,7 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     )
 
 
-def _read(record: PageRecord, reader: Reader) -> ReadPage:
+def read_page(record: PageRecord, reader: Reader) -> ReadPage:
     """A page and what its text says; the model's own way of saying it goes before the mode's."""
     result = record.result or PageResult(text="")
     reader = result.reader or reader
@@ -134,7 +135,7 @@ def _read(record: PageRecord, reader: Reader) -> ReadPage:
     return ReadPage(record=record, reader=reader, blocks=blocks)
 
 
-def _is_blank(page: ReadPage, pages: PdfPages) -> bool:
+def is_blank_page(page: ReadPage, pages: PdfPages) -> bool:
     """Whether nothing was read and nothing is there: an unread photo is no blank page."""
     if page.record.state is not PageState.DONE or has_text(page.blocks):
         return False
@@ -146,8 +147,3 @@ def _is_blank(page: ReadPage, pages: PdfPages) -> bool:
 def _copy(base: Path, target: Path) -> LayeredPdf:
     shutil.copyfile(base, target)
     return LayeredPdf(target)
-
-
-def _text(path: Path) -> TextIO:
-    """A text file whose lone surrogates become backslash escapes (which JSON knows)."""
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")

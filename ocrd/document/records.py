@@ -18,7 +18,8 @@ from ocrd.page import Block, PageResult
 class PageRecord:
     """One page: where it stands and what was read on it (None when nothing was).
 
-    `came_from` tells of which file it is which page, where that is not plain.
+    `came_from` tells of which file it is which page, and `pile_page` which of the pile, where that
+    is not plain.
     """
 
     number: int
@@ -30,11 +31,17 @@ class PageRecord:
     error: JobError | None
     result: PageResult | None
     came_from: Mapping[str, JSON] | None = None
+    pile_page: int | None = None
 
     @property
     def text(self) -> str:
         """What the model said; empty for a page that could not be read."""
         return self.result.text if self.result and self.state is not PageState.FAILED else ""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """What barcodes on the page say, where they were looked for."""
+        return self.result.codes if self.result else ()
 
     @property
     def reason(self) -> str:
@@ -106,6 +113,7 @@ def _record(fields: dict[str, Any]) -> PageRecord:
         error=None if error is None else JobError(**{key: _whole(error[key]) for key in error}),
         result=None if result is None else _result(result),
         came_from=fields.get("came_from"),
+        pile_page=fields.get("pile_page"),
     )
 
 

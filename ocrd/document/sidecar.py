@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ocrd.document.base import JSON
-from ocrd.document.records import ReadPage
+from ocrd.document.records import PageRecord, ReadPage
 from ocrd.job import PageState
 
 VERSION = 1
@@ -66,10 +66,9 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
             "hint": record.error.hint,
         }
     notes: list[JSON] = [*(result.notes if result else ()), *page.notes]
-    came_from = {"came_from": dict(record.came_from)} if record.came_from else {}
     return {
         "number": record.number,
-        **came_from,
+        **_found(record),
         "state": record.state.value,
         "tries": record.tries,
         "tokens": record.tokens,
@@ -84,6 +83,18 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
         "blocks": [_block_facts(page, index) for index in range(len(page.blocks))],
         "span": list(page.span) if page.span else None,
     }
+
+
+def _found(record: PageRecord) -> dict[str, JSON]:
+    """Where the page was found and what marks it, if there is anything to tell."""
+    found: dict[str, JSON] = {}
+    if record.came_from:
+        found["came_from"] = dict(record.came_from)
+    if record.pile_page:
+        found["pile_page"] = record.pile_page
+    if record.codes:
+        found["codes"] = list(record.codes)
+    return found
 
 
 def _block_facts(page: ReadPage, index: int) -> JSON:

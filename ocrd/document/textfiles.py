@@ -67,3 +67,8 @@ class RawFile:
         """The artefact's name."""
         self._file.flush()
         return Path(self._file.name).name
+
+
+def text_file(path: Path) -> TextIO:
+    """A new text file whose lone surrogates become backslash escapes (which JSON knows)."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")

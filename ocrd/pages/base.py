@@ -34,6 +34,7 @@ class Rendering:
         max_pages: A document with more is refused.
         max_side: Longest side of a page image, pixels; larger ones are scaled down.
         min_side: A PDF page whose longer side would have fewer pixels is rendered larger.
+        codes: Whether barcodes are looked for.
     """
 
     dpi: int
@@ -41,6 +42,7 @@ class Rendering:
     max_pages: int
     max_side: int = 5000
     min_side: int = 1000
+    codes: bool = False
 
 
 class PageSource(Protocol):
@@ -56,8 +58,8 @@ class PageSource(Protocol):
             PlaceError: It cannot be read now.
         """
 
-    async def page(self, path: Path, number: int) -> PageImage:
-        """Page `number`, 1-based.
+    async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
+        """Page `number`, 1-based; with what barcodes on it say if `codes`.
 
         Raises:
             PageError: This page cannot be had; others may.

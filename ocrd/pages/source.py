@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,10 +54,11 @@ class ChildPageSource:
         except PageFaultError as fault:
             raise _verdict(BadFileError, "The file", fault) from fault
 
-    async def page(self, path: Path, number: int) -> PageImage:
+    async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
         """See `PageSource.page`."""
+        wanted = replace(self._wanted, codes=True) if codes else self._wanted
         try:
-            return await self._twice(work.page, path, number, self._wanted)
+            return await self._twice(work.page, path, number, wanted)
         except PageFaultError as fault:
             raise _verdict(PageError, f"Page {number}", fault) from fault
 

@@ -1,11 +1,12 @@
 """What a page worker does, one function a call.
 
-MuPDF and Pillow are imported inside: the daemon names these functions to its children and must
-never load what they need.
+MuPDF, Pillow and zxing-cpp are imported inside: the daemon names these functions to its children
+and must never load what they need.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ocrd.page import PageImage
@@ -31,6 +32,15 @@ def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
 
 def page(path: Path, number: int, wanted: Rendering) -> PageImage:
     """See `PageSource.page`."""
+    image = _page(path, number, wanted)
+    if wanted.codes:
+        from ocrd.pages.codes import codes
+
+        return replace(image, codes=codes(image))
+    return image
+
+
+def _page(path: Path, number: int, wanted: Rendering) -> PageImage:
     with open_regular(path) as file:
         media = sniff(file.read(HEAD))
         if media.kind == "pdf":

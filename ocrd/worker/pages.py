@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ocrd.config import Folder
+from ocrd.document.base import BLANK, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
+from ocrd.engine.blank import is_blank
 from ocrd.engine.policy import read_page
 from ocrd.engine.upright import Orientation, read_upright
 from ocrd.errors import (
@@ -25,6 +27,7 @@ from ocrd.job import Job, JobError, Page, PageState
 from ocrd.page import PageImage, PageResult
 from ocrd.worker.original import Original
 from ocrd.worker.ports import Call, Ledger, Pages
+from ocrd.worker.separators import separator_of, wants_codes
 
 MAX_TRIES = 3  # a page that faults so often is at fault itself
 ENGINE_POLL_S = 0.5
@@ -133,17 +136,33 @@ class PageRunner:
         while True:
             await self._engine_ready()
             async with self._gate.slot(run.job.id, run.folder.priority):
-                image = await self._pages.page(*run.original.find(number))
+                image = await self._image(run, number)
                 try:
                     return await self._recognise(run, number, image)
                 except EngineDownError as error:
                     self._tell("page.waits", run, number, kind=error.kind, error=error.message)
 
+    async def _image(self, run: PageRun, number: int) -> PageImage:
+        path, page = run.original.find(number)
+        return await self._pages.page(path, page, codes=wants_codes(run.folder))
+
     async def _recognise(self, run: PageRun, number: int, image: PageImage) -> PageResult:
+        """What the engine reads; a separator page is not shown to it, for it might invent text."""
+        if await self._separates(separator_of(run.folder), image):
+            return PageResult(text="", codes=image.codes, notes=("a separator page, not read",))
         request = self._request(run, number, image)
         if run.folder.upright and self._orientation is not None:
-            return await read_upright(self._engine, request, self._orientation)
-        return await read_page(self._engine, request)
+            result = await read_upright(self._engine, request, self._orientation)
+        else:
+            result = await read_page(self._engine, request)
+        return replace(result, codes=image.codes) if image.codes else result
+
+    async def _separates(self, separator: Separator | None, image: PageImage) -> bool:
+        if separator is None:
+            return False
+        if separator.kind == BLANK:
+            return await self._call(is_blank, image)
+        return separator.marks(image.codes)
 
     async def _engine_ready(self) -> None:
         while self._engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - engines are asked for their state; they do not tell

@@ -126,8 +126,8 @@ class Pages(Protocol):
     async def inspect(self, path: Path) -> DocumentInfo:
         """What the file is and how many pages it has."""
 
-    async def page(self, path: Path, number: int) -> PageImage:
-        """One page, 1-based, as pixels."""
+    async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
+        """One page, 1-based, as pixels; with what barcodes on it say if `codes`."""
 
 
 Build = Callable[[BundleSpec, int], Awaitable[BundleSummary]]

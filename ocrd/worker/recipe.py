@@ -43,6 +43,8 @@ def recipe(
     }
     if collation is not None:
         parts["collation"] = collation
+    if folder.separator != "none":  # what is one is not read
+        parts["separator"] = [folder.separator, folder.separator_code]
     if folder.upright:  # read turned, if need be
         parts["upright"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

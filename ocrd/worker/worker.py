@@ -28,6 +28,7 @@ from ocrd.worker.original import Original, opened
 from ocrd.worker.pages import PageRun, PageRunner, told
 from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
 from ocrd.worker.recipe import recipe
+from ocrd.worker.separators import separator_of
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -166,6 +167,7 @@ class Worker:
             dpi=p.dpi,
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),
+            separator=separator_of(folder),
             drop_blank=folder.drop_blank,
             upright=folder.upright,
         )

@@ -1,0 +1,187 @@
+"""A pile with separator pages: one bundle for each of its documents, and an index of them.
+
+    scan/
+        scan.json       which pages of the pile are separators, which page is where
+        scan-1/         a bundle like any other: scan-1.md, scan-1.pdf, scan-1.json …
+        scan-2/
+
+All of it is one bundle to the outside and gets published by one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from ocrd.document import records
+from ocrd.document.base import (
+    BLANK,
+    JSON,
+    LONGEST_SUFFIX,
+    BundleSpec,
+    BundleSummary,
+    PageOrigin,
+    Separator,
+)
+from ocrd.document.bundle import base_of, build_bundle, is_blank_page, read_page
+from ocrd.document.pdf.layers import PdfPages
+from ocrd.document.pdf.mupdf import be_quiet
+from ocrd.document.plain import has_text
+from ocrd.document.records import ReadPage
+from ocrd.document.textfiles import text_file
+from ocrd.inbox.names import fit
+from ocrd.job import PageState
+
+VERSION = 1
+_WORK = ".pile"  # in the bundle while it is being built
+_OF_THE_WHOLE = frozenset({"members"})  # told in the index only: pages there are the pile's
+
+
+def build(spec: BundleSpec) -> BundleSummary:
+    """Fill the folder `spec.into`: with one bundle, or with one for each document of a pile.
+
+    See `build_bundle`, which this is where no page separates anything.
+    """
+    if spec.separator is None:
+        return build_bundle(spec)
+    be_quiet()
+    work = spec.into / _WORK
+    work.mkdir()
+    try:
+        total = records.count(spec.pages)
+        separators = _separators(spec, spec.separator, work, total)
+        documents = split(total, separators)
+        if not separators or not documents:
+            return build_bundle(replace(spec, separator=None))
+        return _pile(spec, spec.separator, documents, separators, work)
+    finally:
+        shutil.rmtree(work)
+
+
+def split(total: int, separators: Collection[int]) -> list[list[int]]:
+    """The pages of each document: what lies between separators; nothing makes no document."""
+    documents: list[list[int]] = [[]]
+    for number in range(1, total + 1):
+        if number in separators:
+            documents.append([])
+        else:
+            documents[-1].append(number)
+    return [document for document in documents if document]
+
+
+def part_name(name: str, number: int) -> str:
+    """What the `number`th document of the pile `name` is called."""
+    tail = f"-{number}"
+    return fit(name, suffix_room=len(tail) + len(LONGEST_SUFFIX)) + tail
+
+
+def _separators(
+    spec: BundleSpec, separator: Separator, work: Path, total: int
+) -> dict[int, tuple[str, ...]]:
+    """The pages that separate, each with the codes on it."""
+    if separator.kind == BLANK:
+        return dict.fromkeys(_blank(spec, work, total), ())
+    codes = {record.number: record.codes for record in records.read(spec.pages)}
+    return {number: found for number, found in codes.items() if separator.marks(found)}
+
+
+def _blank(spec: BundleSpec, work: Path, total: int) -> list[int]:
+    """Pages on which nothing was read and nothing is; only those without text are looked at."""
+    silent = [page for page in _read(spec) if _is_silent(page)]
+    if not silent:
+        return []
+    with ExitStack() as stack:
+        pages = stack.enter_context(PdfPages(base_of(spec, work, total).path))
+        return [page.record.number for page in silent if is_blank_page(page, pages)]
+
+
+def _read(spec: BundleSpec) -> Iterator[ReadPage]:
+    return (read_page(record, spec.reader) for record in records.read(spec.pages))
+
+
+def _is_silent(page: ReadPage) -> bool:
+    return page.record.state is PageState.DONE and not has_text(page.blocks)
+
+
+def _pile(
+    spec: BundleSpec,
+    separator: Separator,
+    documents: Sequence[Sequence[int]],
+    separators: dict[int, tuple[str, ...]],
+    work: Path,
+) -> BundleSummary:
+    """Every document's bundle, and the index."""
+    made = []
+    for index, numbers in enumerate(documents, start=1):
+        part = _part(spec, index, len(documents), numbers, work)
+        part.into.mkdir()
+        made.append((part, numbers, build_bundle(part)))
+    parts: list[JSON] = [
+        {"name": part.name, "pages": list(numbers), "artefacts": list(summary.artefacts)}
+        for part, numbers, summary in made
+    ]
+    facts: dict[str, JSON] = {
+        "version": VERSION,
+        **spec.facts,
+        "separator": {"kind": separator.kind, "code": separator.code},
+        "separators": [
+            {"page": number, "codes": list(codes)} for number, codes in separators.items()
+        ],
+        "documents": parts,
+    }
+    index_name = f"{spec.name}.json"
+    with text_file(spec.into / index_name) as file:
+        file.write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    summaries = [summary for *_, summary in made]
+    return BundleSummary(
+        artefacts=(*(part.name for part, *_ in made), index_name),
+        pages=sum(summary.pages for summary in summaries),
+        partial=sum(summary.partial for summary in summaries),
+        failed=sum(summary.failed for summary in summaries),
+        characters=sum(summary.characters for summary in summaries),
+    )
+
+
+def _part(
+    spec: BundleSpec, index: int, count: int, numbers: Sequence[int], work: Path
+) -> BundleSpec:
+    """What to build the `index`th document of the pile from."""
+    name = part_name(spec.name, index)
+    pages = work / f"{index}.jsonl"
+    with pages.open("w", encoding="utf-8") as file:
+        file.writelines(_lines(spec.pages, numbers))
+    facts = {key: value for key, value in spec.facts.items() if key not in _OF_THE_WHOLE}
+    facts["document"] = {"number": index, "of": count, "pile": spec.name}
+    return replace(
+        spec,
+        name=name,
+        pages=pages,
+        into=spec.into / name,
+        facts=facts,
+        origins=tuple(_origins(spec, numbers)),
+        separator=None,
+    )
+
+
+def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[str]:
+    """The lines of some pages, numbered anew; `pile_page` keeps the old number."""
+    wanted = set(numbers)
+    with pages.open(encoding="utf-8") as lines:
+        kept = (line for number, line in enumerate(lines, start=1) if number in wanted)
+        for number, (line, old) in enumerate(zip(kept, numbers, strict=True), start=1):
+            told = json.loads(line) | {"number": number, "pile_page": old}
+            yield json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _origins(spec: BundleSpec, numbers: Sequence[int]) -> Iterator[PageOrigin]:
+    """Where the pages of one document lie."""
+    total = records.count(spec.pages)
+    for number in numbers:
+        if spec.origins:
+            yield spec.origins[number - 1]
+        else:
+            yield PageOrigin(source=spec.source, kind=spec.kind, page=number, pages=total)
