@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrd.cli.options import ConfigOption
-from ocrd.errors import OcrdError, UsageError
+from ocrd.errors import BadFileError, LedgerError, PlaceError, UsageError
 from ocrd.inbox.names import display, ignored
 
 if TYPE_CHECKING:
     from ocrd.config import Config
+    from ocrd.job import Job
 
 TYPICAL_S = {"rapidocr": 3.0, "vllm": 0.1}  # a page, where the ledger knows none yet
 
@@ -36,10 +38,15 @@ def estimate(
     seconds = pages * _page_s(loaded)
     minutes, rest = divmod(round(seconds), 60)
     typer.echo(
-        f"{len(files) - len(unreadable)} files, {pages} pages, about {minutes}:{rest:02d} min"
+        f"{_count_of(len(files) - len(unreadable), 'file')}, {_count_of(pages, 'page')}, "
+        f"about {minutes}:{rest:02d} min"
     )
     if unreadable:
-        typer.echo(f"{len(unreadable)} files would go to failed/")
+        typer.echo(f"{_count_of(len(unreadable), 'file')} would go to failed/")
+
+
+def _count_of(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -63,7 +70,7 @@ async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Pat
         for file in files:
             try:
                 pages += (await source.inspect(file)).pages
-            except OcrdError as error:
+            except BadFileError as error:
                 unreadable.append((file, error.message))
     finally:
         children.stop()
@@ -74,14 +81,21 @@ def _page_s(config: Config) -> float:
     """Seconds of wall time a page takes: measured over the last done jobs, or typical."""
     from ocrd.daemon.engines import chosen_kind
     from ocrd.job import JobState
-    from ocrd.ledger.ledger import Ledger
+    from ocrd.ledger.reading import read_ledger
 
-    if config.ledger.exists():
-        with Ledger.open(config.ledger, create=False, check=False) as ledger:
-            done = ledger.jobs(state=JobState.DONE, limit=200)
-        pages = sum(job.pages or 0 for job in done)
-        began = min((job.started_at or 0 for job in done), default=0.0)
-        ended = max((job.finished_at or 0 for job in done), default=0.0)
-        if pages >= 20 and ended > began:
-            return min((ended - began) / pages, TYPICAL_S[chosen_kind(config.settings)] * 10)
+    done: list[Job] = []
+    with contextlib.suppress(LedgerError, PlaceError):  # none yet, or not ours to read
+        done = read_ledger(config.ledger, lambda known: known.jobs(state=JobState.DONE, limit=200))
+    pages, seconds = sum(job.pages or 0 for job in done), _busy_s(done)
+    if pages >= 20 and seconds > 0:
+        return seconds / pages
     return TYPICAL_S[chosen_kind(config.settings)]
+
+
+def _busy_s(done: list[Job]) -> float:
+    """Seconds during which any of the jobs was under way; idle nights do not count."""
+    total = until = 0.0
+    for began, ended in sorted((job.started_at or 0.0, job.finished_at or 0.0) for job in done):
+        total += max(0.0, ended - max(began, until))
+        until = max(until, ended)
+    return total

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrd.cli.opened import ledger
+from ocrd.cli.opened import asked
 from ocrd.cli.options import ConfigOption, JsonOption
 from ocrd.errors import UsageError
 from ocrd.inbox.names import display
@@ -33,8 +33,7 @@ def jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    with ledger(config) as (_, opened):
-        found = opened.jobs(state=state, folder=folder, limit=limit)
+    found = asked(config, lambda opened: opened.jobs(state=state, folder=folder, limit=limit))
     if as_json:
         _dump({"version": 1, "jobs": [job_facts(job) for job in found]})
     elif sys.stdout.isatty():
@@ -50,11 +49,11 @@ def jobs(
 
 def show(number: JobArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Tell the story of one job."""
-    with ledger(config) as (_, opened):
-        job = opened.job(number)
-        if job is None:
-            raise no_such_job(number)
-        pages, history = opened.pages(number), opened.events(number)
+    job, pages, history = asked(
+        config, lambda opened: (opened.job(number), opened.pages(number), opened.events(number))
+    )
+    if job is None:
+        raise no_such_job(number)
     if as_json:
         told = [{"at": each.at, "name": str(each.name), "detail": each.detail} for each in history]
         _dump({"version": 1, **job_facts(job), "page_list": _pages(pages), "history": told})

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd import snapshot
+from ocrd.errors import PlaceError
 
 KEPT = "located.json"
 
@@ -45,6 +46,7 @@ def locate(given: Path | None) -> Located:
 
     Raises:
         ConfigError: There is no usable configuration.
+        PlaceError: The spool must not be read.
     """
     return _quickly(given) or _thoroughly(given)
 
@@ -81,11 +83,26 @@ def _thoroughly(given: Path | None) -> Located:
 
 
 def _located(spool: Path, ledger: Path, folders: tuple[str, ...]) -> Located:
+    _refuse_unreadable(spool)
     said = snapshot.read(spool)
     pid = snapshot.holder(spool / snapshot.LOCK)
     if said is not None and pid is not None:  # implicit folders come and go
         folders = tuple(folder["name"] for folder in said["folders"]) or folders
     return Located(spool=spool, ledger=ledger, snapshot=said, pid=pid, folders=folders)
+
+
+def _refuse_unreadable(spool: Path) -> None:
+    """Who may not look must not be told that no daemon runs."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            os.listdir(spool)  # noqa: PTH208 - only whether it works
+        except PermissionError:
+            raise PlaceError(
+                f"{spool}: no permission to see how the daemon stands",
+                hint="Be in the daemon's group (sudo usermod -aG ocrd NAME, then log in again), "
+                "or use sudo.",
+                kind="no-permission",
+            ) from None
 
 
 def _digest(raw: bytes) -> str:

@@ -141,7 +141,7 @@ def _implicit_names(
         for name, mode in modes.items()
         if name not in taken
         and os.path.realpath(top / name) not in taken
-        and (top / name).is_dir()
+        and os.path.isdir(top / name)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
         and not mode.needs_target
     ]
 

@@ -65,6 +65,7 @@ class Daemon:
         self._hours = Hours(time.time, heed=not once)
         self._stop = asyncio.Event()
         self._interrupted = False
+        self._up = False  # the engine has been ready
         self._intakes: Intakes | None = None
         events.add(self.rates)
 
@@ -121,14 +122,16 @@ class Daemon:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                loading = tasks.create_task(self._bring_up(house))
                 running = [
-                    tasks.create_task(self._bring_up(house)),
                     tasks.create_task(house.dispatcher.run()),
                     tasks.create_task(telling.run(lambda: self._folders)),
                     tasks.create_task(self._look_after()),
                     tasks.create_task(self._retention(house).run()),
                 ]
                 await self._until_over(house, intakes)
+                loading.cancel()  # an engine that is still coming up is not waited for
+                await asyncio.wait({loading})
                 await self._wind_down(house, intakes)
                 for task in running:
                     task.cancel()
@@ -189,6 +192,7 @@ class Daemon:
                 break
         self._take(self.config)  # now the engine knows its model
         self._events.emit("engine.ready", engine=engine.kind, model=engine.model)
+        self._up = True
         self._notifier.ready()
         house.dispatcher.wake()
 
@@ -207,15 +211,21 @@ class Daemon:
                 self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
 
     def _reload(self) -> None:
-        """SIGHUP: a new configuration, or the old one and a reason."""
-        self._notifier.reloading()
+        """SIGHUP: a new configuration, or the old one and a reason.
+
+        systemd takes READY for the end of the start, too: while the engine is still coming up, it
+        is told nothing.
+        """
+        if self._up:
+            self._notifier.reloading()
         try:
             self._take(reloaded(self.config, self._engine, fresh_file=True))
         except OcrdError as error:
             self._events.error("daemon.reload_refused", error=error.message, hint=error.hint)
         else:
             self._events.emit("daemon.reloaded", folders=len(self._folders))
-        self._notifier.ready()
+        if self._up:
+            self._notifier.ready()
 
     def _take(self, config: Config) -> None:
         self.config = config

@@ -15,7 +15,7 @@ from ocrd.config.resolve import fixed_part
 from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
 from ocrd.daemon.findings import Check, Finding, Verdict
 from ocrd.daemon.wishes import groups, orientation
-from ocrd.errors import OcrdError
+from ocrd.errors import OcrdError, PlaceError
 from ocrd.inbox.mounts import is_remote, mount_of, mounts, watch_kind
 from ocrd.ledger.ledger import Ledger
 
@@ -28,13 +28,21 @@ def examine(config: Config) -> Iterator[Finding]:
     for check in CHECKS:
         try:
             yield from check(config)
-        except OcrdError as error:
+        except (OcrdError, OSError) as error:
+            known = error if isinstance(error, OcrdError) else _unseen(error)
             yield Finding(
                 check=check.__name__.strip("_"),
                 verdict=Verdict.PROBLEM,
-                found=error.message,
-                hint=error.hint,
+                found=known.message,
+                hint=known.hint,
             )
+
+
+def _unseen(error: OSError) -> PlaceError:
+    return PlaceError(
+        f"{error.filename}: {error.strerror}",
+        hint="Run it as the daemon's user, who has to see everything: sudo -u ocrd ocrd doctor.",
+    )
 
 
 def _daemon(config: Config) -> Iterator[Finding]:
@@ -128,7 +136,7 @@ def _watches(config: Config) -> Iterator[Finding]:
         )
     else:
         yield Finding(
-            check="inotify", verdict=Verdict.OK, found=f"{folders} folders of at most {limit}"
+            check="inotify", verdict=Verdict.OK, found=f"watches {folders} of at most {limit}"
         )
 
 

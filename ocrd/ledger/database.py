@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from ocrd.ledger.faults import translated
+from ocrd.ledger.faults import WRITING, translated
 from ocrd.ledger.group import GroupCommit
 
 _IMMEDIATE = "ocrd_immediate"
@@ -70,12 +70,22 @@ class Database:
     Args:
         path: The ledger.
         busy_s: How long to wait for another process's lock, seconds.
+        opener: Makes a connection; one that may write by default.
+        access: What its user needs to be allowed.
     """
 
-    def __init__(self, path: Path, busy_s: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        busy_s: float,
+        *,
+        opener: Callable[[], sqlite3.Connection] | None = None,
+        access: int = WRITING,
+    ) -> None:
         self.path = path
         self.busy_s = busy_s
-        self._engine = make_engine(partial(connect, path, busy_s))
+        self._access = access
+        self._engine = make_engine(opener or partial(connect, path, busy_s))
         # Waiting for a turn there wakes at once; SQLite's own waiting sleeps and looks again.
         self._writers = GroupCommit(self._writer)
 
@@ -116,7 +126,7 @@ class Database:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with translated(self.path):
+        with translated(self.path, self._access):
             try:
                 yield
             except DBAPIError as error:

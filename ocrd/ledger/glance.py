@@ -11,9 +11,9 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from ocrd.ledger.faults import READING, place_at_fault, translated
+from ocrd.ledger.still import read_only, steadily
 from ocrd.ledger.version import NEWEST, known_version
 
 _BUSY_S = 2.0
@@ -63,17 +63,7 @@ def glance(path: Path) -> Glance:
     if not os.access(path, os.F_OK):
         return _nothing(path)
     with translated(path, READING):
-        while True:
-            still = _is_still(path)
-            try:
-                found = _read(path, immutable=still)
-            except sqlite3.Error:
-                if _is_still(path) == still:
-                    raise
-            else:
-                if _is_still(path) == still:
-                    return found
-            # The daemon started or stopped in between: look again.
+        return steadily(path, lambda still: _read(path, still=still))
 
 
 def _nothing(path: Path) -> Glance:
@@ -84,20 +74,8 @@ def _nothing(path: Path) -> Glance:
     return Glance()
 
 
-def _is_still(path: Path) -> bool:
-    """Whether nobody has the ledger open: the last to close it takes its WAL away."""
-    return not path.with_name(path.name + "-wal").exists()
-
-
-def _read(path: Path, *, immutable: bool) -> Glance:
-    """One look.
-
-    A WAL ledger that nobody has open cannot be read with `mode=ro` by who may not create files
-    beside it; as `immutable` it can (https://sqlite.org/wal.html, "Read-Only Databases").
-    """
-    mode = "immutable=1" if immutable else "mode=ro"
-    uri = f"file:{quote(os.fsencode(path.resolve()))}?{mode}"
-    with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as raw:
+def _read(path: Path, *, still: bool) -> Glance:
+    with closing(read_only(path, _BUSY_S, still=still)) as raw:
         if known_version(raw, path, NEWEST) == 0:
             return Glance()
         raw.row_factory = sqlite3.Row

@@ -13,6 +13,7 @@ from ocrd.spool.record import JobRecord
 from ocrd.spool.tree import remove_tree
 
 PRIVATE = 0o700
+LOOKING = 0o750
 _MOVE_SUFFIX = ".move"
 
 

@@ -25,7 +25,7 @@ from ocrd.spool import intake, names, orphans, outlet
 from ocrd.spool.blame import blaming, shown
 from ocrd.spool.choices import Choices, Numbered
 from ocrd.spool.disk import Disk
-from ocrd.spool.home import PRIVATE, Home
+from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
 from ocrd.spool.pieces import is_recorded
 from ocrd.spool.tree import make_folders
@@ -50,14 +50,14 @@ class Spool:
         self._choices = Choices(numbered, self._disk)
 
     def prepare(self) -> None:
-        """Make the spool, readable by nobody else."""
+        """Make the spool: the group may see how things stand, jobs' files are nobody else's."""
         spool = self._jobs.parent
         with blaming(self._jobs):
             make_folders(spool.parent, self._disk)
-            for folder in (spool, self._jobs):
+            for folder, mode in ((spool, LOOKING), (self._jobs, PRIVATE)):
                 with suppress(FileExistsError):
-                    self._disk.mkdir(folder, PRIVATE)
-                self._disk.chmod(folder, PRIVATE)
+                    self._disk.mkdir(folder, mode)
+                self._disk.chmod(folder, mode)
                 self._disk.fsync_dir(folder.parent)
 
     def job_dir(self, job: Job) -> Path:

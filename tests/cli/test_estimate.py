@@ -8,7 +8,11 @@ from pathlib import Path
 import pymupdf
 from PIL import Image
 
+from ocrd.job import Place
+from ocrd.ledger.ledger import Ledger
 from tests.cli.conftest import Tree
+from tests.ledger import making
+from tests.ledger.making import Clock
 
 
 def pile(into: Path) -> Path:
@@ -40,12 +44,29 @@ def test_a_file_that_nobody_can_read_is_named_and_left_out(tree: Tree, tmp_path:
     ended = tree.ocrd("estimate", str(folder))
     first, last = ended.stdout.splitlines()
     assert first.startswith("3 files, 6 pages")
-    assert last == "1 files would go to failed/"
+    assert last == "1 file would go to failed/"
     assert len(ended.stderr.splitlines()) == 1
     assert r"no\nscan.pdf" in ended.stderr
 
 
 def test_a_single_file_may_be_named(tree: Tree, tmp_path: Path) -> None:
     ended = tree.ocrd("estimate", str(pile(tmp_path) / "2026" / "two.tif"))
-    assert ended.stdout.startswith("1 files, 2 pages")
+    assert ended.stdout.startswith("1 file, 2 pages")
     assert not (tree.root / ".ocrd" / "ledger.db").exists()
+
+
+def test_the_time_a_page_took_lately_counts_and_idle_time_does_not(
+    tree: Tree, tmp_path: Path
+) -> None:
+    clock = Clock()
+    with Ledger.open(tree.ledger, clock=clock) as ledger:
+        for number in range(3):  # three documents of 10 pages, 40 s each, a day apart
+            making.queued(ledger, f"{number}.pdf")
+            job = ledger.claim(now=clock.now)
+            assert job is not None
+            job = ledger.set_pages(ledger.moved(job, Place.SPOOL), 10)
+            clock.now += 40
+            ledger.done(ledger.deliver(job, outputs="/o", archived_to="/a"))
+            clock.now += 86_400
+    ended = tree.ocrd("estimate", str(pile(tmp_path)))
+    assert ended.stdout == "3 files, 6 pages, about 0:24 min\n"

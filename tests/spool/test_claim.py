@@ -42,10 +42,12 @@ def test_the_spool_is_what_the_worker_asks_for(tmp_path: Path) -> None:
     assert spool
 
 
-def test_the_spool_is_for_nobody_else(world: World) -> None:
+def test_the_group_may_see_how_things_stand_and_jobs_files_are_nobody_elses(world: World) -> None:
     job = world.claimed()
-    for folder in (world.root / ".ocrd", world.spool().job_dir(job)):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    spool = world.root / ".ocrd"
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (spool, spool / "jobs")]
+    assert modes == [0o750, 0o700]
+    assert stat.S_IMODE(world.spool().job_dir(job).stat().st_mode) == 0o700
 
 
 def test_a_claimed_original_is_gone_from_the_inbox_and_its_folder_stays(world: World) -> None:

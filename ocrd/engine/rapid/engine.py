@@ -114,7 +114,7 @@ class RapidEngine:
             self._failed(error.message)
             raise error
         self._state = EngineState.LOADING
-        self._pool = ChildPool(
+        pool = self._pool = ChildPool(
             name="OCR worker",
             processes=self._share.workers,
             limits=self._limits,
@@ -124,8 +124,9 @@ class RapidEngine:
         try:
             await self._warm_up(progress)
         except BaseException as error:
-            self._pool.stop()
-            self._failed(str(error))
+            pool.stop()
+            if self._pool is pool:  # else it was stopped while it came up
+                self._failed(str(error))
             raise
         self._state, self._detail = EngineState.READY, ""
 
