@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.resident.core import VllmCore
+from ocrd.engine.resident.core import Answer
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import RESOLUTIONS, PromptMode, Reader
 from ocrd.page import PageImage
@@ -19,7 +19,18 @@ WRONG_TOKENIZER = (
 )
 
 
-async def self_test(core: VllmCore, profile: ModelProfile, config: dict[str, Any]) -> None:
+class Newcomer(Protocol):
+    """An engine that has just come up."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+
+    async def try_out(self, request: PageRequest) -> Answer:
+        """Read a page, as the model itself would."""
+
+
+async def self_test(core: Newcomer, profile: ModelProfile, config: dict[str, Any]) -> None:
     """Try the tokenizer, its special tokens and one small image.
 
     With random weights (`load_format` dummy) the image shows only that shapes fit.
