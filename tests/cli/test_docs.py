@@ -81,7 +81,7 @@ def test_the_example_configuration_is_valid() -> None:
     ("document", "link"),
     [
         (document, link)
-        for document in ("README.md", "docs/scanners.md", "docs/comparison.md")
+        for document in ("README.md", "docs/gpu.md", "docs/scanners.md", "docs/comparison.md")
         for link in re.findall(r"\]\(([^)#:]+)\)", (PROJECT / document).read_text())
         if not link.startswith("bench/")  # written by runs on a GPU
     ],
