@@ -12,8 +12,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from ocrd.engine.resident.child import SOCKET, log_config, write_log_config
+from ocrd.engine.resident.installed import LOG_CONFIG
 from ocrd.engine.resident.log import EngineLog
+from tests.engine_vllm.eager_logging import run
 
 HANG_S = 60
 
@@ -64,6 +68,21 @@ async def test_the_daemon_follows_loading_and_keeps_the_last_words(tmp_path: Pat
     assert stages == ["loading the weights"]
     log.close()
     assert not path.exists()
+
+
+async def test_a_vllm_that_sets_up_its_log_while_it_is_imported_is_heard_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "engine.log"
+    log = EngineLog(path, lambda stage: None)
+    monkeypatch.setenv(SOCKET, str(path))
+    monkeypatch.setenv(LOG_CONFIG, str(write_log_config(tmp_path)))
+    child = multiprocessing.get_context("spawn").Process(target=run, name="EngineCore")
+    child.start()
+    await until(lambda: not child.is_alive())
+    assert log.pid == child.pid
+    assert log.words() == ["CUDA out of memory."]
+    log.close()
 
 
 async def test_an_engine_does_not_outlive_a_daemon_that_is_killed(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 SOCKET = "OCRD_ENGINE_LOG"  # environment: where the daemon listens
 LONGEST = 16_000  # bytes of one message; the end of a traceback says the most
 PATIENCE_S = 1.0  # the kernel queues few datagrams, and last words should not be lost
+PARENT_S = 0.1  # how often to ask for the parent until it is known
 PARENT_LOGGER = "ocrd.vllm"
 
 
@@ -57,21 +59,29 @@ class Forward(logging.Handler):
 
 def connect() -> logging.Handler:
     """The handler for this process; in an engine's process, also the two remedies."""
-    parent = multiprocessing.parent_process()
     path = os.environ.get(SOCKET)
-    if parent is None or path is None:
+    if not is_child() or path is None:
         return Forward()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_outlive_not, name="ocrd-parent", daemon=True).start()
     return Sender(path)
 
 
+def is_child() -> bool:
+    """Whether `multiprocessing` made this process.
+
+    vLLM 0.26 sets up logging while its process still unpickles what it is to do.  Its name is known
+    by then; its parent is not yet, and `parent_process` says None as it does in the daemon.
+    """
+    return multiprocessing.current_process().name != "MainProcess"
+
+
 def _outlive_not() -> None:
     """Wait for the daemon to be gone, then go too: nothing else would free the GPU."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
+    while (parent := multiprocessing.parent_process()) is None:
+        time.sleep(PARENT_S)
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def log_config(level: str = "INFO") -> dict[str, object]:
