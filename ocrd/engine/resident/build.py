@@ -11,6 +11,7 @@ from ocrd.engine.resident.launch import Launched, Launcher, LaunchError
 from ocrd.engine.resident.preflight import Plan
 from ocrd.engine.resident.selftest import self_test
 from ocrd.engine.resident.settings import VllmSettings, check_names, engine_arguments
+from ocrd.engine.resident.warmup import warm_up
 
 
 def check_options(settings: VllmSettings, vllm: Vllm) -> None:
@@ -45,17 +46,24 @@ class Builder:
 
         Raises:
             LaunchError: It did not come up.
-            EngineSetupError: It came up, but the model or its tokenizer is not right.
+            EngineSetupError: It came up, but the model or its tokenizer is not right, or it
+                fails on full pages.
         """
         arguments = engine_arguments(settings, self._plan.profile, device)
         launched = await self._launcher.launch(arguments, tell)
-        tell("trying it out")
-        return await self._tried_out(launched, settings)
+        return await self._tried_out(launched, settings, tell)
 
-    async def _tried_out(self, launched: Launched, settings: VllmSettings) -> Core:
-        core = VllmCore(launched, self._vllm, self._plan.profile, settings)
+    async def _tried_out(
+        self, launched: Launched, settings: VllmSettings, tell: Callable[[str], None]
+    ) -> Core:
+        plan = self._plan
+        core = VllmCore(launched, self._vllm, plan.profile, settings)
         try:
-            await self_test(core, self._plan.profile, self._plan.config)
+            tell("trying it out")
+            await self_test(core, plan.profile, plan.config)
+            if not plan.vllm.on_cpu:  # nothing is compiled there, and a page takes half a minute
+                tell("warming up")
+                await warm_up(core, plan.profile, settings)
         except BaseException as error:
             words = core.last_words()
             await core.close()
