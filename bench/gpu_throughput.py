@@ -5,8 +5,8 @@
 (c) ocrd: 512 one-page PDFs and scans in an inbox to 512 bundles in the outbox, loop guard on.
 
 The model has the true architecture and size and random weights, every page 1224 x 1584 pixels,
-every answer 800 tokens, sampled at temperature 1.  About ten minutes on an H100.  `--small` tries it
-all out on a CPU.
+every answer 800 tokens, sampled at temperature 1.  About ten minutes on an H100.  `--small` tries
+it all out on a CPU.
 """
 
 from __future__ import annotations
