@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from ocrd.engine.base import EngineState
+from ocrd.engine.profiles import DEEPSEEK_OCR
 from ocrd.engine.resident import VllmEngine
 from ocrd.engine.resident.core import VllmCore
+from ocrd.engine.resident.warmup import warm_up
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard
 from ocrd.page import Finish
 from tests.vllm.engines import (
     CONTEXT,
+    LITTLE,
     LITTLE_TOKENS,
     Resident,
     little,
@@ -55,6 +58,14 @@ async def test_loading_is_told_stage_by_stage(resident: Resident) -> None:
     assert first[-1] == "cpu:0: trying it out"
     assert resident.engine.profile is not None
     assert resident.engine.profile.name == "DeepSeek-OCR"
+
+
+async def test_full_pages_warm_it_up_and_leave_nothing_behind(
+    resident: Resident, checkpoint: Path
+) -> None:
+    few = replace(settings(checkpoint), resolutions=(LITTLE,), max_pages_in_flight=2)
+    await warm_up(resident.cores()[0], DEEPSEEK_OCR, few)
+    assert resident.unfinished() == 0
 
 
 async def test_every_prompt_mode_in_one_batch(resident: Resident) -> None:
