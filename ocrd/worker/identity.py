@@ -1,4 +1,4 @@
-"""What a spooled original is now, for one that somebody still wrote to."""
+"""What an original is now, for one that somebody has written to since it was recorded."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ocrd.errors import SourceChangedError
+from ocrd.inbox.names import display
 from ocrd.job import Job, Member, digest_of
 
 
 def identity(job: Job, path: Path) -> dict[str, Any]:
     """The columns that tell what lies at `path`: size, time, inode, digest, members.
 
+    A file that was taken out of a joined document's folder belongs to it no longer.
+
     Raises:
+        SourceChangedError: None of a joined document's files is there (kind `source-gone`).
         OSError: It cannot be read.
     """
     if not job.members:
         return _facts(path)
-    members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in job.members)
+    left = [each for each in job.members if (path / each.name).is_file()]
+    members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in left)
+    if not members:
+        raise SourceChangedError(
+            f"{display(job.source)}: none of its files is there any more",
+            hint="Nothing to do if they were taken away on purpose; else drop them again.",
+            kind="source-gone",
+        )
     return {
         "size": sum(member.size for member in members),
         "mtime_ns": max(member.mtime_ns for member in members),

@@ -117,9 +117,19 @@ class Worker:
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
-        path = self._.spool.claim(job, origin(job, folder))
+        job, path = self._claim(job, origin(job, folder))
         remove_marker(self._.spool, job, folder)
         return self._.ledger.moved(job, Place.SPOOL), path
+
+    def _claim(self, job: Job, source: Path) -> tuple[Job, Path]:
+        """The original's way in; one that a person has mended in failed/ is taken as it is now."""
+        try:
+            return job, self._.spool.claim(job, source)
+        except SourceChangedError as changed:
+            if job.place is not Place.FAILED or changed.kind == "source-gone":
+                raise
+            job = self._.ledger.rerecord(job, **identity(job, source))
+            return job, self._.spool.claim(job, source)
 
     def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
         p = self._

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from ocrd.job import Member, joined
 from ocrd.ledger.ledger import Ledger
 from ocrd.samples import scan_of
+from tests.e2e.test_conditions import OCRD
 from tests.e2e.tree import Tree
 
 POSITIONS = 16  # places between a document's first and last system call at which it is killed
@@ -124,6 +126,42 @@ def test_a_document_of_nothing_but_damaged_files_fails_as_one(tree: Tree) -> Non
     assert tree.visible("failed") == ["s.error.json", "s/s_1.jpg", "s/s_2.jpg"]
     report = json.loads((tree.root / "failed" / "scans" / "s.error.json").read_text())
     assert "s_1.jpg" in report["message"]
+
+
+def retry(tree: Tree) -> None:
+    command = [OCRD, "retry", "--failed", "--config", str(tree.config)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_file_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None:
+    tree.drop("letter.jpg", DAMAGED)
+    assert tree.run()[0] == 5
+    (tree.root / "failed" / "scans" / "letter.jpg").write_bytes(picture(1))
+    retry(tree)
+    code, said = tree.run()
+    assert code == 0, said
+    archived = tree.root / "archive" / "scans" / "letter.jpg"
+    assert archived.read_bytes() == picture(1)
+    assert sidecar(tree, "letter")["sha256"] == hashlib.sha256(picture(1)).hexdigest()
+    assert tree.visible("failed") == []
+
+
+def test_a_pile_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None:
+    """The front that was fed twice is taken out, the damaged back scanned again."""
+    configure(tree, 'duplex = "same"')
+    files = {"1.pdf": book("1"), "2.pdf": book("1"), "3.pdf": DAMAGED}
+    drop_joined(tree, "pile", files)
+    assert tree.run()[0] == 5
+    folder = tree.root / "failed" / "scans" / "pile"
+    (folder / "2.pdf").unlink()
+    (folder / "3.pdf").write_bytes(book("2"))
+    retry(tree)
+    code, said = tree.run()
+    assert code == 0, said
+    assert printed(tree, "pile") == ["1", "2"]
+    assert [each["source"] for each in sidecar(tree, "pile")["members"]] == ["1.pdf", "3.pdf"]
+    assert tree.visible("failed") == []
+    assert tree.visible("archive") == ["pile/1.pdf", "pile/3.pdf"]
 
 
 @pytest.mark.parametrize(
