@@ -82,20 +82,27 @@ def part_name(name: str, number: int) -> str:
 def _separators(
     spec: BundleSpec, separator: Separator, work: Path, total: int
 ) -> dict[int, tuple[str, ...]]:
-    """The pages that separate, each with the codes on it."""
+    """The pages that separate, each with the codes on it.
+
+    With barcodes, an empty page behind one is taken for the back of its sheet.
+    """
     if separator.kind == BLANK:
-        return dict.fromkeys(_blank(spec, work, total), ())
+        return dict.fromkeys(_blank(spec, work, range(1, total + 1)), ())
     codes = {record.number: record.codes for record in records.read(spec.pages)}
-    return {number: found for number, found in codes.items() if separator.marks(found)}
+    found = {number: codes[number] for number in codes if separator.marks(codes[number])}
+    backs = [number + 1 for number in found if number + 1 not in found]
+    return dict(sorted({**found, **dict.fromkeys(_blank(spec, work, backs), ())}.items()))
 
 
-def _blank(spec: BundleSpec, work: Path, total: int) -> list[int]:
+def _blank(spec: BundleSpec, work: Path, among: Collection[int]) -> list[int]:
     """Pages on which nothing was read and nothing is; only those without text are looked at."""
-    silent = [page for page in _read(spec) if _is_silent(page)]
+    read = (page for page in _read(spec) if page.record.number in among)
+    silent = [page for page in read if _is_silent(page)]
     if not silent:
         return []
     with ExitStack() as stack:
-        pages = stack.enter_context(PdfPages(base_of(spec, work, total).path))
+        base = base_of(spec, work, records.count(spec.pages))
+        pages = stack.enter_context(PdfPages(base.path))
         return [page.record.number for page in silent if is_blank_page(page, pages)]
 
 

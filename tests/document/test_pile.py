@@ -157,6 +157,22 @@ def test_only_the_code_that_is_asked_for_separates(tmp_path: Path) -> None:
     assert told(tmp_path, "scan-2/scan-2.json")["pages"][0]["codes"] == ["4006381333931"]
 
 
+def test_the_empty_back_of_a_separator_sheet_goes_with_it(tmp_path: Path) -> None:
+    texts = ("One", "", "", "", "", "Two", "", "Three")
+    pages = read(*texts)
+    for page in (pages[1], pages[3]):
+        page["result"]["codes"] = ["PATCHT"]
+    built(tmp_path, book(tmp_path / "pile.pdf", *texts), pages, CODES)
+    index = told(tmp_path, "scan.json")
+    assert index["separators"] == [
+        {"page": 2, "codes": ["PATCHT"]},
+        {"page": 3, "codes": []},
+        {"page": 4, "codes": ["PATCHT"]},
+        {"page": 5, "codes": []},
+    ]
+    assert [each["pages"] for each in index["documents"]] == [[1], [6, 7, 8]]
+
+
 def test_any_code_separates_where_none_is_named(tmp_path: Path) -> None:
     texts = ("One", "coded", "Two")
     pages = read(*texts)

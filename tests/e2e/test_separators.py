@@ -109,11 +109,11 @@ def test_by_default_nothing_is_taken_apart(tree: Tree) -> None:
 
 def test_a_joined_duplex_pile_is_taken_apart_in_the_order_of_its_pages(tree: Tree) -> None:
     configure(tree, 'duplex = "reversed"', 'separator = "barcode"')
-    fronts, backs = pile("1", SEPARATOR, "3"), pile("4", "", "2")
+    fronts, backs = pile("1", SEPARATOR, "3"), pile("4", "printed", "2")
     drop_joined(tree, "pile", {"fronts.pdf": fronts, "backs.pdf": backs})
     code, said = tree.run()
     assert code == 0, said
-    assert documents(tree, "pile") == [["1", "2"], ["", "3", "4"]]
+    assert documents(tree, "pile") == [["1", "2"], ["printed", "3", "4"]]
     second = sidecar(tree, "pile/pile-2")["pages"]
     assert [page["came_from"] for page in second] == [
         {"file": "backs.pdf", "page": 2},
