@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +20,8 @@ from ocrd.errors import OcrdError, UsageError
 
 UNIT = Path("/etc/systemd/system/ocrd.service")
 CONFIG = Path("/etc/ocrd/config.toml")
+ROOT = Path("/srv/ocrd")
+SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
 TREES = ("inbox", "outbox", "archive", "failed")
 FIRST_CONFIG = """\
 # Every key with its default: config.example.toml in ocrd's documentation.
@@ -41,10 +45,14 @@ class Step:
 
 
 def install(
-    user: Annotated[str, typer.Option(help="The daemon's user and group.")] = "ocrd",
-    root: Annotated[Path, typer.Option(help="Where inbox/, outbox/ … will lie.")] = Path(
-        "/srv/ocrd"
-    ),
+    user: Annotated[
+        str | None,
+        typer.Option(help="The daemon's user and group; ocrd, or as installed before."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where inbox/, outbox/ … will lie; /srv/ocrd, or as configured."),
+    ] = None,
     prefix: Annotated[
         Path, typer.Option(help="Write below this folder instead of / (for images and tests).")
     ] = Path("/"),
@@ -54,10 +62,8 @@ def install(
     ] = False,
 ) -> None:
     """Set up user, folders, a first configuration and the systemd unit.  Can be run again."""
-    if not root.is_absolute():
-        raise UsageError(
-            f"--root {root}: not an absolute path", hint="ocrd install --root /srv/ocrd"
-        )
+    user = user or installed_user(_below(prefix, UNIT)) or "ocrd"
+    root = agreed_root(root, _below(prefix, CONFIG))
     steps = [*plan(user, root, prefix)]
     for step in steps:
         typer.echo(f"{'already there' if step.done else 'will'}: {step.told}")
@@ -71,27 +77,64 @@ def install(
     for step in wanted:
         step.act()
     typer.echo(
-        f"Next: ocrd doctor --config {CONFIG}; systemctl enable --now ocrd\n"
-        f"Then drop a scan into {root / 'inbox' / 'scans'}."
+        f"Next: sudo systemctl enable --now ocrd, then sudo -u {user} ocrd doctor.\n"
+        f"People who drop and fetch files belong to the group: sudo usermod -aG {user} NAME "
+        f"(they log in again).\nThen drop a scan into {root / 'inbox' / 'scans'}."
     )
+
+
+def installed_user(unit: Path) -> str | None:
+    """Whom the unit that is installed already runs as."""
+    lines = unit.read_text(encoding="utf-8").splitlines() if unit.exists() else []
+    return next((line.removeprefix("User=") for line in lines if line.startswith("User=")), None)
+
+
+def agreed_root(given: Path | None, config: Path) -> Path:
+    """The root that unit, folders and configuration are to agree on.
+
+    Raises:
+        UsageError: It is not absolute, or the configuration that is kept says another.
+    """
+    configured = _configured_root(config)
+    root = given or configured or ROOT
+    if not root.is_absolute():
+        raise UsageError(
+            f"--root {root}: not an absolute path", hint="ocrd install --root /srv/ocrd"
+        )
+    if configured is not None and root != configured:
+        raise UsageError(
+            f"--root {root}: {config} says root = {str(configured)!r}, and is kept",
+            hint="Change `root` there first, or leave --root out.",
+        )
+    return root
+
+
+def _configured_root(config: Path) -> Path | None:
+    try:
+        return Path(tomllib.loads(config.read_text(encoding="utf-8"))["root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none yet, or one that the daemon will refuse with its reason
 
 
 def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     """The steps, in order; `prefix` stands for `/`."""
     yield _user(user, prefix)
-    for tree in (*TREES, "inbox/scans"):
+    for tree in ("", *TREES, "inbox/scans"):
         yield _folder(_below(prefix, root / tree), user, prefix)
     yield _file(_below(prefix, CONFIG), FIRST_CONFIG.format(root=root), keep=True)
     yield _file(_below(prefix, UNIT), unit_text(user, root), keep=False)
-    yield _reload(prefix)
+    if prefix == Path("/") and Path("/run/systemd/system").exists():
+        yield _reload()
 
 
 def unit_text(user: str, root: Path) -> str:
     """The unit, for this installation's program, user and root."""
     text = unit_file().read_text(encoding="utf-8")
-    program = Path(sys.argv[0]).resolve()
+    called = Path(sys.argv[0]).resolve()
+    if called.name == "__main__.py":  # by `python -m ocrd`
+        called = Path(sys.executable).with_name("ocrd")
     return (
-        text.replace("/usr/bin/ocrd", str(program))
+        text.replace("/usr/bin/ocrd", str(called))
         .replace("User=ocrd", f"User={user}")
         .replace("Group=ocrd", f"Group={user}")
         .replace("/srv/ocrd", str(root))
@@ -119,14 +162,25 @@ def _user(user: str, prefix: Path) -> Step:
 
 
 def _folder(path: Path, user: str, prefix: Path) -> Step:
+    ours = prefix == Path("/")  # an image's users are not this system's
+
     def act() -> None:
         path.mkdir(parents=True, exist_ok=True)
-        if prefix == Path("/"):
+        if ours:
             shutil.chown(path, user, user)
-            shutil.chown(path.parent, user, user)
-        path.chmod(0o2770)  # setgid: what is dropped and published belongs to the group
+        path.chmod(SHARED)
 
-    return Step(f"make {path}, for user and group {user}", act, path.is_dir())
+    done = path.is_dir() and stat.S_IMODE(path.stat().st_mode) & SHARED == SHARED
+    if done and ours:
+        done = _belongs(path, user)
+    return Step(f"make {path}, mode 2770, for user and group {user}", act, done)
+
+
+def _belongs(path: Path, user: str) -> bool:
+    try:
+        return path.owner() == path.group() == user
+    except KeyError:  # of a user or group without a name
+        return False
 
 
 def _file(path: Path, text: str, *, keep: bool) -> Step:
@@ -140,10 +194,9 @@ def _file(path: Path, text: str, *, keep: bool) -> Step:
     return Step(f"write {path}", act, same)
 
 
-def _reload(prefix: Path) -> Step:
-    running = prefix == Path("/") and Path("/run/systemd/system").exists()
+def _reload() -> Step:
     command = ["systemctl", "daemon-reload"]
-    return Step("tell systemd: systemctl daemon-reload", lambda: _call(command), not running)
+    return Step("tell systemd: systemctl daemon-reload", lambda: _call(command), done=False)
 
 
 def _prefix_option(prefix: Path) -> list[str]:

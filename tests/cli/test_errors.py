@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import ocrd
 from ocrd import errors
+from tests.cli.hints import MODULES, PACKAGE, Given, name_of, texts
 
-PACKAGE = Path(ocrd.__file__).parent
 NAMES = {
     name
     for name, each in inspect.getmembers(errors, inspect.isclass)
@@ -25,8 +23,8 @@ def own_errors() -> set[str]:
     known = set(NAMES)
     classes = [
         (node.name, {base.id for base in node.bases if isinstance(base, ast.Name)})
-        for file in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
+        for module in MODULES
+        for node in ast.walk(module.tree)
         if isinstance(node, ast.ClassDef)
     ]
     while more := {name for name, bases in classes if bases & known} - known:
@@ -34,38 +32,49 @@ def own_errors() -> set[str]:
     return known
 
 
-def made() -> Iterator[tuple[str, ast.Call]]:
-    """Each place where an error is made: `file:line class`, and the call."""
-    known = own_errors()
-    for file in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and called(node) in known:
-                yield f"{file.relative_to(PACKAGE)}:{node.lineno} {called(node)}", node
+KEEPERS = own_errors() | {"JobError"}  # what the ledger keeps of an error
+VARIABLES = {"blamed", "kind"}  # which hold a class of errors
+MADE = [
+    given for module in MODULES for given in module.given() if given.called in KEEPERS | VARIABLES
+]
 
 
-def called(node: ast.Call) -> str:
-    match node.func:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
-
-
-MADE = list(made())
+def calls_without() -> Iterator[str]:
+    """Places where an error is made that is given no hint."""
+    for module in MODULES:
+        for node in ast.walk(module.tree):
+            keywords = {each.arg for each in node.keywords} if isinstance(node, ast.Call) else set()
+            if name_of(node) in KEEPERS and not {"hint", None} & keywords:  # None: **given
+                yield f"{module.path.relative_to(PACKAGE)} {ast.unparse(node)}"
 
 
 def test_the_search_finds_the_errors_of_the_package() -> None:
-    found = {where.split()[1] for where, _ in MADE}
+    found = {given.called for given in MADE}
     assert {"ConfigError", "UsageError", "PlaceError", "LedgerError", "BadFileError"} <= found
-    assert len(MADE) > 50
+    assert len(MADE) > 100
 
 
-@pytest.mark.parametrize(("where", "call"), MADE, ids=[where for where, _ in MADE])
-def test_every_error_is_made_with_a_hint(where: str, call: ast.Call) -> None:
-    hints = [keyword.value for keyword in call.keywords if keyword.arg == "hint"]
-    assert len(hints) == 1, f"{where} has no hint"
-    match hints[0]:
-        case ast.Constant(value=text):
-            assert isinstance(text, str) and len(text.strip()) >= 8, f"{where}: {text!r}"
+def test_every_error_is_made_with_a_hint() -> None:
+    assert list(calls_without()) == []
+
+
+@pytest.mark.parametrize("given", MADE, ids=[f"{given.where} {given.called}" for given in MADE])
+def test_whatever_becomes_of_a_hint_it_says_something(given: Given) -> None:
+    said = list(texts(given.hint, given.function))
+    assert said
+    assert all(text is None or len(text.strip()) >= 8 for text in said), said
+
+
+def test_what_doctor_finds_wrong_comes_with_a_hint() -> None:
+    findings = [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        for module in MODULES
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and name_of(node) == "Finding"
+    ]
+    assert len(findings) > 15
+    wrong = [each for each in findings if each["verdict"] != "Verdict.OK"]
+    assert [each for each in wrong if "hint" not in each] == []
 
 
 def test_an_error_without_a_hint_cannot_be_made() -> None:

@@ -76,7 +76,9 @@ def test_the_unit_speaks_of_this_root_user_and_program(system: Path) -> None:
     assert not any("/srv/ocrd" in line for line in unit)
     (start,) = [line for line in unit if line.startswith("ExecStart=")]
     program = start.removeprefix("ExecStart=").split()[0]
-    assert Path(program).is_absolute() and Path(program).exists()
+    assert Path(program).is_absolute() and os.access(program, os.X_OK)
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("ocrd ")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
@@ -95,11 +97,48 @@ def test_the_operators_configuration_is_kept_and_the_unit_renewed(system: Path) 
     config = system / "etc/ocrd/config.toml"
     unit = system / "etc/systemd/system/ocrd.service"
     shipped = unit.read_text()
-    config.write_text('root = "/mine"\n')
+    config.write_text(f'# mine\nroot = "{ROOT}"\n')
     unit.write_text("[Unit]\nDescription=of an older version\n")
     assert install(system, "--yes").returncode == 0
-    assert config.read_text() == 'root = "/mine"\n'
+    assert config.read_text().startswith("# mine\n")
     assert unit.read_text() == shipped
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+def test_another_run_without_options_keeps_user_and_root(system: Path) -> None:
+    install(system, "--yes", "--user", "scanner")
+    before = everything(system)
+    ended = ocrd("install", "--prefix", str(system), "--yes")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert everything(system) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+def test_a_root_that_the_configuration_does_not_know_is_refused(system: Path) -> None:
+    install(system, "--yes")
+    before = everything(system)
+    ended = ocrd("install", "--prefix", str(system), "--yes", "--root", "/other")
+    assert ended.returncode == 2
+    assert ROOT in ended.stderr and "leave --root out" in ended.stderr
+    assert everything(system) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+def test_a_folder_that_others_cannot_use_is_put_right(system: Path) -> None:
+    install(system, "--yes")
+    root = system / ROOT[1:]
+    assert stat.S_IMODE(root.stat().st_mode) == 0o2770
+    root.chmod(0o755)
+    ended = install(system, "--yes")
+    assert f"will: make {root}, mode 2770" in ended.stdout
+    assert stat.S_IMODE(root.stat().st_mode) == 0o2770
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+def test_it_ends_with_what_to_do_next(system: Path) -> None:
+    told = install(system, "--yes", "--user", "scanner").stdout
+    for word in ("systemctl enable --now ocrd", "usermod -aG scanner NAME", "ocrd doctor"):
+        assert word in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
