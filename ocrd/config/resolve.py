@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ocrd.config.joining import check_joining
+from ocrd.config.names import check_output_name
 from ocrd.config.ownership import check_umask
 from ocrd.config.schema import EngineSettings, FolderSettings, ModeSettings, Settings
 from ocrd.errors import ConfigError
@@ -157,6 +158,7 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
 
     check_umask(entry.umask, where)
     check_joining(entry, where)
+    check_output_name(entry.output_name, where)
 
     def tree(kind: str, given: Path | None) -> Path:
         return settings.root / (given if given is not None else Path(kind) / entry.name)

@@ -13,6 +13,7 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 
 OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
 BLANK, BARCODE = "blank", "barcode"
+IMAGES = "images"  # the folder of the figures, beside the texts that link to them
 LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this
 
 
@@ -72,6 +73,8 @@ class BundleSpec:
         max_pixels: An image frame larger than this is not decoded.
         origins: Where each page lies; empty when page n is page n of `source`.
         separator: What ends a document, if this is a pile of several.
+        images: Name of the figures' folder.
+        title: What the results will be called; `name` is empty where artefacts are named later.
     """
 
     source: Path
@@ -88,6 +91,8 @@ class BundleSpec:
     max_pixels: int = 200_000_000
     origins: tuple[PageOrigin, ...] = ()
     separator: Separator | None = None
+    images: str = IMAGES
+    title: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

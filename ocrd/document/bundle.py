@@ -87,7 +87,7 @@ def _artefacts(
     wanted, into, name = spec.outputs, spec.into, spec.name
     made: list[Artefact] = []
     if "images" in wanted:
-        made.append(Figures(pages, into, spec.dpi))
+        made.append(Figures(pages, into / spec.images, spec.dpi))
     if "markdown" in wanted:
         made.append(MarkdownFile(stack.enter_context(text_file(into / f"{name}.md"))))
     if "raw" in wanted:

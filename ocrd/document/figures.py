@@ -13,7 +13,6 @@ from ocrd.document.pdf.mupdf import PdfPage, pymupdf
 from ocrd.document.records import ReadPage
 from ocrd.page import Box
 
-FOLDER = "images"
 MOST_PIXELS = 30_000_000
 _MOST = 100  # of a page; a model that goes in circles sees thousands
 _QUALITY = 90
@@ -24,9 +23,9 @@ _LEAST_POINTS = 2.0  # a box thinner than this shows nothing
 class Figures:
     """The artefact: cuts out what the engine called a figure; only such pages are rendered."""
 
-    def __init__(self, base: PdfPages, into: Path, dpi: int) -> None:
+    def __init__(self, base: PdfPages, folder: Path, dpi: int) -> None:
         self._base = base
-        self._folder = into / FOLDER
+        self._folder = folder
         self._dpi = dpi
 
     def add(self, page: ReadPage) -> None:
@@ -44,7 +43,7 @@ class Figures:
 
     def finish(self) -> str:
         """The folder's name, if there was any figure."""
-        return FOLDER if self._folder.exists() else ""
+        return self._folder.name if self._folder.exists() else ""
 
     def _cut_out(self, page: ReadPage, box: Box, count: int) -> str:
         """The picture's name, relative to the bundle."""
@@ -52,7 +51,7 @@ class Figures:
         figure = cut(self._base.page(page.record.number), box, self._dpi)
         self._folder.mkdir(exist_ok=True)
         _upright(figure, page.turned).save(self._folder / name, "JPEG", quality=_QUALITY)
-        return f"{FOLDER}/{name}"
+        return f"{self._folder.name}/{name}"
 
 
 def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:

@@ -7,9 +7,11 @@ visible below as well, since most viewers never show a picture's description.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from urllib.parse import quote
 
 from ocrd.document import tables
 from ocrd.document.inline import formula, one_line, safe, tidy, with_math
@@ -119,7 +121,7 @@ def _figure(text: str, picture: str | None, caption: str) -> str:
     said = _prose(text) if text.strip() else ""
     if picture is None:
         return said
-    link = f"![{_description(caption)}]({picture})"
+    link = f"![{_description(caption)}]({quote(os.fsencode(picture))})"
     return f"{link}\n\n{said}" if said else link
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from ocrd.document import records
 from ocrd.document.base import (
     BLANK,
+    IMAGES,
     JSON,
     LONGEST_SUFFIX,
     BundleSpec,
@@ -140,7 +141,7 @@ def _pile(
         ],
         "documents": parts,
     }
-    index_name = f"{spec.name}.json"
+    index_name = f"{_title(spec)}.json"
     with text_file(spec.into / index_name) as file:
         file.write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
     summaries = [summary for *_, summary in made]
@@ -157,12 +158,12 @@ def _part(
     spec: BundleSpec, index: int, count: int, numbers: Sequence[int], work: Path
 ) -> BundleSpec:
     """What to build the `index`th document of the pile from."""
-    name = part_name(spec.name, index)
+    name = part_name(_title(spec), index)
     pages = work / f"{index}.jsonl"
     with pages.open("w", encoding="utf-8") as file:
         file.writelines(_lines(spec.pages, numbers))
     facts = {key: value for key, value in spec.facts.items() if key not in _OF_THE_WHOLE}
-    facts["document"] = {"number": index, "of": count, "pile": spec.name}
+    facts["document"] = {"number": index, "of": count, "pile": _title(spec)}
     return replace(
         spec,
         name=name,
@@ -171,7 +172,13 @@ def _part(
         facts=facts,
         origins=tuple(_origins(spec, numbers)),
         separator=None,
+        images=IMAGES,
     )
+
+
+def _title(spec: BundleSpec) -> str:
+    """What the pile is called; its documents stay together even where artefacts lie apart."""
+    return spec.title or spec.name
 
 
 def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[str]:

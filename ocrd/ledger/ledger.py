@@ -11,6 +11,7 @@ from typing import Self
 
 from ocrd.errors import LedgerError
 from ocrd.ledger.claims import Claims
+from ocrd.ledger.counters import Counters
 from ocrd.ledger.database import Database, connect
 from ocrd.ledger.desk import Desk
 from ocrd.ledger.faults import damaged, place_at_fault, translated
@@ -24,7 +25,7 @@ from ocrd.ledger.upkeep import Upkeep
 CHECKED_WHOLE_BYTES = 64 * 2**20  # so much is read through in a fraction of a second
 
 
-class Ledger(Intake, Claims, Steps, PageStore, Desk, Upkeep):
+class Ledger(Intake, Claims, Steps, Counters, PageStore, Desk, Upkeep):
     """All that is known about jobs, in one SQLite file.  Open it with `Ledger.open`.
 
     Methods block (for a disk's fsync, or for another process's lock) and may be called from

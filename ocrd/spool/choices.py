@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +44,15 @@ class Choices:
 
         folder = self._passable(folder)
         return folder / self._first(name, taken, is_dir=is_dir)
+
+    def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
+        """The first of the choices of which nothing has any of the names with these suffixes."""
+        folder = self._passable(folder)
+        return next(
+            folder / stem
+            for stem in choices
+            if not any(self._is(folder / f"{stem}{suffix}") for suffix in suffixes)
+        )
 
     def moved(self, wanted: Path, move: Callable[[Path], Path]) -> Path:
         """What `move` says of the first choice beside `wanted` that it does not find taken."""

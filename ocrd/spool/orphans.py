@@ -47,7 +47,7 @@ def look(path: Path, disk: Disk) -> Orphan:
         token=token_of(path.name),
         record=record.read(path, disk),
         original=path / originals[0] if originals else None,
-        published="sealed" in held and "bundle" not in held,
+        published="sealed" in held and not ("bundle" in held and disk.names(path / "bundle")),
     )
 
 

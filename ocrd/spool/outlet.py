@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def seal(bundle: Path, home: Home) -> None:
 
 def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
     """The bundle to the outbox (see `Spool.publish`)."""
-    require_seal(job, home)
+    _require_seal(job, home)
     dressed_folders(target.parent, home, owner)
     if home.has(home.bundle) and not home.under_way("publish"):
         dress(home.bundle, target.parent, home.disk, owner)
@@ -43,7 +44,21 @@ def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
             raise  # else: published before a crash, and taken out of the outbox since
 
 
-def require_seal(job: Job, home: Home) -> None:
+def publish_entry(job: Job, entry: str, target: Path, home: Home, owner: Ownership) -> None:
+    """One entry of the bundle to the outbox (see `Spool.publish_each`)."""
+    _require_seal(job, home)
+    with contextlib.suppress(FileExistsError):  # given up: the entry is where it was
+        home.resume("publish")
+    source = home.bundle / entry
+    if home.has(source):
+        dressed_folders(target.parent, home, owner)
+        dress(source, target.parent, home.disk, owner)
+        dressed_move("publish", source, target, home, owner)
+    elif home.has(target.parent):  # published before a crash that came before it was made to last
+        home.disk.fsync_dir(target.parent)
+
+
+def _require_seal(job: Job, home: Home) -> None:
     """Refuse to publish what was never completed."""
     if not home.has(home.sealed):
         raise OcrdError(

@@ -14,7 +14,7 @@ again after a crash at any point; it then does what is still to be done.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -141,6 +141,28 @@ class Spool:
         with blaming(target):
             outlet.publish(job, target, self._home(job), owner)
 
+    def made(self, job: Job) -> list[str]:
+        """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
+        home = self._home(job)
+        with blaming(home.bundle):
+            return self._disk.names(home.bundle) if home.has(home.bundle) else []
+
+    def publish_each(
+        self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership = AS_AROUND
+    ) -> None:
+        """Entries of the sealed bundle go to the outbox one by one, in the order given.
+
+        Each appears whole.  Those that went before, in an earlier call, are passed over.
+
+        Raises:
+            FileExistsError: A name is taken; those before it are published.  Choose the next.
+            OcrdError: The bundle was never sealed.
+        """
+        home = self._home(job)
+        for entry, target in targets:
+            with blaming(target):
+                outlet.publish_entry(job, entry, target, home, owner)
+
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
 
@@ -176,6 +198,11 @@ class Spool:
         """
         with blaming(folder):
             return self._choices.free(folder, name, is_dir=is_dir, also_taken=also_taken)
+
+    def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
+        """The first of the choices that is free with every one of the suffixes."""
+        with blaming(folder):
+            return self._choices.free_stem(folder, choices, suffixes)
 
     def finish(self, job: Job) -> None:
         """Nothing of the job is needed any more: its folder goes.

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from ocrd.config import Folder
 from ocrd.config.ownership import Ownership, ownership
 from ocrd.errors import SourceChangedError
-from ocrd.inbox.names import display, fit, stem
+from ocrd.inbox.names import display, fit
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.worker.marker import remove_marker
 from ocrd.worker.ports import Ledger, Spool
+from ocrd.worker.publishing import Plan, Publisher
 
 ERROR_SUFFIX = ".error.json"
-LONGEST_ARTEFACT_SUFFIX = ".boxes.pdf"
 
 
 class Delivery:
@@ -37,44 +37,42 @@ class Delivery:
         self._ledger = ledger
         self._spool = spool
         self._clock = clock
+        self._publisher = Publisher(ledger=ledger, spool=spool)
+
+    def plan(self, job: Job, folder: Folder) -> Plan:
+        """What the results are to be called, before the bundle is built."""
+        return self._publisher.plan(job, folder)
+
+    def record(self, job: Job, folder: Folder, plan: Plan) -> Job:
+        """The bundle is sealed: its names, and the original's, go into the ledger.
+
+        One that was recorded before, and built anew because its name was taken, is recorded again.
+        """
+        outputs = self._publisher.outputs(job, folder, plan)
+        if job.state is JobState.DELIVERING:
+            return self._ledger.redeliver(job, outputs=outputs)
+        archived_to = self._archived(job, folder)
+        return self._ledger.deliver(job, outputs=outputs, archived_to=str(archived_to))
 
     def deliver(self, job: Job, folder: Folder) -> Job:
-        """From a sealed bundle (or anywhere after it) to done.
+        """From recorded names (or anywhere after them) to done.
 
         Raises:
+            FileExistsError: A name was taken that stands in the bundle; it must be built anew.
             PlaceError: Outbox or archive cannot be written now; call again later.
             FencedError: The job is somebody else's now.
         """
-        if job.state is not JobState.DELIVERING:
-            outputs, archived_to = self._names(job, folder)
-            job = self._ledger.deliver(job, outputs=str(outputs), archived_to=str(archived_to))
-        job = self._publish(job, folder)
+        job = self._publisher.publish(job, folder)
         job = self._archive(job, folder)
         job = self._ledger.done(job)
+        self._publisher.forget(job)
         self._spool.finish(job)
         return job
-
-    def _names(self, job: Job, folder: Folder) -> tuple[Path, Path]:
-        return self._outputs(job, folder), self._archived(job, folder)
-
-    def _outputs(self, job: Job, folder: Folder) -> Path:
-        source = PurePosixPath(job.source)
-        name = bundle_name(source.name, joined=bool(job.members))
-        return self._spool.free_name(folder.outbox / source.parent, name, is_dir=True)
 
     def _archived(self, job: Job, folder: Folder) -> Path:
         source = PurePosixPath(job.source)
         base = dated(folder.archive, self._clock())
         return self._spool.free_name(base / source.parent, source.name)
-
-    def _publish(self, job: Job, folder: Folder) -> Job:
-        while True:
-            try:
-                self._spool.publish(job, _recorded(job.outputs), _owner(folder))
-            except FileExistsError:  # taken since the names were chosen
-                job = self._ledger.redeliver(job, outputs=str(self._outputs(job, folder)))
-            else:
-                return job
 
     def _archive(self, job: Job, folder: Folder) -> Job:
         while True:
@@ -100,6 +98,7 @@ class Delivery:
             job = end(job, place)
         else:
             job = end(job, Place.FAILED)
+        self._publisher.forget(job)
         self._spool.finish(job)
         return job
 
@@ -154,16 +153,6 @@ def _recorded(path: str | None) -> Path:
 
 def _owner(folder: Folder) -> Ownership:
     return ownership(folder.group, folder.umask)
-
-
-def bundle_name(name: str, *, joined: bool = False) -> str:
-    """The bundle's (and its artefacts') name for a file: its stem, with room for suffixes.
-
-    Args:
-        name: The original's.
-        joined: Whether it is the name of a joined document, which has no extension to take off.
-    """
-    return fit(stem(f"{name}.") if joined else stem(name), suffix_room=len(LONGEST_ARTEFACT_SUFFIX))
 
 
 def dated(pattern: Path, now: float) -> Path:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -63,6 +71,9 @@ class Ledger(Protocol):
     ) -> Job:
         """A name was taken meanwhile: this one instead; None keeps what is recorded."""
 
+    def next_number(self, folder: str) -> int:
+        """A number for a document of the folder that no other one gets."""
+
     def done(self, job: Job) -> Job:
         """Bundle published, original archived."""
 
@@ -104,6 +115,15 @@ class Spool(Protocol):
 
     def publish(self, job: Job, target: Path, owner: Ownership) -> None:
         """Bundle to outbox, owned as the folder wants it.  `FileExistsError`: the name is taken."""
+
+    def made(self, job: Job) -> list[str]:
+        """Names in the sealed bundle that are not published yet."""
+
+    def publish_each(self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership) -> None:
+        """Entries of the bundle one by one.  `FileExistsError`: a name is taken."""
+
+    def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
+        """The first of the choices whose names with all the suffixes nothing has."""
 
     def archive(self, job: Job, target: Path, owner: Ownership) -> None:
         """Original to archive.  `FileExistsError`: the name is taken."""

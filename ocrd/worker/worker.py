@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ocrd.config import Folder
@@ -21,12 +21,13 @@ from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.events import Events
 from ocrd.inbox.names import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.worker.delivery import Delivery, bundle_name
+from ocrd.worker.delivery import Delivery
 from ocrd.worker.identity import identity
 from ocrd.worker.marker import remove_marker
 from ocrd.worker.original import Original, opened
 from ocrd.worker.pages import PageRun, PageRunner, told
 from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
+from ocrd.worker.publishing import Plan
 from ocrd.worker.recipe import recipe
 from ocrd.worker.separators import separator_of
 
@@ -56,6 +57,14 @@ class Parts:
     versions: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    """A bundle built (or to be built), still to be sealed, and the names planned for it."""
+
+    plan: Plan
+    spec: BundleSpec
+
+
 class Worker:
     """Takes claimed jobs to done or failed; many `run`s may be under way at once."""
 
@@ -73,10 +82,10 @@ class Worker:
             cancelled = job.ending is JobState.CANCELLED
             return await self.fail(job, folder, job.error, cancelled=cancelled)
         try:
-            bundle = None
+            built = None
             if job.state is not JobState.DELIVERING:
-                job, bundle = await self._prepare(job, folder)
-            return await self._deliver(job, folder, bundle)
+                job, built = await self._prepare(job, folder)
+            return await self._deliver(job, folder, built)
         except BadFileError as error:
             return await self.fail(job, folder, told(error))
 
@@ -101,7 +110,7 @@ class Worker:
         """Carry out an operator's cancel."""
         return await self.fail(job, folder, CANCELLED, cancelled=True)
 
-    async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, Path]:
+    async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, _Built]:
         """Steps 3 to 5: spool, pages, bundle; the bundle is still to be sealed."""
         p = self._
         job, path = await p.call(self._take, job, folder)
@@ -111,9 +120,9 @@ class Worker:
         job = await p.call(p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         await p.runner.run(PageRun(job=job, folder=folder, original=original, recipe=key), pages)
-        spec = await p.call(self._spec, job, folder, original, key)
-        await p.build(spec, pages)
-        return job, spec.into
+        built = await p.call(self._planned, job, folder, original, key)
+        await p.build(built.spec, pages)
+        return job, built
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
@@ -156,19 +165,27 @@ class Worker:
         """Somebody still wrote to it after it was claimed: the ledger takes it as it is now."""
         self._.ledger.rerecord(job, **identity(job, self._.spool.spooled(job)))
 
-    def _spec(self, job: Job, folder: Folder, original: Original, key: str) -> BundleSpec:
+    def _planned(self, job: Job, folder: Folder, original: Original, key: str) -> _Built:
         """What to build the bundle from; its pages are written to the spool.
 
         Raises:
             SourceChangedError: The original is no longer what was read.
             BadFileError: No page of it could be read.
         """
-        p = self._
         self._check(job)
         self._write_pages(job, original, key)
+        return self._planned_anew(job, folder, original)
+
+    def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
+        """The same from pages that were written before, under names that are free now."""
+        plan = self._.delivery.plan(job, folder)
+        return _Built(plan=plan, spec=self._spec(job, folder, original, plan))
+
+    def _spec(self, job: Job, folder: Folder, original: Original, plan: Plan) -> BundleSpec:
+        p = self._
         return BundleSpec(
             source=original.path,
-            name=bundle_name(PurePosixPath(job.source).name, joined=bool(job.members)),
+            name=plan.artefacts,
             kind=original.kind,
             pages=p.spool.pages_file(job),
             into=p.spool.new_bundle(job),
@@ -180,6 +197,8 @@ class Worker:
             separator=separator_of(folder),
             drop_blank=folder.drop_blank,
             upright=folder.upright,
+            images=plan.images,
+            title=plan.name.stem,
         )
 
     def _write_pages(self, job: Job, original: Original, key: str) -> None:
@@ -215,10 +234,15 @@ class Worker:
             "finished_at": isotime(p.clock()),
         }
 
-    async def _deliver(self, job: Job, folder: Folder, bundle: Path | None) -> Job:
+    async def _deliver(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """Steps 6 to 9, and the end of step 5 for a bundle just built."""
         p = self._
-        job = await p.call(self._deliver_sealed, job, folder, bundle)
+        job = await p.call(self._deliver_sealed, job, folder, built)
+        while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
+            original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
+            built = await p.call(self._planned_anew, job, folder, original)
+            await p.build(built.spec, original.collation.pages)
+            job = await p.call(self._deliver_sealed, job, folder, built)
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
             "job.done",
@@ -230,10 +254,20 @@ class Worker:
         )
         return job
 
-    def _deliver_sealed(self, job: Job, folder: Folder, bundle: Path | None) -> Job:
-        if bundle is not None:
-            self._.spool.seal(bundle)
-        return self._.delivery.deliver(job, folder)
+    def _deliver_sealed(self, job: Job, folder: Folder, built: _Built | None) -> Job:
+        """To done; or still delivering, when the bundle must be built anew."""
+        p = self._
+        if built is not None:
+            p.spool.seal(built.spec.into)
+            job = p.delivery.record(job, folder, built.plan)
+        try:
+            return p.delivery.deliver(job, folder)
+        except FileExistsError:
+            return job
+        except OcrdError as error:
+            if error.kind != "unsealed":  # a crash came while it was built anew
+                raise
+            return job
 
 
 def origin(job: Job, folder: Folder) -> Path:

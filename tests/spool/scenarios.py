@@ -15,12 +15,14 @@ from ocrd.spool import Spool
 from tests.spool.world import (
     MEMBERS,
     ORIGINAL,
+    PIECES,
     REPORT,
     TOKEN,
     World,
     build,
     bundle_at,
     members_at,
+    pieces_at,
 )
 
 HOME = f"7-{TOKEN}"
@@ -45,6 +47,7 @@ class Scenario:
         spooled: What the spool holds at its end.
         kept: What must never be lost, nor seen twice.
         owner: What everything that appears must be given, if anything.
+        last: What may not be seen before all the rest is.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Scenario:
     spooled: tuple[str, ...] = ()
     kept: tuple[bytes, ...] = (ORIGINAL,)
     owner: Ownership = AS_AROUND
+    last: str = ""
 
 
 def _claim(spool: Spool, world: World, job: Job) -> None:
@@ -98,6 +102,12 @@ def _rebuild(spool: Spool, _world: World, job: Job) -> None:
 
 def _publish(spool: Spool, world: World, job: Job) -> None:
     spool.publish(job, world.root / PUBLISHED)
+
+
+def _publish_pieces(spool: Spool, world: World, job: Job) -> None:
+    folder = world.root / "outbox" / "letters"
+    targets = [(f"{name}", folder / f"scan{name}") for name in (".json", ".md")]
+    spool.publish_each(job, [("scan.images", folder / "scan.images"), *targets])
 
 
 def _archive(spool: Spool, world: World, job: Job) -> None:
@@ -172,6 +182,14 @@ ALONE = (
         _publish,
         after=bundle_at(PUBLISHED),
         spooled=(*_CLAIMED, f"{HOME}/sealed"),
+    ),
+    Scenario(
+        "publish side by side",
+        lambda world: world.bundled(content=PIECES),
+        _publish_pieces,
+        after=pieces_at("outbox/letters"),
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
+        last="outbox/letters/scan.md",
     ),
     Scenario(
         "archive",
@@ -356,6 +374,8 @@ def complaints(scenario: Scenario, world: World, *, reserving: bool = False) -> 
     bundle = set(bundle_at(PUBLISHED)) & set(seen)
     if bundle and bundle != set(bundle_at(PUBLISHED)):
         wrong.append(f"of the bundle only {sorted(bundle)} can be seen")
+    if scenario.last in seen and seen.keys() != scenario.after.keys():
+        wrong.append(f"{scenario.last} appeared before {scenario.after.keys() - seen.keys()}")
     wrong += foreign(scenario.owner, world, reserving=reserving)
     held = world.files().values()
     wrong += [f"{kept[:12]!r} is nowhere" for kept in scenario.kept if kept not in held]

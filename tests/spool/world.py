@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,11 @@ BUNDLE = {
     "scan.md": b"# A letter\n" * 300,
     "scan.json": b'{"version": 1}\n' * 100,
     "images/3-1.jpg": bytes(reversed(range(256))) * 20,
+}
+PIECES = {
+    "scan.images/3-1.jpg": bytes(reversed(range(256))) * 20,
+    ".json": b'{"version": 1}\n' * 100,
+    ".md": b"![](scan.images/3-1.jpg)\n" * 300,
 }
 
 
@@ -75,10 +81,12 @@ class World:
         self.spool().claim(job, self.tree("inbox") / relpath)
         return replace(job, place=Place.SPOOL)
 
-    def bundled(self, relpath: str = "letters/scan.pdf") -> Job:
+    def bundled(
+        self, relpath: str = "letters/scan.pdf", content: Mapping[str, bytes] | None = None
+    ) -> Job:
         """A job with a sealed bundle."""
         job = self.claimed(relpath)
-        build(self.spool(), job)
+        build(self.spool(), job, content or BUNDLE)
         return job
 
     def visible(self) -> dict[str, bytes]:
@@ -173,10 +181,10 @@ def members_at(place: str) -> dict[str, bytes]:
     return {f"{place}/{name}": content for name, content in MEMBERS.items()}
 
 
-def build(spool: Spool, job: Job) -> None:
+def build(spool: Spool, job: Job, files: Mapping[str, bytes] = BUNDLE) -> None:
     """Make and seal the job's bundle."""
     bundle = spool.new_bundle(job)
-    for name, content in BUNDLE.items():
+    for name, content in files.items():
         path = bundle / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
@@ -186,6 +194,14 @@ def build(spool: Spool, job: Job) -> None:
 def bundle_at(place: str) -> dict[str, bytes]:
     """The bundle's files as they are seen at `place`."""
     return {f"{place}/{name}": content for name, content in BUNDLE.items()}
+
+
+def pieces_at(folder: str) -> dict[str, bytes]:
+    """The pieces of a bundle as they lie side by side in a folder."""
+    return {
+        f"{folder}/{f'scan{name}' if name.startswith('.') else name}": content
+        for name, content in PIECES.items()
+    }
 
 
 def _empty(folder: Path) -> None:

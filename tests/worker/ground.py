@@ -1,0 +1,112 @@
+"""A ledger, a spool and one folder on the disk, and jobs whose bundles a test writes itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ocrd.config import Folder, load
+from ocrd.inbox.names import numbered
+from ocrd.job import Found, Job, Place
+from ocrd.ledger.ledger import Ledger
+from ocrd.spool import Disk, Spool
+from ocrd.worker.delivery import Delivery
+from ocrd.worker.publishing import Plan
+
+NOW = 1_773_040_000.0
+ORIGINAL = b"%PDF-1.7 an original"
+
+
+class Ground:
+    """A root with one folder, `scans`.
+
+    Args:
+        root: Where; it is made.
+        settings: Further lines of the folder's table.
+        disk: The system calls of every move.
+    """
+
+    def __init__(self, root: Path, settings: str = "", disk: Disk | None = None) -> None:
+        self.root = root
+        root.mkdir(exist_ok=True)
+        self.ledger = Ledger.open(root / "ledger.db", clock=lambda: NOW)
+        self.spool = Spool(root, numbered=numbered, disk=disk)
+        self.spool.prepare()
+        self.delivery = Delivery(ledger=self.ledger, spool=self.spool, clock=lambda: NOW)
+        self.set(settings)
+
+    def set(self, settings: str) -> None:
+        """Configure the folder anew."""
+        config = self.root / "config.toml"
+        config.write_text(f'root = "{self.root}"\n[[folder]]\nname = "scans"\n{settings}')
+        (self.folder,) = load(config).folders
+
+    folder: Folder
+
+    @property
+    def outbox(self) -> Path:
+        """The folder's."""
+        return self.folder.outbox
+
+    def spooled(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:
+        """A job that has been claimed and has come into the spool."""
+        path = self.folder.inbox / source
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        facts = path.stat()
+        found = Found(
+            folder="scans",
+            source=source,
+            size=facts.st_size,
+            mtime_ns=facts.st_mtime_ns,
+            inode=facts.st_ino,
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+        self.ledger.record([found])
+        job = self.ledger.claim(now=NOW, only_folder="scans")
+        assert job is not None
+        self.spool.claim(job, path)
+        return self.ledger.moved(job, Place.SPOOL)
+
+    def built(self, job: Job, figures: bool = True) -> Plan:
+        """The job's bundle, built as planned; the text links to the figure by its name."""
+        plan = self.delivery.plan(job, self.folder)
+        bundle = self.spool.new_bundle(job)
+        files = {f"{plan.artefacts}{suffix}": suffix for suffix in (".pdf", ".json")}
+        files[f"{plan.artefacts}.md"] = f"![]({plan.images}/1-1.jpg)"
+        if figures:
+            files[f"{plan.images}/1-1.jpg"] = "a figure"
+        for name, text in files.items():
+            (bundle / name).parent.mkdir(exist_ok=True)
+            (bundle / name).write_text(text)
+        self.spool.seal(bundle)
+        return plan
+
+    def recorded(self, job: Job, *, figures: bool = True) -> Job:
+        """A job whose bundle is built and whose names are in the ledger."""
+        plan = self.built(job, figures)
+        return self.delivery.record(job, self.folder, plan)
+
+    def done(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:
+        """A job that went all the way."""
+        job = self.recorded(self.spooled(source, content))
+        return self.delivery.deliver(job, self.folder)
+
+    def results(self) -> dict[str, str]:
+        """Every file in the outbox, by its path in it."""
+        return {
+            str(path.relative_to(self.outbox)): path.read_text()
+            for path in sorted(self.outbox.rglob("*"))
+            if path.is_file()
+        }
+
+
+def side_by_side(stem: str) -> Mapping[str, str]:
+    """What a flat outbox holds of a job with a figure."""
+    return {
+        f"{stem}.images/1-1.jpg": "a figure",
+        f"{stem}.json": ".json",
+        f"{stem}.md": f"![]({stem}.images/1-1.jpg)",
+        f"{stem}.pdf": ".pdf",
+    }
