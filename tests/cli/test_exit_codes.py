@@ -118,3 +118,9 @@ def test_logs_without_journalctl_points_to_show(tree: Tree) -> None:
     ended = ocrd("logs", "1", OCRD_CONFIG=str(tree.config), PATH="/nowhere")
     assert ended.returncode == FAILED
     assert "ocrd show 1" in ended.stderr
+
+
+def test_logs_of_a_job_that_the_journal_does_not_know_point_to_the_ledger() -> None:
+    ended = ocrd("logs", "999999999")
+    assert ended.returncode == 1
+    assert "ocrd show 999999999" in ended.stderr
