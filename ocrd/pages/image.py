@@ -1,8 +1,4 @@
-"""Image files become pixels, by Pillow: for child processes only, for its decoders may crash.
-
-A page of a TIFF is a frame that is neither a thumbnail nor a mask; of anything else that moves, the
-first frame is the page.
-"""
+"""Image files become pixels, by Pillow: for child processes only, for its decoders may crash."""
 
 from __future__ import annotations
 
@@ -15,9 +11,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import pillow_heif
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ocrd.errors import BadFileError, OcrdError, PageError
+from ocrd.frames import page_frames
 from ocrd.page import PageImage
 from ocrd.pages import tone
 from ocrd.pages.base import Rendering
@@ -36,9 +33,6 @@ _FORMATS = {
     "image/avif": ("AVIF",),
     "image/x-portable-anymap": ("PPM",),
 }
-_NOT_A_PAGE = 0b101  # NewSubfileType: a reduced version of another frame, or its mask
-_SUBFILE, _OLD_SUBFILE = 254, 255
-_OLD_REDUCED = 2
 _OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENOTCONN})
 _KEPT_PIXELS = 16_000_000  # a larger frame is not held in memory after its call
 
@@ -104,18 +98,7 @@ def _open(file: BinaryIO, media_type: str) -> _Document:
 
 def _opened(file: BinaryIO, media_type: str) -> _Document:
     image = Image.open(file, formats=_FORMATS[media_type])
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return _Document(image, (0,))
-    every = range(image.n_frames)
-    pages = tuple(index for index in every if _is_page(image, index)) or tuple(every)
-    image.seek(pages[0])
-    return _Document(image, pages)
-
-
-def _is_page(image: TiffImagePlugin.TiffImageFile, index: int) -> bool:
-    image.seek(index)
-    kind = image.tag_v2.get(_SUBFILE, 0)
-    return not kind & _NOT_A_PAGE and image.tag_v2.get(_OLD_SUBFILE) != _OLD_REDUCED
+    return _Document(image, page_frames(image))
 
 
 def _render(document: _Document, number: int, wanted: Rendering) -> PageImage:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from ocrd.document.base import PageOrigin
+from ocrd.document.pdf.bases import from_image
 from ocrd.document.pdf.collated import collated
 from ocrd.page import PageResult
 from tests.document.scans import (
@@ -94,6 +95,18 @@ def test_frames_of_one_picture_file_do_so_too(tmp_path: Path) -> None:
     pile = fax(tmp_path / "pile.tif", 10, 90, 170, 250)
     path, _ = made(tmp_path, *(of(pile, page, 4) for page in (1, 4, 2, 3)))
     assert shades(path) == [10, 250, 90, 170]
+
+
+def test_a_thumbnail_between_two_pages_is_no_page(tmp_path: Path) -> None:
+    """As scanners and Windows write them; who reads the pages leaves it out as well."""
+    path = tmp_path / "fax.tif"
+    with TiffImagePlugin.AppendingTiffWriter(str(path), True) as file:
+        for size, shade, kind in (((120, 160), 40, 2), ((12, 16), 128, 1), ((120, 160), 200, 2)):
+            tags = TiffImagePlugin.ImageFileDirectory_v2()
+            tags[254] = kind  # NewSubfileType: 2 a page of several, 1 a reduced version of one
+            Image.new("L", size, shade).save(file, "TIFF", tiffinfo=tags)
+            file.newFrame()
+    assert shades(from_image(path, tmp_path / "base.pdf", 2, max_pixels=MOST).path) == [40, 200]
 
 
 def test_pdfs_and_pictures_stand_side_by_side(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ocrd.document.pdf.mupdf import FAULTS, Document, pymupdf
 from ocrd.document.pdf.pictures import Picture, picture
 from ocrd.document.pdf.writer import PdfWriter
 from ocrd.errors import BadFileError
+from ocrd.frames import page_frames
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "HEIF", "AVIF")
 _ORIENTATION = 0x0112  # the tag's number in EXIF and TIFF
@@ -86,10 +88,11 @@ def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) 
     A frame that cannot be decoded gets a page that says so: numbers do not shift.
     """
     notes = []
+    pages_of = functools.cache(_pages_of)  # looking for them takes as long as the file has frames
     with PdfWriter(target) as pdf, _pixels_bounded(max_pixels):
         for number, place in enumerate(frames, start=1):
             try:
-                frame = _decoded(place)
+                frame = _decoded(place, pages_of)
             except _IMAGE_FAULTS as error:
                 if getattr(error, "errno", None) is not None:  # the disk's fault, not the frame's
                     raise
@@ -142,19 +145,28 @@ class _Frame:
     size: tuple[float, float]
 
 
-def _decoded(place: PageOrigin) -> _Frame:
+def _decoded(place: PageOrigin, pages_of: Callable[[Path], Sequence[int]]) -> _Frame:
     if place.kind != "image":
         raise ValueError("its file cannot be read")
     pillow_heif.register_heif_opener()
     try:
+        pages = pages_of(place.source)
+        if place.page > len(pages):
+            raise ValueError(f"the file has no page {place.page}")
         with Image.open(place.source, formats=FORMATS) as frame:
-            frame.seek(place.page - 1)
+            frame.seek(pages[place.page - 1])
             if frame.width * frame.height > (Image.MAX_IMAGE_PIXELS or 0):
                 raise ValueError(f"{frame.width} x {frame.height} pixels are too many")
             shown = picture(frame, place.source.read_bytes() if place.pages == 1 else None)
             return _Frame(shown, frame.getexif().get(_ORIENTATION, 1), _points(frame))
     except UnidentifiedImageError as error:
         raise ValueError("not an image of a known format") from error
+
+
+def _pages_of(source: Path) -> tuple[int, ...]:
+    """Which frames of an image file are its pages."""
+    with Image.open(source, formats=FORMATS) as image:
+        return page_frames(image)
 
 
 def _add_frame(pdf: PdfWriter, frame: _Frame) -> None:
