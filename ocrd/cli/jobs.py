@@ -18,6 +18,7 @@ from ocrd.job import Job, JobError, JobState, Page, Place
 if TYPE_CHECKING:
     from ocrd.ledger.history import Entry
 
+SHOWN = 20  # files of a joined document that are named
 JobArgument = Annotated[int, typer.Argument(help="The job's number, as `ocrd jobs` shows it.")]
 
 
@@ -72,6 +73,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "id": job.id,
         "folder": job.folder,
         "source": display(job.source),
+        "members": [display(member.source) for member in job.members],
         "state": job.state.value,
         "place": job.place.value,
         "attempts": job.attempts,
@@ -116,13 +118,17 @@ def _pages(pages: list[Page]) -> list[dict[str, Any]]:
 
 def _line(job: Job) -> str:
     pages = f"{job.pages_done}/{job.pages}" if job.pages is not None else "-"
+    joined = f"{files(len(job.members))}, " if job.members else ""
     error = f"  {job.error.kind}: {job.error.message}" if job.error else ""
-    return f"{job.id}  {job.state}  {job.folder}  {display(job.source)}  {pages} pages{error}"
+    source = display(job.source)
+    return f"{job.id}  {job.state}  {job.folder}  {source}  {joined}{pages} pages{error}"
 
 
 def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
     """What happened to a job, in plain words."""
     lines = [f"job {job.id}: {display(job.source)} in {job.folder}", f"state: {job.state}"]
+    if job.members:
+        lines.append(f"{files(len(job.members))}: {_names(job)}")
     if job.pages is not None:
         lines.append(f"pages: {job.pages_done} of {job.pages} finished")
     if job.attempts > 1:
@@ -152,6 +158,18 @@ def _original(job: Job) -> str | None:
     if job.place is Place.GONE and job.archived_to:
         return f"no longer in the archive ({job.archived_to})"
     return job.archived_to or job.failed_to
+
+
+def files(count: int) -> str:
+    """So many files."""
+    return f"{count} file" if count == 1 else f"{count} files"
+
+
+def _names(job: Job) -> str:
+    """What a joined document consists of; it has one folder, so the names tell them apart."""
+    shown = [display(member.name) for member in job.members[:SHOWN]]
+    rest = len(job.members) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def clock(seconds: float) -> str:

@@ -69,6 +69,7 @@ def _folder(name: str, counted: Any, told: dict[str, Any] | None, now: float) ->
         "cancelled": counted.cancelled if counted else 0,
         "oldest_waiting_s": round(max(0.0, now - oldest), 1) if oldest is not None else None,
         "settling": told.get("settling", 0) if told else 0,
+        "unmarked": told.get("unmarked", 0) if told else 0,
         "overdue": told.get("overdue", []) if told else [],
         "watch": told.get("watch") if told else None,
         "paused": told.get("paused") if told else None,
@@ -94,7 +95,7 @@ def plain(facts: dict[str, Any]) -> list[str]:
             f"{each['name']}: {each['waiting']} waiting{age}, {each['running']} running, "
             f"{each['done']} done, {each['failed']} failed"
         )
-        lines += [f"  {line}" for line in (*hours(each), *troubles(each))]
+        lines += [f"  {line}" for line in (*hours(each), *marks(each), *troubles(each))]
     return lines
 
 
@@ -106,6 +107,15 @@ def hours(folder: dict[str, Any], now: float | None = None) -> list[str]:
     today = time.localtime(now)[:3]
     form = "%H:%M" if time.localtime(opens)[:3] == today else "%a %H:%M"
     return [f"waits until {time.strftime(form, time.localtime(opens))}, by its schedule"]
+
+
+def marks(folder: dict[str, Any]) -> list[str]:
+    """How many files wait for their done marker."""
+    count = folder["unmarked"]
+    if not count:
+        return []
+    waiting = "1 file waits" if count == 1 else f"{count} files wait"
+    return [f"{waiting} for a done marker"]
 
 
 def troubles(folder: dict[str, Any]) -> list[str]:

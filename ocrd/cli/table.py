@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ocrd.cli.status import duration, hours, troubles
+from ocrd.cli.status import duration, hours, marks, troubles
 from ocrd.inbox.names import display
 from ocrd.job import Job
 
@@ -37,7 +37,10 @@ def status_view(facts: dict[str, Any]) -> RenderableType:
     parts += [Text(f"lowered: {step}", style="yellow") for step in facts["engine"].get("steps", ())]
     parts.append(_folders(facts["folders"]))
     for folder in facts["folders"]:
-        parts += [Text(f"{folder['name']}: {line}", style="dim") for line in hours(folder)]
+        parts += [
+            Text(f"{folder['name']}: {line}", style="dim")
+            for line in (*hours(folder), *marks(folder))
+        ]
         parts += [Text(f"{folder['name']}: {line}", style="yellow") for line in troubles(folder)]
     return Group(*parts)
 

@@ -101,7 +101,10 @@ class Intake(threading.Thread):
     def settled(self) -> bool:
         """Whether the inbox has been looked through and nothing in it is about to be taken."""
         report = self._watch.report
-        return report.paused is not None or (report.scans > 0 and not self._busy and self._rests)
+        if report.paused is not None:
+            return True
+        quiet = not self._watch.hinted() and not self._busy  # in this order: a step takes hints
+        return quiet and report.scans > 0 and self._rests
 
     def closed(self) -> bool:
         """Whether the inbox cannot be read now."""

@@ -103,7 +103,7 @@ class Gatherer:
             seen_until: Whatever came to the inbox before this moment has been seen.
             unsettled: Tells which files have yet to come to rest.
         """
-        marks = self._marks if self._marks is not None and self._marks.due() else None
+        marks = self._marks
         files, self._ready = self._ready, []
         documents = []
         if self._joiner:
@@ -111,7 +111,7 @@ class Gatherer:
                 self._clock(),
                 seen_until=seen_until,
                 unsettled=unsettled(),
-                marked=marks.of_document if marks is not None else None,
+                marked=marks.of_document if marks is not None and marks.due() else None,
             )
         return Ready(files + (marks.take() if marks is not None else []), documents)
 

@@ -67,6 +67,7 @@ class Marks:
         self._root = str(root)
         self._clock = clock
         self._waiting: dict[str, Candidate] = {}
+        self._new: set[str] = set()  # those whose markers nobody has looked for yet
         self._next_look = float("-inf")
 
     def __len__(self) -> int:
@@ -79,23 +80,32 @@ class Marks:
     def add(self, candidate: Candidate) -> None:
         """This file has come to rest."""
         self._waiting[candidate.path] = candidate
+        self._new.add(candidate.path)
 
     def drop(self, path: str) -> None:
         """It waits no more."""
         self._waiting.pop(path, None)
+        self._new.discard(path)
 
     def due(self) -> bool:
-        """Whether it is time to look."""
+        """Whether it is time to look for all of them."""
         return self._clock() >= self._next_look
 
     def take(self) -> list[Candidate]:
-        """Look: the files that are marked, which wait no more."""
-        began = self._clock()
-        found = [each for each in self._waiting.values() if self._lies(self.marker.of(each.path))]
+        """Look, or only for the markers of new files until it is time to look for all.
+
+        Returns:
+            The files that are marked, which wait no more.
+        """
+        began, due = self._clock(), self.due()
+        looked = list(self._waiting) if due else list(self._new)
+        self._new.clear()
+        found = [self._waiting[path] for path in looked if self._lies(self.marker.of(path))]
         for each in found:
             self.drop(each.path)
-        took = self._clock() - began
-        self._next_look = began + max(LOOK_S, took / LOOK_SHARE)
+        if due:
+            took = self._clock() - began
+            self._next_look = began + max(LOOK_S, took / LOOK_SHARE)
         return found
 
     def of_document(self, name: str) -> bool:

@@ -54,6 +54,11 @@ class Hints:
         with self._lock:
             self._lost = True
 
+    def pending(self) -> bool:
+        """Whether there is something to look at."""
+        with self._lock:
+            return bool(self._paths) or self._lost
+
     def take(self) -> tuple[set[str], bool]:
         """The paths to look at, and whether events were lost, since the last call."""
         with self._lock:

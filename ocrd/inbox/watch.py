@@ -47,9 +47,9 @@ class _Scan:
 class FolderWatch:
     """Finds the files of one inbox and says when each has come to rest.
 
-    One thread calls `start`, then `step` again and again, then `stop`; `hint`, `forget`, `healthy`
-    and `report` may be called from any.  A step does a bounded piece of work; `report.busy` says
-    that it left some undone.
+    One thread calls `start`, then `step` again and again, then `stop`; `hint`, `hinted`, `forget`,
+    `healthy` and `report` may be called from any.  A step does a bounded piece of work;
+    `report.busy` says that it left some undone.
 
     What becomes of a candidate is told by `forget` (it is recorded, be it as a job or as a failure:
     it is not offered again until it changes or is touched) or by `hint` (not now: let it come to
@@ -132,6 +132,10 @@ class FolderWatch:
     def hint(self, path: str) -> None:
         """Look at `path` (below the inbox, a file or a folder) and let it come to rest anew."""
         self._hints.add(path)
+
+    def hinted(self) -> bool:
+        """Whether a step has yet to heed hints or events."""
+        return self._hints.pending()
 
     def forget(self, candidate: Candidate) -> None:
         """The candidate is recorded where it will not be lost; it need not be offered again."""

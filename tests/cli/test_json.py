@@ -51,6 +51,26 @@ def test_jobs_come_newest_first_with_every_promised_field(filled: Tree) -> None:
     assert all(job.keys() >= JOB_FIELDS for job in jobs)
 
 
+def test_a_joined_document_names_its_files(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        making.queued(ledger, "alone.pdf")
+        ledger.record([making.document("in/letter", "in/letter_1.jpg", "in/\udcff_2.jpg")])
+    jobs = {job["source"]: job["members"] for job in said(tree, "jobs")["jobs"]}
+    assert jobs == {"alone.pdf": [], "in/letter": ["in/letter_1.jpg", r"in/\xff_2.jpg"]}
+    assert said(tree, "show", "2")["members"] == ["in/letter_1.jpg", r"in/\xff_2.jpg"]
+    assert r"2 files: letter_1.jpg, \xff_2.jpg" in tree.ocrd("show", "2").stdout.splitlines()
+    assert "in/letter  2 files, - pages" in tree.ocrd("jobs").stdout
+
+
+def test_of_a_long_document_a_few_files_are_named(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        pages = [f"book_{number}.jpg" for number in range(1, 301)]
+        ledger.record([making.document("book", *pages)])
+    (line,) = [line for line in tree.ocrd("show", "1").stdout.splitlines() if "files:" in line]
+    assert line.startswith("300 files: book_1.jpg, ")
+    assert line.endswith(", book_20.jpg and 280 more")
+
+
 def test_a_done_job_says_where_everything_is(filled: Tree) -> None:
     (job,) = said(filled, "jobs", "--state", "done")["jobs"]
     assert job["outputs"] == "/outbox/letter.pdf"

@@ -40,6 +40,7 @@ def facts(**folder: Any) -> dict[str, Any]:
                 "failed": 1,
                 "oldest_waiting_s": 7200.0,
                 "settling": 5,
+                "unmarked": 0,
                 "overdue": [],
                 "paused": None,
                 "waits_until": None,
@@ -111,6 +112,15 @@ def test_a_folder_outside_its_schedule_says_until_when_it_waits(
 def test_pipe_and_terminal_say_so(show: Any) -> None:
     assert "waits until" in show(facts(waits_until=4_000_000_000.0))
     assert "waits until" not in show(facts())
+
+
+@pytest.mark.parametrize(
+    "show", [lambda told: "\n".join(plain(told)), lambda t: shown(status_view(t))]
+)
+def test_files_that_wait_for_a_marker_are_counted(show: Any) -> None:
+    assert "1 file waits for a done marker" in show(facts(unmarked=1))
+    assert "12 files wait for a done marker" in show(facts(unmarked=12))
+    assert "marker" not in show(facts())
 
 
 def test_a_stopped_daemon_has_no_speed() -> None:

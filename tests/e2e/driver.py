@@ -1,6 +1,7 @@
 """A daemon in a process of its own, for tests that kill it.
 
-    python -m tests.e2e.driver CONFIG DIARY [--kill-before N] [--engine-delay S] [--forever]
+    python -m tests.e2e.driver CONFIG DIARY [--kill-before N] [--engine-delay S] [--engine-start S]
+        [--forever]
 
 The diary tells what the engine was asked and what was finished, a line each, so that a test can
 see whether a finished page was ever computed again.  `--kill-before N` ends the process with
@@ -65,9 +66,10 @@ class DiaryEngine:
 
     kind, model, capacity, dpi = "fake", "fake-1", 3, 72
 
-    def __init__(self, diary: Diary, delay_s: float) -> None:
+    def __init__(self, diary: Diary, delay_s: float, start_s: float) -> None:
         self._diary = diary
         self._delay_s = delay_s
+        self._start_s = start_s
         self._state = EngineState.STOPPED
 
     def report(self) -> EngineReport:
@@ -80,6 +82,8 @@ class DiaryEngine:
         return None
 
     async def start(self, progress: Callable[[str], None]) -> None:
+        self._state = EngineState.LOADING
+        await asyncio.sleep(self._start_s)
         self._state = EngineState.READY
 
     async def recognise(self, request: PageRequest) -> PageResult:
@@ -111,10 +115,9 @@ class DeadlyDisk(Disk):
 
 
 async def live(
-    config: Path, diary: Diary, delay_s: float, disk: DeadlyDisk, *, once: bool
+    config: Path, diary: Diary, engine: DiaryEngine, disk: DeadlyDisk, *, once: bool
 ) -> ExitCode:
     events = Events(log_sink("plain", "info"), diary)
-    engine = DiaryEngine(diary, delay_s)
     code = await Daemon(load(config), events, once=once, engine=engine, disk=disk).run()
     diary.note("calls", disk.calls)
     return code
@@ -126,11 +129,13 @@ def main() -> None:
     parser.add_argument("diary", type=Path)
     parser.add_argument("--kill-before", type=int, default=0)
     parser.add_argument("--engine-delay", type=float, default=0.02)
+    parser.add_argument("--engine-start", type=float, default=0.0)
     parser.add_argument("--forever", action="store_true")
     given = parser.parse_args()
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
-    work = live(given.config, diary, given.engine_delay, disk, once=not given.forever)
+    engine = DiaryEngine(diary, given.engine_delay, given.engine_start)
+    work = live(given.config, diary, engine, disk, once=not given.forever)
     try:
         sys.exit(asyncio.run(work))
     except OcrdError as error:

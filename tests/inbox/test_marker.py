@@ -53,18 +53,30 @@ class TestMarks:
         marks.add(SCAN)
         return marks
 
-    def test_a_file_waits_until_its_marker_lies_there(self, marks: Marks, tmp_path: Path) -> None:
+    def test_a_file_waits_until_its_marker_lies_there(
+        self, marks: Marks, clock: Clock, tmp_path: Path
+    ) -> None:
         assert (marks.take(), list(marks)) == ([], ["in/scan.pdf"])
         (tmp_path / "in" / "scan.pdf.done").touch()
+        clock.now += LOOK_S
         assert (marks.take(), list(marks)) == ([SCAN], [])
 
-    def test_it_is_not_looked_for_at_every_step(self, marks: Marks, clock: Clock) -> None:
-        assert marks.due()
+    def test_it_is_not_looked_for_at_every_step(
+        self, marks: Marks, clock: Clock, tmp_path: Path
+    ) -> None:
         marks.take()
+        (tmp_path / "in" / "scan.pdf.done").touch()
         clock.now = 0.9 * LOOK_S
-        assert not marks.due()
+        assert (marks.due(), marks.take()) == (False, [])
         clock.now = LOOK_S
-        assert marks.due()
+        assert (marks.due(), marks.take()) == (True, [SCAN])
+
+    def test_a_new_file_need_not_wait_for_the_next_look(self, marks: Marks, tmp_path: Path) -> None:
+        marks.take()
+        (tmp_path / "in" / "new.pdf.done").touch()
+        new = SCAN._replace(path="in/new.pdf")
+        marks.add(new)
+        assert (marks.take(), list(marks)) == ([new], ["in/scan.pdf"])
 
     @pytest.mark.parametrize("kind", ["folder", "link"])
     def test_only_a_file_is_a_marker(self, marks: Marks, tmp_path: Path, kind: str) -> None:
