@@ -40,7 +40,7 @@ def examine(config: Config) -> Iterator[Finding]:
 
 def _unseen(error: OSError) -> PlaceError:
     return PlaceError(
-        f"{error.filename}: {error.strerror}",
+        f"{error.filename or 'a place'}: {error.strerror}",
         hint="Run it as the daemon's user, who has to see everything: sudo -u ocrd ocrd doctor.",
     )
 

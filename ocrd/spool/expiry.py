@@ -47,17 +47,18 @@ def expire(job: Job, archive: Path, disk: Disk) -> Fate:
 
 
 def tidy(folder: Path, archive: Path, in_use: Path, disk: Disk) -> None:
-    """Remove folders of the archive that have become empty, from `folder` upward.
+    """Remove dated folders that have become empty, from `folder` upward.
 
     Args:
         folder: Where an original was.
         archive: Stays, whatever it holds.
-        in_use: Where originals are filed today; it stays as well.
+        in_use: Where originals are filed today: it stays, and what lies above and below it, as a
+            job may be on its way there.
         disk: The system calls.
     """
-    while (
-        folder != archive and folder.is_relative_to(archive) and not in_use.is_relative_to(folder)
-    ):
+    while folder != archive and folder.is_relative_to(archive):
+        if in_use.is_relative_to(folder) or folder.is_relative_to(in_use):
+            return
         try:
             disk.rmdir(folder)
         except FileNotFoundError:

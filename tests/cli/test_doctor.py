@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from tests.cli.conftest import Tree
+from tests.cli.conftest import Tree, ocrd
 from tests.ledger import making
 
 
@@ -114,3 +114,14 @@ def test_who_wants_pages_upright_is_told_who_sees_it(tree: Tree) -> None:
         config.write("upright = true\n")
     found = worst(findings(tree)[1], "upright")
     assert (found["verdict"], found["found"]) == ("ok", "RapidOCR sees it itself")
+
+
+def test_with_vllm_and_without_tesseract_nobody_sees_it(tree: Tree) -> None:
+    text = tree.config.read_text().replace('"rapidocr"', '"vllm"')
+    tree.config.write_text(f"{text}upright = true\n")
+    told = json.loads(
+        ocrd("doctor", "--json", OCRD_CONFIG=str(tree.config), PATH="/nowhere").stdout
+    )
+    found = worst(told["findings"], "upright")
+    assert found["verdict"] == "warning"
+    assert "invoices" in found["found"] and "tesseract-ocr" in found["hint"]

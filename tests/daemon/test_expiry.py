@@ -175,6 +175,12 @@ def test_what_was_kept_long_enough_goes_with_its_empty_folders(world: World) -> 
     assert world.ledger.job(young.id) == young
 
 
+def test_folders_in_which_originals_are_filed_today_stay_though_empty(world: World) -> None:
+    world.filed("2027/01/sub/a.pdf")  # where the clock stands
+    world.expire()
+    assert world.left() == ["2027/", "2027/01/", "2027/01/sub/"]
+
+
 def test_the_log_says_once_how_many(world: World) -> None:
     for number in range(3):
         world.filed(f"2026/11/{number}.pdf", b"scan %d" % number)
