@@ -196,11 +196,10 @@ async def ceiling(bench: Bench, figures: Figures) -> None:
     assert isinstance(core, VllmCore)
     images = decoded(bench.work / "pages", bench.pages)
     requests = page_requests(images, bench.resolution, "b")
-    await warm_up(core, requests)
     ready = await prepared(core, requests, figures)
+    for name in ("first_wave_", ""):  # memory for many pages at once is taken by the first wave
+        figures[f"{name}prefill_pages_per_s"] = await encoded(bench, core, requests, ready, name)
     await generated(bench, core, requests, ready, figures)
-    if time.time() < bench.until:
-        await encoded(bench, core, requests, ready, figures)
     ready.clear()
     for resolution in ("tiny", bench.resolution):
         if time.time() < bench.until:
@@ -225,16 +224,6 @@ def page_requests(images: Sequence[PageImage], resolution: str, name: str) -> li
 
 def with_mode(requests: Sequence[PageRequest], name: str, mode: PromptMode) -> list[PageRequest]:
     return [replace(request, id=f"{request.id}-{name}", mode=mode) for request in requests]
-
-
-async def warm_up(core: VllmCore, requests: Sequence[PageRequest]) -> None:
-    some = [replace(request, id=f"{request.id}-warm") for request in requests[:WARM_UP]]
-    await asyncio.gather(*(core.try_out(request) for request in some_short(some)))
-
-
-def some_short(requests: Sequence[PageRequest]) -> list[PageRequest]:
-    short = replace(BUILT_IN_MODES["document"], max_tokens=4)
-    return with_mode(requests, "short", short)
 
 
 async def prepared(
@@ -263,6 +252,8 @@ async def generated(
     """The same pages with the guard and without."""
     document = BUILT_IN_MODES["document"]
     for name, mode in (("guard_", document), ("", replace(document, guard=None))):
+        if time.time() > bench.until:
+            return
         figures[f"{name}pages_per_s"] = await pages_per_s(
             core.generate(request, as_new(page))
             for request, page in zip(with_mode(requests, name, mode), ready, strict=True)
@@ -270,17 +261,15 @@ async def generated(
 
 
 async def encoded(
-    bench: Bench,
-    core: VllmCore,
-    requests: Sequence[PageRequest],
-    ready: Sequence[Ready],
-    figures: Figures,
-) -> None:
+    bench: Bench, core: VllmCore, requests: Sequence[PageRequest], ready: Sequence[Ready], name: str
+) -> float:
     """Moving, encoding and prefill alone: one token out."""
     settings = VllmSettings(model=bench.model, sampling={**AT_RANDOM, "max_tokens": 1})
-    figures["prefill_pages_per_s"] = await pages_per_s(
+    return await pages_per_s(
         core.generate(request, as_new(page), settings)
-        for request, page in zip(with_mode(requests, "1", requests[0].mode), ready, strict=True)
+        for request, page in zip(
+            with_mode(requests, f"{name}1", requests[0].mode), ready, strict=True
+        )
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from ocrd.page import SCALE, Finish
 HEALTH_S = 0.25
 TOO_LONG = re.compile(r"maximum context length|maximum model length")
 PROBE_S = 60.0  # the longest that one step of the model may take
+WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
 
 
 class CoreDiedError(Exception):
@@ -267,13 +269,18 @@ def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
 
 
 def share(inputs: Any) -> None:
-    """Move a page's tensors into shared memory here; vLLM would do it on the event loop."""
+    """Move a page's pixels into shared memory here; vLLM would do it on the event loop.
+
+    Where there is too little of it, vLLM sends them as it does otherwise.
+    """
     for items in inputs["mm_kwargs"].values():
         for item in items:
             for field in item.values():
                 tensors = field.data if isinstance(field.data, list) else [field.data]
                 for tensor in tensors:
-                    tensor.share_memory_()
+                    if tensor.nbytes >= WORTH_SHARING:
+                        with contextlib.suppress(RuntimeError):
+                            tensor.share_memory_()
 
 
 def unprepared(error: Exception) -> PageError:

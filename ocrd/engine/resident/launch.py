@@ -101,7 +101,15 @@ class Launcher:
             return building
 
     def _build(self, arguments: dict[str, Any]) -> Any:
-        return self._vllm.AsyncLLM.from_engine_args(self._vllm.AsyncEngineArgs(**arguments))
+        given = self._vllm.AsyncEngineArgs(**arguments)
+        config = given.create_engine_config()
+        # While a step is under way its pages still hold their places among the encoded ones.  With
+        # vLLM's number of places every second step is planned when none is free, and encodes a
+        # single page.  A place is 2.5 KB.
+        config.scheduler_config.encoder_cache_size *= 2
+        return self._vllm.AsyncLLM.from_vllm_config(
+            config, disable_log_stats=given.disable_log_stats
+        )
 
     async def _discard(self, building: asyncio.Future[Any], log: EngineLog) -> None:
         if building.exception() is None:
