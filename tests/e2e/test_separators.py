@@ -122,6 +122,25 @@ def test_a_joined_duplex_pile_is_taken_apart_in_the_order_of_its_pages(tree: Tre
     ]
 
 
+def test_the_documents_of_a_pile_stay_together_where_results_lie_side_by_side(tree: Tree) -> None:
+    configure(tree, 'separator = "barcode"', 'layout = "flat"')
+    tree.drop("pile.pdf", pile("One", SEPARATOR, "Two"))
+    tree.drop("letter.pdf", pile("Alone"))
+    code, said = tree.run()
+    assert code == 0, said
+    assert tree.visible("outbox") == [
+        "letter.json",
+        "letter.md",
+        "letter.pdf",
+        *(
+            f"pile/pile-{part}/pile-{part}.{kind}"
+            for part in "12"
+            for kind in ("json", "md", "pdf")
+        ),
+        "pile/pile.json",
+    ]
+
+
 @pytest.mark.timeout(600)
 def test_killed_between_any_two_steps_a_pile_is_still_taken_apart_once(tmp_path: Path) -> None:
     data = pile("One", SEPARATOR, "Two", "Three")

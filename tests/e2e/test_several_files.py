@@ -128,16 +128,27 @@ def test_a_document_of_nothing_but_damaged_files_fails_as_one(tree: Tree) -> Non
     assert "s_1.jpg" in report["message"]
 
 
-def retry(tree: Tree) -> None:
-    command = [OCRD, "retry", "--failed", "--config", str(tree.config)]
+def order(tree: Tree, *words: str) -> None:
+    command = [OCRD, *words, "--config", str(tree.config)]
     subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_document_that_is_cancelled_goes_to_failed_as_one_and_comes_back(tree: Tree) -> None:
+    files = {"s_1.jpg": picture(1), "s_2.jpg": picture(2)}
+    drop_joined(tree, "s", files)
+    order(tree, "cancel", "1")
+    assert tree.visible("inbox") == []
+    assert tree.visible("failed") == ["s.error.json", "s/s_1.jpg", "s/s_2.jpg"]
+    order(tree, "retry", "1")
+    assert tree.run()[0] == 0
+    assert (tree.visible("failed"), tree.visible("archive")) == ([], ["s/s_1.jpg", "s/s_2.jpg"])
 
 
 def test_a_file_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None:
     tree.drop("letter.jpg", DAMAGED)
     assert tree.run()[0] == 5
     (tree.root / "failed" / "scans" / "letter.jpg").write_bytes(picture(1))
-    retry(tree)
+    order(tree, "retry", "--failed")
     code, said = tree.run()
     assert code == 0, said
     archived = tree.root / "archive" / "scans" / "letter.jpg"
@@ -155,7 +166,7 @@ def test_a_pile_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None
     folder = tree.root / "failed" / "scans" / "pile"
     (folder / "2.pdf").unlink()
     (folder / "3.pdf").write_bytes(book("2"))
-    retry(tree)
+    order(tree, "retry", "--failed")
     code, said = tree.run()
     assert code == 0, said
     assert printed(tree, "pile") == ["1", "2"]
