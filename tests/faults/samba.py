@@ -90,11 +90,27 @@ def samba(share: Path, state: Path) -> Iterator[Samba]:
         share: The folder to share.
         state: An empty folder for its configuration, databases and logs.
     """
-    port = _free_port()
+    port = free_port()
+    text = _CONFIG.format(port=port, state=state, share=share, user=getpass.getuser())
+    with serving(text, state, port) as config:
+        yield Samba(share=share, port=port, config=config)
+
+
+@contextlib.contextmanager
+def serving(text: str, state: Path, port: int) -> Iterator[Path]:
+    """Start smbd with a configuration and stop it at the end, with all it has started.
+
+    Args:
+        text: The configuration; it names `state` and `port`.
+        state: A folder for it, its databases and logs.
+        port: Where it will listen, on 127.0.0.1.
+
+    Yields:
+        The configuration's file.
+    """
     (state / "ncalrpc").mkdir(parents=True, exist_ok=True)
     config = state / "smb.conf"
-    told = {"port": port, "state": state, "share": share, "user": getpass.getuser()}
-    config.write_text(_CONFIG.format(**told), encoding="utf-8")
+    config.write_text(text, encoding="utf-8")
     server = subprocess.Popen(
         ["smbd", "--foreground", "--no-process-group", "-s", str(config), "-l", str(state)],
         stdin=subprocess.DEVNULL,
@@ -104,12 +120,13 @@ def samba(share: Path, state: Path) -> Iterator[Samba]:
     )
     try:
         _wait_for(server, port)
-        yield Samba(share=share, port=port, config=config)
+        yield config
     finally:
         _stop(server)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
