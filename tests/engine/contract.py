@@ -1,7 +1,11 @@
 """What every engine must do: one suite, run over each implementation of the Protocol.
 
-A subclass gives `make` (an engine not yet started) and `says` (whether a result is what stands on
-a page), and is named `Test…`.  One engine serves all tests of a class, because a start may cost
+`EngineContract` holds for every engine, whatever its model has learnt: an answer belongs to its
+page, and faults stay where they are.  `ReadingContract` holds for those that read what stands on
+a page, too.
+
+A subclass gives `make` (an engine not yet started) and `says` (whether a result is that of a
+page), and is named `Test…`.  One engine serves all tests of a class, because a start may cost
 seconds; a test that stops it starts it again.
 """
 
@@ -11,6 +15,7 @@ import asyncio
 import io
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -22,7 +27,6 @@ from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader
 from ocrd.page import Finish, PageImage, PageResult
 from ocrd.samples import Scan, scan_of
 
-LONG_S = 120.0  # to tell a hang from work on a loaded machine
 WORDS = ("Adder", "Bittern", "Curlew", "Dunlin", "Egret", "Falcon", "Godwit", "Heron")
 
 
@@ -51,15 +55,29 @@ def request(image: PageImage, mode: str | PromptMode = "ocr", name: str = "page"
 
 @pytest.mark.asyncio(loop_scope="class")
 class EngineContract:
-    """The tests; `engine` is started."""
+    """The tests; `engine` is started.
+
+    Attributes:
+        resolution: What pages ask for.
+        long_s: To tell a hang from work on a loaded machine.
+    """
+
+    resolution = RESOLUTIONS["gundam"]
+    long_s = 120.0
 
     def make(self) -> Engine:
         """A new engine, not started."""
         raise NotImplementedError
 
     def says(self, result: PageResult, scan: Scan) -> bool:
-        """Whether the result is what stands on the scan."""
+        """Whether the result is that of the scan."""
         raise NotImplementedError
+
+    def ask(
+        self, image: PageImage, mode: str | PromptMode = "ocr", name: str = "page"
+    ) -> PageRequest:
+        """A request for a page at the resolution of the suite."""
+        return replace(request(image, mode, name), resolution=self.resolution)
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
@@ -73,7 +91,7 @@ class EngineContract:
         engine = self.make()
         assert engine.report().state is EngineState.STOPPED
         with pytest.raises(EngineDownError):
-            await engine.recognise(request(plain_page(32, 32)))
+            await engine.recognise(self.ask(plain_page(32, 32)))
 
     async def test_a_started_engine_is_ready_and_tells_what_it_is(self, engine: Engine) -> None:
         assert engine.report().state is EngineState.READY
@@ -84,20 +102,20 @@ class EngineContract:
 
     async def test_it_reads_as_many_pages_at_once_as_it_says(self, engine: Engine) -> None:
         scans = [ticket(number) for number in range(engine.capacity)]
-        asked = [engine.recognise(request(pixels(s), name=str(n))) for n, s in enumerate(scans)]
-        results = await asyncio.wait_for(asyncio.gather(*asked), LONG_S)
+        asked = [engine.recognise(self.ask(pixels(s), name=str(n))) for n, s in enumerate(scans)]
+        results = await asyncio.wait_for(asyncio.gather(*asked), self.long_s)
         assert [self.says(result, scan) for result, scan in zip(results, scans, strict=True)] == [
             True
         ] * len(scans)
 
     async def test_more_pages_than_it_has_room_for_wait_their_turn(self, engine: Engine) -> None:
         scans = [ticket(number) for number in range(engine.capacity + 3)]
-        asked = [engine.recognise(request(pixels(s), name=str(n))) for n, s in enumerate(scans)]
-        results = await asyncio.wait_for(asyncio.gather(*asked), LONG_S)
+        asked = [engine.recognise(self.ask(pixels(s), name=str(n))) for n, s in enumerate(scans)]
+        results = await asyncio.wait_for(asyncio.gather(*asked), self.long_s)
         assert all(self.says(result, scan) for result, scan in zip(results, scans, strict=True))
 
     async def test_a_result_can_be_kept_and_found_again(self, engine: Engine) -> None:
-        result = await engine.recognise(request(pixels(ticket(1))))
+        result = await engine.recognise(self.ask(pixels(ticket(1))))
         assert result.finish is Finish.STOP
         assert result.partial is None
         assert result.seconds > 0
@@ -107,7 +125,7 @@ class EngineContract:
         assert [line.text for line in again.lines] == [line.text for line in result.lines]
 
     async def test_lines_and_words_lie_on_the_page(self, engine: Engine) -> None:
-        result = await engine.recognise(request(pixels(ticket(2))))
+        result = await engine.recognise(self.ask(pixels(ticket(2))))
         boxes = [line.box for line in result.lines]
         boxes += [word.box for line in result.lines for word in line.words]
         for box in boxes:
@@ -115,14 +133,14 @@ class EngineContract:
             assert 0 <= box.y1 < box.y2 <= 1
 
     async def test_the_same_page_reads_the_same_twice(self, engine: Engine) -> None:
-        first = await engine.recognise(request(pixels(ticket(3))))
-        second = await engine.recognise(request(pixels(ticket(3))))
+        first = await engine.recognise(self.ask(pixels(ticket(3))))
+        second = await engine.recognise(self.ask(pixels(ticket(3))))
         assert first.text == second.text
         assert first.lines == second.lines
 
     async def test_a_page_given_up_does_not_hold_up_the_next(self, engine: Engine) -> None:
         doomed = [
-            asyncio.create_task(engine.recognise(request(pixels(ticket(n)), name=f"doomed {n}")))
+            asyncio.create_task(engine.recognise(self.ask(pixels(ticket(n)), name=f"doomed {n}")))
             for n in range(engine.capacity)
         ]
         await asyncio.sleep(0.05)
@@ -131,7 +149,7 @@ class EngineContract:
         ended = await asyncio.gather(*doomed, return_exceptions=True)
         assert all(isinstance(end, asyncio.CancelledError | PageResult) for end in ended)
         scan = ticket(5)
-        result = await asyncio.wait_for(engine.recognise(request(pixels(scan))), LONG_S)
+        result = await asyncio.wait_for(engine.recognise(self.ask(pixels(scan))), self.long_s)
         assert self.says(result, scan)
         assert engine.report().state is EngineState.READY
 
@@ -140,7 +158,7 @@ class EngineContract:
         self, engine: Engine, mode: PromptMode
     ) -> None:
         why = engine.unsupported(mode)
-        asked = request(pixels(ticket(4)), mode)
+        asked = self.ask(pixels(ticket(4)), mode)
         if why is None:
             assert (await engine.recognise(asked)).text
         else:
@@ -151,8 +169,7 @@ class EngineContract:
 
     @pytest.mark.parametrize("shade", [255, 128, 0])
     async def test_a_blank_page_is_no_error(self, engine: Engine, shade: int) -> None:
-        result = await engine.recognise(request(plain_page(400, 300, shade)))
-        assert result.text.strip() == ""
+        result = await engine.recognise(self.ask(plain_page(400, 300, shade)))
         assert result.lines == ()
         assert result.finish is Finish.STOP
 
@@ -160,10 +177,39 @@ class EngineContract:
     async def test_a_page_of_odd_shape_does_no_harm(
         self, engine: Engine, size: tuple[int, int]
     ) -> None:
-        result = await engine.recognise(request(plain_page(*size)))
+        result = await engine.recognise(self.ask(plain_page(*size)))
         assert math.isfinite(result.seconds)
         scan = ticket(6)
-        assert self.says(await engine.recognise(request(pixels(scan))), scan)
+        assert self.says(await engine.recognise(self.ask(pixels(scan))), scan)
+
+    async def test_stopping_sends_pages_in_flight_away_and_it_can_start_again(
+        self, engine: Engine
+    ) -> None:
+        flying = [
+            asyncio.create_task(engine.recognise(self.ask(pixels(ticket(n)), name=f"flying {n}")))
+            for n in range(engine.capacity)
+        ]
+        await asyncio.sleep(0.02)
+        await engine.stop()
+        ended = await asyncio.wait_for(asyncio.gather(*flying, return_exceptions=True), self.long_s)
+        assert all(isinstance(end, EngineDownError | PageResult) for end in ended)
+        assert engine.report().state is EngineState.STOPPED
+        with pytest.raises(EngineDownError):
+            await engine.recognise(self.ask(plain_page(32, 32)))
+        stages: list[str] = []
+        await engine.start(stages.append)
+        assert stages
+        scan = ticket(0)
+        assert self.says(await engine.recognise(self.ask(pixels(scan))), scan)
+
+
+class ReadingContract(EngineContract):
+    """What holds besides for an engine that reads what stands on a page."""
+
+    @pytest.mark.parametrize("shade", [255, 128, 0])
+    async def test_nothing_is_read_on_a_blank_page(self, engine: Engine, shade: int) -> None:
+        result = await engine.recognise(self.ask(plain_page(400, 300, shade)))
+        assert result.text.strip() == ""
 
     @pytest.mark.parametrize(
         "mode", [mode for mode in BUILT_IN_MODES.values() if mode.reader is not Reader.FIGURE]
@@ -173,26 +219,6 @@ class EngineContract:
     ) -> None:
         if engine.unsupported(mode):
             return
-        text = (await engine.recognise(request(pixels(ticket(7)), mode))).text
+        text = (await engine.recognise(self.ask(pixels(ticket(7)), mode))).text
         assert ("<|ref|>" in text) == (mode.reader is not Reader.PLAIN)
         assert ("<|det|>" in text) == (mode.reader is not Reader.PLAIN)
-
-    async def test_stopping_sends_pages_in_flight_away_and_it_can_start_again(
-        self, engine: Engine
-    ) -> None:
-        flying = [
-            asyncio.create_task(engine.recognise(request(pixels(ticket(n)), name=f"flying {n}")))
-            for n in range(engine.capacity)
-        ]
-        await asyncio.sleep(0.02)
-        await engine.stop()
-        ended = await asyncio.wait_for(asyncio.gather(*flying, return_exceptions=True), LONG_S)
-        assert all(isinstance(end, EngineDownError | PageResult) for end in ended)
-        assert engine.report().state is EngineState.STOPPED
-        with pytest.raises(EngineDownError):
-            await engine.recognise(request(plain_page(32, 32)))
-        stages: list[str] = []
-        await engine.start(stages.append)
-        assert stages
-        scan = ticket(0)
-        assert self.says(await engine.recognise(request(pixels(scan))), scan)

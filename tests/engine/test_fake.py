@@ -10,11 +10,11 @@ from ocrd.engine.base import Engine, PageRequest
 from ocrd.errors import OcrdError, PageFaultError
 from ocrd.page import PageResult
 from ocrd.samples import Scan
-from tests.engine.contract import EngineContract, pixels, request, ticket
+from tests.engine.contract import ReadingContract, pixels, request, ticket
 from tests.engine.fake import FakeEngine, words_of
 
 
-class TestFakeEngine(EngineContract):
+class TestFakeEngine(ReadingContract):
     def make(self) -> Engine:
         return FakeEngine(workers=3, delay_s=0.01)
 

@@ -19,7 +19,7 @@ from ocrd.errors import PageFaultError
 from ocrd.modes import PromptMode, Reader
 from ocrd.page import Box, PageResult
 from ocrd.samples import Scan, scan_of
-from tests.engine.contract import EngineContract, pixels, request, ticket
+from tests.engine.contract import ReadingContract, pixels, request, ticket
 
 NOTE = (
     "The harbour master wishes to remind all owners of small boats that ropes left lying on the "
@@ -46,7 +46,7 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
-class TestRapidEngine(EngineContract):
+class TestRapidEngine(ReadingContract):
     def make(self) -> Engine:
         return RapidEngine(workers=2, threads=1)
 
