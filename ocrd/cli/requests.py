@@ -82,6 +82,7 @@ def submit(
 ) -> None:
     """Copy files into an inbox: they appear there whole or not at all."""
     from ocrd.config import load
+    from ocrd.inbox.gather import rule_for
     from ocrd.inbox.submit import submit_file
 
     loaded = load(config)
@@ -89,5 +90,8 @@ def submit(
     if into is None:
         known = ", ".join(each.name for each in loaded.folders) or "none is configured"
         raise UsageError(f"there is no folder {folder!r}", hint=f"Folders: {known}.")
+    rule = rule_for(into.join, into.join_pattern, into.join_pause_s)
     for file in files:
-        typer.echo(display(str(submit_file(file, into.inbox))))
+        alone = rule is None or rule.bin(file.name) is None
+        marker = into.done_marker if alone else ""  # the others are complete after a pause
+        typer.echo(display(str(submit_file(file, into.inbox, marker))))

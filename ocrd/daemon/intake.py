@@ -21,6 +21,7 @@ from ocrd.inbox.watch import FolderWatch
 STEP_S = 0.2  # how often the watch is asked when nothing is due
 RECORD_BATCH = 500  # files recorded in one transaction
 LEDGER_WAIT_S = 1.0  # before a ledger that is full or locked is asked again
+HASH_AGAIN_S = 60.0  # before documents that it did not take are: their files are hashed once more
 STALE_S = 120.0  # a thread that has not come round for so long hangs (a dead share, perhaps)
 
 
@@ -52,6 +53,7 @@ class Intake(threading.Thread):
         self._over = threading.Event()
         self._moved_at = time.monotonic()
         self._busy = True
+        self._documents_after = float("-inf")  # of the monotonic clock
         self._rests = False
         self._unmarked = 0  # files that wait for their marker
         self._overdue: tuple[str, ...] = ()
@@ -157,9 +159,9 @@ class Intake(threading.Thread):
         gatherer, recorder = self._gatherer, self._recorder
         gatherer.keep(self._watch.waits)
         gatherer.add(recorder.unknown(candidates) if gatherer.rule is not None else candidates)
-        ready = gatherer.take(
-            seen_until=self._watch.report.seen_until, unsettled=self._watch.unsettled
-        )
+        held = time.monotonic() < self._documents_after
+        seen_until = float("-inf") if held else self._watch.report.seen_until
+        ready = gatherer.take(seen_until=seen_until, unsettled=self._watch.unsettled)
         for batch in _batches(ready.files, RECORD_BATCH):
             recorder.record(batch)
         for document in ready.documents:
@@ -200,6 +202,7 @@ class Intake(threading.Thread):
             why = {"kind": error.kind, "error": error.message, "hint": error.hint}
             self._events.warn("intake.waits", folder=self.folder.name, **why)
         self._waits = error
+        self._documents_after = time.monotonic() + HASH_AGAIN_S
         self._over.wait(LEDGER_WAIT_S)
 
     def _waited(self, *, recorded: bool) -> None:

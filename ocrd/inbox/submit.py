@@ -9,14 +9,20 @@ import shutil
 from pathlib import Path
 
 from ocrd.errors import PlaceError, UsageError
+from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import display, numbered
 
 
-def submit_file(file: Path, inbox: Path) -> Path:
+def submit_file(file: Path, inbox: Path, done_marker: str = "") -> Path:
     """Copy `file` into `inbox` under its own name, or the next free one; its path there.
 
     The copy grows under a hidden name, which the watcher leaves alone, and is then linked to its
     own: a link never overwrites.
+
+    Args:
+        file: What to copy.
+        inbox: Where to.
+        done_marker: How its marker is called, which is put beside it; empty for none.
 
     Raises:
         UsageError: `file` cannot be read or is no regular file.
@@ -29,7 +35,9 @@ def submit_file(file: Path, inbox: Path) -> Path:
     scratch = inbox / f".ocrd-{secrets.token_hex(8)}.part"
     try:
         _copy(file, scratch)
-        return _link(scratch, inbox, file.name)
+        placed = _link(scratch, inbox, file.name)
+        if done_marker:
+            placed.with_name(Marker(done_marker).of(placed.name)).touch()
     except OSError as error:
         raise PlaceError(
             f"{display(str(inbox))}: cannot be written: {error.strerror}",
@@ -37,6 +45,7 @@ def submit_file(file: Path, inbox: Path) -> Path:
         ) from None
     finally:
         scratch.unlink(missing_ok=True)
+    return placed
 
 
 def _copy(file: Path, scratch: Path) -> None:

@@ -34,6 +34,21 @@ def test_a_name_that_is_taken_is_numbered_and_nothing_is_overwritten(
     assert found == {"scan.pdf": "first", "scan (2).pdf": "second", "scan (3).pdf": "third"}
 
 
+def test_where_files_wait_for_a_marker_it_gets_one(tree: Tree, tmp_path: Path) -> None:
+    with tree.config.open("a") as config:
+        config.write('done_marker = "{stem}.done"\n')
+    scan = tmp_path / "scan.pdf"
+    scan.write_text("a scan")
+    for _ in range(2):
+        assert tree.ocrd("submit", str(scan), "--folder", "invoices").returncode == 0
+    assert sorted(os.listdir(tree.inbox)) == [
+        "scan (2).done",
+        "scan (2).pdf",
+        "scan.done",
+        "scan.pdf",
+    ]
+
+
 def test_ten_submitting_at_once_get_ten_names(tree: Tree, tmp_path: Path) -> None:
     scans = []
     for number in range(10):

@@ -113,6 +113,25 @@ def test_it_is_told_until_its_files_are_dropped() -> None:
     assert (complete(joiner, 99), len(joiner)) == ([], 0)
 
 
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40)), max_size=25))
+def test_whatever_comes_when_each_file_is_told_once_and_with_its_document(
+    arrivals: list[tuple[str, int]],
+) -> None:
+    joiner, now = by_name(), 0
+    told: list[str] = []
+    for number, (document, gap) in enumerate([*arrivals, ("c", 10 * PAUSE)]):
+        now += gap
+        for paths in complete(joiner, now):
+            assert len({path[0] for path in paths}) == 1
+            told += paths
+            for path in paths:
+                joiner.drop(path)
+        joiner.add(file(f"{document}_{number}.jpg"), now)
+    came = [f"{document}_{number}.jpg" for number, (document, _) in enumerate(arrivals)]
+    assert sorted(told) == sorted(came)
+    assert list(joiner) == [f"c_{len(arrivals)}.jpg"]
+
+
 def live(written: list[float]) -> list[list[str]]:
     """A scanner writes files at these times; each is offered when it has settled."""
     joiner, told = by_pause(), []
