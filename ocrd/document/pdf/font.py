@@ -85,6 +85,7 @@ class Codes:
         return (_CMAP_HEAD + body + _CMAP_TAIL).encode("ascii")
 
 
+@functools.cache
 def widths() -> str:
     """The /W array: every width that is not the default of one em (ISO 32000-1, 9.7.4.3)."""
     below = [char_width(chr(code)) for code in range(_EAST)]
@@ -104,11 +105,13 @@ def widths() -> str:
     return f"[{' '.join(entries)}]"
 
 
+@functools.cache
 def gid_map() -> bytes:
     """The /CIDToGIDMap: every code shows glyph 1, the empty one."""
     return b"\x00\x01" * 0x10000
 
 
+@functools.cache
 def glyphless() -> bytes:
     """A TrueType font of two empty glyphs, an em of 1000 units and the metrics above."""
     ascent, descent = int(ASCENT * 1000), -int(DESCENT * 1000)

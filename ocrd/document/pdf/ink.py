@@ -7,6 +7,7 @@ columns parted by the widest gaps.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ _STRIPS = 16  # each row is judged in so many pieces: a short last line is no sp
 _LEAST_INK = 14  # of 255, in a piece of a row or a column
 LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
 _STEEPEST = 3.0  # degrees: what a feeder does to a page
+_COLUMN = 12  # pixels across: at the steepest, a line falls by less than one in it
 _WORTHWHILE = 1.04  # how much sharper the rows must become for a page to be called skewed
 
 Stretch = tuple[float, float]
@@ -55,10 +57,11 @@ class Ink:
 
     def skew(self) -> float:
         """Degrees by which the printed lines fall to the right; rising ones are negative."""
-        straight = _sharpness(self._grey)
-        best, _ = _sharpest(self._grey.reduce(2), 0.0, 0.5, int(_STEEPEST / 0.5))
-        best, _ = _sharpest(self._grey, best, 0.25, 1)
-        best, sharpest = _sharpest(self._grey, best, 0.1, 1)
+        columns = _Columns(self._grey)
+        straight = columns.sharpness(0.0)
+        best, _ = columns.sharpest(0.0, 0.5, int(_STEEPEST / 0.5))
+        best, _ = columns.sharpest(best, 0.25, 1)
+        best, sharpest = columns.sharpest(best, 0.1, 1)
         return best if sharpest > straight * _WORTHWHILE else 0.0
 
     def straightened(self, skew: float) -> Ink:
@@ -136,18 +139,28 @@ def _level(depth: int, scale: float) -> int:
     return min(level, 255) if level > 50 else 0
 
 
-def _sharpest(image: Image.Image, around: float, step: float, reach: int) -> tuple[float, int]:
-    """The angle at which the rows of a picture differ most, and how much they do."""
-    angles = [around + step * turn for turn in range(-reach, reach + 1)]
-    found = ((_sharpness(image.rotate(angle)), angle) for angle in angles)
-    sharpness, angle = max(found)
-    return angle, sharpness
+class _Columns:
+    """A page as a few grey columns.  To shift them is, for its rows, to turn the page a little."""
 
+    def __init__(self, grey: Image.Image) -> None:
+        count = max(grey.width // _COLUMN, 2)
+        self._grey = grey.resize((count, grey.height), Image.Resampling.BOX)
+        self._pitch = grey.width / count
 
-def _sharpness(image: Image.Image) -> int:
-    """How much neighbouring rows differ: most when text lines lie along the rows."""
-    rows = image.resize((2, image.height), Image.Resampling.BOX).tobytes()
-    return sum((one - other) ** 2 for one, other in zip(rows, rows[2:], strict=False))
+    def sharpest(self, around: float, step: float, reach: int) -> tuple[float, int]:
+        """The angle at which the rows differ most, and how much they do."""
+        angles = [around + step * turn for turn in range(-reach, reach + 1)]
+        sharpness, angle = max((self.sharpness(angle), angle) for angle in angles)
+        return angle, sharpness
+
+    def sharpness(self, angle: float) -> int:
+        """How much neighbouring rows differ: most when text lines lie along the rows."""
+        grey = self._grey
+        slope = math.tan(math.radians(angle)) * self._pitch
+        shift = (1.0, 0.0, 0.0, slope, 1.0, -slope * grey.width / 2)
+        level = grey.transform(grey.size, Image.Transform.AFFINE, shift) if angle else grey
+        rows = level.resize((2, grey.height), Image.Resampling.BOX).tobytes()
+        return sum((one - other) ** 2 for one, other in zip(rows, rows[2:], strict=False))
 
 
 def _bands(part: Image.Image) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from ocrd.document.pdf import scan
 from ocrd.document.pdf.frame import Matrix, PageFrame, concat
 from ocrd.document.pdf.ink import LEAST_CONTRAST, Ink, InkLine, Stretch, quantile
 from ocrd.document.pdf.mupdf import PdfPage, pymupdf
@@ -134,6 +135,10 @@ def is_blank(page: PdfPage) -> bool:
 def _rendered(page: PdfPage, dpi: int) -> Image.Image:
     points = max(page.rect.width * page.rect.height, 1.0)
     zoom = min(dpi / 72, (MOST_PIXELS / points) ** 0.5)
+    size = (math.ceil(page.rect.width * zoom), math.ceil(page.rect.height * zoom))
+    scanned = scan.grey(page, *size)
+    if scanned is not None:
+        return scanned
     pixmap = page.get_pixmap(
         matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY, alpha=False, annots=False
     )
