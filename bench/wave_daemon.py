@@ -32,6 +32,7 @@ from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
 from ocrd.page import PageResult
 from ocrd.spool import Disk
+from ocrd.spool.shared import Shared
 
 TICK = os.sysconf("SC_CLK_TCK")
 LOADING_S = 1.0  # all files are queued by then
@@ -94,12 +95,16 @@ class CountingDisk(Disk):
         super().__init__()
         self.syncs = 0
         self._lock = threading.Lock()
+        self._sharing = Shared(self._sync_dir)
 
     def fsync_file(self, path: Path) -> None:
         self._count()
         super().fsync_file(path)
 
     def fsync_dir(self, path: Path) -> None:
+        self._sharing(path)
+
+    def _sync_dir(self, path: Path) -> None:
         self._count()
         super().fsync_dir(path)
 
@@ -139,6 +144,7 @@ class Meter:
         return {
             "wall_s": time.perf_counter(),
             "main_cpu_s": time.process_time(),
+            "main_kernel_s": os.times().system,
             "children_cpu_s": sum(map(cpu_s, family(os.getpid())[1:])),
             "syncs": self._disk.syncs,
             "commits": self._commits.count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ class ChildPool:
         self._places = asyncio.Semaphore(processes)
         self._children: set[Child] = set()
         self._reaping: set[asyncio.Task[int]] = set()
+        self._warming: set[asyncio.Task[None]] = set()
         self._failed_starts = 0  # in a row
         self._stopped = False
 
@@ -119,6 +121,23 @@ class ChildPool:
             raise answer.error
         return cast(T, answer.value)
 
+    def warm(self, count: int) -> None:
+        """Have so many children ready soon, as far as the pool goes: there will be calls."""
+        missing = min(count, self.processes) - len(self._children) - len(self._warming)
+        if missing <= 0 or self._stopped or self._failed_starts:  # who calls is told why
+            return
+        for _ in range(missing):
+            task = asyncio.create_task(self._warm_one())
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+    async def _warm_one(self) -> None:
+        async with self._places:
+            if self._stopped or len(self._children) >= self.processes:
+                return
+            with contextlib.suppress(EngineDownError):
+                self._idle.append(await self._new())
+
     def alive(self) -> bool:
         """Whether it serves: not stopped, and children could be started lately."""
         return not self._stopped and self._failed_starts <= self.processes
@@ -143,6 +162,10 @@ class ChildPool:
             if child.alive() and not fresh:
                 return child
             await self._end(child)
+        return await self._new()
+
+    async def _new(self) -> Child:
+        """A new child; how many could not be started in a row is counted."""
         try:
             child = await self._start()
         except EngineDownError:

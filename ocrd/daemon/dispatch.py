@@ -82,6 +82,7 @@ class Dispatcher:
         call: Runs a ledger call off the event loop.
         clock: Seconds since the epoch.
         limits: How many, how often.
+        expect: Is told how many jobs wait for the engine to get ready, so that all else is.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Dispatcher:
         call: ports.Call,
         clock: Callable[[], float],
         limits: Limits,
+        expect: Callable[[int], None],
     ) -> None:
         self._worker = worker
         self._ledger = ledger
@@ -110,6 +112,7 @@ class Dispatcher:
         self._call = call
         self._clock = clock
         self._limits = limits
+        self._expect = expect
         self._running: dict[int, _Run] = {}
         self._resumable: deque[Job] = deque()
         self._stalled: dict[str, deque[int]] = {}
@@ -188,16 +191,23 @@ class Dispatcher:
     async def _claim(self) -> None:
         """Start what may run, many at a time."""
         counts = await self._call(self._ledger.counts)
-        waiting = {folder for folder, state in counts if state is JobState.QUEUED}
-        if not waiting & set(self._folders()):  # (of folders not configured any more: they wait)
-            return
         unknown = {folder for folder, _ in counts} - set(self._folders())
-        while self._engine.report().state is EngineState.READY and not self._stopping:
+        waiting = sum(
+            number
+            for (folder, state), number in counts.items()
+            if state is JobState.QUEUED and folder not in unknown
+        )
+        if not self._ready():
+            self._expect(waiting)
+        while waiting and self._ready() and not self._stopping:
             jobs = await self._claim_some(unknown)
             for job in jobs:
                 await self._put_back(job) if self._stopping else self._start(job)
             if not jobs:
                 break
+
+    def _ready(self) -> bool:
+        return self._engine.report().state is EngineState.READY
 
     async def _claim_some(self, unknown: set[str]) -> list[Job]:
         """The next jobs; beyond `max_running` only for a folder that has none under way."""
@@ -214,7 +224,7 @@ class Dispatcher:
 
     async def _resume(self) -> None:
         """Take up jobs from before the last stop; half-done pages need the engine."""
-        ready = self._engine.report().state is EngineState.READY
+        ready = self._ready()
         waiting: deque[Job] = deque()
         while self._resumable and self.running < self._limits.max_running:
             job = self._resumable.popleft()

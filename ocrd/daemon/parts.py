@@ -152,6 +152,11 @@ def build(
         )
     )
     pauses = Pauses()
+
+    def expect(jobs: int) -> None:
+        page_children.warm(jobs)
+        document_children.warm(jobs)
+
     dispatcher = Dispatcher(
         worker=worker,
         ledger=ledger,
@@ -164,6 +169,7 @@ def build(
         call=call,
         clock=time.time,
         limits=_job_limits(config, gate),
+        expect=expect,
     )
     return House(
         ledger=ledger,

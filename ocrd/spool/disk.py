@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ocrd.errors import SourceChangedError
 from ocrd.spool.blame import shown
+from ocrd.spool.shared import Shared
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -32,6 +33,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Disk:
     """The real system calls.  Every method raises `OSError` as the kernel answered."""
+
+    def __init__(self) -> None:
+        self._sync_folder = Shared(_fsync_dir)
 
     # --- looking ---
 
@@ -139,12 +143,12 @@ class Disk:
         _fsync(path, _READ)
 
     def fsync_dir(self, path: Path) -> None:
-        """A folder's names are on the disk, where the file system has a notion of it."""
-        try:
-            _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
-                raise
+        """A folder's names are on the disk, where the file system has a notion of it.
+
+        Threads that ask for the same folder at the same time share a call: many jobs come from
+        one inbox and go to one outbox.
+        """
+        self._sync_folder(path)
 
 
 def _unless_absent(path: Path, *, follow: bool) -> os.stat_result | None:
@@ -167,6 +171,14 @@ def _keep_facts(source: int, target: int) -> None:
         os.fchmod(target, stat.S_IMODE(facts.st_mode))
     with contextlib.suppress(PermissionError):
         os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _fsync_dir(path: Path) -> None:
+    try:
+        _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
+            raise
 
 
 def _fsync(path: Path, flags: int) -> None:

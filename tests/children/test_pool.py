@@ -287,3 +287,29 @@ async def test_children_end_with_the_daemon_even_if_it_is_killed(tmp_path: Path)
     await daemon.wait()
 
     await until(lambda: not is_running(child))
+
+
+async def test_children_made_ready_beforehand_take_the_first_calls(pool: ChildPool) -> None:
+    pool.warm(5)
+    await until(lambda: len(pool._idle) == 2)
+    ready = children()
+    assert {await pool.run(calls.pid) for _ in range(3)} <= ready
+    pool.warm(5)
+    await asyncio.sleep(0.1)
+    assert children() == ready
+
+
+async def test_a_call_while_children_are_made_ready_makes_no_more_of_them(pool: ChildPool) -> None:
+    pool.warm(1)
+    pids = await asyncio.gather(*(pool.run(calls.pid) for _ in range(4)))
+    assert len(set(pids)) <= 2
+    assert len(children()) <= 2
+
+
+async def test_stopping_ends_children_that_are_being_made_ready(pool: ChildPool) -> None:
+    pool.warm(2)
+    await until(lambda: len(children()) > 0)
+    pool.stop()
+    await until(lambda: children() == set())
+    with pytest.raises(EngineDownError):
+        await pool.run(calls.pid)
