@@ -76,11 +76,12 @@ class Slate:
         with self._reading:
             try:
                 self._file.seek(0)
-                answer = _DataOnly(self._file).load()
-                self._file.truncate(0)
+                return _DataOnly(self._file).load()
             except Exception as error:  # whatever a forged pickle makes the unpickler stumble over
                 raise BadAnswerError(f"{type(error).__name__}: {error}") from error
-            return answer
+            finally:
+                if not self._file.closed:
+                    self._file.truncate(0)
 
     def close(self) -> None:
         """Give the descriptor back, once nobody reads from it any more."""

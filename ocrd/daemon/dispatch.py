@@ -199,28 +199,29 @@ class Dispatcher:
         )
         if not self._ready():
             self._expect(waiting)
-        while waiting and self._ready() and not self._stopping:
-            jobs = await self._claim_some(unknown)
-            for job in jobs:
-                await self._put_back(job) if self._stopping else self._start(job)
-            if not jobs:
-                break
+        more = waiting > 0
+        while more and self._ready() and not self._stopping:
+            more = await self._claim_some(unknown)
 
     def _ready(self) -> bool:
         return self._engine.report().state is EngineState.READY
 
-    async def _claim_some(self, unknown: set[str]) -> list[Job]:
-        """The next jobs; beyond `max_running` only for a folder that has none under way."""
+    async def _claim_some(self, unknown: set[str]) -> bool:
+        """Claim and start some; whether there may be more.
+
+        Beyond `max_running` it is one, and only of a folder that has none under way.
+        """
         closed = set(self._pauses.now) | self._closed() | unknown
-        room = self._limits.max_running - self.running
-        if room <= 0:
+        most = min(self._limits.max_running - self.running, CLAIMED_AT_ONCE)
+        if most <= 0:
+            most = 1
             closed |= {run.folder for run in self._running.values()}
-        return await self._call(
-            self._ledger.claim_some,
-            min(max(room, 1), CLAIMED_AT_ONCE),
-            now=self._clock(),
-            exclude_folders=frozenset(closed),
+        jobs = await self._call(
+            self._ledger.claim_some, most, now=self._clock(), exclude_folders=frozenset(closed)
         )
+        for job in jobs:
+            await self._put_back(job) if self._stopping else self._start(job)
+        return len(jobs) == most
 
     async def _resume(self) -> None:
         """Take up jobs from before the last stop; half-done pages need the engine."""

@@ -126,7 +126,7 @@ class PageStore(Part):
     def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
         """The job's finished pages in order, each with its payload; a few in memory at a time."""
         told = {"job": job.id, "recipe": recipe, "after": 0}
-        while True:
+        while told["after"] != job.pages:
             with self._db.read() as connection:
                 rows = connection.execute(_PAYLOADS, told).all()
             if not rows:

@@ -28,7 +28,8 @@ def new_bundle(home: Home) -> None:
 def seal(bundle: Path, home: Home) -> None:
     """Make the bundle durable and say so (see `Spool.seal`)."""
     fsync_tree(bundle, home.disk)
-    write_durably(home.sealed, b"", home.disk)
+    home.disk.create(home.sealed)
+    home.disk.fsync_dir(home.path)
 
 
 def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
