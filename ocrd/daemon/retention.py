@@ -93,29 +93,26 @@ class Retention:
             if not jobs:
                 break
             last = jobs[-1].id
-            refiled = ledger.refiled(jobs)
-            met = {
-                job.id: Fate.GONE if job.id in refiled else self._fate(job, archive, folder)
-                for job in jobs
-            }
-            told = {job: fate for job, fate in met.items() if fate not in (None, Fate.OUTSIDE)}
-            ledger.expired({job: str(fate) for job, fate in told.items()})
-            fates.update(fate for fate in told.values() if fate is not None)
+            met = dict.fromkeys(ledger.refiled(jobs), Fate.GONE)
+            for job in jobs:
+                fate = None if job.id in met else self._fate(job, archive, folder)
+                if fate is not None:
+                    met[job.id] = fate
+            ledger.expired(met)
+            fates.update(met.values())
         return fates
 
     def _fate(self, job: Job, archive: Path, folder: Folder) -> Fate | None:
-        """What becomes of one original; None if its place cannot be used now."""
+        """What became of one original; None where that is still open."""
         try:
             fate = expire(job, archive, self._disk)
         except OSError as error:
             self._events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
             return None
         if fate in (Fate.DELETED, Fate.GONE) and job.archived_to:
-            tidy(Path(job.archived_to).parent, archive, self._in_use(folder), self._disk)
-        return fate
-
-    def _in_use(self, folder: Folder) -> Path:
-        return dated(folder.archive, self._clock())
+            in_use = dated(folder.archive, self._clock())
+            tidy(Path(job.archived_to).parent, archive, in_use, self._disk)
+        return None if fate is Fate.OUTSIDE else fate
 
     async def _prune(self, expiring: set[str]) -> None:
         """Forget done jobs; not those whose originals are still to be deleted."""
