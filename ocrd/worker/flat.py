@@ -43,6 +43,11 @@ def is_flat(entries: Iterable[str]) -> bool:
     return any(is_artefact(entry) or entry.endswith(FIGURES) for entry in entries)
 
 
+def is_file(name: str) -> bool:
+    """Whether a recorded name can be that of a main file."""
+    return name.endswith(tuple(_RANKS))
+
+
 def target(entry: str, folder: Path, stem: str) -> Path:
     """Where an entry of the bundle is published."""
     return folder / (f"{stem}{entry}" if is_artefact(entry) else entry)

@@ -71,9 +71,11 @@ class Publisher:
         None when it holds nothing that could lie in the outbox by itself.
         """
         made = flat.ordered(self._spool.made(job))
-        if not _side_by_side(made, folder):
-            return str(self._free_folder(plan.name))
-        return str(flat.target(made[-1], plan.name.folder, plan.name.stem)) if made else None
+        if flat.is_flat(made):
+            return str(flat.target(made[-1], plan.name.folder, plan.name.stem))
+        if not made and folder.layout == "flat":
+            return None
+        return str(self._free_folder(plan.name))  # of a pile, too: its documents stay together
 
     def publish(self, job: Job, folder: Folder) -> Job:
         """To the outbox under the recorded name, or the next free one; again after a crash.
@@ -86,7 +88,8 @@ class Publisher:
         if job.outputs is None:
             return job
         recorded = Path(job.outputs)
-        if _side_by_side(self._spool.made(job), folder):
+        made = self._spool.made(job)  # tells the layout: a reload may have changed the folder's
+        if flat.is_flat(made) if made else flat.is_file(recorded.name):
             return self._side_by_side(job, folder, recorded)
         return self._bundle(job, folder, recorded)
 
@@ -135,15 +138,6 @@ class Publisher:
 
     def _kept_by_others(self, job: Job) -> set[Path]:
         return {path for number, path in list(self._kept.items()) if number != job.id}
-
-
-def _side_by_side(made: Collection[str], folder: Folder) -> bool:
-    """Whether a bundle goes out in pieces.
-
-    What it holds tells: a reload may have changed the layout since it was built, and a pile's
-    documents are folders, which stay together in one.
-    """
-    return flat.is_flat(made) if made else folder.layout == "flat"
 
 
 def _again(job: Job, folder: Folder, parent: Path, stem: str) -> Name:

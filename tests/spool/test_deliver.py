@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
+from ocrd.job import Job
 from ocrd.spool import report_path
 from tests.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
 from tests.spool.mounts import bound, needs_root
-from tests.spool.steps import Call, Hooked, WithoutExclusiveRename
+from tests.spool.steps import Call, Hooked, WithoutExclusiveRename, dying
 from tests.spool.world import ORIGINAL, REPORT, World, bundle_at
 
 __all__ = ["nobodys_world"]
@@ -277,6 +280,7 @@ def test_setgid_stays_where_the_daemon_is_not_of_the_group(nobodys_world: World)
 
 
 TEAM = Ownership(group="team", gid=100, umask=0o027)
+NOBODYS = Ownership(group="nogroup", gid=NOBODY, umask=0o007)
 
 
 def rights(top: Path) -> set[tuple[int, int, bool]]:
@@ -357,6 +361,34 @@ def test_a_group_that_the_daemon_is_not_of_pauses_and_loses_nothing(nobodys_worl
 def test_an_original_of_another_user_is_filed_as_a_copy_that_is_ours(nobodys_world: World) -> None:
     """What came over SFTP belongs to its sender, whose mode only the sender could change."""
     world = nobodys_world
+    job, target = strangers(world), world.tree("archive") / "scan.pdf"
+    assert as_nobody(lambda: world.spool().archive(job, target, NOBODYS)) == 0
+    facts = target.stat()
+    assert (facts.st_uid, facts.st_gid, mode(target)) == (NOBODY, NOBODY, 0o660)
+    assert (target.read_bytes(), facts.st_mtime_ns) == (ORIGINAL, job.mtime_ns)
+
+
+def test_a_kill_while_an_original_becomes_ours_is_mended_by_doing_it_again(
+    nobodys_world: World,
+) -> None:
+    world = nobodys_world
+    target = world.tree("archive") / "2026" / "scan.pdf"
+    for number in itertools.count():
+        world.make()
+        job = strangers(world)
+        dying_spool = world.spool(Hooked(dying(number)))
+        if as_nobody(partial(dying_spool.archive, job, target, NOBODYS)) == 0:
+            break
+        assert list(world.files().values()).count(ORIGINAL) in (1, 2), number  # and a copy of it
+        assert as_nobody(partial(world.spool().archive, job, target, NOBODYS)) == 0
+        assert as_nobody(partial(world.spool().finish, job)) == 0
+        assert world.files() == {"archive/2026/scan.pdf": ORIGINAL}, number
+        assert (target.stat().st_uid, mode(target)) == (NOBODY, 0o660), number
+    assert number > 20
+
+
+def strangers(world: World) -> Job:
+    """A claimed original of somebody who let the daemon only read it."""
     job = world.claimed()
     give_to_nobody(world.root / ".ocrd")
     give_to_nobody(world.tree("archive"))
@@ -364,12 +396,7 @@ def test_an_original_of_another_user_is_filed_as_a_copy_that_is_ours(nobodys_wor
     os.chown(spooled, 1234, NOBODY)
     spooled.chmod(0o440)
     os.utime(spooled, ns=(job.mtime_ns, job.mtime_ns))
-    target = world.tree("archive") / "scan.pdf"
-    ours = Ownership(group="nogroup", gid=NOBODY, umask=0o007)
-    assert as_nobody(lambda: world.spool().archive(job, target, ours)) == 0
-    facts = target.stat()
-    assert (facts.st_uid, facts.st_gid, mode(target)) == (NOBODY, NOBODY, 0o660)
-    assert (target.read_bytes(), facts.st_mtime_ns) == (ORIGINAL, job.mtime_ns)
+    return job
 
 
 def test_a_sandbox_that_refuses_the_setgid_bit_stops_no_result(world: World) -> None:

@@ -205,6 +205,20 @@ def test_a_layout_changed_between_building_and_publishing_changes_nothing_for_it
     assert Path(job.outputs).is_file() == bool(was)
 
 
+@pytest.mark.parametrize("then", ["bundle", "flat"])
+def test_a_layout_changed_between_publishing_and_the_record_of_it_changes_nothing(
+    tmp_path: Path, then: str
+) -> None:
+    """Published, then a kill, then a start with another layout."""
+    ground = Ground(tmp_path / "srv", {"bundle": FLAT, "flat": ""}[then])
+    job = ground.recorded(ground.spooled())
+    ground.delivery._publisher.publish(job, ground.folder)
+    before = ground.results()
+    ground.set(f'layout = "{then}"\n')
+    assert ground.delivery.deliver(job, ground.folder).outputs == job.outputs
+    assert ground.results() == before
+
+
 # --- killed ---
 
 CHANGES = {"rename_exclusive", "rename", "link", "unlink", "rmdir", "mkdir", "write", "chmod"}
