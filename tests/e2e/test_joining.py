@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ BY_NAME = (
 )
 BY_PAUSE = ('join = "pause"', "join_pause_s = 2")
 POSITIONS = 4  # places on a file's way at which the daemon is killed
+DOCUMENTS, KILLS = 8, 6
 
 
 @pytest.fixture
@@ -175,3 +178,31 @@ def test_killed_on_the_way_a_marked_document_arrives_once_and_leaves_no_marker(
         assert archived(tree) == {"a/a_1.jpg": picture(1), "a/a_2.jpg": picture(2)}
         assert bundles(tree) == {"a"}
         assert states(tree) == {"a": "done"}
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_random_moments_every_document_arrives_whole(tree: Tree) -> None:
+    configure(tree, *BY_NAME)
+    pages = {
+        f"doc-{number}_{page}.jpg": picture(10 * number + page)
+        for number in range(DOCUMENTS)
+        for page in (1, 2, 3)
+    }
+    for name, data in pages.items():
+        tree.drop(name, data)
+    rng = random.Random(20261123)
+    for _ in range(KILLS):
+        with tree.start("--engine-delay", "0.05") as process:
+            try:
+                process.wait(timeout=rng.uniform(1.5, 4.0))
+            except subprocess.TimeoutExpired:
+                process.kill()
+    code, said = tree.run()
+    assert code == 0, said
+    assert archived(tree) == {f"{name.split('_')[0]}/{name}": data for name, data in pages.items()}
+    assert bundles(tree) == {f"doc-{number}" for number in range(DOCUMENTS)}
+    for number in range(DOCUMENTS):
+        expected = [(f"doc-{number}_{page}.jpg", 1) for page in (1, 2, 3)]
+        assert came_from(sidecar(tree, f"doc-{number}")) == expected
+    assert set(states(tree).values()) == {"done"}
+    tree.check_nothing_twice()
