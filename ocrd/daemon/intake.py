@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from ocrd.config import Folder
 from ocrd.daemon.recorder import Ledger, Recorder
@@ -18,8 +18,11 @@ from ocrd.inbox.names import display
 from ocrd.inbox.report import Candidate
 from ocrd.inbox.watch import FolderWatch
 
+T = TypeVar("T")
+
 STEP_S = 0.2  # how often the watch is asked when nothing is due
 RECORD_BATCH = 500  # files recorded in one transaction
+DOCUMENT_BATCH = 100  # documents of several files, likewise
 LEDGER_WAIT_S = 1.0  # before a ledger that is full or locked is asked again
 HASH_AGAIN_S = 60.0  # before documents that it did not take are: their files are hashed once more
 STALE_S = 120.0  # a thread that has not come round for so long hangs (a dead share, perhaps)
@@ -164,9 +167,9 @@ class Intake(threading.Thread):
         ready = gatherer.take(seen_until=seen_until, unsettled=self._watch.unsettled)
         for batch in _batches(ready.files, RECORD_BATCH):
             recorder.record(batch)
-        for document in ready.documents:
-            by_name = gatherer.rule is not None and gatherer.rule.one_of_a_name
-            for path in recorder.record_document(document, by_name=by_name):
+        by_name = gatherer.rule is not None and gatherer.rule.one_of_a_name
+        for documents in _batches(ready.documents, DOCUMENT_BATCH):
+            for path in recorder.record_documents(documents, by_name=by_name):
                 gatherer.drop(path)
         return bool(ready.files or ready.documents)
 
@@ -211,7 +214,7 @@ class Intake(threading.Thread):
             self._waits = None
 
 
-def _batches(candidates: Sequence[Candidate], size: int) -> Iterator[list[Candidate]]:
-    rest = iter(candidates)
+def _batches(things: Sequence[T], size: int) -> Iterator[list[T]]:
+    rest = iter(things)
     while batch := list(islice(rest, size)):
         yield batch

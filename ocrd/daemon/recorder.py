@@ -33,8 +33,10 @@ class Ledger(Protocol):
     def active_in_inbox(self, folder: str, sources: Collection[str]) -> list[Standing]:
         """Those of these files that a job stands for which has not ended."""
 
-    def withdraw(self, found: Found, *, by_name: bool = False) -> list[Job]:
-        """Take back queued jobs that this document replaces; their files stay where they are."""
+    def withdraw(
+        self, folder: str, found: Collection[Found], *, by_name: bool = False
+    ) -> list[Job]:
+        """Take back queued jobs that these replace; their files stay where they are."""
 
 
 class Watch(Protocol):
@@ -108,15 +110,15 @@ class Recorder:
             self._watch.forget(candidate)
         self._tell([job for job in jobs if job is not None])
 
-    def record_document(self, document: Document, *, by_name: bool) -> list[str]:
-        """A document of several files.
+    def record_documents(self, documents: Sequence[Document], *, by_name: bool) -> list[str]:
+        """Documents of several files.
 
-        With a file that cannot be admitted nothing is recorded: the others may be a document
+        One with a file that cannot be admitted is not recorded: the others may be a document
         without it, or wait until it has come to rest.  Where a file was part of what is queued
         already, the whole of that is looked at again, to be one document with this.
 
         Args:
-            document: Complete.
+            documents: Complete ones.
             by_name: Whether a queued document of the same name is the same.
 
         Returns:
@@ -125,21 +127,51 @@ class Recorder:
         Raises:
             LedgerError, PlaceError: The ledger takes nothing now; call again later.
         """
-        admitted = {part.path: self._admitted(part) for part in document.parts}
-        members = [_member(found) for found in admitted.values() if found is not None]
-        if len(members) < len(document.parts):
-            return [path for path, found in admitted.items() if found is None]
-        found = self._found(document, members)
-        if replaced := self._ledger.withdraw(found, by_name=by_name):
-            self._look_again(replaced, admitted)
-            return list(admitted)
-        jobs = [job for job in self._ledger.record([found]) if job is not None]
-        for part in document.parts:
-            self._watch.forget(part)
-        self._tell(jobs)
-        if jobs:
-            self._tell_order(jobs[0], document)
-        return list(admitted)
+        settled: list[str] = []
+        ready: list[tuple[Document, Found]] = []
+        for document in documents:
+            admitted = {part.path: self._admitted(part) for part in document.parts}
+            members = [_member(found) for found in admitted.values() if found is not None]
+            if len(members) == len(document.parts):
+                ready.append((document, self._found(document, members)))
+                settled += admitted
+            else:
+                settled += [path for path, found in admitted.items() if found is None]
+        self._record_admitted(ready, by_name=by_name)
+        return settled
+
+    def _record_admitted(self, ready: Sequence[tuple[Document, Found]], *, by_name: bool) -> None:
+        """Each, unless it is to be one with what is queued already."""
+        replaced = self._ledger.withdraw(
+            self._folder.name, [found for _, found in ready], by_name=by_name
+        )
+        self._withdrawn(replaced)
+        paths = {each.source for job in replaced for each in job.members or (job,)}
+        names = {job.source for job in replaced if by_name}
+        fresh: list[tuple[Document, Found]] = []
+        for document, found in ready:
+            parts = [part.path for part in document.parts]
+            if document.name in names or not paths.isdisjoint(parts):
+                self._look_again(parts)
+            else:
+                fresh.append((document, found))
+        jobs = self._ledger.record([found for _, found in fresh])
+        for (document, _), job in zip(fresh, jobs, strict=True):
+            for part in document.parts:
+                self._watch.forget(part)
+            if job is not None:
+                self._tell([job])
+                self._tell_order(job, document)
+
+    def _withdrawn(self, replaced: Sequence[Job]) -> None:
+        for job in replaced:
+            shown = display(job.source)
+            self._events.emit("job.withdrawn", job=job.id, folder=job.folder, source=shown)
+            self._look_again([each.source for each in job.members or (job,)])
+
+    def _look_again(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self._watch.hint(path)
 
     def _found(self, document: Document, members: Sequence[Member]) -> Found:
         folder = self._folder
@@ -155,15 +187,6 @@ class Recorder:
             sha256=only.sha256,
             priority=folder.priority,
         )
-
-    def _look_again(self, replaced: Sequence[Job], paths: Collection[str]) -> None:
-        for job in replaced:
-            shown = display(job.source)
-            self._events.emit("job.withdrawn", job=job.id, folder=job.folder, source=shown)
-            for each in job.members or (job,):
-                self._watch.hint(each.source)
-        for path in paths:
-            self._watch.hint(path)
 
     def _admitted(self, candidate: Candidate) -> Found | None:
         folder = self._folder

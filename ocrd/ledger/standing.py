@@ -73,29 +73,30 @@ class Standings(Part):
         keys = [(folder, source) for source in sources if (folder, source) in members]
         return found + [_standing_of(members[key][1]) for key in keys]
 
-    def withdraw(self, found: Found, *, by_name: bool = False) -> list[Job]:
+    def withdraw(
+        self, folder: str, found: Collection[Found], *, by_name: bool = False
+    ) -> list[Job]:
         """Take back what waits for its claim and would read files of `found` as they were before.
 
         Those jobs are gone; their files stay where they are, to be looked at again.
 
         Args:
-            found: Of its files none may be one that a job stands for as it is.
+            folder: Where all of `found` lie.
+            found: Of their files none may be one that a job stands for as it is.
             by_name: Whether a joined document of the same name is the same document, which
                 lacked these files.
         """
-        sources = [each.source for each in found.members or (found,)]
-        withdrawn = []
+        # The job of a file that stands alone, before and after, is renewed by `record`.
+        joining = {part.source for each in found for part in each.members}
+        files = joining | {each.source for each in found if not each.members}
+        names = {each.source for each in found if by_name}
         with self._db.write() as connection:
-            members = members_at_inbox(connection, {found.folder})
-            alone = _alone(connection, found.folder, sources) if found.members else []
-            jobs_ = {job.id: job for job in alone}  # that of a file alone is renewed by `record`
-            for (_, source), (job, _member) in members.items():
-                if source in sources or (by_name and job.source == found.source):
-                    jobs_[job.id] = job
-            for job in sorted(jobs_.values(), key=lambda job: job.id):
-                if job.state is JobState.QUEUED and job.ending is None:
-                    withdrawn.append(self._withdraw(connection, job))
-        return withdrawn
+            concerned = _alone(connection, folder, joining)
+            for (_, source), (job, _) in members_at_inbox(connection, {folder}).items():
+                if source in files or job.source in names:
+                    concerned.append(job)
+            waiting = {job.id: job for job in concerned if _waits(job)}
+            return [self._withdraw(connection, waiting[number]) for number in sorted(waiting)]
 
     def _withdraw(self, connection: Connection, job: Job) -> Job:
         now, error = self._clock(), _changed(job)
@@ -124,6 +125,11 @@ def is_known(found: Found, members: Mapping[Key, tuple[Job, Member]]) -> bool:
 
 def _same(one: Member, other: Member | Found) -> bool:
     return (one.size, one.mtime_ns, one.inode) == (other.size, other.mtime_ns, other.inode)
+
+
+def _waits(job: Job) -> bool:
+    """Whether nobody has claimed it, nor decided its end."""
+    return job.state is JobState.QUEUED and job.ending is None
 
 
 def _alone(connection: Connection, folder: str, sources: Collection[str]) -> list[Job]:

@@ -161,7 +161,7 @@ class TestWithdrawn:
     ) -> None:
         job = recorded(ledger, letter)
         changed = document("sub/letter", member(LETTER[1], mtime_ns=1))
-        (gone,) = ledger.withdraw(changed)
+        (gone,) = ledger.withdraw("invoices", [changed])
         assert (gone.id, gone.state, gone.place) == (job.id, JobState.CANCELLED, Place.GONE)
         assert gone.error is not None and gone.error.kind == "source-changed"
         assert ledger.events(job.id)[-1].name is Happening.GONE
@@ -171,24 +171,24 @@ class TestWithdrawn:
     def test_a_late_page_finds_its_document_by_name(self, ledger: Ledger, letter: Found) -> None:
         job = recorded(ledger, letter)
         late = document("sub/letter", "sub/letter_4.jpg")
-        assert ledger.withdraw(late) == []
-        assert [each.id for each in ledger.withdraw(late, by_name=True)] == [job.id]
+        assert ledger.withdraw("invoices", [late]) == []
+        assert [each.id for each in ledger.withdraw("invoices", [late], by_name=True)] == [job.id]
 
     def test_a_file_that_waits_alone_may_become_part_of_a_document(self, ledger: Ledger) -> None:
         alone = queued(ledger, "letter_1.jpg")
         both = document("letter", member("letter_1.jpg", mtime_ns=1), "letter_2.jpg")
-        assert [each.id for each in ledger.withdraw(both)] == [alone.id]
+        assert [each.id for each in ledger.withdraw("invoices", [both])] == [alone.id]
 
     def test_what_was_claimed_is_left_to_its_claim(self, ledger: Ledger, letter: Found) -> None:
         recorded(ledger, letter)
         ledger.claim(now=0.0)
         changed = document("sub/letter", member(LETTER[1], mtime_ns=1))
-        assert ledger.withdraw(changed, by_name=True) == []
+        assert ledger.withdraw("invoices", [changed], by_name=True) == []
 
     def test_of_another_folder_nothing_is(self, ledger: Ledger, letter: Found) -> None:
         recorded(ledger, letter)
         other = document("sub/letter", *LETTER, folder="letters")
-        assert ledger.withdraw(other, by_name=True) == []
+        assert ledger.withdraw("letters", [other], by_name=True) == []
 
 
 class TestEnded:
