@@ -7,10 +7,8 @@ this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from ocrd.worker.pages import PageRun, PageRunner, told
 from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
 from ocrd.worker.publishing import Plan
 from ocrd.worker.recipe import recipe
+from ocrd.worker.records import isotime, nothing_read, page_line
 from ocrd.worker.separators import separator_of
 
 CANCELLED = JobError(
@@ -212,7 +211,7 @@ class Worker:
                 else:
                     readable = True
         if failed and not readable:
-            raise _nothing_read(job, failed)
+            raise nothing_read(job, failed)
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
         """The sidecar's head: what was read, by what, how."""
@@ -280,41 +279,3 @@ def origin(job: Job, folder: Folder) -> Path:
 def facts(job: Job) -> dict[str, Any]:
     """What every event about a job says."""
     return {"job": job.id, "folder": job.folder, "source": display(job.source)}
-
-
-def isotime(seconds: float) -> str:
-    """Local time with its offset, to the second."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-
-
-def page_line(page: Page, payload: str | None, came_from: dict[str, Any] | None = None) -> str:
-    """One page as the document builder reads it: a JSON object on a line of its own."""
-    error = page.error
-    record = {
-        "number": page.number,
-        "state": page.state.value,
-        "tries": page.tries,
-        "tokens": page.tokens,
-        "seconds": round(page.seconds, 3),
-        "reused": page.reused,
-        "error": error and {"kind": error.kind, "message": error.message, "hint": error.hint},
-        "result": json.loads(payload) if payload is not None else None,
-    }
-    if came_from is not None:
-        record["came_from"] = came_from
-    return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _nothing_read(job: Job, pages: list[Page]) -> OcrdError:
-    """A document of which no page could be read has failed, for its first page's reason."""
-    first = min(pages, key=lambda page: page.number).error
-    if first is None:
-        first = JobError(kind="unreadable", message="no reason recorded", hint="See the log.")
-    what = "the page" if len(pages) == 1 else f"none of the {len(pages)} pages"
-    return BadFileError(
-        f"{display(job.source)}: {what} could be read: {first.message}"
-        if len(pages) > 1
-        else f"{display(job.source)}: {first.message}",
-        hint=first.hint,
-        kind=first.kind,
-    )

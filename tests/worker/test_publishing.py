@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.errors import OcrdError
 from ocrd.job import JobState
 from ocrd.spool import Disk
 from ocrd.worker.naming import stems, wanted
@@ -180,6 +181,17 @@ def test_figures_whose_name_is_taken_have_the_bundle_built_anew(tmp_path: Path) 
     job = ground.delivery.deliver(ground.recorded(job), ground.folder)
     assert job.outputs == str(ground.outbox / "scan (2).md")
     assert ground.results() == side_by_side("scan (2)")
+
+
+def test_a_bundle_that_was_half_built_anew_is_not_published(tmp_path: Path) -> None:
+    ground = Ground(tmp_path / "srv", FLAT)
+    job = ground.recorded(ground.spooled())
+    ground.spool.new_bundle(job)  # then a crash
+    with pytest.raises(OcrdError) as caught:
+        ground.delivery.deliver(job, ground.folder)
+    assert caught.value.kind == "unsealed"
+    job = ground.delivery.deliver(ground.recorded(job), ground.folder)
+    assert ground.results() == side_by_side("scan")
 
 
 def test_a_bundle_of_nothing_leaves_nothing(tmp_path: Path) -> None:
