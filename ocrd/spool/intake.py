@@ -29,8 +29,9 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
     wanted = pieces(job, source, home)
     try:
         _take_all(wanted, home)
-        if not all(is_recorded(piece.what, piece.target, home.disk) for piece in wanted):
-            raise _changed(job)
+        for piece in wanted:
+            if not is_recorded(piece.what, piece.target, home.disk):
+                raise _changed(piece.what)
     except SourceChangedError:
         _hand_back(wanted, home, choices)
         home.forget()

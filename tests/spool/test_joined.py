@@ -73,6 +73,7 @@ def test_a_member_that_changed_sends_all_back_with_their_times(world: World) -> 
     with pytest.raises(SourceChangedError) as caught:
         claim(world, job)
     assert caught.value.kind == "source-changed"
+    assert "scan_2.jpg" in caught.value.message
     assert world.files() == {
         "inbox/scan_1.jpg": MEMBERS["scan_1.jpg"],
         "inbox/scan_2.jpg": b"scanned again",
