@@ -34,6 +34,7 @@ class QuickNeighbour(Disk):
     """Somebody who takes a name of the outbox just before it would have been given."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self._name = name
 
     def rename_exclusive(self, source: Path, target: Path) -> None:
