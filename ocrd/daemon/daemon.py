@@ -14,7 +14,7 @@ from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.once import Once
 from ocrd.daemon.parts import House, build
 from ocrd.daemon.rates import Rates
-from ocrd.daemon.recover import recover
+from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.reload import reloaded
 from ocrd.daemon.retention import Retention
 from ocrd.daemon.telling import Listener, Telling
@@ -23,6 +23,7 @@ from ocrd.errors import EngineDownError, ExitCode, OcrdError, first_of
 from ocrd.events import Events
 from ocrd.observe.notifier import NoNotifier, Notifier
 from ocrd.spool import Disk
+from ocrd.spool.orphans import Orphan
 
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
 START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
@@ -106,7 +107,8 @@ class Daemon:
         )
         for name, reason in self._unserved.items():
             self._events.warn("folder.unserved", folder=name, hint=reason)
-        house.dispatcher.take_over(await recover(house, self._folders, self._events))
+        orphans = await recover(house, self._events)
+        orphans = await take_in(house, orphans, self._folders, self._events)
         rescan_s = self.config.settings.watch.rescan_s
         intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s)
         intakes.follow(self._folders)
@@ -126,7 +128,7 @@ class Daemon:
                 running = [
                     tasks.create_task(house.dispatcher.run()),
                     tasks.create_task(telling.run(lambda: self._folders)),
-                    tasks.create_task(self._look_after()),
+                    tasks.create_task(self._look_after(house, orphans)),
                     tasks.create_task(self._retention(house).run()),
                 ]
                 await self._until_over(house, intakes)
@@ -201,14 +203,15 @@ class Daemon:
         self._notifier.status(f"engine: {stage}")
         self._notifier.loading(START_S)
 
-    async def _look_after(self) -> None:
-        """Take up and drop implicit folders as they come and go."""
+    async def _look_after(self, house: House, orphans: list[Orphan]) -> None:
+        """Take up and drop implicit folders as they come and go, and what waits for a folder."""
         while True:
             await asyncio.sleep(self.config.settings.watch.rescan_s)
             try:
                 self._take(reloaded(self.config, self._engine, fresh_file=False))
             except OcrdError as error:
                 self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
+            orphans = await take_in(house, orphans, self._folders, self._events, again=True)
 
     def _reload(self) -> None:
         """SIGHUP: a new configuration, or the old one and a reason.

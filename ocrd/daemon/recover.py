@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ocrd.config import Folder
 from ocrd.daemon.parts import House
+from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.inbox.names import display
 from ocrd.job import Job
@@ -13,8 +14,11 @@ from ocrd.spool.orphans import Orphan
 from ocrd.worker.worker import facts
 
 
-async def recover(house: House, folders: Mapping[str, Folder], events: Events) -> list[Job]:
-    """Jobs to take up again, oldest first; originals the ledger does not know go to an inbox.
+async def recover(house: House, events: Events) -> list[Orphan]:
+    """Have the dispatcher take up again what the ledger says was under way.
+
+    Returns:
+        What the spool holds and the ledger does not know, for `take_in`.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -23,21 +27,82 @@ async def recover(house: House, folders: Mapping[str, Folder], events: Events) -
     jobs = await house.call(house.ledger.unfinished)
     for job in jobs:
         events.emit("job.recovered", **facts(job), state=job.state.value)
-    for orphan in await house.call(house.spool.orphans, ()):
-        if await house.call(house.ledger.owner, orphan.token) is None:
-            await _put_back(house, orphan, folders, events)
-    return jobs
+    house.dispatcher.take_over(jobs)
+    found = await house.call(house.spool.orphans, ())
+    return [
+        orphan for orphan in found if await house.call(house.ledger.owner, orphan.token) is None
+    ]
 
 
-async def _put_back(
+async def take_in(
+    house: House,
+    orphans: Sequence[Orphan],
+    folders: Mapping[str, Folder],
+    events: Events,
+    *,
+    again: bool = False,
+) -> list[Orphan]:
+    """Finish what was published already, and put every other original back into its inbox.
+
+    Args:
+        house: The parts.
+        orphans: What the spool holds and the ledger does not know.
+        folders: The folders in force, by name.
+        events: Is told what happens.
+        again: Whether the log has been told of them before.
+
+    Returns:
+        Those that cannot be taken in now: their folder is not configured, or its inbox has no
+        room.  They are safe where they are.
+    """
+    left = []
+    for orphan in orphans:
+        try:
+            await _take_in(house, orphan, folders, events)
+        except OcrdError as error:
+            left.append(orphan)
+            if not again:
+                why = {"kind": error.kind, "error": error.message, "hint": error.hint}
+                events.warn("spool.orphan", path=display(str(orphan.path)), **why)
+    return left
+
+
+async def _take_in(
     house: House, orphan: Orphan, folders: Mapping[str, Folder], events: Events
 ) -> None:
-    """Back to the inbox it came from; without one it stays, and the log says where."""
-    found = orphan.record.found if orphan.record else None
-    folder = folders.get(found.folder) if found else None
-    if folder is None or found is None:
-        events.warn("spool.orphan", path=display(str(orphan.path)))
+    folder = _folder(orphan, folders)
+    job = await house.call(_adopted, house, orphan)
+    if job is not None:
+        house.dispatcher.take_over([job])
+        events.warn("spool.adopted", **facts(job))
         return
     back = await house.call(house.spool.put_back, orphan, folder.inbox)
     if back is not None:
         events.warn("spool.put_back", folder=folder.name, source=display(str(back)))
+
+
+def _folder(orphan: Orphan, folders: Mapping[str, Folder]) -> Folder:
+    name = orphan.record.found.folder if orphan.record else ""
+    if name in folders:
+        return folders[name]
+    raise OcrdError(
+        f"folder {name} is not configured" if name else "nothing tells which folder it is of",
+        hint=f"Configure it, or move what you need out of {display(str(orphan.path))} by hand.",
+        kind="orphan",
+    )
+
+
+def _adopted(house: House, orphan: Orphan) -> Job | None:
+    """The job in the ledger again, when its bundle is in the outbox: not to be made twice."""
+    told, names = orphan.record, orphan.names
+    if not orphan.published or orphan.original is None or told is None or names is None:
+        return None
+    if names.outputs is None or names.archived_to is None:
+        return None
+    return house.ledger.adopt(
+        told.found,
+        number=told.id,
+        token=told.token,
+        outputs=names.outputs,
+        archived_to=names.archived_to,
+    )

@@ -72,18 +72,39 @@ class Intake(Standings):
                 return standing
         return to_job(row)
 
-    def adopt(self, found: Found, token: str) -> Job:
-        """Queue an original that lies in the spool and belongs to no job.
+    def adopt(
+        self, found: Found, *, number: int, token: str, outputs: str, archived_to: str
+    ) -> Job | None:
+        """Take up a job that the spool knows and this ledger does not: it is delivering.
 
-        So it is after a ledger was lost, or put back from an older copy.
+        So it is after a ledger was lost, or put back from an older copy, once the bundle had been
+        published and before the original was archived.
 
         Args:
-            found: What it is, and where it came from.
-            token: What names it in the spool.
+            found: What the original is, and where it came from.
+            number: The job's number, which names it in the spool together with its token.
+            token: The job's token.
+            outputs: Where its bundle lies.
+            archived_to: Where its original will go.
+
+        Returns:
+            The job; None when its number is another's by now.
         """
+        now = self._clock()
+        values = _new(found, now) | {
+            "id": number,
+            "token": token,
+            "state": JobState.DELIVERING,
+            "place": Place.SPOOL,
+            "started_at": now,
+            "outputs": outputs,
+            "archived_to": archived_to,
+        }
         with self._db.write() as connection:
-            values = {"token": token, "place": Place.SPOOL}
-            (row,) = self._add(connection, [found], values, Happening.ADOPTED)
+            if connection.execute(select(jobs.c.id).where(jobs.c.id == number)).first():
+                return None
+            row = connection.execute(insert(jobs).values(values).returning(jobs)).one()
+            note(connection, [row], now, Happening.ADOPTED)
         return to_job(row)
 
     def _record(self, connection: Connection, batch: Sequence[Found]) -> list[Job | None]:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.job import Member
-from ocrd.spool import names, record
+from ocrd.spool import final, names, record
 from ocrd.spool.choices import Choices
 from ocrd.spool.disk import Disk
+from ocrd.spool.final import FinalNames
 from ocrd.spool.home import Home
 from ocrd.spool.intake import leave, put_back
 from ocrd.spool.pieces import hidden_members, is_folder
 from ocrd.spool.record import JobRecord
+from ocrd.spool.tree import draft_of, remove_tree
 
 _STEPS = ("claim", "back", "folder", "publish", "archive", "fail", "report")
 
@@ -29,6 +31,7 @@ class Orphan:
         record: What `job.json` says; None when it says nothing that can be understood.
         original: The original, when it lies there; a folder of members for a joined document.
         published: Whether its bundle was complete and has left for the outbox.
+        names: What the job's files are called outside; None before any of them left.
     """
 
     path: Path
@@ -36,6 +39,7 @@ class Orphan:
     record: JobRecord | None
     original: Path | None
     published: bool
+    names: FinalNames | None
 
 
 def look(path: Path, disk: Disk) -> Orphan:
@@ -48,6 +52,7 @@ def look(path: Path, disk: Disk) -> Orphan:
         record=record.read(path, disk),
         original=path / originals[0] if originals else None,
         published="sealed" in held and not ("bundle" in held and disk.names(path / "bundle")),
+        names=final.kept(path, disk),
     )
 
 
@@ -59,13 +64,13 @@ def token_of(name: str) -> str:
 def settled(path: Path, disk: Disk) -> Orphan | None:
     """What a job's folder holds, its moves brought to an end where that is possible now.
 
-    A folder with nothing in it was being removed; it goes.
+    A folder with nothing in it was being removed, or was just being made; it goes.
     """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
         _settle(_home(orphan, disk))
-    if not disk.names(path):
-        disk.rmdir(path)
+    if set(disk.names(path)) <= {draft_of(record.NAME)}:
+        remove_tree(path, disk)
         return None
     return look(path, disk)
 
@@ -75,6 +80,7 @@ def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk, choices: Choices) -
     _settle(_home(orphan, disk))
     orphan = look(orphan.path, disk)
     home = _home(orphan, disk)
+    _report(orphan, home)
     lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if home.has(thing)]
     placed = [put_back(thing, wanted, home, choices) for thing, wanted in lying]
     for folder in _folders(orphan, disk):
@@ -87,6 +93,16 @@ def _settle(home: Home) -> None:
     for step in _STEPS:
         with contextlib.suppress(FileExistsError):  # given up: the thing is where it was
             home.resume(step)
+
+
+def _report(orphan: Orphan, home: Home) -> None:
+    """An original that has just gone to failed/ gets its reason."""
+    failed_to = orphan.names.failed_to if orphan.names else None
+    if failed_to is None or home.has(home.original) or not home.has(home.report):
+        return
+    if home.has(Path(failed_to)):
+        with contextlib.suppress(FileExistsError):
+            home.move("report", home.report, names.report(Path(failed_to)))
 
 
 def _home(orphan: Orphan, disk: Disk) -> Home:

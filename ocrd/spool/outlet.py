@@ -9,7 +9,7 @@ from pathlib import Path
 from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError
 from ocrd.job import Job
-from ocrd.spool import names
+from ocrd.spool import final, names
 from ocrd.spool.blame import shown
 from ocrd.spool.dressed import dressed_folders, dressed_move
 from ocrd.spool.home import Home
@@ -37,6 +37,7 @@ def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
     _require_seal(job, home)
     dressed_folders(target.parent, home, owner)
     if home.has(home.bundle) and not home.under_way("publish"):
+        final.keep(job, home.path, home.disk)
         dress(home.bundle, target.parent, home.disk, owner)
     try:
         dressed_move("publish", home.bundle, target, home, owner)
@@ -77,15 +78,17 @@ def archive(job: Job, target: Path, home: Home, owner: Ownership) -> None:
 def fail(job: Job, target: Path, report: bytes, home: Home, owner: Ownership) -> None:
     """The original to failed/, its report beside it (see `Spool.fail`)."""
     home.resume("fail")
-    if home.has(home.original) and home.has(names.report(target)):
-        raise FileExistsError(errno.EEXIST, "the name is taken", str(names.report(target)))
-    placed = _file(job, target, "fail", home, owner)
-    if not home.has(names.report(placed)):
+    if home.has(home.original):
+        if home.has(names.report(target)):
+            raise FileExistsError(errno.EEXIST, "the name is taken", str(names.report(target)))
         write_durably(home.report, report, home.disk)
-        if owner.given:
+        final.keep(job, home.path, home.disk)
+    placed = _file(job, target, "fail", home, owner)
+    told = names.report(placed)
+    if home.under_way("report") or (home.has(home.report) and not home.has(told)):
+        if owner.given and home.has(home.report):
             dress(home.report, placed.parent, home.disk, owner)
-    if home.has(home.report) or home.under_way("report"):
-        dressed_move("report", home.report, names.report(placed), home, owner)
+        dressed_move("report", home.report, told, home, owner)
 
 
 def _file(job: Job, target: Path, step: str, home: Home, owner: Ownership) -> Path:

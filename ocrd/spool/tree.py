@@ -17,11 +17,16 @@ from ocrd.spool.disk import Disk
 
 def write_durably(path: Path, content: bytes, disk: Disk) -> None:
     """Make or replace a small file of ours: whole or as it was before, whatever happens."""
-    draft = path.with_name(f"{path.name}.draft")
+    draft = path.with_name(draft_of(path.name))
     disk.write(draft, content)
     disk.fsync_file(draft)
     disk.rename(draft, path)
     disk.fsync_dir(path.parent)
+
+
+def draft_of(name: str) -> str:
+    """What a file that is written durably is called until it is whole."""
+    return f"{name}.draft"
 
 
 def fsync_tree(top: Path, disk: Disk) -> None:

@@ -224,19 +224,30 @@ class TestInInbox:
 
 
 class TestAdopt:
-    def test_queues_an_original_that_lies_in_the_spool(self, ledger: Ledger) -> None:
-        job = ledger.adopt(found(), "0123456789abcdef")
-        assert (job.token, job.state, job.place) == (
-            "0123456789abcdef",
-            JobState.QUEUED,
-            Place.SPOOL,
+    TOKEN = "0123456789abcdef"
+
+    def adopt(self, ledger: Ledger, number: int) -> Job | None:
+        return ledger.adopt(
+            found(), number=number, token=self.TOKEN, outputs="/out/a", archived_to="/old/a.pdf"
         )
-        assert ledger.owner("0123456789abcdef") == job
-        claim = ledger.claim(now=0.0)
-        assert claim is not None and claim.id == job.id
+
+    def test_takes_up_a_job_whose_bundle_has_been_published(self, ledger: Ledger) -> None:
+        job = self.adopt(ledger, 700)
+        assert job is not None
+        assert (job.id, job.token, job.state) == (700, self.TOKEN, JobState.DELIVERING)
+        assert (job.place, job.outputs, job.archived_to) == (Place.SPOOL, "/out/a", "/old/a.pdf")
+        assert ledger.owner(self.TOKEN) == job
+        assert ledger.unfinished() == [job]
+        assert ledger.done(ledger.resume(job)).state is JobState.DONE
+
+    def test_leaves_a_number_alone_that_is_another_jobs(self, ledger: Ledger) -> None:
+        (job,) = ledger.record([found()])
+        assert job is not None
+        assert self.adopt(ledger, job.id) is None
+        assert ledger.job(job.id) == job
 
     def test_does_not_stand_for_a_file_in_the_inbox(self, ledger: Ledger) -> None:
-        ledger.adopt(found(), "0123456789abcdef")
+        self.adopt(ledger, 1)
         assert ledger.record([found()]) != [None]
 
 

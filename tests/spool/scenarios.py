@@ -181,7 +181,7 @@ ALONE = (
         lambda world: world.bundled(),
         _publish,
         after=bundle_at(PUBLISHED),
-        spooled=(*_CLAIMED, f"{HOME}/sealed"),
+        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
     ),
     Scenario(
         "publish side by side",
@@ -203,7 +203,7 @@ ALONE = (
         lambda world: world.claimed(),
         _fail,
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
-        spooled=(f"{HOME}/job.json",),
+        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
     ),
     Scenario(
         "publish for a group",
@@ -335,7 +335,7 @@ JOINED = (
         lambda world: world.claimed_joined(),
         _fail_joined,
         after={**members_at(JOINED_FAILED), **_JOINED_REPORT},
-        spooled=(f"{HOME}/job.json",),
+        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
         kept=(_FIRST, _SECOND),
     ),
     Scenario(

@@ -116,6 +116,21 @@ def test_a_folder_half_removed_still_tells_whose_it_was(world: World) -> None:
     assert left > 5
 
 
+def test_a_folder_that_was_just_being_made_goes(world: World) -> None:
+    """Killed in `claim` before anything was taken: there is nothing that could be lost."""
+    for at in itertools.count():
+        world.make()
+        job = world.drop("scan.pdf")
+        source = world.tree("inbox") / "scan.pdf"
+        status = in_a_child(partial(world.spool(Hooked(dying(at))).claim, job, source))
+        for orphan in world.spool().orphans(()):
+            world.spool().put_back(orphan, world.tree("inbox"))
+        if status == 0:
+            break
+        assert world.files() == {"inbox/scan.pdf": ORIGINAL}
+        assert list((world.root / ".ocrd" / "jobs").iterdir()) == []
+
+
 def test_folders_that_are_not_ours_do_no_harm(world: World) -> None:
     stray = world.root / ".ocrd" / "jobs" / "somebody's notes"
     stray.mkdir()
