@@ -110,7 +110,8 @@ class Daemon:
         orphans = await recover(house, self._events)
         orphans = await take_in(house, orphans, self._folders, self._events)
         rescan_s = self.config.settings.watch.rescan_s
-        intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s)
+        memory = self.config.spool / "inboxes"
+        intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s, memory)
         intakes.follow(self._folders)
         self._intakes = intakes
         telling = Telling(

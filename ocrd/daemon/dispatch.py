@@ -226,10 +226,13 @@ class Dispatcher:
     async def _resume(self) -> None:
         """Take up jobs from before the last stop; half-done pages need the engine."""
         ready = self._ready()
+        closed = self._closed()
         waiting: deque[Job] = deque()
         while self._resumable and self.running < self._limits.max_running:
             job = self._resumable.popleft()
-            if ready or job.state is JobState.DELIVERING or job.ending is not None:
+            if job.place is Place.INBOX and job.folder in closed:
+                waiting.append(job)
+            elif ready or job.state is JobState.DELIVERING or job.ending is not None:
                 with contextlib.suppress(FencedError):  # cancelled meanwhile
                     self._start(await self._call(self._ledger.resume, job))
             else:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ocrd.config import Folder
@@ -36,6 +37,7 @@ class Intake(threading.Thread):
     Args:
         folder: Which inbox, and what its files are worth.
         rescan_s: Seconds between looking through everything.
+        memory: A file to remember in, over a restart, what share the inbox lay on.
         ledger: Where jobs are recorded.
         events: Is told of each.
         wake: Called after something was recorded; from this thread.
@@ -46,6 +48,7 @@ class Intake(threading.Thread):
         folder: Folder,
         *,
         rescan_s: float,
+        memory: Path,
         ledger: Ledger,
         events: Events,
         wake: Callable[[], object],
@@ -60,6 +63,7 @@ class Intake(threading.Thread):
         self._rests = False
         self._unmarked = 0  # files that wait for their marker
         self._overdue: tuple[str, ...] = ()
+        self._looked_at = False
         self._told: set[str] = set()
         self._waits: OcrdError | None = None  # why the ledger takes nothing now
         self._gatherer = Gatherer(
@@ -76,6 +80,7 @@ class Intake(threading.Thread):
             include=folder.include,
             ignore=folder.ignore,
             leave=self._gatherer.is_marker,
+            memory=memory,
             kind=folder.watch,  # type: ignore[arg-type]  # the configuration allows just these words
         )
         self._recorder = Recorder(
@@ -86,6 +91,7 @@ class Intake(threading.Thread):
         """Watch until told to stop."""
         self._recall()
         self._watch.start()
+        self._looked_at = True
         self._events.emit("folder.watching", folder=self.folder.name, kind=self._watch.report.kind)
         try:
             while not self._over.is_set():
@@ -112,8 +118,8 @@ class Intake(threading.Thread):
         return quiet and report.scans > 0 and self._rests
 
     def closed(self) -> bool:
-        """Whether the inbox cannot be read now."""
-        return self._watch.report.paused is not None
+        """Whether the inbox cannot be read now, or was not looked at yet."""
+        return not self._looked_at or self._watch.report.paused is not None
 
     def healthy(self) -> bool:
         """Whether the thread goes round and its watch works."""

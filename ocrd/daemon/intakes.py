@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ocrd.config import Folder
@@ -22,15 +23,22 @@ class Intakes:
         events: Is told what happens.
         loop: Where the dispatcher runs.
         rescan_s: Seconds between looking through everything.
+        memory: A folder to remember in, over a restart, what shares the inboxes lay on.
     """
 
     def __init__(
-        self, house: House, events: Events, loop: asyncio.AbstractEventLoop, rescan_s: float
+        self,
+        house: House,
+        events: Events,
+        loop: asyncio.AbstractEventLoop,
+        rescan_s: float,
+        memory: Path,
     ) -> None:
         self._house = house
         self._events = events
         self._loop = loop
         self._rescan_s = rescan_s
+        self._memory = memory
         self._intakes: dict[str, Intake] = {}
 
     def follow(self, folders: Mapping[str, Folder]) -> None:
@@ -47,6 +55,7 @@ class Intakes:
         intake = Intake(
             folder,
             rescan_s=self._rescan_s,
+            memory=self._memory / f"{folder.name}.json",
             ledger=self._house.ledger,
             events=self._events,
             wake=lambda: self._loop.call_soon_threadsafe(self._house.dispatcher.wake),

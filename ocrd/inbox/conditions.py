@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from ocrd.inbox.names import display
 
@@ -62,24 +63,36 @@ def missing(path: str) -> Condition:
     )
 
 
-def unmounted(path: str, source: str, point: str) -> Condition:
-    """The share that held the inbox is gone; what lies beneath is not the inbox."""
+def unmounted(path: str, source: str, point: str, memory: Path | None) -> Condition:
+    """The share that held the inbox is gone; what lies beneath is not the inbox.
+
+    Args:
+        path: The inbox.
+        source: The share.
+        point: Where it was mounted.
+        memory: The file that tells of it after a restart.
+    """
     return Condition(
         kind="share-lost",
         message=f"the share {display(source)} of the inbox {display(path)} is not mounted",
-        hint=f"Mount it again: mount {display(point)}.  (No longer a share?  Restart ocrd.)",
+        hint=f"Mount it again: mount {display(point)}.  (No longer a share?  {_forget(memory)})",
         pauses=True,
     )
 
 
-def unmarked(path: str, marker: str) -> Condition:
+def unmarked(path: str, marker: str, memory: Path | None) -> Condition:
     """The marker file that was there is not."""
     return Condition(
         kind="share-lost",
         message=f"{display(path)} has lost its {marker}: the share seems not to be mounted",
-        hint=f"Mount the share, or, where it is mounted, make {marker} in it again.",
+        hint=f"Mount the share, or, where it is mounted, make {marker} in it again.  "
+        f"(No longer a share?  {_forget(memory)})",
         pauses=True,
     )
+
+
+def _forget(memory: Path | None) -> str:
+    return f"Remove {display(str(memory))} and restart ocrd." if memory else "Restart ocrd."
 
 
 def limited(path: str, error: OSError) -> Condition:

@@ -42,6 +42,7 @@ class Mount:
         point: Where it is mounted, `os.fsdecode`d.
         fstype: `ext4`, `nfs4`, `fuse.sshfs` …
         source: What is mounted: `/dev/sda1`, `//nas/scans` …
+        root: Which folder of that lies at `point`; another than `/` for a bind mount.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Mount:
     point: str
     fstype: str
     source: str
+    root: str = "/"
 
 
 def parse(mountinfo: bytes) -> list[Mount]:
@@ -126,7 +128,8 @@ def remember(path: Path) -> Mount | None:
 def share_lost(path: Path, remembered: Mount | None) -> bool:
     """Whether the mount that held `path` is gone, so that its emptiness means nothing.
 
-    Another share on the same mount point, or one mounted further down, is not a loss.
+    Another share on the same mount point, or one mounted further down, is not a loss; nor is the
+    same folder of the same file system reached through fewer mounts, as outside a sandbox.
     """
     if remembered is None:
         return False
@@ -135,7 +138,18 @@ def share_lost(path: Path, remembered: Mount | None) -> bool:
         return True
     if now.fstype == "autofs" and remembered.fstype != "autofs":  # asleep, and did not wake
         return True
-    return len(now.point) < len(remembered.point) and _below(remembered.point, now.point)
+    if len(now.point) >= len(remembered.point) or not _below(remembered.point, now.point):
+        return False
+    return _place(remembered, remembered.point) != _place(now, remembered.point)
+
+
+def _place(mount: Mount, path: str) -> tuple[str, str]:
+    """The kind of file system that `path` below a mount point lies on, and where in it.
+
+    Not its source: that of the root file system has more than one name.
+    """
+    inside = os.path.normpath(Path(mount.root, os.path.relpath(path, mount.point)))
+    return mount.fstype, inside
 
 
 def _mount(line: bytes) -> Mount | None:
@@ -143,8 +157,9 @@ def _mount(line: bytes) -> Mount | None:
     fields, kind = before.split(b" "), after.split(b" ")
     if not separator or len(fields) < 6 or len(kind) < 2:
         return None
-    point, fstype, source = (_unescaped(field) for field in (fields[4], kind[0], kind[1]))
-    return Mount(int(fields[0]), int(fields[1]), point, fstype, source)
+    told = (fields[4], kind[0], kind[1], fields[3])
+    point, fstype, source, root = (_unescaped(field) for field in told)
+    return Mount(int(fields[0]), int(fields[1]), point, fstype, source, root)
 
 
 def _unescaped(field: bytes) -> str:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
-from ocrd.inbox.mounts import MARKER, Mount, remember, root_identity, share_lost
+from ocrd.inbox.memory import Seen, keep, recall
+from ocrd.inbox.mounts import MARKER, remember, root_identity, share_lost
 
 
 class Root:
@@ -17,15 +18,20 @@ class Root:
         real: The folder that it leads to; set by the first `check` that finds it well.
         generation: Grows whenever a well `check` finds another folder than the one before, or the
             same after a time without: whatever watched it must be made anew.
+
+    Args:
+        path: As configured.
+        memory: A file to remember in, over a restart, what share the inbox lay on.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory: Path | None = None) -> None:
         self.path = path
         self.real = ""
         self.generation = 0
         self._identity: tuple[int, int] | None = None
-        self._mount: Mount | None = None
-        self._marked = False
+        self._memory = memory
+        self._seen = recall(memory) if memory else Seen()
+        self._mount = self._seen.mount
 
     def check(self) -> Condition | None:
         """None when the inbox is there and readable; else why files cannot be taken from it."""
@@ -38,16 +44,16 @@ class Root:
         if identity is None or identity != self._identity:
             self._identity = None
             if self._mount is not None and share_lost(self.path, self._mount):
-                return unmounted(shown, self._mount.source, self._mount.point)
+                return unmounted(shown, self._mount.source, self._mount.point, self._memory)
             if identity is None:
                 return missing(shown)
         marked = os.path.lexists(self.path / MARKER)
-        if self._marked and not marked:
+        if self._seen.marked and not marked:
             self._identity = None
-            return unmarked(shown, MARKER)
+            return unmarked(shown, MARKER, self._memory)
         if self._identity is None:
             self._begin(identity)
-        self._marked = marked
+        self._remember(Seen(self._mount, marked))
         return None
 
     def _begin(self, identity: tuple[int, int]) -> None:
@@ -55,3 +61,8 @@ class Root:
         self._mount = remember(self.path)
         self.real = os.path.realpath(self.path)
         self.generation += 1
+
+    def _remember(self, seen: Seen) -> None:
+        if seen != self._seen and self._memory is not None:
+            keep(seen, self._memory)
+        self._seen = seen

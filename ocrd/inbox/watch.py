@@ -65,6 +65,7 @@ class FolderWatch:
         leave: Further files to leave alone, by their paths.
         kind: Whether to ask for the kernel's events; `auto` where the file system gives them.
         batch: How many files a step looks at.
+        memory: A file to remember in, over a restart, what share the inbox lay on.
         clock: Seconds, never stepping back.
     """
 
@@ -80,6 +81,7 @@ class FolderWatch:
         leave: Callable[[str], bool] = lambda path: False,
         kind: Choice = "auto",
         batch: int = 2000,
+        memory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.report = WatchReport()
@@ -88,7 +90,7 @@ class FolderWatch:
         self._leave = leave
         self._batch = batch
         self._clock = clock
-        self._root = Root(root)
+        self._root = Root(root, memory)
         self._generation = 0
         self._hints = Hints()
         self._events = EventSource(self._hints, kind)

@@ -31,7 +31,7 @@ TMPFS = ("mount", "-t", "tmpfs", "ocrd-test")
 
 def test_a_line_is_read_with_and_without_optional_fields() -> None:
     table = parse(TABLE)
-    assert table[1] == Mount(36, 27, "/mnt2", "ext3", "/dev/root")
+    assert table[1] == Mount(36, 27, "/mnt2", "ext3", "/dev/root", "/mnt1")
     assert table[2] == Mount(40, 27, "/srv/scans", "cifs", "//nas/scans")
 
 
@@ -132,6 +132,21 @@ def test_what_is_no_folder_has_no_identity(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert root_identity(tmp_path / "file") is None
     assert root_identity(tmp_path / "nothing") is None
+
+
+def test_the_same_folder_reached_without_a_sandbox_is_not_lost(tmp_path: Path) -> None:
+    """A sandbox binds folders over themselves; what an earlier start saw there is still there."""
+    sandboxed, elsewhere = tmp_path / "inbox", tmp_path / "point"
+    sandboxed.mkdir()
+    (tmp_path / "other").mkdir()
+    with mounted(sandboxed, "mount", "--bind", str(sandboxed)):
+        seen = remember(sandboxed)
+    with mounted(elsewhere, "mount", "--bind", str(tmp_path / "other")):
+        bound = remember(elsewhere)
+    assert seen is not None
+    assert seen.point == str(sandboxed)
+    assert not share_lost(sandboxed, seen)
+    assert share_lost(elsewhere, bound)
 
 
 def test_an_unmounted_share_is_lost_and_an_empty_one_is_not(tmp_path: Path) -> None:

@@ -103,6 +103,44 @@ def test_a_tree_with_a_share_in_it_is_seen_whole(server: Path, tmp_path: Path) -
         assert paths(found + drain(watch)) == ["from-the-nas/remote.pdf", "local.pdf"]
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_share_that_is_not_mounted_at_the_next_start_pauses_the_inbox(
+    server: Path, share: Path, tmp_path: Path, marked: bool
+) -> None:
+    clock, memory = Clock(), tmp_path / "spool" / "scans.json"
+    memory.parent.mkdir()
+    if marked:
+        (server / MARKER).touch()
+    with (
+        mounted(share, *BINDFS, str(server)),
+        watching(share, clock, memory=memory, **TIMES) as watch,
+    ):
+        assert watch.report.paused is None
+    with watching(share, clock, memory=memory, **TIMES) as watch:
+        condition = paused(watch, clock)
+        assert (condition.kind, condition.pauses) == ("share-lost", True)
+        assert f"Remove {memory} and restart ocrd" in condition.hint
+        (server / "scan.pdf").write_bytes(b"scan")
+        with mounted(share, *BINDFS, str(server)):
+            clock.turn(1)
+            until_waiting(watch, 1)
+            assert watch.report.paused is None
+    memory.unlink()
+    with watching(share, clock, memory=memory, **TIMES) as watch:
+        assert watch.report.paused is None
+
+
+@pytest.mark.parametrize("words", [b"", b"{", b"[]", b'{"mount": 7, "marked": 1}', b"\xff"])
+def test_a_memory_that_cannot_be_understood_is_none(
+    share: Path, tmp_path: Path, words: bytes
+) -> None:
+    memory = tmp_path / "scans.json"
+    memory.write_bytes(words)
+    with watching(share, Clock(), memory=memory, **TIMES) as watch:
+        assert watch.report.paused is None
+    assert memory.read_bytes() != words
+
+
 def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(server: Path, share: Path) -> None:
     clock = Clock()
     (server / "taken.pdf").write_bytes(b"scan")
