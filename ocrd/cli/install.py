@@ -22,13 +22,14 @@ UNIT = Path("/etc/systemd/system/ocrd.service")
 CONFIG = Path("/etc/ocrd/config.toml")
 ROOT = Path("/srv/ocrd")
 SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
+STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
 TREES = ("inbox", "outbox", "archive", "failed")
 FIRST_CONFIG = """\
 # Every key with its default: config.example.toml in ocrd's documentation.
 root = "{root}"
 
 [ledger]
-path = "/var/lib/ocrd/ledger.db"
+path = "{state}/ledger.db"
 
 [[folder]]
 name = "scans"
@@ -121,10 +122,15 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     yield _user(user, prefix)
     for tree in ("", *TREES, "inbox/scans"):
         yield _folder(_below(prefix, root / tree), user, prefix)
-    yield _file(_below(prefix, CONFIG), FIRST_CONFIG.format(root=root), keep=True)
+    yield _state(_below(prefix, STATE), user, prefix)
+    yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
     yield _file(_below(prefix, UNIT), unit_text(user, root), keep=False)
     if prefix == Path("/") and Path("/run/systemd/system").exists():
         yield _reload()
+
+
+def _first_config(root: Path) -> str:
+    return FIRST_CONFIG.format(root=root, state=STATE)
 
 
 def unit_text(user: str, root: Path) -> str:
@@ -156,7 +162,7 @@ def _user(user: str, prefix: Path) -> Step:
     passwd = _below(prefix, Path("/etc/passwd"))
     lines = passwd.read_text(encoding="utf-8").splitlines() if passwd.exists() else []
     known = any(line.startswith(f"{user}:") for line in lines)
-    command = ["useradd", "--system", "--user-group", "--home-dir", "/var/lib/ocrd"]
+    command = ["useradd", "--system", "--user-group", "--home-dir", str(STATE)]
     command += ["--shell", "/usr/sbin/nologin", *_prefix_option(prefix), user]
     return Step(f"create the system user {user}", lambda: _call(command), known)
 
@@ -181,6 +187,18 @@ def _belongs(path: Path, user: str) -> bool:
         return path.owner() == path.group() == user
     except KeyError:  # of a user or group without a name
         return False
+
+
+def _state(path: Path, user: str, prefix: Path) -> Step:
+    """Where the ledger lies; systemd would make it, but `ocrd run` can be started without."""
+
+    def act() -> None:
+        path.mkdir(parents=True)
+        if prefix == Path("/"):
+            shutil.chown(path, user, user)
+        path.chmod(0o750)
+
+    return Step(f"make {path}, for the ledger", act, path.is_dir())
 
 
 def _file(path: Path, text: str, *, keep: bool) -> Step:

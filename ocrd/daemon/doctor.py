@@ -159,6 +159,11 @@ def _space(config: Config) -> Iterator[Finding]:
 
 
 def _ledger(config: Config) -> Iterator[Finding]:
+    home = config.ledger.parent
+    if home != config.spool and not home.is_dir():
+        hint = f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {home}"
+        yield Finding(check="ledger", verdict=Verdict.PROBLEM, found=f"no folder {home}", hint=hint)
+        return
     if not config.ledger.exists():
         yield Finding(check="ledger", verdict=Verdict.OK, found="none yet; the daemon makes it")
         return

@@ -191,8 +191,10 @@ def take_locks(config: Config) -> tuple[int, ...]:
 
     Raises:
         PlaceError: A lock file cannot be made.
-        LedgerError: Another daemon runs.
+        LedgerError: Another daemon runs, or the ledger's folder is not there.
     """
+    if not config.ledger.parent.is_dir():
+        raise _no_folder(config.ledger.parent)
     files = (config.spool / snapshot.LOCK, config.ledger.with_name(config.ledger.name + ".lock"))
     held: list[int] = []
     for file in files:
@@ -206,6 +208,14 @@ def take_locks(config: Config) -> tuple[int, ...]:
             raise _second_daemon(file)
         held.append(lock)
     return tuple(held)
+
+
+def _no_folder(folder: Path) -> LedgerError:
+    return LedgerError(
+        f"there is no folder {folder} for the ledger",
+        hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {folder}",
+        kind="no-folder",
+    )
 
 
 def _second_daemon(file: os.PathLike[str]) -> LedgerError:

@@ -93,9 +93,9 @@ def _folder(orphan: Orphan, folders: Mapping[str, Folder]) -> Folder:
 
 
 def _adopted(house: House, orphan: Orphan) -> Job | None:
-    """The job in the ledger again, when its bundle is in the outbox: not to be made twice."""
+    """The job in the ledger again, when its bundle began to leave: not to be made twice."""
     told, names = orphan.record, orphan.names
-    if not orphan.published or orphan.original is None or told is None or names is None:
+    if not orphan.sealed or orphan.original is None or told is None or names is None:
         return None
     if names.outputs is None or names.archived_to is None:
         return None

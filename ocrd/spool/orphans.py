@@ -31,6 +31,7 @@ class Orphan:
         record: What `job.json` says; None when it says nothing that can be understood.
         original: The original, when it lies there; a folder of members for a joined document.
         published: Whether its bundle was complete and has left for the outbox.
+        sealed: Whether its bundle was complete, be it here still or not.
         names: What the job's files are called outside; None before any of them left.
     """
 
@@ -39,6 +40,7 @@ class Orphan:
     record: JobRecord | None
     original: Path | None
     published: bool
+    sealed: bool
     names: FinalNames | None
 
 
@@ -52,6 +54,7 @@ def look(path: Path, disk: Disk) -> Orphan:
         record=record.read(path, disk),
         original=path / originals[0] if originals else None,
         published="sealed" in held and not ("bundle" in held and disk.names(path / "bundle")),
+        sealed="sealed" in held,
         names=final.kept(path, disk),
     )
 

@@ -46,6 +46,12 @@ def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
             raise  # else: published before a crash, and taken out of the outbox since
 
 
+def begin(job: Job, home: Home) -> None:
+    """Before the first entry of a bundle goes to the outbox."""
+    if home.has(home.path):
+        final.keep(job, home.path, home.disk)
+
+
 def publish_entry(job: Job, entry: str, target: Path, home: Home, owner: Ownership) -> None:
     """One entry of the bundle to the outbox (see `Spool.publish_each`)."""
     _require_seal(job, home)

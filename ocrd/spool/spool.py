@@ -159,6 +159,8 @@ class Spool:
             OcrdError: The bundle was never sealed.
         """
         home = self._home(job)
+        with blaming(home.path):
+            outlet.begin(job, home)
         for entry, target in targets:
             with blaming(target):
                 outlet.publish_entry(job, entry, target, home, owner)

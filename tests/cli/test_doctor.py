@@ -58,6 +58,18 @@ def test_a_group_that_there_is_not_is_told_when_the_configuration_is_checked(tre
     assert "groupadd no-such-group" in checked.stderr
 
 
+def test_a_ledger_without_a_folder_is_a_problem_and_the_daemon_says_the_same(tree: Tree) -> None:
+    text = tree.config.read_text(encoding="utf-8")
+    away = tree.root / "not-there"
+    tree.config.write_text(f'{text}\n[ledger]\npath = "{away}/ledger.db"\n', encoding="utf-8")
+    code, found = findings(tree)
+    assert code == 1
+    assert str(away) in worst(found, "ledger")["hint"]
+    said = tree.ocrd("run", "--once")
+    assert said.returncode == 1
+    assert f"there is no folder {away} for the ledger" in said.stderr
+
+
 def test_a_damaged_ledger_is_found(tree: Tree) -> None:
     with Ledger.open(tree.ledger) as ledger:
         for number in range(50):

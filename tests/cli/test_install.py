@@ -63,6 +63,7 @@ def test_an_installation_has_user_folders_configuration_and_unit(system: Path) -
         assert stat.S_IMODE(mode) == 0o2770, tree
     config = tomllib.loads((system / "etc/ocrd/config.toml").read_text())
     assert config["root"] == ROOT
+    assert (system / config["ledger"]["path"][1:]).parent.is_dir()
     assert [folder["name"] for folder in config["folder"]] == ["scans"]
 
 
