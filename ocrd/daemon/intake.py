@@ -48,7 +48,7 @@ class Intake(threading.Thread):
         folder: Folder,
         *,
         rescan_s: float,
-        memory: Path,
+        memory: Path | None = None,
         ledger: Ledger,
         events: Events,
         wake: Callable[[], object],

@@ -20,13 +20,14 @@ from ocrd.spool.expiry import Fate, expire, tidy
 from ocrd.worker.delivery import dated
 
 EVERY_S = 3600.0
+KEPT_OVER = 0.05  # so much longer than they are to be kept do jobs stay, at most an hour
 BATCH = 1000  # rows in one transaction, so that claims need not wait long
 ORIGINALS = 100  # deleted before the ledger is told
 DAY_S = 86400.0
 
 
 class Retention:
-    """Deletes and forgets, now and every hour.
+    """Deletes and forgets, now and all along.
 
     Args:
         house: The ledger; and what runs a call off the event loop.
@@ -55,13 +56,17 @@ class Retention:
         self._clock = clock
 
     async def run(self) -> None:
-        """Go on until cancelled.  What cannot be done now is done in an hour."""
+        """Go on until cancelled.  What cannot be done now is done at the next round."""
         while True:
             try:
                 await self.round()
             except OcrdError as error:  # the ledger is locked, or the disk is full
                 self._events.debug("retention.waits", error=error.message)
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        kept_s = self._keep_done_days * DAY_S
+        return min(EVERY_S, KEPT_OVER * kept_s) if kept_s else EVERY_S
 
     async def round(self) -> None:
         """Delete and forget what is due now.

@@ -210,7 +210,7 @@ ALONE = (
         lambda world: world.bundled(),
         _publish_for_all,
         after=bundle_at(PUBLISHED),
-        spooled=(*_CLAIMED, f"{HOME}/sealed"),
+        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
         owner=TEAM,
     ),
     Scenario(
@@ -226,7 +226,7 @@ ALONE = (
         lambda world: world.claimed(),
         _fail_for_all,
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
-        spooled=(f"{HOME}/job.json",),
+        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
         owner=TEAM,
     ),
     Scenario("finish", _archived, _finish, before={ARCHIVED: ORIGINAL}, after={ARCHIVED: ORIGINAL}),
