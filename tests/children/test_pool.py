@@ -264,6 +264,14 @@ async def test_stopping_ends_every_call_and_every_child(pool: ChildPool) -> None
         await pool.run(calls.pid)
 
 
+async def test_a_child_killed_while_it_comes_up_is_replaced(pool: ChildPool) -> None:
+    flying = asyncio.create_task(pool.run(calls.pid))
+    await until(lambda: bool(children()))
+    (victim,) = children()
+    os.kill(victim, signal.SIGKILL)
+    assert await flying != victim
+
+
 async def test_a_child_that_cannot_come_up_is_nobodys_page_and_shows_in_alive() -> None:
     pool = make_pool(preload=("ocrd.no_such_module",))
     for _ in range(2):
