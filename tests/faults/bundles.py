@@ -53,19 +53,29 @@ def audit_bundles(site: Site, folder: str, dropped: Sequence[Dropped], *, over: 
     outbox = site.tree("outbox", folder)
     archived = Counter(digest(path) for path in originals_below(site.tree("archive", folder)))
     pages = {each.sha256: each.pages for each in dropped if each.pages is not None}
+    sizes = {
+        digest(path): path.stat().st_size for path in originals_below(site.tree("archive", folder))
+    }
     wrong, published = [], Counter[str]()
-    for at in _bundle_folders(outbox):
+    for at in bundle_folders(outbox):
         bundle, faults = _read(site, at)
         wrong += faults
         if bundle is not None:
             sha256 = str(bundle.told.get("sha256"))
             published[sha256] += 1
             wrong += _audit_bundle(site, bundle, pages.get(sha256))
+            wrong += _audit_truth(site, folder, bundle, dropped, sizes.get(sha256))
     wrong += _audit_pairs(folder, dropped, archived, published, over=over)
     return wrong + _audit_empty_folders(site, outbox, dropped)
 
 
-def _bundle_folders(outbox: Path) -> list[Path]:
+def look_at(site: Site, at: Path) -> list[str]:
+    """What is wrong with one bundle by itself."""
+    bundle, faults = _read(site, at)
+    return faults + (_audit_bundle(site, bundle, None) if bundle else [])
+
+
+def bundle_folders(outbox: Path) -> list[Path]:
     """Folders with files directly in them; a bundle's `images` belongs to the bundle."""
     holding = {path.parent for path in files_below(outbox) if not is_hidden(path, outbox)}
     return sorted(at for at in holding if at.name != "images" or at.parent not in holding)
@@ -172,6 +182,25 @@ def _audit_sidecar(bundle: Bundle, pages: int | None) -> list[str]:
     ]
     wrong += [f"page {number} is neither done nor partial nor failed" for number in odd]
     return wrong + [f"page {number} failed without a reason" for number in silent]
+
+
+def _audit_truth(
+    site: Site, folder: str, bundle: Bundle, dropped: Sequence[Dropped], size: int | None
+) -> list[str]:
+    """What the sidecar says of the original is what was dropped, and what lies in the archive.
+
+    Names that cannot be shown as they are stand escaped in it; they are not compared.
+    """
+    told, sha256 = bundle.told, bundle.told.get("sha256")
+    sources = {each.source for each in dropped if each.sha256 == sha256}
+    wrong = []
+    if told.get("folder") != folder:
+        wrong.append(f"the sidecar names the folder {told.get('folder')!a}")
+    if all(source.isprintable() for source in sources) and told.get("source") not in sources:
+        wrong.append(f"the sidecar names the original {told.get('source')!a}")
+    if size is not None and told.get("size") != size:
+        wrong.append(f"the sidecar gives {told.get('size')} bytes, the original has {size}")
+    return [f"{site.shown(bundle.at)}: {fault}" for fault in wrong]
 
 
 def _audit_text(bundle: Bundle) -> list[str]:

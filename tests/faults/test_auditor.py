@@ -19,6 +19,7 @@ import pytest
 from tests.faults.auditor import audit, audit_diary
 from tests.faults.droppers import ODD, WHOLE, Ground, Item
 from tests.faults.evidence import Dropped, Site, digest, files_below, originals_below
+from tests.faults.onlooker import Onlooker
 
 CONFIG = """\
 root = "{root}"
@@ -237,6 +238,18 @@ PLANTS: dict[str, tuple[Plant, str]] = {
         lambda r: r.sidecar(lambda told: told.update(sha256="00" * 32)),
         "has a bundle too many: archived: 0, bundles: 1",
     ),
+    "another folder in the sidecar": (
+        lambda r: r.sidecar(lambda told: told.update(folder="invoices")),
+        "the sidecar names the folder 'invoices'",
+    ),
+    "another file in the sidecar": (
+        lambda r: r.sidecar(lambda told: told.update(source="other.pdf")),
+        "the sidecar names the original 'other.pdf'",
+    ),
+    "another size in the sidecar": (
+        lambda r: r.sidecar(lambda told: told.update(size=1)),
+        "the sidecar gives 1 bytes",
+    ),
     "no engine": (lambda r: r.sidecar(lambda told: told.pop("engine")), "says no engine"),
     "a page less": (
         lambda r: r.sidecar(lambda told: told["pages"].pop()),
@@ -401,6 +414,18 @@ def test_filed_names_differ_from_dropped_ones_by_a_number_at_most(
 def test_a_page_computed_again_after_it_was_finished_is_told() -> None:
     lines = ["asked 1 1", "asked 1 1", "finished 1 1", "asked 1 2", "asked 2 1", "asked 1 1"]
     assert audit_diary(lines) == ["page 1 of job 1 was computed again after it was finished"]
+
+
+def test_a_bundle_that_was_not_whole_when_it_was_first_seen_is_told(run: Run) -> None:
+    onlooker = Onlooker(run.site, ["letters"])
+    onlooker.look()
+    assert (onlooker.wrong, onlooker.seen) == ([], len(list(run.site.root.glob("outbox/**/*.md"))))
+    late = run.bundle().with_name("late")
+    late.mkdir()
+    (late / "late.md").write_text("half of it")
+    onlooker.look()
+    shutil.rmtree(late)  # whole, or gone, by the time of the audit at the end
+    assert onlooker.wrong == ["when first seen: 'outbox/letters/late' has 0 sidecars"]
 
 
 def test_every_file_of_the_run_was_looked_at(run: Run) -> None:

@@ -30,6 +30,7 @@ from ocrd.errors import ExitCode
 from tests.faults.droppers import Dropper, Ground, through
 from tests.faults.evidence import Dropped, originals_below
 from tests.faults.ground import FOLDERS, Ocrd, Place, Subject, Watcher, place
+from tests.faults.onlooker import Onlooker
 from tests.faults.samba import samba
 from tests.faults.stream import Batch, batches, ways
 from tests.faults.strikes import (
@@ -265,7 +266,12 @@ def torture(top: Path, seed: int, minutes: float, files: int, kills: int, subjec
             every_s = seconds / max(len(feed), 1)
             writers.append(Writer(feed, ground, known, every_s, tally, locks[folder]))
         run = Torture(where, SUBJECTS[subject](where, log), tally, locks)
-        run.run(plan(random.Random(f"{seed} faults"), seconds, kills, run.faults), writers)
+        strikes = plan(random.Random(f"{seed} faults"), seconds, kills, run.faults)
+        onlooker = Onlooker(where.site, FOLDERS)
+        with onlooker if subject == "ocrd" else contextlib.nullcontext():
+            run.run(strikes, writers)
+        tally.done["bundles looked at when first seen"] = onlooker.seen
+        tally.wrong += onlooker.wrong
     return tally
 
 
