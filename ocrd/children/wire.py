@@ -54,7 +54,7 @@ class Slate:
             pickle.PicklingError, TypeError, AttributeError: It cannot be pickled.
         """
         self._file.seek(0)
-        pickle.dump(message, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+        _ByValue(self._file, protocol=pickle.HIGHEST_PROTOCOL).dump(message)
 
     def read_trusting(self) -> Any:
         """What the daemon wrote: it may tell a child what to do."""
@@ -113,6 +113,14 @@ async def take_turns(peer: socket.socket) -> None:
         raise EOFError from error
     if answer != _YOUR_TURN:
         raise EOFError
+
+
+class _ByValue(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        """An enumeration's member as class and value: Python 3.11.2 would say `getattr`."""
+        if isinstance(value, enum.Enum):
+            return type(value), (value.value,)
+        return NotImplemented
 
 
 class _DataOnly(pickle.Unpickler):

@@ -4,7 +4,10 @@ import contextlib
 import io
 import os
 import pickle
+import pickletools
+from enum import Enum
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,24 @@ from ocrd.page import Finish, PageImage, PageResult
 from ocrd.pages.base import DocumentInfo
 from tests.children import calls
 from tests.children.support import children, make_pool
+
+
+class Weather(Enum):
+    """As every enumeration is pickled by Python 3.11.2, that of Debian 12."""
+
+    RAIN = "rain"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        return getattr, (Weather, "RAIN")
+
+
+def test_an_enumeration_travels_by_value_whatever_python_makes_of_it() -> None:
+    slate = Slate()
+    slate.write([Weather.RAIN])
+    words = [word for _, word, _ in pickletools.genops(os.pread(slate.fileno(), 1 << 16, 0))]
+    assert "rain" in words
+    assert "getattr" not in words
+    slate.close()
 
 
 async def test_an_answer_that_would_run_code_is_a_crash_and_runs_nothing(tmp_path: Path) -> None:
