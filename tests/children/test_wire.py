@@ -7,7 +7,7 @@ import pickle
 import pickletools
 from enum import Enum
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ class Weather(Enum):
 
     RAIN = "rain"
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         return getattr, (Weather, "RAIN")
 
 
