@@ -123,35 +123,42 @@ def _pile(
     work: Path,
 ) -> BundleSummary:
     """Every document's bundle, and the index."""
-    made = []
+    told: list[JSON] = []
+    names, summaries = [], []
     for index, numbers in enumerate(documents, start=1):
         part = _part(spec, index, len(documents), numbers, work)
         part.into.mkdir()
-        made.append((part, numbers, build_bundle(part)))
-    parts: list[JSON] = [
-        {"name": part.name, "pages": list(numbers), "artefacts": list(summary.artefacts)}
-        for part, numbers, summary in made
-    ]
+        made = build_bundle(part)
+        told.append({"name": part.name, "pages": list(numbers), "artefacts": list(made.artefacts)})
+        names.append(part.name)
+        summaries.append(made)
+    return BundleSummary(
+        artefacts=(*names, _write_index(spec, separator, separators, told)),
+        pages=sum(made.pages for made in summaries),
+        partial=sum(made.partial for made in summaries),
+        failed=sum(made.failed for made in summaries),
+        characters=sum(made.characters for made in summaries),
+    )
+
+
+def _write_index(
+    spec: BundleSpec,
+    separator: Separator,
+    separators: dict[int, tuple[str, ...]],
+    documents: list[JSON],
+) -> str:
+    """NAME.json of the pile; its name."""
     facts: dict[str, JSON] = {
         "version": VERSION,
         **spec.facts,
         "separator": {"kind": separator.kind, "code": separator.code},
-        "separators": [
-            {"page": number, "codes": list(codes)} for number, codes in separators.items()
-        ],
-        "documents": parts,
+        "separators": [{"page": page, "codes": list(codes)} for page, codes in separators.items()],
+        "documents": documents,
     }
-    index_name = f"{_title(spec)}.json"
-    with text_file(spec.into / index_name) as file:
+    name = f"{_title(spec)}.json"
+    with text_file(spec.into / name) as file:
         file.write(json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
-    summaries = [summary for *_, summary in made]
-    return BundleSummary(
-        artefacts=(*(part.name for part, *_ in made), index_name),
-        pages=sum(summary.pages for summary in summaries),
-        partial=sum(summary.partial for summary in summaries),
-        failed=sum(summary.failed for summary in summaries),
-        characters=sum(summary.characters for summary in summaries),
-    )
+    return name
 
 
 def _part(
