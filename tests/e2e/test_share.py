@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,6 +72,14 @@ def rights(top: Path) -> set[tuple[str, str]]:
     return {(grp.getgrgid(f.st_gid).gr_name, stat.filemode(f.st_mode)) for f in facts}
 
 
+def outputs(root: Path) -> dict[str, str]:
+    """Where the results of each folder's job lie, as the command line tells it."""
+    config = str(root / "config.toml")
+    command = [sys.executable, "-m", "ocrd", "jobs", "--json", "--config", config]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return {job["folder"]: job["outputs"] for job in told["jobs"]}
+
+
 def text_of(pdf: Path) -> str:
     told = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, text=True, check=True)
     return " ".join(told.stdout.split())
@@ -89,6 +99,7 @@ def test_a_scan_comes_back_as_a_searchable_pdf_that_the_office_may_delete(
         wait_for(lambda: flat.exists() and bundle.exists(), "the results")
         wait_for(lambda: len(list(root.glob("archive/*/letter.jpg"))) == 2, "the originals")
 
+    assert outputs(root) == {"scans": str(bundle), "flat": str(flat)}
     for name in ("scans/letter/letter.pdf", "flat/001 letter.pdf"):
         share.get(name, tmp_path / "fetched.pdf")
         assert "harbour master wishes to remind" in text_of(tmp_path / "fetched.pdf")
