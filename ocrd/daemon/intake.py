@@ -181,8 +181,8 @@ class Intake(threading.Thread):
 
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
-        report, waits_here = self._watch.report, set(self._gatherer)
-        overdue = [each.path for each in report.overdue if each.path not in waits_here]
+        report = self._watch.report
+        overdue = [each.path for each in report.overdue if each.path not in self._gatherer]
         self._overdue = tuple(map(display, overdue))
         self._unmarked = self._gatherer.unmarked
         self._rests = (

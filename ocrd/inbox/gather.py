@@ -68,6 +68,9 @@ class Gatherer:
         yield from self._marks or ()
         yield from self._joiner or ()
 
+    def __contains__(self, path: str) -> bool:
+        return path in (self._marks or ()) or path in (self._joiner or ())
+
     def is_marker(self, path: str) -> bool:
         """Whether a file is no document, but says of one that it is complete."""
         return self._marks is not None and self._marks.marker.is_one(path)

@@ -52,6 +52,10 @@ class Joiner:
         for bin_ in self._bins.values():
             yield from bin_.parts
 
+    def __contains__(self, path: str) -> bool:
+        key = self.rule.bin(path)
+        return key in self._bins and path in self._bins[key].parts
+
     def add(self, candidate: Candidate, now: float) -> bool:
         """A file has come to rest; whether it is held, or stands alone."""
         key = self.rule.bin(candidate.path)

@@ -73,6 +73,9 @@ class Marks:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._waiting
+
     def __iter__(self) -> Iterator[str]:
         """The paths of the files that wait."""
         return iter(self._waiting)
