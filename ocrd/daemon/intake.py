@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ocrd.config import Folder
-from ocrd.daemon.recorder import Ledger, Recorder
+from ocrd.daemon import leftovers, recorder
+from ocrd.daemon.leftovers import Leftovers
+from ocrd.daemon.recorder import Recorder
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.inbox.gather import Gatherer, rule_for
@@ -27,6 +29,10 @@ DOCUMENT_BATCH = 100  # documents of several files, likewise
 LEDGER_WAIT_S = 1.0  # before a ledger that is full or locked is asked again
 HASH_AGAIN_S = 60.0  # before documents that it did not take are: their files are hashed once more
 STALE_S = 120.0  # a thread that has not come round for so long hangs (a dead share, perhaps)
+
+
+class Ledger(recorder.Ledger, leftovers.Ledger, Protocol):
+    """What is asked of the ledger."""
 
 
 class Intake(threading.Thread):
@@ -83,6 +89,7 @@ class Intake(threading.Thread):
             memory=memory,
             kind=folder.watch,  # type: ignore[arg-type]  # the configuration allows just these words
         )
+        self._leftovers = Leftovers(folder, ledger=ledger, events=events)
         self._recorder = Recorder(
             folder, watch=self._watch, ledger=ledger, events=events, wake=wake
         )
@@ -154,6 +161,7 @@ class Intake(threading.Thread):
         candidates = self._watch.step()
         try:
             taken = self._take(candidates)
+            self._leftovers.remove(self._watch.hidden())
         except OcrdError as error:  # the ledger is locked or full; they are offered again
             self._wait_for(error)
         else:

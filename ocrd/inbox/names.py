@@ -43,6 +43,8 @@ LEFT_ALONE = (
     "lost+found",
 )
 
+_CLAIMED = re.compile(r"\.ocrd-([0-9a-f]+)(?:-[0-9]+)?\.claim")
+
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 
 
@@ -54,6 +56,15 @@ def ignored(name: str, extra: Sequence[str] = ()) -> bool:
         extra: Further globs (`*.xmp`); `*`, `?` and `[…]` as in the shell, case does not matter.
     """
     return _matcher((*LEFT_ALONE, *extra))(name) is not None
+
+
+def claimed_by(name: str) -> str | None:
+    """The token of the job whose original bears this hidden name while it is copied out of here.
+
+    Another file system's inbox loses its file only after the copy is safe; see `ocrd.spool.names`.
+    """
+    found = _CLAIMED.fullmatch(name)
+    return found[1] if found else None
 
 
 def included(relpath: str, include: Sequence[str] = (), ignore: Sequence[str] = ()) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrd.inbox.admitted import Admitted
 from ocrd.inbox.conditions import Condition, unreadable
-from ocrd.inbox.names import ignored, included
+from ocrd.inbox.names import claimed_by, ignored, included
 from ocrd.inbox.native import Hints
 from ocrd.inbox.report import SHOWN, Candidate, WatchReport
 from ocrd.inbox.root import Root
@@ -97,6 +97,7 @@ class FolderWatch:
         self._settler = Settler(settle_s, max_wait_s)
         self._admitted = Admitted()
         self._taken: deque[Candidate] = deque()
+        self._hidden: list[str] = []
         self._scans: deque[_Scan] = deque()
         self._scanned = 0
         self._seen_until = float("-inf")
@@ -170,6 +171,11 @@ class FolderWatch:
         self._publish(self._clock())
         return found
 
+    def hidden(self) -> list[str]:
+        """Originals under the hidden name of a claim, found since the last call by scans."""
+        found, self._hidden = self._hidden, []
+        return found
+
     # -- the inbox itself ---------------------------------------------------------------------
 
     def _check_root(self, now: float) -> None:
@@ -209,6 +215,9 @@ class FolderWatch:
     def _skipped(self, name: str) -> bool:
         return ignored(name, self._ignore)
 
+    def _passed_by(self, name: str) -> bool:
+        return self._skipped(name) and claimed_by(name) is None
+
     # -- looking ------------------------------------------------------------------------------
 
     def _look_at_due(self) -> Iterator[Candidate]:
@@ -228,7 +237,9 @@ class FolderWatch:
                 self._admitted.drop(path)
 
     def _saw(self, path: str, seen: Fingerprint) -> Iterator[Candidate]:
-        if self._leave(path) or not included(path, self._include, self._ignore):
+        if claimed_by(path.rpartition("/")[2]) is not None:
+            self._hidden.append(path)
+        elif self._leave(path) or not included(path, self._include, self._ignore):
             self._settler.observe(path, None, self._clock())
         elif not self._admitted.knows(path, seen) and self._settler.observe(
             path, seen, self._clock()
@@ -250,7 +261,7 @@ class FolderWatch:
             self._next_rescan = self._clock()
 
     def _scan(self, folder: str) -> None:
-        sights = walk(self._root.real, folder, self._skipped)
+        sights = walk(self._root.real, folder, self._passed_by)
         self._scans.append(_Scan(folder, sights, self._clock()))
 
     def _go_on_scanning(self) -> Iterator[Candidate]:
