@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import OcrdError
+from ocrd.errors import OcrdError, PlaceError
 from ocrd.job import JobState
 from ocrd.spool import Disk
 from ocrd.worker.naming import stems, wanted
@@ -92,6 +92,21 @@ def test_a_bundles_name_that_is_taken_at_the_last_moment_gets_the_next(tmp_path:
     job = ground.delivery.deliver(job, ground.folder)
     assert job.outputs == str(ground.outbox / "01 (2)")
     assert (ground.outbox / "01 (2)" / "01.md").exists()
+
+
+@pytest.mark.parametrize("layout", ["", FLAT], ids=["bundle", "flat"])
+def test_results_for_a_group_that_is_not_there_wait_until_it_is(
+    tmp_path: Path, layout: str
+) -> None:
+    ground = Ground(tmp_path / "srv", f'{layout}group = "no-such-group"\n')
+    job = ground.recorded(ground.spooled())
+    with pytest.raises(PlaceError) as caught:
+        ground.delivery.deliver(job, ground.folder)
+    assert caught.value.kind == "unknown-group"
+    assert ground.results() == {}
+    ground.set(layout)
+    assert ground.delivery.deliver(job, ground.folder).state is JobState.DONE
+    assert len(ground.results()) == 4
 
 
 # --- side by side ---
