@@ -185,11 +185,20 @@ def _batches(found: Sequence[Found]) -> Iterator[list[Found]]:
 
 def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[Key, Job]:
     """The job of a single file at each name in the inbox; of several the one that is to run."""
-    keys = [_key(found) for found in batch]
+    keys = padded([_key(found) for found in batch])
     where = (AT_INBOX, jobs.c.members.is_(None), tuple_(jobs.c.folder, jobs.c.source).in_(keys))
     found = [to_job(row) for row in connection.execute(select(jobs).where(*where))]
     found.sort(key=lambda job: (_precedence(job), job.id))
     return {(job.folder, job.source): job for job in found}
+
+
+def padded(keys: Sequence[Key]) -> list[Key]:
+    """As many as the next power of two, the last one repeated.
+
+    Each number of them is a statement of its own, of which every connection keeps the last 128
+    prepared: with hundreds of numbers that came to 13 MiB a connection.
+    """
+    return [*keys, *keys[-1:] * ((1 << (len(keys) - 1).bit_length()) - len(keys))]
 
 
 def _give_up(connection: Connection, keys: Sequence[Key]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from ocrd.job import Job, JobError, JobState, PageState, Place
 from ocrd.ledger.history import Happening
+from ocrd.ledger.intake import padded
 from ocrd.ledger.ledger import Ledger
 from tests.ledger.making import (
     Clock,
@@ -221,6 +222,12 @@ class TestInInbox:
         queued(ledger, "a.pdf")
         ledger.record_refused(found("b.pdf", sha256=""), FIFO)
         assert [each.refused for each in ledger.in_inbox("invoices")] == [False, True]
+
+
+def test_batches_of_all_sizes_are_looked_up_by_few_statements() -> None:
+    batches = [[("scans", f"{number}.pdf") for number in range(size)] for size in range(1, 501)]
+    assert len({len(padded(batch)) for batch in batches}) == 10
+    assert all(set(padded(batch)) == set(batch) for batch in batches)
 
 
 class TestAdopt:
