@@ -192,7 +192,7 @@ def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[Key, Jo
     return {(job.folder, job.source): job for job in found}
 
 
-def padded(keys: Sequence[Key]) -> list[Key]:
+def padded(keys: list[Key]) -> list[Key]:
     """As many as the next power of two, the last one repeated.
 
     Each number of them is a statement of its own, of which every connection keeps the last 128
