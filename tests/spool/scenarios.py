@@ -188,7 +188,7 @@ ALONE = (
         lambda world: world.bundled(content=PIECES),
         _publish_pieces,
         after=pieces_at("outbox/letters"),
-        spooled=(*_CLAIMED, f"{HOME}/sealed"),
+        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
         last="outbox/letters/scan.md",
     ),
     Scenario(
