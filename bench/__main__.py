@@ -5,7 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("bench.status", "bench.first_scan", "bench.pdf_memory", "bench.throughput")
+ALL = (
+    "bench.status",
+    "bench.first_scan",
+    "bench.pdf_memory",
+    "bench.daemon_overhead",
+    "bench.throughput",
+)
 
 for module in ALL:
     print(f"--- {module}", flush=True)
