@@ -33,14 +33,12 @@ class Intent:
         target: Where to.
         phase: How far it may have come.
         part: The copy beside the target, when the two lie on different file systems.
-        beside: (st_dev, st_ino) of the folder the source lay in when it was copied.
     """
 
     source: Path
     target: Path
     phase: Phase = Phase.PLANNED
     part: Path | None = None
-    beside: tuple[int, int] | None = None
 
     @property
     def thing(self) -> Path:
@@ -58,13 +56,12 @@ def load(record: Path, disk: Disk) -> Intent | None:
         return None
     with disk.open(record) as file:
         told = json.load(file)
-    part, beside = told["part"], told.get("beside")
+    part = told["part"]
     return Intent(
         source=Path(told["source"]),
         target=Path(told["target"]),
         phase=Phase(told["phase"]),
         part=None if part is None else Path(part),
-        beside=None if beside is None else (int(beside[0]), int(beside[1])),
     )
 
 
@@ -76,7 +73,6 @@ def save(intent: Intent, record: Path, disk: Disk) -> Intent:
         "source": str(intent.source),
         "target": str(intent.target),
         "part": None if intent.part is None else str(intent.part),
-        "beside": intent.beside,
     }
     write_durably(record, json.dumps(told, ensure_ascii=True).encode(), disk)
     return intent

@@ -204,8 +204,7 @@ def _copy(
 ) -> Intent:
     """A complete, durable copy beside the target, and the record that says so."""
     part = intent.target.with_name(names.part(token))
-    beside = _identity(intent.source.parent, disk)
-    intent = replace(intent, part=part, phase=Phase.COPYING, beside=beside)
+    intent = replace(intent, part=part, phase=Phase.COPYING)
     save(intent, record, disk)
     try:
         remove_tree(part, disk)
@@ -223,7 +222,6 @@ def _finish(intent: Intent, record: Path, disk: Disk) -> Path:
     """The thing is in place: make it last, remove the source of a copy, forget the record."""
     disk.fsync_dir(intent.target.parent)
     if intent.part is not None and intent.phase is not Phase.PLACED:
-        _require_in_reach(intent, disk)
         save(intent.at(Phase.PLACED), record, disk)
     if intent.part is not None:
         remove_tree(intent.source, disk)
@@ -231,19 +229,6 @@ def _finish(intent: Intent, record: Path, disk: Disk) -> Path:
         disk.fsync_dir(intent.source.parent)
     _drop(record, disk)
     return intent.target
-
-
-def _require_in_reach(intent: Intent, disk: Disk) -> None:
-    """A source that is not there to be removed may have gone with its share, and come back."""
-    if _is(intent.source, disk) or intent.beside is None:
-        return
-    if _identity(intent.source.parent, disk) != intent.beside:
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(intent.source))
-
-
-def _identity(folder: Path, disk: Disk) -> tuple[int, int] | None:
-    found = disk.stat(folder)
-    return None if found is None else (found.st_dev, found.st_ino)
 
 
 def _drop(record: Path, disk: Disk) -> None:

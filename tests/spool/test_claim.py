@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import OcrdError, PlaceError, SourceChangedError
+from ocrd.errors import OcrdError, SourceChangedError
 from ocrd.job import Job, Place
 from ocrd.spool import Disk
 from ocrd.worker import ports
-from tests.spool.mounts import bound, mounted, needs_root
+from tests.spool.mounts import bound, needs_root
 from tests.spool.steps import Call, Hooked
 from tests.spool.world import ORIGINAL, REPORT, TREES, World
 
@@ -189,32 +188,6 @@ def test_a_file_dropped_while_the_original_is_copied_is_left_alone(tmp_path: Pat
         claim(world, job, Hooked(drop_again))
         assert world.visible() == {"inbox/scan.pdf": b"the next scan"}
         assert world.temporaries() == []
-
-
-@needs_root
-@pytest.mark.parametrize("name", ["scan.pdf", "a/scan.pdf"])
-def test_a_share_that_goes_before_a_copied_original_was_removed_keeps_nothing_of_it(
-    tmp_path: Path, name: str
-) -> None:
-    """It would come back with a hidden file that nobody knows."""
-    world, server = World(tmp_path / "root"), tmp_path / "server"
-    server.mkdir()
-    world.make()
-    inbox = world.tree("inbox")
-    subprocess.run(["mount", "--bind", server, inbox], check=True)
-    job = world.drop(name)
-
-    def unmount(call: Call) -> None:
-        if call.name == "rename_exclusive" and call.arguments[1] == world.spool().spooled(job):
-            subprocess.run(["umount", "--lazy", inbox], check=True)
-
-    with pytest.raises(PlaceError):
-        claim(world, job, Hooked(lambda _: None, after=unmount))
-    with pytest.raises(PlaceError):
-        claim(world, job)
-    with mounted("--bind", str(server), at=inbox):
-        assert claim(world, job).read_bytes() == ORIGINAL
-        assert [path for path in server.rglob("*") if path.is_file()] == []
 
 
 @needs_root
