@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,13 @@ async def test_full_pages_warm_it_up_and_leave_nothing_behind(
     few = replace(settings(checkpoint), resolutions=(LITTLE,), max_pages_in_flight=2)
     await warm_up(resident.cores()[0], DEEPSEEK_OCR, few)
     assert resident.unfinished() == 0
+
+
+async def test_threads_that_prepare_images_let_the_event_loop_take_its_turns(
+    resident: Resident,
+) -> None:
+    assert resident.engine.report().state is EngineState.READY
+    assert sys.getswitchinterval() <= 0.001
 
 
 async def test_every_prompt_mode_in_one_batch(resident: Resident) -> None:

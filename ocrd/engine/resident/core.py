@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ from ocrd.page import SCALE, Finish
 HEALTH_S = 0.25
 TOO_LONG = re.compile(r"maximum context length|maximum model length")
 PROBE_S = 60.0  # the longest that one step of the model may take
+# How soon a thread that prepares images gives Python's lock to another that waits for it.  With
+# Python's own 5 ms a dozen of them hold up each turn of the event loop, and so every file.
+SWITCH_S = 0.0005
 WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
 
 
@@ -104,6 +108,7 @@ class VllmCore:
         self._never_banned = self._tokenizer.convert_tokens_to_ids(list(profile.never_banned))
         self._context = self._engine.model_config.max_model_len
         self._shares = settings.options.get("mm_tensor_ipc") == "torch_shm"
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         # Tokenizers are lent out in as many copies as vLLM was told of workers.
         self._renderers = ThreadPoolExecutor(settings.renderers, thread_name_prefix="ocrd-render")
         self._watch = asyncio.create_task(self._watch_health())
