@@ -50,6 +50,7 @@ def begin(job: Job, home: Home) -> None:
     """Before the first entry of a bundle goes to the outbox."""
     if home.has(home.path):
         final.keep(job, home.path, home.disk)
+        home.disk.fsync_dir(home.path)
 
 
 def publish_entry(job: Job, entry: str, target: Path, home: Home, owner: Ownership) -> None:
