@@ -46,6 +46,7 @@ class Deadly(Disk):
     """Ends the process before its Nth call that changes the disk."""
 
     def __init__(self, fatal: int) -> None:
+        super().__init__()
         self._left = fatal
 
     def unlink(self, path: Path) -> None:
