@@ -19,8 +19,8 @@ from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config, Folder
 from ocrd.daemon import barcodes
+from ocrd.daemon.aftermath import Aftermath, Retries
 from ocrd.daemon.dispatch import Dispatcher
-from ocrd.daemon.dispatch import Limits as JobLimits
 from ocrd.daemon.engines import cores
 from ocrd.daemon.pauses import Pauses
 from ocrd.document import pile
@@ -163,12 +163,21 @@ def build(
         engine=engine,
         folders=folders,
         closed=closed,
-        look_again=look_again,
+        aftermath=Aftermath(
+            worker=worker,
+            ledger=ledger,
+            pauses=pauses,
+            look_again=look_again,
+            events=events,
+            call=call,
+            clock=time.time,
+            retries=_retries(config),
+        ),
         pauses=pauses,
         events=events,
         call=call,
         clock=time.time,
-        limits=_job_limits(config, gate),
+        max_running=config.settings.jobs.max_running or gate.capacity + 8,
         expect=expect,
     )
     return House(
@@ -276,13 +285,12 @@ async def _build_bundle(children: ChildPool, spec: BundleSpec, pages: int) -> Bu
     return await children.run(pile.build, spec, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
 
 
-def _job_limits(config: Config, gate: PageGate) -> JobLimits:
+def _retries(config: Config) -> Retries:
     given = config.settings.jobs
-    return JobLimits(
-        max_running=given.max_running or gate.capacity + 8,
+    return Retries(
         max_attempts=given.max_attempts,
-        retry_delay_s=given.retry_delay_s,
-        retry_max_s=given.retry_max_s,
+        delay_s=given.retry_delay_s,
+        longest_s=given.retry_max_s,
     )
 
 
