@@ -14,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from ocrd.ledger.faults import WRITING, translated
 from ocrd.ledger.group import GroupCommit
 
+# Of each connection, of which a busy daemon has dozens; what is left out lies in the kernel's cache.
+CACHE_KIB = 256
+
 _IMMEDIATE = "ocrd_immediate"
 
 
@@ -32,6 +35,7 @@ def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.
     raw = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
         raw.execute("PRAGMA synchronous = FULL")
+        raw.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
         raw.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
     except sqlite3.Error:
         raw.close()
