@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ocrd.ledger.faults import WRITING, translated
 from ocrd.ledger.group import GroupCommit
 
-# Of each connection, of which a busy daemon has dozens; what is left out lies in the kernel's cache.
+# Of each connection, and a busy daemon has dozens; what is left out lies in the kernel's cache.
 CACHE_KIB = 256
 
 _IMMEDIATE = "ocrd_immediate"
