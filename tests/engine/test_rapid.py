@@ -46,6 +46,20 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
+def cpu_ticks(pids: set[int]) -> int:
+    """Clock ticks that these processes have spent so far (proc(5), utime)."""
+    return sum(
+        int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]) for pid in pids
+    )
+
+
+async def at_work(pids: set[int]) -> None:
+    """Wait until one of them has begun to compute."""
+    before = cpu_ticks(pids)
+    while cpu_ticks(pids) < before + 10:  # noqa: ASYNC110 - no event tells of another process
+        await asyncio.sleep(0.01)
+
+
 class TestRapidEngine(ReadingContract):
     def make(self) -> Engine:
         return RapidEngine(workers=2, threads=1)
@@ -91,8 +105,9 @@ class TestRapidEngine(ReadingContract):
     async def test_a_worker_that_is_killed_takes_only_its_page_along(self, engine: Engine) -> None:
         scan = scan_of(NOTE * 4, width=500, height=500, dpi=200)
         before = children()
-        page = asyncio.create_task(engine.recognise(request(pixels(scan))))
-        await asyncio.sleep(0.2)
+        image = request(pixels(scan))
+        page = asyncio.create_task(engine.recognise(image))
+        await at_work(before)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(PageFaultError) as fault:
