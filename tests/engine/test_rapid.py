@@ -46,18 +46,19 @@ def children() -> set[int]:
     return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
-def cpu_ticks(pids: set[int]) -> int:
-    """Clock ticks that these processes have spent so far (proc(5), utime)."""
-    return sum(
-        int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]) for pid in pids
-    )
+def cpu_ticks(pid: int) -> int:
+    """Clock ticks that a process has spent so far (proc(5), utime)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
 
 
-async def at_work(pids: set[int]) -> None:
-    """Wait until one of them has begun to compute."""
-    before = cpu_ticks(pids)
-    while cpu_ticks(pids) < before + 10:  # noqa: ASYNC110 - no event tells of another process
+async def one_at_work(pids: set[int]) -> int:
+    """Wait until one of these processes has begun to compute; which."""
+    before = {pid: cpu_ticks(pid) for pid in pids}
+    while True:
         await asyncio.sleep(0.01)
+        for pid, ticks in before.items():
+            if cpu_ticks(pid) >= ticks + 10:
+                return pid
 
 
 class TestRapidEngine(ReadingContract):
@@ -107,9 +108,7 @@ class TestRapidEngine(ReadingContract):
         before = children()
         image = request(pixels(scan))
         page = asyncio.create_task(engine.recognise(image))
-        await at_work(before)
-        for pid in before:
-            os.kill(pid, signal.SIGKILL)
+        os.kill(await one_at_work(before), signal.SIGKILL)
         with pytest.raises(PageFaultError) as fault:
             await page
         assert fault.value.kind == "crashed"
