@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,13 @@ from ocrd.cli.locate import locate
 from ocrd.cli.status import gather
 from ocrd.config import load
 from ocrd.daemon.parts import take_locks
-from ocrd.errors import OcrdError, PlaceError
+from ocrd.errors import PlaceError
 from ocrd.inbox.names import numbered
 from ocrd.spool import Spool
 from tests.cli.conftest import Tree
+from tests.nobody import as_nobody
 
-NOBODY, OUR_GROUP = 65534, 60_000
+OUR_GROUP = 60_000
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 
@@ -49,28 +49,6 @@ def running() -> Iterator[Tree]:
     finally:
         os.umask(before)
         shutil.rmtree(folder)
-
-
-def as_nobody(look: Callable[[], object], *groups: int) -> object:
-    """What `look` gives in a child process that has given up root for these groups."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups(groups)
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        try:
-            seen: object = look()
-        except OcrdError as error:
-            seen = error
-        with open(writer, "wb") as pipe:
-            pickle.dump(seen, pipe)
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        seen = pickle.load(pipe)
-    os.waitpid(child, 0)
-    return seen
 
 
 def test_a_member_of_the_group_sees_the_daemon_run(running: Tree) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import signal
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import LedgerError, OcrdError, PlaceError
+from ocrd.errors import LedgerError, PlaceError
 from ocrd.ledger.glance import FolderGlance, Glance, glance
 from ocrd.ledger.ledger import Ledger
 from tests.ledger.making import (
@@ -28,8 +27,7 @@ from tests.ledger.making import (
     python,
     queued,
 )
-
-NOBODY = 65534
+from tests.nobody import as_nobody
 
 ONE_WAITS = Glance(
     (
@@ -53,29 +51,6 @@ ledger = Ledger.open(Path(sys.argv[1]))
 print(len(ledger.jobs()), flush=True)
 input()
 """
-
-
-def as_nobody(look: Callable[[], Glance]) -> Glance | OcrdError:
-    """What `look` gives in a child process that has given up root."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        try:
-            seen: object = look()
-        except OcrdError as error:
-            seen = error
-        with open(writer, "wb") as pipe:
-            pickle.dump(seen, pipe)
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        seen = pickle.load(pipe)
-    os.waitpid(child, 0)
-    assert isinstance(seen, Glance | OcrdError)
-    return seen
 
 
 @pytest.fixture

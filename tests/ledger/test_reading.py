@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import signal
 from pathlib import Path
 
@@ -15,33 +13,16 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.reading import read_ledger
 from ocrd.ledger.schema import Migrations
 from tests.ledger.making import done, python, queued
-from tests.ledger.test_glance import NOBODY, public
+from tests.ledger.test_glance import public
 from tests.ledger.test_open import first
+from tests.nobody import as_nobody
 
 __all__ = ["first", "public"]
 
 
-def as_nobody(path: Path) -> list[Job] | OcrdError:
-    """What a user without any rights is told of the jobs."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        try:
-            seen: object = read_ledger(path, lambda ledger: ledger.jobs())
-        except OcrdError as error:
-            seen = error
-        with open(writer, "wb") as pipe:
-            pickle.dump(seen, pipe)
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        seen = pickle.load(pipe)
-    os.waitpid(child, 0)
-    assert isinstance(seen, list | OcrdError)
-    return seen
+def jobs_of(path: Path) -> list[Job]:
+    """What the ledger tells those who may only read it."""
+    return read_ledger(path, lambda ledger: ledger.jobs())
 
 
 def test_after_the_daemon_stopped_the_jobs_can_be_read(public: Path) -> None:
@@ -49,16 +30,16 @@ def test_after_the_daemon_stopped_the_jobs_can_be_read(public: Path) -> None:
         job = done(ledger)
     before = sorted(public.parent.iterdir())
     assert before == [public]  # no WAL: nobody has it open
-    assert as_nobody(public) == [job]
+    assert as_nobody(lambda: jobs_of(public)) == [job]
     assert sorted(public.parent.iterdir()) == before
 
 
 def test_while_it_runs_what_it_has_just_written_is_seen(public: Path) -> None:
     with Ledger.open(public) as ledger:
         first = done(ledger, "a.pdf")
-        assert as_nobody(public) == [first]
+        assert as_nobody(lambda: jobs_of(public)) == [first]
         second = queued(ledger, "b.pdf")
-        assert as_nobody(public) == [second, first]
+        assert as_nobody(lambda: jobs_of(public)) == [second, first]
 
 
 def test_after_it_was_killed_too(public: Path) -> None:
@@ -73,14 +54,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     assert python(code, public).wait(60) == -signal.SIGKILL
     assert public.with_name("ledger.db-wal").exists()
-    seen = as_nobody(public)
+    seen = as_nobody(lambda: jobs_of(public))
     assert isinstance(seen, list) and [job.source for job in seen] == ["scan.pdf"]
 
 
 def test_one_that_must_not_be_read_is_told_so(public: Path) -> None:
     Ledger.open(public).close()
     public.chmod(0o600)
-    seen = as_nobody(public)
+    seen = as_nobody(lambda: jobs_of(public))
     assert isinstance(seen, PlaceError)
     assert seen.kind == "no-permission" and seen.hint
 

@@ -1,0 +1,33 @@
+"""What a user sees who is not the daemon's and has no rights of their own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+
+from ocrd.errors import OcrdError
+
+NOBODY = 65534
+
+
+def as_nobody(look: Callable[[], object], *groups: int) -> object:
+    """What `look` gives in a child process that has given up root for these groups."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups(groups)
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        try:
+            seen: object = look()
+        except OcrdError as error:
+            seen = error
+        with open(writer, "wb") as pipe:
+            pickle.dump(seen, pipe)
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        seen = pickle.load(pipe)
+    os.waitpid(child, 0)
+    return seen
