@@ -4,43 +4,65 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_conditions import OCRD, folder_of, wait_for
+from tests.e2e.test_conditions import OCRD, ask, folder_of, wait_for
 from tests.e2e.test_killed import scan
 from tests.e2e.tree import Tree
 from tests.faults.strikes import children_of
 
-SCANS = 8
-KILLS = 2  # a page that is hit three times would have failed by rights
+ROUNDS = 2
+SCANS = 4  # of each round
 
 
-def kill_all(processes: list[int]) -> None:
+@contextmanager
+def daemon(tree: Tree) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon that reads; it must end by itself when it is asked to."""
+    text = tree.config.read_text(encoding="utf-8")
+    tree.config.write_text(text + '[engine]\nkind = "rapidocr"\n', encoding="utf-8")
+    command = [OCRD, "run", "--config", str(tree.config)]
+    with subprocess.Popen(command, stdout=sys.stderr) as process:
+        try:
+            yield process
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def signal_all(processes: list[int], number: signal.Signals) -> None:
     for process in processes:
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, number)
+
+
+def ready(tree: Tree) -> bool:
+    """Whether the engine is; `ask` needs the daemon's status file."""
+    return (tree.root / ".ocrd" / "status.json").exists() and ask(tree, "status")["engine"][
+        "state"
+    ] == "ready"
+
+
+def kill_while_reading(tree: Tree, daemon: int, first: int) -> None:
+    """Drop scans, kill the daemon's children once all are being read, and see them done."""
+    # Stopped first, so that none of them can have read its page before it is killed.
+    signal_all(children := children_of(daemon), signal.SIGSTOP)
+    for number in range(first, first + SCANS):
+        tree.drop(f"{number}.jpg", scan(number))
+    wait_for(lambda: folder_of(tree)["running"] == SCANS)
+    signal_all(children, signal.SIGKILL)
+    wait_for(lambda: folder_of(tree)["done"] == first + SCANS, seconds=300.0)
 
 
 @pytest.mark.timeout(600)
 def test_every_file_arrives_though_all_workers_are_killed_again_and_again(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "srv")
-    text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text + '[engine]\nkind = "rapidocr"\n', encoding="utf-8")
-    for number in range(SCANS):
-        tree.drop(f"{number}.jpg", scan(number))
-    command = [OCRD, "run", "--once", "--config", str(tree.config)]
-    with subprocess.Popen(command, stdout=sys.stderr) as daemon:
-        wait_for(lambda: (tree.root / ".ocrd" / "status.json").exists(), seconds=300.0)
-        killed = 0
-        while killed < KILLS and daemon.poll() is None:
-            if folder_of(tree)["running"]:
-                kill_all(children_of(daemon.pid))
-                killed += 1
-            time.sleep(0.2)
-        assert daemon.wait(300) == 0
-    assert killed
+    with daemon(tree) as process:
+        for killing in range(ROUNDS):
+            wait_for(lambda: ready(tree), seconds=300.0)
+            kill_while_reading(tree, process.pid, killing * SCANS)
     tree.check_done()
