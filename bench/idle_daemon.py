@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ocrd.allocator import share_arenas
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
@@ -59,4 +60,5 @@ async def live(config: Path, how: str) -> None:
 
 
 if __name__ == "__main__":
+    share_arenas()
     asyncio.run(live(Path(sys.argv[1]), sys.argv[2]))

@@ -24,6 +24,7 @@ from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event
 
 from bench.common import family
+from ocrd.allocator import share_arenas
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
@@ -190,6 +191,7 @@ async def live(config: Path, size: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
+    share_arenas()
     config, size, figures = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     figures.write_text(json.dumps(asyncio.run(live(config, size))))
 

@@ -34,10 +34,12 @@ def serve(config: Config, *, once: bool) -> ExitCode:
     """
     import asyncio
 
+    from ocrd.allocator import share_arenas
     from ocrd.daemon.daemon import Daemon
     from ocrd.observe.sinks import Audience, audience
     from ocrd.observe.systemd import notifier
 
+    share_arenas()
     supervisor = notifier()
     progress = once and sys.stderr.isatty()
     level = "warning" if progress else config.settings.log.level
