@@ -59,6 +59,11 @@ class Original:
     collation: Collation
 
     @property
+    def plain(self) -> bool:
+        """Whether it is one file in page order: no folder, be there but one file in it."""
+        return self.collation.plain and isinstance(self.parts[0].what, Job)
+
+    @property
     def kind(self) -> str:
         """`image` when all of it is made of pixels."""
         kinds = {part.info.kind for part in self.parts if part.info}
@@ -78,7 +83,7 @@ class Original:
 
     def blamed(self, number: int, error: OcrdError) -> OcrdError:
         """What is wrong with a page, with the place where a person finds it."""
-        if self.collation.plain:
+        if self.plain:
             return error
         file, page = self.collation.place(number)
         part = self.parts[file]
@@ -87,20 +92,20 @@ class Original:
 
     def came_from(self, number: int) -> dict[str, Any] | None:
         """For the sidecar: where page `number` was found; None when that is plain."""
-        if self.collation.plain:
+        if self.plain:
             return None
         file, page = self.collation.place(number)
         return {"file": self.parts[file].name, "page": page}
 
     def origins(self) -> tuple[PageOrigin, ...]:
         """For the document builder: where each page lies; empty when that is plain."""
-        if self.collation.plain:
+        if self.plain:
             return ()
         return tuple(map(self._origin, range(1, self.collation.pages + 1)))
 
     def facts(self) -> dict[str, Any]:
         """For the sidecar's head: the files and what each gave, and how a pile was put together."""
-        if self.collation.plain:
+        if self.plain:
             return {}
         told: dict[str, Any] = {"duplex": self.collation.duplex}
         if isinstance(self.parts[0].what, Member):

@@ -108,6 +108,17 @@ def test_pictures_and_a_pdf_become_one_document(tree: Tree) -> None:
     }
 
 
+def test_a_document_of_which_one_page_was_scanned_is_a_document_like_any_other(tree: Tree) -> None:
+    drop_joined(tree, "sub/s", {"sub/s_1.pdf": book("A")})
+    code, said = tree.run()
+    assert code == 0, said
+    told = sidecar(tree, "sub/s")
+    assert came_from(told) == [("s_1.pdf", 1)]
+    assert [(each["source"], each["pages"]) for each in told["members"]] == [("sub/s_1.pdf", [1])]
+    assert printed(tree, "sub/s") == ["A"]
+    assert tree.visible("archive") == ["sub/s/s_1.pdf"]
+
+
 def test_a_damaged_file_costs_its_own_page_and_shifts_none(tree: Tree) -> None:
     drop_joined(tree, "s", {"s_1.jpg": picture(1), "s_2.jpg": DAMAGED, "s_3.pdf": book("Third")})
     code, said = tree.run()
