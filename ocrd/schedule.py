@@ -80,8 +80,11 @@ class Schedule:
         return min(coming)
 
     def _around(self, today: date, zone: tzinfo | None) -> Iterator[tuple[float, float]]:
-        """The windows that may hold today or come next: from yesterday's to next week's."""
-        for days in range(-1, _WEEK + 2):  # one more: a clock put forward may swallow a window
+        """The windows that may hold today or come next: from yesterday's to those in a fortnight.
+
+        A week would do, but that a clock put forward may swallow the window that is next.
+        """
+        for days in range(-1, 2 * _WEEK + 1):
             day = today + timedelta(days)
             for window in self.windows:
                 if day.weekday() in window.days:
