@@ -204,7 +204,8 @@ def test_cmyk_is_not_inverted(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "stored_as"),
     [("a.webp", "/DCTDecode"), ("a.heic", "/DCTDecode"), ("a.jp2", "/JPXDecode"),
-     ("a.bmp", "/FlateDecode"), ("a.gif", "/FlateDecode"), ("a.tif", "/DCTDecode")],
+     ("a.bmp", "/FlateDecode"), ("a.gif", "/FlateDecode"), ("a.tif", "/DCTDecode"),
+     ("a.pnm", "/FlateDecode"), ("a.avif", "/DCTDecode")],
 )  # fmt: skip
 def test_every_kind_of_image_becomes_a_page(tmp_path: Path, name: str, stored_as: str) -> None:
     pillow_heif.register_heif_opener()

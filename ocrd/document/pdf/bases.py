@@ -21,7 +21,7 @@ from ocrd.document.pdf.writer import PdfWriter
 from ocrd.errors import BadFileError
 from ocrd.frames import page_frames
 
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "HEIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "HEIF", "AVIF", "PPM")
 _ORIENTATION = 0x0112  # the tag's number in EXIF and TIFF
 _LONGEST_POINTS = 14_400  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
 _PLAUSIBLE_INCHES = (0.5, 50.0)  # a page's longer side; a dpi tag that says otherwise is ignored
