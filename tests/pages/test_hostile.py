@@ -104,7 +104,7 @@ def resident_mib() -> float:
     return int(from_proc(os.getpid(), "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-@pytest.mark.timeout(max(300, COUNT))
+@pytest.mark.timeout(max(900, 2 * COUNT))
 async def test_every_damaged_file_ends_in_pages_or_a_stated_reason(
     source: ChildPageSource, pool: ChildPool, tmp_path: Path
 ) -> None:

@@ -251,7 +251,6 @@ def test_a_layout_changed_between_publishing_and_the_record_of_it_changes_nothin
 CHANGES = {"rename_exclusive", "rename", "link", "unlink", "rmdir", "mkdir", "write", "chmod"}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("disk", "taken"),
     [(Disk(), False), (WithoutExclusiveRename(), True)],
