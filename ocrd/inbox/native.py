@@ -171,7 +171,7 @@ class _Reader(InotifyFD):
         self._hints = hints
 
     def handle_event(self, event: InotifyEvent) -> None:
-        if event.is_queue_overflow:
-            self._hints.lose()
         self.unmounted |= bool(event.mask & _IN_UNMOUNT)
         super().handle_event(event)
+        if event.is_queue_overflow:  # not before watchdog has made its watches anew
+            self._hints.lose()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import pytest
 
@@ -64,24 +65,26 @@ def test_ten_submitting_at_once_get_ten_names(tree: Tree, tmp_path: Path) -> Non
 
 
 def test_a_file_is_hidden_until_it_is_whole(tree: Tree, tmp_path: Path) -> None:
-    """The source is a large file; whatever is visible at any time has its full size."""
-    scan = tmp_path / "scan.pdf"
-    with scan.open("wb") as file:
-        file.truncate(100_000_000)
+    """The inbox is looked at before each piece is copied: what is visible has its full size."""
     seen: list[tuple[str, int]] = []
-    copying = threading.Thread(target=submit_file, args=(scan, tree.inbox))
-    copying.start()
-    while copying.is_alive():
-        for entry in os.scandir(tree.inbox):
-            try:
-                seen.append((entry.name, entry.stat().st_size))
-            except FileNotFoundError:
-                continue
-    copying.join()
-    growing = [name for name, size in seen if size < 100_000_000]
-    assert growing, "the copy was never seen growing"
+
+    class Reader(io.FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            seen.extend((entry.name, entry.stat().st_size) for entry in os.scandir(tree.inbox))
+            return super().read(size)
+
+    class Scan(PosixPath):
+        def open(self, *_: object, **__: object) -> Reader:  # type: ignore[override]  # it is read
+            return Reader(self)
+
+    content = os.urandom(1_000_000)
+    (tmp_path / "scan.pdf").write_bytes(content)
+    submit_file(Scan(tmp_path / "scan.pdf"), tree.inbox)
+    growing = [name for name, size in seen if size < len(content)]
+    assert len(growing) > 2, "the copy was never seen growing"
     assert all(ignored(name) for name in growing)
     assert os.listdir(tree.inbox) == ["scan.pdf"]
+    assert (tree.inbox / "scan.pdf").read_bytes() == content
 
 
 def test_a_folder_is_refused_and_leaves_nothing_behind(tree: Tree, tmp_path: Path) -> None:

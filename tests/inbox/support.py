@@ -14,7 +14,7 @@ from pathlib import Path
 from ocrd.inbox.report import Candidate
 from ocrd.inbox.watch import FolderWatch
 
-HANG_S = 30.0
+HANG_S = 120.0
 SETTLE, MAX_WAIT, RESCAN = 5, 600, 60
 """Seconds, by the clock that is turned by hand."""
 NOBODY = 65534

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from ocrd.inbox.conditions import Condition
 from ocrd.inbox.mounts import MARKER
 from ocrd.inbox.watch import FolderWatch
 from tests.inbox.support import (
+    HANG_S,
     Clock,
     caught_up,
     drain,
@@ -223,7 +226,7 @@ def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
 
 def wait_for_mount(point: Path) -> None:
     """bindfs in the foreground does not say when it has mounted."""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + HANG_S
     while not is_mounted(point):
         assert time.monotonic() < limit
         time.sleep(0.01)
@@ -250,8 +253,11 @@ def test_a_disk_out_for_less_than_a_look_is_watched_again(share: Path, tmp_path:
     with image.open("r+b") as file:
         file.truncate(4 << 20)
     subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    ext4 = ("mount", "-o", "loop", str(image))
-    with mounted(share, *ext4), watching(share, clock, **TIMES) as watch:
+    with (
+        loop_device(image) as disk,
+        mounted(share, *(ext4 := ("mount", disk))),
+        watching(share, clock, **TIMES) as watch,
+    ):
         before = share.stat()
         unmount(share)  # the same device and inode come back, all inotify watches are gone
         mount(share, *ext4)
@@ -262,6 +268,17 @@ def test_a_disk_out_for_less_than_a_look_is_watched_again(share: Path, tmp_path:
         steps_until(watch, lambda: watch.report.kind == "native", "a new watch")
         (share / "scan.pdf").write_bytes(b"scan")
         until_waiting(watch, 1)
+
+
+@contextmanager
+def loop_device(image: Path) -> Iterator[str]:
+    """A disk made of a file: it stays one and the same, whatever is mounted from it when."""
+    command = ["losetup", "--find", "--show", str(image)]
+    disk = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield disk
+    finally:
+        subprocess.run(["losetup", "--detach", disk], check=True)
 
 
 def test_a_share_mounted_over_the_inbox_later_is_polled_from_then_on(

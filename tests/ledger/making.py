@@ -182,6 +182,6 @@ def python(code: str, *args: object, **options: Any) -> subprocess.Popen[str]:
 
 def answer(process: subprocess.Popen[str]) -> str:
     """What a process printed, once it has ended well."""
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     return said

@@ -185,12 +185,12 @@ class TestItIsQuick:
 
 
 def pages_read(path: Path) -> int:
-    """How many bytes a glance reads, in pages of 4 KiB: the kernel counts for each process."""
+    """How many bytes a glance reads, in pages of 4 KiB: the kernel counts for each thread."""
     before = _read_so_far()
     glance(path)
     return (_read_so_far() - before) // 4096
 
 
 def _read_so_far() -> int:
-    lines = Path("/proc/self/io").read_text().splitlines()
+    lines = Path("/proc/thread-self/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["rchar"])

@@ -52,7 +52,7 @@ ledger = Ledger.open(Path(sys.argv[1]))
 done(ledger)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert python(code, public).wait(60) == -signal.SIGKILL
+    assert python(code, public).wait(300) == -signal.SIGKILL
     assert public.with_name("ledger.db-wal").exists()
     seen = as_nobody(lambda: jobs_of(public))
     assert isinstance(seen, list) and [job.source for job in seen] == ["scan.pdf"]

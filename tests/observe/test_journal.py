@@ -63,7 +63,7 @@ def _answers() -> bool:
     return True
 
 
-def _wait_for(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def _wait_for(true: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

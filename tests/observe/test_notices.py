@@ -21,7 +21,8 @@ from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
 from ocrd.observe.notices import LISTED, Notices
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
+HANGS_S = 3.0  # so long takes no command that does not hang
 
 
 def script(path: Path, body: str) -> Path:
@@ -144,7 +145,7 @@ def test_each_command_is_called_for_its_own_end_only(tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) -> None:
     body = f'echo $$ >> {tmp_path}/pids; [ "$OCRD_JOB" = 1 ] && exec sleep 600; exit 0'
     command = script(tmp_path / "hang", body)
-    told = Told(on_failed=[str(command)], timeout_s=0.5)
+    told = Told(on_failed=[str(command)], timeout_s=HANGS_S)
     told.fail(1)
     told.fail(2)
     until(lambda: len(_lines(tmp_path / "pids")) == 2)
@@ -170,7 +171,7 @@ def test_who_emits_never_waits_for_a_command(tmp_path: Path) -> None:
 
 def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path) -> None:
     body = f"sleep 600 & echo $! > {tmp_path}/child; wait"
-    told = Told(on_failed=[str(script(tmp_path / "hang", body))], timeout_s=0.5)
+    told = Told(on_failed=[str(script(tmp_path / "hang", body))], timeout_s=HANGS_S)
     told.fail(1)
     told.notices.stop()
     (child,) = _lines(tmp_path / "child")

@@ -14,7 +14,7 @@ from ocrd.observe.systemd import SystemdNotifier, notifier
 def heard(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(5)
+        listening.settimeout(60)
         yield listening
 
 
@@ -47,7 +47,7 @@ def test_a_status_is_one_line_and_sent_once(heard: socket.socket) -> None:
 def test_an_abstract_address_works() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("\0ocrd-test-notify")
-        listening.settimeout(5)
+        listening.settimeout(60)
         SystemdNotifier("@ocrd-test-notify").ready()
         assert listening.recv(4096) == b"READY=1"
 

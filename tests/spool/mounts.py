@@ -57,7 +57,7 @@ def served(source: Path, at: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield server
     finally:
         subprocess.run(["umount", "--lazy", str(at)], check=True)
-        server.wait(timeout=10)
+        server.wait(timeout=120)
 
 
 def remount(at: Path, *options: str) -> None:
