@@ -10,7 +10,7 @@ import enum
 import stat
 from pathlib import Path
 
-from ocrd.job import Job
+from ocrd.job import Job, Member
 from ocrd.spool.disk import Disk
 
 
@@ -42,8 +42,7 @@ def expire(job: Job, archive: Path, disk: Disk) -> Fate:
         return Fate.GONE
     if job.members:
         return _expire_members(job, path, disk) if stat.S_ISDIR(facts.st_mode) else Fate.FOREIGN
-    deleted = _delete(path, {(job.size, job.sha256)}, disk)
-    return Fate.DELETED if deleted else Fate.FOREIGN
+    return Fate.DELETED if _delete(path, job, disk) else Fate.FOREIGN
 
 
 def tidy(folder: Path, archive: Path, in_use: Path, disk: Disk) -> None:
@@ -70,9 +69,9 @@ def tidy(folder: Path, archive: Path, in_use: Path, disk: Disk) -> None:
 
 def _expire_members(job: Job, folder: Path, disk: Disk) -> Fate:
     """The files of a joined document; the folder goes with the last thing in it."""
-    known = {(member.size, member.sha256) for member in job.members}
+    filed = {member.name: member for member in job.members}
     names = disk.names(folder)
-    deleted = [_delete(folder / name, known, disk) for name in names]
+    deleted = [name in filed and _delete(folder / name, filed[name], disk) for name in names]
     if not all(deleted):
         return Fate.FOREIGN
     disk.rmdir(folder)
@@ -80,14 +79,12 @@ def _expire_members(job: Job, folder: Path, disk: Disk) -> Fate:
     return Fate.DELETED
 
 
-def _delete(path: Path, known: set[tuple[int, str]], disk: Disk) -> bool:
-    """Delete a file whose contents are known, unless it changes while it is looked at."""
+def _delete(path: Path, filed: Job | Member, disk: Disk) -> bool:
+    """Delete a file that is still what was filed, unless it changes while it is looked at."""
     before = disk.lstat(path)
     if before is None or not stat.S_ISREG(before.st_mode):
         return False
-    if before.st_size not in {size for size, _ in known}:  # spares reading it
-        return False
-    if (before.st_size, disk.digest(path)) not in known:
+    if before.st_size != filed.size or disk.digest(path) != filed.sha256:  # the size spares reading
         return False
     now = disk.lstat(path)
     if now is None or (now.st_ino, now.st_mtime_ns, now.st_ctime_ns) != (

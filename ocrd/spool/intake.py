@@ -65,7 +65,10 @@ def _take_all(wanted: Sequence[Piece], home: Home) -> None:
         home.disk.fsync_dir(home.path)
     for piece in wanted:
         if not home.has(piece.target):
-            _take(piece, home)
+            try:
+                _take(piece, home)
+            except FileNotFoundError:  # taken away between the look and the move
+                raise gone(piece.what) from None
 
 
 def _take(piece: Piece, home: Home) -> None:
@@ -144,8 +147,11 @@ def put_back(thing: Path, wanted: Path, home: Home, choices: Choices) -> Path:
 
 
 def _remove_report(source: Path, home: Home) -> None:
-    """A retried original has left failed/; its reason is no longer true."""
+    """A retried original has left failed/; its reason is no longer true.
+
+    Not so when this is done again after a crash and another one has failed by that name since.
+    """
     report = names.report(source)
-    if home.has(report):
+    if home.has(report) and not home.has(source):
         home.disk.unlink(report)
         home.disk.fsync_dir(report.parent)

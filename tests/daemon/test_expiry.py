@@ -260,6 +260,15 @@ def test_a_joined_document_goes_with_its_folder_unless_something_else_lies_in_it
     assert world.left() == ["2026/", "2026/11/", "2026/11/mixed/", "2026/11/mixed/note.txt"]
 
 
+def test_a_persons_copy_of_a_page_beside_it_stays(world: World) -> None:
+    world.filed("2026/11/pile", members=(b"one", b"two"))
+    (world.archive / "2026/11/pile/the signed page.jpg").write_bytes(b"two")
+    world.expire()
+    assert [path for path in world.left() if path.endswith(".jpg")] == [
+        "2026/11/pile/the signed page.jpg"
+    ]
+
+
 def test_nothing_outside_the_folders_archive_is_touched(world: World, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

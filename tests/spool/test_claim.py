@@ -250,6 +250,19 @@ def test_a_retried_original_leaves_failed_with_its_report(world: World) -> None:
     assert world.spool().unchanged(job)
 
 
+def test_a_claim_repeated_after_a_crash_leaves_the_report_of_one_that_failed_since(
+    world: World,
+) -> None:
+    target = world.tree("failed") / "scan.pdf"
+    job = replace(world.drop("scan.pdf", tree="failed"), place=Place.FAILED)
+    world.spool().claim(job, target)  # then a crash: the ledger does not know
+    other = b"failed while the first waited to go on"
+    world.drop("scan.pdf", other, tree="failed")
+    world.drop("scan.pdf.error.json", REPORT, tree="failed")
+    assert world.spool().claim(job, target).read_bytes() == ORIGINAL
+    assert world.visible() == {"failed/scan.pdf": other, "failed/scan.pdf.error.json": REPORT}
+
+
 def test_a_report_beside_a_file_in_an_inbox_is_a_file_like_any_other(world: World) -> None:
     job = world.drop("scan.pdf")
     world.drop("scan.pdf.error.json", b"{}")

@@ -67,6 +67,39 @@ def test_a_member_that_is_gone_sends_the_others_back_and_is_named(world: World) 
     assert world.files() == {"inbox/sub/scan_1.jpg": MEMBERS["scan_1.jpg"]}
 
 
+def claim_without(world: World, job: Job, call: str, name: str) -> SourceChangedError:
+    """Claim while a person takes a file away just before the call that would take it."""
+    taken: list[Path] = []
+
+    def take_away(this: Call) -> None:
+        source = Path(str(this.arguments[0]))
+        if (this.name, source.name) == (call, name):
+            source.unlink()
+            taken.append(source)
+
+    with pytest.raises(SourceChangedError) as caught:
+        world.spool(Hooked(take_away)).claim(job, world.tree("inbox") / job.source)
+    assert len(taken) == 1
+    return caught.value
+
+
+def test_a_member_taken_away_at_the_very_moment_sends_the_others_back(world: World) -> None:
+    job = world.drop_joined("pile")
+    assert claim_without(world, job, "rename", "scan_2.jpg").kind == "source-gone"
+    assert world.files() == {"inbox/scan_1.jpg": MEMBERS["scan_1.jpg"]}
+
+
+@needs_root
+def test_so_does_one_that_is_taken_while_it_is_hidden_to_be_copied(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with bound(world.tree("inbox")):
+        world.make()
+        job = world.drop_joined("pile")
+        hidden = f".ocrd-{TOKEN}-2.claim"
+        assert claim_without(world, job, "copy", hidden).kind == "source-gone"
+        assert world.files() == {"inbox/scan_1.jpg": MEMBERS["scan_1.jpg"]}
+
+
 def test_a_member_that_changed_sends_all_back_with_their_times(world: World) -> None:
     job = world.drop_joined("pile")
     (world.tree("inbox") / "scan_2.jpg").write_bytes(b"scanned again")
