@@ -119,9 +119,13 @@ class Claims(Part):
         return sorted({job.id: job for job in found}.values(), key=lambda job: job.id)
 
     def owner(self, token: str) -> Job | None:
-        """The job that is not done and whose files in the spool bear `token`."""
+        """The job that is not done and whose files in the spool bear `token`.
+
+        None of them is that of a job whose original was taken away: it waits for nothing there.
+        """
+        where = (NOT_DONE, jobs.c.token == token, jobs.c.place != Place.GONE)
         with self._db.read() as connection:
-            rows = connection.execute(select(jobs).where(NOT_DONE, jobs.c.token == token))
+            rows = connection.execute(select(jobs).where(*where))
             row = rows.one_or_none()
         return None if row is None else to_job(row)
 

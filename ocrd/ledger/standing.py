@@ -128,8 +128,12 @@ def _same(one: Member, other: Member | Found) -> bool:
 
 
 def _waits(job: Job) -> bool:
-    """Whether nobody has claimed it, nor decided its end."""
-    return job.state is JobState.QUEUED and job.ending is None
+    """Whether it is to be claimed, its end is not decided, and all its files are in the inbox.
+
+    A claim that was broken off may have some files of a document in the spool already.
+    """
+    begun = bool(job.members) and job.epoch > 0
+    return job.state is JobState.QUEUED and job.ending is None and not begun
 
 
 def _alone(connection: Connection, folder: str, sources: Collection[str]) -> list[Job]:

@@ -185,6 +185,16 @@ class TestWithdrawn:
         changed = document("sub/letter", member(LETTER[1], mtime_ns=1))
         assert ledger.withdraw("invoices", [changed], by_name=True) == []
 
+    def test_what_a_claim_that_was_broken_off_may_have_in_the_spool_is_left_to_the_next(
+        self, ledger: Ledger, letter: Found
+    ) -> None:
+        recorded(ledger, letter)
+        claim = ledger.claim(now=0.0)
+        assert claim is not None
+        ledger.release(claim, not_before=0.0, error=None, refund=True)  # as when the daemon stops
+        late = document("sub/letter", "sub/letter_4.jpg")
+        assert ledger.withdraw("invoices", [late], by_name=True) == []
+
     def test_of_another_folder_nothing_is(self, ledger: Ledger, letter: Found) -> None:
         recorded(ledger, letter)
         other = document("sub/letter", *LETTER, folder="letters")
@@ -202,6 +212,7 @@ class TestEnded:
         assert (gone.state, gone.place) == (JobState.CANCELLED, Place.GONE)
         assert gone.error is not None and gone.error.kind == "source-changed"
         assert known(ledger) == []
+        assert ledger.owner(gone.token) is None  # whatever the spool holds of it goes back
         assert recorded(ledger, letter).id != job.id
 
     def test_one_that_ends_while_its_files_stay_frees_them(
