@@ -21,7 +21,7 @@ class _Part:
 @dataclass(slots=True)
 class _Bin:
     parts: dict[str, _Part] = field(default_factory=dict)
-    marked: dict[str, float] = field(default_factory=dict)  # documents; when it was first seen
+    marked: dict[str, float] = field(default_factory=dict)  # by a document's first file; since when
 
 
 class Joiner:
@@ -71,8 +71,10 @@ class Joiner:
         """The file is recorded, gone, or no longer as it was."""
         key = self.rule.bin(path)
         if key is not None and key in self._bins:
-            self._bins[key].parts.pop(path, None)
-            if not self._bins[key].parts:
+            bin_ = self._bins[key]
+            bin_.parts.pop(path, None)
+            bin_.marked.pop(path, None)
+            if not bin_.parts:
                 del self._bins[key]
 
     def complete(
@@ -97,9 +99,9 @@ class Joiner:
             if key in growing or not self._may_be_over(bin_, seen_until, marked is not None):
                 continue
             for document in self.rule.documents([part.candidate for part in bin_.parts.values()]):
-                unmarked = document.name not in bin_.marked
-                if unmarked and marked is not None and marked(document.name):
-                    bin_.marked[document.name] = now
+                first = document.parts[0].path  # a later document may bear the same name
+                if first not in bin_.marked and marked is not None and marked(document.name):
+                    bin_.marked[first] = now
                 if self._over(document, bin_) < seen_until:
                     complete.append(document)
         return complete
@@ -112,4 +114,4 @@ class Joiner:
     def _over(self, document: Document, bin_: _Bin) -> float:
         """When to wait no longer for more files of a document."""
         last = max(bin_.parts[part.path].since for part in document.parts)
-        return min(last + self._pause_s, bin_.marked.get(document.name, float("inf")))
+        return min(last + self._pause_s, bin_.marked.get(document.parts[0].path, float("inf")))

@@ -80,6 +80,10 @@ class Delivery:
                 self._spool.archive(job, _recorded(job.archived_to), _owner(folder))
             except FileExistsError:
                 job = self._ledger.redeliver(job, archived_to=str(self._archived(job, folder)))
+            except SourceChangedError as error:
+                if error.kind != "source-gone":
+                    raise
+                return job  # filed before a crash, and taken out of the archive since
             else:
                 return job
 

@@ -94,6 +94,17 @@ def test_a_marker_completes_it_once_all_that_came_before_was_seen() -> None:
     assert complete(joiner, 4) == [["in/a_1.jpg"]]
 
 
+def test_a_later_document_of_the_name_waits_for_a_marker_of_its_own() -> None:
+    joiner = by_pause()
+    joiner.add(file("a.jpg"), 0)
+    joiner.add(file("other.jpg", written=99), 0)
+    assert complete(joiner, 1, marked=lambda name: name == "a") == []
+    assert complete(joiner, 2) == [["a.jpg"]]
+    joiner.drop("a.jpg")
+    joiner.add(file("a.jpg", written=999), 20)
+    assert complete(joiner, 25, marked=lambda name: False) == []
+
+
 def test_another_documents_marker_does_not() -> None:
     joiner = by_name()
     joiner.add(file("a_1.jpg"), 0)

@@ -248,6 +248,20 @@ def test_a_layout_changed_between_publishing_and_the_record_of_it_changes_nothin
 
 # --- killed ---
 
+
+def test_an_original_taken_out_of_the_archive_before_that_is_recorded_is_done_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """Filed, then a kill; another program empties the archive, then the next start."""
+    ground = Ground(tmp_path / "srv")
+    job = ground.recorded(ground.spooled())
+    ground.spool.archive(job, Path(str(job.archived_to)))
+    Path(str(job.archived_to)).unlink()
+    job = ground.delivery.deliver(job, ground.folder)
+    assert job.state is JobState.DONE
+    assert "scan/scan.md" in ground.results()
+
+
 CHANGES = {"rename_exclusive", "rename", "link", "unlink", "rmdir", "mkdir", "write", "chmod"}
 
 
