@@ -129,12 +129,15 @@ def natural(name: str) -> Order:
     return (counted, name)
 
 
+def pile_name(first: str) -> str:
+    """What a pile is called that begins with the file `first`, be it the only one."""
+    folder, slash, name = first.rpartition("/")
+    return f"{folder}{slash}{stem(name)}"
+
+
 def _pile(parts: Sequence[Candidate]) -> Document:
     ordered = sorted(parts, key=lambda part: natural(part.path))
-    folder, slash, name = ordered[0].path.rpartition("/")
-    return Document(
-        name=f"{folder}{slash}{stem(name)}", parts=tuple(ordered), alone=len(ordered) == 1
-    )
+    return Document(name=pile_name(ordered[0].path), parts=tuple(ordered), alone=len(ordered) == 1)
 
 
 def _page_order(page: str, path: str) -> Order:

@@ -27,7 +27,7 @@ from ocrd.spool.choices import Choices, Numbered
 from ocrd.spool.disk import Disk
 from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
-from ocrd.spool.pieces import is_recorded
+from ocrd.spool.pieces import is_folder, is_recorded
 from ocrd.spool.tree import make_folders
 
 
@@ -95,9 +95,12 @@ class Spool:
         return home.original
 
     def remove_marker(self, marker: Path) -> None:
-        """The marker of a claimed original goes; one that is not there is as good."""
+        """The marker of a claimed original goes; one that is not there is as good.
+
+        A folder of that name is none: not every document waits for its marker.
+        """
         with blaming(marker):
-            if self._disk.lstat(marker) is not None:
+            if self._disk.lstat(marker) is not None and not is_folder(marker, self._disk):
                 self._disk.unlink(marker)
                 self._disk.fsync_dir(marker.parent)
 

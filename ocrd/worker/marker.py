@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from ocrd.config import Folder
+from ocrd.inbox.joinrules import pile_name
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import NAME_MAX
 from ocrd.job import Job, Place
@@ -23,6 +24,14 @@ def remove_marker(spool: Spool, job: Job, folder: Folder) -> None:
         folder: Where from.
     """
     if folder.done_marker and job.place is Place.INBOX:
-        marker = Marker(folder.done_marker).of(job.source, document=bool(job.members))
+        marker = _marker(job, folder)
         if len(os.fsencode(marker.rpartition("/")[2])) <= NAME_MAX:  # else there is none
             spool.remove_marker(folder.inbox / marker)
+
+
+def _marker(job: Job, folder: Folder) -> str:
+    """The one that was waited for: that of a document even where one file was all of a pile."""
+    marker = Marker(folder.done_marker)
+    if folder.join == "pause" and not job.members:
+        return marker.of(pile_name(job.source), document=True)
+    return marker.of(job.source, document=bool(job.members))
