@@ -7,6 +7,7 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Generic, NoReturn, TypeVar
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open `path` for reading.
 
     Raises:

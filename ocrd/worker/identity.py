@@ -10,6 +10,7 @@ from typing import Any
 from ocrd.errors import SourceChangedError
 from ocrd.inbox.names import display
 from ocrd.job import Job, Member, digest_of
+from ocrd.pages.opening import open_regular
 
 
 def identity(job: Job, path: Path) -> dict[str, Any]:
@@ -18,10 +19,11 @@ def identity(job: Job, path: Path) -> dict[str, Any]:
     A file that was taken out of a joined document's folder belongs to it no longer.
 
     Raises:
+        BadFileError: A link, a pipe or the like has taken its place (kind `not-a-file`).
         SourceChangedError: None of a joined document's files is there (kind `source-gone`).
-        OSError: It cannot be read.
+        PlaceError: It cannot be read now.
     """
-    if not job.members:
+    if not job.members or path.is_symlink():
         return _facts(path)
     left = [each for each in job.members if (path / each.name).is_file()]
     members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in left)
@@ -41,7 +43,7 @@ def identity(job: Job, path: Path) -> dict[str, Any]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         now = os.fstat(file.fileno())
     return {

@@ -168,6 +168,21 @@ def test_a_file_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None
     assert tree.visible("failed") == []
 
 
+def test_a_link_that_was_put_in_its_place_fails_at_once_and_is_not_followed(tree: Tree) -> None:
+    tree.drop("letter.jpg", DAMAGED)
+    assert tree.run()[0] == 5
+    failed = tree.root / "failed" / "scans" / "letter.jpg"
+    mended = tree.root / "mended.jpg"
+    mended.write_bytes(picture(1))
+    failed.unlink()
+    failed.symlink_to(mended)
+    order(tree, "retry", "--failed")
+    code, said = tree.run()
+    assert (code, said.count("kind=not-a-file")) == (5, 1), said
+    assert (tree.visible("outbox"), tree.visible("archive")) == ([], [])
+    assert failed.is_symlink()
+
+
 def test_a_pile_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None:
     """The front that was fed twice is taken out, the damaged back scanned again."""
     configure(tree, 'duplex = "same"')
