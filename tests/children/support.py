@@ -1,6 +1,7 @@
 """What the tests know about processes: from /proc, not from the code under test."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ def make_pool(
     processes: int = 1,
     memory_mib: int = 512,
     cpu_s: int = 20,
-    wall_s: float = 20.0,
+    wall_s: float = 60.0,
     open_files: int = 128,
     max_tasks: int = 200,
     preload: Sequence[str] = (),
@@ -56,7 +57,8 @@ def children() -> set[int]:
     """
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        found.update(map(int, (task / "children").read_text().split()))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
+            found.update(map(int, (task / "children").read_text().split()))
     return {pid for pid in found if b"resource_tracker" not in _command(pid)}
 
 
@@ -73,7 +75,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-async def until(true: Callable[[], bool], patience_s: float = 20.0) -> None:
+async def until(true: Callable[[], bool], patience_s: float = 120.0) -> None:
     """Wait for something; fails if it does not come to pass."""
     end = time.monotonic() + patience_s
     while not true():

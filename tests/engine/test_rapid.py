@@ -19,6 +19,7 @@ from ocrd.errors import PageFaultError
 from ocrd.modes import PromptMode, Reader
 from ocrd.page import Box, PageResult
 from ocrd.samples import Scan, scan_of
+from tests.children.support import children
 from tests.engine.contract import ReadingContract, pixels, request, ticket
 
 NOTE = (
@@ -38,12 +39,6 @@ def covered(true: Box, found: Box) -> float:
     width = min(true.x2, found.x2) - max(true.x1, found.x1)
     height = min(true.y2, found.y2) - max(true.y1, found.y1)
     return max(width, 0) * max(height, 0) / ((true.x2 - true.x1) * (true.y2 - true.y1))
-
-
-def children() -> set[int]:
-    """Process ids of this process's children."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
 def cpu_ticks(pid: int) -> int:
@@ -104,7 +99,7 @@ class TestRapidEngine(ReadingContract):
         assert "vllm" in why
 
     async def test_a_worker_that_is_killed_takes_only_its_page_along(self, engine: Engine) -> None:
-        scan = scan_of(NOTE * 4, width=500, height=500, dpi=200)
+        scan = scan_of(NOTE * 12, width=500, height=1500, dpi=200)  # work for many seconds
         before = children()
         image = request(pixels(scan))
         page = asyncio.create_task(engine.recognise(image))

@@ -19,7 +19,7 @@ from ocrd.engine.resident.installed import LOG_CONFIG
 from ocrd.engine.resident.log import EngineLog
 from tests.engine_vllm.eager_logging import run
 
-HANG_S = 60
+HANG_S = 120
 
 
 def allocate() -> None:

@@ -15,7 +15,7 @@ from ocrd.events import Event, Events
 from tests.engine_vllm.fakes import OOM, World, page
 
 SETTINGS = VllmSettings(model="m", max_pages_in_flight=64, max_crops=6)
-HANG_S = 20
+HANG_S = 120
 
 
 class Watched:
