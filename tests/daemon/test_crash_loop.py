@@ -19,7 +19,7 @@ CRASHES = 150
 def die_while_it_runs(tree: Tree, ledger: Path) -> None:
     """The daemon is killed while it works on a job, and not for the first time."""
     with tree.start("--forever", "--engine-delay", "600") as daemon:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not _running(ledger) and time.monotonic() < deadline:
             time.sleep(0.05)
         daemon.kill()

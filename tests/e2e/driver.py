@@ -1,11 +1,12 @@
 """A daemon in a process of its own, for tests that kill it.
 
     python -m tests.e2e.driver CONFIG DIARY [--kill-before N] [--engine-delay S] [--engine-start S]
-        [--forever]
+        [--engine-gate FILE] [--forever]
 
 The diary tells what the engine was asked and what was finished, a line each, so that a test can
 see whether a finished page was ever computed again.  `--kill-before N` ends the process with
-SIGKILL before the Nth call that its moves make of the system.
+SIGKILL before the Nth call that its moves make of the system.  With `--engine-gate FILE` no page
+is answered before there is such a file: what a test does meanwhile comes in time for certain.
 """
 
 from __future__ import annotations
@@ -66,10 +67,13 @@ class DiaryEngine:
 
     kind, model, capacity, dpi = "fake", "fake-1", 3, 72
 
-    def __init__(self, diary: Diary, delay_s: float, start_s: float) -> None:
+    def __init__(
+        self, diary: Diary, delay_s: float, start_s: float, gate: Path | None = None
+    ) -> None:
         self._diary = diary
         self._delay_s = delay_s
         self._start_s = start_s
+        self._gate = gate
         self._state = EngineState.STOPPED
 
     def report(self) -> EngineReport:
@@ -90,6 +94,8 @@ class DiaryEngine:
         job, page, _ = request.id.split("-", 2)
         self._diary.note("asked", job, page)
         await asyncio.sleep(self._delay_s)
+        while self._gate and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.02)
         digest = hashlib.sha256(request.image.rgb).hexdigest()[:16]
         return PageResult(text=f"page {digest}", output_tokens=4, seconds=self._delay_s)
 
@@ -130,11 +136,12 @@ def main() -> None:
     parser.add_argument("--kill-before", type=int, default=0)
     parser.add_argument("--engine-delay", type=float, default=0.02)
     parser.add_argument("--engine-start", type=float, default=0.0)
+    parser.add_argument("--engine-gate", type=Path)
     parser.add_argument("--forever", action="store_true")
     given = parser.parse_args()
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
-    engine = DiaryEngine(diary, given.engine_delay, given.engine_start)
+    engine = DiaryEngine(diary, given.engine_delay, given.engine_start, given.engine_gate)
     work = live(given.config, diary, engine, disk, once=not given.forever)
     try:
         sys.exit(asyncio.run(work))

@@ -105,7 +105,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """A job was being read when its daemon was stopped: it is queued, its file in the spool."""
     tree = Tree(tmp_path_factory.mktemp("refused") / "srv")
     tree.drop("a.jpg", scan_of("Waits for an engine", width=200, height=80, dpi=72, seed=1).data)
-    with tree.start("--engine-delay", "60") as daemon:
+    with tree.start("--engine-delay", "600") as daemon:
         while "asked" not in (tree.diary.read_text() if tree.diary.exists() else ""):
             assert daemon.poll() is None
             time.sleep(0.05)

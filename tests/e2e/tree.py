@@ -63,13 +63,17 @@ class Tree:
 
     def run(self, *options: str) -> tuple[int, str]:
         with self.start(*options) as daemon:
-            said, _ = daemon.communicate(timeout=120)
+            said, _ = daemon.communicate(timeout=300)
         return daemon.returncode, said
 
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show."""
         top = self.root / tree / "scans"
         return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+
+    def spooled(self) -> list[str]:
+        """What lies in the spool; a job's folder goes a moment after it is said to be done."""
+        return sorted(path.name for path in (self.root / ".ocrd" / "jobs").iterdir())
 
     def check_whole(self) -> None:
         """Whatever is visible in an outbox or archive is complete, at any moment."""
@@ -93,7 +97,7 @@ class Tree:
         said = sorted(json.loads(path.read_text(encoding="utf-8"))["sha256"] for path in sidecars)
         assert said == sorted(self.dropped.values())
         assert self.visible("inbox") == []
-        assert list((self.root / ".ocrd" / "jobs").iterdir()) == []
+        assert self.spooled() == []
         with Ledger.open(self.root / ".ocrd" / "ledger.db") as ledger:
             states = sorted((job.source, job.state.value) for job in ledger.jobs(limit=1000))
         assert states == sorted((name, "done") for name in self.dropped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-_START_S = 30.0
+_START_S = 120.0
+_STOP_S = 10.0
 _CONFIG = """\
 [global]
 server role = standalone server
@@ -146,13 +148,26 @@ def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
     """The server and the children that serve each client; it leads a process group of its own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, 15)
-    try:
-        server.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, 9)
-        server.wait()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        deadline = time.monotonic() + _STOP_S
+        while time.monotonic() < deadline:
+            if server.poll() is not None and not _runs(server.pid):
+                return
+            time.sleep(0.02)
+
+
+def _runs(group: int) -> bool:
+    """Whether a process of the group still does anything, like writing to its state folder."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _parent, its = (
+                (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+            )
+            if int(its) == group and state != "Z":
+                return True
+    return False
 
 
 def _quoted(name: str) -> str:

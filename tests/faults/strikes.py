@@ -25,6 +25,7 @@ _HOLD = """\
 import sqlite3, sys, time
 ledger = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
 ledger.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
 time.sleep(600)
 """
 
@@ -113,15 +114,18 @@ class LockedLedger:
     holder: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
-        """Lock it; the other process waits until it can."""
+        """Lock it: from the return on nobody else writes, unless it was not to be had."""
         if self.ledger.exists():
-            self.holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(self.ledger)])
+            command = [sys.executable, "-c", _HOLD, str(self.ledger)]
+            self.holder = subprocess.Popen(command, stdout=subprocess.PIPE)
+            assert self.holder.stdout is not None
+            self.holder.stdout.readline()
 
     def end(self) -> None:
         """Let it go."""
         if self.holder is not None:
             self.holder.kill()
-            self.holder.wait()
+            self.holder.communicate()
             self.holder = None
 
 

@@ -31,14 +31,14 @@ def test_what_a_scanner_could_not_write_is_taken_once_it_could(tree: Tree) -> No
         assert tree.visible("archive") == []
         full.end()
         tree.drop("a.jpg", scan(1))
-        wait_for(lambda: folder_of(tree)["done"] == 1)
+        wait_for(lambda: folder_of(tree)["done"] == 1 and tree.spooled() == [])
         tree.check_done()
 
 
 def test_an_original_that_finds_no_room_in_its_inbox_goes_back_when_there_is(tree: Tree) -> None:
     """The ledger is lost, and what was in the spool is to be recorded again."""
     with tmpfs(tree.inbox, "256k"):
-        with tree.start("--forever", "--engine-delay", "60") as process:
+        with tree.start("--forever", "--engine-delay", "600") as process:
             tree.drop("a.jpg", scan(1))
             wait_for(lambda: tree.visible("inbox") == [] and folder_of(tree)["running"] == 1)
             process.send_signal(signal.SIGKILL)
@@ -52,6 +52,6 @@ def test_an_original_that_finds_no_room_in_its_inbox_goes_back_when_there_is(tre
             (original,) = (tree.root / ".ocrd" / "jobs").glob("*/source.jpg")
             assert original.read_bytes() == scan(1)
             full.end()
-            wait_for(lambda: folder_of(tree)["done"] == 1)
+            wait_for(lambda: folder_of(tree)["done"] == 1 and tree.spooled() == [])
             assert log(tree).count("event=spool.orphan") == 1
             tree.check_done()

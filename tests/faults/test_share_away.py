@@ -37,7 +37,7 @@ def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> No
         wait_for(lambda: folder_of(tree)["paused"])
         assert folder_of(tree)["paused"]["kind"] == "share-lost"
         with shared(tree, server):
-            wait_for(lambda: folder_of(tree)["done"] == FILES)
+            wait_for(lambda: folder_of(tree)["done"] == FILES and tree.spooled() == [])
             jobs = ask(tree, "jobs")["jobs"]
             assert {job["id"] for job in jobs} == before
             assert {job["state"] for job in jobs} == {"done"}
