@@ -54,7 +54,6 @@ def letters(text: str) -> str:
     return re.sub(r"\s+", "", bare)
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MOST_WRONG)
 def test_the_markdown_says_what_is_printed(demo: Demo, name: str) -> None:
     truth = letters("\n\n".join(page.text for page in demo.samples[name].pages))

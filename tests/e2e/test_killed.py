@@ -42,7 +42,6 @@ def test_without_a_kill_every_file_ends_in_the_archive(tree: Tree) -> None:
     assert "sub/b/b.pdf" in tree.visible("outbox")
 
 
-@pytest.mark.timeout(600)
 def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) -> None:
     """Positions are spread evenly over all system calls that one file's way makes."""
     whole = Tree(tmp_path / "whole")
@@ -63,7 +62,6 @@ def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) 
         tree.check_nothing_twice()
 
 
-@pytest.mark.timeout(600)
 def test_killed_at_random_moments_fifty_files_all_arrive_once(tree: Tree) -> None:
     for number in range(FILES - 1):
         tree.drop(f"scan-{number}.jpg", scan(number))

@@ -141,7 +141,6 @@ def test_the_documents_of_a_pile_stay_together_where_results_lie_side_by_side(tr
     ]
 
 
-@pytest.mark.timeout(600)
 def test_killed_between_any_two_steps_a_pile_is_still_taken_apart_once(tmp_path: Path) -> None:
     data = pile("One", SEPARATOR, "Two", "Three")
     whole = prepared(tmp_path / "whole", data)

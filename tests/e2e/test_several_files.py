@@ -256,7 +256,6 @@ def test_the_order_of_a_pile_is_no_reason_to_take_another_orders_results(tree: T
     assert second == [first[0], first[3], first[1], first[2]]
 
 
-@pytest.mark.timeout(600)
 def test_killed_between_any_two_steps_a_joined_document_still_arrives_once(tmp_path: Path) -> None:
     files = {"s_1.jpg": picture(1), "s_2.pdf": book("A", "B"), "s_3.jpg": picture(3)}
     whole = Tree(tmp_path / "whole")

@@ -85,7 +85,6 @@ def text_of(pdf: Path) -> str:
     return " ".join(told.stdout.split())
 
 
-@pytest.mark.timeout(600)
 def test_a_scan_comes_back_as_a_searchable_pdf_that_the_office_may_delete(
     share: Share, tmp_path: Path
 ) -> None:
@@ -114,7 +113,6 @@ def test_a_scan_comes_back_as_a_searchable_pdf_that_the_office_may_delete(
     assert os.listdir(root / "outbox" / "scans") == []
 
 
-@pytest.mark.timeout(600)
 def test_a_killed_upload_leaves_only_its_failed_record(share: Share, tmp_path: Path) -> None:
     """While it lasts it is waited for; what is left of it comes to rest and cannot be opened."""
     scan, root = scan_of(TEXT).data, share.root

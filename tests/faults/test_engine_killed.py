@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.test_conditions import OCRD, ask, folder_of, wait_for
 from tests.e2e.test_killed import scan
 from tests.e2e.tree import Tree
@@ -58,7 +56,6 @@ def kill_while_reading(tree: Tree, daemon: int, first: int) -> None:
     wait_for(lambda: folder_of(tree)["done"] == first + SCANS, seconds=300.0)
 
 
-@pytest.mark.timeout(600)
 def test_every_file_arrives_though_all_workers_are_killed_again_and_again(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "srv")
     with daemon(tree) as process:
