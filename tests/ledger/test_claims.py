@@ -35,7 +35,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 from ocrd.ledger.ledger import Ledger
-with Ledger.open(Path(sys.argv[1])) as ledger:
+with Ledger.open(Path(sys.argv[1]), busy_s=300) as ledger:  # its lock is no queue
     print("ready", flush=True)
     input()
     while job := ledger.claim(now=0.0):
