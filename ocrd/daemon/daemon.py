@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes
 from ocrd.daemon.hours import Hours
-from ocrd.daemon.intakes import Intakes
+from ocrd.daemon.intakes import MEMORY, Intakes
 from ocrd.daemon.once import Once
 from ocrd.daemon.parts import House, build
 from ocrd.daemon.rates import Rates
@@ -110,8 +110,15 @@ class Daemon:
         orphans = await recover(house, self._events)
         orphans = await take_in(house, orphans, self._folders, self._events)
         rescan_s = self.config.settings.watch.rescan_s
-        memory = self.config.spool / "inboxes"
-        intakes = Intakes(house, self._events, asyncio.get_running_loop(), rescan_s, memory)
+        intakes = Intakes(
+            house,
+            self._events,
+            asyncio.get_running_loop(),
+            rescan_s,
+            root=self.config.root,
+            memory=self.config.spool / MEMORY,
+            awaits_content=not self._once,
+        )
         intakes.follow(self._folders)
         self._intakes = intakes
         telling = Telling(

@@ -14,6 +14,7 @@ from ocrd.config import Config, Folder
 from ocrd.config.resolve import fixed_part
 from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
 from ocrd.daemon.findings import Check, Finding, Verdict
+from ocrd.daemon.intakes import MEMORY, makes_inbox
 from ocrd.daemon.wishes import groups, orientation
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.inbox.mounts import is_remote, mount_of, mounts, watch_kind
@@ -58,7 +59,11 @@ def _trees(config: Config) -> Iterator[Finding]:
     """Each tree is there, can be written, and can be reached from the spool by a rename."""
     places = {"spool": config.spool}
     for folder in config.folders:
-        places |= {f"{folder.name} {kind}": path for kind, path in folder.trees()}
+        places |= {
+            f"{folder.name} {kind}": path
+            for kind, path in folder.trees()
+            if kind != "inbox" or not _waited_for(config, folder)
+        }
     for name, path in places.items():
         yield _writable(name, path)
     for folder in config.folders:
@@ -105,7 +110,7 @@ def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
 def _inboxes(config: Config) -> Iterator[Finding]:
     table = mounts()
     for folder in config.folders:
-        if not folder.inbox.is_dir():
+        if _waited_for(config, folder):
             hint = f"mkdir -p {folder.inbox}, or mount its share."
             yield Finding(
                 check=f"{folder.name} inbox",
@@ -120,6 +125,12 @@ def _inboxes(config: Config) -> Iterator[Finding]:
         yield Finding(
             check=f"{folder.name} inbox", verdict=Verdict.OK, found=f"{fstype}, watched {how}"
         )
+
+
+def _waited_for(config: Config, folder: Folder) -> bool:
+    """Whether the inbox is not there, and the daemon would not make it."""
+    memory = config.spool / MEMORY / f"{folder.name}.json"
+    return not folder.inbox.is_dir() and not makes_inbox(folder, config.root, memory)
 
 
 def _watches(config: Config) -> Iterator[Finding]:

@@ -44,6 +44,7 @@ class Intake(threading.Thread):
         folder: Which inbox, and what its files are worth.
         rescan_s: Seconds between looking through everything.
         memory: A file to remember in, over a restart, what share the inbox lay on.
+        awaits_content: Whether an empty file may take longer than the settle time.
         ledger: Where jobs are recorded.
         events: Is told of each.
         wake: Called after something was recorded; from this thread.
@@ -55,6 +56,7 @@ class Intake(threading.Thread):
         *,
         rescan_s: float,
         memory: Path | None = None,
+        awaits_content: bool = True,
         ledger: Ledger,
         events: Events,
         wake: Callable[[], object],
@@ -86,6 +88,7 @@ class Intake(threading.Thread):
             include=folder.include,
             ignore=folder.ignore,
             leave=self._gatherer.is_marker,
+            awaits_content=awaits_content,
             memory=memory,
             kind=folder.watch,  # type: ignore[arg-type]  # the configuration allows just these words
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ocrd.daemon.parts import House
 from ocrd.events import Events
 
 JOIN_S = 5.0
+MEMORY = "inboxes"  # in the spool: what was once seen of them
 
 
 class Intakes:
@@ -23,7 +25,9 @@ class Intakes:
         events: Is told what happens.
         loop: Where the dispatcher runs.
         rescan_s: Seconds between looking through everything.
+        root: Inboxes below it are made when they are not there.
         memory: A folder to remember in, over a restart, what shares the inboxes lay on.
+        awaits_content: Whether empty files may take longer than the settle time.
     """
 
     def __init__(
@@ -32,13 +36,18 @@ class Intakes:
         events: Events,
         loop: asyncio.AbstractEventLoop,
         rescan_s: float,
+        root: Path,
         memory: Path,
+        *,
+        awaits_content: bool = True,
     ) -> None:
         self._house = house
         self._events = events
         self._loop = loop
         self._rescan_s = rescan_s
+        self._root = root
         self._memory = memory
+        self._awaits_content = awaits_content
         self._intakes: dict[str, Intake] = {}
 
     def follow(self, folders: Mapping[str, Folder]) -> None:
@@ -52,10 +61,15 @@ class Intakes:
                 self._intakes[name] = self._start(folder)
 
     def _start(self, folder: Folder) -> Intake:
+        memory = self._memory / f"{folder.name}.json"
+        if makes_inbox(folder, self._root, memory):
+            with contextlib.suppress(OSError):  # the watch tells why it is not there
+                folder.inbox.mkdir(parents=True, exist_ok=True)
         intake = Intake(
             folder,
             rescan_s=self._rescan_s,
-            memory=self._memory / f"{folder.name}.json",
+            memory=memory,
+            awaits_content=self._awaits_content,
             ledger=self._house.ledger,
             events=self._events,
             wake=lambda: self._loop.call_soon_threadsafe(self._house.dispatcher.wake),
@@ -95,3 +109,16 @@ class Intakes:
             intake.stop()
         for intake in self._intakes.values():
             intake.join(JOIN_S)
+
+
+def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
+    """Whether the daemon may make a folder's inbox: below the root, and never seen before.
+
+    One that was seen is away because a person took it, or because its share is not mounted.
+
+    Args:
+        folder: Whose inbox.
+        root: The common parent of everything that gets moved.
+        memory: Where it is remembered that the inbox was seen.
+    """
+    return folder.inbox.is_relative_to(root) and not memory.exists()

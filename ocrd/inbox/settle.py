@@ -71,6 +71,7 @@ class Settler:
     A file that never rests is never complete: it waits, and after `max_wait_s` it is `overdue`.
     An empty file waits quietly for its content; one that is still empty and untouched after
     `max_wait_s` counts as complete, so that its emptiness is stated and not waited out for ever.
+    Without `awaits_content` it settles like any other.
 
     A step costs O(log n) for each path concerned and nothing for the others.
 
@@ -78,12 +79,21 @@ class Settler:
         settle_s: Seconds without any change.
         max_wait_s: Seconds after which a file that still waits is overdue.
         reoffer_s: Seconds after which a complete file that nobody took is offered again.
+        awaits_content: Whether an empty file may take longer than the settle time.
     """
 
-    def __init__(self, settle_s: float, max_wait_s: float, reoffer_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        settle_s: float,
+        max_wait_s: float,
+        reoffer_s: float = 60.0,
+        *,
+        awaits_content: bool = True,
+    ) -> None:
         self._settle_s = settle_s
         self._max_wait_s = max_wait_s
         self._reoffer_s = reoffer_s
+        self._awaits_content = awaits_content
         self._entries: dict[str, _Entry] = {}  # in the order in which they were first seen
         self._heap: list[tuple[float, str]] = []  # (due, path); stale where an entry says otherwise
 
@@ -116,7 +126,8 @@ class Settler:
         if seen != entry.seen:
             entry.seen, entry.complete = seen, False
             rest = now + self._settle_s
-            patience = entry.since + self._max_wait_s if seen.empty else rest
+            awaited = seen.empty and self._awaits_content
+            patience = entry.since + self._max_wait_s if awaited else rest
             self._look_at(path, entry, max(rest, patience))
             return False
         if now < entry.due:

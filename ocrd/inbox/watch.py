@@ -65,6 +65,7 @@ class FolderWatch:
         leave: Further files to leave alone, by their paths.
         kind: Whether to ask for the kernel's events; `auto` where the file system gives them.
         batch: How many files a step looks at.
+        awaits_content: Whether an empty file may take longer than the settle time.
         memory: A file to remember in, over a restart, what share the inbox lay on.
         clock: Seconds, never stepping back.
     """
@@ -81,6 +82,7 @@ class FolderWatch:
         leave: Callable[[str], bool] = lambda path: False,
         kind: Choice = "auto",
         batch: int = 2000,
+        awaits_content: bool = True,
         memory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,7 +96,7 @@ class FolderWatch:
         self._generation = 0
         self._hints = Hints()
         self._events = EventSource(self._hints, kind)
-        self._settler = Settler(settle_s, max_wait_s)
+        self._settler = Settler(settle_s, max_wait_s, awaits_content=awaits_content)
         self._admitted = Admitted()
         self._taken: deque[Candidate] = deque()
         self._hidden: list[str] = []

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,13 +43,27 @@ def test_a_sound_tree_has_no_problem_and_only_lacks_the_daemon(tree: Tree) -> No
     assert worst(found, "invoices inbox")["verdict"] == "ok"
 
 
+def elsewhere(tree: Tree) -> Path:
+    """Let the folder take its files from outside the root, where nothing is."""
+    share = tree.root.parent / "share"
+    tree.config.write_text(f'{tree.config.read_text()}inbox = "{share}"\n')
+    return share
+
+
 def test_an_inbox_that_is_not_there_is_a_problem_with_a_remedy(tree: Tree) -> None:
-    shutil.rmtree(tree.inbox)
+    share = elsewhere(tree)
     code, found = findings(tree)
     assert code == 1
-    problem = worst(found, "invoices inbox")
+    (problem,) = [each for each in found if each["check"] == "invoices inbox"]
     assert problem["verdict"] == "problem"
-    assert str(tree.inbox) in problem["hint"]
+    assert str(share) in problem["hint"]
+
+
+def test_an_inbox_below_the_root_that_the_daemon_will_make_is_none(tree: Tree) -> None:
+    shutil.rmtree(tree.inbox)
+    code, found = findings(tree)
+    assert code == 0
+    assert worst(found, "invoices inbox")["verdict"] == "ok"
 
 
 def test_a_group_that_there_is_not_is_told_when_the_configuration_is_checked(tree: Tree) -> None:
@@ -83,7 +98,7 @@ def test_a_damaged_ledger_is_found(tree: Tree) -> None:
 
 
 def test_every_finding_that_is_not_ok_has_a_hint(tree: Tree) -> None:
-    shutil.rmtree(tree.inbox)
+    elsewhere(tree)
     tree.ledger.write_bytes(b"this is no database, only a text of some length" * 50)
     _, found = findings(tree)
     bad = [each for each in found if each["verdict"] != "ok"]
@@ -100,7 +115,7 @@ def test_looking_leaves_no_trace(tree: Tree) -> None:
 
 
 def test_people_read_a_line_for_each_check_and_the_remedy_below(tree: Tree) -> None:
-    shutil.rmtree(tree.inbox)
+    elsewhere(tree)
     ended = tree.ocrd("doctor")
     lines = ended.stdout.splitlines()
     (problem,) = [number for number, line in enumerate(lines) if "is not there" in line]

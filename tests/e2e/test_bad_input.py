@@ -52,8 +52,6 @@ Jobs = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     tree = Tree(tmp_path_factory.mktemp("bad") / "srv")
-    text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text.replace("settle_s = 0.2", "settle_s = 0.2\nmax_wait_s = 1"))
     outside = tree.root.parent / "secret.jpg"
     outside.write_bytes(picture())
     for name, data in {

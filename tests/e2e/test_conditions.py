@@ -155,6 +155,17 @@ def test_once_says_what_it_waited_for_in_vain(tree: Tree) -> None:
     tree.check_done()
 
 
+def test_an_inbox_that_was_never_there_is_made_and_one_that_was_taken_away_is_not(
+    tree: Tree,
+) -> None:
+    tree.inbox.rmdir()
+    assert tree.run()[0] == 0
+    assert tree.inbox.is_dir()
+    tree.inbox.rmdir()
+    tree.run()
+    assert not tree.inbox.exists()
+
+
 def test_a_share_that_goes_and_comes_loses_nothing(tree: Tree) -> None:
     """The inbox is a mount; while it is away, its files are not taken for deleted."""
     elsewhere = tree.root / "exported"

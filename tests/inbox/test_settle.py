@@ -126,6 +126,13 @@ def test_a_file_that_stays_empty_is_handed_over_in_the_end() -> None:
     assert s.observe("scan.pdf", EMPTY, 60)
 
 
+def test_where_content_is_not_awaited_an_empty_file_settles_like_any_other() -> None:
+    s = Settler(SETTLE, MAX_WAIT, REOFFER, awaits_content=False)
+    s.observe("scan.pdf", EMPTY, 0)
+    assert not s.observe("scan.pdf", EMPTY, SETTLE - 1)
+    assert s.observe("scan.pdf", EMPTY, SETTLE)
+
+
 def test_an_empty_file_that_was_just_touched_is_not_handed_over() -> None:
     s = settler()
     s.observe("scan.pdf", EMPTY, 0)
