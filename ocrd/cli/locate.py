@@ -32,6 +32,7 @@ class Located:
         snapshot: What the daemon last said of itself, alive or not.
         pid: The daemon's process, or None when none runs.
         folders: The folders' names in the configuration's order.
+        engine: The engine's kind as configured.
     """
 
     spool: Path
@@ -39,6 +40,13 @@ class Located:
     snapshot: dict[str, Any] | None
     pid: int | None
     folders: tuple[str, ...]
+    engine: str
+
+    @property
+    def word(self) -> dict[str, Any]:
+        """What the daemon that runs now has said; empty before it has said anything."""
+        said = self.snapshot or {}
+        return said if self.pid is not None and said.get("pid") == self.pid else {}
 
 
 def locate(given: Path | None) -> Located:
@@ -60,7 +68,7 @@ def _quickly(given: Path | None) -> Located | None:
         kept = json.loads((root / ".ocrd" / KEPT).read_text(encoding="utf-8"))
         if kept["digest"] != _digest(raw):
             return None
-        return _located(root / ".ocrd", Path(kept["ledger"]), tuple(kept["folders"]))
+        return _located(root / ".ocrd", kept)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the thorough way says what is wrong
 
@@ -69,26 +77,29 @@ def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    folders = tuple(folder.name for folder in config.folders)
     kept = {
         "digest": _digest(config.file.read_bytes()),
         "ledger": str(config.ledger),
-        "folders": folders,
+        "folders": [folder.name for folder in config.folders],
+        "engine": config.settings.engine.kind,
     }
     with contextlib.suppress(OSError):  # whoever may not write there checks each time
         scratch = config.spool / f"{KEPT}.{os.getpid()}"
         scratch.write_text(json.dumps(kept), encoding="utf-8")
         scratch.replace(config.spool / KEPT)
-    return _located(config.spool, config.ledger, folders)
+    return _located(config.spool, kept)
 
 
-def _located(spool: Path, ledger: Path, folders: tuple[str, ...]) -> Located:
+def _located(spool: Path, kept: dict[str, Any]) -> Located:
     _refuse_unreadable(spool)
-    said = snapshot.read(spool)
-    pid = snapshot.holder(spool / snapshot.LOCK)
-    if said is not None and pid is not None:  # implicit folders come and go
-        folders = tuple(folder["name"] for folder in said["folders"]) or folders
-    return Located(spool=spool, ledger=ledger, snapshot=said, pid=pid, folders=folders)
+    return Located(
+        spool=spool,
+        ledger=Path(kept["ledger"]),
+        snapshot=snapshot.read(spool),
+        pid=snapshot.holder(spool / snapshot.LOCK),
+        folders=tuple(kept["folders"]),
+        engine=kept["engine"],
+    )
 
 
 def _refuse_unreadable(spool: Path) -> None:

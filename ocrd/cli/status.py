@@ -36,26 +36,30 @@ def gather(found: Located) -> dict[str, Any]:
     from ocrd.ledger.glance import glance
 
     now = time.time()
-    running = found.pid is not None
-    said = found.snapshot or {}
+    said = found.word
     counted = {each.folder: each for each in glance(found.ledger).folders}
-    told = {each["name"]: each for each in said.get("folders", ())} if running else {}
-    names = [*found.folders, *(name for name in counted if name not in found.folders)]
-    engine = said.get("engine") or {"kind": None, "model": None}
-    if not running:
-        engine = {**engine, "state": "stopped", "detail": "", "devices": [], "steps": []}
+    told = {each["name"]: each for each in said.get("folders", ())}
+    known = [*told] or found.folders  # those named after a mode come and go
+    names = [*known, *(name for name in counted if name not in known)]
     return {
         "version": 1,
         "daemon": {
-            "state": "running" if running else "stopped",
+            "state": "stopped" if found.pid is None else "running",
             "pid": found.pid,
-            "since": said.get("started_at") if running else None,
+            "since": said.get("started_at"),
         },
-        "engine": engine,
-        "pages_per_s": said.get("pages_per_s", 0.0) if running else 0.0,
-        "pages_in_flight": said.get("pages_in_flight", 0) if running else 0,
+        "engine": said.get("engine") or _silent_engine(found),
+        "pages_per_s": said.get("pages_per_s", 0.0),
+        "pages_in_flight": said.get("pages_in_flight", 0),
         "folders": [_folder(name, counted.get(name), told.get(name), now) for name in names],
     }
+
+
+def _silent_engine(found: Located) -> dict[str, Any]:
+    """The engine of a daemon that is stopped, or starts and has not said anything yet."""
+    last = (found.snapshot or {}).get("engine") or {"kind": found.engine, "model": None}
+    state = "stopped" if found.pid is None else "loading"
+    return {**last, "state": state, "detail": "", "devices": [], "steps": []}
 
 
 def _folder(name: str, counted: Any, told: dict[str, Any] | None, now: float) -> dict[str, Any]:

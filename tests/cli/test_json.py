@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -105,7 +106,7 @@ def test_jobs_can_be_chosen_by_folder_and_number(filled: Tree) -> None:
 def test_status_counts_each_folder_and_says_that_nothing_runs(filled: Tree) -> None:
     told = said(filled, "status")
     assert told["daemon"]["state"] == "stopped"
-    assert told["engine"].keys() >= {"kind", "state"}
+    assert (told["engine"]["kind"], told["engine"]["state"]) == ("rapidocr", "stopped")
     (folder,) = told["folders"]
     counted = {key: folder[key] for key in ("name", "waiting", "running", "done", "failed")}
     assert counted == {"name": "invoices", "waiting": 1, "running": 1, "done": 1, "failed": 1}
@@ -117,8 +118,23 @@ def test_status_of_an_idle_folder_has_no_oldest_file(tree: Tree) -> None:
     assert (folder["waiting"], folder["oldest_waiting_s"]) == (0, None)
 
 
+def test_status_of_a_daemon_that_has_said_nothing_yet_is_whole(filled: Tree) -> None:
+    earlier = {"kind": "rapidocr", "model": "m", "state": "ready", "steps": ["lowered"]}
+    held = snapshot.take_lock(filled.ledger.parent / snapshot.LOCK)
+    assert held is not None
+    for words in (None, {"pid": 1, "started_at": 5.0, "engine": earlier, "folders": []}):
+        if words:
+            snapshot.write(filled.ledger.parent, words)
+        told = said(filled, "status")
+        assert told["daemon"] == {"state": "running", "pid": os.getpid(), "since": None}
+        assert (told["engine"]["kind"], told["engine"]["state"]) == ("rapidocr", "loading")
+        assert [folder["name"] for folder in told["folders"]] == ["invoices"]
+        assert "engine rapidocr loading" in filled.ocrd("status").stdout
+
+
 def test_status_believes_a_snapshot_only_while_its_daemon_lives(filled: Tree) -> None:
     facts = {
+        "pid": os.getpid(),
         "engine": {"kind": "rapidocr", "model": "m", "state": "ready", "steps": []},
         "pages_per_s": 2.5,
         "folders": [],

@@ -40,7 +40,8 @@ def running() -> Iterator[Tree]:
         Spool(tree.root, numbered=numbered).prepare()
         config = load(tree.config)
         locks = take_locks(config)
-        snapshot.write(config.spool, {"folders": [{"name": "invoices"}], "pages_per_s": 2.5})
+        word = {"pid": os.getpid(), "folders": [{"name": "invoices"}], "pages_per_s": 2.5}
+        snapshot.write(config.spool, word)
         for path in (tree.root, *tree.root.rglob("*")):
             os.chown(path, -1, OUR_GROUP)
         yield tree
