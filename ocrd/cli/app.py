@@ -9,6 +9,7 @@ import typer
 
 from ocrd import __version__
 from ocrd.cli import commands
+from ocrd.cli.options import ConfigOption
 
 app = typer.Typer(
     name="ocrd",
@@ -27,11 +28,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
+    config: ConfigOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Options of every command."""
+    if config is not None:  # before the command as good as after it
+        given = {"config": config}
+        context.default_map = dict.fromkeys(commands.COMMANDS, given) | {
+            "config": {"check": given, "show": given}
+        }
 
 
 def run(words: Sequence[str]) -> None:

@@ -142,9 +142,12 @@ def _validate(table: Mapping[str, Any], file: Path) -> Settings:
 
 
 def _config_error(error: ValidationError, table: Mapping[str, Any], file: Path) -> ConfigError:
-    """The first fault in full, and how many more there are."""
+    """The first fault in full, and how many more there are.
+
+    A mistyped key comes first: it is why another one is missing.
+    """
     faults = error.errors(include_url=False)
-    first = faults[0]
+    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
     key = _key(first["loc"], table)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return ConfigError(f"{file}: {key}: {_said(first)}{more}", hint=_remedy(first))

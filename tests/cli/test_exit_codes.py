@@ -78,6 +78,15 @@ def test_a_missing_configuration_ends_with_4_too(tmp_path: Path) -> None:
     assert "none.toml" in ended.stderr
 
 
+@pytest.mark.parametrize("words", [["config", "check"], ["status"]], ids=" ".join)
+def test_the_configuration_can_be_named_before_the_command(tree: Tree, words: list[str]) -> None:
+    named, by_variable = ocrd("--config", str(tree.config), *words), tree.ocrd(*words)
+    assert (named.returncode, named.stdout) == (by_variable.returncode, by_variable.stdout)
+    missing = ocrd("--config", str(tree.root / "none.toml"), *words)
+    assert missing.returncode == CONFIG
+    assert "none.toml" in missing.stderr
+
+
 def test_jobs_without_a_ledger_fail_with_the_remedy(tree: Tree) -> None:
     ended = tree.ocrd("jobs")
     assert (ended.returncode, ended.stdout) == (FAILED, "")

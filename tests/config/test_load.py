@@ -27,6 +27,7 @@ MISTAKES = {
     "no root": ("[engine]\n", "root: missing", "/srv/ocrd"),
     "relative root": ('root = "srv"', "not an absolute path", "/srv/ocrd"),
     "unknown key": ('root = "/x"\nroute = 1', "route: unknown key", "'root'"),
+    "mistyped root": ('rot = "/x"', "rot: unknown key", "'root'"),
     "unknown key in a table": (
         'root = "/x"\n[watch]\nsetle_s = 1',
         "watch.setle_s: unknown key",
