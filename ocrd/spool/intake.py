@@ -13,7 +13,7 @@ from ocrd.spool import names
 from ocrd.spool.blame import shown
 from ocrd.spool.choices import Choices
 from ocrd.spool.home import PRIVATE, Home
-from ocrd.spool.pieces import Piece, is_folder, is_recorded, pieces, same_bytes
+from ocrd.spool.pieces import Piece, is_folder, is_recorded, leads_out, pieces, same_bytes
 from ocrd.spool.record import JobRecord
 from ocrd.spool.tree import fsync_tree, make_folders
 
@@ -28,6 +28,8 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
             home.resume(step)
     wanted = pieces(job, source, home)
     try:
+        if job.place is Place.INBOX and leads_out(source, job.source, home.disk):
+            _require_taken(wanted, home)
         _take_all(wanted, home)
         for piece in wanted:
             if not is_recorded(piece.what, piece.target, home.disk):
@@ -55,6 +57,13 @@ def _changed(what: Job | Member) -> SourceChangedError:
         f"{shown(what.source)}: the file is no longer what was recorded",
         hint="Nothing to do: it is read again from the start when it has come to rest.",
     )
+
+
+def _require_taken(wanted: Sequence[Piece], home: Home) -> None:
+    """What an earlier claim has not taken lies somewhere else now, and is nothing of ours."""
+    for piece in wanted:
+        if not home.has(piece.target):
+            raise gone(piece.what)
 
 
 def _take_all(wanted: Sequence[Piece], home: Home) -> None:

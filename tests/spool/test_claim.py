@@ -42,6 +42,26 @@ def test_the_spool_is_what_the_worker_asks_for(tmp_path: Path) -> None:
     assert spool
 
 
+@pytest.mark.parametrize("source", ["sub/scan.pdf", "sub/dir/scan.pdf"])
+def test_what_lies_behind_a_link_in_the_inbox_is_not_taken(world: World, source: str) -> None:
+    """The folder was moved away, and a link left in its place."""
+    job = world.drop(source)
+    kept = world.tree("inbox") / ".elsewhere"
+    (world.tree("inbox") / "sub").rename(kept)
+    (world.tree("inbox") / "sub").symlink_to(kept)
+    with pytest.raises(SourceChangedError) as caught:
+        claim(world, job)
+    assert caught.value.kind == "source-gone"
+    assert (kept / source.removeprefix("sub/")).read_bytes() == ORIGINAL
+
+
+def test_an_inbox_that_is_a_link_itself_is_one_all_the_same(world: World) -> None:
+    job = world.drop("sub/scan.pdf")
+    (world.root / "scanner").symlink_to(world.tree("inbox"))
+    path = world.spool().claim(job, world.root / "scanner" / "sub" / "scan.pdf")
+    assert path.read_bytes() == ORIGINAL
+
+
 def test_the_group_may_see_how_things_stand_and_jobs_files_are_nobody_elses(world: World) -> None:
     job = world.claimed()
     spool = world.root / ".ocrd"
