@@ -28,7 +28,7 @@ RECORD_BATCH = 500  # files recorded in one transaction
 DOCUMENT_BATCH = 100  # documents of several files, likewise
 LEDGER_WAIT_S = 1.0  # before a ledger that is full or locked is asked again
 HASH_AGAIN_S = 60.0  # before documents that it did not take are: their files are hashed once more
-STALE_S = 120.0  # a thread that has not come round for so long hangs (a dead share, perhaps)
+STALE_S = 120.0  # a thread that has not moved for so long hangs (a dead share, perhaps)
 
 
 class Ledger(recorder.Ledger, leftovers.Ledger, Protocol):
@@ -65,7 +65,7 @@ class Intake(threading.Thread):
         self.folder = folder
         self._events = events
         self._over = threading.Event()
-        self._moved_at = time.monotonic()
+        self._move()
         self._busy = True
         self._documents_after = float("-inf")  # of the monotonic clock
         self._rests = False
@@ -94,7 +94,12 @@ class Intake(threading.Thread):
         )
         self._leftovers = Leftovers(folder, ledger=ledger, events=events)
         self._recorder = Recorder(
-            folder, watch=self._watch, ledger=ledger, events=events, wake=wake
+            folder,
+            watch=self._watch,
+            ledger=ledger,
+            events=events,
+            wake=wake,
+            progress=self._move,
         )
 
     def run(self) -> None:
@@ -105,7 +110,7 @@ class Intake(threading.Thread):
         self._events.emit("folder.watching", folder=self.folder.name, kind=self._watch.report.kind)
         try:
             while not self._over.is_set():
-                self._moved_at = time.monotonic()
+                self._move()
                 if not self._step():
                     self._over.wait(STEP_S)
         finally:
@@ -152,6 +157,10 @@ class Intake(threading.Thread):
             "condition": paused
             and {"kind": paused.kind, "message": paused.message, "hint": paused.hint},
         }
+
+    def _move(self) -> None:
+        """It does not hang: it goes round, or reads files, of which there may be many."""
+        self._moved_at = time.monotonic()
 
     def _recall(self) -> None:
         """What an earlier life recorded and nobody claimed yet need not be hashed again."""

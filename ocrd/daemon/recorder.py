@@ -58,6 +58,7 @@ class Recorder:
         ledger: Where jobs are recorded.
         events: Is told of each.
         wake: Called after something was recorded.
+        progress: Called all along while files are read.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Recorder:
         ledger: Ledger,
         events: Events,
         wake: Callable[[], object],
+        progress: Callable[[], object],
     ) -> None:
         self._folder = folder
         self._watch = watch
         self._ledger = ledger
         self._events = events
         self._wake = wake
+        self._progress = progress
         self._began = time.time()
 
     def recalled(self) -> list[Candidate]:
@@ -192,7 +195,12 @@ class Recorder:
         folder = self._folder
         try:
             return admit(
-                folder.inbox, folder.name, candidate.path, folder.priority, seen=candidate.seen
+                folder.inbox,
+                folder.name,
+                candidate.path,
+                folder.priority,
+                seen=candidate.seen,
+                progress=self._progress,
             )
         except BadFileError as error:
             self._refuse(candidate, error)

@@ -49,6 +49,7 @@ def admit(
     priority: int,
     *,
     seen: Fingerprint | None = None,
+    progress: Callable[[], object] = lambda: None,
     calls: Calls = REAL,
 ) -> Found:
     """Open, check and hash the file `source` of the inbox `root`.
@@ -62,6 +63,7 @@ def admit(
         source: Path below the inbox, `os.fsdecode`d.
         priority: The folder's, for the record.
         seen: What the file looked like while it rested; anything else now is a change.
+        progress: Called after each MiB: a large file on a slow share takes minutes.
         calls: For tests.
 
     Raises:
@@ -78,7 +80,7 @@ def admit(
         if before.st_size == 0:
             raise _empty(source)
         _must_be_closed(source, fd)
-        sha256 = _hash(source, fd, before.st_size, calls)
+        sha256 = _hash(source, fd, before.st_size, progress, calls)
         _must_be_closed(source, fd)
         _must_be_same(source, before, os.stat(name, dir_fd=parent, follow_symlinks=False))
     return Found(
@@ -170,7 +172,7 @@ def _must_be_closed(source: str, fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _hash(source: str, fd: int, size: int, calls: Calls) -> str:
+def _hash(source: str, fd: int, size: int, progress: Callable[[], object], calls: Calls) -> str:
     """Reads `size` bytes and no more: a file that grows faster than it is read would never end."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(min(size, _CHUNK)))
@@ -180,6 +182,7 @@ def _hash(source: str, fd: int, size: int, calls: Calls) -> str:
             raise _changed(source)
         digest.update(buffer[:got])
         size -= got
+        progress()
     return digest.hexdigest()
 
 

@@ -14,7 +14,10 @@ import pytest
 
 from ocrd.config import Folder, load
 from ocrd.daemon.intake import Intake
+from ocrd.daemon.recorder import Recorder
 from ocrd.events import Event, Events
+from ocrd.inbox.report import Candidate
+from ocrd.inbox.scan import fingerprint
 from ocrd.job import Job, JobState, Place
 from ocrd.ledger.ledger import Ledger
 
@@ -328,3 +331,34 @@ class TestMarked:
             (house.inbox / "a.done").touch()
             wait_for(house.jobs)
         assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]}
+
+
+class Untold:
+    """A watch that nobody looks through."""
+
+    def hint(self, path: str) -> None:
+        pass
+
+    def forget(self, candidate: Candidate) -> None:
+        pass
+
+
+def test_a_thread_that_reads_large_files_says_all_along_that_it_moves(house: House) -> None:
+    """A backlog takes minutes on a slow share; the supervisor must not take that for a hang."""
+    moved: list[bool] = []
+    house.drop("small.pdf")
+    large = house.inbox / "large.pdf"
+    with large.open("wb") as file:
+        file.truncate(3 << 20)
+    recorder = Recorder(
+        house.folder(""),
+        watch=Untold(),
+        ledger=house.ledger,
+        events=Events(house.told.append),
+        wake=lambda: None,
+        progress=lambda: moved.append(True),
+    )
+    files = (house.inbox / "small.pdf", large)
+    recorder.record([Candidate(path.name, fingerprint(path.lstat())) for path in files])
+    assert len(moved) == 4
+    assert set(house.jobs()) == {"small.pdf", "large.pdf"}
