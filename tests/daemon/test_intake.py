@@ -351,7 +351,7 @@ def test_a_thread_that_reads_large_files_says_all_along_that_it_moves(house: Hou
     with large.open("wb") as file:
         file.truncate(3 << 20)
     recorder = Recorder(
-        house.folder(""),
+        house.folder("", settle_s=0.3),
         watch=Untold(),
         ledger=house.ledger,
         events=Events(house.told.append),
