@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Subquery,
+    TextClause,
     and_,
     bindparam,
     case,
@@ -26,7 +27,7 @@ from ocrd.ledger.history import Happening, note
 from ocrd.ledger.part import Part
 from ocrd.ledger.rows import error_columns, to_job
 from ocrd.ledger.steps import GONE
-from ocrd.ledger.tables import AT_INBOX, DEFERRED, ENDING, NOT_DONE, READY, jobs, tallies
+from ocrd.ledger.tables import AT_INBOX, DEFERRED, DONE, ENDING, NOT_DONE, READY, jobs, tallies
 
 LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
 
@@ -123,16 +124,17 @@ class Claims(Part):
 
         None of them is that of a job whose original was taken away: it waits for nothing there.
         """
-        where = (NOT_DONE, jobs.c.token == token, jobs.c.place != Place.GONE)
-        with self._db.read() as connection:
-            rows = connection.execute(select(jobs).where(*where))
-            row = rows.one_or_none()
-        return None if row is None else to_job(row)
+        job = self._of_token(NOT_DONE, token)
+        return None if job is None or job.place is Place.GONE else job
 
     def bearer(self, token: str) -> Job | None:
-        """The job of that token, whatever its state.  Reads the whole table: for rare questions."""
+        """The job of that token, whatever its state.  For one that is done all are looked at."""
+        return self._of_token(NOT_DONE, token) or self._of_token(DONE, token)
+
+    def _of_token(self, state: TextClause, token: str) -> Job | None:
         with self._db.read() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.token == token)).one_or_none()
+            rows = connection.execute(select(jobs).where(state, jobs.c.token == token))
+            row = rows.one_or_none()
         return None if row is None else to_job(row)
 
     def _claimed(

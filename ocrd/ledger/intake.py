@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, text, update
 
 from ocrd.job import Found, Job, JobError, JobState, Place
 from ocrd.ledger.columns import shown
 from ocrd.ledger.history import Happening, note
 from ocrd.ledger.rows import error_columns, to_job
-from ocrd.ledger.standing import Key, Standings, is_known, members_at_inbox
+from ocrd.ledger.standing import Key, Standings, is_known, members_at_inbox, padded
 from ocrd.ledger.tables import AT_INBOX, jobs, pages
 
 _BATCH = 500
@@ -185,29 +185,40 @@ def _batches(found: Sequence[Found]) -> Iterator[list[Found]]:
 
 def _standing(connection: Connection, batch: Sequence[Found]) -> Mapping[Key, Job]:
     """The job of a single file at each name in the inbox; of several the one that is to run."""
-    keys = padded([_key(found) for found in batch])
-    where = (AT_INBOX, jobs.c.members.is_(None), tuple_(jobs.c.folder, jobs.c.source).in_(keys))
-    found = [to_job(row) for row in connection.execute(select(jobs).where(*where))]
+    found: list[Job] = []
+    for folder, sources in _by_folder(map(_key, batch)):
+        query = select(jobs).where(_alone_at(folder, sources))
+        found += [to_job(row) for row in connection.execute(query)]
     found.sort(key=lambda job: (_precedence(job), job.id))
     return {(job.folder, job.source): job for job in found}
 
 
-def padded(keys: list[Key]) -> list[Key]:
-    """As many as the next power of two, the last one repeated.
+def _by_folder(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder with its names, a bounded number at a time.
 
-    Each number of them is a statement of its own, of which every connection keeps the last 128
-    prepared: with hundreds of numbers that came to 13 MiB a connection.
+    SQLite searches an index for many names of one folder, but reads all of it for many pairs of a
+    folder and a name.
     """
-    return [*keys, *keys[-1:] * ((1 << (len(keys) - 1).bit_length()) - len(keys))]
+    of: dict[str, list[str]] = {}
+    for folder, source in keys:
+        of.setdefault(folder, []).append(source)
+    for folder, sources in of.items():
+        for start in range(0, len(sources), _BATCH):
+            yield folder, sources[start : start + _BATCH]
 
 
-def _give_up(connection: Connection, keys: Sequence[Key]) -> None:
+def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
+    """Jobs of single files that bear one of these names in a folder's inbox."""
+    named = jobs.c.source.in_(padded(sources))
+    return and_(AT_INBOX, jobs.c.folder == folder, jobs.c.members.is_(None), named)
+
+
+def _give_up(connection: Connection, keys: Iterable[Key]) -> None:
     """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
-    for start in range(0, len(keys), _BATCH):
-        which = tuple_(jobs.c.folder, jobs.c.source).in_(keys[start : start + _BATCH])
-        ended = jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED))
-        alone = (AT_INBOX, jobs.c.members.is_(None), ended, which)
-        connection.execute(update(jobs).where(*alone).values(place=Place.GONE))
+    ended = jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED))
+    for folder, sources in _by_folder(keys):
+        given_up = update(jobs).where(_alone_at(folder, sources), ended)
+        connection.execute(given_up.values(place=Place.GONE))
 
 
 def _precedence(job: Job) -> int:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import StatementError
 
 from ocrd.job import Job, JobError, JobState, PageState, Place
 from ocrd.ledger.history import Happening
-from ocrd.ledger.intake import padded
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.standing import padded
 from tests.ledger.making import (
     Clock,
     claimed,
@@ -225,7 +225,7 @@ class TestInInbox:
 
 
 def test_batches_of_all_sizes_are_looked_up_by_few_statements() -> None:
-    batches = [[("scans", f"{number}.pdf") for number in range(size)] for size in range(1, 501)]
+    batches = [[f"{number}.pdf" for number in range(size)] for size in range(1, 501)]
     assert len({len(padded(batch)) for batch in batches}) == 10
     assert all(set(padded(batch)) == set(batch) for batch in batches)
 

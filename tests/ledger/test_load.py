@@ -43,6 +43,16 @@ def record_known(ledger: Ledger) -> Callable[[], object]:
     return lambda: ledger.record([found()])
 
 
+def record_several(ledger: Ledger) -> Callable[[], object]:
+    names = ["one.pdf", "two.pdf", "three.pdf"]
+    return lambda: ledger.record([found(name, folder="folder-1") for name in names])
+
+
+def bearer_of_what_waits(ledger: Ledger) -> Callable[[], object]:
+    job: Job = claimed(ledger)
+    return lambda: ledger.bearer(job.token)
+
+
 def page_done(ledger: Ledger) -> Callable[[], object]:
     job = ledger.set_pages(claimed(ledger), 2)
     return lambda: ledger.page_done(job, page(1), "{}", recipe="r")
@@ -101,6 +111,8 @@ ASKED_OFTEN = [
     claim_while_all_wait_for_later,
     record,
     record_known,
+    record_several,
+    bearer_of_what_waits,
     page_done,
     reusable,
     done,
