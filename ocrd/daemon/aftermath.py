@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Aftermath:
             now = await self._call(self._ledger.job, job.id)
             if now is None or now.state not in UNDER_WAY:
                 return
-            if error.disposition is Disposition.CONDITION or now.state is JobState.DELIVERING:
+            if error.disposition is Disposition.CONDITION or is_ending(now):
                 self._stall(job, folder, error)
             elif isinstance(error, SourceChangedError):
                 await self._source_changed(now, folder, error)
@@ -119,10 +120,14 @@ class Aftermath:
         taken = [waiting.popleft() for _ in range(count)]
         try:
             jobs = [await self._call(self._ledger.job, number) for number in taken]
-        except OcrdError:
+        except BaseException:  # cancelled, too: nobody else knows of them
             waiting.extendleft(reversed(taken))
             raise
         return [job for job in jobs if job is not None and job.state in UNDER_WAY]
+
+    async def all_stalled(self) -> list[Job]:
+        """Take every job that stands where it stalled; likewise."""
+        return [job for folder in list(self._stalled) for job in await self.stalled(folder)]
 
     def has_stalled(self, folder: str) -> bool:
         """Whether jobs of the folder wait for its place."""
@@ -147,7 +152,7 @@ class Aftermath:
 
         A joined document is given up in either case; its files come to rest, and are joined, anew.
         """
-        if error.kind == "source-gone" and not folder.inbox.is_dir():
+        if error.kind == "source-gone" and not await self._is_there(folder):
             self._stall(job, folder, _inbox_missing(folder))  # its share is gone, not the file
             return
         parted = bool(job.members) and job.place is Place.INBOX
@@ -161,6 +166,9 @@ class Aftermath:
         )
         self._events.warn("job.source_changed", **facts(job), error=error.message)
 
+    async def _is_there(self, folder: Folder) -> bool:
+        return await self._call(os.path.isdir, folder.inbox)  # a dead share hangs, or answers EIO
+
     async def _defer(self, job: Job, error: OcrdError) -> None:
         delay = self._retries.delay(job.attempts)
         later = self._clock() + delay
@@ -169,6 +177,11 @@ class Aftermath:
         )
         why = {"kind": error.kind, "error": error.message, "hint": error.hint}
         self._events.warn("job.deferred", **facts(job), attempt=job.attempts, again_s=delay, **why)
+
+
+def is_ending(job: Job) -> bool:
+    """Whether only its last steps are left, which need no engine; no queue takes it back."""
+    return job.state is JobState.DELIVERING or job.ending is not None
 
 
 def _inbox_missing(folder: Folder) -> PlaceError:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ocrd.config import Folder
 from ocrd.daemon import aftermath
-from ocrd.daemon.aftermath import Aftermath
+from ocrd.daemon.aftermath import Aftermath, is_ending
 from ocrd.daemon.pauses import Pauses
 from ocrd.engine.base import Engine, EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError
@@ -116,6 +116,9 @@ class Dispatcher:
 
     def take_over(self, jobs: list[Job]) -> None:
         """Jobs that were under way when the daemon last went away: they go first."""
+        for job in jobs:
+            if is_ending(job) and job.folder not in self._folders():
+                self._events.warn("job.folder_unknown", **facts(job))
         self._resumable.extend(jobs)
 
     async def run(self) -> None:
@@ -154,12 +157,16 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float) -> None:
         """Let what is under way finish for so long, then put it back.  Loses no attempt."""
-        tasks = [run.task for run in self._running.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout_s)
-        for run in list(self._running.values()):
-            run.task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._running:
+            await asyncio.wait([run.task for run in self._running.values()], timeout=timeout_s)
+        while self._running:  # one that got through may have started others
+            tasks = [run.task for run in self._running.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        with contextlib.suppress(OcrdError):  # the next start finds them, one attempt further
+            for job in await self._aftermath.all_stalled():
+                await self._put_back(job)
 
     async def _step(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -210,20 +217,33 @@ class Dispatcher:
         return len(jobs) == most
 
     async def _resume(self) -> None:
-        """Take up jobs from before the last stop; half-done pages need the engine."""
-        ready = self._ready()
-        closed = self._closed()
+        """Take up jobs from before the last stop.
+
+        Raises:
+            LedgerError: It cannot be used now; those that are left wait for the next step.
+        """
         waiting: deque[Job] = deque()
-        while self._resumable and self.running < self._max_running:
-            job = self._resumable.popleft()
-            if job.place is Place.INBOX and job.folder in closed:
-                waiting.append(job)
-            elif ready or job.state is JobState.DELIVERING or job.ending is not None:
-                with contextlib.suppress(FencedError):  # cancelled meanwhile
-                    self._start(await self._call(self._ledger.resume, job))
-            else:
-                waiting.append(job)
-        self._resumable.extendleft(reversed(waiting))
+        try:
+            while self._resumable and self.running < self._max_running:
+                job = self._resumable[0]
+                if self._may_go_on(job):
+                    with contextlib.suppress(FencedError):  # cancelled meanwhile
+                        self._start(await self._call(self._ledger.resume, job))
+                else:
+                    waiting.append(job)
+                self._resumable.popleft()
+        finally:
+            self._resumable.extendleft(reversed(waiting))
+
+    def _may_go_on(self, job: Job) -> bool:
+        """Whether a job from before the last stop can be taken up now."""
+        if is_ending(job):
+            return job.folder in self._folders() and not self._unreached(job)
+        return self._ready() and not self._unreached(job)
+
+    def _unreached(self, job: Job) -> bool:
+        """Whether its original cannot be had now."""
+        return job.place is Place.INBOX and job.folder in self._closed()
 
     async def _try_again(self, folder: str) -> None:
         """One stalled job of a paused folder goes first; without one, the next claim does."""
@@ -262,8 +282,14 @@ class Dispatcher:
     async def _put_aside(self, job: Job) -> None:
         """Its folder is no longer configured: it waits until it is again."""
         self._events.warn("job.folder_unknown", **facts(job))
+        if is_ending(job):
+            self._resumable.append(job)
+            return
         later = self._clock() + UNKNOWN_FOLDER_S
-        await self._call(self._ledger.release, job, not_before=later, error=None, refund=True)
+        try:
+            await self._call(self._ledger.release, job, not_before=later, error=None, refund=True)
+        except OcrdError:  # the ledger is locked or full
+            self._resumable.append(job)
 
     async def _work(self, job: Job, folder: Folder) -> None:
         try:
@@ -292,7 +318,9 @@ class Dispatcher:
     async def _put_back(self, job: Job) -> None:
         """The daemon stops: the job goes on at the next start, its finished pages kept."""
         now = await self._call(self._ledger.job, job.id)
-        if now is not None and now.state is JobState.RUNNING and not now.cancel_requested:
+        if now is None or now.state is not JobState.RUNNING:
+            return
+        if not now.cancel_requested and not is_ending(now):
             await self._call(
                 self._ledger.release, job, not_before=self._clock(), error=None, refund=True
             )

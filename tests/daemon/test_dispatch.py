@@ -1,0 +1,184 @@
+"""The dispatcher with a real ledger: no job is forgotten, whatever becomes of ledger and folder."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ocrd.config import Folder, load
+from ocrd.daemon.aftermath import Aftermath, Retries
+from ocrd.daemon.dispatch import Dispatcher
+from ocrd.daemon.parts import Threads
+from ocrd.daemon.pauses import Pauses
+from ocrd.engine.base import EngineReport, EngineState
+from ocrd.errors import OcrdError, PlaceError
+from ocrd.events import Event, Events
+from ocrd.job import Found, Job, JobError, JobState
+from ocrd.ledger.ledger import Ledger
+
+FULL = PlaceError("/out: no space is left", hint="Free some space.", kind="disk-full")
+BUSY = OcrdError("/failed: it is in use elsewhere", hint="It is tried again.", kind="busy")
+BAD = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
+
+
+class Crew:
+    """Stands for the workers: takes each job for done at once, or meets an error."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.error: OcrdError | None = None
+
+    async def run(self, job: Job, _folder: Folder) -> Job:
+        self.ran.append(job.id)
+        if self.error is not None:
+            raise self.error
+        return job
+
+
+class Ready:
+    """An engine that is ready."""
+
+    def report(self) -> EngineReport:
+        return EngineReport(state=EngineState.READY)
+
+
+class Bench:
+    """A ledger, one folder, and the dispatcher between them."""
+
+    def __init__(self, root: Path) -> None:
+        file = root / "config.toml"
+        file.write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n', encoding="utf-8")
+        (self.folder,) = load(file).folders
+        self.folder.inbox.mkdir(parents=True)
+        self.folders = {"scans": self.folder}
+        self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
+        self.crew = Crew()
+        self.told: list[Event] = []
+        self.call = Threads(4)
+        common: dict[str, Any] = {
+            "worker": cast(Any, self.crew),
+            "ledger": self.ledger,
+            "pauses": Pauses(),
+            "events": Events(self.told.append),
+            "call": self.call,
+            "clock": time.time,
+        }
+        self.dispatcher = Dispatcher(
+            **common,
+            engine=cast(Any, Ready()),
+            folders=lambda: self.folders,
+            closed=set,
+            aftermath=Aftermath(
+                **common,
+                look_again=lambda _folder, _source: None,
+                retries=Retries(max_attempts=3, delay_s=0.0, longest_s=0.0),
+            ),
+            max_running=8,
+            expect=lambda _jobs: None,
+        )
+
+    def queued(self, *names: str) -> list[Job]:
+        files = [
+            Found(folder="scans", source=name, size=1, mtime_ns=1, inode=1, sha256="00")
+            for name in names
+        ]
+        return [job for job in self.ledger.record(files) if job is not None]
+
+    def claimed(self, *names: str) -> list[Job]:
+        return self.ledger.claim_some(len(self.queued(*names)), now=time.time())
+
+    def job(self, number: int) -> Job:
+        job = self.ledger.job(number)
+        assert job is not None
+        return job
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program keeps the ledger locked."""
+        other = sqlite3.connect(self.ledger.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.dispatcher.run())
+        try:
+            yield
+        finally:
+            self.dispatcher.stop()
+            await self.dispatcher.drain(0.0)
+            await task
+
+    def events(self, name: str) -> list[Event]:
+        return [event for event in self.told if event.name == name]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.call.stop()
+    bench.ledger.close()
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - it looks on from outside
+            await asyncio.sleep(0.01)
+
+
+async def test_jobs_from_before_wait_while_the_ledger_is_locked(bench: Bench) -> None:
+    jobs = bench.claimed("a.pdf", "b.pdf")
+    bench.dispatcher.take_over(jobs)
+    async with bench.running():
+        with bench.locked():
+            await until(lambda: bench.dispatcher.waits)
+        await until(lambda: bench.crew.ran == [job.id for job in jobs])
+
+
+async def test_a_job_that_delivers_waits_for_its_folder_to_be_configured_again(
+    bench: Bench,
+) -> None:
+    (job,) = bench.claimed("a.pdf")
+    bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+    bench.folders.clear()
+    bench.dispatcher.take_over(bench.ledger.unfinished())
+    async with bench.running():
+        await until(lambda: bench.dispatcher.ticks > 2)
+        assert bench.crew.ran == []
+        bench.folders["scans"] = bench.folder
+        bench.dispatcher.wake()
+        await until(lambda: bench.crew.ran == [job.id])
+    assert [dict(event.fields)["job"] for event in bench.events("job.folder_unknown")] == [job.id]
+
+
+async def test_a_failure_that_meets_a_busy_folder_is_tried_again(bench: Bench) -> None:
+    """Its end is decided: back in the queue nobody would ever claim it."""
+    (job,) = bench.claimed("a.pdf")
+    job = bench.ledger.intend_failure(job, BAD, "/failed/a.pdf")
+    bench.crew.error = BUSY
+    bench.dispatcher.take_over([job])
+    async with bench.running():
+        await until(lambda: len(bench.crew.ran) > 1)
+        bench.crew.error = None
+
+
+async def test_a_job_that_waits_for_its_place_keeps_its_attempt_when_the_daemon_stops(
+    bench: Bench,
+) -> None:
+    (job,) = bench.queued("a.pdf")
+    bench.crew.error = FULL
+    async with bench.running():
+        await until(lambda: bench.events("folder.paused"))
+    assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
