@@ -27,6 +27,10 @@ class Pause:
     until: float
     delay: float
 
+    def over(self, now: float) -> bool:
+        """Whether it is time for a try: not after years, when the clock was put back meanwhile."""
+        return now >= self.until or now < self.until - self.delay
+
 
 class Pauses:
     """Which folders are paused now."""
@@ -52,7 +56,7 @@ class Pauses:
                 delay=FIRST_DELAY_S,
             )
             return True
-        if now >= before.until:  # the try failed; several jobs stalling at once are one failure
+        if before.over(now):  # the try failed; several jobs stalling at once are one failure
             delay = min(before.delay * 2, LONGEST_DELAY_S)
             self._paused[folder] = replace(
                 before,
@@ -66,7 +70,7 @@ class Pauses:
 
     def due(self, now: float) -> list[str]:
         """Paused folders whose next try has come."""
-        return [folder for folder, pause in self._paused.items() if now >= pause.until]
+        return [folder for folder, pause in self._paused.items() if pause.over(now)]
 
     def ended(self, folder: str) -> Pause | None:
         """A job of `folder` got through: the pause that ends with it, if there was one."""

@@ -40,6 +40,15 @@ def test_many_jobs_that_stall_in_one_try_are_one_failure() -> None:
     assert pauses.now["a"].delay == 2 * FIRST_DELAY_S
 
 
+def test_a_clock_that_is_put_back_makes_nobody_wait_for_hours() -> None:
+    pauses, back = Pauses(), 10_000.0
+    pauses.met("a", FULL, now=20_000.0)
+    assert pauses.due(back) == ["a"]
+    pauses.met("a", FULL, now=back)
+    assert pauses.due(back + 1.0) == []
+    assert pauses.due(back + 2 * FIRST_DELAY_S) == ["a"]
+
+
 def test_an_ended_pause_is_told_once_and_forgotten() -> None:
     pauses = Pauses()
     pauses.met("a", FULL, now=0.0)
