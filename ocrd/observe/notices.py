@@ -134,7 +134,7 @@ class Notices:
     def _guarded(self, way: str, tell: Callable[[], None]) -> None:
         try:
             tell()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except Exception as error:  # such as no HTTP at all; the next notices are told all the same
             hint = "See [notify] in the configuration; the job itself is not affected."
             self._events.warn("notice.failed", way=way, error=_reason(error), hint=hint)
 
@@ -159,4 +159,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         said = (error.stderr or b"").decode(errors="replace").strip()
         return f"exit code {error.returncode}: {said}"
+    if isinstance(error, subprocess.TimeoutExpired):  # its own words tell the command's arguments
+        return f"timed out: killed after {error.timeout:g} s"
     return str(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email
 import json
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,33 @@ class Keeper(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Say nothing."""
+
+
+class Babbler(socketserver.ThreadingTCPServer):
+    """A server that speaks no HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Babble)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def __enter__(self) -> Babbler:
+        self._thread = threading.Thread(target=self.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class Babble(socketserver.StreamRequestHandler):
+    """Reads the head of a request and answers what is none."""
+
+    def handle(self) -> None:
+        while self.rfile.readline().strip():
+            pass
+        self.wfile.write(b"what?\r\n")
 
 
 @pytest.fixture
@@ -254,6 +282,29 @@ def test_a_webhook_that_refuses_is_told_and_the_mail_goes_out_all_the_same(
     (warning,) = told.heard.named("notice.failed")
     assert (warning.fields["way"], "500" in warning.fields["error"]) == ("webhook", True)
     assert (tmp_path / "mail").exists()
+
+
+def test_what_answers_in_no_http_is_told_and_the_next_notices_go_out_all_the_same(
+    tmp_path: Path,
+) -> None:
+    command = script(tmp_path / "hook", f"echo ran >> {tmp_path}/log")
+    with Babbler() as babbler:
+        told = Told(webhook=babbler.url, digest_s=0.0, on_failed=[str(command)])
+        told.fail(1)
+        until(lambda: bool(told.heard.named("notice.failed")))
+        told.fail(2)
+        told.notices.stop()
+    assert [each.fields["way"] for each in told.heard.named("notice.failed")] == ["webhook"] * 2
+    assert _lines(tmp_path / "log") == ["ran"] * 2
+
+
+def test_the_arguments_of_a_command_that_hangs_stay_out_of_the_log(tmp_path: Path) -> None:
+    command = script(tmp_path / "hang", "exec sleep 60")
+    told = Told(on_failed=[str(command), "a-token"], timeout_s=0.2)
+    told.fail(1)
+    told.notices.stop()
+    (warning,) = told.heard.named("notice.failed")
+    assert "a-token" not in warning.fields["error"]
 
 
 def test_a_hostile_name_forges_no_header_and_no_line_of_a_mail(tmp_path: Path) -> None:
