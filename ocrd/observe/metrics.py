@@ -24,7 +24,6 @@ from ocrd.events import Event
 
 LOOPBACK = "127.0.0.1"
 ENGINE_STATES = ("stopped", "loading", "ready", "restarting", "failed")
-ENGINE_STATES = ("stopped", "loading", "ready", "restarting", "failed")
 PAGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
 
