@@ -99,6 +99,7 @@ class Dispatcher:
         self._expect = expect
         self._running: dict[int, _Run] = {}
         self._resumable: deque[Job] = deque()
+        self._tries: dict[str, int] = {}  # the job that tried a paused folder's place last
         self._cancelled_at = 0.0  # when cancellations are looked for next, by the loop's clock
         self._wake = asyncio.Event()
         self._stopping = False
@@ -247,9 +248,12 @@ class Dispatcher:
 
     async def _try_again(self, folder: str) -> None:
         """One stalled job of a paused folder goes first; without one, the next claim does."""
+        if self._tries.get(folder) in self._running:  # a slow share takes its time to refuse
+            return
         if not self._aftermath.has_stalled(folder):
             self._aftermath.resumed(folder)
         for job in await self._aftermath.stalled(folder, 1):
+            self._tries[folder] = job.id
             self._start(job)
 
     async def _carry_out_cancellations(self) -> None:
