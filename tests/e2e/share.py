@@ -141,7 +141,7 @@ def daemon(share: Share, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         yield running
     finally:
         running.terminate()
-        running.wait(timeout=60)
+        running.wait(timeout=120)
 
 
 def _server(state: Path, port: int) -> str:

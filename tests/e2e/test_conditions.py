@@ -74,7 +74,7 @@ def folder_of(tree: Tree) -> dict[str, Any]:
     return dict(folder)
 
 
-def wait_for(true: Callable[[], Any], seconds: float = 120.0) -> None:
+def wait_for(true: Callable[[], Any], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -223,7 +223,7 @@ def test_stopping_puts_jobs_back_without_costing_an_attempt(tree: Tree) -> None:
     with daemon(tree, "--engine-delay", "600") as process:
         wait_for(lambda: folder_of(tree)["running"] == 1)
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(120)
     job = ask(tree, "show", "1")
     assert (job["state"], job["attempts"]) == ("queued", 0)
 

@@ -14,7 +14,7 @@ from ocrd.samples import scan_of
 from tests.e2e.tree import Tree
 
 PAGES = 3000
-HANG_S = 120
+HANG_S = 240
 
 
 def book() -> bytes:

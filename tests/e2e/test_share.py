@@ -21,7 +21,7 @@ from tests.e2e.share import OFFICE, SCANNER, Share, daemon, documented_share
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be several people")
 
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 TEXT = "The harbour master wishes to remind all owners of small boats of the spring tide."
 SETTINGS = f"""\
 [engine]

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.test_conditions import OCRD
 from tests.e2e.tree import CONFIG, Tree
 
-PATIENCE_S = 120
+PATIENCE_S = 240
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config, diary = root / "config.toml", root / "diary"
     config.write_text(CONFIG.format(root=root))
     command = [sys.executable, "-m", "tests.e2e.driver", str(config), str(diary)]
-    subprocess.run(command, check=False, capture_output=True, timeout=120)
+    subprocess.run(command, check=False, capture_output=True, timeout=300)
     shutil.copytree(root, root.with_name("pristine"), symlinks=True)
     return Run(site=Site(root=root), dropped=dropped, diary=diary)
 

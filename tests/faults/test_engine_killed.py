@@ -27,7 +27,7 @@ def daemon(tree: Tree) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
         finally:
             process.kill()
 
