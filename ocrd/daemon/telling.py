@@ -61,13 +61,17 @@ class Telling:
         self._ticks = -1
 
     async def run(self, folders: Callable[[], Mapping[str, Folder]]) -> None:
-        """Tell every second until cancelled."""
+        """Tell every second until cancelled.
+
+        Not by the house's threads: they may all wait for a ledger that is locked, or for a share,
+        and a supervisor that hears nothing meanwhile ends a daemon that only waits.
+        """
         while True:
             facts = self.facts(folders(), await self._counts())
             with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
-                await self._house.call(snapshot.write, self._config.spool, facts)
+                await asyncio.to_thread(snapshot.write, self._config.spool, facts)
             for listener in self._listeners:
-                await self._house.call(listener, facts)
+                await asyncio.to_thread(listener, facts)
             self._notifier.status(self._line(facts))
             if self._all_alive():
                 self._notifier.alive()
@@ -75,7 +79,7 @@ class Telling:
 
     async def _counts(self) -> Mapping[str, FolderGlance]:
         try:
-            seen = await self._house.call(glance, self._config.ledger)
+            seen = await asyncio.to_thread(glance, self._config.ledger)
         except OcrdError:  # locked, or the disk is full: the dispatcher tells of it
             return {}
         return {each.folder: each for each in seen.folders}

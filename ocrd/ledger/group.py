@@ -31,6 +31,8 @@ class GroupCommit:
         self._counting = threading.Lock()
         self._coming = 0  # callers that have not had their turn
         self._group: _Group | None = None  # open to whoever has the turn
+        self._refused: Exception | None = None  # why the last group that could not begin did not
+        self._refusals = 0
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
@@ -39,9 +41,10 @@ class GroupCommit:
         Raises:
             DBAPIError, sqlite3.Error: The group could not be begun or committed; nothing was done.
         """
+        before = self._refusals
         self._take_turn()
         try:
-            group = self._group = self._group or _Group(self._connect())
+            group = self._group = self._group or self._begin(before)
             try:
                 with group.part() as connection:
                     yield connection
@@ -52,6 +55,22 @@ class GroupCommit:
         finally:
             self._turn.release()
         group.wait()
+
+    def _begin(self, before: int) -> _Group:
+        """A new group; none for who waited while another was refused, with so many `before` it.
+
+        For a lock that stays, each waits as long as SQLite does: together, not one by one.
+        """
+        if self._refused is not None and self._refusals > before:
+            raise self._refused
+        try:
+            group = _Group(self._connect())
+        except Exception as error:
+            self._refused = error
+            self._refusals += 1
+            raise
+        self._refused = None
+        return group
 
     def _take_turn(self) -> None:
         with self._counting:

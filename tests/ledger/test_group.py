@@ -142,6 +142,28 @@ def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table)
     assert table.numbers() == [2]
 
 
+def test_those_who_waited_while_the_file_was_locked_have_waited_long_enough() -> None:
+    """One after the other they would wait for minutes."""
+    tries = 0
+
+    def refuse() -> Connection:
+        nonlocal tries
+        tries += 1
+        while tries == 1 and group._coming < 3:
+            time.sleep(0.001)
+        raise sqlite3.OperationalError("database is locked")
+
+    def write() -> None:
+        with group.part():
+            raise AssertionError("nobody may")
+
+    group = GroupCommit(refuse)
+    with ThreadPoolExecutor(4) as pool:
+        ended = [pool.submit(write) for _ in range(4)]
+    assert errors(ended) == [sqlite3.OperationalError] * 4
+    assert tries == 1
+
+
 def test_a_kill_before_the_shared_commit_takes_all_of_it_and_nobody_was_told_otherwise(
     tmp_path: Path,
 ) -> None:
