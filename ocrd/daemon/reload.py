@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 from ocrd.config import Config, load
 from ocrd.config.resolve import folders
@@ -10,7 +11,17 @@ from ocrd.daemon.engines import check_modes
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
 
-FIXED = ("root", "engine", "ledger", "pages", "jobs", "log", "metrics")
+FIXED = (  # what is read once, at the start
+    "root",
+    "engine",
+    "watch.rescan_s",
+    "ledger",
+    "pages",
+    "jobs",
+    "log",
+    "metrics",
+    "notify",
+)
 
 
 def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:
@@ -28,7 +39,7 @@ def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:
         return replace(config, folders=folders(config.settings))
     new = load(config.file)
     for key in FIXED:
-        if getattr(new.settings, key) != getattr(config.settings, key):
+        if attrgetter(key)(new.settings) != attrgetter(key)(config.settings):
             raise ConfigError(
                 f"{config.file}: {key}: cannot be changed while running",
                 hint="Restart instead: systemctl restart ocrd.",
