@@ -12,13 +12,16 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings.exceptions import SettingsError
 
 from ocrd.config.resolve import SPOOL, Folder, did_you_mean, folders
 from ocrd.config.schema import Settings
 from ocrd.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/ocrd/config.toml")
+HOOKED = "ocrd_event"  # is set for commands of `[notify]` only
+FACTS = ("ocrd_folder", "ocrd_pages")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,18 +130,31 @@ def _validate(table: Mapping[str, Any], file: Path) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if isinstance(env_settings, EnvSettingsSource):
+                env_settings.env_vars = _without_facts(env_settings.env_vars)
             return env_settings, init_settings
 
     try:
         settings = FromFile(**table)
     except ValidationError as error:
         raise _config_error(error, table, file) from None
+    except SettingsError as error:
+        raise ConfigError(
+            f"{file}: the environment: {error}",
+            hint="A variable overrides one key, and names its table before it: OCRD_ENGINE__KIND.",
+        ) from None
     if not settings.root.is_absolute():
         raise ConfigError(
             f"{file}: root: {str(settings.root)!r} is not an absolute path",
             hint='Write the whole path: root = "/srv/ocrd".',
         )
     return settings
+
+
+def _without_facts(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Without what a command of `[notify]` is told under the names of tables: it may call ocrd."""
+    hooked = HOOKED in variables
+    return {key: value for key, value in variables.items() if not (hooked and key in FACTS)}
 
 
 def _config_error(error: ValidationError, table: Mapping[str, Any], file: Path) -> ConfigError:

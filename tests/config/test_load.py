@@ -213,6 +213,15 @@ def test_the_environment_overrides_the_file_and_says_so(
     assert config.origins["watch.max_wait_s"] == "default"
 
 
+def test_a_variable_that_is_no_table_is_refused_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCRD_ENGINE", "vllm")
+    with pytest.raises(ConfigError, match=r'environment: .*"engine"') as refused:
+        loaded(tmp_path, f'root = "{tmp_path}"')
+    assert "OCRD_ENGINE__KIND" in refused.value.hint
+
+
 # Keys whose commented line is an example of use and not the default.
 EXAMPLES = ("path", "textfile", "on_done", "on_failed", "webhook", "mail_to", "max_crops")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import json
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -156,6 +157,17 @@ def test_a_command_gets_the_facts_as_variables_and_as_json(tmp_path: Path) -> No
     variables = (tmp_path / "env").read_text().splitlines()
     assert {"OCRD_EVENT=job.done", "OCRD_JOB=42", "OCRD_SOURCE=ä b.pdf"} <= set(variables)
     assert (tmp_path / "arg").read_text() == "$HOME; an argument\n"  # no shell looked at it
+
+
+def test_a_command_may_call_ocrd_itself(tmp_path: Path) -> None:
+    """Some facts bear the names of variables that would override the configuration."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'root = "{tmp_path}"\n[[folder]]\nname = "scans"\n')
+    command = [sys.executable, "-m", "ocrd", "config", "show", "--config", str(config)]
+    told = Told(on_done=command)
+    told.events.emit("job.done", job=42, folder="invoices", source="a.pdf", pages=3)
+    told.notices.stop()
+    assert [event.fields["error"] for event in told.heard.named("notice.failed")] == []
 
 
 def test_each_command_is_called_for_its_own_end_only(tmp_path: Path) -> None:
