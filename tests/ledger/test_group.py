@@ -153,7 +153,7 @@ def test_those_who_waited_while_the_file_was_locked_have_waited_long_enough() ->
             time.sleep(0.001)
         raise sqlite3.OperationalError("database is locked")
 
-    def write() -> None:
+    def write() -> int:
         with group.part():
             raise AssertionError("nobody may")
 
