@@ -48,7 +48,8 @@ class Aftermath:
         worker: Fails a job.
         ledger: Where jobs are recorded.
         pauses: Which folders wait for a place.
-        look_again: Told a folder and a file in its inbox that belongs to no job any more.
+        look_again: Told a folder and a file in its inbox that belongs to no job any more, or is
+            not what its job takes it for.
         events: Is told what happens.
         call: Runs a ledger call off the event loop.
         clock: Seconds since the epoch.
@@ -165,6 +166,8 @@ class Aftermath:
             self._ledger.release, job, not_before=later, error=told(error), refund=True
         )
         self._events.warn("job.source_changed", **facts(job), error=error.message)
+        if job.place is Place.INBOX:  # no event may come of it, nor a rescan find it another
+            self._look_again(job.folder, job.source)
 
     async def _is_there(self, folder: Folder) -> bool:
         return await self._call(os.path.isdir, folder.inbox)  # a dead share hangs, or answers EIO

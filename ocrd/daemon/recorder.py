@@ -14,7 +14,7 @@ from ocrd.inbox.joinrules import Document
 from ocrd.inbox.names import display
 from ocrd.inbox.report import Candidate
 from ocrd.inbox.settle import Fingerprint
-from ocrd.job import Found, Job, JobError, Member, joined
+from ocrd.job import Found, Job, JobError, JobState, Member, joined
 from ocrd.ledger.standing import Standing
 
 
@@ -227,6 +227,9 @@ class Recorder:
         )
         why = JobError(kind=error.kind, message=error.message, hint=error.hint)
         job = self._ledger.record_refused(found, why)
+        if job.state is JobState.RUNNING and not job.members:  # for another file of this name
+            self._watch.hint(path)
+            return
         self._watch.forget(candidate)
         if (job.finished_at or 0.0) < self._began:  # an earlier run has told of it
             return

@@ -49,6 +49,9 @@ class Intake(Standings):
         Its original is still in the inbox.  Whoever moves it to `failed_to` afterwards says so
         with `moved`.  As long as it stays, there is one job for it, however often it is found.
 
+        A job that is queued for a file which was never read, or another one, fails: its file is
+        not to be had.
+
         Args:
             found: Where and what it is; `sha256` empty, as it could not be read.
             error: Why it cannot be admitted.
@@ -67,6 +70,11 @@ class Intake(Standings):
                 (row,) = self._add(connection, [found], values, Happening.REFUSED, error.message)
             elif standing.state is JobState.FAILED and _news(standing, found, error):
                 values = _identity(found) | error_columns(error)
+                row = self._renew(connection, standing, values, Happening.REFUSED, error.message)
+            elif not standing.members and _waits_in_vain(standing, found):
+                values = _identity(found) | error_columns(error)
+                values |= {"state": JobState.FAILED, "finished_at": self._clock()}
+                values |= {"failed_to": failed_to, "cancel_requested": 0}
                 row = self._renew(connection, standing, values, Happening.REFUSED, error.message)
             else:
                 return standing
@@ -241,6 +249,12 @@ def _same(job: Job, found: Found) -> bool:
 
 def _news(job: Job, found: Found, error: JobError) -> bool:
     return not _same(job, found) or job.error is None or job.error.kind != error.kind
+
+
+def _waits_in_vain(job: Job, found: Found) -> bool:
+    """Whether a job is queued for contents that are not, or never were, those of `found`."""
+    queued = job.state is JobState.QUEUED and job.ending is None
+    return queued and not (job.sha256 and _same(job, found))
 
 
 def _key(found: Found) -> Key:

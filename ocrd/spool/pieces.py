@@ -70,6 +70,7 @@ def is_recorded(what: Job | Member, path: Path, disk: Disk, *, thorough: bool = 
     """Whether what lies at `path` is what was recorded: size, time and contents.
 
     The inode, where it still is the recorded one, spares reading the contents unless `thorough`.
+    What was refused has no digest: it has to be looked at in its inbox again.
     """
     if isinstance(what, Job) and what.members:
         return is_folder(path, disk) and all(
@@ -78,6 +79,8 @@ def is_recorded(what: Job | Member, path: Path, disk: Disk, *, thorough: bool = 
         )
     facts = disk.lstat(path)
     if facts is None or not stat.S_ISREG(facts.st_mode) or facts.st_size != what.size:
+        return False
+    if not what.sha256:
         return False
     if facts.st_ino == what.inode:
         same = facts.st_mtime_ns == what.mtime_ns

@@ -183,6 +183,21 @@ def test_a_link_that_was_put_in_its_place_fails_at_once_and_is_not_followed(tree
     assert failed.is_symlink()
 
 
+def test_a_link_in_an_inbox_that_is_tried_again_is_refused_again(tree: Tree) -> None:
+    kept = tree.root / "kept.jpg"
+    kept.write_bytes(picture(1))
+    (tree.inbox / "letter.jpg").symlink_to(kept)
+    assert "kind=not-regular" in tree.run()[1]
+    order(tree, "retry", "--failed")
+    code, said = tree.run()
+    assert "kind=not-regular" in said
+    (tree.inbox / "letter.jpg").unlink()
+    kept.rename(tree.inbox / "letter.jpg")
+    code, said = tree.run()
+    assert code == 0, said
+    assert tree.visible("archive") == ["letter.jpg"]
+
+
 def test_a_pile_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None:
     """The front that was fed twice is taken out, the damaged back scanned again."""
     configure(tree, 'duplex = "same"')

@@ -197,6 +197,24 @@ class TestARefusedFile:
         moved = ledger.moved(job, Place.FAILED)
         assert (moved.place, moved.failed_to) == (Place.FAILED, "/failed/scan.pdf")
 
+    def test_that_is_put_back_into_the_queue_and_refused_again_fails_again(
+        self, ledger: Ledger
+    ) -> None:
+        refused = ledger.record_refused(found(sha256=""), FIFO)
+        assert [job.id for job in ledger.retry()] == [refused.id]
+        again = ledger.record_refused(found(sha256=""), FIFO)
+        assert (again.id, again.state, again.error) == (refused.id, JobState.FAILED, FIFO)
+        assert ledger.claim(now=0.0) is None
+
+    def test_that_took_the_place_of_one_that_waits_is_the_end_of_its_job(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        job = queued(ledger)
+        ended = ledger.record_refused(found(sha256="", inode=99), FIFO)
+        assert (ended.id, ended.state, ended.error) == (job.id, JobState.FAILED, FIFO)
+        assert (ended.place, ended.finished_at) == (Place.INBOX, clock.now)
+        assert ledger.verify() == []
+
     def test_leaves_a_job_that_waits_alone(self, ledger: Ledger) -> None:
         job = queued(ledger)
         assert ledger.record_refused(found(sha256=""), FIFO) == job

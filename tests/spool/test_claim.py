@@ -55,6 +55,14 @@ def test_what_lies_behind_a_link_in_the_inbox_is_not_taken(world: World, source:
     assert (kept / source.removeprefix("sub/")).read_bytes() == ORIGINAL
 
 
+def test_a_file_that_was_refused_is_not_claimed_before_it_has_been_read(world: World) -> None:
+    job = replace(world.drop("scan.pdf"), sha256="")
+    with pytest.raises(SourceChangedError) as caught:
+        claim(world, job)
+    assert caught.value.kind == "source-changed"
+    assert world.files() == {"inbox/scan.pdf": ORIGINAL}
+
+
 def test_an_inbox_that_is_a_link_itself_is_one_all_the_same(world: World) -> None:
     job = world.drop("sub/scan.pdf")
     (world.root / "scanner").symlink_to(world.tree("inbox"))
