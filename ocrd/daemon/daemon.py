@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes
@@ -64,6 +65,8 @@ class Daemon:
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
         self._hours = Hours(time.time, heed=not once)
+        self._renewing = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._interrupted = False
         self._up = False  # the engine has been ready
@@ -216,12 +219,18 @@ class Daemon:
         while True:
             await asyncio.sleep(self.config.settings.watch.rescan_s)
             try:
-                self._take(reloaded(self.config, self._engine, fresh_file=False))
+                await self._renew(fresh_file=False)
             except OcrdError as error:
                 self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
             orphans = await take_in(house, orphans, self._folders, self._events, again=True)
 
-    def _reload(self) -> None:
+    async def _renew(self, *, fresh_file: bool) -> None:
+        """Take the configuration as it is now; off the event loop, as its trees may not answer."""
+        async with self._renewing:  # else one that was slow would undo a later one
+            work = partial(reloaded, self.config, self._engine, fresh_file=fresh_file)
+            self._take(await asyncio.to_thread(work))
+
+    async def _reload(self) -> None:
         """SIGHUP: a new configuration, or the old one and a reason.
 
         systemd takes READY for the end of the start, too: while the engine is still coming up, it
@@ -230,13 +239,18 @@ class Daemon:
         if self._up:
             self._notifier.reloading()
         try:
-            self._take(reloaded(self.config, self._engine, fresh_file=True))
+            await self._renew(fresh_file=True)
         except OcrdError as error:
             self._events.error("daemon.reload_refused", error=error.message, hint=error.hint)
         else:
             self._events.emit("daemon.reloaded", folders=len(self._folders))
         if self._up:
             self._notifier.ready()
+
+    def _reload_soon(self) -> None:
+        task = asyncio.create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     def _take(self, config: Config) -> None:
         self.config = config
@@ -263,4 +277,4 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
