@@ -67,7 +67,7 @@ def admit(
         calls: For tests.
 
     Raises:
-        BadFileError: `not-regular`, `empty` or `no-permission`: no job can be made of it.
+        BadFileError: `not-regular` or `no-permission`: no job can be made of it.
         SourceChangedError: `source-gone`, `source-busy`, `source-changed` or `source-unreadable`:
             not now; look again later.
         PlaceError: The inbox itself cannot be opened.
@@ -77,8 +77,6 @@ def admit(
         _must_be_file(source, before)
         if seen is not None and fingerprint(before) != seen:
             raise _changed(source)
-        if before.st_size == 0:
-            raise _empty(source)
         _must_be_closed(source, fd)
         sha256 = _hash(source, fd, before.st_size, progress, calls)
         _must_be_closed(source, fd)
@@ -190,14 +188,6 @@ def _must_be_same(source: str, before: os.stat_result, after: os.stat_result) ->
     same = fingerprint(before) == fingerprint(after) and before.st_dev == after.st_dev
     if not same or before.st_ctime_ns != after.st_ctime_ns:
         raise _changed(source)
-
-
-def _empty(source: str) -> BadFileError:
-    return BadFileError(
-        f"{display(source)} is empty",
-        hint="Scan it again: the scanner or the copy ended before it had written anything.",
-        kind="empty",
-    )
 
 
 def _changed(source: str) -> SourceChangedError:

@@ -1,5 +1,6 @@
 """What people and attackers drop: each ends in a stated way, and the good files are read."""
 
+import hashlib
 import io
 import json
 import os
@@ -100,6 +101,16 @@ def test_it_fails_with_its_reason_and_a_remedy(jobs: Jobs, name: str, kind: str)
     job = jobs[name]
     assert (job["state"], job["error"]["kind"]) == ("failed", kind)
     assert len(job["error"]["hint"]) > 10
+
+
+@pytest.mark.parametrize("name", ["empty.pdf", "text.pdf", "locked.pdf", "bomb.png"])
+def test_it_lies_in_failed_with_its_reason_beside_it(tree: Tree, jobs: Jobs, name: str) -> None:
+    failed = tree.root / "failed" / "scans" / name
+    assert jobs[name]["failed_to"] == str(failed)
+    assert hashlib.sha256(failed.read_bytes()).hexdigest() == tree.dropped[name]
+    reason = json.loads(failed.with_name(f"{name}.error.json").read_bytes())
+    assert {key: reason[key] for key in ("kind", "message", "hint")} == jobs[name]["error"]
+    assert not (tree.inbox / name).exists()
 
 
 @pytest.mark.parametrize("name", ["half.pdf"])

@@ -77,10 +77,10 @@ def test_the_inbox_itself_may_be_a_symbolic_link(tmp_path: Path) -> None:
 def test_no_descriptor_stays_open_whatever_happens(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/scan.pdf").write_bytes(SCAN)
-    (tmp_path / "sub/empty.pdf").touch()
+    (tmp_path / "sub/link.pdf").symlink_to("scan.pdf")
     before = set(os.listdir("/proc/self/fd"))
     admitted(tmp_path, "sub/scan.pdf")
-    for source in ("sub/empty.pdf", "sub/nothing.pdf", "no/thing.pdf", "sub"):
+    for source in ("sub/link.pdf", "sub/nothing.pdf", "no/thing.pdf", "sub"):
         refused(tmp_path, source)
     assert set(os.listdir("/proc/self/fd")) <= before
 
@@ -133,11 +133,9 @@ def test_what_is_no_regular_file_is_refused_and_said_to_be_what_it_is(
     assert (error.kind, error.message) == ("not-regular", f"scan.pdf is a {word}, not a file")
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_file_is_a_file_whose_job_will_fail(tmp_path: Path) -> None:
     (tmp_path / "scan.pdf").touch()
-    error = refused(tmp_path, "scan.pdf")
-    assert isinstance(error, BadFileError)
-    assert error.kind == "empty"
+    assert admitted(tmp_path, "scan.pdf").size == 0
 
 
 def test_a_file_without_permission_is_refused_for_good() -> None:
@@ -152,8 +150,9 @@ def test_a_file_without_permission_is_refused_for_good() -> None:
 
 
 def test_a_name_with_control_characters_is_escaped_in_the_message(tmp_path: Path) -> None:
-    (tmp_path / "evil\x1b[2J\n.pdf").touch()
-    assert refused(tmp_path, "evil\x1b[2J\n.pdf").message == r"evil\x1b[2J\n.pdf is empty"
+    (tmp_path / "evil\x1b[2J\n.pdf").mkdir()
+    said = refused(tmp_path, "evil\x1b[2J\n.pdf").message
+    assert said == r"evil\x1b[2J\n.pdf is a folder, not a file"
 
 
 @pytest.mark.parametrize("source", ["../outside.pdf", "/etc/passwd", "sub/../../outside.pdf", ""])
