@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +22,23 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it.")] = False,
 ) -> None:
     """Daemon, engine and folders: what waits, runs, is done, has failed."""
-    if watch:
-        _watch(config)
-    else:
+    if not watch:
         tell(config, as_json=as_json)
+        return
+    try:
+        if as_json:
+            _stream(config)
+        else:
+            _watch(config)
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def _stream(config: Path | None) -> None:
+    """A line of JSON each time."""
+    while True:
+        print(json.dumps(gather(locate(config)), ensure_ascii=False), flush=True)
+        time.sleep(WATCH_S)
 
 
 def _watch(config: Path | None) -> None:
@@ -32,10 +46,7 @@ def _watch(config: Path | None) -> None:
 
     from ocrd.cli.table import status_view
 
-    try:
-        with Live(status_view(gather(locate(config))), screen=True) as live:
-            while True:
-                time.sleep(WATCH_S)
-                live.update(status_view(gather(locate(config))))
-    except KeyboardInterrupt:
-        raise typer.Exit from None
+    with Live(status_view(gather(locate(config))), screen=True) as live:
+        while True:
+            time.sleep(WATCH_S)
+            live.update(status_view(gather(locate(config))))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -146,6 +148,15 @@ def test_status_believes_a_snapshot_only_while_its_daemon_lives(filled: Tree) ->
     told = said(filled, "status")
     assert told["daemon"]["state"] == "running"
     assert (told["engine"]["state"], told["pages_per_s"]) == ("ready", 2.5)
+
+
+def test_status_watched_as_json_is_a_whole_line_each_time(filled: Tree) -> None:
+    command = [sys.executable, "-m", "ocrd", "status", "--watch", "--json", "-c", filled.config]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        told = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        watching.kill()
+    assert [each["daemon"]["state"] for each in told] == ["stopped", "stopped"]
 
 
 def test_show_adds_pages_and_history_to_the_job(filled: Tree) -> None:
