@@ -19,6 +19,7 @@ FONT = "OcrdLabel"
 _LABEL_FONT = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
 _WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 _QUALITY = 88
+_FLAW = (0.80, 0.10, 0.10)
 
 Colour = tuple[float, float, float]
 _COLOURS: dict[str, Colour] = {
@@ -47,11 +48,13 @@ class BoxesPdf:
 
     def add(self, page: ReadPage) -> None:
         """Draw a page's boxes."""
-        if any(block.boxes for block in page.blocks):
+        if page.record.flaw or any(block.boxes for block in page.blocks):
             with noted(page, "no boxes drawn"):
                 canvas = self._pdf.page(page.record.number)
                 labelled = page.reader is not Reader.SPANS  # there, the text is the label
                 content = drawing(page.blocks, PageFrame.of(canvas), labelled=labelled)
+                if page.record.flaw:
+                    content += flaw(page.record.state.value, PageFrame.of(canvas))
                 self._font = self._font or self._pdf.add_object(_LABEL_FONT)
                 self._pdf.draw(canvas, content, {FONT: self._font}, under=False)
                 if self._spec.upright and page.turned:
@@ -83,6 +86,12 @@ def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> byt
             if labelled and block.label.isascii():
                 parts.append(_tag(block.label, rect, colour, 7 * scale))
     return ("\n".join(parts) + "\n").encode("ascii")
+
+
+def flaw(state: str, frame: PageFrame) -> bytes:
+    """What labels a page that is not whole, in its corner; to be drawn after `drawing`."""
+    size = 14 * min(frame.width, frame.height) / 600
+    return (_tag(state, frame.rect(_WHOLE), numbers(*_FLAW), size) + "\n").encode("ascii")
 
 
 def colour_of(label: str) -> Colour:

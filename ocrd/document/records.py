@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.document.base import JSON
+from ocrd.document.inline import one_line
 from ocrd.job import JobError, PageState
 from ocrd.modes import Reader
 from ocrd.page import Block, PageResult
@@ -51,6 +52,14 @@ class PageRecord:
         if self.result is not None and self.result.partial:
             return self.result.partial
         return "no reason was recorded"
+
+    @property
+    def flaw(self) -> str:
+        """What is wrong with the page, in one line; empty when nothing is known to be."""
+        if self.state is PageState.DONE:
+            return ""
+        what = "is incomplete" if self.state is PageState.PARTIAL else "could not be read"
+        return one_line(f"Page {self.number} {what}: {self.reason}")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,5 +1,7 @@
 """NAME.pdf: the pages as they are, with the recognised text lying invisibly where it is printed.
 
+A page that is not read, or not whole, has a note that says so.
+
 A page that brings its own text keeps it and gets no second one: a search would hit twice.
 """
 
@@ -48,6 +50,9 @@ class SearchablePdf:
             if self._spec.upright and page.turned:
                 with noted(page, "not turned upright"):
                     self._pdf.turn(page.record.number, page.turned)
+        if page.record.flaw:
+            with noted(page, "no note on it"):
+                self._pdf.note(self._pdf.page(page.record.number), page.record.flaw)
         self._pdf.done_with_page()
 
     def finish(self) -> str:

@@ -84,6 +84,17 @@ def test_pages_of_every_state_stand_in_their_place(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_page_that_is_not_whole_says_so_in_both_pdfs(tmp_path: Path) -> None:
+    bundle(tmp_path, blank_pdf(tmp_path / "a.pdf", 4), four_states())
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        notes = [[note.info["content"] for note in page.annots()] for page in document]
+    dead = f"Page 3 could not be read: {DEAD['message']}"
+    assert notes == [[], ["Page 2 is incomplete: cut off at 8192 tokens"], [dead], []]
+    with pymupdf.open(str(tmp_path / "out" / "scan.boxes.pdf")) as document:
+        words = [page.get_text().split() for page in document]
+    assert words == [["title"], ["partial"], ["failed"], []]
+
+
 def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
     facts = {"source": "a.pdf", "sha256": "00ff", "engine": "vllm", "version": 99, "pages": None}
     bundle(tmp_path, blank_pdf(tmp_path / "a.pdf", 4), four_states(), facts=facts)

@@ -16,6 +16,7 @@ from typing import Self
 from ocrd.document.pdf.mupdf import FAULTS, Document, PdfPage, forget, pymupdf
 
 CHUNK = 64  # pages between two saves
+_NOTE_AT = 12  # points from the left and the upper edge
 _DEEPEST = 64  # levels of a page tree that are searched for inherited resources
 
 
@@ -142,6 +143,11 @@ class LayeredPdf(PdfPages):
         document.xref_set_key(page.xref, "Contents", f"[{' '.join(parts)}]")
         for name, xref in fonts.items():
             _add_font(document, page.xref, name, xref)
+
+    def note(self, page: PdfPage, text: str) -> None:
+        """Put a note into the page's upper left corner, as it is seen."""
+        corner = pymupdf.Point(_NOTE_AT, _NOTE_AT) * page.derotation_matrix
+        page.add_text_annot(corner, text.encode(errors="replace").decode(), icon="Note")
 
     def turn(self, number: int, degrees: int) -> None:
         """Turn page `number` clockwise, by what it says of itself: nothing on it is touched."""
