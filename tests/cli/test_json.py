@@ -151,7 +151,7 @@ def test_status_believes_a_snapshot_only_while_its_daemon_lives(filled: Tree) ->
 
 
 def test_status_watched_as_json_is_a_whole_line_each_time(filled: Tree) -> None:
-    command = [sys.executable, "-m", "ocrd", "status", "--watch", "--json", "-c", filled.config]
+    command = [sys.executable, "-m", "ocrd", "status", "--watch", "--json", "-c", str(filled.config)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         told = [json.loads(watching.stdout.readline()) for _ in range(2)]
