@@ -151,7 +151,8 @@ def test_status_believes_a_snapshot_only_while_its_daemon_lives(filled: Tree) ->
 
 
 def test_status_watched_as_json_is_a_whole_line_each_time(filled: Tree) -> None:
-    command = [sys.executable, "-m", "ocrd", "status", "--watch", "--json", "-c", str(filled.config)]
+    words = ["status", "--watch", "--json", "--config", str(filled.config)]
+    command = [sys.executable, "-m", "ocrd", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         told = [json.loads(watching.stdout.readline()) for _ in range(2)]
