@@ -88,13 +88,19 @@ def _take(piece: Piece, home: Home) -> None:
     under its name while it is copied is not taken for it.
     """
     if not home.has(piece.hidden):
-        if not home.has(piece.source):
+        if not _lies_there(piece, home):
             raise gone(piece.what)
         if _renamed(piece, home):
             return
         home.disk.rename(piece.source, piece.hidden)
         home.disk.fsync_dir(piece.hidden.parent)
     _take_copy(piece, home)
+
+
+def _lies_there(piece: Piece, home: Home) -> bool:
+    """A folder in the place of a file is a person's, and stays where it is."""
+    folder = isinstance(piece.what, Job) and bool(piece.what.members)
+    return home.has(piece.source) and (folder or not is_folder(piece.source, home.disk))
 
 
 def _renamed(piece: Piece, home: Home) -> bool:
