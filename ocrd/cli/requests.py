@@ -14,6 +14,7 @@ from ocrd.errors import UsageError
 from ocrd.inbox.names import display
 
 if TYPE_CHECKING:
+    from ocrd.config import Folder
     from ocrd.ledger.ledger import Ledger
 
 NumbersArgument = Annotated[list[int] | None, typer.Argument(help="Job numbers.")]
@@ -90,8 +91,25 @@ def submit(
     if into is None:
         known = ", ".join(each.name for each in loaded.folders) or "none is configured"
         raise UsageError(f"there is no folder {folder!r}", hint=f"Folders: {known}.")
+    for file in files:
+        _require_taken(file.name, into)
     rule = rule_for(into.join, into.join_pattern, into.join_pause_s)
     for file in files:
         alone = rule is None or rule.bin(file.name) is None
         marker = into.done_marker if alone else ""  # the others are complete after a pause
         typer.echo(display(str(submit_file(file, into.inbox, marker))))
+
+
+def _require_taken(name: str, folder: Folder) -> None:
+    """Refuse what would lie in the inbox unread."""
+    from ocrd.inbox.marker import Marker
+    from ocrd.inbox.names import ignored, included
+
+    marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(name)
+    left_alone = marks or ignored(name, folder.ignore)
+    if left_alone or not included(name, folder.include, folder.ignore):
+        raise UsageError(
+            f"{display(name)}: folder {folder.name!r} leaves files of such a name alone",
+            hint="Give it another name: its `include`, `ignore` and `done_marker` say which are "
+            "taken, and hidden names and the usual temporaries (*.part, *.tmp) never are.",
+        )

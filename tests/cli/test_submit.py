@@ -101,6 +101,22 @@ def test_an_inbox_that_is_gone_is_told_with_a_remedy(tmp_path: Path) -> None:
     assert told.value.hint
 
 
+@pytest.mark.parametrize("name", [".scan.pdf", "scan.part", "notes.txt", "old.pdf", "a.pdf.done"])
+def test_what_the_folder_would_leave_alone_is_refused(
+    tree: Tree, tmp_path: Path, name: str
+) -> None:
+    with tree.config.open("a") as config:
+        config.write('include = ["*.pdf", "*.done"]\nignore = ["old.*"]\n')
+        config.write('done_marker = "{name}.done"\n')
+    for each in (name, "scan.pdf"):
+        (tmp_path / each).write_text("x")
+    told = tree.ocrd(
+        "submit", str(tmp_path / "scan.pdf"), str(tmp_path / name), "--folder", "invoices"
+    )
+    assert (told.returncode, os.listdir(tree.inbox)) == (2, [])
+    assert name in told.stderr and "done_marker" in told.stderr
+
+
 def test_an_unknown_folder_is_refused_with_those_there_are(tree: Tree, tmp_path: Path) -> None:
     scan = tmp_path / "scan.pdf"
     scan.write_text("x")
