@@ -23,6 +23,7 @@ from ocrd.worker import ports
 from ocrd.worker.worker import Worker, facts
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
+HANG_S = 15.0  # a call that has not ended by then is left behind; longer than a locked ledger's
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen
 MOST_STARTS = 100  # a job that was under way at so many crashes is taken for their cause
 UNKNOWN_FOLDER_S = 60.0
@@ -164,7 +165,8 @@ class Dispatcher:
             tasks = [run.task for run in self._running.values()]
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            if (await asyncio.wait(tasks, timeout=HANG_S))[1]:  # in a share that does not answer
+                break
         with contextlib.suppress(OcrdError):  # the next start finds them, one attempt further
             for job in await self._aftermath.all_stalled():
                 await self._put_back(job)
@@ -261,16 +263,24 @@ class Dispatcher:
             folder = self._folders().get(job.folder)
             if folder is None or job.state is JobState.DELIVERING:
                 continue
-            run = self._running.get(job.id)
-            if run is not None:
-                run.task.cancel()
-                await asyncio.gather(run.task, return_exceptions=True)
+            if not await self._stopped(job):
+                continue
             try:
                 self._aftermath.free(await self._worker.cancel(job, folder))
             except FencedError:
                 continue
             except OcrdError as error:
                 self._aftermath.met(folder, error)
+
+    async def _stopped(self, job: Job) -> bool:
+        """Whether nobody is at work on it any more; a call that has begun may take its time."""
+        run = self._running.get(job.id)
+        if run is None:
+            return True
+        if not run.task.cancelling():
+            run.task.cancel()
+        await asyncio.wait({run.task}, timeout=POLL_S)
+        return run.task.done()
 
     def _start(self, job: Job) -> None:
         folder = self._folders().get(job.folder)

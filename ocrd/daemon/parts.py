@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -81,10 +81,20 @@ class Threads:
     def __init__(self, count: int = THREADS) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="call")
 
-    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Await what `call` returns.  A cancelled caller leaves the call to finish by itself."""
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._pool, partial(call, *args, **kwargs))
+    async def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Await what `call` returns.
+
+        A cancelled caller ends no sooner than the call, if that has begun: who takes up its work
+        must not meet it.
+        """
+        begun = self._pool.submit(partial(call, *args, **kwargs))
+        ended = asyncio.wrap_future(begun)
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            if not begun.cancel():
+                await asyncio.wait({ended})
+            raise
 
     def stop(self) -> None:
         """Wait for what still runs."""

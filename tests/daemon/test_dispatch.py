@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -40,6 +41,29 @@ class Crew:
         if self.error is not None:
             raise self.error
         return job
+
+
+class Mover:
+    """Stands for a worker that moves a large original, and is told to cancel meanwhile."""
+
+    def __init__(self, call: Threads) -> None:
+        self._call = call
+        self.moving = threading.Event()
+        self.moved = threading.Event()
+        self.cancelled_after: list[bool] = []
+
+    async def run(self, job: Job, _folder: Folder) -> Job:
+        await self._call(self._move)
+        return job
+
+    async def cancel(self, job: Job, _folder: Folder) -> Job:
+        self.cancelled_after.append(not self.moving.is_set())
+        return job
+
+    def _move(self) -> None:
+        self.moving.set()
+        self.moved.wait()
+        self.moving.clear()
 
 
 class Ready:
@@ -182,3 +206,20 @@ async def test_a_job_that_waits_for_its_place_keeps_its_attempt_when_the_daemon_
     async with bench.running():
         await until(lambda: bench.events("folder.paused"))
     assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
+
+
+async def test_a_cancel_waits_for_the_move_that_is_under_way(bench: Bench) -> None:
+    """Two threads that move one original would take it from each other."""
+    mover = Mover(bench.call)
+    bench.dispatcher._worker = cast(Any, mover)
+    (job,) = bench.queued("a.pdf")
+    async with bench.running():
+        await until(mover.moving.is_set)
+        try:
+            bench.ledger.request_cancel([job.id])
+            ticks = bench.dispatcher.ticks
+            await until(lambda: bench.dispatcher.ticks > ticks + 2)  # it was seen; others go on
+        finally:
+            mover.moved.set()
+        await until(lambda: mover.cancelled_after)
+    assert set(mover.cancelled_after) == {True}
