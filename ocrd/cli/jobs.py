@@ -18,6 +18,7 @@ from ocrd.job import Job, JobError, JobState, Page, Place
 if TYPE_CHECKING:
     from ocrd.ledger.history import Entry
 
+LISTED = 50  # jobs on a terminal, where nobody says how many
 SHOWN = 20  # files of a joined document that are named
 JobArgument = Annotated[int, typer.Argument(help="The job's number, as `ocrd jobs` shows it.")]
 
@@ -30,14 +31,21 @@ def jobs(
     folder: Annotated[
         str | None, typer.Option("--folder", "-f", help="Only jobs of this folder.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", "-n", min=1, help="At most so many; else 50 on a terminal, or all."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    found = asked(config, lambda opened: opened.jobs(state=state, folder=folder, limit=limit))
+    table = sys.stdout.isatty() and not as_json
+    most = limit or (LISTED if table else sys.maxsize)
+    found = asked(config, lambda opened: opened.jobs(state=state, folder=folder, limit=most))
     if as_json:
         _dump({"version": 1, "jobs": [job_facts(job) for job in found]})
-    elif sys.stdout.isatty():
+    elif table:
         from rich.console import Console
 
         from ocrd.cli.table import jobs_view

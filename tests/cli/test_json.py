@@ -54,6 +54,13 @@ def test_jobs_come_newest_first_with_every_promised_field(filled: Tree) -> None:
     assert all(job.keys() >= JOB_FIELDS for job in jobs)
 
 
+def test_programs_are_told_of_every_job(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        ledger.record([making.found(f"{number}.pdf") for number in range(60)])
+    assert len(said(tree, "jobs")["jobs"]) == 60
+    assert len(tree.ocrd("jobs").stdout.splitlines()) == 60
+
+
 def test_a_joined_document_names_its_files(tree: Tree) -> None:
     with Ledger.open(tree.ledger) as ledger:
         making.queued(ledger, "alone.pdf")
