@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar, cast
@@ -18,6 +19,7 @@ from ocrd.errors import EngineDownError, PageFaultError
 
 T = TypeVar("T")
 
+AGAIN_S = 10.0  # from one failure to come up to the next try, where nobody asks while it is down
 _START_S = 60.0  # a child that is not ready by then never will be
 _START_CPU_S = 60
 _HINTS = {
@@ -46,6 +48,7 @@ class ChildPool:
         readable: Files and folders children may read, besides the system's and Python's own.
         writable: Folders they may write below.  Both are enforced where the kernel has Landlock
             (see `rights`); what does not exist when a child starts stays closed to it.
+        clock: A clock that never goes back, seconds.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class ChildPool:
         threads: int | None = None,
         readable: Sequence[Path] = (),
         writable: Sequence[Path] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.processes = processes
@@ -75,6 +79,8 @@ class ChildPool:
         self._reaping: set[asyncio.Task[int]] = set()
         self._warming: set[asyncio.Task[None]] = set()
         self._failed_starts = 0  # in a row
+        self._failed_at = 0.0
+        self._clock = clock
         self._stopped = False
 
     async def run(
@@ -139,8 +145,12 @@ class ChildPool:
                 self._idle.append(await self._new())
 
     def alive(self) -> bool:
-        """Whether it serves: not stopped, and children could be started lately."""
-        return not self._stopped and self._failed_starts <= self.processes
+        """Whether it serves: not stopped, and children could be started lately.
+
+        After a while it may be tried again: who waits until it serves would else wait for ever.
+        """
+        down = self._failed_starts > self.processes and self._clock() - self._failed_at < AGAIN_S
+        return not (self._stopped or down)
 
     def stop(self) -> None:
         """Kill and reap all children; calls in flight fail with kind `stopped`."""
@@ -170,6 +180,7 @@ class ChildPool:
             child = await self._start_patiently()
         except EngineDownError:
             self._failed_starts += 1
+            self._failed_at = self._clock()
             raise
         self._failed_starts = 0
         return child

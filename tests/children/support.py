@@ -22,6 +22,7 @@ def make_pool(
     threads: int | None = None,
     readable: Sequence[Path] = (),
     writable: Sequence[Path] = (),
+    clock: Callable[[], float] = time.monotonic,
 ) -> ChildPool:
     """A small pool."""
     return ChildPool(
@@ -33,6 +34,7 @@ def make_pool(
         threads=threads,
         readable=readable,
         writable=writable,
+        clock=clock,
     )
 
 

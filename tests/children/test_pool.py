@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.children import ChildPool
+from ocrd.children.pool import AGAIN_S
 from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
 from tests.children import calls
 from tests.children.support import children, descriptors, is_running, make_pool, until
@@ -282,6 +283,29 @@ async def test_a_child_that_cannot_come_up_is_nobodys_page_and_shows_in_alive() 
 
     assert not pool.alive()
     assert children() == set()
+
+
+async def test_a_pool_in_which_no_child_came_up_may_be_tried_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is not alive is sent no page: nobody else would ever find out."""
+    monkeypatch.syspath_prepend(str(tmp_path))  # children look for modules where we do
+    now = 1000.0
+    pool = make_pool(preload=("comes_later",), clock=lambda: now)
+    for _ in range(2):
+        with pytest.raises(EngineDownError):
+            await pool.run(calls.pid)
+    assert not pool.alive()
+    now += AGAIN_S
+    assert pool.alive()
+    with pytest.raises(EngineDownError):
+        await pool.run(calls.pid)
+    assert not pool.alive()
+    now += AGAIN_S
+    (tmp_path / "comes_later.py").touch()
+    assert await pool.run(calls.pid)
+    assert pool.alive()
+    pool.stop()
 
 
 async def test_children_end_with_the_daemon_even_if_it_is_killed(tmp_path: Path) -> None:
