@@ -11,7 +11,7 @@ from ocrd.job import Job, JobState, Place
 from ocrd.ledger.history import Happening, note
 from ocrd.ledger.part import Part
 from ocrd.ledger.rows import to_job
-from ocrd.ledger.tables import DONE, jobs, tallies
+from ocrd.ledger.tables import DONE, NOT_DONE, jobs, tallies
 
 _TALLY_FAULTS = """
     WITH counted AS (SELECT folder, state, count(*) AS jobs FROM jobs GROUP BY folder, state),
@@ -19,6 +19,11 @@ _TALLY_FAULTS = """
     SELECT folder, state FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept)
     UNION SELECT folder, state FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted)
 """
+_MOOT = and_(
+    NOT_DONE,
+    jobs.c.state.in_((JobState.FAILED, JobState.CANCELLED)),
+    jobs.c.place == Place.GONE,
+)
 _COUNTS = select(tallies).where(tallies.c.jobs > 0)
 _PAGE_FAULTS = """
     SELECT jobs.id FROM jobs WHERE pages_done <>
@@ -89,6 +94,7 @@ class Upkeep(Part):
     ) -> int:
         """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
 
+        Likewise those that ended otherwise and whose original is gone: nobody can retry them.
         Their pages and history go with them; the room is used again.
 
         Args:
@@ -100,10 +106,13 @@ class Upkeep(Part):
             How many; as many as `limit` when there may be more.
         """
         kept = and_(jobs.c.place == Place.ARCHIVE, jobs.c.folder.in_(keep_archived))
-        old = select(jobs.c.id).where(DONE, jobs.c.finished_at < before, not_(kept))
-        old = old.order_by(jobs.c.finished_at).limit(limit)
+        old = select(jobs.c.id).where(jobs.c.finished_at < before).order_by(jobs.c.finished_at)
+        forgotten = 0
         with self._db.write() as connection:
-            return connection.execute(delete(jobs).where(jobs.c.id.in_(old))).rowcount
+            for which in (and_(DONE, not_(kept)), _MOOT):  # each by an index of its own
+                some = old.where(which).limit(limit - forgotten)
+                forgotten += connection.execute(delete(jobs).where(jobs.c.id.in_(some))).rowcount
+        return forgotten
 
     def verify(self) -> list[str]:
         """Read the whole file and say what is wrong with it; an empty list when nothing is."""

@@ -49,6 +49,18 @@ class TestPrune:
         assert ledger.prune(before=clock.now) == 0
         assert len(ledger.jobs()) == 5
 
+    def test_forgets_what_was_taken_away_before_it_could_be_read(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        """Each document that is joined anew leaves such a job behind."""
+        for number in range(5):
+            clock.now += 1
+            ledger.gone(queued(ledger, f"{number}.pdf"))
+        assert ledger.prune(before=clock.now, limit=3) == 3
+        assert ledger.prune(before=clock.now, limit=3) == 1
+        assert [job.source for job in ledger.jobs()] == ["4.pdf"]
+        assert ledger.verify() == []
+
     def test_takes_pages_history_and_counts_along(self, ledger: Ledger, path: Path) -> None:
         job = ledger.set_pages(spooled(ledger), 1)
         ledger.page_done(job, page(1), "{}", recipe="r")
