@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from ocrd.config import Folder
@@ -9,13 +10,15 @@ from ocrd.daemon.parts import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.inbox.names import display
-from ocrd.job import Job
+from ocrd.job import ACTIVE, Job
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.worker import facts
 
 
 async def recover(house: House, events: Events) -> list[Orphan]:
     """Have the dispatcher take up again what the ledger says was under way.
+
+    What a kill left in the spool of jobs that had ended goes.
 
     Returns:
         What the spool holds and the ledger does not know, for `take_in`.
@@ -28,10 +31,15 @@ async def recover(house: House, events: Events) -> list[Orphan]:
     for job in jobs:
         events.emit("job.recovered", **facts(job), state=job.state.value)
     house.dispatcher.take_over(jobs)
-    found = await house.call(house.spool.orphans, ())
-    return [
-        orphan for orphan in found if await house.call(house.ledger.owner, orphan.token) is None
-    ]
+    unknown: list[Orphan] = []
+    for orphan in await house.call(house.spool.orphans, ()):
+        owner = await house.call(house.ledger.owner, orphan.token)
+        if owner is None:
+            unknown.append(orphan)
+        elif owner.state not in ACTIVE and orphan.original is None:
+            with contextlib.suppress(OcrdError):  # else the next start does
+                await house.call(house.spool.finish, owner)
+    return unknown
 
 
 async def take_in(
