@@ -43,6 +43,7 @@ class Intake(threading.Thread):
     Args:
         folder: Which inbox, and what its files are worth.
         rescan_s: Seconds between looking through everything.
+        make: Whether to make the inbox if it is not there.
         memory: A file to remember in, over a restart, what share the inbox lay on.
         awaits_content: Whether an empty file may take longer than the settle time.
         ledger: Where jobs are recorded.
@@ -55,6 +56,7 @@ class Intake(threading.Thread):
         folder: Folder,
         *,
         rescan_s: float,
+        make: bool = False,
         memory: Path | None = None,
         awaits_content: bool = True,
         ledger: Ledger,
@@ -63,6 +65,7 @@ class Intake(threading.Thread):
     ) -> None:
         super().__init__(name=f"intake-{folder.name}", daemon=True)
         self.folder = folder
+        self._make = make
         self._events = events
         self._over = threading.Event()
         self._move()
@@ -104,6 +107,9 @@ class Intake(threading.Thread):
 
     def run(self) -> None:
         """Watch until told to stop."""
+        if self._make:
+            with contextlib.suppress(OSError):  # the watch tells why it is not there
+                self.folder.inbox.mkdir(parents=True, exist_ok=True)
         self._recall()
         self._watch.start()
         self._looked_at = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,12 +61,10 @@ class Intakes:
 
     def _start(self, folder: Folder) -> Intake:
         memory = self._memory / f"{folder.name}.json"
-        if makes_inbox(folder, self._root, memory):
-            with contextlib.suppress(OSError):  # the watch tells why it is not there
-                folder.inbox.mkdir(parents=True, exist_ok=True)
         intake = Intake(
             folder,
             rescan_s=self._rescan_s,
+            make=makes_inbox(folder, self._root, memory),
             memory=memory,
             awaits_content=self._awaits_content,
             ledger=self._house.ledger,
