@@ -41,7 +41,8 @@ def submit_file(file: Path, inbox: Path, done_marker: str = "") -> Path:
     except OSError as error:
         raise PlaceError(
             f"{display(str(inbox))}: cannot be written: {error.strerror}",
-            hint="Check that it exists, that you may write there, and that the disk has room.",
+            hint="Check that it exists (a starting daemon makes it), that you may write there, and "
+            "that the disk has room.",
         ) from None
     finally:
         scratch.unlink(missing_ok=True)
