@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ocrd.spool import names
 from ocrd.spool.blame import shown
 from ocrd.spool.choices import Choices
 from ocrd.spool.home import PRIVATE, Home
-from ocrd.spool.pieces import Piece, is_folder, is_recorded, leads_out, pieces, same_bytes
+from ocrd.spool.pieces import Piece, is_folder, is_recorded, leads_out, pieces, same_bytes, top
 from ocrd.spool.record import JobRecord
 from ocrd.spool.tree import fsync_tree, make_folders
 
@@ -27,6 +28,7 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
         with contextlib.suppress(FileExistsError):  # given up: the thing is where it was
             home.resume(step)
     wanted = pieces(job, source, home)
+    before = _inbox(job, source, home)
     try:
         if job.place is Place.INBOX and leads_out(source, job.source, home.disk):
             _require_taken(wanted, home)
@@ -35,6 +37,8 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
             if not is_recorded(piece.what, piece.target, home.disk):
                 raise _changed(piece.what)
     except SourceChangedError:
+        if _inbox(job, source, home) != before:  # what was taken would be put beneath its share
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(source.parent)) from None
         _hand_back(wanted, home, choices)
         home.forget()
         raise
@@ -57,6 +61,14 @@ def _changed(what: Job | Member) -> SourceChangedError:
         f"{shown(what.source)}: the file is no longer what was recorded",
         hint="Nothing to do: it is read again from the start when it has come to rest.",
     )
+
+
+def _inbox(job: Job, source: Path, home: Home) -> tuple[int, int] | None:
+    """What tells whether the inbox is still the folder that it was; None for failed/."""
+    if job.place is not Place.INBOX:
+        return None
+    facts = home.disk.stat(top(source, job.source))
+    return None if facts is None else (facts.st_dev, facts.st_ino)
 
 
 def _require_taken(wanted: Sequence[Piece], home: Home) -> None:
