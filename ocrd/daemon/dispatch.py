@@ -256,7 +256,20 @@ class Dispatcher:
             self._aftermath.resumed(folder)
         for job in await self._aftermath.stalled(folder, 1):
             self._tries[folder] = job.id
+            await self._go_on(job)
+
+    async def _go_on(self, job: Job) -> None:
+        """Take up a job that stalled; while its original cannot be had it waits with the others."""
+        if not self._unreached(job):
             self._start(job)
+            return
+        try:
+            await self._put_back(job)
+        except OcrdError:  # the ledger is locked or full
+            self._resumable.append(job)
+        else:
+            if is_ending(job):  # in the queue nobody would claim it
+                self._resumable.append(job)
 
     async def _carry_out_cancellations(self) -> None:
         for job in await self._call(self._ledger.cancellations):
@@ -327,10 +340,10 @@ class Dispatcher:
         self._aftermath.free(await self._worker.run(job, folder))
         self._aftermath.resumed(folder.name)
         for stalled in await self._aftermath.stalled(folder.name):
-            self._start(stalled)
+            await self._go_on(stalled)
 
     async def _put_back(self, job: Job) -> None:
-        """The daemon stops: the job goes on at the next start, its finished pages kept."""
+        """Into the queue, as when the daemon stops: it goes on later, its finished pages kept."""
         now = await self._call(self._ledger.job, job.id)
         if now is None or now.state is not JobState.RUNNING:
             return

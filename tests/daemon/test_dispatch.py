@@ -35,9 +35,11 @@ class Crew:
     def __init__(self) -> None:
         self.ran: list[int] = []
         self.error: OcrdError | None = None
+        self.meanwhile: Callable[[], object] = lambda: None
 
     async def run(self, job: Job, _folder: Folder) -> Job:
         self.ran.append(job.id)
+        self.meanwhile()
         if self.error is not None:
             raise self.error
         return job
@@ -82,6 +84,7 @@ class Bench:
         (self.folder,) = load(file).folders
         self.folder.inbox.mkdir(parents=True)
         self.folders = {"scans": self.folder}
+        self.closed: set[str] = set()
         self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
         self.crew = Crew()
         self.told: list[Event] = []
@@ -98,7 +101,7 @@ class Bench:
             **common,
             engine=cast(Any, Ready()),
             folders=lambda: self.folders,
-            closed=set,
+            closed=lambda: self.closed,
             aftermath=Aftermath(
                 **common,
                 look_again=lambda _folder, _source: None,
@@ -223,3 +226,17 @@ async def test_a_cancel_waits_for_the_move_that_is_under_way(bench: Bench) -> No
             mover.moved.set()
         await until(lambda: mover.cancelled_after)
     assert set(mover.cancelled_after) == {True}
+
+
+async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench: Bench) -> None:
+    """Nothing lies there now, and what it has taken already would be put beneath the share."""
+    (job,) = bench.queued("a.pdf")
+    bench.crew.error = FULL
+    bench.crew.meanwhile = lambda: bench.closed.add("scans")
+    async with bench.running():
+        await until(lambda: bench.events("folder.resumed"))
+        assert bench.crew.ran == [job.id]
+        assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
+        bench.crew.error, bench.crew.meanwhile = None, lambda: None
+        bench.closed.clear()
+        await until(lambda: len(bench.crew.ran) == 2)
