@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 SAMPLE_S = 0.05
+TICK = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -89,6 +90,24 @@ def memory(pid: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    return _cpu_s(Path(f"/proc/{pid}/stat"))
+
+
+def thread_cpu_s(native: int) -> float:
+    """Seconds of CPU that a thread of this process has used."""
+    return _cpu_s(Path(f"/proc/self/task/{native}/stat"))
+
+
+def _cpu_s(stat: Path) -> float:
+    with contextlib.suppress(OSError):
+        told = stat.read_text(encoding="utf-8", errors="replace")
+        user, system = told.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / TICK
+    return 0.0
 
 
 def wait_until(true: Callable[[], bool], poll_s: float = 0.05, limit_s: float = 3600.0) -> float:

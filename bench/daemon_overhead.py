@@ -1,6 +1,6 @@
 """What the daemon's own way of a file costs, without the reading: one-page files, a fast engine.
 
-    python -m bench.daemon_overhead [--files N]
+    python -m bench.daemon_overhead [--files N] [--stages]
 
 The engine holds all pages until every file is opened, then answers all at once: a wave in (claim,
 spool, inspect, render) and a wave out (bundle, publish, archive, done), as on a GPU that has room
@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench import stages
 from bench.common import machine, root_with
 from bench.gpu_material import write_pages
 from bench.wave_daemon import answer
@@ -41,10 +42,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=256)
     parser.add_argument("--profile", type=Path, help="where to write the main process's cProfile")
+    parser.add_argument("--stages", action="store_true", help="also tell of each stage of the way")
     return parser.parse_args()
 
 
-def through_the_daemon(source: Path, files: int, profile: Path | None) -> dict[str, Wave]:
+def through_the_daemon(
+    source: Path, files: int, profile: Path | None, trace: Path | None
+) -> dict[str, Wave]:
     """All files through `run --once`; what the waves used."""
     with root_with(watch="settle_s = 0.1") as root:
         for path in sorted(source.iterdir()):
@@ -53,6 +57,7 @@ def through_the_daemon(source: Path, files: int, profile: Path | None) -> dict[s
         profiled = ["-m", "cProfile", "-o", str(profile)] if profile else []
         command = [sys.executable, *profiled, "-m", "bench.wave_daemon"]
         command += [str(root / "config.toml"), str(files), str(figures)]
+        command += [str(trace)] if trace else []
         subprocess.run(command, check=True)
         bundles = len(list((root / "outbox").glob("scans/*/*.json")))
         if bundles != files:
@@ -133,10 +138,13 @@ def main() -> None:
     with root_with() as place:
         source = place / "source"
         write_pages(source, given.files, small=False)
-        waves = through_the_daemon(source, given.files, given.profile)
+        trace = place / "trace.json" if given.stages else None
+        waves = through_the_daemon(source, given.files, given.profile, trace)
         plain = bare(source, place / "bare")
+        told = stages.report(trace) if trace else ""
     print(machine())
     report(waves, given.files, plain)
+    print(told)
 
 
 if __name__ == "__main__":

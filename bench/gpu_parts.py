@@ -1,7 +1,8 @@
 """The three measurements of the GPU benchmark, each for a process of its own.
 
-`python -m bench.gpu_parts PART WORKDIR` writes `WORKDIR/PART.json`, anew after each figure, so
-that what was measured remains if the time runs out.
+`python -m bench.gpu_parts PART WORKDIR RUN ENGINE` writes `WORKDIR/RUN.json`, anew after each
+figure, so that what was measured remains if the time runs out.  ENGINE is JSON: `[engine]`
+settings, and engine options for all names that are none.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bench import stages
 from bench.gpu_material import decoded
 from ocrd.engine.base import PageRequest
 from ocrd.engine.resident import VllmEngine, VllmSettings
@@ -32,6 +35,7 @@ WARM_UP = 8
 # Random weights say the same to every page unless they are made to choose, and then a few experts
 # do all the work, as they never do in service.
 AT_RANDOM: dict[str, Any] = {"temperature": 1.0, "ignore_eos": True}
+SETTINGS = {each.name for each in fields(VllmSettings)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Bench:
         baseline: Pages of (a), all at once.
         tokens: Of each answer.
         until: Optional figures are left out after this (seconds since the epoch).
-        extra: `[engine.options]` of (b) and (c) besides what the size asks for.
+        run: The name of this run, for its files.
+        extra: `[engine]` and `[engine.options]` of (b) and (c) besides what the size asks for.
     """
 
     work: Path
@@ -54,12 +59,17 @@ class Bench:
     baseline: int
     tokens: int
     until: float
-    extra: dict[str, Any]
+    run: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, work: Path) -> Bench:
         """As the parent process wrote it."""
         return cls(work=work, **json.loads((work / "bench.json").read_text()))
+
+    def file(self, suffix: str) -> Path:
+        """One of this run's own."""
+        return self.work / f"{self.run}{suffix}"
 
     @property
     def model(self) -> str:
@@ -72,21 +82,28 @@ class Bench:
     @property
     def settings(self) -> dict[str, Any]:
         """`[engine]` of (b) and (c)."""
+        given = {name: value for name, value in self.extra.items() if name in SETTINGS}
         common = {"model": self.model, "load_format": "dummy"}
         if not self.small:
-            return common | {"max_pages_in_flight": 512, "renderer_workers": 12}
-        return common | {
-            "dtype": "float32",
-            "max_model_len": 2048,
-            "max_num_batched_tokens": 2048,
-            "max_pages_in_flight": 8,
-            "renderer_workers": 2,
-            "page_timeout_s": 600.0,
-        }
+            return common | {"max_pages_in_flight": 512, "renderer_workers": 12} | given
+        return (
+            common
+            | {
+                "dtype": "float32",
+                "max_model_len": 2048,
+                "max_num_batched_tokens": 2048,
+                "max_pages_in_flight": 8,
+                "renderer_workers": 2,
+                "page_timeout_s": 600.0,
+            }
+            | given
+        )
 
     @property
     def options(self) -> dict[str, Any]:
-        return ({"enforce_eager": True} if self.small else {}) | self.extra
+        """`[engine.options]` of (b) and (c)."""
+        given = {name: value for name, value in self.extra.items() if name not in SETTINGS}
+        return ({"enforce_eager": True} if self.small else {}) | given
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -98,12 +115,16 @@ class Figures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, float] = {}
+        self._known: dict[str, Any] = {}
 
     def __setitem__(self, name: str, value: float) -> None:
+        self.keep(name, value)
+        print(f"  {name}: {value:.4g}", flush=True)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Without a word."""
         self._known[name] = value
         self._path.write_text(json.dumps(self._known))
-        print(f"  {name}: {value:.4g}", flush=True)
 
 
 async def pages_per_s(pages: Iterable[Awaitable[Any]]) -> float:
@@ -277,23 +298,36 @@ async def encoded(
 
 
 async def daemon(bench: Bench, figures: Figures) -> None:
-    """`ocrd run --once` over an inbox full of files."""
-    root = bench.work / "root"
+    """`ocrd run --once` over an inbox full of files, watched by `bench.gpu_daemon`."""
+    root = bench.file("-root")
+    shutil.rmtree(root, ignore_errors=True)
     inbox = root / "inbox" / "scans"
     inbox.mkdir(parents=True)
     for path in sorted((bench.work / "pages").iterdir())[: bench.pages]:
         os.link(path, inbox / path.name)
     config = root / "config.toml"
     config.write_text(configuration(bench, root), encoding="utf-8")
-    log = bench.work / "ocrd.log"  # the daemon's own
+    log, trace = bench.file("-ocrd.log"), bench.file("-trace.json")  # the daemon's own
+    trace.unlink(missing_ok=True)
     began = time.perf_counter()
     with log.open("w") as stream:
-        command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(config)]
+        command = [sys.executable, "-m", "bench.gpu_daemon", str(config), str(trace)]
         ended = await asyncio.to_thread(subprocess.run, command, stderr=stream, check=False)
     figures["process_s"] = time.perf_counter() - began
     figures["exit_code"] = ended.returncode
     figures["bundles"] = sum(1 for _ in (root / "outbox").glob("scans/*/*.json"))
     read_log(log, figures)
+    if trace.exists():
+        read_trace(trace, figures)
+
+
+def read_trace(file: Path, figures: Figures) -> None:
+    """Where the time goes, stage by stage; printed as tables."""
+    trace = json.loads(file.read_text())
+    rows, phases = stages.stage_rows(trace), stages.phase_rows(trace)
+    figures.keep("stages", rows)
+    figures.keep("phases", phases)
+    print(stages.tables(rows, phases), flush=True)
 
 
 def configuration(bench: Bench, root: Path) -> str:
@@ -366,8 +400,9 @@ PARTS: dict[str, Callable[[Bench, Figures], Awaitable[None]]] = {
 
 
 def main() -> None:
-    name, work = sys.argv[1], Path(sys.argv[2])
-    asyncio.run(PARTS[name](Bench.read(work), Figures(work / f"{name}.json")))  # type: ignore[arg-type] # each is a coroutine function
+    name, work, run, extra = sys.argv[1:]
+    bench = replace(Bench.read(Path(work)), run=run, extra=json.loads(extra))
+    asyncio.run(PARTS[name](bench, Figures(bench.file(".json"))))  # type: ignore[arg-type] # each is a coroutine function
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pages per second on one GPU: ocrd against vLLM as its recipe shows it.  Expected: at least 3.
+r"""Pages per second on one GPU: ocrd against vLLM as its recipe shows it.  Expected: at least 3.
 
 (a) vLLM's own DeepSeek-OCR, raw prompts into `AsyncLLM.generate`, 256 pages at once;
 (b) ocrd's engine, pages prepared beforehand, 512 at once: the ceiling;
@@ -7,6 +7,16 @@
 The model has the true architecture and size and random weights, every page 1224 x 1584 pixels,
 every answer 800 tokens, sampled at temperature 1.  About ten minutes on an H100.  `--small` tries
 it all out on a CPU.
+
+(c) also prints where its time goes: when the files pass each stage of their way, what the main
+process uses meanwhile, and how late its event loop and Python's lock are.
+
+`--variant` measures (c) and (b) once more with other settings, when all else is done.  All that is
+known is written to `--json` after each part, and a part that `--work` holds whole is not measured
+again, so that the same command, given twice, goes on where the time ran out:
+
+    python -m bench.gpu_throughput --work build/gpu --json gpu.json --limit-s 570 \
+        --variant '{"max_num_seqs": 256}'
 """
 
 from __future__ import annotations
@@ -16,19 +26,47 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.common import machine
 from bench.gpu_material import model_folder, plugin_path, write_pages
 
 ORDER = ("recipe", "daemon", "ceiling")  # the ceiling last: some of its figures may be left out
 LETTERS = {"a": "recipe", "b": "ceiling", "c": "daemon"}
+VARIED = ("daemon", "ceiling")
+SHORTEST_S = 60.0  # with less time left a part is not begun
+GRACE_S = 10.0
+WHOLE = "whole_s"  # the figure of a part that came to its end
 
-Results = dict[str, dict[str, float]]
+Results = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One part, measured once.
+
+    Attributes:
+        part: Which.
+        options: `[engine]` settings and options of all (b) and (c).
+        variant: Further ones, of this run.
+    """
+
+    part: str
+    options: dict[str, Any]
+    variant: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For its files and its results."""
+        return "-".join([self.part, *(f"{key}-{value}" for key, value in self.variant.items())])
 
 
 def arguments() -> argparse.Namespace:
@@ -38,10 +76,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, help="of (b) and (c)")
     parser.add_argument("--baseline-pages", type=int, help="of (a)")
     parser.add_argument("--tokens", type=int, help="of each answer")
-    parser.add_argument("--options", default="{}", help="JSON: engine.options of (b) and (c)")
+    parser.add_argument(
+        "--options", type=json.loads, default={}, help="JSON: [engine] and its options, of b and c"
+    )
+    parser.add_argument(
+        "--variant",
+        type=json.loads,
+        action="append",
+        default=[],
+        help="the same for c and b once more, after all else; may be given several times",
+    )
     parser.add_argument("--limit-s", type=float, default=540, help="time for everything")
     parser.add_argument("--work", type=Path, help="where to work; a temporary folder if omitted")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument("--json", type=Path, help="where to write all figures, after each part")
     return parser.parse_args()
 
 
@@ -55,7 +102,6 @@ def prepare(given: argparse.Namespace, work: Path) -> dict[str, str]:
         "baseline": given.baseline_pages or (2 if small else 256),
         "tokens": given.tokens or (6 if small else 800),
         "until": time.time() + given.limit_s - 60,
-        "extra": json.loads(given.options),
     }
     (work / "bench.json").write_text(json.dumps(bench))
     model_folder(work / "model", small=small)
@@ -73,26 +119,52 @@ def prepare(given: argparse.Namespace, work: Path) -> dict[str, str]:
     return environment
 
 
-def run_part(name: str, work: Path, environment: dict[str, str], end: float) -> dict[str, float]:
+def run_part(run: Run, work: Path, environment: dict[str, str], end: float) -> dict[str, Any]:
     """One part in a process of its own, so that the GPU is free after it."""
+    found = work / f"{run.name}.json"
+    print(f"({run.name})", flush=True)
+    if WHOLE in (known := read(found)):
+        print(f"  measured before: {found}", flush=True)
+        return known
+    if end - time.time() < SHORTEST_S:
+        print("  left out: there is no time for it", flush=True)
+        return known
+    found.unlink(missing_ok=True)
     environment = dict(environment)
-    if name == "recipe":
+    if run.part == "recipe":
         environment["VLLM_PLUGINS"] = ""  # vLLM's own model, not ours
-    print(f"({name})", flush=True)
     began = time.monotonic()
-    command = [sys.executable, "-m", "bench.gpu_parts", name, str(work)]
-    with (work / f"{name}.log").open("w") as log:
-        part = subprocess.Popen(command, env=environment, stderr=log)
+    command = [sys.executable, "-m", "bench.gpu_parts", run.part, str(work), run.name]
+    command.append(json.dumps(run.options | run.variant))
+    code = carry_out(command, environment, work / f"{run.name}.log", end)
+    seconds = time.monotonic() - began
+    print(f"  {seconds:.0f} s in all, exit code {code}", flush=True)
+    if code == 0:
+        found.write_text(json.dumps(read(found) | {WHOLE: seconds}))
+    else:
+        print((work / f"{run.name}.log").read_text(errors="replace")[-4000:], flush=True)
+    return read(found)
+
+
+def carry_out(command: list[str], environment: dict[str, str], log: Path, end: float) -> int:
+    """Run it with all its children until it ends, or the time does."""
+    with log.open("w") as stream:
+        part = subprocess.Popen(command, env=environment, stderr=stream, start_new_session=True)
         try:
-            part.wait(max(1.0, end - time.time()))
+            return part.wait(max(1.0, end - time.time()))
         except subprocess.TimeoutExpired:
             print("  the time is over; what was measured so far remains", flush=True)
-            part.terminate()
-            part.wait()
-    print(f"  {time.monotonic() - began:.0f} s in all, exit code {part.returncode}", flush=True)
-    if part.returncode:
-        print((work / f"{name}.log").read_text(errors="replace")[-4000:], flush=True)
-    found = work / f"{name}.json"
+            os.killpg(part.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                part.wait(GRACE_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # none of them is to keep the GPU
+                os.killpg(part.pid, signal.SIGKILL)
+        return part.wait()
+
+
+def read(found: Path) -> dict[str, Any]:
+    """The figures of a run, as far as it got."""
     return json.loads(found.read_text()) if found.exists() else {}
 
 
@@ -114,7 +186,7 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def report(results: Results) -> None:
+def report(results: Results, variants: list[dict[str, Any]]) -> None:
     """The table and the ratios, as Markdown."""
     a, b, c = (results.get(LETTERS[letter], {}) for letter in "abc")
     rows = [
@@ -128,6 +200,15 @@ def report(results: Results) -> None:
         ("(b) from the decoded image on, tiny", b.get("whole_tiny_pages_per_s")),
         ("(c) ocrd: file to bundle, guard on", c.get("pages_per_s")),
     ]
+    for variant in variants:
+        other_b, other_c = (
+            results.get(Run(part=LETTERS[letter], options={}, variant=variant).name, {})
+            for letter in "bc"
+        )
+        rows += [
+            (f"(b) guard on, {json.dumps(variant)}", other_b.get("guard_pages_per_s")),
+            (f"(c) {json.dumps(variant)}", other_c.get("pages_per_s")),
+        ]
     print("\n| what | pages/s |\n|---|---|")
     for what, figure in rows:
         print(f"| {what} | {'-' if figure is None else format(figure, '.3g')} |")
@@ -176,12 +257,28 @@ def ratios(a: dict[str, float], b: dict[str, float], c: dict[str, float]) -> Non
         print(f"cost of the guard {cost:.1%}  (expected: at most 3 %)")
 
 
+def runs(given: argparse.Namespace) -> Iterator[Run]:
+    """What to measure, in order: what is set now, then the variants."""
+    chosen = {LETTERS[letter.strip()] for letter in given.parts.split(",")}
+    for part in ORDER:
+        if part in chosen:
+            yield Run(part=part, options={} if part == "recipe" else given.options)
+    for variant in given.variant:
+        for part in VARIED:
+            if part in chosen:
+                yield Run(part=part, options=given.options, variant=variant)
+
+
 def measure(given: argparse.Namespace, work: Path) -> Results:
     """All parts, one after the other."""
     end = time.time() + given.limit_s
     environment = prepare(given, work)
-    chosen = {LETTERS[letter.strip()] for letter in given.parts.split(",")}
-    return {name: run_part(name, work, environment, end) for name in ORDER if name in chosen}
+    results: Results = {}
+    for run in runs(given):
+        results[run.name] = run_part(run, work, environment, end)
+        if given.json:
+            given.json.write_text(json.dumps(results, indent=1))
+    return results
 
 
 def main() -> None:
@@ -191,11 +288,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ocrd-gpu-") as temporary:
         work = given.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        results = measure(given, work)
+        results = measure(given, work.absolute())
     print(f"\n{device()}; {machine()}; {versions()}")
-    report(results)
-    if given.json:
-        given.json.write_text(json.dumps(results, indent=1))
+    report(results, given.variant)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """A daemon whose engine holds every page until all are there, then answers all at once.
 
-    python -m bench.wave_daemon CONFIG FILES FIGURES
+    python -m bench.wave_daemon CONFIG FILES FIGURES [TRACE]
 
 That is what a GPU with room for so many pages makes of a full inbox: one wave in, one wave out.
-Run by `bench.daemon_overhead`; writes what the waves cost as JSON to FIGURES.
+Run by `bench.daemon_overhead`; writes what the waves cost as JSON to FIGURES, and what
+`bench.stages` reads to TRACE.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
 import os
@@ -23,7 +23,10 @@ from typing import Any
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event
 
-from bench.common import family
+from bench import stages
+from bench.common import cpu_s, family
+from bench.passages import PassageDisk, Passages
+from bench.pulse import Pulse
 from ocrd.allocator import share_arenas
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
@@ -32,10 +35,8 @@ from ocrd.events import Event, Events
 from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
 from ocrd.page import PageResult
-from ocrd.spool import Disk
 from ocrd.spool.shared import Shared
 
-TICK = os.sysconf("SC_CLK_TCK")
 LOADING_S = 1.0  # all files are queued by then
 LINES = 40
 
@@ -57,11 +58,12 @@ class WaveEngine:
 
     kind, model, dpi = "fake", "wave-1", 144
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, told: Passages) -> None:
         self.capacity = size
         self.opened = asyncio.Event()  # every page is there
         self.go_on = asyncio.Event()
         self._held = 0
+        self._told = told
         self._state = EngineState.LOADING
 
     def report(self) -> EngineReport:
@@ -80,20 +82,22 @@ class WaveEngine:
     async def recognise(self, request: PageRequest) -> PageResult:
         self._held += 1
         number = self._held
+        self._told.mark("given to the engine", request.id)
         if self._held == self.capacity:
             self.opened.set()
         await self.go_on.wait()
+        self._told.mark("answered", request.id)
         return answer(number)
 
     async def stop(self) -> None:
         self._state = EngineState.STOPPED
 
 
-class CountingDisk(Disk):
+class CountingDisk(PassageDisk):
     """Counts what it makes durable."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, told: Passages) -> None:
+        super().__init__(told)
         self.syncs = 0
         self._lock = threading.Lock()
         self._sharing = Shared(self._sync_dir)
@@ -152,18 +156,9 @@ class Meter:
         }
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    with contextlib.suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / TICK
-    return 0.0
-
-
-async def live(config: Path, size: int) -> dict[str, dict[str, float]]:
+async def live(config: Path, size: int, told: Passages) -> dict[str, dict[str, float]]:
     """Run the daemon; seconds, CPU, fsyncs and commits of the two waves."""
-    engine, disk = WaveEngine(size), CountingDisk()
+    engine, disk = WaveEngine(size, told), CountingDisk(told)
     meter = Meter(disk, Commits())
     left = size
 
@@ -183,17 +178,38 @@ async def live(config: Path, size: int) -> dict[str, dict[str, float]]:
         meter.take("")
         engine.go_on.set()
 
-    events = Events(log_sink("json", "info", io.StringIO()), watch)
+    events = Events(log_sink("json", "info", io.StringIO()), watch, told)
+    daemon = Daemon(
+        load(config),
+        events,
+        once=True,
+        engine=engine,
+        disk=disk,
+        make_pages=told.make_pages,
+    )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(waves())
-        await Daemon(load(config), events, once=True, engine=engine, disk=disk).run()
+        await daemon.run()
     return meter.figures
+
+
+async def traced(config: Path, size: int, trace: Path) -> dict[str, dict[str, float]]:
+    """The same, with a trace for `bench.stages`; that costs a little."""
+    passages = Passages()
+    async with Pulse() as pulse:
+        figures = await live(config, size, passages)
+    stages.write(passages, pulse, trace)
+    return figures
 
 
 def main() -> None:
     share_arenas()
-    config, size, figures = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    figures.write_text(json.dumps(asyncio.run(live(config, size))))
+    config, size, figures, *trace = sys.argv[1:]
+    if trace:
+        waves = traced(Path(config), int(size), Path(trace[0]))
+    else:
+        waves = live(Path(config), int(size), Passages())
+    Path(figures).write_text(json.dumps(asyncio.run(waves)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ocrd.daemon.engines import build_engine, check_modes
 from ocrd.daemon.hours import Hours
 from ocrd.daemon.intakes import MEMORY, Intakes
 from ocrd.daemon.once import Once
-from ocrd.daemon.parts import House, build
+from ocrd.daemon.parts import House, MakePages, build
 from ocrd.daemon.rates import Rates
 from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.reload import reloaded
@@ -40,6 +40,7 @@ class Daemon:
         notifier: Who supervises; nobody by default.
         engine: Reads the pages; chosen by the configuration by default.
         disk: The system calls of every move.
+        make_pages: Makes what page images come from; `parts.page_source` by default.
         listeners: Are handed, once a second, what is known of the daemon.
     """
 
@@ -52,6 +53,7 @@ class Daemon:
         notifier: Notifier | None = None,
         engine: Engine | None = None,
         disk: Disk | None = None,
+        make_pages: MakePages | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.config = config
@@ -61,6 +63,7 @@ class Daemon:
         self._notifier = notifier or NoNotifier()
         self._engine = engine or build_engine(config, events)
         self._disk = disk
+        self._make_pages = make_pages
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
@@ -88,6 +91,7 @@ class Daemon:
             self._events,
             self._engine,
             disk=self._disk,
+            make_pages=self._make_pages,
             folders=lambda: self._folders,
             closed=self._closed,
             look_again=self._look_again,

@@ -37,6 +37,7 @@ from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Disk, Spool, place_error
 from ocrd.worker.delivery import Delivery
 from ocrd.worker.pages import PageRunner
+from ocrd.worker.ports import Pages
 from ocrd.worker.worker import Parts as WorkerParts
 from ocrd.worker.worker import Worker
 
@@ -47,6 +48,9 @@ THREADS = 32  # for ledger and spool calls, which wait for the disk and share it
 PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
 BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
 BUNDLE_PAGE_S = 5.0
+
+MakePages = Callable[..., tuple[Pages, ChildPool]]
+"""Called as `page_source`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,7 @@ def build(
     closed: Callable[[], set[str]],
     look_again: Callable[[str, str], object],
     disk: Disk | None = None,
+    make_pages: MakePages | None = None,
 ) -> House:
     """Wire everything up.
 
@@ -121,6 +126,7 @@ def build(
         closed: Folders of which nothing may begin now.
         look_again: Told a folder and a file in its inbox that belongs to no job any more.
         disk: The system calls of every move.
+        make_pages: Makes what page images come from; `page_source` by default.
 
     Raises:
         PlaceError: The root cannot be used.
@@ -130,7 +136,8 @@ def build(
     spool.prepare()
     locks = take_locks(config)
     ledger = Ledger.open(config.ledger)
-    pages, page_children = page_source(config, engine, readable=[config.spool])
+    make_pages = make_pages or page_source
+    pages, page_children = make_pages(config, engine, readable=[config.spool])
     document_children = _document_children(config)
     gate = PageGate(engine.capacity + page_children.processes)
     call = Threads()

@@ -32,12 +32,16 @@ class Builder:
         vllm: vLLM's names.
         plan: Which model, seen to be there.
         launcher: Starts the processes.
+        core: Makes a core of what was launched.
     """
 
-    def __init__(self, vllm: Vllm, plan: Plan, launcher: Launcher) -> None:
+    def __init__(
+        self, vllm: Vllm, plan: Plan, launcher: Launcher, core: type[VllmCore] = VllmCore
+    ) -> None:
         self._vllm = vllm
         self._plan = plan
         self._launcher = launcher
+        self._core = core
 
     async def build(
         self, device: int | None, settings: VllmSettings, tell: Callable[[str], None]
@@ -57,7 +61,7 @@ class Builder:
         self, launched: Launched, settings: VllmSettings, tell: Callable[[str], None]
     ) -> Core:
         plan = self._plan
-        core = VllmCore(launched, self._vllm, plan.profile, settings)
+        core = self._core(launched, self._vllm, plan.profile, settings)
         try:
             tell("trying it out")
             await self_test(core, plan.profile, plan.config)

@@ -152,7 +152,28 @@ class VllmCore:
     async def prepare(self, request: PageRequest) -> Ready:
         """The page as the engine takes it, made on one of the renderer threads."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._renderers, self._render, request)
+        return await loop.run_in_executor(self._renderers, self.render, request)
+
+    def render(self, request: PageRequest) -> Ready:
+        """`prepare`, on the thread that calls.
+
+        Raises:
+            PageError: The model cannot see this page.
+        """
+        resolution = self._resolution(request)
+        raw = prompt(request, self._profile, resolution)
+        try:
+            (inputs,) = self._engine.renderer.render_cmpl([raw])
+        except Exception as error:  # whatever image code makes of a strange image
+            raise unprepared(error) from error
+        if self._shares:
+            share(inputs)
+        tokens = inputs["prompt_token_ids"]
+        room = self._context - len(tokens)
+        width, height = raw["multi_modal_data"]["image"].size
+        expected = self._profile.vision.image_tokens(resolution, width, height)
+        check_tokens(tokens.count(self._image_token), expected, room=room)
+        return Ready(inputs, room, len(tokens), self._profile.scale(width, height))
 
     async def generate(
         self, request: PageRequest, ready: Ready, settings: VllmSettings | None = None
@@ -201,22 +222,6 @@ class VllmCore:
             return ()
         tiles = f" with up to {seen.max_crops} tiles of {seen.tile}" if seen.tile else ""
         return (f"seen at {seen.base}{tiles}",)
-
-    def _render(self, request: PageRequest) -> Ready:
-        resolution = self._resolution(request)
-        raw = prompt(request, self._profile, resolution)
-        try:
-            (inputs,) = self._engine.renderer.render_cmpl([raw])
-        except Exception as error:  # whatever image code makes of a strange image
-            raise unprepared(error) from error
-        if self._shares:
-            share(inputs)
-        tokens = inputs["prompt_token_ids"]
-        room = self._context - len(tokens)
-        width, height = raw["multi_modal_data"]["image"].size
-        expected = self._profile.vision.image_tokens(resolution, width, height)
-        check_tokens(tokens.count(self._image_token), expected, room=room)
-        return Ready(inputs, room, len(tokens), self._profile.scale(width, height))
 
     async def _final(self, request: PageRequest, ready: Ready, params: Any) -> Any:
         final = None

@@ -15,6 +15,7 @@ from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.profiles import PROFILES, ModelProfile
 from ocrd.engine.resident.build import Builder, check_options
 from ocrd.engine.resident.child import write_log_config
+from ocrd.engine.resident.core import VllmCore
 from ocrd.engine.resident.gpus import gpus
 from ocrd.engine.resident.installed import import_vllm
 from ocrd.engine.resident.launch import Launcher, forget
@@ -41,6 +42,7 @@ class VllmEngine:
         events: Is told of what happens to the engine.
         profiles: The models it knows.
         clock: Monotonic seconds.
+        core: What is to be made of each engine that was launched.
     """
 
     kind = "vllm"
@@ -52,11 +54,13 @@ class VllmEngine:
         events: Events | None = None,
         profiles: tuple[ModelProfile, ...] = PROFILES,
         clock: Callable[[], float] = time.monotonic,
+        core: type[VllmCore] = VllmCore,
     ) -> None:
         self._settings = settings
         self._events = events or Events()
         self._profiles = profiles
         self._clock = clock
+        self._core = core
         self._plan: Plan | None = None
         self._units: list[Unit] = []
         self._folder: Path | None = None
@@ -200,7 +204,7 @@ class VllmEngine:
         log_config = write_log_config(folder)
         vllm = await asyncio.to_thread(import_vllm, log_config)
         check_options(self._settings, vllm)
-        builder = Builder(vllm, found, Launcher(vllm, folder, log_config))
+        builder = Builder(vllm, found, Launcher(vllm, folder, log_config), self._core)
         self._units = [
             Unit(
                 name=name,
