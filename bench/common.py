@@ -94,18 +94,9 @@ def memory(pid: int) -> int:
 
 def cpu_s(pid: int) -> float:
     """Seconds of CPU that a process has used."""
-    return _cpu_s(Path(f"/proc/{pid}/stat"))
-
-
-def thread_cpu_s(native: int) -> float:
-    """Seconds of CPU that a thread of this process has used."""
-    return _cpu_s(Path(f"/proc/self/task/{native}/stat"))
-
-
-def _cpu_s(stat: Path) -> float:
     with contextlib.suppress(OSError):
-        told = stat.read_text(encoding="utf-8", errors="replace")
-        user, system = told.rpartition(")")[2].split()[11:13]
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        user, system = stat.rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / TICK
     return 0.0
 

@@ -11,22 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from bench.common import cpu_s, thread_cpu_s
+from bench.common import cpu_s
 
 TICK_S = 0.001
 PAUSE_S = 0.009  # between two ticks, so that measuring costs next to nothing
 LOOK_S = 0.05
 USAGE_S = 0.5
+CHILDREN_S = 2.0  # looking at them costs milliseconds
 
 LOOP = "event loop"
 PREPARING = "preparing threads"
 CALLS = "threads for disk and ledger"
+DEFAULT = "asyncio's own threads"
 OTHERS = "other threads"
 CHILDREN = "page workers and builders"
-GROUPS = {"MainThread": LOOP, "ocrd-render": PREPARING, "call": CALLS}
+GROUPS = {"MainThread": LOOP, "ocrd-render": PREPARING, "call": CALLS, "asyncio": DEFAULT}
 
 Late = list[tuple[float, float]]
 """When, and by how many seconds."""
+
+Usage = list[tuple[float, dict[str, float]]]
+"""When, and how many seconds by whom."""
 
 
 class Pulse:
@@ -39,13 +44,15 @@ class Pulse:
         loop: How late a task was that slept for a millisecond.  An idle loop is late by up to
             one more, since Linux is asked to wait for whole ones.
         lock: How late a thread was that did: an idle machine's timer, and Python's lock.
-        usage: Seconds of CPU that were used by then, by `GROUPS`, CHILDREN, `user` and `system`.
+        usage: Seconds of CPU that were used by then, by thread (`GROUPS`), `user` and `system`.
+        children: Likewise by those that work on files.
     """
 
     def __init__(self, also: Callable[[], None] = lambda: None) -> None:
         self.loop: Late = []
         self.lock: Late = []
-        self.usage: list[tuple[float, dict[str, float]]] = []
+        self.usage: Usage = []
+        self.children: Usage = []
         self._also = also
         self._over = threading.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -56,6 +63,7 @@ class Pulse:
             asyncio.create_task(self._tick()),
             asyncio.create_task(self._every(LOOK_S, self._also)),
             asyncio.create_task(self._every(USAGE_S, self._use)),
+            asyncio.create_task(self._every(CHILDREN_S, self._use_of_children)),
         ]
         return self
 
@@ -64,7 +72,6 @@ class Pulse:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
-        self._use()
 
     async def _tick(self) -> None:
         while True:
@@ -82,6 +89,9 @@ class Pulse:
     def _use(self) -> None:
         self.usage.append((time.perf_counter(), used()))
 
+    def _use_of_children(self) -> None:
+        self.children.append((time.perf_counter(), {CHILDREN: sum(map(cpu_s, children()))}))
+
     def _beat(self) -> None:
         while not self._over.is_set():
             began = time.perf_counter()
@@ -92,16 +102,16 @@ class Pulse:
 
 
 def used() -> dict[str, float]:
-    """Seconds of CPU that this process has used so far, and its children that work on files."""
+    """Seconds of CPU that this process has used so far."""
     times = os.times()
     seconds = defaultdict(float, user=times.user, system=times.system)
-    for thread in threading.enumerate():
-        group = GROUPS.get(thread.name.partition("_")[0], OTHERS)
-        if thread.native_id is not None and group is not OTHERS:
-            seconds[group] += thread_cpu_s(thread.native_id)
+    for thread in threading.enumerate():  # none of them can end before this does
+        group = GROUPS.get(thread.name.partition("_")[0])
+        if group is not None and thread.ident is not None:
+            clock = time.pthread_getcpuclockid(thread.ident)
+            seconds[group] += time.clock_gettime(clock)
     known = sum(seconds[group] for group in GROUPS.values())
     seconds[OTHERS] = times.user + times.system - known  # those of libraries among them
-    seconds[CHILDREN] = sum(map(cpu_s, children()))
     return dict(seconds)
 
 

@@ -27,6 +27,7 @@ def trace_of(passages: Passages, pulse: Pulse) -> Trace:
         "loop": pulse.loop,
         "lock": pulse.lock,
         "usage": pulse.usage,
+        "children": pulse.children,
     }
 
 
@@ -83,7 +84,8 @@ def phase_rows(trace: Trace) -> list[Row]:
     rows = []
     for name, begin, end in phases(trace):
         row: Row = {"phase": name, "seconds": end - begin}
-        row |= {f"{who} CPU, s": used for who, used in usage(trace["usage"], begin, end).items()}
+        for samples in (trace["usage"], trace["children"]):
+            row |= {f"{who} CPU, s": s for who, s in usage(samples, begin, end).items()}
         for who in ("loop", "lock"):
             late = sorted(late for at, late in trace[who] if begin <= at <= end)
             for share, which in ((0.5, "median"), (0.99, "p99")):
