@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Run:
         return "-".join([self.part, *(f"{key}-{value}" for key, value in self.variant.items())])
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a tiny model on a CPU")
     parser.add_argument("--parts", default="a,b,c", help="which of a, b and c")
@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit-s", type=float, default=540, help="time for everything")
     parser.add_argument("--work", type=Path, help="where to work; a temporary folder if omitted")
     parser.add_argument("--json", type=Path, help="where to write all figures, after each part")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def prepare(given: argparse.Namespace, work: Path) -> dict[str, str]:
