@@ -1,11 +1,14 @@
 """A page image becomes the views that the model is shown.
 
 Pixels stay bytes: the model's own process scales them to -1 … 1, which gives the same numbers and
-moves a quarter of the memory.  Pillow lets other threads run while it resizes.
+moves a quarter of the memory.  Pillow lets other threads run while it resizes, and while it writes
+to a file, but not while it hands pixels to numpy.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +49,8 @@ def prepare(image: Image.Image, resolution: Resolution, geometry: Geometry = DEE
 def _overview(image: Image.Image, resolution: Resolution, geometry: Geometry) -> Pixels:
     square = (resolution.base, resolution.base)
     if not tiles(resolution) and resolution.base <= geometry.squash:
-        return np.array(image.resize(square, Image.Resampling.BICUBIC))
-    return np.array(ImageOps.pad(image, square, Image.Resampling.BICUBIC, GREY))
+        return _pixels(image.resize(square, Image.Resampling.BICUBIC))
+    return _pixels(ImageOps.pad(image, square, Image.Resampling.BICUBIC, GREY))
 
 
 def _cut(image: Image.Image, resolution: Resolution, grid: tuple[int, int]) -> Pixels:
@@ -55,6 +58,20 @@ def _cut(image: Image.Image, resolution: Resolution, grid: tuple[int, int]) -> P
     if grid == (1, 1):
         return np.empty((0, side, side, 3), np.uint8)
     columns, rows = grid
-    whole = np.asarray(image.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
+    whole = _pixels(image.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
     parts = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
     return parts.copy(order="C").reshape(rows * columns, side, side, 3)
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    """[height, width, 3] what `numpy.asarray` makes of an image, without Python's lock.
+
+    Pillow holds that for milliseconds while it packs a large image and joins the pieces, and the
+    event loop waits.  A file in memory costs less than the wait.
+    """
+    with os.fdopen(os.memfd_create("ocrd-page"), "r+b", buffering=0) as file:
+        image.save(file, "PPM")
+        memory = mmap.mmap(file.fileno(), 0)
+    size = image.height * image.width * 3
+    flat = np.frombuffer(memory, np.uint8, size, len(memory) - size)
+    return flat.reshape(image.height, image.width, 3)
