@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.passages import STAGES, Passages
-from bench.pulse import Pulse
+from bench.pulse import Pulse, Usage
 
 Trace = dict[str, Any]
 Row = dict[str, Any]
@@ -95,12 +96,23 @@ def phase_rows(trace: Trace) -> list[Row]:
     return rows
 
 
-def usage(samples: list[tuple[float, dict[str, float]]], begin: float, end: float) -> Row:
-    """Seconds of CPU between two moments, by who used them; samples are taken for the moments."""
+def usage(samples: Usage, begin: float, end: float) -> Row:
+    """Seconds of CPU between two moments, by who used them."""
     if not samples:
         return {}
-    first, last = (min(samples, key=lambda one: abs(one[0] - at))[1] for at in (begin, end))
-    return {who: seconds - first.get(who, 0.0) for who, seconds in last.items()}
+    first, last = used_by(samples, begin), used_by(samples, end)
+    return {who: seconds - first[who] for who, seconds in last.items()}
+
+
+def used_by(samples: Usage, moment: float) -> dict[str, float]:
+    """What had been used at a moment, on the line between the samples around it."""
+    after = min(bisect(samples, moment, key=lambda one: one[0]), len(samples) - 1)
+    (since, before), (until, then) = samples[max(after - 1, 0)], samples[after]
+    share = min(max((moment - since) / (until - since), 0.0), 1.0) if until > since else 1.0
+    return {
+        who: before.get(who, 0.0) + share * (seconds - before.get(who, 0.0))
+        for who, seconds in then.items()
+    }
 
 
 def markdown(rows: Sequence[Row]) -> str:
