@@ -160,7 +160,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not true():  # noqa: ASYNC110 - it looks on from outside
             await asyncio.sleep(0.01)
 

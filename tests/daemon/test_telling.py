@@ -69,7 +69,7 @@ async def test_a_daemon_whose_threads_all_wait_tells_that_it_lives(
     )
     task = asyncio.create_task(telling.run(lambda: {each.name: each for each in config.folders}))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await watchdog.told.wait()
     finally:
         task.cancel()
