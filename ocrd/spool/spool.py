@@ -64,6 +64,12 @@ class Spool:
         """The job's folder."""
         return self._jobs / f"{job.id}-{job.token}"
 
+    def holds(self, job: Job) -> bool:
+        """Whether anything of the job is there: until `finish`, something is."""
+        home = self._home(job)
+        with blaming(home.path):
+            return home.has(home.path)
+
     def pages_file(self, job: Job) -> Path:
         """Where the worker writes the pages for the document builder."""
         return self._home(job).pages

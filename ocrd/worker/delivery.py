@@ -62,6 +62,8 @@ class Delivery:
             PlaceError: Outbox or archive cannot be written now; call again later.
             FencedError: The job is somebody else's now.
         """
+        if not self._spool.holds(job):  # it was, before the ledger was put back from an older copy
+            return self._ledger.done(job)
         job = self._publisher.publish(job, folder)
         job = self._archive(job, folder)
         job = self._ledger.done(job)

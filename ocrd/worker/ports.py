@@ -98,6 +98,9 @@ class Spool(Protocol):
     def remove_marker(self, marker: Path) -> None:
         """The done marker of a claimed original goes, if it is there."""
 
+    def holds(self, job: Job) -> bool:
+        """Whether anything of the job is there: until `finish`, something is."""
+
     def spooled(self, job: Job) -> Path:
         """Where the original lies while it is ours."""
 

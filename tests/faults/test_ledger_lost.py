@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,16 @@ def test_killed_anywhere_and_the_ledger_lost_there_is_one_result_of_one_original
         assert tree.run()[0] in (0, code)  # 0: it had come to its end
         assert outcome(tree) == outcome(whole), f"killed before call {fatal} of {calls}"
         assert list((tree.root / ".ocrd" / "jobs").iterdir()) == []
+
+
+def test_a_ledger_put_back_from_a_copy_made_while_a_job_was_delivered_holds_nothing_up(
+    tree: Tree,
+) -> None:
+    """The copy says that it is on its way; its original and its bundle have long arrived."""
+    tree.drop("a.jpg", scan(1))
+    assert tree.run()[0] == 0
+    with closing(sqlite3.connect(ledger_of(tree))) as raw, raw:
+        raw.execute("UPDATE jobs SET state = 'delivering', place = 'spool', finished_at = NULL")
+    tree.drop("b.jpg", scan(2))
+    assert tree.run()[0] == 0
+    tree.check_done()
