@@ -16,7 +16,7 @@ class ExitCode(enum.IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
-    NOT_RUNNING = 3
+    NOT_RUNNING = 3  # no command needs a daemon so far: all of them use the ledger and the folders
     CONFIG = 4
     SOME_FAILED = 5
     INTERRUPTED = 130
@@ -73,14 +73,6 @@ class UsageError(OcrdError):
     kind = "usage"
     disposition = Disposition.PERMANENT
     exit_code = ExitCode.USAGE
-
-
-class NotRunningError(OcrdError):
-    """The command needs a running daemon and there is none."""
-
-    kind = "not-running"
-    disposition = Disposition.CONDITION
-    exit_code = ExitCode.NOT_RUNNING
 
 
 class BadFileError(OcrdError):

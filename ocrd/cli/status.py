@@ -72,6 +72,7 @@ def _folder(name: str, counted: Any, told: dict[str, Any] | None, now: float) ->
         "failed": counted.failed if counted else 0,
         "cancelled": counted.cancelled if counted else 0,
         "oldest_waiting_s": round(max(0.0, now - oldest), 1) if oldest is not None else None,
+        "pages_per_s": told.get("pages_per_s", 0.0) if told else 0.0,
         "settling": told.get("settling", 0) if told else 0,
         "unmarked": told.get("unmarked", 0) if told else 0,
         "overdue": told.get("overdue", []) if told else [],
@@ -95,9 +96,10 @@ def plain(facts: dict[str, Any]) -> list[str]:
     for each in facts["folders"]:
         oldest = each["oldest_waiting_s"]
         age = f", oldest {duration(oldest)}" if oldest is not None else ""
+        speed = f", {each['pages_per_s']:.2f} pages/s" if each["pages_per_s"] else ""
         lines.append(
             f"{each['name']}: {each['waiting']} waiting{age}, {each['running']} running, "
-            f"{each['done']} done, {each['failed']} failed"
+            f"{each['done']} done, {each['failed']} failed{speed}"
         )
         lines += [f"  {line}" for line in (*hours(each), *marks(each), *troubles(each))]
     return lines

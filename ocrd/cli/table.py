@@ -66,7 +66,7 @@ def _left(facts: dict[str, Any]) -> str:
 def _folders(folders: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("folder")
-    for column in ("waiting", "oldest", "settling", "running", "done", "failed"):
+    for column in ("waiting", "oldest", "settling", "running", "pages/s", "done", "failed"):
         table.add_column(column, justify="right")
     for folder in folders:
         oldest = folder["oldest_waiting_s"]
@@ -77,6 +77,7 @@ def _folders(folders: list[dict[str, Any]]) -> Table:
             "" if oldest is None else duration(oldest),
             str(folder["settling"]),
             str(folder["running"]),
+            f"{folder['pages_per_s']:.2f}" if folder["pages_per_s"] else "",
             str(folder["done"]),
             failed,
         )

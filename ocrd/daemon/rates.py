@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from ocrd.events import Event
@@ -15,7 +15,7 @@ FAILURES = frozenset({"job.failed", "file.refused"})
 
 
 class Rates:
-    """A sink that counts pages and jobs, and knows the pages per second of the last minute.
+    """A sink that counts pages and jobs, and knows each folder's pages per second of late.
 
     Args:
         clock: A clock that never goes back, seconds.
@@ -24,7 +24,8 @@ class Rates:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self._recent: deque[float] = deque()
+        self._recent: deque[tuple[float, str]] = deque()
+        self._lately = Counter[str]()  # the same by folder
         self.pages = 0
         self.reused = 0
         self.ended = 0
@@ -35,15 +36,21 @@ class Rates:
         if event.name in PAGE_EVENTS:
             self.pages += 1
             self.reused += bool(event.fields.get("reused"))
-            self._recent.append(self._clock())
+            self._recent.append((self._clock(), event.fields["folder"]))
+            self._lately[event.fields["folder"]] += 1
         elif event.name in JOB_ENDS:
             self.ended += 1
         self.failed += event.name in FAILURES
 
-    def pages_per_s(self) -> float:
-        """Pages finished per second over the last minute (or since the start, if sooner)."""
+    def pages_per_s(self, folder: str | None = None) -> float:
+        """Pages finished per second over the last minute (or since the start, if sooner).
+
+        Args:
+            folder: Whose; of all if None.
+        """
         now = self._clock()
-        while self._recent and self._recent[0] < now - WINDOW_S:
-            self._recent.popleft()
+        while self._recent and self._recent[0][0] < now - WINDOW_S:
+            self._lately[self._recent.popleft()[1]] -= 1
         span = min(WINDOW_S, now - self._started)
-        return len(self._recent) / span if span > 0 else 0.0
+        pages = len(self._recent) if folder is None else self._lately[folder]
+        return pages / span if span > 0 else 0.0

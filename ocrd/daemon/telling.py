@@ -130,6 +130,7 @@ class Telling:
             "waiting": counted.waiting if counted else 0,
             "running": counted.running if counted else 0,
             "oldest_waiting_s": _age(counted),
+            "pages_per_s": round(self._rates.pages_per_s(folder.name), 3),
             **intake,
         }
 

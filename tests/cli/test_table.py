@@ -39,6 +39,7 @@ def facts(**folder: Any) -> dict[str, Any]:
                 "done": 40,
                 "failed": 1,
                 "oldest_waiting_s": 7200.0,
+                "pages_per_s": 11.5,
                 "settling": 5,
                 "unmarked": 0,
                 "overdue": [],
@@ -66,7 +67,7 @@ def test_a_pipe_gets_a_line_for_each_thing() -> None:
         "engine vllm loading weights, 40 %",
         "  lowered: max_crops 6 -> 4",
         "pages/s 11.84",
-        "invoices: 3 waiting, oldest 2 h, 2 running, 40 done, 1 failed",
+        "invoices: 3 waiting, oldest 2 h, 2 running, 40 done, 1 failed, 11.50 pages/s",
     ]
 
 
@@ -78,6 +79,7 @@ def test_a_terminal_shows_the_same_facts() -> None:
         "weights, 40 %",
         "max_crops 6 -> 4",
         "11.84",
+        "11.50",
         "invoices",
         "2 h",
     ):
@@ -124,7 +126,7 @@ def test_files_that_wait_for_a_marker_are_counted(show: Any) -> None:
 
 
 def test_a_stopped_daemon_has_no_speed() -> None:
-    told = facts()
+    told = facts(pages_per_s=0.0)
     told["daemon"] = {"state": "stopped", "pid": None, "since": None}
     assert not any("pages/s" in line for line in plain(told))
 
