@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import resource
 import threading
 import time
 from collections import defaultdict
@@ -103,15 +103,15 @@ class Pulse:
 
 def used() -> dict[str, float]:
     """Seconds of CPU that this process has used so far."""
-    times = os.times()
-    seconds = defaultdict(float, user=times.user, system=times.system)
+    whole = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = defaultdict(float, user=whole.ru_utime, system=whole.ru_stime)
     for thread in threading.enumerate():  # none of them can end before this does
         group = GROUPS.get(thread.name.partition("_")[0])
         if group is not None and thread.ident is not None:
             clock = time.pthread_getcpuclockid(thread.ident)
             seconds[group] += time.clock_gettime(clock)
     known = sum(seconds[group] for group in GROUPS.values())
-    seconds[OTHERS] = times.user + times.system - known  # those of libraries among them
+    seconds[OTHERS] = whole.ru_utime + whole.ru_stime - known  # those of libraries among them
     return dict(seconds)
 
 
