@@ -25,6 +25,8 @@ SEED = os.environ.get("OCRD_HOSTILE_SEED", "1")
 BAD_ENDS = "empty unsupported encrypted damaged no-pages too-large crashed timed-out"
 STATED = frozenset(BAD_ENDS.split())
 MAX_SIDE = 1500
+WALL_S = 60.0
+OF_A_CHILD = 2  # descriptors: its socket and its slate
 MAX_PAGES_READ = 4
 FOREIGN = 25  # files of other projects, as far as there are any
 FOREIGN_BYTES = 300_000
@@ -34,11 +36,11 @@ SUFFIXES = frozenset(NAMED.split())
 
 @pytest.fixture
 async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
-    """Two children with little memory and little time."""
+    """Two children with little memory and little time of the CPU, however busy the machine."""
     pool = ChildPool(
         name="page worker",
         processes=2,
-        limits=Limits(memory_mib=512, cpu_s=5, wall_s=5.0),
+        limits=Limits(memory_mib=512, cpu_s=5, wall_s=WALL_S),
         preload=("ocrd.pages.pdf", "ocrd.pages.image"),
         threads=1,
         readable=(tmp_path,),
@@ -52,7 +54,7 @@ async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
 def source(pool: ChildPool) -> ChildPageSource:
     """Small pages, so that many files can be tried."""
     return ChildPageSource(
-        pool, dpi=60, max_pixels=20_000_000, max_pages=500, page_wall_s=5.0, max_side=MAX_SIDE
+        pool, dpi=60, max_pixels=20_000_000, max_pages=500, page_wall_s=WALL_S, max_side=MAX_SIDE
     )
 
 
@@ -117,7 +119,7 @@ async def test_every_damaged_file_ends_in_pages_or_a_stated_reason(
     assert {"read", "damaged"} <= set(ends.values())
     assert pool.alive()
     assert len(children()) <= 2
-    assert descriptors() <= open_before
+    assert descriptors() <= open_before + 2 * OF_A_CHILD  # there may have been none just then
     assert resident_mib() < before + 64
 
 

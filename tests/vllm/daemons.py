@@ -1,4 +1,4 @@
-"""`ocrd run --once` as a process with the real vLLM, and what it shows while it runs."""
+"""`ocrd run` as a process with the real vLLM, and what it shows while it runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,14 @@ class Place:
 
 
 class Run:
-    """One `ocrd run --once`."""
+    """One `ocrd run`, with these words after it."""
 
-    def __init__(self, place: Place, environment: Mapping[str, str]) -> None:
+    def __init__(self, place: Place, words: Sequence[str], environment: Mapping[str, str]) -> None:
         self.log = place.root / "log"
         self._place = place
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(place.config)],
+                [sys.executable, "-m", "ocrd", "run", *words, "--config", str(place.config)],
                 stdout=stream,
                 stderr=stream,
                 env=environment,
@@ -106,7 +106,15 @@ class Run:
         while not true(self.facts()):
             assert self.process.poll() is None, self.said()[-4000:]
             assert time.monotonic() < end, self.said()[-4000:]
-            time.sleep(0.1)
+            time.sleep(0.02)
+
+    def engine_at_work(self) -> int:
+        """The process that holds the model, as soon as it reads."""
+        self.until(lambda _: self.events("engine.ready"))
+        engine = self.engine_pid()
+        begun = cpu_ticks(engine) + 5
+        self.until(lambda _: cpu_ticks(engine) >= begun)
+        return engine
 
     def engine_pid(self) -> int:
         """The process that holds the model."""
@@ -121,13 +129,18 @@ class Run:
         raise AssertionError(self.said()[-4000:])
 
 
+def cpu_ticks(pid: int) -> int:
+    """Clock ticks that a process has spent so far (proc(5), utime)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 @contextmanager
-def running(place: Place, **environment: str) -> Iterator[Run]:
+def running(place: Place, *words: str, **environment: str) -> Iterator[Run]:
     """A daemon; what is still there of it in the end is killed."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("OCRD_")}
     # As on a GPU the model runs in the engine's own process; a CPU build allows that only so.
     given = {**inherited, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", **environment}
-    run = Run(place, {key: value for key, value in given.items() if value})
+    run = Run(place, words, {key: value for key, value in given.items() if value})
     try:
         yield run
     finally:

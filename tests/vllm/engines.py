@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
 from ocrd.page import PageImage
 
-HANG_S = 400
+HANG_S = 900
 CONTEXT = 1024
 LITTLE = Resolution(name="little", base=256)  # a CPU takes seconds for a view of full size
 LITTLE_TOKENS = 21
@@ -65,6 +67,19 @@ class Resident:
 
     def pids(self) -> list[int | None]:
         return [core._launched.log.pid for core in self.cores()]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, the engines stand still: no page is over before a test has looked at it."""
+        processes = [pid for pid in self.pids() if pid is not None]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def unfinished(self) -> int:
         """Requests that vLLM still works on."""

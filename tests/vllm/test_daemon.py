@@ -15,7 +15,7 @@ import pytest
 from ocrd.job import JobState
 from tests.vllm.daemons import HANG_S, TOKENS, Place, running, systemd
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(4 * HANG_S)]
 
 # Prompt mode and resolution of each folder.
 FOLDERS = {
@@ -55,6 +55,12 @@ def folders() -> str:
     )
 
 
+def all_in_flight(facts: dict[str, Any]) -> bool:
+    """Whether all that is left is being read; each file is a page."""
+    left = sum(folder["waiting"] + folder["running"] for folder in facts["folders"])
+    return bool(0 < facts["pages_in_flight"] == left)
+
+
 @pytest.fixture(scope="module")
 def day(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     """One run over four folders; EngineCore is killed while pages are in flight."""
@@ -66,17 +72,20 @@ def day(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         day.dropped[folder, name] = place.drop(folder, name, number)
     with (
         systemd(top / "notify") as day.systemd,
-        running(place, NOTIFY_SOCKET=str(top / "notify")) as run,
+        running(place, "--once", NOTIFY_SOCKET=str(top / "notify")) as run,
     ):
 
-        def busy(facts: dict[str, Any]) -> bool:
+        def loaded(facts: dict[str, Any]) -> bool:
             engine = facts.get("engine", {"state": ""})
             if engine["state"] == "loading":
                 day.loading.add(engine["detail"])
-            return bool(engine["state"] == "ready" and facts["pages_in_flight"] == 8)
+            return bool(run.events("engine.ready"))
 
-        run.until(busy)
-        os.kill(run.engine_pid(), signal.SIGKILL)
+        run.until(loaded)
+        engine = run.engine_at_work()
+        os.kill(engine, signal.SIGSTOP)  # or a fast one is done before the others have come
+        run.until(all_in_flight)
+        os.kill(engine, signal.SIGKILL)
         day.code = run.process.wait(HANG_S)
         day.log = run.said()
     yield day

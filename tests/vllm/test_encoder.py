@@ -140,4 +140,4 @@ for rows, columns in [(14, 14), (8, 8), (9, 20)]:
 def test_the_kernel_computes_the_same_attention() -> None:
     root = Path(__file__).parents[2]
     interpreted = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(root)}
-    subprocess.run([sys.executable, "-c", COMPARE], env=interpreted, check=True, timeout=200)
+    subprocess.run([sys.executable, "-c", COMPARE], env=interpreted, check=True, timeout=800)

@@ -19,6 +19,7 @@ from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard
 from ocrd.page import Finish
 from tests.vllm.engines import (
     CONTEXT,
+    HANG_S,
     LITTLE,
     LITTLE_TOKENS,
     Resident,
@@ -31,7 +32,7 @@ from tests.vllm.engines import (
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2 * HANG_S),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 

@@ -11,11 +11,11 @@ from ocrd.engine.base import EngineState
 from ocrd.errors import PageError
 from ocrd.page import PageResult
 from tests.vllm.deadly import MARK
-from tests.vllm.engines import Resident, little, short
+from tests.vllm.engines import HANG_S, Resident, little, short
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2 * HANG_S),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from ocrd.job import JobState
 from tests.vllm.daemons import HANG_S, TOKENS, Place, running
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(4 * HANG_S)]
 
 FAILED = 1
 FOLDER = '[[folder]]\nname = "scans"\nmode = "ocr"\nresolution = "{}"\noutputs = ["json"]\n'
@@ -33,6 +33,8 @@ def test_after_a_step_down_the_engine_runs_and_status_and_log_say_which(
         told = json.loads(place.ocrd("status", "--json"))
         assert told["engine"]["steps"] == [step]
         assert f"lowered: {step}" in place.ocrd("status")
+        run.until(lambda _: run.events("job.done"))
+        run.process.terminate()
         assert run.process.wait(HANG_S) == 0
         (lowered,) = run.events("engine.step")
     assert step in lowered
@@ -54,7 +56,7 @@ def test_a_cache_too_small_for_one_page_ends_at_the_bottom_of_the_ladder(
         options=f"kv_cache_memory_bytes = {1 << 20}",
     )
     place.drop("scans", "a.jpg", 1)
-    with running(place, VLLM_CPU_KVCACHE_SPACE="") as run:
+    with running(place, "--once", VLLM_CPU_KVCACHE_SPACE="") as run:
         run.until(lambda facts: facts.get("engine", {}).get("steps") == ["resolution -> small"])
         assert "lowered: resolution -> small" in place.ocrd("status")
         assert run.process.wait(HANG_S) == FAILED

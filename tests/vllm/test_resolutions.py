@@ -18,7 +18,7 @@ from ocrd.modes import RESOLUTIONS, Guard, Resolution
 from tests.deepseek.plain_rule import banned_tokens
 from tests.vllm.inside import Inside
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 PROMPT = "<image>\nFree OCR."
 TEXT_TOKENS = 11  # the byte-level tokenizer's, with the token that begins a text

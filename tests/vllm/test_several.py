@@ -11,11 +11,11 @@ import pytest
 
 from ocrd.engine.base import EngineState
 from ocrd.errors import EngineDownError
-from tests.vllm.engines import Resident, little, until
+from tests.vllm.engines import HANG_S, Resident, little, until
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2 * HANG_S),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 
@@ -39,12 +39,14 @@ def descendants() -> set[int]:
 
 async def test_pages_go_to_the_engine_with_the_fewest(resident: Resident) -> None:
     await resident.all_ready()
-    reading = [
-        asyncio.create_task(resident.engine.recognise(little(f"p{n}", seed=n))) for n in range(6)
-    ]
     units = resident.engine.units
-    await until(lambda: sum(unit.calls for unit in units) == 6)
-    assert [unit.calls for unit in units] == [3, 3]
+    with resident.held():
+        reading = [
+            asyncio.create_task(resident.engine.recognise(little(f"p{n}", seed=n)))
+            for n in range(6)
+        ]
+        await until(lambda: sum(unit.calls for unit in units) == 6)
+        assert [unit.calls for unit in units] == [3, 3]
     results = await asyncio.gather(*reading)
     assert len({result.prompt_tokens for result in results}) == 1
 
