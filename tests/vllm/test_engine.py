@@ -164,7 +164,7 @@ async def test_a_page_out_of_time_is_given_up_by_vllm(resident: Resident) -> Non
         core._profile,
         replace(core._settings, page_timeout_s=1.5),
     )
-    with pytest.raises(PageFaultError) as fault:
+    with resident.held(), pytest.raises(PageFaultError) as fault:
         await hasty.read(little("slow", max_tokens=900))
     assert fault.value.kind == "timed-out"
     assert resident.unfinished() == 0

@@ -56,13 +56,14 @@ async def test_an_engine_killed_while_it_reads_is_replaced_and_no_page_is_lost(
 ) -> None:
     await resident.all_ready()
     victim, survivor = resident.pids()
-    reading = [
-        asyncio.create_task(resident.engine.recognise(little(f"k{n}", seed=n, max_tokens=30)))
-        for n in range(6)
-    ]
-    await until(lambda: resident.unfinished() == 6)
     assert victim is not None
-    os.kill(victim, signal.SIGKILL)
+    with resident.held():
+        reading = [
+            asyncio.create_task(resident.engine.recognise(little(f"k{n}", seed=n, max_tokens=30)))
+            for n in range(6)
+        ]
+        await until(lambda: resident.unfinished() == 6)
+        os.kill(victim, signal.SIGKILL)
     await until(lambda: resident.engine.units[0].state is EngineState.RESTARTING)
     assert resident.engine.report().state is EngineState.READY, "the other one serves"
     assert (await resident.engine.recognise(little("meanwhile"))).output_tokens == 6
