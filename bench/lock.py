@@ -1,7 +1,8 @@
 """What the event loop loses to threads that prepare images, as they hold Python's lock.
 
 A job's way into the engine is some dozen calls on threads, each of which ends with the event loop
-taking a turn.  Here it makes such calls, and nothing else, while images are prepared beside it.
+taking a turn.  Here it makes such calls, and nothing else, while images are prepared beside it:
+for real, and as with cores to spare, where resizing takes its time and no core of this machine.
 """
 
 from __future__ import annotations
@@ -10,24 +11,47 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-from ocrd.engine.deepseek.views import prepare
+from ocrd.engine.deepseek.views import Pixels, pixels, prepare
 from ocrd.engine.resident.core import SWITCH_S
 from ocrd.modes import RESOLUTIONS
 
 RENDERERS = 12
 CALLERS = 8
 SECONDS = 8.0
+RESIZING_S = 0.045  # of a letter page, on one core
 PYTHON = 60_000  # turns of a loop: what vLLM does in Python for each page
+
+
+Prepare = Callable[[Image.Image], object]
+
+
+def for_real(page: Image.Image) -> object:
+    """As the engine does."""
+    return prepare(page, RESOLUTIONS["gundam"])
+
+
+def resized_elsewhere(hand_over: Callable[[Image.Image], Pixels]) -> Prepare:
+    """The same steps, with images of the right size that were made before."""
+    overview, tiles = Image.new("RGB", (1024, 1024)), Image.new("RGB", (2 * 640, 3 * 640))
+
+    def made(page: Image.Image) -> object:
+        time.sleep(RESIZING_S)
+        parts = hand_over(tiles).reshape(3, 640, 2, 640, 3).swapaxes(1, 2)
+        return hand_over(overview), parts.copy(order="C")
+
+    return made
 
 
 class Renderers:
     """Threads that prepare one page again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Prepare) -> None:
+        self._way = way
         noise = np.random.default_rng(0).integers(0, 256, (1584, 1224, 3), dtype=np.uint8)
         self._rgb = noise.tobytes()
         self._over = threading.Event()
@@ -43,7 +67,7 @@ class Renderers:
     def _run(self) -> None:
         while not self._over.is_set():
             page = Image.frombuffer("RGB", (1224, 1584), self._rgb, "raw", "RGB", 0, 1)
-            prepare(page, RESOLUTIONS["gundam"])
+            self._way(page)
             sum(range(PYTHON))
             self.pages += 1
 
@@ -57,23 +81,31 @@ async def calls(end: float) -> int:
     return made
 
 
-async def measure(interval: float) -> None:
+async def measure(what: str, way: Prepare, interval: float) -> None:
     sys.setswitchinterval(interval)
-    renderers = Renderers()
+    renderers = Renderers(way)
     renderers.start()
     end = time.perf_counter() + SECONDS
     made = sum(await asyncio.gather(*(calls(end) for _ in range(CALLERS))))
     renderers.stop()
     print(
-        f"{interval * 1000:g} ms: {made / SECONDS:.0f} calls/s beside "
+        f"{what}, {interval * 1000:g} ms: {made / SECONDS:.0f} calls/s beside "
         f"{renderers.pages / SECONDS:.1f} pages/s"
     )
 
 
 def main() -> None:
     usual = sys.getswitchinterval()
-    for interval in (usual, SWITCH_S) * 2:
-        asyncio.run(measure(interval))
+    to_spare = resized_elsewhere(pixels)
+    by_numpy = resized_elsewhere(np.array)
+    runs: list[tuple[str, Prepare, float]] = [
+        ("for real", for_real, usual),
+        ("for real", for_real, SWITCH_S),
+        ("cores to spare", to_spare, SWITCH_S),
+        ("cores to spare, by numpy", by_numpy, SWITCH_S),
+    ]
+    for what, way, interval in runs * 2:
+        asyncio.run(measure(what, way, interval))
         time.sleep(1.0)
 
 

@@ -49,8 +49,8 @@ def prepare(image: Image.Image, resolution: Resolution, geometry: Geometry = DEE
 def _overview(image: Image.Image, resolution: Resolution, geometry: Geometry) -> Pixels:
     square = (resolution.base, resolution.base)
     if not tiles(resolution) and resolution.base <= geometry.squash:
-        return _pixels(image.resize(square, Image.Resampling.BICUBIC))
-    return _pixels(ImageOps.pad(image, square, Image.Resampling.BICUBIC, GREY))
+        return pixels(image.resize(square, Image.Resampling.BICUBIC))
+    return pixels(ImageOps.pad(image, square, Image.Resampling.BICUBIC, GREY))
 
 
 def _cut(image: Image.Image, resolution: Resolution, grid: tuple[int, int]) -> Pixels:
@@ -58,12 +58,12 @@ def _cut(image: Image.Image, resolution: Resolution, grid: tuple[int, int]) -> P
     if grid == (1, 1):
         return np.empty((0, side, side, 3), np.uint8)
     columns, rows = grid
-    whole = _pixels(image.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
+    whole = pixels(image.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
     parts = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
     return parts.copy(order="C").reshape(rows * columns, side, side, 3)
 
 
-def _pixels(image: Image.Image) -> Pixels:
+def pixels(image: Image.Image) -> Pixels:
     """[height, width, 3] what `numpy.asarray` makes of an image, without Python's lock.
 
     Pillow holds that for milliseconds while it packs a large image and joins the pieces, and the
