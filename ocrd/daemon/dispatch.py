@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from ocrd.config import Folder
 from ocrd.daemon import aftermath
 from ocrd.daemon.aftermath import Aftermath, is_ending
 from ocrd.daemon.pauses import Pauses
+from ocrd.daemon.runs import Runs
 from ocrd.engine.base import Engine, EngineState
-from ocrd.errors import BadFileError, FencedError, OcrdError
+from ocrd.errors import FencedError, OcrdError
 from ocrd.events import Events
-from ocrd.inbox.names import display
 from ocrd.job import Job, JobState, Place
 from ocrd.worker import ports
 from ocrd.worker.worker import Worker, facts
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
-HANG_S = 15.0  # a call that has not ended by then is left behind; longer than a locked ledger's
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen
-MOST_STARTS = 100  # a job that was under way at so many crashes is taken for their cause
-UNKNOWN_FOLDER_S = 60.0
 CLAIMED_AT_ONCE = 64  # in one transaction, which others wait for
 
 
@@ -44,12 +39,6 @@ class Ledger(aftermath.Ledger, Protocol):
 
     def cancellations(self) -> list[Job]:
         """Active jobs that an operator wants cancelled."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    task: asyncio.Task[None]
-    folder: str
 
 
 class Dispatcher:
@@ -87,6 +76,18 @@ class Dispatcher:
         expect: Callable[[int], None],
     ) -> None:
         self._worker = worker
+        self._runs = Runs(
+            worker=worker,
+            ledger=ledger,
+            folders=folders,
+            aftermath=aftermath,
+            events=events,
+            call=call,
+            clock=clock,
+            ended=self.wake,
+            go_on=self._go_on,
+            keep=self._keep,
+        )
         self._ledger = ledger
         self._engine = engine
         self._folders = folders
@@ -98,7 +99,6 @@ class Dispatcher:
         self._clock = clock
         self._max_running = max_running
         self._expect = expect
-        self._running: dict[int, _Run] = {}
         self._resumable: deque[Job] = deque()
         self._tries: dict[str, int] = {}  # the job that tried a paused folder's place last
         self._cancelled_at = 0.0  # when cancellations are looked for next, by the loop's clock
@@ -110,7 +110,7 @@ class Dispatcher:
     @property
     def running(self) -> int:
         """Jobs under way now."""
-        return len(self._running)
+        return len(self._runs)
 
     def wake(self) -> None:
         """There may be something to claim."""
@@ -159,17 +159,10 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float) -> None:
         """Let what is under way finish for so long, then put it back.  Loses no attempt."""
-        if self._running:
-            await asyncio.wait([run.task for run in self._running.values()], timeout=timeout_s)
-        while self._running:  # one that got through may have started others
-            tasks = [run.task for run in self._running.values()]
-            for task in tasks:
-                task.cancel()
-            if (await asyncio.wait(tasks, timeout=HANG_S))[1]:  # in a share that does not answer
-                break
+        await self._runs.end(timeout_s)
         with contextlib.suppress(OcrdError):  # the next start finds them, one attempt further
             for job in await self._aftermath.all_stalled():
-                await self._put_back(job)
+                await self._runs.put_back(job)
 
     async def _step(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -208,15 +201,15 @@ class Dispatcher:
         most = min(self._max_running - self.running, CLAIMED_AT_ONCE)
         if most <= 0:
             most = 1
-            closed |= {run.folder for run in self._running.values()}
+            closed |= self._runs.folders()
         jobs = await self._call(
             self._ledger.claim_some, most, now=self._clock(), exclude_folders=frozenset(closed)
         )
         for job in jobs:
             if self._stopping:
-                await self._put_back(job)
+                await self._runs.put_back(job)
             else:
-                self._start(job)
+                self._runs.start(job)
         return len(jobs) == most
 
     async def _resume(self) -> None:
@@ -231,7 +224,7 @@ class Dispatcher:
                 job = self._resumable[0]
                 if self._may_go_on(job):
                     with contextlib.suppress(FencedError):  # cancelled meanwhile
-                        self._start(await self._call(self._ledger.resume, job))
+                        self._runs.start(await self._call(self._ledger.resume, job))
                 else:
                     waiting.append(job)
                 self._resumable.popleft()
@@ -244,13 +237,17 @@ class Dispatcher:
             return job.folder in self._folders() and not self._unreached(job)
         return self._ready() and not self._unreached(job)
 
+    def _keep(self, job: Job) -> None:
+        """A job that no queue takes goes on at one of the next steps."""
+        self._resumable.append(job)
+
     def _unreached(self, job: Job) -> bool:
         """Whether its original cannot be had now."""
         return job.place is Place.INBOX and job.folder in self._closed()
 
     async def _try_again(self, folder: str) -> None:
         """One stalled job of a paused folder goes first; without one, the next claim does."""
-        if self._tries.get(folder) in self._running:  # a slow share takes its time to refuse
+        if self._tries.get(folder) in self._runs:  # a slow share takes its time to refuse
             return
         if not self._aftermath.has_stalled(folder):
             self._aftermath.resumed(folder)
@@ -261,22 +258,22 @@ class Dispatcher:
     async def _go_on(self, job: Job) -> None:
         """Take up a job that stalled; while its original cannot be had it waits with the others."""
         if not self._unreached(job):
-            self._start(job)
+            self._runs.start(job)
             return
         try:
-            await self._put_back(job)
+            await self._runs.put_back(job)
         except OcrdError:  # the ledger is locked or full
-            self._resumable.append(job)
+            self._keep(job)
         else:
             if is_ending(job):  # in the queue nobody would claim it
-                self._resumable.append(job)
+                self._keep(job)
 
     async def _carry_out_cancellations(self) -> None:
         for job in await self._call(self._ledger.cancellations):
             folder = self._folders().get(job.folder)
             if folder is None or job.state is JobState.DELIVERING:
                 continue
-            if not await self._stopped(job):
+            if not await self._runs.stop(job):
                 continue
             try:
                 self._aftermath.free(await self._worker.cancel(job, folder))
@@ -284,78 +281,3 @@ class Dispatcher:
                 continue
             except OcrdError as error:
                 self._aftermath.met(folder, error)
-
-    async def _stopped(self, job: Job) -> bool:
-        """Whether nobody is at work on it any more; a call that has begun may take its time."""
-        run = self._running.get(job.id)
-        if run is None:
-            return True
-        if not run.task.cancelling():
-            run.task.cancel()
-        await asyncio.wait({run.task}, timeout=POLL_S)
-        return run.task.done()
-
-    def _start(self, job: Job) -> None:
-        folder = self._folders().get(job.folder)
-        work = self._work(job, folder) if folder else self._put_aside(job)
-        task = asyncio.create_task(work, name=f"job-{job.id}")
-        self._running[job.id] = _Run(task=task, folder=job.folder)
-        task.add_done_callback(lambda _task: self._ended(job.id))
-
-    def _ended(self, job: int) -> None:
-        del self._running[job]
-        self._wake.set()
-
-    async def _put_aside(self, job: Job) -> None:
-        """Its folder is no longer configured: it waits until it is again."""
-        self._events.warn("job.folder_unknown", **facts(job))
-        if is_ending(job):
-            self._resumable.append(job)
-            return
-        later = self._clock() + UNKNOWN_FOLDER_S
-        try:
-            await self._call(self._ledger.release, job, not_before=later, error=None, refund=True)
-        except OcrdError:  # the ledger is locked or full
-            self._resumable.append(job)
-
-    async def _work(self, job: Job, folder: Folder) -> None:
-        try:
-            await self._run(job, folder)
-        except asyncio.CancelledError:
-            await self._put_back(job)
-            raise
-        except FencedError:  # cancelled by an operator: carried out at the next step
-            return
-        except OcrdError as error:
-            await self._aftermath.of(job, folder, error)
-        except Exception as error:
-            self._events.error("job.crashed", **facts(job), traceback=traceback.format_exc())
-            hint = "This is a defect of ocrd: please report it with the traceback in the log."
-            internal = OcrdError(repr(error), hint=hint, kind="internal")
-            await self._aftermath.of(job, folder, internal)
-
-    async def _run(self, job: Job, folder: Folder) -> None:
-        if job.attempts > MOST_STARTS and job.state is JobState.RUNNING:
-            raise _ends_daemon(job)
-        self._aftermath.free(await self._worker.run(job, folder))
-        self._aftermath.resumed(folder.name)
-        for stalled in await self._aftermath.stalled(folder.name):
-            await self._go_on(stalled)
-
-    async def _put_back(self, job: Job) -> None:
-        """Into the queue, as when the daemon stops: it goes on later, its finished pages kept."""
-        now = await self._call(self._ledger.job, job.id)
-        if now is None or now.state is not JobState.RUNNING:
-            return
-        if not now.cancel_requested and not is_ending(now):
-            await self._call(
-                self._ledger.release, job, not_before=self._clock(), error=None, refund=True
-            )
-
-
-def _ends_daemon(job: Job) -> BadFileError:
-    return BadFileError(
-        f"{display(job.source)}: the daemon has ended {job.attempts} times while it worked on it",
-        hint="Look into the journal for why it ended (too little memory?), then `ocrd retry` it.",
-        kind="ends-daemon",
-    )

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,7 +78,7 @@ class Ready:
 class Bench:
     """A ledger, one folder, and the dispatcher between them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, worker: object = None) -> None:
         file = root / "config.toml"
         file.write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n', encoding="utf-8")
         (self.folder,) = load(file).folders
@@ -90,7 +90,7 @@ class Bench:
         self.told: list[Event] = []
         self.call = Threads(4)
         common: dict[str, Any] = {
-            "worker": cast(Any, self.crew),
+            "worker": cast(Any, worker or self.crew),
             "ledger": self.ledger,
             "pauses": Pauses(),
             "events": Events(self.told.append),
@@ -110,6 +110,10 @@ class Bench:
             max_running=8,
             expect=lambda _jobs: None,
         )
+
+    def close(self) -> None:
+        self.call.stop()
+        self.ledger.close()
 
     def queued(self, *names: str) -> list[Job]:
         files = [
@@ -155,8 +159,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
-    bench.call.stop()
-    bench.ledger.close()
+    bench.close()
 
 
 async def until(true: Callable[[], Any]) -> None:
@@ -211,10 +214,16 @@ async def test_a_job_that_waits_for_its_place_keeps_its_attempt_when_the_daemon_
     assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
 
 
-async def test_a_cancel_waits_for_the_move_that_is_under_way(bench: Bench) -> None:
+async def test_a_cancel_waits_for_the_move_that_is_under_way(tmp_path: Path) -> None:
     """Two threads that move one original would take it from each other."""
-    mover = Mover(bench.call)
-    bench.dispatcher._worker = cast(Any, mover)
+    mover = Mover(threads := Threads(1))
+    with closing(Bench(tmp_path, mover)) as bench:
+        await _cancel_while_it_moves(bench, mover)
+    threads.stop()
+    assert set(mover.cancelled_after) == {True}
+
+
+async def _cancel_while_it_moves(bench: Bench, mover: Mover) -> None:
     (job,) = bench.queued("a.pdf")
     async with bench.running():
         await until(mover.moving.is_set)
@@ -225,7 +234,6 @@ async def test_a_cancel_waits_for_the_move_that_is_under_way(bench: Bench) -> No
         finally:
             mover.moved.set()
         await until(lambda: mover.cancelled_after)
-    assert set(mover.cancelled_after) == {True}
 
 
 async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench: Bench) -> None:
