@@ -269,7 +269,10 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def prune(self, limit: int) -> None:
-        old = [job for job in self.of(JobState.DONE) if (job.finished_at or 0) < self.clock.now]
+        over = self.of(JobState.FAILED, JobState.CANCELLED)
+        moot = [job for job in over if job.place is Place.GONE]  # nobody can retry them
+        ended = [*self.of(JobState.DONE), *moot]
+        old = [job for job in ended if (job.finished_at or 0) < self.clock.now]
         assert self.ledger.prune(before=self.clock.now, limit=limit) == min(limit, len(old))
         left = {job.id for job in self.ledger.jobs(limit=10_000)}
         for job in old:
