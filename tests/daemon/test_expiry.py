@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from ocrd.spool import Disk
 from tests.e2e.test_conditions import daemon, log, wait_for
 from tests.e2e.test_killed import scan
 from tests.e2e.tree import Tree
+from tests.impostors import link, pipe
 from tests.ledger.making import Clock
 
 NOW = 1_800_000_000.0  # in January 2027
@@ -213,16 +213,6 @@ def longer(path: Path) -> None:
 def folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
-
-
-def link(path: Path) -> None:
-    path.rename(path.with_name("kept"))
-    path.symlink_to("kept")
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
 
 
 @pytest.mark.parametrize("touch", [edited, longer, folder, link, pipe])

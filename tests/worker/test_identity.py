@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +11,8 @@ import pytest
 from ocrd.errors import BadFileError
 from ocrd.job import Member
 from ocrd.worker.identity import identity
+from tests.impostors import link, pipe
 from tests.spool.world import job_of
-
-
-def link(path: Path) -> None:
-    path.rename(path.with_name("kept"))
-    path.symlink_to("kept")
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
 
 
 @pytest.mark.parametrize("put", [link, pipe])
