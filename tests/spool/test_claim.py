@@ -16,6 +16,7 @@ from ocrd.errors import OcrdError, SourceChangedError
 from ocrd.job import Job, Place
 from ocrd.spool import Disk
 from ocrd.worker import ports
+from tests.impostors import pipe
 from tests.spool.mounts import bound, needs_root
 from tests.spool.steps import Call, Hooked
 from tests.spool.world import ORIGINAL, REPORT, TREES, World
@@ -159,18 +160,11 @@ def _replaced_by_a_link(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
-def _replaced_by_a_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
 def _touched(path: Path) -> None:
     os.utime(path, ns=(1, 1))
 
 
-@pytest.mark.parametrize(
-    "change", [_rewritten, _grown, _touched, _replaced_by_a_link, _replaced_by_a_fifo]
-)
+@pytest.mark.parametrize("change", [_rewritten, _grown, _touched, _replaced_by_a_link, pipe])
 def test_what_is_no_longer_what_was_recorded_stays_in_the_inbox(world: World, change) -> None:  # type: ignore[no-untyped-def]  # parametrized
     job = world.drop("scan.pdf")
     path = world.tree("inbox") / "scan.pdf"
