@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from ocrd.engine.deepseek.layout import lay_out
 from ocrd.engine.deepseek.views import Pixels, pixels, prepare
 from ocrd.engine.resident.core import SWITCH_S
 from ocrd.modes import RESOLUTIONS
@@ -32,7 +33,7 @@ Prepare = Callable[[Image.Image], object]
 
 def for_real(page: Image.Image) -> object:
     """As the engine does."""
-    return prepare(page, RESOLUTIONS["gundam"])
+    return prepare(page, lay_out(*page.size, RESOLUTIONS["gundam"]))
 
 
 def resized_elsewhere(hand_over: Callable[[Image.Image], Pixels]) -> Prepare:

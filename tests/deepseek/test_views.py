@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR_2
+from ocrd.engine.deepseek.layout import goes_whole, lay_out
+from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
 from ocrd.engine.deepseek.views import Views, prepare
 from ocrd.modes import RESOLUTIONS, Resolution
 
@@ -20,6 +21,17 @@ def page(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray((noise + slope).astype(np.uint8))
 
 
+def views_of(
+    image: Image.Image, resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR
+) -> Views:
+    return prepare(image, lay_out(*image.size, resolution, geometry))
+
+
+def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`resize` of Pillow up to 12, and so of the published code: 13 may take the columns first."""
+    return image.resize((size[0], image.height)).resize(size)
+
+
 def published(
     image: Image.Image, base: int, tile: int, cropping: bool, grid: tuple[int, int]
 ) -> tuple[Image.Image, list[Image.Image]]:
@@ -27,13 +39,14 @@ def published(
     columns, rows = grid
     parts = []
     if cropping and grid != (1, 1):
-        resized = image.resize((columns * tile, rows * tile))
+        whole = resized(image, (columns * tile, rows * tile))
         for number in range(columns * rows):
             x, y = number % columns * tile, number // columns * tile
-            parts.append(resized.crop((x, y, x + tile, y + tile)))
+            parts.append(whole.crop((x, y, x + tile, y + tile)))
     if tile <= 640 and not cropping:
-        image = image.resize((tile, tile))
-    return ImageOps.pad(image, (base, base), color=(127, 127, 127)), parts
+        image = resized(image, (tile, tile))
+    fitting = resized(image, ImageOps.contain(image, (base, base)).size)
+    return ImageOps.pad(fitting, (base, base), color=(127, 127, 127)), parts
 
 
 def same(views: Views, overview: Image.Image, parts: list[Image.Image]) -> bool:
@@ -50,8 +63,7 @@ def same(views: Views, overview: Image.Image, parts: list[Image.Image]) -> bool:
 @pytest.mark.parametrize("size", [(900, 300), (200, 700), (1300, 1300)])
 def test_untiled_modes(name: str, size: tuple[int, int]) -> None:
     image, base = page(*size), RESOLUTIONS[name].base
-    views = prepare(image, RESOLUTIONS[name])
-    assert views.grid == (1, 1)
+    views = views_of(image, RESOLUTIONS[name])
     assert same(views, *published(image, base, base, False, (1, 1)))
 
 
@@ -66,32 +78,58 @@ def test_untiled_modes(name: str, size: tuple[int, int]) -> None:
 )
 def test_tiles(size: tuple[int, int], max_crops: int, grid: tuple[int, int]) -> None:
     image = page(*size)
-    views = prepare(image, Resolution(name="x", base=1024, tile=640, max_crops=max_crops))
-    assert views.grid == grid
+    views = views_of(image, Resolution(name="x", base=1024, tile=640, max_crops=max_crops))
     assert same(views, *published(image, 1024, 640, True, grid))
 
 
 def test_tiles_of_deepseek_ocr_2() -> None:
     image = page(900, 1000)
     resolution = Resolution(name="x", base=1024, tile=768, max_crops=6)
-    views = prepare(image, resolution, DEEPSEEK_OCR_2)
+    views = views_of(image, resolution, DEEPSEEK_OCR_2)
     assert views.tiles.shape == (4, 768, 768, 3)
     assert same(views, *published(image, 1024, 768, True, (2, 2)))
 
 
-def test_a_page_in_other_colours_is_shown_in_rgb() -> None:
-    grey = page(300, 200).convert("L")
-    views = prepare(grey, RESOLUTIONS["base"])
-    assert np.array_equal(
-        views.overview, prepare(grey.convert("RGB"), RESOLUTIONS["base"]).overview
-    )
+def test_a_tall_page_is_resized_by_rows_first_whatever_pillow_prefers() -> None:
+    image = page(400, 1600)  # here Pillow 13 would take the columns first
+    expected = Image.new("RGB", (640, 640), (127, 127, 127))
+    expected.paste(image.resize((160, 1600)).resize((160, 640)), (240, 0))
+    seen = views_of(image, Resolution(name="x", base=640, tile=320, max_crops=4))
+    assert np.array_equal(seen.overview, np.asarray(expected))
+
+
+def test_a_page_of_which_nothing_would_be_left_is_refused() -> None:
+    with pytest.raises(ValueError, match="> 0"):
+        views_of(page(1, 5000), RESOLUTIONS["base"])
+
+
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [
+        ((1224, 1584), True),  # a letter page at 144 dpi: 5.8 MB instead of 10.5
+        ((2480, 3508), True),  # A4 at 300 dpi
+        ((4960, 7016), False),  # and at 600: 104 MB
+        ((63, 700), False),
+        ((64, 1024), True),
+        ((64, 1025), False),
+    ],
+)
+def test_a_page_goes_to_the_model_as_it_is_unless_it_is_huge_or_thin(
+    size: tuple[int, int], whole: bool
+) -> None:
+    for width, height in (size, size[::-1]):
+        assert goes_whole(width, height, lay_out(width, height, RESOLUTIONS["gundam"])) is whole
+
+
+def test_a_letter_page_that_is_shown_tiny_is_made_tiny_before() -> None:
+    assert not goes_whole(1224, 1584, lay_out(1224, 1584, RESOLUTIONS["tiny"]))
 
 
 def test_threads_that_prepare_pages_do_not_disturb_each_other() -> None:
     pages = [page(650 + n, 700, seed=n) for n in range(6)]
-    alone = [prepare(image, RESOLUTIONS["gundam"]) for image in pages]
+    alone = [views_of(image, RESOLUTIONS["gundam"]) for image in pages]
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda image: prepare(image, RESOLUTIONS["gundam"]), pages))
+        together = list(threads.map(lambda image: views_of(image, RESOLUTIONS["gundam"]), pages))
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one.overview, other.overview)
         assert np.array_equal(one.tiles, other.tiles)

@@ -47,40 +47,42 @@ def prepare(
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=["text", "tokens"])
 @pytest.mark.parametrize(
-    ("resolution", "size", "tokens", "overview", "tiles"),
+    ("resolution", "size", "tokens", "seen", "tiles"),
     [
-        (RESOLUTIONS["tiny"], (300, 4000), 73, 512, (0, 512)),
-        (RESOLUTIONS["small"], (300, 200), 111, 640, (0, 640)),
-        (RESOLUTIONS["base"], (1224, 1584), 273, 1024, (0, 1024)),
-        (RESOLUTIONS["large"], (1224, 1584), 421, 1280, (0, 1280)),
-        (GUNDAM, (640, 640), 273, 1024, (0, 640)),
-        (GUNDAM, (1224, 1584), 903, 1024, (6, 640)),
-        (NINE, (100, 4000), 1263, 1024, (9, 640)),
+        (RESOLUTIONS["tiny"], (300, 4000), 73, (512, 512), (0, 512)),
+        (RESOLUTIONS["small"], (300, 200), 111, (200, 300), (0, 640)),
+        (RESOLUTIONS["base"], (1224, 1584), 273, (1584, 1224), (0, 1024)),
+        (RESOLUTIONS["base"], (4000, 3000), 273, (1024, 1024), (0, 1024)),
+        (RESOLUTIONS["large"], (1224, 1584), 421, (1584, 1224), (0, 1280)),
+        (GUNDAM, (640, 640), 273, (640, 640), (0, 640)),
+        (GUNDAM, (1224, 1584), 903, (1584, 1224), (0, 640)),
+        (GUNDAM, (3300, 4600), 903, (1024, 1024), (6, 640)),
+        (NINE, (100, 4000), 1263, (1024, 1024), (9, 640)),
     ],
 )
-def test_a_page_has_its_tokens_and_its_views_in_bytes(
+def test_a_page_has_its_tokens_and_goes_as_it_is_or_in_views(
     checkpoint: Path,
     prompt: Any,
     resolution: Resolution,
     size: tuple[int, int],
     tokens: int,
-    overview: int,
+    seen: tuple[int, int],
     tiles: tuple[int, int],
 ) -> None:
     ids, length, tensors = prepare(processor(checkpoint, NINE), prompt, size, resolution)
     assert ids[:2] == [256, IMAGE_TOKEN]
     assert (ids.count(IMAGE_TOKEN), length) == (tokens, tokens)
     count, side = tiles
-    assert tensors["pixel_values"].shape == (overview, overview, 3)
+    assert tensors["pixel_values"].shape == (*seen, 3)
     assert tensors["images_crop"].shape == (count, side, side, 3)
     assert tensors["pixel_values"].dtype == tensors["images_crop"].dtype == torch.uint8
-    assert tensors["images_spatial_crop"].tolist().count(1) == {0: 2, 6: 0, 9: 1}[count]
 
 
-def test_a_letter_page_is_ten_megabytes_where_it_was_forty(checkpoint: Path) -> None:
+def test_a_letter_page_is_six_megabytes_where_it_was_forty(checkpoint: Path) -> None:
     _, _, tensors = prepare(processor(checkpoint, NINE), PROMPTS[0], (1224, 1584), GUNDAM)
+    assert tensors["images_layout"].tolist() == [1, 1024, 791, 1024, 640, 2, 3]
     sent = sum(tensor.nbytes for tensor in tensors.values())
-    assert sent == 3 * (1024**2 + 6 * 640**2) + 16  # a byte a colour; two numbers for the grid
+    assert sent == 3 * 1224 * 1584 + 7 * 8  # a byte a colour; seven numbers for the views
 
 
 @pytest.mark.parametrize(("room", "tokens"), [(None, 1263), (GUNDAM, 933), (NINE, 1263)])

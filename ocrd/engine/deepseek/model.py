@@ -20,8 +20,10 @@ from vllm.model_executor.models.deepseek_ocr2 import DeepseekOCR2ForCausalLM
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from ocrd.engine.deepseek.clip import ClipEncoder
+from ocrd.engine.deepseek.device_views import cut_on_device
 from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, chosen, normalise
-from ocrd.engine.deepseek.processor import PageInfo, PageInfo2, PageMultiModalProcessor
+from ocrd.engine.deepseek.layout import Layout
+from ocrd.engine.deepseek.processor import FIELDS, PageInfo, PageInfo2, PageMultiModalProcessor
 
 # So many patches or tokens go through an encoder at once: enough to fill the largest device, few
 # enough that what it needs of the device's memory stays below 1 GiB.
@@ -59,6 +61,15 @@ def encode_by_size(views: Sequence[torch.Tensor], encode: Encode) -> list[torch.
     return features
 
 
+def views_of(
+    pixels: torch.Tensor, tiles: torch.Tensor, numbers: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, Layout]:
+    """Overview, tiles and layout of a page; see `processor.sent`."""
+    whole, *sides = (int(number) for number in numbers)
+    layout = Layout(*sides)
+    return (*(cut_on_device(pixels, layout) if whole else (pixels, tiles)), layout)
+
+
 class PerRequestViews:
     """What both models do alike: pages in, one tensor of embeddings for each page out."""
 
@@ -86,21 +97,25 @@ class PerRequestViews:
 
     def embed_multimodal(self, **kwargs: Any) -> list[torch.Tensor] | None:
         """Embeddings of each page: tiles, overview, and the token that ends them."""
-        overviews = kwargs.get("pixel_values")
-        if overviews is None:
+        if kwargs.get("pixel_values") is None:
             return None
-        tiles = list(kwargs["images_crop"])
-        grids = [tuple(int(side) for side in grid) for grid in kwargs["images_spatial_crop"]]
-        stacks = [overview[None] for overview in overviews]
-        features = encode_by_size([*stacks, *tiles], self._encode)
-        pages = []
-        for number, (columns, rows) in enumerate(grids):
-            parts = [self._lay_out(features[number], 1, 1), self.view_seperator[None]]
-            if len(tiles[number]):
-                cut = features[len(stacks) + number]
-                parts.insert(0, self._lay_out(cut, columns, rows))
-            pages.append(torch.cat(parts))
-        return pages
+        sent = zip(*(kwargs[name] for name in FIELDS), strict=True)
+        pages = [views_of(*page) for page in sent]
+        stacks = [overview[None] for overview, _, _ in pages]
+        features = encode_by_size([*stacks, *(tiles for _, tiles, _ in pages)], self._encode)
+        return [
+            self._joined(overview, tiles, layout)
+            for overview, tiles, (_, _, layout) in zip(
+                features[: len(pages)], features[len(pages) :], pages, strict=True
+            )
+        ]
+
+    def _joined(self, overview: torch.Tensor, tiles: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """One page's embeddings, in the order in which the model reads them."""
+        parts = [self._lay_out(overview, 1, 1), self.view_seperator[None]]
+        if layout.cut:
+            parts.insert(0, self._lay_out(tiles, layout.columns, layout.rows))
+        return torch.cat(parts)
 
 
 @MULTIMODAL_REGISTRY.register_processor(

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import BatchFeature
@@ -27,11 +29,13 @@ from vllm.multimodal.parse import ImageEmbeddingItems, ImageSize, MultiModalData
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 
 from ocrd.engine.deepseek import tiling
+from ocrd.engine.deepseek.layout import goes_whole, lay_out
 from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
-from ocrd.engine.deepseek.views import prepare
+from ocrd.engine.deepseek.views import pixels, prepare
 from ocrd.modes import Resolution
 
 IMAGE_TOKEN = "<image>"  # noqa: S105 - a token of a vocabulary, not a secret
+FIELDS = ("pixel_values", "images_crop", "images_layout")
 
 
 class PageProcessor:
@@ -62,9 +66,7 @@ class PageProcessor:
         """Prepare the pages of one request.
 
         Returns:
-            `input_ids` with one token an image, and, an item for each image: `pixel_values`
-            [base, base, 3] and `images_crop` [tiles, tile, tile, 3] in bytes,
-            `images_spatial_crop` [columns, rows].
+            `input_ids` with one token an image, and, an item for each image, what `sent` says.
 
         Raises:
             ValueError: More or fewer images than the prompt has places, or a page that needs more
@@ -80,15 +82,32 @@ class PageProcessor:
                     f"started with room for {self._room}: name the resolution in the engine's "
                     f"`mm_processor_kwargs`"
                 )
-        pages = [prepare(image, self._resolution, self._geometry) for image in images]
-        return BatchFeature(
-            {
-                "input_ids": [self._encode(prompt)],
-                "pixel_values": [torch.from_numpy(page.overview) for page in pages],
-                "images_crop": [torch.from_numpy(page.tiles) for page in pages],
-                "images_spatial_crop": torch.tensor([page.grid for page in pages]),
-            }
-        )
+        pages = [sent(image, self._resolution, self._geometry) for image in images]
+        fields = {name: [page[name] for page in pages] for name in FIELDS}
+        return BatchFeature({"input_ids": [self._encode(prompt)], **fields})
+
+
+def sent(image: Image.Image, resolution: Resolution, geometry: Geometry) -> dict[str, torch.Tensor]:
+    """What of a page goes to the model's process.
+
+    Returns:
+        `pixel_values`, in bytes: the overview [base, base, 3], or the page [height, width, 3].
+        `images_crop`, in bytes: the tiles [tiles, tile, tile, 3]; none if the page goes whole.
+        `images_layout`: 1 if the page goes whole, else 0; then the numbers of its `Layout`.
+    """
+    image = image.convert("RGB")
+    layout = lay_out(*image.size, resolution, geometry)
+    whole = goes_whole(*image.size, layout)
+    if whole:
+        overview, tiles = pixels(image), np.empty((0, layout.tile, layout.tile, 3), np.uint8)
+    else:
+        views = prepare(image, layout)
+        overview, tiles = views.overview, views.tiles
+    return {
+        "pixel_values": torch.from_numpy(overview),
+        "images_crop": torch.from_numpy(tiles),
+        "images_layout": torch.tensor([whole, *astuple(layout)]),
+    }
 
 
 class PageInfo(DeepseekOCRProcessingInfo):
@@ -172,7 +191,7 @@ class PageMultiModalProcessor(DeepseekOCRMultiModalProcessor):
         return {
             "pixel_values": MultiModalFieldConfig.batched("image"),
             "images_crop": MultiModalFieldConfig.batched("image"),
-            "images_spatial_crop": MultiModalFieldConfig.batched("image", keep_on_cpu=True),
+            "images_layout": MultiModalFieldConfig.batched("image", keep_on_cpu=True),
         }
 
     def _get_prompt_updates(

@@ -1,8 +1,7 @@
-"""A page image becomes the views that the model is shown.
+"""A page image becomes the views that the model is shown, by Pillow.
 
-Pixels stay bytes: the model's own process scales them to -1 … 1, which gives the same numbers and
-moves a quarter of the memory.  Pillow lets other threads run while it resizes, and while it writes
-to a file, but not while it hands pixels to numpy.
+Pillow lets other threads run while it resizes, and while it writes to a file, but not while it
+hands pixels to numpy.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, Geometry, page_grid, tiles
-from ocrd.modes import Resolution
-
-GREY = (127, 127, 127)  # beside a page that is no square
+from ocrd.engine.deepseek.layout import GREY, Layout
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,37 +26,45 @@ class Views:
     Attributes:
         overview: [base, base, 3] the whole page.
         tiles: [columns * rows, tile, tile, 3] its parts, row by row; none if it was not cut.
-        grid: Columns and rows; (1, 1) if it was not cut.
     """
 
     overview: Pixels
     tiles: Pixels
-    grid: tuple[int, int]
 
 
-def prepare(image: Image.Image, resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> Views:
-    """The views of a page, as the published code makes them."""
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    grid = page_grid(resolution, *image.size)
-    return Views(_overview(image, resolution, geometry), _cut(image, resolution, grid), grid)
+def prepare(image: Image.Image, layout: Layout) -> Views:
+    """The views of a page.
+
+    Args:
+        image: The page, in RGB.
+        layout: Of its views.
+
+    Raises:
+        ValueError: The page is so thin that nothing of it is left in the overview.
+    """
+    overview = np.full((layout.base, layout.base, 3), GREY, np.uint8)
+    left, top = layout.margin
+    inner = pixels(_resized(image, layout.width, layout.height))
+    overview[top : top + layout.height, left : left + layout.width] = inner
+    return Views(overview, _tiles(image, layout))
 
 
-def _overview(image: Image.Image, resolution: Resolution, geometry: Geometry) -> Pixels:
-    square = (resolution.base, resolution.base)
-    if not tiles(resolution) and resolution.base <= geometry.squash:
-        return pixels(image.resize(square, Image.Resampling.BICUBIC))
-    return pixels(ImageOps.pad(image, square, Image.Resampling.BICUBIC, GREY))
-
-
-def _cut(image: Image.Image, resolution: Resolution, grid: tuple[int, int]) -> Pixels:
-    side = resolution.tile or resolution.base
-    if grid == (1, 1):
+def _tiles(image: Image.Image, layout: Layout) -> Pixels:
+    side, columns, rows = layout.tile, layout.columns, layout.rows
+    if not layout.cut:
         return np.empty((0, side, side, 3), np.uint8)
-    columns, rows = grid
-    whole = pixels(image.resize((columns * side, rows * side), Image.Resampling.BICUBIC))
+    whole = pixels(_resized(image, columns * side, rows * side))
     parts = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
     return parts.copy(order="C").reshape(rows * columns, side, side, 3)
+
+
+def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Rows first, then columns, as every Pillow did up to 12; later ones save time on tall pages.
+
+    The model was trained with such a one, and results are not to depend on which is installed.
+    """
+    bicubic = Image.Resampling.BICUBIC
+    return image.resize((width, image.height), bicubic).resize((width, height), bicubic)
 
 
 def pixels(image: Image.Image) -> Pixels:

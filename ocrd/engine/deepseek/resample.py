@@ -1,0 +1,114 @@
+"""Pillow's bicubic resizing on the model's own device, to the last bit.
+
+A letter page keeps a processor busy for 50 ms while Pillow makes the model's views of it, and they
+are larger than the page.  A GPU takes well under a millisecond; but what it makes has to be what
+the model was trained to see.  So this is not torch's bicubic interpolation, which widens no kernel
+and rounds otherwise, but Pillow's own arithmetic: weights of 22 bits, whole numbers, the
+rows first and rounded to bytes before the columns.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+PRECISION = 22  # bits of a weight after the point: eight are a pixel's, and two guard the sum
+HALF = 1 << (PRECISION - 1)
+REACH = 2.0  # pixels to either side that the bicubic kernel looks at
+SHARPNESS = -0.5  # the kernel's parameter, commonly called `a`
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """What each pixel of a resized line is made of.
+
+    Attributes:
+        first: [target] the first pixel of the source that counts.
+        weights: [target, taps] what it and those after it count, in 2 ** -22.  Those that lie
+            beyond the end count nothing.
+    """
+
+    first: torch.Tensor
+    weights: torch.Tensor
+
+    @property
+    def count(self) -> int:
+        """The most pixels that one is made of."""
+        return int(self.weights.shape[1])
+
+
+def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """What `Image.resize((width, height), BICUBIC)` makes of [rows, columns, 3] bytes."""
+    rows, columns, colours = page.shape
+    if columns != width:
+        line = page.reshape(rows, columns, colours)
+        page = _resample(line, _taps(columns, width, page.device))
+    if rows != height:
+        stack = page.reshape(1, rows, width * colours)
+        page = _resample(stack, _taps(rows, height, page.device))
+    return page.reshape(height, width, colours)
+
+
+def _resample(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
+    """[lines, source, together] to [lines, target, together]."""
+    if lines.is_cuda and _has_triton():
+        from ocrd.engine.deepseek.resample_kernel import launch  # there is no Triton without a GPU
+
+        return launch(lines.contiguous(), taps)
+    return resampled(lines, taps)
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def resampled(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
+    """`_resample` in plain torch."""
+    last = lines.shape[1] - 1
+    shape = (lines.shape[0], len(taps.first), lines.shape[2])
+    total = torch.full(shape, HALF, dtype=torch.int32, device=lines.device)
+    for number in range(taps.count):
+        seen = lines[:, (taps.first + number).clamp(max=last)]
+        total += seen * taps.weights[:, number, None]
+    return (total >> PRECISION).clamp_(0, 255).to(torch.uint8)
+
+
+@functools.lru_cache(maxsize=256)
+def _taps(source: int, target: int, device: torch.device) -> Taps:
+    """`taps`, kept: the pages of a folder are mostly of one size."""
+    first, weights = taps(source, target)
+    return Taps(torch.from_numpy(first).to(device), torch.from_numpy(weights).to(device))
+
+
+def taps(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """`first` and `weights` of `Taps` for a line of `source` pixels that gets `target`."""
+    scale = source / target
+    wider = max(scale, 1.0)  # made smaller, a pixel stands for all that it covers
+    reach = REACH * wider
+    centres = (np.arange(target) + 0.5) * scale
+    first = np.maximum(np.trunc(centres - reach + 0.5), 0)
+    counts = np.minimum(np.trunc(centres + reach + 0.5), source) - first
+    columns = [
+        np.where(number < counts, _bicubic((number + first - centres + 0.5) / wider), 0.0)
+        for number in range(math.ceil(reach) * 2 + 1)
+    ]
+    weights = np.stack(columns, 1) / functools.reduce(np.add, columns)[:, None]  # in Pillow's order
+    whole = np.trunc(weights * (1 << PRECISION) + np.copysign(0.5, weights))
+    return first.astype(np.int32), whole.astype(np.int32)
+
+
+def _bicubic(distance: Floats) -> Floats:
+    """The kernel of Keys (1981), as Pillow computes it."""
+    x = np.abs(distance)
+    near = ((SHARPNESS + 2.0) * x - (SHARPNESS + 3.0)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * SHARPNESS
+    return np.where(x < 1.0, near, np.where(x < REACH, far, 0.0))
