@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, to_pillow
+from ocrd.engine.resident.prompt import check_tokens, pixels, prompt, sampling
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
@@ -17,14 +17,17 @@ SETTINGS = VllmSettings(model="m")
 
 
 def test_pixels_arrive_as_they_are() -> None:
-    image = to_pillow(PageImage(2, 1, bytes([255, 0, 0, 0, 0, 255])))
-    assert (image.mode, image.size) == ("RGB", (2, 1))
-    assert (image.getpixel((0, 0)), image.getpixel((1, 0))) == ((255, 0, 0), (0, 0, 255))
+    page = pixels(PageImage(2, 1, bytes([255, 0, 0, 0, 0, 255])))
+    assert page.tolist() == [[[255, 0, 0], [0, 0, 255]]]
+    assert page.flags.writeable  # or torch warns of it
 
 
 def test_a_model_with_a_longest_side_gets_a_smaller_page() -> None:
-    image = to_pillow(PageImage(200, 100, bytes(60000)), longest_side=50)
-    assert image.size == (50, 25)
+    page = PageImage(200, 100, bytes([9, 8, 7]) * 20_000)
+    smaller = pixels(page, longest_side=50)
+    assert smaller.shape == (25, 50, 3)
+    assert (smaller == [9, 8, 7]).all()
+    assert pixels(page, longest_side=200).shape == (100, 200, 3)
 
 
 @pytest.mark.parametrize(

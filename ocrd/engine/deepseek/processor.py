@@ -31,7 +31,7 @@ from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 from ocrd.engine.deepseek import tiling
 from ocrd.engine.deepseek.layout import goes_whole, lay_out
 from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
-from ocrd.engine.deepseek.views import pixels, prepare
+from ocrd.engine.deepseek.views import Pixels, Views, pixels, prepare
 from ocrd.modes import Resolution
 
 IMAGE_TOKEN = "<image>"  # noqa: S105 - a token of a vocabulary, not a secret
@@ -62,7 +62,9 @@ class PageProcessor:
         self._geometry = geometry
         self._room = room
 
-    def __call__(self, *, prompt: str, images: Sequence[Image.Image], **_: Any) -> BatchFeature:
+    def __call__(
+        self, *, prompt: str, images: Sequence[Image.Image | Pixels], **_: Any
+    ) -> BatchFeature:
         """Prepare the pages of one request.
 
         Returns:
@@ -74,40 +76,46 @@ class PageProcessor:
         """
         if prompt.count(IMAGE_TOKEN) != len(images):
             raise ValueError(f"the prompt has not as many {IMAGE_TOKEN} as there are images")
-        for image in images:
-            tokens = tiling.prompt_tokens(self._resolution, *image.size, self._geometry)
+        pages = [in_bytes(image) for image in images]
+        for height, width, _ in (page.shape for page in pages):
+            tokens = tiling.prompt_tokens(self._resolution, width, height, self._geometry)
             if tokens > self._room:
                 raise ValueError(
                     f"the page needs {tokens} tokens at this resolution, and the engine was "
                     f"started with room for {self._room}: name the resolution in the engine's "
                     f"`mm_processor_kwargs`"
                 )
-        pages = [sent(image, self._resolution, self._geometry) for image in images]
-        fields = {name: [page[name] for page in pages] for name in FIELDS}
+        items = [sent(page, self._resolution, self._geometry) for page in pages]
+        fields = {name: [item[name] for item in items] for name in FIELDS}
         return BatchFeature({"input_ids": [self._encode(prompt)], **fields})
 
 
-def sent(image: Image.Image, resolution: Resolution, geometry: Geometry) -> dict[str, torch.Tensor]:
-    """What of a page goes to the model's process.
+def sent(page: Pixels, resolution: Resolution, geometry: Geometry) -> dict[str, torch.Tensor]:
+    """What of a page, [height, width, 3] in bytes, goes to the model's process.
 
     Returns:
-        `pixel_values`, in bytes: the overview [base, base, 3], or the page [height, width, 3].
+        `pixel_values`, in bytes: the overview [base, base, 3], or the page as it is.
         `images_crop`, in bytes: the tiles [tiles, tile, tile, 3]; none if the page goes whole.
         `images_layout`: 1 if the page goes whole, else 0; then the numbers of its `Layout`.
     """
-    image = image.convert("RGB")
-    layout = lay_out(*image.size, resolution, geometry)
-    whole = goes_whole(*image.size, layout)
-    if whole:
-        overview, tiles = pixels(image), np.empty((0, layout.tile, layout.tile, 3), np.uint8)
-    else:
-        views = prepare(image, layout)
-        overview, tiles = views.overview, views.tiles
+    height, width, _ = page.shape
+    layout = lay_out(width, height, resolution, geometry)
+    whole = goes_whole(width, height, layout)
+    views = (
+        Views(page, np.empty((0, layout.tile, layout.tile, 3), np.uint8))
+        if whole
+        else prepare(Image.fromarray(page), layout)
+    )
     return {
-        "pixel_values": torch.from_numpy(overview),
-        "images_crop": torch.from_numpy(tiles),
+        "pixel_values": torch.from_numpy(views.overview),
+        "images_crop": torch.from_numpy(views.tiles),
         "images_layout": torch.tensor([whole, *astuple(layout)]),
     }
+
+
+def in_bytes(image: Image.Image | Pixels) -> Pixels:
+    """A page as [height, width, 3]; ours come so already, and vLLM's own test images do not."""
+    return pixels(image.convert("RGB")) if isinstance(image, Image.Image) else image
 
 
 class PageInfo(DeepseekOCRProcessingInfo):

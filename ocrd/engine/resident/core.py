@@ -170,7 +170,7 @@ class VllmCore:
             share(inputs)
         tokens = inputs["prompt_token_ids"]
         room = self._context - len(tokens)
-        width, height = raw["multi_modal_data"]["image"].size
+        height, width, _ = raw["multi_modal_data"]["image"].shape
         expected = self._profile.vision.image_tokens(resolution, width, height)
         check_tokens(tokens.count(self._image_token), expected, room=room)
         return Ready(inputs, room, len(tokens), self._profile.scale(width, height))

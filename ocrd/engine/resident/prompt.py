@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -15,15 +15,34 @@ from ocrd.errors import PageError
 from ocrd.modes import Resolution
 from ocrd.page import PageImage
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 OTHER_RESOLUTION = "Give the folder another resolution."
 
 
-def to_pillow(page: PageImage, longest_side: int | None = None) -> Image.Image:
-    """The page for vLLM's image processor, scaled down if the model wants no more."""
-    image = Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
-    if longest_side is not None and max(image.size) > longest_side:
-        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-    return image
+def pixels(page: PageImage, longest_side: int | None = None) -> npt.NDArray[np.uint8]:
+    """[height, width, 3] the page for vLLM's image processor.
+
+    Args:
+        page: The page.
+        longest_side: It is scaled down to that; None leaves it as it is.
+    """
+    import numpy as np  # comes with vLLM, and this module is there without
+
+    shape = page.height, page.width, 3
+    if longest_side is None or max(shape) <= longest_side:
+        # A copy, for torch takes no memory that it may not write to.
+        return np.frombuffer(page.rgb, np.uint8).reshape(shape).copy()
+    image = to_pillow(page)
+    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def to_pillow(page: PageImage) -> Image.Image:
+    """The page as an image of Pillow's."""
+    return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
 
 
 def prompt(request: PageRequest, profile: ModelProfile, resolution: Resolution) -> dict[str, Any]:
@@ -41,7 +60,7 @@ def prompt(request: PageRequest, profile: ModelProfile, resolution: Resolution) 
         )
     return {
         "prompt": profile.words(request.mode, request.target),
-        "multi_modal_data": {"image": to_pillow(request.image, profile.longest_side)},
+        "multi_modal_data": {"image": pixels(request.image, profile.longest_side)},
         "mm_processor_kwargs": profile.vision.processor_kwargs(resolution),
     }
 
