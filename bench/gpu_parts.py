@@ -85,7 +85,7 @@ class Bench:
         given = {name: value for name, value in self.extra.items() if name in SETTINGS}
         common = {"model": self.model, "load_format": "dummy"}
         if not self.small:
-            return common | {"max_pages_in_flight": 512, "renderer_workers": 12} | given
+            return common | {"max_pages_in_flight": 512} | given
         return (
             common
             | {

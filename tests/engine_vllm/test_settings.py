@@ -81,7 +81,7 @@ def test_a_misspelt_option_names_the_nearest() -> None:
 
 
 def test_workers_default_to_the_cores_but_never_more_than_16() -> None:
-    assert 1 <= SETTINGS.renderers <= 16
+    assert 1 <= SETTINGS.renderers <= 8
     assert replace(SETTINGS, renderer_workers=5).renderers == 5
 
 

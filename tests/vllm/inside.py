@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 import torch
+from PIL import Image
 from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.dummy_loader import DummyModelLoader
 from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
 
 from ocrd.engine.deepseek.encoder import normalise
+from ocrd.engine.deepseek.layout import lay_out
+from ocrd.engine.deepseek.views import prepare
+from ocrd.modes import Resolution
 
 
 @register_model_loader("random")
@@ -62,3 +67,23 @@ class Inside:
             found.append(float((ours - theirs).norm() / theirs.norm()))
         model.sam = model.clip = None  # as before the first page
         return found
+
+    @torch.inference_mode()
+    def both_ways_agree(self, seed: int) -> bool:
+        """Whether a page that is sent whole has the embeddings of one that is sent in views."""
+        torch.manual_seed(seed)
+        page = torch.randint(0, 256, (500, 420, 3), dtype=torch.uint8)
+        seen = Resolution(name="little", base=256, tile=256, max_crops=4)
+        layout = lay_out(420, 500, seen)
+        assert layout.cut
+        views = prepare(Image.fromarray(page.numpy()), layout)
+        ways = [
+            (page, page.new_empty((0, 256, 256, 3)), 1),
+            (torch.from_numpy(views.overview), torch.from_numpy(views.tiles), 0),
+        ]
+        whole, ready = self.model_runner.model.embed_multimodal(
+            pixel_values=[pixels for pixels, _, _ in ways],
+            images_crop=[tiles for _, tiles, _ in ways],
+            images_layout=[torch.tensor([way, *astuple(layout)]) for _, _, way in ways],
+        )
+        return torch.allclose(whole, ready, atol=1e-5) and len(whole) == 21 + 8 * 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,11 @@ async def test_threads_that_prepare_images_let_the_event_loop_take_its_turns(
 ) -> None:
     assert resident.engine.report().state is EngineState.READY
     assert sys.getswitchinterval() <= 0.001
+
+
+async def test_what_vllm_s_import_leaves_is_not_searched_for_garbage(resident: Resident) -> None:
+    assert resident.engine.report().state is EngineState.READY
+    assert gc.get_freeze_count() > 200_000
 
 
 async def test_every_prompt_mode_in_one_batch(resident: Resident) -> None:

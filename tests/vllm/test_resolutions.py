@@ -133,6 +133,10 @@ def test_embeddings_are_those_of_vllm_s_own_code(engine: LLM) -> None:
     assert max(differences) < 1e-4
 
 
+def test_a_page_that_is_sent_whole_is_seen_as_one_that_is_sent_in_views(engine: LLM) -> None:
+    assert engine.collective_rpc("both_ways_agree", args=(3,)) == [True]
+
+
 def test_all_resolutions_at_once_and_upstream_s_deadly_page(engine: LLM) -> None:
     pages = [
         Page(RESOLUTIONS["tiny"], noise(300, 200), 73),

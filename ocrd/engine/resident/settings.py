@@ -15,7 +15,7 @@ from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS, Resolution
 
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
-MOST_RENDERERS = 16  # more threads than this only fight for the interpreter
+MOST_RENDERERS = 8  # more threads than this only fight for the interpreter
 
 ANY_RESOLUTION = (*RESOLUTIONS.values(), replace(RESOLUTIONS["gundam"], max_crops=MAX_CROPS))
 
@@ -32,7 +32,7 @@ class VllmSettings:
         max_model_len: Tokens of one page, prompt and answer together.
         gpu_memory_utilization: Share of each card's memory that the engine takes.
         max_pages_in_flight: Pages at once on each device.
-        renderer_workers: Threads that prepare images; 0: as many as cores, at most 16.
+        renderer_workers: Threads that prepare images; 0: as many as cores, at most 8.
         max_num_seqs: Pages that generate at once on each device.
         max_num_batched_tokens: Tokens in one step of the model.
         devices: GPU numbers, `"all"`, or None for one engine on whatever vLLM chooses.  On a CPU
