@@ -94,6 +94,7 @@ def test_memory_is_measured_with_the_costliest_page(
     size = process.info.get_image_size_with_most_features()
     worst = prepare(process, PROMPTS[0], (size.width, size.height), room or NINE)
     assert worst[1] == tokens
+    assert worst[2]["pixel_values"].shape == (size.height, size.width, 3)  # it goes whole
 
 
 def test_deepseek_ocr_2_counts_in_its_own_way(checkpoint_2: Path) -> None:

@@ -8,15 +8,16 @@ numbers and moves a quarter of the memory.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, Geometry, page_grid, tiles
 from ocrd.modes import Resolution
 
 GREY = 127  # beside a page that is no square
-# Moving a byte more costs about a tenth of what Pillow needs to make one of a view, and it is made
-# of as many as the page has for each of its own.
-WORTH_MOVING = 4
+# So many times the pixels of its views a page may have.  To move them costs a tenth of what Pillow
+# needs to make the views, but they take memory of the device, for a batch of pages at once.
+WORTH_MOVING = 3
 # Thinner pages do not go as they are: at some shape no pixel is left of them within the overview,
 # which Pillow says in this process and nobody must find out in the model's.
 NARROWEST = 64
@@ -84,3 +85,12 @@ def goes_whole(width: int, height: int, layout: Layout) -> bool:
     if short < NARROWEST or long > LONGEST * short:
         return False
     return width * height <= WORTH_MOVING * layout.pixels
+
+
+def largest_whole(layout: Layout) -> int:
+    """How many times larger than its tiles, or its overview, a page of that shape still goes whole.
+
+    vLLM measures with such a page how much memory it must leave.
+    """
+    shown = layout.columns * layout.rows * layout.tile**2 if layout.cut else layout.base**2
+    return math.isqrt(WORTH_MOVING * layout.pixels // shown)

@@ -29,7 +29,7 @@ from vllm.multimodal.parse import ImageEmbeddingItems, ImageSize, MultiModalData
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 
 from ocrd.engine.deepseek import tiling
-from ocrd.engine.deepseek.layout import goes_whole, lay_out
+from ocrd.engine.deepseek.layout import goes_whole, largest_whole, lay_out
 from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
 from ocrd.engine.deepseek.views import Pixels, Views, pixels, prepare
 from ocrd.modes import Resolution
@@ -165,11 +165,13 @@ class PageInfo(DeepseekOCRProcessingInfo):
         return tiling.prompt_tokens(resolution, image_width, image_height, self.geometry)
 
     def get_image_size_with_most_features(self) -> ImageSize:
-        """A page of the costliest shape, for vLLM to measure memory with."""
+        """A page of the costliest shape, as large as it goes whole: to measure memory with."""
         resolution = self.resolution({})
         columns, rows = tiling.costliest_shape(resolution, self.geometry)
         side = resolution.tile or resolution.base
-        return ImageSize(width=columns * side, height=rows * side)
+        width, height = columns * side, rows * side
+        times = largest_whole(lay_out(width, height, resolution, self.geometry))
+        return ImageSize(width=width * times, height=height * times)
 
     def get_mm_max_tokens_per_item(
         self, seq_len: int, mm_counts: Mapping[str, int]
