@@ -72,7 +72,7 @@ def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:
         matrix=pymupdf.Matrix(zoom, zoom), clip=clip, colorspace=pymupdf.csRGB, alpha=False
     )
     size = (pixmap.width, pixmap.height)
-    return Image.frombytes("RGB", size, pixmap.samples, "raw", "RGB", pixmap.stride)
+    return Image.frombytes("RGB", size, pixmap.samples_mv, "raw", "RGB", pixmap.stride)
 
 
 def _upright(figure: Image.Image, turned: int) -> Image.Image:

@@ -58,7 +58,7 @@ class SearchablePdf:
     def finish(self) -> str:
         """Complete the font and the document's information; the artefact's name."""
         if self._font is not None:
-            self._pdf.document.update_stream(self._to_unicode, self._codes.to_unicode())
+            self._pdf.put_stream(self._to_unicode, self._codes.to_unicode())
         self._pdf.say_producer(f"ocrd {__version__}")
         if 0 < len(self._dropped) < self._pdf.document.page_count:
             self._pdf.drop_pages(self._dropped)
@@ -150,13 +150,12 @@ def own_words(page: PdfPage) -> list[tuple[str, Box]]:
     has to be one that is never saved).
     """
     width, height = max(page.rect.width, 1e-6), max(page.rect.height, 1e-6)
-    seen = page.rotation_matrix
+    turn = page.rotation_matrix if page.rotation else None
     found = []
     for *corners, word, _, _, _ in page.get_text("words"):
         if any(unicodedata.category(char)[0] in "LN" for char in word):
-            place = pymupdf.Rect(corners) * seen
-            box = (place.x0 / width, place.y0 / height, place.x1 / width, place.y1 / height)
-            found.append((word, Box(*box)))
+            x1, y1, x2, y2 = pymupdf.Rect(corners) * turn if turn else corners
+            found.append((word, Box(x1 / width, y1 / height, x2 / width, y2 / height)))
     return found
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -66,12 +68,18 @@ def test_every_line_is_laid(lines: list[Line], turned: int, skew: float) -> None
     assert said(placed) == "".join(line.text.replace(" ", "") for line in lines)
 
 
-@given(st.lists(st.floats(0.1, 9), min_size=1, max_size=9), st.lists(edges, max_size=30))
-def test_words_never_share_ink(lengths: list[float], stretches: list[list[float]]) -> None:
+def apart(stretches: list[list[float]]) -> list[tuple[float, float]]:
+    """Those that do not touch the one before."""
     runs: list[tuple[float, float]] = []
     for start, end in sorted(stretches):
         if not runs or start > runs[-1][1]:
             runs.append((start, end))
+    return runs
+
+
+@given(st.lists(st.floats(0.1, 9), min_size=1, max_size=9), st.lists(edges, max_size=30))
+def test_words_never_share_ink(lengths: list[float], stretches: list[list[float]]) -> None:
+    runs = apart(stretches)
     found = matched(lengths, runs)
     assert len(found) in (0, len(lengths))
     assert [edge for word in found for edge in word] == sorted(
@@ -83,6 +91,29 @@ def test_words_are_found_at_the_wide_gaps_and_not_at_the_narrow_ones() -> None:
     """Three words of 2, 1 and 3 letters, each a run of 10, a gap of 1 within and of 4 between."""
     runs = [(0, 10), (11, 21), (25, 35), (39, 49), (50, 60), (61, 71)]
     assert matched([1.0, 0.5, 1.5], runs) == [(0, 21), (25, 35), (39, 71)]
+
+
+@given(st.lists(st.floats(0.3, 3), min_size=2, max_size=9), st.lists(edges, min_size=9))
+def test_the_first_word_ends_where_its_length_and_a_wide_gap_agree_best(
+    lengths: list[float], stretches: list[list[float]]
+) -> None:
+    runs = apart(stretches)
+    found = matched(lengths, runs)
+    if not found:
+        return
+    gaps = [later[0] - run[1] for run, later in pairwise(runs)]
+    spaces = sorted(gaps)[1 - len(lengths) :]
+    em = (runs[-1][1] - runs[0][0] - math.fsum(spaces)) / sum(lengths)
+
+    def fault(at: int) -> float:
+        off = abs(runs[at][1] - runs[0][0] - lengths[0] * em)
+        return off - 4 * min(gaps[at], spaces[0])
+
+    possible = range(len(runs) - len(lengths) + 1)  # the other words need a run each
+    near = [at for at in possible if runs[at][0] - runs[0][0] < (lengths[0] + 1.99) * em] or [0]
+    chosen = [end for _, end in runs].index(found[0][1])
+    assert chosen in possible
+    assert fault(chosen) <= min(map(fault, near)) + 1e-6
 
 
 def test_a_line_that_shows_other_words_is_not_matched() -> None:

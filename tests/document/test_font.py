@@ -6,6 +6,8 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ImageFont
 
 from ocrd.document.pdf.font import Codes, char_width, glyphless, text_width
@@ -55,3 +57,10 @@ def test_characters_beyond_the_first_plane_share_their_codes() -> None:
     assert codes.encode("a😀b😀") == "0061F8FF0062F8FF"
     assert "<F8FF> <D83DDE00>" in codes.to_unicode().decode()
     assert "<0000> <F8FE> <0000>" in codes.to_unicode().decode()
+
+
+@given(st.text())
+def test_a_text_has_the_codes_of_its_characters_one_after_another(text: str) -> None:
+    together, alone = Codes(), Codes()
+    assert together.encode(text) == "".join(alone.encode(char) for char in text)
+    assert together.to_unicode() == alone.to_unicode()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import struct
 import unicodedata
-import zlib
 
 ASCENT, DESCENT = 0.8, 0.2  # of an em: together one, so that a line's height is its font size
 
@@ -30,6 +29,7 @@ _EAST = 0x2E80  # from here on characters fill a square …
 _NARROW_EAST = ((0xFB00, 0xFE2F), (0xFF61, 0xFFDF))  # … but for these
 _PRIVATE_FROM, _PRIVATE_TO = 0xE000, 0xF8FF
 _REPLACEMENT = 0xFFFD
+_LAST_OF_PLANE = "\uffff"  # up to here a character's code is its number
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def char_width(char: str) -> int:
 
 def text_width(text: str) -> float:
     """The natural length of a text, in ems."""
-    return sum(char_width(char) for char in text) / 1000
+    return sum(map(char_width, text)) / 1000
 
 
 class Codes:
@@ -59,6 +59,8 @@ class Codes:
 
     def encode(self, text: str) -> str:
         """The text as hex digits for a PDF string."""
+        if max(text, default="") <= _LAST_OF_PLANE:
+            return text.encode("utf-16-be", "surrogatepass").hex().upper()
         return "".join(f"{self._code(char):04X}" for char in text)
 
     def _code(self, char: str) -> int:
@@ -181,11 +183,6 @@ def _sections(kind: str, lines: list[str]) -> str:
     return "".join(
         f"{len(chunk)} begin{kind}\n" + "\n".join(chunk) + f"\nend{kind}\n" for chunk in chunks
     )
-
-
-def deflated(data: bytes) -> bytes:
-    """For streams written with /FlateDecode."""
-    return zlib.compress(data, 9)
 
 
 _CMAP_HEAD = """/CIDInit /ProcSet findresource begin

@@ -8,10 +8,13 @@ columns parted by the widest gaps.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import mul
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ocrd.page import Box
 
@@ -21,6 +24,9 @@ LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page t
 _STEEPEST = 3.0  # degrees: what a feeder does to a page
 _COLUMN = 12  # pixels across: at the steepest, a line falls by less than one in it
 _WORTHWHILE = 1.04  # how much sharper the rows must become for a page to be called skewed
+_IS_INK = bytes(value >= _LEAST_INK for value in range(256))  # what grey levels translate to
+_MARKED = re.compile(rb"\x01+")
+_SQUARES = tuple(value * value for value in range(256))
 
 Stretch = tuple[float, float]
 
@@ -49,7 +55,8 @@ class Ink:
     @classmethod
     def on(cls, image: Image.Image) -> Ink | None:
         """The ink on a grey picture of a page; None if there is none to speak of."""
-        paper, darkest = quantile(image, 0.5), quantile(image, 0.0005)
+        histogram = image.histogram()
+        paper, darkest = quantile(histogram, 0.5), quantile(histogram, 0.0005)
         contrast = paper - darkest
         if contrast < LEAST_CONTRAST:
             return None
@@ -77,7 +84,7 @@ class Ink:
         part = self._grey.crop(area)
         found = []
         for first, last in _bands(part):
-            runs = _runs(_dark_columns(part.crop((0, first, part.width, last))), gap=1)
+            runs = _runs(_dark_columns(part.crop((0, first, part.width, last))))
             if runs:
                 place = self._box(left + runs[0][0], top + first, left + runs[-1][1], top + last)
                 width = self._grey.width
@@ -95,7 +102,7 @@ class Ink:
         lean = (bottom - top) // 6  # neighbours' feet and heads reach into the box
         dark = _dark_columns(self._grey.crop((left, top + lean, right, bottom - lean)))
         width = self._grey.width
-        return [((left + start) / width, (left + end) / width) for start, end in _runs(dark, 1)]
+        return [((left + start) / width, (left + end) / width) for start, end in _runs(dark)]
 
     def segments(self, line: Box) -> list[Box]:
         """The pieces of a printed line that wide gaps part: the cells of a table's row."""
@@ -104,7 +111,7 @@ class Ink:
             return []
         left, top, _, bottom = area
         gap = max(int((bottom - top) * 0.9), 3)
-        runs = _runs(_dark_columns(self._grey.crop(area)), gap)
+        runs = _joined(_runs(_dark_columns(self._grey.crop(area))), gap)
         return [self._box(left + start, top, left + end, bottom) for start, end in runs]
 
     def _pixels(self, box: Box) -> tuple[int, int, int, int] | None:
@@ -122,9 +129,8 @@ class Ink:
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
 
 
-def quantile(image: Image.Image, share: float) -> int:
-    """The grey level that `share` of the pixels do not exceed."""
-    histogram = image.histogram()
+def quantile(histogram: Sequence[int], share: float) -> int:
+    """The grey level that `share` of the pixels of an image with this histogram do not exceed."""
     wanted, seen = sum(histogram) * share, 0
     for value, count in enumerate(histogram):
         seen += count
@@ -146,6 +152,7 @@ class _Columns:
         count = max(grey.width // _COLUMN, 2)
         self._grey = grey.resize((count, grey.height), Image.Resampling.BOX)
         self._pitch = grey.width / count
+        self._known: dict[float, int] = {}
 
     def sharpest(self, around: float, step: float, reach: int) -> tuple[float, int]:
         """The angle at which the rows differ most, and how much they do."""
@@ -155,20 +162,26 @@ class _Columns:
 
     def sharpness(self, angle: float) -> int:
         """How much neighbouring rows differ: most when text lines lie along the rows."""
+        if angle not in self._known:
+            self._known[angle] = self._contrast(angle)
+        return self._known[angle]
+
+    def _contrast(self, angle: float) -> int:
         grey = self._grey
         slope = math.tan(math.radians(angle)) * self._pitch
         shift = (1.0, 0.0, 0.0, slope, 1.0, -slope * grey.width / 2)
         level = grey.transform(grey.size, Image.Transform.AFFINE, shift) if angle else grey
-        rows = level.resize((2, grey.height), Image.Resampling.BOX).tobytes()
-        return sum((one - other) ** 2 for one, other in zip(rows, rows[2:], strict=False))
+        rows = level.resize((2, grey.height), Image.Resampling.BOX)
+        above, below = rows.crop((0, 0, 2, grey.height - 1)), rows.crop((0, 1, 2, grey.height))
+        return sum(map(mul, ImageChops.difference(above, below).histogram(), _SQUARES))
 
 
 def _bands(part: Image.Image) -> list[tuple[int, int]]:
     """Runs of dark rows that are tall enough to be lines."""
     strips = min(_STRIPS, max(part.width // 12, 1))
     rows = part.resize((strips, part.height), Image.Resampling.BOX)
-    dark = rows.point([255 if value >= _LEAST_INK else 0 for value in range(256)])
-    bands = _runs(dark.getprojection()[1], gap=1)
+    dark = Image.frombytes("L", rows.size, rows.tobytes().translate(_IS_INK))
+    bands = _runs(bytes(dark.getprojection()[1]))
     if not bands:
         return []
     tall = sorted(last - first for first, last in bands)[len(bands) * 3 // 4]
@@ -182,16 +195,15 @@ def _bands(part: Image.Image) -> list[tuple[int, int]]:
     return [(first, last) for first, last in joined if last - first >= max(tall * 0.4, 3)]
 
 
-def _dark_columns(band: Image.Image) -> list[int]:
+def _dark_columns(band: Image.Image) -> bytes:
+    """For each column whether there is ink in it: 1 or 0."""
     columns = band.resize((band.width, 1), Image.Resampling.BOX)
-    dark = columns.point([255 if value >= _LEAST_INK else 0 for value in range(256)])
-    return dark.getprojection()[0]
+    return columns.tobytes().translate(_IS_INK)
 
 
-def _runs(flags: list[int], gap: int) -> list[tuple[int, int]]:
-    """Runs of set flags, as half-open ranges; gaps shorter than `gap` do not part them."""
-    single = [(index, index + 1) for index, flag in enumerate(flags) if flag]
-    return _joined(single, gap)
+def _runs(flags: bytes) -> list[tuple[int, int]]:
+    """Runs of set flags, as half-open ranges."""
+    return [match.span() for match in _MARKED.finditer(flags)]
 
 
 def _joined(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:

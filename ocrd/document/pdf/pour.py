@@ -6,8 +6,10 @@ are known roughly (no font is), so they decide together with the gaps that the e
 
 from __future__ import annotations
 
-from bisect import bisect
+import math
+from bisect import bisect, bisect_left
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 from ocrd.document.pdf.font import text_width
@@ -25,27 +27,52 @@ def matched(lengths: Sequence[float], runs: Sequence[Stretch]) -> list[Stretch]:
 
     Word by word, each is ended at the gap that is wide and near where its length ends it.
     """
-    if len(runs) < len(lengths) or not all(lengths):
-        return []
-    gaps = [later[0] - run[1] for run, later in pairwise(runs)]
-    spaces = sorted(gaps, reverse=True)[: len(lengths) - 1]
-    em = (runs[-1][1] - runs[0][0] - sum(spaces)) / sum(lengths)
-    found: list[Stretch] = []
-    first = 0
-    for left, length in zip(range(len(lengths) - 1, -1, -1), lengths, strict=True):
-        start, wanted = runs[first][0], length * em
-        last = len(runs) - 1
-        if left:
-            furthest = start + wanted + 2 * em
-            near = range(first, len(runs) - left)
-            near = range(first, max(bisect(runs, (furthest, 0.0), first, near.stop), first + 1))
-            off = {at: abs(runs[at][1] - start - wanted) for at in near}
-            last = min(off, key=lambda at: off[at] - 4 * min(gaps[at], spaces[-1]))
-        if abs(runs[last][1] - start - wanted) > 0.6 * em + 0.35 * wanted:
+    return _Printed(runs).matched(lengths)
+
+
+class _Printed:
+    """A printed line's dark runs, ready to be matched with one choice of words after another."""
+
+    def __init__(self, runs: Sequence[Stretch]) -> None:
+        self._starts = [start for start, _ in runs]
+        self._ends = [end for _, end in runs]
+        self._gaps = [later[0] - run[1] for run, later in pairwise(runs)]
+        self._widest = sorted(self._gaps, reverse=True)
+        self._spaces = list(accumulate(self._widest, initial=0.0))
+        self._merits: dict[int, list[float]] = {}
+
+    def matched(self, lengths: Sequence[float]) -> list[Stretch]:
+        """See the function of this name."""
+        starts, ends, count = self._starts, self._ends, len(lengths)
+        if len(ends) < count or not all(lengths):
             return []
-        found.append((start, runs[last][1]))
-        first = last + 1
-    return found
+        em = (ends[-1] - starts[0] - self._spaces[count - 1]) / sum(lengths)
+        merits = self._merits_among(count)
+        found: list[Stretch] = []
+        first = 0
+        for left, length in zip(range(count - 1, -1, -1), lengths, strict=True):
+            start, wanted = starts[first], length * em
+            last = len(ends) - 1
+            if left:
+                furthest = bisect_left(starts, start + wanted + 2 * em, first, len(ends) - left)
+                best = math.inf
+                for at in range(first, max(furthest, first + 1)):
+                    off = ends[at] - start - wanted
+                    fault = (off if off > 0 else -off) - merits[at]
+                    if fault < best:
+                        best, last = fault, at
+            if abs(ends[last] - start - wanted) > 0.6 * em + 0.35 * wanted:
+                return []
+            found.append((start, ends[last]))
+            first = last + 1
+        return found
+
+    def _merits_among(self, count: int) -> list[float]:
+        """How well each gap parts words if there are so many: it need not be wider than a space."""
+        if count not in self._merits:
+            space = self._widest[count - 2] if count > 1 else 0.0
+            self._merits[count] = [4 * min(gap, space) for gap in self._gaps]
+        return self._merits[count]
 
 
 def poured(
@@ -64,10 +91,11 @@ def poured(
     lengths = [text_width(atom.strip()) for atom in atoms]
     breaks = _best_breaks(*_coarse(lengths, _word_counts(atoms, lines), lines))
     if all(atom[-1].isspace() for atom in atoms):
+        printed = [_Printed(line) for line in runs]
         nearby = [range(max(at - _FINE, 0), min(at + _FINE, len(atoms)) + 1) for at in breaks[1:-1]]
         breaks = _best_breaks(
             [*nearby, [len(atoms)]],
-            lambda line, start, end: _misfit(lengths[start:end], runs[line]),
+            lambda line, start, end: _misfit(lengths[start:end], printed[line]),
         )
     return ["".join(atoms[start:end]).strip() for start, end in pairwise(breaks)]
 
@@ -101,24 +129,31 @@ def _best_breaks(ends: Sequence[Sequence[int]], cost: Cost) -> list[int]:
         ends: For each line, where it may end.
         cost: Of a line that holds the words from a start to an end.
     """
-    best: dict[int, tuple[float, list[int]]] = {0: (0.0, [0])}
+    reached: list[tuple[float, list[int]]] = [(0.0, [0])]
     for line, possible in enumerate(ends):
-        reached = {}
-        for end in possible:
-            ways = [
-                (before + cost(line, start, end), [*breaks, end])
-                for start, (before, breaks) in best.items()
-                if start <= end
-            ]
-            if ways:
-                reached[end] = min(ways)
-        best = reached
-    return min(best.values())[1]
+        ways = [_cheapest(reached, end, partial(cost, line)) for end in possible]
+        reached = sorted(way for way in ways if way)
+    return reached[0][1]
 
 
-def _misfit(lengths: Sequence[float], runs: Sequence[Stretch]) -> float:
+def _cheapest(
+    reached: Sequence[tuple[float, list[int]]], end: int, cost: Callable[[int, int], float]
+) -> tuple[float, list[int]] | None:
+    """The cheapest way on to `end` from one of those reached, the cheapest of them first."""
+    cheapest, taken = math.inf, None
+    for before, breaks in reached:
+        if before > cheapest:  # no line costs less than nothing
+            break
+        if breaks[-1] <= end:
+            total = before + cost(breaks[-1], end)
+            if taken is None or (total, breaks) < (cheapest, taken):
+                cheapest, taken = total, breaks
+    return (cheapest, [*taken, end]) if taken is not None else None
+
+
+def _misfit(lengths: Sequence[float], line: _Printed) -> float:
     """By how many ems the words of a line miss their places in it, in the mean."""
-    words = matched(lengths, runs) if lengths else []
+    words = line.matched(lengths) if lengths else []
     if not words:
         return _NO_FIT
     em = sum(end - start for start, end in words) / sum(lengths)

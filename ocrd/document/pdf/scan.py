@@ -1,6 +1,6 @@
 """A page that is one JPEG and nothing else, as scanners make them and as ours of image files are.
 
-Its brightness alone takes Pillow a seventh of the time that MuPDF takes to decode it in colour.
+Its brightness alone takes Pillow a fifth of the time that MuPDF takes to decode it in colour.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def grey(page: PdfPage, width: int, height: int) -> Image.Image | None:
             if image.mode not in ("L", "RGB"):  # CMYK may be stored either way round
                 return None
             image.draft("L", (width, height))
-            return image.convert("L").resize((width, height), Image.Resampling.BOX)
+            seen = image if image.mode == "L" else image.convert("L")
+            return seen.resize((width, height), Image.Resampling.BOX)
     except (OSError, SyntaxError, ValueError):  # MuPDF shows of a damaged one what it can
         return None
 

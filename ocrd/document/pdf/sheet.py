@@ -128,7 +128,7 @@ def is_blank(page: PdfPage) -> bool:
     image = _rendered(page, _BLANK_DPI)
     x, y = image.width // 25, image.height // 25
     histogram = image.crop((x, y, image.width - x, image.height - y)).histogram()
-    limit = max(quantile(image, 0.5) - LEAST_CONTRAST, 0)
+    limit = max(quantile(image.histogram(), 0.5) - LEAST_CONTRAST, 0)
     return sum(histogram[:limit]) < _BLANK * sum(histogram)
 
 
@@ -143,4 +143,4 @@ def _rendered(page: PdfPage, dpi: int) -> Image.Image:
         matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY, alpha=False, annots=False
     )
     size = (pixmap.width, pixmap.height)
-    return Image.frombytes("L", size, pixmap.samples, "raw", "L", pixmap.stride)
+    return Image.frombytes("L", size, pixmap.samples_mv, "raw", "L", pixmap.stride)
