@@ -2,7 +2,8 @@
 
 A job's way into the engine is some dozen calls on threads, each of which ends with the event loop
 taking a turn.  Here it makes such calls, and nothing else, while images are prepared beside it:
-for real, and as with cores to spare, where resizing takes its time and no core of this machine.
+by Pillow, as large pages are, and as with cores to spare, where resizing takes its time and no core
+of this machine.
 """
 
 from __future__ import annotations
