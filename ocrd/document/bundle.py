@@ -16,7 +16,7 @@ from ocrd.document import grounding, records
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.document.faults import noted
 from ocrd.document.figures import Figures
-from ocrd.document.overlay import BoxesPdf
+from ocrd.document.overlay import BoxesPdf, BoxesPicture
 from ocrd.document.pdf import bases
 from ocrd.document.pdf.bases import Base
 from ocrd.document.pdf.collated import collated
@@ -95,9 +95,11 @@ def _artefacts(
     if "pdf" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.pdf"))
         made.append(SearchablePdf(pdf, pages, spec))
-    if "boxes" in wanted:
+    if "boxes" in wanted and spec.kind == "image" and total == 1:
+        made.append(BoxesPicture(into / f"{name}.boxes.jpg", pages, spec))
+    elif "boxes" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
-        made.append(BoxesPdf(pdf, spec, picture=spec.kind == "image" and total == 1))
+        made.append(BoxesPdf(pdf, spec))
     if "json" in wanted:
         sidecar = stack.enter_context(text_file(into / f"{name}.json"))
         made.append(Sidecar(sidecar, spec.facts, base.notes))

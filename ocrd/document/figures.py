@@ -8,6 +8,7 @@ from PIL import Image
 
 from ocrd.document.faults import noted
 from ocrd.document.markdown import FIGURES
+from ocrd.document.pdf import scan
 from ocrd.document.pdf.layers import PdfPages
 from ocrd.document.pdf.mupdf import PdfPage, pymupdf
 from ocrd.document.records import ReadPage
@@ -16,6 +17,7 @@ from ocrd.page import Box
 MOST_PIXELS = 30_000_000
 _MOST = 100  # of a page; a model that goes in circles sees thousands
 _QUALITY = 90
+WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 _HAIR = 0.01  # points, lest a rounding error add a row of pixels
 _LEAST_POINTS = 2.0  # a box thinner than this shows nothing
 
@@ -50,8 +52,16 @@ class Figures:
         name = f"{page.record.number}-{count}.jpg"
         figure = cut(self._base.page(page.record.number), box, self._dpi)
         self._folder.mkdir(exist_ok=True)
-        _upright(figure, page.turned).save(self._folder / name, "JPEG", quality=_QUALITY)
+        upright(figure, page.turned).save(self._folder / name, "JPEG", quality=_QUALITY)
         return f"{self._folder.name}/{name}"
+
+
+def shown(page: PdfPage, dpi: int) -> Image.Image:
+    """The whole of a page as it is seen."""
+    width, height = page.rect.width, page.rect.height
+    zoom = min(dpi / 72, (MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
+    scanned = scan.coloured(page, max(round(width * zoom), 1), max(round(height * zoom), 1))
+    return cut(page, WHOLE, dpi) if scanned is None else scanned
 
 
 def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:
@@ -75,7 +85,7 @@ def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:
     return Image.frombytes("RGB", size, pixmap.samples_mv, "raw", "RGB", pixmap.stride)
 
 
-def _upright(figure: Image.Image, turned: int) -> Image.Image:
+def upright(figure: Image.Image, turned: int) -> Image.Image:
     """Turned clockwise, as the engine turned the page."""
     ways = {
         90: Image.Transpose.ROTATE_270,

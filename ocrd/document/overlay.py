@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
 
 from ocrd.document.base import BundleSpec
 from ocrd.document.faults import noted
-from ocrd.document.figures import cut
+from ocrd.document.figures import WHOLE, shown, upright
 from ocrd.document.pdf.font import text_width
 from ocrd.document.pdf.frame import PageFrame, Rect, numbers
-from ocrd.document.pdf.layers import LayeredPdf
+from ocrd.document.pdf.layers import LayeredPdf, PdfPages
+from ocrd.document.pdf.mupdf import pymupdf
 from ocrd.document.records import ReadPage
 from ocrd.modes import Reader
-from ocrd.page import Block, Box
+from ocrd.page import Block
 
 FONT = "OcrdLabel"
 _LABEL_FONT = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
-_WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 _QUALITY = 88
 _FLAW = (0.80, 0.10, 0.10)
 
@@ -38,21 +44,19 @@ _OTHERS: tuple[Colour, ...] = ((0.55, 0.40, 0.05), (0.25, 0.45, 0.05), (0.05, 0.
 
 
 class BoxesPdf:
-    """The artefact: rectangles and labels as vectors over the pages; one image becomes a JPEG."""
+    """The artefact: rectangles and labels as vectors over the pages."""
 
-    def __init__(self, pdf: LayeredPdf, spec: BundleSpec, *, picture: bool) -> None:
+    def __init__(self, pdf: LayeredPdf, spec: BundleSpec) -> None:
         self._pdf = pdf
         self._spec = spec
-        self._picture = picture
         self._font = 0
 
     def add(self, page: ReadPage) -> None:
         """Draw a page's boxes."""
-        if page.record.flaw or any(block.boxes for block in page.blocks):
+        if has_marks(page):
             with noted(page, "no boxes drawn"):
                 canvas = self._pdf.page(page.record.number)
-                labelled = page.reader is not Reader.SPANS  # there, the text is the label
-                content = drawing(page.blocks, PageFrame.of(canvas), labelled=labelled)
+                content = drawing(page.blocks, PageFrame.of(canvas), labelled=is_labelled(page))
                 if page.record.flaw:
                     content += flaw(page.record.state.value, PageFrame.of(canvas))
                 self._font = self._font or self._pdf.add_object(_LABEL_FONT)
@@ -63,20 +67,62 @@ class BoxesPdf:
 
     def finish(self) -> str:
         """The artefact's name."""
-        drawn = self._pdf.path
-        if not self._picture:
-            self._pdf.let_go()
-            return drawn.name
-        target = drawn.with_suffix(".jpg")
-        cut(self._pdf.page(1), _WHOLE, self._spec.dpi).save(target, "JPEG", quality=_QUALITY)
-        self._pdf.close()
-        drawn.unlink()
-        return target.name
+        self._pdf.let_go()
+        return self._pdf.path.name
+
+
+class BoxesPicture:
+    """The artefact for one image: the same as a JPEG."""
+
+    def __init__(self, target: Path, pages: PdfPages, spec: BundleSpec) -> None:
+        self._target = target
+        self._pages = pages
+        self._spec = spec
+
+    def add(self, page: ReadPage) -> None:
+        """Draw the page and its boxes."""
+        picture = shown(self._pages.page(page.record.number), self._spec.dpi)
+        if has_marks(page):
+            with noted(page, "no boxes drawn"):
+                paint(picture, page)
+                if self._spec.upright:
+                    picture = upright(picture, page.turned)
+        picture.save(self._target, "JPEG", quality=_QUALITY)
+
+    def finish(self) -> str:
+        """The artefact's name."""
+        return self._target.name
+
+
+def has_marks(page: ReadPage) -> bool:
+    """Whether there is anything to draw on a page."""
+    return bool(page.record.flaw) or any(block.boxes for block in page.blocks)
+
+
+def is_labelled(page: ReadPage) -> bool:
+    """Whether its boxes wear their labels: of spans, the text is the label."""
+    return page.reader is not Reader.SPANS
+
+
+def paint(picture: Image.Image, page: ReadPage) -> None:
+    """Draw what `drawing` and `flaw` describe on the picture of a page."""
+    frame = PageFrame((0.0, 0.0, float(picture.width), float(picture.height)))
+    scale, pen = _scale(frame), ImageDraw.Draw(picture)
+    thick = max(round(scale), 1)
+    for block in page.blocks:
+        colour = colour_of(block.label)
+        for rect in map(frame.rect, block.boxes):
+            pen.rectangle(_pixels(rect, thick), None, _rgb(colour), thick)
+            if is_labelled(page) and block.label.isascii():
+                _paint_tag(pen, _Tag.on(block.label, rect, 7 * scale), colour)
+    if page.record.flaw:
+        state = page.record.state.value
+        _paint_tag(pen, _Tag.on(state, frame.rect(WHOLE), 14 * scale), _FLAW)
 
 
 def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> bytes:
     """The content stream that outlines each box and writes its label on top of it."""
-    scale = min(frame.width, frame.height) / 600
+    scale = _scale(frame)
     parts = [f"{numbers(*frame.matrix)} cm {numbers(max(scale, 0.2))} w"]
     for block in blocks:
         colour = numbers(*colour_of(block.label))
@@ -84,14 +130,14 @@ def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> byt
             rect = frame.rect(box)
             parts.append(f"{colour} RG {_path(rect)} S")
             if labelled and block.label.isascii():
-                parts.append(_tag(block.label, rect, colour, 7 * scale))
+                parts.append(_drawn_tag(_Tag.on(block.label, rect, 7 * scale), colour))
     return ("\n".join(parts) + "\n").encode("ascii")
 
 
 def flaw(state: str, frame: PageFrame) -> bytes:
     """What labels a page that is not whole, in its corner; to be drawn after `drawing`."""
-    size = 14 * min(frame.width, frame.height) / 600
-    return (_tag(state, frame.rect(_WHOLE), numbers(*_FLAW), size) + "\n").encode("ascii")
+    tag = _Tag.on(state, frame.rect(WHOLE), 14 * _scale(frame))
+    return (_drawn_tag(tag, numbers(*_FLAW)) + "\n").encode("ascii")
 
 
 def colour_of(label: str) -> Colour:
@@ -100,16 +146,59 @@ def colour_of(label: str) -> Colour:
     return _COLOURS.get(family) or _OTHERS[zlib.crc32(label.encode()) % len(_OTHERS)]
 
 
+def _scale(frame: PageFrame) -> float:
+    """The thickness of outlines; all else is a multiple of it."""
+    return min(frame.width, frame.height) / 600
+
+
 def _path(rect: Rect) -> str:
     return f"{numbers(rect.x1, rect.y1, rect.width, rect.height)} re"
 
 
-def _tag(label: str, rect: Rect, colour: str, size: float) -> str:
-    """White on the box's colour, above its corner, or inside it at the top of the page."""
-    top = rect.y1 - 1.2 * size if rect.y1 > 1.2 * size else rect.y1
-    width = (text_width(label) + 0.5) * size
-    plate = Rect(rect.x1, top, rect.x1 + width, top + 1.2 * size)
-    words = label.replace("\\", "").replace("(", "").replace(")", "")
-    at = numbers(1, 0, 0, -1, rect.x1 + 0.25 * size, top + 0.9 * size)
-    shown = f"BT /{FONT} {numbers(size)} Tf {at} Tm ({words}) Tj ET"
-    return f"{colour} rg {_path(plate)} f 1 1 1 rg {shown}"
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """White words on a plate, above a box's corner, or inside it at the top of the page."""
+
+    words: str
+    plate: Rect
+    size: float
+
+    @classmethod
+    def on(cls, label: str, rect: Rect, size: float) -> _Tag:
+        top = rect.y1 - 1.2 * size if rect.y1 > 1.2 * size else rect.y1
+        width = (text_width(label) + 0.5) * size
+        return cls(label, Rect(rect.x1, top, rect.x1 + width, top + 1.2 * size), size)
+
+    @property
+    def baseline(self) -> tuple[float, float]:
+        """Where the words begin."""
+        return self.plate.x1 + 0.25 * self.size, self.plate.y1 + 0.9 * self.size
+
+
+def _drawn_tag(tag: _Tag, colour: str) -> str:
+    words = tag.words.replace("\\", "").replace("(", "").replace(")", "")
+    at = numbers(1, 0, 0, -1, *tag.baseline)
+    shown = f"BT /{FONT} {numbers(tag.size)} Tf {at} Tm ({words}) Tj ET"
+    return f"{colour} rg {_path(tag.plate)} f 1 1 1 rg {shown}"
+
+
+def _paint_tag(pen: ImageDraw.ImageDraw, tag: _Tag, colour: Colour) -> None:
+    pen.rectangle(_pixels(tag.plate), _rgb(colour))
+    pen.text(tag.baseline, tag.words, "white", _helvetica(max(tag.size, 1.0)), anchor="ls")
+
+
+def _pixels(rect: Rect, thick: int = 0) -> tuple[int, int, int, int]:
+    """The first and the last pixel of a rectangle whose edges are so thick, half of it outside."""
+    x1, y1 = round(rect.x1 - thick / 2), round(rect.y1 - thick / 2)
+    return x1, y1, max(round(rect.x2 + thick / 2) - 1, x1), max(round(rect.y2 + thick / 2) - 1, y1)
+
+
+@functools.lru_cache(maxsize=4)
+def _helvetica(size: float) -> ImageFont.FreeTypeFont:
+    """MuPDF's own, which it shows text set in the PDF's font with."""
+    return ImageFont.truetype(io.BytesIO(pymupdf.Font("helv").buffer), size)
+
+
+def _rgb(colour: Colour) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * part) for part in colour)
+    return red, green, blue

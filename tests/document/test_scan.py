@@ -48,6 +48,26 @@ def test_a_page_that_is_one_jpeg_looks_as_if_rendered(mode: str, zoom: float) ->
     assert ImageStat.Stat(ImageChops.difference(seen, truth)).mean[0] < 6
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("zoom", [1.7, 1.0, 0.7, 0.25])
+def test_so_does_it_in_colour(mode: str, zoom: float) -> None:
+    page = page_of(scanned(mode))
+    colours = "/DeviceRGB" if mode == "RGB" else "/DeviceGray"
+    page.parent.xref_set_key(page.get_images()[0][0], "ColorSpace", colours)
+    pixmap = page.get_pixmap(matrix=pymupdf.Matrix(zoom, zoom))
+    truth = Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
+    seen = scan.coloured(page, *truth.size)
+    assert seen is not None
+    assert (seen.mode, seen.size) == ("RGB", truth.size)
+    assert max(ImageStat.Stat(ImageChops.difference(seen, truth)).mean) < 4
+
+
+def test_colours_that_a_profile_explains_are_left_to_the_renderer() -> None:
+    page = page_of(scanned())  # PyMuPDF gives each its own
+    assert scan.coloured(page, 100, 100) is None
+    assert scan.grey(page, 100, 100) is not None
+
+
 def written_on(page: Any) -> None:
     page.insert_text((100, 20), "Received")
 
@@ -77,8 +97,11 @@ def torn(page: Any) -> None:
 @pytest.mark.parametrize("change", [written_on, cropped, turned, inverted, two, torn])
 def test_one_that_is_more_or_less_than_that_is_left_to_the_renderer(change: Any) -> None:
     page = page_of(scanned())
+    page.parent.xref_set_key(page.get_images()[0][0], "ColorSpace", "/DeviceRGB")
+    assert scan.coloured(page, 100, 100) is not None
     change(page)
     assert scan.grey(page, 100, 100) is None
+    assert scan.coloured(page, 100, 100) is None
 
 
 def test_so_is_a_jpeg_that_does_not_fill_its_page() -> None:

@@ -1,6 +1,6 @@
 """A page that is one JPEG and nothing else, as scanners make them and as ours of image files are.
 
-Its brightness alone takes Pillow a fifth of the time that MuPDF takes to decode it in colour.
+Pillow decodes it in a third of the time that MuPDF takes, and its brightness alone in a fifth.
 """
 
 from __future__ import annotations
@@ -16,11 +16,25 @@ from ocrd.document.pdf.mupdf import PdfPage
 _MOST_PIXELS = 100_000_000
 _NUMBER = rb"(-?\d*\.?\d+)"
 _ONE_IMAGE = re.compile(rb"\s*q\s+" + rb"\s+".join([_NUMBER] * 6) + rb"\s+cm\s+/\S+\s+Do\s+Q\s*")
+_PLAIN = ("DeviceRGB", "DeviceGray")
 _CLOSE = 0.5  # points between the image's edges and the page's
 
 
 def grey(page: PdfPage, width: int, height: int) -> Image.Image | None:
     """The page in grey, so many pixels large; None if it is not one JPEG that fills it."""
+    return _decoded(page, "L", (width, height), Image.Resampling.BOX)
+
+
+def coloured(page: PdfPage, width: int, height: int) -> Image.Image | None:
+    """The page in RGB, likewise; None as well if a profile says how its colours look."""
+    if any(colours not in _PLAIN for *_, colours, _, _, _, _ in page.get_images(full=True)):
+        return None
+    return _decoded(page, "RGB", (width, height), Image.Resampling.BILINEAR)
+
+
+def _decoded(
+    page: PdfPage, mode: str, size: tuple[int, int], resample: Image.Resampling
+) -> Image.Image | None:
     jpeg = _only_jpeg(page)
     if jpeg is None:
         return None
@@ -28,9 +42,11 @@ def grey(page: PdfPage, width: int, height: int) -> Image.Image | None:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             if image.mode not in ("L", "RGB"):  # CMYK may be stored either way round
                 return None
-            image.draft("L", (width, height))
-            seen = image if image.mode == "L" else image.convert("L")
-            return seen.resize((width, height), Image.Resampling.BOX)
+            image.draft(mode, size)
+            image.load()
+            image.info.clear()  # its comment would go where the pixels go
+            seen = image if image.mode == mode else image.convert(mode)
+            return seen if seen.size == size else seen.resize(size, resample)
     except (OSError, SyntaxError, ValueError):  # MuPDF shows of a damaged one what it can
         return None
 
