@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import random
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +159,52 @@ def test_a_png_keeps_its_pixels(tmp_path: Path, mode: str) -> None:
     assert "/FlateDecode" in entries
     assert ("/Indexed" in entries) == (mode == "P")
     assert difference(extracted(pdf), image) == 0
+
+
+def png(size: tuple[int, int], rows: bytes, *, level: int, interlaced: bool = False) -> bytes:
+    """A PNG in RGB of these filtered rows (PNG specification, 5.2, 11.2)."""
+    header = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, int(interlaced))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, level)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+ROW = bytes(range(1, 7)) * 40  # eighty pixels of RGB
+
+
+def test_a_png_that_is_packed_well_stays_as_it_is(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + ROW for _ in range(60))
+    (tmp_path / "a.png").write_bytes(png((80, 60), rows, level=6))
+    pdf = to_pdf(tmp_path, tmp_path / "a.png")
+    assert zlib.compress(rows, 6) in pdf.read_bytes()
+    assert extracted(pdf).tobytes() == ROW * 60
+
+
+def test_one_that_is_packed_badly_is_packed_anew(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + ROW for _ in range(60))
+    (tmp_path / "a.png").write_bytes(png((80, 60), rows, level=0))
+    pdf = to_pdf(tmp_path, tmp_path / "a.png")
+    assert pdf.stat().st_size < 3_000
+    assert extracted(pdf).tobytes() == ROW * 60
+
+
+def test_one_that_is_interlaced_is_shown_as_it_is_meant(tmp_path: Path) -> None:
+    """Two pixels side by side, which come in two passes."""
+    rows = b"\0" + bytes((255, 0, 0)) + b"\0" + bytes((0, 0, 255))
+    (tmp_path / "a.png").write_bytes(png((2, 1), rows, level=6, interlaced=True))
+    pdf = to_pdf(tmp_path, tmp_path / "a.png")
+    assert extracted(pdf).tobytes() == bytes((255, 0, 0, 0, 0, 255))
+
+
+def test_one_that_was_cut_off_gets_a_page_that_says_so(tmp_path: Path) -> None:
+    rows = random.Random(1).randbytes(60 * 241)
+    whole = png((80, 60), bytes(value % 5 for value in rows), level=6)
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    to_pdf(tmp_path, tmp_path / "a.png")
+    notes = json.loads((tmp_path / "out" / "scan.json").read_text())["notes"]
+    assert "page 1 of the PDF is empty" in notes[0]
 
 
 def test_grey_of_sixteen_bits_keeps_them_and_is_not_clipped(tmp_path: Path) -> None:

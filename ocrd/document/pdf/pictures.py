@@ -1,7 +1,8 @@
 """One frame of an image file -> a PDF image, as little changed as can be.  Pillow decodes.
 
-JPEG and JPEG 2000 go in as they are; bitonal pages become CCITT G4; everything else keeps its
-pixels, packed like a PNG.  Lossy formats that PDF lacks (WebP, HEIC, JPEG in TIFF) become JPEG.
+JPEG, JPEG 2000 and most PNGs go in as they are; bitonal pages become CCITT G4; everything else
+keeps its pixels, packed like a PNG.  Lossy formats that PDF lacks (WebP, HEIC, JPEG in TIFF)
+become JPEG.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ _PROFILES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 _COMPONENTS = {"1": 1, "L": 1, "I;16": 1, "RGB": 3, "CMYK": 4}
 _LOSSY = frozenset({"WEBP", "HEIF", "AVIF"})
 _AS_IS = frozenset({"JPEG", "MPO"})
+_PNG = frozenset({"L", "RGB", "P"})
+_HEADER = 13  # bytes of an IHDR
+_USUAL = 2  # of zlib's four levels of compression, as its streams tell them
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,13 @@ def picture(frame: Image.Image, original: bytes | None) -> Picture:
     image = _plain(frame)
     if frame.format in _LOSSY or frame.info.get("compression") in ("jpeg", "tiff_jpeg"):
         return _jpeg_anew(image)
-    return _bitonal(image) if image.mode == "1" else _packed(image)
+    if image.mode == "1":
+        return _bitonal(image)
+    if original is not None and image is frame and frame.format == "PNG" and image.mode in _PNG:
+        parts = _png_parts(original)
+        if _can_stay(*parts):
+            return _from_png(image, *parts)
+    return _packed(image)
 
 
 def _size(image: Image.Image) -> str:
@@ -135,7 +145,19 @@ def _packed(image: Image.Image) -> Picture:
         return Picture(entries, zlib.compress(image.tobytes()), _COLOURS[4], _profile(image, 4), 4)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)
-    header, palette, data = _png_parts(buffer.getvalue())
+    return _from_png(image, *_png_parts(buffer.getvalue()))
+
+
+def _can_stay(header: bytes, palette: bytes, data: bytes) -> bool:
+    """Whether a PNG's parts are what a PDF can hold, and packed no worse than we would."""
+    if len(header) != _HEADER or len(data) < 2:
+        return False
+    depth, kind, interlaced = header[8], header[9], header[12]
+    fits = len(palette) in range(3, 769, 3) if kind == 3 else not palette
+    return depth <= 8 and not interlaced and fits and data[1] >> 6 >= _USUAL
+
+
+def _from_png(image: Image.Image, header: bytes, palette: bytes, data: bytes) -> Picture:
     width, _, depth, kind = struct.unpack(">IIBB", header[:10])
     colours = 3 if kind == 2 else 1
     space = _COLOURS[colours]
@@ -148,12 +170,13 @@ def _packed(image: Image.Image) -> Picture:
 
 
 def _png_parts(png: bytes) -> tuple[bytes, bytes, bytes]:
-    """IHDR, PLTE and the joined IDAT of a PNG that Pillow wrote."""
-    parts = {b"IHDR": b"", b"PLTE": b"", b"IDAT": b""}
-    at = 8
-    while at < len(png):
+    """IHDR, PLTE and the joined IDAT of a PNG that Pillow wrote or could read."""
+    parts: dict[bytes, list[bytes]] = {b"IHDR": [], b"PLTE": [], b"IDAT": []}
+    at, kind = 8, b""
+    while at + 8 <= len(png) and kind != b"IEND":
         length, kind = struct.unpack(">I4s", png[at : at + 8])
         if kind in parts:
-            parts[kind] += png[at + 8 : at + 8 + length]
+            parts[kind].append(png[at + 8 : at + 8 + length])
         at += 12 + length
-    return parts[b"IHDR"], parts[b"PLTE"], parts[b"IDAT"]
+    header, palette, data = (b"".join(found) for found in parts.values())
+    return header, palette, data
