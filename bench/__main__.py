@@ -9,6 +9,7 @@ ALL = (
     "bench.status",
     "bench.first_scan",
     "bench.pdf_memory",
+    "bench.bundle",
     "bench.daemon_overhead",
     "bench.throughput",
 )
