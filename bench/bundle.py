@@ -1,7 +1,8 @@
 """CPU that a builder spends on one bundle of a one-page file, all artefacts made.
 
-Two kinds of scan (a JPEG, a PDF of it) and two kinds of text: grounded Markdown, and 800 words of
-many scripts without any tags.  The ratio is to decoding and encoding such a scan once.
+Two kinds of scan (a JPEG, a PDF of it) and three kinds of text: grounded Markdown, and without any
+tags 800 words of many scripts and 800 made-up words.  The ratio is to decoding and encoding such
+a scan once.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ def many_scripts(number: int) -> PageResult:
     return PageResult(text=" ".join(words), prompt_tokens=939, output_tokens=800, seconds=1.0)
 
 
+def made_up(number: int) -> PageResult:
+    """What a model of random weights says (`bench.gpu_material`): words that are not the page's."""
+    words = random.Random(number).choices(range(128_000), k=800)
+    text = " ".join(f"w{word}" for word in words)
+    return PageResult(text=text, prompt_tokens=939, output_tokens=800, seconds=1.0)
+
+
 def scan(path: Path, number: int) -> None:
     """A page of words, as a scanner or a phone would send it."""
     chance = random.Random(number)
@@ -89,6 +97,9 @@ def ordered(folder: Path, source: Path, result: PageResult) -> BundleSpec:
     )
 
 
+TEXTS = {"grounded": answer, "many scripts": many_scripts, "made up": made_up}
+
+
 def cpu_ms(calls: Iterable[Callable[[], object]]) -> float:
     """The median call's CPU."""
     used = []
@@ -115,7 +126,7 @@ def main() -> None:
             as_pdf(work / f"{number}.pdf", work / f"{number}.jpg")
         bare = cpu_ms(partial(repainted, work / f"{number}.jpg") for number in pages)
         print(f"a scan decoded and encoded once by Pillow: {bare:.1f} ms of CPU")
-        for text, said in (("grounded", answer), ("many scripts", many_scripts)):
+        for text, said in TEXTS.items():
             for kind in ("jpg", "pdf"):
                 orders = [
                     ordered(
