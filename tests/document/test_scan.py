@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import pymupdf
@@ -94,7 +95,17 @@ def torn(page: Any) -> None:
     page.parent.xref_set_key(image, "Filter", "/DCTDecode")
 
 
-@pytest.mark.parametrize("change", [written_on, cropped, turned, inverted, two, torn])
+def boastful(page: Any) -> None:
+    """Its frame header says 65,500 by 65,500 pixels (ITU-T T.81, B.2.2); the PDF knows better."""
+    image = page.get_images()[0][0]
+    jpeg = bytearray(page.parent.xref_stream_raw(image))
+    at = jpeg.index(b"\xff\xc0") + 5
+    jpeg[at : at + 4] = struct.pack(">HH", 65_500, 65_500)
+    page.parent.update_stream(image, bytes(jpeg), compress=0)
+    page.parent.xref_set_key(image, "Filter", "/DCTDecode")
+
+
+@pytest.mark.parametrize("change", [written_on, cropped, turned, inverted, two, torn, boastful])
 def test_one_that_is_more_or_less_than_that_is_left_to_the_renderer(change: Any) -> None:
     page = page_of(scanned())
     page.parent.xref_set_key(page.get_images()[0][0], "ColorSpace", "/DeviceRGB")

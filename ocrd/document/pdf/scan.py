@@ -17,6 +17,7 @@ _MOST_PIXELS = 100_000_000
 _NUMBER = rb"(-?\d*\.?\d+)"
 _ONE_IMAGE = re.compile(rb"\s*q\s+" + rb"\s+".join([_NUMBER] * 6) + rb"\s+cm\s+/\S+\s+Do\s+Q\s*")
 _PLAIN = ("DeviceRGB", "DeviceGray")
+_FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _CLOSE = 0.5  # points between the image's edges and the page's
 
 
@@ -47,7 +48,7 @@ def _decoded(
             image.info.clear()  # its comment would go where the pixels go
             seen = image if image.mode == mode else image.convert(mode)
             return seen if seen.size == size else seen.resize(size, resample)
-    except (OSError, SyntaxError, ValueError):  # MuPDF shows of a damaged one what it can
+    except _FAULTS:  # MuPDF shows of a damaged one what it can
         return None
 
 
