@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ocrd.ledger.faults import WRITING, translated
 from ocrd.ledger.group import GroupCommit
+from ocrd.ledger.prepared import Prepared, Record
 
 # Of each connection, and a busy daemon has dozens; what is left out lies in the kernel's cache.
 CACHE_KIB = 256
@@ -114,6 +116,15 @@ class Database:
         """
         with self._translated(), transaction(self._engine, immediate=False) as connection:
             yield connection
+
+    def ask(self, statement: Prepared, **told: Any) -> list[Record]:
+        """The rows of one statement that only reads: it sees one moment without a transaction.
+
+        Raises:
+            LedgerError, PlaceError: SQLite could not do it.
+        """
+        with self._translated(), closing(self._engine.raw_connection()) as lent:
+            return statement.run(cast(sqlite3.Connection, lent.driver_connection), told)
 
     @contextmanager
     def bare(self) -> Iterator[sqlite3.Connection]:

@@ -5,16 +5,25 @@ Statements are built once, as building one costs more than running it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, bindparam, select, update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    bindparam,
+    literal,
+    select,
+    update,
+)
 
 from ocrd.errors import FencedError
 from ocrd.job import Job, JobState
 from ocrd.ledger.history import Happening, note
+from ocrd.ledger.prepared import Prepared, Record, driver
 from ocrd.ledger.tables import jobs
 
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)
@@ -28,7 +37,7 @@ class Step:
     """A change, and what a job's history says of it; None for changes too small to mention."""
 
     name: Happening | None
-    statement: ReturningUpdate[Any]
+    statement: Prepared
 
 
 def given(column: str) -> BindParameter[Any]:
@@ -47,6 +56,7 @@ def step(
     values: Mapping[str, Any],
     *conditions: ColumnElement[bool],
     heed_cancel: bool = False,
+    returning: Iterable[Column[Any]] = tuple(jobs.c),
 ) -> Step:
     """Prepare a step.
 
@@ -56,19 +66,20 @@ def step(
         values: What the row's columns become.
         conditions: What else must be so.
         heed_cancel: Whether it is refused once an operator wants the job cancelled.
+        returning: What the taker wants to see of the row.
     """
     in_force = (jobs.c.id == bindparam("job"), jobs.c.epoch == bindparam("claim"))
-    change = update(jobs).where(*in_force, jobs.c.state.in_(states), *conditions)
+    change = update(jobs).where(*in_force, jobs.c.state.in_(map(literal, states)), *conditions)
     if heed_cancel:
         change = change.where(jobs.c.cancel_requested == 0)
     counted = {} if name is None else {"entries": jobs.c.entries + 1}
     change = change.values({**values, **counted})
-    return Step(name, change.returning(jobs))
+    return Step(name, Prepared(change.returning(*returning)))
 
 
 def take(
     connection: Connection, job: Job, taken: Step, at: float, detail: str = "", **values: Any
-) -> Row[Any]:
+) -> Record:
     """Take a step of `job`, provided that the claim which it carries still stands.
 
     Args:
@@ -88,12 +99,12 @@ def take(
     """
     told = {f"given_{column}": value for column, value in values.items()}
     told |= {"job": job.id, "claim": job.epoch}
-    row = connection.execute(taken.statement, told).one_or_none()
-    if row is None:
+    rows = taken.statement.run(driver(connection), told)
+    if not rows:
         raise _fenced(connection, job)
     if taken.name is not None:
-        note(connection, [row], at, taken.name, detail)
-    return row
+        note(connection, rows, at, taken.name, detail)
+    return rows[0]
 
 
 def _fenced(connection: Connection, job: Job) -> FencedError:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
+from ocrd.ledger.prepared import Prepared, Record, driver
 from ocrd.ledger.tables import history
 
 KEPT_FIRST = 8
@@ -55,7 +55,7 @@ class Entry:
 
 
 def note(
-    connection: Connection, rows: Iterable[Row[Any]], at: float, name: Happening, detail: str = ""
+    connection: Connection, rows: Iterable[Record], at: float, name: Happening, detail: str = ""
 ) -> None:
     """Write one entry for each job whose row (with `entries` already counted up) is given."""
     values = [
@@ -70,7 +70,7 @@ def note(
         for row in rows
     ]
     if values:
-        connection.execute(_WRITE, values)
+        _WRITE.run_each(driver(connection), values)
 
 
 def entries_of(connection: Connection, job: int) -> list[Entry]:
@@ -87,7 +87,9 @@ def _slot(seq: int) -> int:
 
 
 _insert = insert(history)
-_WRITE = _insert.on_conflict_do_update(
-    index_elements=["job_id", "slot"],
-    set_={name: _insert.excluded[name] for name in ("seq", "at", "name", "detail")},
+_WRITE = Prepared(
+    _insert.on_conflict_do_update(
+        index_elements=["job_id", "slot"],
+        set_={name: _insert.excluded[name] for name in ("seq", "at", "name", "detail")},
+    )
 )

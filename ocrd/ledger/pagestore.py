@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, bindparam, delete, func, or_, select
+from sqlalchemy import Connection, Integer, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, JobState, Member, Page, PageState
 from ocrd.ledger.fence import given, step, take
 from ocrd.ledger.history import Happening
 from ocrd.ledger.part import Part
+from ocrd.ledger.prepared import Prepared, Record, driver
 from ocrd.ledger.rows import error_columns, packed, page_columns, to_job, to_page, unpacked
 from ocrd.ledger.tables import REUSABLE, jobs, pages
 
@@ -40,28 +41,32 @@ _counted = {
     + bindparam("given_finished", type_=Integer)
     - _finished_before.scalar_subquery()
 }
-_PAGE_DONE = step(None, _RUNNING, _counted, heed_cancel=True)
-_PAGE_RETRIED = step(Happening.PAGE_RETRIED, _RUNNING, _counted, heed_cancel=True)
+_fence = (jobs.c.id, jobs.c.sha256, jobs.c.entries)
+_PAGE_DONE = step(None, _RUNNING, _counted, heed_cancel=True, returning=_fence)
+_PAGE_RETRIED = step(Happening.PAGE_RETRIED, _RUNNING, _counted, heed_cancel=True, returning=_fence)
 
 _insert = insert(pages)
-_PUT = _insert.on_conflict_do_update(
-    index_elements=["job_id", "number"],
-    set_={
-        column.name: column
-        for column in _insert.excluded
-        if column.name not in ("id", "job_id", "number")
-    },
+_PUT = Prepared(
+    _insert.on_conflict_do_update(
+        index_elements=["job_id", "number"],
+        set_={
+            column.name: column
+            for column in _insert.excluded
+            if column.name not in ("id", "job_id", "number")
+        },
+    ),
+    columns=[column.name for column in pages.c if column.name != "id"],
 )
 
 _of_recipe = (pages.c.job_id == bindparam("job"), pages.c.recipe == bindparam("recipe"), _FINISHED)
-_FINISHED_PAGES = select(*page_columns).where(*_of_recipe)
-_PAYLOADS = (
+_FINISHED_PAGES = Prepared(select(*page_columns).where(*_of_recipe))
+_PAYLOADS = Prepared(
     select(pages)
     .where(*_of_recipe, pages.c.number > bindparam("after"))
     .order_by(pages.c.number)
     .limit(_CHUNK)
 )
-_REUSABLE = (
+_REUSABLE = Prepared(
     select(pages.c.payload)
     .where(REUSABLE, pages.c.sha256 == bindparam("content"))
     .where(pages.c.recipe == bindparam("recipe"), pages.c.number == bindparam("number"))
@@ -119,27 +124,24 @@ class PageStore(Part):
 
     def finished_pages(self, job: Job, recipe: str) -> dict[int, Page]:
         """Pages of this job, by number, that need not be computed again under `recipe`."""
-        with self._db.read() as connection:
-            rows = connection.execute(_FINISHED_PAGES, {"job": job.id, "recipe": recipe})
-            return {row.number: to_page(row) for row in rows}
+        rows = self._db.ask(_FINISHED_PAGES, job=job.id, recipe=recipe)
+        return {row.number: to_page(row) for row in rows}
 
     def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
         """The job's finished pages in order, each with its payload; a few in memory at a time."""
-        told = {"job": job.id, "recipe": recipe, "after": 0}
-        while told["after"] != job.pages:
-            with self._db.read() as connection:
-                rows = connection.execute(_PAYLOADS, told).all()
+        after = 0
+        while after != job.pages:
+            rows = self._db.ask(_PAYLOADS, job=job.id, recipe=recipe, after=after)
             if not rows:
                 return
             for row in rows:
                 yield to_page(row), unpacked(row.payload)
-            told["after"] = rows[-1].number
+            after = rows[-1].number
 
     def reusable(self, sha256: str, recipe: str, number: int) -> str | None:
         """The payload of a page that is done, of any job with the same content and recipe."""
-        told = {"content": sha256, "recipe": recipe, "number": number}
-        with self._db.read() as connection:
-            return unpacked(connection.execute(_REUSABLE, told).scalar())
+        rows = self._db.ask(_REUSABLE, content=sha256, recipe=recipe, number=number)
+        return unpacked(rows[0].payload) if rows else None
 
     def rerecord(
         self,
@@ -171,7 +173,7 @@ class PageStore(Part):
 
 
 def _put(
-    connection: Connection, fence: Row[Any], page: Page, payload: bytes | None, recipe: str
+    connection: Connection, fence: Record, page: Page, payload: bytes | None, recipe: str
 ) -> None:
     """Write a page of the job whose row is `fence`, over what an earlier attempt left of it."""
     values = {
@@ -187,4 +189,4 @@ def _put(
         "payload": payload,
         **error_columns(page.error),
     }
-    connection.execute(_PUT, values)
+    _PUT.run(driver(connection), values)

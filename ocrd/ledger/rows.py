@@ -5,15 +5,14 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from sqlalchemy import Row
-
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
+from ocrd.ledger.prepared import Record
 from ocrd.ledger.tables import pages
 
 page_columns = [column for column in pages.c if column.name != "payload"]
 
 
-def to_job(row: Row[Any]) -> Job:
+def to_job(row: Record) -> Job:
     """A row of `jobs`, whole."""
     return Job(
         id=row.id,
@@ -45,7 +44,7 @@ def to_job(row: Row[Any]) -> Job:
     )
 
 
-def to_page(row: Row[Any]) -> Page:
+def to_page(row: Record) -> Page:
     """A row of `pages`, or of its `page_columns`: all but the payload."""
     return Page(
         number=row.number,
@@ -79,7 +78,7 @@ def unpacked(stored: bytes | None) -> str | None:
     return None if stored is None else zlib.decompress(stored).decode("utf-8", "surrogatepass")
 
 
-def _to_error(row: Row[Any]) -> JobError | None:
+def _to_error(row: Record) -> JobError | None:
     if row.error_kind is None:
         return None
     return JobError(kind=row.error_kind, message=row.error_message, hint=row.error_hint)
