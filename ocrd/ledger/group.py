@@ -88,7 +88,8 @@ class _Group:
     def __init__(self, connection: Connection) -> None:
         self.parts = 0
         self._connection = connection
-        self._over = threading.Event()
+        self._over = threading.Lock()  # held until then; an `Event` costs several times as much
+        self._over.acquire()
         self._error: BaseException | None = None
         try:
             self._transaction = connection.begin()
@@ -125,7 +126,7 @@ class _Group:
             try:
                 self._give_back()
             finally:
-                self._over.set()
+                self._over.release()
 
     def wait(self) -> None:
         """Until the group is on the disk.
@@ -133,7 +134,8 @@ class _Group:
         Raises:
             DBAPIError, sqlite3.Error: It is not, and never will be.
         """
-        self._over.wait()
+        with self._over:
+            pass
         if self._error is not None:
             raise self._error
 

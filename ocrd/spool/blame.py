@@ -6,10 +6,8 @@ attempt is lost.  A busy file passes by itself.  A missing source is news about 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -152,18 +150,26 @@ def place_error(error: OSError, path: Path) -> OcrdError:
     return verdict.error(message, hint=verdict.hint, kind=verdict.kind)
 
 
-@contextlib.contextmanager
-def blaming(path: Path) -> Iterator[None]:
+class blaming:  # noqa: N801 - used like a function; a generator costs several times as much
     """Tell what the kernel answers inside as errors with a remedy.
 
     `FileExistsError` passes as it is: a taken name is for the caller to choose anew.
+
+    Args:
+        path: What is being worked on.
     """
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise place_error(error, path) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            raise place_error(error, self._path) from error
 
 
 def shown(path: str | Path) -> str:

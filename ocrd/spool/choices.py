@@ -65,6 +65,9 @@ class Choices:
 
     def _passable(self, folder: Path) -> Path:
         """`folder`, with a number on each part of it that something else than a folder has."""
+        facts = self._disk.stat(folder)
+        if facts is not None and stat.S_ISDIR(facts.st_mode):  # then so is all that it lies in
+            return folder
         way = Path(folder.anchor)
         for part in folder.relative_to(way).parts:
             way = self._passed(way, part)

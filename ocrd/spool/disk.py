@@ -55,6 +55,14 @@ class Disk:
         """The names in a folder, sorted."""
         return sorted(os.listdir(folder))  # noqa: PTH208 -- names are wanted, not paths
 
+    def entries(self, folder: Path) -> list[tuple[str, bool]]:
+        """The names in a folder, sorted, and of each whether it is a folder, and no link to one.
+
+        The kernel tells both at once, where each name would else have to be looked at.
+        """
+        with os.scandir(folder) as found:
+            return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
+
     def open(self, path: Path) -> io.BufferedReader:
         """A file for reading; a link is refused and a FIFO does not block."""
         return open(os.open(path, _READ), "rb")  # noqa: PTH123 -- a descriptor; the caller closes
@@ -88,17 +96,17 @@ class Disk:
 
     def unlink(self, path: Path) -> None:
         """Remove a file's name."""
-        path.unlink()
+        os.unlink(path)  # noqa: PTH108 -- likewise
 
     def rmdir(self, path: Path) -> None:
         """Remove an empty folder."""
-        path.rmdir()
+        os.rmdir(path)  # noqa: PTH106 -- likewise
 
     # --- making ---
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
         """Make a folder; the umask applies."""
-        path.mkdir(mode)
+        os.mkdir(path, mode)  # noqa: PTH102 -- likewise
 
     def create(self, path: Path) -> None:
         """Make an empty file where nothing is."""
@@ -130,7 +138,7 @@ class Disk:
 
     def chmod(self, path: Path, mode: int) -> None:
         """Set permissions."""
-        path.chmod(mode)
+        os.chmod(path, mode)  # noqa: PTH101 -- likewise
 
     def chgrp(self, path: Path, gid: int) -> None:
         """Give a file or folder to a group."""
@@ -153,7 +161,7 @@ class Disk:
 
 def _unless_absent(path: Path, *, follow: bool) -> os.stat_result | None:
     try:
-        return path.stat(follow_symlinks=follow)
+        return os.stat(path, follow_symlinks=follow)  # noqa: PTH116 -- likewise
     except OSError as error:
         if error.errno in _ABSENT:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ocrd.spool import record
@@ -17,9 +18,9 @@ LOOKING = 0o750
 _MOVE_SUFFIX = ".move"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Home:
-    """The folder `ID-TOKEN`.
+    """The folder `ID-TOKEN`.  Its names are put together once, as they are asked for often.
 
     Attributes:
         path: Where it is.
@@ -33,27 +34,27 @@ class Home:
     original: Path
     disk: Disk
 
-    @property
+    @cached_property
     def pages(self) -> Path:
         """The pages for the document builder."""
         return self.path / "pages.jsonl"
 
-    @property
+    @cached_property
     def bundle(self) -> Path:
         """The bundle, while it is built and until it is published."""
         return self.path / "bundle"
 
-    @property
+    @cached_property
     def sealed(self) -> Path:
         """Lies there once the bundle is complete and durable, and stays when it is published."""
         return self.path / "sealed"
 
-    @property
+    @cached_property
     def report(self) -> Path:
         """The reason of a failure, until it lies beside the original."""
         return self.path / "report"
 
-    @property
+    @cached_property
     def draft(self) -> Path:
         """A copy in the making that will replace a part of the original."""
         return self.path / "draft"
@@ -97,10 +98,11 @@ class Home:
         """Remove the folder, its record last, and the parts of moves given up."""
         if not self.has(self.path):
             return
-        for name in self.disk.names(self.path):
-            if name.endswith(_MOVE_SUFFIX):
-                abandon(self.path / name, self.disk)
-        for name in self.disk.names(self.path):
+        held = self.disk.names(self.path)
+        moves = [name for name in held if name.endswith(_MOVE_SUFFIX)]
+        for name in moves:
+            abandon(self.path / name, self.disk)
+        for name in self.disk.names(self.path) if moves else held:
             if name != record.NAME:
                 remove_tree(self.path / name, self.disk)
         remove_tree(self.path, self.disk)

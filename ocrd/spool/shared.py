@@ -20,41 +20,49 @@ class Shared:
     def __init__(self, call: Callable[[Path], None]) -> None:
         self._call = call
         self._lock = threading.Lock()
-        self._under_way: dict[Path, _Round] = {}
-        self._next: dict[Path, _Round] = {}
+        self._under_way: dict[str, _Round] = {}  # by path: a `Path` is slow to hash
+        self._next: dict[str, _Round] = {}
 
     def __call__(self, path: Path) -> None:
         """Return when a call for `path` that began after this one has ended; raise what it did."""
+        key = str(path)
         with self._lock:
-            mine = self._next.get(path)
+            mine = self._next.get(key)
             leading = mine is None
             if mine is None:
-                mine = self._next[path] = _Round()
-            before = self._under_way.get(path)
+                mine = self._next[key] = _Round()
+            before = self._under_way.get(key)
         if leading:
             if before is not None:
-                before.over.wait()
+                before.wait()
             self._lead(mine, path)
-        mine.over.wait()
+        else:
+            mine.wait()
         if mine.error is not None:
             raise mine.error
 
     def _lead(self, mine: _Round, path: Path) -> None:
         with self._lock:
-            self._under_way[path] = self._next.pop(path)
+            self._under_way[str(path)] = self._next.pop(str(path))
         try:
             self._call(path)
         except BaseException as error:
             mine.error = error
         finally:
             with self._lock:
-                del self._under_way[path]
-            mine.over.set()
+                del self._under_way[str(path)]
+            mine.over.release()
 
 
 class _Round:
     """One call: whether it has ended, and how."""
 
     def __init__(self) -> None:
-        self.over = threading.Event()
         self.error: BaseException | None = None
+        self.over = threading.Lock()  # held until then; an `Event` costs several times as much
+        self.over.acquire()
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        with self.over:
+            pass

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from ocrd.config.ownership import AS_AROUND, Ownership
@@ -29,6 +30,8 @@ from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
 from ocrd.spool.pieces import is_folder, is_recorded
 from ocrd.spool.tree import make_folders
+
+HOMES = 1024  # of so many jobs the names are kept at hand; of others they are put together again
 
 
 class Spool:
@@ -48,6 +51,7 @@ class Spool:
         self._jobs = root / ".ocrd" / "jobs"
         self._disk = disk or Disk()
         self._choices = Choices(numbered, self._disk)
+        self._homes = lru_cache(HOMES)(self._made_home)
 
     def prepare(self) -> None:
         """Make the spool: the group may see how things stand, jobs' files are nobody else's."""
@@ -62,7 +66,7 @@ class Spool:
 
     def job_dir(self, job: Job) -> Path:
         """The job's folder."""
-        return self._jobs / f"{job.id}-{job.token}"
+        return self._home(job).path
 
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
@@ -253,6 +257,10 @@ class Spool:
             return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
 
     def _home(self, job: Job) -> Home:
-        path = self.job_dir(job)
-        name = names.joined() if job.members else names.original(job.source)
-        return Home(path, job.token, path / name, self._disk)
+        return self._homes(job.id, job.token, "" if job.members else job.source)
+
+    def _made_home(self, number: int, token: str, source: str) -> Home:
+        """The home of a joined document has no `source`."""
+        path = self._jobs / f"{number}-{token}"
+        name = names.original(source) if source else names.joined()
+        return Home(path, token, path / name, self._disk)

@@ -31,8 +31,8 @@ def draft_of(name: str) -> str:
 
 def fsync_tree(top: Path, disk: Disk) -> None:
     """A file, or a folder with all below it, is on the disk: contents before names."""
-    for path, facts in _bottom_up(top, disk):
-        if stat.S_ISDIR(facts.st_mode):
+    for path, is_folder in _bottom_up(top, disk):
+        if is_folder:
             disk.fsync_dir(path)
         else:
             disk.fsync_file(path)
@@ -56,9 +56,9 @@ def copy_tree(source: Path, target: Path, disk: Disk) -> None:
 
 def remove_tree(top: Path, disk: Disk) -> None:
     """Remove a file, or a folder with all below it; what is gone already is no error."""
-    for path, facts in _bottom_up(top, disk):
+    for path, is_folder in _bottom_up(top, disk):
         with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISDIR(facts.st_mode):
+            if is_folder:
                 disk.rmdir(path)
             else:
                 disk.unlink(path)
@@ -103,8 +103,8 @@ def dress(
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
     setgid = like.st_mode & stat.S_ISGID if owner.gid is None else stat.S_ISGID
     rights = like.st_mode & 0o777 if owner.umask is None else 0o777 & ~owner.umask
-    for path, facts in _bottom_up(tree, disk):
-        if path != tree and not below:
+    for path, facts in _looked_at(tree, disk):
+        if path is not tree and not below:
             continue
         if owner.gid is not None:
             _give(path, facts, owner, disk)
@@ -123,7 +123,7 @@ def make_ours(top: Path, draft: Path, disk: Disk) -> None:
         draft: A name on the same file system for a copy in the making.
         disk: The system calls.
     """
-    for path, facts in _bottom_up(top, disk):
+    for path, facts in _looked_at(top, disk):
         if stat.S_ISREG(facts.st_mode) and os.geteuid() not in (0, facts.st_uid):
             remove_tree(draft, disk)
             disk.copy(path, draft)
@@ -169,12 +169,30 @@ def _inherit(folder: Path, parent: Path, disk: Disk) -> None:
         disk.chmod(folder, wanted)
 
 
-def _bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything from `top` down, a folder after what it holds; nothing if `top` is gone."""
+def _looked_at(top: Path, disk: Disk) -> Iterator[tuple[Path, os.stat_result]]:
+    """As `_bottom_up`, with what the disk says of each."""
+    for path, _ in _bottom_up(top, disk):
+        facts = disk.lstat(path)
+        if facts is not None:
+            yield path, facts
+
+
+def _bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
+    """Everything from `top` down and whether it is a folder, which comes after what it holds.
+
+    Nothing if `top` is gone.
+    """
     facts = disk.lstat(top)
     if facts is None:
         return
     if stat.S_ISDIR(facts.st_mode):
-        for name in disk.names(top):
-            yield from _bottom_up(top / name, disk)
-    yield top, facts
+        yield from _below(top, disk)
+    yield top, stat.S_ISDIR(facts.st_mode)
+
+
+def _below(folder: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
+    for name, is_folder in disk.entries(folder):
+        path = folder / name
+        if is_folder:
+            yield from _below(path, disk)
+        yield path, is_folder
