@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ocrd.ledger.faults import WRITING, translated
 from ocrd.ledger.group import GroupCommit
-from ocrd.ledger.prepared import Prepared, Record
+from ocrd.ledger.prepared import Prepared, Record, driver
 
 # Of each connection, and a busy daemon has dozens; what is left out lies in the kernel's cache.
 CACHE_KIB = 256
@@ -56,7 +56,7 @@ def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         immediate = connection.get_execution_options().get(_IMMEDIATE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        driver(connection).execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
 
@@ -134,6 +134,7 @@ class Database:
 
     def close(self) -> None:
         """Give every connection back; the last one to go folds the WAL into the file."""
+        self._writers.close()
         self._engine.dispose()
 
     def _writer(self) -> Connection:

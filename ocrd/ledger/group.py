@@ -11,9 +11,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
 
 from sqlalchemy import Connection
+
+from ocrd.ledger.prepared import driver
 
 MOST = 64  # parts of one group, so that the first does not wait for ever
 
@@ -22,7 +23,7 @@ class GroupCommit:
     """Hands out turns to write.
 
     Args:
-        connect: A new connection.  It is the group's until its end.
+        connect: A new connection.  One group after the other has it, as long as nothing fails.
     """
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
@@ -30,6 +31,7 @@ class GroupCommit:
         self._turn = threading.Lock()
         self._counting = threading.Lock()
         self._coming = 0  # callers that have not had their turn
+        self._spare: Connection | None = None  # between two groups
         self._group: _Group | None = None  # open to whoever has the turn
         self._refused: Exception | None = None  # why the last group that could not begin did not
         self._refusals = 0
@@ -51,10 +53,17 @@ class GroupCommit:
             finally:
                 if group.broken or not self._coming or group.parts >= MOST:
                     self._group = None
-                    group.end()
+                    self._spare = group.end()
         finally:
             self._turn.release()
         group.wait()
+
+    def close(self) -> None:
+        """Give the connection back; nobody writes any more."""
+        with self._turn:
+            spare, self._spare = self._spare, None
+            if spare is not None:
+                spare.close()
 
     def _begin(self, before: int) -> _Group:
         """A new group; none for who waited while another was refused, with so many `before` it.
@@ -63,8 +72,9 @@ class GroupCommit:
         """
         if self._refused is not None and self._refusals > before:
             raise self._refused
+        spare, self._spare = self._spare, None
         try:
-            group = _Group(self._connect())
+            group = _Group(spare or self._connect())
         except Exception as error:
             self._refused = error
             self._refusals += 1
@@ -96,7 +106,7 @@ class _Group:
         except BaseException:
             connection.close()
             raise
-        self._raw = cast(sqlite3.Connection, connection.connection.driver_connection)
+        self._raw = driver(connection)
 
     @property
     def broken(self) -> bool:
@@ -115,8 +125,12 @@ class _Group:
             self._undo(error)
             raise
 
-    def end(self) -> None:
-        """Commit for all; their `wait` tells what came of it."""
+    def end(self) -> Connection | None:
+        """Commit for all; their `wait` tells what came of it.
+
+        Returns:
+            The connection, if it is as good as before.
+        """
         try:
             if not self.broken:
                 self._transaction.commit()
@@ -124,9 +138,11 @@ class _Group:
             self._error = error
         finally:
             try:
-                self._give_back()
+                if self.broken:
+                    self._give_back()
             finally:
                 self._over.release()
+        return None if self.broken else self._connection
 
     def wait(self) -> None:
         """Until the group is on the disk.

@@ -119,12 +119,16 @@ def work(ledger: Ledger, call: Callable[[], object]) -> int:
         steps += 1
         return 0
 
-    with ledger._db.read() as connection:  # a single thread always gets the same one
-        raw = connection.connection.driver_connection
-    assert isinstance(raw, sqlite3.Connection)
-    raw.set_progress_handler(count, 1)
+    with ledger._db.read() as reading, ledger._db.write() as writing:
+        # A single thread always gets the same ones.
+        raws = [each.connection.driver_connection for each in (reading, writing)]
+    for raw in raws:
+        assert isinstance(raw, sqlite3.Connection)
+        raw.set_progress_handler(count, 1)
     call()
-    raw.set_progress_handler(None, 1)
+    for raw in raws:
+        assert isinstance(raw, sqlite3.Connection)
+        raw.set_progress_handler(None, 1)
     return steps
 
 

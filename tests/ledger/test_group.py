@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from ocrd.ledger.database import connect, make_engine
 from ocrd.ledger.group import GroupCommit
@@ -135,7 +135,7 @@ def test_a_group_that_sqlite_gives_up_fails_as_a_whole(table: Table) -> None:
 def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table) -> None:
     with sqlite3.connect(table.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OperationalError, match="locked"):
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
             table.put(1)
         other.execute("COMMIT")
     table.put(2)
