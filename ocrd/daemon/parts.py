@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import ocrd
 from ocrd import snapshot
@@ -23,6 +20,7 @@ from ocrd.daemon.aftermath import Aftermath, Retries
 from ocrd.daemon.dispatch import Dispatcher
 from ocrd.daemon.engines import cores
 from ocrd.daemon.pauses import Pauses
+from ocrd.daemon.threads import Threads
 from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.engine import osd
@@ -41,10 +39,6 @@ from ocrd.worker.ports import Pages
 from ocrd.worker.worker import Parts as WorkerParts
 from ocrd.worker.worker import Worker
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-THREADS = 32  # for ledger and spool calls, which wait for the disk and share its commits
 PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
 BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
 BUNDLE_PAGE_S = 5.0
@@ -77,32 +71,6 @@ class House:
         self.ledger.close()
         for lock in self.locks:
             os.close(lock)
-
-
-class Threads:
-    """Runs blocking calls off the event loop."""
-
-    def __init__(self, count: int = THREADS) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="call")
-
-    async def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Await what `call` returns.
-
-        A cancelled caller ends no sooner than the call, if that has begun: who takes up its work
-        must not meet it.
-        """
-        begun = self._pool.submit(partial(call, *args, **kwargs))
-        ended = asyncio.wrap_future(begun)
-        try:
-            return await asyncio.shield(ended)
-        except asyncio.CancelledError:
-            if not begun.cancel():
-                await asyncio.wait({ended})
-            raise
-
-    def stop(self) -> None:
-        """Wait for what still runs."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def build(

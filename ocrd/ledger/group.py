@@ -93,7 +93,10 @@ class GroupCommit:
 
 
 class _Group:
-    """One transaction of SQLite; each caller's part is a savepoint in it.  One caller at a time."""
+    """One transaction of SQLite; each caller's part is a savepoint in it.  One caller at a time.
+
+    Except the first: as long as it is not done, nobody else has done anything that could be lost.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.parts = 0
@@ -110,19 +113,22 @@ class _Group:
 
     @property
     def broken(self) -> bool:
-        """Whether SQLite has given up the whole transaction, as it does when the disk is full."""
+        """Whether the whole transaction is given up, as SQLite does when the disk is full."""
         return self._error is not None
 
     @contextmanager
     def part(self) -> Iterator[Connection]:
         """What one caller does: all of it or nothing, whatever becomes of the others' parts."""
+        first = self.parts == 0
         self.parts += 1
-        self._raw.execute("SAVEPOINT part")
+        if not first:
+            self._raw.execute("SAVEPOINT part")
         try:
             yield self._connection
-            self._raw.execute("RELEASE part")
+            if not first:
+                self._raw.execute("RELEASE part")
         except BaseException as error:
-            self._undo(error)
+            self._undo(error, first=first)
             raise
 
     def end(self) -> Connection | None:
@@ -155,8 +161,8 @@ class _Group:
         if self._error is not None:
             raise self._error
 
-    def _undo(self, error: BaseException) -> None:
-        if not self._raw.in_transaction:
+    def _undo(self, error: BaseException, *, first: bool) -> None:
+        if first or not self._raw.in_transaction:
             self._error = error
             return
         try:

@@ -33,11 +33,12 @@ def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
     if form == "auto":
         form = "console" if stream.isatty() else "plain"
     least = logging.getLevelName(level.upper())
-    logger = structlog.wrap_logger(
+    lazy = structlog.wrap_logger(
         structlog.WriteLogger(stream),
         processors=[_one_line, *_renderers(form)],
         wrapper_class=structlog.make_filtering_bound_logger(least),
     )
+    logger = lazy.bind()  # once, and not for each line
 
     def sink(event: Event) -> None:
         logger.log(LEVELS[event.level], event.name, **event.fields)

@@ -16,8 +16,8 @@ import pytest
 from ocrd.config import Folder, load
 from ocrd.daemon.aftermath import Aftermath, Retries
 from ocrd.daemon.dispatch import Dispatcher
-from ocrd.daemon.parts import Threads
 from ocrd.daemon.pauses import Pauses
+from ocrd.daemon.threads import Threads
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.events import Event, Events

@@ -15,8 +15,9 @@ from typing import Any, cast
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.parts import House, Threads
+from ocrd.daemon.parts import House
 from ocrd.daemon.retention import DAY_S, Retention
+from ocrd.daemon.threads import Threads
 from ocrd.events import Event, Events
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger

@@ -14,9 +14,9 @@ import pytest
 from ocrd import snapshot
 from ocrd.config import load
 from ocrd.daemon.hours import Hours
-from ocrd.daemon.parts import Threads
 from ocrd.daemon.rates import Rates
 from ocrd.daemon.telling import Telling
+from ocrd.daemon.threads import Threads
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.observe.notifier import NoNotifier
 
