@@ -24,6 +24,7 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
@@ -114,7 +115,13 @@ class Disk:
 
     def write(self, path: Path, content: bytes) -> None:
         """Make a small file or replace what it holds.  Not atomic, not yet durable."""
-        path.write_bytes(content)
+        descriptor = os.open(path, _REPLACE, 0o666)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a regular file with its mode and times to a free name.  Not yet durable.

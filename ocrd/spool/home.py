@@ -98,14 +98,10 @@ class Home:
         """Remove the folder, its record last, and the parts of moves given up."""
         if not self.has(self.path):
             return
-        held = self.disk.names(self.path)
-        moves = [name for name in held if name.endswith(_MOVE_SUFFIX)]
-        for name in moves:
-            abandon(self.path / name, self.disk)
-        for name in self.disk.names(self.path) if moves else held:
-            if name != record.NAME:
-                remove_tree(self.path / name, self.disk)
-        remove_tree(self.path, self.disk)
+        for name in self.disk.names(self.path):
+            if name.endswith(_MOVE_SUFFIX):
+                abandon(self.path / name, self.disk)
+        remove_tree(self.path, self.disk, last=self.path / record.NAME)
         self.disk.fsync_dir(self.path.parent)
 
     def _move_record(self, step: str) -> Path:

@@ -54,9 +54,18 @@ def copy_tree(source: Path, target: Path, disk: Disk) -> None:
         raise OSError(errno.EINVAL, "neither a file nor a folder", str(source))
 
 
-def remove_tree(top: Path, disk: Disk) -> None:
-    """Remove a file, or a folder with all below it; what is gone already is no error."""
-    for path, is_folder in _bottom_up(top, disk):
+def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
+    """Remove a file, or a folder with all below it; what is gone already is no error.
+
+    Args:
+        top: What to remove.
+        disk: The system calls.
+        last: A file in it that goes when all else has gone.
+    """
+    found = list(_bottom_up(top, disk))
+    if last is not None:
+        found.sort(key=lambda each: (each[0] == top, each[0] == last))
+    for path, is_folder in found:
         with contextlib.suppress(FileNotFoundError):
             if is_folder:
                 disk.rmdir(path)
