@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 
 from ocrd.config.ownership import Ownership
@@ -25,20 +26,23 @@ def new_bundle(home: Home) -> None:
     home.disk.mkdir(home.bundle)
 
 
-def seal(bundle: Path, home: Home) -> None:
-    """Make the bundle durable and say so (see `Spool.seal`)."""
-    fsync_tree(bundle, home.disk)
+def seal(bundle: Path, home: Home) -> list[Path]:
+    """Make the bundle durable and say so (see `Spool.seal`); all of it, from the bottom up."""
+    known = fsync_tree(bundle, home.disk)
     home.disk.create(home.sealed)
     home.disk.fsync_dir(home.path)
+    return known
 
 
-def publish(job: Job, target: Path, home: Home, owner: Ownership) -> None:
-    """The bundle to the outbox (see `Spool.publish`)."""
+def publish(
+    job: Job, target: Path, home: Home, owner: Ownership, known: Sequence[Path] | None
+) -> None:
+    """The bundle to the outbox (see `Spool.publish`); `known` is what `seal` gave, if just now."""
     _require_seal(job, home)
     dressed_folders(target.parent, home, owner)
     if home.has(home.bundle) and not home.under_way("publish"):
         final.keep(job, home.path, home.disk)
-        dress(home.bundle, target.parent, home.disk, owner)
+        dress(home.bundle, target.parent, home.disk, owner, known=known)
     try:
         dressed_move("publish", home.bundle, target, home, owner)
     except FileNotFoundError:

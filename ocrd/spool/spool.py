@@ -52,6 +52,7 @@ class Spool:
         self._disk = disk or Disk()
         self._choices = Choices(numbered, self._disk)
         self._homes = lru_cache(HOMES)(self._made_home)
+        self._sealed: dict[Path, list[Path]] = {}  # what lies in bundles that are just sealed
 
     def prepare(self) -> None:
         """Make the spool: the group may see how things stand, jobs' files are nobody else's."""
@@ -127,6 +128,7 @@ class Spool:
         """An empty folder to build the bundle in; a stale one is removed."""
         home = self._home(job)
         with blaming(home.bundle):
+            self._sealed.pop(home.bundle, None)
             outlet.new_bundle(home)
         return home.bundle
 
@@ -138,7 +140,7 @@ class Spool:
         """
         home = Home(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
         with blaming(bundle):
-            outlet.seal(bundle, home)
+            self._sealed[bundle] = outlet.seal(bundle, home)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The sealed bundle goes to `target` in the outbox.
@@ -151,8 +153,9 @@ class Spool:
             PlaceError: Beyond the usual: the daemon is not of the owner's group.
             OcrdError: The bundle was never sealed.
         """
+        home = self._home(job)
         with blaming(target):
-            outlet.publish(job, target, self._home(job), owner)
+            outlet.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
@@ -234,6 +237,7 @@ class Spool:
                     f"{shown(home.original)}.",
                     kind="unfiled",
                 )
+            self._sealed.pop(home.bundle, None)
             home.forget()
 
     def orphans(self, known_tokens: Collection[str]) -> list[Orphan]:

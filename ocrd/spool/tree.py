@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ocrd.config.ownership import AS_AROUND, Ownership, joining
@@ -29,13 +29,19 @@ def draft_of(name: str) -> str:
     return f"{name}.draft"
 
 
-def fsync_tree(top: Path, disk: Disk) -> None:
-    """A file, or a folder with all below it, is on the disk: contents before names."""
-    for path, is_folder in _bottom_up(top, disk):
+def fsync_tree(top: Path, disk: Disk) -> list[Path]:
+    """A file, or a folder with all below it, is on the disk: contents before names.
+
+    Returns:
+        All of it, from the bottom up.
+    """
+    found = list(_bottom_up(top, disk))
+    for path, is_folder in found:
         if is_folder:
             disk.fsync_dir(path)
         else:
             disk.fsync_file(path)
+    return [path for path, _ in found]
 
 
 def copy_tree(source: Path, target: Path, disk: Disk) -> None:
@@ -90,7 +96,13 @@ def make_folders(folder: Path, disk: Disk) -> None:
 
 
 def dress(
-    tree: Path, parent: Path, disk: Disk, owner: Ownership = AS_AROUND, *, below: bool = True
+    tree: Path,
+    parent: Path,
+    disk: Disk,
+    owner: Ownership = AS_AROUND,
+    *,
+    below: bool = True,
+    known: Sequence[Path] | None = None,
 ) -> None:
     """Give a tree of ours the group and permissions that it is to have where it goes.
 
@@ -103,6 +115,7 @@ def dress(
         disk: The system calls.
         owner: What it is to have.
         below: Whether what the folder holds is dressed, too.
+        known: All of the tree from the bottom up, where it was walked before.
 
     Raises:
         PlaceError: The daemon is not of the owner's group.
@@ -112,8 +125,8 @@ def dress(
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
     setgid = like.st_mode & stat.S_ISGID if owner.gid is None else stat.S_ISGID
     rights = like.st_mode & 0o777 if owner.umask is None else 0o777 & ~owner.umask
-    for path, facts in _looked_at(tree, disk):
-        if path is not tree and not below:
+    for path, facts in _looked_at(tree, disk, known):
+        if not below and path != tree:
             continue
         if owner.gid is not None:
             _give(path, facts, owner, disk)
@@ -178,9 +191,11 @@ def _inherit(folder: Path, parent: Path, disk: Disk) -> None:
         disk.chmod(folder, wanted)
 
 
-def _looked_at(top: Path, disk: Disk) -> Iterator[tuple[Path, os.stat_result]]:
+def _looked_at(
+    top: Path, disk: Disk, known: Sequence[Path] | None = None
+) -> Iterator[tuple[Path, os.stat_result]]:
     """As `_bottom_up`, with what the disk says of each."""
-    for path, _ in _bottom_up(top, disk):
+    for path in known or (path for path, _ in _bottom_up(top, disk)):
         facts = disk.lstat(path)
         if facts is not None:
             yield path, facts
