@@ -52,7 +52,7 @@ class Spool:
         self._disk = disk or Disk()
         self._choices = Choices(numbered, self._disk)
         self._homes = lru_cache(HOMES)(self._made_home)
-        self._sealed: dict[Path, list[Path]] = {}  # what lies in bundles that are just sealed
+        self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
     def prepare(self) -> None:
         """Make the spool: the group may see how things stand, jobs' files are nobody else's."""
@@ -160,6 +160,9 @@ class Spool:
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
         home = self._home(job)
+        if known := self._sealed.get(home.bundle):
+            below = [str(path).removeprefix(f"{home.bundle}/") for path in known[:-1]]
+            return [name for name in below if "/" not in name]
         with blaming(home.bundle):
             return self._disk.names(home.bundle) if home.has(home.bundle) else []
 
@@ -175,6 +178,7 @@ class Spool:
             OcrdError: The bundle was never sealed.
         """
         home = self._home(job)
+        self._sealed.pop(home.bundle, None)
         with blaming(home.path):
             outlet.begin(job, home)
         for entry, target in targets:

@@ -45,7 +45,6 @@ class Publisher:
         self._spool = spool
         self._lock = threading.Lock()
         self._kept: dict[int, Path] = {}  # by job: stems that are chosen and not published yet
-        self._made: dict[int, list[str]] = {}  # by job: what lies in the bundle just sealed
 
     def plan(self, job: Job, folder: Folder) -> Plan:
         """Names for a bundle that is to be built.
@@ -65,14 +64,13 @@ class Publisher:
         """The job has ended: its name is free, or taken for good."""
         with self._lock:
             self._kept.pop(job.id, None)
-            self._made.pop(job.id, None)
 
     def outputs(self, job: Job, folder: Folder, plan: Plan) -> str | None:
         """The path to record for a bundle that was built: its folder, or its main file.
 
         None when it holds nothing that could lie in the outbox by itself.
         """
-        made = self._made[job.id] = flat.ordered(self._spool.made(job))
+        made = flat.ordered(self._spool.made(job))
         if flat.is_flat(made):
             return str(flat.target(made[-1], plan.name.folder, plan.name.stem))
         if not made and folder.layout == "flat":
@@ -90,9 +88,7 @@ class Publisher:
         if job.outputs is None:
             return job
         recorded = Path(job.outputs)
-        made = self._made.pop(job.id, None)
-        if made is None:
-            made = self._spool.made(job)  # tells the layout: a reload may have changed the folder's
+        made = self._spool.made(job)  # tells the layout: a reload may have changed the folder's
         if flat.is_flat(made) if made else flat.is_file(recorded.name):
             return self._side_by_side(job, folder, recorded)
         return self._bundle(job, folder, recorded)
