@@ -88,11 +88,11 @@ class PageStore(Part):
             count: At least 0.
             recipe: Forget what was finished under any other.
         """
-        stale = pages.c.number > count
-        if recipe is not None:
-            stale = or_(stale, pages.c.recipe != recipe)
         with self._db.write() as connection:
             if job.pages is not None:  # else there are none
+                stale = pages.c.number > count
+                if recipe is not None:
+                    stale = or_(stale, pages.c.recipe != recipe)
                 connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
             detail = f"pages: {count}"
             row = take(connection, job, _OPENED, self._clock(), detail, pages=count)
