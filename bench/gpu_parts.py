@@ -107,7 +107,7 @@ class Bench:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        return {**AT_RANDOM, "max_tokens": self.tokens, "min_tokens": self.tokens}
+        return {**AT_RANDOM, "max_tokens": self.tokens}
 
 
 class Figures:
@@ -194,7 +194,6 @@ async def one(engine: Any, image: PageImage, tokens: int, guard: bool) -> None:
     params = SamplingParams(
         **AT_RANDOM,
         max_tokens=tokens,
-        min_tokens=tokens,
         skip_special_tokens=False,
         extra_args=rule if guard else None,
     )

@@ -58,7 +58,7 @@ async def record(bench: Bench, traces: Path) -> None:
         "delay_iterations": SKIPPED,
         "max_iterations": RECORDED,
     }
-    short = bench.sampling | {"max_tokens": TOKENS, "min_tokens": TOKENS}
+    short = bench.sampling | {"max_tokens": TOKENS}
     options = bench.options | {"profiler_config": profiler}
     settings = VllmSettings(**bench.settings, devices=None, options=options, sampling=short)
     engine = VllmEngine(settings)
