@@ -46,13 +46,6 @@ async def test_a_call_raises_what_it_raises(threads: Threads) -> None:
         await threads(divmod, 7, 0)
 
 
-async def test_a_call_that_runs_out_of_values_holds_up_nobody(threads: Threads) -> None:
-    """`StopIteration` must not leave a coroutine as it is, nor be taken for its end."""
-    with pytest.raises(RuntimeError, match="StopIteration"):
-        await threads(next, iter(()))
-    assert await threads(abs, -1) == 1
-
-
 async def test_each_of_many_calls_gets_its_own_answer(threads: Threads) -> None:
     answers = await asyncio.gather(*(threads(abs, -number) for number in range(500)))
     assert answers == list(range(500))
@@ -87,6 +80,19 @@ async def test_a_call_whose_caller_is_cancelled_before_its_turn_is_not_made(
         each.let_go.set()
     assert await asyncio.gather(*callers) == ["held", "held"]
     assert not late.begun.is_set()
+
+
+async def test_a_caller_that_is_cancelled_once_its_call_is_over_ends_too() -> None:
+    """The loop has yet to hear of the call's end when the caller is cancelled."""
+    one = Threads(1)
+    held = Held()
+    caller = asyncio.create_task(one(held))
+    await held.until_begun()
+    held.let_go.set()
+    one.stop()  # the thread has said all that it will
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(caller, 10)
 
 
 async def test_a_caller_that_is_cancelled_as_its_call_ends_ends_too(threads: Threads) -> None:
