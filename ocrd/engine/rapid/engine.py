@@ -134,11 +134,16 @@ class RapidEngine:
         workers, page = self._share.workers, _test_page()
         self._detail = f"loading {self.model}"
         progress(self._detail)
-        tests = asyncio.as_completed([self._test(page) for _ in range(workers)])
-        for ready, test in enumerate(tests, start=1):
-            await test
-            self._detail = f"worker {ready} of {workers} ready"
-            progress(self._detail)
+        tests = [asyncio.create_task(self._test(page)) for _ in range(workers)]
+        try:
+            for ready, test in enumerate(asyncio.as_completed(tests), start=1):
+                await test
+                self._detail = f"worker {ready} of {workers} ready"
+                progress(self._detail)
+        finally:  # whoever stops it, or fails, does not leave the others to themselves
+            for one in tests:
+                one.cancel()
+            await asyncio.gather(*tests, return_exceptions=True)
 
     async def _test(self, page: PageImage) -> None:
         try:
