@@ -11,6 +11,7 @@ from ocrd.document.markdown import FIGURES
 from ocrd.document.pdf import scan
 from ocrd.document.pdf.layers import PdfPages
 from ocrd.document.pdf.mupdf import PdfPage, pymupdf
+from ocrd.document.pdf.raster import rendered, upright, zoom_within
 from ocrd.document.records import ReadPage
 from ocrd.page import Box
 
@@ -59,7 +60,7 @@ class Figures:
 def shown(page: PdfPage, dpi: int) -> Image.Image:
     """The whole of a page as it is seen."""
     width, height = page.rect.width, page.rect.height
-    zoom = min(dpi / 72, (MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
+    zoom = zoom_within(MOST_PIXELS, dpi, width * height)
     scanned = scan.coloured(page, max(round(width * zoom), 1), max(round(height * zoom), 1))
     return cut(page, WHOLE, dpi) if scanned is None else scanned
 
@@ -77,19 +78,5 @@ def cut(page: PdfPage, box: Box, dpi: int) -> Image.Image:
     )
     if min(clip.width, clip.height) < _LEAST_POINTS:
         raise ValueError("its box is too thin")
-    zoom = min(dpi / 72, (MOST_PIXELS / (clip.width * clip.height)) ** 0.5)
-    pixmap = page.get_pixmap(
-        matrix=pymupdf.Matrix(zoom, zoom), clip=clip, colorspace=pymupdf.csRGB, alpha=False
-    )
-    size = (pixmap.width, pixmap.height)
-    return Image.frombytes("RGB", size, pixmap.samples_mv, "raw", "RGB", pixmap.stride)
-
-
-def upright(figure: Image.Image, turned: int) -> Image.Image:
-    """Turned clockwise, as the engine turned the page."""
-    ways = {
-        90: Image.Transpose.ROTATE_270,
-        180: Image.Transpose.ROTATE_180,
-        270: Image.Transpose.ROTATE_90,
-    }
-    return figure.transpose(ways[turned]) if turned in ways else figure
+    zoom = zoom_within(MOST_PIXELS, dpi, clip.width * clip.height)
+    return rendered(page, zoom, "RGB", clip=clip)

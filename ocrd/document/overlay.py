@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ocrd.document.base import BundleSpec
 from ocrd.document.faults import noted
-from ocrd.document.figures import WHOLE, shown, upright
+from ocrd.document.figures import WHOLE, shown
 from ocrd.document.pdf.font import text_width
 from ocrd.document.pdf.frame import PageFrame, Rect, numbers
 from ocrd.document.pdf.layers import LayeredPdf, PdfPages
 from ocrd.document.pdf.mupdf import pymupdf
+from ocrd.document.pdf.raster import upright
 from ocrd.document.records import ReadPage
 from ocrd.modes import Reader
 from ocrd.page import Block

@@ -14,19 +14,14 @@ from PIL import Image
 from ocrd.document.pdf import scan
 from ocrd.document.pdf.frame import Matrix, PageFrame, concat
 from ocrd.document.pdf.ink import LEAST_CONTRAST, Ink, InkLine, Stretch, quantile
-from ocrd.document.pdf.mupdf import PdfPage, pymupdf
+from ocrd.document.pdf.mupdf import PdfPage
+from ocrd.document.pdf.raster import rendered, upright, zoom_within
 from ocrd.page import Box
 
 DPI = 100
 MOST_PIXELS = 4_000_000
 _BLANK_DPI = 36
 _BLANK = 0.0005  # a page is blank with less ink than this share of its area
-
-_TURNS = {
-    90: Image.Transpose.ROTATE_270,
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +46,10 @@ class Sheet:
     def of(cls, page: PdfPage, turned: int) -> Sheet:
         """The sheet of a PDF page that its engine turned by so many degrees to read it."""
         image = _rendered(page, DPI)
-        upright = image.transpose(_TURNS[turned]) if turned in _TURNS else image
         frame = PageFrame.of(page)
         sides = (frame.width, frame.height)
         width, height = sides[::-1] if turned in (90, 270) else sides
-        ink = Ink.on(upright)
+        ink = Ink.on(upright(image, turned))
         if ink is None:
             return cls(width, height, turned)
         skew = ink.skew()
@@ -133,14 +127,7 @@ def is_blank(page: PdfPage) -> bool:
 
 
 def _rendered(page: PdfPage, dpi: int) -> Image.Image:
-    points = max(page.rect.width * page.rect.height, 1.0)
-    zoom = min(dpi / 72, (MOST_PIXELS / points) ** 0.5)
+    zoom = zoom_within(MOST_PIXELS, dpi, page.rect.width * page.rect.height)
     size = (math.ceil(page.rect.width * zoom), math.ceil(page.rect.height * zoom))
     scanned = scan.grey(page, *size)
-    if scanned is not None:
-        return scanned
-    pixmap = page.get_pixmap(
-        matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY, alpha=False, annots=False
-    )
-    size = (pixmap.width, pixmap.height)
-    return Image.frombytes("L", size, pixmap.samples_mv, "raw", "L", pixmap.stride)
+    return rendered(page, zoom, "L", annots=False) if scanned is None else scanned
