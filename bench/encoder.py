@@ -131,7 +131,7 @@ class Bench:
 def attends() -> dict[str, Attend]:
     found: dict[str, Attend] = {"folded": folded}
     if CUDA:
-        from ocrd.engine.deepseek.kernel import fused
+        from ocrd.engine.deepseek.attention_kernel import fused
 
         found["fused"] = fused
     return found
@@ -190,7 +190,7 @@ def parts(bench: Bench) -> None:
 
 def kernels() -> None:
     """The attention kernel alone, in several shapes of program."""
-    from ocrd.engine.deepseek.kernel import distance_terms, launch
+    from ocrd.engine.deepseek.attention_kernel import distance_terms, launch
 
     for name, n, side in [("1024", 8, 64), ("640", 20, 40), ("windows", 200, 14)]:
         qkv = torch.randn(n, side, side, 3, 12, 64, device=DEVICE, dtype=DTYPE)

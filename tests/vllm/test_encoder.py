@@ -126,7 +126,7 @@ def test_bytes_become_the_numbers_that_torchvision_makes() -> None:
 COMPARE = """
 import torch
 from ocrd.engine.deepseek.attention import folded
-from ocrd.engine.deepseek.kernel import fused
+from ocrd.engine.deepseek.attention_kernel import fused
 
 torch.manual_seed(1)
 for rows, columns in [(14, 14), (8, 8), (9, 20)]:

@@ -21,7 +21,7 @@ Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tenso
 def best_attend(device: torch.device) -> Attend:
     """The fastest for a device."""
     if device.type == "cuda":
-        from ocrd.engine.deepseek.kernel import fused
+        from ocrd.engine.deepseek.attention_kernel import fused
 
         return fused
     return folded

@@ -10,7 +10,6 @@ rows first and rounded to bytes before the columns.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 from dataclasses import dataclass
 
@@ -49,8 +48,7 @@ def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """What `Image.resize((width, height), BICUBIC)` makes of [rows, columns, 3] bytes."""
     rows, columns, colours = page.shape
     if columns != width:
-        line = page.reshape(rows, columns, colours)
-        page = _resample(line, _taps(columns, width, page.device))
+        page = _resample(page, _taps(columns, width, page.device))
     if rows != height:
         stack = page.reshape(1, rows, width * colours)
         page = _resample(stack, _taps(rows, height, page.device))
@@ -59,16 +57,11 @@ def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
 
 def _resample(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
     """[lines, source, together] to [lines, target, together]."""
-    if lines.is_cuda and _has_triton():
-        from ocrd.engine.deepseek.resample_kernel import launch  # there is no Triton without a GPU
+    if lines.is_cuda:
+        from ocrd.engine.deepseek.resample_kernel import launch  # Triton comes with torch for GPUs
 
         return launch(lines.contiguous(), taps)
     return resampled(lines, taps)
-
-
-@functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
 
 
 def resampled(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
