@@ -35,22 +35,22 @@ class Shared:
         if leading:
             if before is not None:
                 before.wait()
-            self._lead(mine, path)
+            self._lead(mine, key, path)
         else:
             mine.wait()
         if mine.error is not None:
             raise mine.error
 
-    def _lead(self, mine: _Round, path: Path) -> None:
+    def _lead(self, mine: _Round, key: str, path: Path) -> None:
         with self._lock:
-            self._under_way[str(path)] = self._next.pop(str(path))
+            self._under_way[key] = self._next.pop(key)
         try:
             self._call(path)
         except BaseException as error:
             mine.error = error
         finally:
             with self._lock:
-                del self._under_way[str(path)]
+                del self._under_way[key]
             mine.over.release()
 
 
