@@ -39,7 +39,7 @@ class Traffic(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.guard = HostGuard(SLOTS)
+        self.guard = HostGuard()
         self.batch: dict[int, Request] = {}
 
     @rule(slot=slots, wanted=st.none() | rules, begun=st.lists(st.integers(0, 2), max_size=20))
@@ -86,7 +86,7 @@ TestTraffic = Traffic.TestCase
 
 
 def test_a_request_that_moves_onto_another_leaves_neither_in_its_old_place() -> None:
-    guard, rule = HostGuard(2), NgramRule(2, 8)
+    guard, rule = HostGuard(), NgramRule(2, 8)
     guard.add(0, rule, [1, 2, 1])
     guard.add(1, rule, [3, 4, 3])
     assert guard.step() == ([0, 1], [2, 4])
@@ -95,7 +95,7 @@ def test_a_request_that_moves_onto_another_leaves_neither_in_its_old_place() -> 
 
 
 def test_tokens_still_on_their_way_are_waited_for() -> None:
-    guard = HostGuard(1)
+    guard = HostGuard()
     answer = [1, 2, -1]
     guard.add(0, NgramRule(2, 8), answer)
     assert guard.step() == ([], [])
@@ -106,7 +106,7 @@ def test_tokens_still_on_their_way_are_waited_for() -> None:
 
 
 def test_an_answer_that_lost_its_last_tokens_is_read_anew() -> None:
-    guard = HostGuard(1)
+    guard = HostGuard()
     answer = [1, 2, 3, 1, 2]
     guard.add(0, NgramRule(3, 12), answer)
     assert guard.step() == ([0], [3])
@@ -114,11 +114,15 @@ def test_an_answer_that_lost_its_last_tokens_is_read_anew() -> None:
     assert guard.step() == ([], [])
     answer.extend([1, 2])
     assert guard.step() == ([0], [3])
+    answer.append(4)
+    assert guard.step() == ([], [])
+    del answer[5:]
+    assert guard.step() == ([0], [3])
 
 
 def test_long_answers_under_the_official_rules() -> None:
     chance = random.Random(5)
-    guard = HostGuard(len(OFFICIAL) * 3)
+    guard = HostGuard()
     batch: dict[int, Request] = {}
     for slot in range(len(OFFICIAL) * 3):
         batch[slot] = OFFICIAL[slot % 3], []

@@ -51,7 +51,7 @@ class NgramGuard(LogitsProcessor, SecondInterface):
             self._device_guard = DeviceGuard(self._states.max_num_reqs, self._states.device)
         else:
             self._device, self._pin = place
-            self._host = HostGuard(vllm_config.scheduler_config.max_num_seqs)
+            self._host = HostGuard()
             self._never = torch.full((), -torch.inf, device=self._device)
 
     @classmethod
