@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean, harmonic_mean
 from typing import Any
 
 from bench import stages
@@ -269,16 +270,22 @@ async def generated(
     ready: Sequence[Ready],
     figures: Figures,
 ) -> None:
-    """The same pages with the guard, and without it before and after: what drifts cancels out."""
+    """The same pages without the guard and with it, in turns: what drifts cancels out."""
     guarded = BUILT_IN_MODES["document"]
-    bare = replace(guarded, guard=None)
-    for name, mode in (("", bare), ("guard_", guarded), ("again_", bare)):
-        if time.time() > bench.until:
+    modes = {"": replace(guarded, guard=None), "guard_": guarded}
+    waves: dict[str, list[float]] = {name: [] for name in modes}
+    for number, name in enumerate(("", "guard_", "", "guard_", "")):
+        if time.time() > bench.until and all(waves.values()):
             return
-        figures[f"{name}pages_per_s"] = await pages_per_s(
+        speed = await pages_per_s(
             core.generate(request, as_new(page))
-            for request, page in zip(with_mode(requests, name, mode), ready, strict=True)
+            for request, page in zip(
+                with_mode(requests, f"{name}{number}", modes[name]), ready, strict=True
+            )
         )
+        waves[name].append(speed)
+        figures.keep(f"{name}waves", waves[name])
+        figures[f"{name}pages_per_s"] = harmonic_mean(waves[name])
 
 
 async def encoded(
@@ -316,14 +323,30 @@ async def daemon(bench: Bench, figures: Figures) -> None:
     figures["process_s"] = time.perf_counter() - began
     figures["exit_code"] = ended.returncode
     figures["bundles"] = sum(1 for _ in (root / "outbox").glob("scans/*/*.json"))
-    read_log(log, figures)
-    if trace.exists():
-        read_trace(trace, figures)
+    figures["start_s"] = seconds_between(log, "daemon.started", "engine.ready")
+    read_trace(trace, figures)
+
+
+def seconds_between(log: Path, event: str, later: str) -> float:
+    """From the first of one event to the first of another."""
+    first: dict[str, float] = {}
+    for each in events(log):
+        first.setdefault(each["event"], datetime.fromisoformat(each["timestamp"]).timestamp())
+    return first[later] - first[event]
 
 
 def read_trace(file: Path, figures: Figures) -> None:
-    """Where the time goes, stage by stage; printed as tables."""
+    """From the engine being ready to the last bundle, and where the time goes, as tables."""
     trace = json.loads(file.read_text())
+    given, answered, done = (
+        trace["passages"][stage] for stage in ("given to the engine", "answered", "done")
+    )
+    figures["jobs_done"] = len(done)
+    figures["pages_per_s"] = len(done) / (max(done.values()) - trace["ready"])
+    figures["mean_s_in_engine"] = fmean(answered[job] - given[job] for job in done)
+    figures["mean_s_after_engine"] = fmean(done[job] - answered[job] for job in done)
+    figures["last_page_to_last_job_s"] = max(done.values()) - max(answered.values())
+    figures["first_page_after_ready_s"] = min(answered.values()) - trace["ready"]
     rows, phases = stages.stage_rows(trace), stages.phase_rows(trace)
     figures.keep("stages", rows)
     figures.keep("phases", phases)
@@ -345,7 +368,6 @@ def configuration(bench: Bench, root: Path) -> str:
             "[watch]",
             "settle_s = 1.0",
             "[log]",
-            'level = "debug"',
             'format = "json"',
             "[[folder]]",
             'name = "scans"',
@@ -359,30 +381,6 @@ def configuration(bench: Bench, root: Path) -> str:
 def table(values: dict[str, Any]) -> list[str]:
     """TOML lines; JSON writes strings, numbers and truth values alike."""
     return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-
-
-def read_log(log: Path, figures: Figures) -> None:
-    """From the engine being ready to the last bundle, and what a page spends outside it."""
-    seen: dict[str, list[float]] = {}
-    read_at: dict[int, float] = {}
-    after: list[float] = []
-    in_engine: list[float] = []
-    for event in events(log):
-        at = datetime.fromisoformat(event["timestamp"]).timestamp()
-        seen.setdefault(event["event"], []).append(at)
-        if event["event"] == "page.done":
-            read_at[event["job"]] = at
-            in_engine.append(event["seconds"])
-        elif event["event"] == "job.done":
-            after.append(at - read_at[event["job"]])
-    done, ready = seen["job.done"], seen["engine.ready"][0]
-    figures["jobs_done"] = len(done)
-    figures["pages_per_s"] = len(done) / (max(done) - ready)
-    figures["start_s"] = ready - seen["daemon.started"][0]
-    figures["mean_s_in_engine"] = sum(in_engine) / len(in_engine)
-    figures["mean_s_after_engine"] = sum(after) / len(after)
-    figures["last_page_to_last_job_s"] = max(done) - max(read_at.values())
-    figures["first_page_after_ready_s"] = min(read_at.values()) - ready
 
 
 def events(log: Path) -> Iterable[dict[str, Any]]:
