@@ -48,7 +48,7 @@ class EngineSettings(Section):
     max_crops: Annotated[int, Field(ge=2, le=9)] = 9
     max_pages_in_flight: Annotated[int, Field(ge=1, le=4096)] = 512
     renderer_workers: Annotated[int, Field(ge=0, le=256)] = 0
-    max_num_seqs: Annotated[int, Field(ge=1)] = 512
+    max_num_seqs: Annotated[int, Field(ge=1)] = 256
     max_num_batched_tokens: Annotated[int, Field(ge=1024)] = 16384
     load_format: str = "auto"
     options: dict[str, Any] = Field(default_factory=dict)

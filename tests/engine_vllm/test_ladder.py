@@ -30,6 +30,14 @@ def test_the_order_is_that_of_the_deployment_guide() -> None:
     ]
 
 
+def test_pages_that_only_wait_are_not_counted_as_given_up() -> None:
+    settings = VllmSettings(model="m", max_crops=2, max_pages_in_flight=512, max_num_seqs=100)
+    assert steps(settings, Shortage.CACHE)[:2] == [
+        "max_pages_in_flight 512 -> 50",
+        "max_pages_in_flight 50 -> 25",
+    ]
+
+
 def test_a_cache_without_room_is_not_helped_by_a_smaller_share_of_the_card() -> None:
     settings = VllmSettings(model="m", max_crops=2, max_pages_in_flight=16)
     assert steps(settings, Shortage.CACHE) == ["resolution -> small"]

@@ -51,8 +51,9 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
             f"max_crops {settings.most_crops} -> {crops}",
         )
     pages = settings.max_pages_in_flight
-    if pages > FEWEST_PAGES:
-        fewer = max(FEWEST_PAGES, pages // 2)
+    at_once = min(pages, settings.max_num_seqs)  # the others wait, and take no memory of the card
+    if at_once > FEWEST_PAGES:
+        fewer = max(FEWEST_PAGES, at_once // 2)
         return Step(
             replace(settings, max_pages_in_flight=fewer),
             f"max_pages_in_flight {pages} -> {fewer}",

@@ -31,7 +31,7 @@ class VllmSettings:
         dtype: Of the weights.
         max_model_len: Tokens of one page, prompt and answer together.
         gpu_memory_utilization: Share of each card's memory that the engine takes.
-        max_pages_in_flight: Pages at once on each device.
+        max_pages_in_flight: Pages at once on each device, those that wait for their turn included.
         renderer_workers: Threads that prepare images; 0: as many as cores, at most 8.
         max_num_seqs: Pages that generate at once on each device.
         max_num_batched_tokens: Tokens in one step of the model.
@@ -54,7 +54,7 @@ class VllmSettings:
     gpu_memory_utilization: float = 0.9
     max_pages_in_flight: int = 512
     renderer_workers: int = 0
-    max_num_seqs: int = 512
+    max_num_seqs: int = 256
     max_num_batched_tokens: int = 16384
     devices: tuple[int, ...] | Literal["all"] | None = "all"
     page_timeout_s: float = 300.0
