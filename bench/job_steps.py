@@ -62,7 +62,7 @@ class Ground:
         spool = Spool(config.root, numbered=numbered)
         spool.prepare()
         ledger = Ledger.open(config.ledger)
-        parts: dict[str, Any] = dict.fromkeys(("pages", "build", "runner", "call"))
+        parts: dict[str, Any] = dict.fromkeys(("pages", "build", "runner", "call", "claim"))
         parts |= {"ledger": ledger, "spool": spool, "engine": _Engine(), "events": Events()}
         parts |= {"delivery": Delivery(ledger=ledger, spool=spool, clock=time.time)}
         parts |= {"clock": time.time, "dpi": 144, "reuse_results": True, "versions": {}}

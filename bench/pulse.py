@@ -25,7 +25,13 @@ CALLS = "threads for disk and ledger"
 DEFAULT = "asyncio's own threads"
 OTHERS = "other threads"
 CHILDREN = "page workers and builders"
-GROUPS = {"MainThread": LOOP, "ocrd-render": PREPARING, "call": CALLS, "asyncio": DEFAULT}
+GROUPS = {
+    "MainThread": LOOP,
+    "ocrd-render": PREPARING,
+    "call": CALLS,
+    "claim": CALLS,
+    "asyncio": DEFAULT,
+}
 
 Late = list[tuple[float, float]]
 """When, and by how many seconds."""
@@ -110,7 +116,7 @@ def used() -> dict[str, float]:
         if group is not None and thread.ident is not None:
             clock = time.pthread_getcpuclockid(thread.ident)
             seconds[group] += time.clock_gettime(clock)
-    known = sum(seconds[group] for group in GROUPS.values())
+    known = sum(seconds[group] for group in set(GROUPS.values()))
     seconds[OTHERS] = whole.ru_utime + whole.ru_stime - known  # those of libraries among them
     return dict(seconds)
 

@@ -20,7 +20,7 @@ from ocrd.daemon.aftermath import Aftermath, Retries
 from ocrd.daemon.dispatch import Dispatcher
 from ocrd.daemon.engines import cores
 from ocrd.daemon.pauses import Pauses
-from ocrd.daemon.threads import Threads
+from ocrd.daemon.threads import CLAIMING, Threads
 from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.engine import osd
@@ -61,12 +61,14 @@ class House:
     dispatcher: Dispatcher
     pauses: Pauses
     call: Threads
+    claim: Threads
     locks: tuple[int, ...]
 
     def close(self) -> None:
         """Give everything back."""
         self.page_children.stop()
         self.document_children.stop()
+        self.claim.stop()
         self.call.stop()
         self.ledger.close()
         for lock in self.locks:
@@ -108,7 +110,7 @@ def build(
     pages, page_children = make_pages(config, engine, readable=[config.spool])
     document_children = _document_children(config)
     gate = PageGate(engine.capacity + page_children.processes)
-    call = Threads()
+    call, claim = Threads(), Threads(CLAIMING, "claim")
     runner = PageRunner(
         ledger=ledger,
         pages=pages,
@@ -130,6 +132,7 @@ def build(
             delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
             events=events,
             call=call,
+            claim=claim,
             clock=time.time,
             dpi=config.settings.pages.dpi or engine.dpi,
             reuse_results=config.settings.engine.reuse_results,
@@ -176,6 +179,7 @@ def build(
         dispatcher=dispatcher,
         pauses=pauses,
         call=call,
+        claim=claim,
         locks=locks,
     )
 

@@ -12,13 +12,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 32  # for ledger and spool calls, which wait for the disk and share its commits
+# For the first step of jobs, into the spool.  Hundreds are claimed at once, and none of them, nor a
+# share that hangs, is to stand before the next step of a page that the engine could have.
+CLAIMING = 16
 
 
 class Threads:
-    """Runs blocking calls off the event loop."""
+    """Runs blocking calls off the event loop.
 
-    def __init__(self, count: int = THREADS) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="call")
+    Args:
+        count: At most so many at once.
+        name: Of the threads.
+    """
+
+    def __init__(self, count: int = THREADS, name: str = "call") -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
 
     async def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Await what `call` returns.

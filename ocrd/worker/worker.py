@@ -39,7 +39,12 @@ CANCELLED = JobError(
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The neighbours a worker works with, and the settings that concern it."""
+    """The neighbours a worker works with, and the settings that concern it.
+
+    Attributes:
+        call: Runs a step off the event loop.
+        claim: The same for the step that brings an original into the spool.
+    """
 
     ledger: Ledger
     spool: Spool
@@ -50,6 +55,7 @@ class Parts:
     delivery: Delivery
     events: Events
     call: Call
+    claim: Call
     clock: Callable[[], float]
     dpi: int
     reuse_results: bool
@@ -112,7 +118,7 @@ class Worker:
     async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, _Built]:
         """Steps 3 to 5: spool, pages, bundle; the bundle is still to be sealed."""
         p = self._
-        job, path = await p.call(self._take, job, folder)
+        job, path = await p.claim(self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
         key = self._recipe(job, folder, original)
