@@ -15,7 +15,6 @@ from ocrd.engine.resident.child import SOCKET
 from ocrd.engine.resident.installed import LOG_CONFIG, Vllm
 from ocrd.engine.resident.log import EngineLog
 
-SCHEDULER = "ocrd.engine.resident.scheduler.page_scheduler"
 SHUTDOWN_S = 2.0  # no page is lost by killing: a stopping engine has none in flight
 
 
@@ -104,7 +103,10 @@ class Launcher:
     def _build(self, arguments: dict[str, Any]) -> Any:
         given = self._vllm.AsyncEngineArgs(**arguments)
         config = given.create_engine_config()
-        plan_steps(config.scheduler_config)
+        # While a step is under way its pages still hold their places among the encoded ones.  With
+        # vLLM's number of places every second step is planned when none is free, and encodes a
+        # single page.  A place is 2.5 KB.
+        config.scheduler_config.encoder_cache_size *= 2
         return self._vllm.AsyncLLM.from_vllm_config(
             config, disable_log_stats=given.disable_log_stats
         )
@@ -114,20 +116,6 @@ class Launcher:
             await Launched(building.result(), log).close()
         else:
             log.close()
-
-
-def plan_steps(scheduling: Any) -> None:
-    """What vLLM's arguments cannot say of how steps are planned.
-
-    Args:
-        scheduling: vLLM's `SchedulerConfig`; an operator's own scheduler stays.
-    """
-    # While a step is under way its pages still hold their places among the encoded ones.  With
-    # vLLM's number of places every second step is planned when none is free, and encodes a single
-    # page.  A place is 2.5 KB.
-    scheduling.encoder_cache_size *= 2
-    if scheduling.scheduler_cls is None:
-        scheduling.scheduler_cls = SCHEDULER
 
 
 def forget(folder: Path) -> None:
