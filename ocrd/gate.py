@@ -24,7 +24,7 @@ class PageGate:
     def __init__(self, capacity: int) -> None:
         self.capacity = max(1, capacity)
         self._in_flight: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[int, deque[asyncio.Future[int]]] = {}
         self._priority: dict[int, int] = {}
         self._served: dict[int, int] = {}  # when last given a slot, or when it came
         self._count = itertools.count()
@@ -40,27 +40,27 @@ class PageGate:
         return sum(len(queue) for queue in self._waiting.values())
 
     @asynccontextmanager
-    async def slot(self, job: int, priority: int = 0) -> AsyncIterator[None]:
-        """Hold one slot for a page of `job`."""
-        await self._acquire(job, priority)
+    async def slot(self, job: int, priority: int = 0) -> AsyncIterator[int]:
+        """Hold one slot for a page of `job`; how many others it held when it got this one."""
+        others = await self._acquire(job, priority)
         try:
-            yield
+            yield others
         finally:
             self._release(job)
 
-    async def _acquire(self, job: int, priority: int) -> None:
-        turn = asyncio.get_running_loop().create_future()
+    async def _acquire(self, job: int, priority: int) -> int:
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(job, deque()).append(turn)
         self._priority[job] = priority
         self._served.setdefault(job, next(self._count))
         self._hand_out()
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             self._give_up(job, turn)
             raise
 
-    def _give_up(self, job: int, turn: asyncio.Future[None]) -> None:
+    def _give_up(self, job: int, turn: asyncio.Future[int]) -> None:
         """Leave the queue, or give back the slot that came with the cancellation."""
         if turn.done() and not turn.cancelled():
             self._release(job)
@@ -80,9 +80,9 @@ class PageGate:
             job = min(self._waiting, key=self._rank)
             turn = self._waiting[job].popleft()
             if not turn.cancelled():
+                turn.set_result(self._in_flight[job])
                 self._in_flight[job] += 1
                 self._served[job] = next(self._count)
-                turn.set_result(None)
             self._forget_if_idle(job)
 
     def _rank(self, job: int) -> tuple[int, int, int]:

@@ -42,6 +42,8 @@ class PageRequest:
         resolution: How the model is to see the page; ignored by engines without the notion.
         target: What to look for, for modes whose prompt asks.
         priority: Larger goes first.
+        others: How many pages of its job were in the engine before it: among equals, fewer goes
+            first where an engine lets pages wait.
     """
 
     id: str
@@ -50,6 +52,7 @@ class PageRequest:
     resolution: Resolution
     target: str = ""
     priority: int = 0
+    others: int = 0
 
 
 class Engine(Protocol):

@@ -135,10 +135,10 @@ class PageRunner:
         """One try, which waits for the engine as long as it takes: that costs no try."""
         while True:
             await self._engine_ready()
-            async with self._gate.slot(run.job.id, run.folder.priority):
+            async with self._gate.slot(run.job.id, run.folder.priority) as others:
                 image = await self._image(run, number)
                 try:
-                    return await self._recognise(run, number, image)
+                    return await self._recognise(run, number, image, others)
                 except EngineDownError as error:
                     self._tell("page.waits", run, number, kind=error.kind, error=error.message)
 
@@ -146,11 +146,13 @@ class PageRunner:
         path, page = run.original.find(number)
         return await self._pages.page(path, page, codes=wants_codes(run.folder))
 
-    async def _recognise(self, run: PageRun, number: int, image: PageImage) -> PageResult:
+    async def _recognise(
+        self, run: PageRun, number: int, image: PageImage, others: int
+    ) -> PageResult:
         """What the engine reads; a separator page is not shown to it, for it might invent text."""
         if await self._separates(separator_of(run.folder), image):
             return PageResult(text="", codes=image.codes, notes=("a separator page, not read",))
-        request = self._request(run, number, image)
+        request = self._request(run, number, image, others)
         if run.folder.upright and self._orientation is not None:
             result = await read_upright(self._engine, request, self._orientation)
         else:
@@ -168,7 +170,7 @@ class PageRunner:
         while self._engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - engines are asked for their state; they do not tell
             await asyncio.sleep(ENGINE_POLL_S)
 
-    def _request(self, run: PageRun, number: int, image: PageImage) -> PageRequest:
+    def _request(self, run: PageRun, number: int, image: PageImage, others: int) -> PageRequest:
         return PageRequest(
             id=f"{run.job.id}-{number}-{next(self._requests)}",
             image=image,
@@ -176,6 +178,7 @@ class PageRunner:
             resolution=run.folder.resolution,
             target=run.folder.target,
             priority=run.folder.priority,
+            others=others,
         )
 
     async def _finished(self, run: PageRun, number: int, tries: int, result: PageResult) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.prompt import check_tokens, pixels, prompt, sampling
+from ocrd.engine.resident.prompt import check_tokens, pixels, prompt, sampling, turn
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
@@ -117,3 +117,11 @@ def test_the_second_model_sees_small_pages_at_768() -> None:
     seen = DEEPSEEK_OCR_2.seen(RESOLUTIONS["small"])
     made = prompt(page(), DEEPSEEK_OCR_2, seen)
     assert made["mm_processor_kwargs"] == {"base_size": 768, "image_size": 768, "max_crops": 0}
+
+
+def test_pages_wait_in_vllm_by_priority_then_by_what_their_job_has_there() -> None:
+    urgent, letter, book = (
+        replace(page(), id=name, priority=priority, others=others)
+        for name, priority, others in (("urgent", 1, 500), ("letter", 0, 0), ("book", 0, 63))
+    )
+    assert sorted([book, letter, urgent], key=turn) == [urgent, letter, book]

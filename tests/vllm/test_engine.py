@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.engine.base import EngineState
+from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.profiles import DEEPSEEK_OCR
 from ocrd.engine.resident import VllmEngine
 from ocrd.engine.resident.core import VllmCore
@@ -94,6 +94,23 @@ async def test_every_prompt_mode_in_one_batch(resident: Resident) -> None:
     assert all(result.finish is not Finish.STOP for result in results)
     assert all(result.text for result in results)
     assert [resident.engine.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
+
+
+async def test_a_letter_overtakes_the_pages_of_a_book_that_wait_in_vllm(
+    resident: Resident,
+) -> None:
+    core, ended = resident.cores()[0], list[str]()
+
+    async def read(request: PageRequest) -> None:
+        await core.read(request)
+        ended.append(request.id)
+
+    with resident.held():  # 8 of them generate at once
+        book = [replace(little(f"page {number}"), others=number) for number in range(20)]
+        reading = [asyncio.create_task(read(request)) for request in [*book, little("letter")]]
+        await until(lambda: resident.unfinished() == len(reading))
+    await asyncio.gather(*reading)
+    assert ended.index("letter") < 8
 
 
 async def test_a_resolution_of_its_own_for_each_page(resident: Resident) -> None:

@@ -98,3 +98,11 @@ async def test_a_slot_handed_to_a_page_that_is_cancelled_in_that_moment_is_not_l
 async def _forever(gate: PageGate) -> None:
     async with gate.slot(1):
         await asyncio.Event().wait()
+
+
+async def test_a_slot_tells_how_many_the_job_had_before() -> None:
+    gate = PageGate(4)
+    async with gate.slot(1) as first, gate.slot(1) as second, gate.slot(2) as other:
+        assert (first, second, other) == (0, 1, 0)
+    async with gate.slot(1) as again:
+        assert again == 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 OTHER_RESOLUTION = "Give the folder another resolution."
+MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 
 
 def pixels(page: PageImage, longest_side: int | None = None) -> npt.NDArray[np.uint8]:
@@ -130,3 +131,8 @@ def sampling(
     if guard is not None:
         chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
     return chosen
+
+
+def turn(request: PageRequest) -> int:
+    """vLLM's priority, by which pages wait in it: the smallest goes first, then the oldest."""
+    return request.others - MOST_OTHERS * request.priority
