@@ -35,7 +35,7 @@ class EngineSettings(Section):
     kind: Literal["auto", "rapidocr", "vllm"] = "auto"
     model: str = "deepseek-ai/DeepSeek-OCR"
     reuse_results: bool = True
-    page_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    page_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     # RapidOCR
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     threads: Annotated[int, Field(ge=0, le=256)] = 0

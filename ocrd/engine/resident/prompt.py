@@ -134,5 +134,5 @@ def sampling(
 
 
 def turn(request: PageRequest) -> int:
-    """vLLM's priority, by which pages wait in it: the smallest goes first, then the oldest."""
+    """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
     return request.others - MOST_OTHERS * request.priority

@@ -37,7 +37,7 @@ class VllmSettings:
         max_num_batched_tokens: Tokens in one step of the model.
         devices: GPU numbers, `"all"`, or None for one engine on whatever vLLM chooses.  On a CPU
             build of vLLM the numbers mean nothing: as many engines run in one machine.
-        page_timeout_s: A page that takes longer is given up.
+        page_timeout_s: A page that takes longer, its wait in the engine included, is given up.
         load_format: Of the weights; `dummy` for random ones.
         max_crops: No page is cut into more tiles than this.
         resolutions: What pages may ask for: the engine keeps memory for the costliest, and one
@@ -57,7 +57,7 @@ class VllmSettings:
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 16384
     devices: tuple[int, ...] | Literal["all"] | None = "all"
-    page_timeout_s: float = 300.0
+    page_timeout_s: float = 600.0
     load_format: str = "auto"
     max_crops: int = MAX_CROPS
     resolutions: tuple[Resolution, ...] = ANY_RESOLUTION
