@@ -16,7 +16,7 @@ known is written to `--json` after each part, and a part that `--work` holds who
 again, so that the same command, given twice, goes on where the time ran out:
 
     python -m bench.gpu_throughput --work build/gpu --json gpu.json --limit-s 570 \
-        --variant '{"max_num_seqs": 256}'
+        --variant '{"max_num_seqs": 512}'
 """
 
 from __future__ import annotations
