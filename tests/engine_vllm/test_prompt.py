@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.prompt import check_tokens, pixels, prompt, sampling, turn
+from ocrd.engine.resident.prompt import check_tokens, pixels, prompt, sampling, vllm_priority
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
@@ -124,4 +124,4 @@ def test_pages_wait_in_vllm_by_priority_then_by_what_their_job_has_there() -> No
         replace(page(), id=name, priority=priority, others=others)
         for name, priority, others in (("urgent", 1, 500), ("letter", 0, 0), ("book", 0, 63))
     )
-    assert sorted([book, letter, urgent], key=turn) == [urgent, letter, book]
+    assert sorted([book, letter, urgent], key=vllm_priority) == [urgent, letter, book]

@@ -16,7 +16,7 @@ from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.installed import Vllm
 from ocrd.engine.resident.launch import Launched
-from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, too_large, turn
+from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, too_large, vllm_priority
 from ocrd.engine.resident.settings import VllmSettings, view
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.modes import Reader, Resolution
@@ -227,7 +227,7 @@ class VllmCore:
         final = None
         try:
             async for output in self._engine.generate(
-                ready.inputs, params, request.id, priority=turn(request)
+                ready.inputs, params, request.id, priority=vllm_priority(request)
             ):
                 final = output
         except self._vllm.EngineDeadError as error:

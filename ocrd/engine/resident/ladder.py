@@ -50,13 +50,11 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
             replace(settings, max_crops=int(crops)),
             f"max_crops {settings.most_crops} -> {crops}",
         )
-    pages = settings.max_pages_in_flight
-    at_once = min(pages, settings.max_num_seqs)  # the others wait, and take no memory of the card
-    if at_once > FEWEST_PAGES:
-        fewer = max(FEWEST_PAGES, at_once // 2)
+    if settings.at_once > FEWEST_PAGES:  # pages that only wait take no memory of the card
+        fewer = max(FEWEST_PAGES, settings.at_once // 2)
         return Step(
             replace(settings, max_pages_in_flight=fewer),
-            f"max_pages_in_flight {pages} -> {fewer}",
+            f"max_pages_in_flight {settings.max_pages_in_flight} -> {fewer}",
         )
     if settings.resolution is None and any(map(_larger, settings.resolutions)):
         return Step(replace(settings, resolution=LAST_RESORT), f"resolution -> {LAST_RESORT}")

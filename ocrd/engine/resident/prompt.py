@@ -1,4 +1,4 @@
-"""From a page request to what vLLM takes: prompt, image, sampling parameters."""
+"""From a page request to what vLLM takes: prompt, image, sampling parameters, priority."""
 
 from __future__ import annotations
 
@@ -133,6 +133,6 @@ def sampling(
     return chosen
 
 
-def turn(request: PageRequest) -> int:
+def vllm_priority(request: PageRequest) -> int:
     """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
     return request.others - MOST_OTHERS * request.priority

@@ -71,6 +71,11 @@ class VllmSettings:
         """Threads that prepare images, 0 resolved."""
         return self.renderer_workers or max(1, min(MOST_RENDERERS, os.cpu_count() or 1))
 
+    @property
+    def at_once(self) -> int:
+        """Pages that generate at once on each device; others in flight wait for them."""
+        return min(self.max_num_seqs, self.max_pages_in_flight)
+
     def seen(self, resolution: Resolution) -> Resolution:
         """The resolution that a page gets: the folder's, within what memory allows."""
         if self.resolution is not None:
@@ -109,7 +114,7 @@ def engine_arguments(
         "dtype": settings.dtype,
         "max_model_len": settings.max_model_len,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
-        "max_num_seqs": min(settings.max_num_seqs, settings.max_pages_in_flight),
+        "max_num_seqs": settings.at_once,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "load_format": settings.load_format,
         "seed": settings.seed,

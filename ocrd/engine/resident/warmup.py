@@ -59,10 +59,9 @@ def waves(profile: ModelProfile, settings: VllmSettings) -> Iterator[list[Resolu
     yield from ([seen] for seen in costs)
     costliest = max(costs, key=costs.__getitem__)
     enough = -(-settings.max_num_batched_tokens // max(1, costs[costliest]))
-    most = min(settings.max_pages_in_flight, settings.max_num_seqs)
     count = 1
-    while count < min(enough, most):
-        count = min(2 * count, most)
+    while count < min(enough, settings.at_once):
+        count = min(2 * count, settings.at_once)
         yield [costliest] * count
 
 
