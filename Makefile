@@ -24,7 +24,7 @@ test: $(READY) ## All tests that need no vLLM
 
 test-vllm: $(READY) ## The tests with the real vLLM on the CPU (first use installs 4.6 GB)
 	.ci/vllm-env $(BIN)/python
-	.venv-vllm/bin/python -m pytest -m vllm tests/vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/slow/vllm
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -36,7 +36,7 @@ bench: $(READY) ## The benchmarks, each of which prints one ratio
 	$(BIN)/python -m bench
 
 torture: $(READY) ## Faults for as long as you like: make torture SEED=1 MINUTES=60
-	$(BIN)/python -m tests.faults.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),60)
+	$(BIN)/python -m tests.slow.faults.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),60)
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .venv-vllm demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,7 +15,7 @@ import pymupdf
 from PIL import Image, ImageDraw
 
 from ocrd.page import PageImage
-from tests.vllm.checkpoint import SPECIALS, make
+from tests.slow.vllm.checkpoint import SPECIALS, make
 
 VOCABULARY = 129280
 FIRST_SPECIAL = 128815  # <image>; the others follow, as in the published tokenizer

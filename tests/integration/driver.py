@@ -1,0 +1,154 @@
+"""A daemon in a process of its own, for tests that kill it.
+
+    python -m tests.integration.driver CONFIG DIARY [--kill-before N] [--engine-delay S] [--engine-start S]
+        [--engine-gate FILE] [--forever]
+
+The diary tells what the engine was asked and what was finished, a line each, so that a test can
+see whether a finished page was ever computed again.  `--kill-before N` ends the process with
+SIGKILL before the Nth call that its moves make of the system.  With `--engine-gate FILE` no page
+is answered before there is such a file: what a test does meanwhile comes in time for certain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ocrd.config import load
+from ocrd.daemon.daemon import Daemon
+from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.errors import ExitCode, OcrdError
+from ocrd.events import Event, Events
+from ocrd.modes import PromptMode, Resolution
+from ocrd.observe.log import log_sink
+from ocrd.page import PageResult
+from ocrd.spool import Disk
+
+WRITES = frozenset(
+    {
+        "rename_exclusive",
+        "rename",
+        "link",
+        "unlink",
+        "rmdir",
+        "mkdir",
+        "create",
+        "write",
+        "copy",
+        "fsync_file",
+        "fsync_dir",
+    }
+)
+
+
+class Diary:
+    """Lines that outlive a SIGKILL: each is one write to a file opened for appending."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def note(self, *words: object) -> None:
+        os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
+
+    def __call__(self, event: Event) -> None:
+        if event.name in ("page.done", "page.partial") and not event.fields["reused"]:
+            self.note("finished", event.fields["job"], event.fields["page"])
+
+
+class DiaryEngine:
+    """Takes a moment for a page and says a text that only this page has."""
+
+    kind, model, capacity, dpi = "fake", "fake-1", 3, 72
+
+    def __init__(
+        self, diary: Diary, delay_s: float, start_s: float, gate: Path | None = None
+    ) -> None:
+        self._diary = diary
+        self._delay_s = delay_s
+        self._start_s = start_s
+        self._gate = gate
+        self._state = EngineState.STOPPED
+
+    def report(self) -> EngineReport:
+        return EngineReport(state=self._state)
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        return None
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        return None
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        self._state = EngineState.LOADING
+        await asyncio.sleep(self._start_s)
+        self._state = EngineState.READY
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        job, page, _ = request.id.split("-", 2)
+        self._diary.note("asked", job, page)
+        await asyncio.sleep(self._delay_s)
+        while self._gate and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.02)
+        digest = hashlib.sha256(request.image.rgb).hexdigest()[:16]
+        return PageResult(text=f"page {digest}", output_tokens=4, seconds=self._delay_s)
+
+    async def stop(self) -> None:
+        self._state = EngineState.STOPPED
+
+
+class DeadlyDisk(Disk):
+    """Kills the process before the Nth call that writes."""
+
+    def __init__(self, fatal: int) -> None:
+        super().__init__()
+        self.calls = 0
+        self._fatal = fatal
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name in WRITES:
+            self.calls += 1
+            if self.calls == self._fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+
+async def live(
+    config: Path, diary: Diary, engine: DiaryEngine, disk: DeadlyDisk, *, once: bool
+) -> ExitCode:
+    events = Events(log_sink("plain", "info"), diary)
+    code = await Daemon(load(config), events, once=once, engine=engine, disk=disk).run()
+    diary.note("calls", disk.calls)
+    return code
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("diary", type=Path)
+    parser.add_argument("--kill-before", type=int, default=0)
+    parser.add_argument("--engine-delay", type=float, default=0.02)
+    parser.add_argument("--engine-start", type=float, default=0.0)
+    parser.add_argument("--engine-gate", type=Path)
+    parser.add_argument("--forever", action="store_true")
+    given = parser.parse_args()
+    diary = Diary(given.diary)
+    disk = DeadlyDisk(given.kill_before)
+    engine = DiaryEngine(diary, given.engine_delay, given.engine_start, given.engine_gate)
+    work = live(given.config, diary, engine, disk, once=not given.forever)
+    try:
+        sys.exit(asyncio.run(work))
+    except OcrdError as error:
+        print(f"{error.kind}: {error.message}\n{error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""`ocrd run --once` with an engine that cannot start: told with its remedy, and no job pays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ocrd.job import JobState
+from ocrd.ledger.ledger import Ledger
+from ocrd.samples import scan_of
+from tests.integration.tree import Tree
+
+OCRD = str(Path(sys.executable).with_name("ocrd"))
+FAILED = 1
+T1000 = "#!/bin/sh\necho '0, NVIDIA T1000, 4096'\n"
+H100 = "#!/bin/sh\necho '0, NVIDIA H100 80GB HBM3, 81559'\n"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine has to offer the engine; everything but the refused thing is in order.
+
+    Attributes:
+        vllm: The version that is installed; None: none is.
+        nvidia_smi: The driver's tool, as a script.
+        engine: Further lines of `[engine]`.
+        model: Where it is said to be; None: in a folder.
+        files: Of that folder, instead of whole ones.
+        environment: Further variables.
+    """
+
+    vllm: str | None = "0.32.0"
+    nvidia_smi: str | None = H100
+    engine: str = ""
+    model: str | None = None
+    files: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None
+
+
+WHOLE = {
+    "config.json": json.dumps({"architectures": ["DeepseekOCRForCausalLM"]}),
+    "tokenizer.json": "{}",
+    "model.safetensors": "",
+}
+LLAMA = json.dumps({"architectures": ["LlamaForCausalLM"]})
+# What is wrong, what must be said of it, and what to do about it.
+REFUSALS = {
+    "vLLM is not installed": (Machine(vllm=None), "vLLM is not installed", "pip install"),
+    "vLLM is too old": (Machine(vllm="0.25.3"), "vLLM 0.25.3 is installed", "vllm>=0.26,<0.34"),
+    "vLLM is too new": (Machine(vllm="0.34.0"), "works with 0.26 to 0.33", "vllm>=0.26,<0.34"),
+    "no such folder": (Machine(files={}), "does not exist", "Correct the path"),
+    "a model that was never fetched": (
+        Machine(model="nobody/has-such-a-model", environment={"HF_HUB_OFFLINE": "1"}),
+        "nobody/has-such-a-model is not in the cache of this user",
+        "hf download nobody/has-such-a-model",
+    ),
+    "a folder without a model": (
+        Machine(files={"letter.txt": "Dear Sir"}),
+        "lacks config.json, tokenizer.json, its weights",
+        "hf download",
+    ),
+    "a model without weights": (
+        Machine(files={name: WHOLE[name] for name in ("config.json", "tokenizer.json")}),
+        "lacks its weights",
+        "hf download",
+    ),
+    "a damaged model": (
+        Machine(files=WHOLE | {"config.json": '{"archit'}),
+        "cannot be read",
+        "Download the model again",
+    ),
+    "another model": (
+        Machine(files=WHOLE | {"config.json": LLAMA}),
+        "LlamaForCausalLM",
+        "DeepSeek-OCR-2",
+    ),
+    "no GPU": (Machine(nvidia_smi=None), "no NVIDIA GPU", "engine.kind to rapidocr"),
+    "a GPU with too little memory": (
+        Machine(nvidia_smi=T1000),
+        "T1000) has 4096 MiB",
+        "engine.devices",
+    ),
+    "a GPU that is not there": (
+        Machine(engine="devices = [0, 7]"),
+        "engine.devices is [0, 7], but the GPUs here are 0",
+        '"all"',
+    ),
+    "a plugin kept from vLLM": (
+        Machine(environment={"VLLM_PLUGINS": "another"}),
+        "VLLM_PLUGINS is 'another'",
+        "Unset VLLM_PLUGINS",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """A job was being read when its daemon was stopped: it is queued, its file in the spool."""
+    tree = Tree(tmp_path_factory.mktemp("refused") / "srv")
+    tree.drop("a.jpg", scan_of("Waits for an engine", width=200, height=80, dpi=72, seed=1).data)
+    with tree.start("--engine-delay", "600") as daemon:
+        while "asked" not in (tree.diary.read_text() if tree.diary.exists() else ""):
+            assert daemon.poll() is None
+            time.sleep(0.05)
+        daemon.send_signal(signal.SIGTERM)
+    return tree
+
+
+def run_once(tree: Tree, machine: Machine, scratch: Path) -> subprocess.CompletedProcess[str]:
+    """`ocrd run --once` on such a machine."""
+    model = scratch / "model"
+    for name, text in (WHOLE if machine.files is None else machine.files).items():
+        model.mkdir(exist_ok=True)
+        (model / name).write_text(text)
+    config = scratch / "config.toml"
+    engine = (
+        f'[engine]\nkind = "vllm"\nmodel = "{machine.model or model}"\n{machine.engine}\n[watch]'
+    )
+    config.write_text(tree.config.read_text().replace("[watch]", engine))
+    environment = os.environ | {"PATH": str(scratch / "bin"), **(machine.environment or {})}
+    (scratch / "bin").mkdir()
+    if machine.nvidia_smi:
+        script = scratch / "bin" / "nvidia-smi"
+        script.write_text(machine.nvidia_smi)
+        script.chmod(0o755)
+    if machine.vllm:
+        package = scratch / "site" / f"vllm-{machine.vllm}.dist-info"
+        package.mkdir(parents=True)
+        (package / "METADATA").write_text(f"Name: vllm\nVersion: {machine.vllm}\n")
+        paths = (str(scratch / "site"), environment.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    command = [OCRD, "run", "--once", "--config", str(config)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+def test_what_keeps_the_engine_from_starting_is_told_and_costs_no_attempt(
+    tree: Tree, tmp_path: Path, refused: str
+) -> None:
+    machine, said, remedy = REFUSALS[refused]
+    tree.drop("new.jpg", b"not looked at yet")
+    ended = run_once(tree, machine, tmp_path)
+    assert ended.returncode == FAILED
+    *_, what, hint = ended.stderr.splitlines()
+    assert what.startswith("ocrd: ")
+    assert said in what
+    assert hint.startswith("  ")
+    assert remedy in hint
+    assert "Traceback" not in ended.stderr
+    with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
+        jobs = ledger.jobs(limit=10)
+    assert {(job.state, job.attempts, job.error) for job in jobs} == {(JobState.QUEUED, 0, None)}
+    assert "a.jpg" in {job.source for job in jobs}
+    assert (tree.inbox / "new.jpg").exists()

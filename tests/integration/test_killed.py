@@ -1,0 +1,81 @@
+"""SIGKILL at any moment, then another start: everything once, nothing lost, nothing half."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pymupdf
+import pytest
+
+from ocrd.samples import scan_of
+from tests.integration.tree import Tree
+
+POSITIONS = 16  # places between a file's first and last system call at which it is killed
+FILES = 50
+KILLS = 12
+
+
+def scan(number: int) -> bytes:
+    return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
+
+
+def book(pages: int) -> bytes:
+    document = pymupdf.open()
+    for number in range(pages):
+        page = document.new_page(width=200, height=80)
+        page.insert_text((10, 40), f"Page {number + 1}")
+    return bytes(document.tobytes())
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "srv")
+
+
+def test_without_a_kill_every_file_ends_in_the_archive(tree: Tree) -> None:
+    tree.drop("a.jpg", scan(1))
+    tree.drop("sub/b.pdf", book(3))
+    assert tree.run()[0] == 0
+    assert tree.visible("archive") == ["a.jpg", "sub/b.pdf"]
+    assert "sub/b/b.pdf" in tree.visible("outbox")
+
+
+def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) -> None:
+    """Positions are spread evenly over all system calls that one file's way makes."""
+    whole = Tree(tmp_path / "whole")
+    whole.drop("a.pdf", book(2))
+    assert whole.run()[0] == 0
+    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
+    assert calls > POSITIONS
+    for position in range(POSITIONS):
+        fatal = 1 + position * calls // POSITIONS
+        tree = Tree(tmp_path / f"killed-{fatal}")
+        tree.drop("a.pdf", book(2))
+        code, _ = tree.run("--kill-before", str(fatal))
+        assert code == -signal.SIGKILL
+        tree.check_whole()
+        code, said = tree.run()
+        assert code == 0, said
+        tree.check_done()
+        tree.check_nothing_twice()
+
+
+def test_killed_at_random_moments_fifty_files_all_arrive_once(tree: Tree) -> None:
+    for number in range(FILES - 1):
+        tree.drop(f"scan-{number}.jpg", scan(number))
+    tree.drop("book.pdf", book(30))
+    rng = random.Random(20261122)
+    for _ in range(KILLS):
+        with tree.start("--engine-delay", "0.05") as daemon:
+            try:
+                daemon.wait(timeout=rng.uniform(0.8, 3.0))
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+        time.sleep(0.05)
+        tree.check_whole()
+    code, said = tree.run()
+    assert code == 0, said
+    tree.check_done()
+    tree.check_nothing_twice()

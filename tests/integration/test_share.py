@@ -1,0 +1,145 @@
+"""A scan put through the documented Samba share comes back through it, the office's to keep."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ocrd.ledger.ledger import Ledger
+from ocrd.samples import scan_of
+from tests.integration.share import OFFICE, SCANNER, Share, daemon, documented_share
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be several people")
+
+PATIENCE_S = 240.0
+TEXT = "The harbour master wishes to remind all owners of small boats of the spring tide."
+SETTINGS = f"""\
+[engine]
+kind = "rapidocr"
+[watch]
+settle_s = 0.5
+rescan_s = 2
+[[folder]]
+name = "scans"
+group = "{OFFICE}"
+umask = "007"
+[[folder]]
+name = "flat"
+layout = "flat"
+output_name = "{{counter:03}} {{stem}}"
+outputs = ["markdown", "pdf"]
+group = "{OFFICE}"
+umask = "007"
+"""
+
+
+@pytest.fixture
+def share() -> Iterator[Share]:
+    with documented_share(SETTINGS) as serving:
+        for folder in ("scans", "flat"):
+            (serving.root / "inbox" / folder).mkdir()
+            inherit(serving.root / "inbox" / folder)
+        yield serving
+
+
+def inherit(folder: Path) -> None:
+    """Make a folder belong to whom the one above belongs."""
+    above = folder.parent.stat()
+    os.chown(folder, above.st_uid, above.st_gid)
+    folder.chmod(stat.S_IMODE(above.st_mode))
+
+
+def wait_for(come: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not come():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.1)
+
+
+def rights(top: Path) -> set[tuple[str, str]]:
+    """Group and mode of everything below a folder, and of the folder."""
+    facts = [path.lstat() for path in (top, *top.rglob("*"))]
+    return {(grp.getgrgid(f.st_gid).gr_name, stat.filemode(f.st_mode)) for f in facts}
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """Where the results of each folder's job lie, as the command line tells it."""
+    config = str(root / "config.toml")
+    command = [sys.executable, "-m", "ocrd", "jobs", "--json", "--config", config]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return {job["folder"]: job["outputs"] for job in told["jobs"]}
+
+
+def text_of(pdf: Path) -> str:
+    told = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, text=True, check=True)
+    return " ".join(told.stdout.split())
+
+
+def test_a_scan_comes_back_as_a_searchable_pdf_that_the_office_may_delete(
+    share: Share, tmp_path: Path
+) -> None:
+    scan = scan_of(TEXT, width=420, height=200, dpi=200).data
+    root = share.root
+    with daemon(share, "-m", "ocrd", "run", "--config", str(root / "config.toml")):
+        share.put("scans/letter.jpg", scan)
+        share.put("flat/letter.jpg", scan)
+        flat = root / "outbox" / "flat" / "001 letter.md"
+        bundle = root / "outbox" / "scans" / "letter"
+        wait_for(lambda: flat.exists() and bundle.exists(), "the results")
+        wait_for(lambda: len(list(root.glob("archive/*/letter.jpg"))) == 2, "the originals")
+
+    assert outputs(root) == {"scans": str(bundle), "flat": str(flat)}
+    for name in ("scans/letter/letter.pdf", "flat/001 letter.pdf"):
+        share.get(name, tmp_path / "fetched.pdf")
+        assert "harbour master wishes to remind" in text_of(tmp_path / "fetched.pdf")
+    given = {(OFFICE, "-rw-rw----"), (OFFICE, "drwxrws---")}
+    for tree in ("outbox", "archive"):
+        assert rights(root / tree / "scans") == rights(root / tree / "flat") == given
+    assert (root / "archive" / "scans" / "letter.jpg").read_bytes() == scan
+
+    share.run(OFFICE, "outbox", 'rename "flat/001 letter.md" flat/kept.md')
+    share.run(OFFICE, "outbox", 'del "flat/001 letter.pdf"; deltree scans/letter')
+    assert sorted(os.listdir(root / "outbox" / "flat")) == ["kept.md"]
+    assert os.listdir(root / "outbox" / "scans") == []
+
+
+def test_a_killed_upload_leaves_only_its_failed_record(share: Share, tmp_path: Path) -> None:
+    """While it lasts it is waited for; what is left of it comes to rest and cannot be opened."""
+    scan, root = scan_of(TEXT).data, share.root
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    config, diary = str(root / "config.toml"), root / "diary"
+    with daemon(share, "-m", "tests.integration.driver", config, str(diary), "--forever"):
+        put = share.command(SCANNER, "inbox", f"put {pipe} scans/long.pdf")
+        client = subprocess.Popen(put, stdout=subprocess.DEVNULL)
+        with pipe.open("wb") as writing:
+            writing.write(b"%PDF-1.7\n" + b"half a scan " * 2_000_000)
+            writing.flush()
+            arrived = root / "inbox" / "scans" / "long.pdf"
+            wait_for(lambda: arrived.exists() and arrived.stat().st_size > 0, "the upload")
+            share.put("scans/short.jpg", scan)
+            wait_for((root / "archive" / "scans" / "short.jpg").exists, "another scan")
+            assert arrived.exists(), "it was taken while it was still written"
+            client.send_signal(signal.SIGKILL)
+            client.wait()
+        failed = root / "failed" / "scans"
+        wait_for((failed / "long.pdf.error.json").exists, "the failed record")
+
+    assert rights(failed) == {(OFFICE, "-rw-rw----"), (OFFICE, "drwxrws---")}
+    assert sorted(os.listdir(failed)) == ["long.pdf", "long.pdf.error.json"]
+    assert os.listdir(root / "outbox" / "scans") == ["short"]
+    assert [path for path in (root / "inbox").rglob("*") if path.is_file()] == []
+    assert os.listdir(root / ".ocrd" / "jobs") == []
+    with Ledger.open(root / ".ocrd" / "ledger.db") as ledger:
+        (job,) = (each for each in ledger.jobs(limit=9) if each.source == "long.pdf")
+    assert (job.state, job.error and job.error.kind) == ("failed", "damaged")

@@ -1,0 +1,118 @@
+"""A small tree with a daemon to run over it, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ocrd.ledger.ledger import Ledger
+
+CONFIG = """\
+root = "{root}"
+[watch]
+settle_s = 0.2
+[jobs]
+retry_delay_s = 0.2
+drain_s = 0.5
+[pages]
+workers = 2
+[[folder]]
+name = "scans"
+mode = "ocr"
+outputs = ["markdown", "pdf", "json"]
+"""
+
+
+@dataclass
+class Tree:
+    """A root with one folder, `scans`."""
+
+    root: Path
+    dropped: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.inbox.mkdir(parents=True)
+        self.config.write_text(CONFIG.format(root=self.root), encoding="utf-8")
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox" / "scans"
+
+    @property
+    def diary(self) -> Path:
+        return self.root / "diary"
+
+    def drop(self, name: str, data: bytes) -> None:
+        (self.inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.inbox / name).write_bytes(data)
+        self.dropped[name] = hashlib.sha256(data).hexdigest()
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.integration.driver", str(self.config), str(self.diary)]
+        return subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def run(self, *options: str) -> tuple[int, str]:
+        with self.start(*options) as daemon:
+            said, _ = daemon.communicate(timeout=300)
+        return daemon.returncode, said
+
+    def visible(self, tree: str) -> list[str]:
+        """Files below a tree, hidden ones included: nothing half-written may show."""
+        top = self.root / tree / "scans"
+        return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+
+    def spooled(self) -> list[str]:
+        """What lies in the spool; a job's folder goes a moment after it is said to be done."""
+        return sorted(path.name for path in (self.root / ".ocrd" / "jobs").iterdir())
+
+    def check_whole(self) -> None:
+        """Whatever is visible in an outbox or archive is complete, at any moment."""
+        archived = self.root / "archive" / "scans"
+        for name in self.visible("archive"):
+            assert _digest(archived / name) in self.dropped.values()
+        for bundle in (self.root / "outbox" / "scans").glob("*"):
+            made = {path.name for path in bundle.iterdir()}
+            assert made == {f"{bundle.name}{suffix}" for suffix in (".md", ".pdf", ".json")}
+            sidecar = json.loads((bundle / f"{bundle.name}.json").read_text(encoding="utf-8"))
+            assert sidecar["sha256"] in self.dropped.values()
+            assert (bundle / f"{bundle.name}.pdf").read_bytes().rstrip().endswith(b"%%EOF")
+
+    def check_done(self) -> None:
+        """Each dropped file has exactly one original in the archive and exactly one bundle."""
+        self.check_whole()
+        archived = self.root / "archive" / "scans"
+        digests = sorted(_digest(archived / name) for name in self.visible("archive"))
+        assert digests == sorted(self.dropped.values())
+        sidecars = (self.root / "outbox" / "scans").glob("*/*.json")
+        said = sorted(json.loads(path.read_text(encoding="utf-8"))["sha256"] for path in sidecars)
+        assert said == sorted(self.dropped.values())
+        assert self.visible("inbox") == []
+        assert self.spooled() == []
+        with Ledger.open(self.root / ".ocrd" / "ledger.db") as ledger:
+            states = sorted((job.source, job.state.value) for job in ledger.jobs(limit=1000))
+        assert states == sorted((name, "done") for name in self.dropped)
+
+    def check_nothing_twice(self) -> None:
+        """The engine was never asked for a page that had been finished."""
+        finished = set()
+        for line in self.diary.read_text(encoding="utf-8").splitlines():
+            what, *page = line.split()
+            if what == "finished":
+                assert tuple(page) not in finished
+                finished.add(tuple(page))
+            elif what == "asked":
+                assert tuple(page) not in finished
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

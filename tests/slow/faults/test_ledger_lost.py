@@ -1,0 +1,162 @@
+"""A ledger that is damaged, lost or locked, and an archive that cannot be written to."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_conditions import ask, daemon, folder_of, log, scan, tmpfs, wait_for
+from tests.integration.test_killed import book
+from tests.integration.tree import Tree
+from tests.slow.faults.strikes import LockedLedger
+
+STRIDE = int(os.environ.get("OCRD_TEST_STRIDE", "9"))  # 1: killed before each call
+PAGE = 4096  # bytes of a page of the SQLite file; the first holds the header
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "srv")
+
+
+def ledger_of(tree: Tree) -> Path:
+    return tree.root / ".ocrd" / "ledger.db"
+
+
+def files_of_ledger(tree: Tree) -> list[Path]:
+    beside = [Path(f"{ledger_of(tree)}{end}") for end in ("", "-wal", "-shm")]
+    return [path for path in beside if path.exists()]
+
+
+def overwrite(ledger: Path) -> None:
+    """Every page but the first holds something else, as after a bad copy."""
+    size = ledger.stat().st_size
+    with ledger.open("r+b") as file:
+        file.seek(PAGE)
+        file.write(b"\xa5" * (size - PAGE))
+
+
+def test_with_a_damaged_ledger_it_refuses_to_start_and_says_what_to_do(tree: Tree) -> None:
+    tree.drop("a.jpg", scan(1))
+    assert tree.run()[0] == 0
+    overwrite(ledger_of(tree))
+    damaged = ledger_of(tree).read_bytes()
+    tree.drop("b.jpg", scan(2))
+    code, said = tree.run()
+    assert code == 1
+    assert "the ledger is damaged" in said
+    assert "move ledger.db, ledger.db-wal and ledger.db-shm aside" in said
+    assert ledger_of(tree).read_bytes() == damaged
+    assert tree.visible("inbox") == ["b.jpg"]
+
+
+def test_once_the_damaged_ledger_is_moved_aside_everything_goes_on(tree: Tree) -> None:
+    tree.drop("a.jpg", scan(1))
+    assert tree.run()[0] == 0
+    overwrite(ledger_of(tree))
+    for path in files_of_ledger(tree):
+        path.rename(tree.root / path.name)
+    tree.drop("b.jpg", scan(2))
+    code, said = tree.run()
+    assert code == 0, said
+    tree.check_whole()
+    assert tree.visible("archive") == ["a.jpg", "b.jpg"]
+    assert [job["source"] for job in ask(tree, "jobs")["jobs"]] == ["b.jpg"]
+
+
+def test_a_lost_ledger_costs_no_file_that_was_under_way(tree: Tree) -> None:
+    """Three originals lie in the spool, a fourth waits in the inbox."""
+    with tree.start("--forever", "--engine-delay", "600") as process:
+        for number in range(3):
+            tree.drop(f"{number}.jpg", scan(number))
+        wait_for(lambda: tree.visible("inbox") == [] and folder_of(tree)["running"] == 3)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=120)
+    for path in files_of_ledger(tree):
+        path.unlink()
+    tree.drop("3.jpg", scan(3))
+    code, said = tree.run()
+    assert code == 0, said
+    assert said.count("event=spool.put_back") == 3
+    tree.check_done()
+
+
+def test_a_locked_ledger_is_waited_for(tree: Tree) -> None:
+    lock = LockedLedger(ledger_of(tree))
+    with daemon(tree):
+        wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")
+        lock.begin()
+        try:
+            for number in range(3):
+                tree.drop(f"{number}.jpg", scan(number))
+            time.sleep(3)
+            assert tree.visible("archive") == []
+        finally:
+            lock.end()
+        wait_for(lambda: folder_of(tree)["done"] == 3)
+        assert [job["attempts"] for job in ask(tree, "jobs")["jobs"]] == [1, 1, 1]
+    tree.check_done()
+
+
+def test_an_archive_mounted_read_only_pauses_its_folder_until_it_is_writable(tree: Tree) -> None:
+    archive = tree.root / "archive" / "scans"
+    with tmpfs(archive, "1m"), daemon(tree):
+        subprocess.run(["mount", "-o", "remount,ro", archive], check=True)
+        tree.drop("a.jpg", scan(1))
+        wait_for(lambda: folder_of(tree)["paused"])
+        assert folder_of(tree)["paused"]["kind"] == "read-only"
+        assert folder_of(tree)["failed"] == 0
+        subprocess.run(["mount", "-o", "remount,rw", archive], check=True)
+        wait_for(lambda: folder_of(tree)["done"] == 1)
+        assert [job["attempts"] for job in ask(tree, "jobs")["jobs"]] == [1]
+        assert log(tree).count("event=folder.paused") == 1
+        wait_for(lambda: tree.spooled() == [])
+        tree.check_done()
+
+
+def calls_of(tree: Tree, code: int) -> int:
+    """How many system calls its moves make when nothing is in the way."""
+    assert tree.run()[0] == code
+    return int(tree.diary.read_text(encoding="utf-8").split()[-1])
+
+
+def outcome(tree: Tree) -> dict[str, list[str]]:
+    """All that a person sees."""
+    return {kind: tree.visible(kind) for kind in ("inbox", "outbox", "archive", "failed")}
+
+
+@pytest.mark.parametrize(("content", "code"), [(book(2), 0), (b"%PDF-1.7 cut off", 5)])
+def test_killed_anywhere_and_the_ledger_lost_there_is_one_result_of_one_original(
+    tmp_path: Path, content: bytes, code: int
+) -> None:
+    """Places are spread over all system calls of a job that is done, and of one that fails."""
+    whole = Tree(tmp_path / "whole")
+    whole.drop("a.pdf", content)
+    calls = calls_of(whole, code)
+    for fatal in range(1, calls + 1, STRIDE):
+        tree = Tree(tmp_path / f"killed-{fatal}")
+        tree.drop("a.pdf", content)
+        assert tree.run("--kill-before", str(fatal))[0] == -signal.SIGKILL
+        for path in files_of_ledger(tree):
+            path.unlink()
+        assert tree.run()[0] in (0, code)  # 0: it had come to its end
+        assert outcome(tree) == outcome(whole), f"killed before call {fatal} of {calls}"
+        assert list((tree.root / ".ocrd" / "jobs").iterdir()) == []
+
+
+def test_a_ledger_put_back_from_a_copy_made_while_a_job_was_delivered_holds_nothing_up(
+    tree: Tree,
+) -> None:
+    """The copy says that it is on its way; its original and its bundle have long arrived."""
+    tree.drop("a.jpg", scan(1))
+    assert tree.run()[0] == 0
+    with closing(sqlite3.connect(ledger_of(tree))) as raw, raw:
+        raw.execute("UPDATE jobs SET state = 'delivering', place = 'spool', finished_at = NULL")
+    tree.drop("b.jpg", scan(2))
+    assert tree.run()[0] == 0
+    tree.check_done()

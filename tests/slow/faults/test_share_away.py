@@ -1,0 +1,45 @@
+"""A share that goes while the daemon is away: its jobs wait for it, none is given up."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.test_conditions import ask, daemon, folder_of, log, scan, wait_for
+from tests.integration.tree import Tree
+
+FILES = 30  # more than are claimed at once
+
+
+@contextmanager
+def shared(tree: Tree, server: Path) -> Iterator[None]:
+    """The server's folder is mounted as the inbox."""
+    subprocess.run(["mount", "--bind", server, tree.inbox], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", tree.inbox], check=True)
+
+
+def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> None:
+    """Killed before the first original was taken: one job is running, all lie in the inbox."""
+    empty, tree, server = Tree(tmp_path / "empty"), Tree(tmp_path / "srv"), tmp_path / "server"
+    assert empty.run()[0] == 0
+    first = int(empty.diary.read_text(encoding="utf-8").split()[-1]) + 1
+    server.mkdir()
+    with shared(tree, server):
+        for number in range(FILES):
+            tree.drop(f"{number}.jpg", scan(number))
+        assert tree.run("--kill-before", str(first))[0] == -signal.SIGKILL
+    before = {job["id"] for job in ask(tree, "jobs")["jobs"]}
+    with daemon(tree):
+        wait_for(lambda: folder_of(tree)["paused"])
+        assert folder_of(tree)["paused"]["kind"] == "share-lost"
+        with shared(tree, server):
+            wait_for(lambda: folder_of(tree)["done"] == FILES and tree.spooled() == [])
+            jobs = ask(tree, "jobs")["jobs"]
+            assert {job["id"] for job in jobs} == before
+            assert {job["state"] for job in jobs} == {"done"}
+            assert "job.source_gone" not in log(tree)
+            tree.check_done()

@@ -1,0 +1,51 @@
+"""A share whose server does not answer: who waits for it waits alone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.test_conditions import daemon, scan, wait_for
+from tests.integration.tree import Tree
+from tests.unit.inbox.support import is_mounted, unmount
+
+UNCACHED = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
+
+
+@contextmanager
+def share(server: Path, point: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A mount, and the process that answers for it."""
+    server.mkdir()
+    point.mkdir(parents=True)
+    with subprocess.Popen(["bindfs", "-f", "-o", UNCACHED, str(server), str(point)]) as process:
+        try:
+            wait_for(lambda: is_mounted(point))
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            unmount(point)
+
+
+def test_an_archive_that_does_not_answer_holds_up_no_other_folder(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "srv")
+    far = tmp_path / "far"
+    text = tree.config.read_text(encoding="utf-8")
+    tree.config.write_text(
+        text.replace("[watch]\n", "[watch]\nrescan_s = 1\n")
+        + f'[[folder]]\nname = "away"\narchive = "{far}"\n'
+    )
+    with share(tmp_path / "server", far) as server, daemon(tree):
+        tree.drop("before.jpg", scan(1))
+        wait_for(lambda: (tree.root / "archive" / "scans" / "before.jpg").exists())
+        server.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(3)  # the folders are looked for anew meanwhile
+            tree.drop("after.jpg", scan(2))
+            wait_for(lambda: (tree.root / "archive" / "scans" / "after.jpg").exists())
+        finally:
+            server.send_signal(signal.SIGCONT)
+    tree.check_done()

@@ -1,0 +1,209 @@
+"""The resident engine with the real vLLM: pages in, words out, and what may go wrong with one."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ocrd.engine.base import EngineState, PageRequest
+from ocrd.engine.profiles import DEEPSEEK_OCR
+from ocrd.engine.resident import VllmEngine
+from ocrd.engine.resident.core import VllmCore
+from ocrd.engine.resident.warmup import warm_up
+from ocrd.errors import EngineSetupError, PageError, PageFaultError
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard
+from ocrd.page import Finish
+from tests.slow.vllm.engines import (
+    CONTEXT,
+    HANG_S,
+    LITTLE,
+    LITTLE_TOKENS,
+    Resident,
+    little,
+    noise,
+    settings,
+    short,
+    until,
+)
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(2 * HANG_S),
+    pytest.mark.asyncio(loop_scope="session"),
+]
+
+BOS = 1
+# The byte-level tokenizer: a token for each byte, and one for each special.
+WORDS = {
+    "ocr": len("\nFree OCR."),
+    "document": 1 + len("\nConvert the document to markdown."),
+    "layout": 1 + len("\nOCR this image."),
+    "describe": len("\nDescribe this image in detail."),
+    "figure": len("\nParse the figure."),
+    "locate": 2 + len("\nLocate the total in the image."),
+}
+
+
+async def test_loading_is_told_stage_by_stage(resident: Resident) -> None:
+    report = resident.engine.report()
+    assert report.state is EngineState.READY
+    assert report.devices == ("cpu:0", "cpu:1")
+    first = [stage for stage in resident.stages if not stage.startswith("cpu:1")]
+    assert first[0] == "looking at model and devices"
+    assert first[1].startswith("importing vLLM 0.")
+    for stage in ("the engine process is up", "loading the weights", "making room for pages"):
+        assert f"cpu:0: {stage}" in first
+    assert first[-1] == "cpu:0: trying it out"
+    assert resident.engine.profile is not None
+    assert resident.engine.profile.name == "DeepSeek-OCR"
+
+
+async def test_full_pages_warm_it_up_and_leave_nothing_behind(
+    resident: Resident, checkpoint: Path
+) -> None:
+    few = replace(settings(checkpoint), resolutions=(LITTLE,), max_pages_in_flight=2)
+    await warm_up(resident.cores()[0], DEEPSEEK_OCR, few)
+    assert resident.unfinished() == 0
+
+
+async def test_threads_that_prepare_images_let_the_event_loop_take_its_turns(
+    resident: Resident,
+) -> None:
+    assert resident.engine.report().state is EngineState.READY
+    assert sys.getswitchinterval() <= 0.001
+
+
+async def test_what_vllm_s_import_leaves_is_not_searched_for_garbage(resident: Resident) -> None:
+    assert resident.engine.report().state is EngineState.READY
+    assert gc.get_freeze_count() > 200_000
+
+
+async def test_every_prompt_mode_in_one_batch(resident: Resident) -> None:
+    requests = [
+        replace(little(name), mode=short(name), target="the total") for name in BUILT_IN_MODES
+    ]
+    results = await asyncio.gather(*(resident.engine.recognise(one) for one in requests))
+    expected = [BOS + LITTLE_TOKENS + WORDS[request.mode.name] for request in requests]
+    assert [result.prompt_tokens for result in results] == expected
+    assert [result.output_tokens for result in results] == [6] * 6
+    assert all(result.finish is not Finish.STOP for result in results)
+    assert all(result.text for result in results)
+    assert [resident.engine.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
+
+
+async def test_a_letter_overtakes_the_pages_of_a_book_that_wait_in_vllm(
+    resident: Resident,
+) -> None:
+    core, ended = resident.cores()[0], list[str]()
+
+    async def read(request: PageRequest) -> None:
+        await core.read(request)
+        ended.append(request.id)
+
+    with resident.held():  # 8 of them generate at once
+        book = [replace(little(f"page {number}"), others=number) for number in range(20)]
+        reading = [asyncio.create_task(read(request)) for request in [*book, little("letter")]]
+        await until(lambda: resident.unfinished() == len(reading))
+    await asyncio.gather(*reading)
+    assert ended.index("letter") < 8
+
+
+async def test_a_resolution_of_its_own_for_each_page(resident: Resident) -> None:
+    tiny = replace(little("tiny"), resolution=RESOLUTIONS["tiny"])
+    one, other = await asyncio.gather(
+        resident.engine.recognise(tiny), resident.engine.recognise(little("little"))
+    )
+    assert one.prompt_tokens - other.prompt_tokens == 73 - LITTLE_TOKENS
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (900, 40)])
+async def test_a_page_of_odd_shape_does_no_harm(resident: Resident, size: tuple[int, int]) -> None:
+    odd = replace(little(f"odd {size}"), image=noise(1, *size))
+    assert (await resident.engine.recognise(odd)).output_tokens == 6
+
+
+async def test_a_mode_that_cannot_be_served_fails_the_page(resident: Resident) -> None:
+    mode = replace(short("ocr"), name="own", prompt="<image>Read.")
+    with pytest.raises(PageError) as error:
+        await resident.engine.recognise(replace(little("own"), mode=mode))
+    assert error.value.kind == "mode"
+
+
+async def test_a_text_that_is_cut_off_in_circles_is_called_so(resident: Resident) -> None:
+    unguarded = replace(short("ocr", 200), guard=None)
+    result = await resident.engine.recognise(replace(little("loop"), mode=unguarded))
+    guarded = replace(short("ocr", 60), guard=Guard(ngram=3, window=60))
+    other = await resident.engine.recognise(replace(little("no loop"), mode=guarded))
+    # Random weights go in circles at once, unless they are kept from it.
+    assert result.finish is Finish.REPETITION
+    assert result.output_tokens == 200
+    assert other.finish is Finish.LENGTH
+
+
+async def test_an_answer_is_clipped_to_what_the_context_leaves(resident: Resident) -> None:
+    wordy = replace(short("ocr", 8192), prompt="word " * 195)
+    result = await resident.engine.recognise(replace(little("long"), mode=wordy))
+    assert result.prompt_tokens + result.output_tokens == CONTEXT
+
+
+async def test_a_page_larger_than_the_context_fails_alone(resident: Resident) -> None:
+    wordy = replace(short("ocr"), prompt="word " * 300)
+    with pytest.raises(PageError) as error:
+        await resident.engine.recognise(replace(little("large"), mode=wordy))
+    assert error.value.kind == "too-large"
+    assert (await resident.engine.recognise(little("next"))).output_tokens == 6
+
+
+async def test_a_page_that_asks_for_more_than_there_is_room_for_is_seen_with_less(
+    resident: Resident,
+) -> None:
+    gundam = RESOLUTIONS["gundam"]
+    result = await resident.engine.recognise(replace(little("g"), resolution=gundam))
+    assert result.prompt_tokens == BOS + 73 + WORDS["ocr"]
+    assert result.notes == ("seen at 512",)
+    assert "restart ocrd" in (resident.engine.unseen(gundam) or "")
+    assert resident.engine.unseen(RESOLUTIONS["tiny"]) is None
+
+
+async def test_a_page_given_up_by_its_caller_is_given_up_by_vllm(resident: Resident) -> None:
+    reading = asyncio.create_task(resident.engine.recognise(little("off", max_tokens=900)))
+    await until(lambda: resident.unfinished() == 1)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert resident.unfinished() == 0
+
+
+async def test_a_page_out_of_time_is_given_up_by_vllm(resident: Resident) -> None:
+    core = resident.cores()[0]
+    hasty = VllmCore(
+        core._launched,
+        core._vllm,
+        core._profile,
+        replace(core._settings, page_timeout_s=1.5),
+    )
+    with resident.held(), pytest.raises(PageFaultError) as fault:
+        await hasty.read(little("slow", max_tokens=900))
+    assert fault.value.kind == "timed-out"
+    assert resident.unfinished() == 0
+    assert await core.responds()
+
+
+async def test_a_misspelt_option_is_told_before_anything_is_loaded(checkpoint: Path) -> None:
+    engine = VllmEngine(replace(settings(checkpoint), options={"enforce_eagre": True}))
+    with pytest.raises(EngineSetupError) as error:
+        await engine.start(lambda stage: None)
+    assert "enforce_eager" in error.value.hint
+    assert engine.report().state is EngineState.FAILED
+
+
+async def test_what_vllm_refuses_is_told_in_its_words(checkpoint: Path) -> None:
+    engine = VllmEngine(replace(settings(checkpoint), dtype="float13", devices=None))
+    with pytest.raises(EngineSetupError) as error:
+        await engine.start(lambda stage: None)
+    assert "float13" in error.value.message

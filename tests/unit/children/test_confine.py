@@ -1,0 +1,127 @@
+"""What a child may not do, tried by a child."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ocrd.children import ChildPool, rights
+from ocrd.errors import PageFaultError
+from tests.unit.children import calls
+from tests.unit.children.support import from_proc, make_pool
+
+NEEDS_LANDLOCK = pytest.mark.skipif(
+    not rights().files, reason="this kernel has no Landlock: nothing closes files to a child"
+)
+NEEDS_NETWORK_RULES = pytest.mark.skipif(
+    not rights().network, reason="this kernel's Landlock cannot close TCP"
+)
+
+
+@pytest.fixture
+async def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChildPool]:
+    """One child that may read below `in` and write below `out`; the daemon has secrets."""
+    monkeypatch.setenv("OCRD_ENGINE__API_KEY", "secret")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    for name in ("in", "out", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"content")
+    pool = make_pool(
+        threads=3, readable=(tmp_path / "in",), writable=(tmp_path / "out",), open_files=40
+    )
+    yield pool
+    pool.stop()
+
+
+async def test_a_child_reads_what_it_was_given(pool: ChildPool, tmp_path: Path) -> None:
+    assert await pool.run(calls.read, tmp_path / "in" / "file") == b"content"
+
+
+async def test_a_child_writes_where_it_was_allowed_to(pool: ChildPool, tmp_path: Path) -> None:
+    assert await pool.run(calls.write, tmp_path / "out" / "new", 3) == 3
+    assert (tmp_path / "out" / "new").read_bytes() == b"xxx"
+
+
+@NEEDS_LANDLOCK
+async def test_a_child_reads_nothing_else(pool: ChildPool, tmp_path: Path) -> None:
+    for path in (tmp_path / "elsewhere" / "file", Path("/etc/passwd"), Path("/proc/self/environ")):
+        with pytest.raises(PageFaultError, match="Permission denied"):
+            await pool.run(calls.read, path)
+    with pytest.raises(PageFaultError, match="Permission denied"):
+        await pool.run(calls.listing, tmp_path)
+
+
+@NEEDS_LANDLOCK
+async def test_a_child_writes_nowhere_else(pool: ChildPool, tmp_path: Path) -> None:
+    for path in (tmp_path / "in" / "file", tmp_path / "in" / "new", tmp_path / "new"):
+        with pytest.raises(PageFaultError, match="Permission denied"):
+            await pool.run(calls.write, path, 3)
+    assert (tmp_path / "in" / "file").read_bytes() == b"content"
+
+
+@NEEDS_LANDLOCK
+async def test_a_child_cannot_run_what_it_wrote(pool: ChildPool, tmp_path: Path) -> None:
+    program = tmp_path / "out" / "program"
+    program.write_bytes(b"#!/bin/sh\n")
+    program.chmod(0o755)
+    with pytest.raises(PageFaultError, match="Permission denied"):
+        await pool.run(calls.run_program, program)
+
+
+@NEEDS_NETWORK_RULES
+async def test_a_child_has_no_tcp(pool: ChildPool) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, pytest.raises(PageFaultError, match="Permission denied"):
+        await pool.run(calls.connect, server.getsockname()[1])
+
+
+async def test_a_child_knows_no_secrets(pool: ChildPool) -> None:
+    environment = await pool.run(calls.environment)
+
+    assert {"OCRD_ENGINE__API_KEY", "HF_TOKEN", "NOTIFY_SOCKET"}.isdisjoint(environment)
+    assert environment["OMP_NUM_THREADS"] == "3"
+
+
+async def test_a_child_has_few_descriptors(pool: ChildPool) -> None:
+    assert 20 < await pool.run(calls.open_many, 100) < 40
+
+
+async def test_the_kernel_holds_a_childs_limits(pool: ChildPool) -> None:
+    pid = await pool.run(calls.pid)
+    limits = from_proc(pid, "limits").splitlines()
+    soft = {line[:26].strip(): line[26:].split()[0] for line in limits[1:]}
+
+    assert soft["Max address space"] == str(512 << 20)
+    assert soft["Max core file size"] == "0"
+    assert soft["Max open files"] == "40"
+    assert from_proc(pid, "oom_score_adj") == "500\n"
+    assert "NoNewPrivs:\t1" in from_proc(pid, "status")
+
+
+@NEEDS_LANDLOCK
+def test_a_user_without_any_privilege_confines_children_too(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").write_bytes(b"content")
+    (tmp_path / "secret").write_bytes(b"content")
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    told = subprocess.run(
+        [*drop, sys.executable, "-m", "tests.unit.children.plain_user", os.fspath(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stdout.split() == ["CapEff:0000000000000000", "given:content", "secret:refused"]
+
+
+def test_what_this_kernel_lacks_is_said() -> None:
+    here = rights()
+
+    assert here.files == (here.landlock >= 1)
+    assert here.network == (here.landlock >= 4)
+    assert bool(here.missing) == (not here.network)

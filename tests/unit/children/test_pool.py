@@ -1,0 +1,348 @@
+"""A pool of children: every call ends, and what it breaks is its child."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ocrd.children import ChildPool
+from ocrd.children.pool import AGAIN_S
+from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
+from tests.unit.children import calls
+from tests.unit.children.support import children, descriptors, is_running, make_pool, until
+
+
+@pytest.fixture
+def pool() -> Iterator[ChildPool]:
+    """Two children."""
+    pool = make_pool(processes=2)
+    yield pool
+    pool.stop()
+
+
+async def test_a_call_runs_in_another_process_and_its_value_comes_back(pool: ChildPool) -> None:
+    assert await pool.run(calls.sleep, 0) != os.getpid()
+    assert await pool.run(calls.spin_for, 0.0) >= 0.0
+
+
+async def test_a_page_image_comes_back_byte_for_byte(pool: ChildPool) -> None:
+    image = await pool.run(calls.image, 3200)  # 30 MB
+
+    assert (image.width, image.height) == (3200, 3200)
+    assert image.rgb == bytes(range(256)) * (3200 * 3200 * 3 // 256)
+
+
+async def test_a_page_image_goes_to_a_child_byte_for_byte(pool: ChildPool) -> None:
+    image = calls.image(256)
+
+    assert await pool.run(calls.total, image) == sum(image.rgb)
+
+
+async def test_children_stay_for_many_calls(pool: ChildPool) -> None:
+    pids = {await pool.run(calls.pid) for _ in range(20)}
+
+    assert len(pids) == 1
+
+
+async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
+    pool: ChildPool,
+) -> None:
+    pids = await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(8)))
+
+    assert len(set(pids)) == 2
+
+
+async def test_a_child_is_replaced_after_its_share_of_calls() -> None:
+    pool = make_pool(max_tasks=4)
+    pids = [await pool.run(calls.pid) for _ in range(8)]
+    pool.stop()
+
+    assert len(set(pids[:3])) == 1
+    assert pids[0] != pids[7]
+    assert len(set(pids)) == 3
+
+
+async def test_an_error_of_ours_arrives_as_itself_with_the_childs_traceback(
+    pool: ChildPool,
+) -> None:
+    with pytest.raises(BadFileError) as caught:
+        await pool.run(calls.bad_file, "encrypted")
+
+    error = caught.value
+    assert (error.message, error.hint, error.kind) == (
+        "It is encrypted.",
+        "Scan it again.",
+        "encrypted",
+    )
+    assert "calls.py" in error.__notes__[0]
+
+
+async def test_an_error_nobody_foresaw_arrives_as_unexpected_and_spares_the_child(
+    pool: ChildPool,
+) -> None:
+    before = await pool.run(calls.pid)
+    with pytest.raises(PageFaultError, match="nobody foresaw this") as caught:
+        await pool.run(calls.key_error)
+
+    assert caught.value.kind == "unexpected"
+    assert await pool.run(calls.pid) == before
+
+
+async def test_a_value_that_cannot_be_sent_is_unexpected_not_a_hang(pool: ChildPool) -> None:
+    with pytest.raises(PageFaultError, match="pickle") as caught:
+        await pool.run(calls.unpicklable)
+
+    assert caught.value.kind == "unexpected"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [(calls.crash, "SIGSEGV"), (os.abort, "SIGABRT"), (calls.leave, "status 7")],
+)
+async def test_a_child_that_dies_is_a_crash_that_says_how(
+    pool: ChildPool, call: Callable[[], object], words: str
+) -> None:
+    with pytest.raises(PageFaultError, match=words) as caught:
+        await pool.run(call)
+
+    assert caught.value.kind == "crashed"
+    assert caught.value.hint
+    assert await pool.run(calls.pid)
+
+
+async def test_a_call_that_takes_too_long_is_killed(pool: ChildPool, tmp_path: Path) -> None:
+    victim = await pool.run(calls.pid)
+    with pytest.raises(PageFaultError, match=r"longer than 0\.2 s") as caught:
+        await pool.run(calls.sleep, 60, wall_s=0.2)
+
+    assert caught.value.kind == "timed-out"
+    assert not is_running(victim)
+
+
+async def test_a_call_that_burns_cpu_is_stopped_by_the_kernel() -> None:
+    pool = make_pool(cpu_s=1, wall_s=30.0)
+    with pytest.raises(PageFaultError, match="CPU time") as caught:
+        await pool.run(calls.spin)
+    pool.stop()
+
+    assert caught.value.kind == "timed-out"
+
+
+async def test_each_call_has_the_cpu_time_for_itself() -> None:
+    pool = make_pool(cpu_s=1, wall_s=30.0)
+    pids = set()
+    for _ in range(4):  # 2.4 s in one child: more than one call may use
+        await pool.run(calls.spin_for, 0.6)
+        pids.add(await pool.run(calls.pid))
+    pool.stop()
+
+    assert len(pids) == 1
+
+
+async def test_a_call_that_wants_too_much_memory_is_told_so_and_its_child_replaced(
+    pool: ChildPool,
+) -> None:
+    before = await pool.run(calls.pid)
+    assert await pool.run(calls.allocate, 200) == 200 << 20
+    with pytest.raises(PageFaultError) as caught:
+        await pool.run(calls.allocate, 600)
+
+    assert caught.value.kind == "out-of-memory"
+    assert await pool.run(calls.pid) != before
+
+
+async def test_a_fresh_child_has_done_nothing_yet(pool: ChildPool) -> None:
+    used = set(await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(2))))
+
+    assert len(used) == 2
+    assert await pool.run(calls.pid, fresh=True) not in used
+    assert len(children() - used) == 1
+    assert len(children()) <= 2
+
+
+async def test_a_child_killed_in_a_call_is_a_crash(pool: ChildPool) -> None:
+    victim = await pool.run(calls.pid)
+    call = asyncio.create_task(pool.run(calls.sleep, 60))
+    await asyncio.sleep(0.1)
+    os.kill(victim, signal.SIGKILL)
+
+    with pytest.raises(PageFaultError, match="SIGKILL") as caught:
+        await call
+    assert caught.value.kind == "crashed"
+
+
+async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool) -> None:
+    victim = await pool.run(calls.pid)
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: not is_running(victim))
+
+    assert await pool.run(calls.pid) != victim
+
+
+async def test_signals_for_the_daemon_do_not_reach_its_children(pool: ChildPool) -> None:
+    pid, session = await pool.run(calls.session)
+    assert session == pid != os.getsid(0)
+
+    call = asyncio.create_task(pool.run(calls.sleep, 0.3))
+    await asyncio.sleep(0.1)
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGINT)
+    assert await call == pid
+
+
+async def test_cancelling_a_call_kills_its_child(pool: ChildPool) -> None:
+    victim = await pool.run(calls.pid)
+    call = asyncio.create_task(pool.run(calls.sleep, 60))
+    await asyncio.sleep(0.1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert not is_running(victim)
+    assert await pool.run(calls.pid) != victim
+
+
+async def test_a_burst_of_cancellations_leaves_a_pool_that_serves(pool: ChildPool) -> None:
+    for patience_s in (0.0, 0.01, 0.15, 0.3):  # before, while and after children start
+        burst = [asyncio.create_task(pool.run(calls.sleep, 60)) for _ in range(100)]
+        await asyncio.sleep(patience_s)
+        for call in burst:
+            call.cancel()
+        ended = await asyncio.gather(*burst, return_exceptions=True)
+        assert {type(end) for end in ended} == {asyncio.CancelledError}
+
+    pids = await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(8)))
+    assert len(set(pids)) == 2
+    await until(lambda: children() == set(pids))  # who was cancelled did not wait for its child
+
+
+async def test_fifty_crashes_in_a_row_leave_a_pool_that_serves(pool: ChildPool) -> None:
+    kinds = []
+    for _ in range(50):
+        try:
+            await pool.run(os.abort)
+        except OcrdError as error:
+            kinds.append(error.kind)
+
+    assert kinds == ["crashed"] * 50
+    assert pool.alive()
+    assert await pool.run(calls.pid)
+
+
+async def test_three_hundred_calls_leave_no_zombie_and_no_descriptor() -> None:
+    pool = make_pool(processes=2, max_tasks=25)
+    await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(2)))
+    before = descriptors()
+    ended = await asyncio.gather(
+        *(pool.run(os.abort if number % 30 == 29 else calls.pid) for number in range(300)),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(end, PageFaultError) for end in ended) == 10
+    assert sum(isinstance(end, int) for end in ended) == 290
+    assert descriptors() <= before
+    assert len(children()) <= 2
+    pool.stop()
+    assert children() == set()
+
+
+async def test_stopping_ends_every_call_and_every_child(pool: ChildPool) -> None:
+    flying = [asyncio.create_task(pool.run(calls.sleep, 60)) for _ in range(5)]
+    await until(lambda: len(children()) == 2)
+    await asyncio.sleep(0.3)
+    pool.stop()
+    ended = await asyncio.gather(*flying, return_exceptions=True)
+
+    assert [type(end) for end in ended] == [EngineDownError] * 5
+    assert {end.kind for end in ended if isinstance(end, OcrdError)} == {"stopped"}
+    assert children() == set()
+    assert not pool.alive()
+    with pytest.raises(EngineDownError):
+        await pool.run(calls.pid)
+
+
+async def test_a_child_killed_while_it_comes_up_is_replaced(pool: ChildPool) -> None:
+    flying = asyncio.create_task(pool.run(calls.pid))
+    while not (born := children()):  # noqa: ASYNC110 - a process has no event
+        await asyncio.sleep(0)  # no longer, or it is up before it is seen
+    (victim,) = born
+    os.kill(victim, signal.SIGKILL)
+    assert await flying != victim
+
+
+async def test_a_child_that_cannot_come_up_is_nobodys_page_and_shows_in_alive() -> None:
+    pool = make_pool(preload=("ocrd.no_such_module",))
+    for _ in range(2):
+        with pytest.raises(EngineDownError, match="no_such_module") as caught:
+            await pool.run(calls.pid)
+        assert caught.value.kind == "no-children"
+
+    assert not pool.alive()
+    assert children() == set()
+
+
+async def test_a_pool_in_which_no_child_came_up_may_be_tried_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is not alive is sent no page: nobody else would ever find out."""
+    monkeypatch.syspath_prepend(str(tmp_path))  # children look for modules where we do
+    now = 1000.0
+    pool = make_pool(preload=("comes_later",), clock=lambda: now)
+    for _ in range(2):
+        with pytest.raises(EngineDownError):
+            await pool.run(calls.pid)
+    assert not pool.alive()
+    now += AGAIN_S
+    assert pool.alive()
+    with pytest.raises(EngineDownError):
+        await pool.run(calls.pid)
+    assert not pool.alive()
+    now += AGAIN_S
+    (tmp_path / "comes_later.py").touch()
+    assert await pool.run(calls.pid)
+    assert pool.alive()
+    pool.stop()
+
+
+async def test_children_end_with_the_daemon_even_if_it_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.unit.children.daemon", os.fspath(file)
+    )
+    await until(file.exists)
+    child = int(file.read_text())
+    assert is_running(child)
+    daemon.kill()
+    await daemon.wait()
+
+    await until(lambda: not is_running(child))
+
+
+async def test_children_made_ready_beforehand_take_the_first_calls(pool: ChildPool) -> None:
+    pool.warm(5)
+    await until(lambda: len(pool._idle) == 2)
+    ready = children()
+    assert {await pool.run(calls.pid) for _ in range(3)} <= ready
+    pool.warm(5)
+    await asyncio.sleep(0.1)
+    assert children() == ready
+
+
+async def test_a_call_while_children_are_made_ready_makes_no_more_of_them(pool: ChildPool) -> None:
+    pool.warm(1)
+    pids = await asyncio.gather(*(pool.run(calls.pid) for _ in range(4)))
+    assert len(set(pids)) <= 2
+    assert len(children()) <= 2
+
+
+async def test_stopping_ends_children_that_are_being_made_ready(pool: ChildPool) -> None:
+    pool.warm(2)
+    await until(lambda: len(children()) > 0)
+    pool.stop()
+    await until(lambda: children() == set())
+    with pytest.raises(EngineDownError):
+        await pool.run(calls.pid)

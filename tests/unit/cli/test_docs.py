@@ -1,0 +1,90 @@
+"""The documents say what the program does: commands, options, modes, exit codes, links."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from ocrd.cli.commands import COMMANDS, add_to
+from ocrd.config import Settings
+from ocrd.config.load import leaves
+from ocrd.errors import ExitCode
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from tests.unit.cli.conftest import PROJECT
+
+README = (PROJECT / "README.md").read_text()
+MAN = (PROJECT / "docs" / "ocrd.1").read_text().replace(r"\-", "-")
+EXAMPLE = (PROJECT / "config.example.toml").read_text()
+
+
+def options() -> list[tuple[str, str]]:
+    """Each command with each of its long options, as the program has them."""
+    app = typer.Typer()
+    add_to(app, [])
+    group = typer.main.get_command(app)
+    return [
+        (name, option)
+        for name, command in group.commands.items()  # type: ignore[attr-defined]  # it is a group
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_man_page_tells_of_every_command(command: str) -> None:
+    assert re.search(rf"^\\fB{command}\b", MAN, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("command", "option"), options(), ids=" ".join)
+def test_the_man_page_tells_of_every_option(command: str, option: str) -> None:
+    assert option in MAN
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="this system has no man")
+def test_the_man_page_is_clean() -> None:
+    page = PROJECT / "docs" / "ocrd.1"
+    ended = subprocess.run(
+        ["man", "--warnings", "-l", str(page)], capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("OCRD(1)")
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_man_page_and_readme_tell_of_every_exit_code(code: ExitCode) -> None:
+    assert re.search(rf"^\.B {int(code)}$", MAN, re.MULTILINE)
+    assert re.search(rf"Exit codes:[^.]*\b{int(code)} ", README)
+
+
+@pytest.mark.parametrize("mode", [*BUILT_IN_MODES, *RESOLUTIONS])
+def test_the_readme_tells_of_every_mode_and_resolution(mode: str) -> None:
+    assert f"`{mode}`" in README
+
+
+@pytest.mark.parametrize("key", [key for key, _ in leaves(Settings(root=Path("/srv")))])
+def test_the_example_configuration_tells_of_every_key(key: str) -> None:
+    assert re.search(rf"^(# )?{key.split('.')[-1]} = ", EXAMPLE, re.MULTILINE)
+
+
+def test_the_example_configuration_is_valid() -> None:
+    Settings.model_validate(tomllib.loads(EXAMPLE))
+
+
+@pytest.mark.parametrize(
+    ("document", "link"),
+    [
+        (document, link)
+        for document in ("README.md", "docs/gpu.md", "docs/scanners.md", "docs/comparison.md")
+        for link in re.findall(r"\]\(([^)#:]+)\)", (PROJECT / document).read_text())
+        if not link.startswith("bench/")  # written by runs on a GPU
+    ],
+)
+def test_every_link_leads_somewhere(document: str, link: str) -> None:
+    assert (PROJECT / document).parent.joinpath(link).exists()

@@ -1,0 +1,154 @@
+"""`ocrd doctor`: what is well is said to be; what is not comes with what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd.ledger.ledger import Ledger
+from tests.unit.cli.conftest import Tree, ocrd
+from tests.unit.ledger import making
+
+
+def findings(tree: Tree) -> tuple[int, list[dict[str, Any]]]:
+    ended = tree.ocrd("doctor", "--json")
+    told = json.loads(ended.stdout)
+    assert told["version"] == 1
+    return ended.returncode, told["findings"]
+
+
+def worst(found: list[dict[str, Any]], check: str) -> dict[str, Any]:
+    """The worst finding of a check."""
+    order = ("ok", "warning", "problem")
+    return max(
+        (each for each in found if each["check"] == check),
+        key=lambda each: order.index(each["verdict"]),
+    )
+
+
+def test_a_sound_tree_has_no_problem_and_only_lacks_the_daemon(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        making.done(ledger)
+    code, found = findings(tree)
+    assert code == 0
+    assert worst(found, "daemon")["verdict"] == "warning"
+    assert worst(found, "ledger")["verdict"] == "ok"
+    assert worst(found, "engine")["verdict"] == "ok"
+    assert worst(found, "invoices inbox")["verdict"] == "ok"
+
+
+def elsewhere(tree: Tree) -> Path:
+    """Let the folder take its files from outside the root, where nothing is."""
+    share = tree.root.parent / "share"
+    tree.config.write_text(f'{tree.config.read_text()}inbox = "{share}"\n')
+    return share
+
+
+def test_an_inbox_that_is_not_there_is_a_problem_with_a_remedy(tree: Tree) -> None:
+    share = elsewhere(tree)
+    code, found = findings(tree)
+    assert code == 1
+    (problem,) = [each for each in found if each["check"] == "invoices inbox"]
+    assert problem["verdict"] == "problem"
+    assert str(share) in problem["hint"]
+
+
+def test_an_inbox_below_the_root_that_the_daemon_will_make_is_none(tree: Tree) -> None:
+    shutil.rmtree(tree.inbox)
+    code, found = findings(tree)
+    assert code == 0
+    assert worst(found, "invoices inbox")["verdict"] == "ok"
+
+
+def test_a_group_that_there_is_not_is_told_when_the_configuration_is_checked(tree: Tree) -> None:
+    tree.config.write_text(f'{tree.config.read_text()}group = "no-such-group"\n')
+    checked = tree.ocrd("config", "check")
+    assert "there is no group no-such-group" in checked.stderr
+    assert "groupadd no-such-group" in checked.stderr
+
+
+def test_a_ledger_without_a_folder_is_a_problem_and_the_daemon_says_the_same(tree: Tree) -> None:
+    text = tree.config.read_text(encoding="utf-8")
+    away = tree.root / "not-there"
+    tree.config.write_text(f'{text}\n[ledger]\npath = "{away}/ledger.db"\n', encoding="utf-8")
+    code, found = findings(tree)
+    assert code == 1
+    assert str(away) in worst(found, "ledger")["hint"]
+    said = tree.ocrd("run", "--once")
+    assert said.returncode == 1
+    assert f"there is no folder {away} for the ledger" in said.stderr
+
+
+def test_a_damaged_ledger_is_found(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        for number in range(50):
+            making.queued(ledger, f"{number}.pdf")
+    with tree.ledger.open("r+b") as file:  # pages of the file, the header spared
+        file.seek(4096)
+        file.write(os.urandom(8192))
+    code, found = findings(tree)
+    assert code == 1
+    assert worst(found, "ledger")["verdict"] == "problem"
+
+
+def test_every_finding_that_is_not_ok_has_a_hint(tree: Tree) -> None:
+    elsewhere(tree)
+    tree.ledger.write_bytes(b"this is no database, only a text of some length" * 50)
+    _, found = findings(tree)
+    bad = [each for each in found if each["verdict"] != "ok"]
+    assert len(bad) >= 3
+    assert all(each["hint"] for each in bad)
+
+
+def test_looking_leaves_no_trace(tree: Tree) -> None:
+    for name in ("outbox", "archive", "failed"):
+        (tree.root / name / "invoices").mkdir(parents=True)
+    before = sorted(tree.root.rglob("*"))
+    tree.ocrd("doctor")
+    assert sorted(tree.root.rglob("*")) == before
+
+
+def test_people_read_a_line_for_each_check_and_the_remedy_below(tree: Tree) -> None:
+    elsewhere(tree)
+    ended = tree.ocrd("doctor")
+    lines = ended.stdout.splitlines()
+    (problem,) = [number for number, line in enumerate(lines) if "is not there" in line]
+    assert lines[problem].startswith("PROBLEM")
+    assert lines[problem + 1].strip().startswith("mkdir -p")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give folders away")
+def test_a_group_for_results_has_to_be_one_that_the_daemons_user_is_in(tree: Tree) -> None:
+    stranger, member = "news", "daemon"  # groups, and users, of every Debian
+    spool = tree.root / ".ocrd"
+    spool.mkdir(exist_ok=True)
+    os.chown(spool, pwd.getpwnam(member).pw_uid, -1)
+    for group, verdict in ((member, "ok"), (stranger, "problem"), ("no-such-group", "problem")):
+        text = tree.config.read_text().split("group =")[0]
+        tree.config.write_text(f'{text}group = "{group}"\n')
+        found = worst(findings(tree)[1], "invoices group")
+        assert (found["verdict"], bool(found["hint"])) == (verdict, verdict != "ok")
+
+
+def test_who_wants_pages_upright_is_told_who_sees_it(tree: Tree) -> None:
+    with tree.config.open("a") as config:
+        config.write("upright = true\n")
+    found = worst(findings(tree)[1], "upright")
+    assert (found["verdict"], found["found"]) == ("ok", "RapidOCR sees it itself")
+
+
+def test_with_vllm_and_without_tesseract_nobody_sees_it(tree: Tree) -> None:
+    text = tree.config.read_text().replace('"rapidocr"', '"vllm"')
+    tree.config.write_text(f"{text}upright = true\n")
+    told = json.loads(
+        ocrd("doctor", "--json", OCRD_CONFIG=str(tree.config), PATH="/nowhere").stdout
+    )
+    found = worst(told["findings"], "upright")
+    assert found["verdict"] == "warning"
+    assert "invoices" in found["found"] and "tesseract-ocr" in found["hint"]

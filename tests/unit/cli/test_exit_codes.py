@@ -1,0 +1,135 @@
+"""Exit codes and streams: data on stdout, messages with a remedy on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrd.ledger.ledger import Ledger
+from tests.unit.cli.conftest import Tree, ocrd
+from tests.unit.ledger import making
+
+USAGE, CONFIG, FAILED, OK = 2, 4, 1, 0
+
+
+def test_status_of_a_fresh_configuration_is_no_failure(tree: Tree) -> None:
+    ended = tree.ocrd("status")
+    assert (ended.returncode, ended.stderr) == (OK, "")
+    assert ended.stdout.startswith("daemon stopped")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["no-such-command"],
+        ["status", "--no-such-option"],
+        ["show", "not-a-number"],
+        ["show", "99"],
+        ["retry"],
+        ["retry", "1", "--failed"],
+        ["cancel"],
+        ["cancel", "99"],
+        ["jobs", "--state", "finished"],
+        ["submit", "scan.pdf", "--folder", "nobody"],
+        ["estimate", "/nowhere/at/all"],
+        ["install", "--root", "relative"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_called_wrongly_ends_with_2_and_prints_no_data(
+    tree: Tree, words: list[str]
+) -> None:
+    Ledger.open(tree.ledger).close()
+    ended = tree.ocrd(*words)
+    assert (ended.returncode, ended.stdout) == (USAGE, "")
+    assert ended.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "root"),
+        ("root = ", "config.toml"),
+        ('root = "/srv"\n[watch]\nsettel_s = 5\n', "settel_s"),
+        ('root = "/srv"\n[watch]\nsettle_s = "soon"\n', "settle_s"),
+        ('root = "/srv"\n[engine]\nkind = "server"\n', "kind"),
+        ('root = "/srv"\n[[folder]]\nname = "a"\n[[folder]]\nname = "a"\n', "a"),
+    ],
+    ids=["empty", "no-toml", "mistyped-key", "wrong-type", "unknown-engine", "same-folder-twice"],
+)
+@pytest.mark.parametrize("command", [["status"], ["config", "check"]], ids=" ".join)
+def test_a_wrong_configuration_ends_with_4_and_names_file_and_key(
+    tmp_path: Path, text: str, named: str, command: list[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    ended = ocrd(*command, "--config", str(file))
+    assert (ended.returncode, ended.stdout) == (CONFIG, "")
+    what, *hint = ended.stderr.splitlines()
+    assert what.startswith("ocrd: ")
+    assert named in ended.stderr and str(file) in ended.stderr
+    assert any(line.startswith("  ") and line.strip() for line in hint)
+
+
+def test_a_missing_configuration_ends_with_4_too(tmp_path: Path) -> None:
+    ended = ocrd("run", "--config", str(tmp_path / "none.toml"))
+    assert ended.returncode == CONFIG
+    assert "none.toml" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [["config", "check"], ["status"]], ids=" ".join)
+def test_the_configuration_can_be_named_before_the_command(tree: Tree, words: list[str]) -> None:
+    named, by_variable = ocrd("--config", str(tree.config), *words), tree.ocrd(*words)
+    assert (named.returncode, named.stdout) == (by_variable.returncode, by_variable.stdout)
+    missing = ocrd("--config", str(tree.root / "none.toml"), *words)
+    assert missing.returncode == CONFIG
+    assert "none.toml" in missing.stderr
+
+
+def test_jobs_without_a_ledger_fail_with_the_remedy(tree: Tree) -> None:
+    ended = tree.ocrd("jobs")
+    assert (ended.returncode, ended.stdout) == (FAILED, "")
+    assert "there is no ledger yet" in ended.stderr
+    assert "ocrd run" in ended.stderr
+
+
+def test_retry_puts_a_failed_job_back_and_says_that_nobody_works_on_it(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        making.failed(ledger, "locked.pdf")
+    ended = tree.ocrd("retry", "--failed")
+    assert ended.returncode == OK
+    assert ended.stdout == "job 1 is queued again: locked.pdf\n"
+    assert "no daemon runs" in ended.stderr
+    with Ledger.open(tree.ledger) as ledger:
+        job = ledger.job(1)
+    assert job is not None and job.state == "queued"
+
+
+def test_retry_of_a_done_job_is_a_failure_and_changes_nothing(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        making.done(ledger)
+    ended = tree.ocrd("retry", "1")
+    assert (ended.returncode, ended.stdout) == (FAILED, "")
+    assert "ocrd show 1" in ended.stderr
+    with Ledger.open(tree.ledger) as ledger:
+        job = ledger.job(1)
+    assert job is not None and job.state == "done"
+
+
+def test_help_and_version_end_well() -> None:
+    assert ocrd("--help").returncode == OK
+    version = ocrd("--version")
+    assert (version.returncode, version.stdout.split()[0]) == (OK, "ocrd")
+
+
+def test_logs_without_journalctl_points_to_show(tree: Tree) -> None:
+    ended = ocrd("logs", "1", OCRD_CONFIG=str(tree.config), PATH="/nowhere")
+    assert ended.returncode == FAILED
+    assert "ocrd show 1" in ended.stderr
+
+
+def test_logs_of_a_job_that_the_journal_does_not_know_point_to_the_ledger() -> None:
+    ended = ocrd("logs", "999999999")
+    assert ended.returncode == 1
+    assert "ocrd show 999999999" in ended.stderr

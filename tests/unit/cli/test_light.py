@@ -1,0 +1,73 @@
+"""`ocrd status` is instant because it loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from ocrd.ledger.ledger import Ledger
+from tests.unit.cli.conftest import PROJECT, Tree
+from tests.unit.ledger import making
+
+HEAVY = {
+    "vllm", "torch", "numpy", "pymupdf", "PIL", "onnxruntime", "rapidocr", "watchdog",
+    "sqlalchemy", "alembic", "rich",
+}  # fmt: skip
+TELL = """
+import json, sys
+sys.argv = ["ocrd", *sys.argv[1:]]
+from ocrd.cli.main import main
+code = 0
+try:
+    main()
+except SystemExit as end:
+    code = end.code or 0
+print(json.dumps({"modules": sorted(sys.modules), "code": code}), file=sys.stderr)
+"""
+
+
+def loaded_by(tree: Tree, *words: str) -> set[str]:
+    """The modules that a command has loaded when it ends well."""
+    ended = subprocess.run(
+        [sys.executable, "-c", TELL, *words],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, "OCRD_CONFIG": str(tree.config)},
+        timeout=120,
+        check=True,
+    )
+    told = json.loads(ended.stderr.splitlines()[-1])
+    assert told["code"] == 0
+    return set(told["modules"])
+
+
+def fill(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        making.done(ledger, "letter.pdf")
+
+
+def test_status_loads_nothing_heavy(tree: Tree) -> None:
+    fill(tree)
+    assert loaded_by(tree, "status") & HEAVY == set()
+
+
+def test_status_as_json_loads_nothing_heavy(tree: Tree) -> None:
+    fill(tree)
+    assert loaded_by(tree, "status", "--json") & HEAVY == set()
+
+
+def test_the_check_would_notice_a_heavy_module(tree: Tree) -> None:
+    """`jobs` does read the ledger through SQLAlchemy: the list of modules is the real one."""
+    fill(tree)
+    assert "sqlalchemy" in loaded_by(tree, "jobs")
+
+
+def test_importing_the_program_loads_no_command_and_nothing_heavy() -> None:
+    code = "import json, sys, ocrd.cli.main; print(json.dumps(sorted(sys.modules)))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    assert set(json.loads(said.stdout)) & (HEAVY | {"ocrd.cli.jobs", "ocrd.cli.demo"}) == set()

@@ -1,0 +1,66 @@
+"""Who may look sees how things stand; who may not is told so, and not that nothing runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ocrd import snapshot
+from ocrd.cli.locate import locate
+from ocrd.cli.status import gather
+from ocrd.config import load
+from ocrd.daemon.parts import take_locks
+from ocrd.errors import PlaceError
+from ocrd.inbox.names import numbered
+from ocrd.spool import Spool
+from tests.unit.cli.conftest import Tree
+from tests.support.nobody import as_nobody
+
+OUR_GROUP = 60_000
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+
+
+@pytest.fixture
+def running() -> Iterator[Tree]:
+    """A tree of a group, as a daemon with the unit's umask leaves it; its lock is held."""
+    folder = Path(tempfile.mkdtemp(prefix="ocrd-"))
+    folder.chmod(0o755)
+    before = os.umask(0o007)
+    try:
+        tree = Tree(folder / "srv")
+        tree.config.rename(folder / "config.toml")
+        tree.config = folder / "config.toml"
+        tree.config.chmod(0o644)
+        Spool(tree.root, numbered=numbered).prepare()
+        config = load(tree.config)
+        locks = take_locks(config)
+        word = {"pid": os.getpid(), "folders": [{"name": "invoices"}], "pages_per_s": 2.5}
+        snapshot.write(config.spool, word)
+        for path in (tree.root, *tree.root.rglob("*")):
+            os.chown(path, -1, OUR_GROUP)
+        yield tree
+        for lock in locks:
+            os.close(lock)
+    finally:
+        os.umask(before)
+        shutil.rmtree(folder)
+
+
+def test_a_member_of_the_group_sees_the_daemon_run(running: Tree) -> None:
+    told = as_nobody(lambda: gather(locate(running.config)), OUR_GROUP)
+    assert isinstance(told, dict)
+    assert told["daemon"] == {"state": "running", "pid": os.getpid(), "since": None}
+    assert told["pages_per_s"] == 2.5
+
+
+def test_a_stranger_is_told_what_he_lacks(running: Tree) -> None:
+    told = as_nobody(lambda: gather(locate(running.config)))
+    assert isinstance(told, PlaceError)
+    assert told.kind == "no-permission"
+    assert "usermod -aG" in told.hint

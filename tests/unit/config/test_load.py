@@ -1,0 +1,243 @@
+"""Every mistake in a configuration is one error with the file, the key and a remedy."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ocrd.config import Config, load
+from ocrd.config.load import leaves
+from ocrd.errors import ConfigError, ExitCode
+
+ROOT = Path(__file__).parents[3]
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def loaded(folder: Path, text: str) -> Config:
+    return load(written(folder, text))
+
+
+MISTAKES = {
+    "bad syntax": ("root = [", "not valid TOML", "syntax"),
+    "no root": ("[engine]\n", "root: missing", "/srv/ocrd"),
+    "relative root": ('root = "srv"', "not an absolute path", "/srv/ocrd"),
+    "unknown key": ('root = "/x"\nroute = 1', "route: unknown key", "'root'"),
+    "mistyped root": ('rot = "/x"', "rot: unknown key", "'root'"),
+    "unknown key in a table": (
+        'root = "/x"\n[watch]\nsetle_s = 1',
+        "watch.setle_s: unknown key",
+        "'settle_s'",
+    ),
+    "unknown key in a folder": (
+        'root = "/x"\n[[folder]]\nname = "a"\nmood = "ocr"',
+        "folder[1] ('a').mood: unknown key",
+        "'mode'",
+    ),
+    "wrong type": ('root = "/x"\n[engine]\nworkers = "many"', "engine.workers", "config.example"),
+    "out of bounds": (
+        'root = "/x"\n[engine]\ngpu_memory_utilization = 1.5',
+        "engine.gpu_memory_utilization",
+        "config.example",
+    ),
+    "unknown mode": (
+        'root = "/x"\n[[folder]]\nname = "a"\nmode = "documant"',
+        "'documant' is unknown",
+        "'document'",
+    ),
+    "unknown resolution": (
+        'root = "/x"\n[[folder]]\nname = "a"\nresolution = "huge"',
+        "'huge' is unknown",
+        "gundam",
+    ),
+    "one name twice": (
+        'root = "/x"\n[[folder]]\nname = "a"\n[[folder]]\nname = "a"',
+        "'a' is defined twice",
+        "rename",
+    ),
+    "nested inboxes": (
+        'root = "/x"\n[[folder]]\nname = "a"\n[[folder]]\nname = "b"\ninbox = "inbox/a/b"',
+        "overlap",
+        "directory of its own",
+    ),
+    "an inbox inside an outbox": (
+        'root = "/x"\n[[folder]]\nname = "a"\ninbox = "outbox/a/in"',
+        "overlap",
+        "directory of its own",
+    ),
+    "an archive in the spool": (
+        'root = "/x"\n[[folder]]\nname = "a"\narchive = ".ocrd/old"',
+        "overlap",
+        "directory of its own",
+    ),
+    "a dated archive below an inbox": (
+        'root = "/x"\n[[folder]]\nname = "a"\narchive = "inbox/a/%Y"',
+        "overlap",
+        "directory of its own",
+    ),
+    "locate without a target": (
+        'root = "/x"\n[[folder]]\nname = "a"\nmode = "locate"',
+        "needs a target",
+        "target =",
+    ),
+    "tiles without tiling": (
+        'root = "/x"\n[[folder]]\nname = "a"\nresolution = "base"\nmax_crops = 4',
+        "max_crops has no meaning",
+        "gundam",
+    ),
+    "a mode of a built-in name": (
+        'root = "/x"\n[[mode]]\nname = "ocr"\nprompt = "Read."',
+        "defined already",
+        "name of its own",
+    ),
+    "an unknown resolution for the engine": (
+        'root = "/x"\n[engine]\nresolutions = ["huge"]',
+        "engine.resolutions: 'huge' is unknown",
+        "gundam",
+    ),
+    "a resolution that the engine is not to have": (
+        'root = "/x"\n[engine]\nresolutions = ["base"]\n[[folder]]\nname = "a"',
+        "folder 'a': resolution 'gundam' is not among engine.resolutions",
+        "Give the folder one of base, or add 'gundam'",
+    ),
+    "more tiles than the engine is to have": (
+        'root = "/x"\n[engine]\nmax_crops = 4\n[[folder]]\nname = "a"\nmax_crops = 6',
+        "folder 'a': max_crops is 6, but engine.max_crops is 4",
+        "Lower the folder's",
+    ),
+    "a umask that is no number": (
+        'root = "/x"\n[[folder]]\nname = "a"\numask = "rwx"',
+        "folder 'a': umask: 'rwx' is not an octal number",
+        'umask = "007"',
+    ),
+    "a umask of too many digits": (
+        'root = "/x"\n[[folder]]\nname = "a"\numask = "01777"',
+        "not an octal number",
+        'umask = "007"',
+    ),
+    "a umask that locks the daemon out": (
+        'root = "/x"\n[[folder]]\nname = "a"\numask = "277"',
+        "takes the daemon's own rights away",
+        "begin with 0",
+    ),
+    "a name that leaves its folder": (
+        'root = "/x"\n[[folder]]\nname = "../etc"',
+        "folder[1] ('../etc').name",
+        "config.example",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_file_key_and_remedy(tmp_path: Path, mistake: str) -> None:
+    text, said, remedy = MISTAKES[mistake]
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text)
+    assert str(tmp_path / "config.toml") in caught.value.message
+    assert said in caught.value.message
+    assert remedy in caught.value.hint
+    assert caught.value.exit_code is ExitCode.CONFIG
+
+
+def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_not_utf8_is_told_where(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(b'root = "/srv/\xe4"')
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 13"):
+        load(file)
+
+
+def test_the_smallest_file_gives_a_folder_its_four_trees(tmp_path: Path) -> None:
+    config = loaded(tmp_path, f'root = "{tmp_path}"\n[[folder]]\nname = "invoices"')
+    folder = config.folder("invoices")
+    assert folder is not None
+    assert folder.inbox == tmp_path / "inbox" / "invoices"
+    assert folder.outbox == tmp_path / "outbox" / "invoices"
+    assert folder.archive == tmp_path / "archive" / "invoices"
+    assert folder.failed == tmp_path / "failed" / "invoices"
+    assert (folder.mode.name, folder.resolution.name) == ("document", "gundam")
+    assert config.ledger == tmp_path / ".ocrd" / "ledger.db"
+
+
+def test_a_folder_named_after_a_mode_needs_no_entry(tmp_path: Path) -> None:
+    (tmp_path / "inbox" / "ocr").mkdir(parents=True)
+    (tmp_path / "inbox" / "whatever").mkdir()
+    config = loaded(tmp_path, f'root = "{tmp_path}"')
+    assert [(folder.name, folder.mode.name) for folder in config.folders] == [("ocr", "ocr")]
+    assert config.folders[0].implicit
+
+
+def test_folders_that_say_nothing_have_what_the_engine_has(tmp_path: Path) -> None:
+    (tmp_path / "inbox" / "ocr").mkdir(parents=True)
+    fewer = loaded(tmp_path, f'root = "{tmp_path}"\n[engine]\nmax_crops = 4')
+    assert (fewer.folders[0].resolution.name, fewer.folders[0].resolution.max_crops) == (
+        "gundam",
+        4,
+    )
+    engine = '[engine]\nresolutions = ["small", "base"]'
+    assert loaded(tmp_path, f'root = "{tmp_path}"\n{engine}').folders[0].resolution.name == "small"
+
+
+def test_an_inbox_that_another_folder_has_is_not_taken_twice(tmp_path: Path) -> None:
+    (tmp_path / "inbox" / "ocr").mkdir(parents=True)
+    text = f'root = "{tmp_path}"\n[[folder]]\nname = "mine"\ninbox = "inbox/ocr"'
+    assert [folder.name for folder in loaded(tmp_path, text).folders] == ["mine"]
+
+
+def test_an_operators_mode_serves_a_folder(tmp_path: Path) -> None:
+    text = (
+        f'root = "{tmp_path}"\n[[mode]]\nname = "receipt"\nprompt = "List the items."\n'
+        'ngram = 0\n[[folder]]\nname = "a"\nmode = "receipt"'
+    )
+    mode = loaded(tmp_path, text).folders[0].mode
+    assert (mode.prompt, mode.guard) == ("List the items.", None)
+
+
+def test_the_environment_overrides_the_file_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCRD_WATCH__SETTLE_S", "1.5")
+    config = loaded(tmp_path, f'root = "{tmp_path}"\n[watch]\nsettle_s = 9\nrescan_s = 7')
+    assert config.settings.watch.settle_s == 1.5
+    assert config.settings.watch.rescan_s == 7
+    assert config.origins["watch.settle_s"] == "environment"
+    assert config.origins["watch.rescan_s"] == "file"
+    assert config.origins["watch.max_wait_s"] == "default"
+
+
+def test_a_variable_that_is_no_table_is_refused_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCRD_ENGINE", "vllm")
+    with pytest.raises(ConfigError, match=r'environment: .*"engine"') as refused:
+        loaded(tmp_path, f'root = "{tmp_path}"')
+    assert "OCRD_ENGINE__KIND" in refused.value.hint
+
+
+# Keys whose commented line is an example of use and not the default.
+EXAMPLES = ("path", "textfile", "on_done", "on_failed", "webhook", "mail_to", "max_crops")
+
+
+def test_the_example_names_every_key_with_its_default(tmp_path: Path) -> None:
+    """With its defaults uncommented, the example is a valid file that changes nothing."""
+    example = (ROOT / "config.example.toml").read_text(encoding="utf-8")
+    without_mode = re.sub(r"^# \[\[mode\]\]\n(# .*\n)+", "", example, flags=re.MULTILINE)
+    default = re.compile(rf"^# (?!(?:{'|'.join(EXAMPLES)}) = )(\w+ = )", re.MULTILINE)
+    full = dict(leaves(loaded(tmp_path, default.sub(r"\1", without_mode)).settings))
+    bare = dict(
+        leaves(loaded(tmp_path, 'root = "/srv/ocrd"\n[[folder]]\nname = "invoices"').settings)
+    )
+    own = {key for key, value in bare.items() if value is None}  # "as [watch] says"
+    assert {key: full[key] for key in bare if key not in own} == {
+        key: value for key, value in bare.items() if key not in own
+    }
+    named = set(re.findall(r"^(?:# )?(\w+) = ", example, re.MULTILINE))
+    assert {key.rsplit(".", 1)[-1] for key in bare} <= named

@@ -1,0 +1,143 @@
+"""The order in which people read a page, from the places of its lines alone."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrd.engine.rapid.order import columns, rows
+from ocrd.engine.rapid.pieces import Piece
+from tests.unit.engine.rapid.printed import lines, piece, row
+
+LEFT = (
+    "the first column of the page\nis read from its top down to\nits very last line of text\nleft."
+)
+RIGHT = (
+    "then comes the second column\nwhich stands beside the other\nand ends the page with a\nlast."
+)
+
+
+def read(pieces: list[Piece]) -> list[str]:
+    return [" | ".join(p.text for p in line) for column in columns(pieces) for line in column]
+
+
+def test_one_column_is_read_from_top_to_bottom() -> None:
+    page = lines("one\ntwo\nthree", 100, 100)
+    assert read(page[::-1]) == ["one", "two", "three"]
+
+
+def test_two_columns_are_read_one_after_the_other() -> None:
+    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 100)
+    assert read(page) == LEFT.splitlines() + RIGHT.splitlines()
+
+
+def test_columns_whose_lines_are_not_level_are_read_one_after_the_other() -> None:
+    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 112)
+    assert read(page) == LEFT.splitlines() + RIGHT.splitlines()
+
+
+def test_a_title_across_both_columns_is_read_first_and_a_note_below_last() -> None:
+    title = piece("A title that reaches across both columns", 150, 40)
+    note = piece("A note that reaches across both columns too", 140, 240)
+    page = [note, *lines(LEFT, 50, 100), *lines(RIGHT, 400, 100), title]
+    assert read(page) == [title.text, *LEFT.splitlines(), *RIGHT.splitlines(), note.text]
+
+
+def test_what_reaches_across_parts_the_columns_above_from_those_below() -> None:
+    below = lines(LEFT.upper(), 50, 300) + lines(RIGHT.upper(), 400, 300)
+    caption = piece("A picture of both columns, with a caption", 150, 240)
+    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 100) + [caption] + below
+    assert read(page) == [
+        *LEFT.splitlines(),
+        *RIGHT.splitlines(),
+        caption.text,
+        *LEFT.upper().splitlines(),
+        *RIGHT.upper().splitlines(),
+    ]
+
+
+def test_three_columns_are_read_from_left_to_right() -> None:
+    page = lines(LEFT, 20, 100) + lines(RIGHT, 340, 100) + lines(LEFT.upper(), 660, 100)
+    assert read(page) == LEFT.splitlines() + RIGHT.splitlines() + LEFT.upper().splitlines()
+
+
+def test_a_column_that_ends_early_is_still_a_column() -> None:
+    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 100)[:3]
+    assert read(page) == LEFT.splitlines() + RIGHT.splitlines()[:3]
+
+
+def test_the_cells_of_a_table_are_read_row_by_row() -> None:
+    table = [
+        *row(100, ("Item", 50), ("Quantity", 300), ("Price", 500)),
+        *row(125, ("Rope", 50), ("12", 300), ("4.50", 500)),
+        *row(150, ("Anchor", 50), ("1", 300), ("86.00", 500)),
+        *row(175, ("Lantern", 50), ("3", 300), ("19.90", 500)),
+    ]
+    assert read(table) == [
+        "Item | Quantity | Price",
+        "Rope | 12 | 4.50",
+        "Anchor | 1 | 86.00",
+        "Lantern | 3 | 19.90",
+    ]
+
+
+def test_narrow_columns_of_codes_are_read_row_by_row() -> None:
+    codes = [cell for n in range(4) for cell in row(100 + 25 * n, (f"A-{n}", 50), (f"B-{n}", 200))]
+    assert read(codes) == ["A-0 | B-0", "A-1 | B-1", "A-2 | B-2", "A-3 | B-3"]
+
+
+def test_wide_columns_with_little_in_them_are_read_row_by_row() -> None:
+    names = ("Rope of hemp, tarred twice", "Anchor with a wooden stock", "Lantern, red, for port")
+    goods = [
+        cell
+        for n, name in enumerate(names)
+        for cell in row(100 + 25 * n, (name, 50), (str(n), 400), ("4.50", 600), ("9.00", 800))
+    ]
+    assert read(goods) == [f"{name} | {n} | 4.50 | 9.00" for n, name in enumerate(names)]
+
+
+def test_questions_and_answers_set_far_apart_are_read_row_by_row() -> None:
+    asked = [
+        cell
+        for n in range(4)
+        for cell in row(
+            100 + 60 * n, (f"Question number {n} of four", 50), (f"Answer {n}" * 3, 400)
+        )
+    ]
+    assert read(asked) == [f"Question number {n} of four | {f'Answer {n}' * 3}" for n in range(4)]
+
+
+def test_a_date_opposite_an_address_is_read_in_its_row() -> None:
+    page = [*lines("Ingrid Solberg\nHarbour Road 3\nTromsdal", 50, 100), piece("4 May", 700, 125)]
+    assert read(page) == ["Ingrid Solberg", "Harbour Road 3 | 4 May", "Tromsdal"]
+
+
+def test_lines_that_are_closer_than_they_are_high_stay_apart() -> None:
+    assert [len(line) for line in rows(lines("over\nunder", 100, 100, pitch=12))] == [1, 1]
+
+
+def test_an_empty_page_has_no_columns() -> None:
+    assert columns([]) == []
+
+
+@given(st.permutations(lines(LEFT, 50, 100) + lines(RIGHT, 400, 107) + lines("Title", 50, 40)))
+@settings(max_examples=50)
+def test_the_order_in_which_pieces_were_found_does_not_matter(page: list[Piece]) -> None:
+    assert read(page) == ["Title", *LEFT.splitlines(), *RIGHT.splitlines()]
+
+
+PLACES = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(1, 40))
+
+
+@given(st.lists(PLACES, max_size=40), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_every_piece_of_any_page_is_read_once_and_in_one_order(
+    places: list[tuple[int, int, int]], random: Random
+) -> None:
+    page = [piece("x" * length, x, y) for x, y, length in places]
+    shuffled = random.sample(page, len(page))
+    order = [p for column in columns(page) for line in column for p in line]
+    assert sorted(order, key=repr) == sorted(page, key=repr)
+    assert order == [p for column in columns(shuffled) for line in column for p in line]

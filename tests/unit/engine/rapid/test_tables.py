@@ -1,0 +1,81 @@
+"""What is a table, by the alignment of its cells alone."""
+
+from __future__ import annotations
+
+from ocrd.engine.rapid.order import rows
+from ocrd.engine.rapid.pieces import Piece
+from ocrd.engine.rapid.tables import tables
+from tests.unit.engine.rapid.printed import lines, piece, row
+
+GOODS = [
+    *row(100, ("Item", 50), ("Quantity", 300), ("Price", 500)),
+    *row(130, ("Rope", 50), ("12", 300), ("4.50", 510)),
+    *row(160, ("Anchor", 50), ("1", 310), ("86.00", 500)),
+    *row(190, ("Lantern", 50), ("3", 310), ("19.90", 500)),
+]
+
+
+def markup(page: list[Piece]) -> list[str]:
+    return [table.html for table in tables(rows(page))]
+
+
+def test_aligned_cells_are_a_table() -> None:
+    assert markup(GOODS) == [
+        "<table>"
+        "<tr><td>Item</td><td>Quantity</td><td>Price</td></tr>"
+        "<tr><td>Rope</td><td>12</td><td>4.50</td></tr>"
+        "<tr><td>Anchor</td><td>1</td><td>86.00</td></tr>"
+        "<tr><td>Lantern</td><td>3</td><td>19.90</td></tr>"
+        "</table>"
+    ]
+
+
+def test_a_table_begins_and_ends_where_its_rows_do() -> None:
+    before = lines("A sentence before\nand another one", 50, 20)
+    found = list(tables(rows([*before, *GOODS, piece("A sentence after", 50, 260)])))
+    assert [(table.first, table.last) for table in found] == [(2, 6)]
+
+
+def test_an_empty_cell_stays_empty() -> None:
+    page = [*GOODS, *row(220, ("Pitch", 50), ("7.00", 510))]
+    assert "<tr><td>Pitch</td><td></td><td>7.00</td></tr>" in markup(page)[0]
+
+
+def test_a_cell_over_several_columns_says_so() -> None:
+    page = [*GOODS, piece("x" * 52, 50, 220), *row(250, ("Oar", 50), ("2", 310), ("8.00", 510))]
+    assert f'<td colspan="3">{"x" * 52}</td>' in markup(page)[0]
+
+
+def test_a_cell_of_two_lines_is_one_cell() -> None:
+    page = [
+        *row(100, ("1", 50), ("Rope of hemp,", 200), ("4.50", 500)),
+        *row(120, ("tarred", 200)),
+        *row(160, ("2", 50), ("Anchor", 200), ("86.00", 500)),
+        *row(200, ("3", 50), ("Lantern", 200), ("19.90", 500)),
+        *row(240, ("4", 50), ("Oar", 200), ("8.00", 500)),
+    ]
+    assert "<td>1</td><td>Rope of hemp, tarred</td><td>4.50</td>" in markup(page)[0]
+
+
+def test_signs_of_html_in_a_cell_are_escaped() -> None:
+    page = [*GOODS, *row(220, ("<b>&", 50), ("1", 310), ("1.00", 510))]
+    assert "<td>&lt;b&gt;&amp;</td>" in markup(page)[0]
+
+
+def test_two_rows_of_pairs_are_no_table() -> None:
+    assert (
+        markup([*row(100, ("Date", 50), ("4 May", 300)), *row(130, ("Ref", 50), ("7", 300))]) == []
+    )
+
+
+def test_cells_that_do_not_line_up_are_no_table() -> None:
+    page = [
+        *row(100, ("Here a word", 50), ("and there", 300)),
+        *row(130, ("Here some words more", 50), ("end", 700)),
+        *row(160, ("A", 50), ("long way from the beginning", 120)),
+    ]
+    assert markup(page) == []
+
+
+def test_lines_of_running_text_are_no_table() -> None:
+    assert markup(lines("one line\nanother\na third\na fourth", 50, 100)) == []

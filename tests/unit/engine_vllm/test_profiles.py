@@ -1,0 +1,108 @@
+"""Another model is another entry of data."""
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from ocrd.engine.profiles import (
+    DEEPSEEK_OCR,
+    DEEPSEEK_OCR_2,
+    PROFILES,
+    ModelProfile,
+    profile_for,
+)
+from ocrd.engine.resident.prompt import check_tokens, prompt, sampling
+from ocrd.engine.resident.settings import VllmSettings, engine_arguments
+from ocrd.errors import EngineSetupError
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from tests.unit.engine_vllm.fakes import page
+
+
+class OwnResolution:
+    """A model that sees every page at a resolution of its own."""
+
+    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
+        return {}
+
+    def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
+        return {}
+
+    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
+        return None
+
+    def problem(self, resolution: Resolution) -> str | None:
+        return None
+
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        return resolution
+
+
+PADDLE = ModelProfile(
+    name="PaddleOCR-VL",
+    architectures=("PaddleOCRVLForConditionalGeneration",),
+    template="User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>{prompt}\nAssistant: ",
+    image_token="<|IMAGE_PLACEHOLDER|>",
+    vision=OwnResolution(),
+    prompts={"ocr": "OCR:", "table": "Table Recognition:", "figure": "Chart Recognition:"},
+    readers={"document": Reader.PLAIN},
+    coordinate_scale=None,
+    stop=("</s>",),
+    longest_side=1600,
+    max_tokens=4096,
+)
+
+
+def test_a_model_is_known_by_its_architecture() -> None:
+    assert profile_for("m", ["DeepseekOCRForCausalLM"]) is DEEPSEEK_OCR
+    assert profile_for("m", ["DeepseekOCR2ForCausalLM"]) is DEEPSEEK_OCR_2
+
+
+def test_an_unknown_model_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(EngineSetupError) as error:
+        profile_for("some/model", ["LlamaForCausalLM"])
+    assert "LlamaForCausalLM" in error.value.message
+    assert "DeepSeek-OCR-2" in error.value.hint
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_deepseek_serves_every_built_in_mode(profile: ModelProfile) -> None:
+    assert [profile.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
+
+
+def test_a_prompt_with_an_image_token_of_its_own_is_refused() -> None:
+    twice = PromptMode(name="mine", prompt="<image>Read.", reader=Reader.PLAIN)
+    assert "<image>" in (DEEPSEEK_OCR.unsupported(twice) or "")
+
+
+def test_another_model_needs_only_its_data() -> None:
+    profiles = (*PROFILES, PADDLE)
+    profile = profile_for("m", ["PaddleOCRVLForConditionalGeneration"], profiles)
+    made = prompt(page(mode="ocr"), profile, profile.seen(RESOLUTIONS["gundam"]))
+    assert made["prompt"] == (
+        "User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>OCR:\nAssistant: "
+    )
+    assert made["mm_processor_kwargs"] == {}
+    check_tokens(700, profile.vision.image_tokens(RESOLUTIONS["gundam"], 100, 100), room=50)
+    chosen = sampling(page(mode="ocr"), profile, VllmSettings(model="m"), room=8000)
+    assert (chosen["max_tokens"], chosen["stop"]) == (4096, ["</s>"])
+    assert "extra_args" not in chosen, "the guard is not part of that model's engine"
+    assert engine_arguments(VllmSettings(model="m"), profile, None)["logits_processors"] == []
+
+
+def test_a_mode_that_another_model_lacks_is_told_with_those_it_has() -> None:
+    assert PADDLE.unsupported(BUILT_IN_MODES["ocr"]) is None
+    refusal = PADDLE.unsupported(BUILT_IN_MODES["locate"])
+    assert refusal is not None
+    assert "figure, ocr, table" in refusal
+
+
+def test_an_operators_own_mode_goes_to_any_model() -> None:
+    own = PromptMode(name="receipt", prompt="Read the receipt.", reader=Reader.PLAIN)
+    assert PADDLE.unsupported(own) is None
+    assert PADDLE.words(own).endswith("Read the receipt.\nAssistant: ")
+
+
+def test_coordinates_run_to_the_models_scale_or_to_the_pixels_it_sees() -> None:
+    assert DEEPSEEK_OCR.scale(1224, 1584) == (999, 999)
+    assert PADDLE.scale(1224, 1584) == (1224, 1584)

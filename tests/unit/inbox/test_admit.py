@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import BadFileError, Disposition, OcrdError, PlaceError, SourceChangedError
+from ocrd.inbox.admit import REAL, Calls, admit
+from ocrd.inbox.scan import fingerprint
+from ocrd.job import Found
+from tests.unit.inbox.support import as_nobody, mounted, public_folder
+
+SCAN = b"%PDF-1.7 a scan"
+
+
+def admitted(inbox: Path, source: str, calls: Calls = REAL) -> Found:
+    return admit(inbox, "invoices", source, 3, calls=calls)
+
+
+def refused(inbox: Path, source: str, calls: Calls = REAL) -> OcrdError:
+    """The error that says why not; each has a remedy and the name of the file."""
+    with pytest.raises(OcrdError) as caught:
+        admitted(inbox, source, calls)
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_found_file_is_recorded_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/scan.pdf").write_bytes(SCAN)
+    os.utime(tmp_path / "sub/scan.pdf", ns=(1, 1_234_567_890_123_456_789))
+    assert admitted(tmp_path, "sub/scan.pdf") == Found(
+        folder="invoices",
+        source="sub/scan.pdf",
+        size=len(SCAN),
+        mtime_ns=1_234_567_890_123_456_789,
+        inode=(tmp_path / "sub/scan.pdf").stat().st_ino,
+        sha256=hashlib.sha256(SCAN).hexdigest(),
+        priority=3,
+    )
+
+
+def test_a_file_larger_than_one_read_is_hashed_whole(tmp_path: Path) -> None:
+    data = os.urandom((1 << 20) * 2 + 17)
+    (tmp_path / "scan.tif").write_bytes(data)
+    assert admitted(tmp_path, "scan.tif").sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("name", [b"new\nline.pdf", b"broken-\xff\xfe.pdf", b"x" * 251 + b".pdf"])
+def test_names_of_all_kinds_are_admitted(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / os.fsdecode(name)).write_bytes(SCAN)
+    assert os.fsencode(admitted(tmp_path, os.fsdecode(name)).source) == name
+
+
+def test_a_hard_link_is_a_file_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.pdf").write_bytes(SCAN)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "scan.pdf").hardlink_to(tmp_path / "elsewhere.pdf")
+    assert admitted(inbox, "scan.pdf").size == len(SCAN)
+
+
+def test_the_inbox_itself_may_be_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/scan.pdf").write_bytes(SCAN)
+    (tmp_path / "inbox").symlink_to("real")
+    assert admitted(tmp_path / "inbox", "scan.pdf").size == len(SCAN)
+
+
+def test_no_descriptor_stays_open_whatever_happens(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/scan.pdf").write_bytes(SCAN)
+    (tmp_path / "sub/link.pdf").symlink_to("scan.pdf")
+    before = set(os.listdir("/proc/self/fd"))
+    admitted(tmp_path, "sub/scan.pdf")
+    for source in ("sub/link.pdf", "sub/nothing.pdf", "no/thing.pdf", "sub"):
+        refused(tmp_path, source)
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+# -- bad files -----------------------------------------------------------------------------------
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.fspath(path))
+
+
+def make_device(path: Path) -> None:
+    os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero: reading it never ends
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def make_dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (make_fifo, "pipe"),
+        (make_socket, "socket"),
+        (make_device, "device"),
+        (make_link, "symbolic link"),
+        (make_dangling_link, "symbolic link"),
+        (make_folder, "folder"),
+    ],
+)
+def test_what_is_no_regular_file_is_refused_and_said_to_be_what_it_is(
+    tmp_path: Path, make: Callable[[Path], None], word: str
+) -> None:
+    make(tmp_path / "scan.pdf")
+    error = refused(tmp_path, "scan.pdf")
+    assert isinstance(error, BadFileError)
+    assert (error.kind, error.message) == ("not-regular", f"scan.pdf is a {word}, not a file")
+
+
+def test_an_empty_file_is_a_file_whose_job_will_fail(tmp_path: Path) -> None:
+    (tmp_path / "scan.pdf").touch()
+    assert admitted(tmp_path, "scan.pdf").size == 0
+
+
+def test_a_file_without_permission_is_refused_for_good() -> None:
+    with public_folder() as inbox:
+        (inbox / "scan.pdf").write_bytes(SCAN)
+        (inbox / "scan.pdf").chmod(0o600)
+        with as_nobody():
+            error = refused(inbox, "scan.pdf")
+        assert isinstance(error, BadFileError)
+        assert error.kind == "no-permission"
+        assert "ocrd retry" in error.hint
+
+
+def test_a_name_with_control_characters_is_escaped_in_the_message(tmp_path: Path) -> None:
+    (tmp_path / "evil\x1b[2J\n.pdf").mkdir()
+    said = refused(tmp_path, "evil\x1b[2J\n.pdf").message
+    assert said == r"evil\x1b[2J\n.pdf is a folder, not a file"
+
+
+@pytest.mark.parametrize("source", ["../outside.pdf", "/etc/passwd", "sub/../../outside.pdf", ""])
+def test_a_path_out_of_the_inbox_is_refused(tmp_path: Path, source: str) -> None:
+    (tmp_path / "inbox/sub").mkdir(parents=True)
+    (tmp_path / "outside.pdf").write_bytes(SCAN)
+    assert refused(tmp_path / "inbox", source).kind == "unsafe-name"
+
+
+def test_a_symlinked_folder_on_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside/deep").mkdir(parents=True)
+    (tmp_path / "outside/deep/secret.pdf").write_bytes(SCAN)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "sub").symlink_to(tmp_path / "outside")
+    for source in ("sub/deep/secret.pdf", "sub/deep"):
+        error = refused(inbox, source)
+        assert isinstance(error, SourceChangedError)
+        assert error.kind == "source-gone"
+
+
+# -- not now -------------------------------------------------------------------------------------
+
+
+def test_a_file_that_a_program_still_writes_is_left_until_it_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "scan.pdf").open("wb") as writer:
+        writer.write(SCAN)
+        writer.flush()
+        error = refused(tmp_path, "scan.pdf")
+        assert isinstance(error, SourceChangedError)
+        assert error.kind == "source-busy"
+    assert admitted(tmp_path, "scan.pdf").size == len(SCAN)
+
+
+def test_a_file_that_a_program_reads_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "scan.pdf").write_bytes(SCAN)
+    with (tmp_path / "scan.pdf").open("rb"):
+        assert admitted(tmp_path, "scan.pdf").size == len(SCAN)
+
+
+def test_a_writer_that_cannot_be_asked_about_is_no_matter() -> None:
+    with public_folder() as inbox:
+        (inbox / "scan.pdf").write_bytes(SCAN)  # not nobody's: leases are for owners
+        with as_nobody():
+            assert admitted(inbox, "scan.pdf").size == len(SCAN)
+
+
+def test_a_vanished_file_is_gone(tmp_path: Path) -> None:
+    assert refused(tmp_path, "scan.pdf").kind == "source-gone"
+    assert refused(tmp_path, "sub/scan.pdf").kind == "source-gone"
+
+
+def test_a_file_that_is_not_what_was_seen_at_rest_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(SCAN)
+    seen = fingerprint(path.stat())
+    assert admit(tmp_path, "f", "scan.pdf", 0, seen=seen).size == len(SCAN)
+    path.write_bytes(SCAN + b", page two")
+    with pytest.raises(SourceChangedError) as caught:
+        admit(tmp_path, "f", "scan.pdf", 0, seen=seen)
+    assert caught.value.kind == "source-changed"
+
+
+def during_the_read(action: Callable[[], object]) -> Calls:
+    """The real calls, and `action` right after the first piece was read."""
+    done: list[bool] = []
+
+    def readinto(fd: int, into: memoryview) -> int:
+        got = REAL.readinto(fd, into)
+        if not done:
+            done.append(True)
+            action()
+        return got
+
+    return Calls(readinto=readinto)
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def overwrite_in_place_and_hide_it(path: Path) -> None:
+    """Other bytes, the same size, the modification time put back: only ctime tells."""
+    times = path.stat()
+    while path.stat().st_ctime_ns == times.st_ctime_ns:  # older kernels' ticks last 10 ms
+        with path.open("r+b") as file:
+            file.write(b"X")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def replace_by_another(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+@pytest.mark.parametrize(
+    "change", [append, overwrite_in_place_and_hide_it, replace_by_another, cut_short]
+)
+def test_a_file_changed_while_it_is_hashed_is_noticed(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "scan.tif"
+    path.write_bytes(os.urandom((1 << 20) + 1))
+    error = refused(tmp_path, "scan.tif", during_the_read(lambda: change(path)))
+    assert isinstance(error, SourceChangedError)
+    assert error.kind == "source-changed"
+
+
+def test_a_file_removed_while_it_is_hashed_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(SCAN)
+    assert refused(tmp_path, "scan.pdf", during_the_read(path.unlink)).kind == "source-gone"
+
+
+def test_a_file_opened_for_writing_while_it_is_hashed_is_busy(tmp_path: Path) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(SCAN)
+    opened = []
+    calls = during_the_read(lambda: opened.append(path.open("ab")))
+    assert refused(tmp_path, "scan.pdf", calls).kind == "source-busy"
+    opened[0].close()
+
+
+def test_a_file_that_never_stops_growing_is_not_read_for_ever(tmp_path: Path) -> None:
+    path, piece = tmp_path / "endless.pdf", os.urandom((1 << 20) + 1)
+    path.write_bytes(piece)
+    reads: list[int] = []
+
+    def readinto(fd: int, into: memoryview) -> int:
+        with path.open("ab") as file:  # grows faster than it is read
+            file.write(piece)
+        reads.append(REAL.readinto(fd, into))
+        assert sum(reads) <= len(piece)
+        return reads[-1]
+
+    assert refused(tmp_path, "endless.pdf", Calls(readinto=readinto)).kind == "source-changed"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.EBUSY, "source-busy"),  # a Windows server, while the scanner holds the file
+        (errno.ETXTBSY, "source-busy"),
+        (errno.EIO, "source-unreadable"),
+        (errno.ESTALE, "source-unreadable"),
+        (errno.EMFILE, "source-unreadable"),
+    ],
+)
+def test_a_fault_of_the_system_is_tried_again(tmp_path: Path, code: int, kind: str) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    (tmp_path / "scan.pdf").write_bytes(SCAN)
+    for calls in (Calls(open=fail), Calls(readinto=fail)):
+        error = refused(tmp_path, "scan.pdf", calls)
+        assert (error.kind, error.disposition) == (kind, Disposition.TRANSIENT)
+
+
+def test_an_unreadable_spot_on_a_real_disk_is_tried_again(tmp_path: Path) -> None:
+    image, point = tmp_path / "disk.img", tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    with mounted(point, "mount", "-o", "loop", str(image)):
+        (point / "scan.tif").write_bytes(os.urandom(8 << 20))
+        os.sync()
+        Path("/proc/sys/vm/drop_caches").write_text("1\n")
+        os.truncate(image, 6 << 20)  # the rest of the disk is gone
+        error = refused(point, "scan.tif")
+        assert isinstance(error, SourceChangedError)
+        assert error.kind == "source-unreadable"
+        assert "Input/output error" in error.message
+
+
+def test_a_missing_inbox_is_a_condition_of_the_place(tmp_path: Path) -> None:
+    error = refused(tmp_path / "nothing", "scan.pdf")
+    assert isinstance(error, PlaceError)
+    assert error.kind == "missing"
+
+
+def test_an_inbox_without_permission_is_a_condition_of_the_place() -> None:
+    with public_folder() as folder:
+        (folder / "locked/inbox").mkdir(parents=True)
+        (folder / "locked").chmod(0o700)
+        with as_nobody():
+            error = refused(folder / "locked/inbox", "scan.pdf")
+        assert isinstance(error, PlaceError)
+        assert error.kind == "unreadable"
+
+
+WRITER_DURING_THE_LEASE = """
+import fcntl, os, sys
+from pathlib import Path
+from ocrd.inbox.admit import admit
+
+inbox, refusals = Path(sys.argv[1]), []
+
+def open_for_writing(event, args):
+    # Python tells its audit hooks of each fcntl before it is done: now the lease is still held.
+    if event == "fcntl.fcntl" and args[1:] == (fcntl.F_SETLEASE, fcntl.F_UNLCK):
+        try:
+            os.close(os.open(inbox / "scan.pdf", os.O_WRONLY | os.O_NONBLOCK))
+        except BlockingIOError as error:
+            refusals.append(error)
+
+sys.addaudithook(open_for_writing)
+admit(inbox, "f", "scan.pdf", 0)
+print("alive, writers met:", len(refusals))
+"""
+
+
+def test_a_writer_that_comes_while_we_look_for_writers_does_not_kill_the_daemon(
+    tmp_path: Path,
+) -> None:
+    # Who holds a lease gets SIGIO when a writer comes, and SIGIO ends a process.
+    (tmp_path / "scan.pdf").write_bytes(SCAN)
+    command = [sys.executable, "-c", WRITER_DURING_THE_LEASE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive, writers met: 2\n"), done.stderr

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocrd.inbox.names import ignored
+from ocrd.inbox.scan import Blocked, Sight, fingerprint, look, walk
+from tests.unit.inbox.support import as_nobody, public_folder
+
+
+def fill(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"scan")
+
+
+def seen(root: Path, start: str = "", skip: Callable[[str], bool] = ignored) -> list[str]:
+    """Paths met; a folder that could not be looked at with a question mark."""
+    found = walk(str(root), start, skip)
+    return sorted(sight.path + "?" * isinstance(sight, Blocked) for sight in found)
+
+
+def test_every_file_in_every_sub_folder_is_met(tmp_path: Path) -> None:
+    fill(tmp_path, "a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
+    assert seen(tmp_path) == ["a.pdf", "sub/b.pdf", "sub/deeper/c.pdf"]
+
+
+def test_a_scan_can_begin_at_a_sub_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
+    assert seen(tmp_path, "sub") == ["sub/b.pdf", "sub/deeper/c.pdf"]
+
+
+def test_ignored_folders_are_not_entered(tmp_path: Path) -> None:
+    fill(tmp_path, "a.pdf", ".git/b.pdf", "@eaDir/c.pdf", "sub/x.tmp")
+    assert seen(tmp_path) == ["a.pdf"]
+
+
+def test_links_are_met_and_not_followed(tmp_path: Path) -> None:
+    outside, inbox = tmp_path / "outside", tmp_path / "inbox"
+    fill(outside, "secret.pdf")
+    fill(inbox, "a.pdf")
+    (inbox / "folder-link").symlink_to(outside)
+    (inbox / "file-link").symlink_to(outside / "secret.pdf")
+    (inbox / "dangling").symlink_to("nowhere")
+    (inbox / "circle").symlink_to(inbox)
+    assert seen(inbox) == ["a.pdf", "circle", "dangling", "file-link", "folder-link"]
+
+
+def test_only_a_regular_file_has_a_regular_fingerprint(tmp_path: Path) -> None:
+    fill(tmp_path, "a.pdf")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("a.pdf")
+    sights = [sight for sight in walk(str(tmp_path), "", ignored) if isinstance(sight, Sight)]
+    assert {path: found.regular for path, found in sights} == {
+        "a.pdf": True,
+        "pipe": False,
+        "link": False,
+    }
+
+
+def test_a_fingerprint_is_what_stat_says(tmp_path: Path) -> None:
+    fill(tmp_path, "a.pdf")
+    os.utime(tmp_path / "a.pdf", ns=(1, 1_234_567_890))
+    [sight] = walk(str(tmp_path), "", ignored)
+    assert isinstance(sight, Sight)
+    inode = (tmp_path / "a.pdf").stat().st_ino
+    assert tuple(sight.seen) == (4, 1_234_567_890, inode, True)
+
+
+@pytest.mark.parametrize("name", [b"new\nline.pdf", b"broken-\xff\xfe.pdf", b"x" * 251 + b".pdf"])
+def test_names_of_all_kinds_come_back_byte_for_byte(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / os.fsdecode(name)).write_bytes(b"scan")
+    assert [os.fsencode(path) for path in seen(tmp_path)] == [name]
+
+
+def test_a_folder_without_permission_is_told_and_the_others_are_scanned() -> None:
+    with public_folder() as inbox:
+        fill(inbox, "a.pdf", "locked/b.pdf", "open/c.pdf")
+        (inbox / "open").chmod(0o755)
+        (inbox / "locked").chmod(0o700)
+        with as_nobody():
+            assert seen(inbox) == ["a.pdf", "locked?", "open/c.pdf"]
+
+
+def test_files_that_can_be_listed_and_not_looked_at_are_told() -> None:
+    with public_folder() as inbox:
+        fill(inbox, "sub/a.pdf")
+        (inbox / "sub").chmod(0o744)  # readable, not searchable
+        with as_nobody():
+            assert seen(inbox) == ["sub/a.pdf?"]
+
+
+def test_a_sub_folder_that_vanishes_is_no_fault_and_a_root_that_does_is(tmp_path: Path) -> None:
+    fill(tmp_path, "inbox/a.pdf", "inbox/sub/b.pdf")
+    inbox = tmp_path / "inbox"
+    sights = walk(str(inbox), "", ignored)
+    next(sights)
+    (inbox / "sub").rename(tmp_path / "gone")
+    assert [sight for sight in sights if isinstance(sight, Blocked)] == []
+    inbox.rename(tmp_path / "also-gone")
+    assert seen(inbox) == ["?"]
+
+
+def test_a_tree_deeper_than_a_path_can_be_long_is_told(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    name = "d" * 200
+    for _ in range(25):  # 5,000 bytes; PATH_MAX is 4,096
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    [blocked] = walk(str(tmp_path), "", ignored)
+    assert isinstance(blocked, Blocked)
+    assert "too long" in str(blocked.error)
+
+
+def test_looking_at_one_path_tells_what_is_there(tmp_path: Path) -> None:
+    fill(tmp_path, "sub/a.pdf")
+    found = look(str(tmp_path), "sub/a.pdf")
+    assert found is not None
+    assert fingerprint(found).size == 4
+
+
+@pytest.mark.parametrize("path", ["nothing.pdf", "sub/nothing.pdf", "no/where.pdf", "a.pdf/b"])
+def test_looking_where_nothing_is_finds_nothing(tmp_path: Path, path: str) -> None:
+    fill(tmp_path, "a.pdf", "sub/b.pdf")
+    assert look(str(tmp_path), path) is None
+
+
+def test_looking_through_a_symlinked_folder_finds_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, "outside/sub/secret.pdf")
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "link").symlink_to(tmp_path / "outside")
+    assert (inbox / "link/sub/secret.pdf").exists()
+    assert look(str(inbox), "link/sub/secret.pdf") is None
+
+
+def test_looking_without_permission_is_an_error() -> None:
+    with public_folder() as inbox:
+        fill(inbox, "locked/a.pdf")
+        (inbox / "locked").chmod(0o700)
+        with as_nobody(), pytest.raises(PermissionError):
+            look(str(inbox), "locked/a.pdf")

@@ -1,0 +1,239 @@
+"""Files come into a watched inbox, rest or do not, over real folders and real inotify.
+
+The clock alone is turned by hand.  Nothing is rescanned while it stands still: what is found then,
+events have told.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ocrd.inbox.watch import FolderWatch
+from tests.unit.inbox.support import (
+    MAX_WAIT,
+    SETTLE,
+    Clock,
+    caught_up,
+    drain,
+    paths,
+    rescanned,
+    settled,
+    until_waiting,
+    watching,
+)
+
+# -- files come ------------------------------------------------------------------------------------
+
+
+def test_a_file_that_lay_there_before_is_found(inbox: Path, clock: Clock) -> None:
+    (inbox / "old.pdf").write_bytes(b"scan")
+    with watching(inbox, clock, settle_s=SETTLE) as watch:
+        assert settled(watch, clock) == ["old.pdf"]
+
+
+def test_a_new_file_is_offered_after_the_settle_time_and_not_before(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    assert caught_up(watch) == []
+    clock.turn(SETTLE - 0.1)
+    assert drain(watch) == []
+    clock.turn(0.2)
+    [candidate] = drain(watch)
+    assert (candidate.path, candidate.seen.size) == ("scan.pdf", 4)
+
+
+def test_a_file_renamed_into_the_inbox_is_found(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox.parent / "ready.pdf").write_bytes(b"scan")
+    (inbox.parent / "ready.pdf").rename(inbox / "ready.pdf")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["ready.pdf"]
+
+
+def test_a_file_linked_into_the_inbox_is_found(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox.parent / "ready.pdf").write_bytes(b"scan")
+    (inbox / "linked.pdf").hardlink_to(inbox.parent / "ready.pdf")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["linked.pdf"]
+
+
+def test_a_file_that_gets_its_final_name_inside_the_inbox_is_found_under_it(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "upload.part").write_bytes(b"scan")
+    (inbox / "upload.part").rename(inbox / "scan.pdf")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_a_file_in_folders_made_with_it_is_found(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "a/b/c").mkdir(parents=True)
+    (inbox / "a/b/c/scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["a/b/c/scan.pdf"]
+
+
+def test_a_folder_moved_in_as_a_whole_is_found(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    pile = inbox.parent / "pile"
+    (pile / "deep/er").mkdir(parents=True)
+    for name in ("1.pdf", "deep/2.pdf", "deep/er/3.pdf"):
+        (pile / name).write_bytes(b"scan")
+    pile.rename(inbox / "pile")
+    until_waiting(watch, 3)
+    assert settled(watch, clock) == ["pile/1.pdf", "pile/deep/2.pdf", "pile/deep/er/3.pdf"]
+
+
+def test_a_folder_renamed_inside_the_inbox_takes_its_waiting_files_along(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "before").mkdir()
+    (inbox / "before/scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    (inbox / "before").rename(inbox / "after")
+    assert settled(watch, clock) == ["after/scan.pdf"]
+    assert watch.report.waiting == 1
+
+
+def test_many_folders_moved_in_at_once_are_all_found(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    for number in range(150):  # more than are scanned one by one
+        pile = inbox.parent / "next"
+        pile.mkdir()
+        (pile / "scan.pdf").write_bytes(b"scan")
+        pile.rename(inbox / f"{number:03}")
+    until_waiting(watch, 150)
+    assert settled(watch, clock) == [f"{number:03}/scan.pdf" for number in range(150)]
+
+
+def test_names_of_all_kinds_are_found(inbox: Path, watch: FolderWatch, clock: Clock) -> None:
+    names = [b"new\nline.pdf", b"broken-\xff\xfe.pdf", b"x" * 251 + b".pdf"]
+    for name in names:
+        (inbox / os.fsdecode(name)).write_bytes(b"scan")
+    until_waiting(watch, 3)
+    assert sorted(map(os.fsencode, settled(watch, clock))) == sorted(names)
+
+
+def test_pipes_and_links_are_offered_too_so_that_somebody_says_why_not(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    os.mkfifo(inbox / "pipe")
+    (inbox / "link.pdf").symlink_to("/etc/passwd")
+    (inbox / "folder-link").symlink_to("/etc")
+    until_waiting(watch, 3)
+    assert settled(watch, clock) == ["folder-link", "link.pdf", "pipe"]
+
+
+def test_an_inbox_may_be_a_symbolic_link(inbox: Path, clock: Clock) -> None:
+    link = inbox.parent / "link"
+    link.symlink_to(inbox)
+    with watching(link, clock, settle_s=SETTLE) as watch:
+        (inbox / "scan.pdf").write_bytes(b"scan")
+        until_waiting(watch, 1)
+        assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_ignored_files_and_folders_are_left_alone(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    for name in (".hidden", "@eaDir"):
+        (inbox / name).mkdir()
+        (inbox / name / "scan.pdf").write_bytes(b"scan")
+    (inbox / "~$letter.docx").write_bytes(b"x")
+    (inbox / "last.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["last.pdf"]
+    assert [candidate.path for candidate in rescanned(watch, clock)] == ["last.pdf"]
+
+
+def test_a_folders_patterns_hold_for_events_and_for_rescans(inbox: Path, clock: Clock) -> None:
+    (inbox / "old.jpg").write_bytes(b"scan")
+    patterns = {"include": ["*.pdf"], "ignore": ["drafts"]}
+    with watching(inbox, clock, settle_s=SETTLE, **patterns) as watch:
+        (inbox / "new.jpg").write_bytes(b"scan")
+        (inbox / "drafts").mkdir()
+        (inbox / "drafts/a.pdf").write_bytes(b"scan")
+        (inbox / "yes.pdf").write_bytes(b"scan")
+        assert settled(watch, clock) == ["yes.pdf"]
+        assert paths(rescanned(watch, clock)) == ["yes.pdf"]
+
+
+# -- files rest, and do not ------------------------------------------------------------------------
+
+
+def test_a_scanner_that_reopens_its_file_makes_one_document(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    for page in range(1, 5):
+        with (inbox / "scan.tif").open("ab") as file:
+            file.write(b"page" * page)
+        caught_up(watch)
+        clock.turn(SETTLE - 1)
+        assert drain(watch) == []
+    clock.turn(1)
+    [candidate] = drain(watch)
+    assert candidate.seen.size == 4 * (1 + 2 + 3 + 4)
+
+
+def test_a_placeholder_waits_for_its_content(inbox: Path, watch: FolderWatch, clock: Clock) -> None:
+    (inbox / "scan.pdf").touch()
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == []
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_a_file_that_stays_empty_is_overdue_and_handed_over(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").touch()
+    caught_up(watch)
+    clock.turn(MAX_WAIT)
+    assert paths(drain(watch)) == ["scan.pdf"]
+    assert [late.path for late in watch.report.overdue] == ["scan.pdf"]
+
+
+def test_a_file_that_never_rests_is_overdue_and_waits_on(inbox: Path, clock: Clock) -> None:
+    with (
+        watching(inbox, clock, settle_s=SETTLE, max_wait_s=20) as watch,
+        (inbox / "endless.pdf").open("wb", buffering=0) as file,
+    ):
+        for second in range(0, 24, SETTLE - 1):
+            file.write(b"more")
+            caught_up(watch)
+            assert bool(watch.report.overdue) == (second >= 20)
+            clock.turn(SETTLE - 1)
+            assert drain(watch) == []
+        assert [late.path for late in watch.report.overdue] == ["endless.pdf"]
+
+
+def test_a_removed_file_is_waited_for_no_longer(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    (inbox / "scan.pdf").unlink()
+    until_waiting(watch, 0)
+    assert settled(watch, clock) == []
+
+
+def test_the_report_says_how_many_wait_and_for_how_long(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    assert (watch.report.waiting, watch.report.oldest_s) == (0, None)
+    (inbox / "1.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    caught_up(watch)
+    clock.turn(3)
+    (inbox / "2.pdf").write_bytes(b"scan")
+    until_waiting(watch, 2)
+    assert watch.report.oldest_s == 3

@@ -1,0 +1,131 @@
+"""What becomes of the files that a watch has offered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocrd.inbox.watch import FolderWatch
+from tests.unit.inbox.support import (
+    SETTLE,
+    Clock,
+    caught_up,
+    drain,
+    paths,
+    rescanned,
+    settled,
+    until_waiting,
+    watching,
+)
+
+
+def test_an_admitted_file_is_not_offered_again_by_any_rescan(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    caught_up(watch)
+    clock.turn(SETTLE)
+    [candidate] = drain(watch)
+    watch.forget(candidate)
+    for _ in range(3):
+        assert rescanned(watch, clock) == []
+    assert watch.report.waiting == 0
+
+
+def test_an_admitted_file_that_changes_is_offered_again(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    caught_up(watch)
+    clock.turn(SETTLE)
+    [candidate] = drain(watch)
+    watch.forget(candidate)
+    until_waiting(watch, 0)
+    with (inbox / "scan.pdf").open("ab") as file:
+        file.write(b", second page")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_an_admitted_file_taken_away_and_put_back_is_a_new_one(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    caught_up(watch)
+    clock.turn(SETTLE)
+    watch.forget(drain(watch)[0])
+    until_waiting(watch, 0)
+    (inbox / "scan.pdf").rename(inbox.parent / "claimed.pdf")
+    (inbox.parent / "claimed.pdf").rename(inbox / "scan.pdf")  # same inode, size and time
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_a_file_written_to_while_it_was_admitted_is_offered_again(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    caught_up(watch)
+    clock.turn(SETTLE)
+    [candidate] = drain(watch)
+    with (inbox / "scan.pdf").open("ab") as file:
+        file.write(b", second page")
+    caught_up(watch)
+    watch.forget(candidate)
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_a_candidate_refused_for_now_comes_to_rest_anew_and_keeps_its_age(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "busy.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    for _ in range(3):
+        assert settled(watch, clock) == ["busy.pdf"]
+        watch.hint("busy.pdf")
+    assert watch.report.oldest_s == 3 * SETTLE
+
+
+def test_a_candidate_of_which_nothing_is_told_is_offered_again(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+    assert settled(watch, clock) == []
+    clock.turn(60)
+    assert paths(drain(watch)) == ["scan.pdf"]
+
+
+def test_files_recorded_in_an_earlier_life_are_offered_only_if_they_changed(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    for name in ("same.pdf", "changes.pdf", "goes.pdf"):
+        (inbox / name).write_bytes(b"scan")
+    caught_up(watch)
+    clock.turn(SETTLE)
+    recorded = drain(watch)
+    watch.stop()
+    (inbox / "changes.pdf").write_bytes(b"scan, second page")
+    (inbox / "goes.pdf").unlink()
+    (inbox / "new.pdf").write_bytes(b"scan")
+    later = FolderWatch(inbox, settle_s=SETTLE, clock=clock)
+    later.recall(recorded)
+    later.start()
+    try:
+        drain(later)
+        assert settled(later, clock) == ["changes.pdf", "new.pdf"]
+    finally:
+        later.stop()
+
+
+def test_a_step_is_bounded_and_nothing_is_left_out(inbox: Path, clock: Clock) -> None:
+    names = [f"{number:04}.pdf" for number in range(1000)]
+    for name in names:
+        (inbox / name).write_bytes(b"scan")
+    with watching(inbox, clock, settle_s=SETTLE, batch=64) as watch:
+        clock.turn(SETTLE)
+        steps = [watch.step()]
+        while watch.report.busy:
+            steps.append(watch.step())
+        assert max(map(len, steps)) <= 2 * 64
+        assert paths([candidate for batch in steps for candidate in batch]) == names

@@ -1,0 +1,256 @@
+"""Events go missing, inboxes vanish, doors are locked: the watch makes up for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from ocrd.inbox.watch import FolderWatch
+from tests.unit.inbox.support import (
+    RESCAN,
+    SETTLE,
+    Clock,
+    as_nobody,
+    chmod_as_root,
+    drain,
+    known,
+    paths,
+    public_folder,
+    rescanned,
+    settled,
+    steps_until,
+    until_waiting,
+    watching,
+)
+
+# -- events go missing -----------------------------------------------------------------------------
+
+
+def test_a_file_that_no_event_tells_of_is_found_by_the_rescan(inbox: Path, clock: Clock) -> None:
+    with watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN, kind="polling") as watch:
+        assert watch.report.kind == "polling"
+        (inbox / "scan.pdf").write_bytes(b"scan")
+        assert drain(watch) == []
+        assert watch.report.waiting == 0
+        assert paths(rescanned(watch, clock)) == ["scan.pdf"]
+
+
+def test_a_folder_hinted_at_is_scanned(inbox: Path, clock: Clock) -> None:
+    with watching(inbox, clock, settle_s=SETTLE, kind="polling") as watch:
+        (inbox / "sub").mkdir()
+        (inbox / "sub/scan.pdf").write_bytes(b"scan")
+        watch.hint("sub")
+        until_waiting(watch, 1)
+
+
+def test_more_folders_hinted_at_than_are_scanned_one_by_one_are_all_scanned(
+    inbox: Path, clock: Clock
+) -> None:
+    with watching(inbox, clock, settle_s=SETTLE, kind="polling") as watch:
+        for number in range(150):
+            (inbox / f"{number:03}").mkdir()
+            (inbox / f"{number:03}/scan.pdf").write_bytes(b"scan")
+            watch.hint(f"{number:03}")
+        until_waiting(watch, 150)
+
+
+def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) -> None:
+    (inbox / "old.pdf").write_bytes(b"scan")
+    with watching(inbox, clock, settle_s=SETTLE, kind="polling", batch=1) as watch:
+        clock.turn(RESCAN)
+        watch.step()  # has met the one file, and not yet said that this was all
+        (inbox / "new.pdf").write_bytes(b"scan")
+        watch._hints.lose()
+        steps_until(watch, lambda: watch.report.scans == 3, "another rescan")
+        assert list(known(watch)) == ["old.pdf", "new.pdf"]
+
+
+def test_a_hint_cannot_lead_out_of_the_inbox(inbox: Path, watch: FolderWatch) -> None:
+    (inbox.parent / "outside").mkdir()
+    (inbox.parent / "outside/secret.pdf").write_bytes(b"scan")
+    (inbox / "link").symlink_to(inbox.parent / "outside")
+    until_waiting(watch, 1)
+    watch.hint("link/secret.pdf")
+    watch.hint("../outside/secret.pdf")
+    drain(watch)
+    assert list(known(watch)) == ["link"]
+
+
+def test_an_inbox_renamed_away_and_made_anew_is_watched_again(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    inbox.rename(inbox.parent / "away")
+    inbox.mkdir()
+    clock.turn(1)
+    steps_until(watch, lambda: watch.report.scans == 2, "the scan of the new inbox")
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_a_deleted_inbox_is_a_condition_until_it_is_back(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    inbox.rmdir()
+    clock.turn(1)
+    drain(watch)
+    paused = watch.report.paused
+    assert paused is not None
+    assert (paused.kind, f"mkdir -p {inbox}" in paused.hint) == ("missing", True)
+    assert watch.healthy()
+    inbox.mkdir()
+    clock.turn(1)
+    drain(watch)
+    assert not watch.report.conditions
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+
+
+def test_an_inbox_that_is_missing_at_the_start_is_taken_up_when_it_comes(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with watching(tmp_path / "later", clock, settle_s=SETTLE) as watch:
+        assert watch.report.paused is not None
+        (tmp_path / "later").mkdir()
+        (tmp_path / "later/scan.pdf").write_bytes(b"scan")
+        clock.turn(1)
+        until_waiting(watch, 1)
+        assert not watch.report.conditions
+
+
+def test_an_inbox_deleted_and_made_again_within_a_moment_is_watched_again(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    inbox.rmdir()
+    inbox.mkdir()  # often with the same inode number
+    steps_until(watch, lambda: watch.report.scans == 2, "noticing")
+    clock.turn(10)
+    steps_until(watch, lambda: watch.report.kind == "native" and watch.healthy(), "a new watch")
+    (inbox / "scan.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["scan.pdf"]
+    assert not watch.report.conditions
+
+
+def test_dead_watchdog_threads_are_noticed_and_replaced(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    assert watch.healthy()
+    native = watch._events._watch
+    assert native is not None
+    assert native._reader is not None
+    native._reader.stop()  # as if it had died of an exception
+    native._reader.join()
+    assert not watch.healthy()
+    (inbox / "unheard.pdf").write_bytes(b"scan")
+    until_waiting(watch, 1)  # the rescan that follows at once
+    [condition] = watch.report.conditions
+    assert (condition.kind, condition.pauses) == ("watch-broken", False)
+    clock.turn(10)
+    steps_until(watch, lambda: watch.report.kind == "native", "a new watch")
+    assert watch.healthy()
+    assert not watch.report.conditions
+    (inbox / "heard.pdf").write_bytes(b"scan")
+    steps_until(watch, lambda: watch.report.waiting == 2, "an event")
+
+
+def test_a_stopped_watch_leaves_no_thread_and_no_descriptor_behind(
+    inbox: Path, clock: Clock
+) -> None:
+    def resources() -> set[threading.Thread | str]:
+        return {*threading.enumerate(), *os.listdir("/proc/self/fd")}
+
+    with watching(inbox, clock):
+        pass
+    before = resources()
+    with watching(inbox, clock):
+        assert len(resources() - before) > 1
+    assert resources() <= before
+
+
+def test_a_watch_can_be_stopped_and_started_again(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    watch.stop()
+    assert not watch.healthy()
+    (inbox / "meanwhile.pdf").write_bytes(b"scan")
+    watch.start()
+    until_waiting(watch, 1)
+    assert settled(watch, clock) == ["meanwhile.pdf"]
+
+
+def test_an_operators_logging_setup_cannot_deafen_the_watch(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    logging.disable(logging.CRITICAL)
+    try:
+        (inbox / "scan.pdf").write_bytes(b"scan")
+        until_waiting(watch, 1)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+# -- folders without permission --------------------------------------------------------------------
+
+
+def test_a_sub_folder_without_permission_is_a_condition_and_stops_nothing_else(
+    clock: Clock,
+) -> None:
+    with public_folder() as inbox:
+        (inbox / "locked").mkdir(mode=0o700)
+        (inbox / "locked/a.pdf").write_bytes(b"scan")
+        (inbox / "b.pdf").write_bytes(b"scan")
+        with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
+            clock.turn(SETTLE)
+            assert paths(drain(watch)) == ["b.pdf"]
+            [condition] = watch.report.conditions
+            assert condition.message == f"{inbox}/locked cannot be read: Permission denied"
+            assert "setfacl" in condition.hint
+            assert watch.report.paused is None
+            rescanned(watch, clock)
+            assert watch.report.conditions == (condition,)
+            chmod_as_root(inbox / "locked", "755")
+            assert paths(rescanned(watch, clock)) == ["b.pdf", "locked/a.pdf"]
+            assert not watch.report.conditions
+
+
+def test_an_inbox_without_permission_is_a_condition_that_pauses_it(clock: Clock) -> None:
+    with public_folder() as folder:
+        inbox = folder / "inbox"
+        inbox.mkdir(mode=0o700)
+        with as_nobody(), watching(inbox, clock) as watch:
+            assert watch.report.paused is not None
+            assert watch.report.paused.kind == "unreadable"
+
+
+def test_a_file_that_cannot_be_looked_at_for_a_while_is_offered_afterwards(clock: Clock) -> None:
+    with public_folder() as inbox:
+        (inbox / "sub").mkdir(mode=0o755)
+        (inbox / "sub/a.pdf").write_bytes(b"scan")
+        with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
+            chmod_as_root(inbox / "sub", "700")
+            clock.turn(SETTLE)
+            assert drain(watch) == []
+            chmod_as_root(inbox / "sub", "755")
+            clock.turn(SETTLE)  # no rescan yet
+            assert paths(drain(watch)) == ["sub/a.pdf"]
+
+
+def test_admitted_files_behind_a_door_locked_for_a_while_are_not_offered_again(
+    clock: Clock,
+) -> None:
+    with public_folder() as inbox:
+        (inbox / "sub").mkdir(mode=0o755)
+        (inbox / "sub/a.pdf").write_bytes(b"scan")
+        with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
+            clock.turn(SETTLE)
+            watch.forget(drain(watch)[0])
+            chmod_as_root(inbox / "sub", "700")
+            assert rescanned(watch, clock) == []
+            assert len(watch.report.conditions) == 1
+            chmod_as_root(inbox / "sub", "755")
+            assert rescanned(watch, clock) == []
+            assert not watch.report.conditions

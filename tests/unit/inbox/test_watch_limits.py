@@ -1,0 +1,126 @@
+"""The kernel's limits, met for real: each is lowered for a moment and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ocrd.inbox.watch import FolderWatch
+from tests.unit.inbox.support import (
+    Clock,
+    caught_up,
+    drain,
+    paths,
+    steps_until,
+    sysctl,
+    until_waiting,
+    watches_in_use,
+    watching,
+)
+
+SETTLE = 5
+
+
+@contextmanager
+def deaf(watch: FolderWatch) -> Iterator[None]:
+    """Within, nobody takes the kernel's events off their queue."""
+    native = watch._events._watch
+    assert native is not None
+    assert native._reader is not None
+    with native._reader._lock:
+        yield
+
+
+def fill(folder: Path, count: int) -> list[str]:
+    """So many files; their names."""
+    names = [f"{number:04}.pdf" for number in range(count)]
+    for name in names:
+        (folder / name).write_bytes(b"scan")
+    return names
+
+
+def test_after_an_overflow_of_the_event_queue_no_file_is_missing(tmp_path: Path) -> None:
+    clock = Clock()
+    with sysctl("max_queued_events", 16):  # a queue takes the limit over when it is made
+        watch = FolderWatch(tmp_path, settle_s=SETTLE, clock=clock)
+        watch.start()
+    try:
+        steps_until(watch, lambda: watch.report.scans == 1)
+        with deaf(watch):
+            names = fill(tmp_path, 3000)
+        # The clock stands still: only the overflow can make it look through everything again.
+        steps_until(watch, lambda: watch.report.scans > 1, "a rescan")
+        until_waiting(watch, len(names))
+        assert caught_up(watch) == []
+        clock.turn(SETTLE)
+        assert paths(drain(watch)) == names
+    finally:
+        watch.stop()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """An inbox with more sub-folders than there will be watches."""
+    for number in range(60):
+        (tmp_path / f"sub{number:02}").mkdir()
+    return tmp_path
+
+
+def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_named(
+    tree: Path,
+) -> None:
+    clock = Clock()
+    with sysctl("max_user_watches", watches_in_use() + 20):
+        watch = FolderWatch(tree, settle_s=SETTLE, rescan_s=60, clock=clock)
+        watch.start()
+    try:
+        assert watch.report.kind == "polling"
+        [condition] = watch.report.conditions
+        assert (condition.kind, condition.pauses) == ("watch-limit", False)
+        assert "sysctl fs.inotify.max_user_watches" in condition.hint
+        assert watch.healthy()
+        steps_until(watch, lambda: watch.report.scans == 1)
+        (tree / "sub59/scan.pdf").write_bytes(b"scan")
+        clock.turn(10)  # polled more often than it is rescanned
+        until_waiting(watch, 1)
+        clock.turn(SETTLE)
+        assert paths(drain(watch)) == ["sub59/scan.pdf"]
+        assert watch.report.conditions == (condition,)
+        clock.turn(600)  # the limit was raised meanwhile
+        steps_until(watch, lambda: watch.report.kind == "native", "another try")
+        assert not watch.report.conditions
+    finally:
+        watch.stop()
+
+
+def test_a_limit_met_by_a_new_sub_folder_is_noticed_by_the_rescan(tree: Path) -> None:
+    clock = Clock()
+    with watching(tree, clock, settle_s=SETTLE, rescan_s=60) as watch:
+        assert watch.report.kind == "native"
+        with sysctl("max_user_watches", 1):
+            (tree / "one-too-many").mkdir()
+            (tree / "one-too-many/scan.pdf").write_bytes(b"scan")
+            clock.turn(60)
+            steps_until(watch, lambda: watch.report.kind == "polling", "noticing")
+        assert [condition.kind for condition in watch.report.conditions] == ["watch-limit"]
+        assert watch.report.waiting == 1
+
+
+def test_without_an_inotify_instance_the_inbox_is_polled_and_the_remedy_named(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    (tmp_path / "scan.pdf").write_bytes(b"scan")
+    with sysctl("max_user_instances", 0):
+        watch = FolderWatch(tmp_path, settle_s=SETTLE, clock=clock)
+        watch.start()
+    try:
+        [condition] = watch.report.conditions
+        assert condition.kind == "watch-limit"
+        assert "sysctl fs.inotify.max_user_instances" in condition.hint
+        until_waiting(watch, 1)
+    finally:
+        watch.stop()

@@ -1,0 +1,191 @@
+"""Files and jobs for the tests, made the way the daemon makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from ocrd.job import Found, Job, JobError, Member, Page, PageState, Place, joined
+from ocrd.ledger.ledger import Ledger
+
+NO_TEXT = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
+
+
+class Clock:
+    """Time that only moves when told."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def found(source: str = "scan.pdf", folder: str = "invoices", **others: Any) -> Found:
+    """A settled file whose size, inode and digest follow from its name."""
+    digest = hashlib.sha256(f"{folder}/{source}".encode("utf-8", "surrogateescape")).hexdigest()
+    number = int(digest[:8], 16)
+    file = Found(
+        folder=folder,
+        source=source,
+        size=number % 10_000,
+        mtime_ns=1_700_000_000_000_000_000 + number,
+        inode=number,
+        sha256=digest,
+    )
+    return replace(file, **others)
+
+
+def member(source: str, folder: str = "invoices", **others: Any) -> Member:
+    """One file of a joined document, the same as `found` gives for it alone."""
+    file = found(source, folder)
+    part = Member(
+        source=source,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        inode=file.inode,
+        sha256=file.sha256,
+    )
+    return replace(part, **others)
+
+
+def document(
+    source: str, *files: str | Member, folder: str = "invoices", priority: int = 0
+) -> Found:
+    """A joined document of these files, in this order."""
+    parts = [member(each, folder) if isinstance(each, str) else each for each in files]
+    return joined(folder, source, parts, priority)
+
+
+def queued(
+    ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices", **others: Any
+) -> Job:
+    """One recorded file."""
+    (job,) = ledger.record([found(source, folder, **others)])
+    assert job is not None
+    return job
+
+
+def claimed(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
+    """One recorded file, claimed."""
+    queued(ledger, source, folder)
+    job = ledger.claim(now=0.0, only_folder=folder)
+    assert job is not None and job.source == source
+    return job
+
+
+def spooled(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
+    """One claimed file, its original in the spool."""
+    return ledger.moved(claimed(ledger, source, folder), Place.SPOOL)
+
+
+def delivering(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
+    """One file whose names in outbox and archive are recorded."""
+    job = spooled(ledger, source, folder)
+    return ledger.deliver(job, outputs=f"/outbox/{source}", archived_to=f"/archive/{source}")
+
+
+def done(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
+    """One file that is through."""
+    return ledger.done(delivering(ledger, source, folder))
+
+
+def failed(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
+    """One file in failed/."""
+    job = spooled(ledger, source, folder)
+    return ledger.failed(ledger.intend_failure(job, NO_TEXT, f"/failed/{source}"))
+
+
+def page(number: int, state: PageState = PageState.DONE, **others: Any) -> Page:
+    """One finished page."""
+    return Page(number=number, state=state, tries=1, tokens=40 + number, seconds=0.5, **others)
+
+
+def work(ledger: Ledger, call: Callable[[], object]) -> int:
+    """How many instructions of SQLite's machine a call takes: its cost, whatever the hour."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with ledger._db.read() as reading, ledger._db.write() as writing:
+        # A single thread always gets the same ones.
+        raws = [each.connection.driver_connection for each in (reading, writing)]
+    for raw in raws:
+        assert isinstance(raw, sqlite3.Connection)
+        raw.set_progress_handler(count, 1)
+    call()
+    for raw in raws:
+        assert isinstance(raw, sqlite3.Connection)
+        raw.set_progress_handler(None, 1)
+    return steps
+
+
+def plans(ledger: Ledger, call: Callable[[], object]) -> list[str]:
+    """The lines of SQLite's query plans for all that a call executes."""
+    executed: list[tuple[str, Any]] = []
+
+    def keep(_c: object, _cursor: object, statement: str, told: Any, *_: object) -> None:
+        executed.append((statement, told))
+
+    engine = ledger._db._engine
+    event.listen(engine, "before_cursor_execute", keep)
+    call()
+    event.remove(engine, "before_cursor_execute", keep)
+    with ledger._db.read() as connection:
+        return [
+            row.detail
+            for statement, told in executed
+            if not statement.startswith("BEGIN") and not isinstance(told, list)
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
+        ]
+
+
+MANY_DONE = """
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
+    INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
+        pages, pages_done, created_at, finished_at, archived_to, entries)
+    SELECT printf('%016x', :first + i), printf('folder-%d', i % 20),
+        CAST(printf('%07d.pdf', :first + i) AS BLOB), printf('%07d.pdf', :first + i), :state,
+        :place, 1000, '1', CAST(i AS TEXT), randomblob(32), 1, 1, i, i,
+        CAST(printf('/archive/%07d.pdf', :first + i) AS BLOB), 1 FROM n
+"""
+THEIR_PAGES = """
+    INSERT INTO pages (job_id, number, state, recipe, sha256, tries, tokens, seconds, reused,
+        payload) SELECT id, 1, 'done', 'r', sha256, 1, 100, 0.5, 0, randomblob(200) FROM jobs
+        WHERE state = 'done' AND id NOT IN (SELECT job_id FROM pages)
+"""
+
+
+def many(path: Path, count: int, state: str = "done", place: str = "archive") -> None:
+    """Put so many further jobs into a ledger, the quick way; done ones have a page each."""
+    with closing(sqlite3.connect(path)) as raw, raw:
+        first = raw.execute("SELECT coalesce(max(id), 0) FROM jobs").fetchone()[0]
+        told = {"count": count, "first": first, "state": state, "place": place}
+        raw.execute(MANY_DONE, told)
+        raw.execute(THEIR_PAGES)
+
+
+def python(code: str, *args: object, **options: Any) -> subprocess.Popen[str]:
+    """Another process that runs `code` with `args` in `sys.argv`."""
+    command = [sys.executable, "-c", code, *map(str, args)]
+    root = Path(__file__).parents[3]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, **options)
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    """What a process printed, once it has ended well."""
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    return said

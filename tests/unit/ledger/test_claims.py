@@ -1,0 +1,274 @@
+"""Who works on which job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from ocrd.errors import FencedError
+from ocrd.job import Job, JobError, JobState, PageState, Place
+from ocrd.ledger.claims import LONGEST_WAIT_S
+from ocrd.ledger.ledger import Ledger
+from tests.unit.ledger.making import (
+    Clock,
+    answer,
+    claimed,
+    delivering,
+    done,
+    failed,
+    found,
+    page,
+    python,
+    queued,
+    spooled,
+)
+
+SHARE_GONE = JobError(kind="share-gone", message="not mounted", hint="Mount it.")
+
+CLAIM_ALL = """
+import sys
+from pathlib import Path
+from typing import ClassVar
+from ocrd.ledger.ledger import Ledger
+with Ledger.open(Path(sys.argv[1]), busy_s=300) as ledger:  # its lock is no queue
+    print("ready", flush=True)
+    input()
+    while job := ledger.claim(now=0.0):
+        print(job.id)
+"""
+
+
+class TestClaim:
+    def test_takes_the_oldest_of_the_highest_priority(self, ledger: Ledger) -> None:
+        ledger.record(
+            [found("a.pdf"), found("b.pdf", priority=5), found("c.pdf", "letters", priority=5)]
+        )
+        ledger.record([found("d.pdf", "letters"), found("e.pdf", priority=-1)])
+        order = [ledger.claim(now=0.0) for _ in range(6)]
+        assert [job and job.source for job in order] == [
+            "b.pdf",
+            "c.pdf",
+            "a.pdf",
+            "d.pdf",
+            "e.pdf",
+            None,
+        ]
+
+    def test_says_who_has_it_since_when(self, ledger: Ledger) -> None:
+        job = queued(ledger)
+        claim = ledger.claim(now=77.0)
+        assert claim == replace(job, state=JobState.RUNNING, attempts=1, epoch=1, started_at=77.0)
+        assert ledger.job(job.id) == claim
+
+    def test_passes_over_excluded_folders(self, ledger: Ledger) -> None:
+        queued(ledger, "a.pdf", "share")
+        queued(ledger, "b.pdf", "letters")
+        first = ledger.claim(now=0.0, exclude_folders={"share", "unheard-of"})
+        assert first is not None and first.folder == "letters"
+        assert ledger.claim(now=0.0, exclude_folders=["share"]) is None
+
+    def test_keeps_to_one_folder_when_asked(self, ledger: Ledger) -> None:
+        queued(ledger, "a.pdf", "share")
+        queued(ledger, "b.pdf", "letters")
+        only = ledger.claim(now=0.0, only_folder="letters")
+        assert only is not None and only.folder == "letters"
+        assert ledger.claim(now=0.0, only_folder="letters") is None
+        assert ledger.claim(now=0.0, only_folder="share", exclude_folders=["share"]) is None
+
+    def test_leaves_alone_what_is_to_be_cancelled_or_about_to_fail(self, ledger: Ledger) -> None:
+        ledger.request_cancel([queued(ledger, "a.pdf").id])
+        ledger.intend_failure(queued(ledger, "b.pdf"), SHARE_GONE, "/failed/b.pdf")
+        assert ledger.claim(now=0.0) is None
+
+    def test_gives_each_job_to_one_of_two_processes(self, path: Path, ledger: Ledger) -> None:
+        jobs = ledger.record([found(f"{number}.pdf") for number in range(200)])
+        both = [python(CLAIM_ALL, path, stdin=-1) for _ in range(2)]
+        for process in both:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        taken = [[int(line) for line in answer(process).split()] for process in both]
+        assert sorted(taken[0] + taken[1]) == [job.id for job in jobs if job]
+        assert all(job.attempts == 1 for job in ledger.jobs(limit=1000))
+
+    def test_gives_each_job_to_one_of_eight_threads(self, ledger: Ledger) -> None:
+        ledger.record([found(f"{number}.pdf") for number in range(100)])
+        with ThreadPoolExecutor(8) as threads:
+            taken = list(threads.map(lambda _: ledger.claim(now=0.0), range(104)))
+        assert sorted(job.id for job in taken if job) == list(range(1, 101))
+
+
+class TestRelease:
+    def test_puts_the_job_back_for_later_with_its_reason(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        job = spooled(ledger)
+        later = clock.now + 60
+        back = ledger.release(job, not_before=later, error=SHARE_GONE, refund=False)
+        assert (back.state, back.place, back.attempts) == (JobState.QUEUED, Place.SPOOL, 1)
+        assert (back.not_before, back.error) == (later, SHARE_GONE)
+        assert ledger.claim(now=later - 0.1) is None
+        again = ledger.claim(now=later)
+        assert again is not None and (again.id, again.attempts, again.error) == (job.id, 2, None)
+
+    def test_gives_the_attempt_back_but_not_the_claim(self, ledger: Ledger) -> None:
+        first = claimed(ledger)
+        ledger.release(first, not_before=0.0, error=None, refund=True)
+        second = ledger.claim(now=0.0)
+        assert second is not None and (second.attempts, second.epoch) == (1, 2)
+        with pytest.raises(FencedError):
+            ledger.moved(first, Place.SPOOL)
+
+    def test_waits_no_longer_than_a_day(self, ledger: Ledger, clock: Clock) -> None:
+        job = claimed(ledger)
+        back = ledger.release(job, not_before=clock.now + 1e9, error=None, refund=True)
+        assert back.not_before == clock.now + LONGEST_WAIT_S
+
+    def test_does_not_wait_for_years_after_the_clock_was_set_back(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        job = claimed(ledger)
+        ledger.release(job, not_before=clock.now + 60, error=None, refund=True)
+        clock.now -= 10 * 365 * 86_400
+        again = ledger.claim(now=clock.now)
+        assert again is not None and again.id == job.id
+
+    def test_ends_a_job_whose_file_was_replaced_meanwhile(self, ledger: Ledger) -> None:
+        old = claimed(ledger)
+        (new,) = ledger.record([found(inode=3, sha256="ab" * 32)])
+        ended = ledger.release(old, not_before=0.0, error=None, refund=True)
+        assert (ended.state, ended.place) == (JobState.CANCELLED, Place.GONE)
+        assert ended.error is not None and ended.error.kind == "source-changed"
+        assert new is not None and ledger.jobs(state=JobState.QUEUED) == [new]
+
+    def test_goes_by_where_the_original_is_not_by_what_the_caller_last_saw(
+        self, ledger: Ledger
+    ) -> None:
+        stale = claimed(ledger)
+        ledger.moved(stale, Place.SPOOL)
+        ledger.record([found(inode=3, sha256="ab" * 32)])
+        back = ledger.release(stale, not_before=0.0, error=None, refund=True)
+        assert (back.state, back.place) == (JobState.QUEUED, Place.SPOOL)
+
+
+class TestAfterARestart:
+    def test_what_was_under_way_is_known(self, ledger: Ledger) -> None:
+        queued(ledger, "waits.pdf", "other")
+        done(ledger, "done.pdf")
+        failed(ledger, "failed.pdf")
+        under_way = [spooled(ledger, "a.pdf"), delivering(ledger, "b.pdf")]
+        under_way.append(
+            ledger.intend_failure(queued(ledger, "c.pdf"), SHARE_GONE, "/failed/c.pdf")
+        )
+        assert ledger.unfinished() == under_way
+
+    def test_a_job_that_failing_had_begun_on_is_listed_once(self, ledger: Ledger) -> None:
+        job = ledger.intend_failure(spooled(ledger), SHARE_GONE, "/failed/scan.pdf")
+        assert ledger.unfinished() == [job]
+
+    def test_a_running_job_is_claimed_anew_at_the_cost_of_an_attempt(self, ledger: Ledger) -> None:
+        old = spooled(ledger)
+        new = ledger.resume(old)
+        assert new == replace(old, attempts=2, epoch=2)
+        with pytest.raises(FencedError):
+            ledger.set_pages(old, 1)
+        assert ledger.set_pages(new, 1).pages == 1
+
+    def test_the_attempt_can_be_spared(self, ledger: Ledger) -> None:
+        assert ledger.resume(spooled(ledger), refund=True).attempts == 1
+
+    def test_a_job_that_was_delivering_costs_none(self, ledger: Ledger) -> None:
+        old = delivering(ledger)
+        new = ledger.resume(old)
+        assert new == replace(old, epoch=2)
+        with pytest.raises(FencedError):
+            ledger.done(old)
+        assert ledger.done(new).state is JobState.DONE
+
+    def test_a_waiting_job_on_its_way_to_failed_is_taken_up_too(self, ledger: Ledger) -> None:
+        old = ledger.intend_failure(queued(ledger), SHARE_GONE, "/failed/scan.pdf")
+        new = ledger.resume(old)
+        assert new == replace(old, epoch=1)
+        assert ledger.failed(new).state is JobState.FAILED
+
+    def test_a_job_that_simply_waits_is_claimed_and_not_resumed(self, ledger: Ledger) -> None:
+        job = queued(ledger)
+        with pytest.raises(FencedError):
+            ledger.resume(job)
+        assert ledger.job(job.id) == job
+
+    def test_the_owner_of_files_in_the_spool_is_found(self, ledger: Ledger) -> None:
+        job = spooled(ledger)
+        assert ledger.owner(job.token) == job
+        assert ledger.owner("nobody") is None
+        finished = done(ledger, "other.pdf")
+        assert ledger.owner(finished.token) is None
+
+
+class TestFencing:
+    """Once a job was claimed anew, its former claimant can do nothing to it."""
+
+    STEPS: ClassVar[dict[str, Callable[[Ledger, Job], object]]] = {
+        "moved": lambda ledger, job: ledger.moved(job, Place.SPOOL),
+        "set_pages": lambda ledger, job: ledger.set_pages(job, 3),
+        "page_done": lambda ledger, job: ledger.page_done(job, page(1), "{}", recipe="r"),
+        "page_retried": lambda ledger, job: ledger.page_retried(
+            job, page(1, PageState.PENDING), recipe="r"
+        ),
+        "rerecord": lambda ledger, job: ledger.rerecord(
+            job, size=1, mtime_ns=1, inode=1, sha256="ab" * 32
+        ),
+        "release": lambda ledger, job: ledger.release(
+            job, not_before=0.0, error=None, refund=False
+        ),
+        "deliver": lambda ledger, job: ledger.deliver(job, outputs=None, archived_to="/a"),
+        "redeliver": lambda ledger, job: ledger.redeliver(job, outputs="/o"),
+        "done": lambda ledger, job: ledger.done(job),
+        "intend_failure": lambda ledger, job: ledger.intend_failure(job, SHARE_GONE, "/f"),
+        "failed": lambda ledger, job: ledger.failed(job),
+        "cancelled": lambda ledger, job: ledger.cancelled(job),
+        "gone": lambda ledger, job: ledger.gone(job),
+        "resume": lambda ledger, job: ledger.resume(job),
+    }
+
+    @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+    def test_a_step_of_an_earlier_claim_changes_nothing(
+        self, ledger: Ledger, step: Callable[[Ledger, Job], object]
+    ) -> None:
+        old = spooled(ledger)
+        ledger.set_pages(old, 1)
+        ledger.page_done(old, page(1), '{"text":"kept"}', recipe="r")
+        now = ledger.resume(old)
+        events = ledger.events(old.id)
+        with pytest.raises(FencedError) as fenced:
+            step(ledger, old)
+        assert fenced.value.kind == "fenced"
+        assert ledger.job(old.id) == now
+        assert ledger.events(old.id) == events
+        assert list(ledger.payloads(now, "r")) == [(page(1), '{"text":"kept"}')]
+
+    def test_a_step_of_a_job_that_was_pruned_says_so(self, ledger: Ledger, clock: Clock) -> None:
+        job = done(ledger)
+        assert ledger.prune(clock.now + 1) == 1
+        with pytest.raises(FencedError, match="not in the ledger"):
+            ledger.moved(job, Place.SPOOL)
+
+    @pytest.mark.parametrize("name", ["set_pages", "page_done", "page_retried", "deliver"])
+    def test_a_cancel_stops_the_claimant_at_its_next_step(self, ledger: Ledger, name: str) -> None:
+        job = spooled(ledger)
+        ledger.request_cancel([job.id])
+        with pytest.raises(FencedError) as stopped:
+            self.STEPS[name](ledger, job)
+        assert stopped.value.kind == "cancelled"
+
+    def test_a_cancel_does_not_hide_where_the_original_went(self, ledger: Ledger) -> None:
+        job = claimed(ledger)
+        ledger.request_cancel([job.id])
+        assert ledger.moved(job, Place.SPOOL).place is Place.SPOOL

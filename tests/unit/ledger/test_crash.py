@@ -1,0 +1,135 @@
+"""SIGKILL at any moment: what was acknowledged is there, what was not is whole or absent."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ocrd.job import Job, JobState, PageState
+from ocrd.ledger.ledger import Ledger
+from tests.unit.ledger.making import found, python
+
+WORK = """
+import sys
+from pathlib import Path
+from ocrd.job import Page, PageState, Place
+from ocrd.ledger.ledger import Ledger
+from tests.unit.ledger.making import found
+
+ledger = Ledger.open(Path(sys.argv[1]))
+first = int(sys.argv[2])
+
+def said(*words):
+    print(*words, flush=True)  # the acknowledgement, after the ledger's
+
+said("ready")
+for batch in range(first, first + 1_000_000):
+    files = [found(f"{batch}-{number}.pdf") for number in range(7)]
+    ledger.record(files)
+    said("recorded", batch)
+    job = ledger.moved(ledger.claim(now=0.0), Place.SPOOL)
+    said("claimed", job.id)
+    job = ledger.set_pages(job, 2)
+    for number in (1, 2):
+        page = Page(number=number, state=PageState.DONE)
+        ledger.page_done(job, page, f"{job.id}:{number}", recipe="r")
+        said("page", job.id, number)
+    job = ledger.deliver(job, outputs=f"/outbox/{job.id}", archived_to=f"/archive/{job.id}")
+    said("delivering", job.id)
+    ledger.done(job)
+    said("done", job.id)
+"""
+
+REACHED = {
+    "claimed": {JobState.RUNNING, JobState.DELIVERING, JobState.DONE},
+    "delivering": {JobState.DELIVERING, JobState.DONE},
+    "done": {JobState.DONE},
+}
+
+
+def killed_after(path: Path, first: int, lines: int, seconds: float) -> list[list[str]]:
+    """What a process had acknowledged when it was killed, so long after so many lines."""
+    process = python(WORK, path, first)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    said = [process.stdout.readline() for _ in range(lines)]
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    rest, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    said += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    return [line.split() for line in said]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_acknowledged_is_lost(path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    acknowledged: list[list[str]] = []
+    for life in range(2):
+        lines, seconds = chance.randrange(60), chance.uniform(0.0, 0.01)
+        acknowledged += killed_after(path, life * 1_000_000, lines, seconds)
+    with Ledger.open(path) as ledger:
+        assert ledger.verify() == []
+        jobs = ledger.jobs(limit=1_000_000)
+        check_recorded(jobs, {int(words[1]) for words in acknowledged if words[0] == "recorded"})
+        check_states(jobs, acknowledged)
+        check_pages(ledger, acknowledged)
+
+
+def check_recorded(jobs: list[Job], batches: set[int]) -> None:
+    """Each batch is there whole or not at all, and each acknowledged one is there."""
+    files = Counter(int(job.source.split("-")[0]) for job in jobs)
+    assert set(files.values()) <= {7}
+    assert batches <= set(files)
+    assert len(set(files) - batches) <= 2  # one for each life, committed but not yet said
+
+
+def check_states(jobs: list[Job], acknowledged: list[list[str]]) -> None:
+    state = {job.id: job.state for job in jobs}
+    for word, number, *_ in acknowledged:
+        if word in REACHED:
+            assert state[int(number)] in REACHED[word]
+
+
+def check_pages(ledger: Ledger, acknowledged: list[list[str]]) -> None:
+    for words in acknowledged:
+        if words[0] == "page":
+            job, number = int(words[1]), int(words[2])
+            found_again = ledger.job(job)
+            assert found_again is not None and found_again.pages_done >= number
+            payloads = ledger.payloads(found_again, "r")
+            kept = {page.number: payload for page, payload in payloads}
+            assert kept[number] == f"{job}:{number}"
+
+
+def test_a_transaction_killed_in_its_middle_never_happened(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        ledger.record([found("before.pdf")])
+    child = os.fork()
+    if child == 0:
+        torn = Ledger.open(path)
+        with torn._db.write() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET priority = 9")
+            os.kill(os.getpid(), signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    with Ledger.open(path) as ledger:
+        assert [job.priority for job in ledger.jobs()] == [0]
+        assert ledger.claim(now=0.0) is not None  # and its lock died with it
+
+
+def test_a_page_is_either_counted_and_kept_or_neither(path: Path) -> None:
+    """The page and the job's count of pages are one transaction."""
+    said = killed_after(path, 0, 25, 0.001)
+    touched = {int(words[1]) for words in said if words[0] == "claimed"}
+    with Ledger.open(path) as ledger:
+        for number in touched:
+            job = ledger.job(number)
+            kept = [page for page in ledger.pages(number) if page.state is PageState.DONE]
+            assert job is not None and len(kept) == job.pages_done
+    assert len(touched) >= 3

@@ -1,0 +1,195 @@
+"""Writers of several threads share one commit, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import IntegrityError
+
+from ocrd.ledger.database import connect, make_engine
+from ocrd.ledger.group import GroupCommit
+
+PUT = "INSERT INTO numbers (n) VALUES (?)"
+PUT_OR_GIVE_UP_ALL = "INSERT OR ROLLBACK INTO numbers (n) VALUES (?)"
+PUT_A_STRAY = "INSERT INTO numbers (n, parent) VALUES (?, -1)"  # noticed when it is committed
+
+
+class Table:
+    """A table of numbers other than 13, and those who write to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.commits = 0
+        with sqlite3.connect(path) as raw:
+            raw.execute("PRAGMA journal_mode = WAL")
+            raw.execute(
+                "CREATE TABLE numbers (n INTEGER PRIMARY KEY CHECK (n <> 13), parent INTEGER"
+                " REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)"
+            )
+        self._engine = make_engine(lambda: connect(path, 0.1))
+        event.listen(self._engine, "commit", self.committing)
+        self._group = GroupCommit(
+            lambda: self._engine.connect().execution_options(ocrd_immediate=True)
+        )
+
+    def committing(self, _connection: Connection) -> None:
+        self.commits += 1
+
+    def put(self, number: int, how: str = PUT) -> int:
+        with self._group.part() as connection:
+            connection.exec_driver_sql(how, (number,))
+        return number
+
+    def crowd(self, first: int, *others: int, how: str = PUT) -> list[Future[int]]:
+        """`first` is put while the others wait behind it, in this order; then they all go on."""
+
+        def lead() -> int:
+            with self._group.part() as connection:
+                for count, number in enumerate(others, start=1):
+                    ended.append(pool.submit(self.put, number, how))
+                    while self._group._coming < count:
+                        time.sleep(0.001)
+                connection.exec_driver_sql(PUT, (first,))
+            return first
+
+        ended: list[Future[int]] = []
+        with ThreadPoolExecutor(1 + len(others)) as pool:
+            leader = pool.submit(lead)
+            leader.exception()
+        return [leader, *ended]
+
+    def numbers(self) -> list[int]:
+        """As another program sees them."""
+        with sqlite3.connect(self.path) as raw:
+            return [row[0] for row in raw.execute("SELECT n FROM numbers ORDER BY n")]
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[Table]:
+    made = Table(tmp_path / "ledger.db")
+    yield made
+    made.close()
+
+
+def errors(ended: list[Future[int]]) -> list[type | None]:
+    return [type(error) if error else None for error in (each.exception() for each in ended)]
+
+
+def test_a_writer_by_itself_commits_at_once(table: Table) -> None:
+    table.put(1)
+    table.put(2)
+    assert table.numbers() == [1, 2]
+    assert table.commits == 2
+
+
+def test_those_who_wait_behind_one_another_share_a_commit(table: Table) -> None:
+    ended = table.crowd(1, 2, 3, 4)
+    assert sorted(each.result() for each in ended) == [1, 2, 3, 4]
+    assert table.numbers() == [1, 2, 3, 4]
+    assert table.commits == 1
+
+
+def test_one_that_fails_takes_nobody_with_it(table: Table) -> None:
+    assert sorted(errors(table.crowd(1, 13, 3)), key=str) == [IntegrityError, None, None]
+    assert table.numbers() == [1, 3]
+
+
+def test_the_first_may_be_the_one_that_fails(table: Table) -> None:
+    assert errors(table.crowd(13, 2, 3)) == [IntegrityError, None, None]
+    assert table.numbers() == [2, 3]
+
+
+def test_so_may_the_last_who_commits_for_all(table: Table) -> None:
+    assert errors(table.crowd(1, 13)) == [None, IntegrityError]
+    assert table.numbers() == [1]
+
+
+def test_a_commit_that_fails_is_told_to_all_of_its_group(table: Table) -> None:
+    assert errors(table.crowd(1, 2, 3, how=PUT_A_STRAY)) == [IntegrityError] * 3
+    assert table.numbers() == []
+    table.put(4)
+    assert table.numbers() == [4]
+
+
+def test_a_group_that_sqlite_gives_up_fails_as_a_whole(table: Table) -> None:
+    """As it does when the disk is full: whoever had done his part must do it again."""
+    assert errors(table.crowd(1, 13, how=PUT_OR_GIVE_UP_ALL)) == [IntegrityError] * 2
+    assert table.numbers() == []
+    table.put(4)
+    assert table.numbers() == [4]
+
+
+def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table) -> None:
+    with sqlite3.connect(table.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            table.put(1)
+        other.execute("COMMIT")
+    table.put(2)
+    assert table.numbers() == [2]
+
+
+def test_those_who_waited_while_the_file_was_locked_have_waited_long_enough() -> None:
+    """One after the other they would wait for minutes."""
+    tries = 0
+
+    def refuse() -> Connection:
+        nonlocal tries
+        tries += 1
+        while tries == 1 and group._coming < 3:
+            time.sleep(0.001)
+        raise sqlite3.OperationalError("database is locked")
+
+    def write() -> int:
+        with group.part():
+            raise AssertionError("nobody may")
+
+    group = GroupCommit(refuse)
+    with ThreadPoolExecutor(4) as pool:
+        ended = [pool.submit(write) for _ in range(4)]
+    assert errors(ended) == [sqlite3.OperationalError] * 4
+    assert tries == 1
+
+
+def test_a_kill_before_the_shared_commit_takes_all_of_it_and_nobody_was_told_otherwise(
+    tmp_path: Path,
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.unit.ledger.test_group", str(tmp_path / "ledger.db")],
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert ended.stdout == b""
+    survivor = sqlite3.connect(tmp_path / "ledger.db")
+    assert survivor.execute("SELECT n FROM numbers").fetchall() == [(1,)]
+    assert survivor.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    survivor.close()
+
+
+class Doomed(Table):
+    """Dies at its second commit."""
+
+    def committing(self, connection: Connection) -> None:
+        super().committing(connection)
+        if self.commits == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    doomed = Doomed(Path(sys.argv[1]))
+    doomed.put(1)
+    print(doomed.crowd(2, 3, 4), flush=True)

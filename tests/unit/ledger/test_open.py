@@ -1,0 +1,279 @@
+"""Opening: made, accepted, upgraded or refused, each with its reason."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from ocrd.errors import Disposition, LedgerError, PlaceError
+from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.schema import MIGRATIONS, Migrations, prepare
+from ocrd.ledger.tables import metadata
+from tests.unit.ledger.making import answer, done, found, python, queued
+
+SECOND_REVISION = '''
+"""A later revision."""
+from alembic import op
+revision = "0003"
+down_revision = "0002"
+def upgrade():
+    op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'")
+    {then}
+'''
+
+OPEN_AND_SAY = """
+import sys
+from pathlib import Path
+from ocrd.ledger.ledger import Ledger
+with Ledger.open(Path(sys.argv[1])) as ledger:
+    print(len(ledger.jobs()), *(name for name in sys.modules if name == "alembic"))
+"""
+
+
+def pragma(path: Path, name: str) -> object:
+    with closing(sqlite3.connect(path)) as raw:
+        return raw.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Migrations:
+    """The migrations of a later ocrd, with one revision more."""
+    folder = tmp_path / "100% later"
+    shutil.copytree(MIGRATIONS.folder, folder)
+    (folder / "versions" / "v0003_later.py").write_text(SECOND_REVISION.format(then=""))
+    return Migrations(folder=folder, newest=3)
+
+
+class TestANewLedger:
+    def test_is_made_with_every_table_strict(self, path: Path) -> None:
+        Ledger.open(path).close()
+        with closing(sqlite3.connect(path)) as raw:
+            listed = raw.execute("SELECT name, strict FROM pragma_table_list").fetchall()
+        strict = {name for name, is_strict in listed if is_strict}
+        assert strict == {"jobs", "pages", "history", "tallies", "counters"}
+
+    def test_has_the_columns_that_the_statements_are_built_on(self, path: Path) -> None:
+        Ledger.open(path).close()
+        with closing(sqlite3.connect(path)) as raw:
+            for table in metadata.sorted_tables:
+                rows = raw.execute(f"PRAGMA table_info({table.name})").fetchall()
+                made = {(name, kind) for _, name, kind, *_ in rows}
+                built_on = {
+                    (c.name, "BLOB" if str(c.type) == "BLOB" else str(c.type)) for c in table.c
+                }
+                assert built_on == made
+
+    def test_bears_the_number_of_the_newest_revision_there_is(self, path: Path) -> None:
+        Ledger.open(path).close()
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS.folder))
+        assert ScriptDirectory.from_config(config).get_heads() == ["0002"]
+        assert pragma(path, "user_version") == 2
+
+    def test_keeps_what_was_committed_through_a_power_cut(self, path: Path) -> None:
+        with Ledger.open(path) as ledger, ledger._db.read() as connection:
+            settings = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ]
+        full, on = 2, 1
+        assert settings == ["wal", full, on]
+
+    def test_can_be_made_by_four_processes_at_once(self, path: Path) -> None:
+        processes = [python(OPEN_AND_SAY, path) for _ in range(4)]
+        assert [answer(process).split()[0] for process in processes] == ["0"] * 4
+
+    def test_is_not_made_where_the_caller_only_wants_to_look(self, path: Path) -> None:
+        with pytest.raises(LedgerError) as refusal:
+            Ledger.open(path, create=False)
+        assert refusal.value.kind == "ledger-missing"
+        assert not path.exists()
+
+    def test_is_not_made_in_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(PlaceError) as refusal:
+            Ledger.open(tmp_path / "unmounted" / "ledger.db")
+        assert refusal.value.kind == "missing"
+
+    def test_may_lie_under_a_name_that_is_no_text(self, tmp_path: Path) -> None:
+        path = tmp_path / "50% \udcff?#.db"
+        with Ledger.open(path) as ledger:
+            queued(ledger)
+        with Ledger.open(path) as ledger:
+            assert len(ledger.jobs()) == 1
+
+
+class TestAKnownLedger:
+    def test_is_opened_again_without_alembic(self, path: Path) -> None:
+        with Ledger.open(path) as ledger:
+            queued(ledger)
+        assert answer(python(OPEN_AND_SAY, path)).split() == ["1"]
+
+    def test_leaves_one_file_when_it_is_closed(self, path: Path) -> None:
+        with Ledger.open(path) as ledger:
+            queued(ledger)
+        assert [entry.name for entry in path.parent.iterdir()] == ["ledger.db"]
+
+    def test_is_put_back_into_wal_mode_when_a_copy_lost_it(self, path: Path) -> None:
+        Ledger.open(path).close()
+        assert pragma(path, "journal_mode = DELETE") == "delete"
+        Ledger.open(path).close()
+        assert pragma(path, "journal_mode") == "wal"
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Migrations:
+    """The migrations of the first ocrd."""
+    folder = tmp_path / "first"
+    shutil.copytree(MIGRATIONS.folder, folder)
+    for version in (folder / "versions").glob("v000[!1]*.py"):
+        version.unlink()
+    return Migrations(folder=folder, newest=1)
+
+
+class TestAnOlderLedger:
+    def test_of_the_first_ocrd_keeps_its_jobs(self, path: Path, first: Migrations) -> None:
+        prepare(path, 1.0, first)
+        with closing(sqlite3.connect(path)) as raw, raw:
+            raw.execute(
+                "INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns,"
+                " inode, sha256, created_at)"
+                " VALUES ('a1', 'scans', x'612e706466', 'a.pdf', 'queued', 'inbox', 9, '1', '2',"
+                " x'00', 1.5)"
+            )
+        with Ledger.open(path) as ledger:
+            (job,) = ledger.jobs()
+            assert (job.source, job.members, job.created_at) == ("a.pdf", (), 1.5)
+            assert ledger.verify() == []
+
+    def test_is_upgraded_with_all_that_is_in_it(self, path: Path, later: Migrations) -> None:
+        with Ledger.open(path) as ledger:
+            before = done(ledger)
+        with Ledger.open(path, migrations=later) as ledger:
+            assert ledger.job(before.id) == before
+            assert ledger.verify() == []
+        with closing(sqlite3.connect(path)) as raw:
+            assert raw.execute("SELECT colour FROM jobs").fetchall() == [("grey",)]
+
+    def test_is_copied_first(self, path: Path, later: Migrations) -> None:
+        with Ledger.open(path) as ledger:
+            before = done(ledger)
+        Ledger.open(path, migrations=later).close()
+        copy = path.with_name("ledger.db.schema-2.bak")
+        with Ledger.open(copy) as ledger:
+            assert ledger.job(before.id) == before
+        assert sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()) == [
+            "ledger.db",
+            "ledger.db.schema-2.bak",
+        ]
+
+    def test_is_copied_for_no_more_eyes_than_it_had(self, path: Path, later: Migrations) -> None:
+        Ledger.open(path).close()
+        path.chmod(0o600)
+        Ledger.open(path, migrations=later).close()
+        assert path.with_name("ledger.db.schema-2.bak").stat().st_mode & 0o777 == 0o600
+
+    def test_stays_as_it_was_when_its_upgrade_fails(self, path: Path, later: Migrations) -> None:
+        breaks = SECOND_REVISION.format(then="raise RuntimeError('half-way')")
+        (later.folder / "versions" / "v0003_later.py").write_text(breaks)
+        with Ledger.open(path) as ledger:
+            before = done(ledger)
+        with pytest.raises(RuntimeError, match="half-way"):
+            Ledger.open(path, migrations=later)
+        with Ledger.open(path) as ledger:
+            assert ledger.job(before.id) == before
+
+
+class TestRefused:
+    def test_a_ledger_of_a_newer_ocrd_with_the_way_back(
+        self, path: Path, later: Migrations
+    ) -> None:
+        Ledger.open(path).close()
+        Ledger.open(path, migrations=later).close()
+        before = path.read_bytes()
+        with pytest.raises(LedgerError) as refusal:
+            Ledger.open(path)
+        assert refusal.value.kind == "ledger-newer"
+        assert "ledger.db.schema-2.bak" in refusal.value.hint
+        assert path.read_bytes() == before
+
+    def test_another_programs_database(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as raw:
+            raw.execute("CREATE TABLE bookmarks (url)")
+        with pytest.raises(LedgerError) as refusal:
+            Ledger.open(path)
+        assert refusal.value.kind == "ledger-foreign"
+        assert pragma(path, "journal_mode") == "delete"
+
+    @pytest.mark.parametrize("filesystem", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
+    def test_a_network_filesystem(self, path: Path, filesystem: str) -> None:
+        with pytest.raises(LedgerError) as refusal:
+            Ledger.open(path, filesystem=lambda _: filesystem)
+        assert refusal.value.kind == "ledger-remote"
+        assert filesystem in refusal.value.message
+        assert not path.exists()
+
+    def test_a_bindfs_mount_as_the_kernel_calls_it(self, tmp_path: Path) -> None:
+        bindfs = shutil.which("bindfs")
+        if bindfs is None:
+            pytest.skip("bindfs is not installed")
+        origin, point = tmp_path / "origin", tmp_path / "share"
+        origin.mkdir()
+        point.mkdir()
+        if subprocess.run([bindfs, origin, point], check=False).returncode:
+            pytest.skip("this system has no FUSE")
+        try:
+            with pytest.raises(LedgerError) as refusal:
+                Ledger.open(point / "ledger.db")
+        finally:
+            subprocess.run(["umount", point], check=True)
+        assert refusal.value.kind == "ledger-remote"
+
+
+class TestDamage:
+    @pytest.fixture
+    def filled(self, path: Path) -> Path:
+        with Ledger.open(path) as ledger:
+            ledger.record([found(f"{number:04}.pdf") for number in range(1000)])
+        return path
+
+    def test_bytes_overwritten_in_the_middle(self, filled: Path) -> None:
+        content = bytearray(filled.read_bytes())
+        content[len(content) // 2 :] = b"\xa5" * (len(content) - len(content) // 2)
+        filled.write_bytes(content)
+        self.is_refused(filled)
+
+    def test_a_header_overwritten(self, filled: Path) -> None:
+        filled.write_bytes(b"\0" * 100 + filled.read_bytes()[100:])
+        self.is_refused(filled)
+
+    def test_a_file_cut_short(self, filled: Path) -> None:
+        filled.write_bytes(filled.read_bytes()[: filled.stat().st_size // 2])
+        self.is_refused(filled)
+
+    def is_refused(self, path: Path) -> None:
+        before = path.read_bytes()
+        with pytest.raises(LedgerError) as refusal:
+            Ledger.open(path)
+        assert refusal.value.kind == "ledger-damaged"
+        assert refusal.value.disposition is Disposition.CONDITION
+        assert "ledger.db-wal" in refusal.value.hint
+        assert path.read_bytes() == before
+
+    def test_shows_as_such_when_it_is_met_later(self, filled: Path) -> None:
+        content = bytearray(filled.read_bytes())
+        half = len(content) // 2 // 4096 * 4096
+        for start in range(half, len(content), 4096):
+            content[start : start + 8] = b"\xff" * 8  # where each page says what it is
+        filled.write_bytes(content)
+        with Ledger.open(filled, check=False) as ledger:
+            assert ledger.verify() != []
+            with pytest.raises(LedgerError) as met:
+                ledger.jobs()
+        assert met.value.kind == "ledger-damaged"

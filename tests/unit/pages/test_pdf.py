@@ -1,0 +1,358 @@
+"""PDF pages come out as a viewer shows them, whatever they are made of."""
+
+import os
+
+import pymupdf
+import pytest
+
+from ocrd.errors import BadFileError, OcrdError, PageError
+from ocrd.page import PageImage
+from ocrd.pages.base import DocumentInfo, Rendering
+from ocrd.pages.work import inspect, page
+from tests.unit.pages.conftest import Put
+from tests.unit.pages.pdfs import (
+    flag_content,
+    flat_image,
+    image_object,
+    many_pages,
+    one_page,
+    pdf,
+    scan,
+)
+from tests.unit.pages.rasters import BLACK, BLUE, CORNERS, GREEN, RED, WHITE, at, corners, flag, near
+from tests.unit.pages.rasters import saved as image_file
+from tests.unit.pages.samples import annotated, of_text, scanned
+
+_AES_256 = 5  # PDF_ENCRYPT_AES_256
+
+
+def written(document: pymupdf.Document, **options: object) -> bytes:
+    content: bytes = document.tobytes(**options)
+    return content
+
+
+# ---- geometry
+
+
+def test_a_page_has_the_wished_for_resolution_and_its_colours_in_place(
+    put: Put, wanted: Rendering
+) -> None:
+    path = put(one_page(flag_content(612, 792), box=b"[0 0 612 792]"))
+
+    assert inspect(path, wanted) == DocumentInfo(kind="pdf", media_type="application/pdf", pages=1)
+    image = page(path, 1, wanted)
+    assert (image.width, image.height) == (1224, 1584)
+    assert len(image.rgb) == 1224 * 1584 * 3
+    assert corners(image) == CORNERS
+
+
+@pytest.mark.parametrize(
+    ("degrees", "expected"),
+    [
+        (90, (BLUE, RED, WHITE, GREEN)),
+        (180, (WHITE, BLUE, GREEN, RED)),
+        (270, (GREEN, WHITE, RED, BLUE)),
+        (-90, (GREEN, WHITE, RED, BLUE)),
+    ],
+)
+def test_a_turned_page_comes_out_turned(
+    degrees: int, expected: tuple[object, ...], put: Put, wanted: Rendering
+) -> None:
+    content = one_page(flag_content(600, 800), box=b"[0 0 600 800]", page=b"/Rotate %d" % degrees)
+
+    image = page(put(content), 1, wanted)
+    assert (image.width, image.height) == ((1200, 1600) if degrees == 180 else (1600, 1200))
+    assert corners(image) == expected
+
+
+def test_only_what_the_crop_box_shows_is_rendered(put: Put, wanted: Rendering) -> None:
+    content = one_page(
+        b"0 1 1 rg 0 0 800 900 re f " + flag_content(600, 600, 100, 200),
+        box=b"[0 0 800 900]",
+        page=b"/CropBox[100 200 700 800]",
+    )
+
+    image = page(put(content), 1, wanted)
+    assert (image.width, image.height) == (1200, 1200)
+    assert corners(image) == CORNERS
+
+
+def test_a_box_that_does_not_begin_at_zero_is_no_trouble(put: Put, wanted: Rendering) -> None:
+    content = one_page(flag_content(600, 600, -300, 50), box=b"[-300 50 300 650]")
+
+    assert corners(page(put(content), 1, wanted)) == CORNERS
+
+
+def test_a_unit_larger_than_a_point_counts(put: Put, wanted: Rendering) -> None:
+    content = one_page(flag_content(300, 300), box=b"[0 0 300 300]", page=b"/UserUnit 2")
+
+    assert page(put(content), 1, wanted).width == 1200
+
+
+def test_the_largest_page_a_pdf_can_have_fits_the_limits(put: Put, wanted: Rendering) -> None:
+    content = one_page(flag_content(14400, 14400), box=b"[0 0 14400 14400]")
+
+    image = page(put(content), 1, wanted)
+    assert max(image.width, image.height) <= wanted.max_side
+    assert image.width > 4900
+    assert corners(image) == CORNERS
+
+
+def test_few_pixels_allowed_are_few_pixels_made(put: Put) -> None:
+    wanted = Rendering(dpi=600, max_pixels=1_000_000, max_pages=1, max_side=2000)
+    image = page(put(one_page(flag_content(612, 792), box=b"[0 0 612 792]")), 1, wanted)
+
+    assert 900_000 < image.width * image.height <= 1_000_000
+    assert corners(image) == CORNERS
+
+
+def test_a_stamp_of_a_page_gets_enough_pixels(put: Put, wanted: Rendering) -> None:
+    image = page(put(one_page(flag_content(100, 80), box=b"[0 0 100 80]")), 1, wanted)
+
+    assert (image.width, image.height) == (1000, 800)
+
+
+@pytest.mark.parametrize("box", [b"[0 0 0 0]", b"[9 9 9 9]", b"(nonsense)", b"[1e30 0 -1e30 5]"])
+def test_a_page_of_no_size_ends_in_some_page_or_says_why(
+    box: bytes, put: Put, wanted: Rendering
+) -> None:
+    path = put(one_page(b"", box=box))
+    try:
+        image = page(path, 1, wanted)
+    except PageError as error:
+        assert error.kind == "damaged"
+    else:
+        assert 0 < image.width * image.height <= wanted.max_pixels
+
+
+# ---- scans
+
+
+def grey_scan(dpi: int, box: tuple[float, float] = (612, 792), text: bytes = b"") -> bytes:
+    width, height = (int(side * dpi / 72) for side in box)
+    return scan(flat_image(width, height, 90), box=box, text=text)
+
+
+@pytest.mark.parametrize(
+    ("dpi", "width"),
+    [(300, 1224), (100, 850), (150, 1275)],
+    ids=["finer", "coarser", "a little finer"],
+)
+def test_a_scan_is_neither_blown_up_nor_resampled_for_nothing(
+    dpi: int, width: int, put: Put, wanted: Rendering
+) -> None:
+    image = page(put(grey_scan(dpi)), 1, wanted)
+
+    assert image.width == width
+    assert at(image, 0.5, 0.5) == (90, 90, 90)
+
+
+def test_a_scan_of_one_pixel_a_point_comes_out_as_it_is(put: Put, wanted: Rendering) -> None:
+    image = page(put(grey_scan(72, box=(1240, 1754))), 1, wanted)
+
+    assert (image.width, image.height) == (1240, 1754)
+
+
+def test_type_over_a_coarse_picture_gets_the_full_resolution(put: Put, wanted: Rendering) -> None:
+    text = b"BT /F 20 Tf 100 400 Td (over a picture) Tj ET"
+
+    assert page(put(grey_scan(72, text=text)), 1, wanted).width == 1224
+
+
+SCANS = scanned()
+
+
+@pytest.mark.parametrize("kind", SCANS)
+def test_scans_of_every_compression_show_their_ink(kind: str, put: Put, wanted: Rendering) -> None:
+    image = page(put(scan(SCANS[kind], box=(144, 144))), 1, wanted)
+
+    seen = [at(image, x, y) for x, y in ((0.5, 0.5), (0.3, 0.3), (0.2, 0.5), (0.5, 0.8))]
+    assert near(seen, [BLACK, BLACK, WHITE, WHITE], tolerance=40)  # ink is not quite black
+
+
+# ---- what lies upon a page
+
+
+def test_annotations_and_filled_in_fields_are_shown(put: Put, wanted: Rendering) -> None:
+    image = page(put(annotated()), 1, wanted)
+
+    places = ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9))
+    assert [at(image, x, y) for x, y in places] == [RED, GREEN, BLUE, WHITE]
+
+
+# ---- many pages
+
+
+def bar(image: PageImage) -> float:
+    """How high the black bar at the foot of a page is, in points."""
+    column = image.rgb[:: image.width * 3]
+    return 200 * column.count(0) / image.height
+
+
+def test_pages_come_in_any_order(put: Put, wanted: Rendering) -> None:
+    path = put(many_pages(50))
+
+    assert inspect(path, wanted).pages == 50
+    for number in (50, 1, 25, 26):
+        assert bar(page(path, number, wanted)) == pytest.approx(number, abs=0.3)
+
+
+def test_a_count_that_is_a_lie_is_corrected(put: Put, wanted: Rendering) -> None:
+    honest = many_pages(2)
+
+    assert inspect(put(honest.replace(b"/Count 2", b"/Count 7")), wanted).pages == 2
+
+
+def test_more_pages_than_allowed_are_too_many(put: Put) -> None:
+    wanted = Rendering(dpi=144, max_pixels=10**7, max_pages=9)
+    with pytest.raises(BadFileError, match="10 pages") as caught:
+        inspect(put(many_pages(10)), wanted)
+
+    assert caught.value.kind == "too-large"
+    assert "max_pages" in caught.value.hint
+
+
+# ---- locked, damaged, hostile
+
+
+def test_a_pdf_with_a_password_is_encrypted(put: Put, wanted: Rendering) -> None:
+    locked = written(of_text(2), encryption=_AES_256, user_pw="sesame", owner_pw="open")
+    with pytest.raises(BadFileError, match="password") as caught:
+        inspect(put(locked), wanted)
+
+    assert caught.value.kind == "encrypted"
+    assert "password" in caught.value.hint
+
+
+def test_a_pdf_that_only_forbids_changes_opens(put: Put, wanted: Rendering) -> None:
+    kept = written(of_text(2), encryption=_AES_256, owner_pw="open")
+    path = put(kept)
+
+    assert inspect(path, wanted).pages == 2
+    assert page(path, 2, wanted).rgb.count(0) > 1000
+
+
+def test_a_pdf_locked_in_a_way_of_its_own_is_encrypted(put: Put, wanted: Rendering) -> None:
+    content = pdf(
+        {1: b"<</Type/Catalog/Pages 2 0 R>>", 2: b"<</Type/Pages/Kids[]/Count 0>>",
+         3: b"<</Filter/EBX_HANDLER/V 1>>"},
+        trailer=b"/Encrypt 3 0 R/ID[<00><00>]",
+    )  # fmt: skip
+    with pytest.raises(BadFileError) as caught:
+        inspect(put(content), wanted)
+
+    assert caught.value.kind == "encrypted"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("padded", [False, True], ids=["cut", "cut, then zeros"])
+def test_a_part_of_a_pdf_is_damaged_and_never_a_shorter_document(
+    share: float, padded: bool, put: Put, wanted: Rendering
+) -> None:
+    whole = written(of_text(10), deflate=True)
+    part = whole[: int(len(whole) * share)]
+    path = put(part.ljust(len(whole), b"\0") if padded else part)
+    with pytest.raises(BadFileError) as caught:
+        inspect(path, wanted)
+
+    assert caught.value.kind == "damaged"
+    assert caught.value.hint
+
+
+def test_a_pdf_without_a_table_of_its_objects_is_repaired(put: Put, wanted: Rendering) -> None:
+    whole = one_page(flag_content(600, 600), box=b"[0 0 600 600]")
+    garbled = whole.replace(b"00000 n", b"77777 x").replace(b"startxref\n", b"startxref\n9")
+
+    assert corners(page(put(garbled), 1, wanted)) == CORNERS
+
+
+def test_a_pdf_followed_by_zeros_is_whole(put: Put, wanted: Rendering) -> None:
+    whole = one_page(flag_content(600, 600), box=b"[0 0 600 600]")
+
+    assert corners(page(put(whole + bytes(100_000)), 1, wanted)) == CORNERS
+
+
+def tree(kids: bytes, count: bytes) -> bytes:
+    return pdf(
+        {
+            1: b"<</Type/Catalog/Pages 2 0 R>>",
+            2: b"<</Type/Pages/Kids[%s]/Count %s>>" % (kids, count),
+            3: b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "kinds"),
+    [
+        (tree(b"", b"0"), {"no-pages"}),
+        (tree(b"2 0 R 3 0 R", b"2"), {"damaged"}),
+        (tree(b"2 0 R", b"1"), {"damaged", "no-pages"}),
+        (tree(b"3 0 R", b"99999999999"), {"damaged", "too-large"}),
+        (tree(b"3 0 R", b"-7"), {"damaged", "no-pages"}),
+        (tree(b"99 0 R", b"1"), {"damaged", "no-pages"}),
+        (pdf({1: b"<</Type/Catalog>>"}), {"damaged", "no-pages"}),
+        (pdf({1: b"<</Type/Catalog/Pages 1 0 R>>"}), {"damaged", "no-pages"}),
+        (b"%PDF-1.7\n", {"damaged"}),
+        (b"%PDF-1.7\n" + bytes(range(256)) * 40, {"damaged"}),
+    ],
+    ids=[
+        "no kids", "a loop and a page", "a loop", "too many", "less than none", "a kid not there",
+        "no tree", "the catalogue for a tree", "a head alone", "a head and noise",
+    ],
+)  # fmt: skip
+def test_a_tree_of_pages_that_leads_nowhere_is_told(
+    content: bytes, kinds: set[str], put: Put, wanted: Rendering
+) -> None:
+    path = put(content)
+    with pytest.raises(OcrdError) as caught:
+        inspect(path, wanted)
+        page(path, 1, wanted)
+
+    assert caught.value.kind in kinds
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("filter_", [b"DCTDecode", b"JPXDecode", b"JBIG2Decode"])
+def test_a_scan_that_cannot_be_decoded_is_a_damaged_page_not_a_blank_one(
+    filter_: bytes, put: Put, wanted: Rendering
+) -> None:
+    path = put(scan(image_object((600, 800), b"garbage" * 99, filter_)))
+
+    assert inspect(path, wanted).pages == 1
+    with pytest.raises(PageError, match="Page 1") as caught:
+        page(path, 1, wanted)
+    assert caught.value.kind == "damaged"
+
+
+def test_a_blank_page_is_a_blank_page(put: Put, wanted: Rendering) -> None:
+    image = page(put(one_page(b"", box=b"[0 0 600 800]")), 1, wanted)
+
+    assert image.rgb == b"\xff" * (1200 * 1600 * 3)
+
+
+# ---- names and what is no file
+
+
+@pytest.mark.parametrize(
+    "name", [b"broken \xff\xfe UTF-8", b"with\na newline", b"x" * 255, "größe.jpg".encode()]
+)
+def test_a_file_may_have_any_name(name: bytes, put: Put, wanted: Rendering) -> None:
+    path = put(many_pages(1), os.fsdecode(name))
+
+    assert inspect(path, wanted).pages == 1
+    assert page(path, 1, wanted).width == 1000
+
+
+def test_an_image_may_have_any_name_too(put: Put, wanted: Rendering) -> None:
+    path = put(image_file(flag(), "PNG"), os.fsdecode(b"\xff\n.pdf"))
+
+    assert inspect(path, wanted).media_type == "image/png"
+    assert corners(page(path, 1, wanted)) == CORNERS
+
+
+def test_a_text_file_named_pdf_is_told_what_it_is(put: Put, wanted: Rendering) -> None:
+    with pytest.raises(BadFileError, match="a text file") as caught:
+        inspect(put(b"Dear Sir or Madam,\n" * 30, "letter.pdf"), wanted)
+
+    assert caught.value.kind == "unsupported"

@@ -1,0 +1,410 @@
+"""Each operation of the spool: the state it starts from, what it does, what there is afterwards."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from ocrd.config.ownership import AS_AROUND, Ownership
+from ocrd.errors import SourceChangedError
+from ocrd.job import Job, Place
+from ocrd.spool import Spool
+from tests.unit.spool.world import (
+    MEMBERS,
+    ORIGINAL,
+    PIECES,
+    REPORT,
+    TOKEN,
+    World,
+    build,
+    bundle_at,
+    members_at,
+    pieces_at,
+)
+
+HOME = f"7-{TOKEN}"
+INBOX = "inbox/letters/scan.pdf"
+ARCHIVED = "archive/letters/2026/scan.pdf"
+FAILED = "failed/letters/scan.pdf"
+FAILED_REPORT = f"{FAILED}.error.json"
+TEAM = Ownership(group="team", gid=100 if os.geteuid() == 0 else os.getegid(), umask=0o007)
+PUBLISHED = "outbox/letters/scan"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One operation.
+
+    Attributes:
+        name: For the test's name.
+        prepare: Makes the state it starts from; the job.
+        act: The operation.  Doing it again after a crash must complete it.
+        before: What is visible when it starts.
+        after: What is visible at its end.
+        spooled: What the spool holds at its end.
+        kept: What must never be lost, nor seen twice.
+        owner: What everything that appears must be given, if anything.
+        last: What may not be seen before all the rest is.
+    """
+
+    name: str
+    prepare: Callable[[World], Job]
+    act: Callable[[Spool, World, Job], None]
+    before: Mapping[str, bytes] = field(default_factory=dict)
+    after: Mapping[str, bytes] = field(default_factory=dict)
+    spooled: tuple[str, ...] = ()
+    kept: tuple[bytes, ...] = (ORIGINAL,)
+    owner: Ownership = AS_AROUND
+    last: str = ""
+
+
+def _claim(spool: Spool, world: World, job: Job) -> None:
+    path = spool.claim(job, world.root / INBOX)
+    assert path.read_bytes() == ORIGINAL
+
+
+def _changed_since(world: World) -> Job:
+    job = world.drop("letters/scan.pdf", b"an earlier scan")
+    (world.root / INBOX).write_bytes(ORIGINAL)
+    return job
+
+
+def _claim_changed(spool: Spool, world: World, job: Job) -> None:
+    with suppress(SourceChangedError):
+        spool.claim(job, world.root / INBOX)
+        raise AssertionError("a changed file was claimed")
+
+
+def _failed_before(world: World) -> Job:
+    job = world.drop("letters/scan.pdf", tree="failed")
+    (world.root / FAILED_REPORT).write_bytes(REPORT)
+    return replace(job, place=Place.FAILED, failed_to=str(world.root / FAILED))
+
+
+def _claim_failed(spool: Spool, world: World, job: Job) -> None:
+    spool.claim(job, world.root / FAILED)
+
+
+def _stale_bundle(world: World) -> Job:
+    job = world.claimed()
+    stale = world.spool().new_bundle(job) / "old"
+    stale.mkdir()
+    (stale / "left.md").write_bytes(b"half")
+    return job
+
+
+def _rebuild(spool: Spool, _world: World, job: Job) -> None:
+    build(spool, job)
+
+
+def _publish(spool: Spool, world: World, job: Job) -> None:
+    spool.publish(job, world.root / PUBLISHED)
+
+
+def _publish_pieces(spool: Spool, world: World, job: Job) -> None:
+    folder = world.root / "outbox" / "letters"
+    targets = [(f"{name}", folder / f"scan{name}") for name in (".json", ".md")]
+    spool.publish_each(job, [("scan.images", folder / "scan.images"), *targets])
+
+
+def _archive(spool: Spool, world: World, job: Job) -> None:
+    spool.archive(job, world.root / ARCHIVED)
+
+
+def _fail(spool: Spool, world: World, job: Job) -> None:
+    spool.fail(job, world.root / FAILED, REPORT)
+
+
+def _publish_for_all(spool: Spool, world: World, job: Job) -> None:
+    spool.publish(job, world.root / PUBLISHED, TEAM)
+
+
+def _archive_for_all(spool: Spool, world: World, job: Job) -> None:
+    spool.archive(job, world.root / ARCHIVED, TEAM)
+
+
+def _fail_for_all(spool: Spool, world: World, job: Job) -> None:
+    spool.fail(job, world.root / FAILED, REPORT, TEAM)
+
+
+def _archived(world: World) -> Job:
+    job = world.bundled()
+    _archive(world.spool(), world, job)
+    return job
+
+
+def _finish(spool: Spool, _world: World, job: Job) -> None:
+    spool.finish(job)
+
+
+def _put_back(spool: Spool, world: World, _job: Job) -> None:
+    for orphan in spool.orphans(()):
+        spool.put_back(orphan, world.tree("inbox"))
+
+
+_CLAIMED = (f"{HOME}/job.json", f"{HOME}/source.pdf")
+_BUNDLE = tuple(bundle_at(f"{HOME}/bundle"))
+
+ALONE = (
+    Scenario(
+        "claim",
+        lambda world: world.drop("letters/scan.pdf"),
+        _claim,
+        before={INBOX: ORIGINAL},
+        spooled=_CLAIMED,
+    ),
+    Scenario(
+        "claim a changed file",
+        _changed_since,
+        _claim_changed,
+        before={INBOX: ORIGINAL},
+        after={INBOX: ORIGINAL},
+    ),
+    Scenario(
+        "claim for a retry",
+        _failed_before,
+        _claim_failed,
+        before={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+        spooled=_CLAIMED,
+    ),
+    Scenario(
+        "build a bundle anew",
+        _stale_bundle,
+        _rebuild,
+        spooled=(*_CLAIMED, f"{HOME}/sealed", *_BUNDLE),
+    ),
+    Scenario(
+        "publish",
+        lambda world: world.bundled(),
+        _publish,
+        after=bundle_at(PUBLISHED),
+        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
+    ),
+    Scenario(
+        "publish side by side",
+        lambda world: world.bundled(content=PIECES),
+        _publish_pieces,
+        after=pieces_at("outbox/letters"),
+        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
+        last="outbox/letters/scan.md",
+    ),
+    Scenario(
+        "archive",
+        lambda world: world.claimed(),
+        _archive,
+        after={ARCHIVED: ORIGINAL},
+        spooled=(f"{HOME}/job.json",),
+    ),
+    Scenario(
+        "fail",
+        lambda world: world.claimed(),
+        _fail,
+        after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
+    ),
+    Scenario(
+        "publish for a group",
+        lambda world: world.bundled(),
+        _publish_for_all,
+        after=bundle_at(PUBLISHED),
+        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
+        owner=TEAM,
+    ),
+    Scenario(
+        "archive for a group",
+        lambda world: world.claimed(),
+        _archive_for_all,
+        after={ARCHIVED: ORIGINAL},
+        spooled=(f"{HOME}/job.json",),
+        owner=TEAM,
+    ),
+    Scenario(
+        "fail for a group",
+        lambda world: world.claimed(),
+        _fail_for_all,
+        after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
+        owner=TEAM,
+    ),
+    Scenario("finish", _archived, _finish, before={ARCHIVED: ORIGINAL}, after={ARCHIVED: ORIGINAL}),
+    Scenario(
+        "put an orphan back",
+        lambda world: world.bundled(),
+        _put_back,
+        after={INBOX: ORIGINAL},
+    ),
+)
+
+
+def _claim_joined(spool: Spool, world: World, job: Job) -> None:
+    path = spool.claim(job, world.tree("inbox") / job.source)
+    assert {member.name: member.read_bytes() for member in path.iterdir()} == MEMBERS
+
+
+def _changed_joined(world: World) -> Job:
+    """The second of the members is another scan than the one that was recorded."""
+    job = world.drop_joined()
+    (world.root / JOINED_INBOX / "scan_2.jpg").write_bytes(ORIGINAL)
+    return job
+
+
+def _gone_joined(world: World) -> Job:
+    job = world.drop_joined()
+    (world.root / JOINED_INBOX / "scan_2.jpg").unlink()
+    return job
+
+
+def _claim_changed_joined(spool: Spool, world: World, job: Job) -> None:
+    with suppress(SourceChangedError):
+        spool.claim(job, world.tree("inbox") / job.source)
+        raise AssertionError("a document of which a member changed was claimed")
+
+
+def _failed_joined(world: World) -> Job:
+    job = world.drop_joined(tree="failed")
+    (world.root / f"{JOINED_FAILED}.error.json").write_bytes(REPORT)
+    failed_to = str(world.root / JOINED_FAILED)
+    return replace(job, place=Place.FAILED, failed_to=failed_to)
+
+
+def _claim_failed_joined(spool: Spool, world: World, job: Job) -> None:
+    spool.claim(job, world.root / JOINED_FAILED)
+
+
+def _archive_joined(spool: Spool, world: World, job: Job) -> None:
+    spool.archive(job, world.root / JOINED_ARCHIVED)
+
+
+def _fail_joined(spool: Spool, world: World, job: Job) -> None:
+    spool.fail(job, world.root / JOINED_FAILED, REPORT)
+
+
+JOINED_INBOX = "inbox/letters"
+JOINED_ARCHIVED = "archive/letters/2026/scan"
+JOINED_FAILED = "failed/letters/scan"
+_FIRST, _SECOND = MEMBERS.values()
+_JOINED_CLAIMED = (f"{HOME}/job.json", *members_at(f"{HOME}/source"))
+_JOINED_REPORT = {f"{JOINED_FAILED}.error.json": REPORT}
+
+JOINED = (
+    Scenario(
+        "claim joined",
+        lambda world: world.drop_joined(),
+        _claim_joined,
+        before=members_at(JOINED_INBOX),
+        spooled=_JOINED_CLAIMED,
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "claim joined of which one changed",
+        _changed_joined,
+        _claim_changed_joined,
+        before={f"{JOINED_INBOX}/scan_1.jpg": _FIRST, f"{JOINED_INBOX}/scan_2.jpg": ORIGINAL},
+        after={f"{JOINED_INBOX}/scan_1.jpg": _FIRST, f"{JOINED_INBOX}/scan_2.jpg": ORIGINAL},
+        kept=(_FIRST, ORIGINAL),
+    ),
+    Scenario(
+        "claim joined of which one is gone",
+        _gone_joined,
+        _claim_changed_joined,
+        before={f"{JOINED_INBOX}/scan_1.jpg": _FIRST},
+        after={f"{JOINED_INBOX}/scan_1.jpg": _FIRST},
+        kept=(_FIRST,),
+    ),
+    Scenario(
+        "claim joined for a retry",
+        _failed_joined,
+        _claim_failed_joined,
+        before={**members_at(JOINED_FAILED), **_JOINED_REPORT},
+        spooled=_JOINED_CLAIMED,
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "archive joined",
+        lambda world: world.claimed_joined(),
+        _archive_joined,
+        after=members_at(JOINED_ARCHIVED),
+        spooled=(f"{HOME}/job.json",),
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "fail joined",
+        lambda world: world.claimed_joined(),
+        _fail_joined,
+        after={**members_at(JOINED_FAILED), **_JOINED_REPORT},
+        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
+        kept=(_FIRST, _SECOND),
+    ),
+    Scenario(
+        "put a joined orphan back",
+        lambda world: world.claimed_joined(),
+        _put_back,
+        after=members_at(JOINED_INBOX),
+        kept=(_FIRST, _SECOND),
+    ),
+)
+
+SCENARIOS = ALONE + JOINED
+
+
+def names(scenario: Scenario) -> str:
+    """A scenario's part in a test's name."""
+    return scenario.name.replace(" ", "-")
+
+
+def complaints(scenario: Scenario, world: World, *, reserving: bool = False) -> list[str]:
+    """What is wrong with what can be seen in the middle of a scenario.
+
+    Args:
+        scenario: Which.
+        world: Where.
+        reserving: Whether an empty file may hold a name for a moment.
+    """
+    seen = world.visible()
+    allowed = {**scenario.before, **scenario.after}
+    wrong = [f"{name} appeared" for name in seen if name not in allowed]
+    wrong += [
+        f"{name} is half-written ({len(content)} bytes)"
+        for name, content in seen.items()
+        if name in allowed and content != allowed[name] and not (reserving and content == b"")
+    ]
+    bundle = set(bundle_at(PUBLISHED)) & set(seen)
+    if bundle and bundle != set(bundle_at(PUBLISHED)):
+        wrong.append(f"of the bundle only {sorted(bundle)} can be seen")
+    if scenario.last in seen and seen.keys() != scenario.after.keys():
+        wrong.append(f"{scenario.last} appeared before {scenario.after.keys() - seen.keys()}")
+    wrong += foreign(scenario.owner, world, reserving=reserving)
+    held = world.files().values()
+    wrong += [f"{kept[:12]!r} is nowhere" for kept in scenario.kept if kept not in held]
+    shown = list(seen.values())
+    wrong += [f"{kept[:12]!r} is seen twice" for kept in scenario.kept if shown.count(kept) > 1]
+    return wrong
+
+
+def foreign(owner: Ownership, world: World, *, reserving: bool = False) -> list[str]:
+    """What can be seen in the trees of results and does not belong to the owner."""
+    if owner.gid is None or owner.umask is None:
+        return []
+    wrong = []
+    for path in world.results():
+        facts = path.lstat()
+        folder = stat.S_ISDIR(facts.st_mode)
+        wanted = 0o2777 & ~owner.umask if folder else 0o666 & ~owner.umask
+        if reserving and not folder and facts.st_size == 0:
+            continue
+        if (facts.st_gid, stat.S_IMODE(facts.st_mode)) != (owner.gid, wanted):
+            wrong.append(f"{path} has group {facts.st_gid} and mode {facts.st_mode:o}")
+    return wrong
+
+
+def outcome(world: World) -> tuple[dict[str, bytes], list[str], list[str]]:
+    """Everything there is: visible files, stray temporaries, the spool's names."""
+    return world.visible(), world.temporaries(), world.spooled()
+
+
+def wanted(scenario: Scenario) -> tuple[dict[str, bytes], list[str], list[str]]:
+    """What there must be at the end."""
+    return dict(scenario.after), [], sorted(scenario.spooled)

@@ -1,0 +1,214 @@
+"""Whatever the system answers to any call: an error with a remedy, no loss, and later it works."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import Disposition, OcrdError, PlaceError
+from ocrd.job import Job
+from ocrd.spool import Disk
+from tests.slow.faults.evidence import files_below
+from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
+from tests.unit.spool.mounts import bound, memory, needs_root, remount, served, tmpfs
+from tests.unit.spool.scenarios import SCENARIOS, Scenario, complaints, names, outcome, wanted
+from tests.unit.spool.steps import TEARABLE, Call, Hooked, Trace, WithoutExclusiveRename, failing
+from tests.unit.spool.world import BUNDLE, ORIGINAL, REPORT, TREES, World, bundle_at
+
+__all__ = ["memory", "nobodys_world"]
+
+ANSWERS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.ESTALE, errno.EBUSY, errno.EACCES)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
+def test_any_answer_to_any_call_is_survived(memory: Path, scenario: Scenario) -> None:
+    world = World(memory / "one")
+    for code in ANSWERS:
+        fail_at_every_step(world, scenario, Disk(), code)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
+def test_any_answer_between_file_systems_is_survived(memory: Path, scenario: Scenario) -> None:
+    world = World(memory / "own")
+    with ExitStack() as stack:
+        for tree in TREES:
+            stack.enter_context(bound(world.tree(tree)))
+        for disk in (Disk(), WithoutExclusiveRename()):
+            fail_at_every_step(world, scenario, disk, errno.ENOSPC)
+            fail_at_every_step(world, scenario, disk, errno.EIO)
+
+
+def fail_at_every_step(world: World, scenario: Scenario, disk: Disk, code: int) -> None:
+    """The whole scenario for each of its calls: fail it, look, do it again without a fault."""
+    for call in trace(world, scenario, disk):
+        fail_at(world, scenario, disk, call, code, torn=False)
+        if call.name in TEARABLE and code == errno.ENOSPC:
+            fail_at(world, scenario, disk, call, code, torn=True)
+
+
+def fail_at(
+    world: World, scenario: Scenario, disk: Disk, call: Call, code: int, *, torn: bool
+) -> None:
+    moment = f"{errno.errorcode[code]} {'within' if torn else 'from'} {call}"
+    job = prepared(world, scenario)
+    spool = world.spool(Hooked(failing(call.number, code, torn=torn), disk))
+    try:
+        scenario.act(spool, world, job)
+    except OcrdError as error:
+        assert error.hint, moment
+        assert error.disposition is not Disposition.PERMANENT, moment
+    assert complaints(scenario, world) == [], moment
+    scenario.act(world.spool(disk), world, job)
+    assert outcome(world) == wanted(scenario), moment
+
+
+def trace(world: World, scenario: Scenario, disk: Disk) -> list[Call]:
+    trace = Trace()
+    job = prepared(world, scenario)
+    scenario.act(world.spool(Hooked(trace, disk)), world, job)
+    return trace.calls
+
+
+def prepared(world: World, scenario: Scenario) -> Job:
+    world.make()
+    return scenario.prepare(world)
+
+
+def test_a_full_outbox_shows_nothing_and_takes_the_bundle_once_there_is_space(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.make()
+    with tmpfs(world.tree("outbox"), size="8k"):
+        job = world.bundled()
+        with pytest.raises(OcrdError) as caught:
+            world.spool().publish(job, world.tree("outbox") / "letters" / "scan")
+        assert caught.value.kind == "disk-full"
+        assert caught.value.disposition is Disposition.CONDITION
+        assert str(world.tree("outbox")) in caught.value.message
+        assert (world.visible(), world.temporaries()) == ({}, [])
+        remount(world.tree("outbox"), "size=1m")
+        world.spool().publish(job, world.tree("outbox") / "letters" / "scan")
+        assert (world.visible(), world.temporaries()) == (bundle_at("outbox/letters/scan"), [])
+
+
+def test_a_full_spool_leaves_the_original_in_the_inbox(tmp_path: Path) -> None:
+    with tmpfs(tmp_path, size="256k"):
+        world = World(tmp_path)
+        world.make()
+        job = world.drop("scan.pdf")
+        ballast = tmp_path / "ballast"
+        fill(ballast)
+        with pytest.raises(OcrdError) as caught:
+            world.spool().claim(job, world.tree("inbox") / "scan.pdf")
+        assert caught.value.kind == "disk-full"
+        ballast.unlink()
+        assert world.visible() == {"inbox/scan.pdf": ORIGINAL}
+        world.spool().claim(job, world.tree("inbox") / "scan.pdf")
+        assert world.visible() == {}
+
+
+def test_a_full_failed_tree_keeps_the_original_in_the_spool(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.make()
+    target = world.tree("failed") / "scan.pdf"
+    with tmpfs(world.tree("failed"), size="8k"):
+        job = world.claimed("scan.pdf")
+        with pytest.raises(OcrdError) as caught:
+            world.spool().fail(job, target, REPORT)
+        assert caught.value.kind == "disk-full"
+        assert (world.visible(), world.temporaries()) == ({}, [])
+        remount(world.tree("failed"), "size=1m")
+        world.spool().fail(job, target, REPORT)
+        assert world.visible() == {
+            "failed/scan.pdf": ORIGINAL,
+            "failed/scan.pdf.error.json": REPORT,
+        }
+
+
+def test_a_read_only_archive_is_a_condition_that_ends(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.make()
+    target = world.tree("archive") / "2026" / "scan.pdf"
+    with tmpfs(world.tree("archive")):
+        job = world.claimed("scan.pdf")
+        remount(world.tree("archive"), "ro")
+        with pytest.raises(OcrdError) as caught:
+            world.spool().archive(job, target)
+        assert caught.value.kind == "read-only"
+        assert "ReadWritePaths" in caught.value.hint
+        remount(world.tree("archive"), "rw")
+        world.spool().archive(job, target)
+        assert world.visible() == {"archive/2026/scan.pdf": ORIGINAL}
+
+
+def test_a_folder_that_the_daemon_may_not_write_to_is_named(nobodys_world: World) -> None:
+    world = nobodys_world
+    job = world.claimed("scan.pdf")
+    give_to_nobody(world.root / ".ocrd")
+    said = world.root / "said"
+    said.touch()
+    os.chown(said, NOBODY, NOBODY)
+
+    def archive() -> None:
+        try:
+            world.spool().archive(job, world.tree("archive") / "scan.pdf")
+        except OcrdError as error:
+            said.write_text(f"{error.kind} {error.disposition.name} {error.message}")
+
+    assert as_nobody(archive) == 0
+    place = world.tree("archive") / "scan.pdf"
+    assert said.read_text() == f"no-permission CONDITION {place}: permission denied (EACCES)"
+    world.spool().archive(job, place)
+
+
+@needs_root
+def test_a_share_that_died_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """The process behind a FUSE mount is killed: every call there answers ENOTCONN."""
+    world = World(tmp_path)
+    world.make()
+    behind, inbox, outbox = tmp_path / "behind", world.tree("inbox"), world.tree("outbox")
+    ready = world.bundled("ready.pdf")
+    target = outbox / "ready"
+    with served(behind / "in", inbox) as inlet, served(behind / "out", outbox) as outlet:
+        waiting = replace(world.drop("scan.pdf"), token="bb22")
+        for server in (inlet, outlet):
+            server.kill()
+            server.wait()
+        for deliver in (
+            partial(world.spool().claim, waiting, inbox / "scan.pdf"),
+            partial(world.spool().publish, ready, target),
+            partial(world.spool().free_name, outbox, "ready"),
+        ):
+            with pytest.raises(OcrdError) as caught:
+                deliver()
+            assert (caught.value.kind, type(caught.value)) == ("share-gone", PlaceError)
+    with served(behind / "in", inbox), served(behind / "out", outbox):
+        world.spool().claim(waiting, inbox / "scan.pdf")
+        world.spool().publish(ready, target)
+        assert list(files_below(inbox)) == []
+        assert {path.name for path in files_below(outbox)} == {Path(name).name for name in BUNDLE}
+
+
+def test_no_descriptor_stays_open(memory: Path) -> None:
+    world = World(memory / "own")
+    with ExitStack() as stack:
+        for tree in TREES:
+            stack.enter_context(bound(world.tree(tree)))
+        before = set(os.listdir("/proc/self/fd"))
+        for scenario in SCENARIOS[::4]:
+            fail_at_every_step(world, scenario, WithoutExclusiveRename(), errno.EIO)
+        assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def fill(ballast: Path) -> None:
+    """Write until there is no space left."""
+    with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))

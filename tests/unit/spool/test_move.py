@@ -1,0 +1,332 @@
+"""A move never overwrites, keeps every byte, and knows its own work again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import SourceChangedError
+from ocrd.spool import Disk
+from ocrd.spool.move import abandon, move, resume
+from tests.unit.spool.mounts import bound, needs_root
+from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, WithoutLinks
+
+DISKS = {
+    "plain": Disk(),
+    "no-exclusive-rename": WithoutExclusiveRename(),
+    "no-links-either": WithoutLinks(),
+}
+CONTENT = bytes(range(256)) * 5000
+
+
+class Ground:
+    """Two folders and a place for records."""
+
+    def __init__(self, top: Path) -> None:
+        self.here, self.there = top / "here", top / "there"
+        self.record = top / "spool" / "step.move"
+        for folder in (self.here, self.there, self.record.parent):
+            folder.mkdir()
+
+    def move(self, disk: Disk, name: str = "scan.pdf", to: str | None = None) -> Path:
+        target = self.there / (to or name)
+        return move(self.here / name, target, record=self.record, token="ab12", disk=disk)
+
+    def tree(self) -> dict[str, bytes]:
+        top = self.here.parent
+        return {
+            str(path.relative_to(top)): path.read_bytes()
+            for path in sorted(top.rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return Ground(tmp_path)
+
+
+@pytest.fixture(params=["near", pytest.param("far", marks=needs_root)])
+def near_or_far(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Ground]:
+    """One file system, and a target on a mount of its own."""
+    if request.param == "near":
+        yield ground
+        return
+    with bound(ground.there):
+        yield ground
+
+
+every_disk = pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS.keys())
+
+
+@every_disk
+def test_a_moved_file_keeps_bytes_mode_and_time(near_or_far: Ground, disk: Disk) -> None:
+    source = near_or_far.here / "scan.pdf"
+    source.write_bytes(CONTENT)
+    source.chmod(0o640)
+    os.utime(source, ns=(1_600_000_000_123_456_789, 1_600_000_001_987_654_321))
+    target = near_or_far.move(disk)
+    facts = target.stat()
+    assert (stat.S_IMODE(facts.st_mode), facts.st_mtime_ns) == (0o640, 1_600_000_001_987_654_321)
+    assert near_or_far.tree() == {"there/scan.pdf": CONTENT}
+
+
+@every_disk
+def test_a_moved_folder_keeps_all_that_is_in_it(near_or_far: Ground, disk: Disk) -> None:
+    deep = near_or_far.here / "scan" / "images" / "small"
+    deep.mkdir(parents=True)
+    deep.parent.chmod(0o751)
+    (deep / "3-1.jpg").write_bytes(CONTENT)
+    (near_or_far.here / "scan" / "empty").touch()
+    target = near_or_far.move(disk, "scan")
+    assert near_or_far.tree() == {
+        "there/scan/empty": b"",
+        "there/scan/images/small/3-1.jpg": CONTENT,
+    }
+    assert stat.S_IMODE((target / "images").stat().st_mode) == 0o751
+
+
+@every_disk
+@pytest.mark.parametrize("taken_by", ["file", "folder", "full folder", "dead link"])
+@pytest.mark.parametrize("moved", ["file", "folder"])
+def test_a_taken_name_is_refused_and_nothing_is_touched(
+    near_or_far: Ground, disk: Disk, moved: str, taken_by: str
+) -> None:
+    _make(near_or_far.here / "scan", moved, b"ours")
+    _make(near_or_far.there / "scan", taken_by, b"theirs")
+    before = near_or_far.tree()
+    with pytest.raises(FileExistsError):
+        near_or_far.move(disk, "scan")
+    assert near_or_far.tree() == before
+    assert os.listdir(near_or_far.there) == ["scan"]
+    assert os.path.islink(near_or_far.there / "scan") == (taken_by == "dead link")
+    near_or_far.move(disk, "scan", to="scan (2)")
+    assert sorted(os.listdir(near_or_far.there)) == ["scan", "scan (2)"]
+    assert os.listdir(near_or_far.here) == []
+
+
+@every_disk
+def test_a_name_taken_at_the_last_moment_is_refused_as_well(
+    near_or_far: Ground, disk: Disk
+) -> None:
+    """Somebody makes the file between the look and the call that gives the name."""
+    (near_or_far.here / "scan.pdf").write_bytes(b"ours")
+    target = near_or_far.there / "scan.pdf"
+
+    def intrude(call: Call) -> None:
+        if call.name in ("link", "create", "rename_exclusive") and call.arguments[-1] == target:
+            target.write_bytes(b"theirs")
+
+    with pytest.raises(FileExistsError):
+        near_or_far.move(Hooked(intrude, disk))
+    assert near_or_far.tree() == {"here/scan.pdf": b"ours", "there/scan.pdf": b"theirs"}
+
+
+@every_disk
+def test_an_empty_file_of_somebody_else_is_not_taken_for_a_reservation(
+    near_or_far: Ground, disk: Disk
+) -> None:
+    (near_or_far.here / "scan.pdf").write_bytes(b"ours")
+    target = near_or_far.there / "scan.pdf"
+
+    def intrude(call: Call) -> None:
+        if call.name == "create":
+            target.touch()
+
+    if isinstance(disk, WithoutLinks):
+        with pytest.raises(FileExistsError):
+            near_or_far.move(Hooked(intrude, disk))
+        assert near_or_far.tree() == {"here/scan.pdf": b"ours", "there/scan.pdf": b""}
+    else:
+        near_or_far.move(Hooked(intrude, disk))
+        assert near_or_far.tree() == {"there/scan.pdf": b"ours"}
+
+
+def test_a_second_name_that_a_person_made_is_not_taken_for_our_own(ground: Ground) -> None:
+    """Without a record of ours, one file under both names is a taken name like any other."""
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    os.link(ground.here / "scan.pdf", ground.there / "scan.pdf")
+    for disk in DISKS.values():
+        with pytest.raises(FileExistsError):
+            ground.move(disk)
+    assert ground.tree() == {"here/scan.pdf": CONTENT, "there/scan.pdf": CONTENT}
+
+
+def test_a_link_whose_answer_was_lost_counts_as_made(ground: Ground) -> None:
+    """NFS repeats a request whose reply was lost, and then hears EEXIST of its own work."""
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+
+    class LossyNfs(WithoutExclusiveRename):
+        def link(self, source: Path, target: Path) -> None:
+            super().link(source, target)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+    ground.move(LossyNfs())
+    assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+def test_a_link_is_known_again_where_inode_numbers_mean_nothing(ground: Ground) -> None:
+    """Killed between link and unlink on a mount that numbers names, not files."""
+    source = ground.here / "scan.pdf"
+    source.write_bytes(CONTENT)
+
+    class Numbering(WithoutExclusiveRename):
+        def lstat(self, path: Path) -> os.stat_result | None:
+            facts = super().lstat(path)
+            if facts is None:
+                return None
+            return os.stat_result((facts.st_mode, hash(path), *tuple(facts)[2:]))
+
+    def power_off(call: Call) -> None:
+        if call.name == "unlink" and call.arguments[0] == source:
+            raise OSError(errno.EIO, "gone", str(source))
+
+    with pytest.raises(OSError, match="gone"):
+        ground.move(Hooked(power_off, Numbering()))
+    assert sorted(ground.tree())[:2] == ["here/scan.pdf", "spool/step.move"]
+    ground.move(Numbering())
+    assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@every_disk
+def test_moving_again_what_was_moved_does_nothing(near_or_far: Ground, disk: Disk) -> None:
+    (near_or_far.here / "scan.pdf").write_bytes(CONTENT)
+    assert near_or_far.move(disk) == near_or_far.move(disk)
+    assert near_or_far.tree() == {"there/scan.pdf": CONTENT}
+
+
+@every_disk
+def test_what_is_nowhere_cannot_be_moved(near_or_far: Ground, disk: Disk) -> None:
+    with pytest.raises(FileNotFoundError):
+        near_or_far.move(disk)
+
+
+@needs_root
+def test_a_copy_that_somebody_cleared_away_is_made_again(ground: Ground) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    part = ground.there / ".ocrd-ab12.part"
+    with bound(ground.there):
+        _stop_before(ground, "rename_exclusive", part)
+        part.unlink()
+        ground.move(Disk())
+        assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["file", "full folder"])
+def test_a_part_left_by_a_spool_that_is_lost_is_in_nobodys_way(ground: Ground, kind: str) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _make(ground.there / ".ocrd-ab12.part", kind, b"half of something")
+        ground.move(Disk())
+        assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@needs_root
+def test_a_move_that_had_got_through_is_not_done_again_under_another_name(ground: Ground) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _stop_before(ground, "unlink", ground.here / "scan.pdf")
+        assert ground.move(Disk(), to="scan (2).pdf") == ground.there / "scan.pdf"
+        assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@needs_root
+def test_a_complete_copy_is_not_copied_again(ground: Ground) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _stop_before(ground, "rename_exclusive", ground.there / ".ocrd-ab12.part")
+
+        def refuse(call: Call) -> None:
+            assert call.name != "copy"
+
+        ground.move(Hooked(refuse))
+        assert ground.tree() == {"there/scan.pdf": CONTENT}
+
+
+@needs_root
+def test_what_a_reader_took_away_at_once_is_not_delivered_twice(ground: Ground) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _stop_before(ground, "unlink", ground.here / "scan.pdf")
+        (ground.there / "scan.pdf").unlink()
+        assert resume(ground.record, Disk()) == ground.there / "scan.pdf"
+        assert ground.tree() == {}
+
+
+@needs_root
+def test_a_move_given_up_takes_its_copy_along(ground: Ground) -> None:
+    (ground.here / "scan.pdf").write_bytes(CONTENT)
+    with bound(ground.there):
+        _stop_before(ground, "rename_exclusive", ground.there / ".ocrd-ab12.part")
+        abandon(ground.record, Disk())
+        assert ground.tree() == {"here/scan.pdf": CONTENT}
+
+
+@needs_root
+def test_a_copy_that_its_check_refuses_is_undone(ground: Ground) -> None:
+    source = ground.here / "scan.pdf"
+    source.write_bytes(CONTENT)
+
+    def refuse(copy: Path) -> None:
+        assert copy.read_bytes() == CONTENT
+        raise SourceChangedError("not this", hint="none")
+
+    with bound(ground.there), pytest.raises(SourceChangedError):
+        move(
+            source,
+            ground.there / "scan.pdf",
+            record=ground.record,
+            token="ab12",
+            disk=Disk(),
+            check=refuse,
+        )
+    assert ground.tree() == {"here/scan.pdf": CONTENT}
+
+
+@needs_root
+def test_a_file_that_grows_while_it_is_copied_is_not_moved(ground: Ground) -> None:
+    source = ground.here / "scan.pdf"
+    source.write_bytes(CONTENT)
+
+    class Growing(Disk):
+        def open(self, path: Path):  # type: ignore[no-untyped-def]  # the parent's type is private
+            file = super().open(path)
+            if path == source:
+                with source.open("ab") as writer:
+                    file.read(1)
+                    writer.write(b"one page more")
+                    file.seek(1)
+            return file
+
+    with bound(ground.there):
+        with pytest.raises(SourceChangedError):
+            ground.move(Growing())
+        assert ground.tree() == {"here/scan.pdf": CONTENT + b"one page more"}
+
+
+def _stop_before(ground: Ground, name: str, first: Path) -> None:
+    """Start a move and let it fail at one of its calls."""
+
+    def stop(call: Call) -> None:
+        if call.name == name and call.arguments[0] == first:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ground.move(Hooked(stop))
+
+
+def _make(path: Path, kind: str, content: bytes) -> None:
+    if kind == "file":
+        path.write_bytes(content)
+    elif kind == "dead link":
+        path.symlink_to("nowhere")
+    else:
+        path.mkdir()
+        if kind == "full folder" or content == b"ours":
+            (path / "inside").write_bytes(content)

@@ -1,0 +1,170 @@
+"""The ledger is lost: what the spool holds tells whose it is, and goes back to its inbox."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.unit.spool.children import in_a_child
+from tests.unit.spool.mounts import bound, needs_root
+from tests.unit.spool.steps import Call, Hooked, dying
+from tests.unit.spool.world import ORIGINAL, TOKEN, World, job_of
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.make()
+    return world
+
+
+def test_an_orphan_tells_what_its_job_was(world: World) -> None:
+    name = os.fsdecode(b"M\xe4rz\n.pdf")
+    job = world.drop(f"2026/{name}")
+    world.spool().claim(job, world.tree("inbox") / job.source)
+    (orphan,) = world.spool().orphans(())
+    assert orphan.record is not None
+    found = orphan.record.found
+    assert (found.folder, found.source) == ("letters", job.source)
+    assert (found.size, found.mtime_ns, found.inode) == (job.size, job.mtime_ns, job.inode)
+    assert (found.sha256, found.priority) == (job.sha256, job.priority)
+    assert (orphan.record.id, orphan.token) == (job.id, job.token)
+    assert orphan.record.created_at == job.created_at
+    assert orphan.original is not None
+    assert orphan.original.read_bytes() == ORIGINAL
+    assert not orphan.published
+
+
+def test_known_jobs_are_no_orphans(world: World) -> None:
+    world.claimed()
+    assert world.spool().orphans({TOKEN}) == []
+
+
+def test_a_put_back_original_lies_where_it_came_from(world: World) -> None:
+    job = world.claimed("a/b/scan.pdf")
+    (orphan,) = world.spool().orphans(())
+    (world.tree("inbox") / "a" / "b").rmdir()
+    back = world.spool().put_back(orphan, world.tree("inbox"))
+    assert back == world.tree("inbox") / "a" / "b" / "scan.pdf"
+    assert world.files() == {"inbox/a/b/scan.pdf": ORIGINAL}
+    assert back.stat().st_mtime_ns == job.mtime_ns
+
+
+def test_a_put_back_original_overwrites_nothing(world: World) -> None:
+    world.claimed("scan.pdf")
+    (world.tree("inbox") / "scan.pdf").write_bytes(b"a new scan")
+    (orphan,) = world.spool().orphans(())
+    world.spool().put_back(orphan, world.tree("inbox"))
+    assert world.files() == {"inbox/scan.pdf": b"a new scan", "inbox/scan (2).pdf": ORIGINAL}
+
+
+def test_what_a_job_that_ended_left_behind_is_cleared_away(world: World) -> None:
+    job = world.bundled()
+    world.spool().archive(job, world.tree("archive") / "scan.pdf")
+    (orphan,) = world.spool().orphans(())
+    assert (orphan.original, orphan.published) == (None, False)
+    assert world.spool().put_back(orphan, world.tree("inbox")) is None
+    assert world.files() == {"archive/scan.pdf": ORIGINAL}
+
+
+def test_an_orphan_whose_bundle_has_left_says_so(world: World) -> None:
+    job = world.bundled()
+    world.spool().publish(job, world.tree("outbox") / "scan")
+    (orphan,) = world.spool().orphans(())
+    assert orphan.published
+    assert orphan.original is not None
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "half", "a way out"])
+def test_an_original_without_a_usable_record_is_put_back_under_a_made_up_name(
+    world: World, damage: str
+) -> None:
+    job = world.claimed("scan.pdf")
+    record = world.spool().job_dir(job) / "job.json"
+    if damage == "gone":
+        record.unlink()
+    elif damage == "empty":
+        record.write_bytes(b"")
+    elif damage == "half":
+        record.write_bytes(record.read_bytes()[:100])
+    else:
+        told = json.loads(record.read_bytes())
+        record.write_text(json.dumps({**told, "source": "Li4vLi4vZXRjL3NjYW4="}))
+    (orphan,) = world.spool().orphans(())
+    world.spool().put_back(orphan, world.tree("inbox"))
+    assert world.files() == {f"inbox/7-{TOKEN}.pdf": ORIGINAL}
+
+
+def test_a_folder_half_removed_still_tells_whose_it_was(world: World) -> None:
+    """Killed anywhere in the removal: what is left can be cleared away without asking."""
+    left = 0
+    for at in itertools.count():
+        world.make()
+        job = world.bundled()
+        world.spool().archive(job, world.tree("archive") / "scan.pdf")
+        status = in_a_child(partial(world.spool(Hooked(dying(at))).finish, job))
+        if status == 0:
+            break
+        orphans = world.spool().orphans(())
+        assert [orphan.record and orphan.record.token for orphan in orphans] in ([], [TOKEN])
+        left += len(orphans)
+    assert left > 5
+
+
+def test_a_folder_that_was_just_being_made_goes(world: World) -> None:
+    """Killed in `claim` before anything was taken: there is nothing that could be lost."""
+    for at in itertools.count():
+        world.make()
+        job = world.drop("scan.pdf")
+        source = world.tree("inbox") / "scan.pdf"
+        status = in_a_child(partial(world.spool(Hooked(dying(at))).claim, job, source))
+        for orphan in world.spool().orphans(()):
+            world.spool().put_back(orphan, world.tree("inbox"))
+        if status == 0:
+            break
+        assert world.files() == {"inbox/scan.pdf": ORIGINAL}
+        assert list((world.root / ".ocrd" / "jobs").iterdir()) == []
+
+
+def test_folders_that_are_not_ours_do_no_harm(world: World) -> None:
+    stray = world.root / ".ocrd" / "jobs" / "somebody's notes"
+    stray.mkdir()
+    (stray / "note").write_bytes(b"remember")
+    (orphan,) = world.spool().orphans(())
+    assert (orphan.original, orphan.record) == (None, None)
+
+
+def test_jobs_are_told_apart_by_their_tokens(world: World) -> None:
+    """A new ledger counts from 1 again."""
+    for token, content in (("aa11", b"first"), ("bb22", b"second")):
+        path = world.tree("inbox") / "scan.pdf"
+        path.write_bytes(content)
+        job = job_of(path, "scan.pdf", number=1, token=token)
+        world.spool().claim(job, path)
+    originals = [orphan.original for orphan in world.spool().orphans(())]
+    assert [path and path.read_bytes() for path in originals] == [b"first", b"second"]
+
+
+@needs_root
+def test_an_original_hidden_in_its_inbox_is_put_back_as_well(tmp_path: Path) -> None:
+    """Killed before a copy from another file system had begun, and the ledger lost."""
+    world = World(tmp_path)
+    with bound(world.tree("inbox")):
+        world.make()
+        job = world.drop("scan.pdf")
+
+        def stop(call: Call) -> None:
+            if call.name == "copy":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            world.spool(Hooked(stop)).claim(job, world.tree("inbox") / "scan.pdf")
+        assert world.visible() == {}
+        (orphan,) = world.spool().orphans(())
+        world.spool().put_back(orphan, world.tree("inbox"))
+        assert world.files() == {"inbox/scan.pdf": ORIGINAL}

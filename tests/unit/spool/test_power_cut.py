@@ -1,0 +1,124 @@
+"""The power fails: only what had reached the disk is there afterwards, and it is enough.
+
+The root lies on an ext4 image behind a loop device.  A copy of the image, taken before each call,
+is what a disk holds when the power goes at that moment: what only the page cache had is lost.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.unit.spool.mounts import bound, memory, mounted
+from tests.unit.spool.scenarios import INBOX, SCENARIOS, Scenario, complaints, names, outcome, wanted
+from tests.unit.spool.steps import CALLS, Call, Hooked
+from tests.unit.spool.world import ORIGINAL, TREES, World
+
+__all__ = ["memory"]
+
+CHANGING = frozenset(CALLS) - {"lstat", "stat", "names", "open", "digest"}
+ALONE = ("claim", "publish", "archive", "fail")
+TOGETHER = ("claim joined", "claim joined for a retry", "archive joined", "fail joined")
+SCENARIOS_HERE = [s for s in SCENARIOS if s.name in (*ALONE, *TOGETHER)]
+
+
+@dataclass
+class Disc:
+    """An ext4 image, mounted where the root is."""
+
+    image: Path
+    at: Path
+    apart: bool
+    copies: list[tuple[str, Path]] = field(default_factory=list)
+
+    def make(self) -> None:
+        self.image.unlink(missing_ok=True)
+        with self.image.open("wb") as file:
+            file.truncate(8 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(self.image)], check=True)
+
+    def mounted(self, image: Path) -> AbstractContextManager[object]:
+        """The image at the root's place; each tree a mount of its own if wanted."""
+        stack = ExitStack()
+        # commit=300: nothing reaches the disk of itself during the test
+        stack.enter_context(mounted("-o", "loop,commit=300", str(image), at=self.at))
+        if self.apart:
+            for tree in TREES:
+                stack.enter_context(bound(self.at / tree))
+        return stack
+
+    def copy(self, call: Call) -> None:
+        if call.name in CHANGING:
+            self.copy_as(f"before {call}")
+
+    def copy_as(self, moment: str) -> None:
+        copy = self.image.with_name(f"{self.image.name}.{len(self.copies)}")
+        subprocess.run(["cp", "--sparse=always", str(self.image), str(copy)], check=True)
+        self.copies.append((moment, copy))
+
+
+@pytest.fixture(params=[False, True], ids=["one-file-system", "mounts-of-their-own"])
+def disc(request: pytest.FixtureRequest, memory: Path) -> Disc:
+    folder = memory / "discs"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return Disc(image=folder / "image", at=memory / "at", apart=request.param)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS_HERE, ids=names)
+def test_a_power_cut_before_any_change_is_mended_by_doing_it_again(
+    disc: Disc, scenario: Scenario
+) -> None:
+    world = World(disc.at)
+    disc.make()
+    with disc.mounted(disc.image):
+        world.make()
+        job = scenario.prepare(world)
+        subprocess.run(["sync", "--file-system", str(disc.at)], check=True)
+        scenario.act(world.spool(Hooked(disc.copy)), world, job)
+        disc.copy_as("at the end")
+    for moment, copy in disc.copies:
+        with disc.mounted(copy):
+            assert complaints(scenario, world) == [], moment
+            if moment == "at the end":
+                assert outcome(world) == wanted(scenario), moment
+            scenario.act(world.spool(), world, job)
+            assert outcome(world) == wanted(scenario), moment
+
+
+def test_what_was_claimed_survives_even_if_its_writer_never_synced_it(disc: Disc) -> None:
+    def claim(world: World) -> None:
+        world.claimed("letters/scan.pdf")
+
+    assert ORIGINAL in _after_a_cut(disc, claim).values()
+
+
+def test_a_bundle_that_was_sealed_survives(disc: Disc) -> None:
+    files = _after_a_cut(disc, lambda world: world.bundled())
+    assert [name for name in files if name.endswith("bundle/images/3-1.jpg")]
+    assert b"" not in [content for name, content in files.items() if "/bundle/" in name]
+
+
+def test_the_cut_loses_what_was_not_synced(disc: Disc) -> None:
+    """Else the tests above could not fail."""
+    files = _after_a_cut(disc, lambda world: world.drop("letters/scan.pdf"))
+    assert files.get(INBOX) != ORIGINAL
+
+
+def _after_a_cut(disc: Disc, act: Callable[[World], object]) -> dict[str, bytes]:
+    """All files there are when the power goes at the end of `act`."""
+    world = World(disc.at)
+    disc.make()
+    with disc.mounted(disc.image):
+        world.make()
+        subprocess.run(["sync", "--file-system", str(disc.at)], check=True)
+        act(world)
+        disc.copy_as("at the end")
+    with disc.mounted(disc.copies[0][1]):
+        return world.files()
