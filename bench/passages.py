@@ -16,9 +16,9 @@ from ocrd.engine.base import PageRequest
 from ocrd.engine.resident.core import Answer, Ready, VllmCore
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.events import Event
+from ocrd.files import Disk
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo
-from ocrd.spool import Disk
 from ocrd.worker.ports import Pages
 
 STAGES = (

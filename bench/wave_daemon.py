@@ -32,10 +32,10 @@ from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.events import Event, Events
+from ocrd.files import Shared
 from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
 from ocrd.page import PageResult
-from ocrd.spool.shared import Shared
 
 LOADING_S = 1.0  # all files are queued by then
 LINES = 40

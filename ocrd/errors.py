@@ -8,6 +8,7 @@ the ledger, the journal and metrics.
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 
 class ExitCode(enum.IntEnum):
@@ -93,6 +94,7 @@ class PlaceError(OcrdError):
 
     kind = "place"
     disposition = Disposition.CONDITION
+    path: Path | None = None  # what is out of order, where that is known
 
 
 class PageError(OcrdError):

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ocrd.files import FileFacts
+
 
 class JobState(enum.StrEnum):
     """Where a job stands."""
@@ -67,22 +69,14 @@ class JobError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
+class Member(FileFacts):
     """One of the files that a joined document consists of, as it was when it was hashed.
 
     Attributes:
         source: Path below the folder's inbox, as `os.fsdecode` gives it.
-        size: Bytes.
-        mtime_ns: Modification time, nanoseconds since the epoch.
-        inode: Inode number at the time of hashing.
-        sha256: Hex digest of the contents.
     """
 
     source: str
-    size: int
-    mtime_ns: int
-    inode: int
-    sha256: str
 
     @property
     def name(self) -> str:
@@ -91,16 +85,12 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Found(FileFacts):
     """A settled file, opened, checked and hashed: what the inbox hands to the ledger.
 
     Attributes:
         folder: Name of the folder it was found in.
         source: Path below the folder's inbox, as `os.fsdecode` gives it (surrogates and all).
-        size: Bytes.
-        mtime_ns: Modification time, nanoseconds since the epoch.
-        inode: Inode number at the time of hashing.
-        sha256: Hex digest of the contents.
         priority: The folder's priority; larger goes first.
         members: The files of a joined document in page order; empty for a file that stands alone.
             Then `source` is the document's name in the folder of its members, `size` their sum,
@@ -109,10 +99,6 @@ class Found:
 
     folder: str
     source: str
-    size: int
-    mtime_ns: int
-    inode: int
-    sha256: str
     priority: int = 0
     members: tuple[Member, ...] = ()
 
@@ -138,7 +124,7 @@ def digest_of(members: Sequence[Member]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(FileFacts):
     """One row of the ledger, as it was when it was read.
 
     Times are seconds since the epoch; paths are absolute and `os.fsdecode`d, `source` is relative
@@ -158,10 +144,6 @@ class Job:
     place: Place
     attempts: int
     priority: int
-    size: int
-    mtime_ns: int
-    inode: int
-    sha256: str
     pages: int | None
     pages_done: int
     created_at: float

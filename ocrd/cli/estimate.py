@@ -12,7 +12,8 @@ import typer
 
 from ocrd.cli.options import ConfigOption
 from ocrd.errors import BadFileError, LedgerError, PlaceError, UsageError
-from ocrd.inbox.names import display, ignored
+from ocrd.files import display
+from ocrd.inbox.names import ignored
 
 if TYPE_CHECKING:
     from ocrd.config import Config

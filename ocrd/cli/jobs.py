@@ -12,7 +12,7 @@ import typer
 from ocrd.cli.opened import asked
 from ocrd.cli.options import ConfigOption, JsonOption
 from ocrd.errors import UsageError
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, Place
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ocrd.cli.jobs import no_such_job
 from ocrd.cli.opened import ledger
 from ocrd.cli.options import ConfigOption
 from ocrd.errors import UsageError
-from ocrd.inbox.names import display
+from ocrd.files import display
 
 if TYPE_CHECKING:
     from ocrd.config import Folder

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ocrd.cli.status import duration, hours, marks, troubles
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import Job
 
 STATE_STYLES = {

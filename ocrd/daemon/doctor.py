@@ -17,8 +17,8 @@ from ocrd.daemon.findings import Check, Finding, Verdict
 from ocrd.daemon.intakes import MEMORY, makes_inbox
 from ocrd.daemon.wishes import groups, orientation
 from ocrd.errors import OcrdError, PlaceError
-from ocrd.inbox.mounts import is_remote, mount_of, mounts, watch_kind
 from ocrd.ledger.ledger import Ledger
+from ocrd.mounts import is_remote, mount_of, mounts, watch_kind
 
 LEAST_FREE_BYTES = 1 << 30
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")

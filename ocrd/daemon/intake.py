@@ -16,8 +16,8 @@ from ocrd.daemon.leftovers import Leftovers
 from ocrd.daemon.recorder import Recorder
 from ocrd.errors import OcrdError
 from ocrd.events import Events
+from ocrd.files import display
 from ocrd.inbox.gather import Gatherer, rule_for
-from ocrd.inbox.names import display
 from ocrd.inbox.report import Candidate
 from ocrd.inbox.watch import FolderWatch
 

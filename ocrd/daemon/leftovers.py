@@ -16,7 +16,8 @@ from typing import Protocol
 
 from ocrd.config import Folder
 from ocrd.events import Events
-from ocrd.inbox.names import claimed_by, display
+from ocrd.files import display
+from ocrd.inbox.names import claimed_by
 from ocrd.job import Job, Place
 
 

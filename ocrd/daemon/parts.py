@@ -28,11 +28,12 @@ from ocrd.engine.base import Engine
 from ocrd.engine.upright import Orientation
 from ocrd.errors import LedgerError
 from ocrd.events import Events
+from ocrd.files import Disk, os_error
 from ocrd.gate import PageGate
 from ocrd.inbox.names import numbered
 from ocrd.ledger.ledger import Ledger
 from ocrd.pages.source import ChildPageSource
-from ocrd.spool import Disk, Spool, place_error
+from ocrd.spool import Spool
 from ocrd.worker.delivery import Delivery
 from ocrd.worker.pages import PageRunner
 from ocrd.worker.ports import Pages
@@ -199,7 +200,7 @@ def take_locks(config: Config) -> tuple[int, ...]:
         try:
             lock = snapshot.take_lock(file)
         except OSError as error:
-            raise place_error(error, file) from None
+            raise os_error(error, file) from None
         if lock is None:
             for other in held:
                 os.close(other)

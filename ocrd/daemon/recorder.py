@@ -9,9 +9,9 @@ from typing import Protocol
 from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
 from ocrd.events import Events
+from ocrd.files import display
 from ocrd.inbox.admit import admit
 from ocrd.inbox.joinrules import Document
-from ocrd.inbox.names import display
 from ocrd.inbox.report import Candidate
 from ocrd.inbox.settle import Fingerprint
 from ocrd.job import Found, Job, JobError, JobState, Member, joined

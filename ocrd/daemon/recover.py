@@ -9,7 +9,7 @@ from ocrd.config import Folder
 from ocrd.daemon.parts import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import ACTIVE, Job
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.worker import facts

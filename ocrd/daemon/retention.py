@@ -14,8 +14,8 @@ from ocrd.config.resolve import fixed_part
 from ocrd.daemon.parts import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
+from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool import Disk
 from ocrd.spool.expiry import Fate, expire, tidy
 from ocrd.worker.delivery import dated
 

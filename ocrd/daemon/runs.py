@@ -11,7 +11,7 @@ from ocrd.config import Folder
 from ocrd.daemon.aftermath import Aftermath, Ledger, is_ending
 from ocrd.errors import BadFileError, FencedError, OcrdError
 from ocrd.events import Events
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import Job, JobState
 from ocrd.worker import ports
 from ocrd.worker.worker import Worker, facts

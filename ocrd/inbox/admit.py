@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.errors import BadFileError, PlaceError, SourceChangedError
+from ocrd.files import display
 from ocrd.inbox.conditions import missing, unreadable
-from ocrd.inbox.names import display, safe_relative
+from ocrd.inbox.names import safe_relative
 from ocrd.inbox.scan import fingerprint
 from ocrd.inbox.settle import Fingerprint
 from ocrd.job import Found

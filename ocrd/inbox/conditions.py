@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.inbox.names import display
+from ocrd.files import display
 
 _REMEDIES = {
     errno.EACCES: "Let the daemon's user in: setfacl -m u:ocrd:rwx on it (x on those above).",

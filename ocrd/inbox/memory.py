@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ocrd.inbox.mounts import Mount
+from ocrd.mounts import Mount
 
 
 @dataclass(frozen=True, slots=True)

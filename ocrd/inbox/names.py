@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ocrd.errors import BadFileError
+from ocrd.files import display
 
 NAME_MAX = 255
 """Bytes a name may have on ext4, XFS, Btrfs, NFS and nearly everything else."""
@@ -44,8 +45,6 @@ LEFT_ALONE = (
 )
 
 _CLAIMED = re.compile(r"\.ocrd-([0-9a-f]+)(?:-[0-9]+)?\.claim")
-
-_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 
 
 def ignored(name: str, extra: Sequence[str] = ()) -> bool:
@@ -83,19 +82,6 @@ def included(relpath: str, include: Sequence[str] = (), ignore: Sequence[str] = 
     if any(_matches(relpath, parts, pattern) for pattern in ignore):
         return False
     return not include or any(_matches(relpath, parts[-1:], pattern) for pattern in include)
-
-
-def display(name: str) -> str:
-    r"""The name (or path) as one harmless line: for logs, `STATUS=` and terminals.
-
-    Whatever is not printable becomes a backslash escape: control characters and with them terminal
-    sequences, line and paragraph separators, marks that turn the writing direction, spaces that
-    are not a plain space.  A byte that is not UTF-8 becomes `\xNN`; other characters beyond ASCII
-    become `\uNNNN`.  Different names are shown differently.
-    """
-    if name.isprintable() and "\\" not in name:
-        return name
-    return "".join(map(_shown, name))
 
 
 def stem(name: str) -> str:
@@ -173,19 +159,6 @@ def _matches(relpath: str, names: Sequence[str], pattern: str) -> bool:
 @functools.lru_cache(maxsize=256)
 def _matcher(globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
     return re.compile("|".join(map(fnmatch.translate, globs)), re.IGNORECASE).match
-
-
-def _shown(char: str) -> str:
-    code = ord(char)
-    if char in _NAMED:
-        return _NAMED[char]
-    if char.isprintable():
-        return char
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    if 0xDC80 <= code <= 0xDCFF:  # a raw byte, as `os.fsdecode` smuggles it
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _split(name: str, longest: int = NAME_MAX) -> tuple[str, str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ocrd.inbox.conditions import Condition
-from ocrd.inbox.mounts import WatchKind
 from ocrd.inbox.settle import Fingerprint, Waiting
+from ocrd.mounts import WatchKind
 
 SHOWN = 100
 """So many overdue files and conditions are reported at most."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
 from ocrd.inbox.memory import Seen, keep, recall
-from ocrd.inbox.mounts import MARKER, remember, root_identity, share_lost
+from ocrd.mounts import MARKER, remember, root_identity, share_lost
 
 
 class Root:

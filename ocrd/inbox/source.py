@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from ocrd.inbox.conditions import Condition, limited, unwatched
-from ocrd.inbox.mounts import WatchKind, watch_kind
 from ocrd.inbox.native import Hints, NativeWatch, probe
+from ocrd.mounts import WatchKind, watch_kind
 
 RETRY_S = 600.0
 """After a limit was met, events are asked for again so much later: limits are seldom raised."""

@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 from ocrd.errors import PlaceError, UsageError
+from ocrd.files import display
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.names import display, numbered
+from ocrd.inbox.names import numbered
 
 
 def submit_file(file: Path, inbox: Path, done_marker: str = "") -> Path:

@@ -20,8 +20,8 @@ from sqlalchemy import (
     update,
 )
 
+from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Place
-from ocrd.ledger.columns import shown
 from ocrd.ledger.fence import NO_ERROR, UNDER_WAY, given, given_error, step, take
 from ocrd.ledger.history import Happening, note
 from ocrd.ledger.part import Part
@@ -150,7 +150,7 @@ class Claims(Part):
     def _superseded(self, connection: Connection, job: Job, newer: int) -> Job:
         error = JobError(
             kind="source-changed",
-            message=f"{shown(job.source)}: replaced in the inbox while it was claimed",
+            message=f"{display(job.source)}: replaced in the inbox while it was claimed",
             hint=f"Nothing to do: job {newer} reads the new file.",
         )
         now = self._clock()

@@ -85,8 +85,3 @@ class SafeText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """To the column."""
         return None if value is None else value.encode("utf-8", "backslashreplace").decode()
-
-
-def shown(path: str) -> str:
-    """A path for people: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, select, text, update
 
+from ocrd.files import display
 from ocrd.job import Found, Job, JobError, JobState, Place
-from ocrd.ledger.columns import shown
 from ocrd.ledger.history import Happening, note
 from ocrd.ledger.rows import error_columns, to_job
 from ocrd.ledger.standing import Key, Standings, is_known, members_at_inbox, padded
@@ -275,7 +275,7 @@ def _new(found: Found, now: float) -> dict[str, Any]:
         "token": secrets.token_hex(8),
         "folder": found.folder,
         "source": found.source,
-        "shown": shown(found.source),
+        "shown": display(found.source),
         "state": JobState.QUEUED,
         "place": Place.INBOX,
         "epoch": 0,

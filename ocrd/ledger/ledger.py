@@ -16,11 +16,11 @@ from ocrd.ledger.database import Database, connect
 from ocrd.ledger.desk import Desk
 from ocrd.ledger.faults import damaged, place_at_fault, translated
 from ocrd.ledger.intake import Intake
-from ocrd.ledger.location import filesystem_of, is_remote
 from ocrd.ledger.pagestore import PageStore
 from ocrd.ledger.schema import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.steps import Steps
 from ocrd.ledger.upkeep import Upkeep
+from ocrd.mounts import filesystem_of, is_remote
 
 CHECKED_WHOLE_BYTES = 64 * 2**20  # so much is read through in a fraction of a second
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, select, tuple_
 
+from ocrd.files import display
 from ocrd.job import Found, Job, JobError, JobState, Member
-from ocrd.ledger.columns import shown
 from ocrd.ledger.fence import take
 from ocrd.ledger.part import Part
 from ocrd.ledger.rows import error_columns, to_job
@@ -170,6 +170,6 @@ def _standing_of(file: Job | Member) -> Standing:
 def _changed(job: Job) -> JobError:
     return JobError(
         kind="source-changed",
-        message=f"{shown(job.source)}: changed, or more pages came, before it was claimed",
+        message=f"{display(job.source)}: changed, or more pages came, before it was claimed",
         hint="Nothing to do: its files are recorded anew as they are now.",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import case, func, null
 
+from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Place
-from ocrd.ledger.columns import shown
 from ocrd.ledger.fence import NO_ERROR, UNDER_WAY, given, given_error, step
 from ocrd.ledger.history import Happening
 from ocrd.ledger.part import Part
@@ -112,7 +112,7 @@ class Steps(Part):
         self, job: Job, *, outputs: str | None = None, archived_to: str | None = None
     ) -> Job:
         """A name was taken meanwhile: this one instead; None keeps what is recorded."""
-        detail = ", ".join(shown(path) for path in (outputs, archived_to) if path is not None)
+        detail = ", ".join(display(path) for path in (outputs, archived_to) if path is not None)
         return self._take(job, _REDELIVER, detail, outputs=outputs, archived_to=archived_to)
 
     def done(self, job: Job) -> Job:
@@ -157,7 +157,7 @@ def _left(job: Job, place: Place) -> Place:
 def _taken_away(job: Job) -> JobError:
     return JobError(
         kind="source-gone",
-        message=f"{shown(job.failed_to or job.source)}: taken away before it could be read",
+        message=f"{display(job.failed_to or job.source)}: taken away before it could be read",
         hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
     )
 
@@ -165,6 +165,6 @@ def _taken_away(job: Job) -> JobError:
 def _parted(job: Job) -> JobError:
     return JobError(
         kind="source-changed",
-        message=f"{shown(job.source)}: not all of its {len(job.members)} files are as they were",
+        message=f"{display(job.source)}: not all of its {len(job.members)} files are as they were",
         hint="Nothing to do: those that are there are looked at, and joined, anew.",
     )

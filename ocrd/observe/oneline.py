@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocrd.inbox.names import display
+from ocrd.files import display
 
 
 def one_line(value: object) -> str:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.observe.notifier import NoNotifier, Notifier
 
 LONGEST_STATUS = 200  # characters; `systemctl status` shows one line

@@ -1,39 +1,15 @@
-"""Opening a file of unknown origin: only a regular one, and without waiting for anything."""
+"""Documents that stay open between the pages that are asked for."""
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections import OrderedDict
 from collections.abc import Callable
-from io import BufferedReader
-from pathlib import Path
-from typing import BinaryIO, Generic, NoReturn, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
-from ocrd.errors import BadFileError, PlaceError, SourceChangedError
+from ocrd.errors import PlaceError
 
 T = TypeVar("T")
-
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-def open_regular(path: Path) -> BufferedReader:
-    """Open `path` for reading.
-
-    Raises:
-        SourceChangedError: It is gone.
-        BadFileError: It is no regular file (`not-a-file`).
-        PlaceError: It cannot be read now.
-    """
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except OSError as error:
-        _cannot_open(error)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _no_file()
-    return os.fdopen(descriptor, "rb")
 
 
 def unreadable(error: OSError) -> PlaceError:
@@ -42,24 +18,6 @@ def unreadable(error: OSError) -> PlaceError:
         f"The file cannot be read: {os.strerror(error.errno or 0)}.",
         hint="Look at the disk or the share it lies on, and at its permissions.",
         kind="unreadable",
-    )
-
-
-def _cannot_open(error: OSError) -> NoReturn:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        raise SourceChangedError(
-            "The file is gone.", hint="Drop it again if it is still wanted.", kind="gone"
-        ) from error
-    if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV):
-        raise _no_file() from error
-    raise unreadable(error) from error
-
-
-def _no_file() -> BadFileError:
-    return BadFileError(
-        "This is no regular file but a link, a folder, a pipe or a device.",
-        hint="Drop the file itself.",
-        kind="not-a-file",
     )
 
 

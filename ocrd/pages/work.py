@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ocrd.files import open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
-from ocrd.pages.opening import open_regular
 from ocrd.pages.sniff import HEAD, sniff
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from ocrd.files import Disk
 from ocrd.spool import names
-from ocrd.spool.disk import Disk
 
 
 class Numbered(Protocol):

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ocrd.config.ownership import Ownership
-from ocrd.spool.disk import Disk
+from ocrd.files import Disk
 from ocrd.spool.home import PRIVATE, Home
 from ocrd.spool.tree import dress, fsync_tree, make_folders
 

@@ -10,8 +10,8 @@ import enum
 import stat
 from pathlib import Path
 
+from ocrd.files import Disk
 from ocrd.job import Job, Member
-from ocrd.spool.disk import Disk
 
 
 class Fate(enum.StrEnum):

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool.disk import Disk
 
 NAME = "names.json"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ocrd.files import Disk
 from ocrd.spool import record
-from ocrd.spool.disk import Disk
 from ocrd.spool.move import abandon, move, resume
 from ocrd.spool.record import JobRecord
 from ocrd.spool.tree import remove_tree

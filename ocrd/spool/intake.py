@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocrd.errors import SourceChangedError
+from ocrd.files import display
 from ocrd.job import Job, Member, Place
 from ocrd.spool import names
-from ocrd.spool.blame import shown
 from ocrd.spool.choices import Choices
 from ocrd.spool.home import PRIVATE, Home
 from ocrd.spool.pieces import Piece, is_folder, is_recorded, leads_out, pieces, same_bytes, top
@@ -50,7 +50,7 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
 def gone(what: Job | Member) -> SourceChangedError:
     """The error for an original, or one of its files, that is nowhere."""
     return SourceChangedError(
-        f"{shown(what.source)}: the original is not there any more",
+        f"{display(what.source)}: the original is not there any more",
         hint="Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
         kind="source-gone",
     )
@@ -58,7 +58,7 @@ def gone(what: Job | Member) -> SourceChangedError:
 
 def _changed(what: Job | Member) -> SourceChangedError:
     return SourceChangedError(
-        f"{shown(what.source)}: the file is no longer what was recorded",
+        f"{display(what.source)}: the file is no longer what was recorded",
         hint="Nothing to do: it is read again from the start when it has come to rest.",
     )
 

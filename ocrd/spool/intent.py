@@ -7,8 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrd.spool.disk import Disk
-from ocrd.spool.tree import write_durably
+from ocrd.files import Disk, write_durably
 
 _VERSION = 1
 

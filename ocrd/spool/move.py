@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ocrd.files import Disk
 from ocrd.spool import names
-from ocrd.spool.disk import Disk
 from ocrd.spool.intent import Intent, Phase, load, save
 from ocrd.spool.tree import copy_tree, remove_tree
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocrd.files import Disk, draft_of
 from ocrd.job import Member
 from ocrd.spool import final, names, record
 from ocrd.spool.choices import Choices
-from ocrd.spool.disk import Disk
 from ocrd.spool.final import FinalNames
 from ocrd.spool.home import Home
 from ocrd.spool.intake import leave, put_back
 from ocrd.spool.pieces import hidden_members, is_folder
 from ocrd.spool.record import JobRecord
-from ocrd.spool.tree import draft_of, remove_tree
+from ocrd.spool.tree import remove_tree
 
 _STEPS = ("claim", "back", "folder", "publish", "archive", "fail", "report")
 

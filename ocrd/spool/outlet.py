@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError
+from ocrd.files import display, write_durably
 from ocrd.job import Job
 from ocrd.spool import final, names
-from ocrd.spool.blame import shown
 from ocrd.spool.dressed import dressed_folders, dressed_move
 from ocrd.spool.home import Home
 from ocrd.spool.intake import gone
-from ocrd.spool.tree import dress, fsync_tree, make_ours, remove_tree, write_durably
+from ocrd.spool.tree import dress, fsync_tree, make_ours, remove_tree
 
 
 def new_bundle(home: Home) -> None:
@@ -75,7 +75,7 @@ def _require_seal(job: Job, home: Home) -> None:
     """Refuse to publish what was never completed."""
     if not home.has(home.sealed):
         raise OcrdError(
-            f"{shown(job.source)}: there is no sealed bundle to publish",
+            f"{display(job.source)}: there is no sealed bundle to publish",
             hint="This is a defect of ocrd: please report it.",
             kind="unsealed",
         )

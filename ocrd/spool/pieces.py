@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ocrd.files import Disk
 from ocrd.job import Job, Member, Place
 from ocrd.spool import names
-from ocrd.spool.disk import Disk
 from ocrd.spool.home import Home
 
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrd.files import Disk, display, write_durably
 from ocrd.job import Found, Job, Member
-from ocrd.spool.blame import shown
-from ocrd.spool.disk import Disk
-from ocrd.spool.tree import write_durably
 
 NAME = "job.json"
 _VERSION = 1
@@ -61,7 +59,7 @@ class JobRecord:
             "token": self.token,
             "folder": self.found.folder,
             "source": _encoded(self.found.source),
-            "source_shown": shown(self.found.source),
+            "source_shown": display(self.found.source),
             "origin": _encoded(str(self.origin)),
             "size": self.found.size,
             "mtime_ns": self.found.mtime_ns,
@@ -120,7 +118,7 @@ def write(home: Path, record: JobRecord, disk: Disk) -> None:
 def _member_record(member: Member) -> dict[str, Any]:
     return {
         "source": _encoded(member.source),
-        "source_shown": shown(member.source),
+        "source_shown": display(member.source),
         "size": member.size,
         "mtime_ns": member.mtime_ns,
         "inode": member.inode,

@@ -21,11 +21,10 @@ from pathlib import Path
 
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
+from ocrd.files import Disk, blaming, display
 from ocrd.job import Job
 from ocrd.spool import intake, names, orphans, outlet
-from ocrd.spool.blame import blaming, shown
 from ocrd.spool.choices import Choices, Numbered
-from ocrd.spool.disk import Disk
 from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
 from ocrd.spool.pieces import is_folder, is_recorded
@@ -39,7 +38,7 @@ class Spool:
 
     Methods block; call them off the event loop.  Different jobs may be worked on at the same
     time, one job only by one caller.  All raise, beyond what they name, `PlaceError` when a place
-    cannot be used now, and other `OcrdError`s as `place_error` tells.
+    cannot be used now, and other `OcrdError`s as `os_error` tells.
 
     Args:
         root: The common parent of everything; the spool is `.ocrd` below it.
@@ -236,9 +235,9 @@ class Spool:
         with blaming(home.path):
             if home.has(home.original):
                 raise OcrdError(
-                    f"{shown(job.source)}: the original is still in the spool",
+                    f"{display(job.source)}: the original is still in the spool",
                     hint="This is a defect of ocrd: please report it.  The file is safe at "
-                    f"{shown(home.original)}.",
+                    f"{display(home.original)}.",
                     kind="unfiled",
                 )
             self._sealed.pop(home.bundle, None)

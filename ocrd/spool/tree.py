@@ -11,22 +11,7 @@ from pathlib import Path
 
 from ocrd.config.ownership import AS_AROUND, Ownership, joining
 from ocrd.errors import PlaceError
-from ocrd.spool.blame import shown
-from ocrd.spool.disk import Disk
-
-
-def write_durably(path: Path, content: bytes, disk: Disk) -> None:
-    """Make or replace a small file of ours: whole or as it was before, whatever happens."""
-    draft = path.with_name(draft_of(path.name))
-    disk.write(draft, content)
-    disk.fsync_file(draft)
-    disk.rename(draft, path)
-    disk.fsync_dir(path.parent)
-
-
-def draft_of(name: str) -> str:
-    """What a file that is written durably is called until it is whole."""
-    return f"{name}.draft"
+from ocrd.files import Disk, display
 
 
 def fsync_tree(top: Path, disk: Disk) -> list[Path]:
@@ -161,7 +146,7 @@ def _give(path: Path, facts: os.stat_result, owner: Ownership, disk: Disk) -> No
         disk.chgrp(path, owner.gid)
     except PermissionError as error:
         raise PlaceError(
-            f"{shown(path)}: the daemon may not give it to group {owner.group!r}",
+            f"{display(path)}: the daemon may not give it to group {owner.group!r}",
             hint=joining(owner.group),
             kind="not-in-group",
         ) from error

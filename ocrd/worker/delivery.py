@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from ocrd.config import Folder
 from ocrd.config.ownership import Ownership, ownership
 from ocrd.errors import SourceChangedError
-from ocrd.inbox.names import display, fit
+from ocrd.files import display
+from ocrd.inbox.names import fit
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.worker.marker import remove_marker
 from ocrd.worker.ports import Ledger, Spool

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.errors import SourceChangedError
-from ocrd.inbox.names import display
+from ocrd.files import display, open_regular
 from ocrd.job import Job, Member, digest_of
-from ocrd.pages.opening import open_regular
 
 
 def identity(job: Job, path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ocrd.document.base import PageOrigin
 from ocrd.errors import BadFileError, OcrdError
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import Job, Member
 from ocrd.pages.base import DocumentInfo
 from ocrd.worker.collation import SINGLE, Collation

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ocrd.errors import BadFileError, OcrdError
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import Job, JobError, Page
 
 

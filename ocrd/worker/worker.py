@@ -17,7 +17,7 @@ from ocrd.document.base import BundleSpec
 from ocrd.engine.base import Engine
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.events import Events
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.worker.delivery import Delivery
 from ocrd.worker.identity import identity

@@ -1,7 +1,7 @@
 """A daemon in a process of its own, for tests that kill it.
 
-    python -m tests.integration.driver CONFIG DIARY [--kill-before N] [--engine-delay S] [--engine-start S]
-        [--engine-gate FILE] [--forever]
+    python -m tests.integration.driver CONFIG DIARY [--kill-before N] [--engine-delay S]
+        [--engine-start S] [--engine-gate FILE] [--forever]
 
 The diary tells what the engine was asked and what was finished, a line each, so that a test can
 see whether a finished page was ever computed again.  `--kill-before N` ends the process with
@@ -26,10 +26,10 @@ from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.errors import ExitCode, OcrdError
 from ocrd.events import Event, Events
+from ocrd.files import Disk
 from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
 from ocrd.page import PageResult
-from ocrd.spool import Disk
 
 WRITES = frozenset(
     {

@@ -14,8 +14,8 @@ from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import PageRequest
 from ocrd.errors import ExitCode
 from ocrd.events import Events
+from ocrd.files import Disk
 from ocrd.page import PageResult
-from ocrd.spool import Disk
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree

@@ -56,7 +56,13 @@ class Tree:
         self.dropped[name] = hashlib.sha256(data).hexdigest()
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.integration.driver", str(self.config), str(self.diary)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.integration.driver",
+            str(self.config),
+            str(self.diary),
+        ]
         return subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

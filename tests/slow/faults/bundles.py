@@ -12,7 +12,14 @@ from typing import Any
 
 import pymupdf
 
-from tests.slow.faults.evidence import Dropped, Site, digest, files_below, is_hidden, originals_below
+from tests.slow.faults.evidence import (
+    Dropped,
+    Site,
+    digest,
+    files_below,
+    is_hidden,
+    originals_below,
+)
 
 SUFFIXES = {
     "markdown": (".md",),

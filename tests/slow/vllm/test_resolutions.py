@@ -15,8 +15,8 @@ from vllm import LLM, SamplingParams
 from ocrd.engine.deepseek.ngram import NgramRule, request_args
 from ocrd.engine.deepseek.tiling import costliest, processor_kwargs
 from ocrd.modes import RESOLUTIONS, Guard, Resolution
-from tests.unit.deepseek.plain_rule import banned_tokens
 from tests.slow.vllm.inside import Inside
+from tests.unit.deepseek.plain_rule import banned_tokens
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 

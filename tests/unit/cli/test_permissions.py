@@ -18,8 +18,8 @@ from ocrd.daemon.parts import take_locks
 from ocrd.errors import PlaceError
 from ocrd.inbox.names import numbered
 from ocrd.spool import Spool
-from tests.unit.cli.conftest import Tree
 from tests.support.nobody import as_nobody
+from tests.unit.cli.conftest import Tree
 
 OUR_GROUP = 60_000
 

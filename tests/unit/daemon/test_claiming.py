@@ -11,12 +11,12 @@ from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import PageRequest
 from ocrd.errors import ExitCode
 from ocrd.events import Event, Events
+from ocrd.files import Disk
 from ocrd.page import PageResult
-from ocrd.spool import Disk
-from tests.unit.daemon.test_tries import until
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
+from tests.unit.daemon.test_tries import until
 
 FILES = 50  # more than there are threads
 HUNG_S = 1.0  # within it as many files hang as can

@@ -19,9 +19,9 @@ from ocrd.daemon.parts import House
 from ocrd.daemon.retention import DAY_S, Retention
 from ocrd.daemon.threads import Threads
 from ocrd.events import Event, Events
+from ocrd.files import Disk
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.spool import Disk
 from tests.integration.test_conditions import daemon, log, wait_for
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree

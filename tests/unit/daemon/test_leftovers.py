@@ -8,10 +8,11 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from ocrd.files import Disk
 from ocrd.inbox.names import numbered
 from ocrd.job import Found, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.spool import Disk, Spool
+from ocrd.spool import Spool
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
 

@@ -12,7 +12,7 @@ from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.errors import ExitCode
 from ocrd.events import Event, Events
-from ocrd.spool import Disk
+from ocrd.files import Disk
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.inbox.conditions import Condition
-from ocrd.inbox.mounts import MARKER
 from ocrd.inbox.watch import FolderWatch
+from ocrd.mounts import MARKER
 from tests.unit.inbox.support import (
     HANG_S,
     Clock,

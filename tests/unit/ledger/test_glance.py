@@ -16,6 +16,7 @@ import pytest
 from ocrd.errors import LedgerError, PlaceError
 from ocrd.ledger.glance import FolderGlance, Glance, glance
 from ocrd.ledger.ledger import Ledger
+from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import (
     Clock,
     answer,
@@ -27,7 +28,6 @@ from tests.unit.ledger.making import (
     python,
     queued,
 )
-from tests.support.nobody import as_nobody
 
 ONE_WAITS = Glance(
     (

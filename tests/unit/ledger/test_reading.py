@@ -12,10 +12,10 @@ from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.reading import read_ledger
 from ocrd.ledger.schema import Migrations
+from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import done, python, queued
 from tests.unit.ledger.test_glance import public
 from tests.unit.ledger.test_open import first
-from tests.support.nobody import as_nobody
 
 __all__ = ["first", "public"]
 

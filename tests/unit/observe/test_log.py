@@ -9,7 +9,7 @@ import os
 import pytest
 
 from ocrd.events import Events, Level
-from ocrd.inbox.names import display
+from ocrd.files import display
 from ocrd.observe.log import log_sink
 
 HOSTILE = [

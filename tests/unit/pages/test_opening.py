@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import BadFileError, PlaceError, SourceChangedError
-from ocrd.pages.opening import OpenDocuments, open_regular
+from ocrd.errors import BadFileError, SourceChangedError
+from ocrd.files import open_regular
+from ocrd.pages.opening import OpenDocuments
 
 
 def make_fifo(path: Path) -> None:
@@ -43,11 +44,6 @@ def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
         open_regular(tmp_path / "x")
     with pytest.raises(SourceChangedError):
         open_regular(tmp_path / "folder" / "x")
-
-
-def test_a_name_no_disk_can_hold_is_the_places_fault(tmp_path: Path) -> None:
-    with pytest.raises(PlaceError, match="name too long"):
-        open_regular(tmp_path / ("x" * 256))
 
 
 def test_documents_stay_open_until_others_take_their_place(tmp_path: Path) -> None:

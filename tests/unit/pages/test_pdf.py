@@ -19,7 +19,18 @@ from tests.unit.pages.pdfs import (
     pdf,
     scan,
 )
-from tests.unit.pages.rasters import BLACK, BLUE, CORNERS, GREEN, RED, WHITE, at, corners, flag, near
+from tests.unit.pages.rasters import (
+    BLACK,
+    BLUE,
+    CORNERS,
+    GREEN,
+    RED,
+    WHITE,
+    at,
+    corners,
+    flag,
+    near,
+)
 from tests.unit.pages.rasters import saved as image_file
 from tests.unit.pages.samples import annotated, of_text, scanned
 

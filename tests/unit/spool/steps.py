@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocrd.spool import Disk
+from ocrd.files import Disk
 
 CALLS = tuple(name for name in vars(Disk) if not name.startswith("_"))
 TEARABLE = ("write", "copy")

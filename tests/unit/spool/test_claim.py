@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import OcrdError, SourceChangedError
+from ocrd.files import Disk
 from ocrd.job import Job, Place
-from ocrd.spool import Disk
 from ocrd.worker import ports
 from tests.support.impostors import pipe
 from tests.unit.spool.mounts import bound, needs_root

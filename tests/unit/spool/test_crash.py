@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool import Disk
 from tests.unit.spool.children import in_a_child
 from tests.unit.spool.mounts import bound, fuse, memory
 from tests.unit.spool.scenarios import (

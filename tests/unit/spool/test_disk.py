@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.spool import Disk
+from ocrd.files import Disk
 from ocrd.spool.tree import fsync_tree, remove_tree
 
 LONE = os.fsdecode(b"caf\xe9.md")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import Disposition, OcrdError, PlaceError
+from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool import Disk
 from tests.slow.faults.evidence import files_below
 from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
 from tests.unit.spool.mounts import bound, memory, needs_root, remount, served, tmpfs

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import SourceChangedError
-from ocrd.spool import Disk
+from ocrd.files import Disk
 from ocrd.spool.move import abandon, move, resume
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, WithoutLinks

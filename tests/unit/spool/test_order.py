@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.spool import Disk
+from ocrd.files import Disk
 from tests.unit.spool.mounts import bound, memory
 from tests.unit.spool.scenarios import SCENARIOS, Scenario, names, outcome, wanted
 from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, WithoutLinks

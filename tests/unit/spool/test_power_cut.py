@@ -16,7 +16,15 @@ from pathlib import Path
 import pytest
 
 from tests.unit.spool.mounts import bound, memory, mounted
-from tests.unit.spool.scenarios import INBOX, SCENARIOS, Scenario, complaints, names, outcome, wanted
+from tests.unit.spool.scenarios import (
+    INBOX,
+    SCENARIOS,
+    Scenario,
+    complaints,
+    names,
+    outcome,
+    wanted,
+)
 from tests.unit.spool.steps import CALLS, Call, Hooked
 from tests.unit.spool.world import ORIGINAL, TREES, World
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ocrd.files import Disk
 from ocrd.inbox.names import numbered
 from ocrd.job import Job, JobState, Member, Place
-from ocrd.spool import Disk, Spool
+from ocrd.spool import Spool
 
 TREES = ("inbox", "outbox", "archive", "failed")
 TOKEN = "3f9a2c"

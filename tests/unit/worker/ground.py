@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ocrd.config import Folder, load
+from ocrd.files import Disk
 from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.spool import Disk, Spool
+from ocrd.spool import Spool
 from ocrd.worker.delivery import Delivery
 from ocrd.worker.publishing import Plan
 

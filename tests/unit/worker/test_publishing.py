@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import OcrdError, PlaceError
+from ocrd.files import Disk
 from ocrd.job import JobState
-from ocrd.spool import Disk
 from ocrd.worker.naming import stems, wanted
 from tests.unit.spool.children import in_a_child
 from tests.unit.spool.steps import Hooked, Trace, WithoutExclusiveRename, dying

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.ledger.location import filesystem_of, is_remote
+from ocrd.mounts import Mount, filesystem_of, is_remote, parse
 
 # In the form of proc(5): optional fields before the dash differ in number; \040 is a blank.
 MOUNTS = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw
@@ -19,10 +19,8 @@ MOUNTS = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw
 
 
 @pytest.fixture
-def mountinfo(tmp_path: Path) -> Path:
-    file = tmp_path / "mountinfo"
-    file.write_bytes(MOUNTS)
-    return file
+def table() -> list[Mount]:
+    return parse(MOUNTS)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +34,8 @@ def mountinfo(tmp_path: Path) -> Path:
         ("/srv", "xfs"),
     ],
 )
-def test_the_deepest_and_latest_mount_counts(mountinfo: Path, path: str, expected: str) -> None:
-    assert filesystem_of(Path(path), mountinfo) == expected
+def test_the_deepest_and_latest_mount_counts(table: list[Mount], path: str, expected: str) -> None:
+    assert filesystem_of(Path(path), table) == expected
 
 
 def test_the_running_kernel_is_asked_by_default() -> None:
@@ -45,7 +43,7 @@ def test_the_running_kernel_is_asked_by_default() -> None:
 
 
 def test_where_the_kernel_tells_nothing_nothing_is_known(tmp_path: Path) -> None:
-    assert filesystem_of(tmp_path, tmp_path / "no mountinfo") == ""
+    assert filesystem_of(tmp_path, []) == ""
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk"])

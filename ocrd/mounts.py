@@ -25,9 +25,9 @@ WatchKind = Literal["native", "polling"]
 # inotify tells what this kernel did; these can be changed by others, or pass nothing on.
 # fmt: off
 _REMOTE = frozenset({
-    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "gpfs", "lustre",
-    "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "prl_fs", "smb2", "smb3", "smbfs", "vboxsf",
-    "virtiofs", "vmhgfs",
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "gfs2", "glusterfs", "gpfs",
+    "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "prl_fs", "smb2", "smb3", "smbfs",
+    "vboxsf", "virtiofs", "vmhgfs",
 })
 # fmt: on
 
@@ -93,6 +93,12 @@ def is_remote(fstype: str) -> bool:
     `fuseblk` is not: a local disk behind a FUSE driver (NTFS).
     """
     return fstype in _REMOTE or fstype.startswith("fuse.")
+
+
+def filesystem_of(path: Path, table: Iterable[Mount] | None = None) -> str:
+    """The type of the file system that holds `path` (which need not exist); "" if unknowable."""
+    mount = mount_of(os.path.realpath(path), mounts() if table is None else table)
+    return "" if mount is None else mount.fstype
 
 
 def watch_kind(path: Path) -> WatchKind:

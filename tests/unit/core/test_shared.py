@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.spool.shared import Shared
+from ocrd.files import Shared
 
 HERE, THERE = Path("/here"), Path("/there")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.inbox.mounts import (
+from ocrd.mounts import (
     Mount,
     is_remote,
     mount_of,

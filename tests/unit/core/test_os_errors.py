@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import Disposition, OcrdError, PlaceError, SourceChangedError
-from ocrd.spool import place_error
-from ocrd.spool.blame import blaming
+from ocrd.files import blaming, os_error
 
 PLACE = Path("/srv/ocrd/outbox/letters")
 
@@ -41,7 +40,7 @@ PLACE = Path("/srv/ocrd/outbox/letters")
 def test_each_answer_has_its_kind_and_its_consequence(
     code: int, kind: str, disposition: Disposition
 ) -> None:
-    error = place_error(OSError(code, os.strerror(code)), PLACE)
+    error = os_error(OSError(code, os.strerror(code)), PLACE)
     assert (error.kind, error.disposition) == (kind, disposition)
     assert isinstance(error, PlaceError) == (disposition is Disposition.CONDITION)
     assert error.message.startswith(f"{PLACE}: ")
@@ -50,18 +49,18 @@ def test_each_answer_has_its_kind_and_its_consequence(
 
 
 def test_the_place_is_the_one_the_system_named() -> None:
-    error = place_error(OSError(errno.ENOSPC, "full", "/a/source", None, "/b/target"), PLACE)
+    error = os_error(OSError(errno.ENOSPC, "full", "/a/source", None, "/b/target"), PLACE)
     assert error.message.startswith("/b/target: no space is left")
-    error = place_error(OSError(errno.ENOSPC, "full", "/a/source"), PLACE)
+    error = os_error(OSError(errno.ENOSPC, "full", "/a/source"), PLACE)
     assert error.message.startswith("/a/source: no space is left")
-    error = place_error(OSError(errno.ENOSPC, "full", 7), PLACE)
+    error = os_error(OSError(errno.ENOSPC, "full", 7), PLACE)
     assert error.message.startswith(f"{PLACE}: no space is left")
 
 
 def test_a_hostile_name_is_shown_as_one_harmless_line() -> None:
     name = os.fsdecode(b"a\nb\x1b[2J\xff.pdf")
-    error = place_error(OSError(errno.EIO, "bad", name), PLACE)
-    assert error.message.startswith(r"a\nb\x1b[2J\udcff.pdf: ")
+    error = os_error(OSError(errno.EIO, "bad", name), PLACE)
+    assert error.message.startswith(r"a\nb\x1b[2J\xff.pdf: ")
 
 
 def test_a_taken_name_is_for_the_caller() -> None:

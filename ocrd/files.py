@@ -1,0 +1,532 @@
+"""Files, once for everybody: what a file is, how it is opened, written, renamed and named.
+
+Everything that changes the disk goes through a `Disk`, so that a test can hand in one that answers
+ENOSPC or dies at any step.  What the kernel refuses is told as an error with a remedy (`os_error`):
+a full disk or a vanished share is a condition of a place, so whatever needs the place waits and no
+attempt is lost; a busy file passes by itself; a missing source is news about the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import io
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from ocrd.errors import BadFileError, OcrdError, PlaceError, SourceChangedError
+
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_CHUNK = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ABSENT = {errno.ENOENT, errno.ENOTDIR}
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
+
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileFacts:
+    """What a look at a file saw, and the digest once it was read; any write changes them.
+
+    Attributes:
+        size: Bytes.
+        mtime_ns: Modification time, nanoseconds since the epoch.
+        inode: Inode number.
+        sha256: Hex digest of the contents; empty while it was not read.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, found: os.stat_result, sha256: str = "") -> Self:
+        """The facts that a `stat` tells."""
+        return cls(
+            size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256
+        )
+
+    def untouched(self, other: FileFacts) -> bool:
+        """Whether nobody wrote between the two looks, as far as a look can tell."""
+        return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file of unknown origin for reading: only a regular one, and without waiting.
+
+    Raises:
+        BadFileError: It is a link, a folder, a pipe or a device (kind `not-a-file`).
+        SourceChangedError: It is gone.
+        PlaceError: It cannot be read now.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _not_a_file(path) from error
+        raise os_error(error, path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_a_file(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _not_a_file(path: Path) -> BadFileError:
+    return BadFileError(
+        f"{display(str(path))} is no regular file but a link, a folder, a pipe or a device",
+        hint="Drop the file itself.",
+        kind="not-a-file",
+    )
+
+
+def write_durably(path: Path, content: bytes, disk: Disk) -> None:
+    """Make or replace a small file of ours: whole or as it was before, whatever happens."""
+    draft = path.with_name(draft_of(path.name))
+    disk.write(draft, content)
+    disk.fsync_file(draft)
+    disk.rename(draft, path)
+    disk.fsync_dir(path.parent)
+
+
+def draft_of(name: str) -> str:
+    """What a file that is written durably is called until it is whole."""
+    return f"{name}.draft"
+
+
+def display(name: str | Path) -> str:
+    r"""The name (or path) as one harmless line: for logs, `STATUS=` and terminals.
+
+    Whatever is not printable becomes a backslash escape: control characters and with them terminal
+    sequences, line and paragraph separators, marks that turn the writing direction, spaces that
+    are not a plain space.  A byte that is not UTF-8 becomes `\xNN`; other characters beyond ASCII
+    become `\uNNNN`.  Different names are shown differently.
+    """
+    name = str(name)
+    if name.isprintable() and "\\" not in name:
+        return name
+    return "".join(map(_shown, name))
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if char in _NAMED:
+        return _NAMED[char]
+    if char.isprintable():
+        return char
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    if 0xDC80 <= code <= 0xDCFF:  # a raw byte, as `os.fsdecode` smuggles it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class Disk:
+    """The real system calls.  Every method raises `OSError` as the kernel answered."""
+
+    def __init__(self) -> None:
+        self._sync_folder = Shared(_fsync_dir)
+
+    # --- looking ---
+
+    def lstat(self, path: Path) -> os.stat_result | None:
+        """What lies at `path`, links not followed; None only when nothing does.
+
+        `os.path.lexists` also says no when a share does not answer, and what is not there counts
+        as moved: every other error is raised.
+        """
+        return _unless_absent(path, follow=False)
+
+    def stat(self, path: Path) -> os.stat_result | None:
+        """What `path` leads to, links followed; None when it leads nowhere."""
+        return _unless_absent(path, follow=True)
+
+    def names(self, folder: Path) -> list[str]:
+        """The names in a folder, sorted."""
+        return sorted(os.listdir(folder))  # noqa: PTH208 -- names are wanted, not paths
+
+    def entries(self, folder: Path) -> list[tuple[str, bool]]:
+        """The names in a folder, sorted, and of each whether it is a folder, and no link to one.
+
+        The kernel tells both at once, where each name would else have to be looked at.
+        """
+        with os.scandir(folder) as found:
+            return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
+
+    def open(self, path: Path) -> io.BufferedReader:
+        """A file for reading; a link is refused and a FIFO does not block."""
+        return open(os.open(path, _READ), "rb")  # noqa: PTH123 -- a descriptor; the caller closes
+
+    def digest(self, path: Path) -> str:
+        """The SHA-256 of a regular file's contents, in hex."""
+        with self.open(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    # --- moving ---
+
+    def rename_exclusive(self, source: Path, target: Path) -> None:
+        """`renameat2(RENAME_NOREPLACE)`: EEXIST when `target` is taken.
+
+        EINVAL, ENOSYS or ENOTSUP where the file system or the C library cannot do it.
+        """
+        rename = getattr(_libc, "renameat2", None)
+        if rename is None:  # a C library older than glibc 2.28
+            raise _os_error(errno.ENOSYS, source, target)
+        arguments = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target))
+        if rename(*arguments, _RENAME_NOREPLACE) != 0:
+            raise _os_error(ctypes.get_errno(), source, target)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Plain `rename`: replaces a file or an empty folder of that name."""
+        os.rename(source, target)  # noqa: PTH104 -- the bare call, as everywhere in this class
+
+    def link(self, source: Path, target: Path) -> None:
+        """A second name for a file."""
+        os.link(source, target, follow_symlinks=False)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file's name."""
+        os.unlink(path)  # noqa: PTH108 -- likewise
+
+    def rmdir(self, path: Path) -> None:
+        """Remove an empty folder."""
+        os.rmdir(path)  # noqa: PTH106 -- likewise
+
+    # --- making ---
+
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        """Make a folder; the umask applies."""
+        os.mkdir(path, mode)  # noqa: PTH102 -- likewise
+
+    def create(self, path: Path) -> None:
+        """Make an empty file where nothing is."""
+        os.close(os.open(path, _CREATE, 0o600))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Make a small file or replace what it holds.  Not atomic, not yet durable."""
+        descriptor = os.open(path, _REPLACE, 0o666)
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            os.close(descriptor)
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy a regular file with its mode and times to a free name.  Not yet durable.
+
+        Raises:
+            SourceChangedError: The source was longer or shorter at the end than what was copied.
+        """
+        with self.open(source) as reading:
+            if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(source))
+            with os.fdopen(os.open(target, _CREATE, 0o600), "wb") as writing:
+                shutil.copyfileobj(reading, writing, _CHUNK)
+                writing.flush()
+                _keep_facts(reading.fileno(), writing.fileno())
+                copied = os.fstat(writing.fileno()).st_size
+            if copied != os.fstat(reading.fileno()).st_size:
+                raise SourceChangedError(
+                    f"{display(source)}: its length changed while it was copied",
+                    hint="Nothing to do: it is tried again when the file has come to rest.",
+                )
+
+    def chmod(self, path: Path, mode: int) -> None:
+        """Set permissions."""
+        os.chmod(path, mode)  # noqa: PTH101 -- likewise
+
+    def chgrp(self, path: Path, gid: int) -> None:
+        """Give a file or folder to a group."""
+        os.chown(path, -1, gid, follow_symlinks=False)
+
+    # --- making durable ---
+
+    def fsync_file(self, path: Path) -> None:
+        """A file's contents and facts are on the disk."""
+        _fsync(path, _READ)
+
+    def fsync_dir(self, path: Path) -> None:
+        """A folder's names are on the disk, where the file system has a notion of it.
+
+        Threads that ask for the same folder at the same time share a call: many jobs come from
+        one inbox and go to one outbox.
+        """
+        self._sync_folder(path)
+
+
+def _unless_absent(path: Path, *, follow: bool) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=follow)  # noqa: PTH116 -- likewise
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+
+
+def _os_error(code: int, source: Path, target: Path) -> OSError:
+    return OSError(code, os.strerror(code), str(source), None, str(target))
+
+
+def _keep_facts(source: int, target: int) -> None:
+    """The copy's mode and times; file systems without owners (FAT, some CIFS) refuse them."""
+    facts = os.fstat(source)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(target, stat.S_IMODE(facts.st_mode))
+    with contextlib.suppress(PermissionError):
+        os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _fsync_dir(path: Path) -> None:
+    try:
+        _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
+            raise
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # the call knows a descriptor only; the operator wants the name
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+class Shared:
+    """Makes a call for a path; who asks while one is under way shares the next with the others.
+
+    That next one begins after all of them have asked.  So it may stand for a call of each of them
+    when what it does is to make everything that was done before last.
+
+    Args:
+        call: What to do for a path, by whichever thread asked first.
+    """
+
+    def __init__(self, call: Callable[[Path], None]) -> None:
+        self._call = call
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _Round] = {}  # by path: a `Path` is slow to hash
+        self._next: dict[str, _Round] = {}
+
+    def __call__(self, path: Path) -> None:
+        """Return when a call for `path` that began after this one has ended; raise what it did."""
+        key = str(path)
+        with self._lock:
+            mine = self._next.get(key)
+            leading = mine is None
+            if mine is None:
+                mine = self._next[key] = _Round()
+            before = self._under_way.get(key)
+        if leading:
+            if before is not None:
+                before.wait()
+            self._lead(mine, key, path)
+        else:
+            mine.wait()
+        if mine.error is not None:
+            raise mine.error
+
+    def _lead(self, mine: _Round, key: str, path: Path) -> None:
+        with self._lock:
+            self._under_way[key] = self._next.pop(key)
+        try:
+            self._call(path)
+        except BaseException as error:
+            mine.error = error
+        finally:
+            with self._lock:
+                del self._under_way[key]
+            mine.over.release()
+
+
+class _Round:
+    """One call: whether it has ended, and how."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.over = threading.Lock()  # held until then; an `Event` costs several times as much
+        self.over.acquire()
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        with self.over:
+            pass
+
+
+class _Verdict(NamedTuple):
+    error: type[OcrdError]
+    kind: str
+    what: str
+    hint: str
+
+
+_FULL = _Verdict(
+    PlaceError,
+    "disk-full",
+    "no space is left",
+    "Free some space there or enlarge the volume (`df -h` and `df -i` show which is full); "
+    "work goes on by itself.",
+)
+_QUOTA = _FULL._replace(
+    what="the disk quota is used up",
+    hint="Free some space or raise the quota of the daemon's user; work goes on by itself.",
+)
+_READ_ONLY = _Verdict(
+    PlaceError,
+    "read-only",
+    "the file system is read-only",
+    "Mount it writable again (see `dmesg` for why it is not); under systemd the path must also "
+    "be in ReadWritePaths=.",
+)
+_NO_PERMISSION = _Verdict(
+    PlaceError,
+    "no-permission",
+    "permission denied",
+    "Let the daemon's user read and write there: `chown` or `setfacl` on the folder and on those "
+    "above it.",
+)
+_SHARE_GONE = _Verdict(
+    PlaceError,
+    "share-gone",
+    "the share does not answer",
+    "Check the server and the network, or mount the share again; work goes on by itself.",
+)
+_IO_ERROR = _Verdict(
+    PlaceError,
+    "io-error",
+    "the disk or the share reports an input/output error",
+    "Look into `dmesg`: a dying disk or a lost connection.  Work goes on when it answers again.",
+)
+_BLOCKED = _Verdict(
+    PlaceError,
+    "blocked",
+    "a file stands where a folder is needed",
+    "Move or rename that file; work goes on by itself.",
+)
+_BUSY = _Verdict(
+    OcrdError,
+    "busy",
+    "it is in use elsewhere",
+    "Nothing to do: it is tried again.  If it stays, close the program that has it open.",
+)
+_DESCRIPTORS = _BUSY._replace(
+    kind="descriptors",
+    what="too many files are open",
+    hint="It is tried again.  If it stays, raise LimitNOFILE= of the service.",
+)
+_CHANGED = _Verdict(
+    SourceChangedError,
+    "source-changed",
+    "it is not there any more, or no longer what it was",
+    "Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
+)
+_LONG_NAME = _Verdict(
+    BadFileError,
+    "name-too-long",
+    "the name is longer than the file system takes",
+    "Shorten the name and drop the file again.",
+)
+_UNKNOWN = _Verdict(
+    OcrdError,
+    "os-error",
+    "the system refused it",
+    "It is tried again; `errno CODE` (package moreutils) or errno(3) tells what the code means.",
+)
+
+_VERDICTS: dict[int, _Verdict] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _QUOTA,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EIO: _IO_ERROR,
+    errno.EREMOTEIO: _IO_ERROR,
+    errno.EUCLEAN: _IO_ERROR,
+    errno.ENOTDIR: _BLOCKED,
+    errno.EISDIR: _BLOCKED,
+    errno.EBUSY: _BUSY,
+    errno.ETXTBSY: _BUSY,
+    errno.EAGAIN: _BUSY,
+    errno.EINTR: _BUSY,
+    errno.EMFILE: _DESCRIPTORS,
+    errno.ENFILE: _DESCRIPTORS,
+    errno.ENOENT: _CHANGED,
+    errno.ELOOP: _CHANGED,
+    errno.ENAMETOOLONG: _LONG_NAME,
+}
+_VERDICTS |= dict.fromkeys(
+    (
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ECONNABORTED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ETIMEDOUT,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ESHUTDOWN,
+    ),
+    _SHARE_GONE,
+)
+
+
+def os_error(error: OSError, path: Path) -> OcrdError:
+    """The error to raise for what the kernel answered.
+
+    Args:
+        error: Its answer; of two names in it the second, where something was to go, is told.
+        path: What was being worked on, for answers without a name.
+    """
+    verdict = _VERDICTS.get(error.errno or 0, _UNKNOWN)
+    place = error.filename2 or error.filename or path
+    if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
+        place = path
+    code = errno.errorcode.get(error.errno or 0, str(error))
+    message = f"{display(os.fsdecode(place))}: {verdict.what} ({code})"
+    told = verdict.error(message, hint=verdict.hint, kind=verdict.kind)
+    if isinstance(told, PlaceError):
+        told.path = Path(os.fsdecode(place))
+    return told
+
+
+class blaming:  # noqa: N801 - used like a function; a generator costs several times as much
+    """Tell what the kernel answers inside as errors with a remedy.
+
+    `FileExistsError` passes as it is: a taken name is for the caller to choose anew.
+
+    Args:
+        path: What is being worked on.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            raise os_error(error, self._path) from error
