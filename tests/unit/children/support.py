@@ -20,8 +20,7 @@ def make_pool(
     max_tasks: int = 200,
     preload: Sequence[str] = (),
     threads: int | None = None,
-    readable: Sequence[Path] = (),
-    writable: Sequence[Path] = (),
+    resident: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> ChildPool:
     """A small pool."""
@@ -32,8 +31,7 @@ def make_pool(
         max_tasks=max_tasks,
         preload=preload,
         threads=threads,
-        readable=readable,
-        writable=writable,
+        resident=resident,
         clock=clock,
     )
 

@@ -110,7 +110,6 @@ async def test_a_program_that_fails_or_lies_turns_nothing(
         name="page worker",
         processes=1,
         limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60),
-        readable=(tmp_path,),
     )
     try:
         assert await TesseractOsd(open_pool, str(program))(letter()) == AS_IT_IS

@@ -63,7 +63,6 @@ def source(tmp_path: Path) -> Iterator[ChildPageSource]:
         limits=Limits(memory_mib=1024, cpu_s=60, wall_s=60.0),
         preload=("ocrd.pages.pdf", "ocrd.pages.image", "ocrd.pages.codes"),
         threads=1,
-        readable=(tmp_path,),
     )
     yield ChildPageSource(pool, dpi=144, max_pixels=10**8, max_pages=100, page_wall_s=60.0)
     pool.stop()

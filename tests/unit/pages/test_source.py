@@ -39,7 +39,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
             limits=Limits(memory_mib=memory_mib, cpu_s=60, wall_s=60.0),
             preload=("ocrd.pages.pdf", "ocrd.pages.image"),
             threads=1,
-            readable=(tmp_path,),
         )
         pools.append(pool)
         settings = {"dpi": 144, "max_pixels": 120_000_000, "max_pages": 5000, **changed}
