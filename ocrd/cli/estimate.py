@@ -65,7 +65,7 @@ async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Pat
     from ocrd.daemon.parts import page_source
 
     engine = build_engine(config)
-    source, children = page_source(config, engine, readable=[file.parent for file in files])
+    source, children = page_source(config, engine)
     pages, unreadable = 0, []
     try:
         for file in files:

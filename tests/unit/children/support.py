@@ -50,6 +50,15 @@ def from_proc(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}/{name}").read_text()
 
 
+def servants() -> set[int]:
+    """The processes that open files for this process's children."""
+    found: set[int] = set()
+    for child in children():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(map(int, from_proc(child, f"task/{child}/children").split()))
+    return found
+
+
 def children() -> set[int]:
     """This process's children, zombies included, but for what multiprocessing keeps for itself.
 

@@ -23,7 +23,7 @@ from tests.unit.children.support import children, make_pool
 
 def packed(value: object) -> bytes:
     """A message as a child would lay it on the slate, made by the library alone."""
-    body = msgpack.packb(value)
+    body: bytes = msgpack.packb(value)
     return len(body).to_bytes(4, "big") + body
 
 

@@ -106,7 +106,7 @@ class TestRapidEngine(ReadingContract):
         os.kill(await one_at_work(before), signal.SIGKILL)
         with pytest.raises(PageFaultError) as fault:
             await page
-        assert fault.value.kind == "crashed"
+        assert fault.value.kind == "killed"
         small = ticket(2)
         assert self.says(await engine.recognise(request(pixels(small))), small)
         assert engine.report().state == "ready"
