@@ -16,11 +16,16 @@ app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
 def check(config: ConfigOption = None) -> None:
     """Say whether the daemon would start with this configuration."""
     from ocrd.config import load
-    from ocrd.daemon.engines import build_engine, check_modes
+    from ocrd.daemon.engines import build_engine, check_modes, missing_packages
     from ocrd.daemon.findings import Verdict
     from ocrd.daemon.wishes import groups
+    from ocrd.errors import ConfigError
 
     loaded = load(config)
+    for name in loaded.unknown_variables:
+        typer.echo(f"warning: the variable {name} names no key and does nothing", err=True)
+    if (missing := missing_packages(loaded)) is not None:
+        raise ConfigError(f"{loaded.file}: {missing.message}", hint=missing.hint)
     unserved = check_modes(loaded, build_engine(loaded))
     for name, reason in unserved.items():
         typer.echo(f"warning: inbox/{name} will not be watched: {reason}", err=True)
