@@ -5,7 +5,6 @@ import ctypes
 import errno
 import os
 import resource
-import signal
 import socket
 import stat
 import sys
@@ -142,10 +141,6 @@ def _say_done() -> None:
     for descriptor in range(3, 40):
         with contextlib.suppress(OSError):
             os.write(descriptor, b"!") if stat.S_ISSOCK(os.fstat(descriptor).st_mode) else None
-
-
-def kill_myself() -> None:
-    signal.raise_signal(signal.SIGKILL)
 
 
 def abort() -> None:

@@ -193,6 +193,35 @@ async def test_a_child_killed_in_a_call_is_told_so(pool: ChildPool) -> None:
     assert caught.value.kind == "killed"
 
 
+@pytest.fixture
+def starved(tmp_path: Path) -> Iterator[Path]:
+    """A control group with 200 MiB of memory."""
+    old = Path("/sys/fs/cgroup/memory")
+    group = (old if old.is_dir() else Path("/sys/fs/cgroup")) / f"ocrd-test-{os.getpid()}"
+    limit = "memory.limit_in_bytes" if old.is_dir() else "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text("200M")
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+async def test_a_child_that_the_kernel_kills_for_memory_is_no_fault_of_its_page(
+    starved: Path,
+) -> None:
+    pool = make_pool(memory_mib=2048)
+    victim = await pool.run(calls.pid)
+    (starved / "cgroup.procs").write_text(str(victim))
+    with pytest.raises(EngineDownError, match="no memory left") as caught:
+        await pool.run(calls.allocate, 900)
+    pool.stop()
+
+    assert caught.value.kind == "no-memory"
+    await until(lambda: (starved / "cgroup.procs").read_text() == "")
+
+
 async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool) -> None:
     victim = await pool.run(calls.pid)
     os.kill(victim, signal.SIGKILL)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ocrd.children.child import Failure
 from ocrd.children.confine import Scope
 from ocrd.children.wire import BadAnswerError, Slate, answer
-from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError, PlaceError
+from ocrd.errors import BadFileError, OcrdError, PageFaultError, PlaceError
 from ocrd.page import Box, Finish, Line, PageImage, PageResult
 from ocrd.pages.base import DocumentInfo
 from tests.unit.children import calls
@@ -166,16 +166,3 @@ async def test_a_damaged_file_is_damaged_only_if_it_can_be_read(tmp_path: Path) 
     pool.stop()
 
     assert caught.value.kind == "io-error"
-
-
-async def test_a_child_that_the_kernel_kills_for_memory_is_no_fault_of_its_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = iter((7, 8))
-    monkeypatch.setattr("ocrd.children.pool._oom_kills", lambda: next(told))
-    pool = make_pool()
-    with pytest.raises(EngineDownError, match="no memory left") as caught:
-        await pool.run(calls.kill_myself)
-    pool.stop()
-
-    assert caught.value.kind == "no-memory"
