@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,11 +68,25 @@ class Scope:
         readable: Files and folders.
         writable: Folders to write below.  Like the above they must exist.
         programs: Whether programs of the system may be started.
+        seen: What lay at the readable paths: another file of the same name is another scope,
+            because rights hold for a file and not for its name.
     """
 
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     programs: bool = False
+    seen: tuple[tuple[int, int, int], ...] = ()
+
+    @classmethod
+    def of(cls, readable: Iterable[Path], writable: Iterable[Path], *, programs: bool) -> Scope:
+        """The scope of these paths as they are now."""
+        given = tuple(readable)
+        return cls(
+            readable=given,
+            writable=tuple(writable),
+            programs=programs,
+            seen=tuple(map(_identity, given)),
+        )
 
     def place(self) -> Path | None:
         """The path that is to blame where a condition of the disk names none."""
@@ -160,6 +174,14 @@ class Confinement:
             writable=(Path("/dev/null"), *scope.writable),
         )
         seccomp.confine(programs=scope.programs)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def start_cpu_budget(seconds: int) -> None:

@@ -105,8 +105,8 @@ class ChildPool:
             wall_s: Seconds it may take once a child has it; the pool's limit if None.
             readable: Files and folders it may read, besides the system's and Python's own.
             writable: Folders it may write below.  Both must exist, and are enforced where the
-                kernel has Landlock (see `rights`).  Calls with the same paths one after another
-                may be made by one process; calls with others never are.
+                kernel has Landlock (see `rights`).  Calls that read the same files and write
+                nothing may be made by one process; any others never are.
             programs: Whether it may start programs of the system.
 
         Raises:
@@ -120,7 +120,7 @@ class ChildPool:
                 `no-memory`: the machine (or the service's limit) had none left, and the kernel
                 killed the child; `stopped`: the pool was stopped.
         """
-        scope = Scope(readable=tuple(readable), writable=tuple(writable), programs=programs)
+        scope = Scope.of(readable, writable, programs=programs)
         async with self._places:
             child = await self._child(scope)
             kept = False
@@ -269,7 +269,8 @@ class ChildPool:
 
     async def _admit(self, child: Child, scope: Scope) -> None:
         """Let another process make the calls of another scope, and from time to time of this."""
-        if self._resident or (child.scope == scope and child.served % self._max_tasks):
+        same = child.scope == scope and not scope.writable  # a folder may have been made anew
+        if self._resident or (same and child.served % self._max_tasks):
             return
         try:
             await child.renew()

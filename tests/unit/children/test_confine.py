@@ -1,6 +1,7 @@
 """What a child may not do, tried by a child."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -68,6 +69,20 @@ async def test_no_call_has_what_another_job_was_given(pool: ChildPool, tmp_path:
         await pool.run(calls.read, first / "new", writable=[second])
     with pytest.raises(PageFaultError, match="Permission denied"):
         await pool.run(calls.listing, first, writable=[second])
+
+
+async def test_what_is_made_anew_under_an_old_name_is_there_for_the_next_call(
+    pool: ChildPool, tmp_path: Path
+) -> None:
+    given, out = tmp_path / "in" / "file", tmp_path / "out"
+    for number in range(3):
+        content = f"content {number}".encode()
+        given.unlink()
+        given.write_bytes(content)
+        shutil.rmtree(out)
+        out.mkdir()
+        assert await pool.run(calls.read, given, readable=[given]) == content
+        assert await pool.run(calls.write, out / "new", 3, readable=[given], writable=[out]) == 3
 
 
 @NEEDS_LANDLOCK
