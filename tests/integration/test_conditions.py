@@ -16,6 +16,7 @@ import pytest
 
 from ocrd.samples import scan_of
 from tests.integration.tree import Tree
+from tests.support.needs import need
 
 OCRD = str(Path(sys.executable).with_name("ocrd"))
 
@@ -50,6 +51,7 @@ def daemon(tree: Tree, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def tmpfs(folder: Path, size: str) -> Iterator[None]:
+    need("mounts")
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     try:
@@ -168,6 +170,7 @@ def test_an_inbox_that_was_never_there_is_made_and_one_that_was_taken_away_is_no
 
 def test_a_share_that_goes_and_comes_loses_nothing(tree: Tree) -> None:
     """The inbox is a mount; while it is away, its files are not taken for deleted."""
+    need("mounts")
     elsewhere = tree.root / "exported"
     elsewhere.mkdir()
     mount = ["mount", "--bind", str(elsewhere), str(tree.inbox)]

@@ -11,15 +11,12 @@ import pytest
 
 from ocrd.children import ChildPool, rights
 from ocrd.errors import PageFaultError
+from tests.support.needs import needs
 from tests.unit.children import calls
 from tests.unit.children.support import from_proc, make_pool
 
-NEEDS_LANDLOCK = pytest.mark.skipif(
-    not rights().files, reason="this kernel has no Landlock: nothing closes files to a child"
-)
-NEEDS_NETWORK_RULES = pytest.mark.skipif(
-    not rights().network, reason="this kernel's Landlock cannot close TCP"
-)
+NEEDS_LANDLOCK = needs("landlock")
+NEEDS_NETWORK_RULES = needs("landlock-network")
 
 
 @pytest.fixture

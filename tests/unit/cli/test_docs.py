@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -16,6 +15,7 @@ from ocrd.config import Settings
 from ocrd.config.load import leaves
 from ocrd.errors import ExitCode
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from tests.support.needs import needs
 from tests.unit.cli.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()
@@ -47,7 +47,7 @@ def test_the_man_page_tells_of_every_option(command: str, option: str) -> None:
     assert option in MAN
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="this system has no man")
+@needs("man")
 def test_the_man_page_is_clean() -> None:
     page = PROJECT / "docs" / "ocrd.1"
     ended = subprocess.run(

@@ -15,6 +15,7 @@ from ocrd.errors import BadFileError, Disposition, OcrdError, PlaceError, Source
 from ocrd.inbox.admit import REAL, Calls, admit
 from ocrd.inbox.scan import fingerprint
 from ocrd.job import Found
+from tests.support.needs import need
 from tests.unit.inbox.support import as_nobody, mounted, public_folder
 
 SCAN = b"%PDF-1.7 a scan"
@@ -318,6 +319,7 @@ def test_a_fault_of_the_system_is_tried_again(tmp_path: Path, code: int, kind: s
 
 
 def test_an_unreadable_spot_on_a_real_disk_is_tried_again(tmp_path: Path) -> None:
+    need("disks")
     image, point = tmp_path / "disk.img", tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(16 << 20)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import need
 from tests.unit.spool.mounts import bound, memory, mounted
 from tests.unit.spool.scenarios import (
     INBOX,
@@ -46,6 +47,7 @@ class Disc:
     copies: list[tuple[str, Path]] = field(default_factory=list)
 
     def make(self) -> None:
+        need("disks")
         self.image.unlink(missing_ok=True)
         with self.image.open("wb") as file:
             file.truncate(8 << 20)
