@@ -9,7 +9,7 @@ from pathlib import Path
 import pymupdf
 
 from bench.common import Peak, machine, root_with
-from ocrd.samples import scan_of
+from tests.support.samples import scan_of
 
 LONG, SHORT = 2000, 20
 

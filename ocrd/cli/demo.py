@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,14 @@ settle_s = 1
 name = "{folder}"
 mode = "document"
 """
+SAMPLES = {
+    "letter.jpg": "A letter",
+    "two-columns.png": "Two columns",
+    "table.tif": "A table",
+    "photo.jpg": "A photo, turned by its EXIF tag",
+    "chinese.jpg": "Chinese",
+    "report.pdf": "Three pages",
+}
 SHOWN_LINES = 24
 
 
@@ -49,8 +58,6 @@ def prepare(root: Path) -> Path:
     Raises:
         UsageError: There is something else already.
     """
-    from ocrd.samples import write_samples
-
     config = root / "config.toml"
     if root.exists() and any(root.iterdir()) and not config.exists():
         hint = "Name a new folder: ocrd demo NEW."
@@ -59,8 +66,10 @@ def prepare(root: Path) -> Path:
     inbox.mkdir(parents=True, exist_ok=True)
     config.write_text(CONFIG.format(root=_toml(root), folder=FOLDER), encoding="utf-8")
     typer.echo(f"Sample scans go into {inbox}:")
-    for sample in write_samples(inbox):
-        typer.echo(f"  {sample.path.name:<18} {sample.title}")
+    for name, title in SAMPLES.items():
+        scan = resources.files("ocrd").joinpath("samples", name).read_bytes()
+        (inbox / name).write_bytes(scan)
+        typer.echo(f"  {name:<18} {title}")
     return config
 
 

@@ -14,8 +14,8 @@ import pymupdf
 import pytest
 from PIL import Image
 
-from ocrd.samples import scan_of
 from tests.integration.tree import Tree
+from tests.support.samples import scan_of
 
 OCRD = str(Path(sys.executable).with_name("ocrd"))
 LONG = "n" * 251 + ".jpg"

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from ocrd.samples import scan_of
 from tests.integration.tree import Tree
 from tests.support.needs import need
+from tests.support.samples import scan_of
 
 OCRD = str(Path(sys.executable).with_name("ocrd"))
 

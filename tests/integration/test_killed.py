@@ -9,8 +9,8 @@ from pathlib import Path
 import pymupdf
 import pytest
 
-from ocrd.samples import scan_of
 from tests.integration.tree import Tree
+from tests.support.samples import scan_of
 
 POSITIONS = 16  # places between a file's first and last system call at which it is killed
 FILES = 50

@@ -16,9 +16,9 @@ import pytest
 
 from ocrd.job import Member, joined
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
 from tests.integration.test_conditions import OCRD
 from tests.integration.tree import Tree
+from tests.support.samples import scan_of
 
 POSITIONS = 16  # places between a document's first and last system call at which it is killed
 DAMAGED = b"\xff\xd8\xff\xe0 the scanner was switched off"

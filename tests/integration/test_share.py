@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
 from tests.integration.share import OFFICE, SCANNER, Share, daemon, documented_share
 from tests.support.needs import needs
+from tests.support.samples import scan_of
 
 pytestmark = needs("root", "samba", "setpriv", "poppler")
 

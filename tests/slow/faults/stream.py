@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pymupdf
 
-from ocrd.samples import scan_of
 from tests.slow.faults.droppers import ODD, WHOLE, Dropper, Item
 from tests.support.needs import has
+from tests.support.samples import scan_of
 
 ONE_NAME = ("over and over", "rewritten")
 PAUSES_S = (0.0, 0.02, 0.05)  # far below settling, even on a busy machine

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ocrd.samples.texts import paragraphs, texts
-from ocrd.samples.typeset import A4, CHINESE, SANS, SANS_BOLD, SERIF, SERIF_BOLD, Sheet, Style
+from tests.support.samples.texts import paragraphs, texts
+from tests.support.samples.typeset import (
+    A4,
+    CHINESE,
+    SANS,
+    SANS_BOLD,
+    SERIF,
+    SERIF_BOLD,
+    Sheet,
+    Style,
+)
 
 MARGIN = 72.0
 FULL = A4[0] - 2 * MARGIN

@@ -10,10 +10,10 @@ from typing import Any
 import pymupdf
 from PIL import Image
 
-from ocrd.samples import compose
-from ocrd.samples.degrade import photographed, scanned
-from ocrd.samples.model import Sample, SamplePage, Scan, TrueWord
-from ocrd.samples.typeset import SANS, Sheet, Style
+from tests.support.samples import compose
+from tests.support.samples.degrade import photographed, scanned
+from tests.support.samples.model import Sample, SamplePage, Scan, TrueWord
+from tests.support.samples.typeset import SANS, Sheet, Style
 
 DPI = 200
 EXIF_ORIENTATION = 0x0112
@@ -23,15 +23,15 @@ Drawn = tuple[Image.Image, SamplePage]
 
 
 def write_samples(into: Path) -> list[Sample]:
-    """Write the demo's scans into a folder (made if missing): the same pixels every time."""
+    """Write the scans of `ocrd demo` into a folder (made if missing): the same every time."""
     into.mkdir(parents=True, exist_ok=True)
     report = [_scan(sheet, 40 + number) for number, sheet in enumerate(compose.report())]
     single = [
-        ("letter.jpg", "A letter", _scan(compose.letter(), 1), _jpeg),
+        ("letter.jpg", "A letter", _scan(compose.letter(), 1), _small_jpeg),
         ("two-columns.png", "Two columns", _scan(compose.columns(), 2), _png),
-        ("table.tif", "A table", _scan(compose.table(), 3), _tiff),
+        ("table.tif", "A table", _scan(compose.table(), 3), _fax),
         ("photo.jpg", "A photo, turned by its EXIF tag", _photo(compose.notice(), 5), _sideways),
-        ("chinese.jpg", "Chinese", _scan(compose.chinese(), 6), _jpeg),
+        ("chinese.jpg", "Chinese", _scan(compose.chinese(), 6), _small_jpeg),
     ]
     samples = [
         _sample(into / name, title, (page,), write(image))
@@ -73,13 +73,13 @@ def scan_of(
 
 
 def _scan(sheet: Sheet, seed: int, dpi: int = DPI) -> Drawn:
-    rng = random.Random(seed)  # noqa: S311 - dust on paper, not secrets
+    rng = random.Random(seed)
     degrees = rng.choice((-1, 1)) * rng.uniform(0.2, 0.7)
     return scanned(sheet.image(dpi), sheet.truth(), rng, degrees=degrees)
 
 
 def _photo(sheet: Sheet, seed: int) -> Drawn:
-    rng = random.Random(seed)  # noqa: S311 - grain of a photo, not secrets
+    rng = random.Random(seed)
     return photographed(sheet.image(DPI), sheet.truth(), rng)
 
 
@@ -92,12 +92,20 @@ def _jpeg(image: Image.Image, dpi: int = DPI) -> bytes:
     return _saved(image, format="JPEG", quality=70, dpi=(dpi, dpi))
 
 
+def _small_jpeg(image: Image.Image) -> bytes:
+    return _saved(image, format="JPEG", quality=40, dpi=(DPI, DPI))
+
+
 def _png(image: Image.Image) -> bytes:
-    return _saved(image, format="PNG", dpi=(DPI, DPI))
+    """Eight shades of grey: as small as scanners make them."""
+    shades = image.point(lambda value: value // 32 * 255 // 7)
+    return _saved(shades, format="PNG", optimize=True, dpi=(DPI, DPI))
 
 
-def _tiff(image: Image.Image) -> bytes:
-    return _saved(image, format="TIFF", compression="tiff_adobe_deflate", dpi=(DPI, DPI))
+def _fax(image: Image.Image) -> bytes:
+    """Black and white, as fax machines and most office scanners write TIFF."""
+    bilevel = image.convert("1", dither=Image.Dither.NONE)
+    return _saved(bilevel, format="TIFF", compression="group4", dpi=(DPI, DPI))
 
 
 def _sideways(image: Image.Image) -> bytes:
@@ -105,7 +113,7 @@ def _sideways(image: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = SHOW_TURNED_CLOCKWISE
     lying = image.transpose(Image.Transpose.ROTATE_90)
-    return _saved(lying, format="JPEG", quality=80, exif=exif)
+    return _saved(lying, format="JPEG", quality=60, exif=exif)
 
 
 def _saved(image: Image.Image, **options: Any) -> bytes:
@@ -120,5 +128,5 @@ def _pdf(images: list[Image.Image]) -> bytes:
     for image in images:
         points = (image.width * 72 / DPI, image.height * 72 / DPI)
         page = document.new_page(width=points[0], height=points[1])
-        page.insert_image(page.rect, stream=_jpeg(image))
+        page.insert_image(page.rect, stream=_small_jpeg(image))
     return bytes(document.tobytes(no_new_id=True))

@@ -15,8 +15,8 @@ import pymupdf
 from PIL import Image
 
 from ocrd.page import Box
-from ocrd.samples.lines import FIRST_WIDE, bare, broken
-from ocrd.samples.model import SamplePage, TrueWord
+from tests.support.samples.lines import FIRST_WIDE, bare, broken
+from tests.support.samples.model import SamplePage, TrueWord
 
 A4 = (595.0, 842.0)
 SANS, SANS_BOLD, SERIF, SERIF_BOLD, CHINESE = "helv", "hebo", "tiro", "tibo", "china-s"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops, ImageFilter
 
 from ocrd.page import Box
-from ocrd.samples.model import SamplePage, TrueWord
+from tests.support.samples.model import SamplePage, TrueWord
 
 Matrix = tuple[float, float, float, float, float, float, float, float]
 DESK = (96, 74, 58)
