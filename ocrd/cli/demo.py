@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,8 +103,18 @@ def show(root: Path) -> None:
         typer.echo(f"\n{newest[-1].relative_to(root)} begins:\n")
         for line in newest[-1].read_text(encoding="utf-8").splitlines()[:SHOWN_LINES]:
             typer.echo(f"  {line}")
+    config, ocrd = shlex.quote(str(root / "config.toml")), _program()
     typer.echo(
         f"\nOriginals: {root / 'archive' / FOLDER}\n"
-        f"Ask what happened:  ocrd jobs --config {root / 'config.toml'}\n"
-        f"Keep it running:    ocrd run --config {root / 'config.toml'}"
+        f"Ask what happened:  {ocrd} jobs --config {config}\n"
+        f"Keep it running:    {ocrd} run --config {config}"
     )
+
+
+def _program() -> str:
+    """How this program is called from here: `ocrd` where the shell finds this one by its name."""
+    called = Path(sys.argv[0]).resolve()
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m ocrd"
+    found = shutil.which("ocrd")
+    return "ocrd" if found and Path(found).resolve() == called else shlex.quote(str(called))

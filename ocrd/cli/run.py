@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrd.cli.options import ConfigOption
+from ocrd.cli.app import ConfigOption
 
 if TYPE_CHECKING:
     from ocrd.config import Config

@@ -46,6 +46,32 @@ class FolderGlance:
     oldest_waiting: float | None
 
 
+_LATEST = """
+    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
+    FROM jobs WHERE state IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT ?
+"""
+_FAILURES = """
+    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
+    FROM jobs WHERE state = 'failed' AND state <> 'done' ORDER BY id DESC LIMIT ?
+"""
+_AMONG = 5  # times as many jobs are looked at: they end in another order than they came
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latest:
+    """A job that has ended."""
+
+    id: int
+    folder: str
+    source: str
+    state: str
+    pages: int | None
+    finished_at: float | None
+    error_kind: str | None
+    error_message: str | None
+    error_hint: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
     """What the ledger holds, by folder; empty where there is no ledger yet."""
@@ -64,6 +90,30 @@ def glance(path: Path) -> Glance:
         return _nothing(path)
     with translated(path, READING):
         return steadily(path, lambda still: _read(path, still=still))
+
+
+def latest(path: Path, limit: int, *, failed: bool = False) -> list[Latest]:
+    """The jobs that ended last, the latest first; only those that failed, if `failed`.
+
+    Raises:
+        LedgerError: It is damaged, locked, newer than this code, or cannot be read.
+        PlaceError: It must not be read.
+    """
+    if not os.access(path, os.F_OK):
+        return []
+    query = _FAILURES if failed else _LATEST
+    with translated(path, READING):
+        rows = steadily(path, lambda still: _rows(path, query, _AMONG * limit, still=still))
+    ended = [Latest(**{**dict(row), "source": os.fsdecode(row["source"])}) for row in rows]
+    return sorted(ended, key=lambda job: job.finished_at or 0.0, reverse=True)[:limit]
+
+
+def _rows(path: Path, query: str, limit: int, *, still: bool) -> list[sqlite3.Row]:
+    with closing(read_only(path, _BUSY_S, still=still)) as raw:
+        if known_version(raw, path, NEWEST) == 0:
+            return []
+        raw.row_factory = sqlite3.Row
+        return raw.execute(query, (limit,)).fetchall()
 
 
 def _nothing(path: Path) -> Glance:

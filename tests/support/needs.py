@@ -5,6 +5,8 @@ is a failure: there `.ci/system-packages` has installed everything.
 
     @needs("poppler")           a test that runs pdftotext itself
     need("mounts")              a helper or fixture, just before it mounts something
+
+What takes long is likewise done whole in CI alone: `few(positions)` are some of them elsewhere.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 needs = pytest.mark.needs
+slow = pytest.mark.slow
+T = TypeVar("T")
+FEW = 3
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -41,7 +47,7 @@ def need(*things: str) -> None:
     """Skip the running test where the machine lacks one of the things, or fail it in CI."""
     for thing in things:
         if not has(thing):
-            refuse = pytest.fail if os.environ.get("OCRD_TEST_ALL") == "1" else pytest.skip
+            refuse = pytest.fail if _everything() else pytest.skip
             refuse(THINGS[thing].lacking)
 
 
@@ -49,6 +55,18 @@ def need(*things: str) -> None:
 def has(thing: str) -> bool:
     """Whether the machine has it; looked for once in a test run."""
     return THINGS[thing].there()
+
+
+def few(items: Sequence[T], most: int | None = None) -> list[T]:
+    """Items evenly spread from the first to the last: three, or `most` (or all) of them in CI."""
+    count = min(len(items), (most or len(items)) if _everything() else FEW)
+    if count < 2:
+        return list(items[:count])
+    return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
+
+
+def _everything() -> bool:
+    return os.environ.get("OCRD_TEST_ALL") == "1"
 
 
 def find_system_programs() -> None:

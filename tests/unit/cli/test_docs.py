@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from ocrd.cli.commands import COMMANDS, add_to
+from ocrd.cli.app import COMMANDS, build
 from ocrd.config import Settings
 from ocrd.config.load import leaves
 from ocrd.errors import ExitCode
@@ -25,9 +25,7 @@ EXAMPLE = (PROJECT / "config.example.toml").read_text()
 
 def options() -> list[tuple[str, str]]:
     """Each command with each of its long options, as the program has them."""
-    app = typer.Typer()
-    add_to(app, [])
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build())
     return [
         (name, option)
         for name, command in group.commands.items()  # type: ignore[attr-defined]  # it is a group

@@ -18,7 +18,7 @@ from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.bundle import build_bundle
 from ocrd.modes import Reader
 from ocrd.page import Finish, PageResult
-from tests.support.needs import need
+from tests.support.needs import need, slow
 from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, scan_pdf, typeset
 
 DEAD = {"kind": "page-fault", "message": "the engine died on it", "hint": "Try it alone."}
@@ -332,6 +332,7 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+@slow
 def test_two_thousand_pages_take_the_memory_of_twenty(tmp_path: Path) -> None:
     few = peak_memory(tmp_path / "few", 20)
     many = peak_memory(tmp_path / "many", 2000)
