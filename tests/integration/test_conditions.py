@@ -16,7 +16,7 @@ import pytest
 
 from ocrd.errors import ExitCode
 from tests.integration.tree import Tree
-from tests.support.needs import need
+from tests.support.needs import need, slow
 from tests.support.samples import scan_of
 
 OCRD = str(Path(sys.executable).with_name("ocrd"))
@@ -148,6 +148,7 @@ def fill(file: Path) -> None:
                     pass
 
 
+@slow
 def test_once_says_what_it_waited_for_in_vain(tree: Tree) -> None:
     with tmpfs(tree.root / "outbox" / "scans", "64k"):
         (tree.root / "outbox" / "scans" / "filler").write_bytes(b"x" * 60_000)
