@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +48,8 @@ def _of_the_system(error: OSError) -> tuple[str, str]:
 
 def _of_ours(error: Exception) -> tuple[str, str]:
     """A fault of the program: one line that tells where, for whoever mends it."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)[: -FRAMES - 1 : -1]
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,14 +51,15 @@ def gather(found: Located) -> dict[str, Any]:
     Raises:
         LedgerError: The ledger cannot be read.
     """
-    from ocrd.ledger.glance import glance, latest
+    from ocrd.ledger.glance import glance
 
     now, said = time.time(), found.word
-    counted = {each.folder: each for each in glance(found.ledger).folders}
+    seen = glance(found.ledger, LATEST)
+    counted = {each.folder: each for each in seen.folders}
     told = {each["name"]: each for each in said.get("folders", ())}
     known = [*told] or [*found.folders]  # those named after a mode come and go
     names = [*known, *(name for name in counted if name not in known)]
-    ended = latest(found.ledger, LATEST)
+    failures = [job for job in seen.ended if job.state == "failed"]
     folders = [_folder(found, name, counted.get(name), told.get(name), now) for name in names]
     facts = {
         "version": 1,
@@ -72,13 +73,13 @@ def gather(found: Located) -> dict[str, Any]:
         "pages_in_flight": said.get("pages_in_flight", 0),
         "folders": folders,
         "strays": _strays(found),
-        "latest": [_ended(each) for each in ended],
-        "failures": [_ended(each) for each in latest(found.ledger, FAILURES, failed=True)],
+        "latest": [_ended(each) for each in seen.ended[:LATEST]],
+        "failures": [_ended(each) for each in failures[:FAILURES]],
         "troubles": _troubles(found),
         "held": _held(found),
         "hanging": said.get("hanging", []),
     }
-    return facts | {"left_s": _left_s(facts, ended)}
+    return facts | {"left_s": _left_s(facts, seen.ended)}
 
 
 def _silent_engine(found: Located) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _held(found: Located) -> list[dict[str, Any]]:
     return [{**each, "until": words.iso(each["until"])} for each in found.word.get("held", ())]
 
 
-def _left_s(facts: dict[str, Any], ended: list[Latest]) -> float | None:
+def _left_s(facts: dict[str, Any], ended: Sequence[Latest]) -> float | None:
     """Seconds until all that waits is done, if it goes on so; None where that is unknown."""
     files = sum(each["waiting"] + each["running"] for each in facts["folders"])
     counts = [job.pages for job in ended if job.pages]

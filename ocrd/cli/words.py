@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -102,6 +101,8 @@ def _coloured() -> bool:
 def width() -> int | None:
     """Columns to fit; None where nobody reads along, and lines stay whole for `grep`."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        import shutil
+
         return shutil.get_terminal_size((NARROW, 24)).columns
     return None
 
