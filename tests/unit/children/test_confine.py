@@ -11,13 +11,12 @@ import pytest
 
 from ocrd.children import ChildPool, rights
 from ocrd.errors import OcrdError, PageFaultError
+from tests.support.needs import needs
 from tests.unit.children import calls
 from tests.unit.children.support import from_proc, make_pool
 
-NEEDS_LANDLOCK = pytest.mark.skipif(
-    not rights().files, reason="this kernel has no Landlock: nothing closes files to a child"
-)
-NEEDS_SECCOMP = pytest.mark.skipif(not rights().calls, reason="this kernel filters no system calls")
+NEEDS_LANDLOCK = needs("landlock")
+NEEDS_SECCOMP = needs("seccomp")
 
 
 @pytest.fixture

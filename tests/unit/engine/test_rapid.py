@@ -18,7 +18,7 @@ from ocrd.engine.rapid import RapidEngine
 from ocrd.errors import PageFaultError
 from ocrd.modes import PromptMode, Reader
 from ocrd.page import Box, PageResult
-from ocrd.samples import Scan, scan_of
+from tests.support.samples import Scan, scan_of
 from tests.unit.children.support import children
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
 

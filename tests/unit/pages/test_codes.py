@@ -14,7 +14,7 @@ from ocrd.children import ChildPool, Limits
 from ocrd.page import PageImage
 from ocrd.pages.codes import codes
 from ocrd.pages.source import ChildPageSource
-from ocrd.samples import scan_of
+from tests.support.samples import scan_of
 from tests.unit.pages.barcodes import barcode, sheet
 
 
