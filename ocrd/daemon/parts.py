@@ -236,7 +236,7 @@ def page_source(
         limits=Limits(
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
-        preload=("ocrd.pages.pdf", "ocrd.pages.image", *barcodes.preload()),
+        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcodes.preload()),
         threads=1,
         readable=readable,
     )

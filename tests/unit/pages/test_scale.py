@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.pages.base import Rendering
-from ocrd.pages.scale import choose_dpi
+from ocrd.pages.pdf import choose_dpi
 
 LIMITS = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
 LETTER = (612.0, 792.0)
