@@ -26,7 +26,7 @@ from bench.wave_daemon import answer
 from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.pile import build
 from ocrd.modes import Reader
-from ocrd.page import PageResult
+from ocrd.page import Block, PageResult
 
 PAGES = 20
 SIZE, DPI = (1224, 1584), 144
@@ -48,14 +48,19 @@ def many_scripts(number: int) -> PageResult:
         "".join(chance.choices(chance.choice(ALPHABETS), k=chance.choice((*range(1, 12), 80))))
         for _ in range(800)
     )
-    return PageResult(text=" ".join(words), prompt_tokens=939, output_tokens=800, seconds=1.0)
+    return _result(" ".join(words))
+
+
+def _result(text: str) -> PageResult:
+    blocks = (Block("text", text),)
+    return PageResult(text=text, blocks=blocks, prompt_tokens=939, output_tokens=800, seconds=1.0)
 
 
 def made_up(number: int) -> PageResult:
     """What a model of random weights says (`bench.gpu_material`): words that are not the page's."""
     words = random.Random(number).choices(range(128_000), k=800)
     text = " ".join(f"w{word}" for word in words)
-    return PageResult(text=text, prompt_tokens=939, output_tokens=800, seconds=1.0)
+    return _result(text)
 
 
 def scan(path: Path, number: int) -> None:

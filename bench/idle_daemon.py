@@ -13,11 +13,12 @@ from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
-from ocrd.page import Box, Line, PageResult
+from ocrd.page import Block, Box, Line, PageResult
 
 TEXT = "<|ref|>text<|/ref|><|det|>[[100, 100, 900, 140]]<|/det|>\nA line of text on the page."
 RESULT = PageResult(
     text=TEXT,
+    blocks=(Block("text", TEXT),),
     output_tokens=len(TEXT),
     lines=(Line("A line of text on the page.", Box(0.1, 0.1, 0.9, 0.14)),),
 )

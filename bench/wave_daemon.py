@@ -35,7 +35,7 @@ from ocrd.events import Event, Events
 from ocrd.files import Shared
 from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
-from ocrd.page import PageResult
+from ocrd.page import Block, PageResult
 
 LOADING_S = 1.0  # all files are queued by then
 LINES = 40
@@ -50,7 +50,13 @@ def answer(number: int) -> PageResult:
         box = f"<|ref|>text<|/ref|><|det|>[[80, {top}, 920, {top + 17}]]<|/det|>"
         pieces.append(f"{box}\nLine {line} of page {number}: balance carried forward to account 4")
     text = "\n\n".join(pieces)
-    return PageResult(text=text, prompt_tokens=939, output_tokens=800, seconds=1.0)
+    return PageResult(
+        text=text,
+        blocks=(Block("text", text),),
+        prompt_tokens=939,
+        output_tokens=800,
+        seconds=1.0,
+    )
 
 
 class WaveEngine:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from ocrd.document import grounding, records
+from ocrd.document import records
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.document.faults import noted
 from ocrd.document.figures import Figures
@@ -30,7 +30,6 @@ from ocrd.document.sidecar import Sidecar
 from ocrd.document.textfiles import MarkdownFile, RawFile, text_file
 from ocrd.job import PageState
 from ocrd.modes import Reader
-from ocrd.page import PageResult
 
 _WORK = ".work"  # in the bundle while it is being built
 
@@ -130,11 +129,9 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
 
 
 def read_page(record: PageRecord, reader: Reader) -> ReadPage:
-    """A page and what its text says; the model's own way of saying it goes before the mode's."""
-    result = record.result or PageResult(text="")
-    reader = result.reader or reader
-    blocks = grounding.parse(record.text, reader, result.scale)
-    return ReadPage(record=record, reader=reader, blocks=blocks)
+    """A page and what was read on it; nothing was where it failed."""
+    read = None if record.state is PageState.FAILED else record.result
+    return ReadPage(record=record, reader=reader, blocks=list(read.blocks) if read else [])
 
 
 def is_blank_page(page: ReadPage, pages: PdfPages) -> bool:

@@ -16,12 +16,15 @@ from urllib.parse import quote
 from ocrd.document import tables
 from ocrd.document.inline import formula, one_line, safe, tidy, with_math
 from ocrd.modes import Reader
-from ocrd.page import Block
+from ocrd.page import Block, Markup
 
 FIGURES = frozenset({"image", "figure", "chart"})
 CAPTIONS = frozenset({"image_caption", "figure_caption", "figure_title", "caption"})
 ASIDES = frozenset({"header", "footer", "page_header", "page_footer", "page_number"})
 
+_BULLET = re.compile(r"^[•·●▪◦‣∙]\s*")
+_MARKS = re.compile(r"[\\`*<\[\]]|(?<!\w)_|_(?!\w)|!(?=\[)|&(?=#?\w{1,30};)")
+_OPENS = re.compile(r"^(?=#{1,6}\s|>|\+\s|~~~|={2,}$)")
 _HEADING = re.compile(r"#{1,6} ")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
@@ -34,7 +37,9 @@ def page(blocks: Sequence[Block], reader: Reader, figures: Mapping[int, str]) ->
         reader: How it was read; plain text and chart data keep their form.
         figures: For a block's index, the picture cut out for it, relative to the Markdown.
     """
-    if reader is Reader.FIGURE:
+    if reader is Reader.PLAIN and all(block.markup is Markup.PLAIN for block in blocks):
+        parts = [tidy(block.text) for block in blocks]
+    elif reader is Reader.FIGURE:
         parts = [_chart(tidy(block.text)) for block in blocks]
     elif reader is Reader.PLAIN:
         parts = [_with_tables(tidy(block.text), safe) for block in blocks]
@@ -56,10 +61,30 @@ def incomplete(number: int, reason: str) -> str:
 def _block(blocks: Sequence[Block], index: int, figures: Mapping[int, str]) -> str:
     block = blocks[index]
     text = tidy(block.text).strip("\n")
+    if block.markup is Markup.PLAIN and block.label not in FIGURES:
+        return _printed(block, text)
     if block.label in FIGURES:
         return _figure(text, figures.get(index), _caption(blocks, index))
     render = _RENDER.get(block.label, _prose)
     return render(text) if text.strip() else ""
+
+
+def _printed(block: Block, text: str) -> str:
+    """Text as printed: what Markdown would take for markup is escaped, lines stay lines."""
+    if block.rows:
+        rows = [[tables.Cell(escaped(tidy(cell))) for cell in row] for row in block.rows]
+        return tables.Table(rows).markdown()
+    lines = [escaped(line) for line in text.split("\n")]
+    if block.level:
+        return f"{'#' * block.level} {one_line(' '.join(lines))}"
+    if block.label in ASIDES:
+        return f"<sub>{one_line(' '.join(lines))}</sub>"
+    return "  \n".join(lines)
+
+
+def escaped(line: str) -> str:
+    """A printed line as Markdown that shows it; a printed bullet becomes one of Markdown."""
+    return _OPENS.sub(r"\\\g<0>", _MARKS.sub(r"\\\g<0>", _BULLET.sub("- ", line)))
 
 
 def _title(text: str, marks: str) -> str:

@@ -11,6 +11,7 @@ from ocrd.config import Folder
 from ocrd.document.base import BLANK, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.blank import is_blank
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.engine.policy import read_page
 from ocrd.engine.upright import Orientation, read_upright
 from ocrd.errors import (
@@ -126,6 +127,7 @@ class PageRunner:
         payload = await self._call(self._ledger.reusable, run.job.sha256, run.recipe, number)
         if payload is None:
             return False
+        payload = with_blocks(payload, run.folder.mode.reader)
         page = Page(number=number, state=PageState.DONE, reused=True)
         await self._call(self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
         self._tell("page.done", run, number, reused=True, seconds=0.0, tokens=0)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.modes import Reader
 from ocrd.page import Box, Line, PageResult
 
@@ -178,7 +179,7 @@ def record(
     error: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """A page as the worker hands it over."""
-    return {
+    page = {
         "number": number,
         "state": state,
         "tries": 1,
@@ -188,6 +189,16 @@ def record(
         "error": error,
         "result": json.loads(result.to_json()) if result else None,
     }
+    return understood(page, Reader.DOCUMENT)
+
+
+def understood(page: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    """The page with its blocks, where a test only said what the model answered."""
+    result = page["result"]
+    if result is None or any("markup" in block for block in result.get("blocks", ())):
+        return page
+    old = json.dumps({key: value for key, value in result.items() if key != "blocks"})
+    return page | {"result": json.loads(with_blocks(old, reader))}
 
 
 def bundle(
@@ -196,7 +207,8 @@ def bundle(
     """Build a bundle named `scan` in `folder/out`."""
     lines = folder / "pages.jsonl"
     with lines.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(page) + "\n" for page in pages)
+        reader = options.get("reader", Reader.DOCUMENT)
+        file.writelines(json.dumps(understood(page, reader)) + "\n" for page in pages)
     into = folder / "out"
     into.mkdir()
     settings: dict[str, Any] = {

@@ -336,14 +336,14 @@ def test_two_thousand_pages_take_the_memory_of_twenty(tmp_path: Path) -> None:
     assert many <= 1.3 * few, f"{many} KiB against {few} KiB"
 
 
-def test_the_model_says_how_its_text_is_read_and_on_which_scale(tmp_path: Path) -> None:
-    """A model without tags of its own serves a folder of mode `document`."""
+def test_a_result_of_an_older_version_is_read_by_the_tags_in_its_text(tmp_path: Path) -> None:
+    """It says how its text is to be read and what its coordinates run to."""
     source = blank_pdf(tmp_path / "a.pdf", 2)
-    plain = PageResult(text="no * marks_ here", reader=Reader.PLAIN)
-    pixels = PageResult(
-        text="<|ref|>title<|/ref|><|det|>[[120, 400, 600, 800]]<|/det|>\nUp", scale=(1200, 1600)
-    )
-    bundle(tmp_path, source, [record(1, plain), record(2, pixels)])
+    said = "<|ref|>title<|/ref|><|det|>[[120, 400, 600, 800]]<|/det|>\nUp"
+    pages = [record(1, PageResult(text="no * marks_ here")), record(2, PageResult(text=said))]
+    pages[0]["result"] |= {"reader": "plain", "scale": [999, 999]}
+    pages[1]["result"] |= {"reader": None, "scale": [1200, 1600]}
+    bundle(tmp_path, source, pages)
     assert (tmp_path / "out" / "scan.md").read_text().startswith("no * marks_ here\n")
     pages = json.loads((tmp_path / "out" / "scan.json").read_text())["pages"]
     assert pages[1]["blocks"][0]["boxes"] == [[0.1, 0.25, 0.5, 0.5]]
