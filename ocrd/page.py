@@ -77,6 +77,7 @@ class Block:
         markup: What `text` is written in.  In plain text a newline is one of the print.
         level: Of a heading, from 1; else 0.
         rows: A table's cells, row by row, as plain text; empty when `text` carries the table.
+        links: Words of a plain text that are links, each with its target.
     """
 
     label: str
@@ -85,6 +86,7 @@ class Block:
     markup: Markup = Markup.MARKDOWN
     level: int = 0
     rows: tuple[tuple[str, ...], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
     def turned(self, degrees: int) -> Block:
         """The block once its page is turned clockwise."""
@@ -205,6 +207,8 @@ def _block_record(block: Block) -> dict[str, Any]:
         record["level"] = block.level
     if block.rows:
         record["rows"] = block.rows
+    if block.links:
+        record["links"] = block.links
     return record
 
 
@@ -216,6 +220,7 @@ def _block_from(record: dict[str, Any]) -> Block:
         markup=Markup(record.get("markup", Markup.MARKDOWN)),
         level=record.get("level", 0),
         rows=tuple(map(tuple, record.get("rows", ()))),
+        links=tuple((words, target) for words, target in record.get("links", ())),
     )
 
 

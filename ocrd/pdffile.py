@@ -37,21 +37,13 @@ pymupdf.TOOLS.mupdf_display_errors(False)
 pymupdf.TOOLS.mupdf_display_warnings(False)
 
 
-def open_pdf(path: Path) -> Document:
-    """The PDF at `path`, whose name may be any bytes.
+def open_pdf(name: str) -> Document:
+    """The PDF of this name, which MuPDF must be able to open: see `by_descriptor`.
 
     Raises:
         BadFileError: It needs a password (`encrypted`), or is none (`damaged`).
         MemoryError: MuPDF had too little.
     """
-    with path.open("rb") as file:
-        # by descriptor, because MuPDF takes only UTF-8 names
-        return open_descriptor(file.fileno())
-
-
-def open_descriptor(descriptor: int) -> Document:
-    """The same of an open file, which may be closed then."""
-    name = f"/proc/self/fd/{descriptor}"
     try:
         document = pymupdf.Document(name, filetype="pdf")
         if document.needs_pass and (bare := _without_lock(name)) is not None:
@@ -65,6 +57,11 @@ def open_descriptor(descriptor: int) -> Document:
     if document.needs_pass:
         raise _encrypted("needs a password")
     return document
+
+
+def by_descriptor(descriptor: int) -> str:
+    """A name for an open file: MuPDF takes no other than UTF-8."""
+    return f"/proc/self/fd/{descriptor}"
 
 
 def memory_ran_out(problems: str) -> None:

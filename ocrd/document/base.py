@@ -11,7 +11,7 @@ from ocrd.modes import Reader
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
+OUTPUTS = frozenset({"markdown", "text", "raw", "pdf", "boxes", "images", "json"})
 BLANK, BARCODE = "blank", "barcode"
 IMAGES = "images"  # the folder of the figures, beside the texts that link to them
 LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this

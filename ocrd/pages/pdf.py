@@ -14,10 +14,11 @@ from ocrd.pages.work import OpenDocuments
 from ocrd.pdffile import (
     Document,
     PdfPage,
+    by_descriptor,
     damaged_pdf,
     forget,
     memory_ran_out,
-    open_descriptor,
+    open_pdf,
     pymupdf,
 )
 
@@ -94,7 +95,7 @@ def choose_dpi(width: float, height: float, wanted: Rendering, native: float | N
 
 
 def _open(file: BinaryIO) -> Document:
-    document = open_descriptor(file.fileno())
+    document = open_pdf(by_descriptor(file.fileno()))
     if document.is_repaired and _is_cut_off(file):
         raise damaged_pdf("is cut off: its end is missing")
     return document

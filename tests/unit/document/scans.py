@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pymupdf as _pymupdf
+import pypdfium2 as pdfium
 from PIL import Image
 
 from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
@@ -269,7 +270,30 @@ def complaints(pdf: Path) -> str:
     return "\n".join(line for line in said if "Error" in line)
 
 
-READERS = {"mupdf": by_mupdf, "poppler": by_poppler}
+def by_pdfium(pdf: Path, page: int = 0) -> list[Word]:
+    """The words that PDFium (Chrome, Edge, Android) finds on a page, as it is seen."""
+    with pdfium.PdfDocument(str(pdf)) as document:
+        shown = document[page]
+        left, bottom, right, top = shown.get_cropbox()
+        text = shown.get_textpage()
+        said = text.get_text_range()
+        words: list[Word] = []
+        for match in re.finditer(r"\S+", said):
+            # it counts UTF-16 units, Python characters
+            start = len(said[: match.start()].encode("utf-16-le")) // 2
+            length = len(match[0].encode("utf-16-le")) // 2
+            places = [text.get_charbox(index) for index in range(start, start + length)]
+            x1, y1 = min(p[0] for p in places), min(p[1] for p in places)
+            x2, y2 = max(p[2] for p in places), max(p[3] for p in places)
+            across, down = right - left, top - bottom
+            box = Box(
+                (x1 - left) / across, (top - y2) / down, (x2 - left) / across, (top - y1) / down
+            )
+            words.append(Word(match[0], box.turned(shown.get_rotation())))
+    return words
+
+
+READERS = {"mupdf": by_mupdf, "poppler": by_poppler, "pdfium": by_pdfium}
 
 
 def overlap(found: Box, true: Box) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.document.bidi import visual
+from ocrd.document.placing import visual
 
 HEBREW = {chr(ord("A") + index): chr(0x05D0 + index) for index in range(26)}
 
