@@ -31,7 +31,7 @@ _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 _SQUARE_ENOUGH, _NO_DEVICE_IS_LONGER = 1.15, 4.5  # pixels; 204 by 98 dpi is a fax
 _LEAST_INCHES, _MOST_INCHES = 0.5, 50.0  # a page's longer side; a dpi tag of another is ignored
 _IDLE_DPI, _IDLE_INCHES = 100.0, 17.0  # cameras write 72 or 96 whatever the picture is
-_UNSTATED_INCHES = 14.0  # the longest page where no resolution is stated
+_PHOTO_INCHES = 14.0  # the longest page of one that does
 _LONGEST_POINTS = 14_400.0  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _BLANK = 0.0005  # a page is blank with less ink than this share of its area
@@ -202,7 +202,9 @@ class ImagePage:
         idle = max(across, down) < _IDLE_DPI and max(sides) > _IDLE_INCHES
         if idle or not _LEAST_INCHES <= max(sides) <= _MOST_INCHES:
             longer = max(width, height)
-            dpi = max(300.0 if longer >= 2400 else 200.0, longer / _UNSTATED_INCHES)
+            dpi = 300.0 if longer >= 2400 else 200.0
+            if idle:
+                dpi = max(dpi, longer / _PHOTO_INCHES)
             sides = (width / dpi, height / dpi)
         shrink = min(1.0, _LONGEST_POINTS / 72 / max(sides))
         return sides[0] * shrink * 72, sides[1] * shrink * 72

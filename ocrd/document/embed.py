@@ -87,10 +87,11 @@ def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
         return _lossy(plain, limit)
     lean = _lean(plain)
     made = _bitonal(lean) if lean.mode == "1" else _packed(lean)
-    if len(made.data) > limit and lean.mode in ("L", "RGB"):
-        tighter = _jpeg2000(lean)
-        return tighter if len(tighter.data) < len(made.data) else made
-    return made
+    if len(made.data) <= limit or lean.mode not in ("L", "RGB"):
+        return made
+    few = _few_colours(lean)
+    others = [_jpeg2000(lean), *([_packed(few)] if few else [])]
+    return min([made, *others], key=lambda way: len(way.data))
 
 
 def _is_lossy(page: ImagePage, image: Image.Image) -> bool:
@@ -182,13 +183,19 @@ def _lean(image: Image.Image) -> Image.Image:
         red, green, blue = image.split()
         if all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue)):
             image = red
-        elif image.getcolors(256) is not None:
-            few = image.quantize(256)
-            image = few if few.convert("RGB").tobytes() == image.tobytes() else image
     if image.mode == "L" and not any(image.histogram()[1:255]):
         image = image.convert("1")
-    image.info = info if image.mode in ("RGB", "CMYK") else {}
+    if image.mode in ("RGB", "CMYK", "I;16"):
+        image.info = info
     return image
+
+
+def _few_colours(image: Image.Image) -> Image.Image | None:
+    """The same pixels with a palette, if that can say all of their colours."""
+    if image.mode != "RGB" or image.getcolors(256) is None:
+        return None
+    few = image.quantize(256)
+    return few if few.convert("RGB").tobytes() == image.tobytes() else None
 
 
 def _bitonal(image: Image.Image) -> Picture:

@@ -73,12 +73,13 @@ def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) 
         for number, place in enumerate(frames, start=1):
             try:
                 note = _add_frame(pdf, files.page(place))
+                note = note and f"page {number} of the PDF: {note}"
             except (PageError, BadFileError, MemoryError) as error:
-                note = f"it is empty: {error or 'the picture takes too much memory'}"
+                note = f"page {number} of the PDF is empty: {error or 'the picture takes too much memory'}"
                 font = "/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
                 pdf.add_page(*LETTER, font, _MISSING)
             if note:
-                notes.append(f"page {number} of the PDF: {note}")
+                notes.append(note)
     return SourcePdf(target, tuple(notes))
 
 

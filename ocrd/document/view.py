@@ -28,7 +28,8 @@ _ONE_IMAGE = re.compile(rb"\s*q\s+" + rb"\s+".join([_NUMBER] * 6) + rb"\s+cm\s+/
 _PLAIN = ("DeviceRGB", "DeviceGray")
 _JPEG_FAULTS = (OSError, SyntaxError, ValueError)
 _CLOSE = 0.5  # points between the image's edges and the page's
-_LEAST = 2  # pixels of a figure across or down: fewer show nothing
+_LEAST_POINTS = 2.0  # a figure thinner than this shows nothing
+_HAIR = 0.01  # points, lest a rounding error add a row of pixels
 
 
 class PageView:
@@ -97,7 +98,9 @@ class PageView:
             math.ceil(box.x2 * width - 0.1),
             math.ceil(box.y2 * height - 0.1),
         )
-        if min(area[2] - area[0], area[3] - area[1]) < _LEAST:
+        rect = self.page.rect
+        across, down = (box.x2 - box.x1) * rect.width, (box.y2 - box.y1) * rect.height
+        if min(across, down) < _LEAST_POINTS:
             raise ValueError("its box is too thin")
         return self.colour.crop(area)
 
@@ -108,14 +111,19 @@ class PageView:
 
     def _size(self, zoom: float) -> tuple[int, int]:
         rect = self.page.rect
-        return max(math.ceil(rect.width * zoom), 1), max(math.ceil(rect.height * zoom), 1)
+        sides = (math.ceil((side - 2 * _HAIR) * zoom) for side in (rect.width, rect.height))
+        width, height = (max(side, 1) for side in sides)
+        return width, height
 
     def _drawn(self, mode: str, zoom: float) -> Image.Image:
         scanned = _decoded(self.page, mode, self._size(zoom))
         if scanned is not None:
             return scanned
         pymupdf.TOOLS.reset_mupdf_warnings()
+        rect = self.page.rect
+        hair = (_HAIR, _HAIR, -_HAIR, -_HAIR) if min(rect.width, rect.height) > 1 else (0,) * 4
         pixmap = self.page.get_pixmap(
+            clip=rect + hair,
             matrix=pymupdf.Matrix(zoom, zoom),
             colorspace=pymupdf.csGRAY if mode == "L" else pymupdf.csRGB,
             alpha=False,
@@ -139,6 +147,8 @@ def _decoded(page: PdfPage, mode: str, size: tuple[int, int]) -> Image.Image | N
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             if image.mode not in ("L", "RGB"):  # CMYK may be stored either way round
+                return None
+            if image.width * image.height > _JPEG_PIXELS:  # whatever the PDF says of it
                 return None
             image.draft(mode, size)
             image.load()

@@ -90,7 +90,7 @@ def page(path: Path, number: int, wanted: Rendering) -> PageImage:
     """See `PageSource.page`."""
     with open_regular(path) as file:
         image = _rendered(file, sniff_file(file), number, wanted)
-    return replace(image, codes=_codes(image)) if wanted.codes else image
+    return replace(image, codes=barcodes(image)) if wanted.codes else image
 
 
 def _rendered(file: BinaryIO, media: Media, number: int, wanted: Rendering) -> PageImage:
@@ -123,7 +123,7 @@ def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
         raise BadFileError(error.message, hint=error.hint, kind=error.kind) from error
 
 
-def _codes(image: PageImage) -> tuple[str, ...]:
+def barcodes(image: PageImage) -> tuple[str, ...]:
     """What the barcodes on a page say, in the order in which they were found; each once."""
     import zxingcpp
     from PIL import Image

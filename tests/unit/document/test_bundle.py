@@ -105,7 +105,8 @@ def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
         "turned": 180, "finish": "stop", "partial": None, "dropped": False, "notes": [],
         "error": None,
         "blocks": [
-            {"label": "title", "text": "First", "boxes": [[0.1001, 0.0501, 0.5005, 0.0901]]}
+            {"label": "title", "text": "First", "boxes": [[0.1001, 0.0501, 0.5005, 0.0901]],
+             "level": 1}
         ],
         "span": [0, 7],
     }  # fmt: skip
@@ -139,6 +140,7 @@ def test_only_what_was_asked_for_is_made(tmp_path: Path, output: str) -> None:
     summary = bundle(tmp_path, source, [page], outputs=frozenset({output}))
     name = {
         "markdown": "scan.md",
+        "text": "scan.txt",
         "raw": "scan.raw.mmd",
         "pdf": "scan.pdf",
         "boxes": "scan.boxes.pdf",
@@ -196,7 +198,7 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
     bundle(tmp_path, source, [page], name=name, facts={"source": source.name})
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
-        name + suffix for suffix in (".md", ".raw.mmd", ".pdf", ".boxes.pdf", ".json")
+        name + suffix for suffix in (".md", ".txt", ".raw.mmd", ".pdf", ".boxes.pdf", ".json")
     }
     assert json.loads((out / f"{name}.json").read_text())["source"] == source.name
     (out / f"{name}.pdf").rename(tmp_path / "plain.pdf")
