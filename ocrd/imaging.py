@@ -23,7 +23,7 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG2000", "HEIF", "AVI
 LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
 
 _OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENOTCONN})
-_WEIGHT_OF_BITONAL = 0.25  # of a colour pixel's memory
+_WEIGHT_OF_BITONAL = 0.25  # of a colour pixel's memory: plans are scanned so
 _NOT_A_PAGE = 0b101  # NewSubfileType: a reduced version of another frame, or its mask
 _SUBFILE, _OLD_SUBFILE, _OLD_REDUCED = 254, 255, 2
 _ORIENTATION, _PHOTOMETRIC, _WHITE_IS_ZERO = 0x0112, 262, 0
@@ -62,7 +62,7 @@ class ImagePages:
     Args:
         file: Read by a descriptor of its own; a name would let Pillow map the file, which
             scrambles a TIFF that lies turned.
-        max_pixels: A page with more is refused; of bitonal pixels four count as one.
+        max_pixels: A page with more is refused; of those of bitonal TIFFs four count as one.
 
     Raises:
         PageError: It is `damaged` or `too-large`.
@@ -324,7 +324,8 @@ def _is_page(image: TiffImagePlugin.TiffImageFile, index: int) -> bool:
 
 
 def _check_size(image: Image.Image, most: int) -> None:
-    weight = _WEIGHT_OF_BITONAL if image.mode == "1" else 1.0
+    plan = image.mode == "1" and image.format == "TIFF"
+    weight = _WEIGHT_OF_BITONAL if plan else 1.0
     if image.width * image.height * weight > most:
         raise PageError(
             f"The image has {image.width} by {image.height} pixels, more than"

@@ -53,6 +53,7 @@ class Folder:
     duplex: str = "none"
     separator: str = "none"
     separator_code: str = ""
+    pdf_text: str = "auto"
     drop_blank: bool = False
     upright: bool = False
     layout: str = "bundle"
@@ -187,6 +188,7 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         duplex=entry.duplex,
         separator=entry.separator,
         separator_code=entry.separator_code,
+        pdf_text=entry.pdf_text,
         drop_blank=entry.drop_blank,
         upright=entry.upright,
         layout=entry.layout,

@@ -159,6 +159,7 @@ class FolderSettings(Section):
     separator: Literal["none", "blank", "barcode"] = "none"
     separator_code: str = ""
     # What comes out, and for whom
+    pdf_text: Literal["auto", "ocr", "keep", "redo"] = "auto"
     drop_blank: bool = False
     upright: bool = False
     layout: Literal["bundle", "flat"] = "bundle"

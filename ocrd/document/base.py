@@ -68,6 +68,9 @@ class BundleSpec:
         reader: How the model's words are to be read.
         dpi: Resolution of figures, and of the boxes drawn over an image.
         facts: What the sidecar says about the job: source, sha256, engine, model, mode, prompt …
+        pdf_text: What becomes of text that a PDF's page has: `auto` and `ocr` leave it and add to
+            it what it lacks, but that `auto` replaces a hidden layer that is no text; `redo`
+            replaces every hidden layer; `keep` adds none.
         drop_blank: Leave blank pages out of the Markdown and the PDF (numbers do not shift).
         upright: Turn pages the way the engine turned them to read them.
         max_pixels: An image frame larger than this is not decoded.
@@ -86,6 +89,7 @@ class BundleSpec:
     reader: Reader
     dpi: int
     facts: Mapping[str, JSON]
+    pdf_text: str = "auto"
     drop_blank: bool = False
     upright: bool = False
     max_pixels: int = 200_000_000

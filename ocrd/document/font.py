@@ -55,7 +55,8 @@ def char_width(char: str, face: str = FACES[0]) -> int:
     plain = unicodedata.normalize("NFD", char)[0]  # accents do not widen a letter
     if not " " <= plain < "\x7f":
         return _OTHER if face != "cour" else 600
-    return round(1000 * _metrics(face).glyph_advance(ord(plain)))
+    advance: float = _metrics(face).glyph_advance(ord(plain))
+    return round(1000 * advance)
 
 
 def text_width(text: str, face: str = FACES[0]) -> float:

@@ -177,6 +177,12 @@ class LayeredPdf(PdfPages):
         for name, xref in fonts.items():
             _add_font(document, page.xref, name, xref)
 
+    def remove_text(self, page: PdfPage) -> None:
+        """Take all text off a page; what is drawn otherwise stays."""
+        side = 2 * max(page.mediabox.width, page.mediabox.height)
+        page.add_redact_annot(pymupdf.Rect(-side, -side, side, side), fill=False)
+        page.apply_redactions(images=0, graphics=0, text=0)
+
     def note(self, page: PdfPage, text: str) -> None:
         """Put a note into the page's upper left corner, as it is seen."""
         corner = pymupdf.Point(_NOTE_AT, _NOTE_AT) * page.derotation_matrix

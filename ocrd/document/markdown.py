@@ -36,7 +36,9 @@ _BULLET = re.compile(r"^[•·●▪◦‣∙]\s*")
 _PRINTED_MARKS = re.compile(
     r"[\\`*<\[\]$]|(?<!\w)_|_(?!\w)|~~|!(?=\[)|&(?=#?\w{1,30};)"  # what Markdown takes for markup …
 )
-_PRINTED_STARTS = re.compile(r"^(?=#{1,6}(\s|$)|>|\+\s|~~~|[-=_|:][-=_|: ]+$)")  # … at a line's start
+_PRINTED_STARTS = re.compile(
+    r"^(?=#{1,6}(\s|$)|>|\+\s|~~~|[-=_|:][-=_|: ]+$)"
+)  # … at a line's start
 _HEADING = re.compile(r"#{1,6} ")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
@@ -69,9 +71,7 @@ def escaped(line: str) -> str:
     return _PRINTED_STARTS.sub(r"\\\g<0>", marked)
 
 
-def _block(
-    blocks: Sequence[Block], index: int, reader: Reader, figures: Mapping[int, str]
-) -> str:
+def _block(blocks: Sequence[Block], index: int, reader: Reader, figures: Mapping[int, str]) -> str:
     block = blocks[index]
     printed = block.markup is Markup.PLAIN
     text = (tidy if printed else tidy_markup)(block.text).strip("\n")
@@ -100,7 +100,7 @@ def _printed(block: Block, text: str) -> str:
         return f"<sub>{' '.join(lines)}</sub>"
     return "".join(
         line if not above else f"{'' if line.startswith('- ') else '  '}\n{line}"
-        for above, line in zip([""] + lines, lines, strict=False)
+        for above, line in zip(["", *lines], lines, strict=False)
     )
 
 
@@ -190,7 +190,9 @@ def _table(table: tables.Table) -> str:
     caption = table.caption.strip()
     parts = [_with_math(caption)] if caption else []
     if table.rows and table.simple:
-        parts.append(_pipes([[one_line(_with_math(cell.text)) for cell in row] for row in table.rows]))
+        parts.append(
+            _pipes([[one_line(_with_math(cell.text)) for cell in row] for row in table.rows])
+        )
     elif table.rows:
         rows = ("".join(_html_cell(cell) for cell in row) for row in table.rows)
         parts.append("\n".join(["<table>", *(f"<tr>{row}</tr>" for row in rows), "</table>"]))

@@ -76,6 +76,7 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
         "seconds": round(record.seconds, 3),
         "reused": record.reused,
         "turned": page.turned,
+        "words_from": result.words_from.value if result else None,
         "finish": result.finish.value if result else None,
         "partial": record.reason if record.state is PageState.PARTIAL else None,
         "dropped": page.dropped,

@@ -75,7 +75,8 @@ def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) 
                 note = _add_frame(pdf, files.page(place))
                 note = note and f"page {number} of the PDF: {note}"
             except (PageError, BadFileError, MemoryError) as error:
-                note = f"page {number} of the PDF is empty: {error or 'the picture takes too much memory'}"
+                why = str(error) or "its picture takes too much memory"
+                note = f"page {number} of the PDF is empty: {why}"
                 font = "/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
                 pdf.add_page(*LETTER, font, _MISSING)
             if note:
@@ -261,7 +262,9 @@ def _add(joined: Document, place: Place, sources: Mapping[Path, PdfPages]) -> st
     for whole in (True, False):  # a broken form or link need not cost the page
         try:
             _take(joined, sources[file].document, number, whole=whole)
-        except (*FAULTS, BadFileError) as error:
+        except BadFileError as error:
+            problem = error.message
+        except FAULTS as error:
             problem = str(error)
         else:
             return ""

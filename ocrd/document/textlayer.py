@@ -18,8 +18,11 @@ from ocrd.document.placing import Placed
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
 from ocrd.document.transform import Matrix, PageFrame, concat, numbers
+from ocrd.document.view import PageView
 from ocrd.modes import Reader
-from ocrd.page import Block, Box, PageResult
+from ocrd.page import Block, Box, PageResult, Word
+from ocrd.pdffile import PdfPage
+from ocrd.pdftext import fault_of, is_hidden
 
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
 _LINES = 12  # that show which face a page is set in
@@ -63,18 +66,38 @@ class SearchablePdf:
     def _add_text(self, page: ReadPage, result: PageResult) -> None:
         view = self._pages.view(page.record.number, self._spec.dpi)
         canvas = self._pdf.page(page.record.number)
-        own = view.words
-        said = [cell for block in page.blocks for row in plain.rows(block) for cell in row]
-        if own and _letters(word for word, _ in own) >= _ENOUGH_TEXT * _letters(said):
-            page.notes.append("the page has text of its own and got no second one")
+        own = self._kept(page, view, canvas)
+        if own is None:
             return
         sheet = Sheet.of(view, result.turned)
         lines = place(sheet, result, page.blocks, page.reader)
-        places = [sheet.box(box) for _, box in own]
-        placed = [line for line in lines if not _covered(line.box, places)]
+        places = [sheet.box(word.box) for word in own]
+        placed = [line for line in lines if not any(line.box.holds(word) for word in places)]
         content = self._content(placed, sheet, PageFrame.of(canvas))
         if content:
             self._pdf.draw(canvas, content, {font.NAME: self._font.xref}, under=True)
+
+    def _kept(self, page: ReadPage, view: PageView, canvas: PdfPage) -> list[Word] | None:
+        """The words of the page's own that stay beside a new layer; None if it gets none."""
+        own, policy = view.words, self._spec.pdf_text
+        if policy == "keep" and self._spec.kind == "pdf":
+            page.notes.append("no text layer was added: the folder keeps PDFs as they are")
+            return None
+        if not own:
+            return own
+        fault = fault_of(word.text for word in own)
+        if (policy == "redo" or (policy == "auto" and fault)) and is_hidden(view.page):
+            self._pdf.remove_text(canvas)
+            page.notes.append(f"the hidden text of the page was replaced{fault and ': ' + fault}")
+            return []
+        if policy == "auto" and fault:
+            page.notes.append(f"the page got a text layer beside its own text: {fault}")
+            return []
+        said = [cell for block in page.blocks for row in plain.rows(block) for cell in row]
+        if _letters(word.text for word in own) >= _ENOUGH_TEXT * _letters(said):
+            page.notes.append("the page has text of its own and got no second one")
+            return None
+        return own
 
     def _content(self, placed: Sequence[Placed], sheet: Sheet, frame: PageFrame) -> bytes:
         matrix = concat(sheet.matrix, frame.matrix)
@@ -94,7 +117,11 @@ class SearchablePdf:
             if (width := font.text_width(piece)) > 0 and part > 0
         ]
         place = concat(_text_matrix(item, sheet, size), matrix)
-        return f"/{font.NAME} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}" if shown else ""
+        return (
+            f"/{font.NAME} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}"
+            if shown
+            else ""
+        )
 
 
 def place(
@@ -107,7 +134,9 @@ def place(
     said = [(plain.rows(block), block.boxes) for block in blocks]
     if not any(boxes for _, boxes in said):
         rows = [row for rows, _ in said for row in rows]
-        return placing.place_rows(rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face)))
+        return placing.place_rows(
+            rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
+        )
     most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
     longest = max(said, key=_length)
     face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
@@ -157,11 +186,3 @@ def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
 
 def _letters(texts: Iterable[str]) -> int:
     return sum(char.isalnum() for text in texts for char in text)
-
-
-def _covered(box: Box, own: Sequence[Box]) -> bool:
-    """Whether a word of the page's own has its middle in the box."""
-    return any(
-        box.x1 <= (word.x1 + word.x2) / 2 <= box.x2 and box.y1 <= (word.y1 + word.y2) / 2 <= box.y2
-        for word in own
-    )

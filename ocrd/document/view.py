@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 import math
 import re
-import unicodedata
 from functools import cached_property
 
 from PIL import Image
 
 from ocrd.document.transform import Matrix
 from ocrd.imaging import is_blank
-from ocrd.page import Box
+from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
+from ocrd.pdftext import words_of
 
 _GREY_DPI, _GREY_PIXELS = 100, 4_000_000
 _COLOUR_PIXELS = 30_000_000
@@ -61,21 +61,10 @@ class PageView:
         return self._drawn("L", zoom)
 
     @cached_property
-    def words(self) -> list[tuple[str, Box]]:
-        """Words that the page has of its own, with letters in them that can be searched.
-
-        PyMuPDF gives places as if the page were not turned (and writes to the page on the way, so
-        it has to be one that is never saved).
-        """
-        page = self.page
-        width, height = max(page.rect.width, 1e-6), max(page.rect.height, 1e-6)
-        turn = page.rotation_matrix if page.rotation else None
+    def words(self) -> list[Word]:
+        """Words that the page has of its own."""
         pymupdf.TOOLS.reset_mupdf_warnings()
-        found = []
-        for *corners, word, _, _, _ in page.get_text("words"):
-            if any(unicodedata.category(char)[0] in "LN" for char in word):
-                x1, y1, x2, y2 = pymupdf.Rect(corners) * turn if turn else corners
-                found.append((word, Box(x1 / width, y1 / height, x2 / width, y2 / height)))
+        found = words_of(self.page)
         self._hear()
         return found
 
@@ -132,7 +121,6 @@ class PageView:
         self._hear()
         size = (pixmap.width, pixmap.height)
         return Image.frombytes(mode, size, pixmap.samples_mv, "raw", mode, pixmap.stride)
-
 
     def _hear(self) -> None:
         said = pymupdf.TOOLS.mupdf_warnings().splitlines()

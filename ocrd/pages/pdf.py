@@ -9,9 +9,12 @@ from typing import Any, BinaryIO
 
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.page import PageImage
+from ocrd.pages import owntext
 from ocrd.pages.base import Rendering
+from ocrd.pages.reading import OwnText
 from ocrd.pages.work import OpenDocuments
 from ocrd.pdffile import (
+    FAULTS,
     Document,
     PdfPage,
     by_descriptor,
@@ -67,6 +70,22 @@ def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
         raise _damaged_page(number, str(error)) from error
     finally:
         forget(90)  # fonts and letterheads may stay, in 25 MB
+
+
+def own_text(file: BinaryIO, number: int) -> OwnText | None:
+    """What page `number` says of itself; None if that is nothing, or cannot be made out.
+
+    Raises:
+        BadFileError: As `count_pages`.
+    """
+    document = _documents.get(file, _open)
+    try:
+        return owntext.own_text(document.load_page(number - 1))
+    except FAULTS as error:
+        memory_ran_out(str(error))
+        return None
+    finally:
+        forget(90)
 
 
 def choose_dpi(width: float, height: float, wanted: Rendering, native: float | None) -> float:

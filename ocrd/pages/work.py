@@ -17,6 +17,7 @@ from ocrd.errors import BadFileError, PageError
 from ocrd.files import open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
+from ocrd.pages.reading import OwnText
 from ocrd.pages.sniff import Media, sniff_file
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ _images: OpenDocuments[ImagePages] = OpenDocuments(1)
 
 
 def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
-    """See `PageSource.inspect`."""
+    """See `ChildPageSource.inspect`."""
     with open_regular(path) as file:
         media = sniff_file(file)
         if media.kind == "pdf":
@@ -87,7 +88,7 @@ def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
 
 
 def page(path: Path, number: int, wanted: Rendering) -> PageImage:
-    """See `PageSource.page`."""
+    """See `ChildPageSource.page`."""
     with open_regular(path) as file:
         image = _rendered(file, sniff_file(file), number, wanted)
     return replace(image, codes=barcodes(image)) if wanted.codes else image
@@ -104,6 +105,7 @@ def _rendered(file: BinaryIO, media: Media, number: int, wanted: Rendering) -> P
         frame = document.page(number)
         pixels = frame.image.width * frame.image.height
         seen = frame.seen(wanted.max_side)
+        return PageImage(seen.width, seen.height, seen.tobytes())
     except PageError as error:
         if document.count > 1:
             raise
@@ -111,7 +113,6 @@ def _rendered(file: BinaryIO, media: Media, number: int, wanted: Rendering) -> P
     finally:
         if document.count == 1 or pixels > _KEPT_PIXELS:
             _images.drop(file)
-    return PageImage(seen.width, seen.height, seen.tobytes())
 
 
 def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
@@ -121,6 +122,16 @@ def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
         return _images.get(file, lambda file: ImagePages(file, max_pixels=wanted.max_pixels))
     except PageError as error:
         raise BadFileError(error.message, hint=error.hint, kind=error.kind) from error
+
+
+def own_text(path: Path, number: int) -> OwnText | None:
+    """What page `number` of a PDF says of itself; None of anything else, or if it says nothing."""
+    with open_regular(path) as file:
+        if sniff_file(file).kind != "pdf":
+            return None
+        from ocrd.pages import pdf
+
+        return pdf.own_text(file, number)
 
 
 def barcodes(image: PageImage) -> tuple[str, ...]:

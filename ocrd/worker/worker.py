@@ -202,6 +202,7 @@ class Worker:
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),
             separator=separator_of(folder),
+            pdf_text=folder.pdf_text,
             drop_blank=folder.drop_blank,
             upright=folder.upright,
             images=plan.images,

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ocrd.children import ChildPool, Limits
 from ocrd.page import PageImage
-from ocrd.pages.work import barcodes as codes
 from ocrd.pages.source import ChildPageSource
+from ocrd.pages.work import barcodes as codes
 from ocrd.samples import scan_of
 from tests.unit.pages.barcodes import barcode, sheet
 

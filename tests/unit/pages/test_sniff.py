@@ -50,7 +50,7 @@ def test_scans_are_recognised(head: bytes, media_type: str) -> None:
         (b"Dear Sir or Madam,\n", "a text file"),
         ("Größe".encode("latin-1") + b" of an older time, in one of its encodings", "a text file"),
         ("Größe".encode("utf-16"), "a text file"),
-        (zipped("[Content_Types].xml", "word/document.xml"), "an Office document"),
+        (zipped("[Content_Types].xml", "word/document.xml"), "a Word document"),
         (zipped("mimetype", stored=b"application/epub+zip"), "EPUB"),
         (zipped("mimetype", stored=b"application/vnd.oasis.opendocument.text"), "OpenDocument"),
         (zipped("photos/1.jpg"), "a ZIP archive"),
