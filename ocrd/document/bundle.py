@@ -96,8 +96,8 @@ def _artefacts(
     elif "boxes" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
         made.append(BoxesPdf(pdf, spec))
-    made.append(_Complaints(pages))
     if "json" in wanted:
+        made.append(_Complaints(pages, spec))
         sidecar = stack.enter_context(text_file(into / f"{name}.json"))
         made.append(Sidecar(sidecar, spec.facts, base.notes))
     return made
@@ -144,13 +144,20 @@ def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
 class _Complaints:
     """Notes of what MuPDF could not show of a page, for the sidecar that comes after it."""
 
-    def __init__(self, pages: PdfPages) -> None:
+    def __init__(self, pages: PdfPages, spec: BundleSpec) -> None:
         self._pages = pages
+        self._spec = spec
 
     def add(self, page: ReadPage) -> None:
-        problems = self._pages.problems(page.record.number)
-        if problems:
-            page.notes.append(f"the page may show less than it should: {one_line(problems[0])}")
+        if self._spec.kind == "image":
+            return
+        with noted(page, "it cannot be looked at"):
+            view = self._pages.view(page.record.number, self._spec.dpi)
+            if not view.problems and not view.words:
+                view.grey  # noqa: B018 - drawn for what is said of it
+            if view.problems:
+                said = one_line(view.problems[0])
+                page.notes.append(f"the page may show less than it should: {said}")
 
     def finish(self) -> str:
         return ""

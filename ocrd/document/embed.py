@@ -25,7 +25,7 @@ _PNG = frozenset({"L", "RGB", "P"})
 _KEPT = frozenset({"1", "L", "P", "RGB", "CMYK"})  # modes that PDF knows
 _HEADER = 13  # bytes of an IHDR
 _USUAL = 2  # of zlib's four levels of compression, as its streams tell them
-_GROWTH, _SPARE = 1.3, 16_000  # of a picture's bytes: what it may have more in the PDF
+_GROWTH, _SPARE = 1.3, 12_000  # of a picture's bytes: what it may have more in the PDF
 _QUALITIES = ((93, 0), (88, 0), (80, 2), (72, 2))  # of JPEG, with its subsampling
 _SHARE_OF_LIMIT = 0.97  # for JPEG 2000, whose rate is met roughly
 _STRIP_COUNTS, _TILE_COUNTS = 279, 325
@@ -90,7 +90,7 @@ def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
     if len(made.data) <= limit or lean.mode not in ("L", "RGB"):
         return made
     few = _few_colours(lean)
-    others = [_jpeg2000(lean), *([_packed(few)] if few else [])]
+    others = [_deflated(lean), _jpeg2000(lean), *([_packed(few)] if few else [])]
     return min([made, *others], key=lambda way: len(way.data))
 
 
@@ -164,6 +164,14 @@ def _jpeg2000(image: Image.Image, rate: float = 0.0) -> Picture:
     return Picture(entries, buffer.getvalue(), _COLOURS[components], profile, components)
 
 
+def _deflated(image: Image.Image) -> Picture:
+    """Without a predictor, which is tighter for clean text."""
+    components = _COMPONENTS[image.mode]
+    entries = _size(image) + "/BitsPerComponent 8/Filter/FlateDecode"
+    data = zlib.compress(image.tobytes(), 9)
+    return Picture(entries, data, _COLOURS[components], _profile(image, components), components)
+
+
 def _is_clear(image: Image.Image) -> bool:
     return bool(image.has_transparency_data)
 
@@ -218,8 +226,7 @@ def _bitonal(image: Image.Image) -> Picture:
 def _packed(image: Image.Image) -> Picture:
     """A PNG's pixel data are what PDF calls Flate with a PNG predictor (ISO 32000-1, 7.4.4.4)."""
     if image.mode == "CMYK":
-        entries = _size(image) + "/BitsPerComponent 8/Filter/FlateDecode"
-        return Picture(entries, zlib.compress(image.tobytes()), _COLOURS[4], _profile(image, 4), 4)
+        return _deflated(image)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=6)
     return _from_png(image, *_png_parts(buffer.getvalue()))

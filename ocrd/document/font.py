@@ -21,6 +21,7 @@ FACES = ("helv", "tiro", "cour")  # what type looks like: MuPDF's names of the t
 
 _OTHER = 556  # the commonest width of all: figures and most small letters
 _FULL = 1000
+_GREEK, _GENERAL = 0x370, 0x2000  # between them, all is taken to be as wide as most
 _EAST = 0x2E80  # from here on characters fill a square …
 _NARROW_EAST = ((0xFB00, 0xFE2F), (0xFF61, 0xFFDF))  # … but for these
 _PRIVATE_FROM, _PRIVATE_TO = 0xE000, 0xF8FF
@@ -51,7 +52,7 @@ def char_width(char: str, face: str = FACES[0]) -> int:
     if code >= _EAST:
         return _OTHER if any(low <= code <= high for low, high in _NARROW_EAST) else _FULL
     if unicodedata.category(char) in ("Cc", "Cf", "Mn", "Me"):
-        return 0
+        return 0 if code < _GREEK or code >= _GENERAL else _OTHER
     plain = unicodedata.normalize("NFD", char)[0]  # accents do not widen a letter
     if not " " <= plain < "\x7f":
         return _OTHER if face != "cour" else 600

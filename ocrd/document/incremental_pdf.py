@@ -71,10 +71,6 @@ class PdfPages:
             self._view = (number, PageView(self.page(number), dpi))
         return self._view[1]
 
-    def problems(self, number: int) -> list[str]:
-        """What MuPDF complained of when page `number` was last drawn or its words were taken."""
-        return self._view[1].problems if self._view and self._view[0] == number else []
-
     def done_with_page(self) -> None:
         """Count a page as finished; every so often, let go of everything held."""
         self._seen += 1

@@ -23,6 +23,7 @@ _LARGER = 1.15  # times the body's type, from which a line is a heading
 _HEADING = 160  # characters at most
 _BOLD, _LEVELS = 16, 4
 _EDGE = 0.07  # of the page: above and below, page numbers stand here
+_OUTDENT = 0.004  # of the page's width: what begins so far left of an item is no part of it
 _CELLS = 4  # of a table, at least
 _ITEM = re.compile(r"^([•·●▪◦‣∙\u2013*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 _NUMBER = re.compile(r"^\W*(page|seite|p\.)?\W*\d{1,4}(\s*(of|von|/)\s*\d{1,4})?\W*$", re.I)
@@ -132,6 +133,8 @@ def _goes_on(group: Sequence[_Row], row: _Row) -> bool:
     last = group[-1]
     height = max(last.box.y2 - last.box.y1, row.box.y2 - row.box.y1)
     if abs(row.size - last.size) > 0.6 or row.bold != last.bold:
+        return False
+    if _ITEM.match(group[0].text) and row.box.x1 < group[0].box.x1 - _OUTDENT:
         return False
     if abs(row.box.y1 - last.box.y1) < height * 0.3:  # the same printed line, further right
         return 0 <= row.box.x1 - last.box.x2 < height * 2
