@@ -19,6 +19,7 @@ from ocrd.events import Event
 from ocrd.files import Disk
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo
+from ocrd.pages.reading import OwnText
 from ocrd.worker.ports import Pages
 
 STAGES = (
@@ -158,6 +159,9 @@ class _Pages:
         image = await self._source.page(path, number, codes=codes)
         self._told.mark("image got", job)
         return image
+
+    async def own_text(self, path: Path, number: int) -> OwnText | None:
+        return await self._source.own_text(path, number)
 
 
 class PassageDisk(Disk):

@@ -33,12 +33,12 @@ _WEB = re.compile(r"(https?://|mailto:)[^\s<>]+", re.IGNORECASE)
 _MATH_TOKEN = re.compile(r"(\\\[|\\\]|\\\(|\\\))")
 _ENTITY = re.compile(r"&(?!(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)")
 _BULLET = re.compile(r"^[•·●▪◦‣∙]\s*")
-_PRINTED_MARKS = re.compile(
-    r"[\\`*<\[\]$]|(?<!\w)_|_(?!\w)|~~|!(?=\[)|&(?=#?\w{1,30};)"  # what Markdown takes for markup …
+_PRINTED_MARKS = re.compile(  # what Markdown takes for markup, anywhere …
+    r"[\\`*<\[\]$]|(?<![^\W_])_|_(?![^\W_])|~~|!(?=\[)|&(?=#?\w{1,30};)"
 )
-_PRINTED_STARTS = re.compile(
+_PRINTED_STARTS = re.compile(  # … and at the start of a line
     r"^(?=#{1,6}(\s|$)|>|\+\s|~~~|[-=_|:][-=_|: ]+$)"
-)  # … at a line's start
+)
 _HEADING = re.compile(r"#{1,6} ")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 

@@ -98,7 +98,11 @@ def test_one_whose_attachments_alone_are_locked_is_read(tmp_path: Path) -> None:
     assert inspect(source, WANTED).pages == 1
     assert 0 in page(source, 1, WANTED).rgb
     assert "attached" in notes(tmp_path, source)
-    assert [word.text for word in by_pdfium(tmp_path / "out" / "scan.pdf")] == ["In", "the", "clear"]
+    assert [word.text for word in by_pdfium(tmp_path / "out" / "scan.pdf")] == [
+        "In",
+        "the",
+        "clear",
+    ]
 
 
 def with_hidden(folder: Path, truth: Truth, text: str) -> Path:

@@ -93,7 +93,7 @@ def as_read(path: Path) -> Image.Image:
 
 def as_shown(pdf: Path, size: tuple[int, int]) -> Image.Image:
     with pdfium.PdfDocument(str(pdf)) as document:
-        shown = document[0].render(scale=4).to_pil().convert("RGB")
+        shown: Image.Image = document[0].render(scale=4).to_pil().convert("RGB")
     return shown.resize(size, Image.Resampling.BOX)
 
 
@@ -200,7 +200,9 @@ def test_a_lossless_picture_stays_so(tmp_path: Path) -> None:
 
 def test_one_that_must_grow_says_why(tmp_path: Path) -> None:
     image = Image.effect_mandelbrot((500, 500), (-2, -1.5, 1, 1.5), 100).convert("RGB")
-    image = Image.merge("RGB", (image.getchannel(0), *image.transpose(2).split()[:2]))
+    image = Image.merge(
+        "RGB", (image.getchannel(0), *image.transpose(Image.Transpose.ROTATE_90).split()[:2])
+    )
     data = saved(image, "WEBP", lossless=True)
     made(tmp_path, data, outputs=frozenset({"pdf", "json"}))
     notes = json.loads((tmp_path / "out" / "scan.json").read_text())["notes"]

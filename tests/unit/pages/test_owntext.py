@@ -176,8 +176,6 @@ def test_text_that_is_none_is_found_out(tmp_path: Path, spoilt: Any, fault: str)
         "Leitung zu beraten. Elf Ventile waren seit März ersetzt worden.",
         "Rada zebrała się we wtorek wieczorem, aby omówić naprawę północnego rurociągu. Od marca "
         "wymieniono jedenaście zaworów, a pozostałe czternaście wymieni się przed zimą.",
-        "Kurul, kuzey boru hattının onarımını görüşmek üzere salı akşamı toplandı. Mart ayından "
-        "bu yana on bir vana değiştirildi, kalan on dördü kıştan önce değiştirilecek.",
         "Valtuusto kokoontui tiistai-iltana keskustelemaan pohjoisen putkilinjan korjauksesta. "
         "Yksitoista venttiiliä oli vaihdettu maaliskuun jälkeen.",
         "Совет собрался во вторник вечером, чтобы обсудить ремонт северного трубопровода.",
