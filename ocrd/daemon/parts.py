@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -127,7 +127,7 @@ def build(
             ledger=ledger,
             spool=spool,
             pages=pages,
-            build=partial(_build_bundle, document_children),
+            build=partial(_build_bundle, document_children, config.settings.pages.max_pixels),
             engine=engine,
             runner=runner,
             delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
@@ -271,8 +271,11 @@ def _document_children(config: Config) -> ChildPool:
     )
 
 
-async def _build_bundle(children: ChildPool, spec: BundleSpec, pages: int) -> BundleSummary:
-    return await children.run(pile.build, spec, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
+async def _build_bundle(
+    children: ChildPool, max_pixels: int, spec: BundleSpec, pages: int
+) -> BundleSummary:
+    bounded = replace(spec, max_pixels=max_pixels)  # what was read is shown, and nothing larger
+    return await children.run(pile.build, bounded, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
 
 
 def _retries(config: Config) -> Retries:
