@@ -143,25 +143,6 @@ def test_a_jpeg_that_lacks_its_end_mark_alone_is_whole(
     assert json.loads((tmp_path / "out" / "scan.json").read_text())["notes"] == []
 
 
-@pytest.mark.parametrize(
-    ("size", "dpi", "inches"),
-    [
-        ((3264, 2448), (72, 72), (10.88, 8.16)),  # a phone's
-        ((8064, 6048), (72, 72), (14.0, 10.5)),
-        ((4032, 3024), (96, 96), (13.44, 10.08)),
-        ((1190, 842), (72, 72), (16.53, 11.69)),  # a page that was drawn for a screen
-        ((4800, 3200), (150, 150), (32.0, 21.33)),  # a plan
-    ],
-)
-def test_a_page_has_a_size_that_paper_has(
-    tmp_path: Path, size: tuple[int, int], dpi: tuple[int, int], inches: tuple[float, float]
-) -> None:
-    made(tmp_path, jpeg(Image.new("L", size, 255), dpi=dpi), outputs=frozenset({"pdf"}))
-    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
-        rect = document[0].rect
-    assert (rect.width / 72, rect.height / 72) == pytest.approx(inches, abs=0.05)
-
-
 def page_of_print() -> Image.Image:
     image = Image.new("RGB", (1240, 1754), (252, 250, 245))
     draw = ImageDraw.Draw(image)
