@@ -10,31 +10,29 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pillow_heif
-from PIL import Image, ImageChops, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from ocrd.errors import OcrdError, PageError, PlaceError
+from ocrd.tone import eight_bits, on_white
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG2000", "HEIF", "AVIF", "PPM")
-LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
 
 _OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENOTCONN})
 _WEIGHT_OF_BITONAL = 0.25  # of a colour pixel's memory: plans are scanned so
 _NOT_A_PAGE = 0b101  # NewSubfileType: a reduced version of another frame, or its mask
 _SUBFILE, _OLD_SUBFILE, _OLD_REDUCED = 254, 255, 2
-_ORIENTATION, _PHOTOMETRIC, _WHITE_IS_ZERO = 0x0112, 262, 0
+_ORIENTATION = 0x0112
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 _SQUARE_ENOUGH, _NO_DEVICE_IS_LONGER = 1.15, 4.5  # pixels; 204 by 98 dpi is a fax
 _LEAST_INCHES, _MOST_INCHES = 0.5, 50.0  # a page's longer side; a dpi tag of another is ignored
 _IDLE_DPI, _IDLE_INCHES = 100.0, 17.0  # cameras write 72 or 96 whatever the picture is
 _PHOTO_INCHES = 14.0  # the longest page of one that does
 _LONGEST_POINTS = 14_400.0  # the largest page that PDF readers must show (ISO 32000-1, Annex C)
-_DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
-_BLANK = 0.0005  # a page is blank with less ink than this share of its area
 _END = b"\xff\xd9"
 _FILLING = b"\x5a\xa5\x33\xc7" * 64  # what no picture goes on with
 
@@ -238,38 +236,6 @@ def faults(subject: str) -> Iterator[None]:
         raise _damaged(subject, f"{type(error).__name__}: {error}") from error
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
-    """The image with at most eight bits a channel and no palette, so that it can be resized."""
-    if image.mode in _DEEP:
-        return _shallow(image)
-    clear = image.has_transparency_data
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if clear else "RGB")
-    if image.mode == "1" or (image.mode in ("L", "RGB") and clear):
-        return image.convert("RGBA" if clear else "L")
-    if image.mode in ("La", "RGBa"):
-        return image.convert("LA" if image.mode == "La" else "RGBA")
-    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        return ImageChops.invert(image)  # Pillow takes every JPEG for one of Adobe's, inverted
-    return image
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """An image of eight bits as RGB; what shines through is paper."""
-    if image.mode in ("LA", "RGBA"):
-        page = Image.new("RGB", image.size, "white")
-        page.paste(image.convert("RGBA"), mask=image.getchannel("A"))
-        return page
-    if image.mode == "LAB":
-        return image.getchannel("L").convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def is_full_grey(image: Image.Image) -> bool:
-    """Whether grey of 16 bits uses all of them, zero being black."""
-    return image.mode == "I;16" and not _is_negative(image) and _range(image)[1] == 65535.0
-
-
 def turned_by(image: Image.Image, orientation: int) -> Image.Image:
     """The image upright, from one of Exif's eight orientations."""
     turn = _TURNS.get(orientation)
@@ -279,28 +245,6 @@ def turned_by(image: Image.Image, orientation: int) -> Image.Image:
 def turned_clockwise(image: Image.Image, degrees: int) -> Image.Image:
     """The image turned by 0, 90, 180 or 270 degrees."""
     return turned_by(image, _CLOCKWISE.get(degrees, 1))
-
-
-def quantile(histogram: Sequence[int], share: float) -> int:
-    """The grey level that `share` of the pixels of an image with this histogram do not exceed."""
-    wanted, seen = sum(histogram) * share, 0
-    for value, count in enumerate(histogram):
-        seen += count
-        if seen > wanted:
-            return value
-    return 255
-
-
-def is_blank(grey: Image.Image) -> bool:
-    """Whether a page, less its margins, is paper and nothing else.
-
-    Args:
-        grey: The page at some 36 dpi: so coarse that the grain of paper averages out.
-    """
-    x, y = grey.width // 25, grey.height // 25
-    histogram = grey.crop((x, y, grey.width - x, grey.height - y)).histogram()
-    limit = max(quantile(grey.histogram(), 0.5) - LEAST_CONTRAST, 0)
-    return sum(histogram[:limit]) < _BLANK * sum(histogram)
 
 
 def _pages_among(image: Image.Image) -> tuple[int, ...]:
@@ -393,41 +337,3 @@ def _number(stated: Any) -> float:
     except (TypeError, ValueError, ZeroDivisionError):
         return 0.0
     return value if math.isfinite(value) and value > 0 else 0.0
-
-
-def _shallow(image: Image.Image) -> Image.Image:
-    """Deep grey, its real range spread over eight bits: a plain conversion clips it to white."""
-    if image.mode in ("I;16B", "I;16L", "I;16N"):
-        image = image.convert("I")
-    low, high = _range(image)
-    scale = 255.0 / (high - low)
-    grey = image.point(lambda value: value * scale + -low * scale).convert("L")
-    return ImageChops.invert(grey) if _is_negative(image) else grey
-
-
-def _range(image: Image.Image) -> tuple[float, float]:
-    """Black and white: of floats what they look like; of integers the bits in use (8, 12, 16 …)."""
-    low, high = _extremes(image)
-    if image.mode != "F":
-        bits = max(8, int(high).bit_length())
-        return min(0.0, low), float((1 << bits) - 1)
-    for white in (1.0, 255.0, 65535.0):
-        if low >= 0 and high <= white:
-            return 0.0, white
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def _extremes(image: Image.Image) -> tuple[float, float]:
-    low, high = image.getextrema()
-    if isinstance(low, tuple) or isinstance(high, tuple):
-        raise TypeError(f"{image.mode} has one channel")
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("its grey values are not numbers")
-    return float(low), float(high)
-
-
-def _is_negative(image: Image.Image) -> bool:
-    """Whether zero is white, which Pillow heeds only up to eight bits."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return False
-    return image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
-from ocrd.imaging import ImagePage, eight_bits, is_full_grey, on_white
+from ocrd.imaging import ImagePage
+from ocrd.tone import eight_bits, is_full_grey, on_white
 
 _COLOURS = {1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK"}
 _PROFILES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}

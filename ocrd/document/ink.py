@@ -15,8 +15,8 @@ from operator import mul
 
 from PIL import Image, ImageChops
 
-from ocrd.imaging import LEAST_CONTRAST, quantile
 from ocrd.page import Box
+from ocrd.tone import LEAST_CONTRAST, quantile
 
 _STRIPS = 16  # each row is judged in so many pieces: a short last line is no speck
 _LEAST_INK = 14  # of 255, in a piece of a row or a column

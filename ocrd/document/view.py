@@ -14,10 +14,10 @@ from functools import cached_property
 from PIL import Image
 
 from ocrd.document.transform import Matrix
-from ocrd.imaging import is_blank
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
 from ocrd.pdftext import words_of
+from ocrd.tone import is_blank
 
 _GREY_DPI, _GREY_PIXELS = 100, 4_000_000
 _COLOUR_PIXELS = 30_000_000
