@@ -11,8 +11,9 @@ from ocrd.allocator import share_arenas
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.events import Events
-from ocrd.modes import PromptMode, Resolution
+from ocrd.modes import PromptMode, Reader, Resolution
 from ocrd.page import PageResult
 
 LINES = 40
@@ -26,7 +27,9 @@ def answer() -> PageResult:
         top = 210 + 19 * line
         box = f"<|ref|>text<|/ref|><|det|>[[80, {top}, 920, {top + 17}]]<|/det|>"
         pieces.append(f"{box}\nLine {line} of the page: balance carried forward to account 4")
-    return PageResult(text="\n\n".join(pieces), prompt_tokens=939, output_tokens=800, seconds=1.0)
+    text = "\n\n".join(pieces)
+    blocks = tuple(parse(text, Reader.DOCUMENT))
+    return PageResult(text=text, blocks=blocks, prompt_tokens=939, output_tokens=800, seconds=1.0)
 
 
 RESULT = answer()

@@ -54,6 +54,7 @@ class Folder:
     duplex: str = "none"
     separator: str = "none"
     separator_code: str = ""
+    pdf_text: str = "auto"
     drop_blank: bool = False
     upright: bool = False
     layout: str = "bundle"
@@ -225,6 +226,7 @@ def _folder(
         duplex=entry.duplex,
         separator=entry.separator,
         separator_code=entry.separator_code,
+        pdf_text=entry.pdf_text,
         drop_blank=entry.drop_blank,
         upright=entry.upright,
         layout=entry.layout,

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ocrd.modes import Reader
 
-Output = Literal["markdown", "raw", "pdf", "boxes", "images", "json"]
+Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
 
 # One visible path component; `%` would be taken for a date pattern.
@@ -159,6 +159,7 @@ class FolderSettings(Section):
     separator: Literal["none", "blank", "barcode"] = "none"
     separator_code: str = ""
     # What comes out, and for whom
+    pdf_text: Literal["auto", "ocr", "keep", "redo"] = "auto"
     drop_blank: bool = False
     upright: bool = False
     layout: Literal["bundle", "flat"] = "bundle"

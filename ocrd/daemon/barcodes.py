@@ -12,7 +12,7 @@ LIBRARY = "zxingcpp"
 
 def preload() -> tuple[str, ...]:
     """What page workers load before they are confined: nothing if the library is not there."""
-    return ("ocrd.pages.codes",) if installed() else ()
+    return ("zxingcpp",) if installed() else ()
 
 
 def check(config: Config, *, library: str = LIBRARY) -> None:

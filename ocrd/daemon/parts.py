@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -127,7 +127,7 @@ def build(
             ledger=ledger,
             spool=spool,
             pages=pages,
-            build=partial(_build_bundle, document_children),
+            build=partial(_build_bundle, document_children, config.settings.pages.max_pixels),
             engine=engine,
             runner=runner,
             delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
@@ -234,7 +234,7 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
         limits=Limits(
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
-        preload=("ocrd.pages.pdf", "ocrd.pages.image", *barcodes.preload()),
+        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcodes.preload()),
         threads=1,
     )
     source = ChildPageSource(
@@ -266,10 +266,13 @@ def _document_children(config: Config) -> ChildPool:
     )
 
 
-async def _build_bundle(children: ChildPool, spec: BundleSpec, pages: int) -> BundleSummary:
+async def _build_bundle(
+    children: ChildPool, max_pixels: int, spec: BundleSpec, pages: int
+) -> BundleSummary:
+    bounded = replace(spec, max_pixels=max_pixels)  # what was read is shown, and nothing larger
     return await children.run(
         pile.build,
-        spec,
+        bounded,
         wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages,
         readable=sorted({spec.source, spec.pages, *(origin.source for origin in spec.origins)}),
         writable=[spec.into],

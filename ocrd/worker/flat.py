@@ -15,6 +15,7 @@ FIGURES = ".images"
 _SUFFIXES = {  # who comes first here is the main file of those that are made
     "markdown": (".md",),
     "pdf": (".pdf",),
+    "text": (".txt",),
     "json": (".json",),
     "raw": (".raw.mmd",),
     "boxes": (".boxes.pdf", ".boxes.jpg"),

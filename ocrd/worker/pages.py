@@ -11,6 +11,7 @@ from ocrd.config import Folder
 from ocrd.document.base import BLANK, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.blank import is_blank
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.engine.policy import read_page
 from ocrd.engine.upright import Orientation, read_upright
 from ocrd.errors import (
@@ -25,8 +26,10 @@ from ocrd.events import Events
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
 from ocrd.page import PageImage, PageResult
+from ocrd.pages.reading import OwnText, merged
 from ocrd.worker.original import Original
 from ocrd.worker.ports import Call, Ledger, Pages
+from ocrd.worker.recipe import original_text_counts
 from ocrd.worker.separators import separator_of, wants_codes
 
 MAX_TRIES = 3  # a page that faults so often is at fault itself
@@ -126,6 +129,7 @@ class PageRunner:
         payload = await self._call(self._ledger.reusable, run.job.sha256, run.recipe, number)
         if payload is None:
             return False
+        payload = with_blocks(payload, run.folder.mode.reader)
         page = Page(number=number, state=PageState.DONE, reused=True)
         await self._call(self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
         self._tell("page.done", run, number, reused=True, seconds=0.0, tokens=0)
@@ -133,6 +137,21 @@ class PageRunner:
 
     async def _read(self, run: PageRun, number: int) -> PageResult:
         """One try, which waits for the engine as long as it takes: that costs no try."""
+        own = await self._own_text(run, number)
+        if own is not None and own.whole:
+            return own.result
+        result = await self._read_by_engine(run, number)
+        return merged(own.result, result) if own is not None else result
+
+    async def _own_text(self, run: PageRun, number: int) -> OwnText | None:
+        """What the page says of itself, if that is wanted and sound; separators are looked at."""
+        if separator_of(run.folder) is not None or not original_text_counts(run.folder):
+            return None
+        path, page = run.original.find(number)
+        own = await self._pages.own_text(path, page)
+        return None if own is None or own.fault else own
+
+    async def _read_by_engine(self, run: PageRun, number: int) -> PageResult:
         while True:
             await self._engine_ready()
             async with self._gate.slot(run.job.id, run.folder.priority) as others:

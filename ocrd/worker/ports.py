@@ -19,6 +19,7 @@ from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.job import Job, JobError, Member, Page, Place
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo
+from ocrd.pages.reading import OwnText
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,6 +152,9 @@ class Pages(Protocol):
 
     async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
         """One page, 1-based, as pixels; with what barcodes on it say if `codes`."""
+
+    async def own_text(self, path: Path, number: int) -> OwnText | None:
+        """What a page of a PDF says of itself; None if that is nothing."""
 
 
 Build = Callable[[BundleSpec, int], Awaitable[BundleSummary]]

@@ -10,6 +10,13 @@ from ocrd.config import Folder
 from ocrd.job import Job
 from ocrd.worker.collation import Key
 
+_OWN_TEXT_MODES = frozenset({"ocr", "document"})  # what these ask for, a PDF may say itself
+
+
+def original_text_counts(folder: Folder) -> bool:
+    """Whether a PDF's own text is an answer to what the folder asks."""
+    return folder.mode.name in _OWN_TEXT_MODES and folder.pdf_text in ("auto", "keep")
+
 
 def recipe(
     *,
@@ -45,6 +52,8 @@ def recipe(
         parts["collation"] = collation
     if folder.separator != "none":  # what is one is not read
         parts["separator"] = [folder.separator, folder.separator_code]
+    if original_text_counts(folder):
+        parts["pdf_text"] = folder.pdf_text
     if folder.upright:  # read turned, if need be
         parts["upright"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

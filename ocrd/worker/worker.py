@@ -15,10 +15,12 @@ from typing import Any
 from ocrd.config import Folder
 from ocrd.document.base import BundleSpec
 from ocrd.engine.base import Engine
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.events import Events
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
+from ocrd.modes import Reader
 from ocrd.worker.delivery import Delivery
 from ocrd.worker.identity import identity
 from ocrd.worker.marker import remove_marker
@@ -178,7 +180,7 @@ class Worker:
             BadFileError: No page of it could be read.
         """
         self._check(job)
-        self._write_pages(job, original, key)
+        self._write_pages(job, original, key, folder.mode.reader)
         return self._planned_anew(job, folder, original)
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
@@ -200,18 +202,20 @@ class Worker:
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),
             separator=separator_of(folder),
+            pdf_text=folder.pdf_text,
             drop_blank=folder.drop_blank,
             upright=folder.upright,
             images=plan.images,
             title=plan.name.stem,
         )
 
-    def _write_pages(self, job: Job, original: Original, key: str) -> None:
+    def _write_pages(self, job: Job, original: Original, key: str, reader: Reader) -> None:
         failed: list[Page] = []
         readable = False
         with self._.spool.pages_file(job).open("w", encoding="utf-8") as file:
             for page, payload in self._.ledger.payloads(job, key):
-                file.write(page_line(page, payload, original.came_from(page.number)))
+                said = None if payload is None else with_blocks(payload, reader)
+                file.write(page_line(page, said, original.came_from(page.number)))
                 if page.state is PageState.FAILED:
                     failed.append(page)
                 else:

@@ -25,6 +25,7 @@ workers = 2
 name = "scans"
 mode = "ocr"
 outputs = ["markdown", "pdf", "json"]
+pdf_text = "ocr"
 """
 
 

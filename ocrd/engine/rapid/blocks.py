@@ -12,7 +12,7 @@ from ocrd.engine.rapid.order import Row, columns, rows
 from ocrd.engine.rapid.paragraphs import Join, TextLine, paragraphs
 from ocrd.engine.rapid.pieces import Piece
 from ocrd.engine.rapid.tables import tables
-from ocrd.engine.rapid.wording import is_item, markdown, running
+from ocrd.engine.rapid.wording import is_item, running
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
@@ -36,13 +36,22 @@ class Found:
 
     Attributes:
         label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`.
-        text: Its content as Markdown, a table as HTML.
+        text: Its content as running text; lines that were broken on purpose stay lines.
         rows: Its rows as printed.
+        level: Of a heading.
+        cells: Of a table.
     """
 
     label: str
     text: str
     rows: tuple[Row, ...]
+    level: int = 0
+    cells: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def printed(self) -> str:
+        """Its rows as they are printed, cells two spaces apart."""
+        return "\n".join("  ".join(piece.text for piece in row) for row in self.rows)
 
 
 def blocks(pieces: Iterable[Piece], page_height: float) -> list[Found]:
@@ -87,7 +96,9 @@ def _blocks_of(column: Sequence[Row], size: float) -> Iterator[Found]:
     done = 0
     for table in tables(column):
         yield from _text_blocks(column[done : table.first], size)
-        yield Found("table", table.html, tuple(column[table.first : table.last]))
+        text = "\n".join("  ".join(cell for cell in row if cell) for row in table.cells)
+        found = tuple(column[table.first : table.last])
+        yield Found("table", text, found, cells=table.cells)
         done = table.last
     yield from _text_blocks(column[done:], size)
 
@@ -97,8 +108,8 @@ def _text_blocks(lines: Sequence[Row], size: float) -> Iterator[Found]:
         printed = tuple(line.row for _, line in block)
         level = _level([line for _, line in block], size)
         if level:
-            text = "#" * level + " " + markdown(running(map(_plain, printed)))
-            yield Found("title" if level == 1 else "sub_title", text, printed)
+            label = "title" if level == 1 else "sub_title"
+            yield Found(label, running(map(_plain, printed)), printed, level)
         else:
             items = sum(is_item(line.text) for _, line in block)
             yield Found("list" if items > 1 else "text", _paragraph(block), printed)
@@ -117,15 +128,14 @@ def _level(lines: Sequence[TextLine], size: float) -> int:
 
 
 def _paragraph(block: Sequence[tuple[Join, TextLine]]) -> str:
-    """Lines that flow are joined; a line broken on purpose stays one (two spaces, in Markdown)."""
+    """Lines that flow are joined; a line broken on purpose stays one."""
     broken: list[list[str]] = []
     for join, line in block:
         if join is Join.FLOW:
             broken[-1].append(_plain(line.row))
         else:
             broken.append([_plain(line.row)])
-    lines = [markdown(running(lines)) for lines in broken]
-    return "  \n".join(lines)
+    return "\n".join(running(lines) for lines in broken)
 
 
 def _plain(row: Row) -> str:

@@ -9,14 +9,14 @@ import functools
 import time
 from typing import TYPE_CHECKING
 
-from ocrd.engine.rapid import answer
-from ocrd.engine.rapid.blocks import blocks
-from ocrd.page import PageImage, PageResult
+from ocrd.engine.rapid.blocks import Found, blocks
+from ocrd.engine.rapid.pieces import union
+from ocrd.page import Block, Markup, PageImage, PageResult
 
 if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import PageReader
 
-FORMS = {"ocr": answer.plain, "layout": answer.layout, "document": answer.document}
+FORMS = ("ocr", "layout", "document")
 
 
 def read(image: PageImage, form: str, threads: int) -> PageResult:
@@ -30,15 +30,28 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
     began = time.perf_counter()
     reading = _reader(threads).read(image)
     found = blocks(reading.pieces, reading.pose.height)
-    text = FORMS[form](found)
+    said = [block for one in found for block in _blocks(one, form)]
+    text = ("\n" if form == "layout" else "\n\n").join(block.text for block in said)
     return PageResult(
         text=text,
+        blocks=tuple(said),
         output_tokens=len(text),
         seconds=time.perf_counter() - began,
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
         turned=reading.pose.turned,
         notes=_notes(reading.pose.turned),
     )
+
+
+def _blocks(found: Found, form: str) -> list[Block]:
+    """A block in one of `FORMS`: as printed, piece by piece, or with its structure."""
+    pieces = [piece.line for row in found.rows for piece in row]
+    if form == "layout":
+        return [Block("text", line.text, (line.box,), Markup.PLAIN) for line in pieces]
+    place = (union(line.box for line in pieces),)
+    if form == "ocr":
+        return [Block("text", found.printed, place, Markup.PLAIN)]
+    return [Block(found.label, found.text, place, Markup.PLAIN, found.level, found.cells)]
 
 
 def _notes(turned: int) -> tuple[str, ...]:

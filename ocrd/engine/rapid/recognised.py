@@ -58,7 +58,8 @@ class Recognised:
         placed = tuple(
             Word(text[word.first : word.last], self._place(word, word, pose)) for word in words
         )
-        line = Line(text[first.first : last.last], self._place(first, last, pose), placed)
+        said, place = text[first.first : last.last], self._place(first, last, pose)
+        line = Line(said, place, placed, self.read.score)
         return Piece(line, straight(between(self.quad, first.start, last.end), pose.slope))
 
     def _place(self, first: Span, last: Span, pose: Pose) -> Box:

@@ -7,7 +7,6 @@ is not clearly a table is left to be text.
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from statistics import median
 
 from ocrd.engine.rapid.order import Row
 from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.wording import running, untagged
+from ocrd.engine.rapid.wording import running
 
 LEAST_ROWS = 3
 REGULAR = 0.5  # of the rows must have as many cells as there are columns
@@ -28,11 +27,11 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows `first` to `last` of a column of the page, as HTML."""
+    """Rows `first` to `last` of a column of the page, as cells."""
 
     first: int
     last: int
-    html: str
+    cells: tuple[tuple[str, ...], ...]
 
 
 @dataclass(slots=True)
@@ -42,10 +41,9 @@ class _Cell:
     pieces: list[Piece]
     span: int = 1
 
-    def markup(self) -> str:
-        text = running(piece.text for piece in self.pieces)
-        span = f' colspan="{self.span}"' if self.span > 1 else ""
-        return f"<td{span}>{untagged(html.escape(text, quote=False))}</td>"
+    def texts(self) -> list[str]:
+        """What it says, and an empty text for each further column."""
+        return [running(piece.text for piece in self.pieces)] + [""] * (self.span - 1)
 
 
 def tables(rows: Sequence[Row]) -> Iterator[Table]:
@@ -55,7 +53,7 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
         last = _end_of_run(rows, first)
         columns = _columns(rows[first:last])
         if columns:
-            yield Table(first, last, _markup(rows[first:last], columns))
+            yield Table(first, last, _cells(rows[first:last], columns))
         first = max(last, first + 1)
 
 
@@ -88,12 +86,11 @@ def _columns(rows: Sequence[Row]) -> list[Interval]:
     return columns if fits and letters <= LONGEST_CELL * size * len(regular) else []
 
 
-def _markup(rows: Sequence[Row], columns: list[Interval]) -> str:
-    lines = "".join(
-        "<tr>" + "".join(cell.markup() for cell in cells) + "</tr>"
+def _cells(rows: Sequence[Row], columns: list[Interval]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        tuple(text for cell in cells for text in cell.texts())
         for cells in _continued(rows, columns)
     )
-    return f"<table>{lines}</table>"
 
 
 def _continued(rows: Sequence[Row], columns: list[Interval]) -> list[list[_Cell]]:

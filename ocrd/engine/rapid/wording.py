@@ -1,4 +1,4 @@
-"""How lines become running text: spaces, hyphens, Chinese; and what must be escaped.  Pure."""
+"""How lines become running text: spaces, hyphens, Chinese.  Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import unicodedata
 from collections.abc import Iterable
 
 _HYPHENS = "-\u00ad\u2010"
-_TAG = re.compile(r"<\|(?=/?(?:ref|det|grounding)\|>)")
-_UNSEEN = "\u2060"  # word joiner: parts the signs of a tag without showing
-_MARKDOWN = re.compile(r"^(?=#{1,6}\s|>|```|~~~)|<(?=[A-Za-z/!?])", re.MULTILINE)
-_BULLET = re.compile(r"^[•·●▪◦‣∙]\s*")
 _ITEM = re.compile(r"^(?:[-\u2013*•·●▪◦‣∙]\s*\S|\(?(?:\d{1,2}|[a-z])[.)]\s)")
 
 
@@ -45,14 +41,3 @@ def _follow(text: str, line: str) -> str:
     if text[-1] in _HYPHENS and text[-2:-1].isalnum():  # `forty-` `Six`, `2026-` `03`
         return text + line
     return f"{text} {line}"
-
-
-def untagged(text: str) -> str:
-    """The text with whatever looks like a grounding tag made harmless, without a visible change."""
-    return _TAG.sub(f"<{_UNSEEN}|", text)
-
-
-def markdown(text: str) -> str:
-    """Printed text as Markdown: what would turn into a heading, a quotation or HTML is escaped."""
-    text = _BULLET.sub("- ", text)
-    return untagged(_MARKDOWN.sub(lambda found: "\\" + found.group(), text))

@@ -19,8 +19,8 @@ from ocrd.engine.resident.launch import Launched
 from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, too_large, vllm_priority
 from ocrd.engine.resident.settings import VllmSettings, view
 from ocrd.errors import EngineDownError, PageError, PageFaultError
-from ocrd.modes import Reader, Resolution
-from ocrd.page import SCALE, Finish
+from ocrd.modes import Resolution
+from ocrd.page import Block, Finish
 
 HEALTH_S = 0.25
 TOO_LONG = re.compile(r"maximum context length|maximum model length")
@@ -43,9 +43,8 @@ class Answer:
     finish: Finish
     prompt_tokens: int
     output_tokens: int
+    blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
-    reader: Reader | None = None
-    scale: tuple[int, int] = SCALE
 
 
 class Core(Protocol):
@@ -81,7 +80,7 @@ class Ready:
     inputs: Any
     room: int
     tokens: int
-    scale: tuple[int, int] = SCALE
+    scale: tuple[int, int]
 
 
 class VllmCore:
@@ -192,12 +191,11 @@ class VllmCore:
         text = output.text if params.detokenize else await self._decode(list(output.token_ids))
         return Answer(
             text=text,
+            blocks=self._profile.blocks(text, request.mode, ready.scale),
             finish=finish_of(output.finish_reason, text, fixed=params.ignore_eos),
             prompt_tokens=ready.tokens,
             output_tokens=len(output.token_ids),
             notes=self._seen_otherwise(request),
-            reader=self._profile.readers.get(request.mode.name),
-            scale=ready.scale,
         )
 
     async def _limited(self, request: PageRequest, settings: VllmSettings) -> Answer:

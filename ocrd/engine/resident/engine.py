@@ -177,13 +177,12 @@ class VllmEngine:
             else:
                 return PageResult(
                     text=answer.text,
+                    blocks=answer.blocks,
                     finish=answer.finish,
                     prompt_tokens=answer.prompt_tokens,
                     output_tokens=answer.output_tokens,
                     seconds=self._clock() - started,
                     notes=answer.notes,
-                    reader=answer.reader,
-                    scale=answer.scale,
                 )
 
     async def stop(self) -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ocrd.children import ChildPool, Limits
 from ocrd.page import PageImage
-from ocrd.pages.codes import codes
 from ocrd.pages.source import ChildPageSource
+from ocrd.pages.work import barcodes as codes
 from tests.support.samples import scan_of
 from tests.unit.pages.barcodes import barcode, sheet
 
@@ -61,7 +61,7 @@ def source(tmp_path: Path) -> Iterator[ChildPageSource]:
         name="page worker",
         processes=1,
         limits=Limits(memory_mib=1024, cpu_s=60, wall_s=60.0),
-        preload=("ocrd.pages.pdf", "ocrd.pages.image", "ocrd.pages.codes"),
+        preload=("ocrd.pages.pdf", "ocrd.imaging", "zxingcpp"),
         threads=1,
     )
     yield ChildPageSource(pool, dpi=144, max_pixels=10**8, max_pages=100, page_wall_s=60.0)

@@ -37,7 +37,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             name="page worker",
             processes=processes,
             limits=Limits(memory_mib=memory_mib, cpu_s=60, wall_s=60.0),
-            preload=("ocrd.pages.pdf", "ocrd.pages.image"),
+            preload=("ocrd.pages.pdf", "ocrd.imaging"),
             threads=1,
         )
         pools.append(pool)

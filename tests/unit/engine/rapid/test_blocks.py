@@ -41,12 +41,12 @@ def test_the_lines_of_an_address_stay_lines() -> None:
     page = lines("Ingrid Solberg\nHarbour Road 3\nTromsdal", 100, 100) + lines(
         f"{FULL}\n{FULL}\n{FULL}", 100, 300
     )
-    assert words(page)[0] == "Ingrid Solberg  \nHarbour Road 3  \nTromsdal"
+    assert words(page)[0] == "Ingrid Solberg\nHarbour Road 3\nTromsdal"
 
 
 def test_a_list_keeps_its_items_and_their_further_lines() -> None:
     page = lines(f"1. one {FULL[7:]}\nand more of one\n2. two\n3. three", 100, 100)
-    assert labelled(page) == [("list", f"1. one {FULL[7:]} and more of one  \n2. two  \n3. three")]
+    assert labelled(page) == [("list", f"1. one {FULL[7:]} and more of one\n2. two\n3. three")]
 
 
 def test_larger_type_makes_a_title_and_less_larger_a_sub_title() -> None:
@@ -56,8 +56,8 @@ def test_larger_type_makes_a_title_and_less_larger_a_sub_title() -> None:
         *lines(f"{FULL}\n{FULL}\nends here.", 100, 270),
     ]
     assert labelled(page) == [
-        ("title", "# The title"),
-        ("sub_title", "## A heading"),
+        ("title", "The title"),
+        ("sub_title", "A heading"),
         ("text", f"{FULL} {FULL} ends here."),
     ]
 

@@ -7,25 +7,26 @@ A page that brings its own text keeps it and gets no second one: a search would 
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 
 from ocrd import __version__
-from ocrd.document import plain
+from ocrd.document import font, placing, plain
 from ocrd.document.base import BundleSpec
-from ocrd.document.faults import noted
-from ocrd.document.pdf import flow, font
-from ocrd.document.pdf.flow import Placed
-from ocrd.document.pdf.frame import Matrix, PageFrame, concat, numbers
-from ocrd.document.pdf.layers import LayeredPdf, PdfPages
-from ocrd.document.pdf.mupdf import PdfPage, pymupdf
-from ocrd.document.pdf.sheet import Sheet
-from ocrd.document.records import ReadPage
+from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
+from ocrd.document.placing import Placed
+from ocrd.document.records import ReadPage, noted
+from ocrd.document.sheet import Sheet
+from ocrd.document.transform import Matrix, PageFrame, concat, numbers
+from ocrd.document.view import PageView
 from ocrd.modes import Reader
-from ocrd.page import Block, Box, PageResult
+from ocrd.page import Block, Box, PageResult, Word
+from ocrd.pdffile import PdfPage
+from ocrd.pdftext import fault_of, is_hidden
 
-FONT = "OcrdText"
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
+_LINES = 12  # that show which face a page is set in
+_FITS = 0.06  # ems by which words miss their places where the face is the right one
 
 
 class SearchablePdf:
@@ -35,9 +36,7 @@ class SearchablePdf:
         self._pdf = pdf
         self._pages = pages
         self._spec = spec
-        self._codes = font.Codes()
-        self._font: int | None = None
-        self._to_unicode = 0
+        self._font = font.LayerFont(pdf)
         self._dropped: list[int] = []
 
     def add(self, page: ReadPage) -> None:
@@ -57,8 +56,7 @@ class SearchablePdf:
 
     def finish(self) -> str:
         """Complete the font and the document's information; the artefact's name."""
-        if self._font is not None:
-            self._pdf.put_stream(self._to_unicode, self._codes.to_unicode())
+        self._font.finish()
         self._pdf.say_producer(f"ocrd {__version__}")
         if 0 < len(self._dropped) < self._pdf.document.page_count:
             self._pdf.drop_pages(self._dropped)
@@ -66,20 +64,40 @@ class SearchablePdf:
         return self._pdf.path.name
 
     def _add_text(self, page: ReadPage, result: PageResult) -> None:
-        original = self._pages.page(page.record.number)
+        view = self._pages.view(page.record.number, self._spec.dpi)
         canvas = self._pdf.page(page.record.number)
-        own = own_words(original)
-        said = [block.text for block in page.blocks]
-        if own and _letters(word for word, _ in own) >= _ENOUGH_TEXT * _letters(said):
-            page.notes.append("the page has text of its own and got no second one")
+        own = self._kept(page, view, canvas)
+        if own is None:
             return
-        sheet = Sheet.of(original, result.turned)
+        sheet = Sheet.of(view, result.turned)
         lines = place(sheet, result, page.blocks, page.reader)
-        places = [sheet.box(box) for _, box in own]
-        placed = [line for line in lines if not _covered(line.box, places)]
+        places = [sheet.box(word.box) for word in own]
+        placed = [line for line in lines if not any(line.box.holds(word) for word in places)]
         content = self._content(placed, sheet, PageFrame.of(canvas))
         if content:
-            self._pdf.draw(canvas, content, {FONT: self._font_object()}, under=True)
+            self._pdf.draw(canvas, content, {font.NAME: self._font.xref}, under=True)
+
+    def _kept(self, page: ReadPage, view: PageView, canvas: PdfPage) -> list[Word] | None:
+        """The words of the page's own that stay beside a new layer; None if it gets none."""
+        own, policy = view.words, self._spec.pdf_text
+        if policy == "keep" and self._spec.kind == "pdf":
+            page.notes.append("no text layer was added: the folder keeps PDFs as they are")
+            return None
+        if not own:
+            return own
+        fault = fault_of(word.text for word in own)
+        if (policy == "redo" or (policy == "auto" and fault)) and is_hidden(view.page):
+            self._pdf.remove_text(canvas)
+            page.notes.append(f"the hidden text of the page was replaced{fault and ': ' + fault}")
+            return []
+        if policy == "auto" and fault:
+            page.notes.append(f"the page got a text layer beside its own text: {fault}")
+            return []
+        said = [cell for block in page.blocks for row in plain.rows(block) for cell in row]
+        if _letters(word.text for word in own) >= _ENOUGH_TEXT * _letters(said):
+            page.notes.append("the page has text of its own and got no second one")
+            return None
+        return own
 
     def _content(self, placed: Sequence[Placed], sheet: Sheet, frame: PageFrame) -> bytes:
         matrix = concat(sheet.matrix, frame.matrix)
@@ -94,17 +112,16 @@ class SearchablePdf:
         if size <= 0 or length <= 0:
             return ""
         shown = [
-            f"{numbers(100 * part / (width * size))} Tz <{self._codes.encode(piece)}> Tj"
+            f"{numbers(100 * part / (width * size))} Tz <{self._font.encode(piece)}> Tj"
             for piece, part in _pieces(item, length, sheet)
             if (width := font.text_width(piece)) > 0 and part > 0
         ]
         place = concat(_text_matrix(item, sheet, size), matrix)
-        return f"/{FONT} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}" if shown else ""
-
-    def _font_object(self) -> int:
-        if self._font is None:
-            self._font, self._to_unicode = _write_font(self._pdf, self._codes)
-        return self._font
+        return (
+            f"/{font.NAME} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}"
+            if shown
+            else ""
+        )
 
 
 def place(
@@ -112,12 +129,36 @@ def place(
 ) -> list[Placed]:
     """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
     if result.lines:
-        return flow.place_lines(result.lines, sheet)
+        face = _face(lambda face: placing.place_lines(result.lines[:_LINES], sheet, face))
+        return placing.place_lines(result.lines, sheet, face)
     said = [(plain.rows(block), block.boxes) for block in blocks]
     if not any(boxes for _, boxes in said):
-        return flow.place_rows([row for rows, _ in said for row in rows], (), sheet)
+        rows = [row for rows, _ in said for row in rows]
+        return placing.place_rows(
+            rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
+        )
     most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
-    return [item for rows, boxes in said for item in flow.place_rows(rows, boxes[:most], sheet)]
+    longest = max(said, key=_length)
+    face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
+    return [
+        item for rows, boxes in said for item in placing.place_rows(rows, boxes[:most], sheet, face)
+    ]
+
+
+def _face(placed: Callable[[str], list[Placed]]) -> str:
+    """The face whose widths fit the ink best."""
+    best, fit = font.FACES[0], math.inf
+    for face in font.FACES:
+        found = placing.unfitness(placed(face), face)
+        if found < fit:
+            best, fit = face, found
+        if fit < _FITS:
+            break
+    return best
+
+
+def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
+    return sum(len(cell) for row in said[0] for cell in row)
 
 
 def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:
@@ -143,53 +184,5 @@ def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
     return (1.0, 0.0, 0.0, -1.0, x1, y1 + drop)
 
 
-def own_words(page: PdfPage) -> list[tuple[str, Box]]:
-    """Words that the page already has, with letters in them that can be searched.
-
-    PyMuPDF gives places as if the page were not turned (and writes to the page on the way, so it
-    has to be one that is never saved).
-    """
-    width, height = max(page.rect.width, 1e-6), max(page.rect.height, 1e-6)
-    turn = page.rotation_matrix if page.rotation else None
-    found = []
-    for *corners, word, _, _, _ in page.get_text("words"):
-        if any(unicodedata.category(char)[0] in "LN" for char in word):
-            x1, y1, x2, y2 = pymupdf.Rect(corners) * turn if turn else corners
-            found.append((word, Box(x1 / width, y1 / height, x2 / width, y2 / height)))
-    return found
-
-
 def _letters(texts: Iterable[str]) -> int:
     return sum(char.isalnum() for text in texts for char in text)
-
-
-def _covered(box: Box, own: Sequence[Box]) -> bool:
-    """Whether a word of the page's own has its middle in the box."""
-    return any(
-        box.x1 <= (word.x1 + word.x2) / 2 <= box.x2 and box.y1 <= (word.y1 + word.y2) / 2 <= box.y2
-        for word in own
-    )
-
-
-def _write_font(pdf: LayeredPdf, codes: font.Codes) -> tuple[int, int]:
-    """The font's objects; numbers of the font and of its CMap."""
-    file = font.glyphless()
-    program = pdf.add_object(f"<</Length1 {len(file)}>>", file)
-    glyphs = pdf.add_object("<<>>", font.gid_map())
-    to_unicode = pdf.add_object("<<>>", codes.to_unicode())
-    descriptor = pdf.add_object(
-        f"<</Type/FontDescriptor/FontName/{FONT}/Flags 4/ItalicAngle 0/StemV 80"
-        f"/Ascent {font.ASCENT * 1000:.0f}/Descent {-font.DESCENT * 1000:.0f}/CapHeight 700"
-        f"/FontBBox[0 {-font.DESCENT * 1000:.0f} 1000 {font.ASCENT * 1000:.0f}]"
-        f"/FontFile2 {program} 0 R>>"
-    )
-    descendant = pdf.add_object(
-        f"<</Type/Font/Subtype/CIDFontType2/BaseFont/{FONT}/FontDescriptor {descriptor} 0 R"
-        "/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"
-        f"/DW 1000/W {font.widths()}/CIDToGIDMap {glyphs} 0 R>>"
-    )
-    whole = pdf.add_object(
-        f"<</Type/Font/Subtype/Type0/BaseFont/{FONT}/Encoding/Identity-H"
-        f"/DescendantFonts[{descendant} 0 R]/ToUnicode {to_unicode} 0 R>>"
-    )
-    return whole, to_unicode

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
 
-from ocrd.document.pdf.font import text_width
-from ocrd.document.pdf.ink import InkLine, Stretch
+from ocrd.document.font import FACES, text_width
+from ocrd.document.ink import InkLine, Stretch
 
 _SLACK = 8  # words that a line's end may be off its even share
 _FINE = 2  # words that the first reckoning may be off
@@ -44,9 +44,11 @@ class _Printed:
     def matched(self, lengths: Sequence[float]) -> list[Stretch]:
         """See the function of this name."""
         starts, ends, count = self._starts, self._ends, len(lengths)
-        if len(ends) < count or not all(lengths):
+        if not 0 < count <= len(ends) or not all(lengths):
             return []
         em = (ends[-1] - starts[0] - self._spaces[count - 1]) / sum(lengths)
+        if em <= 0:
+            return []
         merits = self._merits_among(count)
         found: list[Stretch] = []
         first = 0
@@ -75,8 +77,11 @@ class _Printed:
         return self._merits[count]
 
 
-def poured(
-    atoms: Sequence[str], lines: Sequence[InkLine], runs: Sequence[Sequence[Stretch]]
+def aligned(
+    atoms: Sequence[str],
+    lines: Sequence[InkLine],
+    runs: Sequence[Sequence[Stretch]],
+    face: str = FACES[0],
 ) -> list[str]:
     """A text for each printed line, broken where lines and text agree best.
 
@@ -87,15 +92,18 @@ def poured(
         atoms: Pieces of text that must not be broken, with the space behind them.
         lines: The printed lines, at most as many as atoms.
         runs: Each line's dark stretches.
+        face: What the type looks like, of `FACES`.
     """
-    lengths = [text_width(atom.strip()) for atom in atoms]
+    lengths = [text_width(atom.strip(), face) for atom in atoms]
     breaks = _best_breaks(*_coarse(lengths, _word_counts(atoms, lines), lines))
     if all(atom[-1].isspace() for atom in atoms):
         printed = [_Printed(line) for line in runs]
         nearby = [range(max(at - _FINE, 0), min(at + _FINE, len(atoms)) + 1) for at in breaks[1:-1]]
         breaks = _best_breaks(
             [*nearby, [len(atoms)]],
-            lambda line, start, end: _misfit(lengths[start:end], printed[line]),
+            lambda line, start, end: misfit(
+                lengths[start:end], printed[line].matched(lengths[start:end])
+            ),
         )
     return ["".join(atoms[start:end]).strip() for start, end in pairwise(breaks)]
 
@@ -151,9 +159,8 @@ def _cheapest(
     return (cheapest, [*taken, end]) if taken is not None else None
 
 
-def _misfit(lengths: Sequence[float], line: _Printed) -> float:
+def misfit(lengths: Sequence[float], words: Sequence[Stretch]) -> float:
     """By how many ems the words of a line miss their places in it, in the mean."""
-    words = line.matched(lengths) if lengths else []
     if not words:
         return _NO_FIT
     em = sum(end - start for start, end in words) / sum(lengths)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrd.document.grounding import parse
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.modes import Reader
 from ocrd.page import Block, Box
 
@@ -25,7 +25,7 @@ def test_a_block_is_its_label_its_place_and_its_text() -> None:
         "<|ref|>text<|/ref|><|det|>[[72, 100, 900, 300]]<|/det|>\nIt was a good year."
     )
     assert parse(text, DOCUMENT) == [
-        Block("title", "# Annual report", (box(72, 50, 400, 80),)),
+        Block("title", "# Annual report", (box(72, 50, 400, 80),), level=1),
         Block("text", "It was a good year.", (box(72, 100, 900, 300),)),
     ]
 
@@ -112,7 +112,7 @@ def test_an_orphan_det_without_ref_and_end_starts_a_block() -> None:
 def test_tags_that_lost_their_marks_are_still_read() -> None:
     text = "title[[20, 37, 459, 160]]\n# Report\n\ntext[[20, 200, 900, 400]]\nBody of 3 [[1]] notes"
     assert parse(text, DOCUMENT) == [
-        Block("title", "# Report", (box(20, 37, 459, 160),)),
+        Block("title", "# Report", (box(20, 37, 459, 160),), level=1),
         Block("text", "Body of 3 [[1]] notes", (box(20, 200, 900, 400),)),
     ]
 
@@ -128,7 +128,9 @@ def test_layout_that_lost_its_marks_is_still_read() -> None:
 
 def test_a_det_whose_ref_lost_its_marks_takes_the_label_before_it() -> None:
     text = "sub_title<|det|>[[20, 37, 459, 160]]<|/det|>\n## Scope"
-    assert parse(text, DOCUMENT) == [Block("sub_title", "## Scope", (box(20, 37, 459, 160),))]
+    assert parse(text, DOCUMENT) == [
+        Block("sub_title", "## Scope", (box(20, 37, 459, 160),), level=2)
+    ]
 
 
 def test_special_tokens_vanish() -> None:
@@ -237,6 +239,6 @@ def test_coordinates_are_read_on_the_models_own_scale() -> None:
     """In pixels of a page of 1200 by 1600, and one pixel beyond its edge."""
     text = "<|ref|>title<|/ref|><|det|>[[120, 400, 600, 1601]]<|/det|>\nUp"
     assert parse(text, DOCUMENT, (1200, 1600)) == [
-        Block("title", "Up", (Box(0.1, 0.25, 0.5, 1.0),)),
+        Block("title", "Up", (Box(0.1, 0.25, 0.5, 1.0),), level=1),
     ]
-    assert parse(text, DOCUMENT) == [Block("title", "Up")], "beyond a scale of 999"
+    assert parse(text, DOCUMENT) == [Block("title", "Up", level=1)], "beyond a scale of 999"

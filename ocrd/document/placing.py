@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ocrd.document import bidi
-from ocrd.document.pdf.font import text_width
-from ocrd.document.pdf.ink import Stretch
-from ocrd.document.pdf.pour import matched, poured
-from ocrd.document.pdf.sheet import Sheet
+from bidi import get_display
+
+from ocrd.document.align import aligned, matched, misfit
+from ocrd.document.font import FACES, text_width
+from ocrd.document.ink import Stretch
+from ocrd.document.sheet import Sheet
 from ocrd.page import Box, Line
 
 LEADING = 1.3  # distance of lines in ems, where nothing better is known
@@ -43,24 +45,26 @@ class Placed:
     words: tuple[Stretch, ...] = ()
 
 
-def place_lines(lines: Sequence[Line], sheet: Sheet) -> list[Placed]:
+def place_lines(lines: Sequence[Line], sheet: Sheet, face: str = FACES[0]) -> list[Placed]:
     """Printed lines, each in its own box."""
     placed = []
     for line in lines:
-        said = bidi.visual(" ".join(line.text.split()))
-        if said:
-            box = sheet.box(line.box)
+        said = visual(" ".join(line.text.split()))
+        box = sheet.box(line.box)
+        if said and _area(box) > 0:
             down = _is_column(said, box, sheet)
             item = Placed(said, box, down)
-            placed.append(item if down else _spaced(item, sheet))
+            placed.append(item if down else _spaced(item, sheet, face))
     return placed
 
 
-def place_rows(rows: Sequence[Row], boxes: Sequence[Box], sheet: Sheet) -> list[Placed]:
+def place_rows(
+    rows: Sequence[Row], boxes: Sequence[Box], sheet: Sheet, face: str = FACES[0]
+) -> list[Placed]:
     """A block's rows of text in its boxes (on the page as seen), or down the page without any."""
     if not rows:
         return []
-    places = [sheet.box(box) for box in boxes]
+    places = [place for box in boxes if _area(place := sheet.box(box)) > 0]
     inked = [line for box in places or [Box(0, 0, 1, 1)] for line in sheet.lines(box)]
     if len(inked) == len(rows):
         pairs = zip(rows, inked, strict=True)
@@ -70,10 +74,20 @@ def place_rows(rows: Sequence[Row], boxes: Sequence[Box], sheet: Sheet) -> list[
         if not _plausible(len(inked), atoms, places, sheet):
             return _spread(rows, max(places, key=_area, default=_MARGINS), sheet)
         runs = [sheet.runs(line.box) for line in inked]
-        texts = zip(poured(atoms, inked, runs), inked, strict=True)
+        texts = zip(aligned(atoms, inked, runs, face), inked, strict=True)
         placed = [Placed(text, line.box) for text, line in texts if text]
-    shown = (replace(item, text=bidi.visual(item.text)) for item in placed)
-    return [_spaced(_grown(item, sheet), sheet) for item in shown]
+    shown = (replace(item, text=visual(item.text)) for item in placed)
+    return [_spaced(_grown(item, sheet, face), sheet, face) for item in shown]
+
+
+def unfitness(placed: Sequence[Placed], face: str) -> float:
+    """How badly the words fit the ink in the mean, if the type is of this face."""
+    total = words = 0.0
+    for item in placed:
+        lengths = [text_width(word, face) for word in item.text.split(" ")]
+        total += misfit(lengths, item.words) * len(lengths)
+        words += len(lengths)
+    return total / words if words else 0.0
 
 
 def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
@@ -85,6 +99,12 @@ def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
     width = max((box.x2 - box.x1) * sheet.width, 1e-6)
     height = (box.y2 - box.y1) * sheet.height
     return math.sqrt(max(length * height / (LEADING * width), 0.0))
+
+
+def visual(text: str) -> str:
+    """The characters of a line from left to right as they are printed."""
+    kinds = (unicodedata.bidirectional(char) for char in text)
+    return str(get_display(text)) if any(kind in ("R", "AL") for kind in kinds) else text
 
 
 def _is_column(text: str, box: Box, sheet: Sheet) -> bool:
@@ -108,19 +128,19 @@ def _area(box: Box) -> float:
     return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
-def _grown(item: Placed, sheet: Sheet) -> Placed:
+def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
     """As tall as the type it is set in: the ink of `name` is lower than that of `Type`."""
     length = (item.box.x2 - item.box.x1) * sheet.width
-    size = length / max(text_width(item.text), 1e-6) / sheet.height
+    size = length / max(text_width(item.text, face), 1e-6) / sheet.height
     missing = max(min(size, 0.05) * _TYPE_HEIGHT - (item.box.y2 - item.box.y1), 0.0) / 2
     box = Box(item.box.x1, item.box.y1 - missing, item.box.x2, item.box.y2 + missing)
     return replace(item, box=box)
 
 
-def _spaced(item: Placed, sheet: Sheet) -> Placed:
+def _spaced(item: Placed, sheet: Sheet, face: str) -> Placed:
     """With its words where the gaps in the ink say, if those agree with the words' lengths."""
     said = item.text.split(" ")
-    words = matched([text_width(word) for word in said], sheet.runs(item.box))
+    words = matched([text_width(word, face) for word in said], sheet.runs(item.box))
     if not words:
         return item
     box = Box(words[0][0], item.box.y1, words[-1][1], item.box.y2)
@@ -143,13 +163,13 @@ def _spread(rows: Sequence[Row], box: Box, sheet: Sheet) -> list[Placed]:
         return _grid(rows, box)
     texts = [row[0] for row in rows]
     if len(texts) == 1 and expected_lines(text_width(texts[0]), box, sheet) < 1.5:
-        return [Placed(bidi.visual(texts[0]), box)]
+        return [Placed(visual(texts[0]), box)]
     along, down = (box.x2 - box.x1) * sheet.width, (box.y2 - box.y1) * sheet.height
     lines, size = _wrapped(texts, along, down)
     pitch = (box.y2 - box.y1) / max(len(lines), down / (size * LEADING))
     return [
         Placed(
-            bidi.visual(line),
+            visual(line),
             Box(
                 box.x1,
                 box.y1 + (index + 0.1) * pitch,
@@ -196,7 +216,7 @@ def _grid(rows: Sequence[Row], box: Box) -> list[Placed]:
     for y, (row, places) in enumerate(zip(rows, _columns(rows, box), strict=True)):
         top, foot = box.y1 + (y + 0.15) * pitch, box.y1 + (y + 0.85) * pitch
         for cell, place in zip((cell for cell in row if cell), places, strict=True):
-            placed.append(Placed(bidi.visual(cell), Box(place.x1, top, place.x2, foot)))
+            placed.append(Placed(visual(cell), Box(place.x1, top, place.x2, foot)))
     return placed
 
 

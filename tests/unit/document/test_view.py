@@ -10,7 +10,8 @@ import pymupdf
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 
-from ocrd.document.pdf import scan
+from ocrd.document.view import PageView
+from ocrd.page import Box
 
 SIZE = (300, 400)
 
@@ -38,35 +39,40 @@ def rendered(page: Any, zoom: float) -> Image.Image:
     return Image.frombytes("L", size, pixmap.samples, "raw", "L", pixmap.stride)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("zoom", [1.0, 0.7, 0.25])
-def test_a_page_that_is_one_jpeg_looks_as_if_rendered(mode: str, zoom: float) -> None:
+def truth(page: Any, dpi: int) -> Image.Image:
+    """What MuPDF makes of it."""
+    pixmap = page.get_pixmap(dpi=dpi)
+    return Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
+
+
+def off(seen: Image.Image, true: Image.Image) -> float:
+    assert seen.size == true.size
+    difference = ImageChops.difference(seen, true.convert(seen.mode))
+    return float(max(ImageStat.Stat(difference).mean))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("dpi", [120, 72, 50, 18])
+def test_a_page_that_is_one_jpeg_is_seen_as_it_is_shown(mode: str, dpi: int) -> None:
     page = page_of(scanned(mode))
-    truth = rendered(page, zoom)
-    seen = scan.grey(page, *truth.size)
-    assert seen is not None
-    assert (seen.mode, seen.size) == ("L", truth.size)
-    assert ImageStat.Stat(ImageChops.difference(seen, truth)).mean[0] < 6
+    if mode != "CMYK":
+        colours = "/DeviceRGB" if mode == "RGB" else "/DeviceGray"
+        page.parent.xref_set_key(page.get_images()[0][0], "ColorSpace", colours)
+    assert off(PageView(page, dpi).colour, truth(page, dpi)) < 4
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("zoom", [1.7, 1.0, 0.7, 0.25])
-def test_so_does_it_in_colour(mode: str, zoom: float) -> None:
-    page = page_of(scanned(mode))
-    colours = "/DeviceRGB" if mode == "RGB" else "/DeviceGray"
-    page.parent.xref_set_key(page.get_images()[0][0], "ColorSpace", colours)
-    pixmap = page.get_pixmap(matrix=pymupdf.Matrix(zoom, zoom))
-    truth = Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
-    seen = scan.coloured(page, *truth.size)
-    assert seen is not None
-    assert (seen.mode, seen.size) == ("RGB", truth.size)
-    assert max(ImageStat.Stat(ImageChops.difference(seen, truth)).mean) < 4
+def test_grey_is_the_same_however_it_is_come_by() -> None:
+    page = page_of(scanned())
+    view = PageView(page, 200)
+    alone = PageView(page, 200).grey
+    assert view.colour.mode == "RGB"
+    assert off(view.grey, alone) < 6
 
 
-def test_colours_that_a_profile_explains_are_left_to_the_renderer() -> None:
-    page = page_of(scanned())  # PyMuPDF gives each its own
-    assert scan.coloured(page, 100, 100) is None
-    assert scan.grey(page, 100, 100) is not None
+def test_a_page_is_drawn_once_for_all_who_look_at_it() -> None:
+    view = PageView(page_of(scanned()), 100)
+    assert view.colour is view.colour
+    assert view.cut(Box(0.1, 0.1, 0.5, 0.2)).size == (168, 57)
 
 
 def written_on(page: Any) -> None:
@@ -106,18 +112,13 @@ def boastful(page: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [written_on, cropped, turned, inverted, two, torn, boastful])
-def test_one_that_is_more_or_less_than_that_is_left_to_the_renderer(change: Any) -> None:
+def test_one_that_is_more_or_less_than_that_is_seen_as_it_is_shown(change: Any) -> None:
     page = page_of(scanned())
     page.parent.xref_set_key(page.get_images()[0][0], "ColorSpace", "/DeviceRGB")
-    assert scan.coloured(page, 100, 100) is not None
     change(page)
-    assert scan.grey(page, 100, 100) is None
-    assert scan.coloured(page, 100, 100) is None
+    assert off(PageView(page, 72).colour, truth(page, 72)) < 4
 
 
 def test_so_is_a_jpeg_that_does_not_fill_its_page() -> None:
-    assert scan.grey(page_of(scanned(), (50, 50, 200, 250)), 100, 100) is None
-
-
-def test_so_is_one_for_print() -> None:
-    assert scan.grey(page_of(scanned("CMYK")), 100, 100) is None
+    page = page_of(scanned(), (50, 50, 200, 250))
+    assert off(PageView(page, 72).colour, truth(page, 72)) < 4

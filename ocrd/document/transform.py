@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ocrd.document.pdf.mupdf import PdfPage
 from ocrd.page import Box
+from ocrd.pdffile import PdfPage
 
 Matrix = tuple[float, float, float, float, float, float]
 

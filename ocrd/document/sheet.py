@@ -9,19 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from PIL import Image
-
-from ocrd.document.pdf import scan
-from ocrd.document.pdf.frame import Matrix, PageFrame, concat
-from ocrd.document.pdf.ink import LEAST_CONTRAST, Ink, InkLine, Stretch, quantile
-from ocrd.document.pdf.mupdf import PdfPage
-from ocrd.document.pdf.raster import rendered, upright, zoom_within
+from ocrd.document.ink import Ink, InkLine, Stretch
+from ocrd.document.transform import Matrix, PageFrame, concat
+from ocrd.document.view import PageView
+from ocrd.imaging import turned_clockwise
 from ocrd.page import Box
-
-DPI = 100
-MOST_PIXELS = 4_000_000
-_BLANK_DPI = 36
-_BLANK = 0.0005  # a page is blank with less ink than this share of its area
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +35,12 @@ class Sheet:
     ink: Ink | None = None
 
     @classmethod
-    def of(cls, page: PdfPage, turned: int) -> Sheet:
+    def of(cls, view: PageView, turned: int) -> Sheet:
         """The sheet of a PDF page that its engine turned by so many degrees to read it."""
-        image = _rendered(page, DPI)
-        frame = PageFrame.of(page)
+        frame = PageFrame.of(view.page)
         sides = (frame.width, frame.height)
         width, height = sides[::-1] if turned in (90, 270) else sides
-        ink = Ink.on(upright(image, turned))
+        ink = Ink.on(turned_clockwise(view.grey, turned))
         if ink is None:
             return cls(width, height, turned)
         skew = ink.skew()
@@ -74,15 +65,8 @@ class Sheet:
 
         The box around a skewed line is higher than the line; that is taken off again.
         """
-        x1, y1, x2, y2 = {
-            0: (seen.x1, seen.y1, seen.x2, seen.y2),
-            90: (1 - seen.y2, seen.x1, 1 - seen.y1, seen.x2),
-            180: (1 - seen.x2, 1 - seen.y2, 1 - seen.x1, 1 - seen.y1),
-            270: (seen.y1, 1 - seen.x2, seen.y2, 1 - seen.x1),
-        }[self.turned]
-        if not self.skew:
-            return Box(x1, y1, x2, y2)
-        return self._straight(Box(x1, y1, x2, y2))
+        upright = seen.turned(self.turned)
+        return self._straight(upright) if self.skew else upright
 
     def lines(self, box: Box) -> list[InkLine]:
         """The printed lines in a box of the sheet, top to bottom."""
@@ -112,22 +96,3 @@ class Sheet:
             0.5 + (across + width / 2) / self.width,
             0.5 + (down + height / 2) / self.height,
         )
-
-
-def is_blank(page: PdfPage) -> bool:
-    """Whether a page, less its margins, is paper and nothing else.
-
-    Seen so coarsely that the grain of paper and the noise of a scanner average out.
-    """
-    image = _rendered(page, _BLANK_DPI)
-    x, y = image.width // 25, image.height // 25
-    histogram = image.crop((x, y, image.width - x, image.height - y)).histogram()
-    limit = max(quantile(image.histogram(), 0.5) - LEAST_CONTRAST, 0)
-    return sum(histogram[:limit]) < _BLANK * sum(histogram)
-
-
-def _rendered(page: PdfPage, dpi: int) -> Image.Image:
-    zoom = zoom_within(MOST_PIXELS, dpi, page.rect.width * page.rect.height)
-    size = (math.ceil(page.rect.width * zoom), math.ceil(page.rect.height * zoom))
-    scanned = scan.grey(page, *size)
-    return rendered(page, zoom, "L", annots=False) if scanned is None else scanned

@@ -8,13 +8,15 @@ anywhere: whatever is not recognisably a tag, a label or a coordinate stays text
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ocrd.modes import Reader
-from ocrd.page import SCALE, Block, Box
+from ocrd.page import Block, Box, PageResult
 
+SCALE = (999, 999)  # DeepSeek-OCR's, across and down
 BEYOND = 1  # models do write 1000 for 999; anything further is no coordinate of the scale
 
 LABELS = frozenset(
@@ -26,6 +28,8 @@ LABELS = frozenset(
     table_title text title watermark
     """.split()  # noqa: SIM905 - one word a line would fill a screen
 )
+
+LEVELS = {"title": 1, "sub_title": 2, "subtitle": 2, "section_title": 2}
 
 _TAG = re.compile(r"<\|(/?(?:ref|det))\|>")
 _SPECIAL = re.compile(r"<\|grounding\|>|<｜[^｜<>\n]{1,40}｜>")  # noqa: RUF001 - the tokens' bars
@@ -60,6 +64,16 @@ def parse(text: str, reader: Reader, scale: tuple[int, int] = SCALE) -> list[Blo
     return builder.finish()
 
 
+def with_blocks(payload: str, reader: Reader) -> str:
+    """A kept result as it is kept today; results of old versions have their blocks as tags."""
+    record = json.loads(payload)
+    if "blocks" in record:
+        return payload
+    across, down = record.get("scale") or SCALE
+    blocks = parse(record["text"], Reader(record.get("reader") or reader), (across, down))
+    return replace(PageResult.from_json(payload), blocks=tuple(blocks)).to_json()
+
+
 def is_label(text: str) -> bool:
     """Whether a ref's content names a kind of block rather than being text."""
     word = text.strip().lower()
@@ -85,7 +99,8 @@ class _Draft:
     takes_boxes: bool = True  # a ref was just read; boxes that follow are its own
 
     def block(self) -> Block:
-        return Block(self.label, "".join(self.parts).strip(), tuple(self.boxes))
+        text = "".join(self.parts).strip()
+        return Block(self.label, text, tuple(self.boxes), level=LEVELS.get(self.label, 0))
 
 
 class _Builder:

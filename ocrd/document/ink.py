@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul
@@ -17,10 +16,10 @@ from operator import mul
 from PIL import Image, ImageChops
 
 from ocrd.page import Box
+from ocrd.tone import LEAST_CONTRAST, quantile
 
 _STRIPS = 16  # each row is judged in so many pieces: a short last line is no speck
 _LEAST_INK = 14  # of 255, in a piece of a row or a column
-LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
 _STEEPEST = 3.0  # degrees: what a feeder does to a page
 _COLUMN = 12  # pixels across: at the steepest, a line falls by less than one in it
 _WORTHWHILE = 1.04  # how much sharper the rows must become for a page to be called skewed
@@ -127,16 +126,6 @@ class Ink:
     def _box(self, x1: int, y1: int, x2: int, y2: int) -> Box:
         width, height = self._grey.size
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
-
-
-def quantile(histogram: Sequence[int], share: float) -> int:
-    """The grey level that `share` of the pixels of an image with this histogram do not exceed."""
-    wanted, seen = sum(histogram) * share, 0
-    for value, count in enumerate(histogram):
-        seen += count
-        if seen > wanted:
-            return value
-    return 255
 
 
 def _level(depth: int, scale: float) -> int:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
 from ocrd.document.base import BundleSpec
-from ocrd.document.faults import noted
-from ocrd.document.figures import WHOLE, shown
-from ocrd.document.pdf.font import text_width
-from ocrd.document.pdf.frame import PageFrame, Rect, numbers
-from ocrd.document.pdf.layers import LayeredPdf, PdfPages
-from ocrd.document.pdf.mupdf import pymupdf
-from ocrd.document.pdf.raster import upright
-from ocrd.document.records import ReadPage
+from ocrd.document.font import text_width
+from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.records import ReadPage, noted
+from ocrd.document.transform import PageFrame, Rect, numbers
 from ocrd.modes import Reader
-from ocrd.page import Block
+from ocrd.page import Block, Box
 
 FONT = "OcrdLabel"
 _LABEL_FONT = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
 _QUALITY = 88
 _FLAW = (0.80, 0.10, 0.10)
+_WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
 Colour = tuple[float, float, float]
 _COLOURS: dict[str, Colour] = {
@@ -72,26 +65,24 @@ class BoxesPdf:
         return self._pdf.path.name
 
 
-class BoxesPicture:
-    """The artefact for one image: the same as a JPEG."""
+class BoxesPicture(BoxesPdf):
+    """The artefact for one image: the same as a JPEG.
 
-    def __init__(self, target: Path, pages: PdfPages, spec: BundleSpec) -> None:
+    Args:
+        target: The picture.
+        pdf: What is drawn on, and not kept.
+        spec: What is made.
+    """
+
+    def __init__(self, target: Path, pdf: LayeredPdf, spec: BundleSpec) -> None:
+        super().__init__(pdf, spec)
         self._target = target
-        self._pages = pages
-        self._spec = spec
-
-    def add(self, page: ReadPage) -> None:
-        """Draw the page and its boxes."""
-        picture = shown(self._pages.page(page.record.number), self._spec.dpi)
-        if has_marks(page):
-            with noted(page, "no boxes drawn"):
-                paint(picture, page)
-                if self._spec.upright:
-                    picture = upright(picture, page.turned)
-        picture.save(self._target, "JPEG", quality=_QUALITY)
 
     def finish(self) -> str:
         """The artefact's name."""
+        self._pdf.let_go()
+        self._pdf.view(1, self._spec.dpi).colour.save(self._target, "JPEG", quality=_QUALITY)
+        self._pdf.close()
         return self._target.name
 
 
@@ -103,22 +94,6 @@ def has_marks(page: ReadPage) -> bool:
 def is_labelled(page: ReadPage) -> bool:
     """Whether its boxes wear their labels: of spans, the text is the label."""
     return page.reader is not Reader.SPANS
-
-
-def paint(picture: Image.Image, page: ReadPage) -> None:
-    """Draw what `drawing` and `flaw` describe on the picture of a page."""
-    frame = PageFrame((0.0, 0.0, float(picture.width), float(picture.height)))
-    scale, pen = _scale(frame), ImageDraw.Draw(picture)
-    thick = max(round(scale), 1)
-    for block in page.blocks:
-        colour = colour_of(block.label)
-        for rect in map(frame.rect, block.boxes):
-            pen.rectangle(_pixels(rect, thick), None, _rgb(colour), thick)
-            if is_labelled(page) and block.label.isascii():
-                _paint_tag(pen, _Tag.on(block.label, rect, 7 * scale), colour)
-    if page.record.flaw:
-        state = page.record.state.value
-        _paint_tag(pen, _Tag.on(state, frame.rect(WHOLE), 14 * scale), _FLAW)
 
 
 def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> bytes:
@@ -137,7 +112,7 @@ def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> byt
 
 def flaw(state: str, frame: PageFrame) -> bytes:
     """What labels a page that is not whole, in its corner; to be drawn after `drawing`."""
-    tag = _Tag.on(state, frame.rect(WHOLE), 14 * _scale(frame))
+    tag = _Tag.on(state, frame.rect(_WHOLE), 14 * _scale(frame))
     return (_drawn_tag(tag, numbers(*_FLAW)) + "\n").encode("ascii")
 
 
@@ -181,25 +156,3 @@ def _drawn_tag(tag: _Tag, colour: str) -> str:
     at = numbers(1, 0, 0, -1, *tag.baseline)
     shown = f"BT /{FONT} {numbers(tag.size)} Tf {at} Tm ({words}) Tj ET"
     return f"{colour} rg {_path(tag.plate)} f 1 1 1 rg {shown}"
-
-
-def _paint_tag(pen: ImageDraw.ImageDraw, tag: _Tag, colour: Colour) -> None:
-    pen.rectangle(_pixels(tag.plate), _rgb(colour))
-    pen.text(tag.baseline, tag.words, "white", _helvetica(max(tag.size, 1.0)), anchor="ls")
-
-
-def _pixels(rect: Rect, thick: int = 0) -> tuple[int, int, int, int]:
-    """The first and the last pixel of a rectangle whose edges are so thick, half of it outside."""
-    x1, y1 = round(rect.x1 - thick / 2), round(rect.y1 - thick / 2)
-    return x1, y1, max(round(rect.x2 + thick / 2) - 1, x1), max(round(rect.y2 + thick / 2) - 1, y1)
-
-
-@functools.lru_cache(maxsize=4)
-def _helvetica(size: float) -> ImageFont.FreeTypeFont:
-    """MuPDF's own, which it shows text set in the PDF's font with."""
-    return ImageFont.truetype(io.BytesIO(pymupdf.Font("helv").buffer), size)
-
-
-def _rgb(colour: Colour) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * part) for part in colour)
-    return red, green, blue

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ocrd.document.pdf.mupdf import FAULTS, Document, PdfPage, forget, pymupdf
+from ocrd.document.view import PageView
+from ocrd.pdffile import FAULTS, Document, PdfPage, by_descriptor, forget, open_pdf, pymupdf
 
 CHUNK = 64  # pages between two saves
 _NOTE_AT = 12  # points from the left and the upper edge
@@ -33,6 +34,7 @@ class PdfPages:
         self._chunk = chunk
         self._open: Document | None = None
         self._handle: int | None = None
+        self._view: tuple[int, PageView] | None = None
         self._seen = 0
 
     def __enter__(self) -> Self:
@@ -50,7 +52,7 @@ class PdfPages:
     def document(self) -> Document:
         """The file, open; only valid until the next `done_with_page`."""
         if self._open is None:
-            self._open = pymupdf.open(self._name(), filetype="pdf")
+            self._open = open_pdf(self._name())
         return self._open
 
     def page(self, number: int) -> PdfPage:
@@ -62,6 +64,12 @@ class PdfPages:
         if not 1 <= number <= self.document.page_count:
             raise IndexError(f"the document has no page {number}")
         return self.document[number - 1]
+
+    def view(self, number: int, dpi: int) -> PageView:
+        """How page `number` is seen; the same object until the next page is."""
+        if self._view is None or self._view[0] != number:
+            self._view = (number, PageView(self.page(number), dpi))
+        return self._view[1]
 
     def done_with_page(self) -> None:
         """Count a page as finished; every so often, let go of everything held."""
@@ -75,6 +83,7 @@ class PdfPages:
 
     def close(self) -> None:
         """Close the file."""
+        self._view = None
         if self._open is not None:
             self._open.close()
             self._open = None
@@ -84,12 +93,11 @@ class PdfPages:
             self._handle = None
 
     def _name(self) -> str:
-        """The file's name for MuPDF, which knows UTF-8 only: any other goes by its descriptor."""
         try:
             str(self.path).encode()
         except UnicodeEncodeError:
             self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            return f"/proc/self/fd/{self._handle}"
+            return by_descriptor(self._handle)
         return str(self.path)
 
 
@@ -119,6 +127,13 @@ class LayeredPdf(PdfPages):
         self.document.update_object(xref, source)
         if stream is not None:
             self.put_stream(xref, stream)
+        return xref
+
+    def add_deflated(self, stream: bytes) -> int:
+        """A new object with a stream that is deflated already; its number."""
+        xref = self.add_object("<<>>")
+        self.document.update_stream(xref, stream, compress=0)
+        self.document.xref_set_key(xref, "Filter", "/FlateDecode")
         return xref
 
     def put_stream(self, xref: int, stream: bytes) -> None:
@@ -157,6 +172,12 @@ class LayeredPdf(PdfPages):
         document.xref_set_key(page.xref, "Contents", f"[{' '.join(parts)}]")
         for name, xref in fonts.items():
             _add_font(document, page.xref, name, xref)
+
+    def remove_text(self, page: PdfPage) -> None:
+        """Take all text off a page; what is drawn otherwise stays."""
+        side = 2 * max(page.mediabox.width, page.mediabox.height)
+        page.add_redact_annot(pymupdf.Rect(-side, -side, side, side), fill=False)
+        page.apply_redactions(images=0, graphics=0, text=0)
 
     def note(self, page: PdfPage, text: str) -> None:
         """Put a note into the page's upper left corner, as it is seen."""
