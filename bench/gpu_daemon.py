@@ -28,7 +28,7 @@ async def live(config: Config, heard: Audience, trace: Path) -> ExitCode:
     """Work off the inbox, then write down how it went."""
     passages = Passages()
     heard.events.add(passages)
-    engine = VllmEngine(vllm_settings(config), events=heard.events, core=passages.core())
+    engine = VllmEngine(vllm_settings(config), events=heard.events, client=passages.core())
     daemon = Daemon(
         config,
         heard.events,

@@ -22,7 +22,7 @@ from typing import Any
 from bench.gpu_material import decoded
 from bench.gpu_parts import Bench, page_requests
 from ocrd.engine.resident import VllmEngine, VllmSettings
-from ocrd.engine.resident.core import VllmCore
+from ocrd.engine.resident.client import VllmClient
 
 SKIPPED, RECORDED = 20, 50  # steps; a wave of 512 pages is encoded in some 30
 TOKENS = 48
@@ -63,8 +63,8 @@ async def record(bench: Bench, traces: Path) -> None:
     settings = VllmSettings(**bench.settings, devices=None, options=options, sampling=short)
     engine = VllmEngine(settings)
     await engine.start(lambda stage: print(f"  {stage}", flush=True))
-    core = engine.units[0].core
-    assert isinstance(core, VllmCore)
+    core = engine.supervisors[0].core
+    assert isinstance(core, VllmClient)
     requests = page_requests(decoded(bench.work / "pages", bench.pages), bench.resolution, "p")
     ready = await asyncio.gather(*(core.prepare(request) for request in requests))
     vllm = core._launched.engine

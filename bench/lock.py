@@ -19,7 +19,7 @@ from PIL import Image
 
 from ocrd.engine.deepseek.layout import lay_out
 from ocrd.engine.deepseek.views import Pixels, pixels, prepare
-from ocrd.engine.resident.core import SWITCH_S
+from ocrd.engine.resident.client import SWITCH_S
 from ocrd.modes import RESOLUTIONS
 
 RENDERERS = 12

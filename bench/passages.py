@@ -13,11 +13,11 @@ from typing import Any
 from ocrd.children import ChildPool
 from ocrd.daemon.parts import page_source
 from ocrd.engine.base import PageRequest
-from ocrd.engine.resident.core import Answer, Ready, VllmCore
+from ocrd.engine.resident.client import Ready, VllmClient
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.events import Event
 from ocrd.files import Disk
-from ocrd.page import PageImage
+from ocrd.page import PageImage, PageResult
 from ocrd.pages.base import DocumentInfo
 from ocrd.worker.ports import Pages
 
@@ -93,7 +93,7 @@ class Passages:
         source, children = page_source(*args, **kwargs)
         return _Pages(self, source), children
 
-    def core(self) -> type[VllmCore]:
+    def core(self) -> type[VllmClient]:
         """What drives vLLM, and the pages that go through it."""
         passages = self
 
@@ -107,7 +107,7 @@ class Passages:
         return Core
 
 
-class _Core(VllmCore):
+class _Core(VllmClient):
     told: Passages
 
     def __init__(self, *args: Any) -> None:
@@ -121,7 +121,7 @@ class _Core(VllmCore):
         self._known |= begun
         return begun
 
-    async def read(self, request: PageRequest) -> Answer:
+    async def read(self, request: PageRequest) -> PageResult:
         self.told.mark("given to the engine", request.id)
         return await super().read(request)
 
@@ -133,7 +133,7 @@ class _Core(VllmCore):
 
     async def generate(
         self, request: PageRequest, ready: Ready, settings: VllmSettings | None = None
-    ) -> Answer:
+    ) -> PageResult:
         self.told.mark("sent to vLLM", request.id)
         answer = await super().generate(request, ready, settings)
         self.told.mark("answered", request.id)
