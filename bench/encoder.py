@@ -3,7 +3,7 @@
     python -m bench.encoder [--pages 1 8 32] [--size 1224 1584] [--profile]
 
 All variants run the same random weights on the same pages in one process: vLLM's own code as its
-model calls it, view by view; and ours with either attention.  On a CPU give `--pages 1`.
+model calls it, view by view; and ours, on a GPU.  On a CPU give `--pages 1`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from vllm.distributed import (
 from vllm.model_executor.models.deepencoder import DeepCLIPVisionTransformer, build_sam_vit_b
 
 from ocrd.engine.deepseek import encoder as ours
-from ocrd.engine.deepseek.attention import Attend, folded
-from ocrd.engine.deepseek.clip import ClipEncoder
+from ocrd.engine.deepseek.encoder import Attend
 from ocrd.engine.deepseek.model import encode_by_size, in_parts
 from ocrd.engine.deepseek.tiling import page_grid
 from ocrd.modes import RESOLUTIONS
@@ -118,7 +117,7 @@ class Bench:
 
     def mine(self, pages: int, attend: Attend) -> Callable[[], object]:
         sam = ours.SamEncoder(self.sam, attend)
-        clip = ClipEncoder(self.clip) if ClipEncoder.fits(self.clip) else self.clip_as_it_is
+        clip = self.clip_as_it_is
         stacks = [self.overview] * pages + [self.cut] * pages
 
         def encode(views: torch.Tensor) -> torch.Tensor:
@@ -129,12 +128,11 @@ class Bench:
 
 
 def attends() -> dict[str, Attend]:
-    found: dict[str, Attend] = {"folded": folded}
-    if CUDA:
-        from ocrd.engine.deepseek.attention_kernel import fused
+    if not CUDA:
+        return {}
+    from ocrd.engine.deepseek.attention_kernel import fused
 
-        found["fused"] = fused
-    return found
+    return {"fused": fused}
 
 
 def whole(bench: Bench, counts: list[int]) -> None:
@@ -161,7 +159,7 @@ def agree(bench: Bench) -> None:
     exact = theirs
     if CUDA:
         bench.sam.float()
-        exact = ours.SamEncoder(bench.sam, folded)(views)
+        exact = bench.sam(chw.float())
         bench.sam.to(DTYPE)
     for name, result in [
         ("vLLM", theirs),
@@ -179,13 +177,9 @@ def parts(bench: Bench) -> None:
             sam = ours.SamEncoder(bench.sam, attend)
             spent = seconds(partial(sam, views)) / count * 1e3
             print(f"SAM {side:4}  {name:8} {spent:7.3f} ms a view", flush=True)
-        seen = sam(views)
-        clips: dict[str, Callable[[torch.Tensor], object]] = {"vLLM": bench.clip_as_it_is}
-        if ClipEncoder.fits(bench.clip):
-            clips["ocrd"] = ClipEncoder(bench.clip)
-        for name, clip in clips.items():
-            spent = seconds(partial(clip, seen)) / count * 1e3
-            print(f"CLIP {side:4} {name:8} {spent:7.3f} ms a view", flush=True)
+        chw = ours.normalise(views, DTYPE).permute(0, 3, 1, 2).contiguous()
+        spent = seconds(partial(bench.clip_as_it_is, bench.sam(chw))) / count * 1e3
+        print(f"CLIP {side:4} {spent:7.3f} ms a view", flush=True)
 
 
 def kernels() -> None:
@@ -197,8 +191,7 @@ def kernels() -> None:
         table = torch.randn(2 * side - 1, 64, device=DEVICE, dtype=DTYPE)
         terms = distance_terms(qkv, table, table)
         made = seconds(partial(distance_terms, qkv, table, table), limit=0.2) * 1e3
-        plain = seconds(partial(folded, qkv, table, table, 0.125), limit=0.3) * 1e3
-        print(f"{name:8} terms {made:.3f} ms, folded {plain:.3f} ms", flush=True)
+        print(f"{name:8} terms {made:.3f} ms", flush=True)
         for block, warps, stages in [(128, 8, 3), (128, 8, 2), (128, 4, 3), (64, 4, 3), (64, 4, 2)]:
             work = partial(launch, qkv, terms, 0.125, block=block, warps=warps, stages=stages)
             spent = seconds(work, limit=0.2) * 1e3

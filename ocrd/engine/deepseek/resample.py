@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ HALF = 1 << (PRECISION - 1)
 REACH = 2.0  # pixels to either side that the bicubic kernel looks at
 SHARPNESS = -0.5  # the kernel's parameter, commonly called `a`
 
+Resample = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Floats = npt.NDArray[np.float64]
 
 
@@ -38,11 +40,6 @@ class Taps:
     first: torch.Tensor
     weights: torch.Tensor
 
-    @property
-    def count(self) -> int:
-        """The most pixels that one is made of."""
-        return int(self.weights.shape[1])
-
 
 def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """What `Image.resize((width, height), BICUBIC)` makes of [rows, columns, 3] bytes."""
@@ -57,22 +54,23 @@ def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
 
 def _resample(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
     """[lines, source, together] to [lines, target, together]."""
-    if lines.is_cuda:
-        from ocrd.engine.deepseek.resample_kernel import launch  # Triton comes with torch for GPUs
-
-        return launch(lines.contiguous(), taps)
-    return resampled(lines, taps)
+    work = compiled() if lines.is_cuda else resampled
+    return work(lines, taps.first, taps.weights)
 
 
-def resampled(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
-    """`_resample` in plain torch."""
-    last = lines.shape[1] - 1
-    shape = (lines.shape[0], len(taps.first), lines.shape[2])
-    total = torch.full(shape, HALF, dtype=torch.int32, device=lines.device)
-    for number in range(taps.count):
-        seen = lines[:, (taps.first + number).clamp(max=last)]
-        total += seen * taps.weights[:, number, None]
-    return (total >> PRECISION).clamp_(0, 255).to(torch.uint8)
+def resampled(lines: torch.Tensor, first: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """`_resample` in plain torch; compiled, nothing of it but the result is written to memory."""
+    place = first[:, None] + torch.arange(weights.shape[1], device=lines.device)
+    seen = lines[:, place.clamp(max=lines.shape[1] - 1)].int()
+    total = (seen * weights[None, :, :, None]).sum(2, dtype=torch.int32) + HALF
+    return (total >> PRECISION).clamp(0, 255).to(torch.uint8)
+
+
+@functools.cache
+def compiled() -> Resample:
+    """`resampled`, compiled once for pages of every size."""
+    work: Resample = torch.compile(resampled, dynamic=True)
+    return work
 
 
 @functools.lru_cache(maxsize=256)
