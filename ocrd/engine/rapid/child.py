@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ocrd.engine.rapid.blocks import Found, blocks
@@ -14,9 +15,16 @@ from ocrd.engine.rapid.pieces import union
 from ocrd.page import Block, Markup, PageImage, PageResult
 
 if TYPE_CHECKING:
-    from ocrd.engine.rapid.reader import PageReader
+    from ocrd.engine.rapid.reader import PageReader, Reading
 
 FORMS = ("ocr", "layout", "document")
+MOST_UNREAD = 0.2  # of the print
+LEAST_SURE = 0.88  # of what is read; a worn page in a script that it knows has 0.97
+SCRIPTS = "Latin letters, Chinese and Japanese"  # what the model knows
+REMEDY = (
+    f"the embedded engine reads {SCRIPTS}: for other scripts, handwriting or faint print give "
+    "engine.kind a model that reads them (vllm)"
+)
 
 
 def read(image: PageImage, form: str, threads: int) -> PageResult:
@@ -38,9 +46,32 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
         output_tokens=len(text),
         seconds=time.perf_counter() - began,
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
-        turned=reading.pose.turned,
-        notes=_notes(reading.pose.turned),
+        turned=reading.turned,
+        notes=tuple(_notes(reading)),
+        partial=_doubt(reading),
     )
+
+
+def _doubt(reading: Reading) -> str | None:
+    """What is wrong with a page on which there is print that was not read, or hardly."""
+    if not reading.pieces:
+        if not reading.ink:
+            return None
+        what = "something is printed on it, but no word could be read"
+    elif reading.unread > MOST_UNREAD:
+        what = f"{reading.unread:.0%} of its print could not be read"
+    elif reading.confidence < LEAST_SURE:
+        what = f"its print was read with a confidence of {reading.confidence:.2f} only"
+    else:
+        return None
+    return f"{what}; {REMEDY}"
+
+
+def _notes(reading: Reading) -> Iterator[str]:
+    if reading.turned:
+        yield f"turned {reading.turned} degrees clockwise, as RapidOCR found"
+    if reading.lost:
+        yield f"{reading.lost} lines were seen but not read"
 
 
 def _blocks(found: Found, form: str) -> list[Block]:
@@ -52,10 +83,6 @@ def _blocks(found: Found, form: str) -> list[Block]:
     if form == "ocr":
         return [Block("text", found.printed, place, Markup.PLAIN)]
     return [Block(found.label, found.text, place, Markup.PLAIN, found.level, found.cells)]
-
-
-def _notes(turned: int) -> tuple[str, ...]:
-    return (f"turned {turned} degrees clockwise, as RapidOCR found",) if turned else ()
 
 
 @functools.cache
