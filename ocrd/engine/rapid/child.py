@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 FORMS = ("ocr", "layout", "document")
 MOST_UNREAD = 0.2  # of the print
-LEAST_SURE = 0.88  # of what is read; a worn page in a script that it knows has 0.97
+LEAST_SURE = 0.9  # of what is read; a worn page in a script that it knows has 0.97
+MOST_FOREIGN = 0.3  # of the letters: a formula has a few
+KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
 SCRIPTS = "Latin letters, Chinese and Japanese"  # what the model knows
 REMEDY = (
     f"the embedded engine reads {SCRIPTS}: for other scripts, handwriting or faint print give "
@@ -60,11 +63,19 @@ def _doubt(reading: Reading) -> str | None:
         what = "something is printed on it, but no word could be read"
     elif reading.unread > MOST_UNREAD:
         what = f"{reading.unread:.0%} of its print could not be read"
+    elif _foreign("".join(piece.text for piece in reading.pieces)) > MOST_FOREIGN:
+        what = "its print is in a script of which the embedded engine knows a few letters only"
     elif reading.confidence < LEAST_SURE:
         what = f"its print was read with a confidence of {reading.confidence:.2f} only"
     else:
         return None
     return f"{what}; {REMEDY}"
+
+
+def _foreign(text: str) -> float:
+    """The share of letters that belong to other scripts than those the model knows."""
+    letters = [unicodedata.name(char, "").split(" ")[0] for char in text if char.isalpha()]
+    return sum(script not in KNOWN for script in letters) / max(1, len(letters))
 
 
 def _notes(reading: Reading) -> Iterator[str]:

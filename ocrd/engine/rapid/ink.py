@@ -18,6 +18,7 @@ from ocrd.engine.rapid.quads import Quad
 CONTRAST = 70  # of 255, against the paper
 LOOKED_AT = 2600  # pixels of the longer side
 LOWEST, HIGHEST = 6, 120  # pixels of a letter
+LEAST_MARK = 10  # pixels: dust is smaller
 LONGEST = 6  # heights: a letter, or a few that touch
 MOST = 20_000  # letters of a page; more is a halftone
 FEWEST = 3  # letters of a line
@@ -31,18 +32,35 @@ Island = tuple[float, float, float, float, int]  # the same of a line, and how m
 
 def glyphs(page: Pixels) -> list[Glyph]:
     """Parts of ink on a page that may be letters."""
+    found = _parts(page)
+    letters = [
+        (left, top, right, bottom)
+        for left, top, right, bottom in found
+        if LOWEST <= bottom - top <= HIGHEST and right - left <= LONGEST * (bottom - top)
+    ]
+    return letters if len(found) <= MOST else []
+
+
+def _parts(page: Pixels) -> list[Glyph]:
+    """Parts of ink of any size."""
     scale = min(1.0, LOOKED_AT / max(page.shape[:2]))
     grey = cv2.cvtColor(shrunk(page, scale) if scale < 1 else page, cv2.COLOR_BGR2GRAY)
     paper = int(np.bincount(grey.ravel(), minlength=256).argmax())
     mask = (cv2.absdiff(grey, np.full_like(grey, paper)) > CONTRAST).astype(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count > MOST:
-        return []
-    found = []
-    for left, top, width, height, _ in stats[1:].tolist():
-        if LOWEST <= height <= HIGHEST and width <= LONGEST * height:
-            found.append(tuple(side / scale for side in (left, top, left + width, top + height)))
-    return found
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return [
+        (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
+        for left, top, width, height, _ in stats[1:].tolist()
+    ]
+
+
+def anything(page: Pixels) -> bool:
+    """Whether there is more on a page than dust, and shadows along its edges."""
+    height, width = page.shape[:2]
+    return any(
+        bottom - top >= LEAST_MARK and left > 0 and top > 0 and right < width and bottom < height
+        for left, top, right, bottom in _parts(page)
+    )
 
 
 def turned_over(glyph: Glyph, width: float, height: float) -> Glyph:
@@ -51,7 +69,7 @@ def turned_over(glyph: Glyph, width: float, height: float) -> Glyph:
     return width - right, height - bottom, width - left, height - top
 
 
-def islands(found: Sequence[Glyph], read: Iterable[Quad]) -> list[Island]:
+def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWEST) -> list[Island]:
     """Lines of at least a few letters that lie in none of the quads."""
     free = _outside(found, read)
     lines: list[list[Glyph]] = []
@@ -62,7 +80,7 @@ def islands(found: Sequence[Glyph], read: Iterable[Quad]) -> list[Island]:
                 break
         else:
             lines.append([glyph])
-    return [_around(line) for line in lines if len(line) >= FEWEST and _alike(line)]
+    return [_around(line) for line in lines if len(line) >= fewest and _alike(line)]
 
 
 def around_islands(

@@ -20,7 +20,16 @@ import rapidocr
 
 from ocrd.engine.rapid import engine, quads
 from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
-from ocrd.engine.rapid.ink import Glyph, Island, around_islands, glyphs, islands, turned_over
+from ocrd.engine.rapid.ink import (
+    FEWEST,
+    Glyph,
+    Island,
+    anything,
+    around_islands,
+    glyphs,
+    islands,
+    turned_over,
+)
 from ocrd.engine.rapid.lines import Pose, Recognised, joined, part
 from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
@@ -105,13 +114,14 @@ class PageReader:
             unread=_share(lines, missed),
             lost=len(lost),
             confidence=_confidence(lines),
-            ink=bool(print_),
+            ink=bool(lines) or anything(page),
         )
 
     def _all(self, page: Pixels, print_: list[Glyph]) -> list[Quad]:
         """Where the text is.  Amid much white the detector is blind: it looks again at the ink."""
         found = self._detected(page)
-        for left, top, right, bottom in around_islands(islands(print_, found), page.shape[:2]):
+        missed = islands(print_, found, fewest=FEWEST if found else 1)
+        for left, top, right, bottom in around_islands(missed, page.shape[:2]):
             for quad in self._found(page[top:bottom, left:right], DETECT_SIDE):
                 a, b, c, d = ((x + left, y + top) for x, y in quad)
                 if not any(quads.holds(other, (a, b, c, d)) for other in found):

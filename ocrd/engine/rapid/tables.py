@@ -29,13 +29,17 @@ LEVEL = 0.3  # heights: cells of a row stand on a level
 Cells = tuple[tuple[str, ...], ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Column:
     left: float
     right: float
 
     def meets(self, piece: Piece) -> bool:
         return piece.box.x1 < self.right and piece.box.x2 > self.left
+
+    def distance(self, piece: Piece) -> float:
+        """From the piece's left end, in pixels; 0 for one that begins in the column."""
+        return max(self.left - piece.box.x1, piece.box.x1 - self.right, 0.0)
 
 
 @dataclass(slots=True)
@@ -109,28 +113,35 @@ class Group:
 
     def halves(self) -> tuple[list[Row], list[Row]] | None:
         """Two texts that stand side by side, each as its rows."""
-        gaps = [(b.left - a.right, b.left) for a, b in pairwise(self.columns)]
-        if not gaps or max(gaps)[0] < WIDE_GAP * self.height:
+        gaps = [b.left - a.right for a, b in pairwise(self.columns)]
+        if not gaps or max(gaps) < WIDE_GAP * self.height:
             return None
-        widest, at = max(gaps)
-        others = [gap for gap, left in gaps if left != at]
-        sides = [
-            [[p for p in row if (p.box.x1 >= at - 1) == right] for row in self.rows]
-            for right in (False, True)
-        ]
-        if not (any(gap * WIDER > widest for gap in others) or self._on_a_level(at)):
-            return self._rows(sides)
-        return self._rows(sides) if others and widest > WIDER * max(others) else None
+        widest = max(gaps)
+        before = gaps.index(widest) + 1  # columns
+        at = self.columns[before].left
+        others = [gap for gap in gaps if gap != widest]
+        if others:
+            alone = before == 1 or len(self.columns) - before == 1
+            apart = widest > WIDER * max(others) and alone
+            if not (apart and self._wordy(before - 1) and self._wordy(before)):
+                return None
+        elif self._on_a_level(at):
+            return None
+        pieces = [piece for row in self.rows for piece in row]
+        left = rows(piece for piece in pieces if piece.box.x1 < at)
+        return left, rows(piece for piece in pieces if piece.box.x1 >= at)
+
+    def _wordy(self, number: int) -> bool:
+        """Whether there are words in each cell of a column, as there are not among figures."""
+        column = self.columns[number]
+        found = [piece.text for row in self.rows for piece in row if column.meets(piece)]
+        return all(any(map(str.isalpha, text)) for text in found)
 
     def _on_a_level(self, at: float) -> bool:
         """Whether what stands left and right of a place shares its lines."""
         both = [row for row in self.rows if row[0].box.x1 < at <= row[-1].box.x1 + 1]
         off = [abs(row[0].middle - row[-1].middle) > LEVEL * self.height for row in both]
         return 2 * sum(off) < len(both)
-
-    def _rows(self, sides: Sequence[Sequence[Sequence[Piece]]]) -> tuple[list[Row], list[Row]]:
-        left, right = (rows(piece for row in side for piece in row) for side in sides)
-        return left, right
 
     def _spread(self) -> list[list[list[str]]]:
         """The texts in each cell of each row.
@@ -144,8 +155,8 @@ class Group:
         for row, distance in zip(self.rows, [usual, *distances], strict=True):
             cells: list[list[str]] = [[] for _ in self.columns]
             for piece in row:
-                number = next(n for n, column in enumerate(self.columns) if column.meets(piece))
-                cells[number].append(piece.text)
+                nearest = min(self.columns, key=lambda column: column.distance(piece))
+                cells[self.columns.index(nearest)].append(piece.text)
             if found and distance < TIGHT * usual and not cells[0]:
                 for cell, more in zip(found[-1], cells, strict=True):
                     cell += more
