@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrd.engine.deepseek.device_views import cut_on_device
+from ocrd.engine.deepseek.device_views import compiled, cut_on_device, resampled, resize, taps
 from ocrd.engine.deepseek.layout import lay_out
-from ocrd.engine.deepseek.resample import compiled, resampled, resize, taps
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import RESOLUTIONS, Resolution
 
