@@ -3,7 +3,7 @@
     python -m bench.encoder [--pages 1 8 32] [--size 1224 1584]
 
 All variants run the same random weights on the same pages in one process: vLLM's own code as its
-model calls it, view by view; and ours with either attention.  On a CPU give `--pages 1`.
+model calls it, view by view; and ours, on a GPU.  On a CPU give `--pages 1`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from vllm.distributed import (
 from vllm.model_executor.models.deepencoder import DeepCLIPVisionTransformer, build_sam_vit_b
 
 from ocrd.engine.deepseek import encoder as ours
-from ocrd.engine.deepseek.attention import Attend, folded
-from ocrd.engine.deepseek.clip import ClipEncoder
+from ocrd.engine.deepseek.encoder import Attend
 from ocrd.engine.deepseek.model import encode_by_size, in_parts
 from ocrd.engine.deepseek.tiling import page_grid
 from ocrd.modes import RESOLUTIONS
@@ -118,7 +117,7 @@ class Bench:
 
     def mine(self, pages: int, attend: Attend) -> Callable[[], object]:
         sam = ours.SamEncoder(self.sam, attend)
-        clip = ClipEncoder(self.clip) if ClipEncoder.fits(self.clip) else self.clip_as_it_is
+        clip = self.clip_as_it_is
         stacks = [self.overview] * pages + [self.cut] * pages
 
         def encode(views: torch.Tensor) -> torch.Tensor:
@@ -129,12 +128,11 @@ class Bench:
 
 
 def attends() -> dict[str, Attend]:
-    found: dict[str, Attend] = {"folded": folded}
-    if CUDA:
-        from ocrd.engine.deepseek.attention_kernel import fused
+    if not CUDA:
+        return {}
+    from ocrd.engine.deepseek.attention_kernel import fused
 
-        found["fused"] = fused
-    return found
+    return {"fused": fused}
 
 
 def whole(bench: Bench, counts: list[int]) -> None:
@@ -161,7 +159,7 @@ def agree(bench: Bench) -> None:
     exact = theirs
     if CUDA:
         bench.sam.float()
-        exact = ours.SamEncoder(bench.sam, folded)(views)
+        exact = bench.sam(chw.float())
         bench.sam.to(DTYPE)
     for name, result in [
         ("vLLM", theirs),

@@ -26,8 +26,7 @@ from typing import Any
 from bench.gpu_material import decoded
 from ocrd.engine.base import PageRequest
 from ocrd.engine.resident import VllmEngine, VllmSettings
-from ocrd.engine.resident.core import Ready, VllmCore
-from ocrd.engine.resident.prompt import to_pillow
+from ocrd.engine.resident.client import Ready, VllmClient, to_pillow
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode
 from ocrd.page import PageImage
 
@@ -213,8 +212,8 @@ async def ceiling(bench: Bench, figures: Figures) -> None:
     )
     await engine.start(lambda stage: print(f"  {stage}", flush=True))
     figures["start_s"] = time.perf_counter() - began
-    core = engine.units[0].core
-    assert isinstance(core, VllmCore)
+    core = engine.supervisors[0].core
+    assert isinstance(core, VllmClient)
     images = decoded(bench.work / "pages", bench.pages)
     requests = page_requests(images, bench.resolution, "b")
     ready = await prepared(core, requests, figures)
@@ -248,7 +247,7 @@ def with_mode(requests: Sequence[PageRequest], name: str, mode: PromptMode) -> l
 
 
 async def prepared(
-    core: VllmCore, requests: Sequence[PageRequest], figures: Figures
+    core: VllmClient, requests: Sequence[PageRequest], figures: Figures
 ) -> list[Ready]:
     began = time.perf_counter()
     ready = await asyncio.gather(*(core.prepare(request) for request in requests))
@@ -265,7 +264,7 @@ def as_new(page: Ready) -> Ready:
 
 async def generated(
     bench: Bench,
-    core: VllmCore,
+    core: VllmClient,
     requests: Sequence[PageRequest],
     ready: Sequence[Ready],
     figures: Figures,
@@ -289,7 +288,11 @@ async def generated(
 
 
 async def encoded(
-    bench: Bench, core: VllmCore, requests: Sequence[PageRequest], ready: Sequence[Ready], name: str
+    bench: Bench,
+    core: VllmClient,
+    requests: Sequence[PageRequest],
+    ready: Sequence[Ready],
+    name: str,
 ) -> float:
     """Moving, encoding and prefill alone: one token out."""
     settings = VllmSettings(model=bench.model, sampling={**AT_RANDOM, "max_tokens": 1})

@@ -211,10 +211,10 @@ def _engine(config: Config) -> Iterator[Finding]:
 
         plan(vllm_settings(config))
     else:
-        from ocrd.engine.rapid import installed
+        from ocrd.engine.rapid.engine import missing
 
-        if (missing := installed.missing()) is not None:
-            raise missing
+        if (error := missing()) is not None:
+            raise error
     yield Finding(check="engine", verdict=Verdict.OK, found=f"{kind}: {engine.model}")
 
 

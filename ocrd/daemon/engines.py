@@ -53,13 +53,13 @@ def build_engine(config: Config, events: Events | None = None) -> Engine:
 def missing_packages(config: Config) -> EngineSetupError | None:
     """Why the engine that is asked for cannot run with what is installed, else None."""
     if chosen_kind(config.settings) != "vllm":
-        from ocrd.engine.rapid import installed as rapid
+        from ocrd.engine.rapid.engine import missing
 
-        return rapid.missing()
-    from ocrd.engine.resident import installed as resident
+        return missing()
+    from ocrd.engine.resident.preflight import installed
 
     try:
-        resident.installed()
+        installed()
     except EngineSetupError as error:
         return error
     return None

@@ -10,9 +10,8 @@ from statistics import median
 
 from ocrd.engine.rapid.order import Row, columns, rows
 from ocrd.engine.rapid.paragraphs import Join, TextLine, paragraphs
-from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.tables import tables
-from ocrd.engine.rapid.wording import is_item, running
+from ocrd.engine.rapid.pieces import Piece, is_item, running
+from ocrd.engine.rapid.tables import groups
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
@@ -20,8 +19,10 @@ LONGEST_TITLE = 120  # characters
 LEAST_TITLE = 3  # letters
 MARGIN = 0.09  # of the page's height: where running heads and feet stand
 APART = 1.8  # usual distances of lines between them and the rest
+LARGEST_MARGIN = 1.2  # times the type of the page: what is larger is a title, or a total
 LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
 
+_AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
 _PAGE_NUMBER = re.compile(
     r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
     r"(?:\s*(?:/|of|von)\s*\d{1,4})?"
@@ -56,8 +57,12 @@ class Found:
 
 def blocks(pieces: Iterable[Piece], page_height: float) -> list[Found]:
     """The page's blocks in the order in which they are read."""
-    head, body, foot = _margins(rows(pieces), page_height)
-    found = [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
+    level, standing = list[Piece](), list[Piece]()
+    for piece in pieces:
+        (standing if piece.on_end else level).append(piece)
+    head, body, foot = _margins(rows(level), page_height)
+    found = [Found("text", piece.text, ((piece,),)) for piece in standing]
+    found += [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
     size = _body_size(body)
     for column in columns(piece for row in body for piece in row):
         found += _blocks_of(column, size)
@@ -71,8 +76,11 @@ def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row]
         return [], lines, []
     middles = [row[0].middle for row in lines]
     far = APART * median(below - above for above, below in pairwise(middles))
+    large = LARGEST_MARGIN * median(TextLine(row).height for row in lines)
     head = middles[0] < MARGIN * page_height and middles[1] - middles[0] > far
     foot = middles[-1] > (1 - MARGIN) * page_height and middles[-1] - middles[-2] > far
+    head = head and TextLine(lines[0]).height <= large
+    foot = foot and TextLine(lines[-1]).height <= large and not _AMOUNT.search(lines[-1][-1].text)
     last = len(lines) - foot
     return lines[:head], lines[head:last], lines[last:]
 
@@ -93,14 +101,21 @@ def _body_size(lines: Iterable[Row]) -> float:
 
 
 def _blocks_of(column: Sequence[Row], size: float) -> Iterator[Found]:
-    done = 0
-    for table in tables(column):
-        yield from _text_blocks(column[done : table.first], size)
-        text = "\n".join("  ".join(cell for cell in row if cell) for row in table.cells)
-        found = tuple(column[table.first : table.last])
-        yield Found("table", text, found, cells=table.cells)
-        done = table.last
-    yield from _text_blocks(column[done:], size)
+    text: list[Row] = []
+    for group in groups(column):
+        halves = group.halves()
+        cells = None if halves else group.cells()
+        if halves is None and cells is None:
+            text += group.rows
+            continue
+        yield from _text_blocks(text, size)
+        text = []
+        for half in halves or ():
+            yield from _blocks_of(half, size)
+        if cells is not None:
+            said = "\n".join("  ".join(filter(None, row)) for row in cells)
+            yield Found("table", said, tuple(group.rows), cells=cells)
+    yield from _text_blocks(text, size)
 
 
 def _text_blocks(lines: Sequence[Row], size: float) -> Iterator[Found]:
@@ -121,7 +136,7 @@ def _level(lines: Sequence[TextLine], size: float) -> int:
     letters = sum(char.isalpha() for char in text)
     if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:
         return 0
-    larger = median(line.size for line in lines) / size
+    larger = median(line.size for line in lines) / max(size, 1e-6)
     if larger >= TITLE:
         return 1
     return 2 if larger >= SUB_TITLE and text[-1] not in ".,;:" else 0

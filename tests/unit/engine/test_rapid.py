@@ -119,6 +119,18 @@ class TestRapidEngine(ReadingContract):
         await engine.start(lambda _stage: None)
 
 
+async def test_a_worker_that_is_killed_while_it_is_tried_out_does_not_end_the_start() -> None:
+    engine = RapidEngine(workers=1, threads=1)
+    before = children()
+    starting = asyncio.create_task(engine.start(lambda _stage: None))
+    while not (new := children() - before):  # noqa: ASYNC110 - a process tells nobody that it is there
+        await asyncio.sleep(0.01)
+    os.kill(new.pop(), signal.SIGKILL)
+    await starting
+    assert engine.report().state == "ready"
+    await engine.stop()
+
+
 def test_the_daemons_side_imports_none_of_the_libraries() -> None:
     """Numpy, OpenCV and onnxruntime take seconds and memory: only children load them."""
     code = "import sys; import ocrd.engine.rapid; print(*sorted(sys.modules))"

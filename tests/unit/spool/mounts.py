@@ -52,7 +52,7 @@ def served(source: Path, at: Path) -> Iterator[subprocess.Popen[bytes]]:
     need("fuse")
     source.mkdir(parents=True, exist_ok=True)
     at.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(["bindfs", "-f", str(source), str(at)])
+    server = subprocess.Popen(["bindfs", "-f", "-o", "nonempty", str(source), str(at)])
     try:
         while not os.path.ismount(at):
             if server.poll() is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocrd.engine.rapid.order import rows
 from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.tables import tables
+from ocrd.engine.rapid.tables import Cells, groups
 from tests.unit.engine.rapid.printed import lines, piece, row
 
 GOODS = [
@@ -15,8 +15,9 @@ GOODS = [
 ]
 
 
-def cells(page: list[Piece]) -> list[tuple[tuple[str, ...], ...]]:
-    return [table.cells for table in tables(rows(page))]
+def cells(page: list[Piece]) -> list[Cells]:
+    found = (group.cells() for group in groups(rows(page)))
+    return [it for it in found if it is not None]
 
 
 def test_aligned_cells_are_a_table() -> None:
@@ -32,8 +33,10 @@ def test_aligned_cells_are_a_table() -> None:
 
 def test_a_table_begins_and_ends_where_its_rows_do() -> None:
     before = lines("A sentence before\nand another one", 50, 20)
-    found = list(tables(rows([*before, *GOODS, piece("A sentence after", 50, 260)])))
-    assert [(table.first, table.last) for table in found] == [(2, 6)]
+    found = groups(rows([*before, *GOODS, piece("A sentence after", 50, 260)]))
+    assert [(len(it.rows), it.cells() is not None) for it in found] == [
+        (2, False), (4, True), (1, False),
+    ]  # fmt: skip
 
 
 def test_an_empty_cell_stays_empty() -> None:

@@ -7,20 +7,27 @@ import contextlib
 import functools
 import re
 import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PIL import Image
 
 from ocrd.engine.base import PageRequest
+from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.repetition import loop_at_end
-from ocrd.engine.resident.installed import Vllm
-from ocrd.engine.resident.launch import Launched
-from ocrd.engine.resident.prompt import check_tokens, prompt, sampling, too_large, vllm_priority
+from ocrd.engine.resident.preflight import Vllm
+from ocrd.engine.resident.process import Launched
 from ocrd.engine.resident.settings import VllmSettings, view
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.modes import Resolution
-from ocrd.page import Block, Finish
+from ocrd.page import Finish, PageImage, PageResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 HEALTH_S = 0.25
 TOO_LONG = re.compile(r"maximum context length|maximum model length")
@@ -29,34 +36,24 @@ PROBE_S = 60.0  # the longest that one step of the model may take
 # Python's own 5 ms a dozen of them hold up each turn of the event loop, and so every file.
 SWITCH_S = 0.0005
 WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
+OTHER_RESOLUTION = "Give the folder another resolution."
+MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 
 
-class CoreDiedError(Exception):
+class EngineDiedError(Exception):
     """The engine's process is gone, and the page with it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What came out for one page."""
-
-    text: str
-    finish: Finish
-    prompt_tokens: int
-    output_tokens: int
-    blocks: tuple[Block, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-class Core(Protocol):
-    """A running engine, as the unit that keeps it alive sees it."""
+class EngineClient(Protocol):
+    """A running engine, as the supervisor that keeps it alive sees it."""
 
     died: asyncio.Event
 
-    async def read(self, request: PageRequest) -> Answer:
+    async def read(self, request: PageRequest) -> PageResult:
         """Read one page.
 
         Raises:
-            CoreDiedError: The engine died meanwhile.
+            EngineDiedError: The engine died meanwhile.
             PageError, PageFaultError: This page cannot be read, or not now.
         """
 
@@ -83,8 +80,8 @@ class Ready:
     scale: tuple[int, int]
 
 
-class VllmCore:
-    """A `Core` over one `AsyncLLM`.
+class VllmClient:
+    """A `EngineClient` over one `AsyncLLM`.
 
     Args:
         launched: The engine.
@@ -117,11 +114,11 @@ class VllmCore:
         """The model's tokenizer."""
         return self._tokenizer
 
-    async def read(self, request: PageRequest) -> Answer:
+    async def read(self, request: PageRequest) -> PageResult:
         """Prepare, generate, decode; all of it within the page's time limit."""
         return await self._limited(request, self._settings)
 
-    async def try_out(self, request: PageRequest) -> Answer:
+    async def try_out(self, request: PageRequest) -> PageResult:
         """The same without the operator's sampling settings: for the self-test."""
         return await self._limited(request, replace(self._settings, sampling={}))
 
@@ -176,7 +173,7 @@ class VllmCore:
 
     async def generate(
         self, request: PageRequest, ready: Ready, settings: VllmSettings | None = None
-    ) -> Answer:
+    ) -> PageResult:
         """The model's words for a prepared page."""
         arguments = sampling(
             request,
@@ -189,7 +186,7 @@ class VllmCore:
         answer = await self._final(request, ready, params)
         output = answer.outputs[0]
         text = output.text if params.detokenize else await self._decode(list(output.token_ids))
-        return Answer(
+        return PageResult(
             text=text,
             blocks=self._profile.blocks(text, request.mode, ready.scale),
             finish=finish_of(output.finish_reason, text, fixed=params.ignore_eos),
@@ -198,7 +195,7 @@ class VllmCore:
             notes=self._seen_otherwise(request),
         )
 
-    async def _limited(self, request: PageRequest, settings: VllmSettings) -> Answer:
+    async def _limited(self, request: PageRequest, settings: VllmSettings) -> PageResult:
         limit_s = settings.page_timeout_s
         try:
             async with asyncio.timeout(limit_s):
@@ -230,7 +227,7 @@ class VllmCore:
                 final = output
         except self._vllm.EngineDeadError as error:
             self.died.set()
-            raise CoreDiedError from error
+            raise EngineDiedError from error
         except Exception as error:
             raise page_fault(error) from error
         if final is None or final.outputs[0].finish_reason in (None, "abort"):
@@ -309,3 +306,118 @@ def page_fault(error: Exception) -> PageFaultError:
         hint="It is tried again; the engine's log has the details.",
         kind="engine-error",
     )
+
+
+def pixels(page: PageImage, longest_side: int | None = None) -> npt.NDArray[np.uint8]:
+    """[height, width, 3] the page for vLLM's image processor.
+
+    Args:
+        page: The page.
+        longest_side: It is scaled down to that; None leaves it as it is.
+    """
+    import numpy as np  # comes with vLLM, and this module is there without
+
+    shape = page.height, page.width, 3
+    if longest_side is None or max(shape) <= longest_side:
+        # A copy, for torch takes no memory that it may not write to.
+        return np.frombuffer(page.rgb, np.uint8).reshape(shape).copy()
+    image = to_pillow(page)
+    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def to_pillow(page: PageImage) -> Image.Image:
+    """The page as an image of Pillow's."""
+    return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
+
+
+def prompt(request: PageRequest, profile: ModelProfile, resolution: Resolution) -> dict[str, Any]:
+    """A prompt as vLLM's renderer takes it.
+
+    Raises:
+        PageError: The model cannot see pages at this resolution.
+    """
+    problem = profile.vision.problem(resolution)
+    if problem is not None:
+        raise PageError(
+            f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
+            hint=OTHER_RESOLUTION,
+            kind="resolution",
+        )
+    return {
+        "prompt": profile.words(request.mode, request.target),
+        "multi_modal_data": {"image": pixels(request.image, profile.longest_side)},
+        "mm_processor_kwargs": profile.vision.processor_kwargs(resolution),
+    }
+
+
+def check_tokens(got: int, expected: int | None, *, room: int) -> None:
+    """See that the image is in the prompt, whole, and that an answer still fits.
+
+    vLLM runs a prompt whose image got lost as plain text, without a word.
+
+    Args:
+        got: Image tokens in the prompt.
+        expected: By the model's formula; None if it has none.
+        room: Tokens that the context leaves for the answer.
+
+    Raises:
+        PageError: One of the three is not so.
+    """
+    if not got or (expected is not None and got != expected):
+        raise PageError(
+            f"The page stands in the prompt with {got} tokens instead of {expected}.",
+            hint="The vLLM that is installed does not prepare images as ocrd expects: run "
+            "`ocrd doctor`, and use a version of vLLM in the supported range.",
+            kind="image-tokens",
+        )
+    if room < 1:
+        raise too_large()
+
+
+def too_large() -> PageError:
+    """The verdict on a page that leaves no room for an answer."""
+    return PageError(
+        "Page and prompt alone fill the model's context, and no token is left for the answer.",
+        hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",
+        kind="too-large",
+    )
+
+
+def sampling(
+    request: PageRequest,
+    profile: ModelProfile,
+    settings: VllmSettings,
+    *,
+    room: int,
+    never_banned: Collection[int] = (),
+) -> dict[str, Any]:
+    """Keyword arguments for `SamplingParams`; the settings' own win, within what fits.
+
+    Args:
+        request: Its mode says how long the answer may be, and how loops are stopped.
+        profile: The model's family.
+        settings: Of the engine.
+        room: Tokens that the context leaves for the answer.
+        never_banned: Token ids that the guard lets repeat.
+    """
+    chosen: dict[str, Any] = {
+        "temperature": 0.0,
+        "max_tokens": min(request.mode.max_tokens, profile.max_tokens),
+        "skip_special_tokens": False,
+        "stop": list(profile.stop) or None,
+        **profile.sampling,
+        **settings.sampling,
+    }
+    chosen["max_tokens"] = min(chosen["max_tokens"], room)
+    chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
+    chosen["detokenize"] = bool(chosen["stop"])
+    guard = request_args(request.mode.guard, never_banned) if profile.guarded else None
+    if guard is not None:
+        chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
+    return chosen
+
+
+def vllm_priority(request: PageRequest) -> int:
+    """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
+    return request.others - MOST_OTHERS * request.priority

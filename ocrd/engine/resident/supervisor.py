@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from ocrd.engine.base import EngineState, PageRequest
-from ocrd.engine.resident.core import Answer, Core, CoreDiedError
-from ocrd.engine.resident.faults import reason, setup_error, shortage
-from ocrd.engine.resident.ladder import next_step
-from ocrd.engine.resident.launch import LaunchError
+from ocrd.engine.resident.client import EngineClient, EngineDiedError
+from ocrd.engine.resident.faults import next_step, reason, setup_error, shortage
+from ocrd.engine.resident.process import LaunchError
 from ocrd.engine.resident.settings import VllmSettings
-from ocrd.engine.resident.suspects import Suspects
 from ocrd.errors import (
     EngineDownError,
     EngineSetupError,
@@ -20,15 +18,18 @@ from ocrd.errors import (
     PageFaultError,
 )
 from ocrd.events import Events
+from ocrd.page import PageResult
 
+SPLIT = 8
+TOO_MANY = 3  # convictions in a row: then it is not the pages
 LONGEST_PAUSE_S = 300.0
 
 Tell = Callable[[str], None]
-Build = Callable[[VllmSettings, Tell], Awaitable[Core]]
+Build = Callable[[VllmSettings, Tell], Awaitable[EngineClient]]
 Convicted = Callable[[PageRequest], None]
 
 
-class Unit:
+class EngineSupervisor:
     """One engine on one device: started, watched, started again.
 
     When the engine dies, its pages stay here and are read by the next one, in ever smaller
@@ -70,12 +71,12 @@ class Unit:
         self._events = events
         self._convicted = convicted
         self._sleep = sleep
-        self._core: Core | None = None
+        self._core: EngineClient | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._in_flight: dict[str, PageRequest] = {}
-        self._suspects = Suspects()
+        self._suspects = PoisonSearch()
         self._killers: set[str] = set()
         self._hopeless: EngineDownError | None = None
         self._barren = 0  # deaths and failed starts since a page came through
@@ -86,7 +87,7 @@ class Unit:
         return self._settings.max_pages_in_flight
 
     @property
-    def core(self) -> Core | None:
+    def core(self) -> EngineClient | None:
         """The engine that serves now, if one does."""
         return self._core
 
@@ -111,11 +112,11 @@ class Unit:
         self._keeper = asyncio.create_task(self._keep())
 
     def start_later(self) -> None:
-        """After a failed `start`: keep trying, since other units serve meanwhile."""
+        """After a failed `start`: keep trying, since other supervisors serve meanwhile."""
         self._barren += 1
         self._keeper = asyncio.create_task(self._keep())
 
-    async def read(self, request: PageRequest) -> Answer:
+    async def read(self, request: PageRequest) -> PageResult:
         """Read one page, through as many engines as it takes.
 
         Raises:
@@ -130,7 +131,7 @@ class Unit:
                 core = await self._enter(request)
                 try:
                     return await self._through(core, request)
-                except CoreDiedError:
+                except EngineDiedError:
                     continue
         finally:
             self.calls -= 1
@@ -152,7 +153,7 @@ class Unit:
 
     # A page's way
 
-    async def _enter(self, request: PageRequest) -> Core:
+    async def _enter(self, request: PageRequest) -> EngineClient:
         while True:
             refusal = kills_engine() if request.id in self._killers else self._hopeless
             if refusal is not None:
@@ -163,14 +164,14 @@ class Unit:
                 return core
             await self._changed.wait()
 
-    def _may_enter(self, core: Core, request: PageRequest) -> bool:
+    def _may_enter(self, core: EngineClient, request: PageRequest) -> bool:
         return (
             not core.died.is_set()
             and len(self._in_flight) < self.capacity
             and self._suspects.may_enter(request.id, self._in_flight)
         )
 
-    async def _through(self, core: Core, request: PageRequest) -> Answer:
+    async def _through(self, core: EngineClient, request: PageRequest) -> PageResult:
         """The page through this engine; if the engine dies, the page stays on its list."""
         try:
             answer = await until_dead(core, request)
@@ -188,7 +189,7 @@ class Unit:
         self._killers.discard(request.id)
         self._announce()
 
-    async def _probe(self, core: Core) -> None:
+    async def _probe(self, core: EngineClient) -> None:
         """A page ran out of time: is the engine only slow, or does it hang?"""
         if not await core.responds() and core is self._core:
             self._events.error("engine.hung", device=self.name)
@@ -208,7 +209,7 @@ class Unit:
                 await self._bury(self._core)
             await self._revive()
 
-    async def _bury(self, core: Core) -> None:
+    async def _bury(self, core: EngineClient) -> None:
         """The engine is dead: note why, lower settings or accuse pages, and clear it away."""
         self._core = None
         self._barren += 1
@@ -251,7 +252,7 @@ class Unit:
                 self._serve_with(core)
                 return
 
-    async def _bring_up(self, tell: Tell) -> Core:
+    async def _bring_up(self, tell: Tell) -> EngineClient:
         while True:
             try:
                 return await self._build(self._settings, tell)
@@ -276,7 +277,7 @@ class Unit:
         self._events.warn("engine.step", device=self.name, step=step.note, short=short)
         return True
 
-    def _serve_with(self, core: Core) -> None:
+    def _serve_with(self, core: EngineClient) -> None:
         self._core = core
         self._hopeless = None
         self._set(EngineState.READY, "")
@@ -298,7 +299,7 @@ class Unit:
         self.detail = detail
 
 
-async def until_dead(core: Core, request: PageRequest) -> Answer:
+async def until_dead(core: EngineClient, request: PageRequest) -> PageResult:
     """Read a page, or learn that the engine died under it, whichever comes first."""
     reading = asyncio.create_task(core.read(request))
     dying = asyncio.create_task(core.died.wait())
@@ -306,7 +307,7 @@ async def until_dead(core: Core, request: PageRequest) -> Answer:
         await asyncio.wait({reading, dying}, return_when=asyncio.FIRST_COMPLETED)
         if reading.done():
             return reading.result()
-        raise CoreDiedError
+        raise EngineDiedError
     finally:
         reading.cancel()
         dying.cancel()
@@ -325,3 +326,53 @@ def kills_engine() -> PageError:
         hint="Try another resolution or mode for it; the engine's last words are in the log.",
         kind="kills-engine",
     )
+
+
+class PoisonSearch:
+    """Remembers suspects, says who may run together, and convicts."""
+
+    def __init__(self) -> None:
+        self._cell: dict[str, int] = {}  # suspect -> how many may run together with it
+        self._in_a_row = 0
+
+    def __len__(self) -> int:
+        return len(self._cell)
+
+    def __contains__(self, page: str) -> bool:
+        return page in self._cell
+
+    @property
+    def engine_at_fault(self) -> bool:
+        """Whether page after page was convicted and none came through in between."""
+        return self._in_a_row >= TOO_MANY
+
+    def died(self, in_flight: Collection[str]) -> str | None:
+        """The engine died with these pages in flight.  Returns the page this convicts, if any.
+
+        Nobody is convicted once the engine itself is at fault.
+        """
+        if self.engine_at_fault:
+            self._cell.clear()
+            return None
+        if len(in_flight) == 1:
+            (alone,) = in_flight
+            if alone in self._cell:
+                del self._cell[alone]
+                self._in_a_row += 1
+                return alone
+        size = max(1, len(in_flight) // SPLIT)
+        self._cell.update(dict.fromkeys(in_flight, size))
+        return None
+
+    def left(self, page: str, *, finished: bool) -> None:
+        """A page is out of the engine: `finished` with a result, or given up by its caller."""
+        self._cell.pop(page, None)
+        if finished:
+            self._in_a_row = 0
+
+    def may_enter(self, page: str, in_flight: Collection[str]) -> bool:
+        """Whether a page may go into the engine now, beside those in flight."""
+        cell = self._cell.get(page)
+        if cell is None:
+            return not self._cell
+        return len(in_flight) < cell and all(self._cell.get(other) == cell for other in in_flight)
