@@ -30,9 +30,8 @@ from ocrd.job import Found, Job, JobState, Page, PageState
 from ocrd.ledger.ledger import Ledger
 from ocrd.pages.base import DocumentInfo
 from ocrd.spool import Spool
-from ocrd.worker.collation import Collation
-from ocrd.worker.delivery import Delivery
-from ocrd.worker.original import Original, Part
+from ocrd.worker.deliver import Delivery
+from ocrd.worker.original import Collation, Original, Part
 from ocrd.worker.worker import Parts, Worker
 
 BYTES = 200_000  # of an original
@@ -62,7 +61,7 @@ class Ground:
         spool = Spool(config.root, numbered=numbered)
         spool.prepare()
         ledger = Ledger.open(config.ledger)
-        parts: dict[str, Any] = dict.fromkeys(("pages", "build", "runner", "call", "claim"))
+        parts: dict[str, Any] = dict.fromkeys(("pages", "build", "runner", "call"))
         parts |= {"ledger": ledger, "spool": spool, "engine": _Engine(), "events": Events()}
         parts |= {"delivery": Delivery(ledger=ledger, spool=spool, clock=time.time)}
         parts |= {"clock": time.time, "dpi": 144, "reuse_results": True, "versions": {}}

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.children import ChildPool
-from ocrd.daemon.parts import page_source
+from ocrd.daemon.wiring import page_source
 from ocrd.engine.base import PageRequest
 from ocrd.engine.resident.core import Answer, Ready, VllmCore
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.events import Event
 from ocrd.files import Disk
 from ocrd.page import PageImage
-from ocrd.pages.base import DocumentInfo
-from ocrd.worker.ports import Pages
+from ocrd.pages.base import DocumentInfo, PageSource
 
 STAGES = (
     "claimed",
@@ -88,7 +87,7 @@ class Passages:
             for request in core.begun():
                 self.mark("first token", request)
 
-    def make_pages(self, *args: Any, **kwargs: Any) -> tuple[Pages, ChildPool]:
+    def make_pages(self, *args: Any, **kwargs: Any) -> tuple[PageSource, ChildPool]:
         """The daemon's own page source, and who asks it."""
         source, children = page_source(*args, **kwargs)
         return _Pages(self, source), children
@@ -141,7 +140,7 @@ class _Core(VllmCore):
 
 
 class _Pages:
-    def __init__(self, told: Passages, source: Pages) -> None:
+    def __init__(self, told: Passages, source: PageSource) -> None:
         self._told = told
         self._source = source
 

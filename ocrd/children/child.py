@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ocrd.children.confine import Confinement, start_cpu_budget
 from ocrd.children.wire import Slate, await_turn, pass_turn
 from ocrd.errors import OcrdError, PageFaultError
+from ocrd.files import os_error
+
+_OF_THE_SYSTEM = (  # never a file's own fault
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.ETIMEDOUT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +82,26 @@ def _failure(error: BaseException) -> Answer:
         return Answer(error=error, told=told)
     if isinstance(error, MemoryError):
         return Answer(error=out_of_memory(), told=told)
-    return Answer(error=unexpected(error), told=told)
+    fault = disk_fault(error)
+    return Answer(
+        error=os_error(fault, Path("the spool")) if fault else unexpected(error), told=told
+    )
+
+
+def disk_fault(error: BaseException | None) -> OSError | None:
+    """What the disk (or the share, or the system) answered, whatever has become of its words.
+
+    Libraries in C wrap it, and tell of a full disk in words only.
+    """
+    told = str(error)
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+            return error
+        error = error.__cause__ or error.__context__
+    for number in _OF_THE_SYSTEM:
+        if os.strerror(number) in told:
+            return OSError(number, os.strerror(number))
+    return None
 
 
 def out_of_memory() -> PageFaultError:

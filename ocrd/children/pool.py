@@ -15,7 +15,7 @@ from ocrd.children.child import Answer, begin
 from ocrd.children.confine import Confinement, Limits
 from ocrd.children.process import Child
 from ocrd.children.wire import BadAnswerError
-from ocrd.errors import EngineDownError, PageFaultError
+from ocrd.errors import EngineDownError, MemoryShortError, PageFaultError
 
 T = TypeVar("T")
 
@@ -108,6 +108,8 @@ class ChildPool:
                 too long, by the clock or in CPU time, and was killed; `out-of-memory`: it needed
                 more than its limit (whether that is the file's fault is the caller's to decide,
                 perhaps after another try alone); `unexpected`: the call raised something else.
+            MemoryShortError: The kernel ended the child, as the machine or the service's cgroup had
+                too little memory; not the call's fault.
             EngineDownError: Not the call's fault.  Kind `no-children`: no child comes up;
                 `stopped`: the pool was stopped.
         """
@@ -222,6 +224,7 @@ class ChildPool:
     async def _ask(
         self, child: Child, call: Callable[..., object], args: tuple[object, ...], wall_s: float
     ) -> Answer:
+        killed = memory_kills()
         try:
             async with asyncio.timeout(wall_s):
                 return await child.call(call, args, cpu_s=self.limits.cpu_s)
@@ -230,7 +233,10 @@ class ChildPool:
         except EOFError:
             if self._stopped:
                 raise self._was_stopped() from None
-            self._blame(*_obituary(await asyncio.to_thread(child.reap)))
+            code = await asyncio.to_thread(child.reap)
+            if code == -signal.SIGKILL and memory_kills() > killed:
+                raise self._memory_ran_out() from None
+            self._blame(*_obituary(code))
         except BadAnswerError as error:
             self._blame("crashed", f"gave an answer that is none ({error})")
         except OSError as error:
@@ -238,6 +244,13 @@ class ChildPool:
 
     def _was_stopped(self) -> EngineDownError:
         return _down(f"The {self.name}s were stopped.", kind="stopped")
+
+    def _memory_ran_out(self) -> MemoryShortError:
+        return MemoryShortError(
+            f"The system ended a {self.name}, as there was too little memory left.",
+            hint="Give the machine (or the service: MemoryMax=) more memory, or let fewer pages be "
+            "worked on at once: `workers` under [pages].  It is tried again by itself.",
+        )
 
     def _blame(self, kind: str, what: str) -> NoReturn:
         message = f"The {self.name} {what}."
@@ -255,6 +268,15 @@ class ChildPool:
     def _forget(self, child: Child) -> None:
         child.close()
         self._children.discard(child)
+
+
+def memory_kills() -> int:
+    """How many processes the kernel has ended so far for want of memory, in whichever cgroup."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def _sound(answer: Answer) -> bool:

@@ -16,9 +16,8 @@ app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
 def check(config: ConfigOption = None) -> None:
     """Say whether the daemon would start with this configuration."""
     from ocrd.config import load
+    from ocrd.daemon.doctor import Verdict, groups
     from ocrd.daemon.engines import build_engine, check_modes
-    from ocrd.daemon.findings import Verdict
-    from ocrd.daemon.wishes import groups
 
     loaded = load(config)
     unserved = check_modes(loaded, build_engine(loaded))

@@ -13,7 +13,7 @@ from ocrd.cli.options import ConfigOption, JsonOption
 from ocrd.errors import ExitCode
 
 if TYPE_CHECKING:
-    from ocrd.daemon.findings import Finding
+    from ocrd.daemon.doctor import Finding
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 
@@ -21,8 +21,7 @@ MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check folders, shares, disks, ledger and engine."""
     from ocrd.config import load
-    from ocrd.daemon.doctor import examine
-    from ocrd.daemon.findings import Verdict
+    from ocrd.daemon.doctor import Verdict, examine
 
     findings = []
     for finding in examine(load(config)):

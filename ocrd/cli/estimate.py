@@ -62,7 +62,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Path, str]]]:
     from ocrd.daemon.engines import build_engine
-    from ocrd.daemon.parts import page_source
+    from ocrd.daemon.wiring import page_source
 
     engine = build_engine(config)
     source, children = page_source(config, engine, readable=[file.parent for file in files])

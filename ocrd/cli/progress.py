@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from ocrd.daemon.rates import JOB_ENDS, PAGE_EVENTS, Rates
+from ocrd.daemon.status import JOB_ENDS, PAGE_EVENTS, Rates
 from ocrd.events import Event
 
 

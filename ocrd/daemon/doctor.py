@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import enum
+import grp
 import os
+import pwd
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd import snapshot
@@ -13,15 +17,42 @@ from ocrd.children import rights
 from ocrd.config import Config, Folder
 from ocrd.config.resolve import fixed_part
 from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
-from ocrd.daemon.findings import Check, Finding, Verdict
 from ocrd.daemon.intakes import MEMORY, makes_inbox
-from ocrd.daemon.wishes import groups, orientation
+from ocrd.engine import osd
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts, watch_kind
 
 LEAST_FREE_BYTES = 1 << 30
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+
+
+class Verdict(enum.StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"  # it works, but not as well as it could
+    PROBLEM = "problem"  # jobs will wait or fail
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: What was looked at.
+        verdict: How it came out.
+        found: In words.
+        hint: What to do; empty when nothing.
+    """
+
+    check: str
+    verdict: Verdict
+    found: str
+    hint: str = ""
+
+
+Check = Callable[[Config], Iterator[Finding]]
 
 
 def examine(config: Config) -> Iterator[Finding]:
@@ -225,6 +256,63 @@ def _children(_config: Config) -> Iterator[Finding]:
         yield Finding(check="page workers", verdict=Verdict.WARNING, found=missing, hint=hint)
     if not had.missing:
         yield Finding(check="page workers", verdict=Verdict.OK, found="confined to their files")
+
+
+def groups(config: Config) -> Iterator[Finding]:
+    """The daemon's user may only give files to groups that it belongs to."""
+    user = _daemon_user(config)
+    for folder in config.folders:
+        if folder.group:
+            yield _group(f"{folder.name} group", folder.group, user)
+
+
+def _group(check: str, name: str, user: pwd.struct_passwd) -> Finding:
+    try:
+        gid = grp.getgrnam(name).gr_gid
+    except KeyError:
+        return Finding(
+            check=check,
+            verdict=Verdict.PROBLEM,
+            found=f"there is no group {name}",
+            hint=f"sudo groupadd {name}, or name another in the folder's `group`.",
+        )
+    if user.pw_uid != 0 and gid not in os.getgrouplist(user.pw_name, user.pw_gid):
+        return Finding(
+            check=check,
+            verdict=Verdict.PROBLEM,
+            found=f"the daemon's user {user.pw_name} is not in the group {name}",
+            hint=f"sudo usermod -aG {name} {user.pw_name}; sudo systemctl restart ocrd",
+        )
+    return Finding(
+        check=check, verdict=Verdict.OK, found=f"{user.pw_name} may give files to {name}"
+    )
+
+
+def _daemon_user(config: Config) -> pwd.struct_passwd:
+    """Whose the spool is; before there is one, whoever asks."""
+    owner = config.spool.stat().st_uid if config.spool.exists() else os.geteuid()
+    try:
+        return pwd.getpwuid(owner)
+    except KeyError:  # a uid without a name, as in some containers
+        return pwd.struct_passwd((str(owner), "x", owner, os.getegid(), "", "/", ""))
+
+
+def orientation(config: Config) -> Iterator[Finding]:
+    """Who finds which way up a page is, where folders want pages turned."""
+    wanting = [folder.name for folder in config.folders if folder.upright]
+    if not wanting:
+        return
+    if chosen_kind(config.settings) == "rapidocr":
+        yield Finding(check="upright", verdict=Verdict.OK, found="RapidOCR sees it itself")
+    elif (program := osd.installed()) is not None:
+        yield Finding(check="upright", verdict=Verdict.OK, found=f"Tesseract sees it: {program}")
+    else:
+        yield Finding(
+            check="upright",
+            verdict=Verdict.WARNING,
+            found=f"nobody sees how a page lies; it stays so in: {', '.join(wanting)}",
+            hint="sudo apt install tesseract-ocr, then systemctl restart ocrd.",
+        )
 
 
 CHECKS: tuple[Check, ...] = (

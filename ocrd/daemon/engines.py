@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrd.config import Config, Settings
-from ocrd.daemon import barcodes
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
 from ocrd.events import Events
@@ -16,6 +15,8 @@ from ocrd.modes import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
     from ocrd.engine.resident import VllmSettings
+
+BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
 
 
 def gpu_present() -> bool:
@@ -100,7 +101,7 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
     Raises:
         ConfigError: A configured folder asks for what the engine, or this machine, has not.
     """
-    barcodes.check(config)
+    check_barcodes(config)
     unserved = {}
     for folder in config.folders:
         reason = engine.unsupported(folder.mode)
@@ -120,3 +121,31 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
                 hint=unseen,
             )
     return unserved
+
+
+def barcode_preload() -> tuple[str, ...]:
+    """What page workers load before they are confined: nothing if the library is not there."""
+    return ("ocrd.pages.codes",) if _installed() else ()
+
+
+def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
+    """Refuse folders that wait for barcodes which nobody could read.
+
+    Args:
+        config: What is to be served.
+        library: What would read them.
+
+    Raises:
+        ConfigError: The library is not installed.
+    """
+    waiting = [folder.name for folder in config.folders if folder.separator == "barcode"]
+    if waiting and not _installed(library):
+        raise ConfigError(
+            f'{config.file}: folder {waiting[0]!r}: separator = "barcode" needs zxing-cpp, which '
+            "is not installed",
+            hint="pip install 'ocrd-daemon[barcode]' in the environment that ocrd runs in.",
+        )
+
+
+def _installed(library: str = BARCODES) -> bool:
+    return importlib.util.find_spec(library) is not None

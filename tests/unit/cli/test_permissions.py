@@ -14,7 +14,7 @@ from ocrd import snapshot
 from ocrd.cli.locate import locate
 from ocrd.cli.status import gather
 from ocrd.config import load
-from ocrd.daemon.parts import take_locks
+from ocrd.daemon.wiring import take_locks
 from ocrd.errors import PlaceError
 from ocrd.inbox.names import numbered
 from ocrd.spool import Spool

@@ -12,8 +12,7 @@ from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
-from ocrd.worker.delivery import Delivery
-from ocrd.worker.publishing import Plan
+from ocrd.worker.deliver import Delivery, Plan
 
 NOW = 1_773_040_000.0
 ORIGINAL = b"%PDF-1.7 an original"

@@ -1,0 +1,138 @@
+"""What becomes of a job that met an error, and when it is tried again.  Pure: time is a parameter.
+
+A *pause* concerns a place that many jobs need: a full disk, a share that is gone.  Its folder
+starts nothing; now and then one of its jobs goes first and tries.  A *hold* concerns one job: a
+sub-folder without rights, a name that the target refuses, a file that needs more memory than there
+is.  The others go on.  Neither costs an attempt; only a *retry* does.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ocrd.config import Folder
+from ocrd.errors import (
+    Disposition,
+    MemoryShortError,
+    OcrdError,
+    PlaceError,
+    SourceChangedError,
+)
+from ocrd.job import Job, JobState
+
+FIRST_DELAY_S = 2.0
+LONGEST_PAUSE_S = 60.0
+LONGEST_HOLD_S = 300.0
+
+
+class Outcome(enum.Enum):
+    """What becomes of a job that met an error."""
+
+    PAUSE = "its folder waits for a place, and the job with it"
+    HOLD = "the job alone waits"
+    CHANGED = "its original is not what was recorded"
+    FAIL = "it has failed"
+    RETRY = "it is tried again later; that costs an attempt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """How a transient fault is tried again (times in s)."""
+
+    max_attempts: int
+    delay_s: float
+    longest_s: float
+
+    def delay(self, attempts: int) -> float:
+        """The wait after the `attempts`th failed attempt: doubling up to the longest."""
+        return min(self.longest_s, self.delay_s * 2.0 ** (max(attempts, 1) - 1))
+
+    def outcome(self, job: Job, trees: Iterable[Path], error: OcrdError) -> Outcome:
+        """Decide.
+
+        Args:
+            job: As the ledger has it now.
+            trees: What the folder's jobs are moved between.
+            error: What it met.
+        """
+        if error.disposition is Disposition.CONDITION:
+            return Outcome.HOLD if _its_own(error, trees) else Outcome.PAUSE
+        if is_ending(job):  # no queue takes it back
+            return Outcome.HOLD
+        if isinstance(error, SourceChangedError):
+            return Outcome.CHANGED
+        if error.disposition is Disposition.PERMANENT or job.attempts >= self.max_attempts:
+            return Outcome.FAIL
+        return Outcome.RETRY
+
+
+def is_ending(job: Job) -> bool:
+    """Whether only its last steps are left, which need no engine."""
+    return job.state is JobState.DELIVERING or job.ending is not None
+
+
+def trees_of(folder: Folder) -> list[Path]:
+    """What a folder's jobs are moved between."""
+    return [path for _, path in folder.trees()]
+
+
+def _its_own(error: OcrdError, trees: Iterable[Path]) -> bool:
+    if isinstance(error, MemoryShortError):
+        return True
+    return isinstance(error, PlaceError) and error.is_below(trees)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """Why a folder or a job waits, since when, and when it is tried again (times of one clock)."""
+
+    error: OcrdError
+    since: float
+    until: float
+    delay: float
+
+    def over(self, now: float) -> bool:
+        """Whether it is time for a try: not after years, when the clock was put back meanwhile."""
+        return now >= self.until or now < self.until - self.delay
+
+
+class Waits:
+    """What waits now: folders by name, or jobs by number.
+
+    Args:
+        longest_s: Between two tries.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._now: dict[str | int, Wait] = {}
+
+    @property
+    def now(self) -> Mapping[str | int, Wait]:
+        """All of them."""
+        return self._now
+
+    def met(self, who: str | int, error: OcrdError, now: float) -> bool:
+        """An error was met; True when `who` did not wait before."""
+        before = self._now.get(who)
+        if before is None:
+            self._now[who] = Wait(
+                error=error, since=now, until=now + FIRST_DELAY_S, delay=FIRST_DELAY_S
+            )
+            return True
+        if before.over(now):  # the try failed; several that fail at once are one failure
+            delay = min(before.delay * 2, self._longest_s)
+            self._now[who] = replace(before, error=error, until=now + delay, delay=delay)
+        return False
+
+    def over(self, who: str | int, now: float) -> bool:
+        """Whether it may be tried now."""
+        wait = self._now.get(who)
+        return wait is None or wait.over(now)
+
+    def ended(self, who: str | int) -> Wait | None:
+        """It got through: the wait that ends with it, if there was one."""
+        return self._now.pop(who, None)
