@@ -93,8 +93,8 @@ class Troubles:
     def told(self) -> list[dict[str, Any]]:
         """For the snapshot; a message, a hint and the time of each."""
         found = [
-            {"kind": "part", "message": f"{name}: {error.message}", "hint": error.hint, "since": at}
-            for name, (error, at) in self.parts.items()
+            {"kind": "part", "message": error.message, "hint": error.hint, "since": at}
+            for error, at in self.parts.values()
         ]
         if self.refused is not None:
             error, at = self.refused

@@ -98,7 +98,7 @@ def test_a_refused_configuration_and_a_part_that_failed_are_told(tmp_path: Path)
     troubles.refused = (ConfigError("key: wrong", hint="Write it right."), 1_800_000_000.0)
     troubles.parts["the retention"] = (OcrdError("it failed", hint="Report it."), 0.0)
     part, refused = facts_of(tmp_path, troubles=troubles).facts({})["troubles"]
-    assert part["message"] == "the retention: it failed"
+    assert part["message"] == "it failed"
     assert refused["message"].startswith("the configuration on disk is refused since 2027-01-15T")
     assert refused["message"].endswith(": key: wrong")
     assert refused["hint"] == "Write it right."
