@@ -7,23 +7,20 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 
-from ocrd.config import Config, Folder, load
-from ocrd.config.resolve import folders
-from ocrd.daemon.engines import build_engine, check_modes
+from ocrd.config import Config, Folder
+from ocrd.daemon.engines import build_engine, check_modes, reloaded
 from ocrd.daemon.intakes import MEMORY, Intakes
 from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
-from ocrd.daemon.status import Listener, Rates, Status, Troubles
+from ocrd.daemon.status import Listener, Rates, Status
+from ocrd.daemon.troubles import Troubles, kept_going
 from ocrd.daemon.wiring import House, MakePages, build
 from ocrd.engine.base import Engine
-from ocrd.errors import ConfigError, EngineDownError, ExitCode, OcrdError, PlaceError, first_of
+from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
 from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.job import ACTIVE
@@ -34,24 +31,10 @@ from ocrd.worker.pages import LEDGER
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
 ENGINE_STOPS_S = 30.0
 START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
-RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over
-RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
 LAST_S = 20.0  # from the second signal to stop to the end, come what may
 LOOK_S = 0.2
 STUCK_S = 15.0  # everything left has been waiting for a place for so long
 PLACE = "the configuration and its trees"
-
-FIXED = (  # what is read once, at the start
-    "root",
-    "engine",
-    "watch.rescan_s",
-    "ledger",
-    "pages",
-    "jobs",
-    "log",
-    "metrics",
-    "notify",
-)
 
 
 class Daemon:
@@ -162,13 +145,13 @@ class Daemon:
             memory=self.config.spool / MEMORY,
             awaits_content=not self._once,
         )
-        house.scheduler.inboxes = self._intakes
+        house.scheduler.retries.inboxes = self._intakes
         self._intakes.follow(house.scheduler.folders)
         try:
             async with asyncio.TaskGroup() as tasks:
                 loading = tasks.create_task(self._bring_up(house))
                 running = [
-                    tasks.create_task(self._kept_going(name, part))
+                    tasks.create_task(kept_going(name, part, self._troubles, self._events))
                     for name, part in self._parts(house, orphans).items()
                 ]
                 await self._until_over(house)
@@ -221,40 +204,6 @@ class Daemon:
             "the retention": retention.run,
             "the requests": requests.run,
         }
-
-    async def _kept_going(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        """Run a part; one that ends with what nobody foresaw is told of, and runs again.
-
-        Raises:
-            OcrdError: It fails again and again.
-        """
-        failed = 0
-        while True:
-            began = time.monotonic()
-            try:
-                await self._watched(name, part)
-            except Exception as error:
-                failed = 1 if time.monotonic() - began > RUNS_WELL_S else failed + 1
-                known = _defect(name, error)
-                if failed > len(RESTART_S):
-                    raise known from error
-                again = RESTART_S[failed - 1]
-                self._troubles.parts[name] = (known, time.time())
-                why = {"error": known.message, "traceback": traceback.format_exc()}
-                self._events.error("part.failed", part=name, again_s=again, **why)
-                await asyncio.sleep(again)
-            else:
-                return
-
-    async def _watched(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        """Run it; once it has run well for a while it is no longer told that it failed."""
-        forget = asyncio.get_running_loop().call_later(
-            RUNS_WELL_S, self._troubles.parts.pop, name, None
-        )
-        try:
-            await part()
-        finally:
-            forget.cancel()
 
     async def _until_over(self, house: House) -> None:
         """Until a signal, or with `once` until nothing is left to do."""
@@ -408,7 +357,7 @@ class Daemon:
 
     def _only_waits(self, house: House) -> bool:
         """Whether nothing moves but the tries of what waits."""
-        paused, held = house.scheduler.paused.now, house.scheduler.held.now
+        paused, held = house.scheduler.retries.paused.now, house.scheduler.retries.held.now
         return bool(paused or held) and house.scheduler.running <= len(paused) + len(held)
 
     def _catch_signals(self) -> None:
@@ -418,37 +367,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
 
 
-def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:
-    """The configuration to go on with.
-
-    Args:
-        config: The one in force.
-        engine: Must be able to serve the new one.
-        fresh_file: Read the file anew; else only look for new and vanished implicit folders.
-
-    Raises:
-        ConfigError: The new one is wrong, or changes what only a restart can change.
-    """
-    if not fresh_file:
-        return replace(config, folders=folders(config.settings))
-    new = load(config.file)
-    for key in FIXED:
-        if attrgetter(key)(new.settings) != attrgetter(key)(config.settings):
-            raise ConfigError(
-                f"{config.file}: {key}: cannot be changed while running",
-                hint="Restart instead: systemctl restart ocrd.",
-            )
-    check_modes(new, engine)
-    return new
-
-
-def _defect(part: str, error: Exception) -> OcrdError:
-    hint = "This is a defect of ocrd: please report it with the traceback in the log."
-    return OcrdError(f"{part} failed: {error!r}", hint=hint, kind="internal")
-
-
 def _gives_up(house: House) -> OcrdError:
-    waits = house.scheduler.paused.now or house.scheduler.held.now
+    waits = house.scheduler.retries.paused.now or house.scheduler.retries.held.now
     who, wait = next(iter(waits.items()))
     what = f"folder {who}" if isinstance(who, str) else f"job {who}"
     error = wait.error

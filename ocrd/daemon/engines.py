@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrd.config import Config, Settings
+from ocrd.config import Config, Settings, load
+from ocrd.config.resolve import folders
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError
 from ocrd.events import Events
@@ -17,6 +20,18 @@ if TYPE_CHECKING:
     from ocrd.engine.resident import VllmSettings
 
 BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
+
+FIXED = (  # what is read once, at the start
+    "root",
+    "engine",
+    "watch.rescan_s",
+    "ledger",
+    "pages",
+    "jobs",
+    "log",
+    "metrics",
+    "notify",
+)
 
 
 def gpu_present() -> bool:
@@ -149,3 +164,27 @@ def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
 
 def _installed(library: str = BARCODES) -> bool:
     return importlib.util.find_spec(library) is not None
+
+
+def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:
+    """The configuration to go on with.
+
+    Args:
+        config: The one in force.
+        engine: Must be able to serve the new one.
+        fresh_file: Read the file anew; else only look for new and vanished implicit folders.
+
+    Raises:
+        ConfigError: The new one is wrong, or changes what only a restart can change.
+    """
+    if not fresh_file:
+        return replace(config, folders=folders(config.settings))
+    new = load(config.file)
+    for key in FIXED:
+        if attrgetter(key)(new.settings) != attrgetter(key)(config.settings):
+            raise ConfigError(
+                f"{config.file}: {key}: cannot be changed while running",
+                hint="Restart instead: systemctl restart ocrd.",
+            )
+    check_modes(new, engine)
+    return new

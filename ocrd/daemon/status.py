@@ -8,14 +8,13 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.requests import Halts
+from ocrd.daemon.troubles import Troubles, moment
 from ocrd.daemon.wiring import House
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
@@ -76,31 +75,6 @@ class Rates:
         span = min(WINDOW_S, now - self._started)
         pages = len(self._recent) if folder is None else self._lately[folder]
         return pages / span if span > 0 else 0.0
-
-
-@dataclass
-class Troubles:
-    """What is wrong with the daemon itself.
-
-    Attributes:
-        parts: Those that ended with what nobody foresaw and were started again: why, and when.
-        refused: Why the configuration on the disk is not in force, and since when.
-    """
-
-    parts: dict[str, tuple[OcrdError, float]] = field(default_factory=dict)
-    refused: tuple[OcrdError, float] | None = None
-
-    def told(self) -> list[dict[str, Any]]:
-        """For the snapshot; a message, a hint and the time of each."""
-        found = [
-            {"kind": "part", "message": error.message, "hint": error.hint, "since": at}
-            for error, at in self.parts.values()
-        ]
-        if self.refused is not None:
-            error, at = self.refused
-            message = f"the configuration on disk is refused since {moment(at)}: {error.message}"
-            found.append({"kind": "config", "message": message, "hint": error.hint, "since": at})
-        return found
 
 
 class Status:
@@ -199,7 +173,7 @@ class Status:
             ],
             "held": [
                 {"id": job, "until": wait.until, **_told(wait.error)}
-                for job, wait in list(scheduler.held.now.items())[:MOST_TOLD]
+                for job, wait in list(scheduler.retries.held.now.items())[:MOST_TOLD]
             ],
             "folders": [
                 self._folder(folder, counts.get(folder.name))
@@ -211,7 +185,7 @@ class Status:
         scheduler = self._house.scheduler
         intake = self._intakes.report(folder.name)
         condition = intake.pop("condition", None)
-        wait = scheduler.paused.now.get(folder.name)
+        wait = scheduler.retries.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
         hanging = scheduler.hanging().get(folder.name)
         if (since := self._halts.since.get(folder.name)) is not None:
@@ -257,11 +231,6 @@ def _age(counted: FolderGlance | None) -> float | None:
     if counted is None or counted.oldest_waiting is None:
         return None
     return round(max(0.0, time.time() - counted.oldest_waiting), 1)
-
-
-def moment(seconds: float) -> str:
-    """Local time with its offset, to the second."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
 def _told(error: OcrdError) -> dict[str, str]:

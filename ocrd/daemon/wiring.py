@@ -18,7 +18,7 @@ from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
 from ocrd.daemon.calls import Calls
 from ocrd.daemon.engines import barcode_preload, cores
-from ocrd.daemon.retries import Retries
+from ocrd.daemon.retries import Attempts, Retries
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
@@ -140,18 +140,24 @@ def build(
         document_children.warm(jobs)
 
     given = config.settings.jobs
+    retries = Retries(
+        worker=worker,
+        ledger=ledger,
+        spool=config.spool,
+        events=events,
+        call=call,
+        clock=time.time,
+        attempts=Attempts(
+            most=given.max_attempts, delay_s=given.retry_delay_s, longest_s=given.retry_max_s
+        ),
+    )
     scheduler = Scheduler(
         worker=worker,
         ledger=ledger,
         engine=engine,
-        spool=config.spool,
+        retries=retries,
         events=events,
         call=call,
-        retries=Retries(
-            max_attempts=given.max_attempts,
-            delay_s=given.retry_delay_s,
-            longest_s=given.retry_max_s,
-        ),
         max_running=given.max_running or gate.capacity + 8,
         expect=expect,
         heed_hours=heed_hours,

@@ -228,7 +228,7 @@ async def test_a_part_that_fails_again_and_again_ends_the_daemon_with_its_reason
         raise RecursionError("too deep")
 
     monkeypatch.setattr(Retention, "round", round_)
-    monkeypatch.setattr("ocrd.daemon.daemon.RESTART_S", (0.01, 0.01))
+    monkeypatch.setattr("ocrd.daemon.troubles.RESTART_S", (0.01, 0.01))
     with pytest.raises(OcrdError, match="the retention failed") as caught:
         await house.daemon.run()
     assert "report" in caught.value.hint

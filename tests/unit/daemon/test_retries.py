@@ -8,8 +8,8 @@ import pytest
 from ocrd.daemon.retries import (
     FIRST_DELAY_S,
     LONGEST_PAUSE_S,
+    Attempts,
     Outcome,
-    Retries,
     Waits,
 )
 from ocrd.errors import (
@@ -27,7 +27,7 @@ from tests.unit.spool.world import job_of
 
 FULL = PlaceError("/srv: no space left", hint="Free some space.", kind="disk-full")
 TREE = Path("/srv/inbox/scans")
-RETRIES = Retries(max_attempts=3, delay_s=5.0, longest_s=60.0)
+ATTEMPTS = Attempts(most=3, delay_s=5.0, longest_s=60.0)
 
 
 def waits() -> Waits:
@@ -108,13 +108,13 @@ def at(path: Path | None, kind: str) -> PlaceError:
 def test_each_error_has_its_consequence(tmp_path: Path, error: OcrdError, outcome: Outcome) -> None:
     (tmp_path / "a").touch()
     job = replace(job_of(tmp_path / "a", "a"), state=JobState.RUNNING, attempts=1)
-    assert RETRIES.outcome(job, [TREE], error) is outcome
+    assert ATTEMPTS.outcome(job, [TREE], error) is outcome
 
 
 def test_the_last_attempt_fails_and_a_job_that_ends_is_held_instead(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     job = replace(job_of(tmp_path / "a", "a"), state=JobState.RUNNING, attempts=3)
     fault = PageFaultError("crashed", hint="Again.")
-    assert RETRIES.outcome(job, [TREE], fault) is Outcome.FAIL
+    assert ATTEMPTS.outcome(job, [TREE], fault) is Outcome.FAIL
     ending = replace(job, state=JobState.DELIVERING)
-    assert RETRIES.outcome(ending, [TREE], fault) is Outcome.HOLD
+    assert ATTEMPTS.outcome(ending, [TREE], fault) is Outcome.HOLD

@@ -16,7 +16,7 @@ import pytest
 
 from ocrd.config import Folder, load
 from ocrd.daemon.calls import Calls
-from ocrd.daemon.retries import Retries
+from ocrd.daemon.retries import Attempts, Retries
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
@@ -108,18 +108,19 @@ class Bench:
         self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
         self.crew = Crew()
         self.told: list[Event] = []
-        self.scheduler = Scheduler(
-            worker=cast(Any, worker or self.crew),
-            ledger=self.ledger,
-            engine=cast(Any, Ready()),
-            spool=root / ".ocrd",
-            events=Events(self.told.append),
-            call=Calls(4),
-            retries=Retries(max_attempts=3, delay_s=0.0, longest_s=0.0),
-            max_running=8,
-        )
+        common: dict[str, Any] = {
+            "worker": worker or self.crew,
+            "ledger": self.ledger,
+            "events": Events(self.told.append),
+            "call": Calls(4),
+            "clock": time.time,
+        }
+        attempts = Attempts(most=3, delay_s=0.0, longest_s=0.0)
+        retries = Retries(**common, spool=root / ".ocrd", attempts=attempts)
+        retries.inboxes = Shelf(self.closed)
+        engine = cast(Any, Ready())
+        self.scheduler = Scheduler(**common, engine=engine, retries=retries, max_running=8)
         self.scheduler.folders = self.folders
-        self.scheduler.inboxes = Shelf(self.closed)
 
     def close(self) -> None:
         self.ledger.close()

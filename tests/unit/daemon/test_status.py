@@ -13,7 +13,8 @@ from ocrd.config import load
 from ocrd.daemon.calls import Calls
 from ocrd.daemon.requests import Halts
 from ocrd.daemon.retries import Waits
-from ocrd.daemon.status import Rates, Status, Troubles
+from ocrd.daemon.status import Rates, Status
+from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
 from ocrd.observe.notifier import NoNotifier
@@ -41,8 +42,7 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         running=1,
         waits=None,
         folders={each.name: each for each in config.folders},
-        paused=Waits(60.0),
-        held=Waits(60.0),
+        retries=SimpleNamespace(paused=Waits(60.0), held=Waits(60.0)),
         hanging=dict,
         opens_at=lambda _folder: None,
     )
