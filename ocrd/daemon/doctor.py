@@ -7,8 +7,10 @@ import grp
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +22,12 @@ from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
 from ocrd.daemon.intakes import MEMORY, makes_inbox
 from ocrd.engine import osd
 from ocrd.errors import OcrdError, PlaceError
+from ocrd.files import display
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts, watch_kind
 
 LEAST_FREE_BYTES = 1 << 30
+SHOWN = 5  # of many alike
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 
 
@@ -56,10 +60,27 @@ Check = Callable[[Config], Iterator[Finding]]
 
 
 def examine(config: Config) -> Iterator[Finding]:
-    """Every check, one after the other; one that breaks is a finding itself."""
+    """Every check, one after the other; one that breaks is a finding itself.
+
+    What may be read and written is asked as the daemon's user, whom root can be for a while.
+    """
+    user = _daemon_user(config)
+    if os.geteuid() not in (0, user.pw_uid):
+        yield Finding(
+            check="user",
+            verdict=Verdict.PROBLEM,
+            found=f"what the daemon may read and write only its user {user.pw_name} can tell",
+            hint=f"sudo -u {user.pw_name} ocrd doctor",
+        )
+        return
     for check in CHECKS:
         try:
-            yield from check(config)
+            if check in AS_THE_DAEMON:
+                with _acting_as(user):
+                    found = list(check(config))
+                yield from found
+            else:
+                yield from check(config)
         except (OcrdError, OSError) as error:
             known = error if isinstance(error, OcrdError) else _unseen(error)
             yield Finding(
@@ -68,6 +89,24 @@ def examine(config: Config) -> Iterator[Finding]:
                 found=known.message,
                 hint=known.hint,
             )
+
+
+@contextmanager
+def _acting_as(user: pwd.struct_passwd) -> Iterator[None]:
+    """Ask the kernel as that user; nothing changes for who is that user already."""
+    if os.geteuid() == user.pw_uid:
+        yield
+        return
+    before = (os.getgroups(), os.getegid(), os.geteuid())
+    os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before[2])
+        os.setegid(before[1])
+        os.setgroups(before[0])
 
 
 def _unseen(error: OSError) -> PlaceError:
@@ -84,6 +123,73 @@ def _daemon(config: Config) -> Iterator[Finding]:
         yield Finding(check="daemon", verdict=Verdict.WARNING, found="not running", hint=hint)
     else:
         yield Finding(check="daemon", verdict=Verdict.OK, found=f"running, pid {pid}")
+
+
+def _troubles(config: Config) -> Iterator[Finding]:
+    """What a running daemon says of itself: folders that wait, jobs that are held, and why."""
+    said = snapshot.read(config.spool) or {}
+    if snapshot.holder(config.spool / snapshot.LOCK) is None:
+        return
+    found = [("daemon", trouble) for trouble in said.get("troubles", ())]
+    found += [
+        (each["name"], why)
+        for each in said.get("folders", ())
+        for why in (each.get("paused"), *each.get("conditions", ()))
+        if why
+    ]
+    held = {each["message"]: each for each in said.get("held", ())}
+    found += [("held up", each) for each in list(held.values())[:SHOWN]]
+    for name, why in found:
+        yield Finding(
+            check=str(name), verdict=Verdict.PROBLEM, found=why["message"], hint=why["hint"]
+        )
+
+
+def _sub_folders(config: Config) -> Iterator[Finding]:
+    """Folders that people dropped and the daemon cannot take files out of."""
+    for folder in config.folders:
+        closed = []
+        for path, names, _ in os.walk(folder.inbox):
+            names[:] = [name for name in names if not name.startswith(".")]
+            below = [Path(path, name) for name in names]
+            closed += [
+                each
+                for each in below
+                if not os.access(each, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+            ]
+        for each in closed[:SHOWN]:
+            facts = each.stat()
+            mode = f"{facts.st_mode & 0o7777:04o}"
+            yield Finding(
+                check=f"{folder.name} inbox",
+                verdict=Verdict.PROBLEM,
+                found=f"{display(each)} is closed to the daemon: owned by {facts.st_uid}:"
+                f"{facts.st_gid}, mode {mode}" + _and_more(len(closed) - SHOWN),
+                hint=f"sudo setfacl -R -m u:{os.geteuid()}:rwX {shlex.quote(display(each))}",
+            )
+
+
+def _strays(config: Config) -> Iterator[Finding]:
+    """Files in the root's inbox/ that lie in no folder: nobody reads them."""
+    inboxes = {folder.inbox for folder in config.folders}
+    lying: dict[Path, int] = {}
+    for top, names, files in os.walk(config.root / "inbox"):
+        names[:] = [name for name in names if Path(top, name) not in inboxes]
+        count = sum(not name.startswith(".") for name in files)
+        if count:
+            lying[Path(top)] = count
+    for path, count in list(lying.items())[:SHOWN]:
+        what = "1 file lies" if count == 1 else f"{count} files lie"
+        yield Finding(
+            check="strays",
+            verdict=Verdict.WARNING,
+            found=f"{what} in no folder: {display(path)}" + _and_more(len(lying) - SHOWN),
+            hint="Add a [[folder]] of that name to the configuration, or move them.",
+        )
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count} more)" if count > 0 else ""
 
 
 def _trees(config: Config) -> Iterator[Finding]:
@@ -103,11 +209,11 @@ def _trees(config: Config) -> Iterator[Finding]:
 
 def _writable(name: str, path: Path) -> Finding:
     nearest = next(each for each in (path, *path.parents) if each.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
         return Finding(
             check=name,
             verdict=Verdict.PROBLEM,
-            found=f"{nearest} cannot be written by user {os.getuid()}",
+            found=f"{nearest} cannot be written by user {os.geteuid()}",
             hint=f"chown it to the daemon's user, or chmod g+rwxs {nearest}.",
         )
     there = "writable" if nearest == path else "not there yet; the daemon makes it"
@@ -119,7 +225,7 @@ def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
     if not spool.is_dir():
         return
     for kind, path in folder.trees():
-        if not path.is_dir() or not os.access(path, os.W_OK):
+        if not path.is_dir() or not os.access(path, os.W_OK, effective_ids=True):
             continue
         token = f".ocrd-doctor-{secrets.token_hex(4)}.part"
         probe, target = spool / token, path / token
@@ -290,7 +396,10 @@ def _group(check: str, name: str, user: pwd.struct_passwd) -> Finding:
 
 def _daemon_user(config: Config) -> pwd.struct_passwd:
     """Whose the spool is; before there is one, whoever asks."""
-    owner = config.spool.stat().st_uid if config.spool.exists() else os.geteuid()
+    try:
+        owner = config.spool.stat().st_uid
+    except FileNotFoundError:
+        owner = os.geteuid()
     try:
         return pwd.getpwuid(owner)
     except KeyError:  # a uid without a name, as in some containers
@@ -317,8 +426,11 @@ def orientation(config: Config) -> Iterator[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     _daemon,
+    _troubles,
     _trees,
     _inboxes,
+    _sub_folders,
+    _strays,
     _watches,
     _space,
     _ledger,
@@ -327,3 +439,4 @@ CHECKS: tuple[Check, ...] = (
     orientation,
     _children,
 )
+AS_THE_DAEMON = (_trees, _inboxes, _sub_folders, _strays, _watches, _space)

@@ -22,7 +22,7 @@ _CHUNK = 1 << 20
 
 def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
     """See `PageSource.inspect`."""
-    with _readable(path), open_regular(path) as file:
+    with readable(path), open_regular(path) as file:
         media = sniff(file.read(HEAD))
         if media.kind == "pdf":
             from ocrd.pages import pdf
@@ -46,7 +46,7 @@ def page(path: Path, number: int, wanted: Rendering) -> PageImage:
 
 
 def _page(path: Path, number: int, wanted: Rendering) -> PageImage:
-    with _readable(path), open_regular(path) as file:
+    with readable(path), open_regular(path) as file:
         media = sniff(file.read(HEAD))
         if media.kind == "pdf":
             from ocrd.pages import pdf
@@ -58,7 +58,7 @@ def _page(path: Path, number: int, wanted: Rendering) -> PageImage:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """A file is damaged only if all of it can be read: decoders take a read error for damage."""
     try:
         yield

@@ -140,3 +140,21 @@ def forge_length() -> None:
     os.pwrite(int(sys.argv[2]), b"\x80\x05\x8e" + (1 << 40).to_bytes(8, "little"), 0)
     os.write(int(sys.argv[1]), b"!")
     time.sleep(60)
+
+
+def meet(code: int) -> None:
+    """The disk answers so."""
+    raise OSError(code, os.strerror(code), "/srv/ocrd/.ocrd/jobs/1-a/bundle/a.pdf")
+
+
+def meet_in_words(code: int) -> None:
+    """A library in C tells of it in words only."""
+    raise RuntimeError(f"cannot fwrite: {os.strerror(code)}")
+
+
+def meet_below(code: int) -> None:
+    """A library took it for something else."""
+    try:
+        meet(code)
+    except OSError as error:
+        raise ValueError("bad stream") from error

@@ -1,6 +1,7 @@
 """A pool of children: every call ends, and what it breaks is its child."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,14 @@ import pytest
 
 from ocrd.children import ChildPool
 from ocrd.children.pool import AGAIN_S
-from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
+from ocrd.errors import (
+    BadFileError,
+    Disposition,
+    EngineDownError,
+    MemoryShortError,
+    OcrdError,
+    PageFaultError,
+)
 from tests.unit.children import calls
 from tests.unit.children.support import children, descriptors, is_running, make_pool, until
 
@@ -173,6 +181,43 @@ async def test_a_child_killed_in_a_call_is_a_crash(pool: ChildPool) -> None:
     with pytest.raises(PageFaultError, match="SIGKILL") as caught:
         await call
     assert caught.value.kind == "crashed"
+
+
+async def test_a_child_that_the_kernel_ended_for_want_of_memory_is_no_fault_of_the_file(
+    pool: ChildPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel counts whom it ends so; else whoever kills it is not known."""
+    kills = iter((3, 4))
+    monkeypatch.setattr("ocrd.children.pool.memory_kills", lambda: next(kills, 4))
+    victim = await pool.run(calls.pid)
+    kills = iter((3, 4))
+    call = asyncio.create_task(pool.run(calls.sleep, 60))
+    await asyncio.sleep(0.1)
+    os.kill(victim, signal.SIGKILL)
+
+    with pytest.raises(MemoryShortError, match="memory") as caught:
+        await call
+    assert caught.value.disposition is Disposition.CONDITION
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("meet", [calls.meet, calls.meet_in_words, calls.meet_below])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, "disk-full"),
+        (errno.EDQUOT, "disk-full"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "io-error"),
+        (errno.ENOMEM, "memory-short"),
+    ],
+)
+async def test_what_the_disk_answers_a_child_is_a_condition(
+    pool: ChildPool, meet: Callable[[int], None], code: int, kind: str
+) -> None:
+    with pytest.raises(OcrdError) as caught:
+        await pool.run(meet, code)
+    assert (caught.value.kind, caught.value.disposition) == (kind, Disposition.CONDITION)
 
 
 async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool) -> None:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from ocrd.children import ChildPool, Limits
-from ocrd.errors import BadFileError, PageError
+from ocrd.errors import BadFileError, PageError, PlaceError
 from ocrd.page import PageImage
+from ocrd.pages import work
 from ocrd.pages.source import ChildPageSource
 from tests.unit.children.support import children, from_proc, until
 from tests.unit.pages.conftest import Put
@@ -209,3 +210,10 @@ def test_the_daemon_loads_neither_mupdf_nor_pillow() -> None:
     )
 
     assert {"pymupdf", "PIL", "pillow_heif"}.isdisjoint(told.stdout.split())
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_not_called_damaged() -> None:
+    """Decoders take a read error for damage; the kernel answers EIO for this file's first byte."""
+    with pytest.raises(PlaceError) as caught, work.readable(Path("/proc/self/mem")):
+        raise BadFileError("it is damaged", hint="Scan it again.", kind="damaged")
+    assert caught.value.kind == "io-error"
