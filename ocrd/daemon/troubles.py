@@ -8,10 +8,12 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ocrd.errors import OcrdError
 from ocrd.events import Events
+from ocrd.files import os_error
 
 RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over
 RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
@@ -45,10 +47,10 @@ class Troubles:
 async def kept_going(
     name: str, part: Callable[[], Awaitable[None]], troubles: Troubles, events: Events
 ) -> None:
-    """Run a part; one that ends with what nobody foresaw is told of, and runs again.
+    """Run a part; one that ends with an error is told of, and runs again.
 
     Raises:
-        OcrdError: It fails again and again.
+        OcrdError: It fails again and again, with what nobody foresaw.
     """
     failed = 0
     while True:
@@ -58,10 +60,11 @@ async def kept_going(
             await part()
         except Exception as error:
             failed = 1 if time.monotonic() - began > RUNS_WELL_S else failed + 1
-            known = _defect(name, error)
-            if failed > len(RESTART_S):
+            foreseen = isinstance(error, (OSError, OcrdError))  # a full disk passes
+            known = _told(name, error)
+            if failed > len(RESTART_S) and not foreseen:
                 raise known from error
-            again = RESTART_S[failed - 1]
+            again = RESTART_S[min(failed, len(RESTART_S)) - 1]
             troubles.parts[name] = (known, time.time())
             why = {"error": known.message, "traceback": traceback.format_exc()}
             events.error("part.failed", part=name, again_s=again, **why)
@@ -77,6 +80,10 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
-def _defect(part: str, error: Exception) -> OcrdError:
+def _told(part: str, error: Exception) -> OcrdError:
+    if isinstance(error, OcrdError):
+        return OcrdError(f"{part}: {error.message}", hint=error.hint, kind=error.kind)
+    if isinstance(error, OSError):
+        return os_error(error, Path(part))
     hint = "This is a defect of ocrd: please report it with the traceback in the log."
     return OcrdError(f"{part} failed: {error!r}", hint=hint, kind="internal")

@@ -94,6 +94,8 @@ class Worker:
             return await self._deliver(job, folder, built)
         except BadFileError as error:
             return await self.fail(job, folder, told(error))
+        finally:
+            self._.runner.progress.pop(job.id, None)
 
     async def fail(
         self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
