@@ -293,9 +293,8 @@ class Retries:
         """
         is_gone = error.kind == "source-gone"
         if is_gone and not await self._call(folder.inbox, os.path.isdir, folder.inbox):
-            self._keep(
-                job, folder, _inbox_missing(folder), Outcome.PAUSE
-            )  # its share, not the file
+            # its share is gone, not the file
+            self._keep(job, folder, _inbox_missing(folder), Outcome.PAUSE)
             return
         if is_gone or (job.members and job.place is Place.INBOX):
             self.free(await self._call(LEDGER, self._ledger.gone, job))
