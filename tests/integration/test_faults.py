@@ -24,7 +24,7 @@ from ocrd.daemon.retention import Retention
 from ocrd.errors import ExitCode, OcrdError, UsageError
 from ocrd.events import Event, Events
 from ocrd.files import Disk
-from ocrd.job import JobState, Place
+from ocrd.job import Found, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.requests import ask
 from tests.integration import test_conditions as conditions
@@ -150,6 +150,30 @@ async def test_a_failed_file_whose_sub_folder_takes_nothing_lies_beside_the_othe
     async with house.running():
         await until(lambda: house.events("job.failed"))
     assert house.tree.visible("failed") == ["a.jpg", "a.jpg.error.json"]
+
+
+async def test_a_refused_file_that_was_mended_and_is_tried_again_is_read(tmp_path: Path) -> None:
+    """It was recorded unread: what it holds is known only now."""
+    house = House(tmp_path / "srv")
+    house.tree.drop("a.jpg", scan(1))
+    facts = (house.tree.inbox / "a.jpg").stat()
+    found = Found(
+        folder="scans",
+        source="a.jpg",
+        size=facts.st_size,
+        mtime_ns=facts.st_mtime_ns,
+        inode=facts.st_ino,
+        sha256="",
+    )
+    (house.tree.root / ".ocrd").mkdir()
+    with house.ledger() as ledger:
+        refused = ledger.record_refused(found, JobError(kind="unreadable", message="-", hint="-"))
+        (retried,) = ledger.retry([refused.id])
+    async with house.running():
+        await until(lambda: house.events("job.done"))
+    with house.ledger() as ledger:
+        assert ledger.job(retried.id).sha256 == house.tree.dropped["a.jpg"]
+    house.tree.check_done()
 
 
 class Hanging(Disk):
