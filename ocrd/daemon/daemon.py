@@ -228,8 +228,10 @@ class Daemon:
         for each in house.call.hanging(LOOK_S) if scheduler.running else ():
             self._events.warn("daemon.left_behind", place=each.place, calls=each.calls)
         house.call.abandon()
-        with_engine = asyncio.create_task(house.engine.stop())
-        await asyncio.wait({with_engine}, timeout=ENGINE_STOPS_S)
+        await scheduler.let_go()
+        ending = asyncio.create_task(house.engine.stop())
+        if (await asyncio.wait({ending}, timeout=ENGINE_STOPS_S))[0]:
+            ending.result()
 
     async def _unless_hurried(self, work: Awaitable[None]) -> None:
         """Wait for it, or for somebody to say again that the daemon is to end."""

@@ -153,9 +153,9 @@ class Scheduler:
 
     async def drain(self, timeout_s: float) -> None:
         """Let what is under way finish for so long, then put it back.  Loses no attempt."""
-        if self._runs:
-            await asyncio.wait([run.task for run in self._runs.values()], timeout=timeout_s)
-        while tasks := [run.task for run in self._runs.values()]:
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=timeout_s)
+        while tasks := self._tasks():
             for task in tasks:
                 task.cancel()
             if (await asyncio.wait(tasks, timeout=STOPS_S))[1]:  # in a share that does not answer
@@ -164,6 +164,14 @@ class Scheduler:
             if waiting.refund:
                 with contextlib.suppress(OcrdError):  # the next start finds it, an attempt further
                     await self.retries.put_back(waiting.job)
+
+    async def let_go(self) -> None:
+        """Calls that hang were abandoned: put back the jobs that waited for them."""
+        if tasks := self._tasks():
+            await asyncio.wait(tasks, timeout=POLL_S)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [*(run.task for run in self._runs.values()), *self._cancelling.values()]
 
     async def _step(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -200,8 +208,7 @@ class Scheduler:
         hanging = self.hanging()
         closed = {str(name) for name in self.retries.paused.now} | self._closed()
         closed |= hanging.keys() | set(unknown)
-        running = sum(run.folder not in hanging for run in self._runs.values())
-        most = min(self._max_running - running, CLAIMED_AT_ONCE)
+        most = min(self._max_running - self._busy(hanging), CLAIMED_AT_ONCE)
         if most <= 0:
             most = 1
             closed |= {run.folder for run in self._runs.values()}
@@ -218,6 +225,10 @@ class Scheduler:
             else:
                 self._start(job)
         return len(jobs) == most
+
+    def _busy(self, hanging: Collection[str]) -> int:
+        """Jobs under way, but for those that hang."""
+        return sum(run.folder not in hanging for run in self._runs.values())
 
     def _ready(self) -> bool:
         return self._engine.report().state is EngineState.READY
@@ -239,10 +250,10 @@ class Scheduler:
         Raises:
             LedgerError: It cannot be used now; those that are left wait for the next step.
         """
-        now = self._clock()
+        now, hanging = self._clock(), self.hanging()
         for waiting in list(self.retries.waiting.values()):
-            if len(self._runs) >= self._max_running:
-                return
+            if self._busy(hanging) >= self._max_running:
+                break
             job = waiting.job
             if not self._may_go_on(job, now):
                 continue
