@@ -24,7 +24,7 @@ from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_
 from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.job import ACTIVE
-from ocrd.observe.notifier import NoNotifier, Notifier
+from ocrd.observe.systemd import NoNotifier, Notifier
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.pages import LEDGER
 

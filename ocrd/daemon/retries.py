@@ -36,6 +36,7 @@ from ocrd.worker.worker import Worker, facts
 FIRST_DELAY_S = 2.0
 LONGEST_PAUSE_S = 60.0
 LONGEST_HOLD_S = 300.0
+NO_MEMORY = "no-memory"  # of a child that the kernel ended for want of it
 LOOK_AGAIN_S = 1.0  # a file that changed is left alone at least so long
 UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)
 
@@ -92,7 +93,7 @@ def trees_of(folder: Folder) -> list[Path]:
 
 
 def _its_own(error: OcrdError, trees: Iterable[Path]) -> bool:
-    if isinstance(error, MemoryShortError):
+    if isinstance(error, MemoryShortError) or error.kind == NO_MEMORY:
         return True
     return isinstance(error, PlaceError) and error.is_below(trees)
 

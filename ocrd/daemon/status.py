@@ -21,7 +21,7 @@ from ocrd.errors import OcrdError
 from ocrd.events import Event
 from ocrd.files import display
 from ocrd.ledger.glance import FolderGlance, glance
-from ocrd.observe.notifier import Notifier
+from ocrd.observe.systemd import Notifier
 
 Listener = Callable[[Mapping[str, Any]], None]
 

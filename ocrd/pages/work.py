@@ -6,23 +6,18 @@ and must never load what they need.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ocrd.errors import BadFileError, PageError
-from ocrd.files import blaming, open_regular
+from ocrd.files import open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
 from ocrd.pages.sniff import HEAD, sniff
 
-_CHUNK = 1 << 20
-
 
 def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
     """See `PageSource.inspect`."""
-    with readable(path), open_regular(path) as file:
+    with open_regular(path) as file:
         media = sniff(file.read(HEAD))
         if media.kind == "pdf":
             from ocrd.pages import pdf
@@ -46,7 +41,7 @@ def page(path: Path, number: int, wanted: Rendering) -> PageImage:
 
 
 def _page(path: Path, number: int, wanted: Rendering) -> PageImage:
-    with readable(path), open_regular(path) as file:
+    with open_regular(path) as file:
         media = sniff(file.read(HEAD))
         if media.kind == "pdf":
             from ocrd.pages import pdf
@@ -55,15 +50,3 @@ def _page(path: Path, number: int, wanted: Rendering) -> PageImage:
         from ocrd.pages import image
 
         return image.render(file, media.media_type, number, wanted)
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """A file is damaged only if all of it can be read: decoders take a read error for damage."""
-    try:
-        yield
-    except (BadFileError, PageError):
-        with blaming(path), path.open("rb") as file:
-            while file.read(_CHUNK):
-                pass
-        raise

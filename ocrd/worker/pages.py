@@ -175,6 +175,7 @@ class PageRunner:
                     return await self._recognise(run, number, image, others)
                 except EngineDownError as error:
                     self._tell("page.waits", run, number, kind=error.kind, error=error.message)
+            await asyncio.sleep(ENGINE_POLL_S)
 
     async def _image(self, run: PageRun, number: int) -> PageImage:
         path, page = run.original.find(number)

@@ -19,12 +19,13 @@ from ocrd.daemon.wiring import take_locks
 from ocrd.errors import PlaceError
 from ocrd.inbox.names import numbered
 from ocrd.spool import Spool
+from tests.support.needs import needs
 from tests.support.nobody import NOBODY, as_nobody, in_a_child
 from tests.unit.cli.conftest import Tree
 
 OUR_GROUP = 60_000
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+pytestmark = needs("root")
 
 
 @pytest.fixture

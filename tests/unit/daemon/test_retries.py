@@ -98,6 +98,7 @@ def at(path: Path | None, kind: str) -> PlaceError:
         (at(TREE / "sub", "disk-full"), Outcome.PAUSE),
         (at(TREE / "sub", "read-only"), Outcome.PAUSE),
         (MemoryShortError("no memory", hint="More."), Outcome.HOLD),
+        (EngineDownError("a child was ended", hint="More.", kind="no-memory"), Outcome.HOLD),
         (LedgerError("locked", hint="Wait."), Outcome.PAUSE),
         (EngineDownError("down", hint="Wait."), Outcome.PAUSE),
         (BadFileError("damaged", hint="Scan it again."), Outcome.FAIL),

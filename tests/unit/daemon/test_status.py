@@ -17,7 +17,7 @@ from ocrd.daemon.status import Rates, Status
 from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
-from ocrd.observe.notifier import NoNotifier
+from ocrd.observe.systemd import NoNotifier
 from ocrd.worker.pages import LEDGER
 
 
