@@ -27,7 +27,7 @@ from ocrd.job import Page, PageState
 from ocrd.modes import BUILT_IN_MODES
 from ocrd.pages import work
 from ocrd.pages.base import Rendering
-from ocrd.worker.records import page_line
+from ocrd.worker.worker import page_line
 
 DPI = 144
 OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})

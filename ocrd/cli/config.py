@@ -16,7 +16,7 @@ from ocrd.errors import ExitCode
 
 if TYPE_CHECKING:
     from ocrd.config import Config
-    from ocrd.daemon.findings import Finding
+    from ocrd.daemon.doctor import Finding
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
@@ -26,9 +26,8 @@ app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
 def check(config: ConfigOption = None) -> None:
     """Say whether the daemon would start with this configuration."""
     from ocrd.config import load
+    from ocrd.daemon.doctor import Verdict, groups
     from ocrd.daemon.engines import build_engine, check_modes, missing_packages
-    from ocrd.daemon.findings import Verdict
-    from ocrd.daemon.wishes import groups
     from ocrd.errors import ConfigError
 
     loaded = load(config)
@@ -88,8 +87,7 @@ def _standing_in(loaded: Config) -> dict[str, Any]:
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check folders, shares, disks, ledger and engine."""
     from ocrd.config import load
-    from ocrd.daemon.doctor import examine
-    from ocrd.daemon.findings import Verdict
+    from ocrd.daemon.doctor import Verdict, examine
 
     findings = []
     for finding in examine(load(config)):

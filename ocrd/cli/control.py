@@ -164,6 +164,6 @@ def _why_not_cancelled(job: Job) -> str:
 def _carry_out(config: Path | None) -> None:
     """No daemon does it, so this command does, in the daemon's place."""
     from ocrd.config import load
-    from ocrd.daemon.alone import carry_out_cancellations
+    from ocrd.daemon.recover import carry_out_cancellations
 
     carry_out_cancellations(load(config))

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bars
 
 from ocrd.cli.words import about, counted
-from ocrd.daemon.rates import JOB_ENDS, PAGE_EVENTS, Rates
+from ocrd.daemon.status import JOB_ENDS, PAGE_EVENTS, Rates
 from ocrd.events import Event
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,12 +65,17 @@ def serve(config: Config, *, once: bool) -> ExitCode:
             config, heard.events, once=once, notifier=supervisor, listeners=heard.listeners
         )
         if not progress:
-            return await daemon.run()
-        from ocrd.cli.progress import Progress
+            code = await daemon.run()
+        else:
+            from ocrd.cli.progress import Progress
 
-        with Progress() as bar:
-            heard.events.add(bar)
-            return await daemon.run()
+            with Progress() as bar:
+                heard.events.add(bar)
+                code = await daemon.run()
+        if daemon.left_behind:  # a call that hangs in a share would be waited for
+            sys.stderr.flush()
+            os._exit(code)
+        return code
 
     with audience(config.settings, level) as heard:
         return asyncio.run(live(heard))

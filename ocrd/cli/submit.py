@@ -249,7 +249,7 @@ async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Pat
     from rich.progress import track
 
     from ocrd.daemon.engines import build_engine
-    from ocrd.daemon.parts import page_source
+    from ocrd.daemon.wiring import page_source
 
     engine = build_engine(config)
     source, children = page_source(config, engine)

@@ -108,7 +108,7 @@ class Trees:
         return ours or self._known[str(tree)] == place_of(tree)
 
     def _bears_ours(self, tree: Path, marker: str | None) -> bool:
-        """Whether the marker is the one that was last written there; an unknown number is learnt."""
+        """Whether the marker is the one written there last; an unknown number is learnt."""
         installation, _, number = (marker or "").partition(":")
         if installation != self._id:
             return False

@@ -151,3 +151,12 @@ def test_with_vllm_and_without_tesseract_nobody_sees_it(tree: Tree) -> None:
     found = worst(told["findings"], "upright")
     assert found["verdict"] == "warning"
     assert "invoices" in found["found"] and "tesseract-ocr" in found["hint"]
+
+
+def test_files_that_lie_in_no_folder_are_told_of(tree: Tree) -> None:
+    stray = tree.root / "inbox" / "unknown" / "a.pdf"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    found = worst(findings(tree)[1], "strays")
+    assert found["found"] == f"1 file lies in no folder: {stray.parent}"
+    assert "[[folder]]" in found["hint"]

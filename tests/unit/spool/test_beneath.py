@@ -124,14 +124,14 @@ def test_nothing_is_put_behind_a_link(world: World, step: str) -> None:
     tree = {"publish": "outbox", "archive": "archive", "fail": "failed"}[step]
     job = world.bundled()
     place = world.tree(tree) / "letters" / "new"
-    act = {
+    acts: dict[str, Callable[[Spool], object]] = {
         "publish": lambda spool: spool.publish(job, place),
         "archive": lambda spool: spool.archive(job, place),
         "fail": lambda spool: spool.fail(job, place, REPORT),
-    }[step]
+    }
     plant(world, f"{tree}/letters")
     with pytest.raises(PlaceError) as caught:
-        act(world.spool())
+        acts[step](world.spool())
     assert (caught.value.kind, caught.value.path) == ("blocked", place.parent)
     assert hr(world) == {"scan.pdf": SECRET}
     free = world.spool().free_name(place.parent, "new")
@@ -231,7 +231,7 @@ def test_a_name_that_the_target_refuses_is_told_with_its_path(
 
     with pytest.raises(PlaceError) as caught:
         world.spool(Hooked(refuse)).publish(job, place)
-    assert (caught.value.kind, caught.value.path) == ("bad-name", refused)
+    assert (caught.value.kind, caught.value.path) == ("invalid-name", refused)
     assert world.visible() == {}
     world.spool().publish(job, world.tree("outbox") / "scan")
     assert world.visible() == bundle_at("outbox/scan")

@@ -1,4 +1,4 @@
-"""A tree that is not itself is not written to: its mount is away, or another one is in its place."""
+"""A tree that is not itself is not written to: its mount is away, or another is in its place."""
 
 from __future__ import annotations
 
@@ -220,11 +220,12 @@ def test_nothing_leaves_the_spool_for_a_place_whose_mount_is_away(
     started = Disk()
     trees = Trees(ID, memory.known, started, memory.known.__setitem__)
     spool = Spool(tmp_path, numbered=numbered, trees=trees, disk=started)
-    act = {
+    acts: dict[str, Callable[[], object]] = {
         "outbox": lambda: spool.publish(job, tree / "letters" / "scan"),
         "archive": lambda: spool.archive(job, tree / "scan.pdf"),
         "failed": lambda: spool.fail(job, tree / "scan.pdf", REPORT),
-    }[name]
+    }
+    act = acts[name]
     subprocess.run(["umount", "--lazy", str(tree)], check=True)
     lost(act)
     lost(lambda: spool.free_name(tree, "scan.pdf"))

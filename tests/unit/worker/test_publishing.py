@@ -240,7 +240,7 @@ def test_a_layout_changed_between_publishing_and_the_record_of_it_changes_nothin
     """Published, then a kill, then a start with another layout."""
     ground = Ground(tmp_path / "srv", {"bundle": FLAT, "flat": ""}[then])
     job = ground.recorded(ground.spooled())
-    ground.delivery._publisher.publish(job, ground.folder)
+    ground.delivery.publish(job, ground.folder)
     before = ground.results()
     ground.set(f'layout = "{then}"\n')
     assert ground.delivery.deliver(job, ground.folder).outputs == job.outputs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -14,13 +15,11 @@ from pathlib import Path
 import ocrd
 from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
-from ocrd.config import Config, Folder
-from ocrd.daemon import barcodes
-from ocrd.daemon.aftermath import Aftermath, Retries
-from ocrd.daemon.dispatch import Dispatcher
-from ocrd.daemon.engines import cores
-from ocrd.daemon.pauses import Pauses
-from ocrd.daemon.threads import CLAIMING, Threads
+from ocrd.config import Config
+from ocrd.daemon.calls import Calls
+from ocrd.daemon.engines import barcode_preload, cores
+from ocrd.daemon.retries import Attempts, Retries
+from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.engine import osd
@@ -34,17 +33,17 @@ from ocrd.inbox.names import numbered
 from ocrd.ledger.ledger import Ledger
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
-from ocrd.worker.delivery import Delivery
+from ocrd.worker.deliver import Delivery
 from ocrd.worker.pages import PageRunner
-from ocrd.worker.ports import Pages
 from ocrd.worker.worker import Parts as WorkerParts
 from ocrd.worker.worker import Worker
 
 PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
 BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
 BUNDLE_PAGE_S = 5.0
+CLOSE_S = 5.0  # the ledger has so long to be closed
 
-MakePages = Callable[..., tuple[Pages, ChildPool]]
+MakePages = Callable[..., tuple[ChildPageSource, ChildPool]]
 """Called as `page_source`."""
 
 
@@ -58,22 +57,21 @@ class House:
     gate: PageGate
     page_children: ChildPool
     document_children: ChildPool
-    worker: Worker
-    dispatcher: Dispatcher
-    pauses: Pauses
-    call: Threads
-    claim: Threads
+    runner: PageRunner
+    scheduler: Scheduler
+    call: Calls
     locks: tuple[int, ...]
 
-    def close(self) -> None:
-        """Give everything back."""
+    def close(self) -> bool:
+        """Give everything back; whether all of it could be: a hanging disk keeps the ledger."""
         self.page_children.stop()
         self.document_children.stop()
-        self.claim.stop()
-        self.call.stop()
-        self.ledger.close()
+        closing = threading.Thread(target=self.ledger.close, name="close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
         for lock in self.locks:
             os.close(lock)
+        return not closing.is_alive()
 
 
 def build(
@@ -81,23 +79,19 @@ def build(
     events: Events,
     engine: Engine,
     *,
-    folders: Callable[[], Mapping[str, Folder]],
-    closed: Callable[[], set[str]],
-    look_again: Callable[[str, str], object],
     disk: Disk | None = None,
     make_pages: MakePages | None = None,
+    heed_hours: bool = True,
 ) -> House:
-    """Wire everything up.
+    """Wire everything up; the scheduler still wants to be told of folders and inboxes.
 
     Args:
         config: What to build.
         events: Is told what happens.
         engine: Reads the pages; not started yet.
-        folders: The folders in force, by name.
-        closed: Folders of which nothing may begin now.
-        look_again: Told a folder and a file in its inbox that belongs to no job any more.
         disk: The system calls of every move.
         make_pages: Makes what page images come from; `page_source` by default.
+        heed_hours: Whether folders' schedules count.
 
     Raises:
         PlaceError: The root cannot be used.
@@ -111,7 +105,7 @@ def build(
     pages, page_children = make_pages(config, engine)
     document_children = _document_children(config)
     gate = PageGate(engine.capacity + page_children.processes)
-    call, claim = Threads(), Threads(CLAIMING, "claim")
+    call = Calls()
     runner = PageRunner(
         ledger=ledger,
         pages=pages,
@@ -133,41 +127,39 @@ def build(
             delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
             events=events,
             call=call,
-            claim=claim,
             clock=time.time,
             dpi=config.settings.pages.dpi or engine.dpi,
             reuse_results=config.settings.engine.reuse_results,
             versions=versions(),
         )
     )
-    pauses = Pauses()
 
     def expect(jobs: int) -> None:
         page_children.warm(jobs)
         document_children.warm(jobs)
 
-    dispatcher = Dispatcher(
+    given = config.settings.jobs
+    retries = Retries(
         worker=worker,
         ledger=ledger,
-        engine=engine,
-        folders=folders,
-        closed=closed,
-        aftermath=Aftermath(
-            worker=worker,
-            ledger=ledger,
-            pauses=pauses,
-            look_again=look_again,
-            events=events,
-            call=call,
-            clock=time.time,
-            retries=_retries(config),
-        ),
-        pauses=pauses,
+        spool=config.spool,
         events=events,
         call=call,
         clock=time.time,
-        max_running=config.settings.jobs.max_running or gate.capacity + 8,
+        attempts=Attempts(
+            most=given.max_attempts, delay_s=given.retry_delay_s, longest_s=given.retry_max_s
+        ),
+    )
+    scheduler = Scheduler(
+        worker=worker,
+        ledger=ledger,
+        engine=engine,
+        retries=retries,
+        events=events,
+        call=call,
+        max_running=given.max_running or gate.capacity + 8,
         expect=expect,
+        heed_hours=heed_hours,
     )
     return House(
         ledger=ledger,
@@ -176,11 +168,9 @@ def build(
         gate=gate,
         page_children=page_children,
         document_children=document_children,
-        worker=worker,
-        dispatcher=dispatcher,
-        pauses=pauses,
+        runner=runner,
+        scheduler=scheduler,
         call=call,
-        claim=claim,
         locks=locks,
     )
 
@@ -234,7 +224,7 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
         limits=Limits(
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
-        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcodes.preload()),
+        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcode_preload()),
         threads=1,
     )
     source = ChildPageSource(
@@ -276,15 +266,6 @@ async def _build_bundle(
         wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages,
         readable=sorted({spec.source, spec.pages, *(origin.source for origin in spec.origins)}),
         writable=[spec.into],
-    )
-
-
-def _retries(config: Config) -> Retries:
-    given = config.settings.jobs
-    return Retries(
-        max_attempts=given.max_attempts,
-        delay_s=given.retry_delay_s,
-        longest_s=given.retry_max_s,
     )
 
 

@@ -1,8 +1,9 @@
-"""The dispatcher with a real ledger: no job is forgotten, whatever becomes of ledger and folder."""
+"""The scheduler with a real ledger: no job is forgotten, whatever becomes of ledger and folder."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 import threading
 import time
@@ -14,12 +15,11 @@ from typing import Any, cast
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.aftermath import Aftermath, Retries
-from ocrd.daemon.dispatch import Dispatcher
-from ocrd.daemon.pauses import Pauses
-from ocrd.daemon.threads import Threads
+from ocrd.daemon.calls import Calls
+from ocrd.daemon.retries import Attempts, Retries
+from ocrd.daemon.scheduler import Scheduler
 from ocrd.engine.base import EngineReport, EngineState
-from ocrd.errors import OcrdError, PlaceError
+from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
 from ocrd.job import Found, Job, JobError, JobState
 from ocrd.ledger.ledger import Ledger
@@ -34,28 +34,34 @@ class Crew:
 
     def __init__(self) -> None:
         self.ran: list[int] = []
-        self.error: OcrdError | None = None
+        self.error: Exception | None = None
+        self.spared: set[str] = set()
+        self.failed: list[tuple[str, str]] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
     async def run(self, job: Job, _folder: Folder) -> Job:
         self.ran.append(job.id)
         self.meanwhile()
-        if self.error is not None:
+        if self.error is not None and job.source not in self.spared:
             raise self.error
+        return job
+
+    async def fail(self, job: Job, _folder: Folder, error: JobError) -> Job:
+        self.failed.append((job.source, error.kind))
         return job
 
 
 class Mover:
     """Stands for a worker that moves a large original, and is told to cancel meanwhile."""
 
-    def __init__(self, call: Threads) -> None:
+    def __init__(self, call: Calls) -> None:
         self._call = call
         self.moving = threading.Event()
         self.moved = threading.Event()
         self.cancelled_after: list[bool] = []
 
     async def run(self, job: Job, _folder: Folder) -> Job:
-        await self._call(self._move)
+        await self._call("a share", self._move)
         return job
 
     async def cancel(self, job: Job, _folder: Folder) -> Job:
@@ -75,8 +81,22 @@ class Ready:
         return EngineReport(state=EngineState.READY)
 
 
+class Shelf:
+    """Stands for the inboxes."""
+
+    def __init__(self, closed: set[str]) -> None:
+        self._closed = closed
+        self.hinted: list[str] = []
+
+    def closed(self) -> set[str]:
+        return self._closed
+
+    def hint(self, _folder: str, source: str) -> None:
+        self.hinted.append(source)
+
+
 class Bench:
-    """A ledger, one folder, and the dispatcher between them."""
+    """A ledger, one folder, and the scheduler between them."""
 
     def __init__(self, root: Path, worker: object = None) -> None:
         file = root / "config.toml"
@@ -88,31 +108,21 @@ class Bench:
         self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
         self.crew = Crew()
         self.told: list[Event] = []
-        self.call = Threads(4)
         common: dict[str, Any] = {
-            "worker": cast(Any, worker or self.crew),
+            "worker": worker or self.crew,
             "ledger": self.ledger,
-            "pauses": Pauses(),
             "events": Events(self.told.append),
-            "call": self.call,
+            "call": Calls(4),
             "clock": time.time,
         }
-        self.dispatcher = Dispatcher(
-            **common,
-            engine=cast(Any, Ready()),
-            folders=lambda: self.folders,
-            closed=lambda: self.closed,
-            aftermath=Aftermath(
-                **common,
-                look_again=lambda _folder, _source: None,
-                retries=Retries(max_attempts=3, delay_s=0.0, longest_s=0.0),
-            ),
-            max_running=8,
-            expect=lambda _jobs: None,
-        )
+        attempts = Attempts(most=3, delay_s=0.0, longest_s=0.0)
+        retries = Retries(**common, spool=root / ".ocrd", attempts=attempts)
+        retries.inboxes = Shelf(self.closed)
+        engine = cast(Any, Ready())
+        self.scheduler = Scheduler(**common, engine=engine, retries=retries, max_running=8)
+        self.scheduler.folders = self.folders
 
     def close(self) -> None:
-        self.call.stop()
         self.ledger.close()
 
     def queued(self, *names: str) -> list[Job]:
@@ -143,12 +153,12 @@ class Bench:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.dispatcher.run())
+        task = asyncio.create_task(self.scheduler.run())
         try:
             yield
         finally:
-            self.dispatcher.stop()
-            await self.dispatcher.drain(0.0)
+            self.scheduler.stop()
+            await self.scheduler.drain(0.0)
             await task
 
     def events(self, name: str) -> list[Event]:
@@ -170,10 +180,10 @@ async def until(true: Callable[[], Any]) -> None:
 
 async def test_jobs_from_before_wait_while_the_ledger_is_locked(bench: Bench) -> None:
     jobs = bench.claimed("a.pdf", "b.pdf")
-    bench.dispatcher.take_over(jobs)
+    bench.scheduler.take_over(jobs)
     async with bench.running():
         with bench.locked():
-            await until(lambda: bench.dispatcher.waits)
+            await until(lambda: bench.scheduler.waits)
         await until(lambda: bench.crew.ran == [job.id for job in jobs])
 
 
@@ -183,12 +193,12 @@ async def test_a_job_that_delivers_waits_for_its_folder_to_be_configured_again(
     (job,) = bench.claimed("a.pdf")
     bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
     bench.folders.clear()
-    bench.dispatcher.take_over(bench.ledger.unfinished())
+    bench.scheduler.take_over(bench.ledger.unfinished())
     async with bench.running():
-        await until(lambda: bench.dispatcher.ticks > 2)
+        await until(lambda: bench.scheduler.ticks > 2)
         assert bench.crew.ran == []
         bench.folders["scans"] = bench.folder
-        bench.dispatcher.wake()
+        bench.scheduler.wake()
         await until(lambda: bench.crew.ran == [job.id])
     assert [dict(event.fields)["job"] for event in bench.events("job.folder_unknown")] == [job.id]
 
@@ -198,7 +208,7 @@ async def test_a_failure_that_meets_a_busy_folder_is_tried_again(bench: Bench) -
     (job,) = bench.claimed("a.pdf")
     job = bench.ledger.intend_failure(job, BAD, "/failed/a.pdf")
     bench.crew.error = BUSY
-    bench.dispatcher.take_over([job])
+    bench.scheduler.take_over([job])
     async with bench.running():
         await until(lambda: len(bench.crew.ran) > 1)
         bench.crew.error = None
@@ -216,10 +226,9 @@ async def test_a_job_that_waits_for_its_place_keeps_its_attempt_when_the_daemon_
 
 async def test_a_cancel_waits_for_the_move_that_is_under_way(tmp_path: Path) -> None:
     """Two threads that move one original would take it from each other."""
-    mover = Mover(threads := Threads(1))
+    mover = Mover(Calls(1))
     with closing(Bench(tmp_path, mover)) as bench:
         await _cancel_while_it_moves(bench, mover)
-    threads.stop()
     assert set(mover.cancelled_after) == {True}
 
 
@@ -229,8 +238,8 @@ async def _cancel_while_it_moves(bench: Bench, mover: Mover) -> None:
         await until(mover.moving.is_set)
         try:
             bench.ledger.request_cancel([job.id])
-            ticks = bench.dispatcher.ticks
-            await until(lambda: bench.dispatcher.ticks > ticks + 2)  # it was seen; others go on
+            ticks = bench.scheduler.ticks
+            await until(lambda: bench.scheduler.ticks > ticks + 2)  # it was seen; others go on
         finally:
             mover.moved.set()
         await until(lambda: mover.cancelled_after)
@@ -248,3 +257,104 @@ async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench:
         bench.crew.error, bench.crew.meanwhile = None, lambda: None
         bench.closed.clear()
         await until(lambda: len(bench.crew.ran) == 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk-full"),
+        (OSError(errno.EROFS, "Read-only file system"), "read-only"),
+        (OSError(errno.EIO, "Input/output error"), "io-error"),
+    ],
+)
+async def test_what_the_disk_answers_pauses_the_folder_and_costs_nothing(
+    bench: Bench, error: OSError, kind: str
+) -> None:
+    """Wherever it is met: nobody is asked to report a defect."""
+    (job,) = bench.queued("a.pdf")
+    bench.crew.error = error
+    async with bench.running():
+        await until(lambda: bench.events("folder.paused"))
+    (paused,) = bench.events("folder.paused")
+    assert paused.fields["kind"] == kind
+    assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
+    assert bench.events("job.crashed") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "memory-short"),
+        (MemoryShortError("a child was ended", hint="More memory."), "memory-short"),
+        (OSError(errno.EACCES, "Permission denied", "SUB/a.pdf"), "no-permission"),
+        (OSError(errno.EINVAL, "Invalid argument", "SUB/a:b"), "invalid-name"),
+    ],
+)
+async def test_what_concerns_one_job_holds_up_that_job_alone(
+    bench: Bench, error: Exception, kind: str
+) -> None:
+    if isinstance(error, OSError):
+        error.filename = str(bench.folder.inbox / "sub" / "a.pdf")
+    held, free = bench.queued("a.pdf", "b.pdf")
+    bench.crew.error, bench.crew.spared = error, {"b.pdf"}
+    async with bench.running():
+        await until(lambda: bench.events("job.held") and free.id in bench.crew.ran)
+        await until(lambda: bench.job(held.id).state is JobState.QUEUED)
+    assert bench.events("folder.paused") == []
+    now = bench.job(held.id)
+    assert now.attempts == 0
+    assert now.not_before > time.time()
+    assert now.error is not None
+    assert now.error.kind == kind
+
+
+async def test_a_job_that_is_held_while_it_delivers_can_be_cancelled(tmp_path: Path) -> None:
+    """As with a name that the outbox's file system refuses, and always will."""
+    crew = Refused()
+    with closing(Bench(tmp_path, crew)) as bench:
+        (job,) = bench.claimed("a.pdf")
+        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+        bench.scheduler.take_over(bench.ledger.unfinished())
+        async with bench.running():
+            await until(lambda: bench.events("job.held"))
+            (asked,) = await bench.scheduler.cancel([job.id])
+            assert asked.id == job.id
+            await until(lambda: crew.cancelled == [job.id])
+
+
+class Refused(Crew):
+    """Meets a name that cannot be, and takes cancels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error = OSError(errno.EINVAL, "Invalid argument")
+        self.cancelled: list[int] = []
+
+    async def run(self, job: Job, folder: Folder) -> Job:
+        raise OSError(errno.EINVAL, "Invalid argument", str(folder.outbox / "a:b"))
+
+    async def cancel(self, job: Job, _folder: Folder) -> Job:
+        self.cancelled.append(job.id)
+        return job
+
+
+async def test_a_folder_that_a_person_paused_starts_nothing_until_it_is_resumed(
+    bench: Bench,
+) -> None:
+    (job,) = bench.queued("a.pdf")
+    bench.scheduler.halted = {"scans"}
+    async with bench.running():
+        await until(lambda: bench.scheduler.ticks > 2)
+        assert bench.crew.ran == []
+        bench.scheduler.halted = ()
+        bench.scheduler.wake()
+        await until(lambda: bench.crew.ran == [job.id])
+
+
+async def test_a_defect_costs_an_attempt_and_fails_in_the_end(bench: Bench) -> None:
+    bench.queued("a.pdf")
+    bench.crew.error = RecursionError("too deep")
+    async with bench.running():
+        await until(lambda: bench.crew.failed == [("a.pdf", "internal")])
+    assert len(bench.events("job.crashed")) == 3
