@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ import ocrd.files
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import Disk
 from ocrd.job import Place
+from ocrd.spool import Spool
 from ocrd.spool.expiry import expire
 from ocrd.spool.tree import make_folders
 from tests.unit.spool.steps import Call, Hooked
