@@ -17,7 +17,7 @@ class ExitCode(enum.IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
-    NOT_RUNNING = 3  # no command needs a daemon so far: all of them use the ledger and the folders
+    NOT_RUNNING = 3
     CONFIG = 4
     SOME_FAILED = 5
     INTERRUPTED = 130

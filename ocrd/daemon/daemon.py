@@ -23,7 +23,7 @@ from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, first_of
 from ocrd.events import Events
 from ocrd.files import Disk
-from ocrd.observe.notifier import NoNotifier, Notifier
+from ocrd.observe.systemd import NoNotifier, Notifier
 from ocrd.spool.orphans import Orphan
 
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)

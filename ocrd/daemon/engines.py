@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ocrd.config import Config, Settings
 from ocrd.daemon import barcodes
 from ocrd.engine.base import Engine
-from ocrd.errors import ConfigError
+from ocrd.errors import ConfigError, EngineSetupError
 from ocrd.events import Events
 from ocrd.modes import RESOLUTIONS, Resolution
 
@@ -48,6 +48,21 @@ def build_engine(config: Config, events: Events | None = None) -> Engine:
         threads=given.threads or None,
         page_s=given.page_timeout_s,
     )
+
+
+def missing_packages(config: Config) -> EngineSetupError | None:
+    """Why the engine that is asked for cannot run with what is installed, else None."""
+    if chosen_kind(config.settings) != "vllm":
+        from ocrd.engine.rapid import installed as rapid
+
+        return rapid.missing()
+    from ocrd.engine.resident import installed as resident
+
+    try:
+        resident.installed()
+    except EngineSetupError as error:
+        return error
+    return None
 
 
 def _vllm(config: Config, events: Events | None) -> Engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -108,7 +108,7 @@ def build(
     locks = take_locks(config)
     ledger = Ledger.open(config.ledger)
     make_pages = make_pages or page_source
-    pages, page_children = make_pages(config, engine, readable=[config.spool])
+    pages, page_children = make_pages(config, engine)
     document_children = _document_children(config)
     gate = PageGate(engine.capacity + page_children.processes)
     call, claim = Threads(), Threads(CLAIMING, "claim")
@@ -225,10 +225,8 @@ def _second_daemon(file: os.PathLike[str]) -> LedgerError:
     )
 
 
-def page_source(
-    config: Config, engine: Engine, *, readable: Sequence[Path]
-) -> tuple[ChildPageSource, ChildPool]:
-    """What makes page images, and its children, which may read below `readable`."""
+def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
+    """What makes page images, and its children."""
     given = config.settings.pages
     children = ChildPool(
         name="page worker",
@@ -238,7 +236,6 @@ def page_source(
         ),
         preload=("ocrd.pages.pdf", "ocrd.pages.image", *barcodes.preload()),
         threads=1,
-        readable=readable,
     )
     source = ChildPageSource(
         children,
@@ -266,13 +263,17 @@ def _document_children(config: Config) -> ChildPool:
         limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
         preload=("ocrd.document.pile",),
         threads=1,
-        readable=(config.spool,),
-        writable=(config.spool,),
     )
 
 
 async def _build_bundle(children: ChildPool, spec: BundleSpec, pages: int) -> BundleSummary:
-    return await children.run(pile.build, spec, wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages)
+    return await children.run(
+        pile.build,
+        spec,
+        wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages,
+        readable=sorted({spec.source, spec.pages, *(origin.source for origin in spec.origins)}),
+        writable=[spec.into],
+    )
 
 
 def _retries(config: Config) -> Retries:

@@ -18,7 +18,7 @@ from ocrd.daemon.rates import Rates
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
 from ocrd.ledger.glance import FolderGlance, glance
-from ocrd.observe.notifier import Notifier
+from ocrd.observe.systemd import Notifier
 
 Listener = Callable[[Mapping[str, Any]], None]
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from pydantic import JsonValue
+
 from ocrd.modes import Reader
 
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+JSON: TypeAlias = JsonValue
 
 OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
 BLANK, BARCODE = "blank", "barcode"
@@ -53,7 +55,7 @@ class Separator:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSpec:
-    """Everything `build_bundle` needs; it can be pickled.
+    """Everything `build_bundle` needs; plain data, for a child.
 
     Attributes:
         source: The original, in the spool; it is only read.  A folder if it is several files.

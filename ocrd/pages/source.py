@@ -58,15 +58,23 @@ class ChildPageSource:
         """See `PageSource.page`."""
         wanted = replace(self._wanted, codes=True) if codes else self._wanted
         try:
-            return await self._twice(work.page, path, number, wanted)
+            return _sound(await self._twice(work.page, path, number, wanted))
         except PageFaultError as fault:
             raise _verdict(PageError, f"Page {number}", fault) from fault
 
-    async def _twice(self, call: Callable[..., T], *args: object) -> T:
+    async def _twice(self, call: Callable[..., T], path: Path, *args: object) -> T:
         try:
-            return await self._pool.run(call, *args, wall_s=self._wall_s)
+            return await self._pool.run(call, path, *args, wall_s=self._wall_s, readable=[path])
         except PageFaultError:
-            return await self._pool.run(call, *args, wall_s=self._wall_s, fresh=True)
+            return await self._pool.run(call, path, *args, wall_s=self._wall_s, readable=[path])
+
+
+def _sound(image: PageImage) -> PageImage:
+    """The image, if it has as many bytes as it says: its child may have been taken over."""
+    if len(image.rgb) != image.width * image.height * 3:
+        hint = "A damaged or hostile file can do this; look at it elsewhere."
+        raise PageFaultError("A page image is not as large as it says.", hint=hint, kind="crashed")
+    return image
 
 
 def _verdict(blamed: type[OcrdError], subject: str, fault: PageFaultError) -> OcrdError:

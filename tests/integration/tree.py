@@ -15,6 +15,7 @@ CONFIG = """\
 root = "{root}"
 [watch]
 settle_s = 0.2
+rescan_s = 3
 [jobs]
 retry_delay_s = 0.2
 drain_s = 0.5

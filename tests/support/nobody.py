@@ -7,12 +7,14 @@ import pickle
 from collections.abc import Callable
 
 from ocrd.errors import OcrdError
+from tests.support.needs import need
 
 NOBODY = 65534
 
 
 def as_nobody(look: Callable[[], object], *groups: int) -> object:
     """What `look` gives in a child process that has given up root for these groups."""
+    need("root")
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,11 +10,12 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from ocrd.cli.commands import COMMANDS, add_to
+from ocrd.cli.app import COMMANDS, build
 from ocrd.config import Settings
 from ocrd.config.load import leaves
 from ocrd.errors import ExitCode
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from tests.support.needs import needs
 from tests.unit.cli.conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()
@@ -25,9 +25,7 @@ EXAMPLE = (PROJECT / "config.example.toml").read_text()
 
 def options() -> list[tuple[str, str]]:
     """Each command with each of its long options, as the program has them."""
-    app = typer.Typer()
-    add_to(app, [])
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build())
     return [
         (name, option)
         for name, command in group.commands.items()  # type: ignore[attr-defined]  # it is a group
@@ -47,7 +45,7 @@ def test_the_man_page_tells_of_every_option(command: str, option: str) -> None:
     assert option in MAN
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="this system has no man")
+@needs("man")
 def test_the_man_page_is_clean() -> None:
     page = PROJECT / "docs" / "ocrd.1"
     ended = subprocess.run(

@@ -18,12 +18,13 @@ from ocrd.daemon.parts import take_locks
 from ocrd.errors import PlaceError
 from ocrd.inbox.names import numbered
 from ocrd.spool import Spool
+from tests.support.needs import needs
 from tests.support.nobody import as_nobody
 from tests.unit.cli.conftest import Tree
 
 OUR_GROUP = 60_000
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+pytestmark = needs("root")
 
 
 @pytest.fixture

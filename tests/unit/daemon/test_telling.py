@@ -18,7 +18,7 @@ from ocrd.daemon.rates import Rates
 from ocrd.daemon.telling import Telling
 from ocrd.daemon.threads import Threads
 from ocrd.engine.base import EngineReport, EngineState
-from ocrd.observe.notifier import NoNotifier
+from ocrd.observe.systemd import NoNotifier
 
 
 class Watchdog(NoNotifier):

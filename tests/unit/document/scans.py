@@ -20,6 +20,7 @@ from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
 from ocrd.modes import Reader
 from ocrd.page import Box, Line, PageResult
+from tests.support.needs import need
 
 pymupdf: Any = _pymupdf  # its functions carry no annotations
 
@@ -232,6 +233,7 @@ _WORD = re.compile(
 
 def by_poppler(pdf: Path, page: int = 0) -> list[Word]:
     """The words that poppler's pdftotext finds on a page, as it is seen."""
+    need("poppler")
     command = ["pdftotext", "-bbox", "-cropbox", str(pdf), "-"]
     out = subprocess.run(command, capture_output=True, check=True).stdout.decode()
     width, height, body = _PAGE.findall(out)[page]
@@ -251,6 +253,7 @@ def by_poppler(pdf: Path, page: int = 0) -> list[Word]:
 def complaints(pdf: Path) -> str:
     """What poppler finds wrong with a PDF while it renders and reads every page."""
     command = ["pdftocairo", "-r", "20", "-svg", str(pdf), "/dev/null"]
+    need("poppler")
     texts = ["pdftotext", str(pdf), "/dev/null"]
     runs = [subprocess.run(each, capture_output=True, check=False) for each in (command, texts)]
     said = [line for run in runs for line in run.stderr.decode().splitlines()]

@@ -18,6 +18,7 @@ from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.bundle import build_bundle
 from ocrd.modes import Reader
 from ocrd.page import Finish, PageResult
+from tests.support.needs import need, slow
 from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, scan_pdf, typeset
 
 DEAD = {"kind": "page-fault", "message": "the engine died on it", "hint": "Try it alone."}
@@ -253,6 +254,7 @@ def test_what_is_handed_to_a_child_process_can_be_pickled() -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
     """A real filesystem of 96 KiB."""
+    need("mounts")
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", place], check=True)
@@ -330,6 +332,7 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+@slow
 def test_two_thousand_pages_take_the_memory_of_twenty(tmp_path: Path) -> None:
     few = peak_memory(tmp_path / "few", 20)
     many = peak_memory(tmp_path / "many", 2000)

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from ocrd.page import PageResult
+from tests.support.needs import need
 from tests.unit.document.scans import (
     LETTER,
     bundle,
@@ -53,6 +54,7 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (240, 160)) -> Image.Imag
 
 def as_shown(pdf: Path, size: tuple[int, int], page: int = 0) -> Image.Image:
     """The page by poppler, at the image's own size."""
+    need("poppler")
     command = ["pdftoppm", "-png", "-f", str(page + 1), "-l", str(page + 1)]
     command += ["-scale-to-x", str(size[0]), "-scale-to-y", str(size[1]), str(pdf)]
     png = subprocess.run(command, capture_output=True, check=True).stdout

@@ -13,6 +13,7 @@ import pytest
 from ocrd.errors import BadFileError
 from ocrd.modes import Reader
 from ocrd.page import Box, Line, PageResult
+from tests.support.needs import need
 from tests.unit.document.scans import (
     LETTER,
     READERS,
@@ -245,6 +246,7 @@ def test_text_from_right_to_left_is_copied_in_the_order_of_reading(
         assert all(document[0].search_for(word) for word in line.split())
         first = document[0].search_for(line.split()[0])[0]
         assert first.x1 / 612 == pytest.approx(0.8, abs=0.01)
+    need("poppler")
     out = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True).stdout
     marks = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u200e\u200f\f"))
     assert out.decode().translate(marks).split() == line.split()

@@ -43,7 +43,6 @@ async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
         limits=Limits(memory_mib=512, cpu_s=5, wall_s=WALL_S),
         preload=("ocrd.pages.pdf", "ocrd.pages.image"),
         threads=1,
-        readable=(tmp_path,),
     )
     yield pool
     pool.stop()
