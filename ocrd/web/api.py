@@ -187,8 +187,9 @@ def download(name: str) -> dict[str, str]:
     from urllib.parse import quote
 
     plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
+    exact = quote(name, errors="replace")
     return {
-        "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, errors='replace')}",
+        "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}",
         "x-content-type-options": "nosniff",
     }
 
@@ -229,4 +230,3 @@ async def _events(desk: Desk) -> AsyncIterator[bytes]:
             await asyncio.sleep(0.25)
         else:
             yield b": still here\n\n"
-

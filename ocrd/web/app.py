@@ -181,5 +181,3 @@ _SHAPES: tuple[tuple[str, Callable[[int, str, str], dict[str, Any]]], ...] = (
     ("/v1/files", mistral.error),
     ("/v1/", docling.error),
 )
-
-

@@ -44,9 +44,7 @@ async def analyze(request: Request, model: str) -> Response:
             raise BodyError(
                 400, "urlSource is refused: no URL is fetched", hint="Send base64Source."
             )
-        document = await decoded(
-            body.fields.get("base64Source"), body, lambda _: desk.room(folder)
-        )
+        document = await decoded(body.fields.get("base64Source"), body, lambda _: desk.room(folder))
         document = document or next(iter(body.documents), None)  # raw bytes are allowed, too
         if document is None:
             raise BodyError(400, "base64Source is missing", hint="Send the document as base64.")
@@ -159,5 +157,10 @@ def _time(seconds: float) -> str:
 def error(status: int, kind: str, message: str) -> dict[str, Any]:
     """A refusal in Azure's shape."""
     codes = {401: "401", 403: "403", 404: "NotFound", 413: "InvalidContentLength"}
-    return {"error": {"code": codes.get(status, "InvalidRequest"), "message": message,
-                      "innererror": {"code": kind, "message": message}}}
+    return {
+        "error": {
+            "code": codes.get(status, "InvalidRequest"),
+            "message": message,
+            "innererror": {"code": kind, "message": message},
+        }
+    }

@@ -19,7 +19,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -27,6 +27,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ocrd.errors import OcrdError
 from ocrd.files import display, os_error
 from ocrd.inbox.names import fit
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 LONG = 4096  # characters of a JSON string from which on it is taken for a document
 SMALL = 1 << 20  # bytes that a body may have besides its documents
@@ -211,7 +214,7 @@ class _Form:
         self._small = 0
         self.pending: list[tuple[Incoming, bytes]] = []
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._header_field,

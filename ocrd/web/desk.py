@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,9 +155,7 @@ class Desk:
             return await self._ask(lambda ledger: ledger.jobs(**filters))
         found: list[Job] = []
         for folder in sorted(token.folders):
-            found += await self._ask(
-                lambda ledger, name=folder: ledger.jobs(folder=name, **filters)
-            )
+            found += await self._ask(partial(_jobs_of, folder, filters))
         found.sort(key=lambda job: job.id, reverse=True)
         return found[: filters.get("limit", 50)]
 
@@ -208,6 +207,10 @@ class PendingError(OcrdError):
         )
         self.folder = folder.name
         self.source = source
+
+
+def _jobs_of(folder: str, filters: Mapping[str, Any], ledger: Ledger) -> list[Job]:
+    return ledger.jobs(folder=folder, **filters)
 
 
 def _require_taken(document: Incoming, folder: Folder) -> None:

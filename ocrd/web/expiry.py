@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from functools import partial
 from pathlib import Path
 
 from ocrd.job import Job, JobState
+from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.reading import read_ledger
 from ocrd.web.desk import ENDED, Desk
 from ocrd.web.results import NoResultError, Results
@@ -26,11 +28,15 @@ def expire(desk: Desk, now: float) -> None:
     if not days:
         return
     for number in desk.store.uploads_before(now - days * DAY_S):
-        job = read_ledger(desk.config.ledger, lambda ledger, number=number: ledger.job(number))
+        job = read_ledger(desk.config.ledger, partial(_job, number))
         if job is None or job.state in ENDED:
             if job is not None:
                 _remove(job)
             desk.store.forget_upload(number)
+
+
+def _job(number: int, ledger: Ledger) -> Job | None:
+    return ledger.job(number)
 
 
 def _remove(job: Job) -> None:

@@ -67,7 +67,7 @@ async def _document(desk: Desk, token: Token, folder: Folder, body: Body) -> Inc
     """The document that a request names: within it, or uploaded before."""
     told = body.fields.get("document")
     if not isinstance(told, dict):
-        raise BodyError(422, "document is missing", hint='{"document": {"type": "document_url", …}}')
+        raise BodyError(422, "document is missing", hint='{"document": {"document_url": …}}')
     value = told.get("document_url") or told.get("image_url")
     if isinstance(value, dict):
         value = value.get("url")
@@ -122,7 +122,9 @@ def _page(
             name = next(figures, None)
             if name is not None:
                 told["image_id"] = name
-                images.append({"id": name, **corner, "image_base64": _picture(results, name, asked)})
+                images.append(
+                    {"id": name, **corner, "image_base64": _picture(results, name, asked)}
+                )
         blocks.append(told)
     dimensions = {"dpi": page.get("dpi") or _DPI, "height": size[1], "width": size[0]}
     told = {
@@ -272,4 +274,3 @@ def _of_signed_url(desk: Desk, told: str) -> str:
 def error(status: int, kind: str, message: str) -> dict[str, Any]:
     """A refusal in Mistral's shape."""
     return {"object": "error", "message": message, "type": kind, "param": None, "code": str(status)}
-

@@ -33,13 +33,13 @@ _TAGS = nh3.ALLOWED_TAGS - {"a"}  # what a scan says is never a link to click on
 
 def _clock(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return "-"
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _lasting(seconds: float | None) -> str:
     if seconds is None:
-        return "–"
+        return "-"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -61,7 +61,7 @@ def to_login(request: Request) -> Response:
 
 def error_page(request: Request, status: int, message: str) -> Response:
     """An error for a person."""
-    return _page(request, status, "error.html", message=message, status=status)
+    return _page(request, status, "error.html", message=message, code=status)
 
 
 def _page(
@@ -158,7 +158,9 @@ async def picture(request: Request, number: int, page: int) -> Response:
     found = await desk.job(number, token)
     path, own_number = await asyncio.to_thread(_original, found, page)
     image = await request.app.state.renderer.jpeg(path, own_number)
-    return Response(image, media_type="image/jpeg", headers={"cache-control": "private, max-age=60"})
+    return Response(
+        image, media_type="image/jpeg", headers={"cache-control": "private, max-age=60"}
+    )
 
 
 def _original(job: Job, number: int) -> tuple[Path, int]:

@@ -23,13 +23,11 @@ class PageRenderer:
 
     def __init__(self, config: Config) -> None:
         given = config.settings.pages
-        trees = [tree for folder in config.folders for _, tree in folder.trees()]
         self._pool = ChildPool(
             name="page viewer",
             processes=1,
             limits=Limits(memory_mib=given.memory_mib, cpu_s=int(_WALL_S) + 1, wall_s=_WALL_S),
             threads=1,
-            readable=trees,
         )
         self._wanted = Rendering(dpi=150, max_pixels=given.max_pixels, max_pages=given.max_pages)
 
@@ -39,7 +37,7 @@ class PageRenderer:
         Raises:
             OcrdError: It cannot be drawn.
         """
-        return await self._pool.run(draw, path, number, self._wanted)
+        return await self._pool.run(draw, path, number, self._wanted, readable=(path,))
 
     def stop(self) -> None:
         """End the children."""

@@ -1,4 +1,4 @@
-"""What a finished job has left in the outbox, found by its names and read without following links."""
+"""What a finished job has left in the outbox, found by name and read without following links."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Results:
 def zipped(results: Results) -> Iterator[bytes]:
     """An archive of all files, made as it is sent."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_DEFLATED) as archive:
         for name, path in results.all.items():
             with open_regular(path) as source, archive.open(name, "w", force_zip64=True) as target:
                 while chunk := source.read(_CHUNK):
@@ -160,6 +160,9 @@ class _Sink:
 
     def flush(self) -> None:
         """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def taken(self) -> bytes:
         parts, self._parts = self._parts, []

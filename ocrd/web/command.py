@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ocrd.cli.options import ConfigOption
+from ocrd.cli.app import ConfigOption
 from ocrd.errors import ConfigError, OcrdError, UsageError
 from ocrd.files import display
 
