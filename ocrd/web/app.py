@@ -32,7 +32,10 @@ from ocrd.web.wired import Wired
 EXPIRE_EVERY_S = 3600.0
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]

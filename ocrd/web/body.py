@@ -25,7 +25,7 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ocrd.errors import OcrdError
-from ocrd.files import display, os_error
+from ocrd.files import blaming, display, open_regular, os_error
 from ocrd.inbox.names import fit
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LONG = 4096  # characters of a JSON string from which on it is taken for a document
 SMALL = 1 << 20  # bytes that a body may have besides its documents
 _FLUSH = 1 << 20
+_COPIED_AT_ONCE = 1 << 30
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -114,17 +115,19 @@ class Incoming:
         except OSError as error:
             raise os_error(error, self.path) from error
 
-    def link_from(self, held: Path, size: int) -> None:
-        """Be another name of a file that came before.
+    def copy_from(self, held: Path) -> None:
+        """Be a copy of a file that came before; file systems that can share its blocks.
 
         Raises:
-            PlaceError: That file is gone, or the disk takes no second name.
+            PlaceError: That file is gone, or the disk does not take another.
         """
-        try:
-            os.link(held, self.path, follow_symlinks=False)
-        except OSError as error:
-            raise os_error(error, held) from error
-        self.size = size
+        with blaming(held), open_regular(held) as source:
+            self._fd = os.open(self.path, _CREATE, 0o640)
+            while copied := os.copy_file_range(source.fileno(), self._fd, _COPIED_AT_ONCE):
+                self.size += copied
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
 
     def discard(self) -> None:
         """Leave nothing behind, unless it has been placed."""

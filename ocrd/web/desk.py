@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ocrd.config import Config, Folder
 from ocrd.errors import OcrdError
-from ocrd.files import os_error
+from ocrd.files import FileFacts, os_error
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import ignored, included, numbered
 from ocrd.job import Job, JobState
@@ -91,10 +91,11 @@ class Desk:
             PendingError: The daemon has not recorded it; it lies safe in the inbox.
         """
         _require_taken(document, folder)
-        source = await asyncio.to_thread(self._place, document, folder)
+        source, facts = await asyncio.to_thread(self._place, document, folder)
 
         async def recorded() -> Job | None:
-            return await self._ask(lambda ledger: ledger.newest(folder.name, source))
+            job = await self._ask(lambda ledger: ledger.newest(folder.name, source))
+            return job if job is not None and job.untouched(facts) else None  # not an older one
 
         job = await self.changes.until(recorded, RECORDED_S)
         if job is None:
@@ -102,8 +103,9 @@ class Desk:
         await asyncio.to_thread(self.store.note_upload, job.id, folder.name, token)
         return job
 
-    def _place(self, document: Incoming, folder: Folder) -> str:
+    def _place(self, document: Incoming, folder: Folder) -> tuple[str, FileFacts]:
         first = folder.inbox / document.name
+        facts = FileFacts.of(document.path.lstat())
         for number in itertools.count(self._next_number.get(first, 1)):
             target = first.with_name(numbered(document.name, number))
             try:
@@ -117,7 +119,7 @@ class Desk:
                 with contextlib.suppress(OSError):
                     target.with_name(Marker(folder.done_marker).of(target.name)).touch()
             document.discard()
-            return target.name
+            return target.name, facts
         raise AssertionError  # `count` never ends
 
     # --- looking ---

@@ -84,10 +84,10 @@ async def _document(desk: Desk, token: Token, folder: Folder, body: Body) -> Inc
 
 
 def _stored(desk: Desk, token: Token, folder: Folder, number: str) -> Incoming:
-    """An uploaded file as an incoming one: a second name of it, so that it can be read again."""
+    """An uploaded file as an incoming one: a copy, so that it can be read again."""
     file = _file(desk, token, number)
     document = desk.room(folder)
-    document.link_from(_path(folder, number), file.bytes)
+    document.copy_from(_path(folder, number))
     document.name = file.name
     return document
 

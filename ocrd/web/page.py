@@ -94,6 +94,13 @@ async def part_now(request: Request) -> Response:
     return _page(request, 200, "part_now.html", **await _standing(request))
 
 
+@router.get("/part/jobs")
+async def part_jobs(request: Request) -> Response:
+    """The last jobs."""
+    desk, token = desk_of(request), token_for(request, Role.READ)
+    return _page(request, 200, "part_jobs.html", jobs=await desk.jobs(token, limit=LISTED))
+
+
 async def _standing(request: Request) -> dict[str, Any]:
     wired: Wired = request.app.state.wired
     desk, token = wired.desk, token_for(request, Role.READ)
