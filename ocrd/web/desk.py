@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ocrd.config import Config, Folder
-from ocrd.errors import OcrdError
+from ocrd.errors import LedgerError, OcrdError
 from ocrd.files import FileFacts, os_error
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import ignored, included, numbered
@@ -94,7 +94,12 @@ class Desk:
         source, facts = await asyncio.to_thread(self._place, document, folder)
 
         async def recorded() -> Job | None:
-            job = await self._ask(lambda ledger: ledger.newest(folder.name, source))
+            try:
+                job = await self._ask(lambda ledger: ledger.newest(folder.name, source))
+            except LedgerError as error:
+                if error.kind != "ledger-missing":
+                    raise
+                return None  # no daemon has ever run here
             return job if job is not None and job.untouched(facts) else None  # not an older one
 
         job = await self.changes.until(recorded, RECORDED_S)
