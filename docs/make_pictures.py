@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ocrd.cli.table import status_view
 from PIL import Image
 from rich.console import Console
 
 from ocrd.cli.demo import prepare
 from ocrd.cli.locate import locate
 from ocrd.cli.status import gather
-from ocrd.cli.table import status_view
 
 PICTURES = Path(__file__).parent / "pictures"
 PAGE = "outbox/scans/two-columns/two-columns.boxes.jpg"

@@ -29,6 +29,7 @@ COMMANDS = {
     "backup": "ocrd.cli.install:backup",
     "install": "ocrd.cli.install:install",
     "uninstall": "ocrd.cli.install:uninstall",
+    "web": "ocrd.web.command:web",
     "demo": "ocrd.cli.demo:demo",
     "version": "ocrd.cli.app:version",
 }

@@ -26,6 +26,13 @@ class Desk(Part):
             row = connection.execute(select(jobs).where(jobs.c.id == number)).one_or_none()
         return None if row is None else to_job(row)
 
+    def newest(self, folder: str, source: str) -> Job | None:
+        """The last job that was made of a file of this name."""
+        query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
+        with self._db.read() as connection:
+            row = connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else to_job(row)
+
     def jobs(
         self,
         *,
