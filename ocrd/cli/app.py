@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "ocrd.cli.app:status",
     "jobs": "ocrd.cli.jobs:jobs",
     "show": "ocrd.cli.jobs:show",
+    "search": "ocrd.cli.search:search",
     "logs": "ocrd.cli.jobs:logs",
     "submit": "ocrd.cli.submit:submit",
     "estimate": "ocrd.cli.submit:estimate",

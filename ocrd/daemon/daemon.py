@@ -12,6 +12,7 @@ from functools import partial
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
+from ocrd.daemon.indexing import Indexing
 from ocrd.daemon.intakes import MEMORY, Intakes
 from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.requests import Halts, Requests
@@ -197,12 +198,14 @@ class Daemon:
             events=self._events,
             call=house.call,
         )
+        indexing = Indexing(house.ledger, self._events, house.call)
         return {
             "the scheduler": house.scheduler.run,
             "the status": status.run,
             "the watch over folders": partial(self._look_after, house, orphans),
             "the retention": retention.run,
             "the requests": requests.run,
+            "the search index": indexing.run,
         }
 
     async def _until_over(self, house: House) -> None:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import ocrd
 from ocrd import snapshot
 from ocrd.config import Config
-from ocrd.errors import ConfigError, LedgerError, OcrdError, PlaceError
+from ocrd.errors import ConfigError, LedgerError, OcrdError, PlaceError, UsageError
 from ocrd.web import api, azure, docling, mistral, page
 from ocrd.web.access import Gatekeeper
 from ocrd.web.changes import Changes
@@ -146,6 +146,8 @@ async def _told(request: Request, error: Exception) -> Response:
 
 
 def _status(error: OcrdError) -> int:
+    if isinstance(error, UsageError):
+        return 422
     if isinstance(error, PlaceError):
         return 507 if error.kind in ("disk-full", "quota") else 503
     return 503 if isinstance(error, LedgerError) else 500

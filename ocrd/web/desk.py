@@ -23,6 +23,7 @@ from ocrd.inbox.names import ignored, included, numbered
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.reading import read_ledger
+from ocrd.ledger.search import index_of, search
 from ocrd.web.body import BodyError, Incoming, shown
 from ocrd.web.changes import Changes
 from ocrd.web.results import NoResultError
@@ -171,8 +172,26 @@ class Desk:
         return await self._ask(lambda ledger: (ledger.pages(number), ledger.events(number)))
 
     async def search(self, words: str, token: Token, limit: int) -> list[dict[str, Any]]:
-        """Pages that hold all of the words, the best first."""
-        raise NotImplementedError
+        """Pages that hold all of the words, the best first.
+
+        Raises:
+            UsageError: There is no word in it.
+        """
+        index = index_of(self.config.ledger)
+        hits: list[dict[str, Any]] = []
+        skip = 0
+        while len(hits) < limit:  # until enough are left that the token may see
+            found = await asyncio.to_thread(search, index, words, limit, skip)
+            jobs = await self._ask(partial(_jobs_by_id, {hit.job for hit in found}))
+            hits += [
+                {"job": hit.job, "page": hit.page, "folder": job.folder, "source": job.source}
+                for hit in found
+                if (job := jobs.get(hit.job)) is not None and token.sees(job.folder)
+            ]
+            skip += len(found)
+            if len(found) < limit:
+                break
+        return hits[:limit]
 
     # --- asking ---
 
@@ -214,6 +233,11 @@ class PendingError(OcrdError):
         )
         self.folder = folder.name
         self.source = source
+
+
+def _jobs_by_id(numbers: set[int], ledger: Ledger) -> dict[int, Job]:
+    found = map(ledger.job, numbers)
+    return {job.id: job for job in found if job is not None}
 
 
 def _jobs_of(folder: str, filters: Mapping[str, Any], ledger: Ledger) -> list[Job]:

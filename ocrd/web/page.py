@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -123,34 +124,46 @@ async def _standing(request: Request) -> dict[str, Any]:
 
 
 @router.get("/jobs/{number}")
-async def job(request: Request, number: int) -> Response:
-    """A job: its pages beside their text, what became of it, what can be asked."""
+async def job(request: Request, number: int, q: str = "") -> Response:
+    """A job: its pages beside their text, what became of it; blocks with words of `q` marked."""
     desk, token = desk_of(request), token_for(request)
     found = await desk.job(number, token)
     pages, history = await desk.story(number)
     told: dict[str, Any] = {"job": found, "pages": pages, "history": history, "viewed": []}
     try:
         results = await asyncio.to_thread(Results.of, found)
-        told |= {"results": results, "viewed": await asyncio.to_thread(_viewed, results)}
+        told |= {"results": results, "viewed": await asyncio.to_thread(_viewed, results, q)}
     except NoResultError as missing:
         told["missing"] = missing
     return _page(request, 200, "job.html", **told)
 
 
-def _viewed(results: Results) -> list[dict[str, Any]]:
-    """Each page with its blocks as safe HTML, each block with its boxes."""
+def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
+    """Each page with its blocks as safe HTML, each with its boxes and whether it was looked for."""
+    sought = {_folded(word) for word in words.replace('"', " ").split()}
     pages = results.sidecar()["pages"]
     return [
         {
             "number": page["number"],
             "partial": page.get("partial"),
             "blocks": [
-                {"html": _safe(block), "boxes": block.get("boxes") or [], "label": block["label"]}
+                {
+                    "html": _safe(block),
+                    "boxes": block.get("boxes") or [],
+                    "label": block["label"],
+                    "hit": any(word in _folded(str(block.get("text"))) for word in sought),
+                }
                 for block in page.get("blocks", ())
             ],
         }
         for page in pages
     ]
+
+
+def _folded(text: str) -> str:
+    """Without case and accents, as the index compares."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in apart if not unicodedata.combining(char))
 
 
 def _safe(block: Mapping[str, Any]) -> str:

@@ -209,8 +209,9 @@ def test_the_azure_sdk_gets_text_and_a_searchable_pdf(running: Site) -> None:
     number = poller.details["operation_id"]
     result = poller.result()
     assert WORDS in result.content and len(result.pages) == 1
-    span = result.pages[0].lines[0].spans[0]
-    assert result.content[span.offset :][: span.length] == result.pages[0].lines[0].content
+    line = (result.pages[0].lines or [])[0]
+    span = line.spans[0]
+    assert result.content[span.offset :][: span.length] == line.content
     pdf = b"".join(client.get_analyze_result_pdf(model_id="prebuilt-read", result_id=number))
     assert pdf.startswith(b"%PDF")
 
