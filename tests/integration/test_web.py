@@ -338,3 +338,22 @@ def test_documents_are_taken_while_the_daemon_is_down(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["state"]) == (202, "inbox")
         up.start_daemon()
         until(lambda: (up.root / "archive/web/early.png").exists())
+
+
+# --- search ---
+
+
+def test_words_are_found_on_their_page_by_those_who_may_see_it(running: Site) -> None:
+    with running.client() as client:
+        url = "/api/v1/ocr?name=find.png&folder=private&wait=60"
+        number = client.post(url, content=page("Zirconium barometer repaired")).json()["id"]
+
+        def hits(who: httpx.Client, words: str) -> list[tuple[int, int]]:
+            found = who.get("/api/v1/search", params={"q": words}).json()["hits"]
+            return [(hit["job"], hit["page"]) for hit in found]
+
+        until(lambda: hits(client, "ZIRCONIUM repaired") == [(number, 1)], 10)
+        assert hits(client, '"barometer zirconium"') == []
+        assert client.get("/api/v1/search", params={"q": " ? "}).status_code == 422
+    with running.client("web-only") as client:
+        assert hits(client, "zirconium") == []
