@@ -1,7 +1,4 @@
-"""What differs between models, as data: another model is another entry here, nothing else.
-
-A profile is chosen by the `architectures` of a model's `config.json`.
-"""
+"""What differs between models, as data: what a profile is made of.  `models` has the profiles."""
 
 from __future__ import annotations
 
@@ -10,15 +7,23 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from ocrd.engine import answers
 from ocrd.engine.deepseek import grounding, tiling
-from ocrd.errors import EngineSetupError
-from ocrd.modes import BUILT_IN_MODES, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, Guard, PromptMode, Reader, Resolution
 from ocrd.page import Block
 
 Parser = Callable[[str, Reader, tuple[int, int]], list[Block]]
 
 # Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
-PARSERS: Mapping[str, Parser] = MappingProxyType({"ref-det": grounding.parse})
+PARSERS: Mapping[str, Parser] = MappingProxyType(
+    {
+        "ref-det": grounding.parse,
+        "det-label": answers.det_label,
+        "md-anchor": answers.md_anchor,
+        "json-bbox": answers.json_bbox,
+        "markdown": answers.markdown,
+    }
+)
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -69,15 +74,44 @@ class DeepSeekVision:
         return tiling.within(resolution, room, self.geometry)
 
 
+class OwnVision:
+    """A model that sees every page in one way of its own, whatever the folder says."""
+
+    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
+        """Nothing to tell."""
+        return {}
+
+    def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
+        """Nothing to tell."""
+        return {}
+
+    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
+        """Only its processor knows."""
+        return None
+
+    def problem(self, resolution: Resolution) -> str | None:
+        """No resolution is a problem."""
+        return None
+
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        """As asked."""
+        return resolution
+
+
+OWN_VISION = OwnVision()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelProfile:
     """One family of models.
 
     Attributes:
-        name: For people and sidecars.
-        architectures: What `config.json` calls it.
-        template: The whole prompt, chat markers included; `{prompt}` stands for the mode's words
-            (a model that takes none has a template without it).
+        name: For people and sidecars, and for `engine.profile`.
+        architectures: What `config.json` calls it, where no other model is called so.
+        names: What the model's name holds, in small letters.
+        template: The whole prompt; `{prompt}` stands for the mode's words.  None: the chat
+            template that comes with the tokenizer.
+        chat: What that template is told.
         image_token: The token that stands for the image in the prompt.
         vision: How it sees a page.
         prompts: Its own words for prompt modes, by the mode's name; None if it understands the
@@ -87,9 +121,12 @@ class ModelProfile:
         parser: How its answers are read, by its name in `PARSERS`.
         coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
             that it sees.
+        side_multiple: Its processor makes sides multiples of this, which moves such pixels: pages
+            are made so beforehand.
         tokens: Tokens that it needs as one piece, with their official ids (None: any).
         vocab_size: The official size; ids are compared when the model has it.
         guarded: Whether the n-gram guard of this package runs inside the model's engine.
+        guard: What stands for the usual guard of the modes, if the model's is another.
         never_banned: Tokens that the guard lets repeat.
         stop: Strings that end its answer.
         sampling: What to say to the sampler besides the defaults.
@@ -100,17 +137,21 @@ class ModelProfile:
     """
 
     name: str
-    architectures: tuple[str, ...]
-    template: str
+    architectures: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    template: str | None = None
+    chat: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     image_token: str
-    vision: Vision
+    vision: Vision = OWN_VISION
     prompts: Mapping[str, str] | None = None
     readers: Mapping[str, Reader] = field(default_factory=lambda: NOTHING)
     parser: str = "ref-det"
     coordinate_scale: int | None = 999
+    side_multiple: int = 1
     tokens: Mapping[str, int | None] = field(default_factory=lambda: NOTHING)
     vocab_size: int | None = None
     guarded: bool = False
+    guard: Guard | None = None
     never_banned: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
@@ -119,10 +160,20 @@ class ModelProfile:
     longest_side: int | None = None
     max_tokens: int = 8192
 
-    def words(self, mode: PromptMode, target: str = "") -> str:
-        """The prompt as the model gets it, image token included."""
+    def prompt(self, mode: PromptMode, target: str = "") -> str:
+        """What the model is asked in a mode, without image and chat markers."""
         own = self.prompts.get(mode.name, mode.prompt) if self.prompts is not None else mode.prompt
-        return self.template.replace("{prompt}", own.replace("{target}", target))
+        return own.replace("{target}", target)
+
+    def words(self, mode: PromptMode, target: str = "") -> str:
+        """The prompt as the model gets it, image token included, where it has a template."""
+        return (self.template or "{prompt}").replace("{prompt}", self.prompt(mode, target))
+
+    def guard_of(self, mode: PromptMode) -> Guard | None:
+        """What stops its answers from going in circles; None where this package's guard is not."""
+        if not self.guarded:
+            return None
+        return self.guard if self.guard is not None and mode.guard == Guard() else mode.guard
 
     def seen(self, resolution: Resolution) -> Resolution:
         """What a folder's resolution means to this model."""
@@ -150,70 +201,3 @@ class ModelProfile:
             offered = ", ".join(sorted(self.prompts))
             return f"{self.name} has no mode {mode.name!r}; it offers {offered}."
         return None
-
-
-DEEPSEEK_OCR = ModelProfile(
-    name="DeepSeek-OCR",
-    architectures=("DeepseekOCRForCausalLM",),
-    template="<image>\n{prompt}",
-    image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
-    vision=DeepSeekVision(tiling.DEEPSEEK_OCR),
-    tokens=MappingProxyType(
-        {
-            "<image>": 128815,
-            "<|ref|>": None,
-            "<|/ref|>": None,
-            "<|det|>": None,
-            "<|/det|>": None,
-            "<|grounding|>": None,
-            "<td>": 128821,
-            "</td>": 128822,
-        }
-    ),
-    vocab_size=129280,
-    guarded=True,
-    never_banned=("<td>", "</td>"),
-)
-
-DEEPSEEK_OCR_2 = ModelProfile(
-    name="DeepSeek-OCR-2",
-    architectures=("DeepseekOCR2ForCausalLM",),
-    template=DEEPSEEK_OCR.template,
-    image_token=DEEPSEEK_OCR.image_token,
-    vision=DeepSeekVision(tiling.DEEPSEEK_OCR_2),
-    tokens=DEEPSEEK_OCR.tokens,
-    vocab_size=DEEPSEEK_OCR.vocab_size,
-    guarded=True,
-    never_banned=DEEPSEEK_OCR.never_banned,
-    resolutions=MappingProxyType(
-        {  # its weights know views of 768 and 1024 only
-            "tiny": Resolution(name="tiny", base=768),
-            "small": Resolution(name="small", base=768),
-            "base": Resolution(name="base", base=1024),
-            "large": Resolution(name="large", base=1024),
-            "gundam": Resolution(name="gundam", base=1024, tile=768, max_crops=6),
-        }
-    ),
-)
-
-PROFILES: tuple[ModelProfile, ...] = (DEEPSEEK_OCR, DEEPSEEK_OCR_2)
-
-
-def profile_for(
-    model: str, architectures: list[str], known: tuple[ModelProfile, ...] = PROFILES
-) -> ModelProfile:
-    """The profile of a model, by what its `config.json` says of its architecture.
-
-    Raises:
-        EngineSetupError: No profile knows it.
-    """
-    for profile in known:
-        if set(architectures) & set(profile.architectures):
-            return profile
-    names = ", ".join(profile.name for profile in known)
-    raise EngineSetupError(
-        f"The model {model} is a {'/'.join(architectures) or 'model of unnamed architecture'}, "
-        "which ocrd has no profile for.",
-        hint=f"Set engine.model to one of these families: {names}.",
-        kind="unknown-model",
-    )

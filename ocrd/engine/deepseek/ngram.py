@@ -20,6 +20,7 @@ from typing import Any
 from ocrd.modes import Guard
 
 KEY = "ocrd_guard"
+FLAT = {"ngram": "ngram_size", "window": "window_size", "allowed": "whitelist_token_ids"}
 LARGEST_WINDOW = 4096
 
 
@@ -62,15 +63,27 @@ def request_args(guard: Guard | None, never_banned: Iterable[int] = ()) -> dict[
     }
 
 
+def flat_args(guard: Guard | None, never_banned: Iterable[int] = ()) -> dict[str, Any] | None:
+    """The same as a request over HTTP may say it (`vllm_xargs`), in the names of vLLM's own guard.
+
+    Nothing nested passes there.
+    """
+    given = (request_args(guard, never_banned) or {}).get(KEY)
+    return given and {FLAT[name]: value for name, value in given.items()}
+
+
 def rule_of(extra_args: Mapping[str, Any] | None) -> NgramRule | None:
     """The rule that a request asks for, or None.
 
     Raises:
         ValueError: It asks for one that cannot be.
     """
-    given = (extra_args or {}).get(KEY)
+    asked = extra_args or {}
+    given = asked.get(KEY)
     if given is None:
-        return None
+        if FLAT["ngram"] not in asked:
+            return None
+        given = {name: asked[flat] for name, flat in FLAT.items() if flat in asked}
     if not isinstance(given, Mapping):
         message = f"`{KEY}` must be a mapping with `ngram` and `window`, got {given!r}"
         raise ValueError(message)  # noqa: TRY004 - vLLM refuses the request on a ValueError

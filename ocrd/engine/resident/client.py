@@ -157,7 +157,7 @@ class VllmClient:
             PageError: The model cannot see this page.
         """
         resolution = self._resolution(request)
-        raw = prompt(request, self._profile, resolution)
+        raw = prompt(request, self._profile, resolution, self._tokenizer)
         try:
             (inputs,) = self._engine.renderer.render_cmpl([raw])
         except Exception as error:  # whatever image code makes of a strange image
@@ -308,22 +308,25 @@ def page_fault(error: Exception) -> PageFaultError:
     )
 
 
-def pixels(page: PageImage, longest_side: int | None = None) -> npt.NDArray[np.uint8]:
-    """[height, width, 3] the page for vLLM's image processor.
-
-    Args:
-        page: The page.
-        longest_side: It is scaled down to that; None leaves it as it is.
-    """
+def pixels(page: PageImage, profile: ModelProfile) -> npt.NDArray[np.uint8]:
+    """[height, width, 3] the page for vLLM's image processor, in the size that the model wants."""
     import numpy as np  # comes with vLLM, and this module is there without
 
-    shape = page.height, page.width, 3
-    if longest_side is None or max(shape) <= longest_side:
+    size = wanted_size(page, profile)
+    if size == (page.width, page.height):
         # A copy, for torch takes no memory that it may not write to.
-        return np.frombuffer(page.rgb, np.uint8).reshape(shape).copy()
-    image = to_pillow(page)
-    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-    return np.array(image)
+        return np.frombuffer(page.rgb, np.uint8).reshape(page.height, page.width, 3).copy()
+    return np.array(to_pillow(page).resize(size, Image.Resampling.LANCZOS))
+
+
+def wanted_size(page: PageImage, profile: ModelProfile) -> tuple[int, int]:
+    """Width and height that a page is handed over in: no longer side than the profile says."""
+    step, most = profile.side_multiple, profile.longest_side
+    shrink = min(1.0, most / max(page.width, page.height)) if most else 1.0
+    width, height = (
+        max(1, round(side * shrink / step)) * step for side in (page.width, page.height)
+    )
+    return width, height
 
 
 def to_pillow(page: PageImage) -> Image.Image:
@@ -331,8 +334,16 @@ def to_pillow(page: PageImage) -> Image.Image:
     return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
 
 
-def prompt(request: PageRequest, profile: ModelProfile, resolution: Resolution) -> dict[str, Any]:
+def prompt(
+    request: PageRequest, profile: ModelProfile, resolution: Resolution, tokenizer: Any = None
+) -> dict[str, Any]:
     """A prompt as vLLM's renderer takes it.
+
+    Args:
+        request: What is asked.
+        profile: Of the model.
+        resolution: How it is to see the page.
+        tokenizer: The model's, for a profile that leaves the template to it.
 
     Raises:
         PageError: The model cannot see pages at this resolution.
@@ -344,9 +355,18 @@ def prompt(request: PageRequest, profile: ModelProfile, resolution: Resolution) 
             hint=OTHER_RESOLUTION,
             kind="resolution",
         )
+    words = profile.words(request.mode, request.target)
+    if profile.template is None:
+        content = [{"type": "image"}, {"type": "text", "text": words}]
+        words = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            tokenize=False,
+            add_generation_prompt=True,
+            **profile.chat,
+        )
     return {
-        "prompt": profile.words(request.mode, request.target),
-        "multi_modal_data": {"image": pixels(request.image, profile.longest_side)},
+        "prompt": words,
+        "multi_modal_data": {"image": pixels(request.image, profile)},
         "mm_processor_kwargs": profile.vision.processor_kwargs(resolution),
     }
 
@@ -412,7 +432,7 @@ def sampling(
     chosen["max_tokens"] = min(chosen["max_tokens"], room)
     chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
     chosen["detokenize"] = bool(chosen["stop"])
-    guard = request_args(request.mode.guard, never_banned) if profile.guarded else None
+    guard = request_args(profile.guard_of(request.mode), never_banned)
     if guard is not None:
         chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
     return chosen

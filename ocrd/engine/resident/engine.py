@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import shutil
 import tempfile
 import time
@@ -13,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.profiles import PROFILES, ModelProfile
+from ocrd.engine.models import PROFILES
+from ocrd.engine.poison import KnownKillers
+from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
 from ocrd.engine.resident.preflight import (
     Plan,
@@ -25,14 +26,13 @@ from ocrd.engine.resident.preflight import (
 )
 from ocrd.engine.resident.process import Launcher, LaunchError, forget, write_log_config
 from ocrd.engine.resident.settings import VllmSettings, engine_arguments, view
-from ocrd.engine.resident.supervisor import EngineSupervisor, Tell, kills_engine
+from ocrd.engine.resident.supervisor import EngineSupervisor, Tell
 from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
-from ocrd.page import PageImage, PageResult
+from ocrd.page import PageResult
 
-MANY_KILLERS = 1000
 NO_ROOM = (
     "The engine was started without room for it: restart ocrd, which makes room for what the "
     "folders ask for, or list it in engine.resolutions beforehand."
@@ -71,7 +71,7 @@ class VllmEngine:
         self._folder: Path | None = None
         self._state = EngineState.STOPPED
         self._stage = ""
-        self._killers: dict[bytes, None] = {}
+        self._killers = KnownKillers()
 
     @property
     def model(self) -> str:
@@ -170,8 +170,7 @@ class VllmEngine:
         refusal = self.unsupported(request.mode)
         if refusal is not None:
             raise PageError(refusal, hint="Give the folder another mode.", kind="mode")
-        if self._killers and await digest(request.image) in self._killers:
-            raise kills_engine()
+        await self._killers.refuse(request.image)
         while True:
             supervisor = self._least_busy()
             try:
@@ -207,7 +206,7 @@ class VllmEngine:
                 settings=self._settings,
                 build=functools.partial(self._build, launcher, found, device),
                 events=self._events,
-                convicted=self._remember,
+                convicted=lambda request: self._killers.add(request.image),
             )
             for device, name in zip(found.devices, found.names, strict=True)
         ]
@@ -289,25 +288,9 @@ class VllmEngine:
                 return state
         return self._state
 
-    def _remember(self, request: PageRequest) -> None:
-        """A page that kills the engine is refused from now on, whatever job brings it."""
-        self._killers[fingerprint(request.image)] = None
-        while len(self._killers) > MANY_KILLERS:
-            del self._killers[next(iter(self._killers))]
-
     def _teller(self, progress: Tell) -> Tell:
         def tell(stage: str) -> None:
             self._stage = stage
             progress(stage)
 
         return tell
-
-
-def fingerprint(image: PageImage) -> bytes:
-    """What two copies of a page share."""
-    return hashlib.sha256(b"%d %d " % (image.width, image.height) + image.rgb).digest()
-
-
-async def digest(image: PageImage) -> bytes:
-    """`fingerprint`, off the event loop: it takes milliseconds."""
-    return await asyncio.to_thread(fingerprint, image)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
-from ocrd.engine.profiles import PROFILES, ModelProfile, profile_for
+from ocrd.engine.models import PROFILES, profile_for
+from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.settings import VllmSettings, check_names
 from ocrd.errors import EngineSetupError
 
@@ -79,7 +80,7 @@ def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) 
     """
     vllm = installed()
     config = model_config(settings)
-    profile = profile_for(settings.model, config.get("architectures") or [], profiles)
+    profile = family(settings, config, profiles)
     if profile.guarded:
         check_plugin()
     if vllm.on_cpu:
@@ -99,10 +100,21 @@ def expected_profile(
     if not looks_like_path(settings.model) and in_cache(settings.model) is None:
         return None
     try:
-        config = model_config(settings)
-        return profile_for(settings.model, config.get("architectures") or [], profiles)
+        return family(settings, model_config(settings), profiles)
     except EngineSetupError:  # the start tells of it, with its remedy
         return None
+
+
+def family(
+    settings: VllmSettings, config: dict[str, Any], profiles: tuple[ModelProfile, ...] = PROFILES
+) -> ModelProfile:
+    """The profile of the model whose `config.json` this is.
+
+    Raises:
+        EngineSetupError: None knows it.
+    """
+    architectures = config.get("architectures") or []
+    return profile_for(settings.model, architectures, profiles, chosen=settings.profile)
 
 
 def model_config(settings: VllmSettings) -> dict[str, Any]:

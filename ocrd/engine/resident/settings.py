@@ -28,6 +28,7 @@ class VllmSettings:
 
     Attributes:
         model: A folder, or a name on the Hugging Face hub.
+        profile: The family that it answers like; empty to tell by its architecture and name.
         dtype: Of the weights.
         max_model_len: Tokens of one page, prompt and answer together.
         gpu_memory_utilization: Share of each card's memory that the engine takes.
@@ -49,6 +50,7 @@ class VllmSettings:
     """
 
     model: str
+    profile: str = ""
     dtype: str = "auto"
     max_model_len: int = 8192
     gpu_memory_utilization: float = 0.9

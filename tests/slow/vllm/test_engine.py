@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.engine.base import EngineState, PageRequest
-from ocrd.engine.profiles import DEEPSEEK_OCR
+from ocrd.engine.models import DEEPSEEK_OCR
 from ocrd.engine.resident import VllmEngine
 from ocrd.engine.resident.client import VllmClient
 from ocrd.engine.resident.trial import warm_up

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.engine.deepseek.ngram import NgramRule, request_args, rule_of
+from ocrd.engine.deepseek.ngram import NgramRule, flat_args, request_args, rule_of
 from ocrd.modes import Guard
 
 
@@ -42,3 +42,12 @@ def test_a_guard_that_cannot_be_is_refused_by_the_name_of_its_setting(
 ) -> None:
     with pytest.raises(ValueError, match=named):
         rule_of({"ocrd_guard": given})
+
+
+def test_the_rule_can_be_said_without_nesting_as_http_asks() -> None:
+    flat = flat_args(Guard(ngram=30, window=90), [7, 5])
+    assert flat == {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [5, 7]}
+    assert rule_of(flat) == rule_of(request_args(Guard(ngram=30, window=90), [7, 5]))
+    assert flat_args(None) is None
+    with pytest.raises(ValueError, match="whole number"):
+        rule_of({"ngram_size": 0, "window_size": 90})

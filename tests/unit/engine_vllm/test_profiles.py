@@ -1,49 +1,23 @@
 """Another model is another entry of data."""
 
-from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ocrd.engine.profiles import (
-    DEEPSEEK_OCR,
-    DEEPSEEK_OCR_2,
-    PROFILES,
-    ModelProfile,
-    profile_for,
-)
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, profile_for
+from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import check_tokens, prompt, sampling
 from ocrd.engine.resident.settings import VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader
 from tests.unit.engine_vllm.fakes import page
-
-
-class OwnResolution:
-    """A model that sees every page at a resolution of its own."""
-
-    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
-        return {}
-
-    def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
-        return {}
-
-    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        return None
-
-    def problem(self, resolution: Resolution) -> str | None:
-        return None
-
-    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
-        return resolution
-
 
 PADDLE = ModelProfile(
     name="PaddleOCR-VL",
     architectures=("PaddleOCRVLForConditionalGeneration",),
     template="User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>{prompt}\nAssistant: ",
     image_token="<|IMAGE_PLACEHOLDER|>",
-    vision=OwnResolution(),
     prompts={"ocr": "OCR:", "table": "Table Recognition:", "figure": "Chart Recognition:"},
     readers={"document": Reader.PLAIN},
     coordinate_scale=None,
@@ -65,7 +39,7 @@ def test_an_unknown_model_is_told_with_those_that_are_known() -> None:
     assert "DeepSeek-OCR-2" in error.value.hint
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", [DEEPSEEK_OCR, DEEPSEEK_OCR_2])
 def test_deepseek_serves_every_built_in_mode(profile: ModelProfile) -> None:
     assert [profile.unsupported(mode) for mode in BUILT_IN_MODES.values()] == [None] * 6
 
@@ -106,3 +80,46 @@ def test_an_operators_own_mode_goes_to_any_model() -> None:
 def test_coordinates_run_to_the_models_scale_or_to_the_pixels_it_sees() -> None:
     assert DEEPSEEK_OCR.scale(1224, 1584) == (999, 999)
     assert PADDLE.scale(1224, 1584) == (1224, 1584)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("lightonai/LightOnOCR-3-1B", "LightOnOCR-3-1B"),
+        ("lightonai/LightOnOCR-3-4B", "LightOnOCR-3"),
+        ("baidu/Unlimited-OCR", "Unlimited-OCR"),
+        ("rednote-hilab/dots.ocr", "dots.ocr"),
+        ("allenai/olmOCR-2-7B-1025-FP8", "olmOCR-2"),
+        ("deepseek-ocr:3b", "DeepSeek-OCR"),
+        ("/models/DeepSeek-OCR-2", "DeepSeek-OCR-2"),
+    ],
+)
+def test_models_of_shared_architectures_are_known_by_their_names(model: str, name: str) -> None:
+    assert profile_for(model, ["Qwen2_5_VLForConditionalGeneration"]).name == name
+
+
+def test_a_profile_can_be_named_and_wins_over_what_the_model_is() -> None:
+    assert profile_for("m", ["DeepseekOCRForCausalLM"], chosen="markdown").name == "Markdown"
+    with pytest.raises(EngineSetupError, match=r"engine\.profile is 'dots'") as refused:
+        profile_for("m", [], chosen="dots")
+    assert "dots.ocr" in refused.value.hint
+
+
+def test_a_chat_model_is_asked_through_its_tokenizers_template() -> None:
+    class Tokenizer:
+        def apply_chat_template(self, messages: list[Any], **told: Any) -> str:
+            (kinds,) = [[part["type"] for part in message["content"]] for message in messages]
+            return f"{kinds} {messages[0]['content'][1]['text']} {told}"
+
+    profile = profile_for("LightOnOCR-3-4B", [])
+    made = prompt(page(), profile, RESOLUTIONS["gundam"], Tokenizer())["prompt"]
+    assert made.startswith("['image', 'text'] grounding")
+    assert "'add_generation_prompt': True, 'enable_thinking': False" in made
+
+
+def test_the_guard_of_a_model_stands_for_the_usual_one_only() -> None:
+    unlimited = profile_for("Unlimited-OCR", [])
+    assert unlimited.guard_of(BUILT_IN_MODES["ocr"]) == Guard(ngram=35, window=128)
+    strong = replace(BUILT_IN_MODES["ocr"], guard=Guard(ngram=20, window=50))
+    assert unlimited.guard_of(strong) == strong.guard
+    assert profile_for("dots.ocr", []).guard_of(strong) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2
 from ocrd.engine.resident.client import check_tokens, pixels, prompt, sampling, vllm_priority
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import PageError
@@ -17,17 +17,22 @@ SETTINGS = VllmSettings(model="m")
 
 
 def test_pixels_arrive_as_they_are() -> None:
-    page = pixels(PageImage(2, 1, bytes([255, 0, 0, 0, 0, 255])))
+    page = pixels(PageImage(2, 1, bytes([255, 0, 0, 0, 0, 255])), DEEPSEEK_OCR)
     assert page.tolist() == [[[255, 0, 0], [0, 0, 255]]]
     assert page.flags.writeable  # or torch warns of it
 
 
+def test_a_model_whose_processor_rounds_sides_gets_them_rounded() -> None:
+    page = PageImage(100, 30, bytes(9000))
+    assert pixels(page, replace(DEEPSEEK_OCR, side_multiple=28)).shape == (28, 112, 3)
+
+
 def test_a_model_with_a_longest_side_gets_a_smaller_page() -> None:
     page = PageImage(200, 100, bytes([9, 8, 7]) * 20_000)
-    smaller = pixels(page, longest_side=50)
+    smaller = pixels(page, replace(DEEPSEEK_OCR, longest_side=50))
     assert smaller.shape == (25, 50, 3)
     assert (smaller == [9, 8, 7]).all()
-    assert pixels(page, longest_side=200).shape == (100, 200, 3)
+    assert pixels(page, replace(DEEPSEEK_OCR, longest_side=200)).shape == (100, 200, 3)
 
 
 @pytest.mark.parametrize(

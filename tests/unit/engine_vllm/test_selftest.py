@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.profiles import DEEPSEEK_OCR
+from ocrd.engine.models import DEEPSEEK_OCR
 from ocrd.engine.resident.trial import check_tokens, self_test, vocabulary
 from ocrd.errors import EngineSetupError, OcrdError, PageError
 from ocrd.page import Finish, PageResult

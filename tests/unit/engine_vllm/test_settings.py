@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2
 from ocrd.engine.resident.settings import VllmSettings, check_names, engine_arguments, view
 from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS, Resolution

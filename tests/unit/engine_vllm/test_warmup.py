@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.profiles import DEEPSEEK_OCR
+from ocrd.engine.models import DEEPSEEK_OCR
 from ocrd.engine.resident.client import EngineDiedError
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.engine.resident.trial import bars, warm_up

@@ -1,0 +1,204 @@
+"""How models other than DeepSeek-OCR say what stands where.  Pure; no word is lost.
+
+Each parser takes the answer verbatim, how it was asked for and what its coordinates run to, and
+never raises: an answer may be torn off anywhere, or be nothing of what was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ocrd.engine.deepseek import grounding
+from ocrd.modes import Reader
+from ocrd.page import Block, Box
+
+LABELS = {  # other models' words for what `grounding` and the document have a name for
+    "section": "section_title",
+    "section_header": "section_title",
+    "aside_text": "aside",
+    "picture": "image",
+}
+NUMBER = r"-?[0-9]{1,7}(?:\.[0-9]{0,7})?"
+
+_ANCHOR = re.compile(
+    rf"!\[([a-z][a-z_]{{0,29}})(\+?)\]\(\s*({NUMBER}(?:\s*,\s*{NUMBER}){{3}})\s*\)"
+)
+_TORN_ANCHOR = re.compile(r"!\[[a-z_]{1,30}\+?(?:\](?:\([-0-9., ]{0,60})?)?\Z")
+_DET = re.compile(
+    r"<\|det\|>[ \t]*([A-Za-z][A-Za-z_ -]{0,40}?)[ \t]*(\[[-0-9., \[\]]*)(?:<\|/det\|>|\Z)"
+)
+_FENCE = re.compile(r"\A\s*```[a-z]{0,10}\n(.*?)(?:\n```\s*)?\Z", re.DOTALL)
+_ELEMENT = re.compile(r'\{\s*"(?:bbox|category|text)"')
+_NOISE = re.compile(r"[\s,\[\]{}]*")
+_FIELD_BOX = re.compile(r'"bbox"\s*:\s*\[([^\]"]*)\]?\s*,?')
+_FIELD_NAME = re.compile(r'"category"\s*:\s*"([^"\n]{0,40})(?:"\s*,?|\Z)')
+_FIELD_TEXT = re.compile(r'"text"\s*:\s*"(.*)\Z', re.DOTALL)
+_END = re.compile(r'"?\s*\}?[\s,\]]*\Z')
+_ESCAPED = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\/bfnrt])')
+_FRONT = re.compile(r"\A\s*---\n(?:[a-z_]{1,40}:[^\n]{0,200}\n)+---(?:\n|\Z)")
+_FIGURE = re.compile(r"!\[([^\]\n]{0,2000})\]\(page_(\d{1,6})_(\d{1,6})_(\d{1,6})_(\d{1,6})\.png\)")
+
+
+def box_of(values: Sequence[float], scale: tuple[int, int]) -> Box | None:
+    """Four numbers as a box, clamped to the page; None if they are not four or span nothing."""
+    if len(values) != 4:
+        return None
+    x1, y1, x2, y2 = (
+        min(max(value / max(end, 1), 0.0), 1.0)
+        for value, end in zip(values, scale * 2, strict=True)
+    )
+    if x1 == x2 or y1 == y2:
+        return None
+    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+
+
+def det_label(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+    """`<|det|>label [x1, y1, x2, y2]<|/det|>text`: Unlimited-OCR's.
+
+    It is DeepSeek-OCR's way with the label in another place, and is read as that.
+    """
+
+    def as_reference(match: re.Match[str]) -> str:
+        label, numbers = match.groups()
+        inner = numbers.strip().removeprefix("[").removesuffix("]")
+        boxes = inner if inner.lstrip().startswith("[") else f"[{inner}]"
+        return f"<|ref|>{_label(label)}<|/ref|><|det|>[{boxes}]<|/det|>\n"
+
+    spans = Reader.DOCUMENT if reader is Reader.SPANS else reader
+    return grounding.parse(_DET.sub(as_reference, text), spans, scale)
+
+
+def md_anchor(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+    """`![label](x1,y1,x2,y2) text`, up to the next such: LightOnOCR-3's.
+
+    A label with a plus goes on with the last block of that label.
+    """
+    del reader  # it says the same however it is asked
+    text = _TORN_ANCHOR.sub("", text)
+    marks = list(_ANCHOR.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)] * bool(marks)
+    before = text[: marks[0].start()] if marks else text
+    blocks = [_block("text", before)] if before.strip() else []
+    for mark, end in zip(marks, ends, strict=True):
+        found = box_of([float(number) for number in mark[3].split(",")], scale)
+        block = _block(mark[1], text[mark.end() : end], found)
+        same = [n for n, one in enumerate(blocks) if one.label == block.label] if mark[2] else []
+        if same:
+            blocks[same[-1]] = _joined(blocks[same[-1]], block)
+        else:
+            blocks.append(block)
+    return blocks
+
+
+def json_bbox(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+    """A list of `{"bbox": [x1, y1, x2, y2], "category": …, "text": …}`: dots.ocr's."""
+    del reader  # what is no list of elements is text
+    return list(_elements(_unfenced(text), scale))
+
+
+def markdown(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+    """Plain Markdown; figures may be `![words](page_X_Y_WIDTH_HEIGHT.png)`: olmOCR-2's.
+
+    The lines of properties that olmOCR-2 puts before the text are no part of the page.
+    """
+    del reader
+    text = _FRONT.sub("", _unfenced(text))
+    blocks, start = [], 0
+    for figure in _FIGURE.finditer(text):
+        blocks += _prose(text[start : figure.start()])
+        x, y, width, height = map(int, figure.groups()[1:])
+        blocks.append(_block("image", figure[1], box_of([x, y, x + width, y + height], scale)))
+        start = figure.end()
+    return blocks + _prose(text[start:])
+
+
+def _label(word: str) -> str:
+    known = re.sub(r"[ -]+", "_", word.strip().lower())
+    return LABELS.get(known, known)
+
+
+def _block(word: str, text: str, box: Box | None = None) -> Block:
+    label = _label(word) or "text"
+    boxes = (box,) if box is not None else ()
+    return Block(label, text.strip(), boxes, level=grounding.LEVELS.get(label, 0))
+
+
+def _prose(text: str) -> list[Block]:
+    return [_block("text", text)] if text.strip() else []
+
+
+def _joined(first: Block, second: Block) -> Block:
+    text = " ".join(part for part in (first.text, second.text) if part)
+    return replace(first, text=text, boxes=first.boxes + second.boxes)
+
+
+def _unfenced(text: str) -> str:
+    """The inside of a fence that goes around the whole answer."""
+    fenced = _FENCE.match(text)
+    return text if fenced is None or "\n```" in fenced[1] else fenced[1]
+
+
+def _elements(text: str, scale: tuple[int, int]) -> Iterator[Block]:
+    """Each element in turn; what is none, or is spoilt, as far as it can be told."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while (match := _ELEMENT.search(text, position)) is not None:
+        yield from _stray(text[position : match.start()])
+        try:
+            said, position = decoder.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            following = _ELEMENT.search(text, match.end())
+            position = following.start() if following else len(text)
+            yield _spoilt(text[match.start() : position], scale)
+        else:
+            yield _element(said, scale)
+    yield from _stray(text[position:])
+
+
+def _stray(text: str) -> list[Block]:
+    """What stands between elements, unless it is only their punctuation."""
+    return [] if _NOISE.fullmatch(text) else _prose(text)
+
+
+def _element(said: Mapping[str, Any], scale: tuple[int, int]) -> Block:
+    text, label = said.get("text"), said.get("category")
+    known = isinstance(label, str) and bool(label)
+    return _block(
+        label if known and isinstance(label, str) else "text",
+        text if isinstance(text, str) else "" if text is None else json.dumps(text),
+        _numbers(said.get("bbox"), scale),
+    )
+
+
+def _numbers(said: object, scale: tuple[int, int]) -> Box | None:
+    if not isinstance(said, list) or not all(type(one) in (int, float) for one in said):
+        return None
+    try:
+        return box_of([float(one) for one in said], scale)
+    except OverflowError:
+        return None
+
+
+def _spoilt(text: str, scale: tuple[int, int]) -> Block:
+    """An element that is torn off, or whose text has quotes of its own."""
+    head, text_from = text, len(text)
+    body = _FIELD_TEXT.search(text)
+    if body is not None:
+        head, text_from = text[: body.start()], body.start(1)
+    found, name = _FIELD_BOX.search(head), _FIELD_NAME.search(head)
+    numbers = [float(one) for one in re.findall(NUMBER, found[1])] if found else []
+    said = _END.sub("", text[text_from:])
+    said = said[:-1] if said.endswith("\\") and not said.endswith("\\\\") else said
+    rest = _FIELD_NAME.sub("", _FIELD_BOX.sub("", head))
+    rest = "" if re.fullmatch(r'[\s,{}\[\]]*(?:"[a-z]{0,8}"?\s*:?\s*"?)?\s*', rest) else rest
+    words = "\n".join(part for part in (rest.strip(), _ESCAPED.sub(_unescaped, said)) if part)
+    return _block(name[1] if name else "text", words, box_of(numbers, scale))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    decoded = json.loads(f'"{match[0]}"')
+    return decoded if decoded.isprintable() or decoded.isspace() else match[0]
