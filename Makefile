@@ -14,7 +14,7 @@ help: ## Show this list
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25'
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,web,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,web,server,dev]'
 	touch $(READY)
 
 demo: $(READY) ## Sample scans through the whole system, results shown

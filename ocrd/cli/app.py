@@ -26,6 +26,7 @@ COMMANDS = {
     "pause": "ocrd.cli.control:pause",
     "resume": "ocrd.cli.control:resume",
     "config": "ocrd.cli.config:app",
+    "engine": "ocrd.cli.engine:app",
     "doctor": "ocrd.cli.config:doctor",
     "backup": "ocrd.cli.install:backup",
     "install": "ocrd.cli.install:install",
@@ -98,7 +99,8 @@ def options(
     if config is not None:  # before the command as good as after it
         given = {"config": config}
         context.default_map = dict.fromkeys(COMMANDS, given) | {
-            "config": {"check": given, "show": given}
+            "config": {"check": given, "show": given},
+            "engine": {"serve-command": given},
         }
 
 

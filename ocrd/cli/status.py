@@ -206,6 +206,9 @@ def _head(facts: dict[str, Any]) -> Iterator[str]:
     yield f"daemon {words.state_of(daemon['state'])}{pid}"
     detail = f" {engine['detail']}" if engine.get("detail") else ""
     yield f"engine {engine['kind'] or '-'} {words.state_of(engine['state'])}{detail}"
+    if engine["kind"] == "server":
+        for each in engine.get("devices", ()):
+            yield from words.wrapped(each, "  ")
     for step in engine.get("steps", ()):
         yield from words.wrapped(f"lowered: {step}", "  ")
     if daemon["pid"]:

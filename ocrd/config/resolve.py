@@ -113,6 +113,7 @@ def folders(settings: Settings) -> tuple[Folder, ...]:
     for given in settings.mode:
         with faults.noted():
             _add_mode(modes, given)
+    _check_servers(settings.engine)
     for name in settings.engine.resolutions:
         with faults.noted():
             _look_up(name, RESOLUTIONS, "engine.resolutions")
@@ -243,6 +244,20 @@ def _schedule(entry: FolderSettings, where: str) -> Schedule:
         return parse(entry.schedule)
     except ConfigError as error:
         raise ConfigError(f"{where}: schedule: {error.message}", hint=error.hint) from None
+
+
+def _check_servers(engine: EngineSettings) -> None:
+    if engine.kind == "server" and not engine.servers:
+        raise ConfigError(
+            "engine.servers is empty, but engine.kind is server",
+            hint='Say where they are: servers = ["http://gpu1:8000", "unix:/run/vllm.sock"].',
+        )
+    same = [one for one in engine.servers if engine.servers.count(one) > 1]
+    if same:
+        raise ConfigError(
+            f"engine.servers names {same[0]!r} twice",
+            hint="Name each server once; max_pages_in_flight says how many pages it gets.",
+        )
 
 
 def _default_resolution(settings: Settings) -> str:

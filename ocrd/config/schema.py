@@ -20,6 +20,9 @@ ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", 
 # One visible path component; `%` would be taken for a date pattern.
 Name = Annotated[str, StringConstraints(pattern=r"^[^./%\x00-\x1f\x7f][^/%\x00-\x1f\x7f]{0,99}$")]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86400)]
+Server = Annotated[
+    str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|unix:/[^\s]+)$")
+]
 Command = Annotated[list[str], Field(min_length=1)]
 
 
@@ -32,8 +35,9 @@ class Section(BaseModel):
 class EngineSettings(Section):
     """`[engine]`: what reads the pages."""
 
-    kind: Literal["auto", "rapidocr", "vllm"] = "auto"
+    kind: Literal["auto", "rapidocr", "vllm", "server"] = "auto"
     model: str = "deepseek-ai/DeepSeek-OCR"
+    profile: str = ""
     reuse_results: bool = True
     page_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     # RapidOCR
@@ -53,6 +57,9 @@ class EngineSettings(Section):
     load_format: str = "auto"
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
+    # vLLM on other machines
+    servers: list[Server] = Field(default_factory=list, max_length=256)
+    api_key_file: Path | None = None
 
 
 class WatchSettings(Section):

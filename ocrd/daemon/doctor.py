@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import pwd
@@ -15,6 +16,7 @@ from ocrd.daemon import places
 from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
 from ocrd.daemon.places import SHOWN, Check, Finding, Verdict
 from ocrd.engine import osd
+from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts
@@ -149,12 +151,27 @@ def _engine(config: Config) -> Iterator[Finding]:
         from ocrd.engine.resident.preflight import plan
 
         plan(vllm_settings(config))
+    elif kind == "server":
+        yield from _servers(config)
+        return
     else:
         from ocrd.engine.rapid.engine import missing
 
         if (error := missing()) is not None:
             raise error
     yield Finding(check="engine", verdict=Verdict.OK, found=f"{kind}: {engine.model}")
+
+
+def _servers(config: Config) -> Iterator[Finding]:
+    """Each server, asked as the daemon asks it."""
+    from ocrd.daemon.engines import server_settings
+    from ocrd.engine.remote.engine import survey
+
+    for server in asyncio.run(survey(server_settings(config))):
+        verdict = Verdict.PROBLEM
+        if server.state is EngineState.READY:
+            verdict = Verdict.WARNING if server.hint else Verdict.OK
+        yield Finding(check="engine", verdict=verdict, found=server.told(), hint=server.hint)
 
 
 def _children(_config: Config) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from ocrd.events import Events
 from ocrd.modes import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
+    from ocrd.engine.remote.settings import ServerSettings
     from ocrd.engine.resident import VllmSettings
 
 BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
@@ -54,8 +55,11 @@ def cores() -> int:
 
 def build_engine(config: Config, events: Events | None = None) -> Engine:
     """The engine, not started yet; heavy imports happen at its start."""
-    if chosen_kind(config.settings) == "vllm":
+    kind = chosen_kind(config.settings)
+    if kind == "vllm":
         return _vllm(config, events)
+    if kind == "server":
+        return _servers(config, events)
     from ocrd.engine.rapid import RapidEngine
 
     given = config.settings.engine
@@ -68,7 +72,10 @@ def build_engine(config: Config, events: Events | None = None) -> Engine:
 
 def missing_packages(config: Config) -> EngineSetupError | None:
     """Why the engine that is asked for cannot run with what is installed, else None."""
-    if chosen_kind(config.settings) != "vllm":
+    kind = chosen_kind(config.settings)
+    if kind == "server":
+        return _no_client()
+    if kind != "vllm":
         from ocrd.engine.rapid.engine import missing
 
         return missing()
@@ -87,6 +94,36 @@ def _vllm(config: Config, events: Events | None) -> Engine:
     return VllmEngine(vllm_settings(config), events=events)
 
 
+def _servers(config: Config, events: Events | None) -> Engine:
+    if (error := _no_client()) is not None:
+        raise error
+    from ocrd.engine.remote.engine import ServerEngine
+
+    return ServerEngine(server_settings(config), events=events)
+
+
+def _no_client() -> EngineSetupError | None:
+    if importlib.util.find_spec("aiohttp") is not None:
+        return None
+    return EngineSetupError(
+        "engine.kind is server, but aiohttp is not installed.",
+        hint="pip install 'ocrd-daemon[server]'",
+        kind="packages-missing",
+    )
+
+
+def server_settings(config: Config) -> ServerSettings:
+    """What the engine of servers is told."""
+    from ocrd.engine.remote.settings import Address, ServerSettings
+
+    given = config.settings.engine
+    return ServerSettings(
+        addresses=tuple(Address.parse(server) for server in given.servers),
+        api_key_file=given.api_key_file,
+        vllm=vllm_settings(config),
+    )
+
+
 def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
     """What pages may ask for: what is listed, and what the folders have, implicit ones too."""
     given = config.settings.engine
@@ -102,6 +139,7 @@ def vllm_settings(config: Config) -> VllmSettings:
     given = config.settings.engine
     return VllmSettings(
         model=given.model,
+        profile=given.profile,
         dtype=given.dtype,
         max_model_len=given.max_model_len,
         gpu_memory_utilization=given.gpu_memory_utilization,

@@ -109,6 +109,21 @@ MISTAKES = {
         "folder 'a': max_crops is 6, but engine.max_crops is 4",
         "Lower the folder's",
     ),
+    "servers without any": (
+        'root = "/x"\n[engine]\nkind = "server"',
+        "engine.servers is empty",
+        'servers = ["http://gpu1:8000"',
+    ),
+    "a server twice": (
+        'root = "/x"\n[engine]\nservers = ["http://a:1", "http://a:1"]',
+        "names 'http://a:1' twice",
+        "Name each server once",
+    ),
+    "a server without a scheme": (
+        'root = "/x"\n[engine]\nservers = ["gpu1:8000"]',
+        "engine.servers[1]",
+        "config.example",
+    ),
     "a umask that is no number": (
         'root = "/x"\n[[folder]]\nname = "a"\numask = "rwx"',
         "folder 'a': umask: 'rwx' is not an octal number",
@@ -267,7 +282,16 @@ def test_a_variable_that_is_no_table_is_refused_with_a_remedy(
 
 
 # Keys whose commented line is an example of use and not the default.
-EXAMPLES = ("path", "textfile", "on_done", "on_failed", "webhook", "mail_to", "max_crops")
+EXAMPLES = (
+    "api_key_file",
+    "path",
+    "textfile",
+    "on_done",
+    "on_failed",
+    "webhook",
+    "mail_to",
+    "max_crops",
+)
 
 
 def test_the_example_names_every_key_with_its_default(tmp_path: Path) -> None:

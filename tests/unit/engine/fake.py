@@ -107,7 +107,7 @@ class FakeEngine:
         if (fault := self._fault(request, seen)) is not None:
             raise fault
         line = Line(words, PLACE, tuple(Word(word, PLACE) for word in words.split()))
-        said = _answer(words, request.mode.reader)
+        said = answer_of(words, request.mode.reader)
         return PageResult(
             text=said,
             blocks=tuple(parse(said, request.mode.reader)),
@@ -134,7 +134,7 @@ class FakeEngine:
         self._stopping.set()
 
 
-def _answer(words: str, reader: Reader) -> str:
+def answer_of(words: str, reader: Reader) -> str:
     """The words in the form that the reader expects, at `PLACE`."""
     place = "<|det|>[[100, 100, 899, 200]]<|/det|>"
     if not words or reader in (Reader.PLAIN, Reader.FIGURE):

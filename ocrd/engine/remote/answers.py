@@ -1,0 +1,173 @@
+"""What a server's answer means: for the page, for the server, and in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ocrd.engine.resident.client import page_fault, too_large
+from ocrd.errors import OcrdError, PageError
+
+SOON_S = 1.0  # until a server that is full or not up yet is asked again
+LONGEST_WAIT_S = 60.0
+DEAD = re.compile(r"EngineCore encountered an issue|EngineDeadError")
+TOO_LONG = re.compile(r"maximum context length|maximum model length|max_model_len|longer than the")
+NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
+UNTRUSTED = "Per-request mm_processor_kwargs are disabled"
+SAID = 300  # characters of an answer that are shown
+BUSY = {408: "is slow (408)", 429: "is full (429)"}
+DOWN = {
+    502: "its gateway cannot reach it (502)",
+    503: "is not ready (503)",
+    504: "its gateway waited in vain (504)",
+}
+REFUSED = {
+    401: "refuses the key (401)",
+    403: "refuses the key (403)",
+    404: "does not serve the model, or is no OpenAI server (404)",
+}
+REMEDY = {
+    401: "Write the server's key into engine.api_key_file.",
+    403: "Write the server's key into engine.api_key_file.",
+    404: "Correct engine.servers and engine.model.",
+}
+
+
+class ServerError(Exception):
+    """A server did not do its part; the page goes elsewhere and loses nothing.
+
+    Args:
+        why: What it did, to be read after the server's name.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class BusyError(ServerError):
+    """It takes no pages for a while.
+
+    Args:
+        why: As ever.
+        wait_s: How long it wants to be left alone.
+    """
+
+    def __init__(self, why: str, wait_s: float = SOON_S) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+
+
+class DownError(ServerError):
+    """It cannot be reached, or says so itself: it has to be looked at anew."""
+
+
+class MisfitError(ServerError):
+    """It cannot serve as configured: wrong key, other model, lost images.
+
+    Args:
+        why: As ever.
+        hint: What to do about it.
+    """
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.hint = hint
+
+
+class DiedError(ServerError):
+    """Its engine died, or the connection was cut with the page in it: the page may be why.
+
+    Args:
+        why: As ever.
+        certain: Whether it said itself that its engine is dead.
+    """
+
+    def __init__(self, why: str, *, certain: bool = False) -> None:
+        super().__init__(why)
+        self.certain = certain
+
+
+class UnusableError(ServerError):
+    """It lives, and yet no use can be made of what it said to this page."""
+
+
+def trouble(status: int, body: str, retry_after: str | None = None) -> ServerError | OcrdError:
+    """The error that an answer other than 200 stands for."""
+    said = message(body)
+    if status in BUSY:
+        return BusyError(BUSY[status], wait(retry_after))
+    if status in DOWN:
+        return DownError(DOWN[status])
+    if status in REFUSED:
+        return MisfitError(f"{REFUSED[status]}: {said}", REMEDY[status])
+    if UNTRUSTED in said:
+        return DownError("takes no mm_processor_kwargs any more")
+    if 400 <= status < 500:
+        return refused_page(status, said)
+    if DEAD.search(body):
+        return DiedError("its engine died", certain=True)
+    if status >= 500:
+        return page_fault(RuntimeError(f"answer {status}: {said}"))
+    hint = "Correct engine.servers: the address of the server itself, and http or https."
+    return MisfitError(f"answers {status} instead of a page", hint)
+
+
+def refused_page(status: int, said: str) -> PageError:
+    """A 400 or its like concerns this page alone."""
+    if NO_ROOM.search(said):
+        return PageError(
+            f"The server has no room for the page at this resolution: {said}",
+            hint="Start it with what `ocrd engine serve-command` prints, or lower the resolution.",
+            kind="prepare",
+        )
+    if TOO_LONG.search(said):
+        return too_large()
+    if status == 413:
+        hint = "Raise the limit of the proxy before the server (nginx: client_max_body_size 64m)."
+        return PageError("The page is too large for the way to the server.", hint=hint)
+    return PageError(
+        f"The server refuses the page ({status}): {said}",
+        hint="Try another mode or resolution; the server's log has the details.",
+        kind="prepare",
+    )
+
+
+def wait(retry_after: str | None) -> float:
+    """Seconds to leave a server alone, by its `Retry-After` header."""
+    try:
+        asked = float(retry_after or SOON_S)
+    except ValueError:  # a date
+        return SOON_S
+    return min(max(asked, 0.1), LONGEST_WAIT_S)
+
+
+def message(body: str) -> str:
+    """What an error's body says, in whichever of the usual forms, cut short."""
+    try:
+        said: Any = json.loads(body)
+        for key in ("error", "message", "detail"):
+            if isinstance(said, dict) and key in said:
+                said = said[key]
+    except (ValueError, RecursionError):
+        said = body
+    return " ".join(str(said).split())[:SAID] or "nothing more"
+
+
+def completion(body: bytes) -> tuple[str, str | None, int, int]:
+    """Text, finish reason, prompt tokens and output tokens of an answer.
+
+    Raises:
+        UnusableError: It is no answer.
+    """
+    try:
+        record = json.loads(body)
+        choice, usage = record["choices"][0], record["usage"]
+        text, reason = choice["message"]["content"] or "", choice["finish_reason"]
+        tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise UnusableError("answers with what is no answer") from None
+    if not (isinstance(text, str) and all(type(count) is int for count in tokens)):
+        raise UnusableError("answers with what is no answer")
+    return text, reason, *tokens

@@ -1,0 +1,491 @@
+"""One server over HTTP: what it is able to do, and a page's way there and back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+from PIL import Image
+
+from ocrd.engine.base import PageRequest
+from ocrd.engine.deepseek.ngram import flat_args
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.remote.answers import (
+    BUSY,
+    UNTRUSTED,
+    DiedError,
+    DownError,
+    MisfitError,
+    ServerError,
+    UnusableError,
+    completion,
+    message,
+    trouble,
+)
+from ocrd.engine.remote.settings import Address, ServerSettings, seen_plainly
+from ocrd.engine.resident.client import (
+    OTHER_RESOLUTION,
+    finish_of,
+    sampling,
+    to_pillow,
+    vllm_priority,
+    wanted_size,
+)
+from ocrd.engine.resident.settings import room, view
+from ocrd.engine.resident.trial import FEW_TOKENS, LETTER, bars
+from ocrd.errors import OcrdError, PageError, PageFaultError
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.page import PageResult
+
+CONNECT_S = 10.0
+ASK_S = 120.0  # for anything but a page
+LARGEST_ANSWER = 64 << 20
+LARGEST_WEBP = 16383  # pixels of a side
+HERE = "ocrd:image"  # where the picture goes in the body that is written around it
+MANY_PROMPTS = 1000
+CHAT = "/v1/chat/completions"
+PLUGIN_SAYS = "must be an integer"
+NAMELESS = re.compile(r"[^a-z0-9]+")
+FIT = "`ocrd engine serve-command` prints what starts one that fits."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Abilities:
+    """What a server can do, by its own answers.
+
+    Attributes:
+        model: What it calls the model.
+        vllm: Whether it is vLLM, and takes what only vLLM takes.
+        views: Whether each page can have its own resolution.
+        guard: Whether this package's n-gram guard runs there.
+        context: Tokens of a page, prompt and answer together; None if it does not tell.
+        never_banned: Ids of the tokens that the guard lets repeat.
+        lacks: What cannot be had from it, in sentences without their full stop.
+    """
+
+    model: str
+    vllm: bool = False
+    views: bool = False
+    guard: bool = False
+    context: int | None = None
+    never_banned: tuple[int, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+class ServerClient:
+    """Talks to one server.
+
+    Args:
+        address: Where it listens.
+        settings: Of the engine.
+        profile: Of the model.
+        threads: Encode pages.
+
+    Attributes:
+        can: What the last handshake found.
+    """
+
+    def __init__(
+        self, address: Address, settings: ServerSettings, profile: ModelProfile, threads: Executor
+    ) -> None:
+        self.can = Abilities(model=settings.vllm.model)
+        self._address = address
+        self._settings = settings
+        self._profile = profile
+        self._threads = threads
+        self._prompts: dict[str, int | None] = {}
+        self._key = ""
+        self._asked = 0
+        # A connection for each page: one that is kept may be closed by the server just as a page
+        # is sent, and that looks like a death.
+        connector: aiohttp.BaseConnector = (
+            aiohttp.TCPConnector(limit=0, force_close=True)
+            if address.socket is None
+            else aiohttp.UnixConnector(address.socket, limit=0, force_close=True)
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+
+    async def close(self) -> None:
+        """Cut every connection."""
+        await self._session.close()
+
+    async def well(self) -> str | None:
+        """None if it answers; else what it does instead, in words."""
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                status, body = await self._get("/health")
+                if status == 404:  # not every kind of server has it
+                    status, body = await self._get("/v1/models")
+        except ServerError as error:
+            return error.why
+        except TimeoutError:
+            return "does not answer"
+        return None if status < 500 else f"is not well ({status}: {message(body)})"
+
+    async def connect(self) -> None:
+        """The handshake: what it serves, what it can do, and one page to try.
+
+        Nothing is asked that could end a server, whatever it lacks.
+
+        Raises:
+            ServerError: It cannot serve, or not now.
+            EngineSetupError: The key cannot be read.
+        """
+        self._key = self._settings.api_key()
+        self._prompts.clear()
+        if (why := await self.well()) is not None:
+            raise DownError(why)
+        try:
+            async with asyncio.timeout(ASK_S):
+                entry = await self._served()
+                self.can = Abilities(model=str(entry["id"]))
+                self.can = await self._abilities(entry)
+        except TimeoutError:
+            raise DownError(f"did not answer the first questions within {ASK_S:g} s") from None
+        await self._trial()
+
+    async def read(self, request: PageRequest) -> PageResult:
+        """Read a page, within its time.
+
+        Raises:
+            ServerError: The server did not do its part.
+            PageError, PageFaultError: This page.
+        """
+        limit_s = self._settings.vllm.page_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._read(request)
+        except TimeoutError as error:
+            raise PageFaultError(
+                f"The server {self._address.text} did not finish the page within {limit_s:g} s.",
+                hint="Raise engine.page_timeout_s, or lower engine.max_pages_in_flight.",
+                kind="timed-out",
+            ) from error
+
+    def sees(self, resolution: Resolution) -> bool:
+        """Whether pages that ask for a resolution are seen so here."""
+        own = self._profile.vision.processor_kwargs(resolution)
+        return self.can.views or not own or resolution.name == "gundam"
+
+    # The handshake
+
+    async def _served(self) -> dict[str, Any]:
+        """The entry of our model among those that are served."""
+        status, body = await self._get("/v1/models")
+        if status != 200:
+            _raise(trouble(status, body))
+        try:
+            entries = [dict(entry, id=str(entry["id"])) for entry in json.loads(body)["data"]]
+        except (ValueError, LookupError, TypeError):
+            raise MisfitError("is no OpenAI server", f"Correct engine.servers. {FIT}") from None
+        wanted = self._settings.vllm.model
+        for same in (_same, _same_end):
+            for entry in entries:
+                if any(same(wanted, str(entry.get(key) or "")) for key in ("id", "root")):
+                    return entry
+        names = ", ".join(entry["id"] for entry in entries) or "nothing"
+        hint = f"Set engine.model to what it serves, or start it with {wanted}."
+        raise MisfitError(f"serves {names}, not {wanted}", hint)
+
+    async def _abilities(self, entry: Mapping[str, Any]) -> Abilities:
+        vllm, lacks = entry.get("owned_by") == "vllm", list[str]()
+        context = entry.get("max_model_len")
+        views, why = await self._views()
+        lacks += why
+        guard = self._profile.guarded and vllm and await self._refuses_wrong_guard()
+        if self._profile.guarded and not guard:
+            lacks.append("no n-gram guard: answers that go in circles are only cut off")
+        if self._profile.tokens and not vllm:
+            lacks.append("not vLLM: boxes are missing where it leaves out special tokens")
+        ids = await self._special_tokens() if vllm else {}
+        return replace(
+            self.can,
+            vllm=vllm,
+            views=views,
+            guard=guard,
+            context=context if type(context) is int else None,
+            never_banned=tuple(ids[one] for one in self._profile.never_banned if one in ids),
+            lacks=tuple(lacks),
+        )
+
+    async def _views(self) -> tuple[bool, list[str]]:
+        """Whether pages can have their own resolution, and if not why.
+
+        A side that is no number is refused by every server, and by each for a reason of its own.
+        """
+        if not self._profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
+            return False, []
+        question = self._message("?", _tiny(), "bmp")
+        told = {"mm_processor_kwargs": {"base_size": "ocrd?"}}
+        status, body = await self._ask(CHAT, question, max_tokens=1, **told)
+        if status == 400 and PLUGIN_SAYS in message(body):
+            return True, []
+        if status >= 500 or status in (401, 403):
+            _raise(trouble(status, body))
+        if UNTRUSTED in message(body):
+            return False, [
+                "started without --trust-request-mm-kwargs: it sees every page as it was started"
+            ]
+        return False, [f"no ocrd plugin there: it sees every page {seen_plainly()}"]
+
+    async def _refuses_wrong_guard(self) -> bool:
+        wrong = {"vllm_xargs": {"ngram_size": 0, "window_size": 0}}
+        status, _ = await self._ask(CHAT, self._message("?"), max_tokens=1, **wrong)
+        return status == 400
+
+    async def _special_tokens(self) -> dict[str, int]:
+        """Ids of the model's special tokens; none where the server does not tell.
+
+        Raises:
+            MisfitError: One is no token there: the tokenizer is another model's.
+        """
+        ids = {}
+        for token in dict.fromkeys((*self._profile.tokens, *self._profile.never_banned)):
+            found = await self._tokenize(token, add_special_tokens=False)
+            if found is None:
+                return {}
+            if len(found) != 1:
+                hint = "Download the whole model again there, or correct engine.profile."
+                raise MisfitError(f"takes {token} for {len(found)} tokens", hint)
+            ids[token] = found[0]
+        return ids
+
+    async def _trial(self) -> None:
+        """One letter page at the costliest resolution: it arrives, has room, and is answered.
+
+        Raises:
+            MisfitError: It does not, or there is none.
+        """
+        seen = room(self._settings.vllm, self._profile)
+        costs = {one: self._profile.vision.image_tokens(one, *LETTER) or 0 for one in seen}
+        words = self._profile.prompt(BUILT_IN_MODES["document"])
+        mode = PromptMode(name="trial", prompt=words, reader=Reader.PLAIN, max_tokens=FEW_TOKENS)
+        costliest = max(costs, key=costs.__getitem__)
+        page = PageRequest(id="trial", image=bars(*LETTER), mode=mode, resolution=costliest)
+        try:
+            await self.read(page)
+        except UnusableError as error:
+            raise MisfitError(f"{error.why} to a trial page", FIT) from error
+        except OcrdError as error:
+            raise MisfitError(f"fails on a trial page: {error.message}", error.hint) from error
+
+    # A page
+
+    async def _read(self, request: PageRequest) -> PageResult:
+        settings, profile = self._settings.vllm, self._profile
+        resolution = view(settings, profile, request.resolution)
+        if (problem := profile.vision.problem(resolution)) is not None:
+            raise PageError(
+                f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
+                hint=OTHER_RESOLUTION,
+                kind="resolution",
+            )
+        size = wanted_size(request.image, profile)
+        expected = await self._text_tokens(request)
+        body = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._body, request, resolution, size
+        )
+        status, answer = await self._post(CHAT, body)
+        if status != 200:
+            _raise(trouble(status, answer.decode(errors="replace")))
+        text, reason, prompt_tokens, output_tokens = completion(answer)
+        if reason in ("abort", "error"):
+            raise UnusableError(f"gave a page up ({reason})")
+        tokens = profile.vision.image_tokens(resolution, *size) if self.can.views else None
+        self._check_image(prompt_tokens, expected, tokens)
+        return PageResult(
+            text=text,
+            blocks=profile.blocks(text, request.mode, profile.scale(*size)),
+            finish=finish_of(reason, text, fixed=bool(settings.sampling.get("ignore_eos"))),
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            notes=self._notes(request, resolution),
+        )
+
+    def _notes(self, request: PageRequest, resolution: Resolution) -> tuple[str, ...]:
+        """What of the request this server could not do."""
+        notes = []
+        if self._profile.vision.processor_kwargs(resolution) and not self.can.views:
+            notes += [lack for lack in self.can.lacks if "sees every page" in lack]
+        elif resolution != request.resolution and self.can.views:
+            tiles = f" with up to {resolution.max_crops} tiles of {resolution.tile}"
+            notes.append(f"seen at {resolution.base}{tiles if resolution.tile else ''}")
+        if self._profile.guard_of(request.mode) is not None and not self.can.guard:
+            notes.append("no n-gram guard on the server")
+        return tuple(notes)
+
+    def _body(self, request: PageRequest, resolution: Resolution, size: tuple[int, int]) -> bytes:
+        """A request's body; in a thread: a page takes milliseconds, and over a network tenths."""
+        picture, kind = encoded(to_pillow(request.image), size, near=self._address.near)
+        words = self._profile.prompt(request.mode, request.target)
+        fields = self._fields(request)
+        own = self._profile.vision.processor_kwargs(resolution)
+        if own and self.can.views:
+            fields["mm_processor_kwargs"] = own
+        return self._around(self._message(words, picture, kind), picture, **fields)
+
+    def _fields(self, request: PageRequest) -> dict[str, Any]:
+        """How the answer is to be made: for vLLM all of it, for others what OpenAI's have."""
+        settings, profile = self._settings.vllm, self._profile
+        room_left = self.can.context or settings.max_model_len
+        chosen = sampling(request, profile, settings, room=room_left)
+        for name in ("detokenize", "extra_args"):
+            chosen.pop(name, None)
+        if profile.chat:
+            chosen["chat_template_kwargs"] = dict(profile.chat)
+        if not self.can.vllm:
+            known = ("temperature", "max_tokens", "stop", "top_p", "chat_template_kwargs")
+            return {name: chosen[name] for name in known if chosen.get(name) is not None}
+        self._asked += 1
+        chosen |= {"request_id": f"{request.id}-{self._asked}", "priority": vllm_priority(request)}
+        guard = flat_args(profile.guard_of(request.mode), self.can.never_banned)
+        if guard is not None and self.can.guard:
+            chosen["vllm_xargs"] = guard
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    async def _text_tokens(self, request: PageRequest) -> int | None:
+        """Tokens of the prompt but for its image; None where the server does not tell."""
+        profile = self._profile
+        words = profile.words(request.mode, request.target).replace(profile.image_token, "", 1)
+        if words not in self._prompts:
+            if len(self._prompts) >= MANY_PROMPTS:
+                self._prompts.clear()
+            found = await self._tokenize(words) if profile.template and self.can.vllm else None
+            count = len(found) if found is not None else await self._said_alone(request)
+            self._prompts[words] = count
+        return self._prompts[words]
+
+    async def _said_alone(self, request: PageRequest) -> int | None:
+        """What the server counts for the prompt without its image."""
+        words = self._profile.prompt(request.mode, request.target)
+        status, body = await self._ask(CHAT, self._message(words or "?"), max_tokens=1)
+        try:
+            return completion(body.encode())[2] if status == 200 else None
+        except UnusableError:
+            return None
+
+    def _check_image(self, got: int, text: int | None, image: int | None) -> None:
+        """See that the image was in the prompt, whole: one that is lost leaves no other trace."""
+        if text is None:
+            return
+        if (image is not None and got != text + image) or got <= text:
+            wanted = f"{text + image}" if image is not None else f"more than {text}"
+            raise UnusableError(f"loses images: a prompt of {got} tokens instead of {wanted}, said")
+
+    # HTTP
+
+    def _message(self, words: str, picture: bytes = b"", kind: str = "") -> list[dict[str, Any]]:
+        content: list[dict[str, Any]] = []
+        if picture:
+            url = f"data:image/{kind};base64,{HERE}"
+            content.append({"type": "image_url", "image_url": {"url": url}})
+        if words:
+            content.append({"type": "text", "text": words})
+        return [{"role": "user", "content": content}]
+
+    def _around(self, messages: list[dict[str, Any]], picture: bytes, **fields: Any) -> bytes:
+        """The body; the picture is no text that JSON would have to look through."""
+        text = json.dumps({"messages": messages, "model": self.can.model, **fields})
+        if not picture:
+            return text.encode()
+        head, _, tail = text.partition(HERE)
+        return b"".join((head.encode(), base64.b64encode(picture), tail.encode()))
+
+    async def _ask(
+        self, path: str, messages: list[dict[str, Any]], **fields: Any
+    ) -> tuple[int, str]:
+        pictured = HERE in json.dumps(messages)
+        body = self._around(messages, _tiny() if pictured else b"", **fields)
+        status, answer = await self._post(path, body)
+        return status, answer.decode(errors="replace")
+
+    async def _tokenize(self, text: str, **fields: Any) -> list[int] | None:
+        body = json.dumps({"model": self.can.model, "prompt": text, **fields}).encode()
+        status, answer = await self._post("/tokenize", body)
+        if status >= 500 or status in (401, 403):
+            _raise(trouble(status, answer.decode(errors="replace")))
+        try:
+            return [int(one) for one in json.loads(answer)["tokens"]] if status == 200 else None
+        except (ValueError, LookupError, TypeError):
+            return None
+
+    async def _get(self, path: str) -> tuple[int, str]:
+        status, body = await self._request("GET", path, None)
+        return status, body.decode(errors="replace")
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        return await self._request("POST", path, body)
+
+    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Status and body; other servers' faults in our words."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        url = self._address.base + path
+        try:
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                said = await _whole(answer)
+                if answer.status in BUSY:
+                    _raise(trouble(answer.status, "", answer.headers.get("Retry-After")))
+                return answer.status, said
+        except aiohttp.ClientConnectorError as error:
+            raise DownError(f"does not answer: {error.os_error.strerror or error}") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise DiedError("cut the connection") from error
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    parts, size = [], 0
+    async for part in answer.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_ANSWER:
+            raise UnusableError("answers without end")
+    return b"".join(parts)
+
+
+def encoded(image: Image.Image, size: tuple[int, int], *, near: bool) -> tuple[bytes, str]:
+    """A page's pixels, none changed but for the size, and what they are written as."""
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    if near:
+        image.save(buffer, "BMP")
+        return buffer.getvalue(), "bmp"
+    if max(size) > LARGEST_WEBP:
+        image.save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue(), "png"
+    image.save(buffer, "WEBP", lossless=True, method=0, quality=0)
+    return buffer.getvalue(), "webp"
+
+
+def _tiny() -> bytes:
+    return encoded(Image.new("RGB", (32, 32), "white"), (32, 32), near=True)[0]
+
+
+def _raise(error: ServerError | OcrdError) -> None:
+    raise error
+
+
+def _same(wanted: str, found: str) -> bool:
+    return wanted == found
+
+
+def _same_end(wanted: str, found: str) -> bool:
+    """`deepseek-ai/DeepSeek-OCR`, `/models/deepseek-ocr` and `DeepSeek_OCR` are one model."""
+    ends = (
+        NAMELESS.sub("", name.rstrip("/").rsplit("/", 1)[-1].lower()) for name in (wanted, found)
+    )
+    one, other = ends
+    return bool(one) and one == other

@@ -1,0 +1,290 @@
+"""Many servers as one engine: pages to the least busy, and no page lost with a server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.models import MARKDOWN
+from ocrd.engine.poison import KnownKillers, PoisonSearch, kills_engine
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.remote.answers import ServerError, UnusableError
+from ocrd.engine.remote.client import ServerClient
+from ocrd.engine.remote.server import Server
+from ocrd.engine.remote.settings import Address, ServerSettings, family
+from ocrd.engine.resident.engine import NO_ROOM
+from ocrd.engine.resident.settings import view
+from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
+from ocrd.events import Events
+from ocrd.modes import PromptMode, Resolution
+from ocrd.page import PageResult
+
+UNUSABLE = 2  # answers of no use, then it is the page's own fault
+ROUNDS = 8  # servers that were down just when it came, one after the other though they were up
+
+
+class ServerEngine:
+    """Reads pages on servers that other machines run.  An `ocrd.engine.base.Engine`.
+
+    Args:
+        settings: Which servers, and how they are to read.
+        events: Is told of servers that come and go, and of pages that end them.
+        clock: Monotonic seconds.
+
+    Raises:
+        EngineSetupError: `engine.profile` names no profile.
+    """
+
+    kind = "server"
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        events: Events | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.profile: ModelProfile = family(settings.vllm)
+        self._settings = settings
+        self._events = events or Events()
+        self._clock = clock
+        self._servers: list[Server] = []
+        self._threads: ThreadPoolExecutor | None = None
+        self._state = EngineState.STOPPED
+        self._changed = asyncio.Event()
+        self._search = PoisonSearch(split=0)
+        self._on_trial: Server | None = None  # reads nothing but suspects
+        self._convicted: set[str] = set()
+        self._killers = KnownKillers()
+
+    @property
+    def model(self) -> str:
+        """The model as configured; read as another would be, that is said."""
+        model, profile = self._settings.vllm.model, self._settings.vllm.profile
+        return f"{model} (read as {self.profile.name})" if profile else model
+
+    @property
+    def capacity(self) -> int:
+        """Pages at once on all servers."""
+        return self._settings.vllm.max_pages_in_flight * len(self._settings.addresses)
+
+    @property
+    def dpi(self) -> int:
+        """What suits the model."""
+        return self.profile.dpi
+
+    def report(self) -> EngineReport:
+        """State of the whole, and each server in its own words."""
+        serving = sum(one.state is EngineState.READY for one in self._servers)
+        said = []
+        if self._servers and serving < len(self._servers):
+            said.append(f"{serving} of {len(self._servers)} servers serve")
+        if self._search:
+            said.append(f"{len(self._search)} pages are read one by one: a server died with them")
+        if self.profile is MARKDOWN and not self._settings.vllm.profile:
+            said.append("a model without a profile: plain Markdown, no boxes")
+        return EngineReport(
+            state=self._overall(),
+            detail="; ".join(said),
+            devices=tuple(one.told() for one in self._servers),
+        )
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        """None, but for modes that the model's family lacks."""
+        return self.profile.unsupported(mode)
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        """None, but for what the model cannot see.
+
+        What a server lacks is made up for by another, or said in the page's notes.
+        """
+        asked = self.profile.seen(self._settings.vllm.seen(resolution))
+        problem = self.profile.vision.problem(asked)
+        if problem is not None:
+            return f"{self.profile.name} cannot see pages so: {problem}."
+        if view(self._settings.vllm, self.profile, resolution) != asked:
+            return NO_ROOM
+        return None
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Connect to every server; those that are down or do not fit are asked again for ever.
+
+        Raises:
+            EngineSetupError: None fits.
+            EngineDownError: None serves now.
+        """
+        self._state = EngineState.LOADING
+        # Encoding is what these do, and it lets go of Python's lock.
+        self._threads = ThreadPoolExecutor(
+            self._settings.vllm.renderers, thread_name_prefix="ocrd-encode"
+        )
+        addresses, threads = self._settings.addresses, self._threads
+        self._servers = [self._server(address, threads) for address in addresses]
+        try:
+            await asyncio.gather(*(one.start(progress) for one in self._servers))
+            self._see_who_serves()
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, EngineSetupError):
+                self._state = EngineState.FAILED
+            raise
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        """Read one page on the least busy server, through as many servers as it takes.
+
+        Raises:
+            EngineDownError: None serves.
+            PageError: This page cannot be read.
+            PageFaultError: It took too long, or no server made sense of it.
+        """
+        started = self._clock()
+        if (refusal := self.unsupported(request.mode)) is not None:
+            raise PageError(refusal, hint="Give the folder another mode.", kind="mode")
+        await self._killers.refuse(request.image)
+        try:
+            answer = await self._somewhere(request)
+        finally:
+            self._search.left(request.id, finished=False)
+            self._convicted.discard(request.id)
+            self._announce()
+        return replace(answer, seconds=self._clock() - started)
+
+    async def stop(self) -> None:
+        """Leave every server; pages in flight fail with `EngineDownError`."""
+        self._state = EngineState.STOPPED
+        servers, self._servers = self._servers, []
+        await asyncio.gather(*(one.stop() for one in servers))
+        self._announce()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+
+    def _server(self, address: Address, threads: ThreadPoolExecutor) -> Server:
+        return Server(
+            ServerClient(address, self._settings, self.profile, threads),
+            name=address.text,
+            capacity=self._settings.vllm.max_pages_in_flight,
+            events=self._events,
+            accuse=self._accuse,
+            changed=self._announce,
+        )
+
+    # A page's way
+
+    async def _somewhere(self, request: PageRequest) -> PageResult:
+        unusable = rounds = 0
+        while True:
+            server = await self._admitted(request)
+            try:
+                answer = await server.read(request)
+            except ServerError as error:
+                rounds += 1
+                unusable += isinstance(error, UnusableError)
+                if unusable >= UNUSABLE or rounds >= ROUNDS * len(self._settings.addresses):
+                    raise _no_sense(server, error) from error
+            else:
+                self._search.left(request.id, finished=True)
+                return answer
+            finally:
+                self._announce()
+
+    async def _admitted(self, request: PageRequest) -> Server:
+        """A server with room for the page, once there is one."""
+        while True:
+            if request.id in self._convicted:
+                raise kills_engine()
+            serving = [one for one in self._servers if one.state is EngineState.READY]
+            suspect = request.id in self._search
+            if not self._servers or (self._search.engine_at_fault if suspect else not serving):
+                raise self._down()
+            server = self._chosen(request, serving) if serving else None
+            if server is not None:
+                server.in_flight[request.id] = request  # before anybody else looks
+                return server
+            await self._changed.wait()
+
+    def _chosen(self, request: PageRequest, serving: list[Server]) -> Server | None:
+        """The least busy; suspects go to a server that then reads nothing else."""
+        if not self._search:
+            self._on_trial = None
+        if request.id in self._search:
+            if self._on_trial not in serving:
+                self._on_trial = min(serving, key=lambda one: len(one.in_flight))
+            trial = self._on_trial
+            enters = trial is not None and trial.takes_pages
+            if enters and self._search.may_enter(request.id, trial.in_flight):
+                return trial
+            return None
+        resolution = self.profile.seen(self._settings.vllm.seen(request.resolution))
+        able = [one for one in serving if one.client.sees(resolution)] or serving
+        free = [one for one in able if one.takes_pages and one is not self._on_trial]
+        return min(free, key=lambda one: len(one.in_flight), default=None)
+
+    def _accuse(self, pages: Collection[PageRequest]) -> None:
+        """A server died with these pages."""
+        by_id = {page.id: page for page in pages}
+        suspects = {name for name in by_id if name in self._search}
+        convicted = self._search.died(suspects or by_id.keys())
+        if convicted is not None:
+            self._events.error("engine.page-kills", page=convicted)
+            self._convicted.add(convicted)
+            self._killers.add(by_id[convicted].image)
+        elif by_id:
+            self._events.warn("engine.suspects", pages=len(by_id))
+
+    def _announce(self) -> None:
+        """Let every page that waits look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # The servers
+
+    def _see_who_serves(self) -> None:
+        states = {one.state for one in self._servers}
+        if EngineState.READY in states:
+            self._state = EngineState.READY
+            return
+        said = "; ".join(f"{one.name}: {one.words}" for one in self._servers)
+        if states == {EngineState.FAILED}:
+            raise EngineSetupError(
+                f"No server fits: {said}.", hint=self._servers[0].hint, kind="no-server"
+            )
+        raise EngineDownError(
+            f"No server serves: {said}.",
+            hint="Start them: `ocrd engine serve-command` prints how; or correct engine.servers.",
+        )
+
+    def _overall(self) -> EngineState:
+        states = {one.state for one in self._servers}
+        if not states or self._state is not EngineState.READY:
+            return self._state
+        return EngineState.READY if EngineState.READY in states else EngineState.RESTARTING
+
+    def _down(self) -> EngineDownError:
+        said = "; ".join(one.told() for one in self._servers) or "it is not started"
+        return EngineDownError(
+            f"No server serves: {said}.",
+            hint="Pages wait until one is back; `ocrd status` shows each.",
+        )
+
+
+async def survey(settings: ServerSettings) -> list[Server]:
+    """Each server, asked once what it can do and left again: for `ocrd doctor`."""
+    engine = ServerEngine(settings)
+    with ThreadPoolExecutor(settings.vllm.renderers) as threads:
+        servers = [engine._server(address, threads) for address in settings.addresses]
+        await asyncio.gather(*(one.look() for one in servers))
+        await asyncio.gather(*(one.client.close() for one in servers))
+    return servers
+
+
+def _no_sense(server: Server, error: ServerError) -> PageFaultError:
+    return PageFaultError(
+        f"The server {server.name} {error.why}, and so did another, or the same again.",
+        hint="It is tried again; the log of the server, or of a proxy before it, may tell why.",
+        kind="engine-error",
+    )

@@ -1,0 +1,256 @@
+"""Keeps the connection to one server, whatever becomes of it, and says how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from ocrd.engine.base import EngineState, PageRequest
+from ocrd.engine.remote.answers import (
+    BusyError,
+    DiedError,
+    DownError,
+    MisfitError,
+    ServerError,
+    UnusableError,
+)
+from ocrd.engine.remote.client import FIT, ServerClient
+from ocrd.errors import EngineSetupError, PageFaultError
+from ocrd.events import Events
+from ocrd.page import PageResult
+
+LOOK_S = 5.0  # between two looks at a server that serves
+SILENCES = 3  # in a row, then it is taken for dead
+LONGEST_PAUSE_S = 30.0
+
+Accuse = Callable[[Collection[PageRequest]], None]
+
+
+class Server:
+    """One server: connected to, watched, connected to again.
+
+    Args:
+        client: Talks to it.
+        name: Its address.
+        capacity: Pages at once.
+        events: Is told when it comes and goes.
+        accuse: Is told of the pages that a server died with.
+        changed: Is called whenever a page that waits should look again.
+        sleep: Waits; seconds.
+
+    Attributes:
+        state: What it is doing.
+        words: About that, for people.
+        in_flight: Pages there, by their ids.
+        slow: Pages that ran out of time since one came through.
+        hint: What to do about what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        client: ServerClient,
+        *,
+        name: str,
+        capacity: int,
+        events: Events,
+        accuse: Accuse,
+        changed: Callable[[], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.client = client
+        self.name = name
+        self.state = EngineState.STOPPED
+        self.words = "not asked yet"
+        self.hint = ""
+        self.in_flight: dict[str, PageRequest] = {}
+        self.slow = 0
+        self._capacity = capacity
+        self._events = events
+        self._accuse = accuse
+        self._changed = changed
+        self._sleep = sleep
+        self._rest_until = 0.0
+        self._trouble = asyncio.Event()  # no longer to be trusted
+        self._lost = asyncio.Event()  # dead, and every page in it
+        self._looking = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether it asked to be left alone for now."""
+        return asyncio.get_running_loop().time() < self._rest_until
+
+    @property
+    def takes_pages(self) -> bool:
+        """Whether there is room for one more."""
+        ready = self.state is EngineState.READY and not self.resting
+        return ready and len(self.in_flight) < self._capacity
+
+    def told(self) -> str:
+        """Its address and how it is, for people."""
+        said = [self.words]
+        if self.state is EngineState.READY:
+            said[0] = f"{self.words}, {len(self.in_flight)} pages there"
+            if self.slow:
+                said.append(f"slow: {self.slow} pages in a row ran out of time")
+            said += self.client.can.lacks
+        return f"{self.name}: {'; '.join(said)}"
+
+    async def start(self, tell: Callable[[str], None]) -> None:
+        """Connect once; afterwards it is kept connected, whether that succeeded or not."""
+        tell(f"asking {self.name} what it can do")
+        await self.look()
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def look(self) -> None:
+        """Connect, and see what it can do."""
+        self.state = EngineState.LOADING
+        await self._connect()
+
+    async def stop(self) -> None:
+        """Leave it; pages there are given up."""
+        self.state, self.words = EngineState.STOPPED, "not asked any more"
+        self._lost.set()
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self.client.close()
+
+    async def read(self, request: PageRequest) -> PageResult:
+        """Read one page there; it counts as in flight until this ends.
+
+        Raises:
+            ServerError: The server did not do its part.
+            PageError, PageFaultError: This page.
+        """
+        self.in_flight[request.id] = request
+        try:
+            answer = await self._until_lost(request)
+        except ServerError as error:
+            raise await self._judged(error) from error
+        except PageFaultError as error:
+            self.slow += error.kind == "timed-out"
+            raise
+        else:
+            self.slow = 0
+            return answer
+        finally:
+            self.in_flight.pop(request.id, None)
+
+    async def _until_lost(self, request: PageRequest) -> PageResult:
+        lost = self._lost
+        reading = asyncio.create_task(self.client.read(request))
+        losing = asyncio.create_task(lost.wait())
+        try:
+            await asyncio.wait({reading, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                return reading.result()
+            raise DownError("was lost")
+        finally:
+            reading.cancel()
+            losing.cancel()
+            await asyncio.gather(reading, losing, return_exceptions=True)
+
+    async def _judged(self, error: ServerError) -> ServerError:
+        """What a page's trouble says of the server."""
+        if self._lost.is_set():
+            return error
+        if isinstance(error, BusyError):
+            self._rest(error)
+        elif isinstance(error, DiedError):
+            return await self._dead_or_alive(error)
+        elif isinstance(error, DownError | MisfitError):
+            self._doubt(error)
+        return error
+
+    async def _dead_or_alive(self, error: DiedError) -> ServerError:
+        """A cut connection may be the page's own; a dead engine is everybody's."""
+        async with self._looking:
+            if self._lost.is_set():
+                return error
+            why = error.why if error.certain else await self.client.well()
+            if why is None:
+                return UnusableError(error.why)
+            self._lose(f"died: {error.why}")
+            return error
+
+    def _rest(self, error: BusyError) -> None:
+        loop = asyncio.get_running_loop()
+        self._rest_until = loop.time() + error.wait_s
+        self.words = f"{error.why}, asked again in {error.wait_s:g} s"
+        loop.call_later(error.wait_s, self._rested)
+
+    def _rested(self) -> None:
+        if not self.resting and self.state is EngineState.READY:
+            self.words = "ready"
+        self._changed()
+
+    def _doubt(self, error: ServerError) -> None:
+        """No new pages until it has been looked at; those there may still come through."""
+        if self.state is EngineState.READY:
+            fits = not isinstance(error, MisfitError)
+            self.state = EngineState.RESTARTING if fits else EngineState.FAILED
+            self.words = error.why
+            self._events.warn("engine.server-away", server=self.name, why=error.why)
+            self._trouble.set()
+
+    def _lose(self, words: str) -> None:
+        """It is dead: every page there is without an answer, and one of them may be why."""
+        self.state, self.words = EngineState.RESTARTING, words
+        pages = list(self.in_flight.values())
+        self._events.error("engine.server-died", server=self.name, why=words, pages=len(pages))
+        self._accuse(pages)
+        self._lost.set()
+        self._trouble.set()
+        self._changed()
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            if self.state is EngineState.READY:
+                failures = 0
+                await self._watch()
+            elif failures:
+                pause = min(LONGEST_PAUSE_S, 2.0 ** (failures - 1))
+                self.words += f"; asked again in {pause:g} s"
+                await self._sleep(pause)
+            failures += 1
+            await self._connect()
+
+    async def _watch(self) -> None:
+        """Look at it now and then until it is no longer to be trusted."""
+        silences = 0
+        while True:
+            try:
+                await asyncio.wait_for(self._trouble.wait(), LOOK_S)
+            except TimeoutError:
+                why = await self.client.well()
+                silences = silences + 1 if why is not None else 0
+                if silences >= SILENCES and self.state is EngineState.READY:
+                    self._lose(f"is gone: {why}")
+            else:
+                return
+
+    async def _connect(self) -> None:
+        again = self.words if self.state is EngineState.RESTARTING else ""
+        try:
+            await self.client.connect()
+        except (MisfitError, EngineSetupError) as error:
+            why = error.why if isinstance(error, MisfitError) else error.message
+            self._away(EngineState.FAILED, why, error.hint)
+        except ServerError as error:
+            waiting = EngineState.RESTARTING if again else EngineState.LOADING
+            self._away(waiting, f"down: {error.why}", "Start it, or correct engine.servers.")
+        else:
+            self._trouble, self._lost = asyncio.Event(), asyncio.Event()
+            lacks = list(self.client.can.lacks)
+            self.state, self.words, self._rest_until = EngineState.READY, "ready", 0.0
+            self.hint = FIT if lacks else ""
+            self._events.emit("engine.server-ready", server=self.name, lacks=lacks)
+            self._changed()
+
+    def _away(self, state: EngineState, words: str, hint: str = "") -> None:
+        if words not in self.words:
+            self._events.warn("engine.server-away", server=self.name, why=words)
+        self.state, self.words, self.hint = state, words, hint
+        self._changed()

@@ -1,0 +1,193 @@
+"""Which servers there are, how they are reached, and what they are to be started with."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ocrd.engine.deepseek.plugin import NEWEST
+from ocrd.engine.models import MARKDOWN, PROFILES, by_name, profile_named
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.resident.preflight import expected_profile
+from ocrd.engine.resident.settings import VllmSettings, engine_arguments
+from ocrd.errors import EngineSetupError
+from ocrd.modes import RESOLUTIONS
+
+UNIX = "unix:"
+OURS_ONLY = ("model", "disable_log_stats")  # the first has its own place on the command line
+CONTAINER_PORT = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens.
+
+    Attributes:
+        text: As it is configured; names the server everywhere.
+        base: What paths such as `/v1/models` are added to.
+        socket: Of a Unix socket, its path.
+        near: Whether pages stay on this machine: then they travel uncompressed.
+    """
+
+    text: str
+    base: str
+    socket: str | None
+    near: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`."""
+        if text.startswith(UNIX):
+            return cls(text, "http://localhost", text.removeprefix(UNIX), near=True)
+        base = text.rstrip("/").removesuffix("/v1")
+        return cls(text, base, None, near=_is_loopback(urlsplit(text).hostname or ""))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerSettings:
+    """Settings of the engine.
+
+    Attributes:
+        addresses: The servers.
+        api_key_file: Holds what they take for a key; read at each connection.
+        vllm: What a resident engine would be told: model, profile, resolutions, limits.
+    """
+
+    addresses: tuple[Address, ...]
+    api_key_file: Path | None
+    vllm: VllmSettings
+
+    def api_key(self) -> str:
+        """The key; empty where none is configured.
+
+        Raises:
+            EngineSetupError: It cannot be read.
+        """
+        if self.api_key_file is None:
+            return ""
+        try:
+            key = self.api_key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise EngineSetupError(
+                f"engine.api_key_file {self.api_key_file} cannot be read: {reason}.",
+                hint="Write the servers' key into it, readable for the daemon's user alone.",
+                kind="api-key",
+            ) from error
+        if not key.isascii() or not key.isprintable() or not key:
+            raise EngineSetupError(
+                f"engine.api_key_file {self.api_key_file} holds no key.",
+                hint="It must hold the key that the servers were started with, and nothing else.",
+                kind="api-key",
+            )
+        return key
+
+
+def family(settings: VllmSettings) -> ModelProfile:
+    """The profile by which answers are read; plain Markdown for a model that nobody knows.
+
+    Raises:
+        EngineSetupError: `engine.profile` names none.
+    """
+    if settings.profile:
+        return profile_named(settings.profile, PROFILES)
+    return expected_profile(settings) or by_name(settings.model) or MARKDOWN
+
+
+def seen_plainly(resolution_name: str = "gundam") -> str:
+    """What a server without this package's plugin makes of every page."""
+    seen = RESOLUTIONS[resolution_name]
+    return f"at {seen.base} with up to {seen.max_crops} tiles of {seen.tile}"
+
+
+def serve_command(settings: ServerSettings) -> list[str]:
+    """The command that starts a server which fits, one word each, key and address apart."""
+    profile = family(settings.vllm)
+    arguments = engine_arguments(settings.vllm, profile, None)
+    if profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
+        arguments["trust_request_mm_kwargs"] = True
+    arguments["served_model_name"] = settings.vllm.model
+    words = ["vllm", "serve", settings.vllm.model]
+    for name, value in sorted(arguments.items()):
+        if name not in OURS_ONLY:
+            words += _option(name, value)
+    return words
+
+
+def shell_line(settings: ServerSettings) -> str:
+    """The same for a shell: with the key, and listening where the first server is said to be."""
+    words = serve_command(settings)
+    first = settings.addresses[0] if settings.addresses else Address.parse("http://localhost:8000")
+    if first.socket is not None:
+        words += ["--uds", first.socket]
+    else:
+        parts = urlsplit(first.base)
+        words += ["--host", "127.0.0.1" if first.near else "0.0.0.0"]  # noqa: S104 - it is to serve others
+        words += ["--port", str(parts.port or CONTAINER_PORT)]
+    key = ""
+    if settings.api_key_file is not None:
+        key = f'VLLM_API_KEY="$(cat {shlex.quote(str(settings.api_key_file))})" '
+    return key + shlex.join(words)
+
+
+def compose_service(settings: ServerSettings) -> str:
+    """A service for a compose file beside a checkout of ocrd, whose plugin it needs."""
+    words = serve_command(settings)[2:]
+    lines = [
+        "services:",
+        "  ocr:",
+        "    build:",
+        "      context: .  # a checkout of ocrd: its plugin has to be in the image",
+        "      dockerfile_inline: |",
+        f"        FROM vllm/vllm-openai:v{NEWEST[0]}.{NEWEST[1]}.0",
+        "        COPY . /opt/ocrd",
+        "        RUN pip install --no-deps /opt/ocrd",
+        "    command:",
+        *(f"      - {json.dumps(word.replace('$', '$$'), ensure_ascii=False)}" for word in words),
+        "    ports:",
+        f'      - "{CONTAINER_PORT}:{CONTAINER_PORT}"',
+        "    volumes:",
+        "      - huggingface:/root/.cache/huggingface",
+        "    ipc: host",
+        "    restart: unless-stopped",
+        "    deploy:",
+        "      resources:",
+        "        reservations:",
+        "          devices:",
+        "            - driver: nvidia",
+        "              count: 1",
+        "              capabilities: [gpu]",
+    ]
+    if settings.api_key_file is not None:
+        lines += [
+            "    environment:",
+            "      VLLM_API_KEY: ${VLLM_API_KEY}  # as in engine.api_key_file",
+        ]
+    return "\n".join([*lines, "volumes:", "  huggingface: {}", ""])
+
+
+def _option(name: str, value: Any) -> Iterator[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        yield f"--{flag}" if value else f"--no-{flag}"
+    elif isinstance(value, dict):
+        if value:
+            yield from (f"--{flag}", json.dumps(value, separators=(",", ":")))
+    elif isinstance(value, list | tuple):
+        if value:
+            yield from (f"--{flag}", *map(str, value))
+    elif value is not None:
+        yield from (f"--{flag}", str(value))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
