@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import sys
 from collections.abc import Awaitable, Callable
@@ -108,7 +109,8 @@ class Stub:
         """Every connection is cut, and nobody listens any more."""
         server = self._runner.server
         assert server is not None
-        await self._site.stop()
+        with contextlib.suppress(RuntimeError):  # it is dead already
+            await self._site.stop()
         for connection in server.connections:
             if connection.transport is not None:
                 connection.transport.abort()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 import json
 import re
 from collections.abc import Mapping
@@ -12,16 +10,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import aiohttp
-from PIL import Image
-
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import flat_args
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.remote.answers import (
-    BUSY,
     UNTRUSTED,
-    DiedError,
     DownError,
     MisfitError,
     ServerError,
@@ -30,6 +23,7 @@ from ocrd.engine.remote.answers import (
     message,
     trouble,
 )
+from ocrd.engine.remote.http import CONNECT_S, Connection, chat, encoded, tiny
 from ocrd.engine.remote.settings import Address, ServerSettings, seen_plainly
 from ocrd.engine.resident.client import (
     OTHER_RESOLUTION,
@@ -45,11 +39,7 @@ from ocrd.errors import OcrdError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
 from ocrd.page import PageResult
 
-CONNECT_S = 10.0
 ASK_S = 120.0  # for anything but a page
-LARGEST_ANSWER = 64 << 20
-LARGEST_WEBP = 16383  # pixels of a side
-HERE = "ocrd:image"  # where the picture goes in the body that is written around it
 MANY_PROMPTS = 1000
 CHAT = "/v1/chat/completions"
 PLUGIN_SAYS = "must be an integer"
@@ -102,29 +92,20 @@ class ServerClient:
         self._profile = profile
         self._threads = threads
         self._prompts: dict[str, int | None] = {}
-        self._key = ""
         self._asked = 0
-        # A connection for each page: one that is kept may be closed by the server just as a page
-        # is sent, and that looks like a death.
-        connector: aiohttp.BaseConnector = (
-            aiohttp.TCPConnector(limit=0, force_close=True)
-            if address.socket is None
-            else aiohttp.UnixConnector(address.socket, limit=0, force_close=True)
-        )
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        self._http = Connection(address)
 
     async def close(self) -> None:
         """Cut every connection."""
-        await self._session.close()
+        await self._http.close()
 
     async def well(self) -> str | None:
         """None if it answers; else what it does instead, in words."""
         try:
             async with asyncio.timeout(CONNECT_S):
-                status, body = await self._get("/health")
+                status, body = await self._http.get("/health")
                 if status == 404:  # not every kind of server has it
-                    status, body = await self._get("/v1/models")
+                    status, body = await self._http.get("/v1/models")
         except ServerError as error:
             return error.why
         except TimeoutError:
@@ -140,7 +121,7 @@ class ServerClient:
             ServerError: It cannot serve, or not now.
             EngineSetupError: The key cannot be read.
         """
-        self._key = self._settings.api_key()
+        self._http.key = self._settings.api_key()
         self._prompts.clear()
         if (why := await self.well()) is not None:
             raise DownError(why)
@@ -180,9 +161,9 @@ class ServerClient:
 
     async def _served(self) -> dict[str, Any]:
         """The entry of our model among those that are served."""
-        status, body = await self._get("/v1/models")
+        status, body = await self._http.get("/v1/models")
         if status != 200:
-            _raise(trouble(status, body))
+            raise trouble(status, body)
         try:
             entries = [dict(entry, id=str(entry["id"])) for entry in json.loads(body)["data"]]
         except (ValueError, LookupError, TypeError):
@@ -224,13 +205,12 @@ class ServerClient:
         """
         if not self._profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
             return False, []
-        question = self._message("?", _tiny(), "bmp")
         told = {"mm_processor_kwargs": {"base_size": "ocrd?"}}
-        status, body = await self._ask(CHAT, question, max_tokens=1, **told)
+        status, body = await self._ask("?", tiny(), "bmp", **told)
         if status == 400 and PLUGIN_SAYS in message(body):
             return True, []
         if status >= 500 or status in (401, 403):
-            _raise(trouble(status, body))
+            raise trouble(status, body)
         if UNTRUSTED in message(body):
             return False, [
                 "started without --trust-request-mm-kwargs: it sees every page as it was started"
@@ -239,7 +219,7 @@ class ServerClient:
 
     async def _refuses_wrong_guard(self) -> bool:
         wrong = {"vllm_xargs": {"ngram_size": 0, "window_size": 0}}
-        status, _ = await self._ask(CHAT, self._message("?"), max_tokens=1, **wrong)
+        status, _ = await self._ask("?", **wrong)
         return status == 400
 
     async def _special_tokens(self) -> dict[str, int]:
@@ -294,9 +274,9 @@ class ServerClient:
         body = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._body, request, resolution, size
         )
-        status, answer = await self._post(CHAT, body)
+        status, answer = await self._http.post(CHAT, body)
         if status != 200:
-            _raise(trouble(status, answer.decode(errors="replace")))
+            raise trouble(status, answer.decode(errors="replace"))
         text, reason, prompt_tokens, output_tokens = completion(answer)
         if reason in ("abort", "error"):
             raise UnusableError(f"gave a page up ({reason})")
@@ -331,7 +311,7 @@ class ServerClient:
         own = self._profile.vision.processor_kwargs(resolution)
         if own and self.can.views:
             fields["mm_processor_kwargs"] = own
-        return self._around(self._message(words, picture, kind), picture, **fields)
+        return chat(self.can.model, words, picture, kind, **fields)
 
     def _fields(self, request: PageRequest) -> dict[str, Any]:
         """How the answer is to be made: for vLLM all of it, for others what OpenAI's have."""
@@ -367,7 +347,7 @@ class ServerClient:
     async def _said_alone(self, request: PageRequest) -> int | None:
         """What the server counts for the prompt without its image."""
         words = self._profile.prompt(request.mode, request.target)
-        status, body = await self._ask(CHAT, self._message(words or "?"), max_tokens=1)
+        status, body = await self._ask(words or "?")
         try:
             return completion(body.encode())[2] if status == 200 else None
         except UnusableError:
@@ -381,101 +361,21 @@ class ServerClient:
             wanted = f"{text + image}" if image is not None else f"more than {text}"
             raise UnusableError(f"loses images: a prompt of {got} tokens instead of {wanted}, said")
 
-    # HTTP
-
-    def _message(self, words: str, picture: bytes = b"", kind: str = "") -> list[dict[str, Any]]:
-        content: list[dict[str, Any]] = []
-        if picture:
-            url = f"data:image/{kind};base64,{HERE}"
-            content.append({"type": "image_url", "image_url": {"url": url}})
-        if words:
-            content.append({"type": "text", "text": words})
-        return [{"role": "user", "content": content}]
-
-    def _around(self, messages: list[dict[str, Any]], picture: bytes, **fields: Any) -> bytes:
-        """The body; the picture is no text that JSON would have to look through."""
-        text = json.dumps({"messages": messages, "model": self.can.model, **fields})
-        if not picture:
-            return text.encode()
-        head, _, tail = text.partition(HERE)
-        return b"".join((head.encode(), base64.b64encode(picture), tail.encode()))
-
-    async def _ask(
-        self, path: str, messages: list[dict[str, Any]], **fields: Any
-    ) -> tuple[int, str]:
-        pictured = HERE in json.dumps(messages)
-        body = self._around(messages, _tiny() if pictured else b"", **fields)
-        status, answer = await self._post(path, body)
+    async def _ask(self, words: str, *picture: Any, **fields: Any) -> tuple[int, str]:
+        """Something small, to be answered in one token."""
+        body = chat(self.can.model, words, *picture, max_tokens=1, **fields)
+        status, answer = await self._http.post(CHAT, body)
         return status, answer.decode(errors="replace")
 
     async def _tokenize(self, text: str, **fields: Any) -> list[int] | None:
         body = json.dumps({"model": self.can.model, "prompt": text, **fields}).encode()
-        status, answer = await self._post("/tokenize", body)
+        status, answer = await self._http.post("/tokenize", body)
         if status >= 500 or status in (401, 403):
-            _raise(trouble(status, answer.decode(errors="replace")))
+            raise trouble(status, answer.decode(errors="replace"))
         try:
             return [int(one) for one in json.loads(answer)["tokens"]] if status == 200 else None
         except (ValueError, LookupError, TypeError):
             return None
-
-    async def _get(self, path: str) -> tuple[int, str]:
-        status, body = await self._request("GET", path, None)
-        return status, body.decode(errors="replace")
-
-    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        return await self._request("POST", path, body)
-
-    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """Status and body; other servers' faults in our words."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        url = self._address.base + path
-        try:
-            async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                said = await _whole(answer)
-                if answer.status in BUSY:
-                    _raise(trouble(answer.status, "", answer.headers.get("Retry-After")))
-                return answer.status, said
-        except aiohttp.ClientConnectorError as error:
-            raise DownError(f"does not answer: {error.os_error.strerror or error}") from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise DiedError("cut the connection") from error
-
-
-async def _whole(answer: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
-    async for part in answer.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST_ANSWER:
-            raise UnusableError("answers without end")
-    return b"".join(parts)
-
-
-def encoded(image: Image.Image, size: tuple[int, int], *, near: bool) -> tuple[bytes, str]:
-    """A page's pixels, none changed but for the size, and what they are written as."""
-    if size != image.size:
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    if near:
-        image.save(buffer, "BMP")
-        return buffer.getvalue(), "bmp"
-    if max(size) > LARGEST_WEBP:
-        image.save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue(), "png"
-    image.save(buffer, "WEBP", lossless=True, method=0, quality=0)
-    return buffer.getvalue(), "webp"
-
-
-def _tiny() -> bytes:
-    return encoded(Image.new("RGB", (32, 32), "white"), (32, 32), near=True)[0]
-
-
-def _raise(error: ServerError | OcrdError) -> None:
-    raise error
 
 
 def _same(wanted: str, found: str) -> bool:

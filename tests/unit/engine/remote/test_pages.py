@@ -1,0 +1,279 @@
+"""What servers answer to a page, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from ocrd.engine.base import EngineState
+from ocrd.engine.remote import ServerEngine
+from ocrd.engine.remote.http import encoded
+from ocrd.engine.resident.client import to_pillow
+from ocrd.errors import EngineDownError, PageError, PageFaultError
+from ocrd.page import PageImage
+from tests.support.stub_server import ENGINE_DEAD, Asked, Script, Stub, refusal
+from tests.unit.engine.fake import words_of
+from tests.unit.engine.remote.support import page, serving, settings
+
+Answer = Callable[[Stub], Awaitable[web.StreamResponse | None]]
+
+
+def saying(status: int, text: str = "no") -> Answer:
+    async def answer(_: Stub) -> web.StreamResponse:
+        return refusal(status, text)
+
+    return answer
+
+
+def body(text: str) -> Answer:
+    async def answer(_: Stub) -> web.StreamResponse:
+        return web.Response(text=text, content_type="application/json")
+
+    return answer
+
+
+async def cut(stub: Stub) -> None:
+    stub.cut(stub.request)
+    await asyncio.sleep(1)
+
+
+async def half(stub: Stub) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Length": "4000"})
+    await answer.prepare(stub.request)
+    await answer.write(b'{"choices": [{"message": {"content": "Ha')
+    stub.cut(stub.request)
+    return answer
+
+
+async def dead(stub: Stub) -> None:
+    await stub.die()
+    await asyncio.sleep(30)
+
+
+def once(stub: Stub, answer: Answer) -> Script:
+    """The first page is answered so, later ones as usual."""
+
+    async def script(_: Asked) -> web.StreamResponse | None:
+        return await answer(stub) if len(stub.pages) == 1 else None
+
+    return script
+
+
+def on(shade: int, stub: Stub, answer: Answer) -> Script:
+    """The page of that shade is answered so, however often it comes."""
+
+    async def script(asked: Asked) -> web.StreamResponse | None:
+        return await answer(stub) if asked.image == page("", shade).image else None
+
+    return script
+
+
+ELSEWHERE: dict[str, tuple[Answer, str]] = {
+    "wrong key": (saying(401), "refuses the key (401)"),
+    "forbidden": (saying(403), "refuses the key (403)"),
+    "model gone": (saying(404, "The model `m` does not exist."), "does not serve the model"),
+    "slow": (saying(408), "is slow (408)"),
+    "full": (saying(429), "is full (429)"),
+    "bad gateway": (saying(502), "(502)"),
+    "not ready": (saying(503), "is not ready (503)"),
+    "gateway waited": (saying(504), "(504)"),
+    "engine died": (saying(500, ENGINE_DEAD), "its engine died"),
+    "redirected": (saying(302), "answers 302"),
+    "connection cut": (cut, ""),
+    "half an answer": (half, ""),
+    "no JSON": (body("<html>"), ""),
+    "no choices": (body('{"choices": [], "usage": {}}'), ""),
+    "no usage": (body('{"choices": [{"message": {"content": "x"}, "finish_reason": null}]}'), ""),
+    "a list": (body("[1]"), ""),
+    "given up": (
+        body(
+            '{"choices": [{"message": {"content": "x"}, "finish_reason": "abort"}],'
+            ' "usage": {"prompt_tokens": 900, "completion_tokens": 1}}'
+        ),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "words"), ELSEWHERE.values(), ids=ELSEWHERE)
+async def test_a_page_goes_elsewhere_and_loses_nothing(answer: Answer, words: str) -> None:
+    first, second = Stub(), Stub()
+    first.script = once(first, answer)
+    async with serving(first, second) as engine:
+        result = await engine.recognise(page("a"))
+        assert result.text == words_of(page("a").image)
+        told = engine.told  # type: ignore[attr-defined]
+        said = [*engine.report().devices, *(str(event.fields) for event in told)]
+        assert words in " ".join(said)
+
+
+async def test_a_server_that_was_in_trouble_serves_again() -> None:
+    stub = Stub()
+    stub.script = once(stub, saying(503))
+    async with serving(stub) as engine:
+        with pytest.raises(EngineDownError):
+            await engine.recognise(page("a"))
+        async with asyncio.timeout(10):
+            while engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - as a worker
+                await asyncio.sleep(0.01)
+        assert (await engine.recognise(page("a"))).text
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind", "hint"),
+    [
+        (400, "Failed to load image", "prepare", "Try another mode"),
+        (400, "maximum context length is 8192", "too-large", "max_model_len"),
+        (400, "Failed to apply PageProcessor on data", "prepare", "serve-command"),
+        (413, "", "page", "client_max_body_size"),
+        (422, "", "prepare", "log"),
+    ],
+)
+async def test_a_page_that_is_refused_goes_nowhere_else(
+    status: int, said: str, kind: str, hint: str
+) -> None:
+    stubs = [Stub(), Stub()]
+    for stub in stubs:
+        stub.script = on(7, stub, saying(status, said))
+    async with serving(*stubs) as engine:
+        with pytest.raises(PageError) as refused:
+            await engine.recognise(page("a", 7))
+        assert (refused.value.kind, len(stubs[0].pages) + len(stubs[1].pages)) == (kind, 1)
+        assert hint in refused.value.hint
+        assert engine.report().state is EngineState.READY
+
+
+@pytest.mark.parametrize("answer", [saying(500, "out of luck"), body("?"), cut], ids=str)
+async def test_a_page_that_no_server_makes_sense_of_costs_a_try(answer: Answer) -> None:
+    stubs = [Stub(), Stub(), Stub()]
+    for stub in stubs:
+        stub.script = on(7, stub, answer)
+    async with serving(*stubs) as engine:
+        with pytest.raises(PageFaultError) as fault:
+            await engine.recognise(page("a", 7))
+        assert fault.value.kind == "engine-error"
+        assert sum(len(stub.pages) for stub in stubs) <= 2
+
+
+async def test_a_page_out_of_time_is_a_fault_and_the_server_is_called_slow() -> None:
+    stub = Stub()
+    async with serving(stub, page_timeout_s=5.0) as engine:
+        stub.delay_s, engine._settings = 9.0, engine._settings
+        object.__setattr__(engine._settings.vllm, "page_timeout_s", 0.2)
+        with pytest.raises(PageFaultError) as fault:
+            await engine.recognise(page("a"))
+        assert fault.value.kind == "timed-out"
+        assert "slow: 1 pages" in engine.report().devices[0]
+
+
+@pytest.mark.parametrize("end", [dead, saying(500, ENGINE_DEAD)], ids=["cut", "said"])
+async def test_a_page_that_ends_servers_is_found_after_two(end: Answer) -> None:
+    stubs = [Stub(delay_s=0.02) for _ in range(4)]
+    for stub in stubs:
+        stub.script = on(13, stub, end)
+    async with serving(*stubs, max_pages_in_flight=8) as engine:
+        asked = [engine.recognise(page(f"p{n}", n)) for n in range(40)]
+        results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
+        killer = results.pop(13)
+        assert isinstance(killer, PageError)
+        assert killer.kind == "kills-engine"
+        assert not [one for one in results if isinstance(one, BaseException)]
+        told = engine.told.names()  # type: ignore[attr-defined]
+        assert told.count("engine.server-died") == 2
+        seen = sum(asked.image == page("", 13).image for stub in stubs for asked in stub.pages)
+        assert seen == 2
+        with pytest.raises(PageError, match="ends the engine"):
+            await engine.recognise(page("again", 13))
+
+
+async def test_the_only_server_comes_back_and_its_killer_is_found() -> None:
+    stub = Stub(delay_s=0.01)
+    stub.script = on(3, stub, saying(500, ENGINE_DEAD))
+    async with serving(stub) as engine:
+
+        async def waiting(number: int) -> str:
+            """As the worker does it: wait until an engine is there, then ask again."""
+            while True:
+                try:
+                    return (await engine.recognise(page(f"{number}", number))).text
+                except EngineDownError:
+                    await asyncio.sleep(0.01)
+
+        asked = asyncio.gather(*map(waiting, range(10)), return_exceptions=True)
+        results = await asyncio.wait_for(asked, 30)
+        assert [isinstance(one, PageError) for one in results] == [n == 3 for n in range(10)]
+
+
+async def test_pages_of_a_server_that_died_for_no_page_are_all_read() -> None:
+    stubs = [Stub(delay_s=0.3), Stub(delay_s=0.005)]
+    async with serving(*stubs, max_pages_in_flight=60) as engine:
+        asked = asyncio.gather(*(engine.recognise(page(f"p{n}", n)) for n in range(100)))
+        await asyncio.sleep(0.2)
+        await stubs[0].die()
+        results = await asyncio.wait_for(asked, 60)
+        assert [one.text for one in results] == [words_of(page("", n).image) for n in range(100)]
+
+
+async def test_a_thousand_pages_are_spread_evenly() -> None:
+    stubs = [Stub(delay_s=0.02) for _ in range(4)]
+    async with serving(*stubs, max_pages_in_flight=80) as engine:
+        gate = asyncio.Semaphore(320)
+
+        async def read(number: int) -> str:
+            async with gate:
+                return (await engine.recognise(page(f"p{number}", number))).text
+
+        texts = await asyncio.gather(*map(read, range(1000)))
+        assert texts == [words_of(page("", n).image) for n in range(1000)]
+        counts = [len(stub.pages) for stub in stubs]
+        assert sum(counts) == 1000
+        assert all(225 <= count <= 275 for count in counts), counts
+
+
+async def test_a_body_of_8_megabytes_arrives_pixel_by_pixel() -> None:
+    noise = hashlib.shake_128(b"noise").digest(1600 * 1300 * 3)
+    image = PageImage(1600, 1300, noise)
+    async with serving(stub := Stub()) as engine:
+        result = await engine.recognise(replace(page("a"), image=image))
+        assert result.text == words_of(image)
+        assert stub.pages[0].kind == "bmp"
+
+
+def test_over_a_network_pages_travel_compressed_and_whole() -> None:
+    image = to_pillow(PageImage(64, 48, hashlib.shake_128(b"n").digest(64 * 48 * 3)))
+    for size, kind in (((64, 48), "webp"), ((17000, 2), "png")):
+        data, named = encoded(image.resize(size), size, near=False)
+        assert named == kind
+        assert data[:4] in (b"RIFF", b"\x89PNG")
+        assert to_pillow_again(data) == image.resize(size).tobytes()
+
+
+def to_pillow_again(data: bytes) -> bytes:
+    import io
+
+    from PIL import Image
+
+    return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+def test_nearness_decides_by_the_address() -> None:
+    near = {text: settings(text).addresses[0].near for text in (
+        "http://127.0.0.1:8000", "http://localhost:8000/v1", "http://[::1]:8000",
+        "unix:/run/vllm.sock", "http://gpu1:8000", "https://10.0.0.7",
+    )}  # fmt: skip
+    assert list(near.values()) == [True, True, True, True, False, False]
+
+
+async def test_an_engine_that_stops_gives_its_pages_up() -> None:
+    async with serving(Stub(delay_s=5)) as engine:
+        flying = asyncio.create_task(engine.recognise(page("a")))
+        await asyncio.sleep(0.1)
+        await engine.stop()
+        with pytest.raises(EngineDownError):
+            await flying
+        assert isinstance(engine, ServerEngine)
