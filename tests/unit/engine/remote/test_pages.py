@@ -270,7 +270,7 @@ def test_nearness_decides_by_the_address() -> None:
 
 
 async def test_an_engine_that_stops_gives_its_pages_up() -> None:
-    async with serving(Stub(delay_s=5)) as engine:
+    async with serving(Stub(delay_s=1)) as engine:
         flying = asyncio.create_task(engine.recognise(page("a")))
         await asyncio.sleep(0.1)
         await engine.stop()

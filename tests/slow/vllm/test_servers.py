@@ -1,0 +1,161 @@
+"""Real `vllm serve` processes with the small checkpoint: one killed, one poisoned, one plain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ocrd.engine.base import EngineState, PageRequest
+from ocrd.engine.deepseek.tiling import prompt_tokens
+from ocrd.engine.remote import Address, ServerEngine, ServerSettings
+from ocrd.engine.remote.settings import serve_command
+from ocrd.errors import PageError
+from ocrd.events import Event, Events
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from tests.slow.vllm.deadly import MARK
+from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
+
+READY_S = 300
+TOKENS = 6
+PAGES = 24
+
+
+def configured(checkpoint: Path, *ports: int) -> ServerSettings:
+    made = settings(checkpoint)
+    fixed = {"ignore_eos": True, "max_tokens": TOKENS, "min_tokens": TOKENS}
+    options = {**made.options, "distributed_executor_backend": None}
+    return ServerSettings(
+        addresses=tuple(Address.parse(f"http://127.0.0.1:{port}") for port in ports),
+        api_key_file=None,
+        vllm=replace(made, resolutions=(LITTLE,), sampling=fixed, options=options),
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Served:
+    """A server in a process group of its own, started as `ocrd engine serve-command` says."""
+
+    def __init__(self, given: ServerSettings, port: int, log: Path, **environment: str) -> None:
+        words = serve_command(given)[2:]
+        self.url, self.log = f"http://127.0.0.1:{port}", log
+        self._command = [
+            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", *words),
+            *("--port", str(port)),
+        ]
+        self._environment = {**os.environ, **environment}
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("a") as stream:
+            self.process = subprocess.Popen(
+                self._command,
+                stdout=stream,
+                stderr=stream,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(READY_S):
+            while not await asyncio.to_thread(self._answers):
+                assert self.process.poll() is None, self.log.read_text()[-4000:]
+                await asyncio.sleep(0.5)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@asynccontextmanager
+async def up(*servers: Served) -> AsyncIterator[None]:
+    try:
+        await asyncio.gather(*(one.ready() for one in servers))
+        yield
+    finally:
+        for one in servers:
+            one.kill()
+
+
+async def test_two_servers_one_killed_one_poisoned(checkpoint: Path, tmp_path: Path) -> None:
+    ports = free_ports(2)
+    given = configured(checkpoint, *ports)
+    told: list[Event] = []
+    servers = [Served(given, port, tmp_path / f"{port}.log") for port in ports]
+    async with up(*servers):
+        engine = ServerEngine(given, events=Events(told.append))
+        await engine.start(lambda _: None)
+        assert all(one.endswith(": ready, 0 pages there") for one in engine.report().devices)
+
+        read = [
+            asyncio.create_task(engine.recognise(little(f"p{n}", seed=n))) for n in range(PAGES)
+        ]
+        await asyncio.wait(read, return_when=asyncio.FIRST_COMPLETED)
+        servers[1].kill()
+        results = await asyncio.wait_for(asyncio.gather(*read), HANG_S)
+        text = len(f"\n{BUILT_IN_MODES['ocr'].prompt}") + 1  # a token a byte, and the first
+        assert {one.prompt_tokens for one in results} == {prompt_tokens(LITTLE, 160, 120) + text}
+        assert {one.output_tokens for one in results} == {TOKENS}
+        assert {one.notes for one in results} == {()}, "the guard and the plugin are there"
+        assert "down: does not answer" in engine.report().devices[1]
+
+        poison = asyncio.create_task(engine.recognise(poisoned()))
+        await asyncio.to_thread(servers[0].process.wait, READY_S)
+        servers[0].start()
+        with pytest.raises(PageError, match="ends the engine"):
+            await asyncio.wait_for(poison, READY_S)
+        assert [event.name for event in told].count("engine.server-died") == 3
+        await engine.stop()
+
+
+def poisoned() -> PageRequest:
+    mode = replace(BUILT_IN_MODES["locate"], max_tokens=TOKENS)
+    return replace(little("poison", seed=99), mode=mode, target=MARK)
+
+
+async def test_a_server_without_the_plugin_survives_the_handshake_and_reads(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    given = configured(checkpoint, port)
+    wide = replace(given.vllm, max_model_len=2048, max_num_batched_tokens=2048)
+    given = replace(given, vllm=replace(wide, options={"enforce_eager": True}))
+    bare = {"VLLM_PLUGINS": ""}
+    server = Served(given, port, tmp_path / "log", **bare)
+    async with up(server):
+        engine = ServerEngine(given)
+        await engine.start(lambda _: None)
+        result = await engine.recognise(replace(little("p"), resolution=RESOLUTIONS["tiny"]))
+        assert any("no ocrd plugin there" in note for note in result.notes)
+        assert result.prompt_tokens > prompt_tokens(RESOLUTIONS["base"], 160, 120)
+        assert "no ocrd plugin there" in engine.report().devices[0]
+        assert engine.report().state is EngineState.READY
+        assert server.process.poll() is None
+        await engine.stop()
