@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import flat_args
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.remote.answers import (
-    UNTRUSTED,
     DownError,
     MisfitError,
     ServerError,
@@ -23,8 +18,9 @@ from ocrd.engine.remote.answers import (
     message,
     trouble,
 )
-from ocrd.engine.remote.http import CONNECT_S, Connection, chat, encoded, tiny
-from ocrd.engine.remote.settings import Address, ServerSettings, seen_plainly
+from ocrd.engine.remote.handshake import FIT, Abilities, abilities
+from ocrd.engine.remote.http import CHAT, CONNECT_S, Connection, chat, encoded
+from ocrd.engine.remote.settings import Address, ServerSettings
 from ocrd.engine.resident.client import (
     OTHER_RESOLUTION,
     finish_of,
@@ -36,38 +32,11 @@ from ocrd.engine.resident.client import (
 from ocrd.engine.resident.settings import room, view
 from ocrd.engine.resident.trial import FEW_TOKENS, LETTER, bars
 from ocrd.errors import OcrdError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, PromptMode, Reader, Resolution
 from ocrd.page import PageResult
 
 ASK_S = 120.0  # for anything but a page
 MANY_PROMPTS = 1000
-CHAT = "/v1/chat/completions"
-PLUGIN_SAYS = "must be an integer"
-NAMELESS = re.compile(r"[^a-z0-9]+")
-FIT = "`ocrd engine serve-command` prints what starts one that fits."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Abilities:
-    """What a server can do, by its own answers.
-
-    Attributes:
-        model: What it calls the model.
-        vllm: Whether it is vLLM, and takes what only vLLM takes.
-        views: Whether each page can have its own resolution.
-        guard: Whether this package's n-gram guard runs there.
-        context: Tokens of a page, prompt and answer together; None if it does not tell.
-        never_banned: Ids of the tokens that the guard lets repeat.
-        lacks: What cannot be had from it, in sentences without their full stop.
-    """
-
-    model: str
-    vllm: bool = False
-    views: bool = False
-    guard: bool = False
-    context: int | None = None
-    never_banned: tuple[int, ...] = ()
-    lacks: tuple[str, ...] = ()
 
 
 class ServerClient:
@@ -127,9 +96,7 @@ class ServerClient:
             raise DownError(why)
         try:
             async with asyncio.timeout(ASK_S):
-                entry = await self._served()
-                self.can = Abilities(model=str(entry["id"]))
-                self.can = await self._abilities(entry)
+                self.can = await abilities(self._http, self._settings.vllm.model, self._profile)
         except TimeoutError:
             raise DownError(f"did not answer the first questions within {ASK_S:g} s") from None
         await self._trial()
@@ -156,88 +123,6 @@ class ServerClient:
         """Whether pages that ask for a resolution are seen so here."""
         own = self._profile.vision.processor_kwargs(resolution)
         return self.can.views or not own or resolution.name == "gundam"
-
-    # The handshake
-
-    async def _served(self) -> dict[str, Any]:
-        """The entry of our model among those that are served."""
-        status, body = await self._http.get("/v1/models")
-        if status != 200:
-            raise trouble(status, body)
-        try:
-            entries = [dict(entry, id=str(entry["id"])) for entry in json.loads(body)["data"]]
-        except (ValueError, LookupError, TypeError):
-            raise MisfitError("is no OpenAI server", f"Correct engine.servers. {FIT}") from None
-        wanted = self._settings.vllm.model
-        for same in (_same, _same_end):
-            for entry in entries:
-                if any(same(wanted, str(entry.get(key) or "")) for key in ("id", "root")):
-                    return entry
-        names = ", ".join(entry["id"] for entry in entries) or "nothing"
-        hint = f"Set engine.model to what it serves, or start it with {wanted}."
-        raise MisfitError(f"serves {names}, not {wanted}", hint)
-
-    async def _abilities(self, entry: Mapping[str, Any]) -> Abilities:
-        vllm, lacks = entry.get("owned_by") == "vllm", list[str]()
-        context = entry.get("max_model_len")
-        views, why = await self._views()
-        lacks += why
-        guard = self._profile.guarded and vllm and await self._refuses_wrong_guard()
-        if self._profile.guarded and not guard:
-            lacks.append("no n-gram guard: answers that go in circles are only cut off")
-        if self._profile.tokens and not vllm:
-            lacks.append("not vLLM: boxes are missing where it leaves out special tokens")
-        ids = await self._special_tokens() if vllm else {}
-        return replace(
-            self.can,
-            vllm=vllm,
-            views=views,
-            guard=guard,
-            context=context if type(context) is int else None,
-            never_banned=tuple(ids[one] for one in self._profile.never_banned if one in ids),
-            lacks=tuple(lacks),
-        )
-
-    async def _views(self) -> tuple[bool, list[str]]:
-        """Whether pages can have their own resolution, and if not why.
-
-        A side that is no number is refused by every server, and by each for a reason of its own.
-        """
-        if not self._profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
-            return False, []
-        told = {"mm_processor_kwargs": {"base_size": "ocrd?"}}
-        status, body = await self._ask("?", tiny(), "bmp", **told)
-        if status == 400 and PLUGIN_SAYS in message(body):
-            return True, []
-        if status >= 500 or status in (401, 403):
-            raise trouble(status, body)
-        if UNTRUSTED in message(body):
-            return False, [
-                "started without --trust-request-mm-kwargs: it sees every page as it was started"
-            ]
-        return False, [f"no ocrd plugin there: it sees every page {seen_plainly()}"]
-
-    async def _refuses_wrong_guard(self) -> bool:
-        wrong = {"vllm_xargs": {"ngram_size": 0, "window_size": 0}}
-        status, _ = await self._ask("?", **wrong)
-        return status == 400
-
-    async def _special_tokens(self) -> dict[str, int]:
-        """Ids of the model's special tokens; none where the server does not tell.
-
-        Raises:
-            MisfitError: One is no token there: the tokenizer is another model's.
-        """
-        ids = {}
-        for token in dict.fromkeys((*self._profile.tokens, *self._profile.never_banned)):
-            found = await self._tokenize(token, add_special_tokens=False)
-            if found is None:
-                return {}
-            if len(found) != 1:
-                hint = "Download the whole model again there, or correct engine.profile."
-                raise MisfitError(f"takes {token} for {len(found)} tokens", hint)
-            ids[token] = found[0]
-        return ids
 
     async def _trial(self) -> None:
         """One letter page at the costliest resolution: it arrives, has room, and is answered.
@@ -339,7 +224,11 @@ class ServerClient:
         if words not in self._prompts:
             if len(self._prompts) >= MANY_PROMPTS:
                 self._prompts.clear()
-            found = await self._tokenize(words) if profile.template and self.can.vllm else None
+            found = (
+                await self._http.tokenize(self.can.model, words)
+                if profile.template and self.can.vllm
+                else None
+            )
             count = len(found) if found is not None else await self._said_alone(request)
             self._prompts[words] = count
         return self._prompts[words]
@@ -347,7 +236,7 @@ class ServerClient:
     async def _said_alone(self, request: PageRequest) -> int | None:
         """What the server counts for the prompt without its image."""
         words = self._profile.prompt(request.mode, request.target)
-        status, body = await self._ask(words or "?")
+        status, body = await self._http.ask(self.can.model, words or "?")
         try:
             return completion(body.encode())[2] if status == 200 else None
         except UnusableError:
@@ -360,32 +249,3 @@ class ServerClient:
         if (image is not None and got != text + image) or got <= text:
             wanted = f"{text + image}" if image is not None else f"more than {text}"
             raise UnusableError(f"loses images: a prompt of {got} tokens instead of {wanted}, said")
-
-    async def _ask(self, words: str, *picture: Any, **fields: Any) -> tuple[int, str]:
-        """Something small, to be answered in one token."""
-        body = chat(self.can.model, words, *picture, max_tokens=1, **fields)
-        status, answer = await self._http.post(CHAT, body)
-        return status, answer.decode(errors="replace")
-
-    async def _tokenize(self, text: str, **fields: Any) -> list[int] | None:
-        body = json.dumps({"model": self.can.model, "prompt": text, **fields}).encode()
-        status, answer = await self._http.post("/tokenize", body)
-        if status >= 500 or status in (401, 403):
-            raise trouble(status, answer.decode(errors="replace"))
-        try:
-            return [int(one) for one in json.loads(answer)["tokens"]] if status == 200 else None
-        except (ValueError, LookupError, TypeError):
-            return None
-
-
-def _same(wanted: str, found: str) -> bool:
-    return wanted == found
-
-
-def _same_end(wanted: str, found: str) -> bool:
-    """`deepseek-ai/DeepSeek-OCR`, `/models/deepseek-ocr` and `DeepSeek_OCR` are one model."""
-    ends = (
-        NAMELESS.sub("", name.rstrip("/").rsplit("/", 1)[-1].lower()) for name in (wanted, found)
-    )
-    one, other = ends
-    return bool(one) and one == other

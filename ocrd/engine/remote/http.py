@@ -13,6 +13,7 @@ from PIL import Image
 from ocrd.engine.remote.answers import BUSY, DiedError, DownError, UnusableError, trouble
 from ocrd.engine.remote.settings import Address
 
+CHAT = "/v1/chat/completions"
 CONNECT_S = 10.0
 LARGEST_ANSWER = 64 << 20
 LARGEST_WEBP = 16383  # pixels of a side
@@ -54,6 +55,22 @@ class Connection:
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of an answer to JSON."""
         return await self._request("POST", path, body)
+
+    async def ask(self, model: str, words: str, *picture: Any, **fields: Any) -> tuple[int, str]:
+        """Something small, to be answered in one token."""
+        status, answer = await self.post(CHAT, chat(model, words, *picture, max_tokens=1, **fields))
+        return status, answer.decode(errors="replace")
+
+    async def tokenize(self, model: str, text: str, **fields: Any) -> list[int] | None:
+        """Token ids of a text; None from a server that does not tell."""
+        body = json.dumps({"model": model, "prompt": text, **fields}).encode()
+        status, answer = await self.post("/tokenize", body)
+        if status >= 500 or status in (401, 403):
+            raise trouble(status, answer.decode(errors="replace"))
+        try:
+            return [int(one) for one in json.loads(answer)["tokens"]] if status == 200 else None
+        except (ValueError, LookupError, TypeError):
+            return None
 
     async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if body is not None else {}

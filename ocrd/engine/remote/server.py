@@ -14,7 +14,8 @@ from ocrd.engine.remote.answers import (
     ServerError,
     UnusableError,
 )
-from ocrd.engine.remote.client import FIT, ServerClient
+from ocrd.engine.remote.client import ServerClient
+from ocrd.engine.remote.handshake import FIT
 from ocrd.errors import EngineSetupError, PageFaultError
 from ocrd.events import Events
 from ocrd.page import PageResult

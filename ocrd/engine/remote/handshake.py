@@ -1,0 +1,145 @@
+"""What a server can do, asked before its first page.  Nothing asked here can end one."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.remote.answers import UNTRUSTED, MisfitError, message, trouble
+from ocrd.engine.remote.http import Connection, tiny
+from ocrd.engine.remote.settings import seen_plainly
+from ocrd.modes import RESOLUTIONS
+
+PLUGIN_SAYS = "must be an integer"
+NAMELESS = re.compile(r"[^a-z0-9]+")
+FIT = "`ocrd engine serve-command` prints what starts one that fits."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Abilities:
+    """What a server can do, by its own answers.
+
+    Attributes:
+        model: What it calls the model.
+        vllm: Whether it is vLLM, and takes what only vLLM takes.
+        views: Whether each page can have its own resolution.
+        guard: Whether this package's n-gram guard runs there.
+        context: Tokens of a page, prompt and answer together; None if it does not tell.
+        never_banned: Ids of the tokens that the guard lets repeat.
+        lacks: What cannot be had from it, in sentences without their full stop.
+    """
+
+    model: str
+    vllm: bool = False
+    views: bool = False
+    guard: bool = False
+    context: int | None = None
+    never_banned: tuple[int, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+async def _served(http: Connection, wanted: str) -> dict[str, Any]:
+    """The entry of our model among those that are served."""
+    status, body = await http.get("/v1/models")
+    if status != 200:
+        raise trouble(status, body)
+    try:
+        entries = [dict(entry, id=str(entry["id"])) for entry in json.loads(body)["data"]]
+    except (ValueError, LookupError, TypeError):
+        raise MisfitError("is no OpenAI server", f"Correct engine.servers. {FIT}") from None
+    for same in (_same, _same_end):
+        for entry in entries:
+            if any(same(wanted, str(entry.get(key) or "")) for key in ("id", "root")):
+                return entry
+    names = ", ".join(entry["id"] for entry in entries) or "nothing"
+    hint = f"Set engine.model to what it serves, or start it with {wanted}."
+    raise MisfitError(f"serves {names}, not {wanted}", hint)
+
+
+async def abilities(http: Connection, wanted: str, profile: ModelProfile) -> Abilities:
+    """Those of the server for the model of that name.
+
+    Raises:
+        ServerError: It cannot serve, or not now.
+    """
+    entry = await _served(http, wanted)
+    model = str(entry["id"])
+    vllm, lacks = entry.get("owned_by") == "vllm", list[str]()
+    context = entry.get("max_model_len")
+    views, why = await _views(http, model, profile)
+    lacks += why
+    guard = profile.guarded and vllm and await _refuses_wrong_guard(http, model)
+    if profile.guarded and not guard:
+        lacks.append("no n-gram guard: answers that go in circles are only cut off")
+    if profile.tokens and not vllm:
+        lacks.append("not vLLM: boxes are missing where it leaves out special tokens")
+    ids = await _special_tokens(http, model, profile) if vllm else {}
+    return Abilities(
+        model=model,
+        vllm=vllm,
+        views=views,
+        guard=guard,
+        context=context if type(context) is int else None,
+        never_banned=tuple(ids[one] for one in profile.never_banned if one in ids),
+        lacks=tuple(lacks),
+    )
+
+
+async def _views(http: Connection, model: str, profile: ModelProfile) -> tuple[bool, list[str]]:
+    """Whether pages can have their own resolution, and if not why.
+
+    A side that is no number is refused by every server, and by each for a reason of its own.
+    """
+    if not profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
+        return False, []
+    told = {"mm_processor_kwargs": {"base_size": "ocrd?"}}
+    status, body = await http.ask(model, "?", tiny(), "bmp", **told)
+    if status == 400 and PLUGIN_SAYS in message(body):
+        return True, []
+    if status >= 500 or status in (401, 403):
+        raise trouble(status, body)
+    if UNTRUSTED in message(body):
+        return False, [
+            "started without --trust-request-mm-kwargs: it sees every page as it was started"
+        ]
+    return False, [f"no ocrd plugin there: it sees every page {seen_plainly()}"]
+
+
+async def _refuses_wrong_guard(http: Connection, model: str) -> bool:
+    wrong = {"vllm_xargs": {"ngram_size": 0, "window_size": 0}}
+    status, _ = await http.ask(model, "?", **wrong)
+    return status == 400
+
+
+async def _special_tokens(http: Connection, model: str, profile: ModelProfile) -> dict[str, int]:
+    """Ids of the model's special tokens; none where the server does not tell.
+
+    Raises:
+        MisfitError: One is no token there: the tokenizer is another model's.
+    """
+    ids = {}
+    for token in dict.fromkeys((*profile.tokens, *profile.never_banned)):
+        found = await http.tokenize(model, token, add_special_tokens=False)
+        if found is None:
+            return {}
+        if len(found) != 1:
+            hint = "Download the whole model again there, or correct engine.profile."
+            raise MisfitError(f"takes {token} for {len(found)} tokens", hint)
+        ids[token] = found[0]
+    return ids
+
+
+def _same(wanted: str, found: str) -> bool:
+    return wanted == found
+
+
+def _same_end(wanted: str, found: str) -> bool:
+    """`deepseek-ai/DeepSeek-OCR`, `/models/deepseek-ocr` and `DeepSeek_OCR` are one model."""
+    ends = (
+        NAMELESS.sub("", name.rstrip("/").rsplit("/", 1)[-1].lower()) for name in (wanted, found)
+    )
+    one, other = ends
+    return bool(one) and one == other
