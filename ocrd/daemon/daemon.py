@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain, repeat
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
@@ -251,7 +252,9 @@ class Daemon:
     async def _bring_up(self, house: House) -> None:
         """Start the engine; files are recorded meanwhile, and wait."""
         engine = house.engine
-        for delay in (*ENGINE_RETRY_S, None):
+        # Other machines may be off for a night; an engine of our own that does not start stays so.
+        last = repeat(ENGINE_RETRY_S[-1]) if engine.kind == "server" else (None,)
+        for delay in chain(ENGINE_RETRY_S, last):
             try:
                 self._events.emit("engine.loading", engine=engine.kind, model=engine.model)
                 await engine.start(self._progress)

@@ -17,11 +17,7 @@ NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
 UNTRUSTED = "Per-request mm_processor_kwargs are disabled"
 SAID = 300  # characters of an answer that are shown
 BUSY = {408: "is slow (408)", 429: "is full (429)"}
-DOWN = {
-    502: "its gateway cannot reach it (502)",
-    503: "is not ready (503)",
-    504: "its gateway waited in vain (504)",
-}
+GATEWAY = {502: "its gateway cannot reach it (502)", 504: "its gateway waited in vain (504)"}
 REFUSED = {
     401: "refuses the key (401)",
     403: "refuses the key (403)",
@@ -63,6 +59,10 @@ class DownError(ServerError):
     """It cannot be reached, or says so itself: it has to be looked at anew."""
 
 
+class GatewayError(DownError):
+    """What stands before it lost it with the page, which may be why."""
+
+
 class MisfitError(ServerError):
     """It cannot serve as configured: wrong key, other model, lost images.
 
@@ -98,8 +98,10 @@ def trouble(status: int, body: str, retry_after: str | None = None) -> ServerErr
     said = message(body)
     if status in BUSY:
         return BusyError(BUSY[status], wait(retry_after))
-    if status in DOWN:
-        return DownError(DOWN[status])
+    if status == 503:
+        return DownError("is not ready (503)")
+    if status in GATEWAY:
+        return GatewayError(GATEWAY[status])
     if status in REFUSED:
         return MisfitError(f"{REFUSED[status]}: {said}", REMEDY[status])
     if UNTRUSTED in said:

@@ -12,7 +12,7 @@ from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.models import MARKDOWN
 from ocrd.engine.poison import KnownKillers, PoisonSearch, kills_engine
 from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import ServerError, UnusableError
+from ocrd.engine.remote.answers import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.client import ServerClient
 from ocrd.engine.remote.server import Server
 from ocrd.engine.remote.settings import Address, ServerSettings, family
@@ -24,7 +24,7 @@ from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageResult
 
 UNUSABLE = 2  # answers of no use, then it is the page's own fault
-ROUNDS = 8  # servers that were down just when it came, one after the other though they were up
+ROUNDS = 8  # gateways that lost a server with the page, though servers were up before and after
 
 
 class ServerEngine:
@@ -54,6 +54,7 @@ class ServerEngine:
         self._clock = clock
         self._servers: list[Server] = []
         self._threads: ThreadPoolExecutor | None = None
+        self._last_words: tuple[str, ...] = ()  # of servers that did not serve at the start
         self._state = EngineState.STOPPED
         self._changed = asyncio.Event()
         self._search = PoisonSearch(split=0)
@@ -90,7 +91,7 @@ class ServerEngine:
         return EngineReport(
             state=self._overall(),
             detail="; ".join(said),
-            devices=tuple(one.told() for one in self._servers),
+            devices=tuple(one.told() for one in self._servers) or self._last_words,
         )
 
     def unsupported(self, mode: PromptMode) -> str | None:
@@ -128,9 +129,12 @@ class ServerEngine:
             await asyncio.gather(*(one.start(progress) for one in self._servers))
             self._see_who_serves()
         except BaseException as error:
+            words = tuple(one.told() for one in self._servers)
             await self.stop()
-            if isinstance(error, EngineSetupError):
-                self._state = EngineState.FAILED
+            self._last_words = words
+            if isinstance(error, EngineSetupError | EngineDownError):
+                fits = isinstance(error, EngineDownError)  # then it is tried again
+                self._state = EngineState.LOADING if fits else EngineState.FAILED
             raise
 
     async def recognise(self, request: PageRequest) -> PageResult:
@@ -155,7 +159,7 @@ class ServerEngine:
 
     async def stop(self) -> None:
         """Leave every server; pages in flight fail with `EngineDownError`."""
-        self._state = EngineState.STOPPED
+        self._state, self._last_words = EngineState.STOPPED, ()
         servers, self._servers = self._servers, []
         await asyncio.gather(*(one.stop() for one in servers))
         self._announce()
@@ -182,9 +186,9 @@ class ServerEngine:
             try:
                 answer = await server.read(request)
             except ServerError as error:
-                rounds += 1
+                rounds += isinstance(error, GatewayError)
                 unusable += isinstance(error, UnusableError)
-                if unusable >= UNUSABLE or rounds >= ROUNDS * len(self._settings.addresses):
+                if unusable >= UNUSABLE or rounds >= ROUNDS:
                     raise _no_sense(server, error) from error
             else:
                 self._search.left(request.id, finished=True)

@@ -16,6 +16,7 @@ from ocrd.engine.remote.answers import (
 )
 from ocrd.engine.remote.client import ServerClient
 from ocrd.engine.remote.handshake import FIT
+from ocrd.engine.resident.supervisor import pause_s
 from ocrd.errors import EngineSetupError, PageFaultError
 from ocrd.events import Events
 from ocrd.page import PageResult
@@ -70,6 +71,7 @@ class Server:
         self._accuse = accuse
         self._changed = changed
         self._sleep = sleep
+        self._barren = 0  # connections since a page came through
         self._rest_until = 0.0
         self._trouble = asyncio.Event()  # no longer to be trusted
         self._lost = asyncio.Event()  # dead, and every page in it
@@ -133,7 +135,7 @@ class Server:
             self.slow += error.kind == "timed-out"
             raise
         else:
-            self.slow = 0
+            self.slow = self._barren = 0
             return answer
         finally:
             self.in_flight.pop(request.id, None)
@@ -206,16 +208,13 @@ class Server:
         self._changed()
 
     async def _keep(self) -> None:
-        failures = 0
         while True:
             if self.state is EngineState.READY:
-                failures = 0
                 await self._watch()
-            elif failures:
-                pause = min(LONGEST_PAUSE_S, 2.0 ** (failures - 1))
+            pause = min(LONGEST_PAUSE_S, pause_s(self._barren))
+            if pause:
                 self.words += f"; asked again in {pause:g} s"
-                await self._sleep(pause)
-            failures += 1
+            await self._sleep(pause)
             await self._connect()
 
     async def _watch(self) -> None:
@@ -233,7 +232,8 @@ class Server:
                 return
 
     async def _connect(self) -> None:
-        again = self.words if self.state is EngineState.RESTARTING else ""
+        again = self.state is EngineState.RESTARTING
+        self._barren += 1
         try:
             await self.client.connect()
         except (MisfitError, EngineSetupError) as error:

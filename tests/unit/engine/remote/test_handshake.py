@@ -99,6 +99,8 @@ async def test_none_that_is_up_is_waited_for() -> None:
     engine = ServerEngine(settings("http://127.0.0.1:9"))
     with pytest.raises(EngineDownError, match=r":9: down: does not answer"):
         await engine.start(lambda _: None)
+    assert engine.report().state is EngineState.LOADING
+    assert "down: does not answer" in engine.report().devices[0]
 
 
 async def test_the_key_is_read_at_each_connection(tmp_path: Path) -> None:
