@@ -64,6 +64,7 @@ class Stub:
         key: The only key that it takes; empty for any.
         vllm: Whether it is vLLM.
         loses_images: Whether it reads the prompt alone.
+        dies_of_trials: Whether any page would end it.
         script: Asked before a page is answered; its answer goes instead.
         pages: Pages answered or scripted, the trial's not among them.
         killed_by_kwargs: Whether it got what ends a server without the plugin.
@@ -75,14 +76,13 @@ class Stub:
     key: str = ""
     vllm: bool = True
     loses_images: bool = False
+    dies_of_trials: bool = False
     healthy: int = 200
     delay_s: float = 0.0
     script: Script | None = None
     pages: list[Asked] = field(default_factory=list)
     killed_by_kwargs: bool = False
-    connects: int = 0
-    most_at_once: int = 0
-    at_once: int = 0
+    trials: int = 0
     url: str = ""
 
     async def start(self, port: int = 0, socket: str | None = None) -> Stub:
@@ -135,7 +135,6 @@ class Stub:
         return web.Response(status=self.healthy)
 
     async def _models(self, _: web.Request) -> web.Response:
-        self.connects += 1
         owner = "vllm" if self.vllm else "library"
         entry = {"id": self.model, "owned_by": owner, "root": self.model}
         if self.vllm:
@@ -161,26 +160,23 @@ class Stub:
             return _completion("", len(words) + 1)
         asked = Asked(image, words, body, kind)
         self.request = request
-        if not asked.trial:
-            self.pages.append(asked)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
-            if self.script is not None and not asked.trial:
-                scripted = await self.script(asked)
-                if scripted is not None:
-                    return scripted
-        finally:
-            self.at_once -= 1
+        if asked.trial:
+            self.trials += 1
+            if self.dies_of_trials:
+                return refusal(500, ENGINE_DEAD)
+            return _completion("Up", self._tokens(asked))
+        self.pages.append(asked)
+        await asyncio.sleep(self.delay_s)
+        scripted = await self.script(asked) if self.script is not None else None
+        if scripted is not None:
+            return scripted
         return _completion(self.read(asked), self._tokens(asked))
 
     def read(self, asked: Asked) -> str:
         """What stands on a page, as the model would say it."""
         reader = Reader.DOCUMENT if "Convert" in asked.words else Reader.PLAIN
         reader = Reader.SPANS if "OCR this" in asked.words or "Locate" in asked.words else reader
-        return "Up" if asked.trial else answer_of(words_of(asked.image), reader)
+        return answer_of(words_of(asked.image), reader)
 
     def _refused(self, body: dict[str, Any]) -> web.Response | None:
         told = body.get("mm_processor_kwargs")

@@ -10,6 +10,7 @@ from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import flat_args
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.remote.answers import (
+    DiedError,
     DownError,
     MisfitError,
     ServerError,
@@ -37,6 +38,11 @@ from ocrd.page import PageResult
 
 ASK_S = 120.0  # for anything but a page
 MANY_PROMPTS = 1000
+TRIALS = 2
+DEADLY = (
+    "Every page would end it: does it lack ocrd's plugin (VLLM_PLUGINS), but not "
+    "--mm-processor-kwargs? See its log; `ocrd engine serve-command` prints what fits."
+)
 
 
 class ServerClient:
@@ -61,6 +67,7 @@ class ServerClient:
         self._profile = profile
         self._threads = threads
         self._prompts: dict[str, int | None] = {}
+        self._died: list[Abilities] = []  # of a trial page, with these
         self._asked = 0
         self._http = Connection(address)
 
@@ -127,9 +134,13 @@ class ServerClient:
     async def _trial(self) -> None:
         """One letter page at the costliest resolution: it arrives, has room, and is answered.
 
+        A server that died of one twice is not tried again before it can do something else.
+
         Raises:
             MisfitError: It does not, or there is none.
         """
+        if self._died.count(self.can) >= TRIALS:
+            raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
         seen = room(self._settings.vllm, self._profile)
         costs = {one: self._profile.vision.image_tokens(one, *LETTER) or 0 for one in seen}
         words = self._profile.prompt(BUILT_IN_MODES["document"])
@@ -140,8 +151,12 @@ class ServerClient:
             await self.read(page)
         except UnusableError as error:
             raise MisfitError(f"{error.why} to a trial page", FIT) from error
+        except DiedError as error:
+            self._died.append(self.can)
+            raise MisfitError("died of a trial page", DEADLY) from error
         except OcrdError as error:
             raise MisfitError(f"fails on a trial page: {error.message}", error.hint) from error
+        self._died.clear()
 
     # A page
 

@@ -53,10 +53,9 @@ def free_ports(count: int) -> list[int]:
 
 
 class Served:
-    """A server in a process group of its own, started as `ocrd engine serve-command` says."""
+    """A server in a process group of its own; `words` is what follows `vllm serve`."""
 
-    def __init__(self, given: ServerSettings, port: int, log: Path, **environment: str) -> None:
-        words = serve_command(given)[2:]
+    def __init__(self, words: list[str], port: int, log: Path, **environment: str) -> None:
         self.url, self.log = f"http://127.0.0.1:{port}", log
         self._command = [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", *words),
@@ -108,7 +107,8 @@ async def test_two_servers_one_killed_one_poisoned(checkpoint: Path, tmp_path: P
     ports = free_ports(2)
     given = configured(checkpoint, *ports)
     told: list[Event] = []
-    servers = [Served(given, port, tmp_path / f"{port}.log") for port in ports]
+    words = serve_command(given)[2:]
+    servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
     async with up(*servers):
         engine = ServerEngine(given, events=Events(told.append))
         await engine.start(lambda _: None)
@@ -145,10 +145,11 @@ async def test_a_server_without_the_plugin_survives_the_handshake_and_reads(
 ) -> None:
     (port,) = free_ports(1)
     given = configured(checkpoint, port)
-    wide = replace(given.vllm, max_model_len=2048, max_num_batched_tokens=2048)
-    given = replace(given, vllm=replace(wide, options={"enforce_eager": True}))
-    bare = {"VLLM_PLUGINS": ""}
-    server = Served(given, port, tmp_path / "log", **bare)
+    words = [
+        *(str(checkpoint), "--load-format", "dummy", "--dtype", "float32", "--enforce-eager"),
+        *("--max-model-len", "2048", "--trust-request-mm-kwargs"),
+    ]
+    server = Served(words, port, tmp_path / "log", VLLM_PLUGINS="")
     async with up(server):
         engine = ServerEngine(given)
         await engine.start(lambda _: None)

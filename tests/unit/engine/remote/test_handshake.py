@@ -166,3 +166,20 @@ def test_the_command_says_what_the_configuration_needs(tmp_path: Path) -> None:
     assert shell_line(settings("unix:/run/v.sock")).endswith("--uds /run/v.sock")
     assert '      - "--trust-request-mm-kwargs"' in compose_service(given).splitlines()
     assert "trust" not in shell_line(settings("http://a", model="allenai/olmOCR-2-7B"))
+
+
+async def test_a_server_that_every_page_would_kill_is_tried_twice_and_gets_none() -> None:
+    stub = Stub(plugin="none", dies_of_trials=True)
+    await stub.start()
+    engine = ServerEngine(settings(stub.url))
+    for _ in range(2):
+        with pytest.raises(EngineSetupError, match="died of a trial page") as error:
+            await engine.start(lambda _: None)
+        assert "VLLM_PLUGINS" in error.value.hint
+    async with serving(Stub(), stub) as other:
+        async with asyncio.timeout(20):
+            while "not tried again" not in other.report().devices[1]:  # noqa: ASYNC110 - a state
+                await asyncio.sleep(0.05)
+        assert (await other.recognise(page("a"))).text
+        assert stub.pages == []
+        assert stub.trials == 2 + 2
