@@ -35,24 +35,23 @@ class ServerError(Exception):
 
     Args:
         why: What it did, to be read after the server's name.
+        hint: What to do about it.
+        wait_s: How long it wants to be left alone.
+        certain: Whether it said itself that its engine is dead.
     """
 
-    def __init__(self, why: str) -> None:
+    def __init__(
+        self, why: str, hint: str = "", *, wait_s: float = SOON_S, certain: bool = False
+    ) -> None:
         super().__init__(why)
         self.why = why
+        self.hint = hint
+        self.wait_s = wait_s
+        self.certain = certain
 
 
 class BusyError(ServerError):
-    """It takes no pages for a while.
-
-    Args:
-        why: As ever.
-        wait_s: How long it wants to be left alone.
-    """
-
-    def __init__(self, why: str, wait_s: float = SOON_S) -> None:
-        super().__init__(why)
-        self.wait_s = wait_s
+    """It takes no pages for a while."""
 
 
 class DownError(ServerError):
@@ -64,29 +63,11 @@ class GatewayError(DownError):
 
 
 class MisfitError(ServerError):
-    """It cannot serve as configured: wrong key, other model, lost images.
-
-    Args:
-        why: As ever.
-        hint: What to do about it.
-    """
-
-    def __init__(self, why: str, hint: str) -> None:
-        super().__init__(why)
-        self.hint = hint
+    """It cannot serve as configured: wrong key, other model, lost images."""
 
 
 class DiedError(ServerError):
-    """Its engine died, or the connection was cut with the page in it: the page may be why.
-
-    Args:
-        why: As ever.
-        certain: Whether it said itself that its engine is dead.
-    """
-
-    def __init__(self, why: str, *, certain: bool = False) -> None:
-        super().__init__(why)
-        self.certain = certain
+    """Its engine died, or the connection was cut with the page in it: the page may be why."""
 
 
 class UnusableError(ServerError):
@@ -97,7 +78,7 @@ def trouble(status: int, body: str, retry_after: str | None = None) -> ServerErr
     """The error that an answer other than 200 stands for."""
     said = message(body)
     if status in BUSY:
-        return BusyError(BUSY[status], wait(retry_after))
+        return BusyError(BUSY[status], wait_s=wait(retry_after))
     if status == 503:
         return DownError("is not ready (503)")
     if status in GATEWAY:

@@ -19,7 +19,7 @@ from ocrd.engine.remote.answers import (
     message,
     trouble,
 )
-from ocrd.engine.remote.handshake import FIT, Abilities, abilities
+from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
 from ocrd.engine.remote.http import CHAT, CONNECT_S, Connection, chat, encoded
 from ocrd.engine.remote.settings import Address, ServerSettings
 from ocrd.engine.resident.client import (
@@ -195,7 +195,7 @@ class ServerClient:
         """What of the request this server could not do."""
         notes = []
         if self._profile.vision.processor_kwargs(resolution) and not self.can.views:
-            notes += [lack for lack in self.can.lacks if "sees every page" in lack]
+            notes += [lack for lack in self.can.lacks if lack in (PLAINLY, AS_STARTED)]
         elif resolution != request.resolution and self.can.views:
             tiles = f" with up to {resolution.max_crops} tiles of {resolution.tile}"
             notes.append(f"seen at {resolution.base}{tiles if resolution.tile else ''}")

@@ -10,10 +10,11 @@ from typing import Any
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.remote.answers import UNTRUSTED, MisfitError, message, trouble
 from ocrd.engine.remote.http import Connection, tiny
-from ocrd.engine.remote.settings import seen_plainly
 from ocrd.modes import RESOLUTIONS
 
 PLUGIN_SAYS = "must be an integer"
+PLAINLY = "no ocrd plugin there: it sees every page at 1024 with up to 6 tiles of 640"
+AS_STARTED = "started without --trust-request-mm-kwargs: it sees every page as it was started"
 NAMELESS = re.compile(r"[^a-z0-9]+")
 FIT = "`ocrd engine serve-command` prints what starts one that fits."
 
@@ -102,10 +103,8 @@ async def _views(http: Connection, model: str, profile: ModelProfile) -> tuple[b
     if status >= 500 or status in (401, 403):
         raise trouble(status, body)
     if UNTRUSTED in message(body):
-        return False, [
-            "started without --trust-request-mm-kwargs: it sees every page as it was started"
-        ]
-    return False, [f"no ocrd plugin there: it sees every page {seen_plainly()}"]
+        return False, [AS_STARTED]
+    return False, [PLAINLY]
 
 
 async def _refuses_wrong_guard(http: Connection, model: str) -> bool:

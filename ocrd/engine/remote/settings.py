@@ -22,6 +22,37 @@ from ocrd.modes import RESOLUTIONS
 UNIX = "unix:"
 OURS_ONLY = ("model", "disable_log_stats")  # the first has its own place on the command line
 CONTAINER_PORT = 8000
+COMPOSE = """\
+services:
+  ocr:
+    build:
+      context: .  # a checkout of ocrd: its plugin has to be in the image
+      dockerfile_inline: |
+        FROM vllm/vllm-openai:v{version}
+        COPY . /opt/ocrd
+        RUN pip install --no-deps /opt/ocrd
+    command:
+{words}
+    ports:
+      - "{port}:{port}"
+    volumes:
+      - huggingface:/root/.cache/huggingface
+    ipc: host
+    restart: unless-stopped
+{key}    deploy:
+      resources:
+        reservations:
+          devices:
+            - driver: nvidia
+              count: 1
+              capabilities: [gpu]
+volumes:
+  huggingface: {{}}
+"""
+COMPOSE_KEY = """\
+    environment:
+      VLLM_API_KEY: ${VLLM_API_KEY}  # as in engine.api_key_file
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +131,6 @@ def family(settings: VllmSettings) -> ModelProfile:
     return expected_profile(settings) or by_name(settings.model) or MARKDOWN
 
 
-def seen_plainly(resolution_name: str = "gundam") -> str:
-    """What a server without this package's plugin makes of every page."""
-    seen = RESOLUTIONS[resolution_name]
-    return f"at {seen.base} with up to {seen.max_crops} tiles of {seen.tile}"
-
-
 def serve_command(settings: ServerSettings) -> list[str]:
     """The command that starts a server which fits, one word each, key and address apart."""
     profile = family(settings.vllm)
@@ -138,38 +163,13 @@ def shell_line(settings: ServerSettings) -> str:
 
 def compose_service(settings: ServerSettings) -> str:
     """A service for a compose file beside a checkout of ocrd, whose plugin it needs."""
-    words = serve_command(settings)[2:]
-    lines = [
-        "services:",
-        "  ocr:",
-        "    build:",
-        "      context: .  # a checkout of ocrd: its plugin has to be in the image",
-        "      dockerfile_inline: |",
-        f"        FROM vllm/vllm-openai:v{NEWEST[0]}.{NEWEST[1]}.0",
-        "        COPY . /opt/ocrd",
-        "        RUN pip install --no-deps /opt/ocrd",
-        "    command:",
-        *(f"      - {json.dumps(word.replace('$', '$$'), ensure_ascii=False)}" for word in words),
-        "    ports:",
-        f'      - "{CONTAINER_PORT}:{CONTAINER_PORT}"',
-        "    volumes:",
-        "      - huggingface:/root/.cache/huggingface",
-        "    ipc: host",
-        "    restart: unless-stopped",
-        "    deploy:",
-        "      resources:",
-        "        reservations:",
-        "          devices:",
-        "            - driver: nvidia",
-        "              count: 1",
-        "              capabilities: [gpu]",
-    ]
-    if settings.api_key_file is not None:
-        lines += [
-            "    environment:",
-            "      VLLM_API_KEY: ${VLLM_API_KEY}  # as in engine.api_key_file",
-        ]
-    return "\n".join([*lines, "volumes:", "  huggingface: {}", ""])
+    words = (json.dumps(word.replace("$", "$$")) for word in serve_command(settings)[2:])
+    return COMPOSE.format(
+        version=f"{NEWEST[0]}.{NEWEST[1]}.0",
+        words="\n".join(f"      - {word}" for word in words),
+        key=COMPOSE_KEY if settings.api_key_file is not None else "",
+        port=CONTAINER_PORT,
+    )
 
 
 def _option(name: str, value: Any) -> Iterator[str]:
