@@ -1,6 +1,6 @@
-"""The vision encoders' time for a page, and what of it is attention.
+"""The vision encoders' time for a page: vLLM's against ours.
 
-    python -m bench.encoder [--pages 1 8 32] [--size 1224 1584] [--profile]
+    python -m bench.encoder [--pages 1 8 32] [--size 1224 1584]
 
 All variants run the same random weights on the same pages in one process: vLLM's own code as its
 model calls it, view by view; and ours, on a GPU.  On a CPU give `--pages 1`.
@@ -168,61 +168,16 @@ def agree(bench: Bench) -> None:
         print(f"error of {name:8} {((result - exact).norm() / exact.norm()).item():.1e}")
 
 
-def parts(bench: Bench) -> None:
-    """SAM and CLIP, each alone, on full batches of each size."""
-    for side in (GUNDAM.base, GUNDAM.tile):
-        count = max(1, 32768 // (side // 16) ** 2) if CUDA else 1
-        views = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device=DEVICE)
-        for name, attend in attends().items():
-            sam = ours.SamEncoder(bench.sam, attend)
-            spent = seconds(partial(sam, views)) / count * 1e3
-            print(f"SAM {side:4}  {name:8} {spent:7.3f} ms a view", flush=True)
-        chw = ours.normalise(views, DTYPE).permute(0, 3, 1, 2).contiguous()
-        spent = seconds(partial(bench.clip_as_it_is, bench.sam(chw))) / count * 1e3
-        print(f"CLIP {side:4} {spent:7.3f} ms a view", flush=True)
-
-
-def kernels() -> None:
-    """The attention kernel alone, in several shapes of program."""
-    from ocrd.engine.deepseek.attention_kernel import distance_terms, launch
-
-    for name, n, side in [("1024", 8, 64), ("640", 20, 40), ("windows", 200, 14)]:
-        qkv = torch.randn(n, side, side, 3, 12, 64, device=DEVICE, dtype=DTYPE)
-        table = torch.randn(2 * side - 1, 64, device=DEVICE, dtype=DTYPE)
-        terms = distance_terms(qkv, table, table)
-        made = seconds(partial(distance_terms, qkv, table, table), limit=0.2) * 1e3
-        print(f"{name:8} terms {made:.3f} ms", flush=True)
-        for block, warps, stages in [(128, 8, 3), (128, 8, 2), (128, 4, 3), (64, 4, 3), (64, 4, 2)]:
-            work = partial(launch, qkv, terms, 0.125, block=block, warps=warps, stages=stages)
-            spent = seconds(work, limit=0.2) * 1e3
-            print(f"{name:8} block {block} warps {warps} stages {stages}: {spent:.3f} ms")
-
-
-def profile(bench: Bench) -> None:
-    work = bench.mine(8, list(attends().values())[-1])
-    work()
-    with torch.profiler.profile() as found:
-        work()
-        synchronise()
-    print(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=25))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="The vision encoders' time for a page.")
     parser.add_argument("--pages", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--size", type=int, nargs=2, default=[1224, 1584])
-    parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     config = VllmConfig(device_config=DeviceConfig(DEVICE.type))
     with torch.inference_mode(), set_current_vllm_config(config):
         bench = Bench(tuple(options.size))
         agree(bench)
-        if CUDA:
-            kernels()
-        parts(bench)
         whole(bench, options.pages)
-        if options.profile:
-            profile(bench)
 
 
 if __name__ == "__main__":

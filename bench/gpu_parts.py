@@ -15,14 +15,14 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from statistics import fmean, harmonic_mean
+from statistics import harmonic_mean
 from typing import Any
 
-from bench import stages
 from bench.gpu_material import decoded
 from ocrd.engine.base import PageRequest
 from ocrd.engine.resident import VllmEngine, VllmSettings
@@ -308,7 +308,7 @@ async def encoded(
 
 
 async def daemon(bench: Bench, figures: Figures) -> None:
-    """`ocrd run --once` over an inbox full of files, watched by `bench.gpu_daemon`."""
+    """`ocrd run --once` over an inbox full of files."""
     root = bench.file("-root")
     shutil.rmtree(root, ignore_errors=True)
     inbox = root / "inbox" / "scans"
@@ -317,43 +317,27 @@ async def daemon(bench: Bench, figures: Figures) -> None:
         os.link(path, inbox / path.name)
     config = root / "config.toml"
     config.write_text(configuration(bench, root), encoding="utf-8")
-    log, trace = bench.file("-ocrd.log"), bench.file("-trace.json")  # the daemon's own
-    trace.unlink(missing_ok=True)
-    began = time.perf_counter()
+    log = bench.file("-ocrd.log")
     with log.open("w") as stream:
-        command = [sys.executable, "-m", "bench.gpu_daemon", str(config), str(trace)]
+        command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(config)]
         ended = await asyncio.to_thread(subprocess.run, command, stderr=stream, check=False)
-    figures["process_s"] = time.perf_counter() - began
     figures["exit_code"] = ended.returncode
     figures["bundles"] = sum(1 for _ in (root / "outbox").glob("scans/*/*.json"))
-    figures["start_s"] = seconds_between(log, "daemon.started", "engine.ready")
-    read_trace(trace, figures)
+    times = moments(log)
+    ready, done = times["engine.ready"][0], times["job.done"]
+    figures["start_s"] = ready - times["daemon.started"][0]
+    figures["pages_per_s"] = len(done) / (done[-1] - ready)
+    figures["first_bundle_s"] = done[0] - ready
 
 
-def seconds_between(log: Path, event: str, later: str) -> float:
-    """From the first of one event to the first of another."""
-    first: dict[str, float] = {}
-    for each in events(log):
-        first.setdefault(each["event"], datetime.fromisoformat(each["timestamp"]).timestamp())
-    return first[later] - first[event]
-
-
-def read_trace(file: Path, figures: Figures) -> None:
-    """From the engine being ready to the last bundle, and where the time goes, as tables."""
-    trace = json.loads(file.read_text())
-    given, answered, done = (
-        trace["passages"][stage] for stage in ("given to the engine", "answered", "done")
-    )
-    figures["jobs_done"] = len(done)
-    figures["pages_per_s"] = len(done) / (max(done.values()) - trace["ready"])
-    figures["mean_s_in_engine"] = fmean(answered[job] - given[job] for job in done)
-    figures["mean_s_after_engine"] = fmean(done[job] - answered[job] for job in done)
-    figures["last_page_to_last_job_s"] = max(done.values()) - max(answered.values())
-    figures["first_page_after_ready_s"] = min(answered.values()) - trace["ready"]
-    rows, phases = stages.stage_rows(trace), stages.phase_rows(trace)
-    figures.keep("stages", rows)
-    figures.keep("phases", phases)
-    print(stages.tables(rows, phases), flush=True)
+def moments(log: Path) -> dict[str, list[float]]:
+    """When each event of the daemon's log happened, seconds; vLLM writes other lines among them."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("{"):
+            told = json.loads(line)
+            found[told["event"]].append(datetime.fromisoformat(told["timestamp"]).timestamp())
+    return found
 
 
 def configuration(bench: Bench, root: Path) -> str:
@@ -384,13 +368,6 @@ def configuration(bench: Bench, root: Path) -> str:
 def table(values: dict[str, Any]) -> list[str]:
     """TOML lines; JSON writes strings, numbers and truth values alike."""
     return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-
-
-def events(log: Path) -> Iterable[dict[str, Any]]:
-    """The daemon's lines; vLLM writes others among them."""
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
 
 
 PARTS: dict[str, Callable[[Bench, Figures], Awaitable[None]]] = {

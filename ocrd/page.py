@@ -21,6 +21,16 @@ class Box:
         """Four numbers for JSON, to a hundredth of a per cent."""
         return [round(value, 4) for value in (self.x1, self.y1, self.x2, self.y2)]
 
+    @property
+    def area(self) -> float:
+        """As a share of the page."""
+        return max(self.x2 - self.x1, 0.0) * max(self.y2 - self.y1, 0.0)
+
+    def holds(self, inner: Box) -> bool:
+        """Whether the middle of `inner` lies in it."""
+        x, y = (inner.x1 + inner.x2) / 2, (inner.y1 + inner.y2) / 2
+        return self.x1 <= x <= self.x2 and self.y1 <= y <= self.y2
+
     def turned(self, degrees: int) -> Box:
         """Where it lies once its page is turned clockwise by 0, 90, 180 or 270 degrees."""
         box = self
@@ -77,6 +87,7 @@ class Block:
         markup: What `text` is written in.  In plain text a newline is one of the print.
         level: Of a heading, from 1; else 0.
         rows: A table's cells, row by row, as plain text; empty when `text` carries the table.
+        links: Words of a plain text that are links, each with its target.
     """
 
     label: str
@@ -85,6 +96,7 @@ class Block:
     markup: Markup = Markup.MARKDOWN
     level: int = 0
     rows: tuple[tuple[str, ...], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
     def turned(self, degrees: int) -> Block:
         """The block once its page is turned clockwise."""
@@ -116,6 +128,14 @@ class Finish(enum.StrEnum):
     REPETITION = "repetition"  # the model went in circles and was stopped
 
 
+class WordsFrom(enum.StrEnum):
+    """Where a page's words come from."""
+
+    ENGINE = "engine"  # they were read on its image
+    PDF = "pdf"  # they are the PDF's own
+    BOTH = "both"  # the PDF's own, and what was read on the rest of the page
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageResult:
     """What an engine read on one page.
@@ -133,6 +153,7 @@ class PageResult:
         notes: What was tried on the way, for the sidecar (`"retried: ngram 20/50"`).
         partial: Why the text is doubtful, or None when it is whole.
         codes: What barcodes on the page say, where they were looked for.
+        words_from: Where the words come from.
     """
 
     text: str
@@ -146,6 +167,7 @@ class PageResult:
     notes: tuple[str, ...] = ()
     partial: str | None = None
     codes: tuple[str, ...] = ()
+    words_from: WordsFrom = WordsFrom.ENGINE
 
     def to_json(self) -> str:
         """One JSON object: how a result is kept."""
@@ -163,6 +185,8 @@ class PageResult:
         }
         if self.codes:
             record["codes"] = list(self.codes)
+        if self.words_from is not WordsFrom.ENGINE:
+            record["words_from"] = self.words_from.value
         return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
@@ -186,6 +210,7 @@ class PageResult:
             finish=Finish(record.pop("finish")),
             notes=tuple(record.pop("notes")),
             codes=tuple(record.pop("codes", ())),
+            words_from=WordsFrom(record.pop("words_from", WordsFrom.ENGINE)),
             **record,
         )
 
@@ -205,6 +230,8 @@ def _block_record(block: Block) -> dict[str, Any]:
         record["level"] = block.level
     if block.rows:
         record["rows"] = block.rows
+    if block.links:
+        record["links"] = block.links
     return record
 
 
@@ -216,6 +243,7 @@ def _block_from(record: dict[str, Any]) -> Block:
         markup=Markup(record.get("markup", Markup.MARKDOWN)),
         level=record.get("level", 0),
         rows=tuple(map(tuple, record.get("rows", ()))),
+        links=tuple((words, target) for words, target in record.get("links", ())),
     )
 
 

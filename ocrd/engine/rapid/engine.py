@@ -124,6 +124,7 @@ class RapidEngine:
             limits=self._limits,
             max_tasks=PAGES_A_WORKER,
             threads=self._share.threads,
+            resident=True,
         )
         try:
             await self._warm_up(progress)

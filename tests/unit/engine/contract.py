@@ -25,7 +25,7 @@ from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.errors import EngineDownError, PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader
 from ocrd.page import Finish, PageImage, PageResult
-from ocrd.samples import Scan, scan_of
+from tests.support.samples import Scan, scan_of
 
 WORDS = ("Adder", "Bittern", "Curlew", "Dunlin", "Egret", "Falcon", "Godwit", "Heron")
 

@@ -18,7 +18,7 @@ from ocrd.engine.rapid import RapidEngine
 from ocrd.errors import PageFaultError
 from ocrd.modes import PromptMode, Reader
 from ocrd.page import Box, PageResult
-from ocrd.samples import Scan, scan_of
+from tests.support.samples import Scan, scan_of
 from tests.unit.children.support import children
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
 
@@ -106,7 +106,7 @@ class TestRapidEngine(ReadingContract):
         os.kill(await one_at_work(before), signal.SIGKILL)
         with pytest.raises(PageFaultError) as fault:
             await page
-        assert fault.value.kind == "crashed"
+        assert fault.value.kind == "killed"
         small = ticket(2)
         assert self.says(await engine.recognise(request(pixels(small))), small)
         assert engine.report().state == "ready"

@@ -18,7 +18,8 @@ from ocrd.engine.osd import AS_IT_IS, TesseractOsd, Upright, installed
 from ocrd.engine.upright import as_it_came, read_upright
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
 from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
-from ocrd.samples import scan_of
+from tests.support.needs import needs
+from tests.support.samples import scan_of
 
 LETTER = (
     "The harbour master wishes to remind all owners of small boats that ropes left lying on the "
@@ -27,7 +28,7 @@ LETTER = (
     "the water before the first of November. The crane is free of charge in October.\n\nThe "
     "harbour master thanks all who helped to clean the slipway after the storm."
 )
-needs_tesseract = pytest.mark.skipif(installed() is None, reason="Tesseract is not installed")
+needs_tesseract = needs("tesseract")
 
 
 def pixels(image: Image.Image) -> PageImage:
@@ -111,7 +112,6 @@ async def test_a_program_that_fails_or_lies_turns_nothing(
         name="page worker",
         processes=1,
         limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60),
-        readable=(tmp_path,),
     )
     try:
         assert await TesseractOsd(open_pool, str(program))(letter()) == AS_IT_IS

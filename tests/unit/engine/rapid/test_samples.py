@@ -20,7 +20,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrd.engine.rapid.blocks import Found, blocks
 from ocrd.engine.rapid.reader import PageReader
 from ocrd.page import Box, PageImage, Word
-from ocrd.samples import Sample, SamplePage, write_samples
+from tests.support.samples import Sample, SamplePage, write_samples
 
 MOST_WRONG = {
     "letter-1": 0.003,
