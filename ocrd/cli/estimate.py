@@ -82,7 +82,7 @@ def _page_s(config: Config) -> float:
     """Seconds of wall time a page takes: measured over the last done jobs, or typical."""
     from ocrd.daemon.engines import chosen_kind
     from ocrd.job import JobState
-    from ocrd.ledger.reading import read_ledger
+    from ocrd.ledger.readonly import read_ledger
 
     done: list[Job] = []
     with contextlib.suppress(LedgerError, PlaceError):  # none yet, or not ours to read

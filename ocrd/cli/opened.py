@@ -23,7 +23,7 @@ def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
         LedgerError: There is no ledger yet, or it cannot be used.
         PlaceError: It must not be read.
     """
-    from ocrd.ledger.reading import read_ledger
+    from ocrd.ledger.readonly import read_ledger
 
     return read_ledger(locate(given).ledger, question)
 

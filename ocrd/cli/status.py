@@ -33,7 +33,7 @@ def gather(found: Located) -> dict[str, Any]:
     Raises:
         LedgerError: The ledger cannot be read.
     """
-    from ocrd.ledger.glance import glance
+    from ocrd.ledger.readonly import glance
 
     now = time.time()
     said = found.word

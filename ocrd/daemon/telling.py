@@ -17,7 +17,7 @@ from ocrd.daemon.parts import House
 from ocrd.daemon.rates import Rates
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
-from ocrd.ledger.glance import FolderGlance, glance
+from ocrd.ledger.readonly import FolderGlance, glance
 from ocrd.observe.notifier import Notifier
 
 Listener = Callable[[Mapping[str, Any]], None]

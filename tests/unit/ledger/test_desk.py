@@ -23,6 +23,7 @@ from tests.unit.ledger.making import (
     page,
     queued,
     spooled,
+    taken_next,
 )
 
 
@@ -80,7 +81,7 @@ class TestRetry:
         )
         assert (back.place, back.failed_to) == (Place.FAILED, "/failed/scan.pdf")
         assert ledger.events(job.id)[-1].name is Happening.RETRIED
-        again = ledger.claim(now=0.0)
+        again = taken_next(ledger, now=0.0)
         assert again is not None and (again.id, again.attempts) == (job.id, 1)
 
     def test_keeps_finished_pages_and_drops_failed_ones(self, ledger: Ledger) -> None:
@@ -149,7 +150,7 @@ class TestCancel:
         (asked,) = ledger.request_cancel([job.id])
         assert asked == replace(job, cancel_requested=True)
         assert ledger.cancellations() == [asked]
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     def test_goes_to_failed_and_ends_as_cancelled(self, ledger: Ledger, clock: Clock) -> None:
         (job,) = ledger.request_cancel([spooled(ledger).id])
@@ -167,7 +168,7 @@ class TestCancel:
         ledger.request_cancel([job.id])
         back = ledger.release(job, not_before=0.0, error=None, refund=True)
         assert ledger.cancellations() == [back]
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     @pytest.mark.parametrize("make", [delivering, leaving, done, failed])
     def test_comes_too_late_for_a_job_that_delivers_or_ended(
@@ -188,4 +189,4 @@ class TestCancel:
         job = ledger.cancelled(ledger.intend_failure(job, NO_TEXT, "/f", cancelled=True))
         (back,) = ledger.retry([job.id])
         assert not back.cancel_requested
-        assert ledger.claim(now=0.0) is not None
+        assert taken_next(ledger, now=0.0) is not None

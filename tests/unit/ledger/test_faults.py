@@ -14,9 +14,10 @@ import pytest
 
 from ocrd.errors import Disposition, LedgerError, PlaceError
 from ocrd.job import JobState
-from ocrd.ledger.glance import glance
 from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import found, page, queued, spooled
+from ocrd.ledger.readonly import glance
+from ocrd.ledger.store import Transaction
+from tests.unit.ledger.making import found, page, queued, spooled, taken_next
 
 
 @contextmanager
@@ -36,11 +37,11 @@ class TestALockedLedger:
     def test_is_a_condition_that_passes(self, hasty: Ledger, path: Path) -> None:
         job = queued(hasty)
         with locked(path), pytest.raises(LedgerError) as refusal:
-            hasty.claim(now=0.0)
+            taken_next(hasty, now=0.0)
         assert refusal.value.kind == "ledger-locked"
         assert refusal.value.disposition is Disposition.CONDITION
         assert hasty.job(job.id) == job
-        assert hasty.claim(now=0.0) is not None
+        assert taken_next(hasty, now=0.0) is not None
 
     def test_can_still_be_read(self, hasty: Ledger, path: Path) -> None:
         job = queued(hasty)
@@ -54,7 +55,7 @@ class TestALockedLedger:
         with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
             other.execute("BEGIN IMMEDIATE")
             threading.Timer(0.2, lambda: other.execute("COMMIT")).start()
-            assert ledger.claim(now=0.0) is not None
+            assert taken_next(ledger, now=0.0) is not None
 
     def test_cannot_be_made_anew(self, path: Path) -> None:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -66,13 +67,16 @@ class TestALockedLedger:
 
 def test_a_writer_holds_the_lock_before_it_reads(ledger: Ledger, path: Path) -> None:
     """Or what it read could be old by the time it writes, and SQLite would refuse the write."""
-    with (
-        ledger._db.write() as connection,
-        closing(sqlite3.connect(path, timeout=0.0)) as other,
-        pytest.raises(sqlite3.OperationalError, match="locked"),
-    ):
-        connection.exec_driver_sql("SELECT count(*) FROM jobs")
-        other.execute("UPDATE jobs SET priority = 9")
+
+    def meddle(tx: Transaction) -> None:
+        tx.connection.exec_driver_sql("SELECT count(*) FROM jobs")
+        with (
+            closing(sqlite3.connect(path, timeout=0.0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("UPDATE jobs SET priority = 9")
+
+    ledger._store.write(meddle)
 
 
 def remount(disk: Path, options: str) -> None:
@@ -131,7 +135,7 @@ class TestAReadOnlyDisk:
         assert [folder.waiting for folder in glance(path).folders] == [1]
         remount(small_disk, "rw")
         with Ledger.open(path) as ledger:
-            assert ledger.claim(now=0.0) is not None
+            assert taken_next(ledger, now=0.0) is not None
 
 
 def test_a_folder_that_vanishes_under_the_ledger_is_said_to_be_missing(tmp_path: Path) -> None:

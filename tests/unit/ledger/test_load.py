@@ -13,7 +13,17 @@ import pytest
 
 from ocrd.job import Job, JobState, Place
 from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import Clock, claimed, found, many, page, plans, queued, work
+from tests.unit.ledger.making import (
+    Clock,
+    claimed,
+    found,
+    many,
+    page,
+    plans,
+    queued,
+    taken_next,
+    work,
+)
 
 FEW, MANY = 40, 8_000
 DEEPER = 1.4  # a tree of many rows is a level or two deeper
@@ -21,17 +31,17 @@ DEEPER = 1.4  # a tree of many rows is a level or two deeper
 
 def claim(ledger: Ledger) -> Callable[[], object]:
     queued(ledger)
-    return lambda: ledger.claim(now=0.0, exclude_folders=["folder-1", "folder-2"])
+    return lambda: taken_next(ledger, now=0.0, exclude_folders=["folder-1", "folder-2"])
 
 
 def claim_in_vain(ledger: Ledger) -> Callable[[], object]:
-    return lambda: ledger.claim(now=0.0, exclude_folders=[f"folder-{n}" for n in range(20)])
+    return lambda: taken_next(ledger, now=0.0, exclude_folders=[f"folder-{n}" for n in range(20)])
 
 
 def claim_while_all_wait_for_later(ledger: Ledger) -> Callable[[], object]:
-    with ledger._db.write() as connection:
-        connection.exec_driver_sql("UPDATE jobs SET not_before = 5000 WHERE state = 'queued'")
-    return lambda: ledger.claim(now=4000.0)
+    put_off = "UPDATE jobs SET not_before = 5000 WHERE state = 'queued'"
+    ledger._store.write(lambda tx: tx.connection.exec_driver_sql(put_off))
+    return lambda: taken_next(ledger, now=4000.0)
 
 
 def record(ledger: Ledger) -> Callable[[], object]:
@@ -160,7 +170,7 @@ def test_the_cost_does_not_grow(
 
 def test_a_claim_searches_the_indexes_made_for_it(ledger: Ledger) -> None:
     queued(ledger)
-    lines = plans(ledger, lambda: ledger.claim(now=0.0))
+    lines = plans(ledger, lambda: taken_next(ledger, now=0.0))
     assert "SEARCH waiting USING INDEX jobs_ready (folder=?)" in lines
     assert "SEARCH jobs USING INDEX jobs_deferred (not_before<?)" in lines
     assert "SEARCH jobs USING INDEX jobs_deferred (not_before>?)" in lines

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from ocrd.job import TRANSITIONS, Found, Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import NO_TEXT, Clock, found
+from tests.unit.ledger.making import NO_TEXT, Clock, found, taken_next
 
 FOLDERS = ("a", "b", "c")
 NAMES = ("1.pdf", "2.pdf", "3\n\udcff.pdf")
@@ -103,22 +103,21 @@ class Agreement(RuleBasedStateMachine):
         ended = job.state in (JobState.FAILED, JobState.CANCELLED)
         return job.inode == file.inode and (not ended or job.sha256 == file.sha256)
 
-    @rule(only=st.sampled_from((None, *FOLDERS)), excluded=st.sets(st.sampled_from(FOLDERS)))
-    def claim(self, only: str | None, excluded: set[str]) -> None:
+    @rule(excluded=st.sets(st.sampled_from(FOLDERS)))
+    def claim(self, excluded: set[str]) -> None:
         ready = [
             job
             for job in self.of(JobState.QUEUED)
             if job.not_before <= self.clock.now
             and not job.cancel_requested
             and job.ending is None
-            and only in (None, job.folder)
             and job.folder not in excluded
         ]
         # What is due is due for good, whichever folder was asked for.
         for job in self.of(JobState.QUEUED):
             if job.not_before <= self.clock.now:
                 self.jobs[job.id] = replace(job, not_before=0.0)
-        claimed = self.ledger.claim(now=self.clock.now, only_folder=only, exclude_folders=excluded)
+        claimed = taken_next(self.ledger, now=self.clock.now, exclude_folders=excluded)
         if not ready:
             assert claimed is None
             return

@@ -14,15 +14,15 @@ from alembic.script import ScriptDirectory
 
 from ocrd.errors import Disposition, LedgerError, PlaceError
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.schema import MIGRATIONS, Migrations, prepare
+from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.tables import metadata
 from tests.unit.ledger.making import answer, done, found, python, queued
 
 SECOND_REVISION = '''
 """A later revision."""
 from alembic import op
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 def upgrade():
     op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'")
     {then}
@@ -47,8 +47,8 @@ def later(tmp_path: Path) -> Migrations:
     """The migrations of a later ocrd, with one revision more."""
     folder = tmp_path / "100% later"
     shutil.copytree(MIGRATIONS.folder, folder)
-    (folder / "versions" / "v0003_later.py").write_text(SECOND_REVISION.format(then=""))
-    return Migrations(folder=folder, newest=3)
+    (folder / "versions" / "v0004_later.py").write_text(SECOND_REVISION.format(then=""))
+    return Migrations(folder=folder, newest=4)
 
 
 class TestANewLedger:
@@ -57,7 +57,15 @@ class TestANewLedger:
         with closing(sqlite3.connect(path)) as raw:
             listed = raw.execute("SELECT name, strict FROM pragma_table_list").fetchall()
         strict = {name for name, is_strict in listed if is_strict}
-        assert strict == {"jobs", "pages", "history", "tallies", "counters"}
+        assert strict == {
+            "jobs",
+            "pages",
+            "history",
+            "tallies",
+            "counters",
+            "installation",
+            "trees",
+        }
 
     def test_has_the_columns_that_the_statements_are_built_on(self, path: Path) -> None:
         Ledger.open(path).close()
@@ -74,15 +82,13 @@ class TestANewLedger:
         Ledger.open(path).close()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS.folder))
-        assert ScriptDirectory.from_config(config).get_heads() == ["0002"]
-        assert pragma(path, "user_version") == 2
+        assert ScriptDirectory.from_config(config).get_heads() == ["0003"]
+        assert pragma(path, "user_version") == 3
 
     def test_keeps_what_was_committed_through_a_power_cut(self, path: Path) -> None:
-        with Ledger.open(path) as ledger, ledger._db.read() as connection:
-            settings = [
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-                for name in ("journal_mode", "synchronous", "foreign_keys")
-            ]
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        with Ledger.open(path) as ledger, ledger._store.bare() as raw:
+            settings = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
         full, on = 2, 1
         assert settings == ["wal", full, on]
 
@@ -165,23 +171,23 @@ class TestAnOlderLedger:
         with Ledger.open(path) as ledger:
             before = done(ledger)
         Ledger.open(path, migrations=later).close()
-        copy = path.with_name("ledger.db.schema-2.bak")
+        copy = path.with_name("ledger.db.schema-3.bak")
         with Ledger.open(copy) as ledger:
             assert ledger.job(before.id) == before
         assert sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()) == [
             "ledger.db",
-            "ledger.db.schema-2.bak",
+            "ledger.db.schema-3.bak",
         ]
 
     def test_is_copied_for_no_more_eyes_than_it_had(self, path: Path, later: Migrations) -> None:
         Ledger.open(path).close()
         path.chmod(0o600)
         Ledger.open(path, migrations=later).close()
-        assert path.with_name("ledger.db.schema-2.bak").stat().st_mode & 0o777 == 0o600
+        assert path.with_name("ledger.db.schema-3.bak").stat().st_mode & 0o777 == 0o600
 
     def test_stays_as_it_was_when_its_upgrade_fails(self, path: Path, later: Migrations) -> None:
         breaks = SECOND_REVISION.format(then="raise RuntimeError('half-way')")
-        (later.folder / "versions" / "v0003_later.py").write_text(breaks)
+        (later.folder / "versions" / "v0004_later.py").write_text(breaks)
         with Ledger.open(path) as ledger:
             before = done(ledger)
         with pytest.raises(RuntimeError, match="half-way"):
@@ -200,7 +206,7 @@ class TestRefused:
         with pytest.raises(LedgerError) as refusal:
             Ledger.open(path)
         assert refusal.value.kind == "ledger-newer"
-        assert "ledger.db.schema-2.bak" in refusal.value.hint
+        assert "ledger.db.schema-3.bak" in refusal.value.hint
         assert path.read_bytes() == before
 
     def test_another_programs_database(self, path: Path) -> None:

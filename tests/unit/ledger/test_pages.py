@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import FencedError
+from ocrd.errors import FencedError, OcrdError
 from ocrd.job import Job, JobError, Page, PageState, Place
-from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
 from ocrd.page import Box, Finish, Line, PageResult
 from tests.unit.ledger.making import claimed, done, found, page, queued, spooled, work
@@ -87,36 +85,10 @@ class TestAFinishedPage:
 
     def test_is_not_accepted_for_a_page_number_below_one(self, ledger: Ledger) -> None:
         job = opened(ledger)
-        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        with pytest.raises(OcrdError, match="CHECK") as refused:
             ledger.page_done(job, page(0), "{}", recipe="r")
+        assert refused.value.kind == "ledger-defect"
         assert ledger.job(job.id) == job
-
-
-class TestARetriedPage:
-    def test_stays_pending_and_remembers_its_tries(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        crashed = Page(number=1, state=PageState.PENDING, tries=2, error=DOUBT)
-        ledger.page_retried(job, crashed, recipe="r")
-        assert ledger.pages(job.id)[0] == crashed
-        assert ledger.finished_pages(job, "r") == {}
-        last = ledger.events(job.id)[-1]
-        assert last.name is Happening.PAGE_RETRIED
-        assert last.detail == "page 1, tries: 2: partial: cut off"
-
-    def test_counts_when_it_is_finished(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        ledger.page_retried(job, Page(number=1, state=PageState.PENDING, tries=1), recipe="r")
-        ledger.page_done(job, page(1), "{}", recipe="r")
-        after = ledger.job(job.id)
-        assert after is not None and after.pages_done == 1
-
-    def test_that_was_finished_counts_no_longer(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        ledger.page_done(job, page(1), "{}", recipe="r")
-        ledger.page_retried(job, Page(number=1, state=PageState.PENDING, tries=2), recipe="r")
-        after = ledger.job(job.id)
-        assert after is not None and after.pages_done == 0
-        assert ledger.verify() == []
 
 
 class TestReuse:
