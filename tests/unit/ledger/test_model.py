@@ -184,7 +184,7 @@ class Agreement(RuleBasedStateMachine):
         if not free:
             return
         job = data.draw(st.sampled_from(free))
-        names = {"outputs": f"/outbox/{job.id}", "archived_to": f"/archive/{job.id}"}
+        names: dict[str, Any] = {"outputs": f"/outbox/{job.id}", "archived_to": f"/a/{job.id}"}
         self.keep(self.ledger.deliver(job, **names), state=JobState.DELIVERING, **names)
 
     @precondition(lambda self: self.of(JobState.DELIVERING))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from ocrd.errors import Disposition, LedgerError, PlaceError
+from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.tables import metadata
@@ -133,29 +135,54 @@ class TestAKnownLedger:
         assert pragma(path, "journal_mode") == "wal"
 
 
+def before(tmp_path: Path, newest: int) -> Migrations:
+    """The migrations of an earlier ocrd."""
+    folder = tmp_path / f"schema-{newest}"
+    shutil.copytree(MIGRATIONS.folder, folder)
+    for revision in (folder / "versions").glob("v*.py"):
+        if int(revision.name[1:5]) > newest:
+            revision.unlink()
+    return Migrations(folder=folder, newest=newest)
+
+
 @pytest.fixture
 def first(tmp_path: Path) -> Migrations:
     """The migrations of the first ocrd."""
-    folder = tmp_path / "first"
-    shutil.copytree(MIGRATIONS.folder, folder)
-    for version in (folder / "versions").glob("v000[!1]*.py"):
-        version.unlink()
-    return Migrations(folder=folder, newest=1)
+    return before(tmp_path, 1)
+
+
+LEFT_BEHIND = """
+    INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
+        created_at, pages, pages_done, epoch, attempts, entries)
+    VALUES ('a1', 'scans', x'612e706466', 'a.pdf', 'queued', 'inbox', 9, '1', '2', x'00', 1.5,
+            NULL, 0, 0, 0, 1),
+        ('b2', 'scans', x'62e92e706466', 'b.pdf', 'running', 'spool', 9, '1', '3', x'01', 2.5,
+            2, 1, 1, 1, 2);
+    INSERT INTO pages (job_id, number, state, recipe, sha256, tries, tokens, seconds, reused,
+        payload) VALUES (2, 1, 'done', 'r', x'01', 1, 9, 0.5, 0, :payload);
+    INSERT INTO history (job_id, slot, seq, at, name, detail)
+        VALUES (2, 1, 1, 3.5, 'page-retried', 'page 1, tries: 2')
+""".replace(":payload", f"x'{zlib.compress(b'{}').hex()}'")
 
 
 class TestAnOlderLedger:
-    def test_of_the_first_ocrd_keeps_its_jobs(self, path: Path, first: Migrations) -> None:
-        prepare(path, 1.0, first)
-        with closing(sqlite3.connect(path)) as raw, raw:
-            raw.execute(
-                "INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns,"
-                " inode, sha256, created_at)"
-                " VALUES ('a1', 'scans', x'612e706466', 'a.pdf', 'queued', 'inbox', 9, '1', '2',"
-                " x'00', 1.5)"
-            )
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_left_in_the_middle_of_work_goes_on(
+        self, path: Path, tmp_path: Path, version: int
+    ) -> None:
+        prepare(path, 1.0, before(tmp_path, version))
+        with closing(sqlite3.connect(path)) as raw:
+            raw.executescript(LEFT_BEHIND)
         with Ledger.open(path) as ledger:
-            (job,) = ledger.jobs()
-            assert (job.source, job.members, job.created_at) == ("a.pdf", (), 1.5)
+            running, waiting = ledger.jobs()
+            assert (waiting.source, waiting.members, waiting.created_at) == ("a.pdf", (), 1.5)
+            assert (running.source, running.pages_done) == ("b\udce9.pdf", 1)
+            assert [text for _, text in ledger.payloads(running, "r")] == ["{}"]
+            assert [entry.name for entry in ledger.events(2)] == ["page-retried"]
+            assert ledger.unfinished() == [running]
+            assert ledger.known_trees() == {} and len(ledger.installation()) == 32
+            job = ledger.deliver(ledger.resume(running), outputs=None, archived_to="/a")
+            assert ledger.done(job).state is JobState.DONE
             assert ledger.verify() == []
 
     def test_is_upgraded_with_all_that_is_in_it(self, path: Path, later: Migrations) -> None:

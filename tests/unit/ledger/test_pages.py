@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import FencedError, OcrdError
-from ocrd.job import Job, JobError, Page, PageState, Place
+from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.page import Box, Finish, Line, PageResult
 from tests.unit.ledger.making import claimed, done, found, page, queued, spooled, work
@@ -89,6 +89,57 @@ class TestAFinishedPage:
             ledger.page_done(job, page(0), "{}", recipe="r")
         assert refused.value.kind == "ledger-defect"
         assert ledger.job(job.id) == job
+
+
+class TestPagesOfADelivery:
+    """Written with the step itself, over whatever was recorded before."""
+
+    ALL = (
+        (page(1), "{}"),
+        (page(2, PageState.PARTIAL, error=DOUBT), None),
+        (page(3, PageState.FAILED, error=DOUBT), None),
+    )
+
+    def test_are_recorded_with_the_intent_to_deliver(self, ledger: Ledger) -> None:
+        job = opened(ledger)
+        ledger.page_done(job, page(1, reused=True), '{"old":1}', recipe="old")
+        job = ledger.deliver(job, outputs="/o", archived_to="/a", pages=iter(self.ALL), recipe="r")
+        assert (job.state, job.pages_done) == (JobState.DELIVERING, 3)
+        assert ledger.pages(job.id) == [known for known, _ in self.ALL]
+        assert ledger.reusable(job.sha256, "r", 1) == "{}"
+        assert ledger.reusable(job.sha256, "old", 1) is None
+        assert ledger.verify() == []
+
+    def test_are_recorded_with_the_intent_to_fail(self, ledger: Ledger) -> None:
+        job = ledger.intend_failure(opened(ledger), DOUBT, "/f", pages=self.ALL[2:], recipe="r")
+        assert job.pages_done == 1
+        assert [known.state for known in ledger.pages(job.id)] == [
+            PageState.PENDING,
+            PageState.PENDING,
+            PageState.FAILED,
+        ]
+
+    def test_may_be_none(self, ledger: Ledger) -> None:
+        job = opened(ledger)
+        ledger.page_done(job, page(1), "{}", recipe="r")
+        job = ledger.deliver(job, outputs=None, archived_to="/a", pages=())
+        assert (job.pages_done, ledger.verify()) == (0, [])
+
+    def test_stay_as_they_were_where_the_step_is_fenced(self, ledger: Ledger) -> None:
+        old = opened(ledger)
+        ledger.page_done(old, page(1), "{}", recipe="r")
+        ledger.resume(old)
+        with pytest.raises(FencedError):
+            ledger.deliver(old, outputs=None, archived_to="/a", pages=self.ALL, recipe="r")
+        assert ledger.reusable(old.sha256, "r", 1) == "{}"
+        assert ledger.verify() == []
+
+    def test_without_a_result_are_not_offered_for_reuse(self, ledger: Ledger) -> None:
+        """As where `reuse_results` is off: nothing is kept that nobody needs."""
+        first = opened(ledger)
+        pages = [(page(1), None)]
+        ledger.deliver(first, outputs=None, archived_to="/a", pages=pages, recipe="r")
+        assert ledger.reusable(first.sha256, "r", 1) is None
 
 
 class TestReuse:
