@@ -65,6 +65,13 @@ def job(tx: Transaction, number: int) -> Job | None:
     return None if row is None else to_job(row)
 
 
+def newest(tx: Transaction, folder: str, source: str) -> Job | None:
+    """The last job that was made of a file of this name."""
+    query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
+    row = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else to_job(row)
+
+
 def listed(
     tx: Transaction,
     *,
@@ -82,8 +89,7 @@ def listed(
         state: Only those in this state.
         folder: Only those of this folder.
         since: Only those recorded then or later, seconds since the epoch.
-        name: Only those whose source, as it is displayed, contains this; case does not matter in
-            the letters of ASCII.
+        name: Only those with this in their path below the inbox, in any case.
         limit: At most so many.
         before_id: Only older ones than this: the last of one answer gives the next.
     """
@@ -129,7 +135,7 @@ def _picked(
     if since is not None:
         query = query.where(jobs.c.created_at >= since)
     if name is not None:
-        query = query.where(jobs.c.shown.contains(name, autoescape=True))
+        query = query.where(func.instr(func.lower(jobs.c.shown), name.lower()) > 0)
     return query
 
 

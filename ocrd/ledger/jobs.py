@@ -234,14 +234,12 @@ def intend_failure(
 
 def failed(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
     """It is there, or stays in `place` because it cannot be moved."""
-    values = _ended(tx, JobState.FAILED, _left(job, place))
-    return take(tx, job, Happening.FAILED, UNDER_WAY, values)
+    return _given_up(tx, job, Happening.FAILED, JobState.FAILED, place)
 
 
 def cancelled(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
     """Likewise, and a person wanted it so."""
-    values = _ended(tx, JobState.CANCELLED, _left(job, place))
-    return take(tx, job, Happening.CANCELLED, UNDER_WAY, values)
+    return _given_up(tx, job, Happening.CANCELLED, JobState.CANCELLED, place)
 
 
 def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
@@ -271,9 +269,13 @@ def _ended(tx: Transaction, state: JobState, place: Place) -> dict[str, Any]:
     return ended | {"ending": None, "cancel_requested": 0}
 
 
-def _left(job: Job, place: Place) -> Place:
-    """What stays in the inbox of a joined document are files that may be joined anew."""
-    return Place.GONE if job.members and place is Place.INBOX else place
+def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place: Place) -> Job:
+    if job.members and place is Place.INBOX:  # what stays there are files, to be joined anew
+        place = Place.GONE
+    values = _ended(tx, state, place)
+    if place is not Place.FAILED:  # what stays where it is has no place in failed/
+        values["failed_to"] = None
+    return take(tx, job, name, UNDER_WAY, values)
 
 
 def _taken_away(job: Job) -> JobError:

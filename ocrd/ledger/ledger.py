@@ -131,12 +131,14 @@ class Ledger:
     set_pages = _write(pages.set_pages)
     rerecord = _write(pages.rerecord)
     finished_pages = _read(pages.finished_pages)
+    page_texts = _read(pages.page_texts)
     reusable = _read(pages.reusable)
 
     # --- what an operator and the housekeeping ask for ---
     job = _read(admin.job)
+    newest = _read(admin.newest)
     jobs = _read(admin.listed)
-    count_jobs = _read(admin.count)
+    count = _read(admin.count)
     counts = _read(admin.counts)
     pages = _read(admin.pages_of)
     events = _read(history.events)

@@ -73,13 +73,17 @@ def _refuse_incomplete(raw: sqlite3.Connection, path: Path) -> None:
 
 
 def copy_ledger(source: sqlite3.Connection, target: Path, mode: int) -> None:
-    """A durable copy of what is committed, as of one moment; it replaces what lies at `target`."""
+    """A durable copy of what is committed, as of one moment; it replaces what lies at `target`.
+
+    It is no WAL database, so that it can be read where nobody may write.
+    """
     unfinished = target.with_name(target.name + ".tmp")
     unfinished.unlink(missing_ok=True)  # a kill in the middle leaves one
     unfinished.touch(mode=mode, exist_ok=False)
     try:
         with closing(sqlite3.connect(unfinished)) as copy:
             source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
         _sync(unfinished)
         unfinished.replace(target)
         _sync(target.parent)

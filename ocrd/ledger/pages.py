@@ -25,6 +25,7 @@ from ocrd.ledger.tables import (
     unpacked,
 )
 from ocrd.ledger.transitions import RUNNING, take
+from ocrd.page import PageResult
 
 CHUNK = 64  # payloads in memory at once while they are streamed
 
@@ -147,6 +148,20 @@ def some_payloads(
     told = {"job": job.id, "recipe": recipe, "after": after}
     rows = tx.connection.execute(_PAYLOADS, told)
     return [(to_page(row), unpacked(row.payload)) for row in rows]
+
+
+def page_texts(tx: Transaction, number: int) -> list[str]:
+    """What was read on each page of a job, in order, as plain words; empty where none is kept."""
+    query = select(pages.c.payload).where(pages.c.job_id == number).order_by(pages.c.number)
+    return [_words(unpacked(payload)) for payload in tx.connection.execute(query).scalars()]
+
+
+def _words(payload: str | None) -> str:
+    if payload is None:
+        return ""
+    read = PageResult.from_json(payload)
+    cells = (cell for block in read.blocks for row in block.rows for cell in row)
+    return "\n".join([*(block.text for block in read.blocks), *cells]) or read.text
 
 
 def reusable(tx: Transaction, sha256: str, recipe: str, number: int) -> str | None:

@@ -79,17 +79,17 @@ class TestLooking:
         ]
         for pick, expected in picks:
             assert ledger.jobs(**pick) == expected
-            assert ledger.count_jobs(**pick) == len(expected)
+            assert ledger.count(**pick) == len(expected)
 
     def test_all_that_a_listing_leaves_out_is_counted(self, ledger: Ledger) -> None:
         for number in range(5):
             queued(ledger, f"{number}.pdf", f"folder-{number % 2}")
         done(ledger, "done.pdf", "folder-9")
         assert len(ledger.jobs(limit=2)) == 2
-        assert ledger.count_jobs() == 6
-        assert ledger.count_jobs(folder="folder-0") == 3
-        assert ledger.count_jobs(state=JobState.DONE) == 1
-        assert ledger.count_jobs(state=JobState.QUEUED, name=".pdf") == 5
+        assert ledger.count() == 6
+        assert ledger.count(folder="folder-0") == 3
+        assert ledger.count(state=JobState.DONE) == 1
+        assert ledger.count(state=JobState.QUEUED, name=".pdf") == 5
 
     def test_the_history_of_an_unknown_job_is_empty(self, ledger: Ledger) -> None:
         assert ledger.events(12) == []

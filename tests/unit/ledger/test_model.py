@@ -209,11 +209,11 @@ class Agreement(RuleBasedStateMachine):
     @rule(data=st.data(), movable=st.booleans())
     def end(self, data: st.DataObject, movable: bool) -> None:
         job = data.draw(st.sampled_from([job for job in self.jobs.values() if job.ending]))
+        assert job.ending is not None
         place = Place.FAILED if movable else job.place
-        if job.ending is JobState.CANCELLED:
-            self.ended(self.ledger.cancelled(job, place), JobState.CANCELLED, place)
-        else:
-            self.ended(self.ledger.failed(job, place), JobState.FAILED, place)
+        failed_to = job.failed_to if place is Place.FAILED else None
+        end = self.ledger.failed if job.ending is JobState.FAILED else self.ledger.cancelled
+        self.ended(end(job, place), job.ending, place, failed_to=failed_to)
 
     @precondition(lambda self: self.of(JobState.QUEUED))
     @rule(data=st.data())
