@@ -14,6 +14,7 @@ import errno
 import hashlib
 import io
 import os
+import shlex
 import shutil
 import stat
 import threading
@@ -22,7 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ocrd.errors import BadFileError, OcrdError, PlaceError, SourceChangedError
+from ocrd.errors import (
+    BadFileError,
+    MemoryShortError,
+    OcrdError,
+    PlaceError,
+    SourceChangedError,
+)
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -601,18 +608,25 @@ _CHANGED = _Verdict(
     "it is not there any more, or no longer what it was",
     "Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
 )
-_BAD_NAME = _Verdict(
-    PlaceError,
-    "bad-name",
-    "the file system there does not take this name",
-    "Give the file another name (exFAT and NTFS refuse `:`, `?`, `*`, quotes and what is not "
-    "Unicode): `ocrd cancel` the job, rename it in failed/ and drop it again.",
-)
 _LONG_NAME = _Verdict(
     BadFileError,
     "name-too-long",
     "the name is longer than the file system takes",
     "Shorten the name and drop the file again.",
+)
+_BAD_NAME = _Verdict(
+    PlaceError,
+    "invalid-name",
+    "the file system takes no such name",
+    "FAT, exFAT and Windows shares refuse some characters: `ocrd cancel` the job, rename the file "
+    "and drop it again, or give the folder an outbox and an archive on another file system.",
+)
+_MEMORY = _Verdict(
+    MemoryShortError,
+    "memory-short",
+    "there is too little memory",
+    "Give the machine (or the service: MemoryMax=) more memory, or let fewer pages be worked on at "
+    "once: `workers` under [pages].  It is tried again by itself.",
 )
 _UNKNOWN = _Verdict(
     OcrdError,
@@ -641,7 +655,9 @@ _VERDICTS: dict[int, _Verdict] = {
     errno.ENOENT: _CHANGED,
     errno.ELOOP: _CHANGED,
     errno.ENAMETOOLONG: _LONG_NAME,
+    errno.EINVAL: _BAD_NAME,
     errno.EILSEQ: _BAD_NAME,
+    errno.ENOMEM: _MEMORY,
 }
 _VERDICTS |= dict.fromkeys(
     (
@@ -673,12 +689,50 @@ def os_error(error: OSError, path: Path) -> OcrdError:
     place = error.filename2 or error.filename or path
     if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
         place = path
+    place = Path(os.fsdecode(place))
+    what, hint = verdict.what, verdict.hint
+    if verdict is _NO_PERMISSION:
+        names = [error.filename, error.filename2, path]
+        place = next(filter(None, map(_closed, names)), place)
+        what, hint = f"{what} ({_owned(place)})", _opened(place)
     code = errno.errorcode.get(error.errno or 0, str(error))
-    message = f"{display(os.fsdecode(place))}: {verdict.what} ({code})"
-    told = verdict.error(message, hint=verdict.hint, kind=verdict.kind)
+    told = verdict.error(f"{display(place)}: {what} ({code})", hint=hint, kind=verdict.kind)
     if isinstance(told, PlaceError):
-        told.path = Path(os.fsdecode(place))
+        told.path = place
     return told
+
+
+def memory_short() -> OcrdError:
+    """The error for a `MemoryError` in a process that sets itself no limit."""
+    return _MEMORY.error(f"ocrd: {_MEMORY.what}", hint=_MEMORY.hint, kind=_MEMORY.kind)
+
+
+def _closed(name: object) -> Path | None:
+    """Of a refused name the folder that is closed to us, if it is one: of a move's two, the one."""
+    if not isinstance(name, (str, bytes, os.PathLike)):
+        return None
+    folder = Path(os.fsdecode(name)).parent
+    with contextlib.suppress(OSError):
+        return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
+    return None
+
+
+def _owned(place: Path) -> str:
+    """Whose it is and what others may do, for the operator who has to change it."""
+    try:
+        found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 -- as everywhere here
+    except OSError:
+        return "it cannot even be looked at"
+    return f"owned by {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _opened(place: Path) -> str:
+    """The command that lets the daemon in."""
+    rights = "rwX" if place.is_dir() else "rw"
+    return (
+        f"sudo setfacl -R -m u:{os.geteuid()}:{rights} {shlex.quote(display(place))} "
+        "(or chown it to the daemon's user); work goes on by itself."
+    )
 
 
 class blaming:  # noqa: N801 - used like a function; a generator costs several times as much

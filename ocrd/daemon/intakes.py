@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrd.config import Folder
 from ocrd.daemon.intake import Intake
-from ocrd.daemon.parts import House
+from ocrd.daemon.wiring import House
 from ocrd.events import Events
 
 JOIN_S = 5.0
@@ -69,7 +69,7 @@ class Intakes:
             awaits_content=self._awaits_content,
             ledger=self._house.ledger,
             events=self._events,
-            wake=lambda: self._loop.call_soon_threadsafe(self._house.dispatcher.wake),
+            wake=lambda: self._loop.call_soon_threadsafe(self._house.scheduler.wake),
         )
         intake.start()
         return intake

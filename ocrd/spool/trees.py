@@ -1,14 +1,16 @@
 """Whether a tree is itself, so that nothing is written beneath a mount point whose mount is away.
 
-Every tree bears a marker with the installation's id.  Where the marker is missing, the place tells:
-which file system the tree lies on, and where in it.  A marker that cannot be written (a read-only
-file system) is done without.
+Every tree bears a marker with the installation's id and a number of its own: a folder beneath a
+mount point may bear an older number, from before the mount.  Where the marker is missing, the place
+tells: which file system the tree lies on, and where in it.  A marker that cannot be written (a
+read-only file system) is done without.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ocrd.mounts import mount_of, mounts
 from ocrd.spool.tree import make_folders
 
 MARKER = ".ocrd-tree"
+NUMBER = "/#"  # ends the name, among the known trees, of the number in a tree's marker
 INSTALLATION = "installation"
 """The name, among the known trees, of an id that a new ledger took over from a spool it found."""
 
@@ -48,7 +51,7 @@ class Trees:
         self._remember = remember
         self._adopted = adopted
         for tree in known.keys() - {INSTALLATION}:
-            if not tree.endswith("/.."):
+            if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
 
     def check(self, tree: Path) -> None:
@@ -86,7 +89,7 @@ class Trees:
             self._make(tree)
             stack.enter_context(self._disk.hold(tree))
         marker = self._marker(tree)
-        if marker != self._id:
+        if not self._bears_ours(tree, marker):
             self._judge(tree, marker)
 
     def _make(self, tree: Path) -> None:
@@ -101,22 +104,36 @@ class Trees:
         make_folders(tree, self._disk)
 
     def _is_itself(self, tree: Path) -> bool:
-        return self._marker(tree) == self._id or self._known[str(tree)] == place_of(tree)
+        ours = self._bears_ours(tree, self._marker(tree))
+        return ours or self._known[str(tree)] == place_of(tree)
+
+    def _bears_ours(self, tree: Path, marker: str | None) -> bool:
+        """Whether the marker is the one written there last; an unknown number is learnt."""
+        installation, _, number = (marker or "").partition(":")
+        if installation != self._id:
+            return False
+        known = self._known.get(f"{tree}{NUMBER}")
+        if known is None:
+            self._tell(f"{tree}{NUMBER}", number)
+        return known in (None, number)
 
     def _judge(self, tree: Path, marker: str | None) -> None:
         """The marker is not ours: adopt the tree where that is safe, or was asked for."""
         if marker and not self._known:
-            self._id = marker
-            self._tell(INSTALLATION, marker)
+            self._id, _, number = marker.partition(":")
+            self._tell(INSTALLATION, self._id)
+            self._tell(f"{tree}{NUMBER}", number)
             return
         before = self._known.get(str(tree))
         if marker or (marker is None and before is not None and before != place_of(tree)):
             raise _lost(tree)
         self._keep(tree)
+        number = secrets.token_hex(4)
         try:
-            write_durably(tree / MARKER, self._id.encode(), self._disk)
+            write_durably(tree / MARKER, f"{self._id}:{number}".encode(), self._disk)
         except OSError:
             return  # read-only, say: its place tells
+        self._tell(f"{tree}{NUMBER}", number)
         if before is not None:
             self._adopted(tree)
 
