@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import stat
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -112,31 +110,9 @@ def backup(
     config: ConfigOption = None,
 ) -> None:
     """Copy the ledger, consistent and whole, while the daemon goes on."""
-    from ocrd.cli.locate import locate
+    from ocrd.cli.locate import asked
 
-    ledger = locate(config).ledger
-    if file.exists():
-        raise UsageError(
-            f"{file} is there already", hint="Name a new file: nothing is overwritten."
-        )
-    if not ledger.exists():
-        raise UsageError(f"{ledger}: no ledger there yet", hint="The daemon makes it at its start.")
-    scratch = file.with_name(f".{file.name}.part")
-    try:
-        with (
-            closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(scratch)) as copy,
-        ):
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        os.link(scratch, file)
-    except (OSError, sqlite3.Error) as error:
-        raise OcrdError(
-            f"{file}: the ledger could not be copied: {error}",
-            hint="Run it as root or as the daemon's user, onto a disk with room.",
-        ) from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    asked(config, lambda ledger: ledger.backup(file))
     typer.echo(f"{file}: {file.stat().st_size:,} bytes; docs/backup.md says how it is put back")
 
 

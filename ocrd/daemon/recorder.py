@@ -15,7 +15,7 @@ from ocrd.inbox.joinrules import Document
 from ocrd.inbox.report import Candidate
 from ocrd.inbox.settle import Fingerprint
 from ocrd.job import Found, Job, JobError, JobState, Member, joined
-from ocrd.ledger.standing import Standing
+from ocrd.ledger.inbox import Standing
 
 
 class Ledger(Protocol):

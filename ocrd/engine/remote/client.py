@@ -25,12 +25,10 @@ from ocrd.engine.remote.settings import Address, ServerSettings
 from ocrd.engine.resident.client import (
     OTHER_RESOLUTION,
     finish_of,
-    sampling,
     to_pillow,
-    vllm_priority,
     wanted_size,
 )
-from ocrd.engine.resident.settings import room, view
+from ocrd.engine.resident.settings import room, sampling, view, vllm_priority
 from ocrd.engine.resident.trial import FEW_TOKENS, LETTER, bars
 from ocrd.errors import OcrdError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, PromptMode, Reader, Resolution

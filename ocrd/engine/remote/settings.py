@@ -15,7 +15,7 @@ from ocrd.engine.deepseek.plugin import NEWEST
 from ocrd.engine.models import MARKDOWN, PROFILES, by_name, profile_named
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.preflight import expected_profile
-from ocrd.engine.resident.settings import VllmSettings, engine_arguments
+from ocrd.engine.resident.settings import MOST_RENDERERS, VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS
 
@@ -137,6 +137,8 @@ def serve_command(settings: ServerSettings) -> list[str]:
     arguments = engine_arguments(settings.vllm, profile, None)
     if profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
         arguments["trust_request_mm_kwargs"] = True
+    # Of the machine that will serve, nothing is known here.
+    arguments["renderer_num_workers"] = settings.vllm.renderer_workers or MOST_RENDERERS
     arguments["served_model_name"] = settings.vllm.model
     words = ["vllm", "serve", settings.vllm.model]
     for name, value in sorted(arguments.items()):

@@ -16,11 +16,11 @@ from ocrd.engine.models import PROFILES
 from ocrd.engine.poison import KnownKillers
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
+from ocrd.engine.resident.devices import gpus
 from ocrd.engine.resident.preflight import (
     Plan,
     check_options,
     expected_profile,
-    gpus,
     import_vllm,
     plan,
 )

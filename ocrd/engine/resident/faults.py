@@ -1,4 +1,4 @@
-"""What an engine's last words mean, and what to lower when memory was short.  Pure.
+"""What an engine's last words mean, and which settings to lower.  Pure.
 
 vLLM tells its caller only that the engine process is gone; the reason stands in that process's
 log, in the words of torch, CUDA or vLLM.

@@ -7,8 +7,8 @@ import pytest
 
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, profile_for
 from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.resident.client import check_tokens, prompt, sampling
-from ocrd.engine.resident.settings import VllmSettings, engine_arguments
+from ocrd.engine.resident.client import check_tokens, prompt
+from ocrd.engine.resident.settings import VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader
 from tests.unit.engine_vllm.fakes import page
