@@ -686,6 +686,8 @@ def os_error(error: OSError, path: Path) -> OcrdError:
         path: What was being worked on, for answers without a name.
     """
     verdict = _VERDICTS.get(error.errno or 0, _UNKNOWN)
+    if verdict is _BAD_NAME and error.filename is None:  # a call that was given no name to refuse
+        verdict = _UNKNOWN
     place = error.filename2 or error.filename or path
     if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
         place = path

@@ -149,7 +149,7 @@ class _Complaints:
         self._spec = spec
 
     def add(self, page: ReadPage) -> None:
-        if self._spec.kind == "image":
+        if self._spec.kind == "image" or any("has no page" in note for note in page.notes):
             return
         with noted(page, "it cannot be looked at"):
             view = self._pages.view(page.record.number, self._spec.dpi)

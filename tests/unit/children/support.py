@@ -59,6 +59,15 @@ def servants() -> set[int]:
     return found
 
 
+_strangers: set[int] = set()
+
+
+def forget_strangers() -> None:
+    """What other tests' fixtures keep running in this process does not count from now on."""
+    _strangers.clear()
+    _strangers.update(children())
+
+
 def children() -> set[int]:
     """This process's children, zombies included, but for what multiprocessing keeps for itself.
 
@@ -68,7 +77,7 @@ def children() -> set[int]:
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
             found.update(map(int, (task / "children").read_text().split()))
-    return {pid for pid in found if b"resource_tracker" not in _command(pid)}
+    return {pid for pid in found - _strangers if b"resource_tracker" not in _command(pid)}
 
 
 def _command(pid: int) -> bytes:

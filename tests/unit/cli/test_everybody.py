@@ -34,6 +34,8 @@ CALLS = {
     "logs": [["logs", "1"]],
     "submit": [["submit", "{scan}"], ["submit", "/nowhere.pdf", "-f", "invoices"]],
     "estimate": [["estimate", "/nowhere"]],
+    "search": [["search", "word"], ["search", "?"]],
+    "web": [["web", "token", "list"]],
     "retry": [["retry", "1"]],
     "cancel": [["cancel", "2"]],
     "pause": [["pause", "invoices"]],
