@@ -1,6 +1,8 @@
-"""Pages go over HTTP to vLLM servers, or to others with OpenAI's interface and a vision model."""
+"""Pages go over HTTP to vLLM servers, or to others with OpenAI's interface and a vision model.
 
-from ocrd.engine.remote.engine import ServerEngine
+`settings` needs no HTTP client; `engine` does.
+"""
+
 from ocrd.engine.remote.settings import Address, ServerSettings, family
 
-__all__ = ["Address", "ServerEngine", "ServerSettings", "family"]
+__all__ = ["Address", "ServerSettings", "family"]

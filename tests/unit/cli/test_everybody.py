@@ -41,6 +41,7 @@ CALLS = {
     "pause": [["pause", "invoices"]],
     "resume": [["resume", "--all"]],
     "config": [["config", "check"], ["config", "show", "--json"]],
+    "engine": [["engine", "serve-command"], ["engine", "serve-command", "--compose"]],
     "doctor": [["doctor"]],
     "backup": [["backup", "{home}/copy.db"]],
     "install": [["install", "--dry-run", "--prefix", "{home}"]],
@@ -67,7 +68,7 @@ def answer(call):
 
 uid, gid, *calls = sys.argv[1:]
 warming = "config\\tcheck", "doctor", "jobs", "pause", "install\\t--dry-run", "estimate\\t/nowhere"
-for call in warming:
+for call in (*warming, "engine\tserve-command"):
     answer(call)  # everything is imported while it can be read: Python may lie in /root
 os.setgroups([]); os.setgid(int(gid)); os.setuid(int(uid))
 for call in calls:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from ocrd.engine.base import Engine
-from ocrd.engine.remote import ServerEngine
+from ocrd.engine.remote.engine import ServerEngine
 from ocrd.page import PageResult
 from tests.support.samples import Scan
 from tests.support.stub_server import Stub

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.engine.base import EngineState
-from ocrd.engine.remote import ServerEngine
-from ocrd.engine.remote.engine import survey
+from ocrd.engine.remote.engine import ServerEngine, survey
 from ocrd.engine.remote.settings import compose_service, serve_command, shell_line
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from PIL import Image
 
 from ocrd.engine.base import EngineState
-from ocrd.engine.remote import ServerEngine
+from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.http import encoded
 from ocrd.engine.resident.client import to_pillow
 from ocrd.errors import EngineDownError, PageError, PageFaultError
@@ -148,7 +150,9 @@ async def test_a_page_that_is_refused_goes_nowhere_else(
         assert engine.report().state is EngineState.READY
 
 
-@pytest.mark.parametrize("answer", [saying(500, "out of luck"), body("?"), cut], ids=str)
+@pytest.mark.parametrize(
+    "answer", [saying(500, "out of luck"), body("?"), cut], ids=["500", "?", "cut"]
+)
 async def test_a_page_that_no_server_makes_sense_of_costs_a_try(answer: Answer) -> None:
     stubs = [Stub(), Stub(), Stub()]
     for stub in stubs:
@@ -161,10 +165,7 @@ async def test_a_page_that_no_server_makes_sense_of_costs_a_try(answer: Answer) 
 
 
 async def test_a_page_out_of_time_is_a_fault_and_the_server_is_called_slow() -> None:
-    stub = Stub()
-    async with serving(stub, page_timeout_s=5.0) as engine:
-        stub.delay_s, engine._settings = 9.0, engine._settings
-        object.__setattr__(engine._settings.vllm, "page_timeout_s", 0.2)
+    async with serving(Stub(delay_s=30), page_timeout_s=2.0) as engine:
         with pytest.raises(PageFaultError) as fault:
             await engine.recognise(page("a"))
         assert fault.value.kind == "timed-out"
@@ -254,10 +255,6 @@ def test_over_a_network_pages_travel_compressed_and_whole() -> None:
 
 
 def to_pillow_again(data: bytes) -> bytes:
-    import io
-
-    from PIL import Image
-
     return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
