@@ -77,14 +77,14 @@ def _refuse_unknown(opened: Ledger, numbers: list[int]) -> None:
 
 
 def submit(
-    files: Annotated[list[Path], typer.Argument(help="Files to have read.")],
+    files: Annotated[list[Path], typer.Argument(help="Files, or folders of them, to have read.")],
     folder: Annotated[str, typer.Option("--folder", "-f", help="Into whose inbox.")],
     config: ConfigOption = None,
 ) -> None:
     """Copy files into an inbox: they appear there whole or not at all."""
     from ocrd.config import load
+    from ocrd.inbox import submit as handing_over
     from ocrd.inbox.gather import rule_for
-    from ocrd.inbox.submit import submit_file
 
     loaded = load(config)
     into = loaded.folder(folder)
@@ -92,24 +92,36 @@ def submit(
         known = ", ".join(each.name for each in loaded.folders) or "none is configured"
         raise UsageError(f"there is no folder {folder!r}", hint=f"Folders: {known}.")
     for file in files:
-        _require_taken(file.name, into)
+        if not file.is_dir() and not _takes(file.name, into):
+            raise _left_alone(file.name, into)
     rule = rule_for(into.join, into.join_pattern, into.join_pause_s)
+    owner = handing_over.daemon_user(loaded.spool)
     for file in files:
-        alone = rule is None or rule.bin(file.name) is None
-        marker = into.done_marker if alone else ""  # the others are complete after a pause
-        typer.echo(display(str(submit_file(file, into.inbox, marker))))
+        alone = rule is None or (not file.is_dir() and rule.bin(file.name) is None)
+        placed = handing_over.submit(
+            file,
+            into.inbox,
+            done_marker=into.done_marker if alone else "",  # the others wait for a pause
+            takes=lambda path: _takes(path, into),
+            owner=owner,
+        )
+        for path in placed:
+            typer.echo(display(path))
 
 
-def _require_taken(name: str, folder: Folder) -> None:
-    """Refuse what would lie in the inbox unread."""
+def _takes(path: str, folder: Folder) -> bool:
+    """Whether a file at this path below the inbox would not lie there unread."""
     from ocrd.inbox.marker import Marker
     from ocrd.inbox.names import ignored, included
 
-    marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(name)
-    left_alone = marks or ignored(name, folder.ignore)
-    if left_alone or not included(name, folder.include, folder.ignore):
-        raise UsageError(
-            f"{display(name)}: folder {folder.name!r} leaves files of such a name alone",
-            hint="Give it another name: its `include`, `ignore` and `done_marker` say which are "
-            "taken, and hidden names and the usual temporaries (*.part, *.tmp) never are.",
-        )
+    marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(path)
+    left_alone = marks or any(ignored(name, folder.ignore) for name in path.split("/"))
+    return not left_alone and included(path, folder.include, folder.ignore)
+
+
+def _left_alone(name: str, folder: Folder) -> UsageError:
+    return UsageError(
+        f"{display(name)}: folder {folder.name!r} leaves files of such a name alone",
+        hint="Give it another name: its `include`, `ignore` and `done_marker` say which are "
+        "taken, and hidden names and the usual temporaries (*.part, *.tmp) never are.",
+    )

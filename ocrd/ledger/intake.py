@@ -242,7 +242,8 @@ def _belongs_to_another(job: Job, found: Found) -> bool:
 
 def _same(job: Job, found: Found) -> bool:
     same = (job.size, job.mtime_ns, job.inode) == (found.size, found.mtime_ns, found.inode)
-    if job.state in (JobState.FAILED, JobState.CANCELLED):  # perhaps it can be read by now
+    ended = job.state in (JobState.FAILED, JobState.CANCELLED)
+    if ended or not job.sha256:  # perhaps it can be read by now
         return same and job.sha256 == found.sha256
     return same
 
