@@ -84,7 +84,7 @@ def submit(
     """Copy files into an inbox: they appear there whole or not at all."""
     from ocrd.config import load
     from ocrd.inbox import submit as handing_over
-    from ocrd.inbox.gather import rule_for
+    from ocrd.inbox.join import rule_for
 
     loaded = load(config)
     into = loaded.folder(folder)

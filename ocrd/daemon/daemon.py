@@ -11,7 +11,6 @@ from functools import partial
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes
 from ocrd.daemon.hours import Hours
-from ocrd.daemon.intakes import MEMORY, Intakes
 from ocrd.daemon.once import Once
 from ocrd.daemon.parts import House, MakePages, build
 from ocrd.daemon.rates import Rates
@@ -23,6 +22,7 @@ from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, first_of
 from ocrd.events import Events
 from ocrd.files import Disk
+from ocrd.inbox.inboxes import MEMORY, Inboxes
 from ocrd.observe.notifier import NoNotifier, Notifier
 from ocrd.spool.orphans import Orphan
 
@@ -73,7 +73,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._interrupted = False
         self._up = False  # the engine has been ready
-        self._intakes: Intakes | None = None
+        self._inboxes: Inboxes | None = None
         events.add(self.rates)
 
     async def run(self) -> ExitCode:
@@ -116,22 +116,22 @@ class Daemon:
             self._events.warn("folder.unserved", folder=name, hint=reason)
         orphans = await recover(house, self._events)
         orphans = await take_in(house, orphans, self._folders, self._events)
-        rescan_s = self.config.settings.watch.rescan_s
-        intakes = Intakes(
-            house,
+        loop = asyncio.get_running_loop()
+        inboxes = Inboxes(
+            house.ledger,
             self._events,
-            asyncio.get_running_loop(),
-            rescan_s,
+            self.config.settings.watch,
             root=self.config.root,
             memory=self.config.spool / MEMORY,
+            wake=lambda: loop.call_soon_threadsafe(house.dispatcher.wake),
             awaits_content=not self._once,
         )
-        intakes.follow(self._folders)
-        self._intakes = intakes
+        inboxes.follow(self._folders, [folder.inbox for folder in self.config.folders])
+        self._inboxes = inboxes
         telling = Telling(
             self.config,
             house,
-            intakes,
+            inboxes,
             self.rates,
             self._notifier,
             hours=self._hours,
@@ -146,22 +146,22 @@ class Daemon:
                     tasks.create_task(self._look_after(house, orphans)),
                     tasks.create_task(self._retention(house).run()),
                 ]
-                await self._until_over(house, intakes)
+                await self._until_over(house, inboxes)
                 loading.cancel()  # an engine that is still coming up is not waited for
                 await asyncio.wait({loading})
-                await self._wind_down(house, intakes)
+                await self._wind_down(house, inboxes)
                 for task in running:
                     task.cancel()
         except BaseExceptionGroup as failures:
-            await self._wind_down(house, intakes)
+            await self._wind_down(house, inboxes)
             raise first_of(failures) from None
         return self._exit_code()
 
-    async def _until_over(self, house: House, intakes: Intakes) -> None:
+    async def _until_over(self, house: House, inboxes: Inboxes) -> None:
         """Until a signal, or with `once` until nothing is left to do."""
         stop = asyncio.create_task(self._stop.wait())
         if self._once:
-            over = asyncio.create_task(Once(house, intakes).over())
+            over = asyncio.create_task(Once(house, inboxes).over())
             await asyncio.wait({stop, over}, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 over.result()  # raises when it gave up
@@ -170,10 +170,10 @@ class Daemon:
             await stop
         stop.cancel()
 
-    async def _wind_down(self, house: House, intakes: Intakes) -> None:
+    async def _wind_down(self, house: House, inboxes: Inboxes) -> None:
         self._notifier.stopping()
         self._events.emit("daemon.stopping", running=house.dispatcher.running)
-        intakes.stop()
+        inboxes.stop()
         house.dispatcher.stop()
         await house.dispatcher.drain(self.config.settings.jobs.drain_s)
         await house.engine.stop()
@@ -260,16 +260,16 @@ class Daemon:
         self.config = config
         self._unserved = check_modes(config, self._engine)
         self._folders = self._served(config)
-        if self._intakes is not None:
-            self._intakes.follow(self._folders)
+        if self._inboxes is not None:
+            self._inboxes.follow(self._folders, [folder.inbox for folder in config.folders])
 
     def _look_again(self, folder: str, source: str) -> None:
-        if self._intakes is not None:
-            self._intakes.hint(folder, source)
+        if self._inboxes is not None:
+            self._inboxes.hint(folder, source)
 
     def _closed(self) -> set[str]:
         """Folders of which nothing may begin now: no inbox to be seen, or not their time."""
-        unseen = self._intakes.closed() if self._intakes else set()
+        unseen = self._inboxes.closed() if self._inboxes else set()
         return unseen | self._hours.closed(self._folders.values())
 
     def _served(self, config: Config) -> Mapping[str, Folder]:

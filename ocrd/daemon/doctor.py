@@ -14,9 +14,10 @@ from ocrd.config import Config, Folder
 from ocrd.config.resolve import fixed_part
 from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
 from ocrd.daemon.findings import Check, Finding, Verdict
-from ocrd.daemon.intakes import MEMORY, makes_inbox
 from ocrd.daemon.wishes import groups, orientation
 from ocrd.errors import OcrdError, PlaceError
+from ocrd.inbox.conditions import stray
+from ocrd.inbox.inboxes import MEMORY, makes_inbox, strays
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts, watch_kind
 
@@ -127,6 +128,14 @@ def _inboxes(config: Config) -> Iterator[Finding]:
         )
 
 
+def _strays(config: Config) -> Iterator[Finding]:
+    """Files that somebody dropped where nobody takes them."""
+    found = strays(config.root, [folder.inbox for folder in config.folders])
+    if found:
+        hint = "Add a [[folder]] for them and reload, or move them into one that there is."
+        yield Finding(check="strays", verdict=Verdict.WARNING, found=stray(found), hint=hint)
+
+
 def _waited_for(config: Config, folder: Folder) -> bool:
     """Whether the inbox is not there, and the daemon would not make it."""
     memory = config.spool / MEMORY / f"{folder.name}.json"
@@ -231,6 +240,7 @@ CHECKS: tuple[Check, ...] = (
     _daemon,
     _trees,
     _inboxes,
+    _strays,
     _watches,
     _space,
     _ledger,

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
-from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.parts import House
 from ocrd.errors import PlaceError
+from ocrd.inbox.inboxes import Inboxes
 from ocrd.job import ACTIVE
 
 LOOK_S = 0.2
@@ -20,18 +20,18 @@ class Once:
 
     Args:
         house: Knows the jobs.
-        intakes: Know the files that still settle.
+        inboxes: Know the files that still settle.
         clock: A clock that never goes back, seconds.
     """
 
     def __init__(
         self,
         house: House,
-        intakes: Intakes,
+        inboxes: Inboxes,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._house = house
-        self._intakes = intakes
+        self._inboxes = inboxes
         self._clock = clock
 
     async def over(self) -> None:
@@ -42,7 +42,7 @@ class Once:
         """
         stuck_since = None
         while True:
-            settled = self._intakes.settled()
+            settled = self._inboxes.settled()
             if settled and not self._house.dispatcher.running and not await self._active():
                 return
             stuck_since = self._stuck(stuck_since, settled)
@@ -51,7 +51,7 @@ class Once:
     async def _active(self) -> int:
         """Jobs of the folders watched that have not come to an end."""
         counts = await self._house.call(self._house.ledger.counts)
-        watched = self._intakes.names()
+        watched = self._inboxes.names()
         return sum(
             number
             for (folder, state), number in counts.items()

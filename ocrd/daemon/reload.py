@@ -15,6 +15,8 @@ FIXED = (  # what is read once, at the start
     "root",
     "engine",
     "watch.rescan_s",
+    "watch.closed_s",
+    "watch.max_file_mib",
     "ledger",
     "pages",
     "jobs",

@@ -12,11 +12,11 @@ from typing import Any
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon.hours import Hours
-from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.parts import House
 from ocrd.daemon.rates import Rates
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
+from ocrd.inbox.inboxes import Inboxes
 from ocrd.ledger.glance import FolderGlance, glance
 from ocrd.observe.notifier import Notifier
 
@@ -32,7 +32,7 @@ class Telling:
     Args:
         config: What is in force.
         house: The parts.
-        intakes: The inboxes.
+        inboxes: The inboxes.
         rates: How fast it goes.
         notifier: Who supervises.
         hours: When each folder's pages are read.
@@ -43,7 +43,7 @@ class Telling:
         self,
         config: Config,
         house: House,
-        intakes: Intakes,
+        inboxes: Inboxes,
         rates: Rates,
         notifier: Notifier,
         *,
@@ -53,7 +53,7 @@ class Telling:
         self._listeners = listeners
         self._config = config
         self._house = house
-        self._intakes = intakes
+        self._inboxes = inboxes
         self._rates = rates
         self._notifier = notifier
         self._hours = hours
@@ -109,6 +109,7 @@ class Telling:
             "pages_per_s": round(self._rates.pages_per_s(), 3),
             "pages": self._rates.pages,
             "pages_in_flight": self._house.gate.in_flight,
+            "strays": self._inboxes.strays(),
             "folders": [
                 self._folder(folder, counts.get(folder.name)) for folder in folders.values()
             ],
@@ -116,7 +117,7 @@ class Telling:
 
     def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
         pause = self._house.pauses.now.get(folder.name)
-        intake = self._intakes.report(folder.name)
+        intake = self._inboxes.report(folder.name)
         paused = intake.pop("condition", None)
         if found := pause or self._house.dispatcher.waits:
             paused = {"kind": found.kind, "message": found.message, "hint": found.hint}
@@ -147,7 +148,7 @@ class Telling:
         """Whether dispatcher, watchers and engine have each moved since the last look."""
         ticks, self._ticks = self._ticks, self._house.dispatcher.ticks
         moved = self._house.dispatcher.ticks != ticks or self._house.dispatcher.running > 0
-        return moved and self._intakes.healthy() and self._house.engine.report().state in ALIVE
+        return moved and self._inboxes.healthy() and self._house.engine.report().state in ALIVE
 
 
 def _age(counted: FolderGlance | None) -> float | None:

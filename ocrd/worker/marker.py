@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from ocrd.config import Folder
-from ocrd.inbox.joinrules import pile_name
+from ocrd.inbox.join import pile_name
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import NAME_MAX
 from ocrd.job import Job, Place
