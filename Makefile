@@ -1,11 +1,12 @@
 # Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-vllm lint bench torture man clean
+.PHONY: help demo test test-all test-vllm lint bench torture man clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PARALLEL := --numprocesses auto --dist loadscope
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,8 +20,11 @@ $(READY): pyproject.toml
 demo: $(READY) ## Sample scans through the whole system, results shown
 	$(BIN)/ocrd demo demo
 
-test: $(READY) ## All tests that need no vLLM
-	$(BIN)/python -m pytest
+test: $(READY) ## The quick tests; what this machine lacks is skipped, with its reason
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/unit tests/integration
+
+test-all: $(READY) ## Every test but those of vLLM; a thing that is missing is a failure (CI)
+	OCRD_TEST_ALL=1 $(BIN)/python -m pytest $(PARALLEL) -m 'not vllm' tests
 
 test-vllm: $(READY) ## The tests with the real vLLM on the CPU (first use installs 4.6 GB)
 	.ci/vllm-env $(BIN)/python

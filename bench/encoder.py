@@ -1,9 +1,9 @@
-"""The vision encoders' time for a page, and what of it is attention.
+"""The vision encoders' time for a page: vLLM's against ours.
 
-    python -m bench.encoder [--pages 1 8 32] [--size 1224 1584] [--profile]
+    python -m bench.encoder [--pages 1 8 32] [--size 1224 1584]
 
 All variants run the same random weights on the same pages in one process: vLLM's own code as its
-model calls it, view by view; and ours with either attention.  On a CPU give `--pages 1`.
+model calls it, view by view; and ours, on a GPU.  On a CPU give `--pages 1`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from vllm.distributed import (
 from vllm.model_executor.models.deepencoder import DeepCLIPVisionTransformer, build_sam_vit_b
 
 from ocrd.engine.deepseek import encoder as ours
-from ocrd.engine.deepseek.attention import Attend, folded
-from ocrd.engine.deepseek.clip import ClipEncoder
+from ocrd.engine.deepseek.encoder import Attend
 from ocrd.engine.deepseek.model import encode_by_size, in_parts
 from ocrd.engine.deepseek.tiling import page_grid
 from ocrd.modes import RESOLUTIONS
@@ -118,7 +117,7 @@ class Bench:
 
     def mine(self, pages: int, attend: Attend) -> Callable[[], object]:
         sam = ours.SamEncoder(self.sam, attend)
-        clip = ClipEncoder(self.clip) if ClipEncoder.fits(self.clip) else self.clip_as_it_is
+        clip = self.clip_as_it_is
         stacks = [self.overview] * pages + [self.cut] * pages
 
         def encode(views: torch.Tensor) -> torch.Tensor:
@@ -129,12 +128,11 @@ class Bench:
 
 
 def attends() -> dict[str, Attend]:
-    found: dict[str, Attend] = {"folded": folded}
-    if CUDA:
-        from ocrd.engine.deepseek.attention_kernel import fused
+    if not CUDA:
+        return {}
+    from ocrd.engine.deepseek.attention_kernel import fused
 
-        found["fused"] = fused
-    return found
+    return {"fused": fused}
 
 
 def whole(bench: Bench, counts: list[int]) -> None:
@@ -161,7 +159,7 @@ def agree(bench: Bench) -> None:
     exact = theirs
     if CUDA:
         bench.sam.float()
-        exact = ours.SamEncoder(bench.sam, folded)(views)
+        exact = bench.sam(chw.float())
         bench.sam.to(DTYPE)
     for name, result in [
         ("vLLM", theirs),
@@ -170,66 +168,16 @@ def agree(bench: Bench) -> None:
         print(f"error of {name:8} {((result - exact).norm() / exact.norm()).item():.1e}")
 
 
-def parts(bench: Bench) -> None:
-    """SAM and CLIP, each alone, on full batches of each size."""
-    for side in (GUNDAM.base, GUNDAM.tile):
-        count = max(1, 32768 // (side // 16) ** 2) if CUDA else 1
-        views = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device=DEVICE)
-        for name, attend in attends().items():
-            sam = ours.SamEncoder(bench.sam, attend)
-            spent = seconds(partial(sam, views)) / count * 1e3
-            print(f"SAM {side:4}  {name:8} {spent:7.3f} ms a view", flush=True)
-        seen = sam(views)
-        clips: dict[str, Callable[[torch.Tensor], object]] = {"vLLM": bench.clip_as_it_is}
-        if ClipEncoder.fits(bench.clip):
-            clips["ocrd"] = ClipEncoder(bench.clip)
-        for name, clip in clips.items():
-            spent = seconds(partial(clip, seen)) / count * 1e3
-            print(f"CLIP {side:4} {name:8} {spent:7.3f} ms a view", flush=True)
-
-
-def kernels() -> None:
-    """The attention kernel alone, in several shapes of program."""
-    from ocrd.engine.deepseek.attention_kernel import distance_terms, launch
-
-    for name, n, side in [("1024", 8, 64), ("640", 20, 40), ("windows", 200, 14)]:
-        qkv = torch.randn(n, side, side, 3, 12, 64, device=DEVICE, dtype=DTYPE)
-        table = torch.randn(2 * side - 1, 64, device=DEVICE, dtype=DTYPE)
-        terms = distance_terms(qkv, table, table)
-        made = seconds(partial(distance_terms, qkv, table, table), limit=0.2) * 1e3
-        plain = seconds(partial(folded, qkv, table, table, 0.125), limit=0.3) * 1e3
-        print(f"{name:8} terms {made:.3f} ms, folded {plain:.3f} ms", flush=True)
-        for block, warps, stages in [(128, 8, 3), (128, 8, 2), (128, 4, 3), (64, 4, 3), (64, 4, 2)]:
-            work = partial(launch, qkv, terms, 0.125, block=block, warps=warps, stages=stages)
-            spent = seconds(work, limit=0.2) * 1e3
-            print(f"{name:8} block {block} warps {warps} stages {stages}: {spent:.3f} ms")
-
-
-def profile(bench: Bench) -> None:
-    work = bench.mine(8, list(attends().values())[-1])
-    work()
-    with torch.profiler.profile() as found:
-        work()
-        synchronise()
-    print(found.key_averages().table(sort_by="self_cuda_time_total", row_limit=25))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="The vision encoders' time for a page.")
     parser.add_argument("--pages", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--size", type=int, nargs=2, default=[1224, 1584])
-    parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     config = VllmConfig(device_config=DeviceConfig(DEVICE.type))
     with torch.inference_mode(), set_current_vllm_config(config):
         bench = Bench(tuple(options.size))
         agree(bench)
-        if CUDA:
-            kernels()
-        parts(bench)
         whole(bench, options.pages)
-        if options.profile:
-            profile(bench)
 
 
 if __name__ == "__main__":

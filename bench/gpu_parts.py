@@ -15,19 +15,18 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from statistics import fmean, harmonic_mean
+from statistics import harmonic_mean
 from typing import Any
 
-from bench import stages
 from bench.gpu_material import decoded
 from ocrd.engine.base import PageRequest
 from ocrd.engine.resident import VllmEngine, VllmSettings
-from ocrd.engine.resident.core import Ready, VllmCore
-from ocrd.engine.resident.prompt import to_pillow
+from ocrd.engine.resident.client import Ready, VllmClient, to_pillow
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode
 from ocrd.page import PageImage
 
@@ -213,8 +212,8 @@ async def ceiling(bench: Bench, figures: Figures) -> None:
     )
     await engine.start(lambda stage: print(f"  {stage}", flush=True))
     figures["start_s"] = time.perf_counter() - began
-    core = engine.units[0].core
-    assert isinstance(core, VllmCore)
+    core = engine.supervisors[0].core
+    assert isinstance(core, VllmClient)
     images = decoded(bench.work / "pages", bench.pages)
     requests = page_requests(images, bench.resolution, "b")
     ready = await prepared(core, requests, figures)
@@ -248,7 +247,7 @@ def with_mode(requests: Sequence[PageRequest], name: str, mode: PromptMode) -> l
 
 
 async def prepared(
-    core: VllmCore, requests: Sequence[PageRequest], figures: Figures
+    core: VllmClient, requests: Sequence[PageRequest], figures: Figures
 ) -> list[Ready]:
     began = time.perf_counter()
     ready = await asyncio.gather(*(core.prepare(request) for request in requests))
@@ -265,7 +264,7 @@ def as_new(page: Ready) -> Ready:
 
 async def generated(
     bench: Bench,
-    core: VllmCore,
+    core: VllmClient,
     requests: Sequence[PageRequest],
     ready: Sequence[Ready],
     figures: Figures,
@@ -289,7 +288,11 @@ async def generated(
 
 
 async def encoded(
-    bench: Bench, core: VllmCore, requests: Sequence[PageRequest], ready: Sequence[Ready], name: str
+    bench: Bench,
+    core: VllmClient,
+    requests: Sequence[PageRequest],
+    ready: Sequence[Ready],
+    name: str,
 ) -> float:
     """Moving, encoding and prefill alone: one token out."""
     settings = VllmSettings(model=bench.model, sampling={**AT_RANDOM, "max_tokens": 1})
@@ -305,7 +308,7 @@ async def encoded(
 
 
 async def daemon(bench: Bench, figures: Figures) -> None:
-    """`ocrd run --once` over an inbox full of files, watched by `bench.gpu_daemon`."""
+    """`ocrd run --once` over an inbox full of files."""
     root = bench.file("-root")
     shutil.rmtree(root, ignore_errors=True)
     inbox = root / "inbox" / "scans"
@@ -314,43 +317,27 @@ async def daemon(bench: Bench, figures: Figures) -> None:
         os.link(path, inbox / path.name)
     config = root / "config.toml"
     config.write_text(configuration(bench, root), encoding="utf-8")
-    log, trace = bench.file("-ocrd.log"), bench.file("-trace.json")  # the daemon's own
-    trace.unlink(missing_ok=True)
-    began = time.perf_counter()
+    log = bench.file("-ocrd.log")
     with log.open("w") as stream:
-        command = [sys.executable, "-m", "bench.gpu_daemon", str(config), str(trace)]
+        command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(config)]
         ended = await asyncio.to_thread(subprocess.run, command, stderr=stream, check=False)
-    figures["process_s"] = time.perf_counter() - began
     figures["exit_code"] = ended.returncode
     figures["bundles"] = sum(1 for _ in (root / "outbox").glob("scans/*/*.json"))
-    figures["start_s"] = seconds_between(log, "daemon.started", "engine.ready")
-    read_trace(trace, figures)
+    times = moments(log)
+    ready, done = times["engine.ready"][0], times["job.done"]
+    figures["start_s"] = ready - times["daemon.started"][0]
+    figures["pages_per_s"] = len(done) / (done[-1] - ready)
+    figures["first_bundle_s"] = done[0] - ready
 
 
-def seconds_between(log: Path, event: str, later: str) -> float:
-    """From the first of one event to the first of another."""
-    first: dict[str, float] = {}
-    for each in events(log):
-        first.setdefault(each["event"], datetime.fromisoformat(each["timestamp"]).timestamp())
-    return first[later] - first[event]
-
-
-def read_trace(file: Path, figures: Figures) -> None:
-    """From the engine being ready to the last bundle, and where the time goes, as tables."""
-    trace = json.loads(file.read_text())
-    given, answered, done = (
-        trace["passages"][stage] for stage in ("given to the engine", "answered", "done")
-    )
-    figures["jobs_done"] = len(done)
-    figures["pages_per_s"] = len(done) / (max(done.values()) - trace["ready"])
-    figures["mean_s_in_engine"] = fmean(answered[job] - given[job] for job in done)
-    figures["mean_s_after_engine"] = fmean(done[job] - answered[job] for job in done)
-    figures["last_page_to_last_job_s"] = max(done.values()) - max(answered.values())
-    figures["first_page_after_ready_s"] = min(answered.values()) - trace["ready"]
-    rows, phases = stages.stage_rows(trace), stages.phase_rows(trace)
-    figures.keep("stages", rows)
-    figures.keep("phases", phases)
-    print(stages.tables(rows, phases), flush=True)
+def moments(log: Path) -> dict[str, list[float]]:
+    """When each event of the daemon's log happened, seconds; vLLM writes other lines among them."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("{"):
+            told = json.loads(line)
+            found[told["event"]].append(datetime.fromisoformat(told["timestamp"]).timestamp())
+    return found
 
 
 def configuration(bench: Bench, root: Path) -> str:
@@ -381,13 +368,6 @@ def configuration(bench: Bench, root: Path) -> str:
 def table(values: dict[str, Any]) -> list[str]:
     """TOML lines; JSON writes strings, numbers and truth values alike."""
     return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-
-
-def events(log: Path) -> Iterable[dict[str, Any]]:
-    """The daemon's lines; vLLM writes others among them."""
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
 
 
 PARTS: dict[str, Callable[[Bench, Figures], Awaitable[None]]] = {

@@ -8,9 +8,6 @@ The model has the true architecture and size and random weights, every page 1224
 every answer 800 tokens, sampled at temperature 1.  About ten minutes on an H100.  `--small` tries
 it all out on a CPU.
 
-(c) also prints where its time goes: when the files pass each stage of their way, what the main
-process uses meanwhile, and how late its event loop and Python's lock are.
-
 `--variant` measures (c) and (b) once more with other settings, when all else is done.  All that is
 known is written to `--json` after each part, and a part that `--work` holds whole is not measured
 again, so that the same command, given twice, goes on where the time ran out:
@@ -212,15 +209,15 @@ def report(results: Results, variants: list[dict[str, Any]]) -> None:
     print("\n| what | pages/s |\n|---|---|")
     for what, figure in rows:
         print(f"| {what} | {'-' if figure is None else format(figure, '.3g')} |")
-    split(b, c)
+    split(b)
     for kind, part in (("(a)", a), ("(b)", b)):
         if "bytes_per_page" in part:
             print(f"bytes of a page to the engine {kind}: {part['bytes_per_page'] / 1e6:.1f} MB")
     ratios(a, b, c)
 
 
-def split(b: dict[str, float], c: dict[str, float]) -> None:
-    """Where a page's time goes: the GPU's share in milliseconds a page, and the way around it."""
+def split(b: dict[str, float]) -> None:
+    """Where a page's time in the engine goes, milliseconds."""
     if {"prefill_pages_per_s", "pages_per_s", "guard_pages_per_s"} <= b.keys():
         prefill, all_, guarded = (
             1000 / b[name] for name in ("prefill_pages_per_s", "pages_per_s", "guard_pages_per_s")
@@ -228,13 +225,6 @@ def split(b: dict[str, float], c: dict[str, float]) -> None:
         print(
             f"\na page in the engine: {prefill:.1f} ms moving, encoding and prefill, "
             f"{all_ - prefill:.1f} ms decoding, {guarded - all_:.1f} ms guard"
-        )
-    if "mean_s_in_engine" in c:
-        print(
-            f"a page in the daemon: {c['mean_s_in_engine']:.2f} s from request to answer, "
-            f"{c['mean_s_after_engine']:.2f} s from answer to bundle (waiting included); "
-            f"first answer {c['first_page_after_ready_s']:.1f} s after the engine was ready, "
-            f"last bundle {c['last_page_to_last_job_s']:.1f} s after the last answer"
         )
 
 

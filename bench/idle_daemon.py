@@ -11,22 +11,34 @@ from ocrd.allocator import share_arenas
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.events import Events
-from ocrd.modes import PromptMode, Resolution
-from ocrd.page import Box, Line, PageResult
+from ocrd.modes import PromptMode, Reader, Resolution
+from ocrd.page import PageResult
 
-TEXT = "<|ref|>text<|/ref|><|det|>[[100, 100, 900, 140]]<|/det|>\nA line of text on the page."
-RESULT = PageResult(
-    text=TEXT,
-    output_tokens=len(TEXT),
-    lines=(Line("A line of text on the page.", Box(0.1, 0.1, 0.9, 0.14)),),
-)
+LINES = 40
+
+
+def answer() -> PageResult:
+    """A page of grounded Markdown: a title, a figure and forty paragraphs."""
+    pieces = ["<|ref|>title<|/ref|><|det|>[[80, 40, 920, 80]]<|/det|>\n# A page"]
+    pieces += ["<|ref|>image<|/ref|><|det|>[[100, 90, 400, 200]]<|/det|>"]
+    for line in range(LINES):
+        top = 210 + 19 * line
+        box = f"<|ref|>text<|/ref|><|det|>[[80, {top}, 920, {top + 17}]]<|/det|>"
+        pieces.append(f"{box}\nLine {line} of the page: balance carried forward to account 4")
+    text = "\n\n".join(pieces)
+    blocks = tuple(parse(text, Reader.DOCUMENT))
+    return PageResult(text=text, blocks=blocks, prompt_tokens=939, output_tokens=800, seconds=1.0)
+
+
+RESULT = answer()
 
 
 class NoEngine:
     """Takes no time; with `ready=False` it never gets ready."""
 
-    kind, model, capacity, dpi = "none", "none-1", 4, 72
+    kind, model, capacity, dpi = "none", "none-1", 4, 144
 
     def __init__(self, *, ready: bool) -> None:
         self._state = EngineState.LOADING

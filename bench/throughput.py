@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from bench.common import machine, root_with
-from ocrd.samples import scan_of
+from tests.support.samples import scan_of
 
 PAGES = 24
 TEXT = (

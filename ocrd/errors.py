@@ -8,6 +8,7 @@ the ledger, the journal and metrics.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -17,7 +18,7 @@ class ExitCode(enum.IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
-    NOT_RUNNING = 3  # no command needs a daemon so far: all of them use the ledger and the folders
+    NOT_RUNNING = 3
     CONFIG = 4
     SOME_FAILED = 5
     INTERRUPTED = 130
@@ -89,12 +90,25 @@ class SourceChangedError(OcrdError):
     kind = "source-changed"
 
 
+_OF_ONE_PATH = frozenset({"no-permission", "name-too-long", "blocked", "invalid-name"})
+
+
 class PlaceError(OcrdError):
     """A folder cannot be used now: disk full, read-only, share gone, no permission."""
 
     kind = "place"
     disposition = Disposition.CONDITION
     path: Path | None = None  # what is out of order, where that is known
+
+    def is_below(self, trees: Iterable[Path]) -> bool:
+        """Whether it is about one path below these trees; whatever else lies in them can be used.
+
+        A full disk or a share that is gone never is.
+        """
+        path = self.path
+        if path is None or self.kind not in _OF_ONE_PATH:
+            return False
+        return any(path != tree and path.is_relative_to(tree) for tree in trees)
 
 
 class PageError(OcrdError):
@@ -121,6 +135,13 @@ class EngineSetupError(OcrdError):
     """The engine cannot be started as configured; waiting will not mend it."""
 
     kind = "engine-setup"
+    disposition = Disposition.CONDITION
+
+
+class MemoryShortError(OcrdError):
+    """The machine (or the service's cgroup) has too little memory now; no fault of any file."""
+
+    kind = "memory-short"
     disposition = Disposition.CONDITION
 
 

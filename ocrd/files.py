@@ -14,22 +14,37 @@ import errno
 import hashlib
 import io
 import os
+import shlex
 import shutil
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ocrd.errors import BadFileError, OcrdError, PlaceError, SourceChangedError
+from ocrd.errors import (
+    BadFileError,
+    MemoryShortError,
+    OcrdError,
+    PlaceError,
+    SourceChangedError,
+)
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_OURS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_REPLACE = _OURS | os.O_TRUNC
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPENAT2 = 437  # its number on every architecture that has had it from the start
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_CANNOT_OPENAT2 = {errno.ENOSYS, errno.EPERM, errno.ENAMETOOLONG, errno.E2BIG, errno.EINVAL}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
 
@@ -137,10 +152,72 @@ def _shown(char: str) -> str:
 
 
 class Disk:
-    """The real system calls.  Every method raises `OSError` as the kernel answered."""
+    """The real system calls.  Every method raises `OSError` as the kernel answered.
+
+    A path below a tree that the disk knows is resolved beneath that tree's descriptor and through
+    no link: whoever may write in a tree leads nothing out of it, not even between a look and the
+    step after it.  A tree's own root may be a link.  What is below no tree is resolved as usual.
+    """
 
     def __init__(self) -> None:
-        self._sync_folder = Shared(_fsync_dir)
+        self._trees: set[str] = set()
+        self._held = threading.local()  # by tree: the descriptor that this thread works beneath
+        self._sync_folder = Shared(self._fsync_dir)
+
+    # --- trees ---
+
+    def know(self, tree: Path) -> None:
+        """From now on what lies below `tree` is resolved beneath it."""
+        self._trees.add(str(tree))
+
+    def tree_of(self, path: Path) -> Path | None:
+        """The innermost known tree that `path` is, or lies in."""
+        place = str(path)
+        while place and place not in self._trees:
+            place = place.rpartition("/")[0]
+        return Path(place) if place else None
+
+    @contextlib.contextmanager
+    def hold(self, tree: Path) -> Iterator[None]:
+        """This thread works beneath what `tree` is now, even if something is mounted over it."""
+        held: dict[str, int] = vars(self._held)
+        before = held.get(str(tree))
+        descriptor = held[str(tree)] = os.open(tree, _FOLDER)
+        try:
+            yield
+        finally:
+            if before is None:
+                del held[str(tree)]
+            else:
+                held[str(tree)] = before
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _place(self, path: Path) -> Iterator[tuple[int | None, str]]:
+        """The descriptor and the name by which the kernel is to be asked for `path`."""
+        tree = self.tree_of(path)
+        descriptors: list[int] = []
+        try:
+            if tree is None:
+                yield None, str(path)
+                return
+            place = vars(self._held).get(str(tree))
+            if place is None:
+                descriptors.append(place := os.open(tree, _FOLDER))
+            folder, _, name = str(path)[len(str(tree)) + 1 :].rpartition("/")
+            if folder:
+                descriptors.append(place := _open_beneath(place, folder, path.parent))
+            yield place, name or "."
+        except OSError as error:
+            _name(error, str(path))
+            raise
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        with self._place(path) as (folder, name):
+            return os.open(name, flags, mode, dir_fd=folder)
 
     # --- looking ---
 
@@ -150,27 +227,40 @@ class Disk:
         `os.path.lexists` also says no when a share does not answer, and what is not there counts
         as moved: every other error is raised.
         """
-        return _unless_absent(path, follow=False)
+        return self._look(path, follow=False)
 
     def stat(self, path: Path) -> os.stat_result | None:
-        """What `path` leads to, links followed; None when it leads nowhere."""
-        return _unless_absent(path, follow=True)
+        """The same; where `path` is below no tree, what it leads to."""
+        return self._look(path, follow=self.tree_of(path) is None)
+
+    def _look(self, path: Path, *, follow: bool) -> os.stat_result | None:
+        try:
+            with self._place(path) as (folder, name):
+                return os.stat(name, dir_fd=folder, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
 
     def names(self, folder: Path) -> list[str]:
         """The names in a folder, sorted."""
-        return sorted(os.listdir(folder))  # noqa: PTH208 -- names are wanted, not paths
+        return [name for name, _ in self.entries(folder)]
 
     def entries(self, folder: Path) -> list[tuple[str, bool]]:
         """The names in a folder, sorted, and of each whether it is a folder, and no link to one.
 
         The kernel tells both at once, where each name would else have to be looked at.
         """
-        with os.scandir(folder) as found:
-            return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
+        descriptor = self._open(folder, _LIST)
+        try:
+            with os.scandir(descriptor) as found:
+                return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
+        finally:
+            os.close(descriptor)
 
     def open(self, path: Path) -> io.BufferedReader:
         """A file for reading; a link is refused and a FIFO does not block."""
-        return open(os.open(path, _READ), "rb")  # noqa: PTH123 -- a descriptor; the caller closes
+        return os.fdopen(self._open(path, _READ), "rb")
 
     def digest(self, path: Path) -> str:
         """The SHA-256 of a regular file's contents, in hex."""
@@ -187,45 +277,69 @@ class Disk:
         rename = getattr(_libc, "renameat2", None)
         if rename is None:  # a C library older than glibc 2.28
             raise _os_error(errno.ENOSYS, source, target)
-        arguments = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target))
-        if rename(*arguments, _RENAME_NOREPLACE) != 0:
-            raise _os_error(ctypes.get_errno(), source, target)
+        with self._place(source) as (here, old), self._place(target) as (there, new):
+            arguments = (_at(here), os.fsencode(old), _at(there), os.fsencode(new))
+            if rename(*arguments, _RENAME_NOREPLACE) != 0:
+                raise _os_error(ctypes.get_errno(), source, target)
 
     def rename(self, source: Path, target: Path) -> None:
         """Plain `rename`: replaces a file or an empty folder of that name."""
-        os.rename(source, target)  # noqa: PTH104 -- the bare call, as everywhere in this class
+        with self._place(source) as (here, old), self._place(target) as (there, new):
+            os.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
 
     def link(self, source: Path, target: Path) -> None:
         """A second name for a file."""
-        os.link(source, target, follow_symlinks=False)
+        with self._place(source) as (here, old), self._place(target) as (there, new):
+            os.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
 
     def unlink(self, path: Path) -> None:
         """Remove a file's name."""
-        os.unlink(path)  # noqa: PTH108 -- likewise
+        with self._place(path) as (folder, name):
+            os.unlink(name, dir_fd=folder)
 
     def rmdir(self, path: Path) -> None:
         """Remove an empty folder."""
-        os.rmdir(path)  # noqa: PTH106 -- likewise
+        with self._place(path) as (folder, name):
+            os.rmdir(name, dir_fd=folder)
 
     # --- making ---
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
         """Make a folder; the umask applies."""
-        os.mkdir(path, mode)  # noqa: PTH102 -- likewise
+        if self.tree_of(path) == path:  # a tree itself: there is no descriptor of it yet
+            path.mkdir(mode)
+            return
+        with self._place(path) as (folder, name):
+            os.mkdir(name, mode, dir_fd=folder)
 
     def create(self, path: Path) -> None:
         """Make an empty file where nothing is."""
-        os.close(os.open(path, _CREATE, 0o600))
+        os.close(self._open(path, _CREATE, 0o600))
 
     def write(self, path: Path, content: bytes) -> None:
         """Make a small file or replace what it holds.  Not atomic, not yet durable."""
-        descriptor = os.open(path, _REPLACE, 0o666)
-        try:
-            left = memoryview(content)
-            while left:
-                left = left[os.write(descriptor, left) :]
-        finally:
-            os.close(descriptor)
+        with self._place(path) as (folder, name):
+            descriptor = os.open(name, _REPLACE, 0o666, dir_fd=folder)
+            try:
+                left = memoryview(content)
+                while left:
+                    left = left[os.write(descriptor, left) :]
+            finally:
+                os.close(descriptor)
+
+    def append(self, path: Path, content: bytes, end: int) -> None:
+        """Add to a file of ours, which is made, from byte `end` on; on the disk when it returns."""
+        with self._place(path) as (folder, name):
+            descriptor = os.open(name, _OURS, 0o600, dir_fd=folder)
+            try:
+                os.ftruncate(descriptor, end)
+                left = memoryview(content)
+                while left:
+                    written = os.pwrite(descriptor, left, end)
+                    left, end = left[written:], end + written
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a regular file with its mode and times to a free name.  Not yet durable.
@@ -233,10 +347,10 @@ class Disk:
         Raises:
             SourceChangedError: The source was longer or shorter at the end than what was copied.
         """
-        with self.open(source) as reading:
+        with self.open(source) as reading, self._place(target) as (folder, name):
             if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(source))
-            with os.fdopen(os.open(target, _CREATE, 0o600), "wb") as writing:
+            with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=folder), "wb") as writing:
                 shutil.copyfileobj(reading, writing, _CHUNK)
                 writing.flush()
                 _keep_facts(reading.fileno(), writing.fileno())
@@ -248,18 +362,27 @@ class Disk:
                 )
 
     def chmod(self, path: Path, mode: int) -> None:
-        """Set permissions."""
-        os.chmod(path, mode)  # noqa: PTH101 -- likewise
+        """Set the permissions of a file or folder; a link is refused."""
+        with self._place(path) as (folder, name):
+            descriptor = os.open(name, _NODE, dir_fd=folder)
+            try:  # fchmod(2) wants more than O_PATH, and that may be what is not permitted
+                os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 - a bare call
+            except OSError as error:
+                error.filename = str(path)
+                raise
+            finally:
+                os.close(descriptor)
 
     def chgrp(self, path: Path, gid: int) -> None:
         """Give a file or folder to a group."""
-        os.chown(path, -1, gid, follow_symlinks=False)
+        with self._place(path) as (folder, name):
+            os.chown(name, -1, gid, dir_fd=folder, follow_symlinks=False)
 
     # --- making durable ---
 
     def fsync_file(self, path: Path) -> None:
         """A file's contents and facts are on the disk."""
-        _fsync(path, _READ)
+        self._fsync(path, _READ)
 
     def fsync_dir(self, path: Path) -> None:
         """A folder's names are on the disk, where the file system has a notion of it.
@@ -269,14 +392,79 @@ class Disk:
         """
         self._sync_folder(path)
 
+    def _fsync_dir(self, path: Path) -> None:
+        try:
+            self._fsync(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
+                raise
 
-def _unless_absent(path: Path, *, follow: bool) -> os.stat_result | None:
+    def _fsync(self, path: Path, flags: int) -> None:
+        descriptor = self._open(path, flags)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:  # the call knows a descriptor only; the operator wants the name
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        finally:
+            os.close(descriptor)
+
+
+class _How(ctypes.Structure):
+    """What openat2(2) is told."""
+
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+def _open_beneath(tree: int, folder: str, path: Path) -> int:
+    """A descriptor of a folder below another, through no link.
+
+    ENOTDIR where a link (or a file) stands in the way: what lies there is not what was meant.
+    """
+    how = _How(_FOLDER, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
+    found = _libc.syscall(
+        _OPENAT2, tree, os.fsencode(folder), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
+    )
+    code = ctypes.get_errno()
+    if found >= 0:
+        return int(found)
+    if code in _CANNOT_OPENAT2:
+        return _walk_beneath(tree, folder, path)
+    if code in (errno.ELOOP, errno.EXDEV):
+        code = errno.ENOTDIR
+    raise OSError(code, os.strerror(code), str(path))
+
+
+def _walk_beneath(tree: int, folder: str, path: Path) -> int:
+    """The same, step by step: for an older kernel, and for a way longer than it takes at once."""
+    if ".." in folder.split("/"):
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    place = os.dup(tree)
     try:
-        return os.stat(path, follow_symlinks=follow)  # noqa: PTH116 -- likewise
+        for name in folder.split("/"):
+            step = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = step
     except OSError as error:
-        if error.errno in _ABSENT:
-            return None
+        os.close(place)
+        error.filename = str(path)
         raise
+    return place
+
+
+def _at(folder: int | None) -> int:
+    return _AT_FDCWD if folder is None else folder
+
+
+def _name(error: OSError, path: str) -> None:
+    """Tell the whole path where the kernel was asked for a name in a folder."""
+    if error.filename2 is not None and not str(error.filename2).startswith("/"):
+        error.filename2 = path
+    elif not str(error.filename).startswith("/"):
+        error.filename = path
 
 
 def _os_error(code: int, source: Path, target: Path) -> OSError:
@@ -290,24 +478,6 @@ def _keep_facts(source: int, target: int) -> None:
         os.fchmod(target, stat.S_IMODE(facts.st_mode))
     with contextlib.suppress(PermissionError):
         os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-
-
-def _fsync_dir(path: Path) -> None:
-    try:
-        _fsync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
-            raise
-
-
-def _fsync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:  # the call knows a descriptor only; the operator wants the name
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(descriptor)
 
 
 class Shared:
@@ -418,8 +588,8 @@ _IO_ERROR = _Verdict(
 _BLOCKED = _Verdict(
     PlaceError,
     "blocked",
-    "a file stands where a folder is needed",
-    "Move or rename that file; work goes on by itself.",
+    "a file or a link stands where a folder is needed",
+    "Move or rename it; work goes on by itself.",
 )
 _BUSY = _Verdict(
     OcrdError,
@@ -443,6 +613,20 @@ _LONG_NAME = _Verdict(
     "name-too-long",
     "the name is longer than the file system takes",
     "Shorten the name and drop the file again.",
+)
+_BAD_NAME = _Verdict(
+    PlaceError,
+    "invalid-name",
+    "the file system takes no such name",
+    "FAT, exFAT and Windows shares refuse some characters: `ocrd cancel` the job, rename the file "
+    "and drop it again, or give the folder an outbox and an archive on another file system.",
+)
+_MEMORY = _Verdict(
+    MemoryShortError,
+    "memory-short",
+    "there is too little memory",
+    "Give the machine (or the service: MemoryMax=) more memory, or let fewer pages be worked on at "
+    "once: `workers` under [pages].  It is tried again by itself.",
 )
 _UNKNOWN = _Verdict(
     OcrdError,
@@ -471,6 +655,9 @@ _VERDICTS: dict[int, _Verdict] = {
     errno.ENOENT: _CHANGED,
     errno.ELOOP: _CHANGED,
     errno.ENAMETOOLONG: _LONG_NAME,
+    errno.EINVAL: _BAD_NAME,
+    errno.EILSEQ: _BAD_NAME,
+    errno.ENOMEM: _MEMORY,
 }
 _VERDICTS |= dict.fromkeys(
     (
@@ -502,12 +689,50 @@ def os_error(error: OSError, path: Path) -> OcrdError:
     place = error.filename2 or error.filename or path
     if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
         place = path
+    place = Path(os.fsdecode(place))
+    what, hint = verdict.what, verdict.hint
+    if verdict is _NO_PERMISSION:
+        names = [error.filename, error.filename2, path]
+        place = next(filter(None, map(_closed, names)), place)
+        what, hint = f"{what} ({_owned(place)})", _opened(place)
     code = errno.errorcode.get(error.errno or 0, str(error))
-    message = f"{display(os.fsdecode(place))}: {verdict.what} ({code})"
-    told = verdict.error(message, hint=verdict.hint, kind=verdict.kind)
+    told = verdict.error(f"{display(place)}: {what} ({code})", hint=hint, kind=verdict.kind)
     if isinstance(told, PlaceError):
-        told.path = Path(os.fsdecode(place))
+        told.path = place
     return told
+
+
+def memory_short() -> OcrdError:
+    """The error for a `MemoryError` in a process that sets itself no limit."""
+    return _MEMORY.error(f"ocrd: {_MEMORY.what}", hint=_MEMORY.hint, kind=_MEMORY.kind)
+
+
+def _closed(name: object) -> Path | None:
+    """Of a refused name the folder that is closed to us, if it is one: of a move's two, the one."""
+    if not isinstance(name, (str, bytes, os.PathLike)):
+        return None
+    folder = Path(os.fsdecode(name)).parent
+    with contextlib.suppress(OSError):
+        return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
+    return None
+
+
+def _owned(place: Path) -> str:
+    """Whose it is and what others may do, for the operator who has to change it."""
+    try:
+        found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 -- as everywhere here
+    except OSError:
+        return "it cannot even be looked at"
+    return f"owned by {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _opened(place: Path) -> str:
+    """The command that lets the daemon in."""
+    rights = "rwX" if place.is_dir() else "rw"
+    return (
+        f"sudo setfacl -R -m u:{os.geteuid()}:{rights} {shlex.quote(display(place))} "
+        "(or chown it to the daemon's user); work goes on by itself."
+    )
 
 
 class blaming:  # noqa: N801 - used like a function; a generator costs several times as much

@@ -7,10 +7,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ocrd.modes import Reader
-
-SCALE = (999, 999)  # of coordinates in a text, unless a model has another
-
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -24,6 +20,16 @@ class Box:
     def rounded(self) -> list[float]:
         """Four numbers for JSON, to a hundredth of a per cent."""
         return [round(value, 4) for value in (self.x1, self.y1, self.x2, self.y2)]
+
+    @property
+    def area(self) -> float:
+        """As a share of the page."""
+        return max(self.x2 - self.x1, 0.0) * max(self.y2 - self.y1, 0.0)
+
+    def holds(self, inner: Box) -> bool:
+        """Whether the middle of `inner` lies in it."""
+        x, y = (inner.x1 + inner.x2) / 2, (inner.y1 + inner.y2) / 2
+        return self.x1 <= x <= self.x2 and self.y1 <= y <= self.y2
 
     def turned(self, degrees: int) -> Box:
         """Where it lies once its page is turned clockwise by 0, 90, 180 or 270 degrees."""
@@ -45,12 +51,29 @@ class Word:
 class Line:
     """One printed line and where it stands; engines that see lines report them.
 
-    `words` is empty from an engine that sees no words; else they are the line's, in its order.
+    Attributes:
+        text: What it says.
+        box: Where it stands.
+        words: Its words in their order; empty from an engine that sees no words.
+        confidence: How sure the engine is of the text, 0 to 1; None if it cannot tell.
     """
 
     text: str
     box: Box
     words: tuple[Word, ...] = ()
+    confidence: float | None = None
+
+    def turned(self, degrees: int) -> Line:
+        """The line once its page is turned clockwise."""
+        words = tuple(Word(word.text, word.box.turned(degrees)) for word in self.words)
+        return replace(self, box=self.box.turned(degrees), words=words)
+
+
+class Markup(enum.StrEnum):
+    """What the text of a block is written in."""
+
+    PLAIN = "plain"  # as printed: whoever writes Markdown of it has to escape it
+    MARKDOWN = "markdown"  # the model's own Markdown, HTML and LaTeX
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +81,26 @@ class Block:
     """A piece of a page's layout: a paragraph, a title, a table, a figure.
 
     Attributes:
-        label: The model's word for it (`text`, `title`, `table`, `image` …).
+        label: The engine's word for it (`text`, `title`, `table`, `image` …).
         text: Its content; empty for a figure.
-        boxes: Where it stands; empty when the model gave no (usable) place.
+        boxes: Where it stands; empty when the engine gave no (usable) place.
+        markup: What `text` is written in.  In plain text a newline is one of the print.
+        level: Of a heading, from 1; else 0.
+        rows: A table's cells, row by row, as plain text; empty when `text` carries the table.
+        links: Words of a plain text that are links, each with its target.
     """
 
     label: str
     text: str
     boxes: tuple[Box, ...] = ()
+    markup: Markup = Markup.MARKDOWN
+    level: int = 0
+    rows: tuple[tuple[str, ...], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+    def turned(self, degrees: int) -> Block:
+        """The block once its page is turned clockwise."""
+        return replace(self, boxes=tuple(box.turned(degrees) for box in self.boxes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,79 +128,89 @@ class Finish(enum.StrEnum):
     REPETITION = "repetition"  # the model went in circles and was stopped
 
 
+class WordsFrom(enum.StrEnum):
+    """Where a page's words come from."""
+
+    ENGINE = "engine"  # they were read on its image
+    PDF = "pdf"  # they are the PDF's own
+    BOTH = "both"  # the PDF's own, and what was read on the rest of the page
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageResult:
     """What an engine read on one page.
 
     Attributes:
-        text: The model's words, verbatim, grounding tags included.
+        text: What the engine said, verbatim; a model's tags are still in it.
+        blocks: What that means, in the order in which it is read.
+        lines: Printed lines with their places, where the engine sees them.
         finish: Why it stopped.
         prompt_tokens: Tokens in, image included; 0 from an engine without tokens.
         output_tokens: Tokens out; characters from an engine without tokens.
         seconds: Wall time in the engine.
-        lines: Printed lines with their places, where the engine sees them.
         turned: Degrees (0, 90, 180, 270) by which the engine turned the page clockwise to read
             it.  Boxes and lines are given on the page as it came.
         notes: What was tried on the way, for the sidecar (`"retried: ngram 20/50"`).
         partial: Why the text is doubtful, or None when it is whole.
-        reader: How the text is to be read, where the model differs from the mode; else None.
-        scale: What the coordinates in the text run to, across and down the page.
         codes: What barcodes on the page say, where they were looked for.
+        words_from: Where the words come from.
     """
 
     text: str
+    blocks: tuple[Block, ...] = ()
+    lines: tuple[Line, ...] = ()
     finish: Finish = Finish.STOP
     prompt_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
-    lines: tuple[Line, ...] = ()
     turned: int = 0
     notes: tuple[str, ...] = ()
     partial: str | None = None
-    reader: Reader | None = None
-    scale: tuple[int, int] = SCALE
     codes: tuple[str, ...] = ()
+    words_from: WordsFrom = WordsFrom.ENGINE
 
     def to_json(self) -> str:
-        """One JSON object: how a result is kept in the ledger."""
+        """One JSON object: how a result is kept."""
         record: dict[str, Any] = {
             "text": self.text,
+            "blocks": [_block_record(block) for block in self.blocks],
+            "lines": [_line_record(line) for line in self.lines],
             "finish": self.finish.value,
             "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,
             "seconds": self.seconds,
-            "lines": [_line_record(line) for line in self.lines],
             "turned": self.turned,
             "notes": list(self.notes),
             "partial": self.partial,
-            "reader": self.reader,
-            "scale": self.scale,
         }
         if self.codes:
             record["codes"] = list(self.codes)
+        if self.words_from is not WordsFrom.ENGINE:
+            record["words_from"] = self.words_from.value
         return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> PageResult:
         """The inverse of `to_json`.
 
+        A record of a version that kept no blocks has its text in one.
+
         Raises:
             ValueError, KeyError, TypeError: The text is not such a record.
         """
         record: dict[str, Any] = json.loads(text)
-        lines = tuple(map(_line_from, record.pop("lines")))
-        notes = tuple(record.pop("notes"))
-        finish = Finish(record.pop("finish"))
-        reader = record.pop("reader", None)  # the last three are not in results of old versions
-        across, down = record.pop("scale", SCALE)
-        codes = tuple(record.pop("codes", ()))
+        blocks = record.pop("blocks", None)
+        if blocks is None:
+            blocks = [{"label": "text", "text": record["text"]}] if record["text"].strip() else []
+            record.pop("reader", None)
+            record.pop("scale", None)
         return cls(
-            finish=finish,
-            lines=lines,
-            notes=notes,
-            reader=None if reader is None else Reader(reader),
-            scale=(across, down),
-            codes=codes,
+            blocks=tuple(map(_block_from, blocks)),
+            lines=tuple(map(_line_from, record.pop("lines"))),
+            finish=Finish(record.pop("finish")),
+            notes=tuple(record.pop("notes")),
+            codes=tuple(record.pop("codes", ())),
+            words_from=WordsFrom(record.pop("words_from", WordsFrom.ENGINE)),
             **record,
         )
 
@@ -174,13 +219,44 @@ class PageResult:
         return replace(self, notes=(*self.notes, *notes))
 
 
+def _block_record(block: Block) -> dict[str, Any]:
+    """What differs from a block of Markdown without a place is told."""
+    record: dict[str, Any] = {"label": block.label, "text": block.text}
+    if block.boxes:
+        record["boxes"] = [box.rounded() for box in block.boxes]
+    if block.markup is not Markup.MARKDOWN:
+        record["markup"] = block.markup.value
+    if block.level:
+        record["level"] = block.level
+    if block.rows:
+        record["rows"] = block.rows
+    if block.links:
+        record["links"] = block.links
+    return record
+
+
+def _block_from(record: dict[str, Any]) -> Block:
+    return Block(
+        label=record["label"],
+        text=record["text"],
+        boxes=tuple(Box(*box) for box in record.get("boxes", ())),
+        markup=Markup(record.get("markup", Markup.MARKDOWN)),
+        level=record.get("level", 0),
+        rows=tuple(map(tuple, record.get("rows", ()))),
+        links=tuple((words, target) for words, target in record.get("links", ())),
+    )
+
+
 def _line_record(line: Line) -> list[Any]:
-    """`[text, x1, y1, x2, y2, [word, x1, y1, x2, y2], ...]`."""
+    """`[text, x1, y1, x2, y2, confidence, [word, x1, y1, x2, y2], ...]`."""
     words = [[word.text, *word.box.rounded()] for word in line.words]
-    return [line.text, *line.box.rounded(), *words]
+    sure = None if line.confidence is None else round(line.confidence, 3)
+    return [line.text, *line.box.rounded(), sure, *words]
 
 
 def _line_from(record: list[Any]) -> Line:
-    text, x1, y1, x2, y2, *words = record
-    found = tuple(Word(said, Box(*box)) for said, *box in words)
-    return Line(text, Box(x1, y1, x2, y2), found)
+    """Lines of old records have no confidence: the words follow the box."""
+    text, x1, y1, x2, y2, *rest = record
+    sure = rest.pop(0) if rest and not isinstance(rest[0], list) else None
+    words = tuple(Word(said, Box(*box)) for said, *box in rest)
+    return Line(text, Box(x1, y1, x2, y2), words, sure)

@@ -17,6 +17,7 @@ from typing import Any
 SNAPSHOT = "status.json"
 LOCK = "daemon.lock"
 ROOM = 4096  # bytes; what file systems hand out at a time
+MODE = 0o640  # whatever the umask: nobody else writes the daemon's word
 LOCK_TRIES = 10
 LOCK_PAUSE_S = 0.05
 
@@ -38,7 +39,11 @@ def write(spool: Path, facts: Mapping[str, Any]) -> None:
     text = json.dumps({"version": 1, **facts}).encode()
     text = text.ljust((len(text) // ROOM + 2) * ROOM)
     try:
-        scratch.write_bytes(text)
+        with scratch.open("wb") as file:
+            os.fchmod(
+                file.fileno(), MODE
+            )  # whatever the umask: nobody else writes the daemon's word
+            file.write(text)
         scratch.replace(spool / SNAPSHOT)
     except OSError:
         scratch.unlink(missing_ok=True)

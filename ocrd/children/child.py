@@ -1,73 +1,259 @@
-"""What runs in a child: calls, one after another, until the daemon goes."""
+"""What runs in a child: calls, one after another, until the daemon goes.
+
+A *resident* child answers itself and keeps what it loads (models).  Any other only comes up and
+imports what is needed; for each scope, that is for each job, it forks a *servant*, which gives up
+all rights but the scope's and then opens the hostile files.  The child itself never touches one: it
+passes on whose turn it is, and ends as its servant ended.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
 import importlib
+import os
+import select
+import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
 
-from ocrd.children.confine import Confinement, start_cpu_budget
-from ocrd.children.wire import Slate, await_turn, pass_turn
-from ocrd.errors import OcrdError, PageFaultError
+from pydantic import TypeAdapter
+
+from ocrd.children.confine import Confinement, Scope, die_with, start_cpu_budget
+from ocrd.children.wire import Slate, arguments, named
+from ocrd.errors import (
+    BadFileError,
+    Disposition,
+    EngineSetupError,
+    OcrdError,
+    PageError,
+    PageFaultError,
+    PlaceError,
+    SourceChangedError,
+)
+from ocrd.files import os_error
+
+TURN, RENEW = b"!", b"n"
+_ERRORS = {  # what may be said to have happened; the rest is the daemon's own to find
+    known.__name__: known
+    for known in (
+        OcrdError,
+        BadFileError,
+        PageError,
+        PageFaultError,
+        SourceChangedError,
+        PlaceError,
+        EngineSetupError,
+    )
+}
+_LONGEST = 2000  # characters of a message that is believed
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make; `function` travels as module and name."""
+    """A call to make.
 
-    function: Callable[..., object]
-    args: tuple[object, ...]
+    Attributes:
+        function: Module and name.
+        args: Plain values, for the types the function declares.
+        cpu_s: CPU seconds it may take.
+        scope: Which files it may use; the same at every call to one servant.
+    """
+
+    function: str
+    args: list[Any]
     cpu_s: int
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a call."""
+class Failure:
+    """What a call ended with instead of a value.
 
-    value: object = None
-    error: OcrdError | None = None
-    told: str = ""  # the traceback, for the log
+    Attributes:
+        error: Class of the error, by name.
+        message: As in `OcrdError`, like the next two.
+        hint: See there.
+        kind: See there.
+        told: The traceback, for the log.
+    """
+
+    error: str
+    message: str
+    hint: str
+    kind: str
+    told: str
+
+    def rebuilt(self, scope: Scope) -> OcrdError:
+        """The error, its words made harmless; the place it names is the scope's."""
+        known = _ERRORS.get(self.error, PageFaultError)
+        message, hint, kind = map(_harmless, (self.message, self.hint, self.kind))
+        error = known(message, hint=hint, kind=kind[:40])
+        if isinstance(error, PlaceError):
+            error.path = scope.place()
+        error.add_note(self.told[-10 * _LONGEST :])
+        return error
+
+
+CALL, FAILURE = TypeAdapter(Call), TypeAdapter(Failure)
 
 
 def main() -> None:
-    """Serve on the socket and the slate whose descriptors are the arguments."""
-    peer = socket.socket(fileno=int(sys.argv[1]))
-    slate = Slate(int(sys.argv[2]))
-    while await_turn(peer):
-        _answer(slate)
-        pass_turn(peer)
+    """Serve on the socket and the slate whose descriptors are the arguments.
+
+    The first call confines this process and imports what is needed; see `begin`.
+    """
+    peer, slate = socket.socket(fileno=int(sys.argv[1])), Slate(int(sys.argv[2]))
+    confinement = _first(peer, slate)
+    if confinement.resident:
+        _serve(peer, slate, None)
+    else:
+        _keep_servants(peer, slate, confinement)
 
 
-def begin(confinement: Confinement, preload: Sequence[str]) -> None:
-    """The first call to a child: confine yourself, import what you need."""
+def begin(confinement: Confinement, preload: tuple[str, ...]) -> None:
+    """The first call to a child: give up what it has no use for, import what it needs."""
     confinement.apply()
     for module in preload:
         importlib.import_module(module)
 
 
-def _answer(slate: Slate) -> None:
-    """Make the call on the slate; whatever it raises becomes an error that the daemon knows."""
+def _first(peer: socket.socket, slate: Slate) -> Confinement:
+    """Make the first call; how this child is confined."""
+    if peer.recv(1) != TURN:
+        os._exit(0)
+    call = CALL.validate_python(slate.read())
+    confinement: Confinement = arguments(begin, call.args)[0]
+    _answer(call, slate)
+    peer.sendall(TURN)
+    return confinement
+
+
+def _keep_servants(peer: socket.socket, slate: Slate, confinement: Confinement) -> None:
+    """Pass turns on to a servant, or replace it, as the daemon says."""
+    gc.freeze()  # what is loaded so far stays shared with every servant
+    servant, inner = 0, peer
+    while turn := _next_turn(peer, servant, inner):
+        if turn == RENEW:
+            if servant:
+                inner.close()
+                _end(servant)
+            servant, inner = _fork_servant(peer, slate, confinement)
+        else:
+            with contextlib.suppress(ConnectionError):  # it died just now
+                inner.sendall(turn)
+            if not inner.recv(1):
+                _end_as(_end(servant))
+        peer.sendall(TURN)
+    if servant:
+        _end(servant)
+
+
+def _next_turn(peer: socket.socket, servant: int, inner: socket.socket) -> bytes:
+    """What the daemon says next; a servant that dies (or speaks) unasked is the end of both."""
+    ready, _, _ = select.select([peer, inner], [], [])
+    if servant and inner in ready:
+        _end_as(_end(servant))
+    return peer.recv(1)
+
+
+def _fork_servant(
+    peer: socket.socket, slate: Slate, confinement: Confinement
+) -> tuple[int, socket.socket]:
+    """A servant that waits for its first call: its pid, and where to tell it whose turn it is."""
+    ours, theirs = socket.socketpair()
+    parent, servant = os.getpid(), os.fork()
+    if servant == 0:
+        die_with(parent)
+        peer.close()
+        ours.close()
+        _serve(theirs, slate, confinement)
+        os._exit(0)
+    os.setpgid(servant, servant)  # whatever it starts ends with it
+    theirs.close()
+    return servant, ours
+
+
+def _serve(peer: socket.socket, slate: Slate, confinement: Confinement | None) -> None:
+    """Make calls until the other side goes; a servant confines itself to the first one's scope."""
+    with contextlib.suppress(ConnectionError):
+        while peer.recv(1) == TURN:
+            call = CALL.validate_python(slate.read())
+            if confinement is not None:
+                confinement.enter(call.scope)
+                confinement = None
+            _answer(call, slate)
+            peer.sendall(TURN)
+
+
+def _end(servant: int) -> int:
+    """Kill a servant and whatever it started; how it ended, as `waitpid` tells."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(servant, signal.SIGKILL)
+    return os.waitpid(servant, 0)[1]
+
+
+def _end_as(status: int) -> NoReturn:
+    """End as a servant did, for the daemon to see."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(max(code, 1))
+
+
+def _answer(call: Call, slate: Slate) -> None:
+    """Put `[value]` on the slate, or `[None, failure]`: whatever is raised becomes an error."""
     try:
-        call: Call = slate.read_trusting()
+        function = named(call.function)
+        given = arguments(function, call.args)
         start_cpu_budget(call.cpu_s)
-        slate.write(Answer(call.function(*call.args)))
+        slate.write([function(*given)])
     except Exception as error:
-        slate.write(_failure(error))
+        known = _known(error, call.scope)
+        name = next(each.__name__ for each in type(known).__mro__ if each.__name__ in _ERRORS)
+        told = "".join(traceback.format_exception(error))
+        slate.write([None, Failure(name, known.message, known.hint, known.kind, told)])
 
 
-def _failure(error: BaseException) -> Answer:
-    told = "".join(traceback.format_exception(error))
-    if isinstance(error, OcrdError):
-        return Answer(error=error, told=told)
-    if isinstance(error, MemoryError):
-        return Answer(error=out_of_memory(), told=told)
-    return Answer(error=unexpected(error), told=told)
+def _known(error: Exception, scope: Scope) -> OcrdError:
+    """What happened, as the daemon tells errors apart.
+
+    What could not be read looks damaged to most libraries, and to some an error of their own: then
+    the files are read once more, plainly, and the disk or the share says what it has to say.
+    """
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return _out_of_memory()
+    if isinstance(error, OSError) and scope.concerns(error):
+        told = os_error(error, scope.place() or Path())
+        if told.kind != "os-error":
+            return told
+    known = error if isinstance(error, OcrdError) else unexpected(error)
+    if known.disposition is Disposition.PERMANENT or known is not error:
+        return _unreadable(scope) or known
+    return known
 
 
-def out_of_memory() -> PageFaultError:
+def _unreadable(scope: Scope) -> OcrdError | None:
+    """Why a file that may be read cannot be read to its end."""
+    for path in scope.files():
+        try:
+            with path.open("rb", buffering=0) as file:
+                while file.read(_CHUNK):
+                    pass
+        except OSError as error:
+            return os_error(error, path)
+    return None
+
+
+def _out_of_memory() -> PageFaultError:
     """The call needed more than the child's limit."""
     return PageFaultError(
         "More memory was needed than a child process may use.",
@@ -83,3 +269,8 @@ def unexpected(error: BaseException) -> PageFaultError:
         hint="This is likely a bug in ocrd or in a library it uses: please report it.",
         kind="unexpected",
     )
+
+
+def _harmless(words: str) -> str:
+    """The words as one line of bounded length, without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in words[:_LONGEST])

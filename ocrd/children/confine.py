@@ -9,16 +9,17 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.children import landlock
+from ocrd.children import landlock, seccomp
+from ocrd.children.wire import SLATE_MIB
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _OOM_SCORE = 500  # of 1000: when memory runs out, the kernel takes a child before the daemon
 _MIB = 1 << 20
-_ANSWER_MIB = 512  # the largest answer: it is a file, too
 
 _SYSTEM = (  # what the dynamic linker, Python, fonts and the libraries' look at the CPU need
     "/bin",
@@ -60,54 +61,127 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What one job's calls may touch, besides the system's and Python's own files.
+
+    Attributes:
+        readable: Files and folders.
+        writable: Folders to write below.  Like the above they must exist.
+        programs: Whether programs of the system may be started.
+        seen: What lay at the readable paths: another file of the same name is another scope,
+            because rights hold for a file and not for its name.
+    """
+
+    readable: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    programs: bool = False
+    seen: tuple[tuple[int, int, int], ...] = ()
+
+    @classmethod
+    def of(cls, readable: Iterable[Path], writable: Iterable[Path], *, programs: bool) -> Scope:
+        """The scope of these paths as they are now."""
+        given = tuple(readable)
+        return cls(
+            readable=given,
+            writable=tuple(writable),
+            programs=programs,
+            seen=tuple(map(_identity, given)),
+        )
+
+    def place(self) -> Path | None:
+        """The path that is to blame where a condition of the disk names none."""
+        return next(iter((*self.writable, *self.readable)), None)
+
+    def concerns(self, error: OSError) -> bool:
+        """Whether it is about a path of this scope, or names none."""
+        name = error.filename2 or error.filename
+        if not isinstance(name, (str, bytes)):
+            return error.errno is not None
+        path = Path(os.fsdecode(name))
+        return any(path.is_relative_to(each) for each in (*self.writable, *self.readable))
+
+    def files(self) -> Iterator[Path]:
+        """Every file that may be read."""
+        for path in self.readable:
+            if path.is_dir():
+                yield from (each for each in sorted(path.rglob("*")) if each.is_file())
+            else:
+                yield path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rights:
     """What confines the children on this machine, as `ocrd doctor` shows it.
 
     Attributes:
         landlock: Version of the kernel's Landlock; 0 when it has none.
         files: Whether children see only the system and the paths they were given.
-        network: Whether TCP is closed to them.
+        calls: Whether calls they have no use for are closed: sockets, new processes and the like.
         missing: What could not be had, one sentence each.
     """
 
     landlock: int
     files: bool
-    network: bool
+    calls: bool
     missing: tuple[str, ...] = ()
 
 
 def rights() -> Rights:
     """What this kernel lets a child give up."""
-    abi = landlock.version()
+    abi, calls = landlock.version(), seccomp.available()
     missing = []
     if abi == 0:
         missing.append("the kernel has no Landlock (5.13 or newer, and in its lsm= list)")
-    elif abi < 4:
-        missing.append("the kernel's Landlock cannot close TCP (6.7 or newer can)")
-    return Rights(landlock=abi, files=abi > 0, network=abi >= 4, missing=tuple(missing))
+    elif abi < 3:
+        missing.append("the kernel's Landlock cannot close truncation (6.2 or newer can)")
+    if not calls:
+        missing.append("system calls cannot be filtered (CONFIG_SECCOMP_FILTER on x86_64, aarch64)")
+    return Rights(landlock=abi, files=abi > 0, calls=calls, missing=tuple(missing))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confinement:
-    """How a child is confined: its limits and its paths.  Sent to it at its start."""
+    """How a child is confined.  Sent to it at its start.
+
+    Attributes:
+        limits: What it may use.
+        parent: Pid of the daemon.
+        resident: Whether it makes all calls itself, with no files but the system's.
+    """
 
     limits: Limits
-    readable: tuple[Path, ...]
-    writable: tuple[Path, ...]
-    parent: int  # pid of the daemon
+    parent: int
+    resident: bool
 
     def apply(self) -> None:
-        """Confine this process, for good."""
-        _die_with_parent(self.parent)
+        """What holds from the start of a child."""
+        die_with(self.parent)
         _ignore_signals()
         _oom_first()
-        _set_limits(self.limits, may_write=bool(self.writable))
+        _lower(resource.RLIMIT_AS, self.limits.memory_mib * _MIB)
+        _lower(resource.RLIMIT_CORE, 0)
+        _lower(resource.RLIMIT_NOFILE, self.limits.open_files)
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-        self._close_doors()
+        if self.resident:
+            self.enter(Scope())
 
-    def _close_doors(self) -> None:
-        readable = (*map(Path, _SYSTEM), *_python_paths(), *self.readable)
-        landlock.confine(readable=readable, writable=(Path("/dev/null"), *self.writable))
+    def enter(self, scope: Scope) -> None:
+        """Give up everything but a scope, for good."""
+        most = self.limits.file_mib if scope.writable else 0
+        _lower(resource.RLIMIT_FSIZE, max(SLATE_MIB, most) * _MIB)
+        landlock.confine(
+            readable=(*map(Path, _SYSTEM), *_python_paths(), *scope.readable),
+            writable=(Path("/dev/null"), *scope.writable),
+        )
+        seccomp.confine(programs=scope.programs)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def start_cpu_budget(seconds: int) -> None:
@@ -119,7 +193,8 @@ def start_cpu_budget(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process as soon as its parent ends, whatever it is doing."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
@@ -136,13 +211,6 @@ def _oom_first() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
     except OSError:
         return  # a container may hide it; the limits hold all the same
-
-
-def _set_limits(limits: Limits, *, may_write: bool) -> None:
-    _lower(resource.RLIMIT_AS, limits.memory_mib * _MIB)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, limits.open_files)
-    _lower(resource.RLIMIT_FSIZE, max(_ANSWER_MIB, limits.file_mib * may_write) * _MIB)
 
 
 def _lower(which: int, value: int) -> None:

@@ -9,10 +9,10 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar
 
-from ocrd.children.child import Answer, begin
-from ocrd.children.confine import Confinement, Limits
+from ocrd.children.child import Failure, begin
+from ocrd.children.confine import Confinement, Limits, Scope
 from ocrd.children.process import Child
 from ocrd.children.wire import BadAnswerError
 from ocrd.errors import EngineDownError, PageFaultError
@@ -22,7 +22,11 @@ T = TypeVar("T")
 AGAIN_S = 10.0  # from one failure to come up to the next try, where nobody asks while it is down
 _START_S = 60.0  # a child that is not ready by then never will be
 _START_CPU_S = 60
+_NO_MEMORY = "The kernel killed a {}: there was no memory left."
 _HINTS = {
+    "killed": "Whoever ended it knows why (`journalctl -k`); the page is tried again.",
+    "no-memory": "Give the machine, or the service (MemoryMax=), more memory, or run fewer workers "
+    "at once (`pages.workers`, `engine.workers`); work goes on by itself.",
     "crashed": "A damaged or hostile file can do this; the file is at fault if it happens again.",
     "timed-out": "Allow more time a page in the configuration, or save the file anew.",
     "no-children": "Look for too little memory or too low a limit on processes (`ocrd doctor`).",
@@ -42,12 +46,11 @@ class ChildPool:
         name: What errors call a child (`page worker`).
         processes: How many children, so how many calls at once; further calls wait their turn.
         limits: What each child may use.
-        max_tasks: A child is replaced after so many calls, so that leaks end with it.
+        max_tasks: Who makes the calls is replaced after so many, so that leaks end with it.
         preload: Modules a child imports before its first call.
         threads: What numerical libraries are told to use; they choose if None.
-        readable: Files and folders children may read, besides the system's and Python's own.
-        writable: Folders they may write below.  Both are enforced where the kernel has Landlock
-            (see `rights`); what does not exist when a child starts stays closed to it.
+        resident: Children make all calls themselves and keep what they load; they may use no
+            files but the system's.  Else each scope's calls are made by a process of their own.
         clock: A clock that never goes back, seconds.
     """
 
@@ -60,8 +63,7 @@ class ChildPool:
         max_tasks: int = 200,
         preload: Sequence[str] = (),
         threads: int | None = None,
-        readable: Sequence[Path] = (),
-        writable: Sequence[Path] = (),
+        resident: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -69,9 +71,8 @@ class ChildPool:
         self.limits = limits
         self._max_tasks = max_tasks
         self._threads = threads
-        confinement = Confinement(
-            limits=limits, readable=tuple(readable), writable=tuple(writable), parent=os.getpid()
-        )
+        self._resident = resident
+        confinement = Confinement(limits=limits, parent=os.getpid(), resident=resident)
         self._orders = (confinement, tuple(preload))
         self._idle: list[Child] = []  # in the order they were used
         self._places = asyncio.Semaphore(processes)
@@ -85,47 +86,61 @@ class ChildPool:
 
     async def run(
         self,
-        call: Callable[..., T],
+        function: Callable[..., T],
         *args: object,
         wall_s: float | None = None,
-        fresh: bool = False,
+        readable: Sequence[Path] = (),
+        writable: Sequence[Path] = (),
+        programs: bool = False,
     ) -> T:
-        """Run `call(*args)` in a child.
+        """Run `function(*args)` in a child.
 
-        `call` travels by module and name, `args` as any pickle.  What comes back may hold plain
-        values and this package's dataclasses and enumerations, nothing else.  Cancelling kills
-        the child.
+        The function travels by module and name.  Arguments and value are plain data, and
+        dataclasses and enumerations of it, of the types that the function declares.  Cancelling
+        kills the child.
 
         Args:
-            call: What to run.
+            function: What to run.
             args: Its arguments.
             wall_s: Seconds it may take once a child has it; the pool's limit if None.
-            fresh: Give it to a child that has done nothing yet: for a second try.
+            readable: Files and folders it may read, besides the system's and Python's own.
+            writable: Folders it may write below.  Both must exist, and are enforced where the
+                kernel has Landlock (see `rights`).  Calls that read the same files and write
+                nothing may be made by one process; any others never are.
+            programs: Whether it may start programs of the system.
 
         Raises:
-            OcrdError: As the call raised it.
-            PageFaultError: The call broke its child.  Kind `crashed`: it died; `timed-out`: it took
-                too long, by the clock or in CPU time, and was killed; `out-of-memory`: it needed
-                more than its limit (whether that is the file's fault is the caller's to decide,
-                perhaps after another try alone); `unexpected`: the call raised something else.
+            OcrdError: As the call raised it; a condition of the disk as `files.os_error` tells it.
+            PageFaultError: The call broke its child.  Kind `crashed`: it died; `killed`: somebody
+                killed it; `timed-out`: it took too long, by the clock or in CPU time;
+                `out-of-memory`: it needed more than its limit (whether that is the file's fault is
+                the caller's to decide, perhaps after another try alone); `unexpected`: the call
+                raised something else.
             EngineDownError: Not the call's fault.  Kind `no-children`: no child comes up;
-                `stopped`: the pool was stopped.
+                `no-memory`: the machine (or the service's limit) had none left, and the kernel
+                killed the child; `stopped`: the pool was stopped.
         """
+        scope = Scope.of(readable, writable, programs=programs)
         async with self._places:
-            child = await self._child(fresh=fresh)
+            child = await self._child(scope)
             kept = False
             try:
-                answer = await self._ask(child, call, args, wall_s or self.limits.wall_s)
-                kept = _sound(answer) and child.served < self._max_tasks and not self._stopped
+                given = await self._ask(child, function, args, scope, wall_s or self.limits.wall_s)
+                kept = self._is_sound(child, given)
             finally:
                 if kept:
                     self._idle.append(child)
                 else:
                     await self._end(child)
-        if answer.error is not None:
-            answer.error.add_note(answer.told)
-            raise answer.error
-        return cast(T, answer.value)
+        if isinstance(given, Failure):
+            raise given.rebuilt(scope)
+        return given
+
+    def _is_sound(self, child: Child, given: object) -> bool:
+        """Whether the child can go on: a library that ran out of memory may be half-broken."""
+        broken = isinstance(given, Failure) and given.kind == "out-of-memory"
+        worn = self._resident and child.served >= self._max_tasks
+        return not (broken or worn or self._stopped)
 
     def warm(self, count: int) -> None:
         """Have so many children ready soon, as far as the pool goes: there will be calls."""
@@ -163,16 +178,21 @@ class ChildPool:
             child.close()
         self._idle.clear()
 
-    async def _child(self, *, fresh: bool) -> Child:
-        """An idle child that lives, else a new one."""
+    async def _child(self, scope: Scope) -> Child:
+        """A child that lives, for calls of this scope."""
         if self._stopped:
             raise self._was_stopped()
-        while self._idle and not (fresh and len(self._children) < self.processes):
-            child = self._idle.pop(0 if fresh else -1)  # the last one used is warm
-            if child.alive() and not fresh:
+        while self._idle:
+            child = self._idle.pop(self._best(scope))
+            if child.alive():
                 return child
             await self._end(child)
         return await self._new()
+
+    def _best(self, scope: Scope) -> int:
+        """Which idle child to take: one of this scope, else one of none, else the first."""
+        scopes = [child.scope for child in self._idle]
+        return next((scopes.index(each) for each in (scope, None) if each in scopes), 0)
 
     async def _new(self) -> Child:
         """A new child; how many could not be started in a row is counted."""
@@ -204,37 +224,60 @@ class ChildPool:
         return child
 
     async def _prepare(self, child: Child) -> None:
-        ready = False
+        failure: object = self  # until it has answered
         try:
             async with asyncio.timeout(_START_S):
-                answer = await child.call(begin, self._orders, cpu_s=_START_CPU_S)
-            ready = answer.error is None
+                failure = await child.call(begin, self._orders, cpu_s=_START_CPU_S, scope=Scope())
         except (EOFError, BadAnswerError, TimeoutError) as error:
             if self._stopped:
                 raise self._was_stopped() from error
             raise _down(f"A {self.name} did not come up: {error!r}.") from error
         finally:
-            if not ready:
+            if failure is not None:
                 await self._end(child)
-        if answer.error is not None:
-            raise _down(f"A {self.name} did not come up: {answer.error}.") from answer.error
+        if isinstance(failure, Failure):
+            raise _down(f"A {self.name} did not come up: {failure.message}")
+        if not self._resident:
+            child.scope = None
 
     async def _ask(
-        self, child: Child, call: Callable[..., object], args: tuple[object, ...], wall_s: float
-    ) -> Answer:
+        self,
+        child: Child,
+        function: Callable[..., T],
+        args: tuple[object, ...],
+        scope: Scope,
+        wall_s: float,
+    ) -> T | Failure:
+        kills = _oom_kills()
         try:
             async with asyncio.timeout(wall_s):
-                return await child.call(call, args, cpu_s=self.limits.cpu_s)
+                await self._admit(child, scope)
+                return await child.call(function, args, cpu_s=self.limits.cpu_s, scope=scope)
         except TimeoutError:
             self._blame("timed-out", f"took longer than {wall_s:g} s and was killed")
         except EOFError:
             if self._stopped:
                 raise self._was_stopped() from None
-            self._blame(*_obituary(await asyncio.to_thread(child.reap)))
+            code = await asyncio.to_thread(child.reap)
+            if code == -signal.SIGKILL and _oom_kills() > kills:
+                raise _down(_NO_MEMORY.format(self.name), kind="no-memory") from None
+            self._blame(*_obituary(code))
         except BadAnswerError as error:
             self._blame("crashed", f"gave an answer that is none ({error})")
         except OSError as error:
             raise _down(f"No page could be given to a {self.name}: {error}.") from error
+
+    async def _admit(self, child: Child, scope: Scope) -> None:
+        """Let another process make the calls of another scope, and from time to time of this."""
+        same = child.scope == scope and not scope.writable  # a folder may have been made anew
+        if self._resident or (same and child.served % self._max_tasks):
+            return
+        try:
+            await child.renew()
+        except EOFError:
+            if self._stopped:
+                raise
+            raise _down(f"A {self.name} could not start another process.") from None
 
     def _was_stopped(self) -> EngineDownError:
         return _down(f"The {self.name}s were stopped.", kind="stopped")
@@ -257,15 +300,12 @@ class ChildPool:
         self._children.discard(child)
 
 
-def _sound(answer: Answer) -> bool:
-    """Whether the child can be used again: a library that ran out of memory may be half-broken."""
-    return answer.error is None or answer.error.kind != "out-of-memory"
-
-
 def _obituary(code: int) -> tuple[str, str]:
     """Kind and words for an exit code."""
     if code == -signal.SIGXCPU:
         return "timed-out", "used up its CPU time and was killed"
+    if code == -signal.SIGKILL:
+        return "killed", "was killed"
     if code < 0:
         return "crashed", f"died of {signal.Signals(-code).name}"
     return "crashed", f"ended with status {code}"
@@ -273,3 +313,12 @@ def _obituary(code: int) -> tuple[str, str]:
 
 def _down(message: str, *, kind: str = "no-children") -> EngineDownError:
     return EngineDownError(message, hint=_HINTS[kind], kind=kind)
+
+
+def _oom_kills() -> int:
+    """How often the kernel has killed for memory since it started, in cgroups as well."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
-from ocrd.children.child import Answer, Call
-from ocrd.children.wire import BadAnswerError, Slate, take_turns
+from ocrd.children.child import FAILURE, RENEW, TURN, Call, Failure
+from ocrd.children.confine import Scope
+from ocrd.children.wire import BadAnswerError, Slate, answer, fitted, name_of
+
+T = TypeVar("T")
 
 _MAIN = "from ocrd.children.child import main; main()"
 _LAST_WORDS_S = 2.0  # from closing its connection to its end
@@ -31,6 +36,7 @@ class Child:
 
     def __init__(self, *, threads: int | None = None) -> None:
         self.served = 0
+        self.scope: Scope | None = None  # of the calls it makes now
         self._slate = Slate()
         self._peer, theirs = socket.socketpair()
         self._peer.setblocking(False)
@@ -41,21 +47,45 @@ class Child:
             self.close()
             raise
 
+    async def renew(self) -> None:
+        """Have the next call made by a new servant, of the scope that it names.
+
+        Raises:
+            EOFError: There is no room for another process.
+        """
+        self.scope = None
+        await self._take_turns(RENEW)
+
     async def call(
-        self, function: Callable[..., object], args: tuple[object, ...], *, cpu_s: int
-    ) -> Answer:
+        self, function: Callable[..., T], args: Sequence[object], *, cpu_s: int, scope: Scope
+    ) -> T | Failure:
         """Make it call `function(*args)`, within so many seconds of CPU time.
 
         Raises:
             EOFError, BadAnswerError: It died, or was taken over.
+            OSError, TypeError, ValueError: The arguments cannot be sent.
         """
         self.served += 1
-        self._slate.write(Call(function, args, cpu_s))
-        await take_turns(self._peer)
-        answer = await self._slate.read_answer()
-        if not isinstance(answer, Answer):
-            raise BadAnswerError(f"{type(answer).__name__} is no answer")
-        return answer
+        self.scope = scope
+        self._slate.write(Call(name_of(function), list(args), cpu_s, scope))
+        await self._take_turns(TURN)
+        told = await self._slate.read_patiently()
+        if not isinstance(told, list) or len(told) not in (1, 2):
+            raise BadAnswerError("it is neither a value nor a failure")
+        if len(told) == 2:
+            return cast(Failure, fitted(FAILURE, told[1]))
+        return cast(T, answer(function, told[0]))
+
+    async def _take_turns(self, turn: bytes) -> None:
+        """Tell the child that the slate is its, and wait until it is ours again."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._peer, turn)
+            told = await loop.sock_recv(self._peer, 1)
+        except ConnectionError as error:
+            raise EOFError from error
+        if told != TURN:
+            raise EOFError
 
     def alive(self) -> bool:
         """Whether it runs."""

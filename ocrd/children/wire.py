@@ -1,32 +1,44 @@
-"""What goes between the daemon and a child.
+"""What goes between the daemon and a child: plain data, and nothing that acts.
 
-Messages are pickles on a *slate*, a file in memory that both have open and write on in turn; a
-socket says whose turn it is, and by its end that the other has gone.  (A page of 6 MB through a
-socket or pipe costs the daemon some 8 ms of CPU, over the slate about 2.)
+Messages lie on a *slate*, a file in memory that both have open and write on in turn; a socket says
+whose turn it is, and by its end that the other has gone.  (A page of 6 MB through a socket or pipe
+costs the daemon some 8 ms of CPU, over the slate about 2.)
 
-The daemon believes nothing that a child says, for a hostile file may have taken it over: an answer
-may hold plain values, and dataclasses, enumerations and errors of this package; nothing else is
-even looked up, so an answer cannot run code.
+The daemon believes nothing that a child says, for a hostile file may have taken it over.  A message
+is msgpack; what it means is told by the types that the called function declares, field by field,
+and what does not fit them is no answer.  No answer names a file for the daemon to act on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import dataclasses
 import enum
-import io
+import fcntl
+import functools
+import importlib
+import inspect
 import os
-import pickle
-import socket
-import sys
 import threading
+import typing
+from collections.abc import Callable, Mapping, Set
+from pathlib import PurePath
 from typing import Any
 
-from ocrd import errors
+import msgpack
+from pydantic import TypeAdapter, ValidationError
 
-_YOUR_TURN = b"!"
-_PACKAGE = "ocrd"
+SLATE_MIB = 256  # more than any page image
+_SIZE = SLATE_MIB << 20
+_HEAD = 4  # bytes that tell how long the msgpack is
+_MOST = 16 << 20  # bytes of it: a hostile one takes some 70 times as much once it is unpacked
+_LARGE = 1 << 12  # bytes of a field that stay outside the msgpack, and are copied once
+_OUTSIDE = 1  # the code of what stands for them
 _SMALL = 1 << 16  # bytes: read sooner than handed to a thread
+_PUNCH_HOLE_KEEP_SIZE = 3
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class BadAnswerError(Exception):
@@ -34,12 +46,15 @@ class BadAnswerError(Exception):
 
 
 class Slate:
-    """A file in memory.  The descriptor is the caller's to pass on and to `close`."""
+    """A file in memory, of one size for good.  The descriptor is the caller's to pass on."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         if descriptor is None:
-            descriptor = os.memfd_create("ocrd-slate")
-        self._file = io.FileIO(descriptor, "r+")
+            descriptor = os.memfd_create("ocrd-slate", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            os.ftruncate(descriptor, _SIZE)
+            seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        self._file = open(descriptor, "r+b", buffering=0)  # noqa: PTH123, SIM115 - a descriptor
         self._reading = threading.Lock()
 
     def fileno(self) -> int:
@@ -47,41 +62,62 @@ class Slate:
         return self._file.fileno()
 
     def write(self, message: object) -> None:
-        """Put a message on it.
+        """Put a message on it: plain values, paths, enumerations and dataclasses of them.
 
         Raises:
             OSError: There is no room.
-            pickle.PicklingError, TypeError, AttributeError: It cannot be pickled.
+            TypeError, ValueError, OverflowError: It holds something else, or is too large.
         """
+        outside: list[bytes] = []
+        packed = msgpack.packb(
+            message,
+            default=functools.partial(_plain, outside=outside),
+            unicode_errors="surrogatepass",
+        )
+        if len(packed) > _MOST or len(packed) + sum(map(len, outside)) > _SIZE - _HEAD:
+            raise ValueError("the value is too large to be sent")
         self._file.seek(0)
-        _ByValue(self._file, protocol=pickle.HIGHEST_PROTOCOL).dump(message)
+        for part in (len(packed).to_bytes(_HEAD, "big"), packed, *outside):
+            self._write_all(memoryview(part))
 
-    def read_trusting(self) -> Any:
-        """What the daemon wrote: it may tell a child what to do."""
-        self._file.seek(0)
-        return pickle.load(self._file)  # noqa: S301 - only children call this
+    def _write_all(self, part: memoryview) -> None:
+        while part:
+            part = part[self._file.write(part) :]
 
-    async def read_answer(self) -> Any:
-        """As `read_wary`; a page's pixels are copied off the event loop, and without the GIL."""
-        if os.fstat(self.fileno()).st_size < _SMALL:
-            return self.read_wary()
-        return await asyncio.to_thread(self.read_wary)
-
-    def read_wary(self) -> Any:
-        """What a child wrote; the memory is given back.
+    def read(self) -> Any:
+        """What the other side wrote, as plain values; the memory is given back.
 
         Raises:
-            BadAnswerError: It holds anything but data, or is no pickle at all.
+            BadAnswerError: It is no message.
         """
         with self._reading:
             try:
                 self._file.seek(0)
-                return _DataOnly(self._file).load()
-            except Exception as error:  # whatever a forged pickle makes the unpickler stumble over
+                length = int.from_bytes(self._file.read(_HEAD), "big")
+                if length > _MOST:
+                    raise BadAnswerError("it is too large")
+                return msgpack.unpackb(
+                    self._file.read(length),
+                    ext_hook=self._from_outside,
+                    unicode_errors="surrogatepass",
+                )
+            except (ValueError, msgpack.UnpackException) as error:
                 raise BadAnswerError(f"{type(error).__name__}: {error}") from error
             finally:
-                if not self._file.closed:
-                    self._file.truncate(0)
+                _libc.fallocate(self.fileno(), _PUNCH_HOLE_KEEP_SIZE, *_range(0, _SIZE))
+
+    def _from_outside(self, code: int, told: bytes) -> bytes:
+        """The bytes that follow the msgpack, each asked for once and in order."""
+        length = int.from_bytes(told, "big")
+        if code != _OUTSIDE or length > _SIZE - self._file.tell():
+            raise BadAnswerError("it announces more than there is")
+        return self._file.read(length)
+
+    async def read_patiently(self) -> Any:
+        """As `read`; a page's pixels are copied off the event loop, and without the GIL."""
+        if os.fstat(self.fileno()).st_blocks * 512 < _SMALL:
+            return self.read()
+        return await asyncio.to_thread(self.read)
 
     def close(self) -> None:
         """Give the descriptor back, once nobody reads from it any more."""
@@ -89,51 +125,83 @@ class Slate:
             self._file.close()
 
 
-def pass_turn(peer: socket.socket) -> None:
-    """Tell the daemon that the slate holds an answer (the child's side)."""
-    peer.sendall(_YOUR_TURN)
+def name_of(function: Callable[..., object]) -> str:
+    """How a function is named to a child."""
+    return f"{function.__module__}:{function.__qualname__}"
 
 
-def await_turn(peer: socket.socket) -> bool:
-    """Wait for a call (the child's side); false when the daemon has gone."""
-    return peer.recv(1) == _YOUR_TURN
+@functools.cache
+def named(name: str) -> Callable[..., object]:
+    """The inverse of `name_of`."""
+    module, _, within = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in within.split("."):
+        found = getattr(found, part)
+    return typing.cast("Callable[..., object]", found)
 
 
-async def take_turns(peer: socket.socket) -> None:
-    """Tell the child that the slate holds a call, and wait for its answer (the daemon's side).
+def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:
+    """Plain values as the types that a function declares for its parameters.
 
     Raises:
-        EOFError: The child has gone.
+        ValueError: They do not fit.
     """
-    loop = asyncio.get_running_loop()
+    return [
+        adapter.validate_python(value)
+        for adapter, value in zip(_adapters(function)[:-1], given, strict=True)
+    ]
+
+
+def answer(function: Callable[..., object], given: Any) -> Any:
+    """A plain value as the type that a function declares to return.
+
+    Raises:
+        BadAnswerError: It does not fit.
+    """
+    return fitted(_adapters(function)[-1], given)
+
+
+def fitted(adapter: TypeAdapter[Any], given: Any) -> Any:
+    """As `answer`, for any type."""
     try:
-        await loop.sock_sendall(peer, _YOUR_TURN)
-        answer = await loop.sock_recv(peer, 1)
-    except ConnectionError as error:
-        raise EOFError from error
-    if answer != _YOUR_TURN:
-        raise EOFError
+        return adapter.validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "value"
+        raise BadAnswerError(f"{place}: {first['msg']}") from None
 
 
-class _ByValue(pickle.Pickler):
-    def reducer_override(self, value: Any) -> Any:
-        """An enumeration's member as class and value: Python 3.11.2 would say `getattr`."""
-        if isinstance(value, enum.Enum):
-            return type(value), (value.value,)
-        return NotImplemented
+@functools.cache
+def _adapters(function: Callable[..., object]) -> list[TypeAdapter[Any]]:
+    """What checks each parameter, and the value returned as the last."""
+    hints = typing.get_type_hints(function)
+    names = [*inspect.signature(function).parameters, "return"]
+    return [TypeAdapter(hints[name]) for name in names]
 
 
-class _DataOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        """The class of that name if it is this package's own kind of data."""
-        ours = module == _PACKAGE or module.startswith(f"{_PACKAGE}.")
-        found = vars(sys.modules[module]).get(name) if ours and module in sys.modules else None
-        if _is_data(found) or found is errors._rebuild:
-            return found
-        raise BadAnswerError(f"{module}.{name} is not data")
+def _plain(value: object, outside: list[bytes]) -> object:
+    """A value in the terms of msgpack."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = (field.name for field in dataclasses.fields(value))
+        return {name: _apart(getattr(value, name), outside) for name in names}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, PurePath):
+        return os.fspath(value)
+    if isinstance(value, Set):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no plain data")
 
 
-def _is_data(found: object) -> bool:
-    if not isinstance(found, type):
-        return False
-    return dataclasses.is_dataclass(found) or issubclass(found, (enum.Enum, errors.OcrdError))
+def _apart(value: object, outside: list[bytes]) -> object:
+    """A field, its bytes left out of the msgpack if they are many."""
+    if not isinstance(value, bytes) or len(value) < _LARGE:
+        return value
+    outside.append(value)
+    return msgpack.ExtType(_OUTSIDE, len(value).to_bytes(8, "big"))
+
+
+def _range(start: int, length: int) -> tuple[ctypes.c_int64, ctypes.c_int64]:
+    return ctypes.c_int64(start), ctypes.c_int64(length)

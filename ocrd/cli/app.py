@@ -1,45 +1,125 @@
-"""The command line as typer builds it."""
+"""The command line as typer builds it.  Each command's module is imported when it is called for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ocrd import __version__
-from ocrd.cli import commands
-from ocrd.cli.options import ConfigOption
 
-app = typer.Typer(
-    name="ocrd",
-    help="Scans dropped into inbox folders become text, Markdown and searchable PDFs.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = {
+    "run": "ocrd.cli.run:run",
+    "status": "ocrd.cli.app:status",
+    "jobs": "ocrd.cli.jobs:jobs",
+    "show": "ocrd.cli.jobs:show",
+    "search": "ocrd.cli.search:search",
+    "logs": "ocrd.cli.jobs:logs",
+    "submit": "ocrd.cli.submit:submit",
+    "estimate": "ocrd.cli.submit:estimate",
+    "retry": "ocrd.cli.control:retry",
+    "cancel": "ocrd.cli.control:cancel",
+    "pause": "ocrd.cli.control:pause",
+    "resume": "ocrd.cli.control:resume",
+    "config": "ocrd.cli.config:app",
+    "doctor": "ocrd.cli.config:doctor",
+    "backup": "ocrd.cli.install:backup",
+    "install": "ocrd.cli.install:install",
+    "uninstall": "ocrd.cli.install:uninstall",
+    "web": "ocrd.web.command:web",
+    "demo": "ocrd.cli.demo:demo",
+    "version": "ocrd.cli.app:version",
+}
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="Configuration file; else $OCRD_CONFIG, else /etc/ocrd/config.toml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Stable JSON for programs.")]
+
+
+def folder_names(context: typer.Context) -> list[str]:
+    """What `--folder` may be, for the shell that completes it; nothing where that is unknown."""
+    from ocrd.cli.locate import locate
+
+    with contextlib.suppress(Exception):  # a shell completes, and shows no errors
+        return list(locate(context.params.get("config")).folders)
+    return []
+
+
+FolderOption = Annotated[
+    str | None,
+    typer.Option("--folder", "-f", help="Only of this folder.", autocompletion=folder_names),
+]
+
+
+def status(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it.")] = False,
+) -> None:
+    """Daemon, engine and folders: what waits, runs, is done, has failed."""
+    from ocrd.cli import status as asked
+
+    if not watch:
+        raise typer.Exit(asked.tell(config, as_json=as_json))
+    with contextlib.suppress(KeyboardInterrupt):
+        asked.watch(config, as_json=as_json)
+
+
+def version() -> None:
+    """Say which version this is."""
+    typer.echo(f"ocrd {__version__}")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ocrd {__version__}")
+        version()
         raise typer.Exit
 
 
-@app.callback()
 def options(
     context: typer.Context,
     config: ConfigOption = None,
-    version: Annotated[
+    asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Options of every command."""
+    del asked
     if config is not None:  # before the command as good as after it
         given = {"config": config}
-        context.default_map = dict.fromkeys(commands.COMMANDS, given) | {
+        context.default_map = dict.fromkeys(COMMANDS, given) | {
             "config": {"check": given, "show": given}
         }
+
+
+def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The command line with the commands of these names."""
+    app = typer.Typer(
+        name="ocrd",
+        help="Scans dropped into inbox folders become text, Markdown and searchable PDFs.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    for name in names:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def run(words: Sequence[str]) -> None:
@@ -49,5 +129,6 @@ def run(words: Sequence[str]) -> None:
         OcrdError: It failed.
         SystemExit: It ended, or was called wrongly.
     """
-    commands.add_to(app, words)
-    app()
+    # A command's options take time to prepare: those of the one that is named are enough.
+    named = [words[0]] if words and words[0] in COMMANDS else COMMANDS
+    build(named)(list(words))

@@ -1,14 +1,24 @@
-"""`ocrd config`: is the configuration right, and what is in force?"""
+"""`ocrd config` and `ocrd doctor`: what is in force, and is everything as it should be?"""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ocrd.cli.options import ConfigOption, JsonOption
+from ocrd.cli import words
+from ocrd.cli.app import ConfigOption, JsonOption
+from ocrd.errors import ExitCode
 
+if TYPE_CHECKING:
+    from ocrd.config import Config
+    from ocrd.daemon.doctor import Finding
+
+MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
 
 
@@ -16,38 +26,82 @@ app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
 def check(config: ConfigOption = None) -> None:
     """Say whether the daemon would start with this configuration."""
     from ocrd.config import load
-    from ocrd.daemon.engines import build_engine, check_modes
-    from ocrd.daemon.findings import Verdict
-    from ocrd.daemon.wishes import groups
+    from ocrd.daemon.doctor import Verdict, groups
+    from ocrd.daemon.engines import build_engine, check_modes, missing_packages
+    from ocrd.errors import ConfigError
 
     loaded = load(config)
+    for name in loaded.unknown_variables:
+        typer.echo(f"warning: the variable {name} names no key and does nothing", err=True)
+    if (missing := missing_packages(loaded)) is not None:
+        raise ConfigError(f"{loaded.file}: {missing.message}", hint=missing.hint)
     unserved = check_modes(loaded, build_engine(loaded))
     for name, reason in unserved.items():
         typer.echo(f"warning: inbox/{name} will not be watched: {reason}", err=True)
     for finding in groups(loaded):
         if finding.verdict is not Verdict.OK:
             typer.echo(f"warning: {finding.check}: {finding.found}: {finding.hint}", err=True)
-    folders = len(loaded.folders) - len(unserved)
-    typer.echo(f"{loaded.file}: ok, {folders} folder{'' if folders == 1 else 's'}")
+    folders = words.counted(len(loaded.folders) - len(unserved), "folder")
+    typer.echo(f"{loaded.file}: ok, {folders}")
 
 
 @app.command()
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print every value in force and where it came from."""
     from ocrd.config import load
-    from ocrd.config.load import leaves
 
     loaded = load(config)
-    rows = [
-        {"key": key, "value": value, "origin": loaded.origins[key]}
-        for key, value in leaves(loaded.settings)
-    ]
+    rows = [*_in_force(loaded)]
     if as_json:
-        whole = {"version": 1, "file": str(loaded.file), "values": rows}
-        json.dump(whole, sys.stdout, ensure_ascii=False, indent=2)
-        typer.echo()
+        words.print_json({"version": 1, "file": str(loaded.file), "values": rows})
         return
     for row in rows:
-        typer.echo(
-            f"{row['key']} = {json.dumps(row['value'], ensure_ascii=False)}  # {row['origin']}"
-        )
+        value = json.dumps(row["value"], ensure_ascii=False)
+        set_to = f"{row['key']} = {value}" if row["value"] is not None else f"{row['key']}: not set"
+        typer.echo(f"{set_to}  # {row['origin']}")
+
+
+def _in_force(loaded: Config) -> Iterator[dict[str, Any]]:
+    """Every key; where the file leaves one out, what stands in for it."""
+    from ocrd.config.load import leaves
+
+    standing_in = _standing_in(loaded)
+    for key, value in leaves(loaded.settings):
+        if value is None:
+            value = standing_in.get(key)
+        yield {"key": key, "value": value, "origin": loaded.origins[key]}
+
+
+def _standing_in(loaded: Config) -> dict[str, Any]:
+    """What keys without a value of their own take theirs from."""
+    settings = loaded.settings
+    found: dict[str, Any] = {"ledger.path": str(loaded.ledger)}
+    for folder in loaded.folders:
+        given = {**dict(folder.trees()), "settle_s": settings.watch.settle_s}
+        given |= {"max_wait_s": settings.watch.max_wait_s, "max_crops": settings.engine.max_crops}
+        for key, value in given.items():
+            found[f"folder.{folder.name}.{key}"] = str(value) if isinstance(value, Path) else value
+    return found
+
+
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check folders, shares, disks, ledger and engine."""
+    from ocrd.config import load
+    from ocrd.daemon.doctor import Verdict, examine
+
+    findings = []
+    for finding in examine(load(config)):
+        findings.append(finding)
+        if not as_json:
+            typer.echo("\n".join(_lines(finding)))
+    if as_json:
+        words.print_json({"version": 1, "findings": [asdict(finding) for finding in findings]})
+    if any(finding.verdict is Verdict.PROBLEM for finding in findings):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _lines(finding: Finding) -> list[str]:
+    lines = [f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}"]
+    if finding.hint:
+        lines.append(f"         {finding.hint}")
+    return lines

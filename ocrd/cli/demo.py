@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +31,14 @@ settle_s = 1
 name = "{folder}"
 mode = "document"
 """
+SAMPLES = {
+    "letter.jpg": "A letter",
+    "two-columns.png": "Two columns",
+    "table.tif": "A table",
+    "photo.jpg": "A photo, turned by its EXIF tag",
+    "chinese.jpg": "Chinese",
+    "report.pdf": "Three pages",
+}
 SHOWN_LINES = 24
 
 
@@ -49,8 +61,6 @@ def prepare(root: Path) -> Path:
     Raises:
         UsageError: There is something else already.
     """
-    from ocrd.samples import write_samples
-
     config = root / "config.toml"
     if root.exists() and any(root.iterdir()) and not config.exists():
         hint = "Name a new folder: ocrd demo NEW."
@@ -59,8 +69,10 @@ def prepare(root: Path) -> Path:
     inbox.mkdir(parents=True, exist_ok=True)
     config.write_text(CONFIG.format(root=_toml(root), folder=FOLDER), encoding="utf-8")
     typer.echo(f"Sample scans go into {inbox}:")
-    for sample in write_samples(inbox):
-        typer.echo(f"  {sample.path.name:<18} {sample.title}")
+    for name, title in SAMPLES.items():
+        scan = resources.files("ocrd").joinpath("samples", name).read_bytes()
+        (inbox / name).write_bytes(scan)
+        typer.echo(f"  {name:<18} {title}")
     return config
 
 
@@ -91,8 +103,18 @@ def show(root: Path) -> None:
         typer.echo(f"\n{newest[-1].relative_to(root)} begins:\n")
         for line in newest[-1].read_text(encoding="utf-8").splitlines()[:SHOWN_LINES]:
             typer.echo(f"  {line}")
+    config, ocrd = shlex.quote(str(root / "config.toml")), _program()
     typer.echo(
         f"\nOriginals: {root / 'archive' / FOLDER}\n"
-        f"Ask what happened:  ocrd jobs --config {root / 'config.toml'}\n"
-        f"Keep it running:    ocrd run --config {root / 'config.toml'}"
+        f"Ask what happened:  {ocrd} jobs --config {config}\n"
+        f"Keep it running:    {ocrd} run --config {config}"
     )
+
+
+def _program() -> str:
+    """How this program is called from here: `ocrd` where the shell finds this one by its name."""
+    called = Path(sys.argv[0]).resolve()
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m ocrd"
+    found = shutil.which("ocrd")
+    return "ocrd" if found and Path(found).resolve() == called else shlex.quote(str(called))

@@ -1,14 +1,16 @@
-"""`ocrd install`: user, folders, a first configuration and the unit, shown first, repeatable."""
+"""`ocrd install`, `uninstall` and `backup`: what is done to the machine, shown first."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from ocrd.cli.app import ConfigOption
 from ocrd.errors import OcrdError, UsageError
 
 UNIT = Path("/etc/systemd/system/ocrd.service")
@@ -23,6 +26,7 @@ CONFIG = Path("/etc/ocrd/config.toml")
 ROOT = Path("/srv/ocrd")
 SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
 STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
+DISABLE = ["systemctl", "disable", "--now", "ocrd"]
 TREES = ("inbox", "outbox", "archive", "failed")
 FIRST_CONFIG = """\
 # Every key with its default: config.example.toml in ocrd's documentation.
@@ -66,22 +70,97 @@ def install(
     user = user or installed_user(_below(prefix, UNIT)) or "ocrd"
     root = agreed_root(root, _below(prefix, CONFIG))
     steps = [*plan(user, root, prefix)]
-    for step in steps:
-        typer.echo(f"{'already there' if step.done else 'will'}: {step.told}")
-    wanted = [step for step in steps if not step.done]
-    if dry_run or not wanted:
+    if not _carried_out(steps, "install", "already there", yes=yes, dry_run=dry_run):
         return
-    if os.geteuid() != 0:
-        raise OcrdError("only root can install", hint="sudo ocrd install")
-    if not yes and not typer.confirm("Go on?"):
-        raise typer.Exit(1)
-    for step in wanted:
-        step.act()
     typer.echo(
         f"Next: sudo systemctl enable --now ocrd, then sudo -u {user} ocrd doctor.\n"
         f"People who drop and fetch files belong to the group: sudo usermod -aG {user} NAME "
         f"(they log in again).\nThen drop a scan into {root / 'inbox' / 'scans'}."
     )
+
+
+def uninstall(
+    prefix: Annotated[
+        Path, typer.Option(help="Look below this folder instead of / (for images and tests).")
+    ] = Path("/"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be done.")
+    ] = False,
+) -> None:
+    """Stop the daemon and take its unit away; every file, the ledger and the configuration stay."""
+    unit, config = _below(prefix, UNIT), _below(prefix, CONFIG)
+    user, root = installed_user(unit) or "ocrd", _configured_root(config) or ROOT
+    steps = [_away(unit)]
+    if _has_systemd(prefix):
+        steps = [
+            Step("stop and disable ocrd.service", lambda: _call(DISABLE), done=not unit.exists()),
+            *steps,
+            _reload(),
+        ]
+    if _carried_out(steps, "uninstall", "already gone", yes=yes, dry_run=dry_run):
+        typer.echo(
+            f"Scans and results stay in {_below(prefix, root)}, the ledger in "
+            f"{_below(prefix, STATE)}, the configuration in {config}: remove them when nothing in "
+            f"them is wanted.\nThe user goes with: sudo userdel {user}"
+        )
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The copy; there must be no such file yet.")],
+    config: ConfigOption = None,
+) -> None:
+    """Copy the ledger, consistent and whole, while the daemon goes on."""
+    from ocrd.cli.locate import locate
+
+    ledger = locate(config).ledger
+    if file.exists():
+        raise UsageError(
+            f"{file} is there already", hint="Name a new file: nothing is overwritten."
+        )
+    if not ledger.exists():
+        raise UsageError(f"{ledger}: no ledger there yet", hint="The daemon makes it at its start.")
+    scratch = file.with_name(f".{file.name}.part")
+    try:
+        with (
+            closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(scratch)) as copy,
+        ):
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        os.link(scratch, file)
+    except (OSError, sqlite3.Error) as error:
+        raise OcrdError(
+            f"{file}: the ledger could not be copied: {error}",
+            hint="Run it as root or as the daemon's user, onto a disk with room.",
+        ) from None
+    finally:
+        scratch.unlink(missing_ok=True)
+    typer.echo(f"{file}: {file.stat().st_size:,} bytes; docs/backup.md says how it is put back")
+
+
+def _carried_out(steps: Sequence[Step], verb: str, done: str, *, yes: bool, dry_run: bool) -> bool:
+    """Tell the steps, ask, and take those that are left; False where none was taken.
+
+    Raises:
+        OcrdError: Somebody else than root asks.
+    """
+    for step in steps:
+        typer.echo(f"{done if step.done else 'will'}: {step.told}")
+    wanted = [step for step in steps if not step.done]
+    if dry_run or not wanted:
+        return False
+    if os.geteuid() != 0:
+        raise OcrdError(f"only root can {verb}", hint=f"sudo ocrd {verb}")
+    if not yes and not typer.confirm("Go on?"):
+        raise typer.Exit(1)
+    for step in wanted:
+        step.act()
+    return True
+
+
+def _away(path: Path) -> Step:
+    return Step(f"remove {path}", path.unlink, done=not path.exists())
 
 
 def installed_user(unit: Path) -> str | None:
@@ -125,8 +204,12 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     yield _state(_below(prefix, STATE), user, prefix)
     yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
     yield _file(_below(prefix, UNIT), unit_text(user, root), keep=False)
-    if prefix == Path("/") and Path("/run/systemd/system").exists():
+    if _has_systemd(prefix):
         yield _reload()
+
+
+def _has_systemd(prefix: Path) -> bool:
+    return prefix == Path("/") and Path("/run/systemd/system").exists()
 
 
 def _first_config(root: Path) -> str:

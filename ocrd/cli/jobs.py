@@ -1,17 +1,24 @@
-"""`ocrd jobs` and `ocrd show`: the ledger, read out."""
+"""`ocrd jobs`, `ocrd show` and `ocrd logs`: what happened to files."""
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import shutil
+import subprocess
 import sys
-from datetime import datetime
+import time
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrd.cli.opened import asked
-from ocrd.cli.options import ConfigOption, JsonOption
-from ocrd.errors import UsageError
+from ocrd.cli import words
+from ocrd.cli.app import ConfigOption, FolderOption, JsonOption
+from ocrd.cli.locate import asked, locate
+from ocrd.errors import OcrdError, UsageError
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, Place
 
@@ -20,16 +27,22 @@ if TYPE_CHECKING:
 
 LISTED = 50  # jobs on a terminal, where nobody says how many
 SHOWN = 20  # files of a joined document that are named
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 JobArgument = Annotated[int, typer.Argument(help="The job's number, as `ocrd jobs` shows it.")]
 
 
 def jobs(
+    name: Annotated[
+        str | None, typer.Argument(help="Only files with this in their name.", show_default=False)
+    ] = None,
     config: ConfigOption = None,
     state: Annotated[
         JobState | None, typer.Option("--state", "-s", help="Only jobs in this state.")
     ] = None,
-    folder: Annotated[
-        str | None, typer.Option("--folder", "-f", help="Only jobs of this folder.")
+    folder: FolderOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only jobs from then on: 2h, 3d, today, 2026-11-29, 2026-11-29T08:00."),
     ] = None,
     limit: Annotated[
         int | None,
@@ -42,30 +55,97 @@ def jobs(
     """List jobs, newest first."""
     table = sys.stdout.isatty() and not as_json
     most = limit or (LISTED if table else sys.maxsize)
-    found = asked(config, lambda opened: opened.jobs(state=state, folder=folder, limit=most))
+    begin = None if since is None else moment(since)
+    if folder is not None:
+        require_folder(folder, known_folders(config))
+    chosen: dict[str, Any] = {"state": state, "folder": folder, "since": begin, "name": name}
+    found, total = asked(
+        config, lambda ledger: (ledger.jobs(**chosen, limit=most), ledger.count(**chosen))
+    )
     if as_json:
-        _dump({"version": 1, "jobs": [job_facts(job) for job in found]})
-    elif table:
-        from rich.console import Console
+        told = [job_facts(job) for job in found]
+        words.print_json({"version": 1, "total": total, "jobs": told})
+        return
+    print("\n".join(_table(found) if table else map(_line, found)), end="\n" if found else "")
+    if len(found) < total:
+        shown = f"{len(found):,} of {words.counted(total, 'job')}"
+        typer.echo(f"{shown}; --limit {total} shows all", err=not table)
 
-        from ocrd.cli.table import jobs_view
 
-        Console().print(jobs_view(found))
-    else:
-        for job in found:
-            print(_line(job))
+def known_folders(config: Path | None) -> list[str]:
+    """Folders as configured, and those that only the ledger still knows."""
+    from ocrd.ledger.glance import glance
+
+    found = locate(config)
+    counted = [each.folder for each in glance(found.ledger).folders]
+    told = [each["name"] for each in found.word.get("folders", ())]
+    return [*dict.fromkeys([*found.folders, *told, *counted])]
+
+
+def require_folder(name: str, known: Collection[str]) -> None:
+    """Refuse a folder that there is not.
+
+    Raises:
+        UsageError: It is not one of those known.
+    """
+    if name not in known:
+        raise UsageError(
+            f"there is no folder {name!r}",
+            hint=f"Folders: {', '.join(known) or 'none is configured'}.",
+        )
+
+
+def moment(text: str, now: float | None = None) -> float:
+    """What `--since` means, in seconds since the epoch.
+
+    Raises:
+        UsageError: It is no moment.
+    """
+    here = datetime.fromtimestamp(time.time() if now is None else now).astimezone()
+    ago = re.fullmatch(r"(\d+)\s*([mhdw])", text)
+    if ago:
+        return (here - timedelta(**{UNITS[ago[2]]: int(ago[1])})).timestamp()
+    if text == "today":
+        return here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise UsageError(
+            f"--since {text}: no moment", hint="Say 30m, 2h, 3d, 1w, today, or 2026-11-29T08:00."
+        ) from None
+
+
+def _table(found: list[Job]) -> list[str]:
+    now, heads = time.time(), ["job", "when", "state", "folder", "file", "pages", "error"]
+    rows = [
+        [
+            str(job.id),
+            words.when(job.finished_at or job.created_at, now),
+            str(job.state),
+            job.folder,
+            display(job.source),
+            "" if job.pages is None else f"{job.pages_done}/{job.pages}",
+            job.error.message if job.error else "",
+        ]
+        for job in found
+    ]
+    return words.table(heads, rows, right=["job", "pages"], give=["folder", "file", "error"])
 
 
 def show(number: JobArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Tell the story of one job."""
     job, pages, history = asked(
-        config, lambda opened: (opened.job(number), opened.pages(number), opened.events(number))
+        config, lambda ledger: (ledger.job(number), ledger.pages(number), ledger.events(number))
     )
     if job is None:
         raise no_such_job(number)
     if as_json:
-        told = [{"at": each.at, "name": str(each.name), "detail": each.detail} for each in history]
-        _dump({"version": 1, **job_facts(job), "page_list": _pages(pages), "history": told})
+        told = [
+            {"at": words.iso(each.at), "name": str(each.name), "detail": each.detail}
+            for each in history
+        ]
+        facts = {**job_facts(job), "page_list": _pages(pages), "history": told}
+        words.print_json({"version": 1, **facts})
     else:
         print("\n".join(story(job, pages, history)))
 
@@ -76,7 +156,11 @@ def no_such_job(number: int) -> UsageError:
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """A job as `--json` tells it; paths are shown with anything unprintable escaped."""
+    """A job as `--json` tells it.
+
+    `outputs`, `archived_to` and `failed_to` are paths that a program can open; beside them,
+    `…_display` and `source` are for people: anything unprintable in them is escaped.
+    """
     return {
         "id": job.id,
         "folder": job.folder,
@@ -89,18 +173,18 @@ def job_facts(job: Job) -> dict[str, Any]:
         "pages_done": job.pages_done,
         "size": job.size,
         "sha256": job.sha256,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "outputs": _path(job.outputs),
-        "archived_to": None if job.place is Place.GONE else _path(job.archived_to),
-        "failed_to": _path(job.failed_to),
+        "created_at": words.iso(job.created_at),
+        "started_at": words.iso(job.started_at),
+        "finished_at": words.iso(job.finished_at),
+        **_path("outputs", job.outputs),
+        **_path("archived_to", None if job.place is Place.GONE else job.archived_to),
+        **_path("failed_to", job.failed_to),
         "error": _error(job.error),
     }
 
 
-def _path(path: str | None) -> str | None:
-    return None if path is None else display(path)
+def _path(key: str, path: str | None) -> dict[str, str | None]:
+    return {key: path, f"{key}_display": None if path is None else display(path)}
 
 
 def _error(error: JobError | None) -> dict[str, str] | None:
@@ -125,30 +209,30 @@ def _pages(pages: list[Page]) -> list[dict[str, Any]]:
 
 
 def _line(job: Job) -> str:
-    pages = f"{job.pages_done}/{job.pages}" if job.pages is not None else "-"
-    joined = f"{files(len(job.members))}, " if job.members else ""
+    done = "- pages" if job.pages is None else f"{job.pages_done} of {_count(job.pages)}"
+    joined = f"{words.counted(len(job.members), 'file')}, " if job.members else ""
     error = f"  {job.error.kind}: {job.error.message}" if job.error else ""
-    source = display(job.source)
-    return f"{job.id}  {job.state}  {job.folder}  {source}  {joined}{pages} pages{error}"
+    at = words.iso(job.finished_at or job.created_at)
+    return (
+        f"{job.id}  {at}  {job.state}  {job.folder}  {display(job.source)}  {joined}{done}{error}"
+    )
+
+
+def _count(pages: int) -> str:
+    return words.counted(pages, "page")
 
 
 def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
     """What happened to a job, in plain words."""
     lines = [f"job {job.id}: {display(job.source)} in {job.folder}", f"state: {job.state}"]
     if job.members:
-        lines.append(f"{files(len(job.members))}: {_names(job)}")
+        lines.append(f"{words.counted(len(job.members), 'file')}: {_names(job)}")
     if job.pages is not None:
         lines.append(f"pages: {job.pages_done} of {job.pages} finished")
     if job.attempts > 1:
         lines.append(f"attempts: {job.attempts}")
-    lines += [
-        f"{name}: {display(path)}"
-        for name, path in (
-            ("results", job.outputs),
-            ("original", _original(job)),
-        )
-        if path
-    ]
+    places = (("results", job.outputs), ("original", _original(job)))
+    lines += [f"{name}: {display(path)}" for name, path in places if path]
     if job.error:
         lines += [f"{job.error.kind}: {job.error.message}", f"what to do: {job.error.hint}"]
     lines += [
@@ -157,8 +241,8 @@ def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
         if page.error
     ]
     lines.append("history:")
-    lines += [f"  {clock(each.at)}  {each.name}  {each.detail}".rstrip() for each in history]
-    return lines
+    told = (f"  {words.clock(each.at)}  {each.name}  {each.detail}" for each in history)
+    return [*lines, *(line.rstrip() for line in told)]
 
 
 def _original(job: Job) -> str | None:
@@ -168,11 +252,6 @@ def _original(job: Job) -> str | None:
     return job.archived_to or job.failed_to
 
 
-def files(count: int) -> str:
-    """So many files."""
-    return f"{count} file" if count == 1 else f"{count} files"
-
-
 def _names(job: Job) -> str:
     """What a joined document consists of; it has one folder, so the names tell them apart."""
     shown = [display(member.name) for member in job.members[:SHOWN]]
@@ -180,11 +259,30 @@ def _names(job: Job) -> str:
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def clock(seconds: float) -> str:
-    """Local date and time, to the second."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def logs(
+    job: JobArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it happens.")] = False,
+) -> None:
+    """Show the journal's entries about one job (`ocrd show` tells what the ledger knows)."""
+    journalctl = shutil.which("journalctl")
+    if journalctl is None:
+        raise OcrdError(
+            "there is no journalctl on this machine",
+            hint=f"`ocrd show {job}` tells the job's story from the ledger.",
+        )
+    command = [journalctl, "--no-hostname", f"OCRD_JOB={job}"]
+    if not follow and not _anything(command):
+        raise OcrdError(
+            f"the journal tells this user nothing of job {job}",
+            hint=f"`ocrd show {job}` tells its story from the ledger. The journal knows what the "
+            "daemon did under systemd, and tells it to root and the group systemd-journal.",
+        )
+    os.execv(journalctl, [*command, "--follow"] if follow else command)  # noqa: S606 - no shell
 
 
-def _dump(facts: dict[str, Any]) -> None:
-    json.dump(facts, sys.stdout, ensure_ascii=False, indent=2)
-    print()
+def _anything(command: list[str]) -> bool:
+    """Whether there is an entry that this user may see."""
+    ended = subprocess.run(  # noqa: S603 - journalctl, with a number
+        [*command, "--quiet", "--lines=1"], capture_output=True, check=False
+    )
+    return bool(ended.stdout.strip())

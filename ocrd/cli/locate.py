@@ -2,7 +2,8 @@
 
 Checking it costs several times what `ocrd status` may take.  What a check found is kept in the
 spool together with a digest of the file and of the environment that overrides it, and holds for
-as long as those stay as they are.
+as long as those stay as they are.  While a daemon runs, its own word is taken where the
+configuration on the disk is refused: `ocrd status` has to tell of that, too.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocrd import snapshot
-from ocrd.errors import PlaceError
+from ocrd.errors import ConfigError, PlaceError
+
+if TYPE_CHECKING:
+    from ocrd.config import Config
+    from ocrd.ledger.ledger import Ledger
 
 KEPT = "located.json"
+ROOT_LINE = re.compile(rb"""^\s*root\s*=\s*("[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +40,20 @@ class Located:
         ledger: The ledger's file.
         snapshot: What the daemon last said of itself, alive or not.
         pid: The daemon's process, or None when none runs.
-        folders: The folders' names in the configuration's order.
+        folders: The folders' inboxes by name, in the configuration's order.
         engine: The engine's kind as configured.
+        file_digest: SHA-256 of the configuration file as it is now.
+        refused: Why the configuration on the disk cannot be used, though a daemon runs.
     """
 
     spool: Path
     ledger: Path
     snapshot: dict[str, Any] | None
     pid: int | None
-    folders: tuple[str, ...]
+    folders: Mapping[str, Path] = field(default_factory=dict)
     engine: str
+    file_digest: str
+    refused: ConfigError | None = None
 
     @property
     def word(self) -> dict[str, Any]:
@@ -53,23 +66,62 @@ def locate(given: Path | None) -> Located:
     """Find ledger, spool and the daemon's words.
 
     Raises:
-        ConfigError: There is no usable configuration.
+        ConfigError: There is no usable configuration, and no daemon that runs without it.
         PlaceError: The spool must not be read.
     """
-    return _quickly(given) or _thoroughly(given)
+    found = _quickly(given)
+    if found is not None:
+        return found
+    try:
+        return _thoroughly(given)
+    except ConfigError as error:
+        running = _as_the_daemon_says(given)
+        if running is None:
+            raise
+        return replace(running, refused=error)
+
+
+def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
+    """Locate the ledger and ask it what changes nothing: nobody needs leave to write for that.
+
+    Raises:
+        ConfigError: There is no usable configuration.
+        LedgerError: There is no ledger yet, or it cannot be used.
+        PlaceError: It must not be read.
+    """
+    from ocrd.ledger.reading import read_ledger
+
+    return read_ledger(locate(given).ledger, question)
+
+
+@contextlib.contextmanager
+def opened(found: Located) -> Iterator[Ledger]:
+    """The ledger, opened for changes; it must exist.
+
+    Raises:
+        LedgerError: There is no ledger yet, or it cannot be used.
+        PlaceError: It must not be written.
+    """
+    from ocrd.ledger.ledger import Ledger
+
+    with Ledger.open(found.ledger, create=False, check=False) as ledger:
+        yield ledger
+
+
+def _file(given: Path | None) -> Path:
+    return given or Path(os.environ.get("OCRD_CONFIG") or "/etc/ocrd/config.toml")
 
 
 def _quickly(given: Path | None) -> Located | None:
     """As an earlier check of this very configuration found it; None when there was none."""
-    file = given or Path(os.environ.get("OCRD_CONFIG") or "/etc/ocrd/config.toml")
     try:
-        raw = file.read_bytes()
+        raw = _file(given).read_bytes()
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
         kept = json.loads((root / ".ocrd" / KEPT).read_text(encoding="utf-8"))
         if kept["digest"] != _digest(raw):
             return None
-        return _located(root / ".ocrd", kept)
-    except (OSError, ValueError, KeyError, TypeError):
+        return _located(root / ".ocrd", kept, raw)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # the thorough way says what is wrong
 
 
@@ -77,28 +129,54 @@ def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    kept = {
-        "digest": _digest(config.file.read_bytes()),
-        "ledger": str(config.ledger),
-        "folders": [folder.name for folder in config.folders],
-        "engine": config.settings.engine.kind,
-    }
+    raw = config.file.read_bytes()
+    kept = {"digest": _digest(raw), **_kept(config)}
     with contextlib.suppress(OSError):  # whoever may not write there checks each time
         scratch = config.spool / f"{KEPT}.{os.getpid()}"
         scratch.write_text(json.dumps(kept), encoding="utf-8")
         scratch.replace(config.spool / KEPT)
-    return _located(config.spool, kept)
+    return _located(config.spool, kept, raw)
 
 
-def _located(spool: Path, kept: dict[str, Any]) -> Located:
+def _kept(config: Config) -> dict[str, Any]:
+    return {
+        "ledger": str(config.ledger),
+        "folders": {folder.name: str(folder.inbox) for folder in config.folders},
+        "engine": config.settings.engine.kind,
+    }
+
+
+def _as_the_daemon_says(given: Path | None) -> Located | None:
+    """What the running daemon works with, if it read this very file before it was spoilt."""
+    try:
+        raw = _file(given).read_bytes()
+    except OSError:
+        return None
+    line = ROOT_LINE.search(raw)
+    if line is None:
+        return None
+    spool = Path(os.environ.get("OCRD_ROOT") or line[1][1:-1].decode(errors="replace")) / ".ocrd"
+    said = snapshot.read(spool)
+    if said is None or snapshot.holder(spool / snapshot.LOCK) is None:
+        return None
+    kept = {
+        "ledger": said["ledger"],
+        "folders": {each["name"]: each["inbox"] for each in said["folders"]},
+        "engine": said["engine"]["kind"],
+    }
+    return _located(spool, kept, raw)
+
+
+def _located(spool: Path, kept: dict[str, Any], raw: bytes) -> Located:
     _refuse_unreadable(spool)
     return Located(
         spool=spool,
         ledger=Path(kept["ledger"]),
         snapshot=snapshot.read(spool),
         pid=snapshot.holder(spool / snapshot.LOCK),
-        folders=tuple(kept["folders"]),
+        folders={name: Path(inbox) for name, inbox in kept["folders"].items()},
         engine=kept["engine"],
+        file_digest=hashlib.sha256(raw).hexdigest(),
     )
 
 

@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ocrd.errors import ExitCode, OcrdError
 
+FRAMES = 3  # of a fault of our own, the innermost first
+
 
 def main() -> None:
     """Run a command; an error goes to stderr with its remedy, and decides the exit code."""
     try:
-        _run(sys.argv[1:])
+        code = _run(sys.argv[1:])
     except OcrdError as error:
-        print(f"ocrd: {error.message}\n  {error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = _tell(error.message, error.hint, error.exit_code)
     except BrokenPipeError:  # `ocrd jobs | head`
-        sys.stderr.close()
-        sys.exit(ExitCode.OK)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
+    except OSError as error:
+        code = _tell(*_of_the_system(error), ExitCode.FAILED)
+    except Exception as error:
+        code = _tell(*_of_ours(error), ExitCode.FAILED)
+    sys.exit(code)
 
 
-def _run(words: Sequence[str]) -> None:
+def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
+    lines = f"ocrd: {message}\n  {hint}\n"
+    sys.stderr.write(lines.encode(errors="backslashreplace").decode())
+    return code
+
+
+def _of_the_system(error: OSError) -> tuple[str, str]:
+    """What the system refused, and what helps."""
+    where = os.fsdecode(error.filename) if error.filename is not None else "the system"
+    return (
+        f"{where}: {error.strerror or error}",
+        "Ask as the daemon's user (sudo -u ocrd ocrd …), or be in its group: "
+        "sudo usermod -aG ocrd NAME, then log in again.",
+    )
+
+
+def _of_ours(error: Exception) -> tuple[str, str]:
+    """A fault of the program: one line that tells where, for whoever mends it."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)[: -FRAMES - 1 : -1]
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return (
+        f"{type(error).__name__}: {error} ({places})",
+        "This is a fault of ocrd itself: please report it, with this line.",
+    )
+
+
+def _run(words: Sequence[str]) -> int:
     """Building the command line takes longer than `ocrd status` itself, which goes without."""
     match words:
         case ["status"]:
-            _status(None, as_json=False)
+            return _status(None, as_json=False)
         case ["status", "--json"]:
-            _status(None, as_json=True)
+            return _status(None, as_json=True)
         case ["status", "--config" | "-c", config]:
-            _status(config, as_json=False)
+            return _status(config, as_json=False)
         case ["status", "--json", "--config" | "-c", config]:
-            _status(config, as_json=True)
+            return _status(config, as_json=True)
+        case ["version"]:
+            from ocrd import __version__
+
+            print(f"ocrd {__version__}")
+            return ExitCode.OK
         case _:
             from ocrd.cli import app
 
             app.run(words)
+            return ExitCode.OK
 
 
-def _status(config: str | None, *, as_json: bool) -> None:
+def _status(config: str | None, *, as_json: bool) -> int:
     from ocrd.cli.status import tell
 
-    tell(Path(config) if config else None, as_json=as_json)
+    return tell(Path(config) if config else None, as_json=as_json)

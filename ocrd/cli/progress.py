@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from ocrd.daemon.rates import JOB_ENDS, PAGE_EVENTS, Rates
+from ocrd.cli.words import about, counted
+from ocrd.daemon.status import JOB_ENDS, PAGE_EVENTS, Rates
 from ocrd.events import Event
 
 
@@ -67,12 +68,11 @@ class Progress:
 
     def _speed(self) -> str:
         rate = self._rates.pages_per_s()
-        pages = f"{self._rates.pages} pages"
+        pages = counted(self._rates.pages, "page")
         if rate <= 0:
             return pages
         left = max(0.0, self._pages_expected() - self._rates.pages) / rate
-        minutes, seconds = divmod(int(left), 60)
-        return f"{pages}  {rate:.2f} pages/s  {minutes}:{seconds:02d} left"
+        return f"{pages}  {rate:.2f} pages/s  {about(left)} left"
 
     def _pages_expected(self) -> float:
         mean = self._pages_known / self._opened if self._opened else 1.0

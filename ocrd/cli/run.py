@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrd.cli.options import ConfigOption
+from ocrd.cli.app import ConfigOption
 
 if TYPE_CHECKING:
     from ocrd.config import Config
@@ -23,7 +26,20 @@ def run(
     """Watch the inboxes and work off what is dropped, until stopped."""
     from ocrd.config import load
 
+    _warn_of_the_namesake()
     raise typer.Exit(serve(load(config), once=once))
+
+
+def _warn_of_the_namesake() -> None:
+    """The package `ocrd` on the index is another project, whose files lie where ours do."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.distribution("ocrd")
+        typer.echo(
+            "ocrd: the package `ocrd` (OCR-D, another project) is installed beside ocrd-daemon, "
+            "and each overwrites files of the other\n"
+            "  Give ocrd-daemon an environment of its own: pipx install ocrd-daemon.",
+            err=True,
+        )
 
 
 def serve(config: Config, *, once: bool) -> ExitCode:
@@ -49,12 +65,17 @@ def serve(config: Config, *, once: bool) -> ExitCode:
             config, heard.events, once=once, notifier=supervisor, listeners=heard.listeners
         )
         if not progress:
-            return await daemon.run()
-        from ocrd.cli.progress import Progress
+            code = await daemon.run()
+        else:
+            from ocrd.cli.progress import Progress
 
-        with Progress() as bar:
-            heard.events.add(bar)
-            return await daemon.run()
+            with Progress() as bar:
+                heard.events.add(bar)
+                code = await daemon.run()
+        if daemon.left_behind:  # a call that hangs in a share would be waited for
+            sys.stderr.flush()
+            os._exit(code)
+        return code
 
     with audience(config.settings, level) as heard:
         return asyncio.run(live(heard))

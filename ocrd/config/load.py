@@ -15,12 +15,13 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from ocrd.config.resolve import SPOOL, Folder, did_you_mean, folders
+from ocrd.config.resolve import SPOOL, Folder, did_you_mean, folders, together
 from ocrd.config.schema import Settings
 from ocrd.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/ocrd/config.toml")
 HOOKED = "ocrd_event"  # is set for commands of `[notify]` only
+OTHER_VARIABLES = ("config", "encoder", "engine_log", "test_all")  # that ocrd looks at as well
 FACTS = ("ocrd_folder", "ocrd_pages")
 
 
@@ -34,6 +35,7 @@ class Config:
         settings: The typed file, environment included.
         folders: Ready for use, implicit ones included.
         origins: Where each value came from, by dotted key: `file`, `environment` or `default`.
+        unknown_variables: Names that look like overrides, and are none.
     """
 
     file: Path
@@ -41,6 +43,7 @@ class Config:
     settings: Settings
     folders: tuple[Folder, ...]
     origins: Mapping[str, str]
+    unknown_variables: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -90,6 +93,7 @@ def load(given: Path | None = None) -> Config:
         settings=settings,
         folders=resolved,
         origins=dict(_origins(settings, table)),
+        unknown_variables=tuple(_unknown_variables(os.environ)),
     )
 
 
@@ -158,15 +162,26 @@ def _without_facts(variables: Mapping[str, str | None]) -> dict[str, str | None]
 
 
 def _config_error(error: ValidationError, table: Mapping[str, Any], file: Path) -> ConfigError:
-    """The first fault in full, and how many more there are.
-
-    A mistyped key comes first: it is why another one is missing.
-    """
+    """Every fault; a mistyped key comes first: it is why another one is missing."""
     faults = error.errors(include_url=False)
-    first = min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
-    key = _key(first["loc"], table)
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return ConfigError(f"{file}: {key}: {_said(first)}{more}", hint=_remedy(first))
+    faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
+    told = together(
+        [
+            ConfigError(f"{_key(fault['loc'], table)}: {_said(fault)}", hint=_remedy(fault))
+            for fault in faults
+        ]
+    )
+    return ConfigError(f"{file}: {told.message}", hint=told.hint)
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables named like overrides whose table or key there is not."""
+    known = {*Settings.model_fields, *OTHER_VARIABLES}
+    for name in environment:
+        prefix, _, key = name.upper().partition("_")
+        hooked = HOOKED.upper() in environment
+        if prefix == "OCRD" and not hooked and key.partition("__")[0].lower() not in known:
+            yield name
 
 
 def _key(location: tuple[int | str, ...], table: Mapping[str, Any]) -> str:
@@ -190,6 +205,10 @@ def _said(fault: ErrorDetails) -> str:
             return "unknown key"
         case "missing":
             return "missing"
+        case "list_type" if isinstance(fault["input"], dict):
+            return "this is a list of tables"
+        case "model_type" if isinstance(fault["input"], list):
+            return "there is only one such table"
         case _:
             return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
 
@@ -202,6 +221,10 @@ def _remedy(fault: ErrorDetails) -> str:
             return 'Say where everything lies: root = "/srv/ocrd".'
         case "missing":
             return f"Add {fault['loc'][-1]} = …; config.example.toml explains it."
+        case "list_type" if isinstance(fault["input"], dict):
+            return f"Write [[{fault['loc'][0]}]] and not [{fault['loc'][0]}], once for each."
+        case "model_type" if isinstance(fault["input"], list):
+            return f"Write [{fault['loc'][0]}] and not [[{fault['loc'][0]}]], once."
         case _:
             return "Correct the value; config.example.toml lists what each key takes."
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -53,6 +54,7 @@ class Folder:
     duplex: str = "none"
     separator: str = "none"
     separator_code: str = ""
+    pdf_text: str = "auto"
     drop_blank: bool = False
     upright: bool = False
     layout: str = "bundle"
@@ -80,21 +82,13 @@ def fixed_part(path: Path) -> Path:
     return path
 
 
-def prompt_modes(settings: Settings) -> dict[str, PromptMode]:
-    """The built-in prompt modes and the operator's, by name.
-
-    Raises:
-        ConfigError: A mode is defined twice or takes a built-in one's name.
-    """
-    modes = dict(BUILT_IN_MODES)
-    for entry in settings.mode:
-        if entry.name in modes:
-            raise ConfigError(
-                f"mode {entry.name!r} is defined already",
-                hint="Give this [[mode]] a name of its own.",
-            )
-        modes[entry.name] = _prompt_mode(entry)
-    return modes
+def _add_mode(modes: dict[str, PromptMode], entry: ModeSettings) -> None:
+    if entry.name in modes:
+        raise ConfigError(
+            f"mode {entry.name!r} is defined already",
+            hint="Give this [[mode]] a name of its own.",
+        )
+    modes[entry.name] = _prompt_mode(entry)
 
 
 def _prompt_mode(entry: ModeSettings) -> PromptMode:
@@ -112,24 +106,62 @@ def folders(settings: Settings) -> tuple[Folder, ...]:
     """The configured folders and the implicit ones that lie below `inbox/` now.
 
     Raises:
-        ConfigError: A name is used twice, a mode or resolution is unknown or not to be had, or
-            trees overlap.
+        ConfigError: A name is used twice, a mode or resolution is unknown or not to be had, keys
+            contradict each other, trees overlap; all of it, if there is more.
     """
-    modes = prompt_modes(settings)
+    faults = Faults()
+    modes = dict(BUILT_IN_MODES)
+    for given in settings.mode:
+        with faults.noted():
+            _add_mode(modes, given)
     for name in settings.engine.resolutions:
-        _look_up(name, RESOLUTIONS, "engine.resolutions")
+        with faults.noted():
+            _look_up(name, RESOLUTIONS, "engine.resolutions")
+    faults.told()
     named: dict[str, Folder] = {}
     for entry in settings.folder:
-        if entry.name in named:
-            raise ConfigError(
-                f"folder {entry.name!r} is defined twice", hint="Remove or rename one of them."
-            )
-        named[entry.name] = _folder(settings, entry, modes)
+        with faults.noted():
+            if entry.name in named:
+                raise ConfigError(
+                    f"folder {entry.name!r} is defined twice", hint="Remove or rename one of them."
+                )
+            named[entry.name] = _folder(settings, entry, modes, faults)
     for name in _implicit_names(settings, modes, named.values()):
         entry = FolderSettings(name=name, mode=name, resolution=_default_resolution(settings))
-        named[name] = replace(_folder(settings, entry, modes), implicit=True)
-    keep_apart(settings, named.values())
+        named[name] = replace(_folder(settings, entry, modes, faults), implicit=True)
+    with faults.noted():
+        keep_apart(settings, named.values())
+    faults.told()
     return tuple(named.values())
+
+
+class Faults:
+    """Gathers what is wrong, so that an operator mends it in one go."""
+
+    def __init__(self) -> None:
+        self._found: list[ConfigError] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep a fault for later."""
+        try:
+            yield
+        except ConfigError as error:
+            self._found.append(error)
+
+    def told(self) -> None:
+        """Raise what was kept, if anything was."""
+        if self._found:
+            raise together(self._found)
+
+
+def together(faults: Sequence[ConfigError]) -> ConfigError:
+    """One error that tells all of these, each with its remedy."""
+    if len(faults) == 1:
+        return faults[0]
+    said = "".join(f"\n  {fault.message}" for fault in faults)
+    remedies = "".join(f"\n  {fault.hint}" for fault in faults)
+    return ConfigError(f"{len(faults)} mistakes:{said}", hint=f"For each in turn:{remedies}")
 
 
 def _implicit_names(
@@ -148,7 +180,9 @@ def _implicit_names(
     ]
 
 
-def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, PromptMode]) -> Folder:
+def _folder(
+    settings: Settings, entry: FolderSettings, modes: Mapping[str, PromptMode], faults: Faults
+) -> Folder:
     where = f"folder {entry.name!r}"
     mode = _look_up(entry.mode, modes, f"{where}: mode")
     if mode.needs_target and not entry.target:
@@ -156,10 +190,15 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
             f"{where}: mode {mode.name!r} needs a target",
             hint='Say what to look for: target = "the signature".',
         )
-
-    check_umask(entry.umask, where)
-    check_joining(entry, where)
-    check_output_name(entry.output_name, where)
+    schedule = ALWAYS
+    with faults.noted():
+        check_umask(entry.umask, where)
+    with faults.noted():
+        check_joining(entry, where)
+    with faults.noted():
+        check_output_name(entry.output_name, where)
+    with faults.noted():
+        schedule = _schedule(entry, where)
 
     def tree(kind: str, given: Path | None) -> Path:
         return settings.root / (given if given is not None else Path(kind) / entry.name)
@@ -188,6 +227,7 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         duplex=entry.duplex,
         separator=entry.separator,
         separator_code=entry.separator_code,
+        pdf_text=entry.pdf_text,
         drop_blank=entry.drop_blank,
         upright=entry.upright,
         layout=entry.layout,
@@ -195,7 +235,7 @@ def _folder(settings: Settings, entry: FolderSettings, modes: Mapping[str, Promp
         group=entry.group,
         umask=entry.umask,
         keep_archive_days=entry.keep_archive_days,
-        schedule=_schedule(entry, where),
+        schedule=schedule,
         settles_alone=entry.settle_s is not None,
     )
 

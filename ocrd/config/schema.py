@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ocrd.modes import Reader
 
-Output = Literal["markdown", "raw", "pdf", "boxes", "images", "json"]
+Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
 
 # One visible path component; `%` would be taken for a date pattern.
@@ -118,6 +118,20 @@ class NotifySettings(Section):
     digest_s: Seconds = 300.0
 
 
+class WebSettings(Section):
+    """`[web]`: where `ocrd web` listens, what it takes, and how long it keeps it."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8484
+    socket: Path | None = None
+    hosts: list[str] = Field(default_factory=list)
+    folder: str = ""
+    max_upload_mib: Annotated[int, Field(ge=1)] = 1024
+    keep_days: Annotated[float, Field(ge=0)] = 0.0
+    user_header: str = ""
+    user_role: Literal["submit", "read", "operate"] = "operate"
+
+
 class ModeSettings(Section):
     """`[[mode]]`: a prompt mode of the operator's own."""
 
@@ -161,6 +175,7 @@ class FolderSettings(Section):
     separator: Literal["none", "blank", "barcode"] = "none"
     separator_code: str = ""
     # What comes out, and for whom
+    pdf_text: Literal["auto", "ocr", "keep", "redo"] = "auto"
     drop_blank: bool = False
     upright: bool = False
     layout: Literal["bundle", "flat"] = "bundle"
@@ -187,5 +202,6 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     notify: NotifySettings = NotifySettings()
+    web: WebSettings = WebSettings()
     mode: list[ModeSettings] = Field(default_factory=list)
     folder: list[FolderSettings] = Field(default_factory=list)

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from ocrd.config import Config, Folder
-from ocrd.daemon.engines import build_engine, check_modes
-from ocrd.daemon.hours import Hours
-from ocrd.daemon.once import Once
-from ocrd.daemon.parts import House, MakePages, build
-from ocrd.daemon.rates import Rates
+from ocrd.daemon.engines import build_engine, check_modes, reloaded
+from ocrd.daemon.indexing import Indexing
 from ocrd.daemon.recover import recover, take_in
-from ocrd.daemon.reload import reloaded
+from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
-from ocrd.daemon.telling import Listener, Telling
+from ocrd.daemon.status import Listener, Rates, Status
+from ocrd.daemon.troubles import Troubles, kept_going
+from ocrd.daemon.wiring import House, MakePages, build
 from ocrd.engine.base import Engine
-from ocrd.errors import EngineDownError, ExitCode, OcrdError, first_of
+from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
 from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.inbox.inboxes import MEMORY, Inboxes
-from ocrd.observe.notifier import NoNotifier, Notifier
+from ocrd.job import ACTIVE
+from ocrd.observe.systemd import NoNotifier, Notifier
 from ocrd.spool.orphans import Orphan
+from ocrd.worker.pages import LEDGER
 
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
+ENGINE_STOPS_S = 30.0
 START_S = 120.0  # a stage of the engine's start may take so long between two words of progress
+LAST_S = 20.0  # from the second signal to stop to the end, come what may
+LOOK_S = 0.2
+STUCK_S = 15.0  # everything left has been waiting for a place for so long
+PLACE = "the configuration and its trees"
 
 
 class Daemon:
@@ -40,8 +48,12 @@ class Daemon:
         notifier: Who supervises; nobody by default.
         engine: Reads the pages; chosen by the configuration by default.
         disk: The system calls of every move.
-        make_pages: Makes what page images come from; `parts.page_source` by default.
+        make_pages: Makes what page images come from; `wiring.page_source` by default.
         listeners: Are handed, once a second, what is known of the daemon.
+
+    Attributes:
+        left_behind: Whether calls that hang were left behind at the end; the process ought to end
+            without waiting for anything.
     """
 
     def __init__(
@@ -58,6 +70,7 @@ class Daemon:
     ) -> None:
         self.config = config
         self.rates = Rates()
+        self.left_behind = False
         self._events = events
         self._once = once
         self._notifier = notifier or NoNotifier()
@@ -66,14 +79,13 @@ class Daemon:
         self._make_pages = make_pages
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
-        self._folders = self._served(config)
-        self._hours = Hours(time.time, heed=not once)
+        self._troubles = Troubles()
         self._renewing = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._interrupted = False
         self._up = False  # the engine has been ready
-        self._inboxes: Inboxes | None = None
         events.add(self.rates)
 
     async def run(self) -> ExitCode:
@@ -85,6 +97,8 @@ class Daemon:
         Raises:
             OcrdError: It could not start, or cannot go on as configured.
         """
+        self._last = threading.Timer(LAST_S, os._exit, [ExitCode.FAILED])
+        self._last.daemon = True
         self._catch_signals()  # before anybody can see that it runs
         house = build(
             self.config,
@@ -92,21 +106,26 @@ class Daemon:
             self._engine,
             disk=self._disk,
             make_pages=self._make_pages,
-            folders=lambda: self._folders,
-            closed=self._closed,
-            look_again=self._look_again,
+            heed_hours=not self._once,
         )
         try:
             return await self._serve(house)
         finally:
-            house.close()
+            closed = house.close()
+            self.left_behind = not closed or bool(house.call.hanging(0.0))
             self._events.emit("daemon.stopped")
             self._events.remove(self.rates)
+            self._last.cancel()
 
     def stop(self, *, interrupted: bool = False) -> None:
-        """Drain and end."""
-        self._interrupted = interrupted
+        """Drain and end; when said again, without waiting for what is under way."""
+        self._interrupted = self._interrupted or interrupted
+        if self._stop.is_set() and not self._hurry.is_set():
+            self._hurry.set()
+            self._last.start()
         self._stop.set()
+
+    # --- its course ---
 
     async def _serve(self, house: House) -> ExitCode:
         self._events.emit(
@@ -114,54 +133,87 @@ class Daemon:
         )
         for name, reason in self._unserved.items():
             self._events.warn("folder.unserved", folder=name, hint=reason)
+        self._house = house
+        house.scheduler.folders = self._served(self.config)
         orphans = await recover(house, self._events)
-        orphans = await take_in(house, orphans, self._folders, self._events)
+        orphans = await take_in(house, orphans, house.scheduler.folders, self._events)
         loop = asyncio.get_running_loop()
-        inboxes = Inboxes(
+        self._inboxes = Inboxes(
             house.ledger,
             self._events,
             self.config.settings.watch,
             root=self.config.root,
             memory=self.config.spool / MEMORY,
-            wake=lambda: loop.call_soon_threadsafe(house.dispatcher.wake),
+            wake=lambda: loop.call_soon_threadsafe(house.scheduler.wake),
             awaits_content=not self._once,
         )
-        inboxes.follow(self._folders, [folder.inbox for folder in self.config.folders])
-        self._inboxes = inboxes
-        telling = Telling(
-            self.config,
-            house,
-            inboxes,
-            self.rates,
-            self._notifier,
-            hours=self._hours,
-            listeners=self._listeners,
-        )
+        house.scheduler.retries.inboxes = self._inboxes
+        self._follow(self.config)
         try:
             async with asyncio.TaskGroup() as tasks:
                 loading = tasks.create_task(self._bring_up(house))
                 running = [
-                    tasks.create_task(house.dispatcher.run()),
-                    tasks.create_task(telling.run(lambda: self._folders)),
-                    tasks.create_task(self._look_after(house, orphans)),
-                    tasks.create_task(self._retention(house).run()),
+                    tasks.create_task(kept_going(name, part, self._troubles, self._events))
+                    for name, part in self._parts(house, orphans).items()
                 ]
-                await self._until_over(house, inboxes)
+                await self._until_over(house)
                 loading.cancel()  # an engine that is still coming up is not waited for
                 await asyncio.wait({loading})
-                await self._wind_down(house, inboxes)
+                await self._wind_down(house)
                 for task in running:
                     task.cancel()
         except BaseExceptionGroup as failures:
-            await self._wind_down(house, inboxes)
+            await self._wind_down(house)
             raise first_of(failures) from None
-        return self._exit_code()
+        if self._interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
 
-    async def _until_over(self, house: House, inboxes: Inboxes) -> None:
+    def _parts(
+        self, house: House, orphans: list[Orphan]
+    ) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What runs side by side as long as the daemon does."""
+        halts = Halts(self.config.spool, self._disk)
+        status = Status(
+            self.config,
+            house,
+            self._inboxes,
+            self.rates,
+            self._notifier,
+            halts=halts,
+            troubles=self._troubles,
+            listeners=self._listeners,
+        )
+        retention = Retention(
+            house,
+            lambda: house.scheduler.folders,
+            keep_done_days=self.config.settings.ledger.keep_done_days,
+            events=self._events,
+            disk=self._disk,
+        )
+        requests = Requests(
+            self.config.spool,
+            scheduler=house.scheduler,
+            ledger=house.ledger,
+            halts=halts,
+            events=self._events,
+            call=house.call,
+        )
+        indexing = Indexing(house.ledger, self._events, house.call)
+        return {
+            "the scheduler": house.scheduler.run,
+            "the status": status.run,
+            "the watch over folders": partial(self._look_after, house, orphans),
+            "the retention": retention.run,
+            "the requests": requests.run,
+            "the search index": indexing.run,
+        }
+
+    async def _until_over(self, house: House) -> None:
         """Until a signal, or with `once` until nothing is left to do."""
         stop = asyncio.create_task(self._stop.wait())
         if self._once:
-            over = asyncio.create_task(Once(house, inboxes).over())
+            over = asyncio.create_task(self._worked_off(house))
             await asyncio.wait({stop, over}, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 over.result()  # raises when it gave up
@@ -170,27 +222,32 @@ class Daemon:
             await stop
         stop.cancel()
 
-    async def _wind_down(self, house: House, inboxes: Inboxes) -> None:
+    async def _wind_down(self, house: House) -> None:
+        scheduler, drain_s = house.scheduler, self.config.settings.jobs.drain_s
         self._notifier.stopping()
-        self._events.emit("daemon.stopping", running=house.dispatcher.running)
-        inboxes.stop()
-        house.dispatcher.stop()
-        await house.dispatcher.drain(self.config.settings.jobs.drain_s)
-        await house.engine.stop()
+        self._events.emit("daemon.stopping", running=scheduler.running)
+        scheduler.stop()
+        await self._unless_hurried(house.call("the inboxes", self._inboxes.stop))
+        await self._unless_hurried(scheduler.drain(drain_s))
+        for each in house.call.hanging(LOOK_S) if scheduler.running else ():
+            self._events.warn("daemon.left_behind", place=each.place, calls=each.calls)
+        house.call.abandon()
+        await scheduler.let_go()
+        ending = asyncio.create_task(house.engine.stop())
+        if (await asyncio.wait({ending}, timeout=ENGINE_STOPS_S))[0]:
+            ending.result()
 
-    def _retention(self, house: House) -> Retention:
-        return Retention(
-            house,
-            lambda: self._folders,
-            keep_done_days=self.config.settings.ledger.keep_done_days,
-            events=self._events,
-            disk=self._disk,
-        )
+    async def _unless_hurried(self, work: Awaitable[None]) -> None:
+        """Wait for it, or for somebody to say again that the daemon is to end."""
+        task, hurried = asyncio.ensure_future(work), asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({task, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not task.done():
+            task.cancel()
+        elif not task.cancelled():
+            task.result()
 
-    def _exit_code(self) -> ExitCode:
-        if self._interrupted:
-            return ExitCode.INTERRUPTED
-        return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
+    # --- the engine ---
 
     async def _bring_up(self, house: House) -> None:
         """Start the engine; files are recorded meanwhile, and wait."""
@@ -211,12 +268,14 @@ class Daemon:
         self._events.emit("engine.ready", engine=engine.kind, model=engine.model)
         self._up = True
         self._notifier.ready()
-        house.dispatcher.wake()
+        house.scheduler.wake()
 
     def _progress(self, stage: str) -> None:
         self._events.emit("engine.progress", stage=stage)
         self._notifier.status(f"engine: {stage}")
         self._notifier.loading(START_S)
+
+    # --- the configuration ---
 
     async def _look_after(self, house: House, orphans: list[Orphan]) -> None:
         """Take up and drop implicit folders as they come and go, and what waits for a folder."""
@@ -226,13 +285,14 @@ class Daemon:
                 await self._renew(fresh_file=False)
             except OcrdError as error:
                 self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
-            orphans = await take_in(house, orphans, self._folders, self._events, again=True)
+            served = house.scheduler.folders
+            orphans = await take_in(house, orphans, served, self._events, again=True)
 
     async def _renew(self, *, fresh_file: bool) -> None:
         """Take the configuration as it is now; off the event loop, as its trees may not answer."""
         async with self._renewing:  # else one that was slow would undo a later one
             work = partial(reloaded, self.config, self._engine, fresh_file=fresh_file)
-            self._take(await asyncio.to_thread(work))
+            self._take(await self._house.call(PLACE, work))
 
     async def _reload(self) -> None:
         """SIGHUP: a new configuration, or the old one and a reason.
@@ -245,9 +305,11 @@ class Daemon:
         try:
             await self._renew(fresh_file=True)
         except OcrdError as error:
+            self._troubles.refused = (error, time.time())
             self._events.error("daemon.reload_refused", error=error.message, hint=error.hint)
         else:
-            self._events.emit("daemon.reloaded", folders=len(self._folders))
+            self._troubles.refused = None
+            self._events.emit("daemon.reloaded", folders=len(self._house.scheduler.folders))
         if self._up:
             self._notifier.ready()
 
@@ -259,26 +321,65 @@ class Daemon:
     def _take(self, config: Config) -> None:
         self.config = config
         self._unserved = check_modes(config, self._engine)
-        self._folders = self._served(config)
-        if self._inboxes is not None:
-            self._inboxes.follow(self._folders, [folder.inbox for folder in config.folders])
+        self._house.scheduler.folders = self._served(config)
+        self._follow(config)
 
-    def _look_again(self, folder: str, source: str) -> None:
-        if self._inboxes is not None:
-            self._inboxes.hint(folder, source)
-
-    def _closed(self) -> set[str]:
-        """Folders of which nothing may begin now: no inbox to be seen, or not their time."""
-        unseen = self._inboxes.closed() if self._inboxes else set()
-        return unseen | self._hours.closed(self._folders.values())
+    def _follow(self, config: Config) -> None:
+        known = [folder.inbox for folder in config.folders]
+        self._inboxes.follow(self._house.scheduler.folders, known)
 
     def _served(self, config: Config) -> Mapping[str, Folder]:
         return {
             folder.name: folder for folder in config.folders if folder.name not in self._unserved
         }
 
+    # --- `--once` ---
+
+    async def _worked_off(self, house: House) -> None:
+        """Return when no file settles and no job is active.
+
+        Raises:
+            PlaceError: All that is left waits for a place that stays out of order.
+        """
+        stuck_since = None
+        while True:
+            settled = self._inboxes.settled()
+            if settled and not house.scheduler.running and not await self._active(house):
+                return
+            now = time.monotonic()
+            if not settled or not self._only_waits(house):
+                stuck_since = None
+            elif stuck_since is None:
+                stuck_since = now
+            elif now - stuck_since > STUCK_S:
+                raise _gives_up(house)
+            await asyncio.sleep(LOOK_S)
+
+    async def _active(self, house: House) -> int:
+        """Jobs of the folders watched that have not come to an end."""
+        counts = await house.call(LEDGER, house.ledger.counts)
+        watched = self._inboxes.names()
+        return sum(
+            number
+            for (folder, state), number in counts.items()
+            if state in ACTIVE and folder in watched
+        )
+
+    def _only_waits(self, house: House) -> bool:
+        """Whether nothing moves but the tries of what waits."""
+        paused, held = house.scheduler.retries.paused.now, house.scheduler.retries.held.now
+        return bool(paused or held) and house.scheduler.running <= len(paused) + len(held)
+
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+
+def _gives_up(house: House) -> OcrdError:
+    waits = house.scheduler.retries.paused.now or house.scheduler.retries.held.now
+    who, wait = next(iter(waits.items()))
+    what = f"folder {who}" if isinstance(who, str) else f"job {who}"
+    error = wait.error
+    return PlaceError(f"{what}: {error.message}", hint=error.hint, kind=error.kind)

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrd.config import Config, Settings
-from ocrd.daemon import barcodes
+from ocrd.config import Config, Settings, load
+from ocrd.config.resolve import folders
 from ocrd.engine.base import Engine
-from ocrd.errors import ConfigError
+from ocrd.errors import ConfigError, EngineSetupError
 from ocrd.events import Events
 from ocrd.modes import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
     from ocrd.engine.resident import VllmSettings
+
+BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
+
+FIXED = (  # what is read once, at the start
+    "root",
+    "engine",
+    "watch.closed_s",
+    "watch.max_file_mib",
+    "watch.rescan_s",
+    "ledger",
+    "pages",
+    "jobs",
+    "log",
+    "metrics",
+    "notify",
+)
 
 
 def gpu_present() -> bool:
@@ -48,6 +66,21 @@ def build_engine(config: Config, events: Events | None = None) -> Engine:
         threads=given.threads or None,
         page_s=given.page_timeout_s,
     )
+
+
+def missing_packages(config: Config) -> EngineSetupError | None:
+    """Why the engine that is asked for cannot run with what is installed, else None."""
+    if chosen_kind(config.settings) != "vllm":
+        from ocrd.engine.rapid.engine import missing
+
+        return missing()
+    from ocrd.engine.resident.preflight import installed
+
+    try:
+        installed()
+    except EngineSetupError as error:
+        return error
+    return None
 
 
 def _vllm(config: Config, events: Events | None) -> Engine:
@@ -100,7 +133,7 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
     Raises:
         ConfigError: A configured folder asks for what the engine, or this machine, has not.
     """
-    barcodes.check(config)
+    check_barcodes(config)
     unserved = {}
     for folder in config.folders:
         reason = engine.unsupported(folder.mode)
@@ -120,3 +153,55 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
                 hint=unseen,
             )
     return unserved
+
+
+def barcode_preload() -> tuple[str, ...]:
+    """What page workers load before they are confined: nothing if the library is not there."""
+    return ("zxingcpp",) if _installed() else ()
+
+
+def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
+    """Refuse folders that wait for barcodes which nobody could read.
+
+    Args:
+        config: What is to be served.
+        library: What would read them.
+
+    Raises:
+        ConfigError: The library is not installed.
+    """
+    waiting = [folder.name for folder in config.folders if folder.separator == "barcode"]
+    if waiting and not _installed(library):
+        raise ConfigError(
+            f'{config.file}: folder {waiting[0]!r}: separator = "barcode" needs zxing-cpp, which '
+            "is not installed",
+            hint="pip install 'ocrd-daemon[barcode]' in the environment that ocrd runs in.",
+        )
+
+
+def _installed(library: str = BARCODES) -> bool:
+    return importlib.util.find_spec(library) is not None
+
+
+def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:
+    """The configuration to go on with.
+
+    Args:
+        config: The one in force.
+        engine: Must be able to serve the new one.
+        fresh_file: Read the file anew; else only look for new and vanished implicit folders.
+
+    Raises:
+        ConfigError: The new one is wrong, or changes what only a restart can change.
+    """
+    if not fresh_file:
+        return replace(config, folders=folders(config.settings))
+    new = load(config.file)
+    for key in FIXED:
+        if attrgetter(key)(new.settings) != attrgetter(key)(config.settings):
+            raise ConfigError(
+                f"{config.file}: {key}: cannot be changed while running",
+                hint="Restart instead: systemctl restart ocrd.",
+            )
+    check_modes(new, engine)
+    return new

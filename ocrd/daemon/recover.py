@@ -1,18 +1,25 @@
-"""At start: what was under way when the daemon last went away, found again."""
+"""What was under way when the daemon last went away, found again; cancels while none runs."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Mapping, Sequence
 
-from ocrd.config import Folder
-from ocrd.daemon.parts import House
+from ocrd.config import Config, Folder
+from ocrd.daemon.wiring import House, take_locks
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.files import display
+from ocrd.inbox.names import numbered
 from ocrd.job import ACTIVE, Job
+from ocrd.ledger.ledger import Ledger
+from ocrd.spool import Spool
 from ocrd.spool.orphans import Orphan
-from ocrd.worker.worker import facts
+from ocrd.worker.deliver import Delivery
+from ocrd.worker.pages import LEDGER
+from ocrd.worker.worker import CANCELLED, SPOOL, facts
 
 
 async def recover(house: House, events: Events) -> list[Orphan]:
@@ -27,18 +34,18 @@ async def recover(house: House, events: Events) -> list[Orphan]:
         LedgerError: The ledger cannot be read.
         PlaceError: The spool cannot be read.
     """
-    jobs = await house.call(house.ledger.unfinished)
+    jobs = await house.call(LEDGER, house.ledger.unfinished)
     for job in jobs:
         events.emit("job.recovered", **facts(job), state=job.state.value)
-    house.dispatcher.take_over(jobs)
+    house.scheduler.take_over(jobs)
     unknown: list[Orphan] = []
-    for orphan in await house.call(house.spool.orphans, ()):
-        owner = await house.call(house.ledger.owner, orphan.token)
+    for orphan in await house.call(SPOOL, house.spool.orphans, ()):
+        owner = await house.call(LEDGER, house.ledger.owner, orphan.token)
         if owner is None:
             unknown.append(orphan)
         elif owner.state not in ACTIVE and orphan.original is None:
             with contextlib.suppress(OcrdError):  # else the next start does
-                await house.call(house.spool.finish, owner)
+                await house.call(SPOOL, house.spool.finish, owner)
     return unknown
 
 
@@ -79,12 +86,12 @@ async def _take_in(
     house: House, orphan: Orphan, folders: Mapping[str, Folder], events: Events
 ) -> None:
     folder = _folder(orphan, folders)
-    job = await house.call(_adopted, house, orphan)
+    job = await house.call(SPOOL, _adopted, house, orphan)
     if job is not None:
-        house.dispatcher.take_over([job])
+        house.scheduler.take_over([job])
         events.warn("spool.adopted", **facts(job))
         return
-    back = await house.call(house.spool.put_back, orphan, folder.inbox)
+    back = await house.call(SPOOL, house.spool.put_back, orphan, folder.inbox)
     if back is not None:
         events.warn("spool.put_back", folder=folder.name, source=display(str(back)))
 
@@ -114,3 +121,25 @@ def _adopted(house: House, orphan: Orphan) -> Job | None:
         outputs=names.outputs,
         archived_to=names.archived_to,
     )
+
+
+def carry_out_cancellations(config: Config) -> None:
+    """Cancel what operators asked to be cancelled.
+
+    Raises:
+        LedgerError: A daemon has started meanwhile (it carries them out), or the ledger fails.
+        PlaceError: An original cannot be moved now; the next start goes on.
+    """
+    locks = take_locks(config)
+    try:
+        spool = Spool(config.root, numbered=numbered)
+        spool.prepare()
+        with Ledger.open(config.ledger) as ledger:
+            delivery = Delivery(ledger=ledger, spool=spool, clock=time.time)
+            for job in ledger.cancellations():
+                folder = config.folder(job.folder)
+                if folder is not None:
+                    delivery.fail(job, folder, CANCELLED, cancelled=True)
+    finally:
+        for lock in locks:
+            os.close(lock)

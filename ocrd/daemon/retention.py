@@ -11,13 +11,14 @@ from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.config.resolve import fixed_part
-from ocrd.daemon.parts import House
+from ocrd.daemon.wiring import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.job import Job
 from ocrd.spool.expiry import Fate, expire, tidy
-from ocrd.worker.delivery import dated
+from ocrd.worker.naming import dated
+from ocrd.worker.pages import LEDGER
 
 EVERY_S = 3600.0
 KEPT_OVER = 0.05  # so much longer than they are to be kept do jobs stay, at most an hour
@@ -81,7 +82,7 @@ class Retention:
     async def _expire(self, expiring: list[Folder]) -> None:
         fates: Counter[Fate] = Counter()
         for folder in expiring:
-            fates += await self._house.call(self._expire_in, folder)
+            fates += await self._house.call(str(folder.archive), self._expire_in, folder)
         if fates[Fate.DELETED] or fates[Fate.FOREIGN]:
             self._events.emit(
                 "archive.expired", deleted=fates[Fate.DELETED], left=fates[Fate.FOREIGN]
@@ -125,7 +126,7 @@ class Retention:
             return
         before, total = self._clock() - self._keep_done_days * DAY_S, 0
         while dropped := await self._house.call(
-            self._house.ledger.prune, before, BATCH, keep_archived=expiring
+            LEDGER, self._house.ledger.prune, before, BATCH, keep_archived=expiring
         ):
             total += dropped
         if total:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from pydantic import JsonValue
+
 from ocrd.modes import Reader
 
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+JSON: TypeAlias = JsonValue
 
-OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
+OUTPUTS = frozenset({"markdown", "text", "raw", "pdf", "boxes", "images", "json"})
 BLANK, BARCODE = "blank", "barcode"
 IMAGES = "images"  # the folder of the figures, beside the texts that link to them
 LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this
@@ -53,7 +55,7 @@ class Separator:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSpec:
-    """Everything `build_bundle` needs; it can be pickled.
+    """Everything `build_bundle` needs; plain data, for a child.
 
     Attributes:
         source: The original, in the spool; it is only read.  A folder if it is several files.
@@ -68,6 +70,9 @@ class BundleSpec:
         reader: How the model's words are to be read.
         dpi: Resolution of figures, and of the boxes drawn over an image.
         facts: What the sidecar says about the job: source, sha256, engine, model, mode, prompt …
+        pdf_text: What becomes of text that a PDF's page has: `auto` and `ocr` leave it and add to
+            it what it lacks, but that `auto` replaces a hidden layer that is no text; `redo`
+            replaces every hidden layer; `keep` adds none.
         drop_blank: Leave blank pages out of the Markdown and the PDF (numbers do not shift).
         upright: Turn pages the way the engine turned them to read them.
         max_pixels: An image frame larger than this is not decoded.
@@ -86,6 +91,7 @@ class BundleSpec:
     reader: Reader
     dpi: int
     facts: Mapping[str, JSON]
+    pdf_text: str = "auto"
     drop_blank: bool = False
     upright: bool = False
     max_pixels: int = 200_000_000

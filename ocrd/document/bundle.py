@@ -12,25 +12,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from ocrd.document import grounding, records
+from ocrd.document import records
 from ocrd.document.base import BundleSpec, BundleSummary
-from ocrd.document.faults import noted
+from ocrd.document.boxes import BoxesPdf, BoxesPicture
 from ocrd.document.figures import Figures
-from ocrd.document.overlay import BoxesPdf, BoxesPicture
-from ocrd.document.pdf import bases
-from ocrd.document.pdf.bases import Base
-from ocrd.document.pdf.collated import collated
-from ocrd.document.pdf.layers import LayeredPdf, PdfPages
-from ocrd.document.pdf.mupdf import be_quiet
-from ocrd.document.pdf.sheet import is_blank
-from ocrd.document.plain import has_text
-from ocrd.document.records import PageRecord, ReadPage
-from ocrd.document.searchable import SearchablePdf
+from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
+from ocrd.document.plain import characters, has_text, one_line
+from ocrd.document.records import PageRecord, ReadPage, noted
 from ocrd.document.sidecar import Sidecar
-from ocrd.document.textfiles import MarkdownFile, RawFile, text_file
+from ocrd.document.source_pdf import SourcePdf, collated, from_image, from_pdf
+from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
+from ocrd.document.textlayer import SearchablePdf
 from ocrd.job import PageState
 from ocrd.modes import Reader
-from ocrd.page import PageResult
 
 _WORK = ".work"  # in the bundle while it is being built
 
@@ -55,13 +49,12 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
         OSError: The disk did not take it.
         ValueError, KeyError, TypeError: `spec.pages` does not hold pages.
     """
-    be_quiet()
     total = records.count(spec.pages)
     work = spec.into / _WORK
     work.mkdir()
     try:
         with ExitStack() as stack:
-            base = Base(spec.source, ())
+            base = SourcePdf(spec.source, ())
             if spec.drop_blank or spec.outputs & {"pdf", "boxes", "images"}:
                 base = base_of(spec, work, total)
             pages = stack.enter_context(PdfPages(base.path))
@@ -70,18 +63,18 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
         shutil.rmtree(work)
 
 
-def base_of(spec: BundleSpec, work: Path, total: int) -> Base:
+def base_of(spec: BundleSpec, work: Path, total: int) -> SourcePdf:
     """The PDF that all else is drawn on, made in the folder `work` unless it is the original."""
     target = work / "base.pdf"
     if spec.origins:
         return collated(spec.origins, work, target, max_pixels=spec.max_pixels)
     if spec.kind == "pdf":
-        return bases.from_pdf(spec.source, target)
-    return bases.from_image(spec.source, target, total, max_pixels=spec.max_pixels)
+        return from_pdf(spec.source, target)
+    return from_image(spec.source, target, total, max_pixels=spec.max_pixels)
 
 
 def _artefacts(
-    spec: BundleSpec, base: Base, pages: PdfPages, total: int, stack: ExitStack
+    spec: BundleSpec, base: SourcePdf, pages: PdfPages, total: int, stack: ExitStack
 ) -> list[Artefact]:
     """What is wanted, in an order in which each finds what it needs of those before it."""
     wanted, into, name = spec.outputs, spec.into, spec.name
@@ -90,17 +83,21 @@ def _artefacts(
         made.append(Figures(pages, into / spec.images, spec.dpi))
     if "markdown" in wanted:
         made.append(MarkdownFile(stack.enter_context(text_file(into / f"{name}.md"))))
+    if "text" in wanted:
+        made.append(TextFile(stack.enter_context(text_file(into / f"{name}.txt"))))
     if "raw" in wanted:
         made.append(RawFile(stack.enter_context(text_file(into / f"{name}.raw.mmd"))))
     if "pdf" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.pdf"))
         made.append(SearchablePdf(pdf, pages, spec))
     if "boxes" in wanted and spec.kind == "image" and total == 1:
-        made.append(BoxesPicture(into / f"{name}.boxes.jpg", pages, spec))
+        pdf = stack.enter_context(_copy(base.path, into / _WORK / "boxes.pdf"))
+        made.append(BoxesPicture(into / f"{name}.boxes.jpg", pdf, spec))
     elif "boxes" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
         made.append(BoxesPdf(pdf, spec))
     if "json" in wanted:
+        made.append(_Complaints(pages, spec))
         sidecar = stack.enter_context(text_file(into / f"{name}.json"))
         made.append(Sidecar(sidecar, spec.facts, base.notes))
     return made
@@ -109,41 +106,61 @@ def _artefacts(
 def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> BundleSummary:
     """Send every page through all artefacts and complete them."""
     states: Counter[PageState] = Counter()
-    characters = 0
+    count = 0
     for record in records.read(spec.pages):
         page = read_page(record, spec.reader)
         if spec.drop_blank:
-            page.dropped = is_blank_page(page, pages)
+            page.dropped = is_blank_page(page, pages, spec.dpi)
         for artefact in artefacts:
             artefact.add(page)
         pages.done_with_page()
         states[record.state] += 1
-        characters += sum(len(block.text) for block in page.blocks)
+        count += characters(page.blocks)
     names = [artefact.finish() for artefact in artefacts]
     return BundleSummary(
         artefacts=tuple(name for name in names if name),
         pages=states.total(),
         partial=states[PageState.PARTIAL],
         failed=states[PageState.FAILED] + states[PageState.PENDING],
-        characters=characters,
+        characters=count,
     )
 
 
 def read_page(record: PageRecord, reader: Reader) -> ReadPage:
-    """A page and what its text says; the model's own way of saying it goes before the mode's."""
-    result = record.result or PageResult(text="")
-    reader = result.reader or reader
-    blocks = grounding.parse(record.text, reader, result.scale)
-    return ReadPage(record=record, reader=reader, blocks=blocks)
+    """A page and what was read on it; nothing was where it failed."""
+    read = None if record.state is PageState.FAILED else record.result
+    return ReadPage(record=record, reader=reader, blocks=list(read.blocks) if read else [])
 
 
-def is_blank_page(page: ReadPage, pages: PdfPages) -> bool:
+def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
     """Whether nothing was read and nothing is there: an unread photo is no blank page."""
     if page.record.state is not PageState.DONE or has_text(page.blocks):
         return False
     with noted(page, "not looked at for blankness"):
-        return is_blank(pages.page(page.record.number))
+        return pages.view(page.record.number, dpi).is_blank
     return False
+
+
+class _Complaints:
+    """Notes of what MuPDF could not show of a page, for the sidecar that comes after it."""
+
+    def __init__(self, pages: PdfPages, spec: BundleSpec) -> None:
+        self._pages = pages
+        self._spec = spec
+
+    def add(self, page: ReadPage) -> None:
+        if self._spec.kind == "image":
+            return
+        with noted(page, "it cannot be looked at"):
+            view = self._pages.view(page.record.number, self._spec.dpi)
+            if not view.problems and not view.words:
+                view.grey  # noqa: B018 - drawn for what is said of it
+            if view.problems:
+                said = one_line(view.problems[0])
+                page.notes.append(f"the page may show less than it should: {said}")
+
+    def finish(self) -> str:
+        return ""
 
 
 def _copy(base: Path, target: Path) -> LayeredPdf:

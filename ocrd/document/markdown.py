@@ -1,4 +1,9 @@
-"""Blocks -> the Markdown of one page.  Pure.
+r"""Blocks -> the Markdown of one page: the only place that escapes.  Pure.
+
+A page can print, and a model can make up, anything: scripts, tracking pictures, links to local
+files, comments that swallow the rest of the document.  Printed text is escaped so that it renders
+as it was printed.  Of a model's own Markdown is left through what is text, a few harmless pairs
+of tags, web links, and mathematics (`\[…\]` as `$$…$$`, `\(…\)` as `$…$`).
 
 Headers, footers and page numbers stay, small (`<sub>`): a letterhead is often the only place
 that names the sender.  Figures link to the pictures cut out of the page; their captions stay
@@ -14,14 +19,26 @@ from functools import partial
 from urllib.parse import quote
 
 from ocrd.document import tables
-from ocrd.document.inline import formula, one_line, safe, tidy, with_math
+from ocrd.document.plain import FIGURES, one_line, tidy, tidy_markup
 from ocrd.modes import Reader
-from ocrd.page import Block
+from ocrd.page import Block, Markup
 
-FIGURES = frozenset({"image", "figure", "chart"})
 CAPTIONS = frozenset({"image_caption", "figure_caption", "figure_title", "caption"})
 ASIDES = frozenset({"header", "footer", "page_header", "page_footer", "page_number"})
 
+_PAIR = r"<(sub|sup|b|i|u|s|em|strong|small|del)>([^<>]{0,500})</\1>"
+_MARKUP = re.compile(rf"{_PAIR}|<br ?/?>|<(?=[A-Za-z/!?])", re.IGNORECASE)
+_LINK = re.compile(r"\]\((?!\s{0,8}<?(?:https?://|mailto:))", re.IGNORECASE)
+_WEB = re.compile(r"(https?://|mailto:)[^\s<>]+", re.IGNORECASE)
+_MATH_TOKEN = re.compile(r"(\\\[|\\\]|\\\(|\\\))")
+_ENTITY = re.compile(r"&(?!(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)")
+_BULLET = re.compile(r"^[•·●▪◦‣∙]\s*")
+_PRINTED_MARKS = re.compile(  # what Markdown takes for markup, anywhere …
+    r"[\\`*<\[\]$]|(?<![^\W_])_|_(?![^\W_])|~~|!(?=\[)|&(?=#?\w{1,30};)"
+)
+_PRINTED_STARTS = re.compile(  # … and at the start of a line
+    r"^(?=#{1,6}(\s|$)|>|\+\s|~~~|[-=_|:][-=_|: ]+$)"
+)
 _HEADING = re.compile(r"#{1,6} ")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
@@ -34,38 +51,75 @@ def page(blocks: Sequence[Block], reader: Reader, figures: Mapping[int, str]) ->
         reader: How it was read; plain text and chart data keep their form.
         figures: For a block's index, the picture cut out for it, relative to the Markdown.
     """
-    if reader is Reader.FIGURE:
-        parts = [_chart(tidy(block.text)) for block in blocks]
-    elif reader is Reader.PLAIN:
-        parts = [_with_tables(tidy(block.text), safe) for block in blocks]
-    else:
-        parts = [_block(blocks, index, figures) for index in range(len(blocks))]
+    parts = [_block(blocks, index, reader, figures) for index in range(len(blocks))]
     return _BLANK_LINES.sub("\n\n", "\n\n".join(part for part in parts if part)).strip("\n")
 
 
 def unread(number: int, reason: str) -> str:
     """The line that stands in the place of a page that could not be read."""
-    return f"> **Page {number} could not be read:** {with_math(one_line(tidy(reason)))}"
+    return f"> **Page {number} could not be read:** {_with_math(one_line(tidy(reason)))}"
 
 
 def incomplete(number: int, reason: str) -> str:
     """The line that stands before the text of a page that is known to be doubtful."""
-    return f"> **Page {number} is incomplete:** {with_math(one_line(tidy(reason)))}"
+    return f"> **Page {number} is incomplete:** {_with_math(one_line(tidy(reason)))}"
 
 
-def _block(blocks: Sequence[Block], index: int, figures: Mapping[int, str]) -> str:
+def escaped(line: str) -> str:
+    """A printed line as Markdown that shows it; a printed bullet becomes one of Markdown."""
+    marked = _PRINTED_MARKS.sub(r"\\\g<0>", _BULLET.sub("- ", line.strip()))
+    return _PRINTED_STARTS.sub(r"\\\g<0>", marked)
+
+
+def _block(blocks: Sequence[Block], index: int, reader: Reader, figures: Mapping[int, str]) -> str:
     block = blocks[index]
-    text = tidy(block.text).strip("\n")
+    printed = block.markup is Markup.PLAIN
+    text = (tidy if printed else tidy_markup)(block.text).strip("\n")
+    if reader is Reader.PLAIN:
+        return text if printed and not block.rows else _with_tables(text, _safe)
+    if reader is Reader.FIGURE:
+        return _chart(text)
     if block.label in FIGURES:
-        return _figure(text, figures.get(index), _caption(blocks, index))
-    render = _RENDER.get(block.label, _prose)
-    return render(text) if text.strip() else ""
+        said = (_printed(block, text) if printed else _prose(text)) if text.strip() else ""
+        return _figure(said, figures.get(index), _caption(blocks, index))
+    if printed:
+        return _printed(block, text)
+    return _RENDER.get(block.label, _prose)(text) if text.strip() else ""
+
+
+def _printed(block: Block, text: str) -> str:
+    """Text as printed: what Markdown would take for markup is escaped, lines stay lines."""
+    if block.rows:
+        return _pipes([[escaped(one_line(tidy(cell))) for cell in row] for row in block.rows])
+    lines = [_linked(escaped(line), block.links) for line in text.split("\n") if line.strip()]
+    if not lines:
+        return ""
+    if block.level:
+        return f"{'#' * min(block.level, 6)} {' '.join(lines)}"
+    if block.label in ASIDES:
+        return f"<sub>{' '.join(lines)}</sub>"
+    return "".join(
+        line if not above else f"{'' if line.startswith('- ') else '  '}\n{line}"
+        for above, line in zip(["", *lines], lines, strict=False)
+    )
+
+
+def _linked(line: str, links: Sequence[tuple[str, str]]) -> str:
+    """A printed line, its words that are links made so."""
+    for words, target in links:
+        said = escaped(words)
+        if said and _WEB.fullmatch(target) and f"[{said}]" not in line:
+            line = line.replace(said, f"[{said}](<{quote(target, safe=_URL_SAFE)}>)", 1)
+    return line
+
+
+_URL_SAFE = "/:?#[]@!$&'()*+,;=%~-._"
 
 
 def _title(text: str, marks: str) -> str:
     if _HEADING.match(text):
         return _prose(text)
-    return f"{marks} {with_math(one_line(text))}"
+    return f"{marks} {_with_math(one_line(text))}"
 
 
 def _equation(text: str) -> str:
@@ -75,18 +129,18 @@ def _equation(text: str) -> str:
         if body.startswith(opening):
             inner = body.removeprefix(opening).removesuffix(closing)
             if opening not in inner and closing not in inner:
-                return f"$$\n{formula(inner)}\n$$" if inner.strip() else ""
+                return f"$$\n{_latex(inner)}\n$$" if inner.strip() else ""
     if r"\[" in body or "$$" in body:
         return _prose(text)
-    return f"$$\n{formula(body)}\n$$"
+    return f"$$\n{_latex(body)}\n$$"
 
 
 def _aside(text: str) -> str:
-    return f"<sub>{with_math(one_line(text))}</sub>"
+    return f"<sub>{_with_math(one_line(text))}</sub>"
 
 
 def _prose(text: str) -> str:
-    return _with_tables(text, with_math).strip("\n")
+    return _with_tables(text, _with_math).strip("\n")
 
 
 def _code(text: str) -> str:
@@ -99,29 +153,17 @@ def _code(text: str) -> str:
 
 def _chart(text: str) -> str:
     """Data of a chart: a table if it is one, else as it came."""
-    if tables.first_tag(text) is not None or text.lstrip().startswith("|"):
+    if tables.has_tags(text) or text.lstrip().startswith("|"):
         return _prose(text)
-    return _code(text.strip("\n"))
+    return _code(text) if text else ""
 
 
-def _with_tables(text: str, prose: Callable[[str], str]) -> str:
-    start = tables.first_tag(text)
-    if start is None:
-        return prose(text)
-    if "<table" not in text.lower():
-        text = f"{text[:start]}<table>{text[start:]}</table>"
-    parts = (
-        prose(part).strip() if isinstance(part, str) else part.markdown()
-        for part in tables.split(text)
-    )
-    return "\n\n".join(part for part in parts if part)
-
-
-def _figure(text: str, picture: str | None, caption: str) -> str:
-    said = _prose(text) if text.strip() else ""
+def _figure(said: str, picture: str | None, caption: str) -> str:
     if picture is None:
         return said
-    link = f"![{_description(caption)}]({quote(os.fsencode(picture))})"
+    words = one_line(tidy_markup(caption))[:300].strip()
+    description = re.sub(r"[\[\]\\`<>*_!|]", "", words)
+    link = f"![{description}]({quote(os.fsencode(picture))})"
     return f"{link}\n\n{said}" if said else link
 
 
@@ -133,9 +175,88 @@ def _caption(blocks: Sequence[Block], index: int) -> str:
     return ""
 
 
-def _description(caption: str) -> str:
-    words = one_line(tidy(caption))[:300].strip()
-    return re.sub(r"[\[\]\\`<>*_!|]", "", words)
+def _with_tables(text: str, prose: Callable[[str], str]) -> str:
+    if not tables.has_tags(text):
+        return prose(text)
+    parts = (
+        prose(part).strip() if isinstance(part, str) else _table(part)
+        for part in tables.split(text)
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(table: tables.Table) -> str:
+    """Pipes, which people read as they stand, unless cells are joined: only HTML can say that."""
+    caption = table.caption.strip()
+    parts = [_with_math(caption)] if caption else []
+    if table.rows and table.simple:
+        parts.append(
+            _pipes([[one_line(_with_math(cell.text)) for cell in row] for row in table.rows])
+        )
+    elif table.rows:
+        rows = ("".join(_html_cell(cell) for cell in row) for row in table.rows)
+        parts.append("\n".join(["<table>", *(f"<tr>{row}</tr>" for row in rows), "</table>"]))
+    return "\n\n".join(parts)
+
+
+def _pipes(rows: Sequence[Sequence[str]]) -> str:
+    """A table of escaped cells; its first row is the heading."""
+    width = max(len(row) for row in rows)
+    bare = [[cell.replace("|", r"\|") for cell in row] + [""] * (width - len(row)) for row in rows]
+    bare.insert(1, ["---"] * width)
+    return "\n".join(f"| {' | '.join(row)} |" for row in bare)
+
+
+def _html_cell(cell: tables.Cell) -> str:
+    name = "th" if cell.header else "td"
+    columns = f' colspan="{cell.columns}"' if cell.columns > 1 else ""
+    rows = f' rowspan="{cell.rows}"' if cell.rows > 1 else ""
+    return f"<{name}{columns}{rows}>{one_line(_safe_in_html(cell.text))}</{name}>"
+
+
+def _safe(text: str) -> str:
+    """A model's text that renders as text: no foreign HTML, no pictures, links to the web only."""
+    text = _MARKUP.sub(_harmless, text)
+    text = text.replace("![", r"!\[").replace("]:", r"]\:")
+    return _LINK.sub(r"]\\(", text)
+
+
+def _safe_in_html(text: str) -> str:
+    """The same inside an HTML element, where Markdown's backslashes do not count."""
+    text = _MARKUP.sub(_harmless, _ENTITY.sub("&amp;", text))
+    return text.replace("![", "!&#91;").replace("](", "]&#40;")
+
+
+def _with_math(text: str) -> str:
+    """A model's text, safe, its formulas marked; what is not closed stays."""
+    pieces = _MATH_TOKEN.split(text)
+    out: list[str] = []
+    index = 0
+    while index < len(pieces):
+        opening, closing = pieces[index], "".join(pieces[index + 2 : index + 3])
+        inner = "".join(pieces[index + 1 : index + 2])
+        if (opening, closing) in ((r"\[", r"\]"), (r"\(", r"\)")) and inner.strip():
+            formula = _latex(inner)
+            out.append(f"$${formula}$$" if opening == r"\[" else f"${one_line(formula)}$")
+            index += 3
+        else:
+            out.append(opening if _MATH_TOKEN.fullmatch(opening) else _safe(opening))
+            index += 1
+    return "".join(out)
+
+
+def _latex(text: str) -> str:
+    """LaTeX that stays LaTeX but is nothing to a renderer without mathematics."""
+    text = re.sub(r"<(?=[A-Za-z/!?])", "< ", text)
+    text = text.replace("](", "] (").replace("]:", "] :").replace("![", "! [")
+    return re.sub(r"\n\s*\n", "\n", text.replace("$$", "$ $")).strip()
+
+
+def _harmless(match: re.Match[str]) -> str:
+    whole = match[0]
+    if whole == "<":
+        return "&lt;"
+    return whole if match[1] else "<br>"
 
 
 _RENDER: dict[str, Callable[[str], str]] = {

@@ -29,8 +29,7 @@ from ocrd.document.base import (
     Separator,
 )
 from ocrd.document.bundle import base_of, build_bundle, is_blank_page, read_page
-from ocrd.document.pdf.layers import PdfPages
-from ocrd.document.pdf.mupdf import be_quiet
+from ocrd.document.incremental_pdf import PdfPages
 from ocrd.document.plain import has_text
 from ocrd.document.records import ReadPage
 from ocrd.document.textfiles import text_file
@@ -49,7 +48,6 @@ def build(spec: BundleSpec) -> BundleSummary:
     """
     if spec.separator is None:
         return build_bundle(spec)
-    be_quiet()
     work = spec.into / _WORK
     work.mkdir()
     try:
@@ -104,7 +102,7 @@ def _blank(spec: BundleSpec, work: Path, among: Collection[int]) -> list[int]:
     with ExitStack() as stack:
         base = base_of(spec, work, records.count(spec.pages))
         pages = stack.enter_context(PdfPages(base.path))
-        return [page.record.number for page in silent if is_blank_page(page, pages)]
+        return [page.record.number for page in silent if is_blank_page(page, pages, spec.dpi)]
 
 
 def _read(spec: BundleSpec) -> Iterator[ReadPage]:

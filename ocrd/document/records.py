@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ocrd.document.base import JSON
-from ocrd.document.inline import one_line
+from ocrd.document.plain import one_line
 from ocrd.job import JobError, PageState
 from ocrd.modes import Reader
 from ocrd.page import Block, PageResult
+from ocrd.pdffile import FAULTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +90,19 @@ class ReadPage:
     def turned(self) -> int:
         """Degrees by which the engine turned the page, clockwise, to read it."""
         return self.record.result.turned if self.record.result else 0
+
+
+@contextmanager
+def noted(page: ReadPage, missing: str) -> Iterator[None]:
+    """Turn MuPDF's complaint about a page into a note that says what is missing for it.
+
+    One page that MuPDF cannot work on does not take the document with it.  Faults of the disk are
+    no faults of the page: an `OSError` passes.
+    """
+    try:
+        yield
+    except FAULTS as error:
+        page.notes.append(f"{missing}: {one_line(str(error))}")
 
 
 def read(path: Path) -> Iterator[PageRecord]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ocrd.document.base import JSON
+from ocrd.document.plain import characters
 from ocrd.document.records import PageRecord, ReadPage
 from ocrd.job import PageState
 
@@ -40,7 +41,7 @@ class Sidecar:
         self._totals["pages"] += 1
         self._totals[record.state.value] += 1
         self._totals["dropped"] += page.dropped
-        self._totals["characters"] += sum(len(block.text) for block in page.blocks)
+        self._totals["characters"] += characters(page.blocks)
         self._totals["tokens"] += record.tokens
         self._seconds += record.seconds
 
@@ -75,6 +76,7 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
         "seconds": round(record.seconds, 3),
         "reused": record.reused,
         "turned": page.turned,
+        "words_from": result.words_from.value if result else None,
         "finish": result.finish.value if result else None,
         "partial": record.reason if record.state is PageState.PARTIAL else None,
         "dropped": page.dropped,
@@ -104,6 +106,10 @@ def _block_facts(page: ReadPage, index: int) -> JSON:
         "text": block.text,
         "boxes": [list(box.rounded()) for box in block.boxes],
     }
+    if block.rows:
+        facts["rows"] = [list(row) for row in block.rows]
+    if block.level:
+        facts["level"] = block.level
     if index in page.figures:
         facts["image"] = page.figures[index]
     return facts

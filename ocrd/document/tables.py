@@ -1,9 +1,8 @@
-"""HTML tables as models write them: found, repaired and written anew.  Pure.
+"""HTML tables as models write them: found and repaired.  Pure.
 
 Rows without cells, cells that never close, `</td><tr>`, `</tr></tr>` and tables cut off in the
 middle all occur.  Only the structure is read (`tr`, `td`, `th`, `colspan`, `rowspan`); everything
-else in a cell is text.  A table without spans becomes a pipe table, which people and programs
-read as it stands; one with spans stays HTML, since pipes cannot say that cells are joined.
+else in a cell is text.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from ocrd.document.inline import one_line, safe_in_html, with_math
 
 MOST_SPANNED = 100
 
@@ -46,26 +43,12 @@ class Table:
         """Whether no cell covers more than its own place."""
         return all(cell.columns == cell.rows == 1 for row in self.rows for cell in row)
 
-    def markdown(self) -> str:
-        """The table as a block of Markdown; its first row is the heading."""
-        parts = [with_math(self.caption.strip())] if self.caption.strip() else []
-        if self.rows:
-            parts.append(self._pipes() if self.simple else self._html())
-        return "\n\n".join(parts)
-
-    def _pipes(self) -> str:
-        width = max(len(row) for row in self.rows)
-        lines = [_pipe_row([_pipe_cell(cell) for cell in row], width) for row in self.rows]
-        lines.insert(1, _pipe_row(["---"] * width, width))
-        return "\n".join(lines)
-
-    def _html(self) -> str:
-        rows = ("".join(_html_cell(cell) for cell in row) for row in self.rows)
-        return "\n".join(["<table>", *(f"<tr>{row}</tr>" for row in rows), "</table>"])
-
 
 def split(text: str) -> Iterator[str | Table]:
     """The tables of `text` and the text around them, in order."""
+    loose = _PART.search(text)
+    if loose and "<table" not in text.lower():  # rows without a table around them
+        text = f"{text[: loose.start()]}<table>{text[loose.start() :]}</table>"
     start = 0
     inside = None
     for match in _TABLE.finditer(text):
@@ -82,10 +65,9 @@ def split(text: str) -> Iterator[str | Table]:
         yield text[start:]
 
 
-def first_tag(text: str) -> int | None:
-    """Where the first tag of a table stands, with or without a `<table>` around it."""
-    match = _PART.search(text)
-    return match.start() if match else None
+def has_tags(text: str) -> bool:
+    """Whether there is a table in `text`, or part of one."""
+    return _PART.search(text) is not None
 
 
 def parse(html: str) -> Table:
@@ -144,18 +126,3 @@ class _Builder:
 
 def _limited(span: int) -> int:
     return min(max(span, 1), MOST_SPANNED)
-
-
-def _pipe_row(cells: list[str], width: int) -> str:
-    return "| " + " | ".join(cells + [""] * (width - len(cells))) + " |"
-
-
-def _pipe_cell(cell: Cell) -> str:
-    return one_line(with_math(cell.text)).replace("|", r"\|")
-
-
-def _html_cell(cell: Cell) -> str:
-    name = "th" if cell.header else "td"
-    columns = f' colspan="{cell.columns}"' if cell.columns > 1 else ""
-    rows = f' rowspan="{cell.rows}"' if cell.rows > 1 else ""
-    return f"<{name}{columns}{rows}>{one_line(safe_in_html(cell.text))}</{name}>"

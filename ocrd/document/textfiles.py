@@ -1,11 +1,11 @@
-"""NAME.md and NAME.raw.mmd: written page by page, in the order of the pages."""
+"""NAME.md, NAME.txt and NAME.raw.mmd: written page by page, in the order of the pages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TextIO
 
-from ocrd.document import markdown
+from ocrd.document import markdown, plain
 from ocrd.document.records import ReadPage
 from ocrd.job import PageState
 
@@ -62,6 +62,29 @@ class RawFile:
         if page.record.number > 1:
             self._file.write(RAW_SEPARATOR)
         self._file.write(page.record.text)
+
+    def finish(self) -> str:
+        """The artefact's name."""
+        self._file.flush()
+        return Path(self._file.name).name
+
+
+class TextFile:
+    """The artefact NAME.txt: the words as plain text; a form feed begins each further page."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def add(self, page: ReadPage) -> None:
+        """Write a page; one that could not be read says so."""
+        record = page.record
+        if page.dropped:
+            return
+        if record.number > 1:
+            self._file.write("\f")
+        parts = [f"[{record.flaw}]"] if record.flaw else []
+        said = plain.text(page.blocks)
+        self._file.write("".join(f"{part}\n" for part in [*parts, said] if part))
 
     def finish(self) -> str:
         """The artefact's name."""

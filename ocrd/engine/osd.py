@@ -70,7 +70,7 @@ class TesseractOsd:
     async def __call__(self, image: PageImage) -> Upright:
         """The page as it should be read; as it is when it breaks what looks at it."""
         try:
-            return await self._pool.run(find_upright, image, self._program)
+            return await self._pool.run(find_upright, image, self._program, programs=True)
         except PageFaultError:
             return AS_IT_IS
 

@@ -8,7 +8,6 @@ partial.  No page vanishes.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from ocrd.engine.base import Engine, PageRequest
 from ocrd.engine.blank import is_blank
 from ocrd.engine.repetition import said_once
 from ocrd.errors import PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, Reader, Resolution
 from ocrd.page import Finish, PageResult
 
 STRONG_GUARD = Guard(ngram=20, window=50)  # the official setting for PDF pages that loop
@@ -27,7 +26,6 @@ OTHER_VIEWS = {  # in order of preference; the engine may have room for some onl
     "base": ("gundam", "small"),
 }
 OTHERWISE = ("base", "small", "tiny")
-TAG = re.compile(r"<\|ref\|>(.*?)<\|/ref\|>|<\|det\|>.*?<\|/det\|>", re.DOTALL)
 
 
 class Doubt(enum.Enum):
@@ -61,11 +59,11 @@ async def read_page(engine: Engine, request: PageRequest) -> PageResult:
             from any try, and the page is then read anew by whoever asked.
     """
     first = await engine.recognise(request)
-    doubt = doubt_of(first, request.mode)
+    doubt = doubt_of(first)
     if doubt is None:
         return first
     if is_blank(request.image):
-        return replace(first, text="").noted("blank")
+        return replace(first, text="", blocks=()).noted("blank")
     if not first.prompt_tokens:  # no language model: it would only say the same again
         return first
     return await read_again(engine, request, first, doubt)
@@ -84,7 +82,7 @@ async def read_again(
         except (PageError, PageFaultError) as error:
             notes.append(f"{attempt.note}: {error.kind}")
             continue
-        still = doubt_of(result, again.mode)
+        still = doubt_of(result)
         if still is None:
             return result.noted(*notes, attempt.note)
         notes.append(f"{attempt.note}: {still.value}")
@@ -92,7 +90,7 @@ async def read_again(
     return settle(results, notes)
 
 
-def doubt_of(result: PageResult, mode: PromptMode) -> Doubt | None:
+def doubt_of(result: PageResult) -> Doubt | None:
     """What is wrong with a result, or None."""
     if not result.text.strip():
         return Doubt.EMPTY
@@ -100,15 +98,15 @@ def doubt_of(result: PageResult, mode: PromptMode) -> Doubt | None:
         return Doubt.REPETITION
     if result.finish is Finish.LENGTH:
         return Doubt.LENGTH
-    if (result.reader or mode.reader) is Reader.DOCUMENT and only_pictures(result.text):
+    if only_pictures(result):
         return Doubt.PICTURE
     return None
 
 
-def only_pictures(text: str) -> bool:
+def only_pictures(result: PageResult) -> bool:
     """Whether all that was found on the page is pictures, and no word."""
-    labels = [label for label in TAG.findall(text) if label]
-    return bool(labels) and set(labels) == {"image"} and not TAG.sub("", text).strip()
+    found = result.blocks
+    return bool(found) and all(block.label == "image" and not block.text for block in found)
 
 
 def other_view(engine: Engine, resolution: Resolution) -> Resolution | None:

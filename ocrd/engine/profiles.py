@@ -5,14 +5,20 @@ A profile is chosen by the `architectures` of a model's `config.json`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ocrd.engine.deepseek import tiling
+from ocrd.engine.deepseek import grounding, tiling
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, PromptMode, Reader, Resolution
+from ocrd.page import Block
+
+Parser = Callable[[str, Reader, tuple[int, int]], list[Block]]
+
+# Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
+PARSERS: Mapping[str, Parser] = MappingProxyType({"ref-det": grounding.parse})
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -78,6 +84,7 @@ class ModelProfile:
             words of the modes as they are.  A built-in mode that is not among them is not
             offered; an operator's own mode always is.
         readers: How its answers are read where that differs from the mode, by the mode's name.
+        parser: How its answers are read, by its name in `PARSERS`.
         coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
             that it sees.
         tokens: Tokens that it needs as one piece, with their official ids (None: any).
@@ -99,6 +106,7 @@ class ModelProfile:
     vision: Vision
     prompts: Mapping[str, str] | None = None
     readers: Mapping[str, Reader] = field(default_factory=lambda: NOTHING)
+    parser: str = "ref-det"
     coordinate_scale: int | None = 999
     tokens: Mapping[str, int | None] = field(default_factory=lambda: NOTHING)
     vocab_size: int | None = None
@@ -127,6 +135,11 @@ class ModelProfile:
         """What coordinates run to, across and down, on an image of so many pixels."""
         end = self.coordinate_scale
         return (width, height) if end is None else (end, end)
+
+    def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
+        """What an answer means; coordinates in it run to `scale`."""
+        reader = self.readers.get(mode.name, mode.reader)
+        return tuple(PARSERS[self.parser](text, reader, scale))
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if the model can serve the mode, else a sentence that says why not."""

@@ -6,22 +6,13 @@ page as it came, as with an engine that turns pages itself.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Protocol
 
 from ocrd.engine.base import Engine, PageRequest
 from ocrd.engine.osd import Upright
 from ocrd.engine.policy import read_page
-from ocrd.page import Box, Line, PageImage, PageResult, Word
-
-_PLACES = re.compile(r"(?<=<\|det\|>)[^<\n]*")
-_PLACE = re.compile(r"\[\s*(\d{1,5})\s*,\s*(\d{1,5})\s*,\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\]")
-
-
-BEYOND = 1.01  # models do write 1000 for 999; what is larger is no place
-
-Scale = tuple[int, int]
+from ocrd.page import PageImage, PageResult
 
 
 class Orientation(Protocol):
@@ -53,34 +44,9 @@ async def read_upright(
 
 def as_it_came(result: PageResult, degrees: int) -> PageResult:
     """The result of a page that was turned by so many degrees clockwise, on the page before."""
-    lies = degrees % 180 != 0
     return replace(
         result,
-        text=_PLACES.sub(
-            lambda places: _turned_back(places[0], degrees, result.scale), result.text
-        ),
-        scale=result.scale[::-1] if lies else result.scale,
-        lines=tuple(_line(line, -degrees) for line in result.lines),
+        blocks=tuple(block.turned(-degrees) for block in result.blocks),
+        lines=tuple(line.turned(-degrees) for line in result.lines),
         turned=(result.turned + degrees) % 360,
     )
-
-
-def _turned_back(places: str, degrees: int, scale: Scale) -> str:
-    return _PLACE.sub(lambda place: _place(place, degrees, scale), places)
-
-
-def _place(place: re.Match[str], degrees: int, scale: Scale) -> str:
-    """Four numbers of a scale, on the page before it was turned, whose sides may be swapped."""
-    said = [int(number) / end for number, end in zip(place.groups(), scale * 2, strict=True)]
-    if max(said) > BEYOND:
-        return place[0]
-    x1, y1, x2, y2 = (min(value, 1.0) for value in said)
-    box = Box(x1, y1, x2, y2).turned(-degrees)
-    across, down = scale if degrees % 180 == 0 else scale[::-1]
-    numbers = (across * box.x1, down * box.y1, across * box.x2, down * box.y2)
-    return f"[{', '.join(str(round(number)) for number in numbers)}]"
-
-
-def _line(line: Line, degrees: int) -> Line:
-    words = tuple(Word(word.text, word.box.turned(degrees)) for word in line.words)
-    return Line(line.text, line.box.turned(degrees), words)

@@ -78,7 +78,7 @@ def stray(strays: Mapping[str, int]) -> str:
     """What to say of files that lie in no folder: by where they lie, how many.
 
     Args:
-        strays: From places, as they are to be called, to numbers of files.
+        strays: From places to numbers of files.
     """
     number = sum(strays.values())
     files = "1 file lies" if number == 1 else f"{number} files lie"

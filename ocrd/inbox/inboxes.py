@@ -354,10 +354,9 @@ class Inboxes:
 
     # -- files in the wrong place ---------------------------------------------------------------
 
-    def strays(self) -> dict[str, Any] | None:
-        """Files below `inbox/` that lie in no folder: `message`, and `places` with numbers."""
-        found = self._strays
-        return {"message": stray(found), "places": dict(found)} if found else None
+    def strays(self) -> list[dict[str, Any]]:
+        """Places below `inbox/` where files lie that no folder takes, and how many."""
+        return [{"path": path, "files": files} for path, files in self._strays.items()]
 
     def _look_for_strays(self) -> None:
         while not self._over.is_set():
@@ -392,9 +391,9 @@ def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
             if entry.is_dir(follow_symlinks=False):
                 number = sum(isinstance(each, Sight) for each in walk(top, entry.name, ignored))
                 if number:
-                    found[f"inbox/{entry.name}"] = min(number, STRAYS)
+                    found[f"{top}/{entry.name}"] = min(number, STRAYS)
             elif entry.is_file(follow_symlinks=False):
-                found["inbox"] += 1
+                found[top] += 1
     return dict(sorted(found.items()))
 
 

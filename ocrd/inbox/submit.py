@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple
 from ocrd.errors import OcrdError, PlaceError, UsageError
 from ocrd.files import Disk, display
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.names import ignored, numbered
+from ocrd.inbox.names import numbered
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -50,51 +50,39 @@ def daemon_user(spool: Path) -> Owner | None:
     return Owner(found.st_uid, found.st_gid) if usable else None
 
 
-def _visible(path: str) -> bool:
-    return not any(map(ignored, path.split("/")))
-
-
 def submit(
-    source: Path,
+    file: Path,
     inbox: Path,
     *,
+    below: Path = Path(),
     done_marker: str = "",
-    takes: Callable[[str], bool] = _visible,
     owner: Owner | None = None,
-) -> list[Path]:
-    """Copy a file, or a folder with what is in it, into `inbox`; the paths of the files there.
+) -> Path:
+    """Copy a file into `inbox` under its own name, or the next free one; its path there.
 
-    Each takes its own name, or the next free one: nothing is overwritten.  Links in a folder are
-    left out.
+    Nothing is overwritten.
 
     Args:
-        source: What to copy.
+        file: What to copy.
         inbox: Where to; may be a symbolic link.
-        done_marker: How the marker is called that is put beside each; empty for none.
-        takes: Whether the inbox takes a file of a folder, by its path below the inbox.
+        below: The folder below the inbox; it is made.
+        done_marker: How the marker is called that is put beside it; empty for none.
         owner: Whose rights to use in the inbox; only root can.
 
     Raises:
-        UsageError: `source` cannot be read, or is neither a file nor a folder.
+        UsageError: `file` cannot be read or is no regular file.
         PlaceError: The inbox cannot be written.
     """
-    placed: list[Path] = []
-    with _acting_as(owner), _place_error(inbox):
-        top = os.open(inbox, _FOLDER)
-    try:
-        for file, folders in _files(source):
-            if folders and not takes("/".join((*folders, file.name))):
-                continue
-            with _opened(file) as reading, _acting_as(owner), _place_error(inbox):
-                where = inbox.joinpath(*folders)
-                with _folder(top, folders) as folder:
-                    name = place(reading, file.name, folder)
-                    placed.append(where / name)
-                    if done_marker:
-                        _touch(Marker(done_marker).of(name), folder)
-    finally:
-        os.close(top)
-    return placed
+    with (
+        _opened(file) as reading,
+        _acting_as(owner),
+        _place_error(inbox),
+        _folder(inbox, below.parts) as folder,
+    ):
+        name = place(reading, file.name, folder)
+        if done_marker:
+            _touch(Marker(done_marker).of(name), folder)
+    return inbox / below / name
 
 
 def place(reading: BinaryIO, name: str, folder: int) -> str:
@@ -179,9 +167,9 @@ def _touch(name: str, folder: int) -> None:
 
 
 @contextlib.contextmanager
-def _folder(top: int, names: tuple[str, ...]) -> Iterator[int]:
-    """A descriptor of a folder below `top`, which is made where it is not there."""
-    here = os.dup(top)
+def _folder(inbox: Path, names: tuple[str, ...]) -> Iterator[int]:
+    """A descriptor of a folder below the inbox, which is made where it is not there."""
+    here = os.open(inbox, _FOLDER)
     try:
         for name in names:
             with contextlib.suppress(FileExistsError):
@@ -205,26 +193,6 @@ def _share(name: str, parent: int) -> None:
             os.close(made)
 
 
-def _files(source: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Each file to copy, and the folders below the inbox that it goes into."""
-    if not source.is_dir():
-        yield source, ()
-        return
-    waiting: list[tuple[Path, tuple[str, ...]]] = [(source, (source.resolve().name,))]
-    while waiting:
-        folder, names = waiting.pop()
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            raise _unreadable(folder, error) from None
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((folder / entry.name, (*names, entry.name)))
-        for entry in reversed(entries):
-            if entry.is_file(follow_symlinks=False):
-                yield folder / entry.name, names
-
-
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
     """With the caller's own rights, and never waiting for a pipe."""
@@ -241,7 +209,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 def _unreadable(path: Path, error: OSError) -> UsageError:
     return UsageError(
         f"{display(path)}: {error.strerror or error}",
-        hint="Name regular files, or folders of them, that you may read.",
+        hint="Name regular files that you may read.",
     )
 
 

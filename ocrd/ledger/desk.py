@@ -26,11 +26,20 @@ class Desk(Part):
             row = connection.execute(select(jobs).where(jobs.c.id == number)).one_or_none()
         return None if row is None else to_job(row)
 
+    def newest(self, folder: str, source: str) -> Job | None:
+        """The last job that was made of a file of this name."""
+        query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
+        with self._db.read() as connection:
+            row = connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else to_job(row)
+
     def jobs(
         self,
         *,
         state: JobState | None = None,
         folder: str | None = None,
+        since: float | None = None,
+        name: str | None = None,
         limit: int = 50,
         before_id: int | None = None,
     ) -> list[Job]:
@@ -39,20 +48,30 @@ class Desk(Part):
         Args:
             state: Only those in this state.
             folder: Only those of this folder.
+            since: Only those recorded then or later, seconds since the epoch.
+            name: Only those with this in their path below the inbox, in any case.
             limit: At most so many.
             before_id: Only older ones than this: the last of one answer gives the next.
         """
         query = select(jobs).order_by(jobs.c.id.desc()).limit(limit)
-        if state is not None:
-            query = query.where(jobs.c.state == state)
-            if state is not JobState.DONE:
-                query = query.where(NOT_DONE)
-        if folder is not None:
-            query = query.where(jobs.c.folder == folder)
+        query = query.where(*_chosen(state, folder, since, name))
         if before_id is not None:
             query = query.where(jobs.c.id < before_id)
         with self._db.read() as connection:
             return [to_job(row) for row in connection.execute(query)]
+
+    def count(
+        self,
+        *,
+        state: JobState | None = None,
+        folder: str | None = None,
+        since: float | None = None,
+        name: str | None = None,
+    ) -> int:
+        """How many jobs `jobs` would list without a limit."""
+        query = select(func.count()).select_from(jobs).where(*_chosen(state, folder, since, name))
+        with self._db.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def pages(self, number: int) -> list[Page]:
         """All pages of a job, those that wait included, as far as their count is known."""
@@ -140,6 +159,21 @@ class Desk(Part):
         rows = connection.execute(change.returning(jobs)).all()
         note(connection, rows, self._clock(), Happening.RETRIED)
         return sorted((to_job(row) for row in rows), key=lambda job: job.id)
+
+
+def _chosen(
+    state: JobState | None, folder: str | None, since: float | None, name: str | None
+) -> Iterator[ColumnElement[bool]]:
+    if state is not None:
+        yield jobs.c.state == state
+        if state is not JobState.DONE:
+            yield NOT_DONE  # type: ignore[misc]  # text, so that SQLite knows its partial index
+    if folder is not None:
+        yield jobs.c.folder == folder
+    if since is not None:
+        yield jobs.c.created_at >= since
+    if name is not None:
+        yield func.instr(func.lower(jobs.c.shown), name.lower()) > 0
 
 
 def _retriable() -> list[ColumnElement[bool]]:

@@ -46,15 +46,45 @@ class FolderGlance:
     oldest_waiting: float | None
 
 
+_DONE = """
+    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
+    FROM jobs WHERE state = 'done' ORDER BY finished_at DESC LIMIT ?
+"""
+_GIVEN_UP = """
+    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
+    FROM jobs WHERE state = ? AND state <> 'done' ORDER BY id DESC LIMIT ?
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latest:
+    """A job that has ended."""
+
+    id: int
+    folder: str
+    source: str
+    state: str
+    pages: int | None
+    finished_at: float | None
+    error_kind: str | None
+    error_message: str | None
+    error_hint: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What the ledger holds, by folder; empty where there is no ledger yet."""
+    """What the ledger holds, by folder, and the jobs that ended last; empty without a ledger."""
 
     folders: tuple[FolderGlance, ...] = ()
+    ended: tuple[Latest, ...] = ()
 
 
-def glance(path: Path) -> Glance:
+def glance(path: Path, ended: int = 0) -> Glance:
     """Count the jobs of the ledger at `path`, changing nothing.
+
+    Args:
+        path: The ledger.
+        ended: How many of each state are wanted of the jobs that ended last.
 
     Raises:
         LedgerError: It is damaged, locked, newer than this code, or cannot be read.
@@ -63,7 +93,7 @@ def glance(path: Path) -> Glance:
     if not os.access(path, os.F_OK):
         return _nothing(path)
     with translated(path, READING):
-        return steadily(path, lambda still: _read(path, still=still))
+        return steadily(path, lambda still: _read(path, ended, still=still))
 
 
 def _nothing(path: Path) -> Glance:
@@ -74,9 +104,15 @@ def _nothing(path: Path) -> Glance:
     return Glance()
 
 
-def _read(path: Path, *, still: bool) -> Glance:
+def _read(path: Path, ended: int, *, still: bool) -> Glance:
     with closing(read_only(path, _BUSY_S, still=still)) as raw:
         if known_version(raw, path, NEWEST) == 0:
             return Glance()
         raw.row_factory = sqlite3.Row
-        return Glance(tuple(FolderGlance(**dict(row)) for row in raw.execute(_FOLDERS)))
+        folders = tuple(FolderGlance(**dict(row)) for row in raw.execute(_FOLDERS))
+        rows = raw.execute(_DONE, (ended,)).fetchall()
+        for state in ("failed", "cancelled"):
+            rows += raw.execute(_GIVEN_UP, (state, ended)).fetchall()
+        jobs = [Latest(**{**dict(row), "source": os.fsdecode(row["source"])}) for row in rows]
+        jobs.sort(key=lambda job: job.finished_at or 0.0, reverse=True)
+        return Glance(folders, tuple(jobs))

@@ -15,6 +15,7 @@ from ocrd.ledger.part import Part
 from ocrd.ledger.prepared import Prepared, Record, driver
 from ocrd.ledger.rows import error_columns, packed, page_columns, to_job, to_page, unpacked
 from ocrd.ledger.tables import REUSABLE, jobs, pages
+from ocrd.page import PageResult
 
 _CHUNK = 64  # payloads in memory at once while they are streamed
 _RUNNING = (JobState.RUNNING,)
@@ -138,6 +139,13 @@ class PageStore(Part):
                 yield to_page(row), unpacked(row.payload)
             after = rows[-1].number
 
+    def page_texts(self, number: int) -> list[str]:
+        """What was read on each finished page of a job, in order, as plain words."""
+        query = select(pages.c.payload).where(pages.c.job_id == number).order_by(pages.c.number)
+        with self._db.read() as connection:
+            stored = connection.execute(query).scalars().all()
+        return [_words(unpacked(payload)) for payload in stored]
+
     def reusable(self, sha256: str, recipe: str, number: int) -> str | None:
         """The payload of a page that is done, of any job with the same content and recipe."""
         rows = self._db.ask(_REUSABLE, content=sha256, recipe=recipe, number=number)
@@ -170,6 +178,14 @@ class PageStore(Part):
             connection.execute(delete(pages).where(pages.c.job_id == job.id))
             row = take(connection, job, _RERECORDED, self._clock(), **told)
         return to_job(row)
+
+
+def _words(payload: str | None) -> str:
+    if payload is None:
+        return ""
+    read = PageResult.from_json(payload)
+    cells = (cell for block in read.blocks for row in block.rows for cell in row)
+    return "\n".join([*(block.text for block in read.blocks), *cells]) or read.text
 
 
 def _put(

@@ -60,14 +60,13 @@ _INTEND = step(
         **given_error(),
     },
 )
-_FAILED = step(
-    Happening.FAILED, UNDER_WAY, {"state": JobState.FAILED, "place": given("place"), **_ENDED}
-)
-_CANCELLED = step(
-    Happening.CANCELLED,
-    UNDER_WAY,
-    {"state": JobState.CANCELLED, "place": given("place"), **_ENDED},
-)
+_LEFT = {  # one that stays where it is has no place in failed/
+    "place": given("place"),
+    "failed_to": case((given("place") == Place.FAILED, jobs.c.failed_to), else_=null()),
+    **_ENDED,
+}
+_FAILED = step(Happening.FAILED, UNDER_WAY, {"state": JobState.FAILED, **_LEFT})
+_CANCELLED = step(Happening.CANCELLED, UNDER_WAY, {"state": JobState.CANCELLED, **_LEFT})
 GONE = step(
     Happening.GONE,
     (JobState.QUEUED, JobState.RUNNING),

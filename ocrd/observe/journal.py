@@ -12,7 +12,7 @@ from typing import Any
 from cysystemd import journal
 
 from ocrd.events import Event, Level, Sink
-from ocrd.observe.oneline import one_line
+from ocrd.observe.log import one_line
 
 IDENTIFIER = "ocrd"
 LONGEST_VALUE = 4000  # characters; a traceback fits

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
 
 from ocrd.events import Event, Level, Sink
-from ocrd.observe.oneline import one_line
+from ocrd.files import display
+
+LONGEST_LINE = 4096  # bytes that others write to standard error
+_STDERR = 2
 
 LEVELS = {
     Level.ERROR: logging.ERROR,
@@ -68,3 +75,55 @@ def _one_line(
         if isinstance(value, str) and key != "traceback":
             event[key] = one_line(value)
     return event
+
+
+def one_line(value: object) -> str:
+    r"""The value in printable characters only.
+
+    What is printable already stays as it is: names in events were escaped where they were emitted,
+    and escaping them again would double each backslash.
+    """
+    text = str(value)
+    return text if text.isprintable() else display(text)
+
+
+@contextmanager
+def standard_error_apart(tell: Callable[[str], object]) -> Iterator[TextIO]:
+    """Keep the log's stream to the log: what else is written to standard error is told by line.
+
+    Libraries and their child processes draw progress bars there, and a stream of JSON is none any
+    more with one of them in it.
+
+    Args:
+        tell: Is given each line (or state of a progress bar), on a thread of its own.
+
+    Yields:
+        The stream that standard error was.
+    """
+    sys.stderr.flush()
+    reader, writer = os.pipe()
+    kept = os.dup(_STDERR)
+    os.dup2(writer, _STDERR)
+    os.close(writer)
+    thread = threading.Thread(target=_tell_lines, args=(reader, tell), name="stderr", daemon=True)
+    thread.start()
+    with os.fdopen(kept, "w") as stream:
+        try:
+            yield stream
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, _STDERR)
+            thread.join(1)  # a child that lives on holds the other end
+
+
+def _tell_lines(reader: int, tell: Callable[[str], object]) -> None:
+    last = b""
+    with open(reader, "rb", buffering=0) as stream:
+        while block := stream.read(LONGEST_LINE):
+            *lines, last = re.split(rb"[\r\n]+", last + block)
+            if len(last) >= LONGEST_LINE:
+                lines, last = [*lines, last], b""
+            for line in filter(None, lines):
+                tell(line.decode(errors="replace"))
+    if last:
+        tell(last.decode(errors="replace"))

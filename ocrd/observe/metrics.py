@@ -7,7 +7,9 @@ file names.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,18 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    start_http_server,
     write_to_textfile,
 )
+from prometheus_client.exposition import MetricsHandler
 
 from ocrd.events import Event
 
 LOOPBACK = "127.0.0.1"
 ENGINE_STATES = ("stopped", "loading", "ready", "restarting", "failed")
 PAGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
+CONNECTIONS = 16  # at once; further ones are closed
+PATIENCE_S = 5.0  # with one that says nothing
+KINDS = 64  # of failures that are counted apart: a hostile file may invent them
 JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
 
 
@@ -42,6 +47,7 @@ class Metrics:
         self._failures = Counter(
             "ocrd_failures", "Jobs failed, by kind.", ["folder", "kind"], registry=into
         )
+        self._kinds: set[str] = set()
         self._pages = Counter("ocrd_pages", "Pages finished.", ["folder", "outcome"], registry=into)
         self._page_s = Histogram(
             "ocrd_page_seconds",
@@ -86,9 +92,15 @@ class Metrics:
         elif family == "job" and outcome in ("done", "failed", "cancelled"):
             self._jobs.labels(folder, outcome).inc()
             if outcome == "failed":
-                self._failures.labels(folder, str(event.fields.get("kind"))).inc()
+                self._failures.labels(folder, self._kind(event)).inc()
             if seconds := event.fields.get("seconds"):
                 self._job_s.labels(folder).observe(seconds)
+
+    def _kind(self, event: Event) -> str:
+        kind = str(event.fields.get("kind"))
+        if len(self._kinds) < KINDS:
+            self._kinds.add(kind)
+        return kind if kind in self._kinds else "other"
 
     def stand(self, facts: Mapping[str, Any]) -> None:
         """Set the gauges from what `ocrd status --json` would say."""
@@ -107,7 +119,11 @@ class Metrics:
 
     def serve(self, port: int) -> Callable[[], None]:
         """Answer scrapes on the loopback address; returns what stops it."""
-        server, thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
+        own = {"registry": self.registry, "timeout": PATIENCE_S}
+        handler = type("Scrape", (MetricsHandler,), own)
+        server = _Scrapes((LOOPBACK, port), handler)
+        thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+        thread.start()
 
         def stop() -> None:
             server.shutdown()
@@ -123,6 +139,31 @@ class Metrics:
             OSError: The file cannot be written.
         """
         write_to_textfile(str(file), self.registry)
+
+
+class _Scrapes(ThreadingHTTPServer):
+    """Answers so many at once, and no more: each takes a thread and a descriptor."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever goes away before the answer is nobody's concern."""
 
 
 def gpu_memory() -> list[tuple[str, int]]:

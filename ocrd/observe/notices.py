@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -19,12 +21,12 @@ from typing import Any
 
 from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
-from ocrd.observe.command import run_command
-from ocrd.observe.oneline import one_line
+from ocrd.observe.log import one_line
 
 TOLD = frozenset({"job.done", "job.failed"})
 LONGEST_QUEUE = 10_000
 LISTED = 50  # failures that a digest names; it counts the rest
+LAST_WORDS = 500  # bytes of standard error that a command's failure tells
 SENDMAIL = "/usr/sbin/sendmail"
 
 
@@ -52,6 +54,7 @@ class Notices:
         self._sendmail = sendmail
         self._waiting: queue.Queue[Event | None] = queue.Queue(LONGEST_QUEUE)
         self._digest: list[Mapping[str, Any]] = []
+        self._failures = 0  # since the last digest, those it does not list included
         self._digest_due = 0.0
         self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
         self._thread.start()
@@ -93,7 +96,9 @@ class Notices:
         if failed and (self._settings.webhook or self._settings.mail_to):
             if not self._digest:
                 self._digest_due = self._clock() + self._settings.digest_s
-            self._digest.append(dict(event.fields))
+            self._failures += 1
+            if len(self._digest) < LISTED:
+                self._digest.append(dict(event.fields))
 
     def _call(self, command: Sequence[str], event: Event) -> None:
         """Run a hook: no shell, the facts in its environment and as JSON on its standard input."""
@@ -104,16 +109,17 @@ class Notices:
         run_command(command, text, timeout_s=timeout_s, environment=environment)
 
     def _send_digest(self) -> None:
-        failures, self._digest = self._digest, []
-        if not failures:
+        listed, self._digest = self._digest, []
+        count, self._failures = self._failures, 0
+        if not listed:
             return
         if self._settings.webhook:
-            self._guarded("webhook", lambda: self._post(failures))
+            self._guarded("webhook", lambda: self._post(listed, count))
         if self._settings.mail_to:
-            self._guarded("mail", lambda: self._mail(failures))
+            self._guarded("mail", lambda: self._mail(listed, count))
 
-    def _post(self, failures: Sequence[Mapping[str, Any]]) -> None:
-        body = {"version": 1, "count": len(failures), "failed": failures[:LISTED]}
+    def _post(self, listed: Sequence[Mapping[str, Any]], count: int) -> None:
+        body = {"version": 1, "count": count, "failed": listed}
         request = urllib.request.Request(  # noqa: S310 - the scheme was checked with the configuration
             self._settings.webhook or "",
             data=json.dumps(body, ensure_ascii=False).encode(errors="replace"),
@@ -122,12 +128,11 @@ class Notices:
         with urllib.request.urlopen(request, timeout=self._settings.timeout_s):  # noqa: S310 - likewise
             return
 
-    def _mail(self, failures: Sequence[Mapping[str, Any]]) -> None:
+    def _mail(self, listed: Sequence[Mapping[str, Any]], count: int) -> None:
         message = EmailMessage()
         message["To"] = self._settings.mail_to
-        plural = "" if len(failures) == 1 else "s"
-        message["Subject"] = f"ocrd: {len(failures)} file{plural} could not be read"
-        message.set_content("\n".join(digest(failures)))
+        message["Subject"] = f"ocrd: {count} file{'' if count == 1 else 's'} could not be read"
+        message.set_content("\n".join(digest(listed, count)))
         command = [self._sendmail, "-t", "-i"]
         run_command(command, bytes(message), timeout_s=self._settings.timeout_s)
 
@@ -139,10 +144,56 @@ class Notices:
             self._events.warn("notice.failed", way=way, error=_reason(error), hint=hint)
 
 
-def digest(failures: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The failures as lines for people: what, why, what to do."""
+def run_command(
+    command: Sequence[str],
+    text: bytes,
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run `command` with `text` on its standard input, and wait for it.
+
+    It leads a process group of its own: when its time is over, all that it started goes with it.
+    Its standard error is a file and not a pipe, so that what it leaves in the background on
+    purpose is not waited for.
+
+    Args:
+        command: The program and its arguments.
+        text: For its standard input.
+        timeout_s: It is killed after so many seconds.
+        environment: Its variables; this process's own if omitted.
+
+    Raises:
+        OSError: It cannot be started.
+        ValueError: An argument or a variable holds a NUL.
+        subprocess.CalledProcessError: It failed; `stderr` holds its last words.
+        subprocess.TimeoutExpired: It was killed.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(  # noqa: S603 - the operator's own command, from the configuration
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env=environment,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                process.communicate(text, timeout=timeout_s)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode:
+            size = said.seek(0, os.SEEK_END)
+            said.seek(max(0, size - LAST_WORDS))
+            raise subprocess.CalledProcessError(process.returncode, command, stderr=said.read())
+
+
+def digest(listed: Sequence[Mapping[str, Any]], count: int) -> list[str]:
+    """The failures as lines for people: what, why, what to do; those not listed are counted."""
     lines = []
-    for failure in failures[:LISTED]:
+    for failure in listed:
         told = {name: one_line(value) for name, value in failure.items()}
         lines += [
             f"{told.get('folder')}: {told.get('source')} (job {told.get('job')})",
@@ -150,8 +201,8 @@ def digest(failures: Sequence[Mapping[str, Any]]) -> list[str]:
             f"  {told.get('hint')}",
             f"  the original: {told.get('failed_to')}",
         ]
-    if len(failures) > LISTED:
-        lines.append(f"and {len(failures) - LISTED} more: ocrd jobs --state failed")
+    if count > len(listed):
+        lines.append(f"and {count - len(listed)} more: ocrd jobs --state failed")
     return lines
 
 

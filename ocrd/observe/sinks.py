@@ -12,7 +12,7 @@ from ocrd.config import Settings
 from ocrd.errors import PlaceError
 from ocrd.events import Events, Sink
 from ocrd.observe.journal import journal_sink, under_systemd
-from ocrd.observe.log import log_sink
+from ocrd.observe.log import log_sink, standard_error_apart
 from ocrd.observe.metrics import Metrics
 from ocrd.observe.notices import Notices
 
@@ -41,8 +41,9 @@ def audience(settings: Settings, level: str) -> Iterator[Audience]:
     Raises:
         PlaceError: The metrics' port is taken.
     """
-    gathered = Audience(Events(_log(settings, level)))
     with ExitStack() as undo:
+        gathered = Audience(events := Events())
+        events.add(_log(settings, level, events, undo))
         if settings.metrics.port or settings.metrics.textfile:
             _add_metrics(gathered, settings, undo)
         notify = settings.notify
@@ -53,10 +54,13 @@ def audience(settings: Settings, level: str) -> Iterator[Audience]:
         yield gathered
 
 
-def _log(settings: Settings, level: str) -> Sink:
+def _log(settings: Settings, level: str, events: Events, undo: ExitStack) -> Sink:
     form = settings.log.format
     if form == "journal" or (form == "auto" and under_systemd()):
         return journal_sink(level)
+    if form == "json":
+        told = standard_error_apart(lambda line: events.emit("engine.output", line=line))
+        return log_sink(form, level, undo.enter_context(told))
     return log_sink(form, level)
 
 

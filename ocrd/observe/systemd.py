@@ -6,12 +6,49 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
+from typing import Protocol
 
 from ocrd.files import display
-from ocrd.observe.notifier import NoNotifier, Notifier
 
 LONGEST_STATUS = 200  # characters; `systemctl status` shows one line
 MICROSECONDS = 1_000_000
+
+
+class Notifier(Protocol):
+    """Is told of the daemon's life; systemd is one."""
+
+    def status(self, text: str) -> None:
+        """One line on what the daemon is doing."""
+
+    def ready(self) -> None:
+        """Start-up is complete."""
+
+    def loading(self, seconds: float) -> None:
+        """Start-up goes on; do not give up for so many seconds."""
+
+    def reloading(self) -> None:
+        """A new configuration is being taken; `ready` follows."""
+
+    def stopping(self) -> None:
+        """The daemon drains and ends."""
+
+    def alive(self) -> None:
+        """Watcher, worker and engine have just been seen to work."""
+
+
+class NoNotifier:
+    """Nobody supervises."""
+
+    def status(self, text: str) -> None:
+        """Nothing to do, here and below."""
+
+    def loading(self, seconds: float) -> None:
+        """See above."""
+
+    def ready(self) -> None:
+        """See above."""
+
+    reloading = stopping = alive = ready
 
 
 class SystemdNotifier:

@@ -1,12 +1,9 @@
-"""What the rest of the daemon knows of pages: a document's outline, and where images come from."""
+"""What the rest of the daemon knows of pages: a document's outline, how images are made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
-
-from ocrd.page import PageImage
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,25 +40,3 @@ class Rendering:
     max_side: int = 5000
     min_side: int = 1000
     codes: bool = False
-
-
-class PageSource(Protocol):
-    """Turns files into page images.  Any number of calls at once; each page stands alone."""
-
-    async def inspect(self, path: Path) -> DocumentInfo:
-        """What the file is and how many pages it has.
-
-        Raises:
-            BadFileError: No page of it can ever be had (`empty`, `unsupported`, `encrypted`,
-                `damaged`, `no-pages`, `too-large`, `crashed`, `timed-out` …).
-            SourceChangedError: It is gone.
-            PlaceError: It cannot be read now.
-        """
-
-    async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
-        """Page `number`, 1-based; with what barcodes on it say if `codes`.
-
-        Raises:
-            PageError: This page cannot be had; others may.
-            BadFileError, SourceChangedError, PlaceError: As `inspect`.
-        """

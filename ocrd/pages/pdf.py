@@ -5,47 +5,49 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 from typing import Any, BinaryIO
-
-import pymupdf
 
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.page import PageImage
+from ocrd.pages import owntext
 from ocrd.pages.base import Rendering
-from ocrd.pages.opening import OpenDocuments
-from ocrd.pages.scale import POINTS_PER_INCH, choose_dpi
+from ocrd.pages.reading import OwnText
+from ocrd.pages.work import OpenDocuments
+from ocrd.pdffile import (
+    FAULTS,
+    Document,
+    PdfPage,
+    by_descriptor,
+    damaged_pdf,
+    forget,
+    memory_ran_out,
+    open_pdf,
+    pymupdf,
+)
 
+_POINTS_PER_INCH = 72.0
+_HIGHEST_DPI = 1200.0  # for pages the size of a stamp
+_SNAP = 1.25  # a scan with up to so much more than the wish is not resampled for so little gain
 _TAIL = 16384  # bytes
 _END_MARKS = (b"%%EOF", b"startxref", b"trailer")
 _SCAN_COVERS = 0.85  # of the page, by its images together
 _PATCH = 0.01  # of the page: images smaller than this are stamps and specks
 _NO_PAGE_IS_LARGER = 1e7  # points
-_OUT_OF_MEMORY = re.compile(r"alloc\b.*failed|(out of|not enough|insufficient) memory", re.I)
-
-pymupdf.TOOLS.mupdf_display_errors(False)
-pymupdf.TOOLS.mupdf_display_warnings(False)
 
 
-def count_pages(file: BinaryIO, wanted: Rendering) -> int:
+def count_pages(file: BinaryIO) -> int:
     """How many pages the PDF has.
 
     Raises:
-        BadFileError: It is `encrypted`, `damaged`, `too-large`, or has `no-pages`.
+        BadFileError: It is `encrypted` or `damaged`, or has `no-pages`.
     """
     document = _documents.get(file, _open)
     count = _count(document)
     if count < 1 and document.is_repaired:
-        raise _damaged("is damaged so that none of its pages can be found")
+        raise damaged_pdf("is damaged so that none of its pages can be found")
     if count < 1:
         raise BadFileError(
             "The PDF has no pages.", hint="Export or scan it again.", kind="no-pages"
-        )
-    if count > wanted.max_pages:
-        raise BadFileError(
-            f"The PDF has {count} pages; at most {wanted.max_pages} are allowed.",
-            hint="Split it, or raise max_pages in the configuration.",
-            kind="too-large",
         )
     return count
 
@@ -64,30 +66,61 @@ def render(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
     except (OcrdError, MemoryError):
         raise
     except Exception as error:  # MuPDF's own, and what its wrapper stumbles over
-        _memory_ran_out(str(error))
+        memory_ran_out(str(error))
         raise _damaged_page(number, str(error)) from error
     finally:
-        pymupdf.TOOLS.store_shrink(90)  # fonts and letterheads may stay, in 25 MB
+        forget(90)  # fonts and letterheads may stay, in 25 MB
 
 
-def _open(file: BinaryIO) -> pymupdf.Document:
+def own_text(file: BinaryIO, number: int) -> OwnText | None:
+    """What page `number` says of itself; None if that is nothing, or cannot be made out.
+
+    Raises:
+        BadFileError: As `count_pages`.
+    """
+    document = _documents.get(file, _open)
     try:
-        # by descriptor, because MuPDF takes only UTF-8 names
-        document = pymupdf.Document(f"/proc/self/fd/{file.fileno()}", filetype="pdf")
-    except Exception as error:
-        problems = f"{error} {error.__cause__} {pymupdf.TOOLS.mupdf_warnings()}"
-        _memory_ran_out(problems)
-        if "encrypt" in problems:
-            raise _encrypted("is protected in a way that is not known here") from error
-        raise _damaged("cannot be opened as a PDF") from error
-    if document.needs_pass:
-        raise _encrypted("needs a password")
+        return owntext.own_text(document.load_page(number - 1))
+    except FAULTS as error:
+        memory_ran_out(str(error))
+        return None
+    finally:
+        forget(90)
+
+
+def choose_dpi(width: float, height: float, wanted: Rendering, native: float | None) -> float:
+    """The resolution for a page of so many points.
+
+    The wish holds, except that a scan is not blown up beyond the pixels it has, nor resampled for
+    next to nothing; that a small page (a receipt, a card) gets enough pixels to be read; and
+    that a huge one stays within the limits, which come last and win.
+
+    Args:
+        width: Of the page, in points.
+        height: Likewise.
+        wanted: The wish and the limits.
+        native: The resolution of the scan that the page consists of; None for any other page.
+    """
+    dpi = float(wanted.dpi)
+    if native is not None and native < dpi * _SNAP:
+        dpi = native
+    # a scan of wrong stated size (one pixel a point, or a thousand) comes out as scanned
+    legible = wanted.min_side * _POINTS_PER_INCH / max(width, height)
+    dpi = max(dpi, min(legible, _HIGHEST_DPI if native is None else native))
+    by_side = (wanted.max_side - 1) / max(width, height)
+    room = max(1.0, wanted.max_pixels - wanted.max_side * 2.0)  # sides are rounded up
+    by_area = math.sqrt(room / (width * height))
+    return min(dpi, min(by_side, by_area) * _POINTS_PER_INCH)
+
+
+def _open(file: BinaryIO) -> Document:
+    document = open_pdf(by_descriptor(file.fileno()))
     if document.is_repaired and _is_cut_off(file):
-        raise _damaged("is cut off: its end is missing")
+        raise damaged_pdf("is cut off: its end is missing")
     return document
 
 
-def _count(document: pymupdf.Document) -> int:
+def _count(document: Document) -> int:
     """Its pages: looking for the last one makes MuPDF correct a count that is a lie."""
     try:
         if document.page_count > 1:
@@ -95,24 +128,24 @@ def _count(document: pymupdf.Document) -> int:
                 document.load_page(document.page_count - 1)
         return int(document.page_count)
     except Exception as error:
-        raise _damaged("has no usable list of pages") from error
+        raise damaged_pdf("has no usable list of pages") from error
 
 
-def _render(page: pymupdf.Page, number: int, wanted: Rendering) -> PageImage:
+def _render(page: PdfPage, number: int, wanted: Rendering) -> PageImage:
     width, height = page.rect.width, page.rect.height
     if not (0 < width < _NO_PAGE_IS_LARGER and 0 < height < _NO_PAGE_IS_LARGER):
         raise _damaged_page(number, f"its size is {width:g} by {height:g} points")
-    zoom = choose_dpi(width, height, wanted, _native_dpi(page)) / POINTS_PER_INCH
+    zoom = choose_dpi(width, height, wanted, _native_dpi(page)) / _POINTS_PER_INCH
     pixels = page.get_pixmap(matrix=pymupdf.Matrix(zoom, zoom), alpha=False, annots=True)
     image = PageImage(pixels.width, pixels.height, pixels.samples)
     problems = pymupdf.TOOLS.mupdf_warnings()
-    _memory_ran_out(problems)
+    memory_ran_out(problems)
     if "error" in problems and _is_one_colour(image.rgb):
         raise _damaged_page(number, problems)
     return image
 
 
-def _native_dpi(page: pymupdf.Page) -> float | None:
+def _native_dpi(page: PdfPage) -> float | None:
     """The resolution of a page that is a scan and nothing else; None for any other page."""
     if not page.get_images() or page.get_fonts():
         return None
@@ -133,7 +166,7 @@ def _image_dpi(image: dict[str, Any]) -> float:
     per_point = max(
         image["width"] / across if across else 0.0, image["height"] / down if down else 0.0
     )
-    return float(per_point * POINTS_PER_INCH)
+    return float(per_point * _POINTS_PER_INCH)
 
 
 def _is_one_colour(rgb: bytes) -> bool:
@@ -158,32 +191,6 @@ def _last_words(file: BinaryIO) -> bytes:
     return b""
 
 
-def _memory_ran_out(problems: str) -> None:
-    """MuPDF may leave out what it has no memory for; a page with holes is no page.
-
-    Raises:
-        MemoryError: It did.
-    """
-    if _OUT_OF_MEMORY.search(problems):
-        raise MemoryError(problems[:200])
-
-
-def _encrypted(how: str) -> BadFileError:
-    return BadFileError(
-        f"The PDF {how}.",
-        hint="Save it without a password (print it to PDF, or `qpdf --decrypt`) and drop that.",
-        kind="encrypted",
-    )
-
-
-def _damaged(how: str) -> BadFileError:
-    return BadFileError(
-        f"The PDF {how}.",
-        hint="Copy or scan it again; if there is no better copy, `mutool clean` may mend it.",
-        kind="damaged",
-    )
-
-
 def _damaged_page(number: int, problems: str) -> PageError:
     reason = problems.strip().splitlines()[0][:200] if problems.strip() else "it cannot be drawn"
     return PageError(
@@ -193,4 +200,4 @@ def _damaged_page(number: int, problems: str) -> PageError:
     )
 
 
-_documents: OpenDocuments[pymupdf.Document] = OpenDocuments(4, pymupdf.Document.close)
+_documents: OpenDocuments[Document] = OpenDocuments(4)

@@ -1,14 +1,16 @@
-"""What a file is, by its first bytes; a name proves nothing.  Pure."""
+"""What a file is, by its first bytes; a name proves nothing."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from ocrd.errors import BadFileError
 
-HEAD = 4096  # so many bytes are enough for `sniff`
+HEAD = 4096  # so many bytes tell a picture from a text …
+_TAIL = 65536  # … and so many what an archive holds
 
 READABLE = "PDF, JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000, HEIC, AVIF or PNM"
 
@@ -29,17 +31,29 @@ _IMAGES: tuple[tuple[bytes, str], ...] = (
     (rb"GIF8[79]a", "image/gif"),
     (rb"BM.{12}[\x0c-\x7c]\0\0\0", "image/bmp"),
     (rb"(\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51)", "image/jp2"),
-    (rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", "image/heic"),
+    (rb"....ftyp(?!mif3)(hei[cxms]|hev[cxms]|mif1|msf1)", "image/heic"),
     (rb"....ftypavi[fs]", "image/avif"),
     (rb"P[1-6]\s", "image/x-portable-anymap"),
 )
 
+_OLE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_HEADER = re.compile(rb"[!-9;-~]{1,60}:[ \t]|[ \t]+\S")  # of a mail, or its second line
+_OF_MAILS = re.compile(rb"(?im)^(from|to|subject|date|message-id|received|mime-version):[ \t]")
+
 _OTHERS: tuple[tuple[bytes, str], ...] = (
+    (rb"....ftyp(mif3|.{4,24}mif3)", "a HEIF picture of the new short form (`mini`)"),
     (rb"PK\x03\x04.{26}mimetypeapplication/epub", "an e-book (EPUB)"),
     (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file"),
-    (rb"PK\x03\x04.*(\[Content_Types\]\.xml|word/|xl/|ppt/)", "an Office document"),
+    (rb"PK\x03\x04.*\bword/", "a Word document (docx)"),
+    (rb"PK\x03\x04.*\bxl/", "an Excel workbook (xlsx)"),
+    (rb"PK\x03\x04.*\bppt/", "a PowerPoint presentation (pptx)"),
+    (rb"PK\x03\x04.*\[Content_Types\]\.xml", "an Office document"),
     (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive"),
-    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Office document of the old kind, or a mail"),
+    (_OLE + rb".*_\0_\0s\0u\0b\0s\0t\0g\0", "a mail (Outlook's MSG)"),
+    (_OLE + rb".*W\0o\0r\0d\0D\0o\0c\0", "a Word document of the old kind (doc)"),
+    (_OLE + rb".*(W\0o\0r\0k\0)?[Bb]\0o\0o\0k\0", "an Excel workbook of the old kind (xls)"),
+    (_OLE + rb".*P\0o\0w\0e\0r\0P\0o\0i\0n\0t\0", "a PowerPoint file of the old kind (ppt)"),
+    (_OLE, "an Office document of the old kind, or a mail"),
     (rb"\{\\rtf", "an RTF document"),
     (rb"AT&TFORM", "a DjVu document"),
     (rb"%!PS", "a PostScript file"),
@@ -56,8 +70,16 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def sniff(head: bytes) -> Media:
-    """What a file that begins with `head` (its first `HEAD` bytes) is.
+def sniff_file(file: BinaryIO) -> Media:
+    """What an open file is; see `sniff`."""
+    descriptor = file.fileno()
+    size = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, HEAD, 0)
+    return sniff(head, os.pread(descriptor, _TAIL, max(size - _TAIL, HEAD)))
+
+
+def sniff(head: bytes, tail: bytes = b"") -> Media:
+    """What a file is that begins with `head` (its first `HEAD` bytes) and ends with `tail`.
 
     Raises:
         BadFileError: Nothing with pages; the message says what it looks like.
@@ -74,19 +96,29 @@ def sniff(head: bytes) -> Media:
             kind="empty",
         )
     raise BadFileError(
-        f"This looks like {_looks_like(head)}, and that has no pages to read.",
+        f"This looks like {_looks_like(head, tail)}, and that has no pages to read.",
         hint=f"Drop a {READABLE} file; print or export other documents to PDF first.",
         kind="unsupported",
     )
 
 
-def _looks_like(head: bytes) -> str:
-    if not head.strip(b"\0"):
+def _looks_like(head: bytes, tail: bytes) -> str:
+    if not (head + tail).strip(b"\0"):
         return "a file of zero bytes only (an interrupted copy)"
     for pattern, name in _OTHERS:
-        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+        if re.match(pattern, head + tail, re.DOTALL | re.IGNORECASE):
             return name
+    if _is_mail(head):
+        return "a mail"
     return "a text file" if _is_text(head) else "no kind of file known here"
+
+
+def _is_mail(head: bytes) -> bool:
+    """Whether it begins with lines that are headers, two of them such as mails have."""
+    lines = head.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0].splitlines()
+    headers = lines if len(head) < HEAD else lines[:-1]  # the last may be cut
+    told = {match[1].lower() for match in _OF_MAILS.finditer(b"\n".join(headers))}
+    return len(told) > 1 and all(_HEADER.match(line) for line in headers)
 
 
 def _is_text(head: bytes) -> bool:

@@ -12,12 +12,13 @@ from ocrd.errors import BadFileError, OcrdError, PageError, PageFaultError
 from ocrd.page import PageImage
 from ocrd.pages import work
 from ocrd.pages.base import DocumentInfo, Rendering
+from ocrd.pages.reading import OwnText
 
 T = TypeVar("T")
 
 
 class ChildPageSource:
-    """A `PageSource` whose work is done by a pool of children.
+    """Turns files into page images, by a pool of children; each page stands alone.
 
     What breaks a child, or needs more time or memory than it may have, is tried once more in a
     fresh one; if that breaks too, the file or page is at fault.
@@ -48,25 +49,58 @@ class ChildPageSource:
         )
 
     async def inspect(self, path: Path) -> DocumentInfo:
-        """See `PageSource.inspect`."""
+        """What the file is and how many pages it has.
+
+        Raises:
+            BadFileError: No page of it can ever be had (`empty`, `unsupported`, `encrypted`,
+                `damaged`, `no-pages`, `too-large`, `crashed`, `timed-out` …).
+            SourceChangedError: It is gone.
+            PlaceError: It cannot be read now.
+        """
         try:
             return await self._twice(work.inspect, path, self._wanted)
         except PageFaultError as fault:
             raise _verdict(BadFileError, "The file", fault) from fault
 
     async def page(self, path: Path, number: int, *, codes: bool = False) -> PageImage:
-        """See `PageSource.page`."""
+        """Page `number`, 1-based; with what barcodes on it say if `codes`.
+
+        Raises:
+            PageError: This page cannot be had; others may.
+            BadFileError, SourceChangedError, PlaceError: As `inspect`.
+        """
         wanted = replace(self._wanted, codes=True) if codes else self._wanted
         try:
-            return await self._twice(work.page, path, number, wanted)
+            return _sound(await self._twice(work.page, path, number, wanted))
         except PageFaultError as fault:
             raise _verdict(PageError, f"Page {number}", fault) from fault
 
-    async def _twice(self, call: Callable[..., T], *args: object) -> T:
+    async def own_text(self, path: Path, number: int) -> OwnText | None:
+        """What page `number` of a PDF says of itself; None if there is nothing, or no telling.
+
+        Raises:
+            BadFileError, SourceChangedError, PlaceError: As `inspect`.
+        """
         try:
-            return await self._pool.run(call, *args, wall_s=self._wall_s)
+            return await self._pool.run(
+                work.own_text, path, number, wall_s=self._wall_s, readable=[path]
+            )
         except PageFaultError:
-            return await self._pool.run(call, *args, wall_s=self._wall_s, fresh=True)
+            return None
+
+    async def _twice(self, call: Callable[..., T], path: Path, *args: object) -> T:
+        try:
+            return await self._pool.run(call, path, *args, wall_s=self._wall_s, readable=[path])
+        except PageFaultError:
+            return await self._pool.run(call, path, *args, wall_s=self._wall_s, readable=[path])
+
+
+def _sound(image: PageImage) -> PageImage:
+    """The image, if it has as many bytes as it says: its child may have been taken over."""
+    if len(image.rgb) != image.width * image.height * 3:
+        hint = "A damaged or hostile file can do this; look at it elsewhere."
+        raise PageFaultError("A page image is not as large as it says.", hint=hint, kind="crashed")
+    return image
 
 
 def _verdict(blamed: type[OcrdError], subject: str, fault: PageFaultError) -> OcrdError:

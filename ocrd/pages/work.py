@@ -6,47 +6,149 @@ and must never load what they need.
 
 from __future__ import annotations
 
+import os
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Generic, Protocol, TypeVar
 
+from ocrd.errors import BadFileError, PageError
 from ocrd.files import open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
-from ocrd.pages.sniff import HEAD, sniff
+from ocrd.pages.reading import OwnText
+from ocrd.pages.sniff import Media, sniff_file
+
+if TYPE_CHECKING:
+    from ocrd.imaging import ImagePages
+
+_KEPT_PIXELS = 16_000_000  # a larger frame is not held in memory after its call
+_MOST_CODES = 16  # of a page; more is a sheet of labels, and says nothing more about separators
+_LONGEST_CODE = 300  # characters of one code that are kept
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class OpenDocuments(Generic[T]):
+    """Documents kept open between calls, so that page 3,000 does not wait for pages 1 to 2,999.
+
+    Args:
+        size: How many; the one not used for longest goes first.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._open: OrderedDict[tuple[int, ...], T] = OrderedDict()
+
+    def get(self, file: BinaryIO, opener: Callable[[BinaryIO], T]) -> T:
+        """The document in `file`: the one that is open if the file has not changed since."""
+        key = _identity(file)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        while len(self._open) >= self._size:
+            self._open.popitem(last=False)[1].close()
+        self._open[key] = opener(file)
+        return self._open[key]
+
+    def drop(self, file: BinaryIO) -> None:
+        """Close the document in `file` if it is open."""
+        document = self._open.pop(_identity(file), None)
+        if document is not None:
+            document.close()
+
+
+_images: OpenDocuments[ImagePages] = OpenDocuments(1)
 
 
 def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
-    """See `PageSource.inspect`."""
+    """See `ChildPageSource.inspect`."""
     with open_regular(path) as file:
-        media = sniff(file.read(HEAD))
+        media = sniff_file(file)
         if media.kind == "pdf":
             from ocrd.pages import pdf
 
-            pages = pdf.count_pages(file, wanted)
+            count = pdf.count_pages(file)
         else:
-            from ocrd.pages import image
-
-            pages = image.count_pages(file, media.media_type, wanted)
-    return DocumentInfo(kind=media.kind, media_type=media.media_type, pages=pages)
+            count = _image_pages(file, wanted).count
+    if count > wanted.max_pages:
+        raise BadFileError(
+            f"The {'PDF' if media.kind == 'pdf' else 'file'} has {count} pages; at most"
+            f" {wanted.max_pages} are allowed.",
+            hint="Split it, or raise max_pages in the configuration.",
+            kind="too-large",
+        )
+    return DocumentInfo(kind=media.kind, media_type=media.media_type, pages=count)
 
 
 def page(path: Path, number: int, wanted: Rendering) -> PageImage:
-    """See `PageSource.page`."""
-    image = _page(path, number, wanted)
-    if wanted.codes:
-        from ocrd.pages.codes import codes
-
-        return replace(image, codes=codes(image))
-    return image
-
-
-def _page(path: Path, number: int, wanted: Rendering) -> PageImage:
+    """See `ChildPageSource.page`."""
     with open_regular(path) as file:
-        media = sniff(file.read(HEAD))
-        if media.kind == "pdf":
-            from ocrd.pages import pdf
+        image = _rendered(file, sniff_file(file), number, wanted)
+    return replace(image, codes=barcodes(image)) if wanted.codes else image
 
-            return pdf.render(file, number, wanted)
-        from ocrd.pages import image
 
-        return image.render(file, media.media_type, number, wanted)
+def _rendered(file: BinaryIO, media: Media, number: int, wanted: Rendering) -> PageImage:
+    if media.kind == "pdf":
+        from ocrd.pages import pdf
+
+        return pdf.render(file, number, wanted)
+    document = _image_pages(file, wanted)
+    pixels = 0
+    try:
+        frame = document.page(number)
+        pixels = frame.image.width * frame.image.height
+        seen = frame.seen(wanted.max_side)
+        return PageImage(seen.width, seen.height, seen.tobytes())
+    except PageError as error:
+        if document.count > 1:
+            raise
+        raise BadFileError(error.message, hint=error.hint, kind=error.kind) from error
+    finally:
+        if document.count == 1 or pixels > _KEPT_PIXELS:
+            _images.drop(file)
+
+
+def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
+    from ocrd.imaging import ImagePages
+
+    try:
+        return _images.get(file, lambda file: ImagePages(file, max_pixels=wanted.max_pixels))
+    except PageError as error:
+        raise BadFileError(error.message, hint=error.hint, kind=error.kind) from error
+
+
+def own_text(path: Path, number: int) -> OwnText | None:
+    """What page `number` of a PDF says of itself; None of anything else, or if it says nothing."""
+    with open_regular(path) as file:
+        if sniff_file(file).kind != "pdf":
+            return None
+        from ocrd.pages import pdf
+
+        return pdf.own_text(file, number)
+
+
+def barcodes(image: PageImage) -> tuple[str, ...]:
+    """What the barcodes on a page say, in the order in which they were found; each once."""
+    import zxingcpp
+    from PIL import Image
+
+    size = (image.width, image.height)
+    grey = Image.frombuffer("RGB", size, image.rgb, "raw", "RGB", 0, 1).convert("L")
+    formats = zxingcpp.barcode_formats_from_str(  # those that no print is mistaken for
+        "Code128|Code39|QRCode|DataMatrix|Aztec|PDF417"
+    )
+    found = zxingcpp.read_barcodes(grey, formats=formats)
+    said = dict.fromkeys(code.text[:_LONGEST_CODE] for code in found if code.text)
+    return tuple(said)[:_MOST_CODES]
+
+
+def _identity(file: BinaryIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

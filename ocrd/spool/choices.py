@@ -68,7 +68,7 @@ class Choices:
         facts = self._disk.stat(folder)
         if facts is not None and stat.S_ISDIR(facts.st_mode):  # then so is all that it lies in
             return folder
-        way = Path(folder.anchor)
+        way = self._disk.tree_of(folder) or Path(folder.anchor)
         for part in folder.relative_to(way).parts:
             way = self._passed(way, part)
         return way
@@ -81,9 +81,9 @@ class Choices:
         return next(choice for choice in choices if not taken(choice))
 
     def _blocked(self, path: Path) -> bool:
-        """Whether something lies there that is not, and does not lead to, a folder."""
+        """Whether something lies there that is no folder: one look, as others make folders, too."""
         facts = self._disk.stat(path)
-        return self._is(path) if facts is None else not stat.S_ISDIR(facts.st_mode)
+        return facts is not None and not stat.S_ISDIR(facts.st_mode)
 
     def _is(self, path: Path) -> bool:
         return self._disk.lstat(path) is not None

@@ -7,14 +7,13 @@ under the hidden name that the copy has until it is complete.
 from __future__ import annotations
 
 import contextlib
-import errno
 from functools import partial
 from pathlib import Path
 
 from ocrd.config.ownership import Ownership
 from ocrd.files import Disk
 from ocrd.spool.home import PRIVATE, Home
-from ocrd.spool.tree import dress, fsync_tree, make_folders
+from ocrd.spool.tree import dress, fsync_tree, is_folder, make_folders
 
 FOLDER = "folder"
 
@@ -38,7 +37,7 @@ def dressed_folders(folder: Path, home: Home, owner: Ownership) -> None:
 
 
 def _make(folder: Path, home: Home, owner: Ownership) -> None:
-    if home.disk.stat(folder) is not None:
+    if is_folder(folder, home.disk):
         return
     _make(folder.parent, home, owner)
     fresh = home.path / FOLDER
@@ -47,9 +46,9 @@ def _make(folder: Path, home: Home, owner: Ownership) -> None:
     dress(fresh, folder.parent, home.disk, owner)
     try:
         dressed_move(FOLDER, fresh, folder, home, owner)
-    except FileExistsError as error:
-        if home.disk.stat(folder) is None:  # a link that leads nowhere; else somebody was quicker
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder)) from error
+    except FileExistsError:  # somebody was quicker, with a folder or with something else
+        if not is_folder(folder, home.disk):
+            raise
 
 
 def _dress_copy(part: Path, *, parent: Path, disk: Disk, owner: Ownership) -> None:

@@ -14,7 +14,8 @@ from ocrd.job import Job, Member, Place
 from ocrd.spool import names
 from ocrd.spool.choices import Choices
 from ocrd.spool.home import PRIVATE, Home
-from ocrd.spool.pieces import Piece, is_folder, is_recorded, leads_out, pieces, same_bytes, top
+from ocrd.spool.move import same_file
+from ocrd.spool.pieces import Piece, is_folder, is_recorded, pieces, same_bytes, top
 from ocrd.spool.record import JobRecord
 from ocrd.spool.tree import fsync_tree, make_folders
 
@@ -30,8 +31,6 @@ def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
     wanted = pieces(job, source, home)
     before = _inbox(job, source, home)
     try:
-        if job.place is Place.INBOX and leads_out(source, job.source, home.disk):
-            _require_taken(wanted, home)
         _take_all(wanted, home)
         for piece in wanted:
             if not is_recorded(piece.what, piece.target, home.disk):
@@ -71,13 +70,6 @@ def _inbox(job: Job, source: Path, home: Home) -> tuple[int, int] | None:
     return None if facts is None else (facts.st_dev, facts.st_ino)
 
 
-def _require_taken(wanted: Sequence[Piece], home: Home) -> None:
-    """What an earlier claim has not taken lies somewhere else now, and is nothing of ours."""
-    for piece in wanted:
-        if not home.has(piece.target):
-            raise gone(piece.what)
-
-
 def _take_all(wanted: Sequence[Piece], home: Home) -> None:
     """All that is not there yet; members into a folder that is made for them."""
     folder = wanted[0].target.parent
@@ -85,11 +77,20 @@ def _take_all(wanted: Sequence[Piece], home: Home) -> None:
         home.disk.mkdir(folder, PRIVATE)
         home.disk.fsync_dir(home.path)
     for piece in wanted:
-        if not home.has(piece.target):
-            try:
-                _take(piece, home)
-            except FileNotFoundError:  # taken away between the look and the move
-                raise gone(piece.what) from None
+        if home.has(piece.target):
+            _forget_second_name(piece, home)
+            continue
+        try:
+            _take(piece, home)
+        except (FileNotFoundError, NotADirectoryError):  # taken away since it was looked at
+            raise gone(piece.what) from None
+
+
+def _forget_second_name(piece: Piece, home: Home) -> None:
+    """Btrfs can show a rename under both names after a power cut: it is one file."""
+    if same_file(piece.source, piece.target, home.disk):
+        home.disk.unlink(piece.source)
+        home.disk.fsync_dir(piece.source.parent)
 
 
 def _take(piece: Piece, home: Home) -> None:

@@ -140,7 +140,8 @@ def _place(intent: Intent, record: Path, disk: Disk) -> None:
         disk.rename_exclusive(intent.thing, intent.target)
     except FileExistsError:
         abandon(record, disk)
-        raise
+        if not _drop_second_name(intent.thing, intent.target, disk):
+            raise
     except OSError as error:
         if error.errno not in _NO_EXCLUSIVE_RENAME:
             raise
@@ -151,6 +152,8 @@ def _place_otherwise(intent: Intent, record: Path, disk: Disk) -> None:
     """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
     if _is(intent.target, disk):
         abandon(record, disk)
+        if _drop_second_name(intent.thing, intent.target, disk):
+            return
         raise _taken(intent.target)
     if _is_folder(intent.thing, disk):
         _place_folder(intent, record, disk)
@@ -265,6 +268,23 @@ def _twins(one: Path, other: Path, disk: Disk) -> bool:
     alike = (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
     regular = stat.S_ISREG(first.st_mode) and stat.S_ISREG(second.st_mode)
     return alike and regular and disk.digest(one) == disk.digest(other)
+
+
+def _drop_second_name(thing: Path, target: Path, disk: Disk) -> bool:
+    """Whether both names were one file's: btrfs can show a rename so after a power cut."""
+    if not same_file(thing, target, disk):
+        return False
+    disk.fsync_dir(target.parent)
+    disk.unlink(thing)
+    return True
+
+
+def same_file(one: Path, other: Path, disk: Disk) -> bool:
+    """Whether both names are of one regular file."""
+    first, second = disk.lstat(one), disk.lstat(other)
+    if first is None or second is None or not stat.S_ISREG(first.st_mode):
+        return False
+    return os.path.samestat(first, second)
 
 
 def _taken(target: Path) -> FileExistsError:

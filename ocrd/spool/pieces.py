@@ -60,12 +60,6 @@ def top(path: Path, relative: str) -> Path:
     return path.parents[len(PurePosixPath(relative).parts) - 1]
 
 
-def leads_out(path: Path, relative: str, disk: Disk) -> bool:
-    """Whether a link has taken the place of a folder below the one that `path` is relative to."""
-    above = path.parents[: len(PurePosixPath(relative).parts) - 1]
-    return any(_is_link(folder, disk) for folder in above)
-
-
 def is_recorded(what: Job | Member, path: Path, disk: Disk, *, thorough: bool = False) -> bool:
     """Whether what lies at `path` is what was recorded: size, time and contents.
 
@@ -93,11 +87,6 @@ def same_bytes(what: Job | Member, path: Path, disk: Disk) -> bool:
     if isinstance(what, Job) and what.members:
         return all(same_bytes(member, path / member.name, disk) for member in what.members)
     return disk.digest(path) == what.sha256
-
-
-def _is_link(path: Path, disk: Disk) -> bool:
-    facts = disk.lstat(path)
-    return facts is not None and stat.S_ISLNK(facts.st_mode)
 
 
 def is_folder(path: Path, disk: Disk) -> bool:

@@ -14,8 +14,11 @@ again after a crash at any point; it then does what is still to be done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+import errno
+import os
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,8 +30,11 @@ from ocrd.spool import intake, names, orphans, outlet
 from ocrd.spool.choices import Choices, Numbered
 from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
+from ocrd.spool.pagelog import PageLog
 from ocrd.spool.pieces import is_folder, is_recorded
-from ocrd.spool.tree import make_folders
+from ocrd.spool.trees import Trees
+
+_BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
 
 HOMES = 1024  # of so many jobs the names are kept at hand; of others they are put together again
 
@@ -43,26 +49,67 @@ class Spool:
     Args:
         root: The common parent of everything; the spool is `.ocrd` below it.
         numbered: Gives the nth choice for a name that is taken.
-        disk: The system calls.
+        trees: What is written to only while it is itself; the spool alone by default.
+        disk: The system calls, those of `trees`.
     """
 
-    def __init__(self, root: Path, *, numbered: Numbered, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        numbered: Numbered,
+        trees: Trees | None = None,
+        disk: Disk | None = None,
+    ) -> None:
         self._jobs = root / ".ocrd" / "jobs"
         self._disk = disk or Disk()
+        self._disk.know(self._jobs.parent)
+        self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
         self._choices = Choices(numbered, self._disk)
         self._homes = lru_cache(HOMES)(self._made_home)
         self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
     def prepare(self) -> None:
-        """Make the spool: the group may see how things stand, jobs' files are nobody else's."""
+        """Make the spool: the group may see how things stand, jobs' files are nobody else's.
+
+        Raises:
+            PlaceError: Beyond the usual: what lies there is not this installation's (`tree-lost`).
+        """
         spool = self._jobs.parent
         with blaming(self._jobs):
-            make_folders(spool.parent, self._disk)
+            self._trees.check(spool)
             for folder, mode in ((spool, LOOKING), (self._jobs, PRIVATE)):
                 with suppress(FileExistsError):
                     self._disk.mkdir(folder, mode)
                 self._disk.chmod(folder, mode)
                 self._disk.fsync_dir(folder.parent)
+
+    @contextmanager
+    def _working(self, place: Path, *more: Path) -> Iterator[None]:
+        """The spool and the trees of these paths are themselves; what the kernel answers is told.
+
+        A folder for jobs that somebody has deleted is made anew: what lay in it is gone.
+        """
+        with self._trees.holding(self._jobs, place, *more), blaming(place):
+            if self._disk.lstat(self._jobs) is None:
+                self.prepare()
+            yield
+
+    @contextmanager
+    def _leaving(self, target: Path) -> Iterator[None]:
+        """`_working` for what goes elsewhere, whose file system may refuse the name."""
+        with self._working(target):
+            try:
+                yield
+            except OSError as error:
+                place = Path(os.fsdecode(error.filename2 or error.filename or target))
+                if error.errno not in _BAD_NAME or place.is_relative_to(self._jobs):
+                    raise
+                raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(place)) from error
+
+    def page_log(self, job: Job) -> PageLog:
+        """The pages of the job that are finished, whatever happens to the daemon."""
+        return PageLog(self._home(job).pages, self._disk)
 
     def job_dir(self, job: Job) -> Path:
         """The job's folder."""
@@ -71,7 +118,7 @@ class Spool:
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
         home = self._home(job)
-        with blaming(home.path):
+        with self._working(home.path):
             return home.has(home.path)
 
     def pages_file(self, job: Job) -> Path:
@@ -100,7 +147,7 @@ class Spool:
                 Likewise with all members when one of them is so.
         """
         home = self._home(job)
-        with blaming(source):
+        with self._working(source):
             intake.claim(job, source, home, self._choices)
         return home.original
 
@@ -109,7 +156,7 @@ class Spool:
 
         A folder of that name is none: not every document waits for its marker.
         """
-        with blaming(marker):
+        with self._working(marker):
             if self._disk.lstat(marker) is not None and not is_folder(marker, self._disk):
                 self._disk.unlink(marker)
                 self._disk.fsync_dir(marker.parent)
@@ -120,13 +167,13 @@ class Spool:
         A program that had it open before it was claimed may still write to it.
         """
         home = self._home(job)
-        with blaming(home.original):
+        with self._working(home.original):
             return is_recorded(job, home.original, self._disk, thorough=True)
 
     def new_bundle(self, job: Job) -> Path:
         """An empty folder to build the bundle in; a stale one is removed."""
         home = self._home(job)
-        with blaming(home.bundle):
+        with self._working(home.bundle):
             self._sealed.pop(home.bundle, None)
             outlet.new_bundle(home)
         return home.bundle
@@ -138,7 +185,7 @@ class Spool:
         not write.
         """
         home = Home(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
-        with blaming(bundle):
+        with self._working(bundle):
             self._sealed[bundle] = outlet.seal(bundle, home)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
@@ -153,7 +200,7 @@ class Spool:
             OcrdError: The bundle was never sealed.
         """
         home = self._home(job)
-        with blaming(target):
+        with self._leaving(target):
             outlet.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
 
     def made(self, job: Job) -> list[str]:
@@ -162,7 +209,7 @@ class Spool:
         if known := self._sealed.get(home.bundle):
             below = [str(path).removeprefix(f"{home.bundle}/") for path in known[:-1]]
             return [name for name in below if "/" not in name]
-        with blaming(home.bundle):
+        with self._working(home.bundle):
             return self._disk.names(home.bundle) if home.has(home.bundle) else []
 
     def publish_each(
@@ -178,10 +225,10 @@ class Spool:
         """
         home = self._home(job)
         self._sealed.pop(home.bundle, None)
-        with blaming(home.path):
+        with self._working(home.path):
             outlet.begin(job, home)
         for entry, target in targets:
-            with blaming(target):
+            with self._leaving(target):
                 outlet.publish_entry(job, entry, target, home, owner)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
@@ -191,7 +238,7 @@ class Spool:
             FileExistsError: The name is taken; choose the next.
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
-        with blaming(target):
+        with self._leaving(target):
             outlet.archive(job, target, self._home(job), owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
@@ -201,7 +248,7 @@ class Spool:
             FileExistsError: One of the two names is taken; choose the next.
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
-        with blaming(target):
+        with self._leaving(target):
             outlet.fail(job, target, report, self._home(job), owner)
 
     def free_name(
@@ -217,12 +264,12 @@ class Spool:
             is_dir: Whether it will be a folder: its number goes to the very end.
             also_taken: Further names to avoid.
         """
-        with blaming(folder):
+        with self._leaving(folder):
             return self._choices.free(folder, name, is_dir=is_dir, also_taken=also_taken)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
         """The first of the choices that is free with every one of the suffixes."""
-        with blaming(folder):
+        with self._leaving(folder):
             return self._choices.free_stem(folder, choices, suffixes)
 
     def finish(self, job: Job) -> None:
@@ -232,7 +279,7 @@ class Spool:
             OcrdError: The original is still there; it must be filed first.
         """
         home = self._home(job)
-        with blaming(home.path):
+        with self._working(home.path):
             if home.has(home.original):
                 raise OcrdError(
                     f"{display(job.source)}: the original is still in the spool",
@@ -248,7 +295,7 @@ class Spool:
 
         One without an original is left over from a job that ended; `put_back` removes it, too.
         """
-        with blaming(self._jobs):
+        with self._working(self._jobs):
             held = self._disk.names(self._jobs)
             unknown = [name for name in held if orphans.token_of(name) not in known_tokens]
             settled = (orphans.settled(self._jobs / name, self._disk) for name in unknown)
@@ -260,7 +307,7 @@ class Spool:
         Returns:
             Where it lies, of members the first; None if the orphan had none.
         """
-        with blaming(inbox):
+        with self._working(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
 
     def _home(self, job: Job) -> Home:

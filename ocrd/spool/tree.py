@@ -65,19 +65,35 @@ def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
 
 
 def make_folders(folder: Path, disk: Disk) -> None:
-    """Make a folder and those missing above it, each with its parent's permissions, durably."""
-    if disk.stat(folder) is not None:
+    """Make a folder and those missing above it, each with its parent's permissions, durably.
+
+    Raises:
+        NotADirectoryError: A file, or a link, stands where one of them should be.
+    """
+    if is_folder(folder, disk):
         return
     parent = folder.parent
     make_folders(parent, disk)
     try:
         disk.mkdir(folder)
-    except FileExistsError as error:
-        if disk.stat(folder) is None:  # a link that leads nowhere
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder)) from error
+    except FileExistsError:
+        if not is_folder(folder, disk):
+            raise
         return  # another job was quicker
     _inherit(folder, parent, disk)
     disk.fsync_dir(parent)
+
+
+def is_folder(folder: Path, disk: Disk) -> bool:
+    """Whether a folder is there.
+
+    Raises:
+        NotADirectoryError: Something else is.
+    """
+    facts = disk.stat(folder)
+    if facts is not None and not stat.S_ISDIR(facts.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
+    return facts is not None
 
 
 def dress(

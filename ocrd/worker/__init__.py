@@ -1,1 +1,1 @@
-"""One job from claim to done.  Sees its neighbours only through Protocols."""
+"""One job from claim to done."""

@@ -1,9 +1,14 @@
-"""What a job's results are called.  Pure: who has a name already is asked elsewhere."""
+"""What a job's results are called, in both layouts.  Pure: which names are free is asked elsewhere.
+
+Layout `flat` puts artefacts side by side into the outbox, the main one last.  In the spool such an
+artefact is called by its suffix alone (`.md`), as the stem may change until it is published; the
+figures' folder has its final name from the start, since the text links to it.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -14,7 +19,19 @@ from ocrd.document.base import LONGEST_SUFFIX
 from ocrd.inbox.names import fit, stem
 from ocrd.job import Job
 
+FIGURES = ".images"
+
 _ROOM = len(LONGEST_SUFFIX)
+_SUFFIXES = {  # who comes first here is the main file of those that are made
+    "markdown": (".md",),
+    "pdf": (".pdf",),
+    "text": (".txt",),
+    "json": (".json",),
+    "raw": (".raw.mmd",),
+    "boxes": (".boxes.pdf", ".boxes.jpg"),
+    "images": (FIGURES,),
+}
+_RANKS = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +56,12 @@ def wanted(job: Job, folder: Folder, counter: int = 0) -> Name:
         counter: The document's number, for a template that asks for one.
     """
     source = PurePosixPath(job.source)
+    # a joined document's name has no extension to take off
+    base = stem(f"{source.name}.") if job.members else stem(source.name)
     filled = expand(
         folder.output_name,
         NameFacts(
-            stem=_stem(source.name, joined=bool(job.members)),
+            stem=base,
             recorded=datetime.fromtimestamp(job.created_at).astimezone(),
             folder=folder.name,
             job=job.id,
@@ -62,9 +81,41 @@ def stems(name: str) -> Iterator[str]:
         yield fit(name, suffix_room=_ROOM + len(tail)) + tail
 
 
-def _stem(name: str, *, joined: bool) -> str:
-    """A joined document's name has no extension to take off."""
-    return stem(f"{name}.") if joined else stem(name)
+def dated(pattern: Path, now: float) -> Path:
+    """The archive's folder for a moment: `strftime` patterns filled in, local time."""
+    if "%" not in str(pattern):
+        return pattern
+    return Path(datetime.fromtimestamp(now).astimezone().strftime(str(pattern)))
+
+
+def flat_suffixes(outputs: Collection[str]) -> list[str]:
+    """The suffixes of all that may be made of these outputs."""
+    return [suffix for output in _SUFFIXES if output in outputs for suffix in _SUFFIXES[output]]
+
+
+def flat_order(entries: Iterable[str]) -> list[str]:
+    """What lies in a flat bundle, in the order in which it is published."""
+    return sorted(entries, key=lambda entry: -_RANKS.index(entry) if is_artefact(entry) else -99)
+
+
+def is_artefact(entry: str) -> bool:
+    """Whether it has yet to get its stem; what has its name already are folders."""
+    return entry in _RANKS
+
+
+def is_flat(entries: Iterable[str]) -> bool:
+    """Whether these are entries of a bundle that was built for layout `flat`."""
+    return any(is_artefact(entry) or entry.endswith(FIGURES) for entry in entries)
+
+
+def is_flat_file(name: str) -> bool:
+    """Whether a recorded name can be that of a main file."""
+    return name.endswith(tuple(_RANKS))
+
+
+def flat_target(entry: str, folder: Path, stem: str) -> Path:
+    """Where an entry of a flat bundle is published."""
+    return folder / (f"{stem}{entry}" if is_artefact(entry) else entry)
 
 
 def _safe(part: str) -> str:

@@ -1,20 +1,93 @@
-"""A job's original, opened: the files it consists of, and where each page of the document is."""
+"""A job's original: the files it consists of, and which page of which is page n.
+
+The files of a joined document follow one another.  In a duplex pile the fronts of all sheets come
+first and then their backs, either in the same order or, when the pile was turned over, last first.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ocrd.document.base import PageOrigin
-from ocrd.errors import BadFileError, OcrdError
-from ocrd.files import display
-from ocrd.job import Job, Member
+from ocrd.errors import BadFileError, OcrdError, SourceChangedError
+from ocrd.files import display, open_regular
+from ocrd.job import Job, Member, digest_of
 from ocrd.pages.base import DocumentInfo
-from ocrd.worker.collation import SINGLE, Collation
-from ocrd.worker.ports import Pages
+from ocrd.pages.source import ChildPageSource
 
 UNREADABLE = "unreadable"  # the kind of a file that no page can be had of
+
+SINGLE = "none"  # a document that is in order as it comes
+REVERSED = "reversed"  # fronts 1 … n, backs n … 1
+SAME = "same"  # fronts 1 … n, backs 1 … n
+
+Key: TypeAlias = "list[int | str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Collation:
+    """The order of a document's pages.
+
+    Attributes:
+        counts: How many pages each file gives, in the order of the files; each at least 1.
+        duplex: `SINGLE`, `REVERSED` or `SAME`.
+    """
+
+    counts: tuple[int, ...]
+    duplex: str = SINGLE
+
+    @classmethod
+    def of(cls, counts: Sequence[int], duplex: str) -> Collation:
+        """The order of the pages of files that have so many each.
+
+        Raises:
+            BadFileError: Fronts and backs are not equally many (kind `uneven-pile`).
+        """
+        collation = cls(tuple(counts), duplex)
+        if duplex != SINGLE:
+            _require_even(collation.counts)
+        return collation
+
+    @property
+    def pages(self) -> int:
+        """How many pages the document has."""
+        return sum(self.counts)
+
+    @property
+    def plain(self) -> bool:
+        """Whether page n is simply page n of the only file."""
+        return len(self.counts) == 1 and self.duplex == SINGLE
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Where page `number` of the document, from 1, is found.
+
+        Returns:
+            The file's index, from 0, and the page in it, from 1.
+        """
+        scanned = self._scanned(number)
+        ends = list(accumulate(self.counts))
+        file = bisect_right(ends, scanned - 1)
+        return file, scanned - (ends[file - 1] if file else 0)
+
+    def key(self) -> Key | None:
+        """What results of pages depend on; None where page numbers are the file's own."""
+        return None if self.plain else [self.duplex, *self.counts]
+
+    def _scanned(self, number: int) -> int:
+        """As the how-manieth, from 1, the page was scanned."""
+        if self.duplex == SINGLE:
+            return number
+        sheet, is_back = (number + 1) // 2, number % 2 == 0
+        if not is_back:
+            return sheet
+        return self.pages // 2 + sheet if self.duplex == SAME else self.pages + 1 - sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +203,7 @@ class Original:
         return PageOrigin(source=part.path, kind=kind, page=page, pages=part.pages)
 
 
-async def opened(job: Job, path: Path, duplex: str, pages: Pages) -> Original:
+async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> Original:
     """Look at every file of the original that lies at `path`.
 
     One file of several that cannot be opened costs the document no more than its own place: it
@@ -140,7 +213,7 @@ async def opened(job: Job, path: Path, duplex: str, pages: Pages) -> Original:
     Raises:
         BadFileError: The only file, or one of a duplex pile, cannot be opened; or fronts and backs
             are not equally many.
-        SourceChangedError, PlaceError: As `PageSource.inspect`.
+        SourceChangedError, PlaceError: As `ChildPageSource.inspect`.
     """
     if not job.members:
         parts = [Part(what=job, path=path, info=await pages.inspect(path))]
@@ -158,8 +231,70 @@ async def opened(job: Job, path: Path, duplex: str, pages: Pages) -> Original:
     return Original(path=path, parts=tuple(parts), collation=collation)
 
 
-async def _part(member: Member, path: Path, pages: Pages) -> Part:
+def identity(job: Job, path: Path) -> dict[str, Any]:
+    """The columns that tell what lies at `path`: size, time, inode, digest, members.
+
+    A file that was taken out of a joined document's folder belongs to it no longer.
+
+    Raises:
+        BadFileError: A link, a pipe or the like has taken its place (kind `not-a-file`).
+        SourceChangedError: None of a joined document's files is there (kind `source-gone`).
+        PlaceError: It cannot be read now.
+    """
+    if not job.members or path.is_symlink():
+        return _facts(path)
+    left = [each for each in job.members if (path / each.name).is_file()]
+    members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in left)
+    if not members:
+        raise SourceChangedError(
+            f"{display(job.source)}: none of its files is there any more",
+            hint="Nothing to do if they were taken away on purpose; else drop them again.",
+            kind="source-gone",
+        )
+    return {
+        "size": sum(member.size for member in members),
+        "mtime_ns": max(member.mtime_ns for member in members),
+        "inode": 0,
+        "sha256": digest_of(members),
+        "members": members,
+    }
+
+
+async def _part(member: Member, path: Path, pages: ChildPageSource) -> Part:
     try:
         return Part(what=member, path=path, info=await pages.inspect(path))
     except BadFileError as error:
         return Part(what=member, path=path, error=error)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with open_regular(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        now = os.fstat(file.fileno())
+    return {
+        "size": now.st_size,
+        "mtime_ns": now.st_mtime_ns,
+        "inode": now.st_ino,
+        "sha256": sha256,
+    }
+
+
+def _require_even(counts: Sequence[int]) -> None:
+    pages = sum(counts)
+    if len(counts) == 2 and counts[0] != counts[1]:
+        fronts, backs = counts
+        told = f"the pile has {_so_many(fronts, 'front')} and {_so_many(backs, 'back')}"
+    elif pages % 2:
+        told = f"the pile has {_so_many(pages, 'page')}, which is no even number"
+    else:
+        return
+    raise BadFileError(
+        f"Fronts and backs cannot be put together: {told}.",
+        hint="A sheet was missed or fed twice, or the pile was printed on one side only: scan it "
+        "again, both sides of every sheet, or drop it into a folder without `duplex`.",
+        kind="uneven-pile",
+    )
+
+
+def _so_many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
 
 from ocrd.config import Folder
-from ocrd.document.base import BLANK, Separator
+from ocrd.document.base import BARCODE, BLANK, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.blank import is_blank
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.engine.policy import read_page
 from ocrd.engine.upright import Orientation, read_upright
 from ocrd.errors import (
@@ -24,13 +29,38 @@ from ocrd.errors import (
 from ocrd.events import Events
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
+from ocrd.ledger.ledger import Ledger
 from ocrd.page import PageImage, PageResult
-from ocrd.worker.original import Original
-from ocrd.worker.ports import Call, Ledger, Pages
-from ocrd.worker.separators import separator_of, wants_codes
+from ocrd.pages.reading import OwnText, merged
+from ocrd.pages.source import ChildPageSource
+from ocrd.worker.original import Key, Original
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OWN_TEXT_MODES = frozenset({"ocr", "document"})  # what these ask for, a PDF may say itself
 MAX_TRIES = 3  # a page that faults so often is at fault itself
 ENGINE_POLL_S = 0.5
+
+
+class Call(Protocol):
+    """Runs a blocking call off the event loop."""
+
+    def __call__(
+        self, place: Path | str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[T]:
+        """Await what `call` returns; `place` is what it waits for, if it waits."""
+
+
+LEDGER = "the ledger"  # as a place
+BLANKNESS = "the processor"  # likewise
+
+
+def separator_of(folder: Folder) -> Separator | None:
+    """What ends a document in this folder; None where a file is one document."""
+    if folder.separator == "none":
+        return None
+    return Separator(kind=folder.separator, code=folder.separator_code)
 
 
 def told(error: OcrdError) -> JobError:
@@ -57,16 +87,19 @@ class PageRunner:
         engine: Reads them.
         gate: Shares the engine among jobs.
         events: Is told of each page.
-        call: Runs a ledger call off the event loop.
+        call: Runs a blocking call off the event loop.
         window: At most so many pages of one job are under way.
         orientation: Sees which way up a page is, for an engine that does not.
+
+    Attributes:
+        progress: By job under way, how many pages it has and how many of them are finished.
     """
 
     def __init__(
         self,
         *,
         ledger: Ledger,
-        pages: Pages,
+        pages: ChildPageSource,
         engine: Engine,
         gate: PageGate,
         events: Events,
@@ -83,6 +116,7 @@ class PageRunner:
         self._window = window
         self._orientation = orientation
         self._requests = itertools.count(1)
+        self.progress: dict[int, tuple[int, int]] = {}
 
     async def run(self, run: PageRun, count: int) -> None:
         """Finish every page that is not finished yet.
@@ -93,7 +127,8 @@ class PageRunner:
         """
         finished: Mapping[int, Page] = {}
         if run.job.pages_done:
-            finished = await self._call(self._ledger.finished_pages, run.job, run.recipe)
+            finished = await self._call(LEDGER, self._ledger.finished_pages, run.job, run.recipe)
+        self.progress[run.job.id] = (count, len(finished))
         window = asyncio.Semaphore(self._window)
         try:
             async with asyncio.TaskGroup() as group:
@@ -123,16 +158,34 @@ class PageRunner:
                 break
 
     async def _reuse(self, run: PageRun, number: int) -> bool:
-        payload = await self._call(self._ledger.reusable, run.job.sha256, run.recipe, number)
+        payload = await self._call(
+            LEDGER, self._ledger.reusable, run.job.sha256, run.recipe, number
+        )
         if payload is None:
             return False
+        payload = with_blocks(payload, run.folder.mode.reader)
         page = Page(number=number, state=PageState.DONE, reused=True)
-        await self._call(self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
+        await self._keep(run, page, payload)
         self._tell("page.done", run, number, reused=True, seconds=0.0, tokens=0)
         return True
 
     async def _read(self, run: PageRun, number: int) -> PageResult:
         """One try, which waits for the engine as long as it takes: that costs no try."""
+        own = await self._own_text(run, number)
+        if own is not None and own.whole:
+            return own.result
+        result = await self._read_by_engine(run, number)
+        return merged(own.result, result) if own is not None else result
+
+    async def _own_text(self, run: PageRun, number: int) -> OwnText | None:
+        """What the page says of itself, if that is wanted and sound; separators are looked at."""
+        if separator_of(run.folder) is not None or not original_text_counts(run.folder):
+            return None
+        path, page = run.original.find(number)
+        own = await self._pages.own_text(path, page)
+        return None if own is None or own.fault else own
+
+    async def _read_by_engine(self, run: PageRun, number: int) -> PageResult:
         while True:
             await self._engine_ready()
             async with self._gate.slot(run.job.id, run.folder.priority) as others:
@@ -141,10 +194,11 @@ class PageRunner:
                     return await self._recognise(run, number, image, others)
                 except EngineDownError as error:
                     self._tell("page.waits", run, number, kind=error.kind, error=error.message)
+            await asyncio.sleep(ENGINE_POLL_S)
 
     async def _image(self, run: PageRun, number: int) -> PageImage:
         path, page = run.original.find(number)
-        return await self._pages.page(path, page, codes=wants_codes(run.folder))
+        return await self._pages.page(path, page, codes=run.folder.separator == BARCODE)
 
     async def _recognise(
         self, run: PageRun, number: int, image: PageImage, others: int
@@ -163,7 +217,7 @@ class PageRunner:
         if separator is None:
             return False
         if separator.kind == BLANK:
-            return await self._call(is_blank, image)
+            return await self._call(BLANKNESS, is_blank, image)
         return separator.marks(image.codes)
 
     async def _engine_ready(self) -> None:
@@ -194,17 +248,68 @@ class PageRunner:
             seconds=result.seconds,
             error=doubt,
         )
-        payload = result.to_json()
-        await self._call(self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
+        await self._keep(run, page, result.to_json())
         facts = {"seconds": round(result.seconds, 3), "tokens": result.output_tokens}
         self._tell("page.partial" if doubt else "page.done", run, number, reused=False, **facts)
 
     async def _failed(self, run: PageRun, number: int, tries: int, error: OcrdError) -> None:
         error = run.original.blamed(number, error)
         page = Page(number=number, state=PageState.FAILED, tries=tries, error=told(error))
-        await self._call(self._ledger.page_done, run.job, page, None, recipe=run.recipe)
+        await self._keep(run, page, None)
         self._tell("page.failed", run, number, kind=error.kind, error=error.message)
+
+    async def _keep(self, run: PageRun, page: Page, payload: str | None) -> None:
+        """A page is finished, and is not computed again whatever comes."""
+        await self._call(LEDGER, self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
+        pages, done = self.progress.get(run.job.id, (0, 0))
+        self.progress[run.job.id] = (pages, done + 1)
 
     def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
         emit = self._events.debug if name == "page.done" else self._events.warn
         emit(name, job=run.job.id, folder=run.job.folder, page=number, **fields)
+
+
+def original_text_counts(folder: Folder) -> bool:
+    """Whether a PDF's own text is an answer to what the folder asks."""
+    return folder.mode.name in _OWN_TEXT_MODES and folder.pdf_text in ("auto", "keep")
+
+
+def recipe(
+    *,
+    engine: str,
+    model: str,
+    dpi: int,
+    folder: Folder,
+    only_for: Job | None = None,
+    collation: Key | None = None,
+) -> str:
+    """A digest of engine, model, prompt, limits, resolution and dpi.
+
+    Args:
+        engine: The engine's kind.
+        model: The engine's model.
+        dpi: At which PDF pages are rendered.
+        folder: Mode, target and resolution.
+        only_for: Makes the key this job's own, so that no other job's results fit.
+        collation: Which page of which file each page is, where that is not plain.
+    """
+    parts: dict[str, object] = {
+        "engine": engine,
+        "model": model,
+        "dpi": dpi,
+        "prompt": folder.mode.prompt.replace("{target}", folder.target),
+        "reader": folder.mode.reader.value,
+        "max_tokens": folder.mode.max_tokens,
+        "guard": asdict(folder.mode.guard) if folder.mode.guard else None,
+        "resolution": asdict(folder.resolution),
+        "only_for": only_for.token if only_for else None,
+    }
+    if collation is not None:
+        parts["collation"] = collation
+    if folder.separator != "none":  # what is one is not read
+        parts["separator"] = [folder.separator, folder.separator_code]
+    if original_text_counts(folder):
+        parts["pdf_text"] = folder.pdf_text
+    if folder.upright:  # read turned, if need be
+        parts["upright"] = True
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

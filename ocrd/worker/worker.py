@@ -7,28 +7,33 @@ this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ocrd.config import Folder
-from ocrd.document.base import BundleSpec
+from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.engine.base import Engine
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.events import Events
-from ocrd.files import display
+from ocrd.files import blaming, display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.worker.delivery import Delivery
-from ocrd.worker.identity import identity
-from ocrd.worker.marker import remove_marker
-from ocrd.worker.original import Original, opened
-from ocrd.worker.pages import PageRun, PageRunner, told
-from ocrd.worker.ports import Build, Call, Ledger, Pages, Spool
-from ocrd.worker.publishing import Plan
-from ocrd.worker.recipe import recipe
-from ocrd.worker.records import isotime, nothing_read, page_line
-from ocrd.worker.separators import separator_of
+from ocrd.ledger.ledger import Ledger
+from ocrd.modes import Reader
+from ocrd.pages.source import ChildPageSource
+from ocrd.spool import Spool
+from ocrd.worker.deliver import Delivery, Plan, remove_marker
+from ocrd.worker.original import Original, identity, opened
+from ocrd.worker.pages import LEDGER, Call, PageRun, PageRunner, recipe, separator_of, told
+
+Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
+"""Builds a bundle of so many pages in a child process."""
+
+SPOOL = "the spool"  # as a place
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -42,20 +47,18 @@ class Parts:
     """The neighbours a worker works with, and the settings that concern it.
 
     Attributes:
-        call: Runs a step off the event loop.
-        claim: The same for the step that brings an original into the spool.
+        call: Runs a blocking step off the event loop.
     """
 
     ledger: Ledger
     spool: Spool
-    pages: Pages
+    pages: ChildPageSource
     build: Build
     engine: Engine
     runner: PageRunner
     delivery: Delivery
     events: Events
     call: Call
-    claim: Call
     clock: Callable[[], float]
     dpi: int
     reuse_results: bool
@@ -93,13 +96,17 @@ class Worker:
             return await self._deliver(job, folder, built)
         except BadFileError as error:
             return await self.fail(job, folder, told(error))
+        finally:
+            self._.runner.progress.pop(job.id, None)
 
     async def fail(
         self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
     ) -> Job:
         """The original to failed/, whatever was done so far dropped."""
         p = self._
-        job = await p.call(p.delivery.fail, job, folder, error, cancelled=cancelled)
+        job = await p.call(
+            way_out(folder), p.delivery.fail, job, folder, error, cancelled=cancelled
+        )
         tell = p.events.emit if cancelled else p.events.warn
         tell(
             "job.cancelled" if cancelled else "job.failed",
@@ -118,14 +125,14 @@ class Worker:
     async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, _Built]:
         """Steps 3 to 5: spool, pages, bundle; the bundle is still to be sealed."""
         p = self._
-        job, path = await p.claim(self._take, job, folder)
+        job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
         key = self._recipe(job, folder, original)
-        job = await p.call(p.ledger.set_pages, job, pages, recipe=key)
+        job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         await p.runner.run(PageRun(job=job, folder=folder, original=original, recipe=key), pages)
-        built = await p.call(self._planned, job, folder, original, key)
+        built = await p.call(SPOOL, self._planned, job, folder, original, key)
         await p.build(built.spec, pages)
         return job, built
 
@@ -136,11 +143,16 @@ class Worker:
         return self._.ledger.moved(job, Place.SPOOL), path
 
     def _claim(self, job: Job, source: Path) -> tuple[Job, Path]:
-        """The original's way in; one that a person has mended in failed/ is taken as it is now."""
+        """The original's way in.
+
+        One that a person has mended in failed/ is taken as it is now, as is one that could not be
+        read when it was recorded, and was tried again.
+        """
         try:
             return job, self._.spool.claim(job, source)
         except SourceChangedError as changed:
-            if job.place is not Place.FAILED or changed.kind == "source-gone":
+            mended = job.place is Place.FAILED or not job.sha256
+            if not mended or changed.kind == "source-gone":
                 raise
             job = self._.ledger.rerecord(job, **identity(job, source))
             return job, self._.spool.claim(job, source)
@@ -178,7 +190,7 @@ class Worker:
             BadFileError: No page of it could be read.
         """
         self._check(job)
-        self._write_pages(job, original, key)
+        self._write_pages(job, original, key, folder.mode.reader)
         return self._planned_anew(job, folder, original)
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
@@ -200,24 +212,27 @@ class Worker:
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),
             separator=separator_of(folder),
+            pdf_text=folder.pdf_text,
             drop_blank=folder.drop_blank,
             upright=folder.upright,
             images=plan.images,
             title=plan.name.stem,
         )
 
-    def _write_pages(self, job: Job, original: Original, key: str) -> None:
+    def _write_pages(self, job: Job, original: Original, key: str, reader: Reader) -> None:
         failed: list[Page] = []
         readable = False
-        with self._.spool.pages_file(job).open("w", encoding="utf-8") as file:
+        path = self._.spool.pages_file(job)
+        with blaming(path), path.open("w", encoding="utf-8") as file:
             for page, payload in self._.ledger.payloads(job, key):
-                file.write(page_line(page, payload, original.came_from(page.number)))
+                said = None if payload is None else with_blocks(payload, reader)
+                file.write(page_line(page, said, original.came_from(page.number)))
                 if page.state is PageState.FAILED:
                     failed.append(page)
                 else:
                     readable = True
         if failed and not readable:
-            raise nothing_read(job, failed)
+            raise _nothing_read(job, failed)
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
         """The sidecar's head: what was read, by what, how."""
@@ -235,19 +250,19 @@ class Worker:
             "prompt": folder.mode.prompt.replace("{target}", folder.target),
             "resolution": folder.resolution.name,
             "versions": dict(p.versions),
-            "queued_at": isotime(job.created_at),
-            "finished_at": isotime(p.clock()),
+            "queued_at": _isotime(job.created_at),
+            "finished_at": _isotime(p.clock()),
         }
 
     async def _deliver(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """Steps 6 to 9, and the end of step 5 for a bundle just built."""
         p = self._
-        job = await p.call(self._deliver_sealed, job, folder, built)
+        job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
         while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
             original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
-            built = await p.call(self._planned_anew, job, folder, original)
+            built = await p.call(SPOOL, self._planned_anew, job, folder, original)
             await p.build(built.spec, original.collation.pages)
-            job = await p.call(self._deliver_sealed, job, folder, built)
+            job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
             "job.done",
@@ -285,3 +300,46 @@ def origin(job: Job, folder: Folder) -> Path:
 def facts(job: Job) -> dict[str, Any]:
     """What every event about a job says."""
     return {"job": job.id, "folder": job.folder, "source": display(job.source)}
+
+
+def way_out(folder: Folder) -> str:
+    """The place of the last steps: one that hangs keeps all of the folder's jobs from their end."""
+    return f"the outbox or archive of {folder.name}"
+
+
+def _isotime(seconds: float) -> str:
+    """Local time with its offset, to the second."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def page_line(page: Page, payload: str | None, came_from: dict[str, Any] | None = None) -> str:
+    """One page as the document builder reads it: a JSON object on a line of its own."""
+    error = page.error
+    record = {
+        "number": page.number,
+        "state": page.state.value,
+        "tries": page.tries,
+        "tokens": page.tokens,
+        "seconds": round(page.seconds, 3),
+        "reused": page.reused,
+        "error": error and {"kind": error.kind, "message": error.message, "hint": error.hint},
+        "result": json.loads(payload) if payload is not None else None,
+    }
+    if came_from is not None:
+        record["came_from"] = came_from
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _nothing_read(job: Job, pages: list[Page]) -> OcrdError:
+    """A document of which no page could be read has failed, for its first page's reason."""
+    first = min(pages, key=lambda page: page.number).error
+    if first is None:
+        first = JobError(kind="unreadable", message="no reason recorded", hint="See the log.")
+    what = "the page" if len(pages) == 1 else f"none of the {len(pages)} pages"
+    return BadFileError(
+        f"{display(job.source)}: {what} could be read: {first.message}"
+        if len(pages) > 1
+        else f"{display(job.source)}: {first.message}",
+        hint=first.hint,
+        kind=first.kind,
+    )

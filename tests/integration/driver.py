@@ -29,7 +29,7 @@ from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
-from ocrd.page import PageResult
+from ocrd.page import Block, PageResult
 
 WRITES = frozenset(
     {
@@ -97,7 +97,12 @@ class DiaryEngine:
         while self._gate and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.02)
         digest = hashlib.sha256(request.image.rgb).hexdigest()[:16]
-        return PageResult(text=f"page {digest}", output_tokens=4, seconds=self._delay_s)
+        return PageResult(
+            text=(said := f"page {digest}"),
+            blocks=(Block("text", said),),
+            output_tokens=4,
+            seconds=self._delay_s,
+        )
 
     async def stop(self) -> None:
         self._state = EngineState.STOPPED

@@ -16,7 +16,7 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 from ocrd.page import Box
-from ocrd.samples import Sample, write_samples
+from tests.support.samples import Sample, write_samples
 
 OCRD = str(Path(sys.executable).with_name("ocrd"))
 MOST_WRONG = {  # share of characters; three times what was seen, for other processors' rounding

@@ -14,8 +14,8 @@ import pytest
 
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
 from tests.integration.tree import Tree
+from tests.support.samples import scan_of
 
 OCRD = str(Path(sys.executable).with_name("ocrd"))
 FAILED = 1

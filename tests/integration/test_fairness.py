@@ -10,8 +10,8 @@ import pymupdf
 
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
 from tests.integration.tree import Tree
+from tests.support.samples import scan_of
 
 PAGES = 3000
 HANG_S = 240

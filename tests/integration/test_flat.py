@@ -12,9 +12,11 @@ from PIL import Image
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import PageRequest
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.errors import ExitCode
 from ocrd.events import Events
 from ocrd.files import Disk
+from ocrd.modes import Reader
 from ocrd.page import PageResult
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
@@ -27,7 +29,8 @@ class FigureEngine(DiaryEngine):
     """Sees a figure on every page."""
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        return PageResult(text=FIGURE, output_tokens=4, seconds=0.0)
+        blocks = tuple(parse(FIGURE, Reader.DOCUMENT))
+        return PageResult(text=FIGURE, blocks=blocks, output_tokens=4)
 
 
 class QuickNeighbour(Disk):

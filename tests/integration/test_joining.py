@@ -14,6 +14,7 @@ from ocrd.ledger.ledger import Ledger
 from tests.integration.test_conditions import ask, daemon, folder_of, wait_for
 from tests.integration.test_several_files import came_from, configure, picture, sidecar
 from tests.integration.tree import Tree
+from tests.support.needs import few, slow
 
 BY_NAME = (
     'join = "pattern"',
@@ -167,8 +168,7 @@ def test_killed_on_the_way_a_marked_document_arrives_once_and_leaves_no_marker(
     whole = dropped(Tree(tmp_path / "whole"))
     assert whole.run()[0] == 0
     calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
-    for position in range(POSITIONS):
-        fatal = 1 + position * calls // (2 * POSITIONS)  # the claim is in the first half
+    for fatal in few(range(1, calls // 2), POSITIONS):  # the claim is in the first half
         tree = dropped(Tree(tmp_path / f"killed-{fatal}"))
         assert tree.run("--kill-before", str(fatal))[0] == -signal.SIGKILL
         code, said = tree.run()
@@ -179,6 +179,7 @@ def test_killed_on_the_way_a_marked_document_arrives_once_and_leaves_no_marker(
         assert states(tree) == {"a": "done"}
 
 
+@slow
 def test_killed_at_random_moments_every_document_arrives_whole(tree: Tree) -> None:
     configure(tree, *BY_NAME)
     pages = {

@@ -9,8 +9,9 @@ from pathlib import Path
 import pymupdf
 import pytest
 
-from ocrd.samples import scan_of
 from tests.integration.tree import Tree
+from tests.support.needs import few, slow
+from tests.support.samples import scan_of
 
 POSITIONS = 16  # places between a file's first and last system call at which it is killed
 FILES = 50
@@ -48,9 +49,7 @@ def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) 
     whole.drop("a.pdf", book(2))
     assert whole.run()[0] == 0
     calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
-    assert calls > POSITIONS
-    for position in range(POSITIONS):
-        fatal = 1 + position * calls // POSITIONS
+    for fatal in few(range(1, calls + 1), POSITIONS):
         tree = Tree(tmp_path / f"killed-{fatal}")
         tree.drop("a.pdf", book(2))
         code, _ = tree.run("--kill-before", str(fatal))
@@ -62,6 +61,7 @@ def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) 
         tree.check_nothing_twice()
 
 
+@slow
 def test_killed_at_random_moments_fifty_files_all_arrive_once(tree: Tree) -> None:
     for number in range(FILES - 1):
         tree.drop(f"scan-{number}.jpg", scan(number))

@@ -8,10 +8,10 @@ from typing import Any
 import pymupdf
 import pytest
 
-from ocrd.engine.osd import installed
-from ocrd.samples import scan_of
 from tests.integration.test_conditions import OCRD
 from tests.integration.tree import CONFIG, Tree
+from tests.support.needs import needs
+from tests.support.samples import scan_of
 from tests.unit.engine.test_upright import LETTER
 
 WIDTH, HEIGHT = 420, 594  # points
@@ -66,7 +66,7 @@ def test_by_default_every_page_stays_as_it_was_scanned(tree: Tree) -> None:
     assert [page.rotation for page in pdf] == [0, 0]
 
 
-@pytest.mark.skipif(installed() is None, reason="Tesseract is not installed")
+@needs("tesseract")
 def test_for_an_engine_that_cannot_see_it_tesseract_finds_which_way_is_up(tree: Tree) -> None:
     configured(tree, "upright = true")
     tree.drop("letter.pdf", pile((LETTER, 90)))

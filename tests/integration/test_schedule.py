@@ -32,7 +32,7 @@ def test_a_closed_folder_records_and_waits_and_goes_on_when_it_opens(tree: Tree)
     with daemon(tree) as process:
         wait_for(lambda: folder_of(tree)["waiting"] == 1)
         wait_for(lambda: folder_of(tree)["waits_until"])
-        opens = datetime.fromtimestamp(folder_of(tree)["waits_until"])
+        opens = datetime.fromisoformat(folder_of(tree)["waits_until"])
         assert (opens.hour, opens.minute) == (20, 0)
         assert (opens.date() - datetime.now().date()).days in (2, 3)  # the day may just have ended
         assert ask(tree, "jobs")["jobs"][0]["attempts"] == 0

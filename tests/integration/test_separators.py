@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.integration.test_several_files import configure, drop_joined, printed, sidecar
 from tests.integration.tree import Tree
+from tests.support.needs import few
 from tests.unit.pages.barcodes import barcode, sheet
 
 SEPARATOR = "<separator>"
@@ -148,8 +149,7 @@ def test_killed_between_any_two_steps_a_pile_is_still_taken_apart_once(tmp_path:
     calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
     made = whole.visible("outbox")
     assert len(made) == 7
-    for position in range(POSITIONS):
-        fatal = 1 + position * calls // POSITIONS
+    for fatal in few(range(1, calls + 1), POSITIONS):
         tree = prepared(tmp_path / f"killed-{fatal}", data)
         code, said = tree.run("--kill-before", str(fatal))
         assert code == -signal.SIGKILL, said

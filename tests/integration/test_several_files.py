@@ -16,9 +16,10 @@ import pytest
 
 from ocrd.job import Member, joined
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
 from tests.integration.test_conditions import OCRD
 from tests.integration.tree import Tree
+from tests.support.needs import few
+from tests.support.samples import scan_of
 
 POSITIONS = 16  # places between a document's first and last system call at which it is killed
 DAMAGED = b"\xff\xd8\xff\xe0 the scanner was switched off"
@@ -277,8 +278,7 @@ def test_killed_between_any_two_steps_a_joined_document_still_arrives_once(tmp_p
     drop_joined(whole, "s", files)
     assert whole.run()[0] == 0
     calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
-    for position in range(POSITIONS):
-        fatal = 1 + position * calls // POSITIONS
+    for fatal in few(range(1, calls + 1), POSITIONS):
         tree = Tree(tmp_path / f"killed-{fatal}")
         drop_joined(tree, "s", files)
         code, said = tree.run("--kill-before", str(fatal))

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
 from tests.integration.share import OFFICE, SCANNER, Share, daemon, documented_share
+from tests.support.needs import needs
+from tests.support.samples import scan_of
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be several people")
+pytestmark = needs("root", "samba", "setpriv", "poppler")
 
 PATIENCE_S = 240.0
 TEXT = "The harbour master wishes to remind all owners of small boats of the spring tide."

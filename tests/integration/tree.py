@@ -15,6 +15,7 @@ CONFIG = """\
 root = "{root}"
 [watch]
 settle_s = 0.2
+rescan_s = 3
 [jobs]
 retry_delay_s = 0.2
 drain_s = 0.5
@@ -24,6 +25,7 @@ workers = 2
 name = "scans"
 mode = "ocr"
 outputs = ["markdown", "pdf", "json"]
+pdf_text = "ocr"
 """
 
 

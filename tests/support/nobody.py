@@ -7,18 +7,29 @@ import pickle
 from collections.abc import Callable
 
 from ocrd.errors import OcrdError
+from tests.support.needs import need
 
 NOBODY = 65534
 
 
 def as_nobody(look: Callable[[], object], *groups: int) -> object:
     """What `look` gives in a child process that has given up root for these groups."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+    need("root")
+
+    def become() -> object:
         os.setgroups(groups)
         os.setgid(NOBODY)
         os.setuid(NOBODY)
+        return look()
+
+    return in_a_child(become)
+
+
+def in_a_child(look: Callable[[], object]) -> object:
+    """What `look` gives in a child process, which may become another user."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
         try:
             seen: object = look()
         except OcrdError as error:

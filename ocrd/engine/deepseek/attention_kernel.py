@@ -1,4 +1,4 @@
-"""The attention of `attention`, fused into one Triton kernel.
+"""The attention of SAM, fused into one Triton kernel.
 
 A block of queries keeps its terms by column in registers, for all keys of a row have the same
 columns; the term by row is then one number a query for each row of keys.  So the terms cost next
@@ -75,7 +75,7 @@ def _attend(  # type: ignore[no-untyped-def] # Triton's parameters have no types
 def fused(
     qkv: torch.Tensor, by_row: torch.Tensor, by_column: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """See `attention.Attend`; `qkv` must be contiguous."""
+    """See `encoder.Attend`; `qkv` must be contiguous."""
     return launch(qkv, distance_terms(qkv, by_row, by_column), scale)
 
 

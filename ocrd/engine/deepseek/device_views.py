@@ -1,11 +1,46 @@
-"""A page becomes the views that the model is shown, on the model's own device."""
+"""A page becomes the views that the model is shown, on the model's own device.
+
+A letter page keeps a processor busy for 50 ms while Pillow makes the model's views of it, and they
+are larger than the page.  A GPU takes well under a millisecond; but what it makes has to be what
+the model was trained to see.  So this is not torch's bicubic interpolation, which widens no kernel
+and rounds otherwise, but Pillow's own arithmetic: weights of 22 bits, whole numbers, the
+rows first and rounded to bytes before the columns.
+"""
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ocrd.engine.deepseek.layout import GREY, Layout
-from ocrd.engine.deepseek.resample import resize
+
+PRECISION = 22  # bits of a weight after the point: eight are a pixel's, and two guard the sum
+HALF = 1 << (PRECISION - 1)
+REACH = 2.0  # pixels to either side that the bicubic kernel looks at
+SHARPNESS = -0.5  # the kernel's parameter, commonly called `a`
+
+Resample = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """What each pixel of a resized line is made of.
+
+    Attributes:
+        first: [target] the first pixel of the source that counts.
+        weights: [target, taps] what it and those after it count, in 2 ** -22.  Those that lie
+            beyond the end count nothing.
+    """
+
+    first: torch.Tensor
+    weights: torch.Tensor
 
 
 def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,3 +64,67 @@ def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, tor
     whole = resize(page, columns * side, rows * side)
     parts = whole.view(rows, side, columns, side, 3).transpose(1, 2)
     return overview, parts.reshape(rows * columns, side, side, 3)
+
+
+def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """What `Image.resize((width, height), BICUBIC)` makes of [rows, columns, 3] bytes."""
+    rows, columns, colours = page.shape
+    if columns != width:
+        page = _resample(page, _taps(columns, width, page.device))
+    if rows != height:
+        stack = page.reshape(1, rows, width * colours)
+        page = _resample(stack, _taps(rows, height, page.device))
+    return page.reshape(height, width, colours)
+
+
+def _resample(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
+    """[lines, source, together] to [lines, target, together]."""
+    work = compiled() if lines.is_cuda else resampled
+    return work(lines, taps.first, taps.weights)
+
+
+def resampled(lines: torch.Tensor, first: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """`_resample` in plain torch; compiled, nothing of it but the result is written to memory."""
+    place = first[:, None] + torch.arange(weights.shape[1], device=lines.device)
+    seen = lines[:, place.clamp(max=lines.shape[1] - 1)].int()
+    total = (seen * weights[None, :, :, None]).sum(2, dtype=torch.int32) + HALF
+    return (total >> PRECISION).clamp(0, 255).to(torch.uint8)
+
+
+@functools.cache
+def compiled() -> Resample:
+    """`resampled`, compiled once for pages of every size."""
+    work: Resample = torch.compile(resampled, dynamic=True)
+    return work
+
+
+@functools.lru_cache(maxsize=256)
+def _taps(source: int, target: int, device: torch.device) -> Taps:
+    """`taps`, kept: the pages of a folder are mostly of one size."""
+    first, weights = taps(source, target)
+    return Taps(torch.from_numpy(first).to(device), torch.from_numpy(weights).to(device))
+
+
+def taps(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """`first` and `weights` of `Taps` for a line of `source` pixels that gets `target`."""
+    scale = source / target
+    wider = max(scale, 1.0)  # made smaller, a pixel stands for all that it covers
+    reach = REACH * wider
+    centres = (np.arange(target) + 0.5) * scale
+    first = np.maximum(np.trunc(centres - reach + 0.5), 0)
+    counts = np.minimum(np.trunc(centres + reach + 0.5), source) - first
+    columns = [
+        np.where(number < counts, _bicubic((number + first - centres + 0.5) / wider), 0.0)
+        for number in range(math.ceil(reach) * 2 + 1)
+    ]
+    weights = np.stack(columns, 1) / functools.reduce(np.add, columns)[:, None]  # in Pillow's order
+    whole = np.trunc(weights * (1 << PRECISION) + np.copysign(0.5, weights))
+    return first.astype(np.int32), whole.astype(np.int32)
+
+
+def _bicubic(distance: Floats) -> Floats:
+    """The kernel of Keys (1981), as Pillow computes it."""
+    x = np.abs(distance)
+    near = ((SHARPNESS + 2.0) * x - (SHARPNESS + 3.0)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * SHARPNESS
+    return np.where(x < 1.0, near, np.where(x < REACH, far, 0.0))

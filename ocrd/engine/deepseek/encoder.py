@@ -4,7 +4,10 @@ Its attention adds to each score what the query says about the distance to the k
 columns.  vLLM 0.26 writes that out as a tensor of [heads, patches, patches] for each view (400 MB
 for the view of 1024 pixels, in each of four layers), which no fast attention kernel accepts.  Here
 the two terms never leave the small form in which they are computed, [patches, rows] and [patches,
-columns]; `attention` has two ways to add them.
+columns], until `attention_kernel` adds them:
+
+score(query, key) = scale * query · key + query · R[row of query - row of key]
+                                        + query · C[column of query - column of key]
 
 Nothing here imports vLLM: the weights are taken from its `ImageEncoderViT` as they lie there.
 """
@@ -12,20 +15,23 @@ Nothing here imports vLLM: the weights are taken from its `ImageEncoderViT` as t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that all of torch's users know
 
-from ocrd.engine.deepseek.attention import Attend, best_attend
-
 PATCH = 16
 
+# qkv [n, rows, columns, 3, heads, width], R [2 * rows - 1, width], C [2 * columns - 1, width],
+# scale -> [n, rows, columns, heads * width]
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
-def chosen() -> bool:
-    """Whether this encoder is to be used: unless the environment has OCRD_ENCODER=upstream."""
-    return os.environ.get("OCRD_ENCODER", "") != "upstream"
+
+def chosen(device: torch.device) -> bool:
+    """Whether this encoder is to be used: on a GPU, unless OCRD_ENCODER=upstream is set."""
+    return device.type == "cuda" and os.environ.get("OCRD_ENCODER", "") != "upstream"
 
 
 def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -41,13 +47,13 @@ class SamEncoder:
 
     Args:
         sam: vLLM's module.
-        attend: How to attend; the fastest for its device if omitted.
+        attend: How to attend.
     """
 
-    def __init__(self, sam: Any, attend: Attend | None = None) -> None:
+    def __init__(self, sam: Any, attend: Attend) -> None:
         weight = sam.patch_embed.proj.weight
         self._sam = sam
-        self._attend = attend or best_attend(weight.device)
+        self._attend = attend
         # [out, 3, 16, 16] to [out, 16 * 16 * 3]: pixels come with their colours together.
         self._patch_weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()
         self._convolutions = [

@@ -19,7 +19,6 @@ from vllm.model_executor.models.deepseek_ocr import (
 from vllm.model_executor.models.deepseek_ocr2 import DeepseekOCR2ForCausalLM
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
-from ocrd.engine.deepseek.clip import ClipEncoder
 from ocrd.engine.deepseek.device_views import cut_on_device
 from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, chosen, normalise
 from ocrd.engine.deepseek.layout import Layout
@@ -88,7 +87,11 @@ class PerRequestViews:
     def _sam(self, views: torch.Tensor) -> torch.Tensor:
         """The first encoder; set up with the first page, when the weights are there."""
         if self.sam is None:
-            self.sam = SamEncoder(self.sam_model) if chosen() else self._own_sam
+            self.sam = self._own_sam
+            if chosen(views.device):
+                from ocrd.engine.deepseek.attention_kernel import fused  # Triton needs a GPU
+
+                self.sam = SamEncoder(self.sam_model, fused)
         return in_parts(self.sam, views, (views.shape[1] // PATCH) ** 2)
 
     def _own_sam(self, views: torch.Tensor) -> torch.Tensor:
@@ -126,18 +129,10 @@ class DeepseekOcr(PerRequestViews, DeepseekOCRForCausalLM):
 
     supports_encoder_cudagraph = False  # vLLM's graphs know one resolution only
 
-    clip: Encode | None = None
-
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
         seen = self._sam(views)
-        if self.clip is None:
-            ours = chosen() and ClipEncoder.fits(self.vision_model)
-            self.clip = ClipEncoder(self.vision_model) if ours else self._own_clip
-        known = in_parts(self.clip, seen, seen[0, 0].numel())
+        known = in_parts(lambda part: self.vision_model(part, part), seen, seen[0, 0].numel())
         return self.projector(torch.cat((known[:, 1:], seen.flatten(2).transpose(1, 2)), dim=-1))
-
-    def _own_clip(self, seen: torch.Tensor) -> torch.Tensor:
-        return self.vision_model(seen, seen)
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
         side = round(features.shape[1] ** 0.5)

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import functools
 import time
+import unicodedata
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ocrd.engine.rapid import answer
-from ocrd.engine.rapid.blocks import blocks
-from ocrd.page import PageImage, PageResult
+from ocrd.engine.rapid.blocks import Found, blocks
+from ocrd.engine.rapid.pieces import union
+from ocrd.page import Block, Markup, PageImage, PageResult
 
 if TYPE_CHECKING:
-    from ocrd.engine.rapid.reader import PageReader
+    from ocrd.engine.rapid.reader import PageReader, Reading
 
-FORMS = {"ocr": answer.plain, "layout": answer.layout, "document": answer.document}
+FORMS = ("ocr", "layout", "document")
+MOST_UNREAD = 0.2  # of the print
+LEAST_SURE = 0.9  # of what is read; a worn page in a script that it knows has 0.97
+MOST_FOREIGN = 0.3  # of the letters: a formula has a few
+KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
+SCRIPTS = "Latin letters, Chinese and Japanese"  # what the model knows
+REMEDY = (
+    f"the embedded engine reads {SCRIPTS}: for other scripts, handwriting or faint print give "
+    "engine.kind a model that reads them (vllm)"
+)
 
 
 def read(image: PageImage, form: str, threads: int) -> PageResult:
@@ -30,19 +41,59 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
     began = time.perf_counter()
     reading = _reader(threads).read(image)
     found = blocks(reading.pieces, reading.pose.height)
-    text = FORMS[form](found)
+    said = [block for one in found for block in _blocks(one, form)]
+    text = ("\n" if form == "layout" else "\n\n").join(block.text for block in said)
     return PageResult(
         text=text,
+        blocks=tuple(said),
         output_tokens=len(text),
         seconds=time.perf_counter() - began,
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
-        turned=reading.pose.turned,
-        notes=_notes(reading.pose.turned),
+        turned=reading.turned,
+        notes=tuple(_notes(reading)),
+        partial=_doubt(reading),
     )
 
 
-def _notes(turned: int) -> tuple[str, ...]:
-    return (f"turned {turned} degrees clockwise, as RapidOCR found",) if turned else ()
+def _doubt(reading: Reading) -> str | None:
+    """What is wrong with a page on which there is print that was not read, or hardly."""
+    if not reading.pieces:
+        if not reading.ink:
+            return None
+        what = "something is printed on it, but no word could be read"
+    elif reading.unread > MOST_UNREAD:
+        what = f"{reading.unread:.0%} of its print could not be read"
+    elif _foreign("".join(piece.text for piece in reading.pieces)) > MOST_FOREIGN:
+        what = "its print is in a script of which the embedded engine knows a few letters only"
+    elif reading.confidence < LEAST_SURE:
+        what = f"its print was read with a confidence of {reading.confidence:.2f} only"
+    else:
+        return None
+    return f"{what}; {REMEDY}"
+
+
+def _foreign(text: str) -> float:
+    """The share of letters that belong to other scripts than those the model knows."""
+    letters = [unicodedata.name(char, "").split(" ")[0] for char in text if char.isalpha()]
+    return sum(script not in KNOWN for script in letters) / max(1, len(letters))
+
+
+def _notes(reading: Reading) -> Iterator[str]:
+    if reading.turned:
+        yield f"turned {reading.turned} degrees clockwise, as RapidOCR found"
+    if reading.lost:
+        yield f"{reading.lost} lines were seen but not read"
+
+
+def _blocks(found: Found, form: str) -> list[Block]:
+    """A block in one of `FORMS`: as printed, piece by piece, or with its structure."""
+    pieces = [piece.line for row in found.rows for piece in row]
+    if form == "layout":
+        return [Block("text", line.text, (line.box,), Markup.PLAIN) for line in pieces]
+    place = (union(line.box for line in pieces),)
+    if form == "ocr":
+        return [Block("text", found.printed, place, Markup.PLAIN)]
+    return [Block(found.label, found.text, place, Markup.PLAIN, found.level, found.cells)]
 
 
 @functools.cache

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrd.children import ChildPool, Limits
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.rapid import child, installed
+from ocrd.engine.rapid import child
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, PromptMode, Resolution
 from ocrd.page import PageImage, PageResult
 
+PACKAGES = ("rapidocr", "onnxruntime", "numpy", "cv2")
+HINT = "Install what it needs: pip install 'ocrd-daemon[cpu]'"
 MOST_WORKERS = 4  # unless configured otherwise
 WORKER_MIB = 1024  # of memory available for each worker at the start, or there are fewer
 MEMORY_MIB = 6144  # address space of a worker; far less of it is ever used
@@ -80,7 +84,7 @@ class RapidEngine:
         self._pool: ChildPool | None = None
         self._state = EngineState.STOPPED
         self._detail = ""
-        self.model = installed.model()
+        self.model = model()
 
     @property
     def capacity(self) -> int:
@@ -110,7 +114,7 @@ class RapidEngine:
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Start the workers; each must read a test word before it is trusted with pages."""
-        if error := installed.missing():
+        if error := missing():
             self._failed(error.message)
             raise error
         self._state = EngineState.LOADING
@@ -120,6 +124,7 @@ class RapidEngine:
             limits=self._limits,
             max_tasks=PAGES_A_WORKER,
             threads=self._share.threads,
+            resident=True,
         )
         try:
             await self._warm_up(progress)
@@ -146,17 +151,21 @@ class RapidEngine:
             await asyncio.gather(*tests, return_exceptions=True)
 
     async def _test(self, page: PageImage) -> None:
-        try:
-            result = await self._read(page, "ocr")
-        except PageFaultError as error:
-            raise EngineSetupError(
-                f"The embedded engine cannot read a test page: {error.message}",
-                hint=f"{installed.HINT}, or give engine workers more memory.",
-            ) from error
+        for last in (False, False, True):
+            try:
+                result = await self._read(page, "ocr")
+                break
+            except PageFaultError as error:
+                if last or error.kind != "crashed":  # one that is killed says nothing of the rest
+                    raise EngineSetupError(
+                        f"The embedded engine cannot read a test page: {error.message}",
+                        hint="If workers are killed again and again, memory is short (`dmesg` tells"
+                        f" of it): lower engine.workers.  Else: {HINT[0].lower()}{HINT[1:]}",
+                    ) from error
         if result.text != TEST_WORD:
             raise EngineSetupError(
                 f"The embedded engine read {result.text!r} where {TEST_WORD!r} is written.",
-                hint=installed.HINT,
+                hint=HINT,
             )
 
     async def recognise(self, request: PageRequest) -> PageResult:
@@ -200,3 +209,29 @@ def _available_mib() -> int:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) // 1024
     return 1 << 20
+
+
+def missing(packages: Sequence[str] = PACKAGES) -> EngineSetupError | None:
+    """The error if a package is missing, else None."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    if not absent:
+        return None
+    return EngineSetupError(
+        f"The embedded engine needs packages that are not installed: {', '.join(absent)}.",
+        hint=HINT,
+        kind="packages-missing",
+    )
+
+
+def model() -> str:
+    """Name of the models and version of the package, `PP-OCRv6 (rapidocr 3.10.0)`."""
+    found = importlib.util.find_spec("rapidocr")
+    if found is None or found.origin is None:
+        return "rapidocr (not installed)"
+    names = {path.name.split("_")[0] for path in models(Path(found.origin)).glob("*_rec_*.onnx")}
+    return f"{' '.join(sorted(names))} (rapidocr {metadata.version('rapidocr')})"
+
+
+def models(package: Path) -> Path:
+    """The folder of the models, from the package's `__init__.py`."""
+    return package.parent / "models"

@@ -87,7 +87,7 @@ def _best_gutter(pieces: list[Piece]) -> list[_Band]:
     if not pieces:
         return []
     best, most = [_Band(tuple(pieces), ())], 0
-    line = median(piece.height for piece in pieces)
+    line = max(1.0, median(piece.height for piece in pieces))
     for x in sorted({round(piece.box.x1 / line) for piece in pieces}):
         edge = min(p.box.x1 for p in pieces if round(p.box.x1 / line) == x)
         bands = _bands(pieces, edge, SLACK * line)
@@ -127,7 +127,7 @@ def _running(pieces: Sequence[Piece], least_rows: int) -> bool:
     lines = rows(pieces)
     if len(lines) < least_rows:
         return False
-    line = median(piece.height for piece in pieces)
+    line = max(1.0, median(piece.height for piece in pieces))
     width = max(p.box.x2 for p in pieces) - min(p.box.x1 for p in pieces)
     full = sum(sum(piece.width for piece in row) >= FULL * width for row in lines)
     pitches = [b[0].middle - a[0].middle for a, b in pairwise(lines)] or [0.0]

@@ -11,15 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from statistics import median
 
 from ocrd.engine.rapid.order import Row
-from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.wording import is_item, is_wide
+from ocrd.engine.rapid.pieces import Piece, is_item, is_wide
 
 GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
 INDENT = 0.8  # heights of a line
 OTHER_TYPE = 1.25  # times larger or smaller
 OTHER_HEIGHT = 1.4
+FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
 ENOUGH = 6  # characters to judge the size of type by
 NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # widths in those of an average small letter
 
@@ -61,12 +62,13 @@ class TextLine:
     @cached_property
     def height(self) -> float:
         """Of its highest piece, pixels."""
-        return max(piece.height for piece in self.row)
+        return max(1e-6, *(piece.height for piece in self.row))
 
     @cached_property
     def size(self) -> float:
         """The size of its type: the width of an average small letter, pixels."""
-        return sum(piece.width for piece in self.row) / sum(map(_breadth, self.row))
+        width = sum(piece.width for piece in self.row)
+        return max(1e-6, width / max(1.0, sum(map(_breadth, self.row))))
 
     @cached_property
     def first_word(self) -> float:
@@ -95,12 +97,24 @@ def paragraphs(lines: Sequence[TextLine]) -> list[list[tuple[Join, TextLine]]]:
     """The blocks of a column's lines (top to bottom); each line with how it joins the one above."""
     blocks: list[list[tuple[Join, TextLine]]] = []
     pitch, right = _pitch(lines), max((line.right for line in lines), default=0)
+    slip = _is_slip(lines, right)
     for line in lines:
         join = _join(blocks[-1], line, pitch, right) if blocks else Join.NEW
+        if slip and join is not Join.NEW:
+            join = Join.BREAK
         if join is Join.NEW:
             blocks.append([])
         blocks[-1].append((join, line))
     return blocks
+
+
+def _is_slip(lines: Sequence[TextLine], right: float) -> bool:
+    """Whether a few short lines, like an address, are lines on purpose."""
+    if not 2 <= len(lines) <= FEW_LINES:
+        return False
+    width = right - min(line.left for line in lines)
+    narrow = width < NARROW_SLIP * median(line.height for line in lines)
+    return narrow and any(line.right - line.left < RAGGED * width for line in lines[:-1])
 
 
 def _pitch(lines: Iterable[TextLine]) -> float:

@@ -79,6 +79,13 @@ def _joined(a: Quad, b: Quad) -> Quad:
     return p, q, r, s
 
 
+def holds(quad: Quad, other: Quad) -> bool:
+    """Whether the middle of another piece lies within the box around a piece."""
+    x, y = (sum(point[axis] for point in other) / 4 for axis in (0, 1))
+    xs, ys = zip(*quad, strict=True)
+    return min(xs) <= x <= max(xs) and min(ys) <= y <= max(ys)
+
+
 def on_end(quad: Quad, line: float) -> bool:
     """Whether a piece stands on end on a page whose lines are so high; a digit is merely slim."""
     return height(quad) > SLIM * width(quad) and height(quad) > 2 * line

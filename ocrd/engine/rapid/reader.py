@@ -18,12 +18,21 @@ import cv2
 import numpy as np
 import rapidocr
 
-from ocrd.engine.rapid import installed, quads
+from ocrd.engine.rapid import engine, quads
 from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
-from ocrd.engine.rapid.pieces import Piece
+from ocrd.engine.rapid.ink import (
+    FEWEST,
+    Glyph,
+    Island,
+    anything,
+    around_islands,
+    glyphs,
+    islands,
+    turned_over,
+)
+from ocrd.engine.rapid.lines import Pose, Recognised, joined, part
+from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
-from ocrd.engine.rapid.recognised import Pose, Recognised, part
-from ocrd.engine.rapid.words import joined
 from ocrd.errors import EngineSetupError
 from ocrd.page import PageImage
 
@@ -33,14 +42,32 @@ CLOSER = 1.5  # by so much; then type of 4 points is found
 SURE = 0.5  # what is recognised with less confidence is noise
 VOTERS = 12  # pieces asked which way is up
 DOUBT = 0.3  # share of votes against; the classifier alone errs on a page of few words
+LEGIBLE = 0.8  # mean confidence without which no page is turned over
+BETTER = 1.1  # times as well read
+STILL_READ = 0.85  # times as well as before
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read on a page: pieces of text in no particular order, and how the page lay."""
+    """What was read on a page.
+
+    Attributes:
+        pieces: Of text, in no particular order.
+        pose: How the page lay to be read.
+        turned: Degrees clockwise by which its print had to be turned.
+        unread: The share of print, by length, that could not be read.
+        lost: Lines that were seen and not read.
+        confidence: Of an average character.
+        ink: Whether there is more on the page than specks.
+    """
 
     pieces: tuple[Piece, ...]
     pose: Pose
+    turned: int
+    unread: float
+    lost: int
+    confidence: float
+    ink: bool
 
 
 class PageReader:
@@ -61,18 +88,45 @@ class PageReader:
         """Find and recognise the text of a page, whichever way it lies."""
         rgb = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
         page, turned = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), 0
-        found = self._detected(page)
+        print_ = glyphs(page)
+        found = self._all(page, print_)
         if quads.lying(found):
             page, turned = cv2.rotate(page, cv2.ROTATE_90_CLOCKWISE), 90
-            found = self._detected(page)
+            print_ = glyphs(page)
+            found = self._all(page, print_)
         height, width = page.shape[:2]
         if found and self._upside_down(page, found):
             page, turned = cv2.rotate(page, cv2.ROTATE_180), turned + 180
+            print_ = [turned_over(box, width, height) for box in print_]
             found = [quads.turned_over(quad, width, height) for quad in found]
-        found = quads.mended(found)
-        lines = [line for line in self._lines(page, found) if line.read.score >= SURE]
+        tried = self._lines(page, quads.mended(found))
+        lines = [line for line in tried if line.read.score >= SURE and line.plausible]
         pose = Pose(width, height, turned, quads.skew(line.quad for line in lines))
-        return Reading(tuple(piece for line in lines for piece in line.pieces(pose)), pose)
+        starts = sorted(piece.box.x1 for line in lines for piece in line.pieces(pose))
+        upright = turned == 270 and self._vertical(lines)
+        seen = {id(line) for line in lines}
+        lost = [line for line in tried if id(line) not in seen]
+        missed = islands(print_, [line.quad for line in lines])
+        return Reading(
+            pieces=tuple(piece for line in lines for piece in line.pieces(pose, starts)),
+            pose=pose,
+            turned=0 if upright else turned,
+            unread=_share(lines, missed),
+            lost=len(lost),
+            confidence=_confidence(lines),
+            ink=bool(lines) or anything(page),
+        )
+
+    def _all(self, page: Pixels, print_: list[Glyph]) -> list[Quad]:
+        """Where the text is.  Amid much white the detector is blind: it looks again at the ink."""
+        found = self._detected(page)
+        missed = islands(print_, found, fewest=FEWEST if found else 1)
+        for left, top, right, bottom in around_islands(missed, page.shape[:2]):
+            for quad in self._found(page[top:bottom, left:right], DETECT_SIDE):
+                a, b, c, d = ((x + left, y + top) for x, y in quad)
+                if not any(quads.holds(other, (a, b, c, d)) for other in found):
+                    found.append((a, b, c, d))
+        return found
 
     def _detected(self, page: Pixels) -> list[Quad]:
         """Where the text is; looked at closer if it was small for the detector."""
@@ -94,7 +148,10 @@ class PageReader:
         return found
 
     def _upside_down(self, page: Pixels, found: list[Quad]) -> bool:
-        """Ask the longest pieces; in doubt see which way they are recognised better."""
+        """Ask the longest pieces; in doubt see which way they are recognised better.
+
+        What the recogniser cannot read either way stays as it is.
+        """
         longest = sorted(found, key=quads.width)[-VOTERS:]
         heads = [crop.pixels[:, : 4 * crop.height] for crop in (cut(page, q) for q in longest)]
         _, votes = self._ocr.cls_and_rotate(heads)
@@ -103,7 +160,21 @@ class PageReader:
             return False
         upright = self._ocr.recognize_txt(heads).scores
         over = self._ocr.recognize_txt([np.rot90(head, 2) for head in heads]).scores
-        return bool(sum(over) > sum(upright))
+        return bool(sum(over) > BETTER * sum(upright) and sum(over) >= LEGIBLE * len(over))
+
+    def _vertical(self, lines: Sequence[Recognised]) -> bool:
+        """Whether the lines of a page that was turned to the left are columns of vertical writing.
+
+        The recogniser reads characters that stand or have fallen to the left.  Those of a page
+        that lay on its side now stand, and once more turned to the right they are no longer read.
+        """
+        wide = [it for it in lines if 2 * sum(map(is_wide, it.read.text)) > len(it.read.text)]
+        if 2 * len(wide) <= len(lines):
+            return False
+        squares = [it for line in sorted(wide, key=_breadth)[-4:] for it in line.squares()[:6]]
+        now = self._ocr.recognize_txt(squares).scores
+        as_it_came = self._ocr.recognize_txt([np.rot90(square, 3) for square in squares]).scores
+        return bool(sum(as_it_came) > STILL_READ * sum(now))
 
     def _lines(self, page: Pixels, found: Sequence[Quad]) -> list[Recognised]:
         """Recognise all pieces; those that stand on end from both ends, to keep the better."""
@@ -115,7 +186,7 @@ class PageReader:
         down = self._recognised(page, standing)
         up = self._recognised(page, map(quads.from_end, standing))
         better = [max(pair, key=lambda it: it.read.score) for pair in zip(down, up, strict=True)]
-        return [it for it in (*self._recognised(page, level), *better) if it.read.text]
+        return [*self._recognised(page, level), *better]
 
     def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
         """Cut out, part, recognise in one go, and put together again."""
@@ -136,6 +207,22 @@ class PageReader:
         ]
 
 
+def _breadth(line: Recognised) -> float:
+    return quads.width(line.quad)
+
+
+def _share(lines: Sequence[Recognised], missed: Sequence[Island]) -> float:
+    """How much of the print, measured in heights of its lines, is not read."""
+    read = sum(line.crop.width / line.crop.height for line in lines)
+    unread = sum((right - left) / max(bottom - top, 1) for left, top, right, bottom, _ in missed)
+    return unread / (read + unread) if unread else 0.0
+
+
+def _confidence(lines: Sequence[Recognised]) -> float:
+    letters = sum(len(line.read.text) for line in lines)
+    return sum(line.read.score * len(line.read.text) for line in lines) / max(1, letters)
+
+
 def _understood(text: str, score: float, seen: Any) -> tuple[str, float, list[float]]:
     """Text, confidence, and where in the part each character but the spaces was seen (0 to 1)."""
     columns = (column for word in seen.word_cols for column in word)
@@ -144,7 +231,7 @@ def _understood(text: str, score: float, seen: Any) -> tuple[str, float, list[fl
 
 def _parameters(threads: int) -> dict[str, Any]:
     """RapidOCR's settings; with the models' paths given it never looks on the network."""
-    models = installed.models(Path(rapidocr.__file__))
+    models = engine.models(Path(rapidocr.__file__))
     any_size = 1_000_000  # pages are scaled here
     return {
         "Global.log_level": "critical",

@@ -1,143 +1,197 @@
-"""Finds tables by the alignment of their cells.  Pure.
+"""Finds tables, and texts that stand side by side, by the alignment of pieces.  Pure.
 
-A table here is a run of rows whose pieces fall into the same columns, row after row.  Rules are
-not looked at, cells over several columns are kept, cells of several lines are put together.  What
-is not clearly a table is left to be text.
+Rows that follow each other make a group while their pieces fall into the same columns.  A group
+is a table if its rows are regular; two texts side by side if one gap is far wider than all others
+or their lines do not stand on a level; else it is text, row by row.  Rules are not looked at.
 """
 
 from __future__ import annotations
 
-import html
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from ocrd.engine.rapid.order import Row
-from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.wording import running, untagged
+from ocrd.engine.rapid.order import Row, rows
+from ocrd.engine.rapid.pieces import Piece, running
 
 LEAST_ROWS = 3
-REGULAR = 0.5  # of the rows must have as many cells as there are columns
+REGULAR = 0.5  # of the rows must have nearly as many cells as there are columns
+REGULAR_PAIRS = 0.75  # where there are two columns only
 LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
+FAR = 1.7  # usual distances of rows to one that is no longer of the group
+FAR_AT_FIRST = 3.2  # heights, where nothing is usual yet
+WIDE_GAP = 6.0  # heights between texts that stand side by side
+WIDER = 2.5  # times as wide as any other gap
+LEVEL = 0.3  # heights: cells of a row stand on a level
 
-Interval = tuple[float, float]
+Cells = tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows `first` to `last` of a column of the page, as HTML."""
+@dataclass(slots=True, eq=False)
+class _Column:
+    left: float
+    right: float
 
-    first: int
-    last: int
-    html: str
+    def meets(self, piece: Piece) -> bool:
+        return piece.box.x1 < self.right and piece.box.x2 > self.left
+
+    def distance(self, piece: Piece) -> float:
+        """From the piece's left end, in pixels; 0 for one that begins in the column."""
+        return max(self.left - piece.box.x1, piece.box.x1 - self.right, 0.0)
 
 
 @dataclass(slots=True)
-class _Cell:
-    """What stands in a cell, and how many columns it covers."""
+class Group:
+    """Rows whose pieces fall into the same columns.
 
-    pieces: list[Piece]
-    span: int = 1
-
-    def markup(self) -> str:
-        text = running(piece.text for piece in self.pieces)
-        span = f' colspan="{self.span}"' if self.span > 1 else ""
-        return f"<td{span}>{untagged(html.escape(text, quote=False))}</td>"
-
-
-def tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """The tables among the rows of a column, from top to bottom."""
-    first = 0
-    while first < len(rows):
-        last = _end_of_run(rows, first)
-        columns = _columns(rows[first:last])
-        if columns:
-            yield Table(first, last, _markup(rows[first:last], columns))
-        first = max(last, first + 1)
-
-
-def _end_of_run(rows: Sequence[Row], first: int) -> int:
-    """Behind the last row of a run of rows with cells; single pieces may stand between two."""
-    last = first
-    for number in range(first, len(rows)):
-        if len(rows[number]) > 1:
-            last = number + 1
-        elif number >= last + 1 or last == first:
-            break
-    return last
-
-
-def _columns(rows: Sequence[Row]) -> list[Interval]:
-    """Where the columns lie; none if the rows make no table."""
-    counts = Counter(len(row) for row in rows if len(row) > 1)
-    if len(rows) < LEAST_ROWS or not counts:
-        return []
-    size = max(counts, key=lambda count: (counts[count], count))
-    regular = [row for row in rows if len(row) == size]
-    columns = [
-        (min(row[n].box.x1 for row in regular), max(row[n].box.x2 for row in regular))
-        for n in range(size)
-    ]
-    letters = sum(len(piece.text) for row in regular for piece in row)
-    fits = len(regular) >= max(2, REGULAR * len(rows)) and all(
-        left[1] < right[0] for left, right in pairwise(columns)
-    )
-    return columns if fits and letters <= LONGEST_CELL * size * len(regular) else []
-
-
-def _markup(rows: Sequence[Row], columns: list[Interval]) -> str:
-    lines = "".join(
-        "<tr>" + "".join(cell.markup() for cell in cells) + "</tr>"
-        for cells in _continued(rows, columns)
-    )
-    return f"<table>{lines}</table>"
-
-
-def _continued(rows: Sequence[Row], columns: list[Interval]) -> list[list[_Cell]]:
-    """Each row's cells; a row that only goes on with cells of the row above is put to it.
-
-    That is one with nothing in the first column, and nearer than rows usually are.
+    Attributes:
+        rows: From top to bottom.
+        columns: From left to right.
     """
-    usual = median(below[0].middle - above[0].middle for above, below in pairwise(rows))
-    found = [_spread(rows[0], columns)]
-    for above, row in pairwise(rows):
-        cells = _spread(row, columns)
-        near = row[0].middle - above[0].middle < TIGHT * usual
-        if near and not cells[0].pieces and len(cells) == len(found[-1]):
-            for cell, more in zip(found[-1], cells, strict=True):
-                cell.pieces += more.pieces
-        else:
-            found.append(cells)
-    return found
+
+    rows: list[Row] = field(default_factory=list)
+    columns: list[_Column] = field(default_factory=list)
+
+    @property
+    def height(self) -> float:
+        """Of its lines, usually; pixels."""
+        return max(1.0, median(piece.height for row in self.rows for piece in row))
+
+    def takes(self, row: Row) -> bool:
+        """Whether a row goes on with this group."""
+        if not self.rows:
+            return True
+        met = [[n for n, column in enumerate(self.columns) if column.meets(p)] for p in row]
+        single = all(len(numbers) <= 1 for numbers in met)
+        return single and self._apart(met) and any(met) and not self._far(row)
+
+    def spanned_by(self, row: Row, following: Row) -> bool:
+        """Whether a row is one cell over several columns, with more of the group below it."""
+        among = len(self.columns) > 1 and len(self.rows) > 1 and len(following) > 1
+        return among and len(row) == 1 and not self._far(row) and self.takes(following)
+
+    def add(self, row: Row, *, spans: bool = False) -> None:
+        """Take a row in; what spans columns does not join them."""
+        for piece in () if spans else row:
+            column = next((one for one in self.columns if one.meets(piece)), None)
+            if column is None:
+                self.columns.append(_Column(piece.box.x1, piece.box.x2))
+            else:
+                column.left = min(column.left, piece.box.x1)
+                column.right = max(column.right, piece.box.x2)
+        self.columns.sort(key=lambda column: column.left)
+        self.rows.append(row)
+
+    def _apart(self, met: Sequence[Sequence[int]]) -> bool:
+        """Whether no two pieces of a row lie in one column."""
+        numbers = [number for one in met for number in one]
+        return len(numbers) == len(set(numbers))
+
+    def _far(self, row: Row) -> bool:
+        distances = [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+        distance = row[0].middle - self.rows[-1][0].middle
+        usual = FAR * median(distances) if len(distances) > 1 else 0.0
+        return distance > max(usual, FAR_AT_FIRST * self.height)
+
+    def cells(self) -> Cells | None:
+        """Its cells if it is a table.  Cells over several columns leave the others empty."""
+        found, count = self._spread(), len(self.columns)
+        if count < 2 or len(found) < LEAST_ROWS:
+            return None
+        filled = [sum(map(bool, cells)) for cells in found]
+        regular = sum(number >= max(2, count - 1) for number in filled)
+        whole = sum(number == count for number in filled)
+        letters = sum(len(piece.text) for row in self.rows for piece in row)
+        least = REGULAR_PAIRS if count == 2 else REGULAR
+        if regular < least * len(found) or whole < 2:
+            return None
+        if letters > LONGEST_CELL * sum(map(len, self.rows)):
+            return None
+        return tuple(tuple(map(running, cells)) for cells in found)
+
+    def halves(self) -> tuple[list[Row], list[Row]] | None:
+        """Two texts that stand side by side, each as its rows."""
+        gaps = [b.left - a.right for a, b in pairwise(self.columns)]
+        if not gaps or max(gaps) < WIDE_GAP * self.height:
+            return None
+        widest = max(gaps)
+        before = gaps.index(widest) + 1  # columns
+        at = self.columns[before].left
+        others = [gap for gap in gaps if gap != widest]
+        if others:
+            alone = before == 1 or len(self.columns) - before == 1
+            apart = widest > WIDER * max(others) and alone
+            if not (apart and self._wordy(before - 1) and self._wordy(before)):
+                return None
+        elif self._on_a_level(at):
+            return None
+        pieces = [piece for row in self.rows for piece in row]
+        left = rows(piece for piece in pieces if piece.box.x1 < at)
+        return left, rows(piece for piece in pieces if piece.box.x1 >= at)
+
+    def _wordy(self, number: int) -> bool:
+        """Whether there are words in each cell of a column, as there are not among figures."""
+        column = self.columns[number]
+        found = [piece.text for row in self.rows for piece in row if column.meets(piece)]
+        return all(any(map(str.isalpha, text)) for text in found)
+
+    def _on_a_level(self, at: float) -> bool:
+        """Whether what stands left and right of a place shares its lines."""
+        both = [row for row in self.rows if row[0].box.x1 < at <= row[-1].box.x1 + 1]
+        off = [abs(row[0].middle - row[-1].middle) > LEVEL * self.height for row in both]
+        return 2 * sum(off) < len(both)
+
+    def _spread(self) -> list[list[list[str]]]:
+        """The texts in each cell of each row.
+
+        A row that only goes on with cells of the row above is put to it: one with nothing in the
+        first column, and nearer than rows usually are.
+        """
+        distances = [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+        usual = median(distances) if distances else 0.0
+        found: list[list[list[str]]] = []
+        for row, distance in zip(self.rows, [usual, *distances], strict=True):
+            cells: list[list[str]] = [[] for _ in self.columns]
+            for piece in row:
+                nearest = min(self.columns, key=lambda column: column.distance(piece))
+                cells[self.columns.index(nearest)].append(piece.text)
+            if found and distance < TIGHT * usual and not cells[0]:
+                for cell, more in zip(found[-1], cells, strict=True):
+                    cell += more
+            else:
+                found.append(cells)
+        return found
 
 
-def _spread(row: Row, columns: list[Interval]) -> list[_Cell]:
-    """The row's pieces by the columns they lie in, and empty cells between them."""
-    cells: list[_Cell] = []
-    done = 0  # columns
-    for piece in row:
-        first, last = _covered(piece, columns)
-        if first < done:  # a second piece in the same cell
-            cells[-1].pieces.append(piece)
-            continue
-        cells += [_Cell([]) for _ in range(done, first)]
-        cells.append(_Cell([piece], last - first + 1))
-        done = last + 1
-    return cells + [_Cell([]) for _ in range(done, len(columns))]
+def groups(lines: Sequence[Row]) -> Iterator[Group]:
+    """The rows of a column of the page in groups, from top to bottom."""
+    group = Group()
+    for row, following in pairwise([*lines, ()]):
+        takes = group.takes(row)
+        spans = not takes and group.spanned_by(row, following)
+        if not takes and not spans:
+            yield from _trimmed(group)
+            group = Group()
+        group.add(row, spans=spans)
+    if group.rows:
+        yield from _trimmed(group)
 
 
-def _covered(piece: Piece, columns: list[Interval]) -> tuple[int, int]:
-    """The first and last column of which a piece covers half, or the one it lies nearest to."""
-    over = [
-        number
-        for number, (x1, x2) in enumerate(columns)
-        if min(piece.box.x2, x2) - max(piece.box.x1, x1) > (x2 - x1) / 2
-    ]
-    if over:
-        return over[0], over[-1]
-    middle = (piece.box.x1 + piece.box.x2) / 2
-    gaps = [max(x1 - middle, middle - x2, 0.0) for x1, x2 in columns]
-    return (nearest := gaps.index(min(gaps))), nearest
+def _trimmed(group: Group) -> Iterator[Group]:
+    """A group without the lines of text before and after its cells, which are its own groups."""
+    lines = group.rows
+    cells = [number for number, row in enumerate(lines) if len(row) > 1]
+    if not cells or group.halves() is not None:
+        yield group
+        return
+    last = cells[-1] + 1
+    while last < len(lines) and not group.columns[0].meets(lines[last][0]):
+        last += 1  # it goes on with a cell
+    for part in (lines[: cells[0]], lines[cells[0] : last], lines[last:]):
+        if part:
+            kept = Group()
+            for row in part:
+                kept.add(row, spans=bool(kept.rows) and not kept.takes(row))
+            yield kept

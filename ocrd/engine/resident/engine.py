@@ -1,4 +1,4 @@
-"""The resident vLLM engine: one unit for each device, pages to the least busy."""
+"""The resident vLLM engine: one supervisor for each device, pages to the least busy."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.profiles import PROFILES, ModelProfile
-from ocrd.engine.resident.build import Builder, check_options
-from ocrd.engine.resident.child import write_log_config
-from ocrd.engine.resident.core import VllmCore
-from ocrd.engine.resident.gpus import gpus
-from ocrd.engine.resident.installed import import_vllm
-from ocrd.engine.resident.launch import Launcher, forget
-from ocrd.engine.resident.preflight import Plan, expected_profile, plan
-from ocrd.engine.resident.settings import VllmSettings, view
-from ocrd.engine.resident.unit import Tell, Unit, kills_engine
+from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
+from ocrd.engine.resident.preflight import (
+    Plan,
+    check_options,
+    expected_profile,
+    gpus,
+    import_vllm,
+    plan,
+)
+from ocrd.engine.resident.process import Launcher, LaunchError, forget, write_log_config
+from ocrd.engine.resident.settings import VllmSettings, engine_arguments, view
+from ocrd.engine.resident.supervisor import EngineSupervisor, Tell, kills_engine
+from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
@@ -42,7 +47,7 @@ class VllmEngine:
         events: Is told of what happens to the engine.
         profiles: The models it knows.
         clock: Monotonic seconds.
-        core: What is to be made of each engine that was launched.
+        client: What is to be made of each engine that was launched.
     """
 
     kind = "vllm"
@@ -54,15 +59,15 @@ class VllmEngine:
         events: Events | None = None,
         profiles: tuple[ModelProfile, ...] = PROFILES,
         clock: Callable[[], float] = time.monotonic,
-        core: type[VllmCore] = VllmCore,
+        client: type[VllmClient] = VllmClient,
     ) -> None:
         self._settings = settings
         self._events = events or Events()
         self._profiles = profiles
         self._clock = clock
-        self._core = core
+        self._client = client
         self._plan: Plan | None = None
-        self._units: list[Unit] = []
+        self._supervisors: list[EngineSupervisor] = []
         self._folder: Path | None = None
         self._state = EngineState.STOPPED
         self._stage = ""
@@ -79,15 +84,15 @@ class VllmEngine:
         return self._plan.profile if self._plan else self._expected_profile
 
     @property
-    def units(self) -> tuple[Unit, ...]:
+    def supervisors(self) -> tuple[EngineSupervisor, ...]:
         """One for each device, once started."""
-        return tuple(self._units)
+        return tuple(self._supervisors)
 
     @property
     def capacity(self) -> int:
         """Pages at once on all devices; before the start, on those that will be started."""
-        if self._units:
-            return sum(unit.capacity for unit in self._units)
+        if self._supervisors:
+            return sum(one.capacity for one in self._supervisors)
         return self._settings.max_pages_in_flight * self._expected_devices
 
     @property
@@ -97,16 +102,16 @@ class VllmEngine:
 
     def report(self) -> EngineReport:
         """State of the whole, and what each device has to say."""
-        several = len(self._units) > 1
+        several = len(self._supervisors) > 1
         said = [
-            f"{unit.name}: {unit.detail}" if several else unit.detail
-            for unit in self._units
-            if unit.detail
+            f"{one.name}: {one.detail}" if several else one.detail
+            for one in self._supervisors
+            if one.detail
         ]
         steps = tuple(
-            f"{unit.name}: {step}" if several else step
-            for unit in self._units
-            for step in unit.steps
+            f"{one.name}: {step}" if several else step
+            for one in self._supervisors
+            for step in one.steps
         )
         return EngineReport(
             state=self._overall(),
@@ -168,29 +173,20 @@ class VllmEngine:
         if self._killers and await digest(request.image) in self._killers:
             raise kills_engine()
         while True:
-            unit = self._least_busy()
+            supervisor = self._least_busy()
             try:
-                answer = await unit.read(request)
+                answer = await supervisor.read(request)
             except EngineDownError:
-                if unit.state is EngineState.READY:
+                if supervisor.state is EngineState.READY:
                     raise
             else:
-                return PageResult(
-                    text=answer.text,
-                    finish=answer.finish,
-                    prompt_tokens=answer.prompt_tokens,
-                    output_tokens=answer.output_tokens,
-                    seconds=self._clock() - started,
-                    notes=answer.notes,
-                    reader=answer.reader,
-                    scale=answer.scale,
-                )
+                return replace(answer, seconds=self._clock() - started)
 
     async def stop(self) -> None:
         """End every engine and its process."""
         self._state, self._stage = EngineState.STOPPED, ""
-        await asyncio.gather(*(unit.stop() for unit in self._units))
-        self._units = []
+        await asyncio.gather(*(one.stop() for one in self._supervisors))
+        self._supervisors = []
         if self._folder is not None:
             forget(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -204,36 +200,66 @@ class VllmEngine:
         log_config = write_log_config(folder)
         vllm = await asyncio.to_thread(import_vllm, log_config)
         check_options(self._settings, vllm)
-        builder = Builder(vllm, found, Launcher(vllm, folder, log_config), self._core)
-        self._units = [
-            Unit(
+        launcher = Launcher(vllm, folder, log_config)
+        self._supervisors = [
+            EngineSupervisor(
                 name=name,
                 settings=self._settings,
-                build=functools.partial(builder.build, device),
+                build=functools.partial(self._build, launcher, found, device),
                 events=self._events,
                 convicted=self._remember,
             )
             for device, name in zip(found.devices, found.names, strict=True)
         ]
-        await self._start_units(tell)
+        await self._start_all(tell)
 
-    async def _start_units(self, tell: Tell) -> None:
+    async def _build(
+        self,
+        launcher: Launcher,
+        found: Plan,
+        device: int | None,
+        settings: VllmSettings,
+        tell: Tell,
+    ) -> EngineClient:
+        """An engine on a device, tried out and ready for pages.
+
+        Raises:
+            LaunchError: It did not come up.
+            EngineSetupError: It came up, but model and tokenizer do not fit, or it fails on pages.
+        """
+        arguments = engine_arguments(settings, found.profile, device)
+        launched = await launcher.launch(arguments, tell)
+        client = self._client(launched, launcher.vllm, found.profile, settings)
+        try:
+            tell("trying it out")
+            await self_test(client, found.profile, found.config)
+            if not found.vllm.on_cpu:  # nothing is compiled there, and a page takes half a minute
+                tell("warming up")
+                await warm_up(client, found.profile, settings)
+        except BaseException as error:
+            words = client.last_words()
+            await client.close()
+            if isinstance(error, EngineDiedError):
+                raise LaunchError(words) from error
+            raise
+        return client
+
+    async def _start_all(self, tell: Tell) -> None:
         """All at once; those that fail go on trying if others serve."""
-        several = len(self._units) > 1
+        several = len(self._supervisors) > 1
 
-        def told(unit: Unit) -> Tell:
-            return lambda stage: tell(f"{unit.name}: {stage}" if several else stage)
+        def told(name: str) -> Tell:
+            return lambda stage: tell(f"{name}: {stage}" if several else stage)
 
-        outcomes = await asyncio.gather(
-            *(unit.start(told(unit)) for unit in self._units), return_exceptions=True
-        )
+        starts = (one.start(told(one.name)) for one in self._supervisors)
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
         failures = [outcome for outcome in outcomes if outcome is not None]
-        if len(failures) == len(self._units):
+        if len(failures) == len(self._supervisors):
             raise failures[0]
-        for unit, outcome in zip(self._units, outcomes, strict=True):
+        for one, outcome in zip(self._supervisors, outcomes, strict=True):
             if outcome is not None:
-                self._events.error("engine.not-up", device=unit.name, error=str(outcome))
-                unit.start_later()
+                self._events.error("engine.not-up", device=one.name, error=str(outcome))
+                one.start_later()
 
     @functools.cached_property
     def _expected_profile(self) -> ModelProfile | None:
@@ -246,18 +272,18 @@ class VllmEngine:
             return max(1, len(gpus() or ()))
         return 1 if devices is None else len(devices)
 
-    def _least_busy(self) -> Unit:
-        serving = [unit for unit in self._units if unit.state is EngineState.READY]
+    def _least_busy(self) -> EngineSupervisor:
+        serving = [one for one in self._supervisors if one.state is EngineState.READY]
         if not serving:
             report = self.report()
             raise EngineDownError(
                 f"The engine is not serving ({report.state}). {report.detail}".strip(),
                 hint="Pages wait until it is back; `ocrd status` shows when.",
             )
-        return min(serving, key=lambda unit: (unit.on_trial, unit.calls))
+        return min(serving, key=lambda one: (one.on_trial, one.calls))
 
     def _overall(self) -> EngineState:
-        states = {unit.state for unit in self._units}
+        states = {one.state for one in self._supervisors}
         for state in (EngineState.READY, EngineState.RESTARTING):
             if state in states:
                 return state

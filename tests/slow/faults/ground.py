@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import IO, Protocol
 from tests.slow.faults.auditor import audit, audit_diary
 from tests.slow.faults.evidence import Dropped, Site, digest, files_below
 from tests.slow.faults.watched import audit_watched
+from tests.support.needs import has
 
 FOLDERS = ("scans", "share", "tight", "narrow")
 SETTLE_S = 1.5
@@ -62,7 +62,7 @@ class Place:
 @contextlib.contextmanager
 def place(top: Path) -> Iterator[Place]:
     """Make it; mounts go at the end."""
-    root, export, mounted = top / "srv", top / "export", os.geteuid() == 0
+    root, export, mounted = top / "srv", top / "export", has("mounts")
     export.mkdir(parents=True)
     for folder in FOLDERS:
         for tree in ("inbox", "outbox", "archive"):

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from tests.support.needs import need
+
 _START_S = 120.0
 _STOP_S = 10.0
 _CONFIG = """\
@@ -110,6 +112,7 @@ def serving(text: str, state: Path, port: int) -> Iterator[Path]:
     Yields:
         The configuration's file.
     """
+    need("samba")
     (state / "ncalrpc").mkdir(parents=True, exist_ok=True)
     config = state / "smb.conf"
     config.write_text(text, encoding="utf-8")

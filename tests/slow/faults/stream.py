@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pymupdf
 
-from ocrd.samples import scan_of
 from tests.slow.faults.droppers import ODD, WHOLE, Dropper, Item
+from tests.support.needs import has
+from tests.support.samples import scan_of
 
 ONE_NAME = ("over and over", "rewritten")
 PAUSES_S = (0.0, 0.02, 0.05)  # far below settling, even on a busy machine
@@ -40,7 +40,7 @@ def ways(uploads: Dropper | None) -> dict[str, Dropper]:
         uploads: Through an SMB server, if there is one.
     """
     found = {**WHOLE, **ODD}
-    if shutil.which("rsync") is None:
+    if not has("rsync"):
         del found["rsync"]
     return found if uploads is None else {**found, "smb": uploads}
 

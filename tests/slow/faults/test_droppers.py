@@ -31,6 +31,7 @@ from tests.slow.faults.droppers import (
 )
 from tests.slow.faults.evidence import files_below
 from tests.slow.faults.samba import Samba, samba
+from tests.support.needs import need
 
 EVENTS = {0x2: "modified", 0x8: "closed", 0x80: "moved in", 0x100: "created"}  # <sys/inotify.h>
 ITEMS = [
@@ -159,6 +160,7 @@ def test_nothing_of_the_server_is_left_running(tmp_path: Path) -> None:
 
 
 def _processes(config: Path) -> list[str]:
+    need("procps")
     found = subprocess.run(["pgrep", "-f", f"smbd.*{config}"], capture_output=True, text=True)
     return found.stdout.split()
 

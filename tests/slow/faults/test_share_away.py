@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.integration.test_conditions import ask, daemon, folder_of, log, scan, wait_for
 from tests.integration.tree import Tree
+from tests.support.needs import need
 
 FILES = 30  # more than are claimed at once
 
@@ -15,6 +16,7 @@ FILES = 30  # more than are claimed at once
 @contextmanager
 def shared(tree: Tree, server: Path) -> Iterator[None]:
     """The server's folder is mounted as the inbox."""
+    need("mounts")
     subprocess.run(["mount", "--bind", server, tree.inbox], check=True)
     try:
         yield

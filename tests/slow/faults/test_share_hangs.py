@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.integration.test_conditions import daemon, scan, wait_for
 from tests.integration.tree import Tree
+from tests.support.needs import need
 from tests.unit.inbox.support import is_mounted, unmount
 
 UNCACHED = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
@@ -19,6 +20,7 @@ UNCACHED = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
 @contextmanager
 def share(server: Path, point: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A mount, and the process that answers for it."""
+    need("fuse")
     server.mkdir()
     point.mkdir(parents=True)
     with subprocess.Popen(["bindfs", "-f", "-o", UNCACHED, str(server), str(point)]) as process:

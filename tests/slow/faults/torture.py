@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import random
 import re
-import shutil
 import sys
 import tempfile
 import threading
@@ -44,6 +43,7 @@ from tests.slow.faults.strikes import (
     WorkersKilled,
     plan,
 )
+from tests.support.needs import has
 
 FILES_A_MINUTE, KILLS_A_MINUTE = 75, 20
 AUDITED_KILL = 20  # after every so many kills the disk is audited before the daemon starts again
@@ -239,7 +239,7 @@ def faults(where: Place, subject: Subject, locks: Mapping[str, threading.Lock]) 
 @contextlib.contextmanager
 def known_ways(where: Place, folder: str, top: Path) -> Iterator[dict[str, Dropper]]:
     """The ways to drop into a folder; the share is also served by a real SMB server."""
-    if folder != "share" or shutil.which("smbd") is None or shutil.which("smbclient") is None:
+    if folder != "share" or not has("samba"):
         yield ways(None)
         return
     (top / "samba").mkdir()

@@ -16,7 +16,7 @@ from typing import Any
 from ocrd import snapshot
 from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
-from ocrd.samples import scan_of
+from tests.support.samples import scan_of
 
 HANG_S = 800.0
 TOKENS = 12

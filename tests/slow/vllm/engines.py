@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.resident import VllmEngine, VllmSettings
-from ocrd.engine.resident.core import VllmCore
+from ocrd.engine.resident.client import VllmClient
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
 from ocrd.page import PageImage
@@ -60,10 +60,10 @@ class Resident:
     def names(self) -> list[str]:
         return [event.name for event in self.told]
 
-    def cores(self) -> list[VllmCore]:
+    def cores(self) -> list[VllmClient]:
         """The running engines, looked at from inside: how many requests they hold, their pids."""
-        cores = [unit.core for unit in self.engine.units]
-        return [core for core in cores if isinstance(core, VllmCore)]
+        cores = [unit.core for unit in self.engine.supervisors]
+        return [core for core in cores if isinstance(core, VllmClient)]
 
     def pids(self) -> list[int | None]:
         return [core._launched.log.pid for core in self.cores()]
@@ -88,7 +88,7 @@ class Resident:
         )
 
     async def all_ready(self) -> None:
-        await until(lambda: all(u.state is EngineState.READY for u in self.engine.units))
+        await until(lambda: all(u.state is EngineState.READY for u in self.engine.supervisors))
 
 
 async def until(condition: Callable[[], bool]) -> None:

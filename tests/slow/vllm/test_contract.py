@@ -16,10 +16,10 @@ import pytest_asyncio
 from ocrd.engine.base import Engine
 from ocrd.engine.resident import VllmEngine
 from ocrd.page import PageResult
-from ocrd.samples import Scan
 from tests.slow.vllm.checkpoint import make
 from tests.slow.vllm.engines import HANG_S, LITTLE, settings
 from tests.slow.vllm.inside import Inside
+from tests.support.samples import Scan
 from tests.unit.engine.contract import WORDS, EngineContract, pixels, ticket
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]

@@ -13,8 +13,8 @@ import pytest
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.profiles import DEEPSEEK_OCR
 from ocrd.engine.resident import VllmEngine
-from ocrd.engine.resident.core import VllmCore
-from ocrd.engine.resident.warmup import warm_up
+from ocrd.engine.resident.client import VllmClient
+from ocrd.engine.resident.trial import warm_up
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard
 from ocrd.page import Finish
@@ -181,7 +181,7 @@ async def test_a_page_given_up_by_its_caller_is_given_up_by_vllm(resident: Resid
 
 async def test_a_page_out_of_time_is_given_up_by_vllm(resident: Resident) -> None:
     core = resident.cores()[0]
-    hasty = VllmCore(
+    hasty = VllmClient(
         core._launched,
         core._vllm,
         core._profile,

@@ -39,7 +39,7 @@ def descendants() -> set[int]:
 
 async def test_pages_go_to_the_engine_with_the_fewest(resident: Resident) -> None:
     await resident.all_ready()
-    units = resident.engine.units
+    units = resident.engine.supervisors
     with resident.held():
         reading = [
             asyncio.create_task(resident.engine.recognise(little(f"p{n}", seed=n)))
@@ -64,7 +64,7 @@ async def test_an_engine_killed_while_it_reads_is_replaced_and_no_page_is_lost(
         ]
         await until(lambda: resident.unfinished() == 6)
         os.kill(victim, signal.SIGKILL)
-    await until(lambda: resident.engine.units[0].state is EngineState.RESTARTING)
+    await until(lambda: resident.engine.supervisors[0].state is EngineState.RESTARTING)
     assert resident.engine.report().state is EngineState.READY, "the other one serves"
     assert (await resident.engine.recognise(little("meanwhile"))).output_tokens == 6
     results = await asyncio.gather(*reading)

@@ -1,19 +1,29 @@
 """What children are asked to do in these tests.  They find it by this module's name."""
 
+import contextlib
 import ctypes
+import errno
 import os
-import pickle
+import resource
 import socket
+import stat
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ocrd.errors import BadFileError
-from ocrd.page import PageImage
+from ocrd.page import PageImage, PageResult
 
 
 def pid() -> int:
     return os.getpid()
+
+
+def keeper() -> int:
+    """The child of the daemon that keeps this process."""
+    return os.getppid()
 
 
 def session() -> tuple[int, int]:
@@ -75,12 +85,8 @@ def key_error() -> None:
     raise KeyError("nobody foresaw this")
 
 
-def unpicklable() -> object:
+def unsendable() -> object:
     return sleep.__code__
-
-
-def a_path() -> Path:
-    return Path("/")
 
 
 def environment() -> dict[str, str]:
@@ -97,10 +103,6 @@ def write(path: Path, size: int) -> int:
 
 def listing(path: Path) -> list[str]:
     return os.listdir(path)
-
-
-def connect(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 def run_program(path: Path) -> int:
@@ -120,23 +122,90 @@ def open_many(count: int) -> int:
     return len(held)
 
 
-class _Payload:
-    def __init__(self, file: str) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (self.file,)
-
-
-def forge(file: str) -> None:
-    """Answer as code that a hostile file smuggled in would: with a pickle that runs a command."""
-    os.pwrite(int(sys.argv[2]), pickle.dumps(_Payload(file)), 0)
-    os.write(int(sys.argv[1]), b"!")
+def forge(message: bytes) -> int:
+    """Answer as code that a hostile file smuggled in would: with what it likes."""
+    os.pwrite(int(sys.argv[2]), message, 0)
+    _say_done()
     time.sleep(60)
+    return 0
 
 
-def forge_length() -> None:
-    """Answer with a pickle that announces far more bytes than there are."""
-    os.pwrite(int(sys.argv[2]), b"\x80\x05\x8e" + (1 << 40).to_bytes(8, "little"), 0)
-    os.write(int(sys.argv[1]), b"!")
-    time.sleep(60)
+def forge_with(message: bytes) -> PageResult:
+    """The same, where a page is expected."""
+    forge(message)
+    return PageResult(text="")
+
+
+def _say_done() -> None:
+    """Pass the turn on every socket that is open: one of them is the way to the daemon."""
+    for descriptor in range(3, 40):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b"!") if stat.S_ISSOCK(os.fstat(descriptor).st_mode) else None
+
+
+def abort() -> None:
+    os.abort()
+
+
+def os_error(code: int, name: str | None) -> None:
+    raise OSError(code, os.strerror(code), name)
+
+
+def damaged() -> None:
+    raise BadFileError("It cannot be read.", hint="Scan it again.", kind="damaged")
+
+
+def refused(what: str) -> str:
+    """The name of the error code with which the kernel answers a call; empty if it lets it pass."""
+    try:
+        _ATTEMPTS[what]()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return ""
+
+
+def _syscall(number: int, *arguments: int) -> None:
+    """A call that Python has no name for, by its number (the same on every machine from 424 on)."""
+    if ctypes.CDLL(None, use_errno=True).syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+
+def _unshare() -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000) < 0:  # CLONE_NEWUSER
+        raise OSError(ctypes.get_errno(), "refused")
+
+
+def _limit_parent() -> None:
+    resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))
+
+
+_ATTEMPTS: dict[str, Callable[[], object]] = {
+    "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    "tcp": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+    "unix socket": lambda: socket.socket(socket.AF_UNIX),
+    "fork": os.fork,
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "memfd": lambda: os.memfd_create("x"),
+    "user namespace": _unshare,
+    "io_uring": lambda: _syscall(425, 8, 0),
+    "pidfd": lambda: os.pidfd_open(os.getppid()),
+    "clone3": lambda: _syscall(435, 0, 0),
+    "a call newer than all": lambda: _syscall(600),
+    "kill": lambda: os.kill(os.getppid(), 0),
+    "limits of another": _limit_parent,
+    "session": os.setsid,
+    "chmod": lambda: os.chmod("/tmp", 0o777),
+    "utime": lambda: os.utime("/tmp"),
+    "xattr": lambda: os.setxattr("/tmp", "user.x", b"y"),
+}
+
+
+def threads(count: int) -> int:
+    """Start so many, as numerical libraries do."""
+    ended: list[int] = []
+    started = [threading.Thread(target=ended.append, args=(n,)) for n in range(count)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    return len(ended)

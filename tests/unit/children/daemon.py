@@ -9,8 +9,8 @@ from tests.unit.children.support import make_pool
 
 
 async def _main(file: Path) -> None:
-    pool = make_pool(wall_s=600.0, writable=(file.parent,), readable=(file.parent,))
-    await pool.run(calls.announce_and_sleep, file, 600.0)
+    pool = make_pool(wall_s=600.0)
+    await pool.run(calls.announce_and_sleep, file, 600.0, writable=[file.parent])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ from tests.unit.children.support import make_pool
 
 
 async def _main(folder: Path) -> None:
-    pool = make_pool(readable=(folder / "in",))
+    pool = make_pool()
     print("CapEff:" + _capabilities())
-    print("given:" + (await pool.run(calls.read, folder / "in" / "file")).decode())
+    print(
+        "given:"
+        + (await pool.run(calls.read, folder / "in" / "file", readable=[folder / "in"])).decode()
+    )
     try:
         print("secret:" + (await pool.run(calls.read, folder / "secret")).decode())
     except PageFaultError:

@@ -20,8 +20,7 @@ def make_pool(
     max_tasks: int = 200,
     preload: Sequence[str] = (),
     threads: int | None = None,
-    readable: Sequence[Path] = (),
-    writable: Sequence[Path] = (),
+    resident: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> ChildPool:
     """A small pool."""
@@ -32,8 +31,7 @@ def make_pool(
         max_tasks=max_tasks,
         preload=preload,
         threads=threads,
-        readable=readable,
-        writable=writable,
+        resident=resident,
         clock=clock,
     )
 
@@ -50,6 +48,15 @@ def is_running(pid: int) -> bool:
 def from_proc(pid: int, name: str) -> str:
     """What the kernel tells about a process."""
     return Path(f"/proc/{pid}/{name}").read_text()
+
+
+def servants() -> set[int]:
+    """The processes that open files for this process's children."""
+    found: set[int] = set()
+    for child in children():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(map(int, from_proc(child, f"task/{child}/children").split()))
+    return found
 
 
 def children() -> set[int]:

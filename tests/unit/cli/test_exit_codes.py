@@ -6,17 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from ocrd import __version__
 from ocrd.ledger.ledger import Ledger
-from tests.unit.cli.conftest import Tree, ocrd
+from tests.unit.cli.conftest import Tree, ocrd, spawned
 from tests.unit.ledger import making
 
-USAGE, CONFIG, FAILED, OK = 2, 4, 1, 0
+OK, FAILED, USAGE, NOT_RUNNING, CONFIG = range(5)
 
 
-def test_status_of_a_fresh_configuration_is_no_failure(tree: Tree) -> None:
-    ended = tree.ocrd("status")
-    assert (ended.returncode, ended.stderr) == (OK, "")
-    assert ended.stdout.startswith("daemon stopped")
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"]], ids=" ".join)
+def test_status_of_a_stopped_daemon_says_so_and_ends_with_3(tree: Tree, words: list[str]) -> None:
+    ended = tree.ocrd(*words)
+    assert (ended.returncode, ended.stderr) == (NOT_RUNNING, "")
+    assert "stopped" in ended.stdout
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_what_only_a_daemon_can_do_ends_with_3_without_one(tree: Tree, verb: str) -> None:
+    ended = tree.ocrd(verb, "invoices")
+    assert (ended.returncode, ended.stdout) == (NOT_RUNNING, "")
+    assert "systemctl start ocrd" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -31,6 +40,12 @@ def test_status_of_a_fresh_configuration_is_no_failure(tree: Tree) -> None:
         ["cancel"],
         ["cancel", "99"],
         ["jobs", "--state", "finished"],
+        ["jobs", "--folder", "typo"],
+        ["jobs", "--since", "yesteryear"],
+        ["pause"],
+        ["pause", "invoices", "--all"],
+        ["pause", "typo"],
+        ["backup", "/"],
         ["submit", "scan.pdf", "--folder", "nobody"],
         ["estimate", "/nowhere/at/all"],
         ["install", "--root", "relative"],
@@ -73,7 +88,7 @@ def test_a_wrong_configuration_ends_with_4_and_names_file_and_key(
 
 
 def test_a_missing_configuration_ends_with_4_too(tmp_path: Path) -> None:
-    ended = ocrd("run", "--config", str(tmp_path / "none.toml"))
+    ended = spawned("run", "--config", str(tmp_path / "none.toml"))
     assert ended.returncode == CONFIG
     assert "none.toml" in ended.stderr
 
@@ -111,7 +126,7 @@ def test_retry_of_a_done_job_is_a_failure_and_changes_nothing(tree: Tree) -> Non
         making.done(ledger)
     ended = tree.ocrd("retry", "1")
     assert (ended.returncode, ended.stdout) == (FAILED, "")
-    assert "ocrd show 1" in ended.stderr
+    assert "it is done" in ended.stderr
     with Ledger.open(tree.ledger) as ledger:
         job = ledger.job(1)
     assert job is not None and job.state == "done"
@@ -119,8 +134,7 @@ def test_retry_of_a_done_job_is_a_failure_and_changes_nothing(tree: Tree) -> Non
 
 def test_help_and_version_end_well() -> None:
     assert ocrd("--help").returncode == OK
-    version = ocrd("--version")
-    assert (version.returncode, version.stdout.split()[0]) == (OK, "ocrd")
+    assert ocrd("version").stdout == spawned("--version").stdout == f"ocrd {__version__}\n"
 
 
 def test_logs_without_journalctl_points_to_show(tree: Tree) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import needs
 from tests.unit.cli.conftest import ocrd
 
 ROOT = "/data/scans"
@@ -51,7 +52,7 @@ def test_a_dry_run_tells_all_and_writes_nothing(system: Path) -> None:
     assert everything(system) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_an_installation_has_user_folders_configuration_and_unit(system: Path) -> None:
     assert install(system, "--yes").returncode == 0
     passwd = (system / "etc/passwd").read_text()
@@ -67,7 +68,7 @@ def test_an_installation_has_user_folders_configuration_and_unit(system: Path) -
     assert [folder["name"] for folder in config["folder"]] == ["scans"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_the_unit_speaks_of_this_root_user_and_program(system: Path) -> None:
     install(system, "--yes", "--user", "scanner")
     unit = (system / "etc/systemd/system/ocrd.service").read_text().splitlines()
@@ -82,7 +83,7 @@ def test_the_unit_speaks_of_this_root_user_and_program(system: Path) -> None:
     assert said.stdout.startswith("ocrd ")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_the_second_run_changes_nothing(system: Path) -> None:
     install(system, "--yes")
     before = everything(system)
@@ -92,7 +93,7 @@ def test_the_second_run_changes_nothing(system: Path) -> None:
     assert everything(system) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_the_operators_configuration_is_kept_and_the_unit_renewed(system: Path) -> None:
     install(system, "--yes")
     config = system / "etc/ocrd/config.toml"
@@ -105,7 +106,7 @@ def test_the_operators_configuration_is_kept_and_the_unit_renewed(system: Path) 
     assert unit.read_text() == shipped
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_another_run_without_options_keeps_user_and_root(system: Path) -> None:
     install(system, "--yes", "--user", "scanner")
     before = everything(system)
@@ -114,7 +115,7 @@ def test_another_run_without_options_keeps_user_and_root(system: Path) -> None:
     assert everything(system) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_a_root_that_the_configuration_does_not_know_is_refused(system: Path) -> None:
     install(system, "--yes")
     before = everything(system)
@@ -124,7 +125,7 @@ def test_a_root_that_the_configuration_does_not_know_is_refused(system: Path) ->
     assert everything(system) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_a_folder_that_others_cannot_use_is_put_right(system: Path) -> None:
     install(system, "--yes")
     root = system / ROOT[1:]
@@ -135,14 +136,14 @@ def test_a_folder_that_others_cannot_use_is_put_right(system: Path) -> None:
     assert stat.S_IMODE(root.stat().st_mode) == 0o2770
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_it_ends_with_what_to_do_next(system: Path) -> None:
     told = install(system, "--yes", "--user", "scanner").stdout
     for word in ("systemctl enable --now ocrd", "usermod -aG scanner NAME", "ocrd doctor"):
         assert word in told
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install")
+@needs("root")
 def test_who_does_not_agree_gets_nothing(system: Path) -> None:
     before = everything(system)
     assert install(system).returncode != 0  # nobody answers the question

@@ -14,16 +14,18 @@ from ocrd import snapshot
 from ocrd.cli.locate import locate
 from ocrd.cli.status import gather
 from ocrd.config import load
-from ocrd.daemon.parts import take_locks
+from ocrd.daemon.doctor import examine
+from ocrd.daemon.wiring import take_locks
 from ocrd.errors import PlaceError
 from ocrd.inbox.names import numbered
 from ocrd.spool import Spool
-from tests.support.nobody import as_nobody
+from tests.support.needs import needs
+from tests.support.nobody import NOBODY, as_nobody, in_a_child
 from tests.unit.cli.conftest import Tree
 
 OUR_GROUP = 60_000
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+pytestmark = needs("root")
 
 
 @pytest.fixture
@@ -64,3 +66,26 @@ def test_a_stranger_is_told_what_he_lacks(running: Tree) -> None:
     assert isinstance(told, PlaceError)
     assert told.kind == "no-permission"
     assert "usermod -aG" in told.hint
+
+
+def test_the_doctor_looks_as_the_daemons_user_at_sub_folders_too(running: Tree) -> None:
+    """Root is not told that all can be written; a closed sub-folder is named with its remedy."""
+    closed = running.root / "inbox" / "invoices" / "closed"
+    closed.mkdir(parents=True)
+    for path in (running.root, *running.root.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    os.chown(closed, 0, 0)
+    closed.chmod(0o755)
+    os.chown(running.config, NOBODY, NOBODY)
+    config = load(running.config)
+    found = in_a_child(lambda: [(each.found, each.hint) for each in examine(config)])
+    assert isinstance(found, list)
+    ((what, hint),) = [each for each in found if "closed to the daemon" in each[0]]
+    assert what == f"{closed} is closed to the daemon: owned by 0:0, mode 0755"
+    assert hint == f"sudo setfacl -R -m u:{NOBODY}:rwX {closed}"
+
+
+def test_the_doctor_tells_others_how_to_ask_and_stops(running: Tree) -> None:
+    config = load(running.config)
+    found = as_nobody(lambda: [each.hint for each in examine(config)], OUR_GROUP)
+    assert found == ["sudo -u root ocrd doctor"]

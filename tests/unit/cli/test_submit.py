@@ -19,7 +19,7 @@ import pytest
 
 from ocrd.errors import PlaceError, UsageError
 from ocrd.inbox.names import ignored
-from ocrd.inbox.submit import daemon_user, place, submit
+from ocrd.inbox.submit import Owner, daemon_user, place, submit
 from tests.support.nobody import NOBODY
 from tests.unit.cli.conftest import Tree
 
@@ -199,23 +199,22 @@ def test_root_hands_over_as_the_daemons_user_and_follows_no_link() -> None:
         spool = inbox.parent / ".ocrd"
         spool.mkdir()
         os.chown(spool, NOBODY, NOBODY)
-        letters = inbox.parent / "letters"
-        letters.mkdir(mode=0o700)
-        (letters / "scan.pdf").write_bytes(b"scan")
-        (letters / "scan.pdf").chmod(0o600)
+        scan = inbox.parent / "scan.pdf"
+        scan.write_bytes(b"scan")
+        scan.chmod(0o600)
         owner = daemon_user(spool)
-        assert owner == (NOBODY, NOBODY)
-        (placed,) = submit(letters, inbox, owner=owner)
+        assert owner == Owner(NOBODY, NOBODY)
+        placed = submit(scan, inbox, below=Path("letters"), owner=owner)
         for path in (placed, placed.parent):
             assert (path.stat().st_uid, path.stat().st_gid) == owner
         assert stat.S_IMODE(placed.stat().st_mode) == 0o640
         shutil.rmtree(inbox / "letters")
         outside = inbox.parent / "outside"
-        outside.mkdir(mode=0o777)
+        outside.mkdir()
         outside.chmod(0o777)
         (inbox / "letters").symlink_to(outside)
         with pytest.raises(PlaceError):
-            submit(letters, inbox, owner=owner)
+            submit(scan, inbox, below=Path("letters"), owner=owner)
         assert (os.listdir(outside), os.geteuid(), os.getegid()) == ([], 0, 0)
 
 

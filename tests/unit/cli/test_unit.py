@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
 
+from tests.support.needs import needs
 from tests.unit.cli.conftest import PROJECT
 
 UNIT = (PROJECT / "systemd" / "ocrd.service").read_text().splitlines()
@@ -33,7 +33,7 @@ def calls(words: list[str]) -> set[str]:
     return found
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this system has no systemd")
+@needs("systemd")
 @pytest.mark.parametrize("what", NEEDED)
 def test_the_filter_lets_through_what_is_needed(what: str) -> None:
     allowed: set[str] = set()

@@ -124,6 +124,16 @@ MISTAKES = {
         "takes the daemon's own rights away",
         "begin with 0",
     ),
+    "one folder that is to be a list": (
+        'root = "/x"\n[folder]\nname = "a"',
+        "folder: this is a list of tables",
+        "Write [[folder]] and not [folder]",
+    ),
+    "a list that is to be one table": (
+        'root = "/x"\n[[engine]]\nkind = "auto"',
+        "engine: there is only one such table",
+        "Write [engine] and not [[engine]]",
+    ),
     "a name that leaves its folder": (
         'root = "/x"\n[[folder]]\nname = "../etc"',
         "folder[1] ('../etc').name",
@@ -141,6 +151,40 @@ def test_a_mistake_is_told_with_file_key_and_remedy(tmp_path: Path, mistake: str
     assert said in caught.value.message
     assert remedy in caught.value.hint
     assert caught.value.exit_code is ExitCode.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'root = "/x"\n[watch]\nsetle_s = 1\n[engine]\nworkers = "many"\n[jobs]\ndrain_s = -1',
+            ["watch.setle_s", "engine.workers", "jobs.drain_s"],
+        ),
+        (
+            'root = "/x"\n[[folder]]\nname = "a"\nmode = "documant"\n'
+            '[[folder]]\nname = "b"\numask = "rwx"\noutput_name = "{x}"\nschedule = ["noon"]',
+            ["'documant' is unknown", "'b': umask", "'b': output_name", "'b': schedule"],
+        ),
+    ],
+)
+def test_all_mistakes_are_told_at_once_each_with_a_remedy(
+    tmp_path: Path, text: str, said: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text)
+    lines = caught.value.message.splitlines()[1:]
+    assert len(lines) == len(caught.value.hint.splitlines()[1:]) == len(said)
+    for line, words in zip(lines, said, strict=True):
+        assert words in line
+
+
+def test_variables_that_name_no_key_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OCRD_ENGIN__KIND", "OCRD_ROOTS", "OCRD_CONFIG", "OCRD_JOBS__DRAIN_S"):
+        monkeypatch.setenv(name, "7")
+    config = loaded(tmp_path, f'root = "{tmp_path}"')
+    assert set(config.unknown_variables) == {"OCRD_ENGIN__KIND", "OCRD_ROOTS"}
 
 
 def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.config import Config, load
-from ocrd.daemon import barcodes
+from ocrd.daemon.engines import check_barcodes
 from ocrd.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def configured(folder: Path, separator: str) -> Config:
 
 def test_without_the_library_the_remedy_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        barcodes.check(configured(tmp_path, "barcode"), library="no_such_library")
+        check_barcodes(configured(tmp_path, "barcode"), library="no_such_library")
     assert "'piles'" in caught.value.message
     assert "ocrd-daemon[barcode]" in caught.value.hint
 
@@ -31,4 +31,4 @@ def test_without_the_library_the_remedy_is_told(tmp_path: Path) -> None:
     ("separator", "library"), [("blank", "no_such_library"), ("barcode", "zxingcpp")]
 )
 def test_nobody_is_refused_who_can_be_served(tmp_path: Path, separator: str, library: str) -> None:
-    barcodes.check(configured(tmp_path, separator), library=library)
+    check_barcodes(configured(tmp_path, separator), library=library)

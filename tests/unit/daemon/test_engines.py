@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.cli.config import check
 from ocrd.config import Config, load
 from ocrd.config.resolve import folders
-from ocrd.daemon.engines import asked_resolutions, build_engine, check_modes, vllm_settings
+from ocrd.daemon.engines import (
+    asked_resolutions,
+    build_engine,
+    check_modes,
+    missing_packages,
+    vllm_settings,
+)
 from ocrd.errors import ConfigError
 from ocrd.modes import RESOLUTIONS
 
@@ -84,3 +91,20 @@ def test_a_model_that_is_not_there_is_left_to_the_start(tmp_path: Path) -> None:
     config = configured(tmp_path, MODE, folder("a", "base", 'mode = "twice"'))
     (tmp_path / "model" / "config.json").unlink()
     assert check_modes(config, build_engine(config)) == {}
+
+
+def test_an_engine_that_is_not_installed_is_told_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrd.engine.resident.preflight.DISTRIBUTIONS", ("no-such-vllm",))
+    missing = missing_packages(configured(tmp_path))
+    assert missing is not None
+    assert "ocrd-daemon[vllm]" in missing.hint
+    with pytest.raises(ConfigError, match="vLLM is not installed"):
+        check(tmp_path / "config.toml")
+
+
+def test_the_embedded_engine_is_there(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr")
+    (tmp_path / "config.toml").write_text(f'root = "{tmp_path}"\n[engine]\nkind = "rapidocr"\n')
+    assert missing_packages(load(tmp_path / "config.toml")) is None

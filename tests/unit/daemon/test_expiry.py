@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.parts import House
+from ocrd.daemon.calls import Calls
 from ocrd.daemon.retention import DAY_S, Retention
-from ocrd.daemon.threads import Threads
+from ocrd.daemon.wiring import House
 from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.job import Found, Job, Member, Place
@@ -127,7 +127,7 @@ class World:
         """One round of what the daemon does every hour."""
 
         async def round_() -> None:
-            house = cast(House, SimpleNamespace(ledger=self.ledger, call=Threads(2)))
+            house = cast(House, SimpleNamespace(ledger=self.ledger, call=Calls()))
             retention = Retention(
                 house,
                 self.folders,
@@ -136,10 +136,7 @@ class World:
                 disk=disk,
                 clock=self.clock,
             )
-            try:
-                await retention.round()
-            finally:
-                cast(Any, house).call.stop()
+            await retention.round()
 
         asyncio.run(round_())
 

@@ -1,6 +1,6 @@
 """Pages per second: of all, and of each folder."""
 
-from ocrd.daemon.rates import Rates
+from ocrd.daemon.status import Rates
 from ocrd.events import Events
 from tests.unit.inbox.support import Clock
 

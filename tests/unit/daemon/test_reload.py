@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ocrd.config import Config, load
-from ocrd.daemon.reload import reloaded
+from ocrd.daemon.engines import reloaded
 from ocrd.errors import ConfigError
 
 

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ocrd import snapshot
 
 HOLD = (
@@ -64,3 +66,13 @@ def test_a_reader_that_looks_does_not_keep_the_daemon_from_starting(tmp_path: Pa
             assert held is not None
             os.close(held)
         reader.kill()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o007, 0o022])
+def test_nobody_but_the_daemon_may_write_its_word(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        snapshot.write(tmp_path, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / snapshot.SNAPSHOT).stat().st_mode & 0o777 == 0o640

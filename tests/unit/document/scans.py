@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pymupdf as _pymupdf
+import pypdfium2 as pdfium
 from PIL import Image
 
 from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
+from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.modes import Reader
 from ocrd.page import Box, Line, PageResult
+from tests.support.needs import need
 
 pymupdf: Any = _pymupdf  # its functions carry no annotations
 
@@ -178,7 +181,7 @@ def record(
     error: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """A page as the worker hands it over."""
-    return {
+    page = {
         "number": number,
         "state": state,
         "tries": 1,
@@ -188,6 +191,16 @@ def record(
         "error": error,
         "result": json.loads(result.to_json()) if result else None,
     }
+    return understood(page, Reader.DOCUMENT)
+
+
+def understood(page: dict[str, Any], reader: Reader) -> dict[str, Any]:
+    """The page with its blocks, where a test only said what the model answered."""
+    result = page["result"]
+    if result is None or any("markup" in block for block in result.get("blocks", ())):
+        return page
+    old = json.dumps({key: value for key, value in result.items() if key != "blocks"})
+    return page | {"result": json.loads(with_blocks(old, reader))}
 
 
 def bundle(
@@ -196,7 +209,8 @@ def bundle(
     """Build a bundle named `scan` in `folder/out`."""
     lines = folder / "pages.jsonl"
     with lines.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(page) + "\n" for page in pages)
+        reader = options.get("reader", Reader.DOCUMENT)
+        file.writelines(json.dumps(understood(page, reader)) + "\n" for page in pages)
     into = folder / "out"
     into.mkdir()
     settings: dict[str, Any] = {
@@ -232,6 +246,7 @@ _WORD = re.compile(
 
 def by_poppler(pdf: Path, page: int = 0) -> list[Word]:
     """The words that poppler's pdftotext finds on a page, as it is seen."""
+    need("poppler")
     command = ["pdftotext", "-bbox", "-cropbox", str(pdf), "-"]
     out = subprocess.run(command, capture_output=True, check=True).stdout.decode()
     width, height, body = _PAGE.findall(out)[page]
@@ -251,13 +266,37 @@ def by_poppler(pdf: Path, page: int = 0) -> list[Word]:
 def complaints(pdf: Path) -> str:
     """What poppler finds wrong with a PDF while it renders and reads every page."""
     command = ["pdftocairo", "-r", "20", "-svg", str(pdf), "/dev/null"]
+    need("poppler")
     texts = ["pdftotext", str(pdf), "/dev/null"]
     runs = [subprocess.run(each, capture_output=True, check=False) for each in (command, texts)]
     said = [line for run in runs for line in run.stderr.decode().splitlines()]
     return "\n".join(line for line in said if "Error" in line)
 
 
-READERS = {"mupdf": by_mupdf, "poppler": by_poppler}
+def by_pdfium(pdf: Path, page: int = 0) -> list[Word]:
+    """The words that PDFium (Chrome, Edge, Android) finds on a page, as it is seen."""
+    with pdfium.PdfDocument(str(pdf)) as document:
+        shown = document[page]
+        left, bottom, right, top = shown.get_cropbox()
+        text = shown.get_textpage()
+        said = text.get_text_range()
+        words: list[Word] = []
+        for match in re.finditer(r"\S+", said):
+            # it counts UTF-16 units, Python characters
+            start = len(said[: match.start()].encode("utf-16-le")) // 2
+            length = len(match[0].encode("utf-16-le")) // 2
+            places = [text.get_charbox(index) for index in range(start, start + length)]
+            x1, y1 = min(p[0] for p in places), min(p[1] for p in places)
+            x2, y2 = max(p[2] for p in places), max(p[3] for p in places)
+            across, down = right - left, top - bottom
+            box = Box(
+                (x1 - left) / across, (top - y2) / down, (x2 - left) / across, (top - y1) / down
+            )
+            words.append(Word(match[0], box.turned(shown.get_rotation())))
+    return words
+
+
+READERS = {"mupdf": by_mupdf, "poppler": by_poppler, "pdfium": by_pdfium}
 
 
 def overlap(found: Box, true: Box) -> float:

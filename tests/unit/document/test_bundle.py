@@ -18,6 +18,7 @@ from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.bundle import build_bundle
 from ocrd.modes import Reader
 from ocrd.page import Finish, PageResult
+from tests.support.needs import need, slow
 from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, scan_pdf, typeset
 
 DEAD = {"kind": "page-fault", "message": "the engine died on it", "hint": "Try it alone."}
@@ -102,10 +103,12 @@ def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
     assert (sidecar["version"], sidecar["source"], sidecar["sha256"]) == (1, "a.pdf", "00ff")
     assert sidecar["pages"][0] == {
         "number": 1, "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
-        "turned": 180, "finish": "stop", "partial": None, "dropped": False, "notes": [],
+        "turned": 180, "words_from": "engine",
+        "finish": "stop", "partial": None, "dropped": False, "notes": [],
         "error": None,
         "blocks": [
-            {"label": "title", "text": "First", "boxes": [[0.1001, 0.0501, 0.5005, 0.0901]]}
+            {"label": "title", "text": "First", "boxes": [[0.1001, 0.0501, 0.5005, 0.0901]],
+             "level": 1}
         ],
         "span": [0, 7],
     }  # fmt: skip
@@ -139,6 +142,7 @@ def test_only_what_was_asked_for_is_made(tmp_path: Path, output: str) -> None:
     summary = bundle(tmp_path, source, [page], outputs=frozenset({output}))
     name = {
         "markdown": "scan.md",
+        "text": "scan.txt",
         "raw": "scan.raw.mmd",
         "pdf": "scan.pdf",
         "boxes": "scan.boxes.pdf",
@@ -196,7 +200,7 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
     bundle(tmp_path, source, [page], name=name, facts={"source": source.name})
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
-        name + suffix for suffix in (".md", ".raw.mmd", ".pdf", ".boxes.pdf", ".json")
+        name + suffix for suffix in (".md", ".txt", ".raw.mmd", ".pdf", ".boxes.pdf", ".json")
     }
     assert json.loads((out / f"{name}.json").read_text())["source"] == source.name
     (out / f"{name}.pdf").rename(tmp_path / "plain.pdf")
@@ -253,6 +257,7 @@ def test_what_is_handed_to_a_child_process_can_be_pickled() -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
     """A real filesystem of 96 KiB."""
+    need("mounts")
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", place], check=True)
@@ -330,20 +335,21 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+@slow
 def test_two_thousand_pages_take_the_memory_of_twenty(tmp_path: Path) -> None:
     few = peak_memory(tmp_path / "few", 20)
     many = peak_memory(tmp_path / "many", 2000)
     assert many <= 1.3 * few, f"{many} KiB against {few} KiB"
 
 
-def test_the_model_says_how_its_text_is_read_and_on_which_scale(tmp_path: Path) -> None:
-    """A model without tags of its own serves a folder of mode `document`."""
+def test_a_result_of_an_older_version_is_read_by_the_tags_in_its_text(tmp_path: Path) -> None:
+    """It says how its text is to be read and what its coordinates run to."""
     source = blank_pdf(tmp_path / "a.pdf", 2)
-    plain = PageResult(text="no * marks_ here", reader=Reader.PLAIN)
-    pixels = PageResult(
-        text="<|ref|>title<|/ref|><|det|>[[120, 400, 600, 800]]<|/det|>\nUp", scale=(1200, 1600)
-    )
-    bundle(tmp_path, source, [record(1, plain), record(2, pixels)])
+    said = "<|ref|>title<|/ref|><|det|>[[120, 400, 600, 800]]<|/det|>\nUp"
+    pages = [record(1, PageResult(text="no * marks_ here")), record(2, PageResult(text=said))]
+    pages[0]["result"] |= {"reader": "plain", "scale": [999, 999]}
+    pages[1]["result"] |= {"reader": None, "scale": [1200, 1600]}
+    bundle(tmp_path, source, pages)
     assert (tmp_path / "out" / "scan.md").read_text().startswith("no * marks_ here\n")
     pages = json.loads((tmp_path / "out" / "scan.json").read_text())["pages"]
     assert pages[1]["blocks"][0]["boxes"] == [[0.1, 0.25, 0.5, 0.5]]

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from ocrd.document.base import PageOrigin
-from ocrd.document.pdf.bases import from_image
-from ocrd.document.pdf.collated import collated
+from ocrd.document.source_pdf import collated, from_image
 from ocrd.page import PageResult
 from tests.unit.document.scans import (
     READERS,

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrd.document.pdf.flow import Placed, place_lines, place_rows
-from ocrd.document.pdf.ink import Ink
-from ocrd.document.pdf.pour import matched
-from ocrd.document.pdf.sheet import Sheet
+from ocrd.document.align import matched
+from ocrd.document.ink import Ink
+from ocrd.document.placing import Placed, place_lines, place_rows
+from ocrd.document.sheet import Sheet
 from ocrd.page import Box, Line
 from tests.unit.document.scans import two_columns
 

@@ -10,15 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from ocrd.document.pdf.font import Codes, char_width, glyphless, text_width
+from ocrd.document.font import LayerFont, char_width, text_width
+from ocrd.document.incremental_pdf import LayeredPdf
 from ocrd.page import Box, Line, PageResult
+from tests.unit.document import glyphless
 from tests.unit.document.scans import bundle, pymupdf, record, scan_pdf, typeset
 
 
+def font() -> LayerFont:
+    return LayerFont(LayeredPdf(Path("nowhere")))
+
+
+def test_the_data_in_the_package_is_what_makes_it() -> None:
+    made = glyphless.files()
+    assert {path.name for path in glyphless.FOLDER.iterdir()} == made.keys()
+    assert all((glyphless.FOLDER / name).read_bytes() == data for name, data in made.items())
+
+
 def test_freetype_loads_it_and_its_em_is_its_height() -> None:
-    font = ImageFont.truetype(io.BytesIO(glyphless()), size=1000)
-    assert font.getmetrics() == (800, 200)
-    assert font.getbbox("x")[2:] in ((0, 0), (1000, 0), (1000, 800), (0, 800))
+    data = (glyphless.FOLDER / "font.ttf").read_bytes()
+    assert ImageFont.truetype(io.BytesIO(data), size=1000).getmetrics() == (800, 200)
 
 
 def test_latin_widths_are_those_of_helvetica() -> None:
@@ -53,7 +64,7 @@ def test_readers_of_the_pdf_agree_with_the_widths(tmp_path: Path) -> None:
 
 
 def test_characters_beyond_the_first_plane_share_their_codes() -> None:
-    codes = Codes()
+    codes = font()
     assert codes.encode("a😀b😀") == "0061F8FF0062F8FF"
     assert "<F8FF> <D83DDE00>" in codes.to_unicode().decode()
     assert "<0000> <F8FE> <0000>" in codes.to_unicode().decode()
@@ -61,6 +72,6 @@ def test_characters_beyond_the_first_plane_share_their_codes() -> None:
 
 @given(st.text())
 def test_a_text_has_the_codes_of_its_characters_one_after_another(text: str) -> None:
-    together, alone = Codes(), Codes()
+    together, alone = font(), font()
     assert together.encode(text) == "".join(alone.encode(char) for char in text)
     assert together.to_unicode() == alone.to_unicode()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import pytest
+from markdown_it import MarkdownIt
 
 from ocrd.document.markdown import incomplete, page, unread
 from ocrd.modes import Reader
-from ocrd.page import Block
+from ocrd.page import Block, Markup
 
 
 def shown(*blocks: Block, figures: dict[int, str] | None = None) -> str:
@@ -144,3 +147,53 @@ def test_unread_and_incomplete_pages_say_so_in_one_line() -> None:
         "> **Page 3 could not be read:** the engine died on &lt;it>"
     )
     assert incomplete(4, "cut off") == "> **Page 4 is incomplete:** cut off"
+
+
+PRINTED = [
+    "Write to <anna@example.org> or see <https://example.org>.",
+    "5 * 3 * 2 = 30, a_b_c and _so_ on, `code` and ~~gone~~",
+    "# 48213",
+    "> quoted, + added",
+    "---",
+    "==== totals ====",
+    "| Item | Price |",
+    "|---|---|",
+    "[1] see [here](http://evil.example) and ![picture](http://evil.example/x.png)",
+    "&lt;b&gt; &copy; R&D, AT&T; \\ and \\* and C:\\temp\\new",
+    "$5 and $6, 10 $",
+    "<script>alert(1)</script> <b>bold</b> <!-- hidden -->",
+    "**strong** __strong__ *it*",
+]
+
+
+@pytest.mark.parametrize("line", PRINTED)
+@pytest.mark.parametrize("label", ["text", "title", "header", "list", "equation", "code"])
+def test_print_is_shown_as_it_was_printed(line: str, label: str) -> None:
+    block = Block(label, f"First\n{line}\nLast", (), Markup.PLAIN)
+    html = MarkdownIt("commonmark").enable("table").enable("strikethrough").render(shown(block))
+    assert "".join(_Text(html).said.split()) == "".join(f"First{line}Last".split())
+
+
+@pytest.mark.parametrize("line", PRINTED)
+def test_a_cell_of_print_is_shown_as_it_was_printed(line: str) -> None:
+    block = Block("table", "", (), Markup.PLAIN, rows=(("Head", "x"), (line, "y")))
+    html = MarkdownIt("commonmark").enable("table").render(shown(block))
+    assert "".join(_Text(html).said.split()) == "".join(f"Headx{line}y".split())
+
+
+@pytest.mark.parametrize("line", PRINTED)
+def test_plain_text_is_not_touched(line: str) -> None:
+    assert page([Block("text", line, (), Markup.PLAIN)], Reader.PLAIN, {}) == line
+
+
+class _Text(HTMLParser):
+    """What a browser shows of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.said = ""
+        self.feed(html)
+        self.close()
+
+    def handle_data(self, data: str) -> None:
+        self.said += data

@@ -49,7 +49,7 @@ def built(
     settings: dict[str, Any] = {
         "name": "scan",
         "kind": "pdf",
-        "outputs": OUTPUTS - {"raw", "boxes"},
+        "outputs": OUTPUTS - {"raw", "boxes", "text"},
         "reader": Reader.DOCUMENT,
         "dpi": 72,
         "facts": {"source": source.name, "members": [{"source": "a.pdf", "pages": [1]}]},

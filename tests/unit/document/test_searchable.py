@@ -13,6 +13,7 @@ import pytest
 from ocrd.errors import BadFileError
 from ocrd.modes import Reader
 from ocrd.page import Box, Line, PageResult
+from tests.support.needs import need
 from tests.unit.document.scans import (
     LETTER,
     READERS,
@@ -20,6 +21,7 @@ from tests.unit.document.scans import (
     around,
     bundle,
     by_mupdf,
+    by_pdfium,
     by_poppler,
     complaints,
     hits,
@@ -67,7 +69,7 @@ def test_nine_words_in_ten_of_a_printed_line_lie_on_their_place(
     truth = typeset(font=font, size=11)
     result = PageResult(text="\n".join(LETTER), lines=truth.as_lines())
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert hits(words_in(pdf), truth.words) >= 0.95
 
 
 @pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
@@ -94,6 +96,17 @@ def test_columns_of_a_worn_scan_are_found_word_by_word(
     assert hits(words_in(pdf), truth.words) >= 0.9
 
 
+@pytest.mark.parametrize("skew", [-0.5, 0.5])
+@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
+def test_a_column_in_any_type_that_lies_a_little_askew_is_found_word_by_word(
+    tmp_path: Path, words_in: Any, font: str, skew: float
+) -> None:
+    truth = worn(typeset(LETTER * 4, font=font, size=9, dpi=200), skew)
+    (tmp_path / "a.jpg").write_bytes(truth.png)
+    pdf = searchable(tmp_path, tmp_path / "a.jpg", grounded(truth), kind="image")
+    assert hits(words_in(pdf), truth.words) >= 0.95
+
+
 @pytest.mark.parametrize("turned", [90, 180])
 @pytest.mark.parametrize("given", ["lines", "blocks"])
 def test_a_worn_scan_that_lay_turned_on_the_glass_is_found_word_by_word(
@@ -104,7 +117,7 @@ def test_a_worn_scan_that_lay_turned_on_the_glass_is_found_word_by_word(
     lines = truth.as_lines() if given == "lines" else ()
     result = PageResult(text=grounded(truth).text, lines=lines, turned=turned)
     pdf = searchable(tmp_path, tmp_path / "a.jpg", result, kind="image")
-    assert hits(by_mupdf(pdf), truth.words) >= 0.9
+    assert hits(by_mupdf(pdf), truth.words) >= 0.95
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -115,16 +128,16 @@ def test_turned_and_cropped_pages_keep_every_word_in_its_place(
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
     pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert hits(words_in(pdf), truth.words) >= 0.95
 
 
-@pytest.mark.parametrize("font", ["helv", "tiro"])
+@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
 def test_a_block_without_lines_finds_its_words_by_the_ink(
     tmp_path: Path, words_in: Any, font: str
 ) -> None:
     truth = typeset(font=font)
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), grounded(truth))
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert hits(words_in(pdf), truth.words) >= 0.95
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -134,7 +147,7 @@ def test_the_ink_of_a_turned_and_cropped_page_is_found_as_it_is_seen(
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=30)
     pdf = searchable(tmp_path, source, grounded(truth))
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert hits(words_in(pdf), truth.words) >= 0.95
 
 
 def test_plain_text_finds_its_lines_on_the_page(tmp_path: Path, words_in: Any) -> None:
@@ -142,7 +155,7 @@ def test_plain_text_finds_its_lines_on_the_page(tmp_path: Path, words_in: Any) -
     result = PageResult(text="\n".join(LETTER))
     source = scan_pdf(tmp_path / "a.pdf", truth)
     pdf = searchable(tmp_path, source, result, reader=Reader.PLAIN)
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert hits(words_in(pdf), truth.words) >= 0.95
 
 
 def test_text_without_ink_to_go_by_is_flowed_into_its_box(tmp_path: Path, words_in: Any) -> None:
@@ -200,7 +213,7 @@ def test_text_read_on_a_turned_page_runs_the_way_it_is_printed(tmp_path: Path, t
         assert directions == {{90: (0, -1), 180: (-1, 0), 270: (0, 1)}[turned]}
         assert document[0].get_text().split() == " ".join(LETTER).split()
     true = [type(w)(w.text, _turned_back(w.box, turned)) for w in truth.words]
-    assert hits(by_mupdf(pdf), true) >= 0.9
+    assert hits(by_mupdf(pdf), true) >= 0.95
 
 
 def _turned_back(box: Box, turned: int) -> Box:
@@ -229,7 +242,8 @@ def test_every_script_can_be_searched_and_copied(tmp_path: Path, words_in: Any, 
     source = scan_pdf(tmp_path / "a.pdf", typeset([" "]))
     result = PageResult(text=line, lines=(Line(line, Box(0.1, 0.1, 0.6, 0.12)),))
     found = words_in(searchable(tmp_path, source, result))
-    assert [word.text for word in found] == line.split()
+    spelt = line.replace("ﬁ", "fi") if words_in is by_pdfium else line  # it takes ligatures apart
+    assert [word.text for word in found] == spelt.split()
     assert found[0].box.x1 == pytest.approx(0.1, abs=0.01)
     assert found[-1].box.x2 == pytest.approx(0.6, abs=0.01)
 
@@ -245,6 +259,7 @@ def test_text_from_right_to_left_is_copied_in_the_order_of_reading(
         assert all(document[0].search_for(word) for word in line.split())
         first = document[0].search_for(line.split()[0])[0]
         assert first.x1 / 612 == pytest.approx(0.8, abs=0.01)
+    need("poppler")
     out = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True).stdout
     marks = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u200e\u200f\f"))
     assert out.decode().translate(marks).split() == line.split()
@@ -328,7 +343,7 @@ def test_a_pdf_with_an_owner_password_becomes_one_without(tmp_path: Path) -> Non
     pdf = searchable(tmp_path, tmp_path / "b.pdf", PageResult(text="x", lines=truth.as_lines()))
     with pymupdf.open(str(pdf)) as document:
         assert document.metadata["encryption"] is None
-    assert hits(by_poppler(pdf), truth.words) >= 0.9
+    assert hits(by_poppler(pdf), truth.words) >= 0.95
     assert any("restricts" in note for note in notes(tmp_path))
 
 
@@ -348,7 +363,7 @@ def test_a_damaged_pdf_is_repaired_and_becomes_searchable(tmp_path: Path) -> Non
     whole = scan_pdf(tmp_path / "a.pdf", truth).read_bytes()
     (tmp_path / "b.pdf").write_bytes(whole[: whole.rindex(b"xref")])
     pdf = searchable(tmp_path, tmp_path / "b.pdf", PageResult(text="x", lines=truth.as_lines()))
-    assert hits(by_poppler(pdf), truth.words) >= 0.9
+    assert hits(by_poppler(pdf), truth.words) >= 0.95
     assert any("damaged" in note for note in notes(tmp_path))
 
 
@@ -396,8 +411,8 @@ def test_resources_are_found_wherever_the_pdf_keeps_them(tmp_path: Path, how: st
     before = pixels(source)
     result = PageResult(text="x", lines=truth.as_lines())
     pdf = searchable(tmp_path, source, result, result)
-    assert hits(by_poppler(pdf), truth.words) >= 0.9
-    assert hits(by_poppler(pdf, 1), truth.words) >= 0.9
+    assert hits(by_poppler(pdf), truth.words) >= 0.95
+    assert hits(by_poppler(pdf, 1), truth.words) >= 0.95
     assert pixels(pdf) == before
 
 
@@ -411,7 +426,7 @@ def test_a_page_measured_in_larger_units_keeps_its_words_in_their_places(tmp_pat
     with pymupdf.open(str(pdf)) as document:
         document.xref_set_key(document[0].xref, "UserUnit", "null")
         document.save(str(tmp_path / "plain.pdf"))
-    assert hits(by_mupdf(tmp_path / "plain.pdf"), truth.words) >= 0.9
+    assert hits(by_mupdf(tmp_path / "plain.pdf"), truth.words) >= 0.95
 
 
 def test_hundreds_of_pages_are_written_in_several_turns(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.errors import EngineDownError, PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader
 from ocrd.page import Finish, PageImage, PageResult
-from ocrd.samples import Scan, scan_of
+from tests.support.samples import Scan, scan_of
 
 WORDS = ("Adder", "Bittern", "Curlew", "Dunlin", "Egret", "Falcon", "Godwit", "Heron")
 
@@ -121,6 +121,7 @@ class EngineContract:
         assert result.seconds > 0
         again = PageResult.from_json(result.to_json())
         assert again.text == result.text
+        assert [block.text for block in again.blocks] == [block.text for block in result.blocks]
         assert again.turned == result.turned
         assert [line.text for line in again.lines] == [line.text for line in result.lines]
 
@@ -214,11 +215,12 @@ class ReadingContract(EngineContract):
     @pytest.mark.parametrize(
         "mode", [mode for mode in BUILT_IN_MODES.values() if mode.reader is not Reader.FIGURE]
     )
-    async def test_grounded_modes_answer_with_tags_and_plain_ones_without(
+    async def test_answers_are_blocks_with_places_where_these_are_asked_for(
         self, engine: Engine, mode: PromptMode
     ) -> None:
         if engine.unsupported(mode):
             return
-        text = (await engine.recognise(self.ask(pixels(ticket(7)), mode))).text
-        assert ("<|ref|>" in text) == (mode.reader is not Reader.PLAIN)
-        assert ("<|det|>" in text) == (mode.reader is not Reader.PLAIN)
+        blocks = (await engine.recognise(self.ask(pixels(ticket(7)), mode))).blocks
+        assert blocks
+        assert all(block.text and "<|" not in block.text for block in blocks)
+        assert mode.reader is Reader.PLAIN or all(block.boxes for block in blocks)

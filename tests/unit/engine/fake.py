@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.errors import EngineDownError, OcrdError, PageError
 from ocrd.modes import PromptMode, Reader, Resolution
 from ocrd.page import Box, Line, PageImage, PageResult, Word
@@ -106,8 +107,10 @@ class FakeEngine:
         if (fault := self._fault(request, seen)) is not None:
             raise fault
         line = Line(words, PLACE, tuple(Word(word, PLACE) for word in words.split()))
+        said = _answer(words, request.mode.reader)
         return PageResult(
-            text=_answer(words, request.mode.reader),
+            text=said,
+            blocks=tuple(parse(said, request.mode.reader)),
             output_tokens=len(words),
             seconds=max(self._delay_s, 1e-6),
             lines=(line,) if words else (),

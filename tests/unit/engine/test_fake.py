@@ -9,7 +9,7 @@ import pytest
 from ocrd.engine.base import Engine, PageRequest
 from ocrd.errors import OcrdError, PageFaultError
 from ocrd.page import PageResult
-from ocrd.samples import Scan
+from tests.support.samples import Scan
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
 from tests.unit.engine.fake import FakeEngine, words_of
 

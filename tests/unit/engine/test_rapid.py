@@ -18,7 +18,7 @@ from ocrd.engine.rapid import RapidEngine
 from ocrd.errors import PageFaultError
 from ocrd.modes import PromptMode, Reader
 from ocrd.page import Box, PageResult
-from ocrd.samples import Scan, scan_of
+from tests.support.samples import Scan, scan_of
 from tests.unit.children.support import children
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
 
@@ -106,7 +106,7 @@ class TestRapidEngine(ReadingContract):
         os.kill(await one_at_work(before), signal.SIGKILL)
         with pytest.raises(PageFaultError) as fault:
             await page
-        assert fault.value.kind == "crashed"
+        assert fault.value.kind == "killed"
         small = ticket(2)
         assert self.says(await engine.recognise(request(pixels(small))), small)
         assert engine.report().state == "ready"
@@ -117,6 +117,18 @@ class TestRapidEngine(ReadingContract):
         await engine.stop()
         assert children() == set()
         await engine.start(lambda _stage: None)
+
+
+async def test_a_worker_that_is_killed_while_it_is_tried_out_does_not_end_the_start() -> None:
+    engine = RapidEngine(workers=1, threads=1)
+    before = children()
+    starting = asyncio.create_task(engine.start(lambda _stage: None))
+    while not (new := children() - before):  # noqa: ASYNC110 - a process tells nobody that it is there
+        await asyncio.sleep(0.01)
+    os.kill(new.pop(), signal.SIGKILL)
+    await starting
+    assert engine.report().state == "ready"
+    await engine.stop()
 
 
 def test_the_daemons_side_imports_none_of_the_libraries() -> None:

@@ -13,11 +13,13 @@ from PIL import Image
 
 from ocrd.children import ChildPool, Limits
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.engine.osd import AS_IT_IS, TesseractOsd, Upright, installed
 from ocrd.engine.upright import as_it_came, read_upright
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
-from ocrd.page import Box, Line, PageImage, PageResult, Word
-from ocrd.samples import scan_of
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
+from tests.support.needs import needs
+from tests.support.samples import scan_of
 
 LETTER = (
     "The harbour master wishes to remind all owners of small boats that ropes left lying on the "
@@ -26,7 +28,7 @@ LETTER = (
     "the water before the first of November. The crane is free of charge in October.\n\nThe "
     "harbour master thanks all who helped to clean the slipway after the storm."
 )
-needs_tesseract = pytest.mark.skipif(installed() is None, reason="Tesseract is not installed")
+needs_tesseract = needs("tesseract")
 
 
 def pixels(image: Image.Image) -> PageImage:
@@ -110,7 +112,6 @@ async def test_a_program_that_fails_or_lies_turns_nothing(
         name="page worker",
         processes=1,
         limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60),
-        readable=(tmp_path,),
     )
     try:
         assert await TesseractOsd(open_pool, str(program))(letter()) == AS_IT_IS
@@ -148,7 +149,12 @@ class RedSpotEngine:
         place = [round(999 * value) for value in (box.x1, box.y1, box.x2, box.y2)]
         line = Line("spot", box, (Word("spot", box),))
         text = f"<|ref|>text<|/ref|><|det|>[{place}]<|/det|>\nspot [[1, 2, 3, 4]]"
-        return PageResult(text=text, lines=(line,), prompt_tokens=1)
+        return PageResult(
+            text=text,
+            blocks=tuple(parse(text, Reader.DOCUMENT)),
+            lines=(line,),
+            prompt_tokens=1,
+        )
 
 
 @needs_tesseract
@@ -169,36 +175,24 @@ async def test_places_are_told_on_the_page_as_it_came(pool: ChildPool, lies: int
     assert [note.split(" (")[0] for note in result.notes] == (
         [f"turned {360 - lies} degrees clockwise, as Tesseract found"] if lies else []
     )
-    said = result.text.partition("[[")[2].partition("]]")[0].split(",")
     for found in (
-        [int(number) / 999 for number in said],
+        result.blocks[0].boxes[0].rounded(),
         result.lines[0].box.rounded(),
         result.lines[0].words[0].box.rounded(),
     ):
         assert found == pytest.approx(true.rounded(), abs=0.005)
-    assert result.text.endswith("spot [[1, 2, 3, 4]]")  # words are not places
+    assert result.blocks[0].text == "spot [[1, 2, 3, 4]]"  # words are not places
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_there_and_back_is_the_same_text(degrees: int) -> None:
-    text = "<|ref|>title<|/ref|><|det|>[[10, 20, 300, 40], [0, 0, 999, 999]]<|/det|>\n# A title"
-    there = as_it_came(PageResult(text=text), degrees)
-    assert there.text != text
-    assert as_it_came(there, 360 - degrees).text == text
+def test_there_and_back_is_the_same_place(degrees: int) -> None:
+    place = Box(0.01, 0.02, 0.3, 0.04)
+    seen = PageResult(text="A title", blocks=(Block("title", "A title", (place,)),))
+    there = as_it_came(seen, degrees)
+    assert there.blocks != seen.blocks
+    back = as_it_came(there, 360 - degrees).blocks[0].boxes[0]
+    assert back.rounded() == place.rounded()
     assert there.turned == degrees
-
-
-def test_places_in_pixels_are_turned_as_the_page_is() -> None:
-    seen = PageResult(text="<|ref|>a<|/ref|><|det|>[[0, 0, 60, 30]]<|/det|>", scale=(600, 300))
-    came = as_it_came(seen, 90)  # it was 300 across and 600 down, and its top lay to the left
-    assert came.scale == (300, 600)
-    assert came.text == "<|ref|>a<|/ref|><|det|>[[0, 540, 30, 600]]<|/det|>"
-
-
-@pytest.mark.parametrize("spoilt", ["[[10, clef, 3, 4]]", "[[10, 20", "", "[[99999, 1, 2, 3]]"])
-def test_what_is_no_place_stays_as_it_was_said(spoilt: str) -> None:
-    text = f"<|ref|>text<|/ref|><|det|>{spoilt}<|/det|>\nwords"
-    assert as_it_came(PageResult(text=text), 90).text == text
 
 
 async def test_a_page_that_is_upright_is_handed_on_untouched() -> None:

@@ -6,7 +6,7 @@ import logging.config
 import os
 from pathlib import Path
 
-from ocrd.engine.resident.installed import LOG_CONFIG
+from ocrd.engine.resident.preflight import LOG_CONFIG
 
 if LOG_CONFIG in os.environ:
     logging.config.dictConfig(json.loads(Path(os.environ[LOG_CONFIG]).read_text()))

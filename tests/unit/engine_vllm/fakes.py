@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.resident.core import Answer, CoreDiedError
-from ocrd.engine.resident.launch import LaunchError
+from ocrd.engine.resident.client import EngineDiedError
+from ocrd.engine.resident.process import LaunchError
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import OcrdError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
@@ -75,7 +75,7 @@ class FakeCore:
         self._world = world
         self._reading: set[str] = set()
 
-    async def read(self, request: PageRequest) -> Answer:
+    async def read(self, request: PageRequest) -> PageResult:
         self._reading.add(request.id)
         self.crowds.append(frozenset(self._reading))
         self._world.most_at_once = max(self._world.most_at_once, len(self._reading))
@@ -84,8 +84,8 @@ class FakeCore:
         finally:
             self._reading.discard(request.id)
         if self.died.is_set():
-            raise CoreDiedError
-        return Answer(
+            raise EngineDiedError
+        return PageResult(
             text=request.id, finish=Finish.STOP, prompt_tokens=3, output_tokens=1, notes=()
         )
 

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.engine.resident.child import SOCKET, log_config, write_log_config
-from ocrd.engine.resident.installed import LOG_CONFIG
-from ocrd.engine.resident.log import EngineLog
+from ocrd.engine.resident.preflight import LOG_CONFIG
+from ocrd.engine.resident.process import SOCKET, EngineLog, log_config, write_log_config
 from tests.unit.engine_vllm.eager_logging import run
 
 HANG_S = 120

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocrd.engine.resident.core import finish_of, page_fault, unprepared
+from ocrd.engine.resident.client import finish_of, page_fault, unprepared
 from ocrd.page import Finish
 
 LOOP = "The same. " * 40

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ocrd.engine.resident.faults import reason, setup_error, shortage
-from ocrd.engine.resident.ladder import Shortage
+from ocrd.engine.resident.faults import Shortage, reason, setup_error, shortage
 
 # As torch 2.11 and vLLM 0.26 say it.
 TORCH_OOM = """EngineCore encountered a fatal error.

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.engine.resident.child import SOCKET
-from ocrd.engine.resident.installed import LOG_CONFIG
-from ocrd.engine.resident.launch import forget
+from ocrd.engine.resident.preflight import LOG_CONFIG
+from ocrd.engine.resident.process import SOCKET, forget
 
 
 def test_what_points_into_a_folder_that_goes_is_taken_out(

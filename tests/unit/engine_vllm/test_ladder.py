@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ocrd.engine.resident.ladder import Shortage, next_step
+from ocrd.engine.resident.faults import Shortage, next_step
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.modes import RESOLUTIONS
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from ocrd.engine.deepseek.grounding import parse
 from ocrd.engine.policy import read_page
 from ocrd.errors import EngineDownError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, Reader
 from ocrd.page import Finish, PageImage, PageResult
 from tests.unit.engine_vllm.fakes import ScriptedEngine, page
 
@@ -14,7 +15,10 @@ WHITE = PageImage(64, 64, b"\xff" * (64 * 64 * 3))
 
 
 def said(text: str, finish: Finish = Finish.STOP) -> PageResult:
-    return PageResult(text=text, finish=finish, prompt_tokens=900, output_tokens=len(text))
+    blocks = tuple(parse(text, Reader.DOCUMENT))
+    return PageResult(
+        text=text, blocks=blocks, finish=finish, prompt_tokens=900, output_tokens=len(text)
+    )
 
 
 CUT = said("A text that stops in the mid", Finish.LENGTH)

@@ -12,7 +12,7 @@ from ocrd.engine.profiles import (
     ModelProfile,
     profile_for,
 )
-from ocrd.engine.resident.prompt import check_tokens, prompt, sampling
+from ocrd.engine.resident.client import check_tokens, prompt, sampling
 from ocrd.engine.resident.settings import VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution

@@ -8,10 +8,9 @@ import pytest
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.profiles import DEEPSEEK_OCR
-from ocrd.engine.resident.core import Answer
-from ocrd.engine.resident.selftest import check_tokens, self_test, vocabulary
+from ocrd.engine.resident.trial import check_tokens, self_test, vocabulary
 from ocrd.errors import EngineSetupError, OcrdError, PageError
-from ocrd.page import Finish
+from ocrd.page import Finish, PageResult
 
 SIZE = DEEPSEEK_OCR.vocab_size
 OFFICIAL = {
@@ -25,7 +24,7 @@ OFFICIAL = {
     "</td>": 128822,
 }
 CONFIG = {"language_config": {"vocab_size": SIZE}}
-FEW = Answer(text="Up", finish=Finish.LENGTH, prompt_tokens=90, output_tokens=4)
+FEW = PageResult(text="Up", finish=Finish.LENGTH, prompt_tokens=90, output_tokens=4)
 
 
 class ByteTokenizer:
@@ -59,12 +58,12 @@ class ByteTokenizer:
 class NewEngine:
     """Says what it was told to say."""
 
-    def __init__(self, says: Answer | OcrdError = FEW, tokenizer: Any = None) -> None:
+    def __init__(self, says: PageResult | OcrdError = FEW, tokenizer: Any = None) -> None:
         self.tokenizer = tokenizer or ByteTokenizer(OFFICIAL)
         self.asked: list[PageRequest] = []
         self._says = says
 
-    async def try_out(self, request: PageRequest) -> Answer:
+    async def try_out(self, request: PageRequest) -> PageResult:
         self.asked.append(request)
         if isinstance(self._says, OcrdError):
             raise self._says
@@ -122,7 +121,7 @@ async def test_an_engine_that_fails_on_a_small_image_does_not_get_a_large_one() 
 
 
 async def test_an_engine_that_says_nothing_is_not_trusted() -> None:
-    silent = Answer(text="", finish=Finish.STOP, prompt_tokens=90, output_tokens=0)
+    silent = PageResult(text="", finish=Finish.STOP, prompt_tokens=90, output_tokens=0)
     assert "says nothing" in (await refused(NewEngine(silent))).message
 
 

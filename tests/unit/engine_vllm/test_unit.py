@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ocrd.engine.base import EngineState, PageRequest
-from ocrd.engine.resident.core import Answer
 from ocrd.engine.resident.settings import VllmSettings
-from ocrd.engine.resident.unit import Unit, pause_s
+from ocrd.engine.resident.supervisor import EngineSupervisor, pause_s
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
 from ocrd.events import Event, Events
+from ocrd.page import PageResult
 from tests.unit.engine_vllm.fakes import OOM, World, page
 
 SETTINGS = VllmSettings(model="m", max_pages_in_flight=64, max_crops=6)
@@ -25,7 +25,7 @@ class Watched:
         self.told: list[Event] = []
         self.stages: list[str] = []
         self.convicted: list[PageRequest] = []
-        self.unit = Unit(
+        self.unit = EngineSupervisor(
             name="gpu:0",
             settings=settings,
             build=world.build,
@@ -49,7 +49,9 @@ async def serving(world: World, settings: VllmSettings = SETTINGS) -> AsyncItera
         await watched.unit.stop()
 
 
-async def read_all(unit: Unit, pages: list[PageRequest]) -> dict[str, Answer | BaseException]:
+async def read_all(
+    unit: EngineSupervisor, pages: list[PageRequest]
+) -> dict[str, PageResult | BaseException]:
     answers = await asyncio.gather(*(unit.read(one) for one in pages), return_exceptions=True)
     return {one.id: answer for one, answer in zip(pages, answers, strict=True)}
 
@@ -63,7 +65,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_pages_are_read_and_stages_of_loading_are_told() -> None:
     async with serving(World()) as watched:
         answers = await read_all(watched.unit, [page("a"), page("b")])
-        assert {name: isinstance(a, Answer) and a.text for name, a in answers.items()} == {
+        assert {name: isinstance(a, PageResult) and a.text for name, a in answers.items()} == {
             "a": "a",
             "b": "b",
         }
@@ -87,7 +89,7 @@ async def test_pages_in_flight_when_the_engine_is_killed_are_read_by_the_next() 
         world.cores[0].die()
         world.hold.set()
         answers = await reading
-        assert all(isinstance(answer, Answer) for answer in answers.values())
+        assert all(isinstance(answer, PageResult) for answer in answers.values())
         assert len(world.cores) == 2
         assert world.cores[0].closed
         assert watched.names() == ["engine.ready", "engine.died", "engine.suspects", "engine.ready"]
@@ -97,7 +99,7 @@ async def test_a_page_that_always_kills_the_engine_is_found_and_its_neighbours_g
     world = World(killers={"p13"})
     async with serving(world) as watched:
         answers = await read_all(watched.unit, [page(f"p{n}") for n in range(40)])
-        failed = {name for name, answer in answers.items() if not isinstance(answer, Answer)}
+        failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
         assert failed == {"p13"}
         error = answers["p13"]
         assert isinstance(error, PageError)
@@ -111,7 +113,7 @@ async def test_two_killers_are_found() -> None:
     world = World(killers={"p3", "p30"})
     async with serving(world) as watched:
         answers = await read_all(watched.unit, [page(f"p{n}") for n in range(40)])
-        failed = {name for name, answer in answers.items() if not isinstance(answer, Answer)}
+        failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
         assert failed == {"p3", "p30"}
 
 
@@ -194,7 +196,7 @@ async def test_out_of_memory_at_run_lowers_a_setting_and_accuses_no_page() -> No
         world.cores[0].die()
         world.hold.set()
         answers = await reading
-        assert all(isinstance(answer, Answer) for answer in answers.values())
+        assert all(isinstance(answer, PageResult) for answer in answers.values())
         assert watched.unit.steps == ["gpu_memory_utilization 0.9 -> 0.75"]
         assert world.cores[1].crowds[-1] == {"a", "b"}, "together again, no suspects"
 

@@ -7,12 +7,12 @@ import pytest
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.profiles import DEEPSEEK_OCR
-from ocrd.engine.resident.core import Answer, CoreDiedError
+from ocrd.engine.resident.client import EngineDiedError
 from ocrd.engine.resident.settings import VllmSettings
-from ocrd.engine.resident.warmup import full_page, warm_up
+from ocrd.engine.resident.trial import bars, warm_up
 from ocrd.errors import EngineSetupError, PageFaultError
 from ocrd.modes import RESOLUTIONS
-from ocrd.page import Finish
+from ocrd.page import Finish, PageResult
 
 GUNDAM_TOKENS = 903  # of a letter page, by the formula of the published code
 
@@ -20,13 +20,15 @@ GUNDAM_TOKENS = 903  # of a letter page, by the formula of the published code
 class Taking:
     """Takes pages, and remembers which it held together."""
 
+    tokenizer = None
+
     def __init__(self, fault: Exception | None = None, fault_at: int = 0) -> None:
         self.waves: list[list[PageRequest]] = []
         self._fault = fault
         self._fault_at = fault_at
         self._here: list[PageRequest] = []
 
-    async def try_out(self, request: PageRequest) -> Answer:
+    async def try_out(self, request: PageRequest) -> PageResult:
         if not self._here:
             self.waves.append(self._here)
         self._here.append(request)
@@ -34,7 +36,7 @@ class Taking:
         self._here = []
         if self._fault and len(self.waves[-1]) >= self._fault_at:
             raise self._fault
-        return Answer(text="", finish=Finish.STOP, prompt_tokens=1, output_tokens=8)
+        return PageResult(text="", finish=Finish.STOP, prompt_tokens=1, output_tokens=8)
 
 
 def settings(**given: object) -> VllmSettings:
@@ -73,12 +75,12 @@ async def test_a_fault_ends_the_start_and_names_a_remedy() -> None:
 
 
 async def test_an_engine_that_dies_of_it_is_told_as_it_is_for_the_memory_ladder_to_see() -> None:
-    core = Taking(CoreDiedError(), fault_at=2)
-    with pytest.raises(CoreDiedError):
+    core = Taking(EngineDiedError(), fault_at=2)
+    with pytest.raises(EngineDiedError):
         await warm_up(core, DEEPSEEK_OCR, settings(resolutions=(RESOLUTIONS["gundam"],)))
 
 
 def test_the_page_is_full_and_not_blank() -> None:
-    page = full_page()
-    assert len(page.rgb) == 3 * page.width * page.height
+    page = bars(300, 200)
+    assert len(page.rgb) == 3 * 300 * 200
     assert len(set(page.rgb)) == 2

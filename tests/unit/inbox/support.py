@@ -14,6 +14,7 @@ from pathlib import Path
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
+from tests.support.needs import need
 
 HANG_S = 120.0
 SETTLE, MAX_WAIT, RESCAN = 5, 600, 60
@@ -134,6 +135,7 @@ def watching(root: Path, clock: Callable[[], float], **options: object) -> Itera
 @contextmanager
 def mounted(point: Path, *command: str) -> Iterator[None]:
     """Run the mount command, if any; unmount `point` at the end, if it then is a mount."""
+    need("fuse" if "bindfs" in command else "mounts")
     point.mkdir(exist_ok=True)
     if command:
         mount(point, *command)
@@ -163,6 +165,7 @@ def unmount(point: Path) -> None:
 @contextmanager
 def sysctl(name: str, value: int) -> Iterator[None]:
     """fs.inotify.NAME is `value` within; it is the whole machine's, so keep it short."""
+    need("watch-limits")
     knob = Path("/proc/sys/fs/inotify") / name
     before = knob.read_text()
     knob.write_text(f"{value}\n")
@@ -188,6 +191,7 @@ def _fdinfos() -> Iterator[bytes]:
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """This thread's file accesses are those of user nobody: setfsuid(2) drops root's, too."""
+    need("root")
     libc = ctypes.CDLL(None)
     libc.setfsgid(NOBODY)
     libc.setfsuid(NOBODY)

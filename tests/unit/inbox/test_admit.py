@@ -16,6 +16,7 @@ from ocrd.files import FileFacts
 from ocrd.inbox.admit import REAL, Calls, admit
 from ocrd.job import Found
 from tests.support import nobody
+from tests.support.needs import need
 from tests.unit.inbox.support import as_nobody, mounted, public_folder
 
 SCAN = b"%PDF-1.7 a scan"
@@ -99,6 +100,7 @@ def make_socket(path: Path) -> None:
 
 
 def make_device(path: Path) -> None:
+    need("root")
     os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero: reading it never ends
 
 
@@ -319,6 +321,7 @@ def test_a_fault_of_the_system_is_tried_again(tmp_path: Path, code: int, kind: s
 
 
 def test_an_unreadable_spot_on_a_real_disk_is_tried_again(tmp_path: Path) -> None:
+    need("disks")
     image, point = tmp_path / "disk.img", tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(16 << 20)

@@ -15,6 +15,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
+from tests.support.needs import need
 
 OTHER = "0123456789abcdef"
 
@@ -32,6 +33,7 @@ class Departing(Disk):
 
 
 def mount(server: Path, share: Path) -> None:
+    need("mounts")
     subprocess.run(["mount", "--bind", server, share], check=True)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ocrd.inbox.conditions import Condition
 from ocrd.mounts import MARKER
+from tests.support.needs import need
 from tests.unit.inbox.support import (
     HANG_S,
     Clock,
@@ -207,6 +208,7 @@ def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
 def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
     server: Path, share: Path
 ) -> None:
+    need("fuse")
     clock = Clock()
     with mounted(share):
         process = subprocess.Popen([*BINDFS, "-f", str(server), str(share)])
@@ -247,6 +249,7 @@ def test_a_disk_taken_out_and_put_back_is_watched_natively_again(share: Path) ->
 
 
 def test_a_disk_out_for_less_than_a_look_is_watched_again(share: Path, tmp_path: Path) -> None:
+    need("disks")
     clock, image = Clock(), tmp_path / "disk.img"
     image.touch()
     with image.open("r+b") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
@@ -16,6 +15,7 @@ import pytest
 from ocrd.errors import LedgerError, PlaceError
 from ocrd.ledger.glance import FolderGlance, Glance, glance
 from ocrd.ledger.ledger import Ledger
+from tests.support.needs import need
 from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import (
     Clock,
@@ -56,8 +56,7 @@ input()
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A ledger's path in a folder that everyone may read and only root may write."""
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user needs root")
+    need("root")
     folder = Path(tempfile.mkdtemp(prefix="ocrd-"))
     folder.chmod(0o755)
     yield folder / "ledger.db"

@@ -16,6 +16,7 @@ from ocrd.errors import Disposition, LedgerError, PlaceError
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.schema import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.tables import metadata
+from tests.support.needs import need
 from tests.unit.ledger.making import answer, done, found, python, queued
 
 SECOND_REVISION = '''
@@ -220,14 +221,11 @@ class TestRefused:
         assert not path.exists()
 
     def test_a_bindfs_mount_as_the_kernel_calls_it(self, tmp_path: Path) -> None:
-        bindfs = shutil.which("bindfs")
-        if bindfs is None:
-            pytest.skip("bindfs is not installed")
+        need("fuse")
         origin, point = tmp_path / "origin", tmp_path / "share"
         origin.mkdir()
         point.mkdir()
-        if subprocess.run([bindfs, origin, point], check=False).returncode:
-            pytest.skip("this system has no FUSE")
+        subprocess.run(["bindfs", origin, point], check=True)
         try:
             with pytest.raises(LedgerError) as refusal:
                 Ledger.open(point / "ledger.db")

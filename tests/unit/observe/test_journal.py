@@ -12,6 +12,7 @@ import pytest
 
 from ocrd.events import Events, Level
 from ocrd.observe.journal import journal_sink
+from tests.support.needs import need
 
 JOURNALD = "/lib/systemd/systemd-journald"
 SOCKET = "/run/systemd/journal/socket"
@@ -43,6 +44,7 @@ class Journal:
 @pytest.fixture(scope="module")
 def journal() -> Iterator[Journal]:
     """journald answers: the machine's, or where none runs one of the test's own."""
+    need("journal")
     own = None
     if not _answers():
         Path(SOCKET).parent.mkdir(parents=True, exist_ok=True)

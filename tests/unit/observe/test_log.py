@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -103,3 +105,28 @@ def test_a_level_lets_itself_and_worse_through(level: str, expected: list[str]) 
 
 def test_without_a_terminal_auto_is_plain() -> None:
     assert written("auto", "info", "scan.pdf").startswith("timestamp=")
+
+
+def test_a_json_log_stays_json_whatever_libraries_and_their_children_print() -> None:
+    program = """
+import os, subprocess, sys
+from ocrd.config import Settings
+from ocrd.observe.sinks import audience
+settings = Settings.model_validate({"root": "/srv", "log": {"format": "json"}})
+with audience(settings, "info") as heard:
+    heard.events.emit("daemon.started")
+    subprocess.run(["sh", "-c", r"printf 'loading:  10%%\\rloading: 100%%\\nno end' >&2"])
+    print("a library's words", file=sys.stderr)
+print("after", file=sys.stderr)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    *lines, after = ended.stderr.splitlines()
+    told = [json.loads(line) for line in lines]
+
+    assert told[0]["event"] == "daemon.started"
+    assert [each["line"] for each in told[1:]] == [
+        "loading:  10%",
+        "loading: 100%",
+        "no enda library's words",
+    ]
+    assert after == "after"

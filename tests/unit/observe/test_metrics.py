@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from ocrd.config import Settings
 from ocrd.engine.base import EngineState
 from ocrd.errors import PlaceError
 from ocrd.events import Event, Events
-from ocrd.observe.metrics import Metrics
+from ocrd.observe.metrics import CONNECTIONS, KINDS, PATIENCE_S, Metrics
 from ocrd.observe.sinks import Audience, audience
 
 PROJECT = Path(__file__).parents[3]
@@ -216,3 +218,31 @@ def test_the_documents_ask_only_for_metrics_that_there_are(document: str) -> Non
     for name in told:
         plain = re.sub(r"_(total|bucket|sum|count)$", "", name)
         assert plain in families, f"{document}: {name}"
+
+
+def test_a_thousand_idle_connections_take_few_descriptors_and_pass(
+    served: Scraped,
+) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(200)]
+    time.sleep(0.5)
+    assert len(set(os.listdir("/proc/self/fd")) - before) <= len(idle) + CONNECTIONS
+    deadline = time.monotonic() + 10 * PATIENCE_S
+    while True:  # those that say nothing are given up
+        try:
+            served.scrape()
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    for each in idle:
+        each.close()
+
+
+def test_kinds_that_a_hostile_file_invents_do_not_grow_for_ever(served: Scraped) -> None:
+    for number in range(10 * KINDS):
+        served.events.error("job.failed", folder="a", kind=f"invented-{number}")
+    seen = served.scrape()
+    kinds = [labels for name, labels in seen if name == "ocrd_failures_total"]
+    assert len(kinds) == KINDS + 1
+    assert value(seen, "ocrd_failures_total", folder="a", kind="other") == 9 * KINDS

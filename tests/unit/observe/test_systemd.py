@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.observe.notifier import NoNotifier
-from ocrd.observe.systemd import SystemdNotifier, notifier
+from ocrd.observe.systemd import NoNotifier, SystemdNotifier, notifier
 
 
 @pytest.fixture

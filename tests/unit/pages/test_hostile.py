@@ -41,9 +41,8 @@ async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
         name="page worker",
         processes=2,
         limits=Limits(memory_mib=512, cpu_s=5, wall_s=WALL_S),
-        preload=("ocrd.pages.pdf", "ocrd.pages.image"),
+        preload=("ocrd.pages.pdf", "ocrd.imaging"),
         threads=1,
-        readable=(tmp_path,),
     )
     yield pool
     pool.stop()

@@ -8,7 +8,7 @@ import pytest
 
 from ocrd.errors import BadFileError, SourceChangedError
 from ocrd.files import open_regular
-from ocrd.pages.opening import OpenDocuments
+from ocrd.pages.work import OpenDocuments
 
 
 def make_fifo(path: Path) -> None:
@@ -46,19 +46,30 @@ def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
         open_regular(tmp_path / "folder" / "x")
 
 
+class Closable:
+    """Tells when it is closed."""
+
+    def __init__(self, name: str, closed: list[str]) -> None:
+        self.name = name
+        self._closed = closed
+
+    def close(self) -> None:
+        self._closed.append(self.name)
+
+
 def test_documents_stay_open_until_others_take_their_place(tmp_path: Path) -> None:
     opened: list[str] = []
     closed: list[str] = []
-    documents: OpenDocuments[str] = OpenDocuments(2, closed.append)
+    documents: OpenDocuments[Closable] = OpenDocuments(2)
 
-    def open_(name: str) -> str:
+    def open_(name: str) -> Closable:
         opened.append(name)
-        return name
+        return Closable(name, closed)
 
     def get(name: str) -> str:
         path = tmp_path / name
         with path.open("rb") as file:
-            return documents.get(file, lambda _: open_(name))
+            return documents.get(file, lambda _: open_(name)).name
 
     for name in "abc":
         (tmp_path / name).touch()

@@ -7,26 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.pages.base import Rendering
-from ocrd.pages.scale import choose_dpi
+from ocrd.pages.pdf import choose_dpi
 
 LIMITS = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
 LETTER = (612.0, 792.0)
 
 
-def test_an_ordinary_page_gets_what_is_wished_for() -> None:
-    assert choose_dpi(*LETTER, LIMITS, native=None) == 144
-
-
-def test_a_finer_scan_is_rendered_as_wished() -> None:
-    assert choose_dpi(*LETTER, LIMITS, native=300) == 144
-
-
-def test_a_scan_only_a_little_finer_is_not_resampled() -> None:
-    assert choose_dpi(*LETTER, LIMITS, native=150) == 150
-
-
-def test_a_coarser_scan_is_not_blown_up() -> None:
-    assert choose_dpi(*LETTER, LIMITS, native=100) == 100
+@pytest.mark.parametrize(
+    ("native", "dpi"),
+    [(None, 144), (300, 144), (150, 150), (100, 100)],  # none, finer, a little finer, coarser
+)
+def test_a_scan_is_neither_resampled_for_little_nor_blown_up(
+    native: float | None, dpi: float
+) -> None:
+    assert choose_dpi(*LETTER, LIMITS, native) == dpi
 
 
 def test_a_card_gets_enough_pixels_to_be_read() -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+from tests.support.needs import need, needs
+
+needs_root = needs("root", "mounts")
 
 
 @contextlib.contextmanager
 def mounted(*arguments: str, at: Path) -> Iterator[Path]:
     """`mount ARGUMENTS AT`, undone at the end even if something there is still open."""
+    need("mounts")
     at.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", *arguments, str(at)], check=True)
     try:
@@ -46,9 +49,10 @@ def fuse(source: Path, at: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def served(source: Path, at: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The same, with the process that serves it: kill it, and the mount answers ENOTCONN."""
+    need("fuse")
     source.mkdir(parents=True, exist_ok=True)
     at.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(["bindfs", "-f", str(source), str(at)])
+    server = subprocess.Popen(["bindfs", "-f", "-o", "nonempty", str(source), str(at)])
     try:
         while not os.path.ismount(at):
             if server.poll() is not None:
@@ -68,7 +72,5 @@ def remount(at: Path, *options: str) -> None:
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in memory, where an fsync costs nothing."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
     with tmpfs(tmp_path_factory.mktemp("memory")) as at:
         yield at

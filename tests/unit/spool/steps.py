@@ -12,8 +12,9 @@ from typing import Any
 
 from ocrd.files import Disk
 
-CALLS = tuple(name for name in vars(Disk) if not name.startswith("_"))
-TEARABLE = ("write", "copy")
+TREES = ("know", "tree_of", "hold")
+CALLS = tuple(name for name in vars(Disk) if not name.startswith("_") and name not in TREES)
+TEARABLE = ("write", "copy", "append")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Hooked(Disk):
         self._count = 0
 
     def __getattribute__(self, name: str) -> Any:
+        if name in TREES:
+            return getattr(self._base, name)
         if name not in CALLS:
             return super().__getattribute__(name)
 
@@ -95,6 +98,9 @@ def tear(call: Call) -> None:
     if call.name == "write":
         path, content = call.arguments
         path.write_bytes(content[: len(content) // 2])
+    elif call.name == "append":
+        path, content, end = call.arguments
+        Disk().append(path, content[: len(content) // 2], end)
     elif call.name == "copy":
         source, target = call.arguments
         content = Path(source).read_bytes()

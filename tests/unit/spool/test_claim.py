@@ -15,7 +15,6 @@ import pytest
 from ocrd.errors import OcrdError, SourceChangedError
 from ocrd.files import Disk
 from ocrd.job import Job, Place
-from ocrd.worker import ports
 from tests.support.impostors import pipe
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked
@@ -36,11 +35,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 def claim(world: World, job: Job, disk: Disk | None = None) -> Path:
     return world.spool(disk).claim(job, world.tree("inbox") / job.source)
-
-
-def test_the_spool_is_what_the_worker_asks_for(tmp_path: Path) -> None:
-    spool: ports.Spool = World(tmp_path).spool()
-    assert spool
 
 
 @pytest.mark.parametrize("source", ["sub/scan.pdf", "sub/dir/scan.pdf"])

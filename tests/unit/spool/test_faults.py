@@ -164,7 +164,8 @@ def test_a_folder_that_the_daemon_may_not_write_to_is_named(nobodys_world: World
 
     assert as_nobody(archive) == 0
     place = world.tree("archive") / "scan.pdf"
-    assert said.read_text() == f"no-permission CONDITION {place}: permission denied (EACCES)"
+    told = f"no-permission CONDITION {place.parent}: permission denied (owned by 0:0, mode 0755)"
+    assert said.read_text().startswith(told)
     world.spool().archive(job, place)
 
 
@@ -192,8 +193,10 @@ def test_a_share_that_died_is_not_taken_for_an_empty_one(tmp_path: Path) -> None
     with served(behind / "in", inbox), served(behind / "out", outbox):
         world.spool().claim(waiting, inbox / "scan.pdf")
         world.spool().publish(ready, target)
-        assert list(files_below(inbox)) == []
-        assert {path.name for path in files_below(outbox)} == {Path(name).name for name in BUNDLE}
+        assert [path.name for path in files_below(inbox)] in ([], [".ocrd-tree"])
+        assert {path.name for path in files_below(outbox)} - {".ocrd-tree"} == {
+            Path(name).name for name in BUNDLE
+        }
 
 
 def test_no_descriptor_stays_open(memory: Path) -> None:

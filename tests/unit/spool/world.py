@@ -14,9 +14,11 @@ from ocrd.files import Disk
 from ocrd.inbox.names import numbered
 from ocrd.job import Job, JobState, Member, Place
 from ocrd.spool import Spool
+from ocrd.spool.trees import MARKER, Trees
 
 TREES = ("inbox", "outbox", "archive", "failed")
 TOKEN = "3f9a2c"
+INSTALLATION = "00112233445566778899aabbccddeeff"
 ORIGINAL = b"%PDF-1.7\n" + bytes(range(256)) * 40
 REPORT = b'{"kind": "damaged"}\n'
 MEMBERS = {"scan_1.jpg": b"\xff\xd8 first" * 900, "scan_2.jpg": b"\xff\xd8 second" * 700}
@@ -45,11 +47,21 @@ class World:
             self.tree(tree).mkdir(exist_ok=True)
             _empty(self.tree(tree))
         shutil.rmtree(self.root / ".ocrd", ignore_errors=True)
-        self.spool().prepare()
+        disk = Disk()
+        self.spool(disk).prepare()
+        for tree in TREES:
+            self.trees(disk).check(self.tree(tree))
+
+    def trees(self, disk: Disk) -> Trees:
+        """The trees of this root, each resolved beneath itself."""
+        for tree in TREES:
+            disk.know(self.tree(tree))
+        return Trees(INSTALLATION, {}, disk, lambda *_: None)
 
     def spool(self, disk: Disk | None = None) -> Spool:
         """The spool of this root."""
-        return Spool(self.root, numbered=numbered, disk=disk)
+        disk = disk or Disk()
+        return Spool(self.root, numbered=numbered, trees=self.trees(disk), disk=disk)
 
     def tree(self, name: str) -> Path:
         """One of the four trees."""
@@ -113,6 +125,7 @@ class World:
             str(path.relative_to(self.root))
             for tree in TREES
             for path in self.tree(tree).rglob(".ocrd*")
+            if path.name != MARKER
         )
 
     def spooled(self) -> list[str]:
@@ -121,10 +134,10 @@ class World:
         return sorted(name.removeprefix(prefix) for name in self.files() if name.startswith(prefix))
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the root."""
+        """Every file below the root, markers left out."""
         found = {}
         for folder, _folders, names in os.walk(self.root):
-            for name in names:
+            for name in set(names) - {MARKER}:
                 path = Path(folder, name)
                 regular = stat.S_ISREG(path.lstat().st_mode)
                 found[str(path.relative_to(self.root))] = path.read_bytes() if regular else b"?"

@@ -12,8 +12,7 @@ from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
-from ocrd.worker.delivery import Delivery
-from ocrd.worker.publishing import Plan
+from ocrd.worker.deliver import Delivery, Plan
 
 NOW = 1_773_040_000.0
 ORIGINAL = b"%PDF-1.7 an original"
@@ -50,8 +49,8 @@ class Ground:
         """The folder's."""
         return self.folder.outbox
 
-    def spooled(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:
-        """A job that has been claimed and has come into the spool."""
+    def claimed(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:
+        """A job that has been claimed; its original lies in the inbox."""
         path = self.folder.inbox / source
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -67,7 +66,12 @@ class Ground:
         self.ledger.record([found])
         job = self.ledger.claim(now=NOW, only_folder="scans")
         assert job is not None
-        self.spool.claim(job, path)
+        return job
+
+    def spooled(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:
+        """A job that has been claimed and has come into the spool."""
+        job = self.claimed(source, content)
+        self.spool.claim(job, self.folder.inbox / source)
         return self.ledger.moved(job, Place.SPOOL)
 
     def built(self, job: Job, figures: bool = True) -> Plan:

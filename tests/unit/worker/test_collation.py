@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.errors import BadFileError
-from ocrd.worker.collation import REVERSED, SAME, SINGLE, Collation
+from ocrd.worker.original import REVERSED, SAME, SINGLE, Collation
 
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 ORDERS = st.sampled_from([SAME, REVERSED])

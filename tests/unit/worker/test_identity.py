@@ -10,7 +10,7 @@ import pytest
 
 from ocrd.errors import BadFileError
 from ocrd.job import Member
-from ocrd.worker.identity import identity
+from ocrd.worker.original import identity
 from tests.support.impostors import link, pipe
 from tests.unit.spool.world import job_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.job import Member, Place
-from ocrd.worker.marker import remove_marker
+from ocrd.worker.deliver import remove_marker
 from tests.unit.worker.ground import Ground
 
 PAUSE = 'join = "pause"\n'

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ocrd.engine.rapid.blocks import blocks
 from ocrd.engine.rapid.pieces import Piece
+from ocrd.page import Box, Line
 from tests.unit.engine.rapid.printed import PAGE, lines, piece, row
 
 FULL = "x" * 60  # a line that reaches from margin to margin
@@ -41,12 +45,12 @@ def test_the_lines_of_an_address_stay_lines() -> None:
     page = lines("Ingrid Solberg\nHarbour Road 3\nTromsdal", 100, 100) + lines(
         f"{FULL}\n{FULL}\n{FULL}", 100, 300
     )
-    assert words(page)[0] == "Ingrid Solberg  \nHarbour Road 3  \nTromsdal"
+    assert words(page)[0] == "Ingrid Solberg\nHarbour Road 3\nTromsdal"
 
 
 def test_a_list_keeps_its_items_and_their_further_lines() -> None:
     page = lines(f"1. one {FULL[7:]}\nand more of one\n2. two\n3. three", 100, 100)
-    assert labelled(page) == [("list", f"1. one {FULL[7:]} and more of one  \n2. two  \n3. three")]
+    assert labelled(page) == [("list", f"1. one {FULL[7:]} and more of one\n2. two\n3. three")]
 
 
 def test_larger_type_makes_a_title_and_less_larger_a_sub_title() -> None:
@@ -56,8 +60,8 @@ def test_larger_type_makes_a_title_and_less_larger_a_sub_title() -> None:
         *lines(f"{FULL}\n{FULL}\nends here.", 100, 270),
     ]
     assert labelled(page) == [
-        ("title", "# The title"),
-        ("sub_title", "## A heading"),
+        ("title", "The title"),
+        ("sub_title", "A heading"),
         ("text", f"{FULL} {FULL} ends here."),
     ]
 
@@ -102,3 +106,65 @@ def test_the_second_of_two_columns_begins_its_own_paragraph() -> None:
 
 def test_an_empty_page_has_no_blocks() -> None:
     assert blocks([], PAGE) == []
+
+
+INVOICE = [
+    piece("Brandt & Sons", 100, 60, size=1.6),
+    piece("Brandt & Sons", 700, 63),
+    piece("12 Harbour Road", 700, 83),
+    *row(200, ("Mr", 100), ("Number", 560), ("R-317", 700)),
+    *row(220, ("Ian Lee", 100), ("Date", 560), ("5 May", 700)),
+    *row(240, ("4 Old Lane", 100), ("Customer", 560), ("K-442", 700)),
+    piece("Invoice", 100, 320, size=1.6),
+    *row(400, ("Pos", 100), ("What", 160), ("Count", 500), ("Each", 600), ("Sum", 700)),
+    *row(440, ("1", 100), ("Drill, 230 V", 160), ("1", 500), ("249.00", 600), ("249.00", 700)),
+    *row(480, ("2", 100), ("Screws", 160), ("2", 500), ("34.50", 600), ("69.00", 700)),
+    *row(520, ("3", 100), ("Goggles", 160), ("10", 500), ("4.99", 600), ("49.90", 700)),
+    *row(600, ("Total", 600), ("367.90", 700)),
+]
+
+
+def test_an_invoice_has_its_items_in_a_table_and_its_address_beside_its_facts() -> None:
+    found = blocks(INVOICE, PAGE)
+    tables = [block.cells for block in found if block.label == "table"]
+    assert tables[1][0] == ("Pos", "What", "Count", "Each", "Sum")
+    assert tables[1][1] == ("1", "Drill, 230 V", "1", "249.00", "249.00")
+    assert tables[0] == (("Number", "R-317"), ("Date", "5 May"), ("Customer", "K-442"))
+    assert "Mr\nIan Lee\n4 Old Lane" in [block.text for block in found]
+
+
+def test_a_title_at_the_top_and_a_total_at_the_foot_are_no_margins() -> None:
+    body = lines("\n".join([FULL] * 8), 100, 200)
+    page = [piece("Harbour Survey", 100, 40, size=2), *body, piece("TOTAL 24.70", 100, 960)]
+    assert [label for label, _ in labelled(page)] == ["title", "text", "text"]
+
+
+def test_what_runs_up_a_page_is_a_block_of_its_own() -> None:
+    goods = [
+        cell
+        for n in range(5)
+        for cell in row(100 + 30 * n, (f"Item {n}", 100), (f"{n} miles", 300), (f"{n} months", 500))
+    ]
+    box = Box(700, 100, 720, 220)
+    chapter = Piece(Line("Chapter 7", Box(0.7, 0.1, 0.72, 0.22)), box, on_end=True)
+    assert [(it.label, len(it.cells)) for it in blocks([*goods, chapter], PAGE)] == [
+        ("text", 0), ("table", 5),
+    ]  # fmt: skip
+
+
+numbers = st.floats(0, 1000, allow_nan=False)
+
+
+@given(st.lists(st.tuples(numbers, numbers, st.sampled_from([0, 0, 9, 20, 400]), st.booleans())))
+def test_whatever_is_found_where_nothing_of_it_is_lost_or_said_twice(
+    places: list[tuple[float, float, int, bool]],
+) -> None:
+    page = [
+        Piece(Line(f"w{number}", Box(0, 0, 1, 1)), Box(x, y, x + side, y + side / 2), on_end)
+        for number, (x, y, side, on_end) in enumerate(places)
+    ]
+    found = [it.text for block in blocks(page, PAGE) for line in block.rows for it in line]
+    assert sorted(found) == sorted(it.text for it in page)
+    for block in blocks(page, PAGE):
+        said = " ".join(map(" ".join, block.cells)) if block.cells else block.text
+        assert sorted(said.split()) == sorted(it.text for line in block.rows for it in line)

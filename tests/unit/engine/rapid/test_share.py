@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.engine.rapid import installed
-from ocrd.engine.rapid.engine import Share, share
+from ocrd.engine.rapid.engine import Share, missing, model, share
 
 PLENTY = 1 << 20
 
@@ -30,7 +29,7 @@ def test_what_the_operator_says_is_kept() -> None:
 
 
 def test_a_missing_package_is_named_with_the_remedy() -> None:
-    error = installed.missing(("rapidocr", "a_package_nobody_has"))
+    error = missing(("rapidocr", "a_package_nobody_has"))
     assert error is not None
     assert "a_package_nobody_has" in error.message
     assert "rapidocr" not in error.message
@@ -38,11 +37,11 @@ def test_a_missing_package_is_named_with_the_remedy() -> None:
 
 
 def test_nothing_is_missing_here() -> None:
-    assert installed.missing() is None
+    assert missing() is None
 
 
 def test_the_model_is_named_with_the_version_of_its_package() -> None:
-    name, package, version = installed.model().replace("(", "").replace(")", "").split()
+    name, package, version = model().replace("(", "").replace(")", "").split()
     assert name.startswith("PP-OCR")
     assert package == "rapidocr"
     assert version[0].isdigit()

@@ -1,12 +1,10 @@
-"""Lines become sentences; what looks like markup stays text."""
+"""Lines become sentences."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ocrd.engine.rapid.wording import is_item, markdown, running, untagged
+from ocrd.engine.rapid.pieces import is_item, running
 
 
 @pytest.mark.parametrize(
@@ -25,32 +23,6 @@ from ocrd.engine.rapid.wording import is_item, markdown, running, untagged
 )
 def test_lines_are_joined_as_their_script_asks(lines: list[str], sentence: str) -> None:
     assert running(lines) == sentence
-
-
-@pytest.mark.parametrize(
-    ("printed", "escaped"),
-    [
-        ("# not a title", "\\# not a title"),
-        ("#1 on the list", "#1 on the list"),
-        ("> not a quotation", "\\> not a quotation"),
-        ("an <address> of a kind", "an \\<address> of a kind"),
-        ("3 < 5", "3 < 5"),
-        ("• an item", "- an item"),
-        ("```", "\\```"),
-    ],
-)
-def test_print_that_looks_like_markdown_stays_print(printed: str, escaped: str) -> None:
-    assert markdown(printed) == escaped
-
-
-@given(st.text(alphabet="<|/>refdtgouni \u2060", max_size=60))
-def test_no_text_on_a_page_becomes_a_grounding_tag(text: str) -> None:
-    for tag in ("<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>", "<|grounding|>"):
-        assert tag not in untagged(text + tag + text)
-
-
-def test_a_printed_tag_looks_the_same_when_it_is_harmless() -> None:
-    assert untagged("the tag <|ref|> opens").replace("\u2060", "") == "the tag <|ref|> opens"
 
 
 @pytest.mark.parametrize("text", ["- one", "• one", "1. one", "(2) two", "a) three", "12) twelve"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.engine.rapid.words import Gap, Part, joined, spans
+from ocrd.engine.rapid.lines import Gap, Part, joined, spans
 
 
 def even(text: str) -> Part:

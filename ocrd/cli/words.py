@@ -1,0 +1,162 @@
+"""How the commands say things: counts, times, sizes, JSON, a table that fits its terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+NARROW = 80  # columns where nobody says how many
+STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
+STATE_STYLES = {
+    "running": "green",
+    "ready": "green",
+    "done": "green",
+    "loading": "yellow",
+    "restarting": "yellow",
+    "delivering": "cyan",
+    "stopped": "red",
+    "failed": "red",
+    "cancelled": "dim",
+}
+
+
+def counted(number: int, word: str) -> str:
+    """`1 file`, `2,061 files`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min`, `5 h`, `2 d`: as much as one reads at a glance."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def about(seconds: float) -> str:
+    """`about 1 h 20 min`, `less than a minute`: what an estimate can honestly say."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    whole, rest = divmod(minutes, 60)
+    parts = ([f"{whole} h"] if whole else []) + ([f"{rest} min"] if rest else [])
+    return " ".join(["about", *parts])
+
+
+def iso(seconds: float | None) -> str | None:
+    """A moment as all JSON has it: ISO 8601, to the second, with the zone."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def clock(seconds: float) -> str:
+    """Local date and time, to the second."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def when(seconds: float, now: float) -> str:
+    """As short as it tells: `14:03` today, `Nov 28 14:03` this year, else the date."""
+    then, today = datetime.fromtimestamp(seconds), datetime.fromtimestamp(now)
+    if then.date() == today.date():
+        return then.strftime("%H:%M")
+    return then.strftime("%b %d %H:%M" if then.year == today.year else "%Y-%m-%d")
+
+
+def print_json(facts: dict[str, Any], indent: int | None = 2) -> None:
+    """Print facts as JSON in UTF-8.
+
+    A name that is not UTF-8 keeps its odd bytes as lone surrogates, escaped: a program that reads
+    the JSON opens the very file.
+    """
+    text = json.dumps(facts, ensure_ascii=False, indent=indent)
+    print(re.sub("[\ud800-\udfff]", lambda odd: f"\\u{ord(odd[0]):04x}", text), flush=True)
+
+
+def styled(text: str, style: str) -> str:
+    """The text in a colour, on a terminal that has some."""
+    code = STYLES.get(style)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text and _coloured() else text
+
+
+def state_of(state: str) -> str:
+    """A state in its colour."""
+    return styled(state, STATE_STYLES.get(state, ""))
+
+
+def on_screen() -> bool:
+    """Whether stdout is a terminal that can be drawn on, not a pipe, a file or a dumb one."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _coloured() -> bool:
+    return on_screen() and "NO_COLOR" not in os.environ
+
+
+def width() -> int | None:
+    """Columns to fit; None where nobody reads along, and lines stay whole for `grep`."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        import shutil
+
+        return shutil.get_terminal_size((NARROW, 24)).columns
+    return None
+
+
+def clipped(text: str, room: int) -> str:
+    """The text in so many columns; what is left out leaves a mark."""
+    return text if len(text) <= room else text[: max(0, room - 1)] + "…"
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """The text on as many lines as the terminal needs."""
+    room = width()
+    if room is None or len(indent) + len(text) <= room:
+        return [indent + text]
+    import textwrap
+
+    return textwrap.wrap(
+        text, room, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[str],
+    give: Sequence[str],
+) -> list[str]:
+    """Lines of a table as wide as the terminal, its heads on top.
+
+    Args:
+        heads: The columns' names.
+        rows: The cells as text.
+        right: Names of the columns that are set to the right.
+        give: The columns that are cut where the rest leaves no room, the last of them first.
+    """
+    cells = [list(heads), *([str(cell) for cell in row] for row in rows)]
+    sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    over = sum(sizes) + 2 * (len(sizes) - 1) - (width() or sys.maxsize)
+    for name in reversed(give):
+        place = heads.index(name)
+        least = min(sizes[place], max(len(name), 8))
+        cut = min(max(0, over), sizes[place] - least)
+        sizes[place] -= cut
+        over -= cut
+    return [_row(row, heads, sizes, right) for row in cells]
+
+
+def _row(
+    row: Sequence[str], heads: Sequence[str], sizes: Sequence[int], right: Sequence[str]
+) -> str:
+    parts = []
+    for cell, head, size in zip(row, heads, sizes, strict=True):
+        text = clipped(cell, size)
+        text = text.rjust(size) if head in right else text.ljust(size)
+        parts.append(text.replace(cell, state_of(cell)) if head == "state" else text)
+    return "  ".join(parts).rstrip()

@@ -1,0 +1,173 @@
+"""Blocking calls off the event loop: each place has threads of its own.
+
+A share that hangs takes its own threads and no others.  They are daemon threads, ended by nobody: a
+call that never answers keeps neither its folder's neighbours nor the end of the process waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from ocrd.files import display
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 16  # for one place at most
+IDLE_S = 10.0  # a thread without work ends after so long
+HANGS_S = 30.0  # a call that has not answered for so long is told of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hanging:
+    """Calls to a place that do not answer.
+
+    Attributes:
+        place: Which.
+        calls: How many.
+        seconds: For how long the oldest has not answered.
+    """
+
+    place: str
+    calls: int
+    seconds: float
+
+    @property
+    def message(self) -> str:
+        """What an operator is told."""
+        what = "a call" if self.calls == 1 else f"{self.calls} calls"
+        have = "has" if self.calls == 1 else "have"
+        return f"{what} to {display(self.place)} {have} not answered for {self.seconds:.0f} s"
+
+
+class Calls:
+    """Runs blocking calls off the event loop.
+
+    Args:
+        threads: For one place at most.
+        clock: A clock that never goes back, seconds.
+    """
+
+    def __init__(self, threads: int = THREADS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = threads
+        self._clock = clock
+        self._places: dict[str, _Place] = {}
+        self._awaited: set[asyncio.Future[Any]] = set()
+
+    async def __call__(
+        self, place: Path | str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Await what `call` returns.
+
+        A cancelled caller ends no sooner than the call, if that has begun: who takes up its work
+        must not meet it.
+
+        Args:
+            place: What the call waits for, if it waits: a tree, the ledger, the spool.
+            call: What to call.
+            args: With what.
+            kwargs: Likewise.
+        """
+        begun = self._of(str(place)).submit(partial(call, *args, **kwargs))
+        ended = asyncio.wrap_future(begun)
+        self._awaited.add(ended)
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            if not begun.cancel():
+                await asyncio.wait({ended})
+            raise
+        finally:
+            self._awaited.discard(ended)
+
+    def hanging(self, least_s: float = HANGS_S) -> list[Hanging]:
+        """The places that have not answered a call for so long, the longest first."""
+        now, found = self._clock(), []
+        for name, place in list(self._places.items()):
+            waits = [now - since for since in place.since()]
+            if waits and max(waits) >= least_s:
+                found.append(Hanging(place=name, calls=len(waits), seconds=max(waits)))
+        return sorted(found, key=lambda each: -each.seconds)
+
+    def abandon(self) -> None:
+        """Let go whoever waits for a call: the process ends, and calls that hang end with it."""
+        for ended in list(self._awaited):
+            ended.cancel()
+
+    def _of(self, name: str) -> _Place:
+        if name not in self._places:
+            self._places[name] = _Place(name, self._most, self._clock)
+        return self._places[name]
+
+
+class _Place:
+    """The threads of one place: as many as are needed, up to the most."""
+
+    def __init__(self, name: str, most: int, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._waiting = 0  # calls
+        self._idle = 0  # threads
+        self._threads = 0
+        self._since: dict[int, float] = {}  # by thread: when its call began
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._lock:
+            self._waiting += 1
+            self._queue.put((future, call))
+            if self._waiting > self._idle and self._threads < self._most:
+                self._threads += 1
+                self._idle += 1
+                threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        return future
+
+    def since(self) -> list[float]:
+        """When each call that is under way began."""
+        return list(self._since.values())
+
+    def _serve(self) -> None:
+        me = threading.get_ident()
+        while (taken := self._next()) is not None:
+            future, call = taken
+            if future.set_running_or_notify_cancel():
+                self._since[me] = self._clock()
+                try:
+                    tell = partial(future.set_result, call())
+                except BaseException as error:
+                    tell = partial(future.set_exception, error)
+                del self._since[me]
+                tell()
+                del tell
+            del taken, future, call  # a thread that waits keeps no job's things
+            with self._lock:
+                self._idle += 1
+
+    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
+        """The next call; None when this thread is to end."""
+        while True:
+            try:
+                taken = self._queue.get(timeout=IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._waiting:
+                        continue
+                    self._idle -= 1
+                    self._threads -= 1
+                    return None
+            with self._lock:
+                self._waiting -= 1
+                self._idle -= 1
+            return taken

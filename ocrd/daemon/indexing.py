@@ -1,0 +1,87 @@
+"""Fills the search index with what jobs have read, after they are done and behind everything."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ocrd.errors import OcrdError
+from ocrd.events import Event, Events
+from ocrd.job import JobState
+from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.search import SearchIndex, index_of
+from ocrd.worker.pages import Call
+
+BATCH = 200  # jobs looked at together when it catches up
+INDEX = "the search index"  # as a place
+AGAIN_S = 60.0  # after the index could not be written
+
+
+class Indexing:
+    """Adds each job that is done; at a start those that an earlier life had no time for.
+
+    Args:
+        ledger: Keeps what was read.
+        events: Tell of jobs that are done.
+        call: Runs a call on a thread of a place.
+    """
+
+    def __init__(self, ledger: Ledger, events: Events, call: Call) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Queue[int] = asyncio.Queue()
+
+    def __call__(self, event: Event) -> None:
+        """Hear of a job that is done, from any thread."""
+        if event.name == "job.done":
+            number = int(event.fields["job"])
+            self._loop.call_soon_threadsafe(self._done.put_nowait, number)
+
+    async def run(self) -> None:
+        """Go on until cancelled; an index that cannot be written is tried again later."""
+        self._events.add(self)
+        try:
+            while True:
+                try:
+                    index = await self._call(INDEX, SearchIndex, index_of(self._ledger.path))
+                    await self._fill(index)
+                except OcrdError as error:
+                    self._events.warn(
+                        "search.waits", kind=error.kind, error=error.message, hint=error.hint
+                    )
+                    await asyncio.sleep(AGAIN_S)
+        finally:
+            self._events.remove(self)
+
+    async def _fill(self, index: SearchIndex) -> None:
+        try:
+            await self._call(INDEX, catch_up, self._ledger, index)
+            while True:
+                number = await self._done.get()
+                await self._call(INDEX, add_job, self._ledger, index, number)
+        finally:
+            index.close()
+
+
+def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -> int:
+    """Add done jobs, newest first, down to the first batch that is known whole; how many."""
+    before: int | None = None
+    added = 0
+    while jobs := ledger.jobs(state=JobState.DONE, limit=BATCH, before_id=before):
+        known = index.knows(job.id for job in jobs)
+        for job in jobs:
+            if job.id not in known:
+                add_job(ledger, index, job.id)
+                added += 1
+        if len(known) == len(jobs) and not all_of_them:
+            break
+        before = jobs[-1].id
+    return added
+
+
+def add_job(ledger: Ledger, index: SearchIndex, number: int) -> None:
+    """Add what was read of one job."""
+    texts = ledger.page_texts(number)
+    if texts:
+        index.add(number, texts)

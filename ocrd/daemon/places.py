@@ -1,0 +1,217 @@
+"""What `ocrd doctor` finds out about folders: who may write where, strays, watches and room.
+
+To be asked as the daemon's user.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import secrets
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd.config import Config, Folder
+from ocrd.config.resolve import fixed_part
+from ocrd.files import display
+from ocrd.inbox.inboxes import MEMORY, makes_inbox
+from ocrd.mounts import mount_of, mounts, watch_kind
+
+LEAST_FREE_BYTES = 1 << 30
+WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+SHOWN = 5  # of many alike
+
+
+class Verdict(enum.StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"  # it works, but not as well as it could
+    PROBLEM = "problem"  # jobs will wait or fail
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: What was looked at.
+        verdict: How it came out.
+        found: In words.
+        hint: What to do; empty when nothing.
+    """
+
+    check: str
+    verdict: Verdict
+    found: str
+    hint: str = ""
+
+
+Check = Callable[[Config], Iterator[Finding]]
+
+
+def trees(config: Config) -> Iterator[Finding]:
+    """Each tree is there, can be written, and can be reached from the spool by a rename."""
+    places = {"spool": config.spool}
+    for folder in config.folders:
+        places |= {
+            f"{folder.name} {kind}": path
+            for kind, path in folder.trees()
+            if kind != "inbox" or not _waited_for(config, folder)
+        }
+    for name, path in places.items():
+        yield _writable(name, path)
+    for folder in config.folders:
+        yield from _renames(config.spool, folder)
+
+
+def _writable(name: str, path: Path) -> Finding:
+    nearest = next(each for each in (path, *path.parents) if each.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
+        return Finding(
+            check=name,
+            verdict=Verdict.PROBLEM,
+            found=f"{nearest} cannot be written by user {os.geteuid()}",
+            hint=f"chown it to the daemon's user, or chmod g+rwxs {nearest}.",
+        )
+    there = "writable" if nearest == path else "not there yet; the daemon makes it"
+    return Finding(check=name, verdict=Verdict.OK, found=f"{path}: {there}")
+
+
+def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
+    """Try a rename: bind mounts of one filesystem look alike and still refuse it."""
+    if not spool.is_dir():
+        return
+    for kind, path in folder.trees():
+        if not path.is_dir() or not os.access(path, os.W_OK, effective_ids=True):
+            continue
+        token = f".ocrd-doctor-{secrets.token_hex(4)}.part"
+        probe, target = spool / token, path / token
+        try:
+            probe.touch()
+            probe.rename(target)
+        except OSError:
+            yield Finding(
+                check=f"{folder.name} {kind}",
+                verdict=Verdict.WARNING,
+                found=f"{path} lies on another filesystem (or mount) than the spool",
+                hint="Files are copied instead of renamed: slower, equally safe.",
+            )
+        finally:
+            probe.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
+
+
+def inboxes(config: Config) -> Iterator[Finding]:
+    """Each inbox is there, and how it is watched."""
+    table = mounts()
+    for folder in config.folders:
+        if _waited_for(config, folder):
+            hint = f"mkdir -p {folder.inbox}, or mount its share."
+            yield Finding(
+                check=f"{folder.name} inbox",
+                verdict=Verdict.PROBLEM,
+                found=f"{folder.inbox} is not there",
+                hint=hint,
+            )
+            continue
+        mount = mount_of(os.path.realpath(folder.inbox), table)
+        fstype = mount.fstype if mount else "unknown"
+        how = folder.watch if folder.watch != "auto" else watch_kind(folder.inbox)
+        yield Finding(
+            check=f"{folder.name} inbox", verdict=Verdict.OK, found=f"{fstype}, watched {how}"
+        )
+
+
+def _waited_for(config: Config, folder: Folder) -> bool:
+    """Whether the inbox is not there, and the daemon would not make it."""
+    memory = config.spool / MEMORY / f"{folder.name}.json"
+    return not folder.inbox.is_dir() and not makes_inbox(folder, config.root, memory)
+
+
+def sub_folders(config: Config) -> Iterator[Finding]:
+    """Folders that people dropped and the daemon cannot take files out of."""
+    for folder in config.folders:
+        closed = []
+        for path, names, _ in os.walk(folder.inbox):
+            names[:] = [name for name in names if not name.startswith(".")]
+            below = [Path(path, name) for name in names]
+            closed += [
+                each
+                for each in below
+                if not os.access(each, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+            ]
+        for each in closed[:SHOWN]:
+            facts = each.stat()
+            mode = f"{facts.st_mode & 0o7777:04o}"
+            yield Finding(
+                check=f"{folder.name} inbox",
+                verdict=Verdict.PROBLEM,
+                found=f"{display(each)} is closed to the daemon: owned by {facts.st_uid}:"
+                f"{facts.st_gid}, mode {mode}" + _and_more(len(closed) - SHOWN),
+                hint=f"sudo setfacl -R -m u:{os.geteuid()}:rwX {shlex.quote(display(each))}",
+            )
+
+
+def strays(config: Config) -> Iterator[Finding]:
+    """Files in the root's inbox/ that lie in no folder: nobody reads them."""
+    inboxes = {folder.inbox for folder in config.folders}
+    lying: dict[Path, int] = {}
+    for top, names, files in os.walk(config.root / "inbox"):
+        names[:] = [name for name in names if Path(top, name) not in inboxes]
+        count = sum(not name.startswith(".") for name in files)
+        if count:
+            lying[Path(top)] = count
+    for path, count in list(lying.items())[:SHOWN]:
+        what = "1 file lies" if count == 1 else f"{count} files lie"
+        yield Finding(
+            check="strays",
+            verdict=Verdict.WARNING,
+            found=f"{what} in no folder: {display(path)}" + _and_more(len(lying) - SHOWN),
+            hint="Add a [[folder]] of that name to the configuration, or move them.",
+        )
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count} more)" if count > 0 else ""
+
+
+def watches(config: Config) -> Iterator[Finding]:
+    """The kernel lets so many folders be watched."""
+    limit = int(WATCHES.read_text())
+    folders = sum(
+        1 for folder in config.folders for _ in os.walk(folder.inbox) if folder.watch != "polling"
+    )
+    if folders > limit // 2:
+        yield Finding(
+            check="inotify",
+            verdict=Verdict.WARNING,
+            found=f"{folders} folders to watch, the limit is {limit} for all programs together",
+            hint=f"sysctl fs.inotify.max_user_watches={4 * folders}; until then polling helps out.",
+        )
+    else:
+        yield Finding(
+            check="inotify", verdict=Verdict.OK, found=f"watches {folders} of at most {limit}"
+        )
+
+
+def space(config: Config) -> Iterator[Finding]:
+    """There is room on each disk."""
+    seen: set[int] = set()
+    for path in (config.root, *(fixed_part(f.archive) for f in config.folders), config.ledger):
+        nearest = next(each for each in (path, *path.parents) if each.exists())
+        device = nearest.stat().st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        free = shutil.disk_usage(nearest).free
+        low = free < LEAST_FREE_BYTES
+        yield Finding(
+            check="disk space",
+            verdict=Verdict.PROBLEM if low else Verdict.OK,
+            found=f"{nearest}: {free / 2**30:.1f} GiB free",
+            hint="Free some: full disks pause folders until there is room." if low else "",
+        )

@@ -1,0 +1,241 @@
+"""Carries out what people of the root's group ask (see `ocrd.requests`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ocrd.daemon.calls import Calls
+from ocrd.daemon.scheduler import Scheduler
+from ocrd.errors import OcrdError, UsageError
+from ocrd.events import Events
+from ocrd.files import Disk, display, os_error, write_durably
+from ocrd.job import Job
+from ocrd.ledger.ledger import Ledger
+from ocrd.requests import ANSWERS, REQUESTS
+from ocrd.worker.pages import LEDGER
+
+LOOK_S = 0.2
+STALE_S = 60.0  # who asked is not waiting any more
+LONGEST = 1 << 16  # bytes of a request
+AT_ONCE = 100
+PLACE = "the requests"
+
+
+class Halts:
+    """The folders that people have paused; kept in the spool, over restarts.
+
+    Args:
+        spool: The daemon's own tree.
+        disk: The system calls.
+    """
+
+    def __init__(self, spool: Path, disk: Disk | None = None) -> None:
+        self._file = spool / "paused.json"
+        self._disk = disk or Disk()
+        self._since: dict[str, float] = {}
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            told = json.loads(self._file.read_bytes())["folders"]
+            self._since = {str(name): float(since) for name, since in told.items()}
+
+    @property
+    def since(self) -> Mapping[str, float]:
+        """Since when each is paused, seconds since the epoch."""
+        return self._since
+
+    def keep(self, since: Mapping[str, float]) -> None:
+        """These and no others are paused from now on.
+
+        Raises:
+            PlaceError: It cannot be written down; then all is as it was.
+        """
+        content = json.dumps({"version": 1, "folders": dict(since)}).encode()
+        try:
+            write_durably(self._file, content, self._disk)
+        except OSError as error:
+            raise os_error(error, self._file) from error
+        self._since = dict(since)
+
+
+class Requests:
+    """Looks for requests, and answers them.
+
+    Args:
+        spool: The daemon's own tree.
+        scheduler: Whose jobs and folders are asked for.
+        ledger: Where jobs are put back.
+        halts: The folders that are paused.
+        events: Is told of each request.
+        call: Runs blocking calls off the event loop.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        *,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        halts: Halts,
+        events: Events,
+        call: Calls,
+    ) -> None:
+        self._requests = spool / REQUESTS
+        self._answers = spool / ANSWERS
+        self._gid = spool.parent.stat().st_gid
+        self._scheduler = scheduler
+        self._ledger = ledger
+        self._halts = halts
+        self._events = events
+        self._call = call
+        scheduler.halted = set(halts.since)
+
+    async def run(self) -> None:
+        """Look and answer until cancelled."""
+        await self._call(PLACE, self._prepare)
+        while True:
+            for name, request in await self._call(PLACE, self._taken):
+                answer = await self._answer(request)
+                await self._call(PLACE, self._write, name, answer)
+            await asyncio.sleep(LOOK_S)
+
+    def _prepare(self) -> None:
+        """The group may make files where requests lie, and read answers."""
+        for folder, mode in ((self._requests, 0o3770), (self._answers, 0o2750)):
+            folder.mkdir(exist_ok=True)
+            with contextlib.suppress(PermissionError):  # not of that group: its members use sudo
+                os.chown(folder, -1, self._gid, follow_symlinks=False)
+            folder.chmod(mode)
+
+    def _taken(self) -> list[tuple[str, dict[str, Any] | OcrdError]]:
+        """The requests that lie there; they do no longer."""
+        taken: list[tuple[str, dict[str, Any] | OcrdError]] = []
+        now = time.time()
+        for old in self._answers.iterdir():
+            with contextlib.suppress(OSError):
+                if now - old.stat().st_mtime > STALE_S:
+                    old.unlink()
+        for path in sorted(self._requests.iterdir())[:AT_ONCE]:
+            with contextlib.suppress(OSError):  # taken back meanwhile
+                fresh = abs(now - path.lstat().st_mtime) < STALE_S
+                if path.name.startswith(".") and fresh:
+                    continue
+                request = self._read(path)
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+                if fresh and not path.name.startswith("."):
+                    taken.append((path.name, request))
+        return taken
+
+    def _read(self, path: Path) -> dict[str, Any] | OcrdError:
+        """What is asked; an error for what is no request, or not that person's to make."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            return os_error(error, path)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > LONGEST:
+                return _no_request(path)
+            if not self._may_ask(found.st_uid):
+                return UsageError(
+                    f"user {found.st_uid} is not of the root's group",
+                    hint="Only its members may ask that of the daemon.",
+                )
+            try:
+                told = json.loads(file.read(LONGEST))
+            except ValueError:
+                return _no_request(path)
+        return told if isinstance(told, dict) else _no_request(path)
+
+    def _may_ask(self, uid: int) -> bool:
+        if uid in (0, os.geteuid()):
+            return True
+        try:
+            user = pwd.getpwuid(uid)
+        except KeyError:
+            return False
+        return self._gid in os.getgrouplist(user.pw_name, user.pw_gid)
+
+    async def _answer(self, request: dict[str, Any] | OcrdError) -> dict[str, Any]:
+        try:
+            if isinstance(request, OcrdError):
+                raise request
+            answer = await self._carry_out(request)
+        except OcrdError as error:
+            why = {"kind": error.kind, "message": error.message, "hint": error.hint}
+            self._events.warn("request.refused", kind=error.kind, error=error.message)
+            return {"version": 1, "error": why}
+        self._events.emit("request.carried_out", what=str(request["do"]))
+        return {"version": 1, **answer}
+
+    async def _carry_out(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        match request:
+            case {"do": "retry", "failed": True}:
+                return _of_jobs(await self._call(LEDGER, self._ledger.retry, None), [], [])
+            case {"do": "retry" | "cancel" as what, "jobs": list(numbers)}:
+                return await self._of_numbers(what, [each for each in numbers if _is_number(each)])
+            case {"do": "pause" | "resume" as what, "all": True}:
+                return await self._halt(what, list(self._scheduler.folders))
+            case {"do": "pause" | "resume" as what, "folders": list(names)}:
+                return await self._halt(what, [str(name) for name in names])
+        raise UsageError("nobody here knows that request", hint="Upgrade ocrd on both sides.")
+
+    async def _of_numbers(self, what: str, numbers: list[int]) -> dict[str, Any]:
+        unknown = [
+            number
+            for number in numbers
+            if await self._call(LEDGER, self._ledger.job, number) is None
+        ]
+        known = sorted(set(numbers) - set(unknown))
+        if what == "retry":
+            done = await self._call(LEDGER, self._ledger.retry, known)
+            self._scheduler.wake()
+        else:
+            done = await self._scheduler.cancel(known)
+        left = sorted(set(known) - {job.id for job in done})
+        return _of_jobs(done, left, unknown)
+
+    async def _halt(self, what: str, names: list[str]) -> dict[str, Any]:
+        since = dict(self._halts.since)
+        for name in names:
+            if name not in self._scheduler.folders and name not in since:
+                known = ", ".join(self._scheduler.folders) or "none is configured"
+                raise UsageError(f"there is no folder {display(name)!r}", hint=f"Folders: {known}.")
+            if what == "pause":
+                since.setdefault(name, time.time())
+            else:
+                since.pop(name, None)
+        await self._call(PLACE, self._halts.keep, since)
+        self._scheduler.halted = set(since)
+        self._scheduler.wake()
+        return {"folders": names}
+
+    def _write(self, name: str, answer: Mapping[str, Any]) -> None:
+        """For the asker to find whole.  On a full disk there is none, and it is told so."""
+        draft = self._answers / f".{name}"
+        with contextlib.suppress(OSError):
+            draft.write_text(json.dumps(answer), encoding="utf-8")
+            draft.chmod(0o640)
+            draft.rename(self._answers / name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 62
+
+
+def _of_jobs(done: list[Job], left: list[int], unknown: list[int]) -> dict[str, Any]:
+    jobs = [{"id": job.id, "folder": job.folder, "source": display(job.source)} for job in done]
+    return {"jobs": jobs, "left": left, "unknown": unknown}
+
+
+def _no_request(path: Path) -> UsageError:
+    return UsageError(
+        f"{display(path.name)} is no request", hint="Ask by `ocrd retry`, `cancel`, `pause`."
+    )

@@ -1,0 +1,246 @@
+"""What is known of a running daemon, told once a second: for `ocrd status`, and to systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ocrd import snapshot
+from ocrd.config import Config, Folder
+from ocrd.daemon.requests import Halts
+from ocrd.daemon.troubles import Troubles, moment
+from ocrd.daemon.wiring import House
+from ocrd.engine.base import EngineState
+from ocrd.errors import OcrdError
+from ocrd.events import Event
+from ocrd.files import display
+from ocrd.inbox.inboxes import Inboxes
+from ocrd.ledger.glance import FolderGlance, glance
+from ocrd.observe.systemd import Notifier
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+EVERY_S = 1.0
+ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)
+PLACE = "the status file"
+MOST_TOLD = 100  # jobs that are held, in a snapshot
+WINDOW_S = 60.0
+PAGE_EVENTS = frozenset({"page.done", "page.partial", "page.failed"})
+JOB_ENDS = frozenset({"job.done", "job.failed", "job.cancelled"})
+FAILURES = frozenset({"job.failed", "file.refused"})
+
+
+class Rates:
+    """A sink that counts pages and jobs, and knows each folder's pages per second of late.
+
+    Args:
+        clock: A clock that never goes back, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._recent: deque[tuple[float, str]] = deque()
+        self._lately = Counter[str]()  # the same by folder
+        self.pages = 0
+        self.reused = 0
+        self.ended = 0
+        self.failed = 0
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        if event.name in PAGE_EVENTS:
+            self.pages += 1
+            self.reused += bool(event.fields.get("reused"))
+            self._recent.append((self._clock(), event.fields["folder"]))
+            self._lately[event.fields["folder"]] += 1
+        elif event.name in JOB_ENDS:
+            self.ended += 1
+        self.failed += event.name in FAILURES
+
+    def pages_per_s(self, folder: str | None = None) -> float:
+        """Pages finished per second over the last minute (or since the start, if sooner).
+
+        Args:
+            folder: Whose; of all if None.
+        """
+        now = self._clock()
+        while self._recent and self._recent[0][0] < now - WINDOW_S:
+            self._lately[self._recent.popleft()[1]] -= 1
+        span = min(WINDOW_S, now - self._started)
+        pages = len(self._recent) if folder is None else self._lately[folder]
+        return pages / span if span > 0 else 0.0
+
+
+class Status:
+    """Gathers what is to be told, and tells it.
+
+    Args:
+        config: What is in force.
+        house: The parts.
+        inboxes: The inboxes.
+        rates: How fast it goes.
+        notifier: Who supervises.
+        halts: The folders that people have paused.
+        troubles: What is wrong with the daemon itself.
+        listeners: Are handed the same facts (metrics are).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        house: House,
+        inboxes: Inboxes,
+        rates: Rates,
+        notifier: Notifier,
+        *,
+        halts: Halts,
+        troubles: Troubles,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self._listeners = listeners
+        self._config = config
+        self._house = house
+        self._inboxes = inboxes
+        self._rates = rates
+        self._notifier = notifier
+        self._halts = halts
+        self._troubles = troubles
+        self._started_at = time.time()
+        self._ticks = -1
+
+    async def run(self) -> None:
+        """Tell every second until cancelled.
+
+        By threads of its own: those of the ledger or of a share may all wait, and a supervisor that
+        hears nothing meanwhile ends a daemon that only waits.
+        """
+        call = self._house.call
+        while True:
+            facts = self.facts(await call(PLACE, self._counts))
+            with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
+                await call(PLACE, snapshot.write, self._config.spool, facts)
+            for listener in self._listeners:
+                await call(PLACE, listener, facts)
+            self._notifier.status(self._line(facts))
+            if self._all_alive():
+                self._notifier.alive()
+            await asyncio.sleep(EVERY_S)
+
+    def _counts(self) -> Mapping[str, FolderGlance]:
+        try:
+            seen = glance(self._config.ledger)
+        except OcrdError:  # locked, or the disk is full: the scheduler tells of it
+            return {}
+        return {each.folder: each for each in seen.folders}
+
+    def facts(self, counts: Mapping[str, FolderGlance]) -> dict[str, Any]:
+        """What is known of a running daemon."""
+        engine, scheduler = self._house.engine, self._house.scheduler
+        report = engine.report()
+        return {
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "updated_at": time.time(),
+            "config": str(self._config.file),
+            "config_digest": self._config.digest,
+            "root": str(self._config.root),
+            "ledger": str(self._config.ledger),
+            "engine": {
+                "kind": engine.kind,
+                "model": engine.model,
+                "state": report.state.value,
+                "detail": report.detail,
+                "devices": list(report.devices),
+                "steps": list(report.steps),
+            },
+            "pages_per_s": round(self._rates.pages_per_s(), 3),
+            "pages": self._rates.pages,
+            "pages_in_flight": self._house.gate.in_flight,
+            "troubles": self._troubles.told(),
+            "strays": self._inboxes.strays(),
+            "hanging": [
+                {"place": each.place, "calls": each.calls, "seconds": round(each.seconds, 1)}
+                for each in self._house.call.hanging()
+            ],
+            "running": [
+                {"id": job, "pages": pages, "pages_done": done}
+                for job, (pages, done) in sorted(self._house.runner.progress.items())
+            ],
+            "held": [
+                {"id": job, "until": wait.until, **_told(wait.error)}
+                for job, wait in list(scheduler.retries.held.now.items())[:MOST_TOLD]
+            ],
+            "folders": [
+                self._folder(folder, counts.get(folder.name))
+                for folder in scheduler.folders.values()
+            ],
+        }
+
+    def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
+        scheduler = self._house.scheduler
+        intake = self._inboxes.report(folder.name)
+        condition = intake.pop("condition", None)
+        wait = scheduler.retries.paused.now.get(folder.name)
+        found = wait.error if wait else scheduler.waits
+        hanging = scheduler.hanging().get(folder.name)
+        if (since := self._halts.since.get(folder.name)) is not None:
+            paused: Mapping[str, Any] | None = _by_a_person(folder.name, since)
+        elif found is not None:
+            paused = _told(found)
+        elif hanging is not None:
+            hint = "Look at the disk or the share, and at its server; work goes on when it answers."
+            paused = {"kind": "hangs", "message": hanging.message, "hint": hint}
+        else:
+            paused = condition
+        return {
+            "name": folder.name,
+            "mode": folder.mode.name,
+            "resolution": folder.resolution.name,
+            "inbox": str(folder.inbox),
+            "paused": paused,
+            "waits_until": scheduler.opens_at(folder),
+            "waiting": counted.waiting if counted else 0,
+            "running": counted.running if counted else 0,
+            "oldest_waiting_s": _age(counted),
+            "pages_per_s": round(self._rates.pages_per_s(folder.name), 3),
+            **intake,
+        }
+
+    def _line(self, facts: Mapping[str, Any]) -> str:
+        engine = facts["engine"]
+        paused = sum(1 for folder in facts["folders"] if folder["paused"])
+        trouble = f", {paused} folders paused" if paused else ""
+        return (
+            f"engine {engine['state']}, {self._house.scheduler.running} jobs running, "
+            f"{facts['pages_per_s']:.2f} pages/s{trouble}"
+        )
+
+    def _all_alive(self) -> bool:
+        """Whether dispatcher, watchers and engine have each moved since the last look."""
+        ticks, self._ticks = self._ticks, self._house.scheduler.ticks
+        moved = self._house.scheduler.ticks != ticks or self._house.scheduler.running > 0
+        return moved and self._inboxes.healthy() and self._house.engine.report().state in ALIVE
+
+
+def _age(counted: FolderGlance | None) -> float | None:
+    if counted is None or counted.oldest_waiting is None:
+        return None
+    return round(max(0.0, time.time() - counted.oldest_waiting), 1)
+
+
+def _told(error: OcrdError) -> dict[str, str]:
+    return {"kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+def _by_a_person(folder: str, since: float) -> dict[str, str]:
+    return {
+        "kind": "by-a-person",
+        "message": f"paused by a person since {moment(since)}",
+        "hint": f"ocrd resume {display(folder)}",
+    }

@@ -1,0 +1,89 @@
+"""What is wrong with the daemon itself; parts of it that fail are told of, and run again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ocrd.errors import OcrdError
+from ocrd.events import Events
+from ocrd.files import os_error
+
+RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over
+RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
+
+
+@dataclass
+class Troubles:
+    """What is wrong with the daemon itself.
+
+    Attributes:
+        parts: Those that ended with what nobody foresaw and were started again: why, and when.
+        refused: Why the configuration on the disk is not in force, and since when.
+    """
+
+    parts: dict[str, tuple[OcrdError, float]] = field(default_factory=dict)
+    refused: tuple[OcrdError, float] | None = None
+
+    def told(self) -> list[dict[str, Any]]:
+        """For the snapshot; a message, a hint and the time of each."""
+        found = [
+            {"kind": "part", "message": error.message, "hint": error.hint, "since": at}
+            for error, at in self.parts.values()
+        ]
+        if self.refused is not None:
+            error, at = self.refused
+            message = f"the configuration on disk is refused since {moment(at)}: {error.message}"
+            found.append({"kind": "config", "message": message, "hint": error.hint, "since": at})
+        return found
+
+
+async def kept_going(
+    name: str, part: Callable[[], Awaitable[None]], troubles: Troubles, events: Events
+) -> None:
+    """Run a part; one that ends with an error is told of, and runs again.
+
+    Raises:
+        OcrdError: It fails again and again, with what nobody foresaw.
+    """
+    failed = 0
+    while True:
+        began = time.monotonic()
+        forget = asyncio.get_running_loop().call_later(RUNS_WELL_S, troubles.parts.pop, name, None)
+        try:
+            await part()
+        except Exception as error:
+            failed = 1 if time.monotonic() - began > RUNS_WELL_S else failed + 1
+            foreseen = isinstance(error, (OSError, OcrdError))  # a full disk passes
+            known = _told(name, error)
+            if failed > len(RESTART_S) and not foreseen:
+                raise known from error
+            again = RESTART_S[min(failed, len(RESTART_S)) - 1]
+            troubles.parts[name] = (known, time.time())
+            why = {"error": known.message, "traceback": traceback.format_exc()}
+            events.error("part.failed", part=name, again_s=again, **why)
+            await asyncio.sleep(again)
+        else:
+            return
+        finally:
+            forget.cancel()
+
+
+def moment(seconds: float) -> str:
+    """Local time with its offset, to the second."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def _told(part: str, error: Exception) -> OcrdError:
+    if isinstance(error, OcrdError):
+        return OcrdError(f"{part}: {error.message}", hint=error.hint, kind=error.kind)
+    if isinstance(error, OSError):
+        return os_error(error, Path(part))
+    hint = "This is a defect of ocrd: please report it with the traceback in the log."
+    return OcrdError(f"{part} failed: {error!r}", hint=hint, kind="internal")

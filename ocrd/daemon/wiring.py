@@ -1,0 +1,280 @@
+"""Builds the parts that live as long as the daemon, and takes them down in reverse."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import ocrd
+from ocrd import snapshot
+from ocrd.children import ChildPool, Limits
+from ocrd.config import Config
+from ocrd.daemon.calls import Calls
+from ocrd.daemon.engines import barcode_preload, cores
+from ocrd.daemon.retries import Attempts, Retries
+from ocrd.daemon.scheduler import Scheduler
+from ocrd.document import pile
+from ocrd.document.base import BundleSpec, BundleSummary
+from ocrd.engine import osd
+from ocrd.engine.base import Engine
+from ocrd.engine.upright import Orientation
+from ocrd.errors import LedgerError
+from ocrd.events import Events
+from ocrd.files import Disk, os_error
+from ocrd.gate import PageGate
+from ocrd.inbox.names import numbered
+from ocrd.ledger.ledger import Ledger
+from ocrd.pages.source import ChildPageSource
+from ocrd.spool import Spool
+from ocrd.worker.deliver import Delivery
+from ocrd.worker.pages import PageRunner
+from ocrd.worker.worker import Parts as WorkerParts
+from ocrd.worker.worker import Worker
+
+PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
+BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
+BUNDLE_PAGE_S = 5.0
+CLOSE_S = 5.0  # the ledger has so long to be closed
+
+MakePages = Callable[..., tuple[ChildPageSource, ChildPool]]
+"""Called as `page_source`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """All parts, wired."""
+
+    ledger: Ledger
+    spool: Spool
+    engine: Engine
+    gate: PageGate
+    page_children: ChildPool
+    document_children: ChildPool
+    runner: PageRunner
+    scheduler: Scheduler
+    call: Calls
+    locks: tuple[int, ...]
+
+    def close(self) -> bool:
+        """Give everything back; whether all of it could be: a hanging disk keeps the ledger."""
+        self.page_children.stop()
+        self.document_children.stop()
+        closing = threading.Thread(target=self.ledger.close, name="close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+        for lock in self.locks:
+            os.close(lock)
+        return not closing.is_alive()
+
+
+def build(
+    config: Config,
+    events: Events,
+    engine: Engine,
+    *,
+    disk: Disk | None = None,
+    make_pages: MakePages | None = None,
+    heed_hours: bool = True,
+) -> House:
+    """Wire everything up; the scheduler still wants to be told of folders and inboxes.
+
+    Args:
+        config: What to build.
+        events: Is told what happens.
+        engine: Reads the pages; not started yet.
+        disk: The system calls of every move.
+        make_pages: Makes what page images come from; `page_source` by default.
+        heed_hours: Whether folders' schedules count.
+
+    Raises:
+        PlaceError: The root cannot be used.
+        LedgerError: The ledger cannot be used, or another daemon has it.
+    """
+    spool = Spool(config.root, numbered=numbered, disk=disk)
+    spool.prepare()
+    locks = take_locks(config)
+    ledger = Ledger.open(config.ledger)
+    make_pages = make_pages or page_source
+    pages, page_children = make_pages(config, engine)
+    document_children = _document_children(config)
+    gate = PageGate(engine.capacity + page_children.processes)
+    call = Calls()
+    runner = PageRunner(
+        ledger=ledger,
+        pages=pages,
+        engine=engine,
+        gate=gate,
+        events=events,
+        call=call,
+        window=min(gate.capacity, PAGE_WINDOW),
+        orientation=_orientation(engine, page_children),
+    )
+    worker = Worker(
+        WorkerParts(
+            ledger=ledger,
+            spool=spool,
+            pages=pages,
+            build=partial(_build_bundle, document_children, config.settings.pages.max_pixels),
+            engine=engine,
+            runner=runner,
+            delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
+            events=events,
+            call=call,
+            clock=time.time,
+            dpi=config.settings.pages.dpi or engine.dpi,
+            reuse_results=config.settings.engine.reuse_results,
+            versions=versions(),
+        )
+    )
+
+    def expect(jobs: int) -> None:
+        page_children.warm(jobs)
+        document_children.warm(jobs)
+
+    given = config.settings.jobs
+    retries = Retries(
+        worker=worker,
+        ledger=ledger,
+        spool=config.spool,
+        events=events,
+        call=call,
+        clock=time.time,
+        attempts=Attempts(
+            most=given.max_attempts, delay_s=given.retry_delay_s, longest_s=given.retry_max_s
+        ),
+    )
+    scheduler = Scheduler(
+        worker=worker,
+        ledger=ledger,
+        engine=engine,
+        retries=retries,
+        events=events,
+        call=call,
+        max_running=given.max_running or gate.capacity + 8,
+        expect=expect,
+        heed_hours=heed_hours,
+    )
+    return House(
+        ledger=ledger,
+        spool=spool,
+        engine=engine,
+        gate=gate,
+        page_children=page_children,
+        document_children=document_children,
+        runner=runner,
+        scheduler=scheduler,
+        call=call,
+        locks=locks,
+    )
+
+
+def take_locks(config: Config) -> tuple[int, ...]:
+    """Be the only daemon on this root and on this ledger.
+
+    Raises:
+        PlaceError: A lock file cannot be made.
+        LedgerError: Another daemon runs, or the ledger's folder is not there.
+    """
+    if not config.ledger.parent.is_dir():
+        raise _no_folder(config.ledger.parent)
+    files = (config.spool / snapshot.LOCK, config.ledger.with_name(config.ledger.name + ".lock"))
+    held: list[int] = []
+    for file in files:
+        try:
+            lock = snapshot.take_lock(file)
+        except OSError as error:
+            raise os_error(error, file) from None
+        if lock is None:
+            for other in held:
+                os.close(other)
+            raise _second_daemon(file)
+        held.append(lock)
+    return tuple(held)
+
+
+def _no_folder(folder: Path) -> LedgerError:
+    return LedgerError(
+        f"there is no folder {folder} for the ledger",
+        hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {folder}",
+        kind="no-folder",
+    )
+
+
+def _second_daemon(file: os.PathLike[str]) -> LedgerError:
+    return LedgerError(
+        f"another ocrd daemon holds {os.fspath(file)}",
+        hint="Stop it first (`systemctl stop ocrd`), or give this one its own root and ledger.",
+        kind="already-running",
+    )
+
+
+def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
+    """What makes page images, and its children."""
+    given = config.settings.pages
+    children = ChildPool(
+        name="page worker",
+        processes=given.workers or min(cores(), 16),
+        limits=Limits(
+            memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
+        ),
+        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcode_preload()),
+        threads=1,
+    )
+    source = ChildPageSource(
+        children,
+        dpi=given.dpi or engine.dpi,
+        max_pixels=given.max_pixels,
+        max_pages=given.max_pages,
+        page_wall_s=given.timeout_s,
+    )
+    return source, children
+
+
+def _orientation(engine: Engine, children: ChildPool) -> Orientation | None:
+    """Who sees which way up a page is: RapidOCR itself, for others Tesseract where it is there."""
+    if engine.kind == "rapidocr":
+        return None
+    program = osd.installed()
+    return osd.TesseractOsd(children, program) if program else None
+
+
+def _document_children(config: Config) -> ChildPool:
+    given = config.settings.pages
+    return ChildPool(
+        name="document builder",
+        processes=min(cores(), 16),
+        limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
+        preload=("ocrd.document.pile",),
+        threads=1,
+    )
+
+
+async def _build_bundle(
+    children: ChildPool, max_pixels: int, spec: BundleSpec, pages: int
+) -> BundleSummary:
+    bounded = replace(spec, max_pixels=max_pixels)  # what was read is shown, and nothing larger
+    return await children.run(
+        pile.build,
+        bounded,
+        wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages,
+        readable=sorted({spec.source, spec.pages, *(origin.source for origin in spec.origins)}),
+        writable=[spec.into],
+    )
+
+
+def versions() -> dict[str, str]:
+    """What produced a result: ocrd, Python and the libraries that matter, where installed."""
+    found = {"ocrd": ocrd.__version__, "python": platform.python_version()}
+    for name in ("pymupdf", "pillow", "rapidocr", "onnxruntime", "vllm", "torch"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

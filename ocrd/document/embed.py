@@ -1,0 +1,267 @@
+"""A page of an image file -> a PDF image, as little changed as can be.
+
+JPEG, JPEG 2000 and most PNGs go in as they are; bitonal pages become CCITT G4; what is lossless
+keeps its pixels, packed like a PNG.  Lossy formats that PDF lacks (WebP, HEIC, AVIF, JPEG in
+TIFF) become JPEG, or JPEG 2000 where a JPEG of fair quality would be much larger than they were.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from PIL import Image, ImageChops, TiffImagePlugin
+
+from ocrd.imaging import ImagePage
+from ocrd.tone import eight_bits, is_full_grey, on_white
+
+_COLOURS = {1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK"}
+_PROFILES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
+_COMPONENTS = {"1": 1, "L": 1, "I;16": 1, "RGB": 3, "CMYK": 4}
+_LOSSY = frozenset({"HEIF", "AVIF"})
+_PNG = frozenset({"L", "RGB", "P"})
+_KEPT = frozenset({"1", "L", "P", "RGB", "CMYK"})  # modes that PDF knows
+_HEADER = 13  # bytes of an IHDR
+_USUAL = 2  # of zlib's four levels of compression, as its streams tell them
+_GROWTH, _SPARE = 1.3, 12_000  # of a picture's bytes: what it may have more in the PDF
+_QUALITIES = ((93, 0), (88, 0), (80, 2), (72, 2))  # of JPEG, with its subsampling
+_SHARE_OF_LIMIT = 0.97  # for JPEG 2000, whose rate is met roughly
+_STRIP_COUNTS, _TILE_COUNTS = 279, 325
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a PDF needs to know of an image.
+
+    Attributes:
+        entries: Of the image's dictionary, without colour space and length.
+        data: The stream.
+        colours: The colour space, if no profile says more; empty when the data says it itself.
+        profile: An ICC profile that fits `components`, or nothing.
+        components: Colour components of a pixel.
+        orientation: Exif's number, which the pixels still have.
+        note: Why it is much larger than it was, if it is.
+    """
+
+    entries: str
+    data: bytes
+    colours: str
+    profile: bytes = b""
+    components: int = 3
+    orientation: int = 1
+    note: str = ""
+
+
+def picture(page: ImagePage) -> Picture:
+    """What to embed for a page.
+
+    Raises:
+        PageError, PlaceError: The page cannot be decoded.
+    """
+    image = page.image
+    if page.alone and image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB", "CMYK"):
+        return replace(_jpeg(image, page.data()), orientation=page.orientation)
+    if page.alone and image.format == "JPEG2000" and image.mode in ("L", "RGB"):
+        return Picture(_size(image) + "/Filter/JPXDecode", page.data(), "")
+    decoded, orientation = page.stored()
+    limit = _GROWTH * _stored_bytes(page) + _SPARE
+    made = _embedded(page, decoded, limit)
+    note = ""
+    if len(made.data) > limit:
+        note = (
+            f"the picture takes {len(made.data) // 1000} kB in the PDF: what it was stored as"
+            f" ({image.format}) packs it tighter than anything that PDF knows"
+        )
+    return replace(made, orientation=orientation, note=note)
+
+
+def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
+    if image.format == "PNG" and page.alone and image.mode in _PNG and not _is_clear(image):
+        parts = _png_parts(page.data())
+        if _can_stay(*parts):
+            return _from_png(image, *parts)
+    plain = _plain(image)
+    if _is_lossy(page, image):
+        return _lossy(plain, limit)
+    lean = _lean(plain)
+    made = _bitonal(lean) if lean.mode == "1" else _packed(lean)
+    if len(made.data) <= limit or lean.mode not in ("L", "RGB"):
+        return made
+    few = _few_colours(lean)
+    others = [_deflated(lean), _jpeg2000(lean), *([_packed(few)] if few else [])]
+    return min([made, *others], key=lambda way: len(way.data))
+
+
+def _is_lossy(page: ImagePage, image: Image.Image) -> bool:
+    if image.format == "WEBP":
+        return b"VP8L" not in _riff_chunks(page.data())
+    jpeg_in_tiff = image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
+    return image.format in _LOSSY or jpeg_in_tiff
+
+
+def _riff_chunks(data: bytes) -> Iterator[bytes]:
+    at = 12
+    while at + 8 <= len(data):
+        name, length = struct.unpack("<4sI", data[at : at + 8])
+        yield name
+        at += 8 + length + length % 2
+
+
+def _stored_bytes(page: ImagePage) -> int:
+    """How many bytes of its file a page takes."""
+    if page.alone:
+        return len(page.data())
+    if isinstance(page.image, TiffImagePlugin.TiffImageFile):
+        tags = page.image.tag_v2
+        return int(sum(tags.get(_STRIP_COUNTS) or tags.get(_TILE_COUNTS) or (0,)))
+    return len(page.data())
+
+
+def _size(image: Image.Image) -> str:
+    return f"/Width {image.width}/Height {image.height}"
+
+
+def _profile(image: Image.Image, components: int) -> bytes:
+    """The image's colour profile, if it is one and of the right kind."""
+    profile = image.info.get("icc_profile") or b""
+    whole = len(profile) >= 128 and struct.unpack(">I", profile[:4])[0] == len(profile)
+    return profile if whole and profile[16:20] == _PROFILES[components] else b""
+
+
+def _jpeg(image: Image.Image, data: bytes) -> Picture:
+    components = _COMPONENTS[image.mode]
+    entries = _size(image) + "/BitsPerComponent 8/Filter/DCTDecode"
+    if image.mode == "CMYK" and "adobe" in image.info:
+        entries += "/Decode[1 0 1 0 1 0 1 0]"  # Adobe stores CMYK inverted
+    return Picture(entries, data, _COLOURS[components], _profile(image, components), components)
+
+
+def _lossy(image: Image.Image, limit: float) -> Picture:
+    """The best JPEG that is small enough, or else a JPEG 2000 that is."""
+    flat = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+    profile = image.info.get("icc_profile")
+    for quality, subsampling in _QUALITIES:
+        buffer = io.BytesIO()
+        options = {} if flat.mode == "L" else {"subsampling": subsampling}
+        flat.save(buffer, "JPEG", quality=quality, icc_profile=profile, **options)
+        if buffer.tell() <= limit or flat.mode == "CMYK":
+            with Image.open(buffer, formats=["JPEG"]) as again:
+                return _jpeg(again, buffer.getvalue())
+    pixels = flat.width * flat.height * len(flat.getbands())
+    return _jpeg2000(flat, rate=pixels / (limit * _SHARE_OF_LIMIT))
+
+
+def _jpeg2000(image: Image.Image, rate: float = 0.0) -> Picture:
+    """Lossless, or packed by a rate."""
+    buffer = io.BytesIO()
+    how = {"quality_mode": "rates", "quality_layers": [rate], "irreversible": True} if rate else {}
+    image.save(buffer, "JPEG2000", **how)
+    entries = _size(image) + "/BitsPerComponent 8/Filter/JPXDecode"
+    components = _COMPONENTS[image.mode]
+    profile = _profile(image, components)
+    return Picture(entries, buffer.getvalue(), _COLOURS[components], profile, components)
+
+
+def _deflated(image: Image.Image) -> Picture:
+    """Without a predictor, which is tighter for clean text."""
+    components = _COMPONENTS[image.mode]
+    entries = _size(image) + "/BitsPerComponent 8/Filter/FlateDecode"
+    data = zlib.compress(image.tobytes(), 9)
+    return Picture(entries, data, _COLOURS[components], _profile(image, components), components)
+
+
+def _is_clear(image: Image.Image) -> bool:
+    return bool(image.has_transparency_data)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """In a mode that PDF knows, as it was read; what shines through becomes white."""
+    if is_full_grey(image) or (image.mode in _KEPT and not _is_clear(image)):
+        return image
+    seen = eight_bits(image)
+    return seen if seen.mode in _KEPT and not _is_clear(seen) else on_white(seen)
+
+
+def _lean(image: Image.Image) -> Image.Image:
+    """The same pixels in fewer channels or bits, where that says all."""
+    info = image.info
+    if image.mode == "RGB":
+        red, green, blue = image.split()
+        if all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue)):
+            image = red
+    if image.mode == "L" and not any(image.histogram()[1:255]):
+        image = image.convert("1")
+    if image.mode in ("RGB", "CMYK", "I;16"):
+        image.info = info
+    return image
+
+
+def _few_colours(image: Image.Image) -> Image.Image | None:
+    """The same pixels with a palette, if that can say all of their colours."""
+    if image.mode != "RGB" or image.getcolors(256) is None:
+        return None
+    few = image.quantize(256)
+    return few if few.convert("RGB").tobytes() == image.tobytes() else None
+
+
+def _bitonal(image: Image.Image) -> Picture:
+    """CCITT group 4, by way of a one-strip TIFF."""
+    buffer = io.BytesIO()
+    black_is_zero, one_strip = {262: 1}, {278: image.height}
+    image.save(buffer, "TIFF", compression="group4", tiffinfo={**black_is_zero, **one_strip})
+    with Image.open(buffer, formats=["TIFF"]) as tiff:
+        offsets, counts = tiff.tag_v2[273], tiff.tag_v2[279]  # type: ignore[attr-defined]  # a TIFF's
+        inverted = tiff.tag_v2[262] == 0  # type: ignore[attr-defined]  # likewise
+    if len(offsets) != 1:
+        return _packed(image)
+    data = buffer.getvalue()[offsets[0] : offsets[0] + counts[0]]
+    black = "true" if not inverted else "false"
+    parameters = f"<</K -1/Columns {image.width}/Rows {image.height}/BlackIs1 {black}>>"
+    entries = f"{_size(image)}/BitsPerComponent 1/Filter/CCITTFaxDecode/DecodeParms{parameters}"
+    return Picture(entries, data, _COLOURS[1], components=1)
+
+
+def _packed(image: Image.Image) -> Picture:
+    """A PNG's pixel data are what PDF calls Flate with a PNG predictor (ISO 32000-1, 7.4.4.4)."""
+    if image.mode == "CMYK":
+        return _deflated(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=6)
+    return _from_png(image, *_png_parts(buffer.getvalue()))
+
+
+def _can_stay(header: bytes, palette: bytes, data: bytes) -> bool:
+    """Whether a PNG's parts are what a PDF can hold, and packed no worse than we would."""
+    if len(header) != _HEADER or len(data) < 2:
+        return False
+    depth, kind, interlaced = header[8], header[9], header[12]
+    fits = len(palette) in range(3, 769, 3) if kind == 3 else not palette
+    return depth <= 8 and not interlaced and fits and data[1] >> 6 >= _USUAL
+
+
+def _from_png(image: Image.Image, header: bytes, palette: bytes, data: bytes) -> Picture:
+    width, _, depth, kind = struct.unpack(">IIBB", header[:10])
+    colours = 3 if kind == 2 else 1
+    space = _COLOURS[colours]
+    if palette:
+        space = f"[/Indexed/DeviceRGB {len(palette) // 3 - 1}<{palette.hex()}>]"
+    parameters = f"<</Predictor 15/Colors {colours}/BitsPerComponent {depth}/Columns {width}>>"
+    entries = f"{_size(image)}/BitsPerComponent {depth}/Filter/FlateDecode/DecodeParms{parameters}"
+    profile = b"" if palette else _profile(image, colours)
+    return Picture(entries, data, space, profile, colours)
+
+
+def _png_parts(png: bytes) -> tuple[bytes, bytes, bytes]:
+    """IHDR, PLTE and the joined IDAT of a PNG that Pillow wrote or could read."""
+    parts: dict[bytes, list[bytes]] = {b"IHDR": [], b"PLTE": [], b"IDAT": []}
+    at, kind = 8, b""
+    while at + 8 <= len(png) and kind != b"IEND":
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        if kind in parts:
+            parts[kind].append(png[at + 8 : at + 8 + length])
+        at += 12 + length
+    header, palette, data = (b"".join(found) for found in parts.values())
+    return header, palette, data

@@ -1,0 +1,98 @@
+"""A page as its reader holds it: the right way up and straight.
+
+Text is laid on the sheet, where lines are level; one matrix takes it to the page as it is seen,
+however that was turned by the person at the scanner or skewed by the feeder.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ocrd.document.ink import Ink, InkLine, Stretch
+from ocrd.document.transform import Matrix, PageFrame, concat
+from ocrd.document.view import PageView
+from ocrd.imaging import turned_clockwise
+from ocrd.page import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page, upright and straight.
+
+    Attributes:
+        width: Units of PDF across.
+        height: Units of PDF down.
+        turned: Degrees by which the page as it is seen was turned, clockwise, to be upright.
+        skew: Degrees by which its lines then still fall to the right.
+        ink: What is printed on it; None if the page was not looked at or is empty.
+    """
+
+    width: float
+    height: float
+    turned: int = 0
+    skew: float = 0.0
+    ink: Ink | None = None
+
+    @classmethod
+    def of(cls, view: PageView, turned: int) -> Sheet:
+        """The sheet of a PDF page that its engine turned by so many degrees to read it."""
+        frame = PageFrame.of(view.page)
+        sides = (frame.width, frame.height)
+        width, height = sides[::-1] if turned in (90, 270) else sides
+        ink = Ink.on(turned_clockwise(view.grey, turned))
+        if ink is None:
+            return cls(width, height, turned)
+        skew = ink.skew()
+        return cls(width, height, turned, skew, ink.straightened(skew))
+
+    @property
+    def matrix(self) -> Matrix:
+        """Takes a point of the sheet to the page as it is seen, both in units, y downward."""
+        sine, cosine = math.sin(math.radians(self.skew)), math.cos(math.radians(self.skew))
+        x, y = self.width / 2, self.height / 2
+        falls = (cosine, sine, -sine, cosine, x - cosine * x + sine * y, y - sine * x - cosine * y)
+        turns_back = {
+            0: (1.0, 0.0, 0.0, 1.0, 0.0, 0.0),
+            90: (0.0, -1.0, 1.0, 0.0, 0.0, self.width),
+            180: (-1.0, 0.0, 0.0, -1.0, self.width, self.height),
+            270: (0.0, 1.0, -1.0, 0.0, self.height, 0.0),
+        }
+        return concat(falls, turns_back[self.turned])
+
+    def box(self, seen: Box) -> Box:
+        """Where something stands on the sheet, from the upright box around it on the page.
+
+        The box around a skewed line is higher than the line; that is taken off again.
+        """
+        upright = seen.turned(self.turned)
+        return self._straight(upright) if self.skew else upright
+
+    def lines(self, box: Box) -> list[InkLine]:
+        """The printed lines in a box of the sheet, top to bottom."""
+        return self.ink.lines(box) if self.ink else []
+
+    def runs(self, line: Box) -> list[Stretch]:
+        """The dark stretches of a printed line, left to right, in fractions of the sheet."""
+        return self.ink.runs(line) if self.ink else []
+
+    def segments(self, line: Box) -> list[Box]:
+        """The pieces of a printed line that wide gaps part."""
+        return self.ink.segments(line) if self.ink else []
+
+    def _straight(self, box: Box) -> Box:
+        angle = math.radians(self.skew)
+        sine, cosine = math.sin(angle), math.cos(angle)
+        wide, high = (box.x2 - box.x1) * self.width, (box.y2 - box.y1) * self.height
+        double = cosine * cosine - sine * sine  # of a rectangle turned by the angle, the box …
+        width = max((wide * cosine - high * abs(sine)) / double, wide * 0.3)  # … solved for it
+        height = max((high * cosine - wide * abs(sine)) / double, high * 0.3)
+        x = (box.x1 + box.x2 - 1) / 2 * self.width
+        y = (box.y1 + box.y2 - 1) / 2 * self.height
+        across, down = cosine * x + sine * y, cosine * y - sine * x
+        return Box(
+            0.5 + (across - width / 2) / self.width,
+            0.5 + (down - height / 2) / self.height,
+            0.5 + (across + width / 2) / self.width,
+            0.5 + (down + height / 2) / self.height,
+        )

@@ -1,0 +1,294 @@
+"""The PDF that everything else is drawn on: the original, or one made of the originals' pages.
+
+Image files are written page by page.  As soon as pages lie in several files with a PDF among
+them, each file is a PDF first, and pages are taken over from those: objects are copied, nothing is
+encoded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ocrd.document.base import PageOrigin
+from ocrd.document.embed import picture
+from ocrd.document.incremental_pdf import CHUNK, LayeredPdf, PdfPages
+from ocrd.document.transform import Matrix, numbers
+from ocrd.document.writer import PdfWriter
+from ocrd.errors import BadFileError, PageError
+from ocrd.files import open_regular
+from ocrd.imaging import ImagePage, ImagePages
+from ocrd.pdffile import FAULTS, Document, damaged_pdf, pymupdf
+
+LETTER = (612.0, 792.0)
+MISSING = "This page of the original cannot be shown."
+_MISSING = f"BT /F 12 Tf 72 700 Td ({MISSING}) Tj ET\n".encode()
+_PLACEHOLDER = "please wait"  # what the page of an XFA form says in all but one program
+_MOST_OPEN = 8  # image files
+
+Place: TypeAlias = "tuple[Path, int]"  # a PDF and its page, from 1
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePdf:
+    """A PDF whose copies can be added to, and how it differs from the original."""
+
+    path: Path
+    notes: tuple[str, ...]
+
+
+def from_pdf(source: Path, target: Path) -> SourcePdf:
+    """A sound original stands for itself; a damaged or protected one is written anew to `target`.
+
+    Raises:
+        BadFileError: It needs a password or is no PDF at all.
+    """
+    try:
+        with PdfPages(source) as pages:
+            return _based_on(pages.document, source, target)
+    except FAULTS as error:
+        raise damaged_pdf(f"cannot be opened: {error}") from error
+
+
+def from_image(source: Path, target: Path, pages: int, *, max_pixels: int) -> SourcePdf:
+    """Make `target` a PDF of the first `pages` pages of an image file."""
+    frames = (
+        PageOrigin(source=source, kind="image", page=number, pages=pages)
+        for number in range(1, pages + 1)
+    )
+    return from_frames(frames, target, max_pixels=max_pixels)
+
+
+def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) -> SourcePdf:
+    """Make `target` a PDF of pages of image files.
+
+    A page that cannot be decoded gets one that says so: numbers do not shift.
+    """
+    notes = []
+    with PdfWriter(target) as pdf, ExitStack() as stack:
+        files = stack.enter_context(_ImageFiles(max_pixels))
+        for number, place in enumerate(frames, start=1):
+            try:
+                note = _add_frame(pdf, files.page(place))
+                note = note and f"page {number} of the PDF: {note}"
+            except (PageError, BadFileError, MemoryError) as error:
+                why = str(error) or "its picture takes too much memory"
+                note = f"page {number} of the PDF is empty: {why}"
+                font = "/Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
+                pdf.add_page(*LETTER, font, _MISSING)
+            if note:
+                notes.append(note)
+    return SourcePdf(target, tuple(notes))
+
+
+def collated(
+    origins: Sequence[PageOrigin], work: Path, target: Path, *, max_pixels: int
+) -> SourcePdf:
+    """Make `target` a PDF of these pages in this order.
+
+    A page that cannot be had gets one that says so: numbers do not shift.
+
+    Args:
+        origins: Where each page lies; at least one.
+        work: A folder for PDFs that are needed on the way.
+        target: The PDF to be made.
+        max_pixels: An image page larger than this is not decoded.
+    """
+    if all(origin.kind != "pdf" for origin in origins):
+        return from_frames(origins, target, max_pixels=max_pixels)
+    places, notes = _as_pdfs(origins, work, max_pixels)
+    return SourcePdf(target, (*notes, *_joined(places, target)))
+
+
+def placement(orientation: int, width: float, height: float) -> Matrix:
+    """Puts the unit square of a stored image upright on a page (EXIF 2.32, tag 274)."""
+    return {
+        2: (-width, 0.0, 0.0, height, width, 0.0),
+        3: (-width, 0.0, 0.0, -height, width, height),
+        4: (width, 0.0, 0.0, -height, 0.0, height),
+        5: (0.0, -height, -width, 0.0, width, height),
+        6: (0.0, -height, width, 0.0, 0.0, height),
+        7: (0.0, height, width, 0.0, 0.0, 0.0),
+        8: (0.0, height, -width, 0.0, width, 0.0),
+    }.get(orientation, (width, 0.0, 0.0, height, 0.0, 0.0))
+
+
+class _ImageFiles:
+    """Image files that stay open from page to page; a context manager that closes them."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._open: dict[Path, ImagePages] = {}
+
+    def __enter__(self) -> _ImageFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def page(self, place: PageOrigin) -> ImagePage:
+        """The page there; valid until the next of its file is asked for.
+
+        Raises:
+            PageError, BadFileError: It cannot be had.
+        """
+        if place.kind != "image":
+            raise PageError("its file cannot be read", hint="Scan it again.", kind="damaged")
+        if place.source not in self._open:
+            while len(self._open) >= _MOST_OPEN:
+                self._open.pop(next(iter(self._open))).close()
+            with open_regular(place.source) as file:
+                self._open[place.source] = ImagePages(file, max_pixels=self._max_pixels)
+        return self._open[place.source].page(place.page)
+
+
+def _add_frame(pdf: PdfWriter, page: ImagePage) -> str:
+    """Write a page; what is to be told of it."""
+    shown = picture(page)
+    width, height = page.points
+    colours = f"/ColorSpace {shown.colours}" if shown.colours else ""
+    if shown.profile:
+        entries = f"/N {shown.components}/Alternate {shown.colours}"
+        colours = f"/ColorSpace[/ICCBased {pdf.add(entries, shown.profile)} 0 R]"
+    image = pdf.add(f"/Type/XObject/Subtype/Image{shown.entries}{colours}", shown.data)
+    matrix = placement(shown.orientation, width, height)
+    content = f"q {numbers(*matrix)} cm /Im Do Q\n".encode("ascii")
+    pdf.add_page(width, height, f"/XObject<</Im {image} 0 R>>", content)
+    return shown.note
+
+
+def _based_on(document: Document, source: Path, target: Path) -> SourcePdf:
+    notes = list(_oddities(document))
+    protected = document.metadata.get("encryption") is not None
+    unlocked = not document.name  # it was opened from memory, without its encryption
+    sound = document.can_save_incrementally() and not document.is_repaired
+    if sound and not protected and not unlocked:
+        return SourcePdf(source, tuple(notes))
+    with target.open("wb") as file:
+        document.save(file, encryption=pymupdf.PDF_ENCRYPT_NONE)
+    if protected:
+        notes.append("the original restricts what readers may do; the searchable PDF does not")
+    if unlocked:
+        notes.append("files attached to the original are encrypted; they stay so in the archive")
+    elif document.is_repaired:
+        notes.append("the original is damaged; the searchable PDF was made from its repaired form")
+    return SourcePdf(target, tuple(notes))
+
+
+def _oddities(document: Document) -> Iterator[str]:
+    """What of the original a reader of its pages would not guess."""
+    if document.get_sigflags() > 0:
+        yield (
+            "the original is signed; viewers will say that the searchable PDF was changed after"
+            " signing, so rely on the original in the archive for the signature"
+        )
+    catalog = document.pdf_catalog()
+    if document.xref_get_key(catalog, "Collection")[0] != "null":
+        yield (
+            f"the original is a portfolio: its page is a cover, and the {document.embfile_count()}"
+            " files in it are not read; take them out and drop them"
+        )
+    if document.xref_get_key(catalog, "AcroForm/XFA")[0] != "null" and (
+        _PLACEHOLDER in document[0].get_text().lower()
+    ):
+        yield (
+            "the original is an XFA form: what its page shows is a placeholder; open it in Adobe"
+            " Reader, print it to a new PDF and drop that"
+        )
+
+
+def _as_pdfs(
+    origins: Sequence[PageOrigin], work: Path, max_pixels: int
+) -> tuple[list[Place], list[str]]:
+    """For each page the PDF that has it, and what is to be told of how those came to be."""
+    notes: list[str] = []
+    pdfs = {origin.source: origin.source for origin in origins if origin.kind == "pdf"}
+    for index, source in enumerate(pdfs):
+        try:
+            made = from_pdf(source, work / f"{index}.pdf")
+        except BadFileError as error:  # it does not take the others with it
+            made = SourcePdf(source, (error.message,))
+        pdfs[source] = made.path
+        notes += [f"{source.name}: {note}" for note in made.notes]
+    frames = [origin for origin in origins if origin.kind != "pdf"]
+    pictures = work / "pictures.pdf"
+    if frames:
+        notes += from_frames(frames, pictures, max_pixels=max_pixels).notes
+    counted = iter(range(1, len(frames) + 1))
+    places = [
+        (pdfs[origin.source], origin.page) if origin.kind == "pdf" else (pictures, next(counted))
+        for origin in origins
+    ]
+    return places, notes
+
+
+def _joined(places: Sequence[Place], target: Path) -> list[str]:
+    """Write the pages to `target`; what is to be told of those that could not be had."""
+    problems = []
+    with ExitStack() as stack:
+        files = {file for file, _ in places}
+        sources = {file: stack.enter_context(PdfPages(file)) for file in files}
+        joined = stack.enter_context(_begun(target))
+        for number, place in enumerate(places, start=1):
+            problem = _add(joined.document, place, sources)
+            if problem:
+                problems.append(f"page {number} of the PDF is empty: {problem}")
+            if number == 1:
+                joined.drop_pages([1])  # what it was begun with
+            joined.done_with_page()
+            if number % CHUNK == 0:
+                for source in sources.values():
+                    source.let_go()
+        joined.let_go()
+    return problems
+
+
+def _begun(target: Path) -> LayeredPdf:
+    """A PDF of one empty page: there is none without pages."""
+    with pymupdf.open() as document, target.open("wb") as file:
+        document.new_page()
+        document.save(file)
+    return LayeredPdf(target)
+
+
+def _add(joined: Document, place: Place, sources: Mapping[Path, PdfPages]) -> str:
+    """Append a page, or one that says that it is missing; then why."""
+    problem = ""
+    file, number = place
+    for whole in (True, False):  # a broken form or link need not cost the page
+        try:
+            _take(joined, sources[file].document, number, whole=whole)
+        except BadFileError as error:
+            problem = error.message
+        except FAULTS as error:
+            problem = str(error)
+        else:
+            return ""
+    width, height = LETTER
+    joined.new_page(width=width, height=height).insert_text((72, 92), MISSING, fontsize=12)
+    return problem
+
+
+def _take(joined: Document, source: Document, number: int, *, whole: bool) -> None:
+    """Append page `number` of `source`, with its links, notes and form fields if `whole`."""
+    before = joined.page_count
+    if number > source.page_count:
+        raise ValueError(f"the file has no page {number}")
+    try:
+        joined.insert_pdf(
+            source,
+            from_page=number - 1,
+            to_page=number - 1,
+            links=whole,
+            annots=whole,
+            widgets=whole,
+            final=False,  # what pages share is copied once
+        )
+    except FAULTS:
+        while joined.page_count > before:
+            joined.delete_page(-1)
+        raise

@@ -1,0 +1,144 @@
+"""Where a page looks printed: parts of ink of the size of letters, and lines of them.
+
+The detector overlooks a line that stands alone amid white; and what nobody can read is not found
+by reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+import cv2
+import numpy as np
+
+from ocrd.engine.rapid.crops import Pixels, shrunk
+from ocrd.engine.rapid.quads import Quad
+
+CONTRAST = 70  # of 255, against the paper
+LOOKED_AT = 2600  # pixels of the longer side
+LOWEST, HIGHEST = 6, 120  # pixels of a letter
+LEAST_MARK = 10  # pixels: dust is smaller
+LONGEST = 6  # heights: a letter, or a few that touch
+MOST = 20_000  # letters of a page; more is a halftone
+FEWEST = 3  # letters of a line
+REACH = 1.2  # heights from one letter of a line to the next
+MARGIN = 60  # pixels around a line that is looked at again
+MOST_LOOKS = 12
+
+Glyph = tuple[float, float, float, float]  # left, top, right, bottom: pixels
+Island = tuple[float, float, float, float, int]  # the same of a line, and how many glyphs it has
+
+
+def glyphs(page: Pixels) -> list[Glyph]:
+    """Parts of ink on a page that may be letters."""
+    found = _parts(page)
+    letters = [
+        (left, top, right, bottom)
+        for left, top, right, bottom in found
+        if LOWEST <= bottom - top <= HIGHEST and right - left <= LONGEST * (bottom - top)
+    ]
+    return letters if len(found) <= MOST else []
+
+
+def _parts(page: Pixels) -> list[Glyph]:
+    """Parts of ink of any size."""
+    scale = min(1.0, LOOKED_AT / max(page.shape[:2]))
+    grey = cv2.cvtColor(shrunk(page, scale) if scale < 1 else page, cv2.COLOR_BGR2GRAY)
+    paper = int(np.bincount(grey.ravel(), minlength=256).argmax())
+    mask = (cv2.absdiff(grey, np.full_like(grey, paper)) > CONTRAST).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    return [
+        (left / scale, top / scale, (left + width) / scale, (top + height) / scale)
+        for left, top, width, height, _ in stats[1:].tolist()
+    ]
+
+
+def anything(page: Pixels) -> bool:
+    """Whether there is more on a page than dust, and shadows along its edges."""
+    height, width = page.shape[:2]
+    return any(
+        bottom - top >= LEAST_MARK and left > 0 and top > 0 and right < width and bottom < height
+        for left, top, right, bottom in _parts(page)
+    )
+
+
+def turned_over(glyph: Glyph, width: float, height: float) -> Glyph:
+    """Where it lies once its page is turned upside down."""
+    left, top, right, bottom = glyph
+    return width - right, height - bottom, width - left, height - top
+
+
+def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWEST) -> list[Island]:
+    """Lines of at least a few letters that lie in none of the quads."""
+    free = _outside(found, read)
+    lines: list[list[Glyph]] = []
+    for glyph in sorted(free):
+        for line in reversed(lines[-40:]):
+            if _goes_on(line[-1], glyph):
+                line.append(glyph)
+                break
+        else:
+            lines.append([glyph])
+    return [_around(line) for line in lines if len(line) >= fewest and _alike(line)]
+
+
+def around_islands(
+    found: Iterable[Island], shape: tuple[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """Parts of a page of [height, width] with lines in them, and white around: left, top, ..."""
+    height, width = shape
+    parts: list[list[int]] = []
+    for left, top, right, bottom, _ in found:
+        part = [
+            max(0, int(left) - MARGIN),
+            max(0, int(top) - MARGIN),
+            min(width, int(right) + MARGIN),
+            min(height, int(bottom) + MARGIN),
+        ]
+        while touching := next((one for one in parts if _touch(one, part)), None):
+            parts.remove(touching)
+            part = [*map(min, part[:2], touching[:2]), *map(max, part[2:], touching[2:])]
+        parts.append(part)
+    largest = sorted(parts, key=lambda part: (part[2] - part[0]) * (part[3] - part[1]))
+    return [(a, b, c, d) for a, b, c, d in largest[-MOST_LOOKS:]]
+
+
+def _outside(found: Sequence[Glyph], read: Iterable[Quad]) -> list[Glyph]:
+    """Those whose middle lies in no quad."""
+    if not found:
+        return []
+    boxes = np.array(found)
+    middles = np.stack([boxes[:, [0, 2]].mean(1), boxes[:, [1, 3]].mean(1)], 1)
+    inside = np.zeros(len(found), bool)
+    for quad in read:
+        corners = np.array(quad)
+        sides = np.roll(corners, -1, 0) - corners
+        to = middles[:, None] - corners
+        length = np.maximum(np.hypot(*sides.T), 1e-6)
+        off = (sides[:, 0] * to[..., 1] - sides[:, 1] * to[..., 0]) / length
+        inside |= (off >= -0.2 * np.hypot(*sides[1])).all(1)
+    return [glyph for glyph, within in zip(found, inside, strict=True) if not within]
+
+
+def _goes_on(one: Glyph, other: Glyph) -> bool:
+    """Whether a letter stands behind another on the same line."""
+    high = max(one[3] - one[1], other[3] - other[1])
+    level = min(one[3], other[3]) - max(one[1], other[1])
+    return level > 0 and other[0] - one[2] < REACH * high and other[2] > one[2]
+
+
+def _alike(line: Sequence[Glyph]) -> bool:
+    """Whether most parts are about as high as each other, as letters are and dots are not."""
+    heights = [bottom - top for _, top, _, bottom in line]
+    middle = median(heights)
+    return sum(0.5 * middle <= height <= 2 * middle for height in heights) >= 0.7 * len(line)
+
+
+def _around(line: Sequence[Glyph]) -> Island:
+    lefts, tops, rights, bottoms = zip(*line, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms), len(line)
+
+
+def _touch(one: Sequence[int], other: Sequence[int]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

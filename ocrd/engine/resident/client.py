@@ -1,0 +1,423 @@
+"""One vLLM engine on one device, from an image to the model's words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+import sys
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PIL import Image
+
+from ocrd.engine.base import PageRequest
+from ocrd.engine.deepseek.ngram import request_args
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.repetition import loop_at_end
+from ocrd.engine.resident.preflight import Vllm
+from ocrd.engine.resident.process import Launched
+from ocrd.engine.resident.settings import VllmSettings, view
+from ocrd.errors import EngineDownError, PageError, PageFaultError
+from ocrd.modes import Resolution
+from ocrd.page import Finish, PageImage, PageResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+HEALTH_S = 0.25
+TOO_LONG = re.compile(r"maximum context length|maximum model length")
+PROBE_S = 60.0  # the longest that one step of the model may take
+# How soon a thread that prepares images gives Python's lock to another that waits for it.  With
+# Python's own 5 ms a dozen of them hold up each turn of the event loop, and so every file.
+SWITCH_S = 0.0005
+WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
+OTHER_RESOLUTION = "Give the folder another resolution."
+MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
+
+
+class EngineDiedError(Exception):
+    """The engine's process is gone, and the page with it."""
+
+
+class EngineClient(Protocol):
+    """A running engine, as the supervisor that keeps it alive sees it."""
+
+    died: asyncio.Event
+
+    async def read(self, request: PageRequest) -> PageResult:
+        """Read one page.
+
+        Raises:
+            EngineDiedError: The engine died meanwhile.
+            PageError, PageFaultError: This page cannot be read, or not now.
+        """
+
+    def last_words(self) -> list[str]:
+        """The end of the engine's log."""
+
+    async def responds(self) -> bool:
+        """Whether it still takes calls, be it slowly."""
+
+    def kill(self) -> None:
+        """End its process at once."""
+
+    async def close(self) -> None:
+        """Give everything back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A page prepared for the engine."""
+
+    inputs: Any
+    room: int
+    tokens: int
+    scale: tuple[int, int]
+
+
+class VllmClient:
+    """A `EngineClient` over one `AsyncLLM`.
+
+    Args:
+        launched: The engine.
+        vllm: vLLM's names.
+        profile: The model's family.
+        settings: As it was started.
+    """
+
+    def __init__(
+        self, launched: Launched, vllm: Vllm, profile: ModelProfile, settings: VllmSettings
+    ) -> None:
+        self.died = asyncio.Event()
+        self._launched = launched
+        self._engine = launched.engine
+        self._vllm = vllm
+        self._profile = profile
+        self._settings = settings
+        self._tokenizer = self._engine.renderer.get_tokenizer()
+        self._image_token = self._tokenizer.convert_tokens_to_ids(profile.image_token)
+        self._never_banned = self._tokenizer.convert_tokens_to_ids(list(profile.never_banned))
+        self._context = self._engine.model_config.max_model_len
+        self._shares = settings.options.get("mm_tensor_ipc") == "torch_shm"
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
+        # Tokenizers are lent out in as many copies as vLLM was told of workers.
+        self._renderers = ThreadPoolExecutor(settings.renderers, thread_name_prefix="ocrd-render")
+        self._watch = asyncio.create_task(self._watch_health())
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    async def read(self, request: PageRequest) -> PageResult:
+        """Prepare, generate, decode; all of it within the page's time limit."""
+        return await self._limited(request, self._settings)
+
+    async def try_out(self, request: PageRequest) -> PageResult:
+        """The same without the operator's sampling settings: for the self-test."""
+        return await self._limited(request, replace(self._settings, sampling={}))
+
+    def last_words(self) -> list[str]:
+        """The end of the engine's log."""
+        return self._launched.log.words()
+
+    async def responds(self) -> bool:
+        """Whether it answers a call between two steps of the model."""
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._engine.is_sleeping()
+        except (TimeoutError, self._vllm.EngineDeadError):
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End its process at once."""
+        self._launched.kill()
+
+    async def close(self) -> None:
+        """End engine, process and threads."""
+        self._watch.cancel()
+        self._renderers.shutdown(wait=False, cancel_futures=True)
+        await self._launched.close()
+
+    async def prepare(self, request: PageRequest) -> Ready:
+        """The page as the engine takes it, made on one of the renderer threads."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._renderers, self.render, request)
+
+    def render(self, request: PageRequest) -> Ready:
+        """`prepare`, on the thread that calls.
+
+        Raises:
+            PageError: The model cannot see this page.
+        """
+        resolution = self._resolution(request)
+        raw = prompt(request, self._profile, resolution)
+        try:
+            (inputs,) = self._engine.renderer.render_cmpl([raw])
+        except Exception as error:  # whatever image code makes of a strange image
+            raise unprepared(error) from error
+        if self._shares:
+            share(inputs)
+        tokens = inputs["prompt_token_ids"]
+        room = self._context - len(tokens)
+        height, width, _ = raw["multi_modal_data"]["image"].shape
+        expected = self._profile.vision.image_tokens(resolution, width, height)
+        check_tokens(tokens.count(self._image_token), expected, room=room)
+        return Ready(inputs, room, len(tokens), self._profile.scale(width, height))
+
+    async def generate(
+        self, request: PageRequest, ready: Ready, settings: VllmSettings | None = None
+    ) -> PageResult:
+        """The model's words for a prepared page."""
+        arguments = sampling(
+            request,
+            self._profile,
+            settings or self._settings,
+            room=ready.room,
+            never_banned=self._never_banned,
+        )
+        params = self._vllm.SamplingParams(output_kind=self._vllm.FINAL_ONLY, **arguments)
+        answer = await self._final(request, ready, params)
+        output = answer.outputs[0]
+        text = output.text if params.detokenize else await self._decode(list(output.token_ids))
+        return PageResult(
+            text=text,
+            blocks=self._profile.blocks(text, request.mode, ready.scale),
+            finish=finish_of(output.finish_reason, text, fixed=params.ignore_eos),
+            prompt_tokens=ready.tokens,
+            output_tokens=len(output.token_ids),
+            notes=self._seen_otherwise(request),
+        )
+
+    async def _limited(self, request: PageRequest, settings: VllmSettings) -> PageResult:
+        limit_s = settings.page_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                ready = await self.prepare(request)
+                return await self.generate(request, ready, settings)
+        except TimeoutError as error:
+            raise PageFaultError(
+                f"The engine did not finish the page within {limit_s:g} s.",
+                hint="Raise engine.page_timeout_s, or lower engine.max_pages_in_flight.",
+                kind="timed-out",
+            ) from error
+
+    def _resolution(self, request: PageRequest) -> Resolution:
+        return view(self._settings, self._profile, request.resolution)
+
+    def _seen_otherwise(self, request: PageRequest) -> tuple[str, ...]:
+        seen = self._resolution(request)
+        if seen == request.resolution:
+            return ()
+        tiles = f" with up to {seen.max_crops} tiles of {seen.tile}" if seen.tile else ""
+        return (f"seen at {seen.base}{tiles}",)
+
+    async def _final(self, request: PageRequest, ready: Ready, params: Any) -> Any:
+        final = None
+        try:
+            async for output in self._engine.generate(
+                ready.inputs, params, request.id, priority=vllm_priority(request)
+            ):
+                final = output
+        except self._vllm.EngineDeadError as error:
+            self.died.set()
+            raise EngineDiedError from error
+        except Exception as error:
+            raise page_fault(error) from error
+        if final is None or final.outputs[0].finish_reason in (None, "abort"):
+            raise EngineDownError(
+                "The engine gave the page up while it was stopping.",
+                hint="The page is read again when the engine is back.",
+            )
+        if final.outputs[0].finish_reason == "error":
+            raise page_fault(RuntimeError("finish reason 'error'"))
+        return final
+
+    async def _decode(self, tokens: list[int]) -> str:
+        """Tokens to text in one go, off the event loop, where vLLM would go token by token."""
+        loop = asyncio.get_running_loop()
+        if tokens and tokens[-1] == self._tokenizer.eos_token_id:
+            tokens.pop()
+        as_it_is = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        decode = functools.partial(self._tokenizer.decode, tokens, **as_it_is)
+        text: str = await loop.run_in_executor(self._renderers, decode)
+        return text
+
+    async def _watch_health(self) -> None:
+        while not self._engine.errored:  # noqa: ASYNC110 - vLLM has a flag, and no event
+            await asyncio.sleep(HEALTH_S)
+        self.died.set()
+
+
+def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
+    """The finish reason in our words; a text cut off while it went in circles looped.
+
+    Args:
+        reason: In the words of vLLM.
+        text: The answer.
+        fixed: Whether answers of a fixed length were asked for (`ignore_eos`, to measure speed).
+    """
+    if fixed:
+        return Finish.STOP
+    if reason == "repetition":
+        return Finish.REPETITION
+    if reason == "length":
+        return Finish.LENGTH if loop_at_end(text) is None else Finish.REPETITION
+    return Finish.STOP
+
+
+def share(inputs: Any) -> None:
+    """Move a page's pixels into shared memory here; vLLM would do it on the event loop.
+
+    Where there is too little of it, vLLM sends them as it does otherwise.
+    """
+    for items in inputs["mm_kwargs"].values():
+        for item in items:
+            for field in item.values():
+                tensors = field.data if isinstance(field.data, list) else [field.data]
+                for tensor in tensors:
+                    if tensor.nbytes >= WORTH_SHARING:
+                        with contextlib.suppress(RuntimeError):
+                            tensor.share_memory_()
+
+
+def unprepared(error: Exception) -> PageError:
+    """An error of vLLM's while it prepares a page."""
+    if TOO_LONG.search(str(error)):
+        return too_large()
+    return PageError(
+        f"The page could not be prepared for the model: {error}",
+        hint="Try another resolution; the engine's log has the details.",
+        kind="prepare",
+    )
+
+
+def page_fault(error: Exception) -> PageFaultError:
+    """An error of vLLM's that concerns this request alone."""
+    cause = error.__cause__ or error
+    return PageFaultError(
+        f"vLLM could not serve the page: {type(cause).__name__}: {cause}",
+        hint="It is tried again; the engine's log has the details.",
+        kind="engine-error",
+    )
+
+
+def pixels(page: PageImage, longest_side: int | None = None) -> npt.NDArray[np.uint8]:
+    """[height, width, 3] the page for vLLM's image processor.
+
+    Args:
+        page: The page.
+        longest_side: It is scaled down to that; None leaves it as it is.
+    """
+    import numpy as np  # comes with vLLM, and this module is there without
+
+    shape = page.height, page.width, 3
+    if longest_side is None or max(shape) <= longest_side:
+        # A copy, for torch takes no memory that it may not write to.
+        return np.frombuffer(page.rgb, np.uint8).reshape(shape).copy()
+    image = to_pillow(page)
+    image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    return np.array(image)
+
+
+def to_pillow(page: PageImage) -> Image.Image:
+    """The page as an image of Pillow's."""
+    return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
+
+
+def prompt(request: PageRequest, profile: ModelProfile, resolution: Resolution) -> dict[str, Any]:
+    """A prompt as vLLM's renderer takes it.
+
+    Raises:
+        PageError: The model cannot see pages at this resolution.
+    """
+    problem = profile.vision.problem(resolution)
+    if problem is not None:
+        raise PageError(
+            f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
+            hint=OTHER_RESOLUTION,
+            kind="resolution",
+        )
+    return {
+        "prompt": profile.words(request.mode, request.target),
+        "multi_modal_data": {"image": pixels(request.image, profile.longest_side)},
+        "mm_processor_kwargs": profile.vision.processor_kwargs(resolution),
+    }
+
+
+def check_tokens(got: int, expected: int | None, *, room: int) -> None:
+    """See that the image is in the prompt, whole, and that an answer still fits.
+
+    vLLM runs a prompt whose image got lost as plain text, without a word.
+
+    Args:
+        got: Image tokens in the prompt.
+        expected: By the model's formula; None if it has none.
+        room: Tokens that the context leaves for the answer.
+
+    Raises:
+        PageError: One of the three is not so.
+    """
+    if not got or (expected is not None and got != expected):
+        raise PageError(
+            f"The page stands in the prompt with {got} tokens instead of {expected}.",
+            hint="The vLLM that is installed does not prepare images as ocrd expects: run "
+            "`ocrd doctor`, and use a version of vLLM in the supported range.",
+            kind="image-tokens",
+        )
+    if room < 1:
+        raise too_large()
+
+
+def too_large() -> PageError:
+    """The verdict on a page that leaves no room for an answer."""
+    return PageError(
+        "Page and prompt alone fill the model's context, and no token is left for the answer.",
+        hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",
+        kind="too-large",
+    )
+
+
+def sampling(
+    request: PageRequest,
+    profile: ModelProfile,
+    settings: VllmSettings,
+    *,
+    room: int,
+    never_banned: Collection[int] = (),
+) -> dict[str, Any]:
+    """Keyword arguments for `SamplingParams`; the settings' own win, within what fits.
+
+    Args:
+        request: Its mode says how long the answer may be, and how loops are stopped.
+        profile: The model's family.
+        settings: Of the engine.
+        room: Tokens that the context leaves for the answer.
+        never_banned: Token ids that the guard lets repeat.
+    """
+    chosen: dict[str, Any] = {
+        "temperature": 0.0,
+        "max_tokens": min(request.mode.max_tokens, profile.max_tokens),
+        "skip_special_tokens": False,
+        "stop": list(profile.stop) or None,
+        **profile.sampling,
+        **settings.sampling,
+    }
+    chosen["max_tokens"] = min(chosen["max_tokens"], room)
+    chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
+    chosen["detokenize"] = bool(chosen["stop"])
+    guard = request_args(request.mode.guard, never_banned) if profile.guarded else None
+    if guard is not None:
+        chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
+    return chosen
+
+
+def vllm_priority(request: PageRequest) -> int:
+    """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
+    return request.others - MOST_OTHERS * request.priority

@@ -1,0 +1,300 @@
+"""An engine's process: started, followed by its log, and ended.
+
+vLLM builds its log handlers from a file that names `connect` below, in each of its processes.
+There the log is sent to the daemon, which follows the loading by it and finds in it why an engine
+died; and there two things are put right that a service needs: Ctrl-C is the daemon's to handle,
+and the engine does not outlive a daemon that was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrd.engine.resident.preflight import LOG_CONFIG, Vllm
+
+SOCKET = "OCRD_ENGINE_LOG"  # environment: where the daemon listens
+LONGEST = 16_000  # bytes of one message; the end of a traceback says the most
+PATIENCE_S = 1.0  # the kernel queues few datagrams, and last words should not be lost
+PARENT_S = 0.1  # how often to ask for the parent until it is known
+PARENT_LOGGER = "ocrd.vllm"
+SHUTDOWN_S = 2.0  # no page is lost by killing: a stopping engine has none in flight
+LAST_WORDS = 100
+STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"Initializing a V1 LLM engine", "the engine process is up"),
+        (r"Starting to load model", "loading the weights"),
+        (r"Loading weights took|Model loading took", "weights loaded"),
+        (r"Encoder cache will be initialized", "measuring memory"),
+        (r"Dynamo bytecode transform|Compiling a graph|torch\.compile takes", "compiling"),
+        (r"GPU KV cache size|CPU KV cache size|Available KV cache memory", "making room for pages"),
+        (r"Capturing CUDA graph|Graph capturing", "recording CUDA graphs"),
+    )
+)
+
+
+class LaunchError(Exception):
+    """An engine did not come up.
+
+    Attributes:
+        words: The last of its log.
+    """
+
+    def __init__(self, words: list[str]) -> None:
+        super().__init__("the engine did not come up")
+        self.words = words
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A running `AsyncLLM` and the log of its process."""
+
+    engine: Any
+    log: EngineLog
+
+    def kill(self) -> None:
+        """End the process at once."""
+        kill_child(self.log.pid)
+
+    async def close(self) -> None:
+        """End engine and process; nothing of them is left."""
+        await asyncio.to_thread(self.engine.shutdown, timeout=SHUTDOWN_S)
+        self.kill()
+        self.log.close()
+
+
+class Launcher:
+    """Starts engines, several at once if need be.
+
+    Args:
+        vllm: vLLM's names.
+        folder: A private folder for sockets.
+        log_config: For vLLM's processes; see `child`.
+    """
+
+    def __init__(self, vllm: Vllm, folder: Path, log_config: Path) -> None:
+        self.vllm = vllm
+        self._folder = folder
+        self._log_config = log_config
+        self._numbers = itertools.count(1)
+        self._door = asyncio.Lock()
+
+    async def launch(self, arguments: dict[str, Any], tell: Callable[[str], None]) -> Launched:
+        """One engine, which takes vLLM half a minute or more.
+
+        Raises:
+            LaunchError: It did not come up; its cause is vLLM's exception.
+        """
+        path = self._folder / f"engine-{next(self._numbers)}.log"
+        log = EngineLog(path, tell)
+        building = await self._start(arguments, path, log)
+        try:
+            engine = await asyncio.shield(building)
+        except asyncio.CancelledError:
+            kill_child(log.pid)
+            await asyncio.wait({building})
+            await self._discard(building, log)
+            raise
+        except Exception as error:
+            words = log.words()
+            kill_child(log.pid)
+            log.close()
+            raise LaunchError(words) from error
+        return Launched(engine, log)
+
+    async def _start(
+        self, arguments: dict[str, Any], path: Path, log: EngineLog
+    ) -> asyncio.Future[Any]:
+        """Begin to build, and hold the door until the new process has read its environment."""
+        async with self._door:
+            os.environ[SOCKET] = str(path)
+            os.environ[LOG_CONFIG] = str(self._log_config)
+            building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
+            spoken = asyncio.create_task(log.spoken.wait())
+            await asyncio.wait({building, spoken}, return_when=asyncio.FIRST_COMPLETED)
+            spoken.cancel()
+            return building
+
+    def _build(self, arguments: dict[str, Any]) -> Any:
+        given = self.vllm.AsyncEngineArgs(**arguments)
+        config = given.create_engine_config()
+        # While a step is under way its pages still hold their places among the encoded ones.  With
+        # vLLM's number of places every second step is planned when none is free, and encodes a
+        # single page.  A place is 2.5 KB.
+        config.scheduler_config.encoder_cache_size *= 2
+        return self.vllm.AsyncLLM.from_vllm_config(
+            config, disable_log_stats=given.disable_log_stats
+        )
+
+    async def _discard(self, building: asyncio.Future[Any], log: EngineLog) -> None:
+        if building.exception() is None:
+            await Launched(building.result(), log).close()
+        else:
+            log.close()
+
+
+def forget(folder: Path) -> None:
+    """Point no later engine process at files of a folder that is going away."""
+    for name in (SOCKET, LOG_CONFIG):
+        if Path(os.environ.get(name, "")).is_relative_to(folder):
+            del os.environ[name]
+
+
+def kill_child(pid: int | None) -> None:
+    """SIGKILL to a child of ours; to nobody if it is gone (its number may be another's by now)."""
+    for child in multiprocessing.active_children():
+        if child.pid == pid:
+            child.kill()
+            child.join(SHUTDOWN_S)
+
+
+class EngineLog:
+    """Listens to one engine process.
+
+    Args:
+        path: Where to listen.
+        tell: Is told of each stage of loading.
+
+    Attributes:
+        pid: Of the engine process, once it has spoken.
+        spoken: Set by its first message.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        self.pid: int | None = None
+        self.spoken = asyncio.Event()
+        self._tell = tell
+        self._words: deque[str] = deque(maxlen=LAST_WORDS)
+        self._logger = logging.getLogger(PARENT_LOGGER)
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind(str(path))
+        asyncio.get_running_loop().add_reader(self._socket, self.drain)
+
+    def drain(self) -> None:
+        """Take in all that has arrived."""
+        while True:
+            try:
+                message = json.loads(self._socket.recv(1 << 18))
+            except (BlockingIOError, OSError):
+                return
+            except ValueError:
+                continue
+            self._take(message["pid"], message["level"], message["text"])
+
+    def words(self) -> list[str]:
+        """Its last warnings and errors, tracebacks included, oldest first."""
+        self.drain()
+        return list(self._words)
+
+    def close(self) -> None:
+        """Listen no more."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _take(self, pid: int, level: int, text: str) -> None:
+        if self.pid is None:
+            self.pid = pid
+            self.spoken.set()
+        self._logger.log(level, "%s", text)
+        if level >= logging.WARNING:
+            self._words.append(text)
+        stage = next((said for pattern, said in STAGES if pattern.search(text)), None)
+        if stage is not None:
+            self._tell(stage)
+
+
+class Sender(logging.Handler):
+    """Sends each record as one datagram of JSON, and never fails.
+
+    Args:
+        path: The daemon's socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(PATIENCE_S)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send it; a message that the daemon has no room for is dropped."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            text = self.format(record)[-LONGEST:]
+            message = {"pid": os.getpid(), "level": record.levelno, "text": text}
+            self._socket.sendto(json.dumps(message).encode(), self._path)
+
+
+class Forward(logging.Handler):
+    """In the daemon itself: vLLM's records go to the logger `ocrd.vllm`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass it on, if that logger wants it."""
+        logger = logging.getLogger(PARENT_LOGGER)
+        if logger.isEnabledFor(record.levelno):
+            logger.handle(record)
+
+
+def connect() -> logging.Handler:
+    """The handler for this process; in an engine's process, also the two remedies."""
+    path = os.environ.get(SOCKET)
+    if not is_child() or path is None:
+        return Forward()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    threading.Thread(target=_outlive_not, name="ocrd-parent", daemon=True).start()
+    return Sender(path)
+
+
+def is_child() -> bool:
+    """Whether `multiprocessing` made this process.
+
+    vLLM 0.26 sets up logging while its process still unpickles what it is to do.  Its name is known
+    by then; its parent is not yet, and `parent_process` says None as it does in the daemon.
+    """
+    return multiprocessing.current_process().name != "MainProcess"
+
+
+def _outlive_not() -> None:
+    """Wait for the daemon to be gone, then go too: nothing else would free the GPU."""
+    while (parent := multiprocessing.parent_process()) is None:
+        time.sleep(PARENT_S)
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def log_config(level: str = "INFO") -> dict[str, object]:
+    """What vLLM's `VLLM_LOGGING_CONFIG_PATH` is to hold."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(message)s"}},
+        "handlers": {
+            "ocrd": {"()": f"{__name__}.connect", "formatter": "plain", "level": level},
+        },
+        "loggers": {"vllm": {"handlers": ["ocrd"], "level": level, "propagate": False}},
+    }
+
+
+def write_log_config(folder: Path) -> Path:
+    """Put `log_config` where vLLM can read it."""
+    path = folder / "logging.json"
+    path.write_text(json.dumps(log_config()), encoding="utf-8")
+    return path

@@ -1,0 +1,378 @@
+"""Keeps one engine alive on one device, whatever pages do to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from ocrd.engine.base import EngineState, PageRequest
+from ocrd.engine.resident.client import EngineClient, EngineDiedError
+from ocrd.engine.resident.faults import next_step, reason, setup_error, shortage
+from ocrd.engine.resident.process import LaunchError
+from ocrd.engine.resident.settings import VllmSettings
+from ocrd.errors import (
+    EngineDownError,
+    EngineSetupError,
+    OcrdError,
+    PageError,
+    PageFaultError,
+)
+from ocrd.events import Events
+from ocrd.page import PageResult
+
+SPLIT = 8
+TOO_MANY = 3  # convictions in a row: then it is not the pages
+LONGEST_PAUSE_S = 300.0
+
+Tell = Callable[[str], None]
+Build = Callable[[VllmSettings, Tell], Awaitable[EngineClient]]
+Convicted = Callable[[PageRequest], None]
+
+
+class EngineSupervisor:
+    """One engine on one device: started, watched, started again.
+
+    When the engine dies, its pages stay here and are read by the next one, in ever smaller
+    company, until the page that kills it is found; their callers notice nothing but the time.
+    Only if the next one does not come up are they sent back to wait.
+
+    Args:
+        name: Of the device, for people.
+        settings: As configured; lowered here when memory is short.
+        build: Brings up an engine; raises `LaunchError`.
+        events: Is told of deaths, steps and recoveries.
+        convicted: Is told of each page that is known to kill the engine.
+        sleep: Waits; seconds.
+
+    Attributes:
+        state: What it is doing.
+        detail: About that, for people.
+        steps: Settings lowered so far, in order.
+        calls: Pages here, waiting ones included.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        settings: VllmSettings,
+        build: Build,
+        events: Events,
+        convicted: Convicted = lambda request: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.name = name
+        self.state = EngineState.STOPPED
+        self.detail = ""
+        self.steps: list[str] = []
+        self.calls = 0
+        self._settings = settings
+        self._build = build
+        self._events = events
+        self._convicted = convicted
+        self._sleep = sleep
+        self._core: EngineClient | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._in_flight: dict[str, PageRequest] = {}
+        self._suspects = PoisonSearch()
+        self._killers: set[str] = set()
+        self._hopeless: EngineDownError | None = None
+        self._barren = 0  # deaths and failed starts since a page came through
+
+    @property
+    def capacity(self) -> int:
+        """Pages at once."""
+        return self._settings.max_pages_in_flight
+
+    @property
+    def core(self) -> EngineClient | None:
+        """The engine that serves now, if one does."""
+        return self._core
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether it is busy finding out which page kills it."""
+        return len(self._suspects) > 0
+
+    async def start(self, tell: Tell) -> None:
+        """Bring the engine up, with settings lowered as far as memory demands.
+
+        Raises:
+            EngineSetupError: It does not come up.
+        """
+        self.state = EngineState.LOADING
+        try:
+            core = await self._bring_up(tell)
+        except EngineSetupError as error:
+            self._set(EngineState.FAILED, error.message)
+            raise
+        self._serve_with(core)
+        self._keeper = asyncio.create_task(self._keep())
+
+    def start_later(self) -> None:
+        """After a failed `start`: keep trying, since other supervisors serve meanwhile."""
+        self._barren += 1
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def read(self, request: PageRequest) -> PageResult:
+        """Read one page, through as many engines as it takes.
+
+        Raises:
+            EngineDownError: There is no engine, and none comes up at once.
+            PageError, PageFaultError: This page.
+        """
+        if self.state is not EngineState.READY:
+            raise self._down()
+        self.calls += 1
+        try:
+            while True:
+                core = await self._enter(request)
+                try:
+                    return await self._through(core, request)
+                except EngineDiedError:
+                    continue
+        finally:
+            self.calls -= 1
+            self._leave(request, finished=False)
+
+    async def stop(self) -> None:
+        """End the engine; pages still here fail with `EngineDownError`."""
+        self._set(EngineState.STOPPED, "")
+        tasks = {task for task in (self._keeper, self._probing) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._send_back(self._down())
+        core, self._core = self._core, None
+        if core is not None:
+            core.died.set()
+            await core.close()
+
+    # A page's way
+
+    async def _enter(self, request: PageRequest) -> EngineClient:
+        while True:
+            refusal = kills_engine() if request.id in self._killers else self._hopeless
+            if refusal is not None:
+                raise refusal
+            core = self._core
+            if core is not None and self._may_enter(core, request):
+                self._in_flight[request.id] = request
+                return core
+            await self._changed.wait()
+
+    def _may_enter(self, core: EngineClient, request: PageRequest) -> bool:
+        return (
+            not core.died.is_set()
+            and len(self._in_flight) < self.capacity
+            and self._suspects.may_enter(request.id, self._in_flight)
+        )
+
+    async def _through(self, core: EngineClient, request: PageRequest) -> PageResult:
+        """The page through this engine; if the engine dies, the page stays on its list."""
+        try:
+            answer = await until_dead(core, request)
+        except PageFaultError as fault:
+            if fault.kind == "timed-out" and (self._probing is None or self._probing.done()):
+                self._probing = asyncio.create_task(self._probe(core))
+            raise
+        self._barren = 0
+        self._leave(request, finished=True)
+        return answer
+
+    def _leave(self, request: PageRequest, *, finished: bool) -> None:
+        self._in_flight.pop(request.id, None)
+        self._suspects.left(request.id, finished=finished)
+        self._killers.discard(request.id)
+        self._announce()
+
+    async def _probe(self, core: EngineClient) -> None:
+        """A page ran out of time: is the engine only slow, or does it hang?"""
+        if not await core.responds() and core is self._core:
+            self._events.error("engine.hung", device=self.name)
+            core.kill()
+
+    def _announce(self) -> None:
+        """Let every page that waits look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # The engine's way
+
+    async def _keep(self) -> None:
+        while True:
+            if self._core is not None:
+                await self._core.died.wait()
+                await self._bury(self._core)
+            await self._revive()
+
+    async def _bury(self, core: EngineClient) -> None:
+        """The engine is dead: note why, lower settings or accuse pages, and clear it away."""
+        self._core = None
+        self._barren += 1
+        words = core.last_words()
+        why = reason(words)
+        self._set(EngineState.RESTARTING, f"the engine died: {why}")
+        crowd, self._in_flight = self._in_flight, {}
+        self._events.error("engine.died", device=self.name, reason=why, pages=len(crowd))
+        if not self._take_step(words):
+            self._accuse(crowd)
+        self._announce()
+        await core.close()
+
+    def _accuse(self, crowd: dict[str, PageRequest]) -> None:
+        convicted = self._suspects.died(crowd.keys())
+        if convicted is not None:
+            self._events.error("engine.page-kills", device=self.name, page=convicted)
+            self._killers.add(convicted)
+            self._convicted(crowd[convicted])
+        elif crowd:
+            self._events.warn("engine.suspects", device=self.name, pages=len(crowd))
+        if self._suspects.engine_at_fault:
+            self._hopeless = EngineDownError(
+                "The engine dies of page after page: it is not the pages.",
+                hint="See its last words in the log; a new driver or version of vLLM may be why.",
+            )
+
+    async def _revive(self) -> None:
+        """Bring up the next engine, however long it takes."""
+        while True:
+            await self._sleep(pause_s(self._barren))
+            try:
+                core = await self._bring_up(lambda stage: self._set(self.state, stage))
+            except EngineSetupError as error:
+                self._barren += 1
+                self._set(EngineState.RESTARTING, f"{error.message} {error.hint}")
+                self._events.error("engine.not-up", device=self.name, error=error.message)
+                self._send_back(self._down())
+            else:
+                self._serve_with(core)
+                return
+
+    async def _bring_up(self, tell: Tell) -> EngineClient:
+        while True:
+            try:
+                return await self._build(self._settings, tell)
+            except LaunchError as fault:
+                cause = fault.__cause__ or fault
+                words = [*fault.words, f"{type(cause).__name__}: {cause}"]
+                if not self._take_step(words):
+                    raise setup_error(words, cause) from fault
+            except OcrdError:
+                raise
+            except Exception as error:  # whatever a library raises: the engine is not up
+                raise setup_error([], error) from error
+
+    def _take_step(self, words: list[str]) -> bool:
+        """Lower one setting if memory was short; whether there was one to lower."""
+        short = shortage(words)
+        step = None if short is None else next_step(self._settings, short)
+        if step is None:
+            return False
+        self._settings = step.settings
+        self.steps.append(step.note)
+        self._events.warn("engine.step", device=self.name, step=step.note, short=short)
+        return True
+
+    def _serve_with(self, core: EngineClient) -> None:
+        self._core = core
+        self._hopeless = None
+        self._set(EngineState.READY, "")
+        self._events.emit("engine.ready", device=self.name)
+        self._announce()
+
+    def _send_back(self, error: EngineDownError) -> None:
+        self._hopeless = error
+        self._announce()
+
+    def _down(self) -> EngineDownError:
+        return EngineDownError(
+            f"The engine on {self.name} is not serving ({self.state}). {self.detail}".strip(),
+            hint="Pages wait until it is back; `ocrd status` shows when.",
+        )
+
+    def _set(self, state: EngineState, detail: str) -> None:
+        self.state = state
+        self.detail = detail
+
+
+async def until_dead(core: EngineClient, request: PageRequest) -> PageResult:
+    """Read a page, or learn that the engine died under it, whichever comes first."""
+    reading = asyncio.create_task(core.read(request))
+    dying = asyncio.create_task(core.died.wait())
+    try:
+        await asyncio.wait({reading, dying}, return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            return reading.result()
+        raise EngineDiedError
+    finally:
+        reading.cancel()
+        dying.cancel()
+        await asyncio.gather(reading, dying, return_exceptions=True)
+
+
+def pause_s(barren: int) -> float:
+    """How long to wait before the next start: none after the first death, then doubling."""
+    return 0.0 if barren <= 1 else float(min(LONGEST_PAUSE_S, 2 ** (barren - 2)))
+
+
+def kills_engine() -> PageError:
+    """The verdict on a page that ends every engine it meets."""
+    return PageError(
+        "This page ends the engine: twice an engine died with it, the second time alone.",
+        hint="Try another resolution or mode for it; the engine's last words are in the log.",
+        kind="kills-engine",
+    )
+
+
+class PoisonSearch:
+    """Remembers suspects, says who may run together, and convicts."""
+
+    def __init__(self) -> None:
+        self._cell: dict[str, int] = {}  # suspect -> how many may run together with it
+        self._in_a_row = 0
+
+    def __len__(self) -> int:
+        return len(self._cell)
+
+    def __contains__(self, page: str) -> bool:
+        return page in self._cell
+
+    @property
+    def engine_at_fault(self) -> bool:
+        """Whether page after page was convicted and none came through in between."""
+        return self._in_a_row >= TOO_MANY
+
+    def died(self, in_flight: Collection[str]) -> str | None:
+        """The engine died with these pages in flight.  Returns the page this convicts, if any.
+
+        Nobody is convicted once the engine itself is at fault.
+        """
+        if self.engine_at_fault:
+            self._cell.clear()
+            return None
+        if len(in_flight) == 1:
+            (alone,) = in_flight
+            if alone in self._cell:
+                del self._cell[alone]
+                self._in_a_row += 1
+                return alone
+        size = max(1, len(in_flight) // SPLIT)
+        self._cell.update(dict.fromkeys(in_flight, size))
+        return None
+
+    def left(self, page: str, *, finished: bool) -> None:
+        """A page is out of the engine: `finished` with a result, or given up by its caller."""
+        self._cell.pop(page, None)
+        if finished:
+            self._in_a_row = 0
+
+    def may_enter(self, page: str, in_flight: Collection[str]) -> bool:
+        """Whether a page may go into the engine now, beside those in flight."""
+        cell = self._cell.get(page)
+        if cell is None:
+            return not self._cell
+        return len(in_flight) < cell and all(self._cell.get(other) == cell for other in in_flight)

@@ -1,0 +1,172 @@
+"""Does the engine that came up do what it is for?  Asked before its first page.
+
+A small page shows that tokenizer, weights and shapes belong together.  Full pages then come, more
+and more at once: what vLLM does at its start knows nothing of our encoders, and compiles kernels
+for some batches only; the rest would be compiled while the first pages wait, or fail for want of
+memory then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ocrd.engine.base import PageRequest
+from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.resident.client import EngineDiedError
+from ocrd.engine.resident.settings import VllmSettings
+from ocrd.errors import EngineSetupError, PageError, PageFaultError
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.page import PageImage, PageResult
+
+SAMPLE = "Grüße, 世界: <|ref|>title<|/ref|> 3 × 4 = 12"  # noqa: RUF001 - a sign of its own
+WRONG_TOKENIZER = (
+    "The tokenizer does not belong to this model: download the whole model again into an "
+    "empty folder."
+)
+FEW_TOKENS = 8
+SMALL, LETTER = (256, 192), (1224, 1584)  # pixels; the second at the dpi of DeepSeek-OCR
+LINE = 16  # pixels from one bar to the next
+
+
+class Newcomer(Protocol):
+    """An engine that has just come up."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+
+    async def try_out(self, request: PageRequest) -> PageResult:
+        """Read one page without the operator's sampling settings."""
+
+
+async def self_test(engine: Newcomer, profile: ModelProfile, config: dict[str, Any]) -> None:
+    """Try the tokenizer, its special tokens and one small image.
+
+    With random weights (`load_format` dummy) the image shows only that shapes fit.
+
+    Raises:
+        EngineSetupError: One of them fails; the remedy is named.
+        EngineDiedError: The engine died of the image.
+    """
+    check_round_trip(engine.tokenizer)
+    check_tokens(engine.tokenizer, profile, vocabulary(config))
+    try:
+        answer = await engine.try_out(_request("self-test", SMALL, RESOLUTIONS["tiny"], profile))
+    except (PageError, PageFaultError) as error:
+        raise _not_up(f"fails on a small image: {error.message}", error.hint) from error
+    if not answer.output_tokens:
+        hint = "Download the model again; its weights may be incomplete."
+        raise _not_up("says nothing to a small image.", hint)
+
+
+def check_round_trip(tokenizer: Any) -> None:
+    """See that text survives being turned into tokens and back.
+
+    Raises:
+        EngineSetupError: It does not.
+    """
+    tokens = tokenizer.encode(SAMPLE, add_special_tokens=False)
+    back = tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    if back != SAMPLE:
+        raise EngineSetupError(
+            f"The tokenizer turns {SAMPLE!r} into {back!r}.", hint=WRONG_TOKENIZER, kind="self-test"
+        )
+
+
+def check_tokens(tokenizer: Any, profile: ModelProfile, size: int | None) -> None:
+    """See that the model's special tokens are one token each, with the ids they were trained with.
+
+    Raises:
+        EngineSetupError: One is not.
+    """
+    for token, official in profile.tokens.items():
+        ids = tokenizer.encode(token, add_special_tokens=False)
+        free = official is None or size != profile.vocab_size
+        if len(ids) != 1 or not (free or ids == [official]):
+            wanted = "" if free else f" instead of [{official}]"
+            raise EngineSetupError(
+                f"The tokenizer turns {token} into {ids}{wanted}.",
+                hint=WRONG_TOKENIZER,
+                kind="self-test",
+            )
+
+
+def vocabulary(config: dict[str, Any]) -> int | None:
+    """Size of the vocabulary, by a model's `config.json`."""
+    language = config.get("language_config") or config.get("text_config") or config
+    size = language.get("vocab_size")
+    return size if isinstance(size, int) else None
+
+
+async def warm_up(engine: Newcomer, profile: ModelProfile, settings: VllmSettings) -> None:
+    """A page at each resolution, then ever more at once at the costliest.
+
+    Each page has the time limit of any page, so that this ends, whatever the engine does.
+
+    Raises:
+        EngineSetupError: A page failed; the remedy is named.
+        EngineDiedError: The engine died, of too little memory perhaps.
+    """
+    for number, wave in enumerate(waves(profile, settings)):
+        pages = [
+            _request(f"warm-up-{number}-{place}", LETTER, seen, profile)
+            for place, seen in enumerate(wave)
+        ]
+        outcomes = await asyncio.gather(*map(engine.try_out, pages), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        # An engine's death says more than what its pages make of it.
+        failures.sort(key=lambda failure: not isinstance(failure, EngineDiedError))
+        for first in failures[:1]:
+            if not isinstance(first, PageError | PageFaultError):
+                raise first
+            raise EngineSetupError(
+                f"The engine came up, but fails on {len(wave)} full pages at once: {first.message}",
+                hint=f"{first.hint} Or lower engine.max_num_batched_tokens.",
+                kind="warm-up",
+            ) from first
+
+
+def waves(profile: ModelProfile, settings: VllmSettings) -> Iterator[list[Resolution]]:
+    """The resolutions of the pages that are sent at once, wave after wave.
+
+    The last wave fills one step of the model, or takes all pages that may be in flight.
+    """
+    seen = dict.fromkeys(profile.seen(settings.seen(one)) for one in settings.resolutions)
+    costs = {
+        one: profile.vision.image_tokens(one, *LETTER) or 0
+        for one in seen
+        if profile.vision.problem(one) is None
+    }
+    if not costs:
+        return
+    yield from ([one] for one in costs)
+    costliest = max(costs, key=costs.__getitem__)
+    enough = -(-settings.max_num_batched_tokens // max(1, costs[costliest]))
+    count = 1
+    while count < min(enough, settings.at_once):
+        count = min(2 * count, settings.at_once)
+        yield [costliest] * count
+
+
+def bars(width: int, height: int) -> PageImage:
+    """A white page with dark bars for lines, pixels."""
+    white, edge = b"\xff" * (3 * width), b"\xff" * (3 * (width // 8))
+    bar = edge + b"\x20" * (len(white) - 2 * len(edge)) + edge
+    rgb = b"".join(bar if row // LINE % 2 else white for row in range(height))
+    return PageImage(width, height, rgb)
+
+
+def _request(
+    name: str, size: tuple[int, int], resolution: Resolution, profile: ModelProfile
+) -> PageRequest:
+    """A page of bars, to be answered in a few tokens under the loop guard."""
+    document = BUILT_IN_MODES["document"]
+    words = next(iter((profile.prompts or {"": document.prompt}).values()))
+    mode = PromptMode(name="trial", prompt=words, reader=Reader.PLAIN, max_tokens=FEW_TOKENS)
+    return PageRequest(id=name, image=bars(*size), mode=mode, resolution=resolution)
+
+
+def _not_up(how: str, hint: str) -> EngineSetupError:
+    return EngineSetupError(f"The engine came up, but {how}", hint=hint, kind="self-test")

@@ -1,0 +1,128 @@
+"""Words in all that was read: a full-text index in a file of its own, which can be made anew.
+
+Contentless FTS5 keeps the words' places and not the text (https://sqlite.org/fts5.html).  Chinese,
+Japanese and Korean have no spaces: each of their characters is a word, and a run of them a phrase.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd.errors import UsageError
+from ocrd.ledger.faults import READING, translated
+
+NAME = "search.db"
+
+_TABLES = """
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
+    text, content='', tokenize='unicode61 remove_diacritics 2');
+CREATE TABLE IF NOT EXISTS pages (
+    id INTEGER PRIMARY KEY, job INTEGER NOT NULL, page INTEGER NOT NULL) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS pages_by_job ON pages (job, page);
+"""
+_FOUND = """
+SELECT pages.job, pages.page FROM words JOIN pages ON pages.id = words.rowid
+WHERE words MATCH ? ORDER BY words.rank, pages.job DESC LIMIT ? OFFSET ?
+"""
+_UNSPACED = re.compile("([\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff])")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A page (1-based) of a job that holds the words."""
+
+    job: int
+    page: int
+
+
+def index_of(ledger: Path) -> Path:
+    """Where the index of a ledger lies."""
+    return ledger.with_name(NAME)
+
+
+class SearchIndex:
+    """The index, open for writing.  Several threads may call.
+
+    Args:
+        path: Its file; made where it is not there.
+
+    Raises:
+        LedgerError, PlaceError: It cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        with translated(path):
+            self._db = sqlite3.connect(path, timeout=10, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")  # what is lost is made anew
+            self._db.executescript(_TABLES)
+
+    def add(self, job: int, texts: Sequence[str]) -> None:
+        """A job's pages, in order; one that is known already is left as it is."""
+        with self._lock, translated(self._path), self._db:
+            known = self._db.execute("SELECT 1 FROM pages WHERE job = ?", (job,)).fetchone()
+            for number, text in enumerate(texts, 1) if known is None else ():
+                row = self._db.execute(
+                    "INSERT INTO pages (job, page) VALUES (?, ?)", (job, number)
+                ).lastrowid
+                self._db.execute(
+                    "INSERT INTO words (rowid, text) VALUES (?, ?)", (row, _spaced(text))
+                )
+
+    def knows(self, jobs: Iterable[int]) -> set[int]:
+        """Those of the jobs that are in it."""
+        with self._lock, translated(self._path):
+            query = "SELECT 1 FROM pages WHERE job = ?"
+            return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
+
+    def clear(self) -> None:
+        """Forget everything, to be filled anew."""
+        with self._lock, translated(self._path), self._db:
+            self._db.execute("DELETE FROM pages")
+            self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+
+def search(path: Path, words: str, limit: int, skip: int = 0) -> list[Hit]:
+    """Pages that hold all of the words, the best first; none where there is no index yet.
+
+    Args:
+        path: The index.
+        words: What a person typed; quotes keep words together.
+        limit: At most so many.
+        skip: How many of the best to leave out.
+
+    Raises:
+        UsageError: There is no word in it.
+        LedgerError, PlaceError: The index cannot be read.
+    """
+    wanted = _query(words)
+    if not path.exists():
+        return []
+    with translated(path, READING), closing(sqlite3.connect(path, timeout=10)) as db:
+        return [Hit(*row) for row in db.execute(_FOUND, (wanted, limit, skip))]
+
+
+def _query(words: str) -> str:
+    """What FTS5 is asked: each word, or quoted run of words, as a phrase."""
+    runs = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', words)]
+    phrases = [_spaced(run.replace('"', " ")).strip() for run in runs]
+    asked = [f'"{phrase}"' for phrase in phrases if any(map(str.isalnum, phrase))]
+    if not asked:
+        raise UsageError("there is no word to look for", hint="Such as: ocrd search invoice 2026")
+    return " ".join(asked)
+
+
+def _spaced(text: str) -> str:
+    return _UNSPACED.sub(r" \1 ", text).encode("utf-8", "replace").decode()

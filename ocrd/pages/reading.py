@@ -1,0 +1,87 @@
+"""In which order blocks are read; a page's own text beside what was read on it.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ocrd.page import Block, Box, PageResult, WordsFrom
+
+_GUTTER = 0.012  # of the page's width, at least, between columns
+
+
+@dataclass(frozen=True, slots=True)
+class OwnText:
+    """What a page says of itself.
+
+    Attributes:
+        result: Its text as an engine would answer it.
+        fault: Why it cannot be trusted; empty if it can.
+        whole: Nothing on the page is left that only an engine could read.
+    """
+
+    result: PageResult
+    fault: str
+    whole: bool
+
+
+def merged(own: PageResult, read: PageResult) -> PageResult:
+    """What a page says of itself, and what was read on the rest of it.
+
+    Blocks of `read` count where no line of the page's own stands in them; without places there is
+    no telling, and what was read stands for all.
+    """
+    if not read.blocks or not all(block.boxes for block in read.blocks):
+        return read
+
+    def is_new(box: Box) -> bool:
+        return not any(box.holds(line.box) or line.box.holds(box) for line in own.lines)
+
+    new = [block for block in read.blocks if all(map(is_new, block.boxes))]
+    kept = [block for block in own.blocks if block.label != "image" or not new]
+    lines = [line for line in read.lines if is_new(line.box)]
+    blocks = tuple(in_order([*kept, *new]))
+    return replace(read, blocks=blocks, lines=(*own.lines, *lines), words_from=WordsFrom.BOTH)
+
+
+def in_order(blocks: Sequence[Block]) -> list[Block]:
+    """Blocks in the order of reading: columns one after another, what spans them in between."""
+    if len(blocks) < 2 or not all(block.boxes for block in blocks):
+        return list(blocks)
+    parts = _columns(blocks)
+    if len(parts) > 1:
+        return [block for part in parts for block in in_order(part)]
+    groups: list[list[Block]] = []
+    for band in _bands(blocks):
+        if groups and len(_columns([*groups[-1], *band])) > 1:
+            groups[-1] += band
+        else:
+            groups.append(band)
+    if len(groups) == 1:
+        return sorted(blocks, key=lambda block: (block.boxes[0].y1, block.boxes[0].x1))
+    return [block for group in groups for block in in_order(group)]
+
+
+def _columns(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Blocks parted by white gutters from top to bottom, left to right."""
+    return _parted(blocks, lambda box: (box.x1, box.x2), _GUTTER)
+
+
+def _bands(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Blocks parted by white from side to side, top to bottom."""
+    return _parted(blocks, lambda box: (box.y1, box.y2), 0.0)
+
+
+def _parted(
+    blocks: Sequence[Block], sides: Callable[[Box], tuple[float, float]], gap: float
+) -> list[list[Block]]:
+    parts: list[list[Block]] = []
+    end = 0.0
+    for block in sorted(blocks, key=lambda block: sides(block.boxes[0])):
+        start, stop = sides(block.boxes[0])
+        if parts and start < end + gap:
+            parts[-1].append(block)
+        else:
+            parts.append([block])
+        end = max(end, stop) if len(parts[-1]) > 1 else stop
+    return parts

@@ -1,0 +1,1 @@
+"""`ocrd web`: HTTP for programs and a page for people, in a process beside the daemon."""

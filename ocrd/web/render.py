@@ -1,0 +1,56 @@
+"""Pictures of pages for the viewer, drawn by confined children as the daemon draws them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from ocrd.children import ChildPool, Limits
+from ocrd.config import Config
+from ocrd.pages import work
+from ocrd.pages.base import Rendering
+
+WIDTH = 1400  # pixels: sharp on a screen, some 200 kB as JPEG
+_WALL_S = 30.0
+
+
+class PageRenderer:
+    """Draws pages; its children start with the first.
+
+    Args:
+        config: Says what children may use and read.
+    """
+
+    def __init__(self, config: Config) -> None:
+        given = config.settings.pages
+        self._pool = ChildPool(
+            name="page viewer",
+            processes=1,
+            limits=Limits(memory_mib=given.memory_mib, cpu_s=int(_WALL_S) + 1, wall_s=_WALL_S),
+            threads=1,
+        )
+        self._wanted = Rendering(dpi=150, max_pixels=given.max_pixels, max_pages=given.max_pages)
+
+    async def jpeg(self, path: Path, number: int) -> bytes:
+        """Page `number` (1-based) of a document as a JPEG at most `WIDTH` pixels wide.
+
+        Raises:
+            OcrdError: It cannot be drawn.
+        """
+        return await self._pool.run(draw, path, number, self._wanted, readable=(path,))
+
+    def stop(self) -> None:
+        """End the children."""
+        self._pool.stop()
+
+
+def draw(path: Path, number: int, wanted: Rendering) -> bytes:
+    """What a child does; see `PageRenderer.jpeg`."""
+    from PIL import Image
+
+    page = work.page(path, number, wanted)
+    picture = Image.frombytes("RGB", (page.width, page.height), page.rgb)
+    picture.thumbnail((WIDTH, WIDTH * 4))
+    held = io.BytesIO()
+    picture.save(held, "JPEG", quality=80)
+    return held.getvalue()

@@ -1,0 +1,99 @@
+"use strict";
+// Live: one event stream; whoever listens for ocrd:change on the body loads itself anew.
+(() => {
+  const body = document.body;
+  if (document.querySelector("[hx-trigger~='ocrd:change']") && window.EventSource) {
+    const events = new EventSource("/api/v1/events");
+    events.addEventListener("change", () => body.dispatchEvent(new CustomEvent("ocrd:change")));
+  }
+
+  // Uploads, with their progress.
+  const drop = document.getElementById("drop");
+  const sent = document.getElementById("sent");
+  const csrf = document.querySelector("meta[name=csrf]").content;
+  const say = (item, text, bad) => { item.textContent = text; item.className = bad ? "bad" : ""; };
+  function send(file, folder) {
+    const item = sent.appendChild(document.createElement("li"));
+    if (file.size > Number(drop.dataset.maxMib) * 1048576) {
+      say(item, `${file.name}: larger than ${drop.dataset.maxMib} MiB`, true);
+      return;
+    }
+    const request = new XMLHttpRequest();
+    const query = new URLSearchParams({ folder, name: file.name });
+    request.open("POST", `/api/v1/ocr?${query}`);
+    request.setRequestHeader("X-CSRF-Token", csrf);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = (event) =>
+      say(item, `${file.name}: ${Math.round((100 * event.loaded) / Math.max(event.total, 1))} %`);
+    request.onerror = () => say(item, `${file.name}: the connection broke; send it again`, true);
+    request.onload = () => {
+      const told = JSON.parse(request.responseText || "{}");
+      if (request.status >= 300) {
+        say(item, `${file.name}: ${told.error ? told.error.message : request.status}`, true);
+        return;
+      }
+      item.textContent = "";
+      const link = item.appendChild(document.createElement("a"));
+      link.textContent = told.id ? `${file.name}: job ${told.id}` : `${file.name}: in the inbox`;
+      link.href = told.id ? `/jobs/${told.id}` : "/";
+    };
+    request.send(file);
+  }
+  if (drop) {
+    drop.addEventListener("submit", (event) => {
+      event.preventDefault();
+      for (const file of drop.elements.files.files) send(file, drop.elements.folder.value);
+      drop.elements.files.value = "";
+    });
+    for (const name of ["dragover", "dragleave", "drop"]) {
+      body.addEventListener(name, (event) => {
+        event.preventDefault();
+        drop.classList.toggle("over", name === "dragover");
+        if (name !== "drop") return;
+        for (const file of event.dataTransfer.files) send(file, drop.elements.folder.value);
+      });
+    }
+  }
+
+  // A block's text and its boxes light up together.
+  function light(name, on) {
+    for (const each of document.querySelectorAll(`[data-block="${name}"]`)) each.classList.toggle("lit", on);
+  }
+  for (const [begin, end] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
+    for (const [kind, on] of [[begin, true], [end, false]]) {
+      document.addEventListener(kind, (event) => {
+        const block = event.target.closest && event.target.closest("[data-block]");
+        if (block) light(block.dataset.block, on);
+      });
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest("rect[data-block]");
+    const text = box && document.querySelector(`.block[data-block="${box.dataset.block}"]`);
+    if (text) text.focus();
+    const copy = event.target.closest("[data-copy]");
+    if (copy) copyText(copy);
+  });
+  async function copyText(button) {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText);
+    button.textContent = "Copied";
+  }
+
+  // Pages are turned over by keys.
+  const pages = [...document.querySelectorAll(".page")];
+  let at = Math.max(0, pages.findIndex((page) => `#${page.id}` === location.hash));
+  function turn(step) {
+    at = Math.min(Math.max(at + step, 0), pages.length - 1);
+    pages[at].focus({ preventScroll: true });
+    pages[at].scrollIntoView({ block: "start" });
+    history.replaceState(null, "", `#${pages[at].id}`);
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
+    if (event.key === "/") { event.preventDefault(); document.querySelector("input[type=search]")?.focus(); }
+    if (!pages.length) return;
+    if (event.key === "ArrowRight" || event.key === "n") turn(1);
+    if (event.key === "ArrowLeft" || event.key === "p") turn(-1);
+    if (event.key === "c") { const copy = pages[at].querySelector(".copy"); if (copy) copyText(copy); }
+  });
+})();

@@ -1,0 +1,324 @@
+"""The last steps of a job: names recorded, bundle published, original filed, or all of it failed.
+
+Each step records its intent in the ledger before its effect on the disk, and each effect can be
+repeated, so that after a crash the same functions simply run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from ocrd.config import Folder
+from ocrd.config.names import asks_for_counter
+from ocrd.config.ownership import Ownership, ownership
+from ocrd.document.base import IMAGES
+from ocrd.errors import OcrdError, PlaceError, SourceChangedError
+from ocrd.files import display
+from ocrd.inbox.join import pile_name
+from ocrd.inbox.marker import Marker
+from ocrd.inbox.names import NAME_MAX, fit
+from ocrd.job import Job, JobError, JobState, Place
+from ocrd.ledger.ledger import Ledger
+from ocrd.spool import Spool
+from ocrd.worker.naming import (
+    FIGURES,
+    Name,
+    dated,
+    flat_order,
+    flat_suffixes,
+    flat_target,
+    is_artefact,
+    is_flat,
+    is_flat_file,
+    stems,
+    wanted,
+)
+
+ERROR_SUFFIX = ".error.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How a bundle is built.
+
+    Attributes:
+        name: What the results will be called, as far as nobody takes that name meanwhile.
+        artefacts: The stem of the artefacts in the bundle.
+        images: The folder of the figures in it.
+    """
+
+    name: Name
+    artefacts: str
+    images: str = IMAGES
+
+
+class Delivery:
+    """Publishes, archives and fails jobs.  Blocking: run it off the event loop; threads may share.
+
+    Args:
+        ledger: Records intents and outcomes.
+        spool: Does the moves.
+        clock: Seconds since the epoch; dates the archive's folders.
+    """
+
+    def __init__(self, *, ledger: Ledger, spool: Spool, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: dict[int, Path] = {}  # by job: stems that are chosen and not published yet
+
+    def plan(self, job: Job, folder: Folder) -> Plan:
+        """What the results are to be called, before the bundle is built.
+
+        In layout `flat` the name is kept for the job until it ends: the text links to figures by
+        their folder's name, so that another one would mean to build anew.
+        """
+        counted = asks_for_counter(folder.output_name)
+        counter = self._ledger.next_number(folder.name) if counted else 0
+        name = wanted(job, folder, counter)
+        if folder.layout == "flat":
+            name = self._keep(job, name, flat_suffixes(folder.outputs))
+            return Plan(name=name, artefacts="", images=name.stem + FIGURES)
+        return Plan(name=name, artefacts=name.stem)
+
+    def record(self, job: Job, folder: Folder, plan: Plan) -> Job:
+        """The bundle is sealed: its names, and the original's, go into the ledger.
+
+        One that was recorded before, and built anew because its name was taken, is recorded again.
+        """
+        outputs = self._outputs(job, folder, plan)
+        if job.state is JobState.DELIVERING:
+            return self._ledger.redeliver(job, outputs=outputs)
+        archived_to = self._archived(job, folder)
+        return self._ledger.deliver(job, outputs=outputs, archived_to=str(archived_to))
+
+    def deliver(self, job: Job, folder: Folder) -> Job:
+        """From recorded names (or anywhere after them) to done.
+
+        Raises:
+            FileExistsError: A name was taken that stands in the bundle; it must be built anew.
+            PlaceError: Outbox or archive cannot be written now; call again later.
+            FencedError: The job is somebody else's now.
+        """
+        if not self._spool.holds(job):  # it was, before the ledger was put back from an older copy
+            return self._ledger.done(job)
+        job = self.publish(job, folder)
+        job = self._archive(job, folder)
+        return self._ended(self._ledger.done(job))
+
+    def fail(self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False) -> Job:
+        """The original to failed/ with its reason beside it, from wherever it is now.
+
+        What cannot be had (it is gone, has changed, or is closed to us) stays where it is; a cancel
+        ends all the same.
+
+        Raises:
+            PlaceError: failed/ cannot be written now; call again later.
+            FencedError: The job is somebody else's now.
+        """
+        end = self._ledger.cancelled if cancelled else self._ledger.failed
+        try:
+            job = self._to_failed(job, folder, error, cancelled=cancelled)
+        except SourceChangedError as changed:  # nothing of the job's to move
+            place = Place.GONE if changed.kind == "source-gone" else job.place
+            return self._ended(end(job, place))
+        except PlaceError as closed:
+            if not (cancelled and job.place is Place.INBOX and closed.is_below([folder.inbox])):
+                raise
+            return self._ended(end(job, job.place))
+        return self._ended(end(job, Place.FAILED))
+
+    def _ended(self, job: Job) -> Job:
+        with self._lock:
+            self._kept.pop(job.id, None)
+        self._spool.finish(job)
+        return job
+
+    # --- the bundle ---
+
+    def _outputs(self, job: Job, folder: Folder, plan: Plan) -> str | None:
+        """The path to record for a bundle that was built: its folder, or its main file.
+
+        None when it holds nothing that could lie in the outbox by itself.
+        """
+        made = flat_order(self._spool.made(job))
+        if is_flat(made):
+            return str(flat_target(made[-1], plan.name.folder, plan.name.stem))
+        if not made and folder.layout == "flat":
+            return None
+        return str(self._free_folder(plan.name))  # of a pile, too: its documents stay together
+
+    def publish(self, job: Job, folder: Folder) -> Job:
+        """To the outbox under the recorded name, or the next free one; again after a crash."""
+        if job.outputs is None:
+            return job
+        recorded = Path(job.outputs)
+        made = self._spool.made(job)  # tells the layout: a reload may have changed the folder's
+        if is_flat(made) if made else is_flat_file(recorded.name):
+            return self._side_by_side(job, folder, recorded)
+        return self._bundle(job, folder, recorded)
+
+    def _bundle(self, job: Job, folder: Folder, recorded: Path) -> Job:
+        while True:
+            try:
+                self._spool.publish(job, recorded, _owner(folder))
+            except FileExistsError:  # taken since the names were chosen
+                recorded = self._free_folder(_again(job, folder, recorded.parent, recorded.name))
+                job = self._ledger.redeliver(job, outputs=str(recorded))
+            else:
+                return job
+
+    def _side_by_side(self, job: Job, folder: Folder, recorded: Path) -> Job:
+        while True:
+            left = flat_order(self._spool.made(job))
+            stem = recorded.name.removesuffix(left[-1]) if left else ""
+            targets = [(each, flat_target(each, recorded.parent, stem)) for each in left]
+            try:  # with none left, the last one's name is made to last
+                self._spool.publish_each(
+                    job, targets or [(recorded.name, recorded)], _owner(folder)
+                )
+            except FileExistsError:
+                left = flat_order(self._spool.made(job))
+                if not all(map(is_artefact, left)):
+                    raise  # the text links to a folder of that name
+                name = self._keep(job, _again(job, folder, recorded.parent, stem), left)
+                recorded = flat_target(left[-1], name.folder, name.stem)
+                job = self._ledger.redeliver(job, outputs=str(recorded))
+            else:
+                return job
+
+    def _free_folder(self, name: Name) -> Path:
+        return self._spool.free_name(name.folder, name.stem, is_dir=True)
+
+    def _keep(self, job: Job, name: Name, suffixes: Collection[str]) -> Name:
+        """The first stem for which none of the names is taken, nor kept for another job."""
+        while True:
+            others = self._kept_by_others(job)
+            choices = (each for each in stems(name.stem) if name.folder / each not in others)
+            free = self._spool.free_stem(name.folder, choices, suffixes)
+            with self._lock:  # not while the disk is asked: a share may hang
+                if name.folder / free.name not in self._kept_by_others(job):
+                    self._kept[job.id] = name.folder / free.name
+                    return Name(folder=free.parent, stem=free.name)
+
+    def _kept_by_others(self, job: Job) -> set[Path]:
+        return {path for number, path in list(self._kept.items()) if number != job.id}
+
+    # --- the original ---
+
+    def _archived(self, job: Job, folder: Folder) -> Path:
+        source = PurePosixPath(job.source)
+        base = dated(folder.archive, self._clock())
+        return self._spool.free_name(base / source.parent, source.name)
+
+    def _archive(self, job: Job, folder: Folder) -> Job:
+        while True:
+            try:
+                self._spool.archive(job, _recorded(job.archived_to), _owner(folder))
+            except FileExistsError:
+                job = self._ledger.redeliver(job, archived_to=str(self._archived(job, folder)))
+            except SourceChangedError as error:
+                if error.kind != "source-gone":
+                    raise
+                return job  # filed before a crash, and taken out of the archive since
+            else:
+                return job
+
+    def _to_failed(self, job: Job, folder: Folder, error: JobError, *, cancelled: bool) -> Job:
+        below = folder.failed / PurePosixPath(job.source).parent
+        while True:
+            try:
+                if job.ending is None:
+                    target = self._failed_name(job, below)
+                    job = self._ledger.intend_failure(job, error, str(target), cancelled=cancelled)
+                if job.place is Place.FAILED:  # put back by `retry`, but not claimed since
+                    return job
+                if job.place is Place.INBOX:
+                    self._spool.claim(job, folder.inbox / job.source)
+                    remove_marker(self._spool, job, folder)
+                    job = self._ledger.moved(job, Place.SPOOL)
+                report = self._report(job, error)
+                self._spool.fail(job, _recorded(job.failed_to), report, _owner(folder))
+            except FileExistsError:
+                job = replace(job, ending=None)
+            except OcrdError as refused:
+                if below == folder.failed or not _of_the_path(refused, folder.failed):
+                    raise
+                below = folder.failed  # its sub-folder takes nothing: beside the others, then
+                job = replace(job, ending=None)
+            else:
+                return job
+
+    def _failed_name(self, job: Job, below: Path) -> Path:
+        name = fit(PurePosixPath(job.source).name, suffix_room=len(ERROR_SUFFIX))
+        return self._spool.free_name(below, name)
+
+    def _report(self, job: Job, error: JobError) -> bytes:
+        """NAME.error.json: what a person finds beside the file that failed."""
+        report = {
+            "version": 1,
+            "job": job.id,
+            "folder": job.folder,
+            "source": display(job.source),
+            "sha256": job.sha256,
+            "kind": error.kind,
+            "message": error.message,
+            "hint": error.hint,
+            "attempts": job.attempts,
+            "failed_at": datetime.fromtimestamp(self._clock()).astimezone().isoformat(),
+            "retry": f"ocrd retry {job.id}",
+        }
+        return (json.dumps(report, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def remove_marker(spool: Spool, job: Job, folder: Folder) -> None:
+    """The done marker of an original goes once the original is ours.
+
+    Before, it must stay: an original that turns out to have changed waits for its claim again.  To
+    be called between the claim and its record, so that after a crash in between it is done again.
+
+    Args:
+        spool: Removes it.
+        job: As it was before its original was moved into the spool.
+        folder: Where from.
+    """
+    if not folder.done_marker or job.place is not Place.INBOX:
+        return
+    marker = Marker(folder.done_marker)
+    if folder.join == "pause" and not job.members:  # one file was all of a pile
+        name = marker.of(pile_name(job.source), document=True)
+    else:
+        name = marker.of(job.source, document=bool(job.members))
+    if len(os.fsencode(name.rpartition("/")[2])) <= NAME_MAX:  # else there is none
+        spool.remove_marker(folder.inbox / name)
+
+
+def _of_the_path(error: OcrdError, tree: Path) -> bool:
+    """Whether another path in the tree may do."""
+    too_long = error.kind == "name-too-long"
+    return too_long or (isinstance(error, PlaceError) and error.is_below([tree]))
+
+
+def _recorded(path: str | None) -> Path:
+    """A name that an earlier step has recorded."""
+    if path is None:
+        raise ValueError("the job has no name recorded for this step")
+    return Path(path)
+
+
+def _owner(folder: Folder) -> Ownership:
+    return ownership(folder.group, folder.umask)
+
+
+def _again(job: Job, folder: Folder, parent: Path, stem: str) -> Name:
+    """What to begin with when a name was taken; its number, if it had one, is not told again."""
+    if asks_for_counter(folder.output_name):
+        return Name(folder=parent, stem=stem)
+    return wanted(job, folder)

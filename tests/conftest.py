@@ -1,0 +1,16 @@
+"""What holds for every test: what the machine lacks is said, not stumbled over."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.needs import find_system_programs, need
+
+find_system_programs()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked with `needs(...)` begin only where the machine has all of it."""
+    for mark in item.iter_markers("needs"):
+        need(*mark.args)

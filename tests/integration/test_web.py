@@ -1,0 +1,359 @@
+"""Programs that speak HTTP: our own interface and those that exist, with their own clients."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from azure.ai.documentintelligence import DocumentIntelligenceClient
+from azure.ai.documentintelligence.models import (
+    AnalyzeDocumentRequest,
+    AnalyzeOutputOption,
+    DocumentContentFormat,
+)
+from azure.core.credentials import AzureKeyCredential
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from mistralai.client import Mistral
+from PIL import Image, ImageDraw, ImageFont
+
+from tests.support.site import Site, memory_kib, site, until
+
+WORDS = "Lighthouse keepers wrote every evening"
+
+
+def page(words: str = WORDS, kind: str = "PNG") -> bytes:
+    """A white page with a line on it."""
+    image = Image.new("L", (1000, 400), 255)
+    font = ImageFont.load_default(40)
+    ImageDraw.Draw(image).text((60, 160), words, fill=0, font=font)
+    held = io.BytesIO()
+    image.save(held, kind)
+    return held.getvalue()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("site")) as up:
+        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
+        yield up
+
+
+# --- our own interface ---
+
+
+def test_a_raw_body_becomes_a_job_like_any_other(running: Site) -> None:
+    with running.client() as client:
+        told = client.post("/api/v1/ocr?name=raw.png&wait=60", content=page()).json()
+        assert (told["state"], told["folder"], told["source"]) == ("done", "web", "raw.png")
+        assert (running.root / "archive/web/raw.png").read_bytes() == page()
+        text = client.get(f"/api/v1/jobs/{told['id']}/result?format=txt").text
+        assert WORDS in text
+        listed = client.get("/api/v1/jobs?folder=web").json()["jobs"]
+        assert told["id"] in [job["id"] for job in listed]
+
+
+def test_several_parts_of_a_form_become_several_jobs(running: Site) -> None:
+    files = [("files", (f"part {n}.png", page(f"Part number {n} of three"))) for n in (1, 2, 3)]
+    with running.client() as client:
+        answer = client.post("/api/v1/ocr", files=files, data={"folder": "private", "wait": "60"})
+    assert answer.status_code == 200
+    assert [(each["state"], each["folder"]) for each in answer.json()] == [("done", "private")] * 3
+
+
+@pytest.mark.parametrize("uri", ["", "data:image/png;base64,"])
+def test_base64_in_json_is_decoded_as_it_comes(running: Site, uri: str) -> None:
+    data = uri + base64.b64encode(page("Encoded for the journey")).decode()
+    with running.client() as client:
+        told = client.post("/api/v1/ocr", json={"name": "b64.png", "data": data, "wait": 60}).json()
+        result = client.get(f"/api/v1/jobs/{told['id']}/result")
+    assert "Encoded for the journey" in result.text
+
+
+def test_every_file_of_a_bundle_can_be_had_and_all_as_a_zip(running: Site) -> None:
+    with running.client() as client:
+        number = client.post("/api/v1/ocr?name=all.png&wait=60", content=page()).json()["id"]
+        results = f"/api/v1/jobs/{number}/result"
+        assert client.get(results, params={"format": "pdf"}).content.startswith(b"%PDF")
+        sidecar = client.get(results, params={"format": "json"}).json()
+        archive = zipfile.ZipFile(io.BytesIO(client.get(results, params={"format": "zip"}).content))
+        refused = client.get(results, params={"format": "alto"})
+    assert sidecar["source"].startswith("all")
+    bundle = Path(running.root, "outbox/web/all")
+    assert sorted(archive.namelist()) == sorted(
+        str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()
+    )
+    assert refused.status_code == 404 and "outputs" in refused.json()["error"]["hint"]
+
+
+def test_two_documents_of_one_name_are_two_jobs(running: Site) -> None:
+    with running.client() as client:
+        first = client.post("/api/v1/ocr?name=twin.png&wait=60", content=page("First twin")).json()
+        second = client.post("/api/v1/ocr?name=twin.png&wait=60", content=page("Second")).json()
+    assert first["id"] != second["id"] and second["state"] == "done"
+
+
+def test_a_result_comes_without_settling(running: Site) -> None:
+    with running.client() as client:
+        told = client.post("/api/v1/ocr?name=quick.png", content=page()).json()
+        assert told["id"] is not None
+        ended = client.get(f"/api/v1/jobs/{told['id']}?wait=60").json()
+    assert ended["state"] == "done"
+
+
+# --- what is refused ---
+
+
+def test_without_a_token_nothing_is_told(running: Site) -> None:
+    for path in ("/api/v1/status", "/api/v1/jobs", "/api/v1/jobs/1", "/api/v1/search?q=x"):
+        assert httpx.get(running.url + path).status_code == 401
+    assert httpx.post(running.url + "/api/v1/ocr", content=page()).status_code == 401
+
+
+def test_a_role_may_do_what_it_says_and_no_more(running: Site) -> None:
+    with running.client("submit") as client, running.client("other") as other:
+        number = client.post("/api/v1/ocr?name=mine.png&wait=60", content=page()).json()["id"]
+        assert client.get(f"/api/v1/jobs/{number}").status_code == 200
+        assert other.get(f"/api/v1/jobs/{number}").status_code == 404
+        assert client.get("/api/v1/jobs").status_code == 403
+        assert client.post(f"/api/v1/jobs/{number}/retry").status_code == 403
+    with running.client("read") as reader:
+        assert reader.get(f"/api/v1/jobs/{number}/result").status_code == 200
+        assert reader.post("/api/v1/ocr?name=x.png", content=page()).status_code == 403
+        assert reader.delete(f"/api/v1/jobs/{number}").status_code == 403
+
+
+def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
+    with running.client() as client:
+        url = "/api/v1/ocr?name=secret.png&folder=private&wait=60"
+        number = client.post(url, content=page("Very secret words")).json()["id"]
+    with running.client("web-only") as client:
+        assert client.get(f"/api/v1/jobs/{number}").status_code == 404
+        assert client.get(f"/api/v1/jobs/{number}/result").status_code == 404
+        assert client.get("/api/v1/jobs?folder=private").status_code == 422
+        assert {job["folder"] for job in client.get("/api/v1/jobs").json()["jobs"]} <= {"web"}
+        assert [each["name"] for each in client.get("/api/v1/status").json()["folders"]] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        (lambda c: c.post("/api/v1/ocr?name=e.png", content=b""), 400),
+        (lambda c: c.post("/api/v1/ocr?folder=nowhere", content=b"x"), 422),
+        (lambda c: c.post("/api/v1/ocr?mode=describe", content=b"x"), 422),
+        (lambda c: c.post("/api/v1/ocr", json={"name": "a.png", "data": "&&&&"}), 400),
+        (lambda c: c.post("/api/v1/ocr", json=["no object"]), 400),
+        (lambda c: c.post("/api/v1/ocr", json={"files": "no list"}), 422),
+        (lambda c: c.post("/api/v1/ocr", json={}), 422),
+        (lambda c: c.post("/api/v1/ocr?wait=soon", content=b"x"), 422),
+        (lambda c: c.get("/api/v1/jobs/999999"), 404),
+        (lambda c: c.get("/api/v1/nowhere"), 404),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong(running: Site, call: object, status: int) -> None:
+    with running.client() as client:
+        answer = call(client)  # type: ignore[operator]  # a lambda of the list above
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_nothing_is_left_of_what_was_refused_or_broken_off(running: Site) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x" * 100_000
+        raise ConnectionError
+
+    with running.client() as client:
+        too_large = client.post("/api/v1/ocr?name=l.png", content=bytes(65 * 2**20))
+        assert too_large.status_code == 413 and "max_upload_mib" in too_large.text
+        with pytest.raises(ConnectionError):
+            client.post("/api/v1/ocr?name=b.png", content=broken())
+    until(lambda: not list((running.root / "inbox/web").glob(".ocrd-*")))
+
+
+def test_another_sites_name_is_refused(running: Site) -> None:
+    with running.client() as client:
+        answer = client.get("/api/v1/status", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..", ".hidden", "a\nb.png"])
+def test_a_clients_name_never_shapes_a_path(running: Site, name: str) -> None:
+    with running.client() as client:
+        told = client.post("/api/v1/ocr", params={"name": name, "wait": 60}, content=page()).json()
+    source = told["source"]
+    assert "/" not in source and not source.startswith(".") and "\n" not in source
+    assert (running.root / "archive/web" / source).exists()
+
+
+# --- Azure Document Intelligence ---
+
+
+def test_the_azure_sdk_gets_text_and_a_searchable_pdf(running: Site) -> None:
+    client = DocumentIntelligenceClient(
+        endpoint=running.url, credential=AzureKeyCredential(running.tokens["submit"])
+    )
+    poller = client.begin_analyze_document(
+        model_id="prebuilt-read",
+        body=AnalyzeDocumentRequest(bytes_source=page()),
+        output_content_format=DocumentContentFormat.TEXT,
+        output=[AnalyzeOutputOption.PDF],
+        content_type="application/json",
+    )
+    poller.wait()
+    number = poller.details["operation_id"]
+    result = poller.result()
+    assert WORDS in result.content and len(result.pages) == 1
+    line = (result.pages[0].lines or [])[0]
+    span = line.spans[0]
+    assert result.content[span.offset :][: span.length] == line.content
+    pdf = b"".join(client.get_analyze_result_pdf(model_id="prebuilt-read", result_id=number))
+    assert pdf.startswith(b"%PDF")
+
+
+def test_the_azure_sdk_is_told_of_failures_in_its_own_words(running: Site) -> None:
+    wrong = DocumentIntelligenceClient(running.url, AzureKeyCredential("wrong"))
+    with pytest.raises(ClientAuthenticationError):
+        wrong.begin_analyze_document("prebuilt-read", AnalyzeDocumentRequest(bytes_source=b"x"))
+    client = DocumentIntelligenceClient(running.url, AzureKeyCredential(running.tokens["submit"]))
+    with pytest.raises(HttpResponseError, match="urlSource"):
+        url = AnalyzeDocumentRequest(url_source="http://example.org/a.pdf")
+        client.begin_analyze_document("prebuilt-read", url)
+    poller = client.begin_analyze_document(
+        "prebuilt-read", AnalyzeDocumentRequest(bytes_source=b"no document at all, just prose")
+    )
+    with pytest.raises(HttpResponseError):
+        poller.result()
+
+
+# --- Mistral ---
+
+
+def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) -> None:
+    client = Mistral(api_key=running.tokens["submit"], server_url=running.url)
+    uri = "data:image/png;base64," + base64.b64encode(page()).decode()
+    document = {"type": "image_url", "image_url": uri}
+    read = client.ocr.process(model="mistral-ocr-latest", document=document)  # type: ignore[arg-type]  # the SDK takes plain dicts
+    assert WORDS in read.pages[0].markdown
+    assert read.usage_info.pages_processed == 1
+    held = {"file_name": "kept.png", "content": page("Kept for later")}
+    file = client.files.upload(file=held, purpose="ocr")  # type: ignore[arg-type]  # likewise
+    url = client.files.get_signed_url(file_id=file.id).url
+    for document in (
+        {"type": "document_url", "document_url": url},
+        {"type": "file", "file_id": file.id},
+    ):
+        read = client.ocr.process(model="x", document=document)  # type: ignore[arg-type]  # likewise
+        assert "Kept for later" in read.pages[0].markdown
+    assert client.files.delete(file_id=file.id).deleted
+    assert not list((running.root / "inbox/web").glob(".ocrd-*"))
+
+
+def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
+    with running.client() as client:
+        for url in ("http://127.0.0.1:1/x", f"{running.url}/v1/files/ab/content?signature=cd"):
+            body = {"model": "m", "document": {"type": "document_url", "document_url": url}}
+            answer = client.post("/v1/ocr", json=body)
+            assert (answer.status_code, answer.json()["object"]) == (422, "error")
+
+
+# --- docling-serve ---
+
+
+def test_open_webuis_loader_gets_markdown(running: Site) -> None:
+    answer = httpx.post(
+        f"{running.url}/v1/convert/file",
+        headers={"x-api-key": running.tokens["submit"]},
+        files={"files": ("scan.png", page(), "image/png")},
+        data={"to_formats": ["md", "json"], "md_page_break_placeholder": "\f"},
+        timeout=60,
+    ).json()
+    assert answer["status"] == "success"
+    assert WORDS in answer["document"]["md_content"]
+    assert answer["document"]["json_content"] is None
+
+
+def test_an_asynchronous_task_is_its_jobs(running: Site) -> None:
+    source = {
+        "kind": "file",
+        "base64_string": base64.b64encode(page()).decode(),
+        "filename": "s.png",
+    }
+    with running.client("submit") as client:
+        task = client.post(
+            "/v1/convert/source/async",
+            json={"options": {"to_formats": ["text"]}, "sources": [source, source]},
+        ).json()["task_id"]
+        for _ in range(10):
+            told = client.get(f"/v1/status/poll/{task}", params={"wait": 10}).json()
+            if told["task_status"] not in ("pending", "started"):
+                break
+        result = client.get(f"/v1/result/{task}")
+    assert told["task_meta"] == {
+        "num_docs": 2,
+        "num_processed": 2,
+        "num_succeeded": 2,
+        "num_failed": 0,
+    }
+    assert len(zipfile.ZipFile(io.BytesIO(result.content)).namelist()) == 2
+
+
+# --- weight ---
+
+
+def test_a_large_upload_takes_no_more_memory_than_a_small_one(running: Site) -> None:
+    assert running.web is not None
+    with running.client() as client:
+        client.post("/api/v1/ocr?name=warm.png", content=page())
+        before = memory_kib(running.web)
+        # Not an image: what counts is that its bytes came through.
+        client.post("/api/v1/ocr?name=large.bin", content=(bytes(2**20) for _ in range(60)))
+        body = json.dumps({"name": "large.b64", "data": base64.b64encode(bytes(40 << 20)).decode()})
+        client.post(
+            "/api/v1/ocr", content=body.encode(), headers={"content-type": "application/json"}
+        )
+    assert memory_kib(running.web) - before < 16 * 1024
+
+
+def test_many_uploads_at_once_are_each_one_job(running: Site) -> None:
+    def send(number: int) -> int:
+        with running.client("submit") as client:
+            name = f"crowd {number}.png"
+            answer = client.post("/api/v1/ocr", params={"name": name}, content=page(f"{number}"))
+            return int(answer.json()["id"])
+
+    with concurrent.futures.ThreadPoolExecutor(16) as threads:
+        numbers = list(threads.map(send, range(48)))
+    assert len(set(numbers)) == 48
+
+
+def test_documents_are_taken_while_the_daemon_is_down(tmp_path: Path) -> None:
+    with site(tmp_path / "site", daemon=False) as up, up.client() as client:
+        answer = client.post("/api/v1/ocr?name=early.png", content=page(), timeout=60)
+        assert (answer.status_code, answer.json()["state"]) == (202, "inbox")
+        up.start_daemon()
+        until(lambda: (up.root / "archive/web/early.png").exists())
+
+
+# --- search ---
+
+
+def test_words_are_found_on_their_page_by_those_who_may_see_it(running: Site) -> None:
+    with running.client() as client:
+        url = "/api/v1/ocr?name=find.png&folder=private&wait=60"
+        number = client.post(url, content=page("Zirconium barometer repaired")).json()["id"]
+
+        def hits(who: httpx.Client, words: str) -> list[tuple[int, int]]:
+            found = who.get("/api/v1/search", params={"q": words}).json()["hits"]
+            return [(hit["job"], hit["page"]) for hit in found]
+
+        until(lambda: hits(client, "ZIRCONIUM repaired") == [(number, 1)], 10)
+        assert hits(client, '"barometer zirconium"') == []
+        assert client.get("/api/v1/search", params={"q": " ? "}).status_code == 422
+    with running.client("web-only") as client:
+        assert hits(client, "zirconium") == []

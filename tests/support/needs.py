@@ -1,0 +1,168 @@
+"""What a test needs of the machine beside Python.
+
+A thing the machine lacks is a skip with its reason.  With OCRD_TEST_ALL=1, as CI sets it, the same
+is a failure: there `.ci/system-packages` has installed everything.
+
+    @needs("poppler")           a test that runs pdftotext itself
+    need("mounts")              a helper or fixture, just before it mounts something
+
+What takes long is likewise done whole in CI alone: `few(positions)` are some of them elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+needs = pytest.mark.needs
+slow = pytest.mark.slow
+T = TypeVar("T")
+FEW = 3
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """Something that a machine may lack.
+
+    Attributes:
+        there: Tells whether the machine has it.
+        lacking: The reason of a skip, and what to do about it.
+    """
+
+    there: Callable[[], bool]
+    lacking: str
+
+
+def need(*things: str) -> None:
+    """Skip the running test where the machine lacks one of the things, or fail it in CI."""
+    for thing in things:
+        if not has(thing):
+            refuse = pytest.fail if _everything() else pytest.skip
+            refuse(THINGS[thing].lacking)
+
+
+@functools.cache
+def has(thing: str) -> bool:
+    """Whether the machine has it; looked for once in a test run."""
+    return THINGS[thing].there()
+
+
+def few(items: Sequence[T], most: int | None = None) -> list[T]:
+    """Items evenly spread from the first to the last: three, or `most` (or all) of them in CI."""
+    count = min(len(items), (most or len(items)) if _everything() else FEW)
+    if count < 2:
+        return list(items[:count])
+    return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
+
+
+def _everything() -> bool:
+    return os.environ.get("OCRD_TEST_ALL") == "1"
+
+
+def find_system_programs() -> None:
+    """Make programs of the system (smbd, mkfs) known by name to a user whose PATH lacks them."""
+    known = os.environ.get("PATH", os.defpath).split(":")
+    os.environ["PATH"] = ":".join([*known, *(f for f in SYSTEM_FOLDERS if f not in known)])
+
+
+def _programs(*names: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(name) for name in names)
+
+
+def _package(package: str, *programs: str) -> Thing:
+    return Thing(there=_programs(*programs), lacking=f"{programs[0]} is missing: install {package}")
+
+
+def _root() -> bool:
+    return os.geteuid() == 0
+
+
+def _mounts() -> bool:
+    return _root() and _can_mount("-t", "tmpfs", "tmpfs")
+
+
+def _fuse() -> bool:
+    if not (has("mounts") and Path("/dev/fuse").exists() and _programs("bindfs", "fusermount3")()):
+        return False
+    with tempfile.TemporaryDirectory() as point:
+        if subprocess.run(["bindfs", point, point], capture_output=True, check=False).returncode:
+            return False
+        return not subprocess.run(["umount", "--lazy", point], check=False).returncode
+
+
+def _disks() -> bool:
+    """Whether an image can be made a disk: mkfs, a loop device, a mount."""
+    if not (has("mounts") and _programs("mkfs.ext4", "losetup")()):
+        return False
+    with tempfile.NamedTemporaryFile() as image:
+        image.truncate(4 << 20)
+        subprocess.run(["mkfs.ext4", "-q", image.name], check=True)
+        return _can_mount("-o", "loop", image.name)
+
+
+def _can_mount(*what: str) -> bool:
+    with tempfile.TemporaryDirectory() as point:
+        if subprocess.run(["mount", *what, point], capture_output=True, check=False).returncode:
+            return False
+        return not subprocess.run(["umount", "--lazy", point], check=False).returncode
+
+
+def _journal() -> bool:
+    answers = _root() or Path("/run/systemd/journal/socket").exists()
+    return answers and Path("/lib/systemd/systemd-journald").exists() and _programs("journalctl")()
+
+
+def _confinement() -> bool:
+    from ocrd.children import rights
+
+    return bool(rights().files)
+
+
+def _call_filter() -> bool:
+    from ocrd.children import rights
+
+    return bool(rights().calls)
+
+
+def _watch_limits() -> bool:
+    return _root() and os.access("/proc/sys/fs/inotify/max_user_watches", os.W_OK)
+
+
+THINGS = {
+    "root": Thing(there=_root, lacking="only root may do this: run the tests as root"),
+    "mounts": Thing(there=_mounts, lacking="nothing can be mounted here: run the tests as root"),
+    "fuse": Thing(
+        there=_fuse, lacking="no FUSE mount here: root, bindfs, fuse3 and /dev/fuse make one"
+    ),
+    "disks": Thing(
+        there=_disks, lacking="no image mounts as a disk here: root, e2fsprogs and a loop device do"
+    ),
+    "watch-limits": Thing(
+        there=_watch_limits, lacking="the limits of inotify cannot be set here: run as root"
+    ),
+    "landlock": Thing(
+        there=_confinement, lacking="this kernel has no Landlock: nothing closes files to a child"
+    ),
+    "seccomp": Thing(there=_call_filter, lacking="this kernel filters no system calls"),
+    "journal": Thing(there=_journal, lacking="no journal here: root and systemd make one"),
+    "samba": _package("samba and smbclient", "smbd", "smbclient", "smbpasswd"),
+    "poppler": _package("poppler-utils", "pdftotext", "pdftoppm"),
+    "tesseract": _package("tesseract-ocr", "tesseract"),
+    "rsync": _package("rsync", "rsync"),
+    "systemd": _package("systemd", "systemd-analyze"),
+    "procps": _package("procps", "pgrep"),
+    "setpriv": _package("util-linux", "setpriv"),
+    "man": _package("man-db", "man"),
+    "btrfs": _package("btrfs-progs", "mkfs.btrfs"),
+    "chromium": _package("chromium", "chromium"),
+}

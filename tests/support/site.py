@@ -1,0 +1,112 @@
+"""A daemon and a web process on a small tree, for tests that speak HTTP to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+OCRD = str(Path(sys.executable).with_name("ocrd"))
+UP_S = 60.0
+
+
+@dataclass
+class Site:
+    """Both processes, and what a client needs to know of them."""
+
+    root: Path
+    url: str
+    tokens: dict[str, str]
+    daemon: subprocess.Popen[bytes] | None = None
+    web: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    def client(self, role: str = "operate", **options: object) -> httpx.Client:
+        """A program with a token of that role."""
+        headers = {"authorization": f"Bearer {self.tokens[role]}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)  # type: ignore[arg-type]  # httpx's own options, passed on
+
+    def start_daemon(self) -> None:
+        command = [OCRD, "run", "--config", str(self.config)]
+        self.daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+    def start_web(self) -> None:
+        command = [OCRD, "web", "--config", str(self.config)]
+        self.web = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        until(lambda: httpx.get(f"{self.url}/healthz").status_code == 200)
+
+    def stop(self) -> None:
+        for process in (self.web, self.daemon):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in (self.web, self.daemon):
+            if process is not None:
+                process.wait(30)
+
+
+def until(true: object, timeout_s: float = UP_S) -> None:
+    """Wait until a callable says so; it may fail until then."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            if callable(true) and true():
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s")
+
+
+@contextlib.contextmanager
+def site(root: Path, *, daemon: bool = True, more: str = "") -> Iterator[Site]:
+    """Run both on a tree with the folders `web` and `private`."""
+    port = _free_port()
+    for name in ("web", "private"):
+        (root / "inbox" / name).mkdir(parents=True)
+    (root / "config.toml").write_text(
+        f'root = "{root}"\n[engine]\nkind = "rapidocr"\n[watch]\nsettle_s = 0.2\n'
+        f"[web]\nport = {port}\nmax_upload_mib = 64\n{more}\n"
+        '[[folder]]\nname = "web"\n[[folder]]\nname = "private"\n'
+    )
+    running = Site(root=root, url=f"http://127.0.0.1:{port}", tokens={})
+    (root / ".ocrd").mkdir(mode=0o750, exist_ok=True)
+    for role in ("submit", "read", "operate"):
+        running.tokens[role] = _token(running, role, "--role", role)
+    running.tokens["other"] = _token(running, "other", "--role", "submit")
+    running.tokens["web-only"] = _token(running, "web-only", "--role", "read", "--folder", "web")
+    try:
+        if daemon:
+            running.start_daemon()
+        running.start_web()
+        yield running
+    finally:
+        running.stop()
+
+
+def _token(running: Site, name: str, *options: str) -> str:
+    command = [OCRD, "web", "--config", str(running.config), "token", "add", name, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def memory_kib(process: subprocess.Popen[bytes]) -> int:
+    """What a process holds in memory now."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1])
+    raise AssertionError(os.getpid())

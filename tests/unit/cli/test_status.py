@@ -1,0 +1,243 @@
+"""What people see of `ocrd status` and `ocrd jobs`: in a pipe, on a terminal, on a dumb one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd import snapshot
+from ocrd.cli.jobs import moment
+from ocrd.cli.status import hours, plain
+from ocrd.cli.words import about, duration
+from ocrd.ledger.ledger import Ledger
+from tests.unit.cli.conftest import PROJECT, Tree
+from tests.unit.ledger import making
+
+FULL = {"kind": "disk-full", "message": "/srv is full", "hint": "Free some space."}
+
+
+def facts(**folder: Any) -> dict[str, Any]:
+    """A running daemon with one folder."""
+    return {
+        "daemon": {"state": "running", "pid": 4711, "since": None},
+        "engine": {
+            "kind": "vllm",
+            "state": "loading",
+            "detail": "weights, 40 %",
+            "steps": ["max_crops 6 -> 4"],
+        },
+        "pages_per_s": 11.84,
+        "pages_in_flight": 1,
+        "left_s": 7300.0,
+        "folders": [
+            {
+                "name": "invoices",
+                "waiting": 3,
+                "running": 2,
+                "done": 40_000,
+                "failed": 1,
+                "oldest_waiting_s": 7200.0,
+                "settling": 5,
+                "in_inbox": None,
+                "unmarked": 0,
+                "overdue": [],
+                "paused": None,
+                "waits_until": None,
+                "conditions": [],
+                **folder,
+            }
+        ],
+        "troubles": [],
+        "held": [],
+        "strays": [],
+        "failures": [],
+        "latest": [],
+    }
+
+
+def test_a_line_for_each_thing() -> None:
+    assert plain(facts()) == [
+        "daemon running (pid 4711)",
+        "engine vllm loading weights, 40 %",
+        "  lowered: max_crops 6 -> 4",
+        "pages/s 11.84, 1 page in flight, 5 files to go, about 2 h 2 min left",
+        "",
+        "folder    waiting  oldest  settling  running    done  failed",
+        "invoices        3     2 h         5        2  40,000       1",
+    ]
+
+
+def test_what_keeps_a_folder_waiting_is_said_once_with_its_remedy() -> None:
+    told = facts(paused=FULL, conditions=[FULL], overdue=["never-ending.pdf"])
+    text = "\n".join(plain(told))
+    assert text.count("/srv is full") == 1
+    assert "Free some space." in text
+    assert "never-ending.pdf" in text
+
+
+@pytest.mark.parametrize(
+    ("opens", "said"), [((2026, 11, 23, 20, 0), "20:00"), ((2026, 11, 28, 0, 0), "Sat 00:00")]
+)
+def test_a_folder_outside_its_schedule_says_until_when_it_waits(
+    opens: tuple[int, ...], said: str
+) -> None:
+    noon = datetime(2026, 11, 23, 12, 0).timestamp()  # a Monday
+    opening = datetime(*opens).astimezone().isoformat()  # type: ignore[arg-type]  # five of them
+    assert hours({"waits_until": opening}, noon) == [f"waits until {said}, by its schedule"]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "1 file waits for a done marker"), (12, "12 files wait for a done")],
+)
+def test_files_that_wait_for_a_marker_are_counted(count: int, said: str) -> None:
+    assert said in "\n".join(plain(facts(unmarked=count)))
+
+
+def filled(tree: Tree) -> None:
+    """Jobs of every kind, with names as long as they come."""
+    with Ledger.open(tree.ledger) as ledger:
+        for number in range(12):
+            making.done(ledger, f"{number} {'a long name ' * 12}.pdf")
+        making.failed(ledger, "[red]two\nlines[/red].pdf")
+        making.queued(ledger, "waits.pdf")
+    (tree.root / "inbox" / "loose.pdf").touch()
+    (tree.root / "inbox" / "unknown" / "deep").mkdir(parents=True)
+    (tree.root / "inbox" / "unknown" / "deep" / "lost.pdf").touch()
+    (tree.inbox / "waits.pdf").touch()
+    (tree.inbox / "not yet seen.pdf").touch()
+    (tree.inbox / "upload.part").touch()
+
+
+def test_a_stopped_daemon_counts_what_lies_in_the_inboxes_and_beside_them(tree: Tree) -> None:
+    filled(tree)
+    lines = tree.ocrd("status").stdout.splitlines()
+    (counts,) = [line.split() for line in lines if line.startswith("invoices")]
+    assert (counts[1], counts[-4:]) == ("1", ["2", "0", "12", "1"])
+    inbox = tree.root / "inbox"
+    for place in (inbox, inbox / "unknown"):
+        assert f"1 file lies in no folder: {place} (add a [[folder]] for it, or move them)" in lines
+
+
+def test_the_last_ten_files_and_the_last_failures_are_shown(tree: Tree) -> None:
+    filled(tree)
+    text = tree.ocrd("status").stdout
+    assert len(re.findall(r"^ +\d+ .* (?:done|failed) ", text, re.MULTILINE)) == 10
+    assert r"13  invoices/[red]two\nlines[/red].pdf: damaged: cannot be opened - Scan it" in text
+
+
+def on_a_terminal(config: Path, *words: str, term: str = "xterm", seconds: float = 0) -> str:
+    """What `ocrd WORDS` draws on a terminal of 80 columns; it is ended after so long, if at all."""
+    here, there = pty.openpty()
+    environment = {**os.environ, "OCRD_CONFIG": str(config), "TERM": term, "COLUMNS": "80"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ocrd", *words], stdout=there, cwd=PROJECT, env=environment
+    )
+    os.close(there)
+    drawn = b""
+    until = time.monotonic() + seconds
+    try:
+        while more := os.read(here, 4096):
+            drawn += more
+            if seconds and (drawn.count(b"daemon ") > 1 or time.monotonic() > until):
+                break
+    except OSError:
+        pass  # it has ended: nobody draws any more
+    finally:
+        running.kill()
+        running.wait()
+        os.close(here)
+    return drawn.decode()
+
+
+@pytest.mark.parametrize("command", [["status"], ["jobs"]], ids=" ".join)
+def test_a_terminal_of_80_columns_is_wide_enough(tree: Tree, command: list[str]) -> None:
+    filled(tree)
+    drawn = on_a_terminal(tree.config, *command)
+    assert "\x1b[" in drawn  # states have colours
+    lines = re.sub(r"\x1b\[\d*m", "", drawn).splitlines()
+    assert len(lines) > 10
+    assert [line for line in lines if len(line) > 80] == []
+    assert any(r"[red]two\nlines[/red].pdf"[:8] in line for line in lines)
+
+
+def test_a_terminal_says_how_many_of_the_jobs_it_lists(tree: Tree) -> None:
+    with Ledger.open(tree.ledger) as ledger:
+        ledger.record([making.found(f"{number}.pdf") for number in range(2061)])
+    assert "50 of 2,061 jobs; --limit 2061 shows all" in on_a_terminal(tree.config, "jobs")
+
+
+def test_watching_in_a_pipe_and_on_a_dumb_terminal_prints_plainly(tree: Tree) -> None:
+    drawn = on_a_terminal(tree.config, "status", "-w", term="dumb", seconds=20)
+    assert drawn.count("daemon stopped") > 1
+    assert "\x1b" not in drawn
+    command = [sys.executable, "-m", "ocrd", "status", "-w", "--config", str(tree.config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "daemon stopped\n"
+        watching.kill()
+
+
+def test_a_configuration_spoilt_while_the_daemon_runs_is_told_and_hides_nothing(tree: Tree) -> None:
+    """Status goes on, by what the daemon says, and tells what is wrong with the file."""
+    filled(tree)
+    spool = tree.ledger.parent
+    held = snapshot.take_lock(spool / snapshot.LOCK)
+    assert held is not None
+    engine = {"kind": "rapidocr", "model": "m", "state": "ready", "steps": []}
+    folder = {"name": "invoices", "inbox": str(tree.inbox)}
+    word = {"pid": os.getpid(), "engine": engine, "folders": [folder], "ledger": str(tree.ledger)}
+    snapshot.write(spool, {**word, "config_digest": "of another file"})
+    assert "systemctl reload ocrd" in tree.ocrd("status").stdout
+    with tree.config.open("a") as file:
+        file.write("[broken\n")
+    ended = tree.ocrd("status")
+    os.close(held)
+    assert ended.returncode == 0
+    assert "the configuration on disk is refused: " in ended.stdout
+    assert "not valid TOML" in ended.stdout
+    assert re.search(r"^invoices +1 ", ended.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (864_000, "10 d")],
+)
+def test_a_duration_is_as_long_as_one_reads_at_a_glance(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (20, "less than a minute"),
+        (60, "about 1 min"),
+        (4800, "about 1 h 20 min"),
+        (7200, "about 2 h"),
+    ],
+)
+def test_an_estimate_is_in_hours_and_minutes(seconds: float, expected: str) -> None:
+    assert about(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30m", datetime(2026, 11, 23, 11, 30)),
+        ("3d", datetime(2026, 11, 20, 12, 0)),
+        ("today", datetime(2026, 11, 23)),
+        ("2026-11-01", datetime(2026, 11, 1)),
+        ("2026-11-01T08:15", datetime(2026, 11, 1, 8, 15)),
+    ],
+)
+def test_since_may_be_said_in_several_ways(text: str, expected: datetime) -> None:
+    assert moment(text, datetime(2026, 11, 23, 12, 0).timestamp()) == expected.timestamp()

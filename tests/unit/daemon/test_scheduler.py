@@ -1,0 +1,360 @@
+"""The scheduler with a real ledger: no job is forgotten, whatever becomes of ledger and folder."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ocrd.config import Folder, load
+from ocrd.daemon.calls import Calls
+from ocrd.daemon.retries import Attempts, Retries
+from ocrd.daemon.scheduler import Scheduler
+from ocrd.engine.base import EngineReport, EngineState
+from ocrd.errors import MemoryShortError, OcrdError, PlaceError
+from ocrd.events import Event, Events
+from ocrd.job import Found, Job, JobError, JobState
+from ocrd.ledger.ledger import Ledger
+
+FULL = PlaceError("/out: no space is left", hint="Free some space.", kind="disk-full")
+BUSY = OcrdError("/failed: it is in use elsewhere", hint="It is tried again.", kind="busy")
+BAD = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
+
+
+class Crew:
+    """Stands for the workers: takes each job for done at once, or meets an error."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.error: Exception | None = None
+        self.spared: set[str] = set()
+        self.failed: list[tuple[str, str]] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    async def run(self, job: Job, _folder: Folder) -> Job:
+        self.ran.append(job.id)
+        self.meanwhile()
+        if self.error is not None and job.source not in self.spared:
+            raise self.error
+        return job
+
+    async def fail(self, job: Job, _folder: Folder, error: JobError) -> Job:
+        self.failed.append((job.source, error.kind))
+        return job
+
+
+class Mover:
+    """Stands for a worker that moves a large original, and is told to cancel meanwhile."""
+
+    def __init__(self, call: Calls) -> None:
+        self._call = call
+        self.moving = threading.Event()
+        self.moved = threading.Event()
+        self.cancelled_after: list[bool] = []
+
+    async def run(self, job: Job, _folder: Folder) -> Job:
+        await self._call("a share", self._move)
+        return job
+
+    async def cancel(self, job: Job, _folder: Folder) -> Job:
+        self.cancelled_after.append(not self.moving.is_set())
+        return job
+
+    def _move(self) -> None:
+        self.moving.set()
+        self.moved.wait()
+        self.moving.clear()
+
+
+class Ready:
+    """An engine that is ready."""
+
+    def report(self) -> EngineReport:
+        return EngineReport(state=EngineState.READY)
+
+
+class Shelf:
+    """Stands for the inboxes."""
+
+    def __init__(self, closed: set[str]) -> None:
+        self._closed = closed
+        self.hinted: list[str] = []
+
+    def closed(self) -> set[str]:
+        return self._closed
+
+    def hint(self, _folder: str, source: str) -> None:
+        self.hinted.append(source)
+
+
+class Bench:
+    """A ledger, one folder, and the scheduler between them."""
+
+    def __init__(self, root: Path, worker: object = None) -> None:
+        file = root / "config.toml"
+        file.write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n', encoding="utf-8")
+        (self.folder,) = load(file).folders
+        self.folder.inbox.mkdir(parents=True)
+        self.folders = {"scans": self.folder}
+        self.closed: set[str] = set()
+        self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
+        self.crew = Crew()
+        self.told: list[Event] = []
+        common: dict[str, Any] = {
+            "worker": worker or self.crew,
+            "ledger": self.ledger,
+            "events": Events(self.told.append),
+            "call": Calls(4),
+            "clock": time.time,
+        }
+        attempts = Attempts(most=3, delay_s=0.0, longest_s=0.0)
+        retries = Retries(**common, spool=root / ".ocrd", attempts=attempts)
+        retries.inboxes = Shelf(self.closed)
+        engine = cast(Any, Ready())
+        self.scheduler = Scheduler(**common, engine=engine, retries=retries, max_running=8)
+        self.scheduler.folders = self.folders
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def queued(self, *names: str) -> list[Job]:
+        files = [
+            Found(folder="scans", source=name, size=1, mtime_ns=1, inode=1, sha256="00")
+            for name in names
+        ]
+        return [job for job in self.ledger.record(files) if job is not None]
+
+    def claimed(self, *names: str) -> list[Job]:
+        return self.ledger.claim_some(len(self.queued(*names)), now=time.time())
+
+    def job(self, number: int) -> Job:
+        job = self.ledger.job(number)
+        assert job is not None
+        return job
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program keeps the ledger locked."""
+        other = sqlite3.connect(self.ledger.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.scheduler.run())
+        try:
+            yield
+        finally:
+            self.scheduler.stop()
+            await self.scheduler.drain(0.0)
+            await task
+
+    def events(self, name: str) -> list[Event]:
+        return [event for event in self.told if event.name == name]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(120):
+        while not true():  # noqa: ASYNC110 - it looks on from outside
+            await asyncio.sleep(0.01)
+
+
+async def test_jobs_from_before_wait_while_the_ledger_is_locked(bench: Bench) -> None:
+    jobs = bench.claimed("a.pdf", "b.pdf")
+    bench.scheduler.take_over(jobs)
+    async with bench.running():
+        with bench.locked():
+            await until(lambda: bench.scheduler.waits)
+        await until(lambda: bench.crew.ran == [job.id for job in jobs])
+
+
+async def test_a_job_that_delivers_waits_for_its_folder_to_be_configured_again(
+    bench: Bench,
+) -> None:
+    (job,) = bench.claimed("a.pdf")
+    bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+    bench.folders.clear()
+    bench.scheduler.take_over(bench.ledger.unfinished())
+    async with bench.running():
+        await until(lambda: bench.scheduler.ticks > 2)
+        assert bench.crew.ran == []
+        bench.folders["scans"] = bench.folder
+        bench.scheduler.wake()
+        await until(lambda: bench.crew.ran == [job.id])
+    assert [dict(event.fields)["job"] for event in bench.events("job.folder_unknown")] == [job.id]
+
+
+async def test_a_failure_that_meets_a_busy_folder_is_tried_again(bench: Bench) -> None:
+    """Its end is decided: back in the queue nobody would ever claim it."""
+    (job,) = bench.claimed("a.pdf")
+    job = bench.ledger.intend_failure(job, BAD, "/failed/a.pdf")
+    bench.crew.error = BUSY
+    bench.scheduler.take_over([job])
+    async with bench.running():
+        await until(lambda: len(bench.crew.ran) > 1)
+        bench.crew.error = None
+
+
+async def test_a_job_that_waits_for_its_place_keeps_its_attempt_when_the_daemon_stops(
+    bench: Bench,
+) -> None:
+    (job,) = bench.queued("a.pdf")
+    bench.crew.error = FULL
+    async with bench.running():
+        await until(lambda: bench.events("folder.paused"))
+    assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
+
+
+async def test_a_cancel_waits_for_the_move_that_is_under_way(tmp_path: Path) -> None:
+    """Two threads that move one original would take it from each other."""
+    mover = Mover(Calls(1))
+    with closing(Bench(tmp_path, mover)) as bench:
+        await _cancel_while_it_moves(bench, mover)
+    assert set(mover.cancelled_after) == {True}
+
+
+async def _cancel_while_it_moves(bench: Bench, mover: Mover) -> None:
+    (job,) = bench.queued("a.pdf")
+    async with bench.running():
+        await until(mover.moving.is_set)
+        try:
+            bench.ledger.request_cancel([job.id])
+            ticks = bench.scheduler.ticks
+            await until(lambda: bench.scheduler.ticks > ticks + 2)  # it was seen; others go on
+        finally:
+            mover.moved.set()
+        await until(lambda: mover.cancelled_after)
+
+
+async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench: Bench) -> None:
+    """Nothing lies there now, and what it has taken already would be put beneath the share."""
+    (job,) = bench.queued("a.pdf")
+    bench.crew.error = FULL
+    bench.crew.meanwhile = lambda: bench.closed.add("scans")
+    async with bench.running():
+        await until(lambda: bench.events("folder.resumed"))
+        assert bench.crew.ran == [job.id]
+        assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
+        bench.crew.error, bench.crew.meanwhile = None, lambda: None
+        bench.closed.clear()
+        await until(lambda: len(bench.crew.ran) == 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk-full"),
+        (OSError(errno.EROFS, "Read-only file system"), "read-only"),
+        (OSError(errno.EIO, "Input/output error"), "io-error"),
+    ],
+)
+async def test_what_the_disk_answers_pauses_the_folder_and_costs_nothing(
+    bench: Bench, error: OSError, kind: str
+) -> None:
+    """Wherever it is met: nobody is asked to report a defect."""
+    (job,) = bench.queued("a.pdf")
+    bench.crew.error = error
+    async with bench.running():
+        await until(lambda: bench.events("folder.paused"))
+    (paused,) = bench.events("folder.paused")
+    assert paused.fields["kind"] == kind
+    assert (bench.job(job.id).state, bench.job(job.id).attempts) == (JobState.QUEUED, 0)
+    assert bench.events("job.crashed") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), "memory-short"),
+        (MemoryShortError("a child was ended", hint="More memory."), "memory-short"),
+        (OSError(errno.EACCES, "Permission denied", "SUB/a.pdf"), "no-permission"),
+        (OSError(errno.EINVAL, "Invalid argument", "SUB/a:b"), "invalid-name"),
+    ],
+)
+async def test_what_concerns_one_job_holds_up_that_job_alone(
+    bench: Bench, error: Exception, kind: str
+) -> None:
+    if isinstance(error, OSError):
+        error.filename = str(bench.folder.inbox / "sub" / "a.pdf")
+    held, free = bench.queued("a.pdf", "b.pdf")
+    bench.crew.error, bench.crew.spared = error, {"b.pdf"}
+    async with bench.running():
+        await until(lambda: bench.events("job.held") and free.id in bench.crew.ran)
+        await until(lambda: bench.job(held.id).state is JobState.QUEUED)
+    assert bench.events("folder.paused") == []
+    now = bench.job(held.id)
+    assert now.attempts == 0
+    assert now.not_before > time.time()
+    assert now.error is not None
+    assert now.error.kind == kind
+
+
+async def test_a_job_that_is_held_while_it_delivers_can_be_cancelled(tmp_path: Path) -> None:
+    """As with a name that the outbox's file system refuses, and always will."""
+    crew = Refused()
+    with closing(Bench(tmp_path, crew)) as bench:
+        (job,) = bench.claimed("a.pdf")
+        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+        bench.scheduler.take_over(bench.ledger.unfinished())
+        async with bench.running():
+            await until(lambda: bench.events("job.held"))
+            (asked,) = await bench.scheduler.cancel([job.id])
+            assert asked.id == job.id
+            await until(lambda: crew.cancelled == [job.id])
+
+
+class Refused(Crew):
+    """Meets a name that cannot be, and takes cancels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error = OSError(errno.EINVAL, "Invalid argument")
+        self.cancelled: list[int] = []
+
+    async def run(self, job: Job, folder: Folder) -> Job:
+        raise OSError(errno.EINVAL, "Invalid argument", str(folder.outbox / "a:b"))
+
+    async def cancel(self, job: Job, _folder: Folder) -> Job:
+        self.cancelled.append(job.id)
+        return job
+
+
+async def test_a_folder_that_a_person_paused_starts_nothing_until_it_is_resumed(
+    bench: Bench,
+) -> None:
+    (job,) = bench.queued("a.pdf")
+    bench.scheduler.halted = {"scans"}
+    async with bench.running():
+        await until(lambda: bench.scheduler.ticks > 2)
+        assert bench.crew.ran == []
+        bench.scheduler.halted = ()
+        bench.scheduler.wake()
+        await until(lambda: bench.crew.ran == [job.id])
+
+
+async def test_a_defect_costs_an_attempt_and_fails_in_the_end(bench: Bench) -> None:
+    bench.queued("a.pdf")
+    bench.crew.error = RecursionError("too deep")
+    async with bench.running():
+        await until(lambda: bench.crew.failed == [("a.pdf", "internal")])
+    assert len(bench.events("job.crashed")) == 3

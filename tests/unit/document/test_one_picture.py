@@ -1,0 +1,244 @@
+"""What an engine reads of an image file and what its documents show are one picture."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pillow_heif
+import pypdfium2 as pdfium
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageChops, ImageDraw, ImageStat
+
+from ocrd.document.base import BundleSummary
+from ocrd.page import Block, Box, Line, Markup, PageResult
+from ocrd.pages.base import Rendering
+from ocrd.pages.work import inspect, page
+from tests.unit.document.scans import bundle, jpeg, pymupdf, record
+
+WANTED = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
+SIZE = (240, 160)
+SAID = PageResult(
+    text="",
+    blocks=(Block("text", "word", (Box(0.4, 0.4, 0.9, 0.5),), Markup.PLAIN),),
+    lines=(Line("word", Box(0.4, 0.4, 0.9, 0.5)),),
+)
+
+
+def grey() -> Image.Image:
+    """A scan in which every corner differs."""
+    image = Image.new("L", SIZE, 250)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, 80, 50), fill=30)
+    draw.rectangle((160, 0, 240, 40), fill=120)
+    draw.ellipse((60, 80, 120, 150), fill=200)
+    return image
+
+
+def deep(mode: str, scale: float) -> Image.Image:
+    image = Image.new("F" if mode == "F" else "I", SIZE)
+    image.putdata([value * scale for value in grey().tobytes()])
+    return image.convert(mode)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def heif(image: Image.Image) -> bytes:
+    pillow_heif.register_heif_opener()
+    return saved(image, "HEIF", quality=90)
+
+
+def tiff(orientation: int) -> bytes:
+    """Uncompressed, as Pillow would map it into memory."""
+    return saved(grey(), "TIFF", tiffinfo={274: orientation})
+
+
+SOURCES: dict[str, Callable[[], bytes]] = {
+    "12 bits in 16": lambda: saved(deep("I;16", 16), "PNG"),
+    "16 bits": lambda: saved(deep("I;16", 257), "TIFF"),
+    "16 bits, zero is white": lambda: saved(deep("I;16", 257), "TIFF", tiffinfo={262: 0}),
+    "float up to one": lambda: saved(deep("F", 1 / 255), "TIFF"),
+    "float up to 65535": lambda: saved(deep("F", 257), "TIFF"),
+    "cmyk": lambda: saved(grey().convert("CMYK"), "TIFF"),
+    "cmyk jpeg": lambda: saved(grey().convert("CMYK"), "JPEG"),
+    "palette": lambda: saved(grey().convert("P"), "GIF"),
+    "webp": lambda: saved(grey().convert("RGB"), "WEBP", lossless=True),
+    "avif": lambda: saved(grey().convert("RGB"), "AVIF"),
+    "heic": lambda: heif(grey().convert("RGB")),
+    **{f"tiff turned {n}": (lambda n=n: tiff(n)) for n in range(1, 9)},  # type: ignore[misc]  # mypy infers no lambda with a default
+}
+
+
+def made(folder: Path, data: bytes, **options: Any) -> BundleSummary:
+    (folder / "a.img").write_bytes(data)
+    count = inspect(folder / "a.img", WANTED).pages
+    pages = [record(number, SAID) for number in range(1, count + 1)]
+    return bundle(folder, folder / "a.img", pages, **{"kind": "image", **options})
+
+
+def as_read(path: Path) -> Image.Image:
+    seen = page(path, 1, WANTED)
+    return Image.frombytes("RGB", (seen.width, seen.height), seen.rgb)
+
+
+def as_shown(pdf: Path, size: tuple[int, int]) -> Image.Image:
+    with pdfium.PdfDocument(str(pdf)) as document:
+        shown: Image.Image = document[0].render(scale=4).to_pil().convert("RGB")
+    return shown.resize(size, Image.Resampling.BOX)
+
+
+def off(one: Image.Image, other: Image.Image) -> float:
+    return float(max(ImageStat.Stat(ImageChops.difference(one, other)).mean))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_is_read_is_what_is_shown(tmp_path: Path, source: str) -> None:
+    made(tmp_path, SOURCES[source]())
+    read = as_read(tmp_path / "a.img")
+    most = 10 if "cmyk" in source else 4  # inks look a little different to each
+    assert off(as_shown(tmp_path / "out" / "scan.pdf", read.size), read) < most
+    boxes = Image.open(tmp_path / "out" / "scan.boxes.jpg").resize(read.size)
+    assert off(boxes, read) < 12  # the box and its label are drawn over it
+
+
+def test_a_bitonal_plan_of_250_megapixels_is_read_and_shown(tmp_path: Path) -> None:
+    plan = Image.new("1", (25_000, 10_000), 1)
+    ImageDraw.Draw(plan).rectangle((1000, 1000, 12_000, 5000), fill=0)
+    made(tmp_path, saved(plan, "TIFF", compression="group4", dpi=(600, 600)))
+    read = as_read(tmp_path / "a.img")
+    assert off(as_shown(tmp_path / "out" / "scan.pdf", read.size), read) < 2
+
+
+def without_end(data: bytes) -> bytes:
+    return data[:-2]
+
+
+def with_half_an_end(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def with_zeros_for_an_end(data: bytes) -> bytes:
+    return data[:-2] + bytes(512)
+
+
+@pytest.mark.parametrize("spoilt", [without_end, with_half_an_end, with_zeros_for_an_end])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_its_end_mark_alone_is_whole(
+    tmp_path: Path, spoilt: Callable[[bytes], bytes], progressive: bool
+) -> None:
+    whole = jpeg(Image.effect_noise((300, 200), 60), progressive=progressive)
+    made(tmp_path, spoilt(whole))
+    truth = Image.open(io.BytesIO(whole)).convert("RGB")
+    assert as_read(tmp_path / "a.img").tobytes() == truth.tobytes()
+    assert json.loads((tmp_path / "out" / "scan.json").read_text())["notes"] == []
+
+
+def page_of_print() -> Image.Image:
+    image = Image.new("RGB", (1240, 1754), (252, 250, 245))
+    draw = ImageDraw.Draw(image)
+    for line in range(40):
+        draw.text((100, 100 + 38 * line), "Of all the words that were printed here " * 2, "black")
+    return Image.blend(image, Image.effect_noise(image.size, 20).convert("RGB"), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("WEBP", {"quality": 60}), ("AVIF", {"quality": 50}), ("HEIF", {"quality": 50})],
+)
+def test_a_lossy_picture_does_not_grow_by_a_third(
+    tmp_path: Path, kind: str, options: dict[str, int]
+) -> None:
+    pillow_heif.register_heif_opener()
+    truth = page_of_print()
+    data = saved(truth, kind, **options)
+    made(tmp_path, data, outputs=frozenset({"pdf", "json"}))
+    pdf = tmp_path / "out" / "scan.pdf"
+    assert pdf.stat().st_size <= 1.3 * len(data) + 20_000
+    read = as_read(tmp_path / "a.img")
+    assert off(as_shown(pdf, read.size), read) < 8
+
+
+def test_a_lossless_picture_stays_so(tmp_path: Path) -> None:
+    image = Image.new("RGB", (800, 1000), "white")
+    ImageDraw.Draw(image).text((100, 100), "exactly as it was", (10, 20, 30), font_size=40)
+    data = saved(image, "WEBP", lossless=True)
+    made(tmp_path, data, outputs=frozenset({"pdf", "json"}))
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        pixmap = pymupdf.Pixmap(document, document[0].get_images()[0][0])
+        assert bytes(pymupdf.Pixmap(pymupdf.csRGB, pixmap).samples) == image.tobytes()
+    assert (tmp_path / "out" / "scan.pdf").stat().st_size <= 1.3 * len(data) + 20_000
+
+
+def test_one_that_must_grow_says_why(tmp_path: Path) -> None:
+    image = Image.effect_mandelbrot((500, 500), (-2, -1.5, 1, 1.5), 100).convert("RGB")
+    image = Image.merge(
+        "RGB", (image.getchannel(0), *image.transpose(Image.Transpose.ROTATE_90).split()[:2])
+    )
+    data = saved(image, "WEBP", lossless=True)
+    made(tmp_path, data, outputs=frozenset({"pdf", "json"}))
+    notes = json.loads((tmp_path / "out" / "scan.json").read_text())["notes"]
+    grown = (tmp_path / "out" / "scan.pdf").stat().st_size > 1.3 * len(data) + 20_000
+    assert not grown or "tighter" in notes[0]
+
+
+def test_pages_of_a_long_tiff_are_each_opened_once(tmp_path: Path) -> None:
+    """A hundred pages take ten times as long as ten, not a hundred times."""
+    frames = [Image.new("1", (16, 16), number % 2) for number in range(300)]
+    data = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    assert struct.unpack("<H", data[2:4]) == (42,)
+    summary = made(tmp_path, data, outputs=frozenset({"pdf"}))
+    assert summary.pages == 300
+    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+        looks = [document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, 298, 299)]
+    assert looks == [0, 255, 0, 255]
+
+
+boxes = st.tuples(*[st.floats(-0.1, 1.1) | st.sampled_from([0.0, 0.3, 1.0])] * 4).map(
+    lambda each: Box(*each)
+)
+texts = st.text(max_size=40) | st.sampled_from(["", " ", "\n", "\x00", "a\u0301", "שלום (1)", "𠮷"])
+results = st.builds(
+    lambda text, rows, found, lines, label: PageResult(
+        text=text,
+        blocks=(Block(label, text, tuple(found), Markup.PLAIN, rows=rows),),
+        lines=tuple(lines),
+    ),
+    texts,
+    st.sampled_from([(), (("a", ""), ("b",)), ((),)]),
+    st.lists(boxes, max_size=2),
+    st.lists(st.builds(Line, texts, boxes), max_size=3),
+    st.sampled_from(["text", "image", "table", "title", "header", "equation"]),
+)
+shapes = st.sampled_from([(1, 1), (3, 2000), (2000, 3), (1, 700), (40, 40), (300, 200)])
+
+
+@settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(shapes, st.sampled_from(["1", "L", "RGB"]), results, st.sampled_from([0, 90, 180, 270]))
+def test_any_page_of_any_shape_becomes_a_bundle(
+    tmp_path_factory: pytest.TempPathFactory,
+    size: tuple[int, int],
+    mode: str,
+    result: PageResult,
+    turned: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    Image.effect_noise(size, 120).convert(mode).save(folder / "a.png")
+    found = record(1, PageResult(text="", blocks=result.blocks, lines=result.lines, turned=turned))
+    found["result"]["blocks"][0].setdefault("markup", "plain")
+    bundle(folder, folder / "a.png", [found], kind="image", upright=True, drop_blank=True)
+    with pdfium.PdfDocument(str(folder / "out" / "scan.pdf")) as document:
+        assert len(document) == 1

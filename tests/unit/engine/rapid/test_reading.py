@@ -1,0 +1,125 @@
+"""What is printed is read, or the page says that it was not."""
+
+from __future__ import annotations
+
+import io
+
+import pymupdf
+import pytest
+from PIL import Image
+
+from ocrd.engine.rapid import child
+from ocrd.page import PageImage, PageResult
+
+A4 = (595, 842)  # points
+SENTENCES = {
+    "china-s": "Все счастливые семьи похожи друг на друга",  # noqa: RUF001 - Russian
+    "china-t": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι",  # noqa: RUF001 - Greek
+    "korea": "모든 인간은 태어날 때부터 자유로우며",
+}
+
+
+def typeset(
+    *lines: tuple[str, float, float],
+    font: str = "helv",
+    size: float = 10,
+    paper: tuple[int, int] = A4,
+    dpi: int = 200,
+) -> Image.Image:
+    """Lines of text, each with where it stands, in points."""
+    with pymupdf.open() as document:
+        page = document.new_page(width=paper[0], height=paper[1])
+        for text, x, y in lines:
+            page.insert_text((x, y), text, fontname=font, fontsize=size)
+        drawn = page.get_pixmap(dpi=dpi)
+        return Image.frombytes("RGB", (drawn.width, drawn.height), drawn.samples)
+
+
+def read(image: Image.Image, form: str = "ocr") -> PageResult:
+    rgb = image.convert("RGB")
+    return child.read(PageImage(rgb.width, rgb.height, rgb.tobytes()), form, 2)
+
+
+@pytest.mark.parametrize("bilevel", [False, True], ids=["grey", "bilevel"])
+@pytest.mark.parametrize(
+    ("said", "size", "dpi"),
+    [
+        ("Received with thanks on 4 May.", 10, 200),
+        ("Paid in full", 10, 300),
+        ("See the enclosed letter, please.", 8, 200),
+        ("The keys are at the porter's.", 12, 300),
+        ("Page left empty on purpose", 11, 200),
+    ],
+)
+def test_a_line_that_stands_alone_amid_white_is_read(
+    said: str, size: float, dpi: int, bilevel: bool
+) -> None:
+    page = typeset((said, 90, 300), size=size, dpi=dpi)
+    result = read(page.convert("1") if bilevel else page)
+    assert result.text == said
+    assert result.partial is None
+
+
+def test_lines_far_apart_are_all_read() -> None:
+    said = ["Top of the page", "left alone", "In the middle", "The very end of it"]
+    page = typeset(*((text, 60 + 90 * n, 80 + 230 * n) for n, text in enumerate(said)), size=9)
+    assert read(page).text.split("\n\n") == said
+
+
+@pytest.mark.parametrize("font", SENTENCES)
+def test_a_script_that_the_model_does_not_know_makes_the_page_partial(font: str) -> None:
+    result = read(typeset((SENTENCES[font], 60, 90), font=font, size=14))
+    assert result.partial is not None
+    assert "Latin letters, Chinese and Japanese" in result.partial
+    assert "engine.kind" in result.partial
+    assert result.turned == 0, "what cannot be read is not turned over either"
+
+
+def test_a_photo_without_a_word_is_no_empty_page() -> None:
+    leaves = Image.effect_noise((40, 30), 120).resize((800, 600)).convert("RGB")
+    page = Image.new("RGB", (1654, 2339), "white")
+    page.paste(leaves, (300, 400))
+    result = read(page)
+    assert result.text == ""
+    assert result.partial is not None
+
+
+def test_an_empty_page_with_a_little_dust_is_whole() -> None:
+    page = Image.new("RGB", (1654, 2339), "white")
+    page.putpixel((300, 400), (0, 0, 0))
+    assert (read(page).text, read(page).partial) == ("", None)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 2000), (2000, 3), (33, 31)])
+@pytest.mark.parametrize("shade", [255, None], ids=["white", "noise"])
+def test_pages_of_odd_shapes_are_read_like_any_other(
+    size: tuple[int, int], shade: int | None
+) -> None:
+    grey = Image.effect_noise(size, 90) if shade is None else Image.new("L", size, shade)
+    for block in read(grey, "document").blocks:
+        assert all(box.x1 < box.x2 and box.y1 < box.y2 for box in block.boxes)
+
+
+def test_vertical_writing_does_not_turn_the_page() -> None:
+    columns = [
+        "吾輩は猫である名前はまだ無い",
+        "何処で生れたか頓と見当がつか",
+        "何でも薄暗いじめじめした所で",
+    ]
+    with pymupdf.open() as document:
+        page = document.new_page(width=300, height=400)
+        for number, column in enumerate(columns):
+            for place, char in enumerate(column):
+                at = (230 - 40 * number, 50 + 22 * place)
+                page.insert_text(at, char, fontname="japan", fontsize=20)
+        drawn = page.get_pixmap(dpi=200)
+    result = read(Image.open(io.BytesIO(drawn.tobytes("png"))))
+    assert result.turned == 0
+    assert result.text.split()[0] == columns[0]
+
+
+def test_angle_brackets_and_stars_are_text_like_any_other() -> None:
+    said = "From: Anna <anna@example.org> a*b <td>"
+    (block,) = read(typeset((said, 70, 100), size=12), "document").blocks
+    assert block.text == said
+    assert block.markup == "plain"

@@ -1,0 +1,225 @@
+"""A PDF that carries its own text is taken at its word, where that word is good."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pymupdf as _pymupdf
+import pytest
+
+from ocrd.document.markdown import page as markdown
+from ocrd.modes import Reader
+from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
+from ocrd.pages.reading import OwnText, in_order, merged
+from ocrd.pages.work import own_text
+
+pymupdf: Any = _pymupdf  # its functions carry no annotations
+
+PROSE = (
+    "The municipal water board met on Tuesday evening to discuss the repair of the northern "
+    "pipeline. Eleven valves had been replaced since March, and the remaining fourteen would "
+    "follow before winter. The treasurer asked whether the estimate included labour."
+)
+OTHER = (
+    "A second column tells of other things: the harvest was good, the harbour was frozen, and "
+    "nobody had seen the lighthouse keeper since the beginning of the long and bitter month."
+)
+
+
+def read(folder: Path, draw: Any, *, rotation: int = 0) -> OwnText | None:
+    """What the one page says that `draw` draws on."""
+    with pymupdf.open() as document:
+        page = document.new_page(width=595, height=842)
+        draw(page)
+        page.set_rotation(rotation)
+        document.save(str(folder / "a.pdf"))
+    return own_text(folder / "a.pdf", 1)
+
+
+def sound(found: OwnText | None) -> PageResult:
+    assert found is not None
+    assert found.fault == ""
+    assert found.whole
+    assert found.result.words_from is WordsFrom.PDF
+    return found.result
+
+
+def letter(page: Any) -> None:
+    html = (
+        "<h1>Minutes of the board</h1><p>" + PROSE + "</p><h2>What was decided</h2>"
+        "<ul><li>Repair the pipeline</li><li>Pay the contractor</li></ul><p>" + OTHER + "</p>"
+    )
+    page.insert_htmlbox((60, 60, 535, 700), html)
+    page.insert_text((290, 815), "- 3 -", fontsize=9)
+
+
+def test_a_letter_comes_out_with_its_structure_and_every_word(tmp_path: Path) -> None:
+    blocks = sound(read(tmp_path, letter)).blocks
+    assert markdown(blocks, Reader.DOCUMENT, {}).split("\n") == [
+        "# Minutes of the board",
+        "",
+        PROSE,
+        "",
+        "## What was decided",
+        "",
+        "- Repair the pipeline",
+        "",
+        "- Pay the contractor",
+        "",
+        OTHER,
+        "",
+        "<sub>- 3 -</sub>",
+    ]
+
+
+def test_columns_are_read_one_after_the_other_under_what_spans_them(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((60, 60), "A headline over both of the columns", fontsize=22)
+        page.insert_textbox((310, 90, 540, 400), OTHER, fontsize=11)
+        page.insert_textbox((60, 90, 290, 400), PROSE, fontsize=11)
+        page.insert_text((60, 600), "At the foot " + "of both of them " * 5, fontsize=11)
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert said[:3] == ["A headline over both of the columns", PROSE, OTHER]
+    assert said[3].startswith("At the foot")
+
+
+def test_a_ruled_table_has_its_cells(tmp_path: Path) -> None:
+    cells = [("Item", "Amount", "Price"), ("Paper", "12", "3.50"), ("Toner", "15", "89.00")]
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 160), PROSE, fontsize=11)
+        for y, row in enumerate(cells):
+            for x, cell in enumerate(row):
+                page.draw_rect((60 + 150 * x, 200 + 30 * y, 210 + 150 * x, 230 + 30 * y))
+                page.insert_text((70 + 150 * x, 220 + 30 * y), cell, fontsize=11)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.label for block in blocks] == ["text", "table"]
+    assert blocks[1].rows == tuple(cells)
+
+
+def test_a_link_leads_where_it_led(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((60, 100), "Write to the office at example.org for a copy", fontsize=12)
+        (place,) = page.search_for("example.org")
+        uri = "https://example.org/a(1)"
+        page.insert_link({"kind": pymupdf.LINK_URI, "from": place, "uri": uri})
+
+    (block,) = sound(read(tmp_path, draw)).blocks
+    assert markdown([block], Reader.DOCUMENT, {}) == (
+        "Write to the office at [example.org](<https://example.org/a(1)>) for a copy"
+    )
+
+
+def test_a_word_parted_at_the_end_of_its_line_is_whole(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        for index, line in enumerate(("The board met to dis-", "cuss the old pipeline")):
+            page.insert_text((60, 100 + 14 * index), line, fontsize=12)
+
+    assert sound(read(tmp_path, draw)).text == "The board met to discuss the old pipeline"
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_words_lie_where_they_are_seen_on_a_turned_page(tmp_path: Path, rotation: int) -> None:
+    def draw(page: Any) -> None:
+        page.set_rotation(rotation)
+        shown = page.rect
+        at = pymupdf.Point(shown.width / 4, shown.height / 4) * page.derotation_matrix
+        page.insert_text(at, "Somewhere on the page", fontsize=20, rotate=rotation)
+
+    (line,) = sound(read(tmp_path, draw, rotation=rotation)).lines
+    assert line.text == "Somewhere on the page"
+    assert line.box.x1 == pytest.approx(0.25, abs=0.01)
+    assert line.box.y1 < 0.25 < line.box.y2
+
+
+def test_a_page_without_words_says_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, lambda page: page.draw_rect((60, 60, 200, 200), fill=(0, 0, 0))) is None
+
+
+def shifted(text: str) -> str:
+    return "".join(chr(ord(char) + 3) if char.isalpha() else char for char in text)
+
+
+def shuffled(text: str) -> str:
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    random.Random(3).shuffle(letters)
+    return text.lower().translate(dict(zip(range(97, 123), letters, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "fault"),
+    [
+        (shifted, "not those that are printed"),
+        (shuffled, "not those that are printed"),
+        (lambda text: " ".join(text), "taken apart"),
+        (lambda text: "".join(chr(0xE000 + ord(char)) for char in text), "no meaning"),
+    ],
+)
+def test_text_that_is_none_is_found_out(tmp_path: Path, spoilt: Any, fault: str) -> None:
+    def draw(page: Any) -> None:
+        font = "<style>p {font-family: sans-serif}</style>"
+        page.insert_htmlbox((60, 60, 535, 700), f"{font}<p>{spoilt(PROSE)}</p>")
+
+    found = read(tmp_path, draw)
+    assert found is None or fault in found.fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        "Der Ausschuss trat am Dienstagabend zusammen, um über die Reparatur der nördlichen "
+        "Leitung zu beraten. Elf Ventile waren seit März ersetzt worden.",
+        "Rada zebrała się we wtorek wieczorem, aby omówić naprawę północnego rurociągu. Od marca "
+        "wymieniono jedenaście zaworów, a pozostałe czternaście wymieni się przed zimą.",
+        "Valtuusto kokoontui tiistai-iltana keskustelemaan pohjoisen putkilinjan korjauksesta. "
+        "Yksitoista venttiiliä oli vaihdettu maaliskuun jälkeen.",
+        "Совет собрался во вторник вечером, чтобы обсудить ремонт северного трубопровода.",
+        "理事会は火曜日の夜に会合を開き、北部パイプラインの修理について話し合った。",
+        "ABX-1207 14.50 C7 Q2 1,250.75 ZRH-WAW 48213 KLM 9",
+    ],
+)
+def test_no_language_is_taken_for_garbage(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path, lambda page: page.insert_htmlbox((60, 60, 535, 700), f"<p>{text}</p>"))
+    assert found is not None
+    assert found.fault == ""
+
+
+def test_a_scanned_picture_beside_the_text_is_left_to_an_engine(tmp_path: Path) -> None:
+    picture = pymupdf.Pixmap(pymupdf.csGRAY, (0, 0, 200, 200), False)
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 160), PROSE, fontsize=11)
+        page.insert_image((60, 300, 535, 700), pixmap=picture, keep_proportion=False)
+
+    found = read(tmp_path, draw)
+    assert found is not None
+    assert not found.whole
+    engine = PageResult(
+        text="read",
+        blocks=(
+            Block("text", "The municipa1 water", (Box(0.1, 0.07, 0.9, 0.19),), Markup.PLAIN),
+            Block("text", "In the picture", (Box(0.2, 0.5, 0.6, 0.53),), Markup.PLAIN),
+        ),
+        lines=(Line("In the picture", Box(0.2, 0.5, 0.6, 0.53)),),
+    )
+    both = merged(found.result, engine)
+    assert [block.text for block in both.blocks] == [PROSE, "In the picture"]
+    assert both.words_from is WordsFrom.BOTH
+    assert both.lines[-1].text == "In the picture"
+    assert PageResult.from_json(both.to_json()).words_from is WordsFrom.BOTH
+
+
+def test_three_columns_of_several_blocks_stay_apart() -> None:
+    def block(column: int, row: int) -> Block:
+        x, y = 0.05 + 0.31 * column, 0.2 + 0.1 * row
+        return Block("text", f"{column}{row}", (Box(x, y, x + 0.29, y + 0.09),))
+
+    blocks = [block(column, row) for row in range(6) for column in range(3)]
+    title = Block("title", "title", (Box(0.05, 0.05, 0.95, 0.1),))
+    said = [each.text for each in in_order([*blocks, title])]
+    assert said == ["title", *(f"{column}{row}" for column in range(3) for row in range(6))]

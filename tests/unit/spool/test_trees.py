@@ -1,0 +1,293 @@
+"""A tree that is not itself is not written to: its mount is away, or another is in its place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import Disposition, PlaceError
+from ocrd.files import Disk
+from ocrd.inbox.names import numbered
+from ocrd.spool import Spool
+from ocrd.spool.trees import MARKER, Trees
+from tests.unit.spool.mounts import mounted, needs_root, tmpfs
+from tests.unit.spool.steps import Call, Hooked
+from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
+
+ID = "5e" * 16
+OTHER = "77" * 16
+
+
+@dataclass
+class Memory:
+    """What the ledger keeps of the trees, over several starts."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    adopted: list[Path] = field(default_factory=list)
+
+    def start(self, installation: str = ID) -> Trees:
+        return Trees(
+            installation, self.known, Disk(), self.known.__setitem__, adopted=self.adopted.append
+        )
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+def lost(act: Callable[[], object]) -> PlaceError:
+    with pytest.raises(PlaceError) as caught:
+        act()
+    assert (caught.value.kind, caught.value.disposition) == ("tree-lost", Disposition.CONDITION)
+    return caught.value
+
+
+def bears(tree: Path) -> str:
+    """The installation that the marker names; a number of the tree's own follows."""
+    return (tree / MARKER).read_text().partition(":")[0]
+
+
+def use(trees: Trees, place: Path) -> None:
+    with trees.holding(place):
+        pass
+
+
+def test_a_new_tree_is_made_and_marked_and_known_at_the_next_start(
+    memory: Memory, tmp_path: Path
+) -> None:
+    tree = tmp_path / "archive" / "hr"
+    memory.start().check(tree)
+    assert bears(tree) == ID
+    memory.start().check(tree)
+    assert memory.adopted == []
+
+
+def test_a_folder_that_a_person_made_anew_is_adopted(memory: Memory, tmp_path: Path) -> None:
+    tree = tmp_path / "archive"
+    memory.start().check(tree)
+    (tree / MARKER).unlink()
+    tree.rename(tmp_path / "old")
+    tree.mkdir()
+    use(memory.start(), tree / "scan.pdf")
+    assert (bears(tree), memory.adopted) == (ID, [tree])
+
+
+def test_a_folder_that_a_person_removed_is_made_anew(memory: Memory, tmp_path: Path) -> None:
+    tree = tmp_path / "outbox"
+    trees = memory.start()
+    trees.check(tree)
+    (tree / MARKER).unlink()
+    tree.rmdir()
+    use(trees, tree / "scan")
+    assert bears(tree) == ID
+
+
+def test_another_installations_tree_is_refused_until_a_person_says_so(
+    memory: Memory, tmp_path: Path
+) -> None:
+    tree = tmp_path / "archive"
+    memory.start().check(tree)
+    (tree / MARKER).write_text(OTHER)
+    error = lost(lambda: memory.start().check(tree))
+    assert error.path == tree
+    commands = error.hint.partition("`")[2]
+    for command in commands.split("`")[::2]:
+        if command.startswith(("mkdir", ":")):
+            subprocess.run(command, shell=True, check=True)
+    memory.start().check(tree)
+    assert bears(tree) == ID
+
+
+def test_a_new_ledger_takes_over_the_id_of_the_spool_that_it_finds(
+    memory: Memory, tmp_path: Path
+) -> None:
+    trees = [tmp_path / ".ocrd", tmp_path / "archive"]
+    first = memory.start()
+    for tree in trees:
+        first.check(tree)
+    anew = Memory()
+    for _start in range(2):
+        started = anew.start(OTHER)
+        for tree in trees:
+            started.check(tree)
+    assert [bears(tree) for tree in trees] == [ID, ID]
+
+
+def test_a_link_that_leads_nowhere_is_not_the_tree(memory: Memory, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    tree = tmp_path / "archive"
+    tree.symlink_to("disk")
+    memory.start().check(tree)
+    (tmp_path / "disk").rename(tmp_path / "away")
+    lost(lambda: use(memory.start(), tree / "scan.pdf"))
+    (tmp_path / "away").rename(tmp_path / "disk")
+    use(memory.start(), tree / "scan.pdf")
+
+
+def test_a_tree_that_cannot_be_marked_is_known_by_its_place(memory: Memory, tmp_path: Path) -> None:
+    class ReadOnly(Disk):
+        def write(self, path: Path, content: bytes) -> None:
+            raise OSError(30, os.strerror(30), str(path))
+
+    for _start in range(2):
+        trees = Trees(ID, memory.known, ReadOnly(), memory.known.__setitem__)
+        trees.check(tmp_path)
+        use(trees, tmp_path / "scan.pdf")
+    assert not (tmp_path / MARKER).exists()
+
+
+def of_the_same_file_system(at: Path) -> AbstractContextManager[Path]:
+    """A folder of the disk that holds the mount point as well: its f_fsid tells nothing."""
+    source = at.with_name("source")
+    source.mkdir(exist_ok=True)
+    return mounted("--bind", str(source), at=at)
+
+
+MOUNTS = {"another file system": tmpfs, "the same file system": of_the_same_file_system}
+
+
+@needs_root
+@pytest.mark.parametrize("marked", [True, False], ids=["marked", "unmarked"])
+@pytest.mark.parametrize("mount", MOUNTS.values(), ids=MOUNTS.keys())
+def test_a_mount_that_is_away_is_noticed_and_comes_back(
+    memory: Memory,
+    tmp_path: Path,
+    mount: Callable[[Path], AbstractContextManager[Path]],
+    *,
+    marked: bool,
+) -> None:
+    tree = tmp_path / "archive"
+    with mount(tree):
+        memory.start().check(tree)
+        if not marked:
+            (tree / MARKER).unlink()
+    assert "Mount it" in lost(lambda: use(memory.start(), tree / "a.pdf")).hint
+    lost(lambda: memory.start().check(tree))
+    assert os.listdir(tree) == []
+
+
+@needs_root
+def test_a_new_folder_below_a_root_that_is_away_is_not_made(memory: Memory, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with tmpfs(root):
+        memory.start().check(root / ".ocrd")
+        memory.start().check(root)
+    lost(lambda: memory.start().check(root / ".ocrd"))
+    lost(lambda: memory.start().check(root / "archive" / "new"))
+    assert os.listdir(root) == []
+
+
+# --- the spool's steps ---
+
+
+@pytest.fixture
+def apart(tmp_path: Path, memory: Memory) -> Iterator[tuple[World, Spool]]:
+    """A spool with a ledger's memory, whose trees of results can be mounted."""
+    world = World(tmp_path)
+    world.make()
+    disk = Disk()
+    trees = Trees(ID, memory.known, disk, memory.known.__setitem__)
+    spool = Spool(tmp_path, numbered=numbered, trees=trees, disk=disk)
+    for name in ("inbox", "outbox", "archive", "failed"):
+        (world.tree(name) / MARKER).unlink()
+    (tmp_path / ".ocrd" / MARKER).unlink()
+    spool.prepare()
+    yield world, spool
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["outbox", "archive", "failed"])
+def test_nothing_leaves_the_spool_for_a_place_whose_mount_is_away(
+    apart: tuple[World, Spool], name: str, tmp_path: Path, memory: Memory
+) -> None:
+    world, spool = apart
+    tree, source = world.tree(name), tmp_path / "source"
+    source.mkdir()
+    mount = ["mount", "--bind", str(source), str(tree)]
+    subprocess.run(mount, check=True)
+    trees = memory.start()
+    trees.check(tmp_path / ".ocrd")
+    for each in ("outbox", "archive", "failed"):
+        trees.check(world.tree(each))
+    job = world.bundled("scan.pdf")
+    started = Disk()
+    trees = Trees(ID, memory.known, started, memory.known.__setitem__)
+    spool = Spool(tmp_path, numbered=numbered, trees=trees, disk=started)
+    acts: dict[str, Callable[[], object]] = {
+        "outbox": lambda: spool.publish(job, tree / "letters" / "scan"),
+        "archive": lambda: spool.archive(job, tree / "scan.pdf"),
+        "failed": lambda: spool.fail(job, tree / "scan.pdf", REPORT),
+    }
+    act = acts[name]
+    subprocess.run(["umount", "--lazy", str(tree)], check=True)
+    lost(act)
+    lost(lambda: spool.free_name(tree, "scan.pdf"))
+    assert os.listdir(tree) == []
+    subprocess.run(mount, check=True)
+    try:
+        act()
+        wanted = {
+            "outbox": bundle_at("outbox/letters/scan"),
+            "archive": {"archive/scan.pdf": ORIGINAL},
+            "failed": {"failed/scan.pdf": ORIGINAL, "failed/scan.pdf.error.json": REPORT},
+        }
+        seen = {name: what for name, what in world.visible().items() if "source" not in name}
+        assert seen == wanted[name]
+    finally:
+        subprocess.run(["umount", "--lazy", str(tree)], check=True)
+
+
+def test_deleted_folders_of_jobs_are_made_anew_and_the_next_file_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.make()
+    spool = world.spool()
+    (tmp_path / ".ocrd" / "jobs").rmdir()
+    job = world.drop("scan.pdf")
+    assert spool.claim(job, world.tree("inbox") / "scan.pdf").read_bytes() == ORIGINAL
+    assert (tmp_path / ".ocrd" / "jobs").stat().st_mode & 0o777 == 0o700
+
+
+@needs_root
+@pytest.mark.parametrize("when", ["stat", "rename_exclusive"])
+def test_a_mount_that_goes_in_the_middle_of_a_step_gets_it_whole(tmp_path: Path, when: str) -> None:
+    """A step works beneath what the tree was when it began, not beneath the mount point."""
+    world = World(tmp_path)
+    outbox, source = tmp_path / "outbox", tmp_path / "elsewhere"
+    source.mkdir()
+    outbox.mkdir()
+    subprocess.run(["mount", "--bind", str(source), str(outbox)], check=True)
+    world.make()
+    job = world.bundled()
+
+    gone: list[Call] = []
+
+    def unmount(call: Call) -> None:
+        place = str(call.arguments[-1])
+        if call.name == when and place.startswith(f"{outbox}/letters") and not gone:
+            gone.append(call)
+            subprocess.run(["umount", "--lazy", str(outbox)], check=True)
+
+    world.spool(Hooked(unmount)).publish(job, outbox / "letters" / "scan")
+    assert os.listdir(outbox) == []
+    assert (source / "letters" / "scan" / "scan.md").exists()
+
+
+@needs_root
+def test_a_folder_marked_before_something_was_mounted_over_it_is_not_the_tree_afterwards(
+    memory: Memory, tmp_path: Path
+) -> None:
+    tree = tmp_path / "archive"
+    memory.start().check(tree)
+    with tmpfs(tree):
+        lost(lambda: memory.start().check(tree))
+        (tree / MARKER).touch()  # as the hint says: this is the tree from now on
+        memory.start().check(tree)
+    error = lost(lambda: use(memory.start(), tree / "scan.pdf"))
+    assert error.path == tree
