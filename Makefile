@@ -1,6 +1,6 @@
 # Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-vllm lint bench torture man clean
+.PHONY: help demo test test-all test-slow test-vllm lint bench torture man clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ help: ## Show this list
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25'
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,web,dev]'
 	touch $(READY)
 
 demo: $(READY) ## Sample scans through the whole system, results shown
@@ -23,8 +23,11 @@ demo: $(READY) ## Sample scans through the whole system, results shown
 test: $(READY) ## The quick tests; what this machine lacks is skipped, with its reason
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/unit tests/integration
 
-test-all: $(READY) ## Every test but those of vLLM; a thing that is missing is a failure (CI)
-	OCRD_TEST_ALL=1 $(BIN)/python -m pytest $(PARALLEL) -m 'not vllm' tests
+test-slow: $(READY) ## The tests that take their time: faults, kills, torture in its short form
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not vllm and slow' tests
+
+test-all: export OCRD_TEST_ALL = 1
+test-all: test test-slow ## Every test but those of vLLM; a thing that is missing is a failure
 
 test-vllm: $(READY) ## The tests with the real vLLM on the CPU (first use installs 4.6 GB)
 	.ci/vllm-env $(BIN)/python

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from bench.common import Peak, machine, root_with, wait_until
-from ocrd.ledger.glance import glance
+from ocrd.ledger.readonly import glance
 
 FILES = 100_000
 PER_FOLDER = 1_000

@@ -54,11 +54,6 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING})
 
 
-def may_become(now: JobState, then: JobState) -> bool:
-    """Whether a job may go from state `now` to state `then`."""
-    return then in TRANSITIONS[now]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobError:
     """Why a job or page failed, in the words of the error it met."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import stat
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,11 +20,12 @@ from ocrd.cli.app import ConfigOption
 from ocrd.errors import OcrdError, UsageError
 
 UNIT = Path("/etc/systemd/system/ocrd.service")
+WEB_UNIT = UNIT.with_name("ocrd-web.service")  # installed, and left for the operator to enable
 CONFIG = Path("/etc/ocrd/config.toml")
 ROOT = Path("/srv/ocrd")
 SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
 STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
-DISABLE = ["systemctl", "disable", "--now", "ocrd"]
+DISABLE = ["systemctl", "disable", "--now", "ocrd", "ocrd-web"]
 TREES = ("inbox", "outbox", "archive", "failed")
 FIRST_CONFIG = """\
 # Every key with its default: config.example.toml in ocrd's documentation.
@@ -91,7 +90,7 @@ def uninstall(
     """Stop the daemon and take its unit away; every file, the ledger and the configuration stay."""
     unit, config = _below(prefix, UNIT), _below(prefix, CONFIG)
     user, root = installed_user(unit) or "ocrd", _configured_root(config) or ROOT
-    steps = [_away(unit)]
+    steps = [_away(each) for each in (unit, _below(prefix, WEB_UNIT))]
     if _has_systemd(prefix):
         steps = [
             Step("stop and disable ocrd.service", lambda: _call(DISABLE), done=not unit.exists()),
@@ -111,31 +110,9 @@ def backup(
     config: ConfigOption = None,
 ) -> None:
     """Copy the ledger, consistent and whole, while the daemon goes on."""
-    from ocrd.cli.locate import locate
+    from ocrd.cli.locate import asked
 
-    ledger = locate(config).ledger
-    if file.exists():
-        raise UsageError(
-            f"{file} is there already", hint="Name a new file: nothing is overwritten."
-        )
-    if not ledger.exists():
-        raise UsageError(f"{ledger}: no ledger there yet", hint="The daemon makes it at its start.")
-    scratch = file.with_name(f".{file.name}.part")
-    try:
-        with (
-            closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(scratch)) as copy,
-        ):
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        os.link(scratch, file)
-    except (OSError, sqlite3.Error) as error:
-        raise OcrdError(
-            f"{file}: the ledger could not be copied: {error}",
-            hint="Run it as root or as the daemon's user, onto a disk with room.",
-        ) from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    asked(config, lambda ledger: ledger.backup(file))
     typer.echo(f"{file}: {file.stat().st_size:,} bytes; docs/backup.md says how it is put back")
 
 
@@ -203,7 +180,8 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
         yield _folder(_below(prefix, root / tree), user, prefix)
     yield _state(_below(prefix, STATE), user, prefix)
     yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
-    yield _file(_below(prefix, UNIT), unit_text(user, root), keep=False)
+    for unit in (UNIT, WEB_UNIT):
+        yield _file(_below(prefix, unit), unit_text(user, root, unit.name), keep=False)
     if _has_systemd(prefix):
         yield _reload()
 
@@ -216,9 +194,9 @@ def _first_config(root: Path) -> str:
     return FIRST_CONFIG.format(root=root, state=STATE)
 
 
-def unit_text(user: str, root: Path) -> str:
-    """The unit, for this installation's program, user and root."""
-    text = unit_file().read_text(encoding="utf-8")
+def unit_text(user: str, root: Path, name: str = UNIT.name) -> str:
+    """A unit, for this installation's program, user and root."""
+    text = unit_file(name).read_text(encoding="utf-8")
     called = Path(sys.argv[0]).resolve()
     if called.name == "__main__.py":  # by `python -m ocrd`
         called = Path(sys.executable).with_name("ocrd")
@@ -230,11 +208,11 @@ def unit_text(user: str, root: Path) -> str:
     )
 
 
-def unit_file() -> Path:
-    """The unit as shipped: inside the package, or beside it in a checkout."""
+def unit_file(name: str = UNIT.name) -> Path:
+    """A unit as shipped: inside the package, or beside it in a checkout."""
     package = Path(str(resources.files("ocrd")))
-    shipped = package / "ocrd.service"
-    return shipped if shipped.exists() else package.parent / "systemd" / "ocrd.service"
+    shipped = package / name
+    return shipped if shipped.exists() else package.parent / "systemd" / name
 
 
 def _below(prefix: Path, path: Path) -> Path:

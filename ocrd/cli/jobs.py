@@ -74,7 +74,7 @@ def jobs(
 
 def known_folders(config: Path | None) -> list[str]:
     """Folders as configured, and those that only the ledger still knows."""
-    from ocrd.ledger.glance import glance
+    from ocrd.ledger.readonly import glance
 
     found = locate(config)
     counted = [each.folder for each in glance(found.ledger).folders]

@@ -1,8 +1,9 @@
 """Where the ledger and the spool lie, found without checking the whole configuration each time.
 
 Checking it costs several times what `ocrd status` may take.  What a check found is kept in the
-spool together with a digest of the file and of the environment that overrides it, and holds for
-as long as those stay as they are.  While a daemon runs, its own word is taken where the
+spool (among the user's own caches, where the spool is not there or not theirs to write), together
+with a digest of the file and of the environment that overrides it, and holds for as long as those
+stay as they are.  While a daemon runs, its own word is taken where the
 configuration on the disk is refused: `ocrd status` has to tell of that, too.
 """
 
@@ -89,7 +90,7 @@ def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
         LedgerError: There is no ledger yet, or it cannot be used.
         PlaceError: It must not be read.
     """
-    from ocrd.ledger.reading import read_ledger
+    from ocrd.ledger.readonly import read_ledger
 
     return read_ledger(locate(given).ledger, question)
 
@@ -117,12 +118,15 @@ def _quickly(given: Path | None) -> Located | None:
     try:
         raw = _file(given).read_bytes()
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
-        kept = json.loads((root / ".ocrd" / KEPT).read_text(encoding="utf-8"))
-        if kept["digest"] != _digest(raw):
-            return None
-        return _located(root / ".ocrd", kept, raw)
+        digest = _digest(raw)
+        for file in (root / ".ocrd" / KEPT, *_own_cache(digest)):
+            with contextlib.suppress(OSError):
+                kept = json.loads(file.read_text(encoding="utf-8"))
+                if kept["digest"] == digest:
+                    return _located(root / ".ocrd", kept, raw)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # the thorough way says what is wrong
+        pass  # the thorough way says what is wrong
+    return None
 
 
 def _thoroughly(given: Path | None) -> Located:
@@ -131,11 +135,22 @@ def _thoroughly(given: Path | None) -> Located:
     config = load(given)
     raw = config.file.read_bytes()
     kept = {"digest": _digest(raw), **_kept(config)}
-    with contextlib.suppress(OSError):  # whoever may not write there checks each time
-        scratch = config.spool / f"{KEPT}.{os.getpid()}"
-        scratch.write_text(json.dumps(kept), encoding="utf-8")
-        scratch.replace(config.spool / KEPT)
+    for file in (config.spool / KEPT, *_own_cache(kept["digest"])):
+        with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
+            if file.parent != config.spool:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            scratch = file.with_name(f"{file.name}.{os.getpid()}")
+            scratch.write_text(json.dumps(kept), encoding="utf-8")
+            scratch.replace(file)
+            break
     return _located(config.spool, kept, raw)
+
+
+def _own_cache(digest: str) -> list[Path]:
+    """Where the user keeps it; the daemon's has no home."""
+    home = os.environ.get("HOME")
+    caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
+    return [Path(caches) / "ocrd" / f"{digest}.json"] if caches else []
 
 
 def _kept(config: Config) -> dict[str, Any]:

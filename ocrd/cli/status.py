@@ -15,7 +15,7 @@ from ocrd.files import display
 from ocrd.inbox.names import ignored
 
 if TYPE_CHECKING:
-    from ocrd.ledger.glance import FolderGlance, Latest
+    from ocrd.ledger.readonly import FolderGlance, Latest
 
 LATEST, FAILURES = 10, 5
 WATCH_S = 1.0
@@ -51,7 +51,7 @@ def gather(found: Located) -> dict[str, Any]:
     Raises:
         LedgerError: The ledger cannot be read.
     """
-    from ocrd.ledger.glance import glance
+    from ocrd.ledger.readonly import glance
 
     now, said = time.time(), found.word
     seen = glance(found.ledger, LATEST)

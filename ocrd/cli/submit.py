@@ -171,7 +171,7 @@ def _ended(loaded: Config, placed: list[Placed]) -> list[Placed]:
 
 
 def _jobs(loaded: Config, question: Callable[[Any], list[Any]]) -> list[Any]:
-    from ocrd.ledger.reading import read_ledger
+    from ocrd.ledger.readonly import read_ledger
 
     return read_ledger(loaded.ledger, question)
 

@@ -20,7 +20,7 @@ from ocrd.errors import OcrdError
 from ocrd.events import Event
 from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
-from ocrd.ledger.glance import FolderGlance, glance
+from ocrd.ledger.readonly import FolderGlance, glance
 from ocrd.observe.systemd import Notifier
 
 Listener = Callable[[Mapping[str, Any]], None]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.sqlite import insert
 
-from ocrd.ledger.prepared import Prepared, Record, driver
+from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import history
 
 KEPT_FIRST = 8
@@ -31,7 +32,7 @@ class Happening(enum.StrEnum):
     RESUMED = "resumed"  # taken up again after a restart
     MOVED = "moved"
     OPENED = "opened"  # its pages have been counted
-    PAGE_RETRIED = "page-retried"
+    PAGE_RETRIED = "page-retried"  # in ledgers of older versions
     RELEASED = "released"
     DELIVERING = "delivering"
     RENAMED = "renamed"  # a name was taken meanwhile
@@ -54,31 +55,30 @@ class Entry:
     detail: str
 
 
-def note(
-    connection: Connection, rows: Iterable[Record], at: float, name: Happening, detail: str = ""
-) -> None:
+def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str = "") -> None:
     """Write one entry for each job whose row (with `entries` already counted up) is given."""
     values = [
         {
             "job_id": row.id,
             "slot": _slot(row.entries - 1),
             "seq": row.entries - 1,
-            "at": at,
+            "at": tx.now,
             "name": name,
             "detail": detail,
         }
         for row in rows
     ]
     if values:
-        _WRITE.run_each(driver(connection), values)
+        tx.connection.execute(_WRITE, values)
 
 
-def entries_of(connection: Connection, job: int) -> list[Entry]:
-    """A job's history, oldest first."""
-    rows = connection.execute(
-        select(history).where(history.c.job_id == job).order_by(history.c.seq)
-    )
-    return [Entry(at=row.at, name=Happening(row.name), detail=row.detail) for row in rows]
+def events(tx: Transaction, number: int) -> list[Entry]:
+    """A job's history, oldest first; a long one lacks its middle."""
+    query = select(history).where(history.c.job_id == number).order_by(history.c.seq)
+    return [
+        Entry(at=row.at, name=Happening(row.name), detail=row.detail)
+        for row in tx.connection.execute(query)
+    ]
 
 
 def _slot(seq: int) -> int:
@@ -87,9 +87,7 @@ def _slot(seq: int) -> int:
 
 
 _insert = insert(history)
-_WRITE = Prepared(
-    _insert.on_conflict_do_update(
-        index_elements=["job_id", "slot"],
-        set_={name: _insert.excluded[name] for name in ("seq", "at", "name", "detail")},
-    )
+_WRITE = _insert.on_conflict_do_update(
+    index_elements=["job_id", "slot"],
+    set_={name: _insert.excluded[name] for name in ("seq", "at", "name", "detail")},
 )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.errors import UsageError
-from ocrd.ledger.faults import READING, translated
+from ocrd.ledger.errors import READING, translated
 
 NAME = "search.db"
 

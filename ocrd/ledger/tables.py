@@ -1,4 +1,4 @@
-"""The tables as statements are built on them.
+"""The tables as statements are built on them, and what their rows are to the rest of ocrd.
 
 Checks, indexes and triggers belong to the file, not to the statements: they are made by the
 migrations, and a test holds these columns against what the migrations make.
@@ -6,9 +6,91 @@ migrations, and a test holds these columns against what the migrations make.
 
 from __future__ import annotations
 
-from sqlalchemy import REAL, Column, Integer, LargeBinary, MetaData, Table, Text, text
+import json
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
 
-from ocrd.ledger.columns import Digits, HexDigest, Members, PathBytes, SafeText
+from sqlalchemy import REAL, Column, Integer, LargeBinary, MetaData, Row, Table, Text, text
+from sqlalchemy.types import TypeDecorator
+
+from ocrd.job import Job, JobError, JobState, Member, Page, PageState, Place
+
+V = TypeVar("V")
+
+
+class _Kept(TypeDecorator[V]):
+    """A value of Python that SQLite keeps as something else; None is NULL."""
+
+    cache_ok = True
+    keep: Callable[[Any], Any]
+    give: Callable[[Any], Any]
+
+    def process_bind_param(self, value: V | None, dialect: Any) -> Any:
+        """To the column."""
+        return None if value is None else type(self).keep(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> V | None:
+        """From the column."""
+        return None if value is None else type(self).give(value)
+
+
+class PathBytes(_Kept[str]):
+    """A path as the bytes that the kernel knows it by: names need not be text."""
+
+    impl = LargeBinary
+    cache_ok = True
+    keep, give = staticmethod(os.fsencode), staticmethod(os.fsdecode)
+
+
+class HexDigest(_Kept[str]):
+    """A digest in hex, kept as its bytes: half the size, in the table and in its index."""
+
+    impl = LargeBinary
+    cache_ok = True
+    keep, give = staticmethod(bytes.fromhex), staticmethod(bytes.hex)
+
+
+class Digits(_Kept[int]):
+    """A whole number of any size: inodes reach 2**64 - 1, and a forged mtime 2**63 ns and more."""
+
+    impl = Text
+    cache_ok = True
+    keep, give = staticmethod(str), staticmethod(int)
+
+
+class SafeText(_Kept[str]):
+    """Text for people; what UTF-8 cannot hold (surrogates of a broken name) is escaped."""
+
+    impl = Text
+    cache_ok = True
+    give = staticmethod(str)
+
+    @staticmethod
+    def keep(value: str) -> str:
+        """With its surrogates escaped."""
+        return value.encode("utf-8", "backslashreplace").decode()
+
+
+class Members(TypeDecorator[tuple[Member, ...]]):
+    """The files of a joined document as a JSON array; NULL for none.
+
+    JSON's escapes hold what a name that is not text holds: each lone surrogate is one.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Member, ...] | None, dialect: Any) -> str | None:
+        """To the column."""
+        return json.dumps([asdict(member) for member in value]) if value else None
+
+    def process_result_value(self, value: str | None, dialect: Any) -> tuple[Member, ...]:
+        """From the column."""
+        return () if value is None else tuple(Member(**each) for each in json.loads(value))
+
 
 metadata = MetaData()
 
@@ -19,7 +101,7 @@ jobs = Table(
     Column("token", Text, nullable=False),
     Column("folder", Text, nullable=False),
     Column("source", PathBytes, nullable=False),
-    Column("shown", SafeText, nullable=False),  # `source` for people who open the file by hand
+    Column("shown", SafeText, nullable=False),  # `source` for people, who also search in it
     Column("state", Text, nullable=False),
     Column("place", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -92,6 +174,15 @@ counters = Table(  # the last number given, for names of outputs
     Column("value", Integer, nullable=False),
 )
 
+installation = Table("installation", metadata, Column("id", Text, nullable=False))  # one row
+
+trees = Table(  # the trees that are known, and on which file system each lies
+    "trees",
+    metadata,
+    Column("path", PathBytes, primary_key=True),
+    Column("fsid", Text, nullable=False),
+)
+
 # SQLite takes a partial index only where the query repeats the index's condition word for word,
 # constants included: these are text, not bound parameters.
 READY = text(
@@ -106,3 +197,52 @@ DONE = text("jobs.state = 'done'")
 ENDING = text("jobs.ending IS NOT NULL")
 CANCEL_REQUESTED = text("jobs.cancel_requested = 1")
 REUSABLE = text("pages.state = 'done'")
+
+page_columns = [column for column in pages.c if column.name != "payload"]
+
+
+def to_job(row: Row[Any]) -> Job:
+    """A row of `jobs`, whole."""
+    told = dict(row._mapping)
+    del told["shown"], told["entries"]
+    told["error"] = _to_error(told)
+    told["state"], told["place"] = JobState(row.state), Place(row.place)
+    told["ending"] = None if row.ending is None else JobState(row.ending)
+    told["cancel_requested"] = bool(row.cancel_requested)
+    told["not_before"] = float(row.not_before)  # RETURNING gives a 0 as it was written
+    return Job(**told)
+
+
+def to_page(row: Row[Any]) -> Page:
+    """A row of `pages`, or of its `page_columns`: all but the payload."""
+    return Page(
+        number=row.number,
+        state=PageState(row.state),
+        tries=row.tries,
+        tokens=row.tokens,
+        seconds=row.seconds,
+        reused=bool(row.reused),
+        error=_to_error(dict(row._mapping)),
+    )
+
+
+def error_columns(error: JobError | None) -> dict[str, Any]:
+    """The three columns of an error; all NULL for none."""
+    told = asdict(error) if error else dict.fromkeys(("kind", "message", "hint"))
+    return {f"error_{name}": value for name, value in told.items()}
+
+
+def packed(payload: str | None) -> bytes | None:
+    """A payload as it is stored; a model may say what strict UTF-8 refuses."""
+    return None if payload is None else zlib.compress(payload.encode("utf-8", "surrogatepass"))
+
+
+def unpacked(stored: bytes | None) -> str | None:
+    """The inverse of `packed`."""
+    return None if stored is None else zlib.decompress(stored).decode("utf-8", "surrogatepass")
+
+
+def _to_error(told: dict[str, Any]) -> JobError | None:
+    """The error of a row, whose columns are taken out of it."""
+    kind, message, hint = (told.pop(f"error_{name}") for name in ("kind", "message", "hint"))
+    return None if kind is None else JobError(kind=kind, message=message, hint=hint)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ocrd.errors import LedgerError
 
 APPLICATION_ID = 0x6F637264  # "ocrd"
-NEWEST = 2  # the newest revision in migrations/
+NEWEST = 3  # the newest revision in migrations/
 
 
 def known_version(raw: sqlite3.Connection, path: Path, newest: int) -> int:

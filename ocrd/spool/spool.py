@@ -28,6 +28,7 @@ from ocrd.files import Disk, blaming, display
 from ocrd.job import Job
 from ocrd.spool import intake, names, orphans, outlet
 from ocrd.spool.choices import Choices, Numbered
+from ocrd.spool.expiry import Fate, expire
 from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
 from ocrd.spool.pagelog import PageLog
@@ -271,6 +272,16 @@ class Spool:
         """The first of the choices that is free with every one of the suffixes."""
         with self._leaving(folder):
             return self._choices.free_stem(folder, choices, suffixes)
+
+    def expire(self, job: Job, archive: Path) -> Fate:
+        """Delete the archived original of a done job (see `expiry.expire`).
+
+        Args:
+            job: Tells where it was filed, its size and its digest.
+            archive: The folder's archive up to its date pattern, one of the trees.
+        """
+        with self._working(archive):
+            return expire(job, archive, self._disk)
 
     def finish(self, job: Job) -> None:
         """Nothing of the job is needed any more: its folder goes.

@@ -22,7 +22,7 @@ from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import ignored, included, numbered
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.reading import read_ledger
+from ocrd.ledger.readonly import read_ledger
 from ocrd.ledger.search import index_of, search
 from ocrd.web.body import BodyError, Incoming, shown
 from ocrd.web.changes import Changes

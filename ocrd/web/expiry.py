@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.reading import read_ledger
+from ocrd.ledger.readonly import read_ledger
 from ocrd.web.desk import ENDED, Desk
 from ocrd.web.results import NoResultError, Results
 

@@ -307,7 +307,7 @@ def test_a_new_configuration_is_taken_or_refused_while_running(tree: Tree) -> No
 
 def test_a_folder_named_after_a_mode_is_taken_up_without_a_restart(tree: Tree) -> None:
     text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text.replace("[watch]\n", "[watch]\nrescan_s = 1\n"))
+    tree.config.write_text(text.replace("rescan_s = 3", "rescan_s = 1"))
     with daemon(tree):
         wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")
         (tree.root / "inbox" / "ocr").mkdir()

@@ -158,11 +158,11 @@ THINGS = {
     "samba": _package("samba and smbclient", "smbd", "smbclient", "smbpasswd"),
     "poppler": _package("poppler-utils", "pdftotext", "pdftoppm"),
     "tesseract": _package("tesseract-ocr", "tesseract"),
+    "chromium": _package("chromium", "chromium"),
     "rsync": _package("rsync", "rsync"),
     "systemd": _package("systemd", "systemd-analyze"),
     "procps": _package("procps", "pgrep"),
     "setpriv": _package("util-linux", "setpriv"),
     "man": _package("man-db", "man"),
     "btrfs": _package("btrfs-progs", "mkfs.btrfs"),
-    "chromium": _package("chromium", "chromium"),
 }

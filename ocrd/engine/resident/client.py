@@ -7,7 +7,6 @@ import contextlib
 import functools
 import re
 import sys
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.preflight import Vllm
 from ocrd.engine.resident.process import Launched
-from ocrd.engine.resident.settings import VllmSettings, view
+from ocrd.engine.resident.settings import VllmSettings, sampling, view, vllm_priority
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.modes import Resolution
 from ocrd.page import Finish, PageImage, PageResult
@@ -37,7 +35,6 @@ PROBE_S = 60.0  # the longest that one step of the model may take
 SWITCH_S = 0.0005
 WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
 OTHER_RESOLUTION = "Give the folder another resolution."
-MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 
 
 class EngineDiedError(Exception):
@@ -382,42 +379,3 @@ def too_large() -> PageError:
         hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",
         kind="too-large",
     )
-
-
-def sampling(
-    request: PageRequest,
-    profile: ModelProfile,
-    settings: VllmSettings,
-    *,
-    room: int,
-    never_banned: Collection[int] = (),
-) -> dict[str, Any]:
-    """Keyword arguments for `SamplingParams`; the settings' own win, within what fits.
-
-    Args:
-        request: Its mode says how long the answer may be, and how loops are stopped.
-        profile: The model's family.
-        settings: Of the engine.
-        room: Tokens that the context leaves for the answer.
-        never_banned: Token ids that the guard lets repeat.
-    """
-    chosen: dict[str, Any] = {
-        "temperature": 0.0,
-        "max_tokens": min(request.mode.max_tokens, profile.max_tokens),
-        "skip_special_tokens": False,
-        "stop": list(profile.stop) or None,
-        **profile.sampling,
-        **settings.sampling,
-    }
-    chosen["max_tokens"] = min(chosen["max_tokens"], room)
-    chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
-    chosen["detokenize"] = bool(chosen["stop"])
-    guard = request_args(request.mode.guard, never_banned) if profile.guarded else None
-    if guard is not None:
-        chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
-    return chosen
-
-
-def vllm_priority(request: PageRequest) -> int:
-    """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
-    return request.others - MOST_OTHERS * request.priority

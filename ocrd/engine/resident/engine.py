@@ -15,11 +15,11 @@ from pathlib import Path
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.profiles import PROFILES, ModelProfile
 from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
+from ocrd.engine.resident.devices import gpus
 from ocrd.engine.resident.preflight import (
     Plan,
     check_options,
     expected_profile,
-    gpus,
     import_vllm,
     plan,
 )

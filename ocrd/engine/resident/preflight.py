@@ -19,6 +19,7 @@ from typing import Any
 
 from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
 from ocrd.engine.profiles import PROFILES, ModelProfile, profile_for
+from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import VllmSettings, check_names
 from ocrd.errors import EngineSetupError
 
@@ -26,8 +27,6 @@ LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
 PLUGINS = "vllm.general_plugins"
 PLUGIN = "ocrd_deepseek"
 RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
-LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
-GUIDE = "See 'Running on a GPU' in the README."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +40,6 @@ class Installed:
 
     version: str
     on_cpu: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One card: its number, as vLLM counts, its name, and its memory in MiB."""
-
-    number: int
-    name: str
-    memory_mib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,67 +181,6 @@ def in_cache(name: str) -> Path | None:
     return Path(cached) if isinstance(cached, str) else None
 
 
-def on_cpu(settings: VllmSettings) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """Devices of a build without GPU: one engine, or as many as are listed."""
-    count = len(settings.devices) if isinstance(settings.devices, tuple) else 1
-    names = ("cpu",) if count == 1 else tuple(f"cpu:{number}" for number in range(count))
-    return (None,) * count, names
-
-
-def on_gpus(
-    settings: VllmSettings, cards: list[Gpu] | None
-) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """Devices and their names.
-
-    Raises:
-        EngineSetupError: No card, not the ones asked for, or too small.
-    """
-    if cards is None:  # no way to ask: vLLM will see for itself
-        chosen = settings.devices if isinstance(settings.devices, tuple) else (None,)
-        return chosen, tuple("gpu" if number is None else f"gpu:{number}" for number in chosen)
-    if not cards:
-        raise EngineSetupError(
-            "engine.kind is vllm, but there is no NVIDIA GPU that this process can use.",
-            hint="Check nvidia-smi and the unit's DeviceAllow=, or set engine.kind to rapidocr. "
-            + GUIDE,
-            kind="no-gpu",
-        )
-    wanted = chosen_cards(settings, cards)
-    for card in wanted:
-        if card.memory_mib < LEAST_MEMORY_MIB:
-            raise EngineSetupError(
-                f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
-                f"DeepSeek-OCR needs at least {LEAST_MEMORY_MIB}.",
-                hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
-                kind="gpu-memory",
-            )
-    single = settings.devices is None
-    numbers = tuple(None if single else card.number for card in wanted)
-    return numbers, tuple(f"gpu:{card.number} {card.name}" for card in wanted)
-
-
-def chosen_cards(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
-    """The cards that the settings name.
-
-    Raises:
-        EngineSetupError: One of them is not there.
-    """
-    if settings.devices == "all":
-        return cards
-    if settings.devices is None:
-        return cards[:1]
-    by_number = {card.number: card for card in cards}
-    absent = [number for number in settings.devices if number not in by_number]
-    if absent or not settings.devices:
-        there = ", ".join(str(number) for number in by_number)
-        raise EngineSetupError(
-            f"engine.devices is {list(settings.devices)}, but the GPUs here are {there}.",
-            hint='List GPUs that nvidia-smi shows, or set engine.devices to "all".',
-            kind="no-gpu",
-        )
-    return [by_number[number] for number in settings.devices]
-
-
 def installed() -> Installed:
     """Find vLLM without importing it.
 
@@ -339,42 +268,6 @@ def import_vllm(log_config: Path) -> Vllm:
     gc.collect()
     gc.freeze()
     return names
-
-
-def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
-    """The cards that we may use, or None if the driver cannot be asked but its device is there.
-
-    Numbers are positions in `CUDA_VISIBLE_DEVICES` where that is set, as vLLM takes them.
-    """
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return None if device.exists() else []
-    try:
-        nvml.nvmlInit()
-        handles = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
-        cards = [
-            Gpu(number, nvml.nvmlDeviceGetName(one), nvml.nvmlDeviceGetMemoryInfo(one).total >> 20)
-            for number, one in enumerate(handles)
-        ]
-    except nvml.NVMLError:
-        return None if device.exists() else []
-    finally:
-        with contextlib.suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
-    return visible(cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
-
-
-def visible(cards: list[Gpu], chosen: str | None) -> list[Gpu]:
-    """Those that `CUDA_VISIBLE_DEVICES` lets through, renumbered; names by UUID cannot be told."""
-    if not chosen:
-        return cards
-    numbers = [part.strip() for part in chosen.split(",")]
-    if not all(number.isdigit() for number in numbers):
-        return cards[: len(numbers)]
-    by_number = {card.number: card for card in cards}
-    kept = [by_number[int(number)] for number in numbers if int(number) in by_number]
-    return [Gpu(place, card.name, card.memory_mib) for place, card in enumerate(kept)]
 
 
 def check_options(settings: VllmSettings, vllm: Vllm) -> None:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ocrd.engine.base import PageRequest
+from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.deepseek.tiling import MAX_CROPS
 from ocrd.engine.profiles import ModelProfile
 from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS, Resolution
 
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
+MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 MOST_RENDERERS = 8  # more threads than this only fight for the interpreter
 
 ANY_RESOLUTION = (*RESOLUTIONS.values(), replace(RESOLUTIONS["gundam"], max_crops=MAX_CROPS))
@@ -151,3 +154,42 @@ def check_names(section: str, given: Mapping[str, Any], known: Collection[str]) 
                 else f"{hint} Names are those of vLLM's SamplingParams.",
                 kind="unknown-option",
             )
+
+
+def sampling(
+    request: PageRequest,
+    profile: ModelProfile,
+    settings: VllmSettings,
+    *,
+    room: int,
+    never_banned: Collection[int] = (),
+) -> dict[str, Any]:
+    """Keyword arguments for `SamplingParams`; the settings' own win, within what fits.
+
+    Args:
+        request: Its mode says how long the answer may be, and how loops are stopped.
+        profile: The model's family.
+        settings: Of the engine.
+        room: Tokens that the context leaves for the answer.
+        never_banned: Token ids that the guard lets repeat.
+    """
+    chosen: dict[str, Any] = {
+        "temperature": 0.0,
+        "max_tokens": min(request.mode.max_tokens, profile.max_tokens),
+        "skip_special_tokens": False,
+        "stop": list(profile.stop) or None,
+        **profile.sampling,
+        **settings.sampling,
+    }
+    chosen["max_tokens"] = min(chosen["max_tokens"], room)
+    chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
+    chosen["detokenize"] = bool(chosen["stop"])
+    guard = request_args(request.mode.guard, never_banned) if profile.guarded else None
+    if guard is not None:
+        chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
+    return chosen
+
+
+def vllm_priority(request: PageRequest) -> int:
+    """The priority by which pages wait in vLLM: the smallest goes first, then the oldest."""
+    return request.others - MOST_OTHERS * request.priority

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.resident.client import EngineClient, EngineDiedError
-from ocrd.engine.resident.faults import next_step, reason, setup_error, shortage
+from ocrd.engine.resident.faults import PoisonSearch, next_step, reason, setup_error, shortage
 from ocrd.engine.resident.process import LaunchError
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import (
@@ -20,8 +20,6 @@ from ocrd.errors import (
 from ocrd.events import Events
 from ocrd.page import PageResult
 
-SPLIT = 8
-TOO_MANY = 3  # convictions in a row: then it is not the pages
 LONGEST_PAUSE_S = 300.0
 
 Tell = Callable[[str], None]
@@ -326,53 +324,3 @@ def kills_engine() -> PageError:
         hint="Try another resolution or mode for it; the engine's last words are in the log.",
         kind="kills-engine",
     )
-
-
-class PoisonSearch:
-    """Remembers suspects, says who may run together, and convicts."""
-
-    def __init__(self) -> None:
-        self._cell: dict[str, int] = {}  # suspect -> how many may run together with it
-        self._in_a_row = 0
-
-    def __len__(self) -> int:
-        return len(self._cell)
-
-    def __contains__(self, page: str) -> bool:
-        return page in self._cell
-
-    @property
-    def engine_at_fault(self) -> bool:
-        """Whether page after page was convicted and none came through in between."""
-        return self._in_a_row >= TOO_MANY
-
-    def died(self, in_flight: Collection[str]) -> str | None:
-        """The engine died with these pages in flight.  Returns the page this convicts, if any.
-
-        Nobody is convicted once the engine itself is at fault.
-        """
-        if self.engine_at_fault:
-            self._cell.clear()
-            return None
-        if len(in_flight) == 1:
-            (alone,) = in_flight
-            if alone in self._cell:
-                del self._cell[alone]
-                self._in_a_row += 1
-                return alone
-        size = max(1, len(in_flight) // SPLIT)
-        self._cell.update(dict.fromkeys(in_flight, size))
-        return None
-
-    def left(self, page: str, *, finished: bool) -> None:
-        """A page is out of the engine: `finished` with a result, or given up by its caller."""
-        self._cell.pop(page, None)
-        if finished:
-            self._in_a_row = 0
-
-    def may_enter(self, page: str, in_flight: Collection[str]) -> bool:
-        """Whether a page may go into the engine now, beside those in flight."""
-        cell = self._cell.get(page)
-        if cell is None:
-            return not self._cell
-        return len(in_flight) < cell and all(self._cell.get(other) == cell for other in in_flight)

@@ -17,7 +17,7 @@ def tree(tmp_path: Path) -> Tree:
     """Looked through every second."""
     tree = Tree(tmp_path / "srv")
     text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text.replace("[watch]", "[watch]\nrescan_s = 1"), encoding="utf-8")
+    tree.config.write_text(text.replace("rescan_s = 3", "rescan_s = 1"), encoding="utf-8")
     return tree
 
 

@@ -37,7 +37,7 @@ def test_an_archive_that_does_not_answer_holds_up_no_other_folder(tmp_path: Path
     far = tmp_path / "far"
     text = tree.config.read_text(encoding="utf-8")
     tree.config.write_text(
-        text.replace("[watch]\n", "[watch]\nrescan_s = 1\n")
+        text.replace("rescan_s = 3", "rescan_s = 1")
         + f'[[folder]]\nname = "away"\narchive = "{far}"\n'
     )
     with share(tmp_path / "server", far) as server, daemon(tree):

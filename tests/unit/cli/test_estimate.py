@@ -62,8 +62,7 @@ def test_the_time_a_page_took_lately_counts_and_idle_time_does_not(
     with Ledger.open(tree.ledger, clock=clock) as ledger:
         for number in range(3):  # three documents of 10 pages, 40 s each, a day apart
             making.queued(ledger, f"{number}.pdf")
-            job = ledger.claim(now=clock.now)
-            assert job is not None
+            (job,) = ledger.claim_some(1, now=clock.now)
             job = ledger.set_pages(ledger.moved(job, Place.SPOOL), 10)
             clock.now += 40
             ledger.done(ledger.deliver(job, outputs="/o", archived_to="/a"))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from ocrd.ledger.ledger import Ledger
 from tests.unit.cli.conftest import PROJECT, Tree
@@ -52,6 +56,17 @@ def fill(tree: Tree) -> None:
 def test_status_loads_nothing_heavy(tree: Tree) -> None:
     fill(tree)
     assert loaded_by(tree, "status") & HEAVY == set()
+
+
+def test_status_in_a_tree_without_a_spool_checks_its_configuration_once(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    shutil.rmtree(tree.root / ".ocrd", ignore_errors=True)
+    assert "pydantic" in loaded_by(tree, "status")
+    assert loaded_by(tree, "status") & (HEAVY | {"pydantic"}) == set()
+    tree.config.write_text(tree.config.read_text() + "\n")
+    assert "pydantic" in loaded_by(tree, "status")
 
 
 def test_status_as_json_loads_nothing_heavy(tree: Tree) -> None:

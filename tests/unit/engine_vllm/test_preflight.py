@@ -7,18 +7,14 @@ from typing import Any
 
 import pytest
 
+from ocrd.engine.resident.devices import Gpu, gpus, on_cpu, on_gpus, visible
 from ocrd.engine.resident.preflight import (
-    Gpu,
     check_plugin,
     check_version,
-    gpus,
     in_folder,
     installed,
     looks_like_path,
     model_config,
-    on_cpu,
-    on_gpus,
-    visible,
 )
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import EngineSetupError

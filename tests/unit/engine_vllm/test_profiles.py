@@ -12,8 +12,8 @@ from ocrd.engine.profiles import (
     ModelProfile,
     profile_for,
 )
-from ocrd.engine.resident.client import check_tokens, prompt, sampling
-from ocrd.engine.resident.settings import VllmSettings, engine_arguments
+from ocrd.engine.resident.client import check_tokens, prompt
+from ocrd.engine.resident.settings import VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
 from tests.unit.engine_vllm.fakes import page

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ocrd.engine.profiles import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.client import check_tokens, pixels, prompt, sampling, vllm_priority
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.client import check_tokens, pixels, prompt
+from ocrd.engine.resident.settings import VllmSettings, sampling, vllm_priority
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
 from ocrd.page import PageImage

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.resident.supervisor import PoisonSearch
+from ocrd.engine.resident.faults import PoisonSearch
 
 
 def find(pages: list[str], killers: set[str]) -> tuple[set[str], int]:

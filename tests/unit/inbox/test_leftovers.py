@@ -54,8 +54,7 @@ def claimed_while_the_share_goes(tree: Tree, server: Path) -> str:
     spool.prepare()
     with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
         ledger.record([found])
-        job = ledger.claim(now=1e12)
-        assert job is not None
+        (job,) = ledger.claim_some(1, now=1e12)
         spool.claim(job, tree.inbox / "a.jpg")
         ledger.moved(job, Place.SPOOL)
     return job.token

@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -75,10 +75,17 @@ def queued(
     return job
 
 
+def taken_next(ledger: Ledger, now: float = 0.0, exclude_folders: Iterable[str] = ()) -> Job | None:
+    """The next job, claimed by itself; None where no job may run."""
+    taken = ledger.claim_some(1, now=now, exclude_folders=frozenset(exclude_folders))
+    return taken[0] if taken else None
+
+
 def claimed(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
     """One recorded file, claimed."""
     queued(ledger, source, folder)
-    job = ledger.claim(now=0.0, only_folder=folder)
+    others = {known for known, _ in ledger.counts()} - {folder}
+    job = taken_next(ledger, exclude_folders=others)
     assert job is not None and job.source == source
     return job
 
@@ -119,16 +126,13 @@ def work(ledger: Ledger, call: Callable[[], object]) -> int:
         steps += 1
         return 0
 
-    with ledger._db.read() as reading, ledger._db.write() as writing:
-        # A single thread always gets the same ones.
-        raws = [each.connection.driver_connection for each in (reading, writing)]
-    for raw in raws:
-        assert isinstance(raw, sqlite3.Connection)
+    def counting(raw: Any, _record: object, _proxy: object) -> None:
         raw.set_progress_handler(count, 1)
+
+    pool = ledger._store._engine.pool
+    event.listen(pool, "checkout", counting)
     call()
-    for raw in raws:
-        assert isinstance(raw, sqlite3.Connection)
-        raw.set_progress_handler(None, 1)
+    event.remove(pool, "checkout", counting)
     return steps
 
 
@@ -139,17 +143,18 @@ def plans(ledger: Ledger, call: Callable[[], object]) -> list[str]:
     def keep(_c: object, _cursor: object, statement: str, told: Any, *_: object) -> None:
         executed.append((statement, told))
 
-    engine = ledger._db._engine
+    engine = ledger._store._engine
     event.listen(engine, "before_cursor_execute", keep)
     call()
     event.remove(engine, "before_cursor_execute", keep)
-    with ledger._db.read() as connection:
-        return [
+    return ledger._store.read(
+        lambda tx: [
             row.detail
             for statement, told in executed
-            if not statement.startswith("BEGIN") and not isinstance(told, list)
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
+            if not isinstance(told, list)
+            for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
         ]
+    )
 
 
 MANY_DONE = """

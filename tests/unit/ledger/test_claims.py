@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 
 from ocrd.errors import FencedError
-from ocrd.job import Job, JobError, JobState, PageState, Place
-from ocrd.ledger.claims import LONGEST_WAIT_S
+from ocrd.job import Job, JobError, JobState, Place
+from ocrd.ledger.jobs import LONGEST_WAIT_S
 from ocrd.ledger.ledger import Ledger
 from tests.unit.ledger.making import (
     Clock,
@@ -26,6 +26,7 @@ from tests.unit.ledger.making import (
     python,
     queued,
     spooled,
+    taken_next,
 )
 
 SHARE_GONE = JobError(kind="share-gone", message="not mounted", hint="Mount it.")
@@ -33,12 +34,12 @@ SHARE_GONE = JobError(kind="share-gone", message="not mounted", hint="Mount it."
 CLAIM_ALL = """
 import sys
 from pathlib import Path
-from typing import ClassVar
 from ocrd.ledger.ledger import Ledger
+from tests.unit.ledger.making import taken_next
 with Ledger.open(Path(sys.argv[1]), busy_s=300) as ledger:  # its lock is no queue
     print("ready", flush=True)
     input()
-    while job := ledger.claim(now=0.0):
+    while job := taken_next(ledger, now=0.0):
         print(job.id)
 """
 
@@ -49,7 +50,7 @@ class TestClaim:
             [found("a.pdf"), found("b.pdf", priority=5), found("c.pdf", "letters", priority=5)]
         )
         ledger.record([found("d.pdf", "letters"), found("e.pdf", priority=-1)])
-        order = [ledger.claim(now=0.0) for _ in range(6)]
+        order = [taken_next(ledger, now=0.0) for _ in range(6)]
         assert [job and job.source for job in order] == [
             "b.pdf",
             "c.pdf",
@@ -61,29 +62,21 @@ class TestClaim:
 
     def test_says_who_has_it_since_when(self, ledger: Ledger) -> None:
         job = queued(ledger)
-        claim = ledger.claim(now=77.0)
+        claim = taken_next(ledger, now=77.0)
         assert claim == replace(job, state=JobState.RUNNING, attempts=1, epoch=1, started_at=77.0)
         assert ledger.job(job.id) == claim
 
     def test_passes_over_excluded_folders(self, ledger: Ledger) -> None:
         queued(ledger, "a.pdf", "share")
         queued(ledger, "b.pdf", "letters")
-        first = ledger.claim(now=0.0, exclude_folders={"share", "unheard-of"})
+        first = taken_next(ledger, now=0.0, exclude_folders={"share", "unheard-of"})
         assert first is not None and first.folder == "letters"
-        assert ledger.claim(now=0.0, exclude_folders=["share"]) is None
-
-    def test_keeps_to_one_folder_when_asked(self, ledger: Ledger) -> None:
-        queued(ledger, "a.pdf", "share")
-        queued(ledger, "b.pdf", "letters")
-        only = ledger.claim(now=0.0, only_folder="letters")
-        assert only is not None and only.folder == "letters"
-        assert ledger.claim(now=0.0, only_folder="letters") is None
-        assert ledger.claim(now=0.0, only_folder="share", exclude_folders=["share"]) is None
+        assert taken_next(ledger, now=0.0, exclude_folders=["share"]) is None
 
     def test_leaves_alone_what_is_to_be_cancelled_or_about_to_fail(self, ledger: Ledger) -> None:
         ledger.request_cancel([queued(ledger, "a.pdf").id])
         ledger.intend_failure(queued(ledger, "b.pdf"), SHARE_GONE, "/failed/b.pdf")
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     def test_gives_each_job_to_one_of_two_processes(self, path: Path, ledger: Ledger) -> None:
         jobs = ledger.record([found(f"{number}.pdf") for number in range(200)])
@@ -101,7 +94,7 @@ class TestClaim:
     def test_gives_each_job_to_one_of_eight_threads(self, ledger: Ledger) -> None:
         ledger.record([found(f"{number}.pdf") for number in range(100)])
         with ThreadPoolExecutor(8) as threads:
-            taken = list(threads.map(lambda _: ledger.claim(now=0.0), range(104)))
+            taken = list(threads.map(lambda _: taken_next(ledger, now=0.0), range(104)))
         assert sorted(job.id for job in taken if job) == list(range(1, 101))
 
 
@@ -114,14 +107,14 @@ class TestRelease:
         back = ledger.release(job, not_before=later, error=SHARE_GONE, refund=False)
         assert (back.state, back.place, back.attempts) == (JobState.QUEUED, Place.SPOOL, 1)
         assert (back.not_before, back.error) == (later, SHARE_GONE)
-        assert ledger.claim(now=later - 0.1) is None
-        again = ledger.claim(now=later)
+        assert taken_next(ledger, now=later - 0.1) is None
+        again = taken_next(ledger, now=later)
         assert again is not None and (again.id, again.attempts, again.error) == (job.id, 2, None)
 
     def test_gives_the_attempt_back_but_not_the_claim(self, ledger: Ledger) -> None:
         first = claimed(ledger)
         ledger.release(first, not_before=0.0, error=None, refund=True)
-        second = ledger.claim(now=0.0)
+        second = taken_next(ledger, now=0.0)
         assert second is not None and (second.attempts, second.epoch) == (1, 2)
         with pytest.raises(FencedError):
             ledger.moved(first, Place.SPOOL)
@@ -137,7 +130,7 @@ class TestRelease:
         job = claimed(ledger)
         ledger.release(job, not_before=clock.now + 60, error=None, refund=True)
         clock.now -= 10 * 365 * 86_400
-        again = ledger.claim(now=clock.now)
+        again = taken_next(ledger, now=clock.now)
         assert again is not None and again.id == job.id
 
     def test_ends_a_job_whose_file_was_replaced_meanwhile(self, ledger: Ledger) -> None:
@@ -219,9 +212,6 @@ class TestFencing:
         "moved": lambda ledger, job: ledger.moved(job, Place.SPOOL),
         "set_pages": lambda ledger, job: ledger.set_pages(job, 3),
         "page_done": lambda ledger, job: ledger.page_done(job, page(1), "{}", recipe="r"),
-        "page_retried": lambda ledger, job: ledger.page_retried(
-            job, page(1, PageState.PENDING), recipe="r"
-        ),
         "rerecord": lambda ledger, job: ledger.rerecord(
             job, size=1, mtime_ns=1, inode=1, sha256="ab" * 32
         ),
@@ -260,7 +250,7 @@ class TestFencing:
         with pytest.raises(FencedError, match="not in the ledger"):
             ledger.moved(job, Place.SPOOL)
 
-    @pytest.mark.parametrize("name", ["set_pages", "page_done", "page_retried", "deliver"])
+    @pytest.mark.parametrize("name", ["set_pages", "page_done", "deliver"])
     def test_a_cancel_stops_the_claimant_at_its_next_step(self, ledger: Ledger, name: str) -> None:
         job = spooled(ledger)
         ledger.request_cancel([job.id])

@@ -13,14 +13,15 @@ import pytest
 
 from ocrd.job import Job, JobState, PageState
 from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import found, python
+from ocrd.ledger.store import Transaction
+from tests.unit.ledger.making import found, python, taken_next
 
 WORK = """
 import sys
 from pathlib import Path
 from ocrd.job import Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import found
+from tests.unit.ledger.making import found, taken_next
 
 ledger = Ledger.open(Path(sys.argv[1]))
 first = int(sys.argv[2])
@@ -33,7 +34,7 @@ for batch in range(first, first + 1_000_000):
     files = [found(f"{batch}-{number}.pdf") for number in range(7)]
     ledger.record(files)
     said("recorded", batch)
-    job = ledger.moved(ledger.claim(now=0.0), Place.SPOOL)
+    job = ledger.moved(taken_next(ledger, now=0.0), Place.SPOOL)
     said("claimed", job.id)
     job = ledger.set_pages(job, 2)
     for number in (1, 2):
@@ -107,20 +108,23 @@ def check_pages(ledger: Ledger, acknowledged: list[list[str]]) -> None:
             assert kept[number] == f"{job}:{number}"
 
 
+def spoil_and_die(tx: Transaction) -> None:
+    tx.connection.exec_driver_sql("UPDATE jobs SET priority = 9")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_transaction_killed_in_its_middle_never_happened(path: Path) -> None:
     with Ledger.open(path) as ledger:
         ledger.record([found("before.pdf")])
     child = os.fork()
     if child == 0:
         torn = Ledger.open(path)
-        with torn._db.write() as connection:
-            connection.exec_driver_sql("UPDATE jobs SET priority = 9")
-            os.kill(os.getpid(), signal.SIGKILL)
+        torn._store.write(spoil_and_die)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     with Ledger.open(path) as ledger:
         assert [job.priority for job in ledger.jobs()] == [0]
-        assert ledger.claim(now=0.0) is not None  # and its lock died with it
+        assert taken_next(ledger, now=0.0) is not None  # and its lock died with it
 
 
 def test_a_page_is_either_counted_and_kept_or_neither(path: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import LedgerError, PlaceError
-from ocrd.ledger.glance import FolderGlance, Glance, glance
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.readonly import FolderGlance, Glance, glance
 from tests.support.needs import need
 from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import (
@@ -168,7 +168,7 @@ class TestWhatCannotBeRead:
 
 class TestItIsQuick:
     def test_it_needs_neither_sqlalchemy_nor_alembic(self) -> None:
-        code = "import sys, ocrd.ledger.glance; print(*sys.modules)"
+        code = "import sys, ocrd.ledger.readonly; print(*sys.modules)"
         loaded = {name.split(".")[0] for name in answer(python(code)).split()}
         assert loaded & {"sqlalchemy", "alembic", "asyncio", "typing_extensions"} == set()
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import StatementError
 
+from ocrd.errors import OcrdError
 from ocrd.job import Job, JobError, JobState, PageState, Place
 from ocrd.ledger.history import Happening
+from ocrd.ledger.inbox import padded
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.standing import padded
 from tests.unit.ledger.making import (
     Clock,
     claimed,
@@ -25,6 +25,7 @@ from tests.unit.ledger.making import (
     page,
     queued,
     spooled,
+    taken_next,
 )
 
 FIFO = JobError(kind="not-a-file", message="it is a FIFO", hint="Remove it.")
@@ -160,7 +161,7 @@ class TestRecord:
         assert (again.id, again.state, again.error) == (job.id, JobState.QUEUED, None)
 
     def test_is_all_or_nothing(self, ledger: Ledger) -> None:
-        with pytest.raises(StatementError, match="fromhex"):
+        with pytest.raises(OcrdError, match="fromhex"):
             ledger.record([found("1.pdf"), found("2.pdf", sha256="no digest")])
         assert ledger.jobs() == []
 
@@ -204,7 +205,7 @@ class TestARefusedFile:
         assert [job.id for job in ledger.retry()] == [refused.id]
         again = ledger.record_refused(found(sha256=""), FIFO)
         assert (again.id, again.state, again.error) == (refused.id, JobState.FAILED, FIFO)
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     def test_that_took_the_place_of_one_that_waits_is_the_end_of_its_job(
         self, ledger: Ledger, clock: Clock

@@ -11,9 +11,9 @@ import pytest
 
 from ocrd.errors import FencedError
 from ocrd.job import Found, Job, JobError, JobState, Place
-from ocrd.ledger.glance import glance
 from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.readonly import glance
 from tests.unit.ledger.making import (
     Clock,
     claimed,
@@ -23,6 +23,7 @@ from tests.unit.ledger.making import (
     member,
     plans,
     queued,
+    taken_next,
 )
 
 UNREADABLE = JobError(kind="no-permission", message="may not be read", hint="chmod a+r")
@@ -72,7 +73,7 @@ class TestRecorded:
     ) -> None:
         recorded(ledger, letter)
         assert ledger.record([found(source) for source in LETTER]) == [None] * 3
-        ledger.claim(now=0.0)
+        taken_next(ledger, now=0.0)
         assert ledger.record([found(source) for source in LETTER]) == [None] * 3
         assert ledger.record([document("sub/2", *LETTER[1:])]) == [None]
         assert len(ledger.jobs()) == 1
@@ -81,7 +82,7 @@ class TestRecorded:
         self, ledger: Ledger, letter: Found
     ) -> None:
         recorded(ledger, letter)
-        job = ledger.claim(now=0.0)
+        job = taken_next(ledger, now=0.0)
         assert job is not None
         ledger.moved(job, Place.SPOOL)
         assert known(ledger) == []
@@ -107,7 +108,7 @@ class TestRecorded:
 
     def test_two_of_one_name_go_and_come_back_without_harm(self, ledger: Ledger) -> None:
         recorded(ledger, document("scan", "scan.jpg", "scan2.jpg"))
-        first = ledger.claim(now=0.0)
+        first = taken_next(ledger, now=0.0)
         recorded(ledger, document("scan", "scan.png", "scan2.png"))
         assert first is not None
         back = ledger.release(first, not_before=0.0, error=None, refund=True)
@@ -166,7 +167,7 @@ class TestWithdrawn:
         assert gone.error is not None and gone.error.kind == "source-changed"
         assert ledger.events(job.id)[-1].name is Happening.GONE
         assert known(ledger) == []
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     def test_a_late_page_finds_its_document_by_name(self, ledger: Ledger, letter: Found) -> None:
         job = recorded(ledger, letter)
@@ -181,7 +182,7 @@ class TestWithdrawn:
 
     def test_what_was_claimed_is_left_to_its_claim(self, ledger: Ledger, letter: Found) -> None:
         recorded(ledger, letter)
-        ledger.claim(now=0.0)
+        taken_next(ledger, now=0.0)
         changed = document("sub/letter", member(LETTER[1], mtime_ns=1))
         assert ledger.withdraw("invoices", [changed], by_name=True) == []
 
@@ -189,7 +190,7 @@ class TestWithdrawn:
         self, ledger: Ledger, letter: Found
     ) -> None:
         recorded(ledger, letter)
-        claim = ledger.claim(now=0.0)
+        claim = taken_next(ledger, now=0.0)
         assert claim is not None
         ledger.release(claim, not_before=0.0, error=None, refund=True)  # as when the daemon stops
         late = document("sub/letter", "sub/letter_4.jpg")
@@ -206,7 +207,7 @@ class TestEnded:
         self, ledger: Ledger, letter: Found
     ) -> None:
         recorded(ledger, letter)
-        job = ledger.claim(now=0.0)
+        job = taken_next(ledger, now=0.0)
         assert job is not None
         gone = ledger.gone(job)
         assert (gone.state, gone.place) == (JobState.CANCELLED, Place.GONE)
@@ -233,7 +234,7 @@ class TestEnded:
         (again,) = ledger.retry([ended.id])
         assert (again.state, again.place) == (JobState.QUEUED, Place.FAILED)
         assert again.members == letter.members
-        claim = ledger.claim(now=0.0)
+        claim = taken_next(ledger, now=0.0)
         assert claim is not None and ledger.owner(claim.token) == claim
         job = ledger.moved(claim, Place.SPOOL)
         job = ledger.deliver(job, outputs="/outbox/letter", archived_to="/archive/letter")
@@ -246,7 +247,7 @@ class TestEnded:
 
     def test_new_contents_are_recorded_with_its_files(self, ledger: Ledger, letter: Found) -> None:
         recorded(ledger, letter)
-        job = ledger.claim(now=0.0)
+        job = taken_next(ledger, now=0.0)
         assert job is not None
         now = document("sub/letter", member(LETTER[0], size=5), *LETTER[1:])
         told: dict[str, Any] = {"size": now.size, "mtime_ns": now.mtime_ns}
@@ -256,7 +257,7 @@ class TestEnded:
 
     def test_an_older_claim_withdraws_nothing(self, ledger: Ledger, letter: Found) -> None:
         before = recorded(ledger, letter)
-        ledger.claim(now=0.0)
+        taken_next(ledger, now=0.0)
         with pytest.raises(FencedError):
             ledger.gone(before)
 

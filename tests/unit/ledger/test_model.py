@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from ocrd.job import TRANSITIONS, Found, Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import NO_TEXT, Clock, found
+from tests.unit.ledger.making import NO_TEXT, Clock, found, taken_next
 
 FOLDERS = ("a", "b", "c")
 NAMES = ("1.pdf", "2.pdf", "3\n\udcff.pdf")
@@ -103,22 +103,21 @@ class Agreement(RuleBasedStateMachine):
         ended = job.state in (JobState.FAILED, JobState.CANCELLED)
         return job.inode == file.inode and (not ended or job.sha256 == file.sha256)
 
-    @rule(only=st.sampled_from((None, *FOLDERS)), excluded=st.sets(st.sampled_from(FOLDERS)))
-    def claim(self, only: str | None, excluded: set[str]) -> None:
+    @rule(excluded=st.sets(st.sampled_from(FOLDERS)))
+    def claim(self, excluded: set[str]) -> None:
         ready = [
             job
             for job in self.of(JobState.QUEUED)
             if job.not_before <= self.clock.now
             and not job.cancel_requested
             and job.ending is None
-            and only in (None, job.folder)
             and job.folder not in excluded
         ]
         # What is due is due for good, whichever folder was asked for.
         for job in self.of(JobState.QUEUED):
             if job.not_before <= self.clock.now:
                 self.jobs[job.id] = replace(job, not_before=0.0)
-        claimed = self.ledger.claim(now=self.clock.now, only_folder=only, exclude_folders=excluded)
+        claimed = taken_next(self.ledger, now=self.clock.now, exclude_folders=excluded)
         if not ready:
             assert claimed is None
             return
@@ -185,7 +184,7 @@ class Agreement(RuleBasedStateMachine):
         if not free:
             return
         job = data.draw(st.sampled_from(free))
-        names = {"outputs": f"/outbox/{job.id}", "archived_to": f"/archive/{job.id}"}
+        names: dict[str, Any] = {"outputs": f"/outbox/{job.id}", "archived_to": f"/a/{job.id}"}
         self.keep(self.ledger.deliver(job, **names), state=JobState.DELIVERING, **names)
 
     @precondition(lambda self: self.of(JobState.DELIVERING))
@@ -210,11 +209,11 @@ class Agreement(RuleBasedStateMachine):
     @rule(data=st.data(), movable=st.booleans())
     def end(self, data: st.DataObject, movable: bool) -> None:
         job = data.draw(st.sampled_from([job for job in self.jobs.values() if job.ending]))
+        assert job.ending is not None
         place = Place.FAILED if movable else job.place
-        if job.ending is JobState.CANCELLED:
-            self.ended(self.ledger.cancelled(job, place), JobState.CANCELLED, place)
-        else:
-            self.ended(self.ledger.failed(job, place), JobState.FAILED, place)
+        failed_to = job.failed_to if place is Place.FAILED else None
+        end = self.ledger.failed if job.ending is JobState.FAILED else self.ledger.cancelled
+        self.ended(end(job, place), job.ending, place, failed_to=failed_to)
 
     @precondition(lambda self: self.of(JobState.QUEUED))
     @rule(data=st.data())

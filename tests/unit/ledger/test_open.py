@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from ocrd.errors import Disposition, LedgerError, PlaceError
+from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.schema import MIGRATIONS, Migrations, prepare
+from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.tables import metadata
 from tests.support.needs import need
 from tests.unit.ledger.making import answer, done, found, python, queued
@@ -22,8 +24,8 @@ from tests.unit.ledger.making import answer, done, found, python, queued
 SECOND_REVISION = '''
 """A later revision."""
 from alembic import op
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 def upgrade():
     op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'")
     {then}
@@ -48,8 +50,8 @@ def later(tmp_path: Path) -> Migrations:
     """The migrations of a later ocrd, with one revision more."""
     folder = tmp_path / "100% later"
     shutil.copytree(MIGRATIONS.folder, folder)
-    (folder / "versions" / "v0003_later.py").write_text(SECOND_REVISION.format(then=""))
-    return Migrations(folder=folder, newest=3)
+    (folder / "versions" / "v0004_later.py").write_text(SECOND_REVISION.format(then=""))
+    return Migrations(folder=folder, newest=4)
 
 
 class TestANewLedger:
@@ -58,7 +60,15 @@ class TestANewLedger:
         with closing(sqlite3.connect(path)) as raw:
             listed = raw.execute("SELECT name, strict FROM pragma_table_list").fetchall()
         strict = {name for name, is_strict in listed if is_strict}
-        assert strict == {"jobs", "pages", "history", "tallies", "counters"}
+        assert strict == {
+            "jobs",
+            "pages",
+            "history",
+            "tallies",
+            "counters",
+            "installation",
+            "trees",
+        }
 
     def test_has_the_columns_that_the_statements_are_built_on(self, path: Path) -> None:
         Ledger.open(path).close()
@@ -75,15 +85,13 @@ class TestANewLedger:
         Ledger.open(path).close()
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS.folder))
-        assert ScriptDirectory.from_config(config).get_heads() == ["0002"]
-        assert pragma(path, "user_version") == 2
+        assert ScriptDirectory.from_config(config).get_heads() == ["0003"]
+        assert pragma(path, "user_version") == 3
 
     def test_keeps_what_was_committed_through_a_power_cut(self, path: Path) -> None:
-        with Ledger.open(path) as ledger, ledger._db.read() as connection:
-            settings = [
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-                for name in ("journal_mode", "synchronous", "foreign_keys")
-            ]
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        with Ledger.open(path) as ledger, ledger._store.bare() as raw:
+            settings = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
         full, on = 2, 1
         assert settings == ["wal", full, on]
 
@@ -128,29 +136,54 @@ class TestAKnownLedger:
         assert pragma(path, "journal_mode") == "wal"
 
 
+def before(tmp_path: Path, newest: int) -> Migrations:
+    """The migrations of an earlier ocrd."""
+    folder = tmp_path / f"schema-{newest}"
+    shutil.copytree(MIGRATIONS.folder, folder)
+    for revision in (folder / "versions").glob("v*.py"):
+        if int(revision.name[1:5]) > newest:
+            revision.unlink()
+    return Migrations(folder=folder, newest=newest)
+
+
 @pytest.fixture
 def first(tmp_path: Path) -> Migrations:
     """The migrations of the first ocrd."""
-    folder = tmp_path / "first"
-    shutil.copytree(MIGRATIONS.folder, folder)
-    for version in (folder / "versions").glob("v000[!1]*.py"):
-        version.unlink()
-    return Migrations(folder=folder, newest=1)
+    return before(tmp_path, 1)
+
+
+LEFT_BEHIND = """
+    INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
+        created_at, pages, pages_done, epoch, attempts, entries)
+    VALUES ('a1', 'scans', x'612e706466', 'a.pdf', 'queued', 'inbox', 9, '1', '2', x'00', 1.5,
+            NULL, 0, 0, 0, 1),
+        ('b2', 'scans', x'62e92e706466', 'b.pdf', 'running', 'spool', 9, '1', '3', x'01', 2.5,
+            2, 1, 1, 1, 2);
+    INSERT INTO pages (job_id, number, state, recipe, sha256, tries, tokens, seconds, reused,
+        payload) VALUES (2, 1, 'done', 'r', x'01', 1, 9, 0.5, 0, :payload);
+    INSERT INTO history (job_id, slot, seq, at, name, detail)
+        VALUES (2, 1, 1, 3.5, 'page-retried', 'page 1, tries: 2')
+""".replace(":payload", f"x'{zlib.compress(b'{}').hex()}'")
 
 
 class TestAnOlderLedger:
-    def test_of_the_first_ocrd_keeps_its_jobs(self, path: Path, first: Migrations) -> None:
-        prepare(path, 1.0, first)
-        with closing(sqlite3.connect(path)) as raw, raw:
-            raw.execute(
-                "INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns,"
-                " inode, sha256, created_at)"
-                " VALUES ('a1', 'scans', x'612e706466', 'a.pdf', 'queued', 'inbox', 9, '1', '2',"
-                " x'00', 1.5)"
-            )
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_left_in_the_middle_of_work_goes_on(
+        self, path: Path, tmp_path: Path, version: int
+    ) -> None:
+        prepare(path, 1.0, before(tmp_path, version))
+        with closing(sqlite3.connect(path)) as raw:
+            raw.executescript(LEFT_BEHIND)
         with Ledger.open(path) as ledger:
-            (job,) = ledger.jobs()
-            assert (job.source, job.members, job.created_at) == ("a.pdf", (), 1.5)
+            running, waiting = ledger.jobs()
+            assert (waiting.source, waiting.members, waiting.created_at) == ("a.pdf", (), 1.5)
+            assert (running.source, running.pages_done) == ("b\udce9.pdf", 1)
+            assert [text for _, text in ledger.payloads(running, "r")] == ["{}"]
+            assert [entry.name for entry in ledger.events(2)] == ["page-retried"]
+            assert ledger.unfinished() == [running]
+            assert ledger.known_trees() == {} and len(ledger.installation()) == 32
+            job = ledger.deliver(ledger.resume(running), outputs=None, archived_to="/a")
+            assert ledger.done(job).state is JobState.DONE
             assert ledger.verify() == []
 
     def test_is_upgraded_with_all_that_is_in_it(self, path: Path, later: Migrations) -> None:
@@ -166,23 +199,23 @@ class TestAnOlderLedger:
         with Ledger.open(path) as ledger:
             before = done(ledger)
         Ledger.open(path, migrations=later).close()
-        copy = path.with_name("ledger.db.schema-2.bak")
+        copy = path.with_name("ledger.db.schema-3.bak")
         with Ledger.open(copy) as ledger:
             assert ledger.job(before.id) == before
         assert sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()) == [
             "ledger.db",
-            "ledger.db.schema-2.bak",
+            "ledger.db.schema-3.bak",
         ]
 
     def test_is_copied_for_no_more_eyes_than_it_had(self, path: Path, later: Migrations) -> None:
         Ledger.open(path).close()
         path.chmod(0o600)
         Ledger.open(path, migrations=later).close()
-        assert path.with_name("ledger.db.schema-2.bak").stat().st_mode & 0o777 == 0o600
+        assert path.with_name("ledger.db.schema-3.bak").stat().st_mode & 0o777 == 0o600
 
     def test_stays_as_it_was_when_its_upgrade_fails(self, path: Path, later: Migrations) -> None:
         breaks = SECOND_REVISION.format(then="raise RuntimeError('half-way')")
-        (later.folder / "versions" / "v0003_later.py").write_text(breaks)
+        (later.folder / "versions" / "v0004_later.py").write_text(breaks)
         with Ledger.open(path) as ledger:
             before = done(ledger)
         with pytest.raises(RuntimeError, match="half-way"):
@@ -201,7 +234,7 @@ class TestRefused:
         with pytest.raises(LedgerError) as refusal:
             Ledger.open(path)
         assert refusal.value.kind == "ledger-newer"
-        assert "ledger.db.schema-2.bak" in refusal.value.hint
+        assert "ledger.db.schema-3.bak" in refusal.value.hint
         assert path.read_bytes() == before
 
     def test_another_programs_database(self, path: Path) -> None:

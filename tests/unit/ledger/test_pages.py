@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import FencedError
-from ocrd.job import Job, JobError, Page, PageState, Place
-from ocrd.ledger.history import Happening
+from ocrd.errors import FencedError, OcrdError
+from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.page import Box, Finish, Line, PageResult
 from tests.unit.ledger.making import claimed, done, found, page, queued, spooled, work
@@ -87,36 +85,61 @@ class TestAFinishedPage:
 
     def test_is_not_accepted_for_a_page_number_below_one(self, ledger: Ledger) -> None:
         job = opened(ledger)
-        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        with pytest.raises(OcrdError, match="CHECK") as refused:
             ledger.page_done(job, page(0), "{}", recipe="r")
+        assert refused.value.kind == "ledger-defect"
         assert ledger.job(job.id) == job
 
 
-class TestARetriedPage:
-    def test_stays_pending_and_remembers_its_tries(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        crashed = Page(number=1, state=PageState.PENDING, tries=2, error=DOUBT)
-        ledger.page_retried(job, crashed, recipe="r")
-        assert ledger.pages(job.id)[0] == crashed
-        assert ledger.finished_pages(job, "r") == {}
-        last = ledger.events(job.id)[-1]
-        assert last.name is Happening.PAGE_RETRIED
-        assert last.detail == "page 1, tries: 2: partial: cut off"
+class TestPagesOfADelivery:
+    """Written with the step itself, over whatever was recorded before."""
 
-    def test_counts_when_it_is_finished(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        ledger.page_retried(job, Page(number=1, state=PageState.PENDING, tries=1), recipe="r")
-        ledger.page_done(job, page(1), "{}", recipe="r")
-        after = ledger.job(job.id)
-        assert after is not None and after.pages_done == 1
+    ALL = (
+        (page(1), "{}"),
+        (page(2, PageState.PARTIAL, error=DOUBT), None),
+        (page(3, PageState.FAILED, error=DOUBT), None),
+    )
 
-    def test_that_was_finished_counts_no_longer(self, ledger: Ledger) -> None:
+    def test_are_recorded_with_the_intent_to_deliver(self, ledger: Ledger) -> None:
         job = opened(ledger)
-        ledger.page_done(job, page(1), "{}", recipe="r")
-        ledger.page_retried(job, Page(number=1, state=PageState.PENDING, tries=2), recipe="r")
-        after = ledger.job(job.id)
-        assert after is not None and after.pages_done == 0
+        ledger.page_done(job, page(1, reused=True), '{"old":1}', recipe="old")
+        job = ledger.deliver(job, outputs="/o", archived_to="/a", pages=iter(self.ALL), recipe="r")
+        assert (job.state, job.pages_done) == (JobState.DELIVERING, 3)
+        assert ledger.pages(job.id) == [known for known, _ in self.ALL]
+        assert ledger.reusable(job.sha256, "r", 1) == "{}"
+        assert ledger.reusable(job.sha256, "old", 1) is None
         assert ledger.verify() == []
+
+    def test_are_recorded_with_the_intent_to_fail(self, ledger: Ledger) -> None:
+        job = ledger.intend_failure(opened(ledger), DOUBT, "/f", pages=self.ALL[2:], recipe="r")
+        assert job.pages_done == 1
+        assert [known.state for known in ledger.pages(job.id)] == [
+            PageState.PENDING,
+            PageState.PENDING,
+            PageState.FAILED,
+        ]
+
+    def test_may_be_none(self, ledger: Ledger) -> None:
+        job = opened(ledger)
+        ledger.page_done(job, page(1), "{}", recipe="r")
+        job = ledger.deliver(job, outputs=None, archived_to="/a", pages=())
+        assert (job.pages_done, ledger.verify()) == (0, [])
+
+    def test_stay_as_they_were_where_the_step_is_fenced(self, ledger: Ledger) -> None:
+        old = opened(ledger)
+        ledger.page_done(old, page(1), "{}", recipe="r")
+        ledger.resume(old)
+        with pytest.raises(FencedError):
+            ledger.deliver(old, outputs=None, archived_to="/a", pages=self.ALL, recipe="r")
+        assert ledger.reusable(old.sha256, "r", 1) == "{}"
+        assert ledger.verify() == []
+
+    def test_without_a_result_are_not_offered_for_reuse(self, ledger: Ledger) -> None:
+        """As where `reuse_results` is off: nothing is kept that nobody needs."""
+        first = opened(ledger)
+        pages = [(page(1), None)]
+        ledger.deliver(first, outputs=None, archived_to="/a", pages=pages, recipe="r")
+        assert ledger.reusable(first.sha256, "r", 1) is None
 
 
 class TestReuse:

@@ -10,8 +10,8 @@ import pytest
 from ocrd.errors import LedgerError, OcrdError, PlaceError
 from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.reading import read_ledger
-from ocrd.ledger.schema import Migrations
+from ocrd.ledger.migrate import Migrations
+from ocrd.ledger.readonly import read_ledger
 from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import done, python, queued
 from tests.unit.ledger.test_glance import public

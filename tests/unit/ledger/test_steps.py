@@ -20,6 +20,7 @@ from tests.unit.ledger.making import (
     failed,
     queued,
     spooled,
+    taken_next,
 )
 
 BROKEN_NAME = "/srv/outbox/caf\udce9\n.pdf"
@@ -128,7 +129,7 @@ class TestTheWayToFailed:
     def test_a_retried_job_knows_where_its_original_lies(self, ledger: Ledger) -> None:
         (job,) = ledger.retry([failed(ledger).id])
         assert (job.place, job.failed_to) == (Place.FAILED, "/failed/scan.pdf")
-        again = ledger.claim(now=0.0)
+        again = taken_next(ledger, now=0.0)
         assert again is not None
         taken = ledger.moved(again, Place.SPOOL)
         assert (taken.place, taken.failed_to) == (Place.SPOOL, None)
@@ -172,7 +173,7 @@ class TestHistory:
         job = queued(ledger)
         for _ in range(100):
             clock.now += 1
-            claim = ledger.claim(now=clock.now)
+            claim = taken_next(ledger, now=clock.now)
             assert claim is not None
             ledger.release(claim, not_before=0.0, error=NO_TEXT, refund=True)
         entries = ledger.events(job.id)

@@ -19,7 +19,7 @@ from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import Disk
 from ocrd.job import Place
 from ocrd.spool import Spool
-from ocrd.spool.expiry import expire
+from ocrd.spool.expiry import Fate
 from ocrd.spool.tree import make_folders
 from tests.unit.spool.steps import Call, Hooked
 from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
@@ -167,13 +167,9 @@ def test_an_orphan_is_not_put_back_behind_a_link(world: World) -> None:
 def test_nothing_is_deleted_behind_a_link_in_the_archive(world: World) -> None:
     job = world.drop("sub/scan.pdf", SECRET, tree="archive")
     plant(world, "archive/sub")
-    disk = Disk()
-    disk.know(world.tree("archive"))
-    expire(
-        replace(job, archived_to=str(world.tree("archive") / "sub/scan.pdf")),
-        world.tree("archive"),
-        disk,
-    )
+    archive = world.tree("archive")
+    filed = replace(job, archived_to=str(archive / "sub/scan.pdf"))
+    assert world.spool().expire(filed, archive) is Fate.OUTSIDE
     assert hr(world) == {"scan.pdf": SECRET}
 
 

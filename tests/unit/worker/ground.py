@@ -64,8 +64,7 @@ class Ground:
             sha256=hashlib.sha256(content).hexdigest(),
         )
         self.ledger.record([found])
-        job = self.ledger.claim(now=NOW, only_folder="scans")
-        assert job is not None
+        (job,) = self.ledger.claim_some(1, now=NOW)
         return job
 
     def spooled(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:

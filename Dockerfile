@@ -1,12 +1,13 @@
+# syntax=docker/dockerfile:1
 # ocrd in a container.  Written by the letter of the parts' documentation, and not tried: the
 # machine it was written on has no container engine.
 #
-# On the CPU:   docker build -f docker/Dockerfile -t ocrd .
-# On a GPU:     docker build -f docker/Dockerfile -t ocrd-gpu \
-#                 --build-arg BASE=vllm/vllm-openai:v0.33.0 --build-arg EXTRAS=barcode .
+# On the CPU:   docker build -t ocrd .
+# On a GPU:     docker build -t ocrd-gpu \
+#                 --build-arg BASE=vllm/vllm-openai:v0.33.0 --build-arg EXTRAS=barcode,web .
 ARG BASE=python:3.12-slim
 FROM ${BASE}
-ARG EXTRAS=cpu,barcode
+ARG EXTRAS=cpu,barcode,web
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tesseract-ocr tini \
@@ -17,7 +18,13 @@ RUN python3 -m pip install --no-cache-dir --constraint /usr/src/ocrd/constraints
         "/usr/src/ocrd[${EXTRAS}]" \
     && rm -rf /usr/src/ocrd
 
-COPY docker/config.toml /etc/ocrd/config.toml
+# Mount another over it.
+COPY <<CONFIG /etc/ocrd/config.toml
+root = "/srv/ocrd"
+
+[[folder]]
+name = "scans"
+CONFIG
 
 # Everything that is kept lies below one folder: inboxes, results, originals, ledger.
 RUN install -d -m 2770 -o 1000 -g 1000 /srv/ocrd

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ocrd.errors import OcrdError, UsageError
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
@@ -23,6 +25,7 @@ from tests.unit.ledger.making import (
     page,
     queued,
     spooled,
+    taken_next,
 )
 
 
@@ -62,6 +65,32 @@ class TestLooking:
         assert ledger.jobs(folder=one.folder, before_id=one.id) == []
         assert ledger.jobs(state=state, folder="unheard-of") == []
 
+    def test_jobs_can_be_picked_by_time_and_name(self, ledger: Ledger, clock: Clock) -> None:
+        old = queued(ledger, "sub/Rechnung 100%.pdf")
+        clock.now += 60
+        new = [queued(ledger, name) for name in ("rechnung_7.pdf", "brief.pdf")]
+        picks: list[tuple[dict[str, Any], list[Job]]] = [
+            ({"since": clock.now}, new[::-1]),
+            ({"since": clock.now + 1}, []),
+            ({"name": "RECHNUNG"}, [new[0], old]),
+            ({"name": "100%"}, [old]),
+            ({"name": "g_7"}, [new[0]]),
+            ({"name": "sub/", "since": clock.now}, []),
+        ]
+        for pick, expected in picks:
+            assert ledger.jobs(**pick) == expected
+            assert ledger.count(**pick) == len(expected)
+
+    def test_all_that_a_listing_leaves_out_is_counted(self, ledger: Ledger) -> None:
+        for number in range(5):
+            queued(ledger, f"{number}.pdf", f"folder-{number % 2}")
+        done(ledger, "done.pdf", "folder-9")
+        assert len(ledger.jobs(limit=2)) == 2
+        assert ledger.count() == 6
+        assert ledger.count(folder="folder-0") == 3
+        assert ledger.count(state=JobState.DONE) == 1
+        assert ledger.count(state=JobState.QUEUED, name=".pdf") == 5
+
     def test_the_history_of_an_unknown_job_is_empty(self, ledger: Ledger) -> None:
         assert ledger.events(12) == []
 
@@ -80,7 +109,7 @@ class TestRetry:
         )
         assert (back.place, back.failed_to) == (Place.FAILED, "/failed/scan.pdf")
         assert ledger.events(job.id)[-1].name is Happening.RETRIED
-        again = ledger.claim(now=0.0)
+        again = taken_next(ledger, now=0.0)
         assert again is not None and (again.id, again.attempts) == (job.id, 1)
 
     def test_keeps_finished_pages_and_drops_failed_ones(self, ledger: Ledger) -> None:
@@ -149,7 +178,7 @@ class TestCancel:
         (asked,) = ledger.request_cancel([job.id])
         assert asked == replace(job, cancel_requested=True)
         assert ledger.cancellations() == [asked]
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     def test_goes_to_failed_and_ends_as_cancelled(self, ledger: Ledger, clock: Clock) -> None:
         (job,) = ledger.request_cancel([spooled(ledger).id])
@@ -167,7 +196,7 @@ class TestCancel:
         ledger.request_cancel([job.id])
         back = ledger.release(job, not_before=0.0, error=None, refund=True)
         assert ledger.cancellations() == [back]
-        assert ledger.claim(now=0.0) is None
+        assert taken_next(ledger, now=0.0) is None
 
     @pytest.mark.parametrize("make", [delivering, leaving, done, failed])
     def test_comes_too_late_for_a_job_that_delivers_or_ended(
@@ -188,4 +217,50 @@ class TestCancel:
         job = ledger.cancelled(ledger.intend_failure(job, NO_TEXT, "/f", cancelled=True))
         (back,) = ledger.retry([job.id])
         assert not back.cancel_requested
-        assert ledger.claim(now=0.0) is not None
+        assert taken_next(ledger, now=0.0) is not None
+
+
+class TestTrees:
+    def test_an_installation_is_the_same_for_good_and_no_other_is(self, tmp_path: Path) -> None:
+        seen = []
+        for name in ("a.db", "a.db", "b.db"):
+            with Ledger.open(tmp_path / name) as ledger:
+                seen.append(ledger.installation())
+        assert seen[0] == seen[1] != seen[2]
+        assert len(seen[0]) == 32
+
+    def test_a_tree_is_known_by_where_it_was_last(self, path: Path) -> None:
+        with Ledger.open(path) as ledger:
+            assert ledger.known_trees() == {}
+            ledger.know_tree("/srv/archive", "1f")
+            ledger.know_tree("/srv/caf\udce9", "2f")
+            ledger.know_tree("/srv/archive", "3f")
+        with Ledger.open(path) as ledger:
+            assert ledger.known_trees() == {"/srv/archive": "3f", "/srv/caf\udce9": "2f"}
+
+
+class TestBackup:
+    def test_is_a_ledger_of_one_moment(self, ledger: Ledger, tmp_path: Path) -> None:
+        before, copy = done(ledger), tmp_path / "copy.db"
+        ledger.backup(copy)
+        queued(ledger, "later.pdf")
+        with Ledger.open(copy) as restored:
+            assert restored.jobs() == [before]
+            assert restored.installation() == ledger.installation()
+            assert restored.verify() == []
+
+    def test_is_for_no_more_eyes_and_replaces_nothing(self, ledger: Ledger, tmp_path: Path) -> None:
+        ledger.path.chmod(0o640)
+        copy = tmp_path / "copy.db"
+        ledger.backup(copy)
+        assert copy.stat().st_mode & 0o777 == 0o640
+        before = copy.read_bytes()
+        queued(ledger)
+        with pytest.raises(UsageError):
+            ledger.backup(copy)
+        assert copy.read_bytes() == before
+
+    def test_where_it_cannot_be_written_says_so(self, ledger: Ledger, tmp_path: Path) -> None:
+        with pytest.raises(OcrdError) as refusal:
+            ledger.backup(tmp_path / "missing" / "copy.db")
+        assert "missing" in refusal.value.message and refusal.value.hint

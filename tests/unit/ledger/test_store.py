@@ -1,4 +1,4 @@
-"""Writers of several threads share one commit, and nothing else."""
+"""Those who write share the commits of one thread, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError
 
-from ocrd.ledger.database import connect, make_engine
-from ocrd.ledger.group import GroupCommit
+from ocrd.ledger.store import Writer, connect, make_engine
 
 PUT = "INSERT INTO numbers (n) VALUES (?)"
 PUT_OR_GIVE_UP_ALL = "INSERT OR ROLLBACK INTO numbers (n) VALUES (?)"
+PUT_THEN_FAIL = "an even number, that is"
 PUT_A_STRAY = "INSERT INTO numbers (n, parent) VALUES (?, -1)"  # noticed when it is committed
 
 
@@ -38,33 +38,27 @@ class Table:
             )
         self._engine = make_engine(lambda: connect(path, 0.1))
         event.listen(self._engine, "commit", self.committing)
-        self._group = GroupCommit(
-            lambda: self._engine.connect().execution_options(ocrd_immediate=True)
-        )
+        self._writer = Writer(self._engine)
 
     def committing(self, _connection: Connection) -> None:
         self.commits += 1
 
     def put(self, number: int, how: str = PUT) -> int:
-        with self._group.part() as connection:
-            connection.exec_driver_sql(how, (number,))
-        return number
+        return self._writer.write(lambda connection: insert(connection, number, how))
 
     def crowd(self, first: int, *others: int, how: str = PUT) -> list[Future[int]]:
         """`first` is put while the others wait behind it, in this order; then they all go on."""
 
-        def lead() -> int:
-            with self._group.part() as connection:
-                for count, number in enumerate(others, start=1):
-                    ended.append(pool.submit(self.put, number, how))
-                    while self._group._coming < count:
-                        time.sleep(0.001)
-                connection.exec_driver_sql(PUT, (first,))
-            return first
+        def lead(connection: Connection) -> int:
+            for count, number in enumerate(others[len(ended) :], start=1):  # once
+                ended.append(pool.submit(self.put, number, how))
+                while self._writer._waiting.qsize() < count:
+                    time.sleep(0.001)
+            return insert(connection, first, PUT)
 
         ended: list[Future[int]] = []
         with ThreadPoolExecutor(1 + len(others)) as pool:
-            leader = pool.submit(lead)
+            leader = pool.submit(self._writer.write, lead)
             leader.exception()
         return [leader, *ended]
 
@@ -74,7 +68,15 @@ class Table:
             return [row[0] for row in raw.execute("SELECT n FROM numbers ORDER BY n")]
 
     def close(self) -> None:
+        self._writer.close()
         self._engine.dispose()
+
+
+def insert(connection: Connection, number: int, how: str) -> int:
+    connection.exec_driver_sql(PUT if how == PUT_THEN_FAIL else how, (number,))
+    if how == PUT_THEN_FAIL and number % 2 == 0:
+        raise ZeroDivisionError
+    return number
 
 
 @pytest.fixture
@@ -124,12 +126,15 @@ def test_a_commit_that_fails_is_told_to_all_of_its_group(table: Table) -> None:
     assert table.numbers() == [4]
 
 
-def test_a_group_that_sqlite_gives_up_fails_as_a_whole(table: Table) -> None:
-    """As it does when the disk is full: whoever had done his part must do it again."""
-    assert errors(table.crowd(1, 13, how=PUT_OR_GIVE_UP_ALL)) == [IntegrityError] * 2
-    assert table.numbers() == []
-    table.put(4)
-    assert table.numbers() == [4]
+def test_one_for_whom_sqlite_gives_up_everything_takes_nobody_with_it(table: Table) -> None:
+    """As it does when the disk is full: the others' parts are done again."""
+    assert errors(table.crowd(1, 13, 2, how=PUT_OR_GIVE_UP_ALL)) == [None, IntegrityError, None]
+    assert table.numbers() == [1, 2]
+
+
+def test_one_that_fails_after_it_has_written_is_undone_alone(table: Table) -> None:
+    assert errors(table.crowd(1, 2, 3, how=PUT_THEN_FAIL)) == [None, ZeroDivisionError, None]
+    assert table.numbers() == [1, 3]
 
 
 def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table) -> None:
@@ -142,33 +147,31 @@ def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table)
     assert table.numbers() == [2]
 
 
-def test_those_who_waited_while_the_file_was_locked_have_waited_long_enough() -> None:
+def test_those_who_waited_while_the_file_was_locked_have_waited_long_enough(table: Table) -> None:
     """One after the other they would wait for minutes."""
-    tries = 0
+    with sqlite3.connect(table.path, isolation_level=None) as other, ThreadPoolExecutor(30) as pool:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        ended = [pool.submit(table.put, number) for number in range(30)]
+        assert set(errors(ended)) == {sqlite3.OperationalError}
+        assert time.monotonic() - began < 1.0  # 30 times 0.1 s it would be
 
-    def refuse() -> Connection:
-        nonlocal tries
-        tries += 1
-        while tries == 1 and group._coming < 3:
-            time.sleep(0.001)
-        raise sqlite3.OperationalError("database is locked")
 
-    def write() -> int:
-        with group.part():
-            raise AssertionError("nobody may")
-
-    group = GroupCommit(refuse)
-    with ThreadPoolExecutor(4) as pool:
-        ended = [pool.submit(write) for _ in range(4)]
-    assert errors(ended) == [sqlite3.OperationalError] * 4
-    assert tries == 1
+def test_what_waits_is_written_before_the_end(table: Table) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(table._writer.write, lambda _: time.sleep(0.1))
+        time.sleep(0.02)
+        table._writer.close()
+        assert slow.exception() is None
+    table.put(1)  # and a writer that is asked again starts again
+    assert table.numbers() == [1]
 
 
 def test_a_kill_before_the_shared_commit_takes_all_of_it_and_nobody_was_told_otherwise(
     tmp_path: Path,
 ) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.unit.ledger.test_group", str(tmp_path / "ledger.db")],
+        [sys.executable, "-m", "tests.unit.ledger.test_store", str(tmp_path / "ledger.db")],
         capture_output=True,
         check=False,
     )

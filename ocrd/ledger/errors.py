@@ -1,9 +1,13 @@
-"""What SQLite says went wrong, as one of ocrd's errors with its remedy."""
+"""What went wrong with the ledger, as one of ocrd's errors with its remedy.  Standard library only.
+
+Nothing of SQLite's or SQLAlchemy's leaves this room: whoever calls knows neither.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,35 +23,43 @@ _PLACE = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 )
+# What SQLite says of a file that somebody changed by hand, or that holds other bytes than it did.
+_DAMAGE_SAID = ("no such table", "no such column", "could not decode")
 
 READING = os.R_OK
 WRITING = os.R_OK | os.W_OK
 
 
 @contextmanager
-def translated(path: Path, access: int = WRITING) -> Iterator[None]:
-    """Raise what befalls the ledger at `path` as `LedgerError` or `PlaceError`.
-
-    Errors that only a mistake in the code can cause pass through as they are.
+def translated(
+    path: Path, access: int = WRITING, *, also: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Raise what befalls the ledger at `path` as an `OcrdError`.
 
     Args:
         path: The ledger.
         access: What the caller needs to be allowed there.
+        also: Further exceptions that tell of it, beside SQLite's and those of values that cannot
+            be what was once written.
+
+    Raises:
+        LedgerError: It is locked, damaged or cannot be used.
+        PlaceError: Its folder is missing, full, read-only or not ours.
+        OcrdError: A statement was refused that should not have been (kind `ledger-defect`).
     """
+    kinds: tuple[type[Exception], ...] = (sqlite3.Error, ValueError, zlib.error, *also)
     try:
         yield
-    except sqlite3.Error as error:
-        told = _told(error, path, access)
-        if told is None:
-            raise
-        raise told from error
+    except kinds as error:
+        raise _told(error, path, access) from error
 
 
-def _told(error: sqlite3.Error, path: Path, access: int) -> OcrdError | None:
+def _told(error: Exception, path: Path, access: int) -> OcrdError:
     """The error for a person: which file, what is wrong, what to do."""
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
-    if code in _DAMAGED:
-        return damaged(path, str(error))
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy carries the driver's error along
+    code = (getattr(cause, "sqlite_errorcode", None) or 0) & _PRIMARY
+    if code in _DAMAGED or _is_garbled(error, cause):
+        return damaged(path, str(cause))
     if code in _LOCKED:
         return LedgerError(
             f"{path}: another program keeps the ledger locked",
@@ -57,13 +69,28 @@ def _told(error: sqlite3.Error, path: Path, access: int) -> OcrdError | None:
         )
     if code == sqlite3.SQLITE_FULL:
         return disk_full(path)
-    if code not in _PLACE:
-        return None
-    return place_at_fault(path, access) or LedgerError(
-        f"{path}: the ledger cannot be used: {error}",
-        hint="Look for disk errors in the kernel's log (`journalctl -k`) and run `ocrd doctor`.",
-        kind="ledger-io",
+    if code in _PLACE:
+        return place_at_fault(path, access) or LedgerError(
+            f"{path}: the ledger cannot be used: {cause}",
+            hint="Look for disk errors in the kernel's log (`journalctl -k`), run `ocrd doctor`.",
+            kind="ledger-io",
+        )
+    return OcrdError(
+        f"{path}: the ledger refused what it was told: {cause}",
+        hint="This is a defect of ocrd: please report it with this message.",
+        kind="ledger-defect",
     )
+
+
+def _is_garbled(error: Exception, cause: Exception) -> bool:
+    """Whether a value read from the file is none that was ever written there.
+
+    A value that was to be written comes wrapped by SQLAlchemy, and is not the file's fault.
+    """
+    if isinstance(error, ValueError | zlib.error):
+        return True
+    said = str(cause).lower()
+    return isinstance(cause, sqlite3.Error) and any(words in said for words in _DAMAGE_SAID)
 
 
 def damaged(path: Path, reason: str) -> LedgerError:
@@ -74,6 +101,15 @@ def damaged(path: Path, reason: str) -> LedgerError:
         "three.  Put a backup in their place, or nothing: then the next start makes a new ledger "
         "and records again what lies in the inboxes.",
         kind="ledger-damaged",
+    )
+
+
+def missing(path: Path) -> LedgerError:
+    """There is no file, and the caller is not the one to make it."""
+    return LedgerError(
+        f"{path}: there is no ledger yet",
+        hint="The daemon makes it when it first starts (`ocrd run`); is `path` right?",
+        kind="ledger-missing",
     )
 
 

@@ -1,4 +1,4 @@
-"""Brings a file to the schema that this code knows.
+"""Brings a file to the schema that this code knows, and copies it.
 
 The usual start, with nothing to do, needs neither Alembic nor a lock.
 """
@@ -17,9 +17,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from ocrd.ledger.database import connect, make_engine, transaction
-from ocrd.ledger.faults import translated
+from ocrd.ledger.errors import damaged, translated
+from ocrd.ledger.store import connect, make_engine, transaction
+from ocrd.ledger.tables import metadata
 from ocrd.ledger.version import APPLICATION_ID, NEWEST, backup_path, known_version
+
+TRIGGERS = {"jobs_added", "jobs_dropped", "jobs_changed"}  # without them jobs wait unseen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +45,7 @@ def prepare(
     """Make, upgrade or accept the ledger at `path`.  Several processes may do so at once.
 
     Raises:
-        LedgerError: It is newer than this code, or no ledger at all.
+        LedgerError: It is newer than this code, lacks a part, or is no ledger at all.
         PlaceError: It cannot be written.
     """
     with translated(path), closing(connect(path, busy_s)) as raw:
@@ -51,6 +54,41 @@ def prepare(
     if version < migrations.newest:
         with translated(path):
             _upgrade(path, busy_s, migrations)
+    if migrations.newest == NEWEST:
+        with translated(path), closing(connect(path, busy_s)) as raw:
+            _refuse_incomplete(raw, path)
+
+
+def _refuse_incomplete(raw: sqlite3.Connection, path: Path) -> None:
+    """A ledger from which somebody took a table would fail good files one by one."""
+    there = {row[0] for row in raw.execute("SELECT name FROM sqlite_master")}
+    lacking = [*(table.name for table in metadata.sorted_tables), *TRIGGERS]
+    lacking = [name for name in lacking if name not in there]
+    for table in metadata.sorted_tables:
+        columns = {row[1] for row in raw.execute(f"PRAGMA table_info({table.name})")}
+        if columns:
+            lacking += [f"{table.name}.{c.name}" for c in table.c if c.name not in columns]
+    if lacking:
+        raise damaged(path, f"it has no {', '.join(sorted(lacking))}")
+
+
+def copy_ledger(source: sqlite3.Connection, target: Path, mode: int) -> None:
+    """A durable copy of what is committed, as of one moment; it replaces what lies at `target`.
+
+    It is no WAL database, so that it can be read where nobody may write.
+    """
+    unfinished = target.with_name(target.name + ".tmp")
+    unfinished.unlink(missing_ok=True)  # a kill in the middle leaves one
+    unfinished.touch(mode=mode, exist_ok=False)
+    try:
+        with closing(sqlite3.connect(unfinished)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        _sync(unfinished)
+        unfinished.replace(target)
+        _sync(target.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _keep_wal(raw: sqlite3.Connection, busy_s: float, sleep: Callable[[float], None]) -> None:
@@ -72,8 +110,10 @@ def _upgrade(path: Path, busy_s: float, migrations: Migrations) -> None:
             version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
             if version >= migrations.newest:  # another process was quicker
                 return
-            if version:
-                _back_up(path, backup_path(path, version), busy_s)
+            if version:  # the upgrade's lock keeps the file still meanwhile
+                mode = stat.S_IMODE(path.stat().st_mode)
+                with closing(connect(path, busy_s)) as source:
+                    copy_ledger(source, backup_path(path, version), mode)
             _run(connection, migrations)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {migrations.newest}")
@@ -89,24 +129,6 @@ def _run(connection: Connection, migrations: Migrations) -> None:
     config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _back_up(path: Path, copy: Path, busy_s: float) -> None:
-    """A durable copy of what is committed; the upgrade's lock keeps it still meanwhile."""
-    unfinished = copy.with_name(copy.name + ".tmp")
-    unfinished.unlink(missing_ok=True)  # a kill in the middle leaves one
-    unfinished.touch(mode=stat.S_IMODE(path.stat().st_mode), exist_ok=False)
-    try:
-        with (
-            closing(connect(path, busy_s)) as source,
-            closing(sqlite3.connect(unfinished)) as target,
-        ):
-            source.backup(target)
-        _sync(unfinished)
-        unfinished.replace(copy)
-        _sync(copy.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

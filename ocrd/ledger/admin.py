@@ -1,0 +1,364 @@
+"""What an operator asks for, and what keeps the ledger small, sound and countable."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from ocrd.job import Job, JobState, Page, PageState, Place
+from ocrd.ledger.history import Happening, note
+from ocrd.ledger.store import Transaction
+from ocrd.ledger.tables import (
+    CANCEL_REQUESTED,
+    DONE,
+    NOT_DONE,
+    error_columns,
+    installation,
+    jobs,
+    page_columns,
+    pages,
+    tallies,
+    to_job,
+    to_page,
+    trees,
+)
+
+_BATCH = 500
+_ENDED = (JobState.FAILED, JobState.CANCELLED)
+_ACTIVE_AT_INBOX = (JobState.QUEUED, JobState.RUNNING)
+
+_TALLY_FAULTS = """
+    WITH counted AS (SELECT folder, state, count(*) AS jobs FROM jobs GROUP BY folder, state),
+    kept AS (SELECT folder, state, jobs FROM tallies WHERE jobs > 0)
+    SELECT folder, state FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept)
+    UNION SELECT folder, state FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted)
+"""
+_PAGE_FAULTS = """
+    SELECT jobs.id FROM jobs WHERE pages_done <>
+        (SELECT count(*) FROM pages WHERE job_id = jobs.id AND pages.state <> 'pending')
+"""
+_MOOT = and_(NOT_DONE, jobs.c.state.in_(_ENDED), jobs.c.place == Place.GONE)
+
+
+# --- looking ---
+
+
+def job(tx: Transaction, number: int) -> Job | None:
+    """One job as it is now."""
+    row = tx.connection.execute(select(jobs).where(jobs.c.id == number)).one_or_none()
+    return None if row is None else to_job(row)
+
+
+def newest(tx: Transaction, folder: str, source: str) -> Job | None:
+    """The last job that was made of a file of this name."""
+    query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
+    row = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else to_job(row)
+
+
+def listed(
+    tx: Transaction,
+    *,
+    state: JobState | None = None,
+    folder: str | None = None,
+    since: float | None = None,
+    name: str | None = None,
+    limit: int = 50,
+    before_id: int | None = None,
+) -> list[Job]:
+    """Jobs, newest first.
+
+    Args:
+        tx: A transaction.
+        state: Only those in this state.
+        folder: Only those of this folder.
+        since: Only those recorded then or later, seconds since the epoch.
+        name: Only those with this in their path below the inbox, in any case.
+        limit: At most so many.
+        before_id: Only older ones than this: the last of one answer gives the next.
+    """
+    query = _picked(select(jobs), state=state, folder=folder, since=since, name=name)
+    if before_id is not None:
+        query = query.where(jobs.c.id < before_id)
+    rows = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))
+    return [to_job(row) for row in rows]
+
+
+def count(
+    tx: Transaction,
+    *,
+    state: JobState | None = None,
+    folder: str | None = None,
+    since: float | None = None,
+    name: str | None = None,
+) -> int:
+    """How many jobs `listed` would give without a limit."""
+    if since is None and name is None:  # as it is kept, with a million jobs as with one
+        kept = counts(tx).items()
+        return sum(n for (f, s), n in kept if folder in (None, f) and state in (None, s))
+    query = select(func.count()).select_from(jobs)
+    query = _picked(query, state=state, folder=folder, since=since, name=name)
+    number: int = tx.connection.execute(query).scalar_one()
+    return number
+
+
+def _picked(
+    query: Select[Any],
+    *,
+    state: JobState | None,
+    folder: str | None,
+    since: float | None,
+    name: str | None,
+) -> Select[Any]:
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+        if state is not JobState.DONE:
+            query = query.where(NOT_DONE)
+    if folder is not None:
+        query = query.where(jobs.c.folder == folder)
+    if since is not None:
+        query = query.where(jobs.c.created_at >= since)
+    if name is not None:
+        query = query.where(func.instr(func.lower(jobs.c.shown), name.lower()) > 0)
+    return query
+
+
+def counts(tx: Transaction) -> dict[tuple[str, JobState], int]:
+    """How many jobs each folder has in each state; zeros are left out."""
+    rows = tx.connection.execute(select(tallies).where(tallies.c.jobs > 0))
+    return {(row.folder, JobState(row.state)): row.jobs for row in rows}
+
+
+def pages_of(tx: Transaction, number: int) -> list[Page]:
+    """All pages of a job, those that wait included, as far as their count is known."""
+    query = select(*page_columns).where(pages.c.job_id == number)
+    known = {row.number: to_page(row) for row in tx.connection.execute(query)}
+    total = tx.connection.execute(select(jobs.c.pages).where(jobs.c.id == number)).scalar()
+    for missing in range(1, (total or 0) + 1):
+        known.setdefault(missing, Page(number=missing, state=PageState.PENDING))
+    return [known[each] for each in sorted(known)]
+
+
+# --- asking ---
+
+
+def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
+    """Put failed or cancelled jobs back into the queue; their finished pages are kept.
+
+    A job stays as it is if its original is gone, or if a newer job stands for its name.
+
+    Args:
+        tx: A write transaction.
+        numbers: Which; None for all that failed (and not those that were cancelled).
+
+    Returns:
+        Those put back.
+    """
+    if numbers is None:
+        failed = select(jobs.c.id).where(NOT_DONE, jobs.c.state == JobState.FAILED)
+        numbers = tx.connection.execute(failed).scalars().all()
+    return [each for batch in _batches(numbers) for each in _retry(tx, batch)]
+
+
+def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
+    """Ask for queued or running jobs to be cancelled; those that deliver go on.
+
+    Returns:
+        Those that will be, as they are now.
+    """
+    asked: list[Job] = []
+    for batch in _batches(numbers):
+        ask = update(jobs).where(
+            jobs.c.id.in_(batch),
+            jobs.c.state.in_(_ACTIVE_AT_INBOX),
+            jobs.c.ending.is_(None),
+            jobs.c.cancel_requested == 0,
+        )
+        ask = ask.values(cancel_requested=1, entries=jobs.c.entries + 1)
+        rows = tx.connection.execute(ask.returning(jobs)).all()
+        note(tx, rows, Happening.CANCEL_REQUESTED)
+        asked += map(to_job, rows)
+    return sorted(asked, key=lambda each: each.id)
+
+
+def cancellations(tx: Transaction) -> list[Job]:
+    """Queued and running jobs that an operator wants cancelled, until they are."""
+    where = (CANCEL_REQUESTED, jobs.c.state.in_(_ACTIVE_AT_INBOX))
+    rows = tx.connection.execute(select(jobs).where(*where).order_by(jobs.c.id))
+    return [to_job(row) for row in rows]
+
+
+def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
+    connection = tx.connection
+    ids = connection.execute(select(jobs.c.id).where(jobs.c.id.in_(batch), *_retriable())).scalars()
+    chosen = ids.all()
+    unread = pages.c.state.in_((PageState.FAILED, PageState.PENDING))
+    connection.execute(delete(pages).where(pages.c.job_id.in_(chosen), unread))
+    kept = select(func.count()).where(pages.c.job_id == jobs.c.id).scalar_subquery()
+    change = update(jobs).where(jobs.c.id.in_(chosen))
+    change = change.values(
+        state=JobState.QUEUED,
+        attempts=0,
+        not_before=0,
+        pages_done=kept,
+        started_at=None,
+        finished_at=None,
+        ending=None,
+        cancel_requested=0,
+        entries=jobs.c.entries + 1,
+        **error_columns(None),
+    )
+    rows = connection.execute(change.returning(jobs)).all()
+    note(tx, rows, Happening.RETRIED)
+    return sorted(map(to_job, rows), key=lambda each: each.id)
+
+
+def _retriable() -> list[ColumnElement[bool]]:
+    """Ended, its original still there, and no newer job for the same name in the inbox."""
+    other = jobs.alias("other")
+    newer = exists().where(
+        other.c.place == Place.INBOX,
+        other.c.folder == jobs.c.folder,
+        other.c.source == jobs.c.source,
+        other.c.members.is_(None),
+        other.c.id != jobs.c.id,
+        or_(other.c.state.in_(_ACTIVE_AT_INBOX), other.c.id > jobs.c.id),
+    )
+    there = jobs.c.place != Place.GONE
+    return [jobs.c.state.in_(_ENDED), there, or_(jobs.c.place != Place.INBOX, ~newer)]
+
+
+def _batches(numbers: Collection[int]) -> Iterator[list[int]]:
+    """Bounded: SQLite limits the parameters of a statement."""
+    ordered = sorted(set(numbers))
+    for start in range(0, len(ordered), _BATCH):
+        yield ordered[start : start + _BATCH]
+
+
+# --- forgetting ---
+
+
+def archived(
+    tx: Transaction, folder: str, before: float, *, after: int = 0, limit: int = 100
+) -> list[Job]:
+    """Jobs of a folder, done before a moment, whose originals lie in the archive.
+
+    Args:
+        tx: A transaction.
+        folder: Its name.
+        before: Seconds since the epoch.
+        after: Only jobs with a larger number: the last of one answer gives the next.
+        limit: At most so many.
+    """
+    query = select(jobs).where(
+        DONE,
+        jobs.c.folder == folder,
+        jobs.c.id > after,
+        jobs.c.place == Place.ARCHIVE,
+        jobs.c.finished_at < before,
+    )
+    return [to_job(row) for row in tx.connection.execute(query.order_by(jobs.c.id).limit(limit))]
+
+
+def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
+    """Those whose name in the archive a later job has now: their originals were taken away."""
+    latest = (
+        select(jobs.c.archived_to, func.max(jobs.c.id).label("latest"))
+        .where(DONE, jobs.c.archived_to.in_({each.archived_to for each in among}))
+        .group_by(jobs.c.archived_to)
+    )
+    newest = {row.archived_to: row.latest for row in tx.connection.execute(latest)}
+    return {each.id for each in among if newest.get(each.archived_to, each.id) > each.id}
+
+
+def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
+    """The archived originals of these jobs are not there any more, or not ours.
+
+    Args:
+        tx: A write transaction.
+        fates: What became of each, for its history.
+    """
+    for number, fate in fates.items():
+        change = update(jobs).where(DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
+        change = change.values(place=Place.GONE, entries=jobs.c.entries + 1)
+        rows = tx.connection.execute(change.returning(jobs)).all()
+        note(tx, rows, Happening.EXPIRED, fate)
+
+
+def prune(
+    tx: Transaction, before: float, limit: int = 1000, *, keep_archived: Collection[str] = ()
+) -> int:
+    """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
+
+    Likewise those that ended otherwise and whose original is gone: nobody can retry them.
+    Their pages and history go with them; the room is used again.
+
+    Args:
+        tx: A write transaction.
+        before: Seconds since the epoch.
+        limit: At most so many.
+        keep_archived: Folders whose jobs are kept while their originals lie in the archive.
+
+    Returns:
+        How many; as many as `limit` when there may be more.
+    """
+    kept = and_(jobs.c.place == Place.ARCHIVE, jobs.c.folder.in_(keep_archived))
+    old = select(jobs.c.id).where(jobs.c.finished_at < before).order_by(jobs.c.finished_at)
+    forgotten = 0
+    for which in (and_(DONE, not_(kept)), _MOOT):  # each by an index of its own
+        some = old.where(which).limit(limit - forgotten)
+        forgotten += tx.connection.execute(delete(jobs).where(jobs.c.id.in_(some))).rowcount
+    return forgotten
+
+
+def faults(raw: sqlite3.Connection) -> list[str]:
+    """Read the whole file and say what is wrong with it; an empty list when nothing is."""
+    found = [row[0] for row in raw.execute("PRAGMA integrity_check")]
+    if found != ["ok"]:
+        return found
+    strays = raw.execute("PRAGMA foreign_key_check").fetchall()
+    tallies_off = raw.execute(_TALLY_FAULTS).fetchall()
+    pages_off = raw.execute(_PAGE_FAULTS).fetchall()
+    return [
+        *(f"a row of {table} belongs to no job" for table, *_ in strays),
+        *(f"folder {name}: its {state} jobs are miscounted" for name, state in tallies_off),
+        *(f"job {number}: its finished pages are miscounted" for (number,) in pages_off),
+    ]
+
+
+# --- whose ledger it is ---
+
+
+def installation_id(tx: Transaction) -> str:
+    """What tells this installation from any other: random, and the same for good."""
+    told: str = tx.connection.execute(select(installation.c.id)).scalar_one()
+    return told
+
+
+def known_trees(tx: Transaction) -> dict[str, str]:
+    """Each tree that is known by its path, and the file system on which it lay."""
+    return {row.path: row.fsid for row in tx.connection.execute(select(trees))}
+
+
+def know_tree(tx: Transaction, path: str, fsid: str) -> None:
+    """A tree was found to be itself, or a person adopted it: it lies on this file system."""
+    put = insert(trees).values(path=os.fspath(path), fsid=fsid)
+    tx.connection.execute(
+        put.on_conflict_do_update(index_elements=["path"], set_={"fsid": put.excluded.fsid})
+    )

@@ -1,0 +1,424 @@
+"""How files become jobs, and which files in an inbox a job stands for already.
+
+A file that stands alone is known by its name, a joined document by its files: two documents may
+bear one name, and a file belongs to one document at most.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
+
+from ocrd.files import FileFacts, display
+from ocrd.job import Found, Job, JobError, JobState, Member, Place
+from ocrd.ledger.history import Happening, note
+from ocrd.ledger.jobs import gone
+from ocrd.ledger.store import Transaction
+from ocrd.ledger.tables import AT_INBOX, JOINED_AT_INBOX, error_columns, jobs, pages, to_job
+
+Key = tuple[str, str]
+"""A folder and a path below its inbox."""
+
+_BATCH = 500
+_LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
+_FACTS = ("size", "mtime_ns", "inode", "sha256")
+_ENDED = (JobState.FAILED, JobState.CANCELLED)
+
+_by_name = tuple_(jobs.c.source, jobs.c.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A file in an inbox that a job already stands for, as it was when it was recorded."""
+
+    source: str
+    size: int
+    mtime_ns: int
+    inode: int
+    refused: bool
+
+
+# --- recording ---
+
+
+def record(tx: Transaction, found: Sequence[Found]) -> list[Job | None]:
+    """Queue settled files, in one transaction; telling of the same file again changes nothing.
+
+    A file that a job stands for already gives None, be it that job's only file or one of a joined
+    document.  One that changed while its job was queued, or after its job ended without moving it,
+    gives that job with the new contents.
+
+    A joined document of which any file is new is a new job; `withdraw` what it replaces first.
+
+    Args:
+        tx: A write transaction.
+        found: Each with the digest of its contents.
+
+    Returns:
+        For each file its job, or None where nothing was new.
+    """
+    return [job for batch in _distinct(found) for job in _record(tx, batch)]
+
+
+def record_refused(
+    tx: Transaction, found: Found, error: JobError, *, failed_to: str | None = None
+) -> Job:
+    """A file that cannot be admitted (a FIFO, no permission): a job that failed at once.
+
+    Its original is still in the inbox.  Whoever moves it to `failed_to` afterwards says so with
+    `moved`.  As long as it stays, there is one job for it, however often it is found.
+
+    A job that is queued for a file which was never read, or another one, fails: its file is not to
+    be had.
+
+    Args:
+        tx: A write transaction.
+        found: Where and what it is; `sha256` empty, as it could not be read.
+        error: Why it cannot be admitted.
+        failed_to: Where it will be moved, if it can be.
+    """
+    member = _members_at_inbox(tx, {found.folder}).get(_key(found))
+    standing = member[0] if member else _alone_standing(tx, [found]).get(_key(found))
+    ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": failed_to}
+    refusal = _facts(found) | error_columns(error)
+    if standing is None:
+        (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
+    elif standing.state is JobState.FAILED and _is_news(standing, found, error):
+        row = _renew(tx, standing, refusal, Happening.REFUSED, error.message)
+    elif not standing.members and _waits_in_vain(standing, found):
+        values = refusal | ending | {"cancel_requested": 0}
+        row = _renew(tx, standing, values, Happening.REFUSED, error.message)
+    else:
+        return standing
+    return to_job(row)
+
+
+def adopt(
+    tx: Transaction, found: Found, *, number: int, token: str, outputs: str, archived_to: str
+) -> Job | None:
+    """Take up a job that the spool knows and this ledger does not: it is delivering.
+
+    So it is after a ledger was lost, or put back from an older copy, once the bundle had been
+    published and before the original was archived.
+
+    Args:
+        tx: A write transaction.
+        found: What the original is, and where it came from.
+        number: The job's number, which names it in the spool together with its token.
+        token: The job's token.
+        outputs: Where its bundle lies.
+        archived_to: Where its original will go.
+
+    Returns:
+        The job; None when its number is another's by now.
+    """
+    if tx.connection.execute(select(jobs.c.id).where(jobs.c.id == number)).first():
+        return None
+    values = _new(found, tx.now) | {
+        "id": number,
+        "token": token,
+        "state": JobState.DELIVERING,
+        "place": Place.SPOOL,
+        "started_at": tx.now,
+        "outputs": outputs,
+        "archived_to": archived_to,
+    }
+    row = tx.connection.execute(insert(jobs).values(values).returning(jobs)).one()
+    note(tx, [row], Happening.ADOPTED)
+    return to_job(row)
+
+
+def withdraw(
+    tx: Transaction, folder: str, found: Collection[Found], *, by_name: bool = False
+) -> list[Job]:
+    """Take back what waits for its claim and would read files of `found` as they were before.
+
+    Those jobs are gone; their files stay where they are, to be looked at again.
+
+    Args:
+        tx: A write transaction.
+        folder: Where all of `found` lie.
+        found: Of their files none may be one that a job stands for as it is.
+        by_name: Whether a joined document of the same name is the same document, which lacked
+            these files.
+    """
+    # The job of a file that stands alone, before and after, is renewed by `record`.
+    joining = {part.source for each in found for part in each.members}
+    files = joining | {each.source for each in found if not each.members}
+    names = {each.source for each in found if by_name}
+    concerned = _alone_and_active(tx, folder, joining)
+    for (_, source), (job, _) in _members_at_inbox(tx, {folder}).items():
+        if source in files or job.source in names:
+            concerned.append(job)
+    waiting = {job.id: job for job in concerned if _waits(job)}
+    return [gone(tx, waiting[number], _changed(waiting[number])) for number in sorted(waiting)]
+
+
+# --- what is known ---
+
+
+def some_in_inbox(
+    tx: Transaction, folder: str, after: tuple[str, int]
+) -> tuple[list[Standing], tuple[str, int] | None]:
+    """Some of the files in a folder's inbox that a job stands for: they need no hashing again.
+
+    Of a joined document each of its files, not the document.
+
+    Args:
+        tx: A transaction.
+        folder: Its name.
+        after: What an earlier answer said; `("", 0)` for the first.
+
+    Returns:
+        The files, and behind what the next ones come; None when there are no more.
+    """
+    query = select(jobs).where(AT_INBOX, jobs.c.folder == folder, _by_name > after)
+    rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(_BATCH)).all()
+    standing = [each for row in rows for each in _standing(to_job(row))]
+    return standing, (rows[-1].source, rows[-1].id) if rows else None
+
+
+def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Standing]:
+    """Those of a folder's files that a job which has not ended stands for."""
+    members = _members_at_inbox(tx, {folder})
+    found: list[Job | Member] = [*_alone_and_active(tx, folder, sources)]
+    found += [members[folder, each][1] for each in sources if (folder, each) in members]
+    return [_standing_of(each) for each in found]
+
+
+def _standing(job: Job) -> Iterator[Standing]:
+    if job.members:
+        yield from map(_standing_of, job.members)
+    else:
+        yield _standing_of(job, refused=job.state is JobState.FAILED and not job.sha256)
+
+
+def _standing_of(file: Job | Member, *, refused: bool = False) -> Standing:
+    return Standing(file.source, file.size, file.mtime_ns, file.inode, refused)
+
+
+def _members_at_inbox(
+    tx: Transaction, folders: Collection[str]
+) -> Mapping[Key, tuple[Job, Member]]:
+    """The files of joined documents that lie in these folders' inboxes, each with its job."""
+    where = (JOINED_AT_INBOX, jobs.c.folder.in_(folders))
+    found = [to_job(row) for row in tx.connection.execute(select(jobs).where(*where))]
+    return {(job.folder, member.source): (job, member) for job in found for member in job.members}
+
+
+def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job]:
+    """The job of a single file at each name in the inbox; of several the one that is to run."""
+    found: list[Job] = []
+    for folder, sources in _by_folder(map(_key, batch)):
+        rows = tx.connection.execute(select(jobs).where(_alone_at(folder, sources)))
+        found += map(to_job, rows)
+    found.sort(key=lambda job: (_precedence(job), job.id))
+    return {(job.folder, job.source): job for job in found}
+
+
+def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) -> list[Job]:
+    """Jobs that have not ended, each of one of these files in the inbox."""
+    active = jobs.c.state.in_((JobState.QUEUED, JobState.RUNNING))
+    found: list[Job] = []
+    for _, some in _by_folder((folder, source) for source in sources):
+        rows = tx.connection.execute(select(jobs).where(_alone_at(folder, some), active))
+        found += map(to_job, rows)
+    return found
+
+
+def _by_folder(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
+    """Each folder with its names, a bounded number at a time.
+
+    SQLite searches an index for many names of one folder, but reads all of it for many pairs of a
+    folder and a name.
+    """
+    of: dict[str, list[str]] = {}
+    for folder, source in keys:
+        of.setdefault(folder, []).append(source)
+    for folder, sources in of.items():
+        for start in range(0, len(sources), _BATCH):
+            yield folder, sources[start : start + _BATCH]
+
+
+def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
+    """Jobs of single files that bear one of these names in a folder's inbox."""
+    named = jobs.c.source.in_(padded(sources))
+    return and_(AT_INBOX, jobs.c.folder == folder, jobs.c.members.is_(None), named)
+
+
+def padded(names: list[str]) -> list[str]:
+    """As many as the next power of two, the last one repeated.
+
+    Each number of them is a statement of its own, of which every connection keeps the last 128
+    prepared: with hundreds of numbers that came to 13 MiB a connection.
+    """
+    return [*names, *names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))]
+
+
+# --- writing rows ---
+
+
+def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
+    standing = _alone_standing(tx, batch)
+    members = _members_at_inbox(tx, {found.folder for found in batch})
+    results: list[Job | None] = [None] * len(batch)
+    fresh: list[int] = []
+    for index, found in enumerate(batch):
+        job = None if found.members else standing.get(_key(found))
+        if _is_known(found, members):
+            continue
+        if job is None or _belongs_to_another(job, found):
+            fresh.append(index)
+        elif not _same(job, found):
+            results[index] = _requeue(tx, job, found)
+    new = [batch[index] for index in fresh]
+    _give_up(tx, [(each.folder, part.source) for each in new for part in each.members])
+    for index, row in zip(fresh, _add(tx, new, {}, Happening.QUEUED), strict=True):
+        results[index] = to_job(row)
+    return results
+
+
+def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
+    """The job at this name takes the new contents; an ended one starts over."""
+    values: dict[str, Any] = _facts(found) | error_columns(None)
+    values |= {"priority": found.priority, "state": JobState.QUEUED}
+    if job.state is not JobState.QUEUED:
+        values |= {"attempts": 0, "not_before": 0, "finished_at": None, "failed_to": None}
+    if job.sha256 != found.sha256:
+        tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
+        values |= {"pages": None, "pages_done": 0}
+    return to_job(_renew(tx, job, values, Happening.CHANGED))
+
+
+def _renew(
+    tx: Transaction, job: Job, values: Mapping[str, Any], name: Happening, detail: str = ""
+) -> Row[Any]:
+    change = update(jobs).where(jobs.c.id == job.id).values(**values, entries=jobs.c.entries + 1)
+    row = tx.connection.execute(change.returning(jobs)).one()
+    note(tx, [row], name, detail)
+    return row
+
+
+def _add(
+    tx: Transaction,
+    found: Sequence[Found],
+    values: Mapping[str, Any],
+    name: Happening,
+    detail: str = "",
+) -> Sequence[Row[Any]]:
+    """New rows, in the order of `found`; the write lock makes their ids consecutive."""
+    if not found:
+        return []
+    last = tx.connection.execute(_LAST_ID).scalar_one()
+    tx.connection.execute(insert(jobs), [{**_new(each, tx.now), **values} for each in found])
+    added = select(jobs).where(jobs.c.id > last).order_by(jobs.c.id)
+    rows = tx.connection.execute(added).all()
+    note(tx, rows, name, detail)
+    return rows
+
+
+def _give_up(tx: Transaction, keys: Iterable[Key]) -> None:
+    """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
+    ended = jobs.c.state.in_(_ENDED)
+    for folder, sources in _by_folder(keys):
+        given_up = update(jobs).where(_alone_at(folder, sources), ended)
+        tx.connection.execute(given_up.values(place=Place.GONE))
+
+
+def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
+    """Bounded, and with each name at most once: a second sighting must see the first's job."""
+    batch: dict[Key, Found] = {}
+    for each in found:
+        if _key(each) in batch or len(batch) == _BATCH:
+            yield list(batch.values())
+            batch = {}
+        batch[_key(each)] = each
+    if batch:
+        yield list(batch.values())
+
+
+# --- what is the same ---
+
+
+def _is_known(found: Found, members: Mapping[Key, tuple[Job, Member]]) -> bool:
+    """Whether every file of `found` is part of a joined document, just as it is."""
+    files: Sequence[Member | Found] = found.members or (found,)
+    known = [(members.get((found.folder, each.source)), each) for each in files]
+    return all(standing is not None and standing[1].untouched(each) for standing, each in known)
+
+
+def _same(job: Job, found: Found) -> bool:
+    same = job.untouched(found)
+    if job.state in _ENDED or not job.sha256:  # perhaps it can be read by now
+        return same and job.sha256 == found.sha256
+    return same
+
+
+def _precedence(job: Job) -> int:
+    """Larger wins: waiting, then claimed, then ended."""
+    return {JobState.QUEUED: 2, JobState.RUNNING: 1}.get(job.state, 0)
+
+
+def _belongs_to_another(job: Job, found: Found) -> bool:
+    """Whether the name was freed: the job's own file is being taken away just now."""
+    taken = job.state is JobState.RUNNING or job.ending is not None
+    return taken and not _same(job, found)
+
+
+def _is_news(job: Job, found: Found, error: JobError) -> bool:
+    return not _same(job, found) or job.error is None or job.error.kind != error.kind
+
+
+def _waits_in_vain(job: Job, found: Found) -> bool:
+    """Whether a job is queued for contents that are not, or never were, those of `found`."""
+    queued = job.state is JobState.QUEUED and job.ending is None
+    return queued and not (job.sha256 and _same(job, found))
+
+
+def _waits(job: Job) -> bool:
+    """Whether it is to be claimed, its end is not decided, and all its files are in the inbox.
+
+    A claim that was broken off may have some files of a document in the spool already.
+    """
+    begun = bool(job.members) and job.epoch > 0
+    return job.state is JobState.QUEUED and job.ending is None and not begun
+
+
+def _key(found: Found) -> Key:
+    return found.folder, found.source
+
+
+def _changed(job: Job) -> JobError:
+    return JobError(
+        kind="source-changed",
+        message=f"{display(job.source)}: changed, or more pages came, before it was claimed",
+        hint="Nothing to do: its files are recorded anew as they are now.",
+    )
+
+
+def _facts(found: FileFacts) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in _FACTS}
+
+
+def _new(found: Found, now: float) -> dict[str, Any]:
+    return _facts(found) | {
+        "token": secrets.token_hex(8),
+        "folder": found.folder,
+        "source": found.source,
+        "shown": display(found.source),
+        "state": JobState.QUEUED,
+        "place": Place.INBOX,
+        "epoch": 0,
+        "attempts": 0,
+        "priority": found.priority,
+        "pages_done": 0,
+        "created_at": now,
+        "not_before": 0,
+        "cancel_requested": 0,
+        "entries": 1,
+        "members": found.members,
+    }

@@ -1,0 +1,373 @@
+"""A job from its claim to its end: who works on it, and how far it has come.
+
+Each step takes the `Job` as its claimant last had it, and gives it back as it is now.  A claim
+counts up the job's `epoch`, and a step of an earlier one raises `FencedError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Subquery,
+    TextClause,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from ocrd.files import display
+from ocrd.job import Job, JobError, JobState, Place
+from ocrd.ledger.history import Happening, note
+from ocrd.ledger.pages import replaced
+from ocrd.ledger.store import Transaction
+from ocrd.ledger.tables import (
+    AT_INBOX,
+    DEFERRED,
+    DONE,
+    ENDING,
+    NOT_DONE,
+    READY,
+    counters,
+    error_columns,
+    jobs,
+    tallies,
+    to_job,
+)
+from ocrd.ledger.transitions import RUNNING, UNDER_WAY, take
+
+LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
+
+
+# --- who works on which job ---
+
+
+def claim_some(
+    tx: Transaction, most: int, *, now: float, exclude_folders: Collection[str] = ()
+) -> list[Job]:
+    """Take the next jobs that may run: the highest priority, then the oldest.
+
+    Args:
+        tx: A write transaction.
+        most: At most so many.
+        now: Seconds since the epoch; jobs put off until later stay where they are.
+        exclude_folders: Take none from these.
+    """
+    tx.connection.execute(_PROMOTE, {"now": now, "absurd": now + LONGEST_WAIT_S})
+    told = {"now": now, "excluded": sorted(exclude_folders)}
+    claimed: list[Job] = []
+    while len(claimed) < most:
+        row = tx.connection.execute(_CLAIM, told).one_or_none()
+        if row is None:
+            break
+        note(tx, [row], Happening.CLAIMED, f"attempt {row.attempts}")
+        claimed.append(to_job(row))
+    return claimed
+
+
+def resume(tx: Transaction, job: Job, *, refund: bool = False) -> Job:
+    """Claim anew a job whose claimant went away; the old claim's steps are fenced off.
+
+    Args:
+        tx: A write transaction.
+        job: As `unfinished` gave it.  Its state stays.
+        refund: Whether a running job's new claim is to cost no attempt; other states never cost
+            one.
+    """
+    sql = {"epoch": "epoch + 1", "attempts": "attempts + (state = 'running') * :cost"}
+    begun = "state <> 'queued' OR ending IS NOT NULL"
+    cost = {"cost": int(not refund)}
+    return take(tx, job, Happening.RESUMED, UNDER_WAY, cost, sql=sql, only_if=begun)
+
+
+def release(
+    tx: Transaction, job: Job, *, not_before: float, error: JobError | None, refund: bool
+) -> Job:
+    """Put a running job back into the queue.
+
+    A job whose file was replaced in the inbox meanwhile, by one that is queued itself, has nothing
+    left to do: it ends as cancelled.
+
+    Args:
+        tx: A write transaction.
+        job: As claimed.
+        not_before: When it may be claimed again, seconds since the epoch; at most a day off.
+        error: Why, if something went wrong.
+        refund: Whether the attempt is given back.
+    """
+    newer = tx.connection.execute(_REPLACED_BY, {"job": job.id}).scalar()
+    if newer is not None:
+        return gone(tx, job, _superseded(job, newer))
+    values = {
+        "state": JobState.QUEUED,
+        "not_before": 0 if not_before <= tx.now else min(not_before, tx.now + LONGEST_WAIT_S),
+        "refund": int(refund),
+        **error_columns(error),
+    }
+    detail = f"{error.kind}: {error.message}" if error else ""
+    sql = {"attempts": "max(attempts - :refund, 0)"}
+    return take(tx, job, Happening.RELEASED, RUNNING, values, sql=sql, detail=detail)
+
+
+def unfinished(tx: Transaction) -> list[Job]:
+    """Jobs that somebody was at work on: running, delivering, or on their way to failed/."""
+    claimed = jobs.c.state.in_((JobState.RUNNING, JobState.DELIVERING))
+    found: dict[int, Job] = {}
+    for where in (and_(NOT_DONE, claimed), ENDING):  # each by an index of its own
+        for row in tx.connection.execute(select(jobs).where(where)):
+            found[row.id] = to_job(row)
+    return [found[number] for number in sorted(found)]
+
+
+def owner(tx: Transaction, token: str) -> Job | None:
+    """The job that is not done and whose files in the spool bear `token`.
+
+    None of them is that of a job whose original was taken away: it waits for nothing there.
+    """
+    job = _of_token(tx, NOT_DONE, token)
+    return None if job is None or job.place is Place.GONE else job
+
+
+def bearer(tx: Transaction, token: str) -> Job | None:
+    """The job of that token, whatever its state.  For one that is done all are looked at."""
+    return _of_token(tx, NOT_DONE, token) or _of_token(tx, DONE, token)
+
+
+def _of_token(tx: Transaction, state: TextClause, token: str) -> Job | None:
+    row = tx.connection.execute(select(jobs).where(state, jobs.c.token == token)).one_or_none()
+    return None if row is None else to_job(row)
+
+
+# --- the steps on its way ---
+
+
+def moved(tx: Transaction, job: Job, place: Place, *, failed_to: str | None = None) -> Job:
+    """The original is in `place` now.
+
+    Args:
+        tx: A write transaction.
+        job: Running; or failed, when a refused file was moved after all.
+        place: Where.
+        failed_to: Its path, when that is failed/ and not recorded yet.
+    """
+    values: dict[str, Any] = {"place": place}
+    if place is Place.FAILED:
+        values["failed_to"] = failed_to
+        sql = {"failed_to": "coalesce(:failed_to, failed_to)"}
+    else:  # where a retried job's original used to lie says nothing any more
+        sql = {"failed_to": "CASE WHEN ending IS NOT NULL THEN failed_to END"}
+    states = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED)
+    return take(tx, job, Happening.MOVED, states, values, sql=sql, detail=f"to {place}")
+
+
+def deliver(
+    tx: Transaction,
+    job: Job,
+    *,
+    outputs: str | None,
+    archived_to: str,
+    pages: Sequence[dict[str, Any]] | None = None,
+) -> Job:
+    """The bundle is complete and will be published under these names.
+
+    Args:
+        tx: A write transaction.
+        job: Running, its original in the spool.
+        outputs: The bundle's absolute path, or None for a folder that makes none.
+        archived_to: The original's.
+        pages: What became of its pages, as `page_values` gives it; None for what is recorded.
+    """
+    values = {"state": JobState.DELIVERING, "outputs": outputs, "archived_to": archived_to}
+    values |= replaced(tx, job, pages)
+    return take(tx, job, Happening.DELIVERING, RUNNING, values, heed_cancel=True)
+
+
+def redeliver(
+    tx: Transaction, job: Job, *, outputs: str | None = None, archived_to: str | None = None
+) -> Job:
+    """A name was taken meanwhile: this one instead; None keeps what is recorded."""
+    names = {"outputs": outputs, "archived_to": archived_to}
+    values = {column: path for column, path in names.items() if path is not None}
+    detail = ", ".join(map(display, values.values()))
+    return take(tx, job, Happening.RENAMED, (JobState.DELIVERING,), values, detail=detail)
+
+
+def done(tx: Transaction, job: Job) -> Job:
+    """Bundle published, original archived."""
+    values = {"failed_to": None, **error_columns(None), **_ended(tx, JobState.DONE, Place.ARCHIVE)}
+    return take(tx, job, Happening.DONE, (JobState.DELIVERING,), values)
+
+
+def intend_failure(
+    tx: Transaction,
+    job: Job,
+    error: JobError,
+    failed_to: str,
+    *,
+    cancelled: bool = False,
+    pages: Sequence[dict[str, Any]] | None = None,
+) -> Job:
+    """The original will go to `failed_to` for this reason.  May be said again.
+
+    An original that lies in failed/ already, from an earlier failure, stays where it is.
+
+    Args:
+        tx: A write transaction.
+        job: Not ended.
+        error: The reason.
+        failed_to: The original's path.
+        cancelled: Whether a person wants it so.
+        pages: As for `deliver`.
+    """
+    ending = JobState.CANCELLED if cancelled else JobState.FAILED
+    values = {"ending": ending, "failed_to": failed_to, **error_columns(error)}
+    values |= replaced(tx, job, pages)
+    detail = f"{error.kind}: {error.message}"
+    sql = {"failed_to": "CASE place WHEN 'failed' THEN failed_to ELSE :failed_to END"}
+    return take(tx, job, Happening.ENDING, UNDER_WAY, values, sql=sql, detail=detail)
+
+
+def failed(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
+    """It is there, or stays in `place` because it cannot be moved."""
+    return _given_up(tx, job, Happening.FAILED, JobState.FAILED, place)
+
+
+def cancelled(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
+    """Likewise, and a person wanted it so."""
+    return _given_up(tx, job, Happening.CANCELLED, JobState.CANCELLED, place)
+
+
+def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
+    """A person took the original away before it was claimed; or `why` says what happened.
+
+    Of a joined document that may have been some of its files, and they may only have changed.
+    """
+    if why is None:
+        why = _parted(job) if job.members and job.place is Place.INBOX else _taken_away(job)
+    values = {"failed_to": None, **error_columns(why)}
+    values |= _ended(tx, JobState.CANCELLED, Place.GONE)
+    states = (JobState.QUEUED, JobState.RUNNING)
+    return take(tx, job, Happening.GONE, states, values, detail=why.message)
+
+
+def next_number(tx: Transaction, folder: str) -> int:
+    """The next number for the name of an output of this folder, from 1.
+
+    It is given for good: a crash leaves a gap, no double.
+    """
+    number: int = tx.connection.execute(_NEXT, {"folder": folder, "value": 1}).scalar_one()
+    return number
+
+
+def _ended(tx: Transaction, state: JobState, place: Place) -> dict[str, Any]:
+    ended = {"state": state, "place": place, "finished_at": tx.now}
+    return ended | {"ending": None, "cancel_requested": 0}
+
+
+def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place: Place) -> Job:
+    if job.members and place is Place.INBOX:  # what stays there are files, to be joined anew
+        place = Place.GONE
+    values = _ended(tx, state, place)
+    if place is not Place.FAILED:  # what stays where it is has no place in failed/
+        values["failed_to"] = None
+    return take(tx, job, name, UNDER_WAY, values)
+
+
+def _taken_away(job: Job) -> JobError:
+    return JobError(
+        kind="source-gone",
+        message=f"{display(job.failed_to or job.source)}: taken away before it could be read",
+        hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
+    )
+
+
+def _parted(job: Job) -> JobError:
+    return JobError(
+        kind="source-changed",
+        message=f"{display(job.source)}: not all of its {len(job.members)} files are as they were",
+        hint="Nothing to do: those that are there are looked at, and joined, anew.",
+    )
+
+
+def _superseded(job: Job, newer: int) -> JobError:
+    return JobError(
+        kind="source-changed",
+        message=f"{display(job.source)}: replaced in the inbox while it was claimed",
+        hint=f"Nothing to do: job {newer} reads the new file.",
+    )
+
+
+# --- the statements that are too long to be built where they are used ---
+
+
+def _heads() -> Subquery:
+    """The first ready job of each folder's queue; what lies behind it is never looked at."""
+    waiting = jobs.alias("waiting")
+    head = (
+        select(waiting.c.id)
+        .where(READY, waiting.c.folder == tallies.c.folder)
+        .order_by(waiting.c.priority.desc(), waiting.c.id)
+        .limit(literal_column("1"))
+        .correlate(tallies)
+        .scalar_subquery()
+    )
+    return (
+        select(head.label("id"))
+        .where(tallies.c.state == JobState.QUEUED, tallies.c.jobs > 0)
+        .where(tallies.c.folder.not_in(bindparam("excluded", expanding=True)))
+        .subquery("heads")
+    )
+
+
+_heads_now = _heads()
+_first = jobs.alias("first")
+_next_job = (
+    select(_first.c.id)
+    .join_from(_heads_now, _first, _first.c.id == _heads_now.c.id)
+    .order_by(_first.c.priority.desc(), _first.c.id)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+_CLAIM = (
+    update(jobs)
+    .where(jobs.c.id == _next_job)
+    .values(
+        state=JobState.RUNNING,
+        started_at=bindparam("now"),
+        epoch=jobs.c.epoch + 1,
+        attempts=jobs.c.attempts + 1,
+        entries=jobs.c.entries + 1,
+        **error_columns(None),
+    )
+    .returning(jobs)
+)
+_PROMOTE = (
+    update(jobs)
+    .where(
+        or_(  # each half by itself is a range of the index
+            and_(DEFERRED, jobs.c.not_before <= bindparam("now")),
+            and_(DEFERRED, jobs.c.not_before > bindparam("absurd")),
+        )
+    )
+    .values(not_before=0)
+)
+
+_own = jobs.alias("own")
+_REPLACED_BY = (
+    select(jobs.c.id)
+    .join_from(_own, jobs, (jobs.c.folder == _own.c.folder) & (jobs.c.source == _own.c.source))
+    .where(_own.c.id == bindparam("job"), _own.c.place == Place.INBOX)
+    .where(AT_INBOX, jobs.c.state == JobState.QUEUED, jobs.c.ending.is_(None))
+    .where(_own.c.members.is_(None), jobs.c.members.is_(None))  # known by its files, not its name
+)
+
+_NEXT = (
+    insert(counters)
+    .on_conflict_do_update(index_elements=["folder"], set_={"value": counters.c.value + 1})
+    .returning(counters.c.value)
+)

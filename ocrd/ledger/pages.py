@@ -1,0 +1,195 @@
+"""The pages of jobs: what became of each, and what can be used again for the same content.
+
+A job's `recipe` is a digest of everything but the content that shapes its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy.dialects.sqlite import insert
+
+from ocrd.job import Job, Member, Page, PageState
+from ocrd.ledger.history import Happening
+from ocrd.ledger.store import Transaction
+from ocrd.ledger.tables import (
+    REUSABLE,
+    error_columns,
+    jobs,
+    packed,
+    page_columns,
+    pages,
+    to_page,
+    unpacked,
+)
+from ocrd.ledger.transitions import RUNNING, take
+from ocrd.page import PageResult
+
+CHUNK = 64  # payloads in memory at once while they are streamed
+
+_FINISHED = pages.c.state != PageState.PENDING
+_FINISHED_OF_JOB = "SELECT count(*) FROM pages WHERE job_id = jobs.id AND state <> 'pending'"
+
+
+def page_values(page: Page, payload: str | None, recipe: str) -> dict[str, Any]:
+    """A page's row, but for its job.  Packing takes its time: this is done before the turn comes.
+
+    Args:
+        page: Done, partial or failed.
+        payload: Its `PageResult` as JSON.
+        recipe: What its result may be used again for.
+    """
+    return {
+        "number": page.number,
+        "state": page.state,
+        "recipe": recipe,
+        "tries": page.tries,
+        "tokens": page.tokens,
+        "seconds": page.seconds,
+        "reused": page.reused,
+        "payload": packed(payload),
+        **error_columns(page.error),
+    }
+
+
+def replaced(tx: Transaction, job: Job, rows: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Write all pages of a job anew; what that changes in the job's own row.
+
+    It is undone with the rest of the step if the step is fenced.
+    """
+    if rows is None:
+        return {}
+    connection = tx.connection
+    connection.execute(delete(pages).where(pages.c.job_id == job.id))
+    own = connection.execute(select(jobs.c.id, jobs.c.sha256).where(jobs.c.id == job.id)).first()
+    if own is None or not rows:  # the step that follows says what is wrong
+        return {"pages_done": 0}
+    told = [{**row, "job_id": own.id, "sha256": own.sha256} for row in rows]
+    connection.execute(insert(pages), told)
+    return {"pages_done": len(rows)}
+
+
+def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = None) -> Job:
+    """The document has `count` pages.  They are pending, without a row each.
+
+    Args:
+        tx: A write transaction.
+        job: As claimed.
+        count: At least 0.
+        recipe: Forget what was finished under any other.
+    """
+    if job.pages is not None:  # else there are none
+        stale = pages.c.number > count
+        if recipe is not None:
+            stale = or_(stale, pages.c.recipe != recipe)
+        tx.connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
+    sql = {"pages_done": f"({_FINISHED_OF_JOB})"}
+    return take(
+        tx,
+        job,
+        Happening.OPENED,
+        RUNNING,
+        {"pages": count},
+        sql=sql,
+        heed_cancel=True,
+        detail=f"pages: {count}",
+    )
+
+
+def page_done(tx: Transaction, job: Job, row: Mapping[str, Any]) -> None:
+    """One page is finished; `row` as `page_values` gives it."""
+    before = f"({_FINISHED_OF_JOB} AND number = :number)"
+    sql = {"pages_done": f"pages_done + 1 - {before}"}
+    number = {"number": row["number"]}
+    now = take(tx, job, None, RUNNING, number, sql=sql, heed_cancel=True)
+    tx.connection.execute(_PUT, {**row, "job_id": now.id, "sha256": now.sha256})
+
+
+def rerecord(
+    tx: Transaction,
+    job: Job,
+    *,
+    size: int,
+    mtime_ns: int,
+    inode: int,
+    sha256: str,
+    members: tuple[Member, ...] | None = None,
+) -> Job:
+    """The original of a running job changed: its new identity; the old one's pages go.
+
+    Args:
+        tx: A write transaction.
+        job: As claimed.
+        size: And the others: what it is now.
+        mtime_ns: Likewise.
+        inode: Likewise.
+        sha256: Likewise.
+        members: Likewise; None when they are as they were.
+    """
+    values = {"size": size, "mtime_ns": mtime_ns, "inode": inode, "sha256": sha256}
+    values |= {"members": job.members if members is None else members}
+    values |= {"pages": None, "pages_done": 0}
+    tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
+    return take(tx, job, Happening.CHANGED, RUNNING, values)
+
+
+def finished_pages(tx: Transaction, job: Job, recipe: str) -> dict[int, Page]:
+    """Pages of this job, by number, that need not be computed again under `recipe`."""
+    rows = tx.connection.execute(_FINISHED_PAGES, {"job": job.id, "recipe": recipe})
+    return {row.number: to_page(row) for row in rows}
+
+
+def some_payloads(
+    tx: Transaction, job: Job, recipe: str, after: int
+) -> list[tuple[Page, str | None]]:
+    """Some of the job's finished pages behind one, in order, each with its payload."""
+    told = {"job": job.id, "recipe": recipe, "after": after}
+    rows = tx.connection.execute(_PAYLOADS, told)
+    return [(to_page(row), unpacked(row.payload)) for row in rows]
+
+
+def page_texts(tx: Transaction, number: int) -> list[str]:
+    """What was read on each page of a job, in order, as plain words; empty where none is kept."""
+    query = select(pages.c.payload).where(pages.c.job_id == number).order_by(pages.c.number)
+    return [_words(unpacked(payload)) for payload in tx.connection.execute(query).scalars()]
+
+
+def _words(payload: str | None) -> str:
+    if payload is None:
+        return ""
+    read = PageResult.from_json(payload)
+    cells = (cell for block in read.blocks for row in block.rows for cell in row)
+    return "\n".join([*(block.text for block in read.blocks), *cells]) or read.text
+
+
+def reusable(tx: Transaction, sha256: str, recipe: str, number: int) -> str | None:
+    """The payload of a page that is done, of any job with the same content and recipe."""
+    told = {"content": sha256, "recipe": recipe, "number": number}
+    return unpacked(tx.connection.execute(_SAME_PAGE, told).scalar())
+
+
+_insert = insert(pages)
+_PUT = _insert.on_conflict_do_update(
+    index_elements=["job_id", "number"],
+    set_={
+        column.name: column
+        for column in _insert.excluded
+        if column.name not in ("id", "job_id", "number")
+    },
+)
+_of_recipe = (pages.c.job_id == bindparam("job"), pages.c.recipe == bindparam("recipe"), _FINISHED)
+_FINISHED_PAGES = select(*page_columns).where(*_of_recipe)
+_PAYLOADS = (
+    select(pages)
+    .where(*_of_recipe, pages.c.number > bindparam("after"))
+    .order_by(pages.c.number)
+    .limit(CHUNK)
+)
+_SAME_PAGE = (
+    select(pages.c.payload)
+    .where(REUSABLE, pages.c.payload.is_not(None), pages.c.sha256 == bindparam("content"))
+    .where(pages.c.recipe == bindparam("recipe"), pages.c.number == bindparam("number"))
+    .limit(1)
+)

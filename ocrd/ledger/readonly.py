@@ -1,0 +1,186 @@
+"""The ledger for those who only look: people of the group, whether the daemon runs or not.
+
+Standard library only, as `ocrd status` must be instant; `read_ledger` loads the rest when it is
+called.
+
+A WAL ledger that nobody has open cannot be read with `mode=ro` by who may not create files beside
+it; as `immutable` it can (https://sqlite.org/wal.html, "Read-Only Databases").  So a reader has to
+know which it is, and to look again when that changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from ocrd.errors import OcrdError
+from ocrd.ledger.errors import READING, place_at_fault, translated
+from ocrd.ledger.version import NEWEST, known_version
+
+if TYPE_CHECKING:
+    from ocrd.ledger.ledger import Ledger
+
+T = TypeVar("T")
+
+_GLANCE_BUSY_S = 2.0
+_BUSY_S = 10.0
+_FOLDERS = """
+    SELECT folder,
+        sum(jobs * (state = 'queued')) AS waiting,
+        sum(jobs * (state IN ('running', 'delivering'))) AS running,
+        sum(jobs * (state = 'done')) AS done,
+        sum(jobs * (state = 'failed')) AS failed,
+        sum(jobs * (state = 'cancelled')) AS cancelled,
+        (SELECT created_at FROM jobs WHERE jobs.folder = tallies.folder AND state = 'queued'
+            ORDER BY created_at LIMIT 1) AS oldest_waiting
+    FROM tallies GROUP BY folder ORDER BY folder
+"""
+_DONE = """
+    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
+    FROM jobs WHERE state = 'done' ORDER BY finished_at DESC LIMIT ?
+"""
+_GIVEN_UP = """
+    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
+    FROM jobs WHERE state = ? AND state <> 'done' ORDER BY id DESC LIMIT ?
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderGlance:
+    """A folder's jobs by where they stand; `running` includes those that deliver.
+
+    `oldest_waiting` is when the oldest queued job was recorded, seconds since the epoch.
+    """
+
+    folder: str
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+    oldest_waiting: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latest:
+    """A job that has ended."""
+
+    id: int
+    folder: str
+    source: str
+    state: str
+    pages: int | None
+    finished_at: float | None
+    error_kind: str | None
+    error_message: str | None
+    error_hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the ledger holds, by folder, and the jobs that ended last; empty without a ledger."""
+
+    folders: tuple[FolderGlance, ...] = ()
+    ended: tuple[Latest, ...] = ()
+
+
+def glance(path: Path, ended: int = 0) -> Glance:
+    """Count the jobs of the ledger at `path`, changing nothing.
+
+    Args:
+        path: The ledger.
+        ended: How many of each state are wanted of the jobs that ended last.
+
+    Raises:
+        LedgerError: It is damaged, locked, newer than this code, or cannot be read.
+        PlaceError: It must not be read.
+    """
+    if not os.access(path, os.F_OK):  # there is none; or it is where we may not look
+        fault = place_at_fault(path, READING)
+        if fault is not None and fault.kind == "no-permission":
+            raise fault
+        return Glance()
+    return _steadily(path, partial(_counted, path, ended))
+
+
+def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
+    """Ask the ledger a question that changes nothing; it may be asked again.
+
+    One that an older ocrd made is upgraded first, which needs leave to write.
+
+    Raises:
+        LedgerError: There is none, or it is damaged, locked, made by a newer ocrd.
+        PlaceError: It must not be read.
+    """
+    from ocrd.ledger.ledger import Ledger
+
+    if not os.access(path, os.R_OK) or _steadily(path, partial(_version, path)) != NEWEST:
+        with Ledger.open(path, create=False, check=False) as ledger:  # it says what is wrong
+            return question(ledger)
+
+    def ask(still: bool) -> T:
+        with Ledger.to_read(path, partial(_connect, path, _BUSY_S, still)) as ledger:
+            return question(ledger)
+
+    return _steadily(path, ask)
+
+
+def _counted(path: Path, ended: int, still: bool) -> Glance:
+    with closing(_connect(path, _GLANCE_BUSY_S, still)) as raw:
+        if known_version(raw, path, NEWEST) == 0:
+            return Glance()
+        raw.row_factory = sqlite3.Row
+        folders = tuple(FolderGlance(**dict(row)) for row in raw.execute(_FOLDERS))
+        rows = raw.execute(_DONE, (ended,)).fetchall()
+        for state in ("failed", "cancelled"):
+            rows += raw.execute(_GIVEN_UP, (state, ended)).fetchall()
+        jobs = [Latest(**{**dict(row), "source": os.fsdecode(row["source"])}) for row in rows]
+        jobs.sort(key=lambda job: job.finished_at or 0.0, reverse=True)
+        return Glance(folders, tuple(jobs))
+
+
+def _version(path: Path, still: bool) -> int:
+    with closing(_connect(path, _BUSY_S, still)) as raw:
+        return known_version(raw, path, NEWEST)
+
+
+def _steadily(path: Path, look: Callable[[bool], T]) -> T:
+    """One look at the ledger during which nobody opened or closed it.
+
+    Args:
+        path: The ledger.
+        look: Reads it, told whether it lies still, so that it may be read as `immutable`.
+    """
+    while True:
+        still = _lies_still(path)
+        try:
+            with translated(path, READING):
+                found = look(still)
+        except OcrdError:
+            if _lies_still(path) == still:
+                raise
+        else:
+            if _lies_still(path) == still:
+                return found
+        # The daemon started or stopped in between: look again.
+
+
+def _connect(path: Path, busy_s: float, still: bool) -> sqlite3.Connection:
+    """A connection that changes nothing and makes no file."""
+    mode = "immutable=1" if still else "mode=ro"
+    uri = f"file:{quote(os.fsencode(path.resolve()))}?{mode}"
+    return sqlite3.connect(
+        uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
+    )
+
+
+def _lies_still(path: Path) -> bool:
+    """Whether nobody has the ledger open: the last to close it takes its WAL away."""
+    return not path.with_name(path.name + "-wal").exists()

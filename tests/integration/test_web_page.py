@@ -1,0 +1,203 @@
+"""The page for people, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.needs import needs
+from tests.support.site import Site, site, until
+
+pytestmark = needs("chromium")
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+
+
+def scan(*lines: str) -> bytes:
+    """A page with these lines, each larger than the one above and a block of its own."""
+    image = Image.new("L", (1000, 1200), 255)
+    for number, line in enumerate(lines):
+        font = ImageFont.load_default(32 + 28 * number)
+        ImageDraw.Draw(image).text((80, 120 + 300 * number), line, fill=0, font=font)
+    held = io.BytesIO()
+    image.save(held, "PNG")
+    return held.getvalue()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("page")) as up:
+        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
+        yield up
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, running: Site) -> Iterator[Page]:
+    """Somebody who is logged in; what the browser complains of fails the test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+    log_in(opened, running)
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def log_in(opened: Page, running: Site, role: str = "operate") -> None:
+    opened.goto(running.url)
+    assert opened.url == f"{running.url}/login"
+    opened.get_by_label("Token").fill(running.tokens[role])
+    opened.get_by_role("button", name="Log in").click()
+    opened.wait_for_url(f"{running.url}/")
+
+
+def handed_over(running: Site, name: str, content: bytes) -> int:
+    with running.client() as client:
+        answer = client.post("/api/v1/ocr", params={"name": name, "wait": 60}, content=content)
+        return int(answer.json()["id"])
+
+
+def test_a_file_is_sent_and_its_job_appears_by_itself(
+    page: Page, running: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "from the browser.png").write_bytes(scan("Sent from a browser"))
+    page.get_by_label("Files").set_input_files(tmp_path / "from the browser.png")
+    page.get_by_role("button", name="Send").click()
+    link = page.locator("#sent a")
+    link.wait_for(timeout=20_000)
+    row = page.locator("#jobs tr", has_text="from the browser.png")
+    row.filter(has_text="done").wait_for(timeout=30_000)
+    link.click()
+    page.get_by_text("Sent from a browser").first.wait_for()
+
+
+def test_a_page_lies_beside_its_text_and_both_light_up_together(page: Page, running: Site) -> None:
+    number = handed_over(running, "lit.png", scan("The upper line of it", "The lower line"))
+    page.goto(f"{running.url}/jobs/{number}")
+    picture = page.locator(".sheet img")
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1000
+    block = page.locator(".block", has_text="The lower line")
+    block.focus()
+    name = block.get_attribute("data-block")
+    lit = page.locator("rect.lit")
+    assert lit.get_attribute("data-block") == name
+    box, sheet = lit.bounding_box(), page.locator(".sheet").bounding_box()
+    assert box is not None and sheet is not None
+    middle = (box["y"] + box["height"] / 2 - sheet["y"]) / sheet["height"]
+    assert 0.35 < middle < 0.42  # the second line stands at 420 of 1200
+
+
+def test_pages_are_turned_over_by_keys(page: Page, running: Site) -> None:
+    held = io.BytesIO()
+    sheets = [Image.open(io.BytesIO(scan(f"Sheet number {n}"))) for n in (1, 2, 3)]
+    sheets[0].save(held, "TIFF", save_all=True, append_images=sheets[1:])
+    number = handed_over(running, "three.tif", held.getvalue())
+    page.goto(f"{running.url}/jobs/{number}")
+    for key, expected in [("n", 2), ("ArrowRight", 3), ("n", 3), ("p", 2), ("ArrowLeft", 1)]:
+        page.keyboard.press(key)
+        assert page.evaluate("location.hash") == f"#page-{expected}"
+
+
+def test_a_search_leads_to_the_page_with_its_block_marked(page: Page, running: Site) -> None:
+    number = handed_over(running, "sought.png", scan("Nothing of note here", "Quixotic zeppelin"))
+    found = f"{running.url}/api/v1/search?q=quixotic"
+    until(lambda: running.client().get(found).json()["hits"], 20)
+    page.keyboard.press("/")
+    page.keyboard.type("quixotic")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name=re.compile("sought.png")).click()
+    assert f"/jobs/{number}" in page.url
+    assert page.locator(".block.hit").all_inner_texts() == ["Quixotic zeppelin"]
+
+
+def test_what_failed_is_said_with_its_remedy_and_can_be_retried(page: Page, running: Site) -> None:
+    number = handed_over(running, "no scan.pdf", b"%PDF-1.7 and nothing else")
+    page.goto(running.url)
+    failure = page.locator("#now article", has_text="no scan.pdf")
+    failure.wait_for()
+    assert running.client().get(f"/api/v1/jobs/{number}").json()["error"]["hint"][:20] in (
+        failure.inner_text()
+    )
+    failure.get_by_role("button", name="Retry").click()
+    page.wait_for_url(f"{running.url}/jobs/{number}")
+
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def test_a_hostile_name_and_hostile_text_are_shown_and_do_nothing(
+    page: Page, running: Site
+) -> None:
+    number = handed_over(running, f"{HOSTILE}.png", scan("<script>alert(3)</script>", "[x](//y)"))
+    for path in ("/", f"/jobs/{number}", "/search?q=script", f"/search?q={HOSTILE}"):
+        page.goto(running.url + path)
+        assert page.locator("main script, main img[src=x]").count() == 0
+    policy = httpx.get(f"{running.url}/login").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+
+
+def test_a_change_that_no_page_of_ours_asked_for_is_refused(page: Page, running: Site) -> None:
+    number = handed_over(running, "forged.png", scan("Forged"))
+    cookies = {each["name"]: each["value"] for each in page.context.cookies()}
+    for path, options in [
+        (f"/jobs/{number}/cancel", {"data": {"csrf": "0" * 48}}),
+        ("/api/v1/ocr?name=x.png", {"content": b"x"}),
+        (f"/api/v1/jobs/{number}/retry", {}),
+        ("/logout", {"data": {"csrf": "0" * 48}}),
+    ]:
+        answer = httpx.post(running.url + path, cookies=cookies, **options)  # type: ignore[arg-type]  # one table for several kinds of body
+        assert answer.status_code == 403, path
+    (session,) = [each for each in page.context.cookies() if each["name"] == "ocrd_session"]
+    assert session["httpOnly"] and session["sameSite"] == "Strict"
+
+
+def test_logging_out_ends_it(page: Page, running: Site) -> None:
+    cookies = {each["name"]: each["value"] for each in page.context.cookies()}
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(f"{running.url}/login")
+    assert httpx.get(f"{running.url}/api/v1/status", cookies=cookies).status_code == 401
+
+
+def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, running: Site) -> None:
+    context = browser.new_context()
+    opened = context.new_page()
+    log_in(opened, running, "read")
+    assert opened.get_by_role("button", name="Send").count() == 0
+    assert opened.get_by_role("button", name="Retry").count() == 0
+    context.close()
+
+
+def test_it_fits_a_phone_and_weighs_little(browser: Browser, running: Site) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 700}, color_scheme="dark")
+    opened = context.new_page()
+    weights: list[int] = []
+    opened.on("response", lambda answer: weights.append(len(answer.body())))
+    opened.goto(f"{running.url}/login")
+    opened.wait_for_load_state("networkidle")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 360
+    assert sum(weights) < 150_000
+    context.close()
