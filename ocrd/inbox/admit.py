@@ -20,7 +20,7 @@ from ocrd.errors import BadFileError, PlaceError, SourceChangedError
 from ocrd.files import FileFacts, display
 from ocrd.inbox.conditions import missing, unreadable
 from ocrd.inbox.names import safe_relative
-from ocrd.inbox.watcher import below
+from ocrd.inbox.scan import below
 from ocrd.job import Found
 
 _CHUNK = 1 << 20

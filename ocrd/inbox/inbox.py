@@ -8,23 +8,24 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ocrd.config import Folder
-from ocrd.errors import BadFileError, OcrdError
+from ocrd.errors import OcrdError
 from ocrd.events import Events
-from ocrd.files import FileFacts, display, open_regular
+from ocrd.files import display, open_regular
 from ocrd.inbox.admit import admit
 from ocrd.inbox.conditions import Condition, broken
-from ocrd.inbox.join import Document, Joiner, rule_for
+from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
 from ocrd.inbox.names import claimed_by
+from ocrd.inbox.record import Ledger, Recorder, Unit, about, seen_of
+from ocrd.inbox.scan import below
 from ocrd.inbox.settle import Candidate
-from ocrd.inbox.watcher import Watcher, below
-from ocrd.job import Found, Job, JobError, JobState, Member, Place, joined
+from ocrd.inbox.watcher import Watcher
+from ocrd.job import Found, Job, Place
 
 RECORD_BATCH = 500  # files recorded in one transaction
 HASH_S = 0.25  # so long, and so much, is hashed before it is recorded
@@ -35,68 +36,6 @@ LEDGER_AGAIN_S = 1.0  # before a ledger that is full or locked is asked again
 EMPTY_S = 600.0  # a sub-folder that the daemon emptied goes after so long
 FAULT_S = (1.0, 5.0, 30.0, 60.0)  # before watching begins anew after a fault that nobody foresaw
 FAULT_SHOWN_S = 600.0
-
-
-class Standing(Protocol):
-    """A file in an inbox that a job stands for, as it was when it was recorded."""
-
-    @property
-    def source(self) -> str:
-        """Path below the inbox."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def mtime_ns(self) -> int:
-        """Modification time."""
-
-    @property
-    def inode(self) -> int:
-        """Inode number."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether it could not be read."""
-
-
-class Ledger(Protocol):
-    """What is asked of the ledger."""
-
-    def record(self, found: Sequence[Found]) -> list[Job | None]:
-        """Queue settled files; None for each that is known already."""
-
-    def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
-        """A file that cannot be admitted: a job that has failed."""
-
-    def in_inbox(self, folder: str) -> Iterable[Standing]:
-        """Files in the folder's inbox that a job stands for."""
-
-    def active_in_inbox(self, folder: str, sources: Collection[str]) -> Sequence[Standing]:
-        """Those of these files that a job stands for which has not ended."""
-
-    def withdraw(
-        self, folder: str, found: Collection[Found], *, by_name: bool = False
-    ) -> list[Job]:
-        """Take back queued jobs that these replace; their files stay where they are."""
-
-    def bearer(self, token: str) -> Job | None:
-        """The job of that token, whatever its state."""
-
-
-@dataclass(slots=True)
-class _Unit:
-    """Files on their way to one job."""
-
-    parts: tuple[Candidate, ...]
-    document: Document | None = None  # None: a file that stands alone
-    found: list[Found | OcrdError] = field(default_factory=list)
-    fault: Exception | None = None  # what hashing it aside met, and nobody foresaw
-
-    @property
-    def size(self) -> int:
-        return sum(part.seen.size for part in self.parts)
 
 
 class Inbox:
@@ -155,7 +94,6 @@ class Inbox:
         self._events = events
         self._wake, self.wake_me = wake, wake_me
         self._clock = clock
-        self._began = time.time()
         self._looked_at = False
         self._told: set[str] = set()
         self._fault: Condition | None = None
@@ -181,10 +119,19 @@ class Inbox:
             leave=lambda path: self._marks is not None and self._marks.marker.is_one(path),
             **self._options,
         )
-        self._ready: deque[_Unit] = deque()
-        self._hashed: list[_Unit] = []
-        self._aside: deque[_Unit] = deque()  # large, and hashed by now; other threads append
-        self._large: deque[_Unit] = deque()  # large, and to be hashed
+        self._recorder = Recorder(
+            folder,
+            watcher=self.watcher,
+            joiner=self._joiner,
+            ledger=self._ledger,
+            events=self._events,
+            wake=self._wake,
+            clock=self._clock,
+        )
+        self._ready: deque[Unit] = deque()
+        self._hashed: list[Unit] = []
+        self._aside: deque[Unit] = deque()  # large, and hashed by now; other threads append
+        self._large: deque[Unit] = deque()  # large, and to be hashed
         self._hashing = 0
         self._under_way: set[str] = set()
         self._kept: set[str] = set()  # hidden files that are not known to be safe elsewhere
@@ -204,7 +151,7 @@ class Inbox:
                 self.folder.inbox.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OcrdError):  # locked: then everything is looked at anew
             standing = self._ledger.in_inbox(self.folder.name)
-            known = [(each.source, _seen(each)) for each in standing if not each.refused]
+            known = [(each.source, seen_of(each)) for each in standing if not each.refused]
             self.watcher.settler.recall(known)
         self.watcher.check_root()
         self.begun = self._looked_at = True
@@ -275,10 +222,10 @@ class Inbox:
             if self._marks is not None:
                 self._marks.add(candidate)
             else:
-                self._put(_Unit((candidate,)))
+                self._put(Unit((candidate,)))
         self._put_documents(now)
         for candidate in self._marks.take() if self._marks is not None else ():
-            self._put(_Unit((candidate,)))
+            self._put(Unit((candidate,)))
 
     def _put_documents(self, now: float) -> None:
         if not self._joiner:
@@ -292,9 +239,9 @@ class Inbox:
         )
         for document in complete:
             if self._under_way.isdisjoint(part.path for part in document.parts):
-                self._put(_Unit(document.parts, document))
+                self._put(Unit(document.parts, document))
 
-    def _put(self, unit: _Unit) -> None:
+    def _put(self, unit: Unit) -> None:
         self._under_way.update(part.path for part in unit.parts)
         (self._large if unit.size > LARGE_BYTES else self._ready).append(unit)
 
@@ -302,7 +249,7 @@ class Inbox:
         """Those that no job stands for as they are: the others were only touched."""
         paths = [candidate.path for candidate in candidates]
         standing = self._ledger.active_in_inbox(self.folder.name, paths) if paths else []
-        known = {(each.source, _seen(each)) for each in standing}
+        known = {(each.source, seen_of(each)) for each in standing}
         touched = [each for each in candidates if (each.path, each.seen) in known]
         for candidate in touched:
             self.watcher.settler.taken(candidate)
@@ -328,7 +275,7 @@ class Inbox:
             if len(self._hashed) >= RECORD_BATCH:
                 return
 
-    def _hash_aside(self, unit: _Unit, aside: deque[_Unit]) -> None:
+    def _hash_aside(self, unit: Unit, aside: deque[Unit]) -> None:
         try:
             unit.found = [self._admitted(part) for part in unit.parts]
         except Exception as error:
@@ -367,137 +314,13 @@ class Inbox:
             self._hashed.append(unit)
         if not self._hashed or self._clock() < self._ledger_at:
             return
-        for unit in self._hashed:
-            self._answer_refusals(unit)
-        whole = [unit for unit in self._hashed if unit.found and not _faulty(unit)]
-        self._record_alone([unit for unit in whole if unit.document is None])
-        self._record_documents([unit for unit in whole if unit.document is not None])
+        self._recorder.record(self._hashed)
         for unit in self._hashed:
             self._under_way.difference_update(part.path for part in unit.parts)
         self._hashed = []
         if self._waits is not None:
             self._events.emit("intake.goes_on", folder=self.folder.name, kind=self._waits.kind)
             self._waits = None
-
-    def _answer_refusals(self, unit: _Unit) -> None:
-        """Files that cannot be taken, or not now; what they belong to goes on without them."""
-        for candidate, found in zip(unit.parts, unit.found, strict=False):
-            if isinstance(found, BadFileError):
-                self._refuse(candidate, found)
-            elif isinstance(found, OcrdError):  # still written, gone again, or the share stumbles
-                shown = display(candidate.path)
-                why = {"source": shown, "error": found.message}
-                self._events.debug("file.waits", folder=self.folder.name, **why)
-                if found.kind == "source-unproven":
-                    self.watcher.settler.doubt(candidate.path, self._clock())
-                else:
-                    self.watcher.hint(candidate.path)
-            else:
-                continue
-            if self._joiner is not None:
-                self._joiner.drop(candidate.path)
-
-    def _refuse(self, candidate: Candidate, error: BadFileError) -> None:
-        """It cannot even be opened: a job says so, and the thing stays where it is."""
-        seen = candidate.seen
-        found = Found(
-            folder=self.folder.name,
-            source=candidate.path,
-            size=seen.size,
-            mtime_ns=seen.mtime_ns,
-            inode=seen.inode,
-        )
-        why = JobError(kind=error.kind, message=error.message, hint=error.hint)
-        job = self._ledger.record_refused(found, why)
-        if job.state is JobState.RUNNING and not job.members:  # for another file of this name
-            self.watcher.hint(candidate.path)
-            return
-        self.watcher.settler.taken(candidate)
-        if (job.finished_at or 0.0) >= self._began:  # else an earlier run has told of it
-            told = {"kind": error.kind, "error": error.message, "hint": error.hint}
-            self._events.warn("file.refused", **_about(job, candidate.path), **told)
-
-    def _record_alone(self, units: Sequence[_Unit]) -> None:
-        if not units:
-            return
-        jobs = self._ledger.record([_whole(unit)[0] for unit in units])
-        for unit, job in zip(units, jobs, strict=True):
-            self.watcher.settler.taken(unit.parts[0])
-            self._tell(job)
-        self._wake()
-
-    def _record_documents(self, units: Sequence[_Unit]) -> None:
-        """Each, unless it is to be one with what is queued already.
-
-        Where a file was part of what is queued, the whole of that is looked at again.
-        """
-        if not units or self._joiner is None:
-            return
-        found = [self._document(unit) for unit in units]
-        by_name = self._joiner.rule.one_of_a_name
-        replaced = self._ledger.withdraw(self.folder.name, found, by_name=by_name)
-        for job in replaced:
-            self._events.emit("job.withdrawn", **_about(job, job.source))
-            self._look_again(each.source for each in job.members or (job,))
-        paths = {each.source for job in replaced for each in job.members or (job,)}
-        names = {job.source for job in replaced if by_name}
-        fresh: list[tuple[_Unit, Found]] = []
-        for unit, each in zip(units, found, strict=True):
-            parts = [part.path for part in unit.parts]
-            if each.source in names or not paths.isdisjoint(parts):
-                self._look_again(parts)
-            else:
-                fresh.append((unit, each))
-            for path in parts:
-                self._joiner.drop(path)
-        jobs = self._ledger.record([each for _, each in fresh])
-        for (unit, _), queued in zip(fresh, jobs, strict=True):
-            for part in unit.parts:
-                self.watcher.settler.taken(part)
-            self._tell(queued)
-            self._tell_order(queued, unit.document)
-        self._wake()
-
-    def _look_again(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            self.watcher.hint(path)
-
-    def _document(self, unit: _Unit) -> Found:
-        found = _whole(unit)
-        if unit.document is None or unit.document.alone:
-            return found[0]
-        members = [
-            Member(
-                source=each.source,
-                size=each.size,
-                mtime_ns=each.mtime_ns,
-                inode=each.inode,
-                sha256=each.sha256,
-            )
-            for each in found
-        ]
-        return joined(self.folder.name, unit.document.name, members, self.folder.priority)
-
-    def _tell(self, job: Job | None) -> None:
-        if job is not None:
-            files = {"files": len(job.members)} if job.members else {}
-            self._events.emit("job.queued", **_about(job, job.source), **files, bytes=job.size)
-
-    def _tell_order(self, job: Job | None, document: Document | None) -> None:
-        """What a person should check in a document that was joined by page numbers."""
-        if job is None or document is None:
-            return
-        if document.missing:
-            numbers = ", ".join(map(str, document.missing))
-            hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
-            facts = _about(job, job.source)
-            self._events.warn("document.pages_missing", **facts, pages=numbers, hint=hint)
-        if document.doubled:
-            paths = ", ".join(map(display, document.doubled))
-            hint = "Both are in the document, one after the other: look which one is right."
-            self._events.warn(
-                "document.page_twice", **_about(job, job.source), files=paths, hint=hint
-            )
 
     def _wait_for(self, error: OcrdError) -> None:
         """The ledger takes nothing now: told once, and shown until it does."""
@@ -537,7 +360,7 @@ class Inbox:
                 os.unlink(name, dir_fd=folder)
         except (OSError, OcrdError):
             return False
-        self._events.emit("inbox.leftover_removed", **_about(job, job.source))
+        self._events.emit("inbox.leftover_removed", **about(job, job.source))
         return True
 
     def _remove_empty(self) -> None:
@@ -619,21 +442,5 @@ class Inbox:
         self._told = set(now)
 
 
-def _faulty(unit: _Unit) -> bool:
-    return any(isinstance(found, OcrdError) for found in unit.found)
-
-
-def _whole(unit: _Unit) -> list[Found]:
-    return [found for found in unit.found if isinstance(found, Found)]
-
-
-def _about(job: Job, source: str) -> dict[str, Any]:
-    return {"job": job.id, "folder": job.folder, "source": display(source)}
-
-
 def _shown(found: Condition | OcrdError) -> dict[str, str]:
     return {"kind": found.kind, "message": found.message, "hint": found.hint}
-
-
-def _seen(standing: Standing) -> FileFacts:
-    return FileFacts(size=standing.size, mtime_ns=standing.mtime_ns, inode=standing.inode)

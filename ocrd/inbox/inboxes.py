@@ -21,10 +21,12 @@ from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
 from ocrd.inbox.conditions import stalled, stray
-from ocrd.inbox.inbox import Inbox, Ledger
+from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.names import ignored
-from ocrd.inbox.watcher import LIMIT_AGAIN_S, Sight, Watcher, walk
+from ocrd.inbox.record import Ledger
+from ocrd.inbox.scan import Sight, walk
+from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
 from ocrd.mounts import MOUNTINFO, Mount, is_remote, parse
 
 JOIN_S = 5.0

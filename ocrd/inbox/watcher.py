@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from ocrd.files import FileFacts
 from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatched
 from ocrd.inbox.inotify import Event, Inotify, is_limit
 from ocrd.inbox.names import claimed_by, ignored, included, is_draft
 from ocrd.inbox.root import Root
+from ocrd.inbox.scan import Blocked, Entered, Sight, below, look, sight_of, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign, Waiting
 from ocrd.mounts import WatchKind
 
@@ -47,27 +47,6 @@ DRAFT_S = 86400.0
 """A hidden copy of `ocrd submit` that is older was left behind by a kill."""
 
 Choice = Literal["auto", "native", "polling"]
-
-
-class Sight(NamedTuple):
-    """Something that is not a folder, at `path` below the inbox."""
-
-    path: str
-    seen: FileFacts
-    regular: bool
-
-
-class Blocked(NamedTuple):
-    """A folder (or an entry) below the inbox that cannot be looked at."""
-
-    path: str
-    error: OSError
-
-
-class Entered(NamedTuple):
-    """A folder below the inbox whose content comes next."""
-
-    path: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -335,7 +314,7 @@ class Watcher:
             if found is None:
                 self.settler.observe(path, None, self._clock())
             else:
-                yield from self._saw(_sight(path, found))
+                yield from self._saw(sight_of(path, found))
 
     def _saw(self, sight: Sight) -> Iterator[Candidate]:
         path, seen, regular = sight
@@ -438,87 +417,3 @@ class Watcher:
             seen_until=self._seen_until,
             busy=self._paused is None and (bool(self._scans) or self.settler.next_due() <= now),
         )
-
-
-def look(root: str, path: str) -> os.stat_result | None:
-    """What lies at `path` below `root`; None for nothing, or what a symlinked folder leads to.
-
-    Raises:
-        OSError: It cannot be told: no permission, an I/O error, a share that does not answer.
-    """
-    try:
-        above = path.rpartition("/")[0]
-        while above:
-            if not stat.S_ISDIR(os.lstat(f"{root}/{above}").st_mode):
-                return None
-            above = above.rpartition("/")[0]
-        return os.lstat(f"{root}/{path}")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def walk(
-    root: str,
-    start: str,
-    skip: Callable[[str], bool],
-    enter: Callable[[str], object] = lambda folder: None,
-) -> Generator[Sight | Blocked | Entered, None, None]:
-    """Everything below `root/start` that is not a folder, as it is found; follows no link.
-
-    Args:
-        root: The inbox, absolute.
-        start: A folder below it; empty for all of it.
-        skip: Told a name, says whether to pass it (and what is below it) by.
-        enter: Told each folder before it is looked through.
-    """
-    folders = [start]
-    while folders:
-        folder = folders.pop()
-        prefix = f"{folder}/" if folder else ""
-        enter(folder)
-        try:
-            with os.scandir(f"{root}/{folder}") as entries:
-                yield Entered(folder)
-                for entry in entries:
-                    if not skip(entry.name):
-                        yield from _met(entry, prefix + entry.name, folders)
-        except (FileNotFoundError, NotADirectoryError) as gone:
-            if not folder:
-                yield Blocked(folder, gone)
-        except OSError as error:
-            yield Blocked(folder, error)
-
-
-def _met(entry: os.DirEntry[str], path: str, folders: list[str]) -> Iterator[Sight | Blocked]:
-    try:
-        if entry.is_dir(follow_symlinks=False):
-            folders.append(path)
-        else:
-            yield _sight(path, entry.stat(follow_symlinks=False))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        yield Blocked(path, error)
-
-
-def _sight(path: str, found: os.stat_result) -> Sight:
-    return Sight(path, FileFacts.of(found), stat.S_ISREG(found.st_mode))
-
-
-@contextlib.contextmanager
-def below(root: str, path: str) -> Iterator[tuple[int, str]]:
-    """The folder of `path` below `root` as a descriptor, and its name there; follows no link.
-
-    Raises:
-        OSError: A folder on the way is not there, or a link.
-    """
-    *folders, name = path.split("/")
-    here = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for folder in folders:
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            above, here = here, os.open(folder, flags, dir_fd=here)
-            os.close(above)
-        yield here, name
-    finally:
-        os.close(here)

@@ -8,7 +8,7 @@ import pytest
 
 from ocrd.files import FileFacts
 from ocrd.inbox.names import ignored
-from ocrd.inbox.watcher import Blocked, Entered, Sight, look, walk
+from ocrd.inbox.scan import Blocked, Entered, Sight, look, walk
 from tests.unit.inbox.support import as_nobody, public_folder
 
 
