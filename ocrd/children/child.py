@@ -231,7 +231,8 @@ def _known(error: Exception, scope: Scope) -> OcrdError:
     """
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return _out_of_memory()
-    if isinstance(error, OSError) and scope.concerns(error):
+    named = isinstance(error, OSError) and error.errno != errno.EINVAL  # a name it was not given
+    if isinstance(error, OSError) and named and scope.concerns(error):
         told = os_error(error, scope.place() or Path())
         if told.kind != "os-error":
             return told

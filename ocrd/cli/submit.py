@@ -23,6 +23,7 @@ from ocrd.job import ACTIVE, JobState
 
 if TYPE_CHECKING:
     from ocrd.config import Config, Folder
+    from ocrd.inbox.submit import Owner
     from ocrd.job import Job
 
 TYPICAL_S = {"rapidocr": 3.0, "vllm": 0.1}  # a page, where the ledger knows none yet
@@ -61,6 +62,7 @@ def submit(
 ) -> None:
     """Copy files into an inbox: they appear there whole or not at all."""
     from ocrd.config import load
+    from ocrd.inbox.submit import daemon_user
 
     loaded = load(config)
     into = _folder(loaded, folder)
@@ -68,7 +70,8 @@ def submit(
     for file, _ in chosen:
         _require_taken(file.name, into)
     began = time.time()
-    placed = [_place(file, below, into) for file, below in chosen]
+    owner = daemon_user(loaded.spool)
+    placed = [_place(file, below, into, owner) for file, below in chosen]
     found = locate(config)
     if found.pid is not None:
         until = time.monotonic() + into.settle_s + RECORDING_S
@@ -127,26 +130,15 @@ def _require_taken(name: str, folder: Folder) -> None:
         )
 
 
-def _place(file: Path, below: Path, into: Folder) -> Placed:
-    from ocrd.inbox.gather import rule_for
-    from ocrd.inbox.submit import submit_file
+def _place(file: Path, below: Path, into: Folder, owner: Owner | None) -> Placed:
+    from ocrd.inbox import submit as handing_over
+    from ocrd.inbox.join import rule_for
 
     rule = rule_for(into.join, into.join_pattern, into.join_pause_s)
     alone = rule is None or rule.bin(file.name) is None
     marker = into.done_marker if alone else ""  # the others are complete after a pause
-    path = submit_file(file, _made(into.inbox, below), marker)
+    path = handing_over.submit(file, into.inbox, below=below, done_marker=marker, owner=owner)
     return Placed(folder=into.name, source=str(path.relative_to(into.inbox)), path=path)
-
-
-def _made(inbox: Path, below: Path) -> Path:
-    """The folder below the inbox, which the daemon may take files out of like out of the inbox."""
-    folder = inbox
-    for part in below.parts:
-        folder = folder / part
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            folder.chmod(inbox.stat().st_mode & 0o7777)
-    return folder
 
 
 def _recorded(loaded: Config, placed: list[Placed], began: float, until: float) -> list[Placed]:

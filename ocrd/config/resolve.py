@@ -64,6 +64,7 @@ class Folder:
     keep_archive_days: float = 0.0
     schedule: Schedule = ALWAYS
     implicit: bool = False
+    settles_alone: bool = False  # its `settle_s` is its own
 
     def trees(self) -> Iterator[tuple[str, Path]]:
         """The folder's four trees by the key that names each; the archive up to its pattern."""
@@ -235,6 +236,7 @@ def _folder(
         umask=entry.umask,
         keep_archive_days=entry.keep_archive_days,
         schedule=schedule,
+        settles_alone=entry.settle_s is not None,
     )
 
 

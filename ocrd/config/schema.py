@@ -60,7 +60,9 @@ class WatchSettings(Section):
 
     settle_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
     max_wait_s: Annotated[float, Field(ge=1)] = 3600.0
+    closed_s: Annotated[float, Field(ge=0, le=3600)] = 2.0
     rescan_s: Annotated[float, Field(ge=1, le=86400)] = 60.0
+    max_file_mib: Annotated[int, Field(ge=1)] = 16_384
 
 
 class LedgerSettings(Section):

@@ -13,7 +13,6 @@ from functools import partial
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
 from ocrd.daemon.indexing import Indexing
-from ocrd.daemon.intakes import MEMORY, Intakes
 from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
@@ -24,6 +23,7 @@ from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
 from ocrd.events import Events
 from ocrd.files import Disk
+from ocrd.inbox.inboxes import MEMORY, Inboxes
 from ocrd.job import ACTIVE
 from ocrd.observe.systemd import NoNotifier, Notifier
 from ocrd.spool.orphans import Orphan
@@ -137,17 +137,18 @@ class Daemon:
         house.scheduler.folders = self._served(self.config)
         orphans = await recover(house, self._events)
         orphans = await take_in(house, orphans, house.scheduler.folders, self._events)
-        self._intakes = Intakes(
-            house,
+        loop = asyncio.get_running_loop()
+        self._inboxes = Inboxes(
+            house.ledger,
             self._events,
-            asyncio.get_running_loop(),
-            self.config.settings.watch.rescan_s,
+            self.config.settings.watch,
             root=self.config.root,
             memory=self.config.spool / MEMORY,
+            wake=lambda: loop.call_soon_threadsafe(house.scheduler.wake),
             awaits_content=not self._once,
         )
-        house.scheduler.retries.inboxes = self._intakes
-        self._intakes.follow(house.scheduler.folders)
+        house.scheduler.retries.inboxes = self._inboxes
+        self._follow(self.config)
         try:
             async with asyncio.TaskGroup() as tasks:
                 loading = tasks.create_task(self._bring_up(house))
@@ -176,7 +177,7 @@ class Daemon:
         status = Status(
             self.config,
             house,
-            self._intakes,
+            self._inboxes,
             self.rates,
             self._notifier,
             halts=halts,
@@ -226,7 +227,7 @@ class Daemon:
         self._notifier.stopping()
         self._events.emit("daemon.stopping", running=scheduler.running)
         scheduler.stop()
-        await self._unless_hurried(house.call("the inboxes", self._intakes.stop))
+        await self._unless_hurried(house.call("the inboxes", self._inboxes.stop))
         await self._unless_hurried(scheduler.drain(drain_s))
         for each in house.call.hanging(LOOK_S) if scheduler.running else ():
             self._events.warn("daemon.left_behind", place=each.place, calls=each.calls)
@@ -321,7 +322,11 @@ class Daemon:
         self.config = config
         self._unserved = check_modes(config, self._engine)
         self._house.scheduler.folders = self._served(config)
-        self._intakes.follow(self._house.scheduler.folders)
+        self._follow(config)
+
+    def _follow(self, config: Config) -> None:
+        known = [folder.inbox for folder in config.folders]
+        self._inboxes.follow(self._house.scheduler.folders, known)
 
     def _served(self, config: Config) -> Mapping[str, Folder]:
         return {
@@ -338,7 +343,7 @@ class Daemon:
         """
         stuck_since = None
         while True:
-            settled = self._intakes.settled()
+            settled = self._inboxes.settled()
             if settled and not house.scheduler.running and not await self._active(house):
                 return
             now = time.monotonic()
@@ -353,7 +358,7 @@ class Daemon:
     async def _active(self, house: House) -> int:
         """Jobs of the folders watched that have not come to an end."""
         counts = await house.call(LEDGER, house.ledger.counts)
-        watched = self._intakes.names()
+        watched = self._inboxes.names()
         return sum(
             number
             for (folder, state), number in counts.items()

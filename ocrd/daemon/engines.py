@@ -24,6 +24,8 @@ BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
 FIXED = (  # what is read once, at the start
     "root",
     "engine",
+    "watch.closed_s",
+    "watch.max_file_mib",
     "watch.rescan_s",
     "ledger",
     "pages",

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ocrd.config import Config, Folder
 from ocrd.config.resolve import fixed_part
-from ocrd.daemon.intakes import MEMORY, makes_inbox
 from ocrd.files import display
+from ocrd.inbox.inboxes import MEMORY, makes_inbox
 from ocrd.mounts import mount_of, mounts, watch_kind
 
 LEAST_FREE_BYTES = 1 << 30

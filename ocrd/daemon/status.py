@@ -12,7 +12,6 @@ from typing import Any
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
-from ocrd.daemon.intakes import Intakes
 from ocrd.daemon.requests import Halts
 from ocrd.daemon.troubles import Troubles, moment
 from ocrd.daemon.wiring import House
@@ -20,6 +19,7 @@ from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
 from ocrd.events import Event
 from ocrd.files import display
+from ocrd.inbox.inboxes import Inboxes
 from ocrd.ledger.readonly import FolderGlance, glance
 from ocrd.observe.systemd import Notifier
 
@@ -83,7 +83,7 @@ class Status:
     Args:
         config: What is in force.
         house: The parts.
-        intakes: The inboxes.
+        inboxes: The inboxes.
         rates: How fast it goes.
         notifier: Who supervises.
         halts: The folders that people have paused.
@@ -95,7 +95,7 @@ class Status:
         self,
         config: Config,
         house: House,
-        intakes: Intakes,
+        inboxes: Inboxes,
         rates: Rates,
         notifier: Notifier,
         *,
@@ -106,7 +106,7 @@ class Status:
         self._listeners = listeners
         self._config = config
         self._house = house
-        self._intakes = intakes
+        self._inboxes = inboxes
         self._rates = rates
         self._notifier = notifier
         self._halts = halts
@@ -163,6 +163,7 @@ class Status:
             "pages": self._rates.pages,
             "pages_in_flight": self._house.gate.in_flight,
             "troubles": self._troubles.told(),
+            "strays": self._inboxes.strays(),
             "hanging": [
                 {"place": each.place, "calls": each.calls, "seconds": round(each.seconds, 1)}
                 for each in self._house.call.hanging()
@@ -183,7 +184,7 @@ class Status:
 
     def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
         scheduler = self._house.scheduler
-        intake = self._intakes.report(folder.name)
+        intake = self._inboxes.report(folder.name)
         condition = intake.pop("condition", None)
         wait = scheduler.retries.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
@@ -224,7 +225,7 @@ class Status:
         """Whether dispatcher, watchers and engine have each moved since the last look."""
         ticks, self._ticks = self._ticks, self._house.scheduler.ticks
         moved = self._house.scheduler.ticks != ticks or self._house.scheduler.running > 0
-        return moved and self._intakes.healthy() and self._house.engine.report().state in ALIVE
+        return moved and self._inboxes.healthy() and self._house.engine.report().state in ALIVE
 
 
 def _age(counted: FolderGlance | None) -> float | None:

@@ -12,21 +12,18 @@ import hashlib
 import os
 import signal
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.errors import BadFileError, PlaceError, SourceChangedError
-from ocrd.files import display
+from ocrd.files import FileFacts, display
 from ocrd.inbox.conditions import missing, unreadable
 from ocrd.inbox.names import safe_relative
-from ocrd.inbox.scan import fingerprint
-from ocrd.inbox.settle import Fingerprint
+from ocrd.inbox.scan import below
 from ocrd.job import Found
 
 _CHUNK = 1 << 20
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
@@ -49,8 +46,9 @@ def admit(
     source: str,
     priority: int,
     *,
-    seen: Fingerprint | None = None,
-    progress: Callable[[], object] = lambda: None,
+    seen: FileFacts | None = None,
+    unproven: bool = False,
+    max_bytes: int | None = None,
     calls: Calls = REAL,
 ) -> Found:
     """Open, check and hash the file `source` of the inbox `root`.
@@ -64,24 +62,35 @@ def admit(
         source: Path below the inbox, `os.fsdecode`d.
         priority: The folder's, for the record.
         seen: What the file looked like while it rested; anything else now is a change.
-        progress: Called after each MiB: a large file on a slow share takes minutes.
+        unproven: Whether it has to be proven that nobody has it open.
+        max_bytes: The largest file to read.
         calls: For tests.
 
     Raises:
-        BadFileError: `not-regular` or `no-permission`: no job can be made of it.
-        SourceChangedError: `source-gone`, `source-busy`, `source-changed` or `source-unreadable`:
-            not now; look again later.
+        BadFileError: `not-regular`, `no-permission` or `too-large`: no job can be made of it.
+        SourceChangedError: `source-gone`, `source-busy`, `source-changed`, `source-unproven` or
+            `source-unreadable`: not now; look again later.
         PlaceError: The inbox itself cannot be opened.
     """
-    with _open(root, safe_relative(source), calls) as (parent, name, fd):
-        before = os.fstat(fd)
-        _must_be_file(source, before)
-        if seen is not None and fingerprint(before) != seen:
-            raise _changed(source)
-        _must_be_closed(source, fd)
-        sha256 = _hash(source, fd, before.st_size, progress, calls)
-        _must_be_closed(source, fd)
-        _must_be_same(source, before, os.stat(name, dir_fd=parent, follow_symlinks=False))
+    path = safe_relative(source)
+    _require_root(root)
+    try:
+        with below(os.fspath(root), path) as (parent, name):
+            # A device may do things on being opened, so it is asked what it is before.
+            _must_be_file(source, os.stat(name, dir_fd=parent, follow_symlinks=False))
+            with os.fdopen(_open_file(source, parent, name, calls), "rb", buffering=0) as file:
+                fd = file.fileno()
+                before = os.fstat(fd)
+                _must_be_file(source, before)
+                if seen is not None and not seen.untouched(FileFacts.of(before)):
+                    raise _changed(source)
+                _must_be_sane(source, before.st_size, max_bytes)
+                _must_be_closed(source, fd, prove=unproven)
+                sha256 = _hash(source, fd, before.st_size, calls)
+                _must_be_closed(source, fd)
+            _must_be_same(source, before, os.stat(name, dir_fd=parent, follow_symlinks=False))
+    except OSError as error:
+        raise _not_now(source, error) from error
     return Found(
         folder=folder,
         source=source,
@@ -93,31 +102,9 @@ def admit(
     )
 
 
-@contextmanager
-def _open(root: Path, source: str, calls: Calls) -> Iterator[tuple[int, str, int]]:
-    """The folder of `source` as a descriptor, its name in there, and it, open for reading."""
-    *folders, name = source.split("/")
-    parent = _open_root(root)
-    fd = -1
+def _require_root(root: Path) -> None:
     try:
-        for part in folders:
-            above, parent = parent, os.open(part, _FOLDER, dir_fd=parent)
-            os.close(above)
-        # A device may do things on being opened, so it is asked what it is before.
-        _must_be_file(source, os.stat(name, dir_fd=parent, follow_symlinks=False))
-        fd = _open_file(source, parent, name, calls)
-        yield parent, name, fd
-    except OSError as error:
-        raise _not_now(source, error) from error
-    finally:
-        os.close(parent)
-        if fd >= 0:
-            os.close(fd)
-
-
-def _open_root(root: Path) -> int:
-    try:
-        return os.open(root, _FOLDER & ~os.O_NOFOLLOW)
+        os.close(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:
         gone = error.errno in _GONE
         shown = os.fspath(root)
@@ -155,7 +142,17 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "device")
 
 
-def _must_be_closed(source: str, fd: int) -> None:
+def _must_be_sane(source: str, size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise BadFileError(
+            f"{display(source)} has {size} bytes, more than a file may have ({limit})",
+            hint="Split it, or raise `max_file_mib` in [watch], restart ocrd, then `ocrd retry` "
+            "the job.",
+            kind="too-large",
+        )
+
+
+def _must_be_closed(source: str, fd: int, *, prove: bool = False) -> None:
     """A read lease is granted only while nobody has the file open for writing: fcntl(2).
 
     Refused for another reason (not the owner, no leases on this file system), it tells nothing.
@@ -166,12 +163,18 @@ def _must_be_closed(source: str, fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            raise _not_now(source, error) from error
+            raise
+        if prove:
+            raise SourceChangedError(
+                f"{display(source)}: nobody can tell whether it is still open",
+                hint="Nothing to do: it is taken after the settle time.",
+                kind="source-unproven",
+            ) from None
     else:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _hash(source: str, fd: int, size: int, progress: Callable[[], object], calls: Calls) -> str:
+def _hash(source: str, fd: int, size: int, calls: Calls) -> str:
     """Reads `size` bytes and no more: a file that grows faster than it is read would never end."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(min(size, _CHUNK)))
@@ -181,12 +184,11 @@ def _hash(source: str, fd: int, size: int, progress: Callable[[], object], calls
             raise _changed(source)
         digest.update(buffer[:got])
         size -= got
-        progress()
     return digest.hexdigest()
 
 
 def _must_be_same(source: str, before: os.stat_result, after: os.stat_result) -> None:
-    same = fingerprint(before) == fingerprint(after) and before.st_dev == after.st_dev
+    same = FileFacts.of(before).untouched(FileFacts.of(after)) and before.st_dev == after.st_dev
     if not same or before.st_ctime_ns != after.st_ctime_ns:
         raise _changed(source)
 

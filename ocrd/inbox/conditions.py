@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
+import shlex
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.files import display
 
 _REMEDIES = {
-    errno.EACCES: "Let the daemon's user in: setfacl -m u:ocrd:rwx on it (x on those above).",
-    errno.EPERM: "Let the daemon's user in: setfacl -m u:ocrd:rwx on it (x on those above).",
     errno.EIO: "Look at dmesg for errors of the disk, and run fsck on it.",
     errno.ENAMETOOLONG: "Move its content further up: the path is longer than the system allows.",
     errno.EMFILE: "Raise LimitNOFILE= of the service, or watch fewer folders.",
@@ -45,12 +47,77 @@ def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
     code = error.errno or 0
     share = code in _SHARE_ERRORS
     fallback = _SHARE_REMEDY if share else "See what the system says of it: ls -la, dmesg."
+    if code in (errno.EACCES, errno.EPERM):
+        fallback = f"Let the daemon's user in: {_let_in(path)} (and x on the folders above it)."
     return Condition(
         kind="share-lost" if share else "unreadable",
         message=f"{display(path)} cannot be read: {os.strerror(code)}",
         hint=_REMEDIES.get(code, fallback),
         pauses=pauses,
     )
+
+
+def locked(path: str, found: os.stat_result) -> Condition:
+    """A sub-folder out of which no file can be taken: the daemon's user may not write there.
+
+    Args:
+        path: The sub-folder.
+        found: What `lstat` says of it.
+    """
+    owner, mode = _name_of(found.st_uid), stat.S_IMODE(found.st_mode)
+    return Condition(
+        kind="no-permission",
+        message=f"no file can be taken out of {display(path)}: it belongs to {owner}, mode "
+        f"{mode:o}, and {_name_of(os.geteuid())} may not write there",
+        hint=f"Its owner or root: {_let_in(path)}.  Files elsewhere are not held up.",
+        pauses=False,
+    )
+
+
+def stray(strays: Mapping[str, int]) -> str:
+    """What to say of files that lie in no folder: by where they lie, how many.
+
+    Args:
+        strays: From places to numbers of files.
+    """
+    number = sum(strays.values())
+    files = "1 file lies" if number == 1 else f"{number} files lie"
+    places = ", ".join(map(display, strays))
+    return f"{files} in no folder: {places} (add [[folder]], or move them)"
+
+
+def broken(folder: str, error: Exception, delay: float) -> Condition:
+    """Watching an inbox met what nobody foresaw, and begins anew."""
+    return Condition(
+        kind="defect",
+        message=f"watching the inbox of {folder} failed, and begins anew after {delay:.0f} s: "
+        f"{display(type(error).__name__)}: {display(str(error))}",
+        hint="A defect of ocrd: please report it with the log.  Nothing is lost; the inbox is "
+        "looked through again from the start.",
+        pauses=True,
+    )
+
+
+def stalled(path: str, seconds: float) -> Condition:
+    """The share does not answer: a call has not come back."""
+    return Condition(
+        kind="share-hangs",
+        message=f"{display(path)} has not answered for {seconds:.0f} s",
+        hint=_SHARE_REMEDY,
+        pauses=True,
+    )
+
+
+def _let_in(path: str) -> str:
+    user, place = _name_of(os.geteuid()), shlex.quote(display(path))
+    return f"setfacl -m u:{user}:rwx,d:u:{user}:rwx {place}"
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def missing(path: str) -> Condition:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from ocrd.inbox.report import Candidate
 from ocrd.inbox.scan import look
+from ocrd.inbox.settle import Candidate
 
 LOOK_S = 1.0
 """How often markers are looked for."""

@@ -36,6 +36,7 @@ LEFT_ALONE = (
     "*.lck",
     "Thumbs.db",
     "desktop.ini",
+    "Icon\r",  # macOS' icon of a folder
     "@eaDir",  # Synology's thumbnails
     "#recycle",  # Synology's bin
     "@Recycle",  # QNAP's bin
@@ -45,6 +46,7 @@ LEFT_ALONE = (
 )
 
 _CLAIMED = re.compile(r"\.ocrd-([0-9a-f]+)(?:-[0-9]+)?\.claim")
+_DRAFT = re.compile(r"\.ocrd-[0-9a-f]{16}\.part")
 
 
 def ignored(name: str, extra: Sequence[str] = ()) -> bool:
@@ -64,6 +66,11 @@ def claimed_by(name: str) -> str | None:
     """
     found = _CLAIMED.fullmatch(name)
     return found[1] if found else None
+
+
+def is_draft(name: str) -> bool:
+    """Whether `ocrd submit` gave a file this hidden name, until it had its own."""
+    return _DRAFT.fullmatch(name) is not None
 
 
 def included(relpath: str, include: Sequence[str] = (), ignore: Sequence[str] = ()) -> bool:

@@ -1,13 +1,32 @@
-"""Whether an inbox is there, and is still the folder that it was."""
+"""Whether an inbox is there, is still the folder that it was, and lies on a disk of this machine.
+
+What was once seen of it is kept over a restart: an empty mount point is no empty inbox.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
-from ocrd.inbox.memory import Seen, keep, recall
-from ocrd.mounts import MARKER, remember, root_identity, share_lost
+from ocrd.mounts import MARKER, Mount, is_remote, mount_of, mounts, root_identity, share_lost
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An inbox as it was when it was well.
+
+    Attributes:
+        mount: What it lay on; None where the kernel does not tell.
+        marked: Whether the share's marker lay in it.
+    """
+
+    mount: Mount | None = None
+    marked: bool = False
 
 
 class Root:
@@ -30,8 +49,12 @@ class Root:
         self.generation = 0
         self._identity: tuple[int, int] | None = None
         self._memory = memory
-        self._seen = recall(memory) if memory else Seen()
+        self._seen = _recall(memory) if memory else Seen()
         self._mount = self._seen.mount
+
+    def forget(self) -> None:
+        """The kernel gave up its watch: what is found next is another folder, even if it is not."""
+        self._identity = None
 
     def check(self) -> Condition | None:
         """None when the inbox is there and readable; else why files cannot be taken from it."""
@@ -56,13 +79,44 @@ class Root:
         self._remember(Seen(self._mount, marked))
         return None
 
+    @property
+    def native(self) -> bool:
+        """Whether the kernel tells of all that happens in it."""
+        return self._mount is None or not is_remote(self._mount.fstype)
+
+    def local(self, table: Iterable[Mount]) -> bool:
+        """Whether neither it nor anything below it lies on a share, which may hang."""
+        table = list(table)
+        here = mount_of(self.real, table) if self.real else None
+        below = self.real.rstrip("/") + "/"
+        remote = any(is_remote(each.fstype) and each.point.startswith(below) for each in table)
+        return here is not None and not is_remote(here.fstype) and not remote
+
     def _begin(self, identity: tuple[int, int]) -> None:
         self._identity = identity
-        self._mount = remember(self.path)
         self.real = os.path.realpath(self.path)
+        self._mount = mount_of(self.real, mounts())
         self.generation += 1
 
     def _remember(self, seen: Seen) -> None:
         if seen != self._seen and self._memory is not None:
-            keep(seen, self._memory)
+            _keep(seen, self._memory)
         self._seen = seen
+
+
+def _recall(file: Path) -> Seen:
+    """What `_keep` wrote; nothing seen when there is nothing that can be understood."""
+    try:
+        told = json.loads(file.read_bytes())
+        return Seen(told["mount"] and Mount(**told["mount"]), bool(told["marked"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Seen()
+
+
+def _keep(seen: Seen, file: Path) -> None:
+    """Replace what `file` says; with a full disk it is said again at the next change."""
+    draft = file.with_name(f"{file.name}.draft")
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(exist_ok=True)
+        draft.write_text(json.dumps(asdict(seen), ensure_ascii=True), encoding="ascii")
+        draft.replace(file)

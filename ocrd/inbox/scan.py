@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
-from ocrd.inbox.settle import Fingerprint
+from ocrd.files import FileFacts
 
 
 class Sight(NamedTuple):
     """Something that is not a folder, at `path` below the inbox."""
 
     path: str
-    seen: Fingerprint
+    seen: FileFacts
+    regular: bool
 
 
 class Blocked(NamedTuple):
@@ -24,10 +26,10 @@ class Blocked(NamedTuple):
     error: OSError
 
 
-def fingerprint(found: os.stat_result) -> Fingerprint:
-    """What an (l)stat says of a file's content."""
-    regular = stat.S_ISREG(found.st_mode)
-    return Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino, regular)
+class Entered(NamedTuple):
+    """A folder below the inbox whose content comes next."""
+
+    path: str
 
 
 def look(root: str, path: str) -> os.stat_result | None:
@@ -48,21 +50,27 @@ def look(root: str, path: str) -> os.stat_result | None:
 
 
 def walk(
-    root: str, start: str, skip: Callable[[str], bool]
-) -> Generator[Sight | Blocked, None, None]:
-    """Everything below `root/start` that is not a folder, as it is found.
+    root: str,
+    start: str,
+    skip: Callable[[str], bool],
+    enter: Callable[[str], object] = lambda folder: None,
+) -> Generator[Sight | Blocked | Entered, None, None]:
+    """Everything below `root/start` that is not a folder, as it is found; follows no link.
 
     Args:
         root: The inbox, absolute.
         start: A folder below it; empty for all of it.
         skip: Told a name, says whether to pass it (and what is below it) by.
+        enter: Told each folder before it is looked through.
     """
     folders = [start]
     while folders:
         folder = folders.pop()
         prefix = f"{folder}/" if folder else ""
+        enter(folder)
         try:
             with os.scandir(f"{root}/{folder}") as entries:
+                yield Entered(folder)
                 for entry in entries:
                     if not skip(entry.name):
                         yield from _met(entry, prefix + entry.name, folders)
@@ -78,8 +86,32 @@ def _met(entry: os.DirEntry[str], path: str, folders: list[str]) -> Iterator[Sig
         if entry.is_dir(follow_symlinks=False):
             folders.append(path)
         else:
-            yield Sight(path, fingerprint(entry.stat(follow_symlinks=False)))
+            yield sight_of(path, entry.stat(follow_symlinks=False))
     except FileNotFoundError:
         return
     except OSError as error:
         yield Blocked(path, error)
+
+
+def sight_of(path: str, found: os.stat_result) -> Sight:
+    """What an `lstat` of `path` saw."""
+    return Sight(path, FileFacts.of(found), stat.S_ISREG(found.st_mode))
+
+
+@contextlib.contextmanager
+def below(root: str, path: str) -> Iterator[tuple[int, str]]:
+    """The folder of `path` below `root` as a descriptor, and its name there; follows no link.
+
+    Raises:
+        OSError: A folder on the way is not there, or a link.
+    """
+    *folders, name = path.split("/")
+    here = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            above, here = here, os.open(folder, flags, dir_fd=here)
+            os.close(above)
+        yield here, name
+    finally:
+        os.close(here)

@@ -353,7 +353,7 @@ def _is_known(found: Found, members: Mapping[Key, tuple[Job, Member]]) -> bool:
 
 def _same(job: Job, found: Found) -> bool:
     same = job.untouched(found)
-    if job.state in _ENDED:  # perhaps it can be read by now
+    if job.state in _ENDED or not job.sha256:  # perhaps it can be read by now
         return same and job.sha256 == found.sha256
     return same
 

@@ -20,7 +20,7 @@ from ocrd.config.ownership import Ownership, ownership
 from ocrd.document.base import IMAGES
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
-from ocrd.inbox.joinrules import pile_name
+from ocrd.inbox.join import pile_name
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import NAME_MAX, fit
 from ocrd.job import Job, JobError, JobState, Place

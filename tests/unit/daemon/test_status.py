@@ -55,7 +55,7 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         ),
         gate=SimpleNamespace(in_flight=0),
     )
-    intakes = SimpleNamespace(healthy=lambda: True, report=lambda _folder: {})
+    intakes = SimpleNamespace(healthy=lambda: True, report=lambda _folder: {}, strays=list)
     return Status(
         config,
         cast(Any, house),

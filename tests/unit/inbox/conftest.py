@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.inbox.watch import FolderWatch
-from tests.unit.inbox.support import MAX_WAIT, RESCAN, SETTLE, Clock, watching
+from tests.unit.inbox.support import MAX_WAIT, RESCAN, SETTLE, Clock, FolderWatch, watching
 
 
 @pytest.fixture

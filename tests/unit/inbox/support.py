@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ocrd.inbox.report import Candidate
-from ocrd.inbox.watch import FolderWatch
+from ocrd.inbox.inotify import Inotify
+from ocrd.inbox.settle import Candidate
+from ocrd.inbox.watcher import Watcher
 from tests.support.needs import need
 
 HANG_S = 120.0
@@ -34,6 +35,31 @@ class Clock:
         self.now += seconds
 
 
+class FolderWatch(Watcher):
+    """A watcher with an inotify instance of its own, as a lane gives it."""
+
+    inotify: Inotify[Watcher] | None = None
+
+    def start(self) -> None:
+        self.check_root()
+        try:
+            self.inotify = Inotify() if self.wants_events else None
+            self.listen(self.inotify)
+        except OSError as error:
+            self.listen(error)
+
+    def step(self) -> list[Candidate]:
+        for event in self.inotify.read() if self.inotify is not None else ():
+            self.heard(event)
+        return super().step()
+
+    def stop(self) -> None:
+        super().stop()
+        if self.inotify is not None:
+            self.inotify.close()
+        self.inotify = None
+
+
 def steps_until(watch: FolderWatch, done: Callable[[], bool], what: str = "it") -> list[Candidate]:
     """Step until `done`; the candidates met on the way.  Fails when that never comes."""
     found: list[Candidate] = []
@@ -52,12 +78,12 @@ def until_waiting(watch: FolderWatch, count: int) -> list[Candidate]:
 
 def known(watch: FolderWatch) -> dict[str, int | None]:
     """The files that the watch waits for, and their sizes when it last looked."""
-    return {waiting.path: waiting.size for waiting in watch._settler.waiting(0)}
+    return {waiting.path: waiting.size for waiting in watch.settler.waiting(0)}
 
 
 def caught_up(watch: FolderWatch) -> list[Candidate]:
     """Step until every event so far has been heard: they come in order, and a file ends the row."""
-    last = Path(watch._root.real) / "last-of-all.pdf"
+    last = Path(watch.root.real) / "last-of-all.pdf"
     last.touch()
     found = steps_until(watch, lambda: last.name in known(watch), "hearing of a new file")
     last.unlink()

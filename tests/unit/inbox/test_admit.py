@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import BadFileError, Disposition, OcrdError, PlaceError, SourceChangedError
+from ocrd.files import FileFacts
 from ocrd.inbox.admit import REAL, Calls, admit
-from ocrd.inbox.scan import fingerprint
 from ocrd.job import Found
+from tests.support import nobody
 from tests.support.needs import need
 from tests.unit.inbox.support import as_nobody, mounted, public_folder
 
@@ -210,7 +211,7 @@ def test_a_vanished_file_is_gone(tmp_path: Path) -> None:
 def test_a_file_that_is_not_what_was_seen_at_rest_is_changed(tmp_path: Path) -> None:
     path = tmp_path / "scan.pdf"
     path.write_bytes(SCAN)
-    seen = fingerprint(path.stat())
+    seen = FileFacts.of(path.stat())
     assert admit(tmp_path, "f", "scan.pdf", 0, seen=seen).size == len(SCAN)
     path.write_bytes(SCAN + b", page two")
     with pytest.raises(SourceChangedError) as caught:
@@ -350,6 +351,23 @@ def test_an_inbox_without_permission_is_a_condition_of_the_place() -> None:
             error = refused(folder / "locked/inbox", "scan.pdf")
         assert isinstance(error, PlaceError)
         assert error.kind == "unreadable"
+
+
+def test_a_file_larger_than_any_scan_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse.pdf").open("wb") as file:
+        file.truncate(2 << 40)
+    with pytest.raises(BadFileError) as caught:
+        admit(tmp_path, "f", "sparse.pdf", 0, max_bytes=1 << 30)
+    assert (caught.value.kind, "max_file_mib" in caught.value.hint) == ("too-large", True)
+
+
+def test_proof_that_nobody_has_it_open_is_had_by_its_owner_alone() -> None:
+    with public_folder() as inbox:
+        (inbox / "scan.pdf").write_bytes(SCAN)
+        assert admit(inbox, "f", "scan.pdf", 0, unproven=True).size == len(SCAN)
+        error = nobody.as_nobody(lambda: admit(inbox, "f", "scan.pdf", 0, unproven=True))
+        assert isinstance(error, SourceChangedError)
+        assert error.kind == "source-unproven"
 
 
 WRITER_DURING_THE_LEASE = """

@@ -5,16 +5,15 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrd.inbox.join import Joiner
-from ocrd.inbox.joinrules import NS, ByPattern, ByPause, Document
-from ocrd.inbox.report import Candidate
-from ocrd.inbox.settle import Fingerprint
+from ocrd.files import FileFacts
+from ocrd.inbox.join import NS, ByPattern, ByPause, Document, Joiner
+from ocrd.inbox.settle import Candidate
 
 PAUSE, SETTLE = 30, 5
 
 
 def file(path: str, written: float = 0.0) -> Candidate:
-    return Candidate(path, Fingerprint(size=1, mtime_ns=int(written * NS), inode=1))
+    return Candidate(path, FileFacts(size=1, mtime_ns=int(written * NS), inode=1))
 
 
 def by_name() -> Joiner:

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.inbox.joinrules import NS, ByPattern, ByPause, Document, natural
-from ocrd.inbox.report import Candidate
-from ocrd.inbox.settle import Fingerprint
+from ocrd.files import FileFacts
+from ocrd.inbox.join import NS, ByPattern, ByPause, Document, natural
+from ocrd.inbox.settle import Candidate
 
 BY_NAME = ByPattern(r"(?P<document>.+?)(_(?P<page>\w+))?\.jpg")
 
 
 def file(path: str, written: float = 0.0) -> Candidate:
-    return Candidate(path, Fingerprint(size=1, mtime_ns=int(written * NS), inode=1))
+    return Candidate(path, FileFacts(size=1, mtime_ns=int(written * NS), inode=1))
 
 
 def names(document: Document) -> list[str]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.files import FileFacts
 from ocrd.inbox.marker import LOOK_S, Marker, Marks
-from ocrd.inbox.report import Candidate
-from ocrd.inbox.settle import Fingerprint
+from ocrd.inbox.settle import Candidate
 from tests.unit.ledger.making import Clock
 
-SCAN = Candidate("in/scan.pdf", Fingerprint(size=1, mtime_ns=1, inode=1))
+SCAN = Candidate("in/scan.pdf", FileFacts(size=1, mtime_ns=1, inode=1))
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import tracemalloc
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.inbox.settle import Fingerprint, Settler
+from ocrd.files import FileFacts
+from ocrd.inbox.settle import Candidate, Settler, Sign
 
 SETTLE, MAX_WAIT, REOFFER = 5, 60, 30
-SCAN = Fingerprint(size=100, mtime_ns=1, inode=7)
-GROWN = Fingerprint(size=200, mtime_ns=2, inode=7)
-EMPTY = Fingerprint(size=0, mtime_ns=1, inode=7)
+SCAN = FileFacts(size=100, mtime_ns=1, inode=7)
+GROWN = FileFacts(size=200, mtime_ns=2, inode=7)
+EMPTY = FileFacts(size=0, mtime_ns=1, inode=7)
+
+
+def scan(size: int, mtime_ns: int) -> FileFacts:
+    return FileFacts(size=size, mtime_ns=mtime_ns, inode=7)
 
 
 def settler() -> Settler:
-    return Settler(SETTLE, MAX_WAIT, REOFFER)
+    return Settler(SETTLE, MAX_WAIT, reoffer_s=REOFFER)
 
 
 def test_a_file_is_complete_after_the_settle_time() -> None:
@@ -37,14 +42,13 @@ def test_a_file_that_grows_is_not_settled() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        SCAN._replace(size=99),
-        SCAN._replace(mtime_ns=2),
-        SCAN._replace(inode=8),
-        SCAN._replace(regular=False),
+        replace(SCAN, size=99),
+        replace(SCAN, mtime_ns=2),
+        replace(SCAN, inode=8),
     ],
-    ids=["size", "mtime", "inode", "kind"],
+    ids=["size", "mtime", "inode"],
 )
-def test_any_difference_begins_the_settle_time_anew(other: Fingerprint) -> None:
+def test_any_difference_begins_the_settle_time_anew(other: FileFacts) -> None:
     s = settler()
     s.observe("scan.pdf", SCAN, 0)
     assert not s.observe("scan.pdf", other, 5)
@@ -87,10 +91,9 @@ def test_looks_can_be_asked_for_a_few_at_a_time() -> None:
 
 def test_it_says_whether_there_is_anything_to_look_at() -> None:
     s = settler()
-    assert not s.pending(0)
+    assert s.next_due() > 1e9
     s.observe("scan.pdf", SCAN, 0)
-    assert not s.pending(4.9)
-    assert s.pending(5)
+    assert s.next_due() == 5
 
 
 def test_a_file_that_vanishes_is_waited_for_no_longer() -> None:
@@ -112,8 +115,8 @@ def test_a_file_made_again_under_the_same_name_settles_from_its_beginning() -> N
 
 def test_a_placeholder_waits_quietly_for_its_content() -> None:
     s = settler()
-    s.observe("scan.pdf", EMPTY, 0)
-    assert not s.observe("scan.pdf", EMPTY, 30)
+    s.observe("scan.pdf", EMPTY, 0, awaited=True)
+    assert not s.observe("scan.pdf", EMPTY, 30, awaited=True)
     assert s.due(59) == []
     s.observe("scan.pdf", SCAN, 40)
     assert s.observe("scan.pdf", SCAN, 45)
@@ -121,13 +124,13 @@ def test_a_placeholder_waits_quietly_for_its_content() -> None:
 
 def test_a_file_that_stays_empty_is_handed_over_in_the_end() -> None:
     s = settler()
-    s.observe("scan.pdf", EMPTY, 0)
+    s.observe("scan.pdf", EMPTY, 0, awaited=True)
     assert s.due(60) == ["scan.pdf"]
-    assert s.observe("scan.pdf", EMPTY, 60)
+    assert s.observe("scan.pdf", EMPTY, 60, awaited=True)
 
 
 def test_where_content_is_not_awaited_an_empty_file_settles_like_any_other() -> None:
-    s = Settler(SETTLE, MAX_WAIT, REOFFER, awaits_content=False)
+    s = settler()
     s.observe("scan.pdf", EMPTY, 0)
     assert not s.observe("scan.pdf", EMPTY, SETTLE - 1)
     assert s.observe("scan.pdf", EMPTY, SETTLE)
@@ -135,18 +138,11 @@ def test_where_content_is_not_awaited_an_empty_file_settles_like_any_other() -> 
 
 def test_an_empty_file_that_was_just_touched_is_not_handed_over() -> None:
     s = settler()
-    s.observe("scan.pdf", EMPTY, 0)
-    touched = EMPTY._replace(mtime_ns=2)
-    assert not s.observe("scan.pdf", touched, 60)
-    assert not s.observe("scan.pdf", touched, 64)
-    assert s.observe("scan.pdf", touched, 65)
-
-
-def test_a_link_or_pipe_is_not_waited_for_although_it_has_no_size() -> None:
-    s = settler()
-    pipe = Fingerprint(size=0, mtime_ns=1, inode=7, regular=False)
-    s.observe("pipe", pipe, 0)
-    assert s.observe("pipe", pipe, 5)
+    s.observe("scan.pdf", EMPTY, 0, awaited=True)
+    touched = replace(EMPTY, mtime_ns=2)
+    assert not s.observe("scan.pdf", touched, 60, awaited=True)
+    assert not s.observe("scan.pdf", touched, 64, awaited=True)
+    assert s.observe("scan.pdf", touched, 65, awaited=True)
 
 
 def test_a_complete_file_that_nobody_took_is_offered_again_later() -> None:
@@ -162,7 +158,7 @@ def test_a_taken_file_is_forgotten() -> None:
     s = settler()
     s.observe("scan.pdf", SCAN, 0)
     s.observe("scan.pdf", SCAN, 5)
-    assert s.forget("scan.pdf", SCAN)
+    assert s.taken(Candidate("scan.pdf", SCAN))
     assert (len(s), s.due(1000)) == (0, [])
 
 
@@ -171,9 +167,9 @@ def test_a_file_that_changed_while_it_was_taken_goes_on_waiting() -> None:
     s.observe("scan.pdf", SCAN, 0)
     s.observe("scan.pdf", SCAN, 5)
     s.event("scan.pdf", 6)
-    assert not s.forget("scan.pdf", SCAN)
+    assert not s.taken(Candidate("scan.pdf", SCAN))
     s.observe("scan.pdf", GROWN, 6)
-    assert not s.forget("scan.pdf", SCAN)
+    assert not s.taken(Candidate("scan.pdf", SCAN))
     assert s.observe("scan.pdf", GROWN, 11)
 
 
@@ -197,7 +193,7 @@ def test_a_clock_that_steps_back_makes_files_wait_longer_never_shorter() -> None
 def test_a_file_that_never_rests_stays_waiting_and_is_overdue_in_the_end() -> None:
     s = settler()
     for second in range(61):
-        assert not s.observe("log.pdf", SCAN._replace(size=second + 1), second)
+        assert not s.observe("log.pdf", replace(SCAN, size=second + 1), second)
         assert bool(list(s.overdue(second))) == (second >= MAX_WAIT)
     [late] = s.overdue(60)
     assert (late.path, late.age, late.size) == ("log.pdf", 60, 61)
@@ -205,8 +201,8 @@ def test_a_file_that_never_rests_stays_waiting_and_is_overdue_in_the_end() -> No
 
 def test_only_those_that_wait_too_long_are_overdue() -> None:
     s = settler()
-    s.observe("old.pdf", EMPTY, 0)
-    s.observe("new.pdf", EMPTY, 30)
+    s.observe("old.pdf", EMPTY, 0, awaited=True)
+    s.observe("new.pdf", EMPTY, 30, awaited=True)
     assert [late.path for late in s.overdue(70)] == ["old.pdf"]
     assert [waiting.path for waiting in s.waiting(70)] == ["old.pdf", "new.pdf"]
     assert s.oldest(70) == 70
@@ -222,11 +218,106 @@ def test_a_file_written_without_end_leaves_no_trail_in_memory() -> None:
     try:
         for tick in range(20_000):
             s.event("log.pdf", tick / 100)
-            s.observe("log.pdf", SCAN._replace(size=tick), tick / 100)
+            s.observe("log.pdf", replace(SCAN, size=tick), tick / 100)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held < 500_000  # two heap entries for each tick would be four megabytes
+
+
+# -- what was heard of it ------------------------------------------------------------------------
+
+
+def quick() -> Settler:
+    return Settler(SETTLE, MAX_WAIT, closed_s=2)
+
+
+@pytest.mark.parametrize("sign", [Sign.MOVED, Sign.CREATED])
+def test_what_was_renamed_or_linked_in_is_whole(sign: Sign) -> None:
+    s = quick()
+    s.event("scan.pdf", 0, sign)
+    assert s.observe("scan.pdf", SCAN, 0) is None
+    assert s.observe("scan.pdf", SCAN, 0.1) == Candidate("scan.pdf", SCAN)
+
+
+def test_what_was_written_and_closed_once_rests_less_and_needs_proof() -> None:
+    s = quick()
+    for sign in (Sign.CREATED, Sign.WRITTEN, Sign.CLOSED):
+        s.event("scan.pdf", 0, sign)
+    assert s.observe("scan.pdf", SCAN, 0) is None
+    assert s.observe("scan.pdf", SCAN, 1.9) is None
+    assert s.observe("scan.pdf", SCAN, 2) == Candidate("scan.pdf", SCAN, unproven=True)
+    s.doubt("scan.pdf", 2)
+    assert s.observe("scan.pdf", SCAN, 4.9) is None
+    assert s.observe("scan.pdf", SCAN, 5) == Candidate("scan.pdf", SCAN)
+
+
+@pytest.mark.parametrize(
+    ("name", "signs"),
+    [
+        ("scan.pdf", [Sign.CREATED, Sign.WRITTEN]),  # still open
+        ("scan.pdf", [Sign.CLOSED, Sign.WRITTEN, Sign.CLOSED]),  # by a scanner that reopens it
+        ("scan.TIF", [Sign.CREATED, Sign.WRITTEN, Sign.CLOSED]),  # a page may be appended
+        ("scan.pdf", [Sign.MOVED, Sign.WRITTEN]),
+        ("scan.pdf", [Sign.LOOK]),
+    ],
+)
+def test_all_else_rests_for_the_settle_time(name: str, signs: list[Sign]) -> None:
+    s = quick()
+    for sign in signs:
+        s.event(name, 0, sign)
+    s.observe(name, SCAN, 0)
+    assert s.observe(name, SCAN, 4.9) is None
+    assert s.observe(name, SCAN, 5) == Candidate(name, SCAN)
+
+
+def test_a_change_that_no_event_told_of_ends_every_haste() -> None:
+    s = quick()
+    s.event("scan.pdf", 0, Sign.CLOSED)
+    s.observe("scan.pdf", SCAN, 0)
+    s.observe("scan.pdf", GROWN, 2)
+    assert s.observe("scan.pdf", GROWN, 6.9) is None
+    assert s.observe("scan.pdf", GROWN, 7)
+
+
+# -- what was taken ------------------------------------------------------------------------------
+
+
+def with_taken(*names: str) -> Settler:
+    s = settler()
+    s.recall((name, SCAN) for name in names)
+    return s
+
+
+def test_a_taken_file_is_new_once_it_looks_different_or_was_touched() -> None:
+    s = with_taken("same.pdf", "other.pdf", "touched.pdf")
+    s.event("touched.pdf", 0)
+    for name, seen in (("same.pdf", SCAN), ("other.pdf", GROWN), ("touched.pdf", SCAN)):
+        s.observe(name, seen, 0)
+    assert [each.path for each in s.waiting(0)] == ["touched.pdf", "other.pdf"]
+
+
+def test_what_a_scan_of_everything_does_not_meet_has_left_and_is_new_when_it_comes_back() -> None:
+    s = with_taken("stays.pdf", "goes.pdf")
+    s.begin_scan()
+    s.observe("stays.pdf", SCAN, 0)
+    s.event("new.pdf", 0)
+    s.observe("new.pdf", SCAN, 0)
+    assert s.taken(Candidate("new.pdf", SCAN))
+    s.end_scan()
+    assert s.left == ["goes.pdf"]
+    for name in ("stays.pdf", "goes.pdf", "new.pdf"):
+        s.observe(name, SCAN, 1)
+    assert [each.path for each in s.waiting(0)] == ["goes.pdf"]
+
+
+def test_a_scan_that_was_broken_off_takes_nothing_for_gone() -> None:
+    s = with_taken("scan.pdf")
+    s.begin_scan()
+    s.begin_scan()
+    s.observe("scan.pdf", SCAN, 0)
+    s.end_scan()
+    assert (s.left, len(s)) == ([], 0)
 
 
 # -- the rule, written plainly, over everything that was seen and told --------------------------
@@ -236,7 +327,7 @@ def test_a_file_written_without_end_leaves_no_trail_in_memory() -> None:
 class Told:
     """All that a settler was told of one path, and the rule read off it from the beginning."""
 
-    looks: list[tuple[int, Fingerprint]] = field(default_factory=list)
+    looks: list[tuple[int, FileFacts]] = field(default_factory=list)
     events: list[int] = field(default_factory=list)  # positions in `looks` that they precede
     offers: list[int] = field(default_factory=list)  # likewise, of looks that offered the file
 
@@ -247,7 +338,7 @@ class Told:
         while run > 0 and self.looks[run - 1][1] == last and run not in self.events:
             run -= 1
         rested = now - self.looks[run][0] >= SETTLE
-        patient = not last.empty or now - self.looks[0][0] >= MAX_WAIT
+        patient = last.size > 0 or now - self.looks[0][0] >= MAX_WAIT
         recent = any(at >= run and now - self.looks[at][0] < REOFFER for at in self.offers)
         return rested and patient and not recent and len(self.looks) - 1 > run
 
@@ -274,13 +365,13 @@ def test_a_settler_follows_the_rule_whatever_happens(steps: list[tuple[int, str]
             continue
         seen = {
             "look": seen,
-            "touch": seen._replace(mtime_ns=seen.mtime_ns + 1),
-            "grow": seen._replace(size=seen.size + 1),
-            "empty": EMPTY._replace(mtime_ns=now),
+            "touch": replace(seen, mtime_ns=seen.mtime_ns + 1),
+            "grow": replace(seen, size=seen.size + 1),
+            "empty": replace(EMPTY, mtime_ns=now),
         }[action]
         told.looks.append((now, seen))
         expected = told.complete()
-        assert s.observe("f", seen, now) == expected
+        assert (s.observe("f", seen, now, awaited=seen.size == 0) is not None) == expected
         if expected:
             told.offers.append(len(told.looks) - 1)
 
@@ -294,9 +385,9 @@ class Scanner:
 
     writes: list[int]
 
-    def file(self, now: int) -> Fingerprint | None:
+    def file(self, now: int) -> FileFacts | None:
         written = [at for at in self.writes if at <= now]
-        return Fingerprint(len(written) * 1000, written[-1], 7) if written else None
+        return scan(len(written) * 1000, written[-1]) if written else None
 
 
 def offered_at(scanner: Scanner, *, events: set[int], rescans: set[int]) -> int | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ocrd.inbox.watch import FolderWatch
 from tests.unit.inbox.support import (
     MAX_WAIT,
     SETTLE,
     Clock,
+    FolderWatch,
     caught_up,
     drain,
     paths,

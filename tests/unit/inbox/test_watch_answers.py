@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrd.inbox.watch import FolderWatch
 from tests.unit.inbox.support import (
     SETTLE,
     Clock,
+    FolderWatch,
     caught_up,
     drain,
     paths,
@@ -25,7 +25,7 @@ def test_an_admitted_file_is_not_offered_again_by_any_rescan(
     caught_up(watch)
     clock.turn(SETTLE)
     [candidate] = drain(watch)
-    watch.forget(candidate)
+    watch.settler.taken(candidate)
     for _ in range(3):
         assert rescanned(watch, clock) == []
     assert watch.report.waiting == 0
@@ -38,7 +38,7 @@ def test_an_admitted_file_that_changes_is_offered_again(
     caught_up(watch)
     clock.turn(SETTLE)
     [candidate] = drain(watch)
-    watch.forget(candidate)
+    watch.settler.taken(candidate)
     until_waiting(watch, 0)
     with (inbox / "scan.pdf").open("ab") as file:
         file.write(b", second page")
@@ -52,7 +52,7 @@ def test_an_admitted_file_taken_away_and_put_back_is_a_new_one(
     (inbox / "scan.pdf").write_bytes(b"scan")
     caught_up(watch)
     clock.turn(SETTLE)
-    watch.forget(drain(watch)[0])
+    watch.settler.taken(drain(watch)[0])
     until_waiting(watch, 0)
     (inbox / "scan.pdf").rename(inbox.parent / "claimed.pdf")
     (inbox.parent / "claimed.pdf").rename(inbox / "scan.pdf")  # same inode, size and time
@@ -70,7 +70,7 @@ def test_a_file_written_to_while_it_was_admitted_is_offered_again(
     with (inbox / "scan.pdf").open("ab") as file:
         file.write(b", second page")
     caught_up(watch)
-    watch.forget(candidate)
+    watch.settler.taken(candidate)
     assert settled(watch, clock) == ["scan.pdf"]
 
 
@@ -109,7 +109,7 @@ def test_files_recorded_in_an_earlier_life_are_offered_only_if_they_changed(
     (inbox / "goes.pdf").unlink()
     (inbox / "new.pdf").write_bytes(b"scan")
     later = FolderWatch(inbox, settle_s=SETTLE, clock=clock)
-    later.recall(recorded)
+    later.settler.recall([(each.path, each.seen) for each in recorded])
     later.start()
     try:
         drain(later)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from pathlib import Path
 
-from ocrd.inbox.watch import FolderWatch
+from ocrd.inbox.inotify import Event
+from ocrd.inbox.settle import Sign
 from tests.unit.inbox.support import (
     RESCAN,
     SETTLE,
     Clock,
+    FolderWatch,
     as_nobody,
     chmod_as_root,
     drain,
@@ -62,7 +63,7 @@ def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) ->
         clock.turn(RESCAN)
         watch.step()  # has met the one file, and not yet said that this was all
         (inbox / "new.pdf").write_bytes(b"scan")
-        watch._hints.lose()
+        watch.heard(Event(None, "", "", Sign.LOOK, is_folder=False))
         steps_until(watch, lambda: watch.report.scans == 3, "another rescan")
         assert list(known(watch)) == ["old.pdf", "new.pdf"]
 
@@ -99,7 +100,6 @@ def test_a_deleted_inbox_is_a_condition_until_it_is_back(
     paused = watch.report.paused
     assert paused is not None
     assert (paused.kind, f"mkdir -p {inbox}" in paused.hint) == ("missing", True)
-    assert watch.healthy()
     inbox.mkdir()
     clock.turn(1)
     drain(watch)
@@ -128,69 +128,20 @@ def test_an_inbox_deleted_and_made_again_within_a_moment_is_watched_again(
     inbox.mkdir()  # often with the same inode number
     steps_until(watch, lambda: watch.report.scans == 2, "noticing")
     clock.turn(10)
-    steps_until(watch, lambda: watch.report.kind == "native" and watch.healthy(), "a new watch")
+    steps_until(watch, lambda: watch.report.kind == "native", "a new watch")
     (inbox / "scan.pdf").write_bytes(b"scan")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
     assert not watch.report.conditions
 
 
-def test_dead_watchdog_threads_are_noticed_and_replaced(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    assert watch.healthy()
-    native = watch._events._watch
-    assert native is not None
-    assert native._reader is not None
-    native._reader.stop()  # as if it had died of an exception
-    native._reader.join()
-    assert not watch.healthy()
-    (inbox / "unheard.pdf").write_bytes(b"scan")
-    until_waiting(watch, 1)  # the rescan that follows at once
-    [condition] = watch.report.conditions
-    assert (condition.kind, condition.pauses) == ("watch-broken", False)
-    clock.turn(10)
-    steps_until(watch, lambda: watch.report.kind == "native", "a new watch")
-    assert watch.healthy()
-    assert not watch.report.conditions
-    (inbox / "heard.pdf").write_bytes(b"scan")
-    steps_until(watch, lambda: watch.report.waiting == 2, "an event")
-
-
-def test_a_stopped_watch_leaves_no_thread_and_no_descriptor_behind(
-    inbox: Path, clock: Clock
-) -> None:
-    def resources() -> set[threading.Thread | str]:
-        return {*threading.enumerate(), *os.listdir("/proc/self/fd")}
-
+def test_a_watch_has_one_descriptor_and_no_thread(inbox: Path, clock: Clock) -> None:
     with watching(inbox, clock):
         pass
-    before = resources()
+    before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     with watching(inbox, clock):
-        assert len(resources() - before) > 1
-    assert resources() <= before
-
-
-def test_a_watch_can_be_stopped_and_started_again(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    watch.stop()
-    assert not watch.healthy()
-    (inbox / "meanwhile.pdf").write_bytes(b"scan")
-    watch.start()
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["meanwhile.pdf"]
-
-
-def test_an_operators_logging_setup_cannot_deafen_the_watch(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    logging.disable(logging.CRITICAL)
-    try:
-        (inbox / "scan.pdf").write_bytes(b"scan")
-        until_waiting(watch, 1)
-    finally:
-        logging.disable(logging.NOTSET)
+        assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == (before + 1, threads)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # -- folders without permission --------------------------------------------------------------------
@@ -212,7 +163,7 @@ def test_a_sub_folder_without_permission_is_a_condition_and_stops_nothing_else(
             assert watch.report.paused is None
             rescanned(watch, clock)
             assert watch.report.conditions == (condition,)
-            chmod_as_root(inbox / "locked", "755")
+            chmod_as_root(inbox / "locked", "777")
             assert paths(rescanned(watch, clock)) == ["b.pdf", "locked/a.pdf"]
             assert not watch.report.conditions
 
@@ -247,10 +198,60 @@ def test_admitted_files_behind_a_door_locked_for_a_while_are_not_offered_again(
         (inbox / "sub/a.pdf").write_bytes(b"scan")
         with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
             clock.turn(SETTLE)
-            watch.forget(drain(watch)[0])
+            watch.settler.taken(drain(watch)[0])
             chmod_as_root(inbox / "sub", "700")
             assert rescanned(watch, clock) == []
             assert len(watch.report.conditions) == 1
-            chmod_as_root(inbox / "sub", "755")
+            chmod_as_root(inbox / "sub", "777")
             assert rescanned(watch, clock) == []
             assert not watch.report.conditions
+
+
+def test_a_sub_folder_out_of_which_nothing_can_be_taken_is_told_and_holds_up_nothing_else(
+    clock: Clock,
+) -> None:
+    with public_folder() as inbox:
+        inbox.chmod(0o777)
+        for name in ("theirs/a.pdf", "shared/b.pdf"):
+            (inbox / name).parent.mkdir()
+            (inbox / name).write_bytes(b"scan")
+        (inbox / "empty").mkdir()
+        (inbox / "theirs").chmod(0o755)
+        (inbox / "shared").chmod(0o777)
+        with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
+            clock.turn(SETTLE)
+            assert paths(drain(watch)) == ["shared/b.pdf", "theirs/a.pdf"]
+            [condition] = watch.report.conditions
+            assert watch.report.paused is None
+            assert f"{inbox}/theirs: it belongs to root, mode 755" in condition.message
+            assert f"setfacl -m u:root:rwx,d:u:root:rwx {inbox}/theirs" in condition.hint
+            chmod_as_root(inbox / "theirs", "777")
+            rescanned(watch, clock)
+            assert not watch.report.conditions
+
+
+def test_a_tree_of_a_thousand_levels_is_looked_through_and_what_is_too_deep_told(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    here = os.open(inbox, os.O_RDONLY)
+    for _ in range(2100):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (inbox / ("d/" * 1100) / "deep.pdf").write_bytes(b"scan")
+    assert [found.path for found in rescanned(watch, clock)] == ["d/" * 1100 + "deep.pdf"]
+    [condition] = watch.report.conditions
+    assert "File name too long" in condition.message
+
+
+def test_a_copy_that_a_killed_submit_left_behind_goes_after_a_day(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    for name in (".ocrd-0123456789abcdef.part", ".ocrd-fedcba9876543210.part", ".other.part"):
+        (inbox / name).write_bytes(b"half")
+    for name in (".ocrd-0123456789abcdef.part", ".other.part"):
+        os.utime(inbox / name, (1e9, 1e9))
+    rescanned(watch, clock)
+    assert sorted(os.listdir(inbox)) == [".ocrd-fedcba9876543210.part", ".other.part"]

@@ -1,4 +1,4 @@
-"""What holds for the tests of single rooms."""
+"""What holds for the tests of child processes."""
 
 from __future__ import annotations
 

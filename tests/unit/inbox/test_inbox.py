@@ -1,9 +1,10 @@
-"""An inbox's thread and the ledger: what is recorded, when, and what waits."""
+"""Inboxes and the ledger: what is recorded, when, and what waits."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ from typing import Any
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.intake import Intake
-from ocrd.daemon.recorder import Recorder
+from ocrd.config.schema import WatchSettings
 from ocrd.events import Event, Events
-from ocrd.inbox.report import Candidate
-from ocrd.inbox.scan import fingerprint
+from ocrd.inbox.inbox import Inbox
+from ocrd.inbox.inboxes import Inboxes
+from ocrd.inbox.submit import submit
 from ocrd.job import Job, JobState, Place
 from ocrd.ledger.ledger import Ledger
 
@@ -38,29 +39,37 @@ class House:
         self.ledger = Ledger.open(root / "ledger.db")
         self.told: list[Event] = []
 
-    def folder(self, keys: str, settle_s: float) -> Folder:
+    def folder(self, keys: str, settle_s: float | None) -> Folder:
         file = self.root / "config.toml"
-        text = f"root = '{self.root}'\n[[folder]]\nname = 'hall'\nsettle_s = {settle_s}\n{keys}"
+        settle = "" if settle_s is None else f"settle_s = {settle_s}\n"
+        text = f"root = '{self.root}'\n[[folder]]\nname = 'hall'\n{settle}{keys}"
         file.write_text(text, encoding="utf-8")
         found = load(file).folder("hall")
         assert found is not None
         return found
 
     @contextmanager
-    def intake(self, keys: str, rescan_s: float = 60.0, settle_s: float = 0.3) -> Iterator[Intake]:
-        intake = Intake(
-            self.folder(keys, settle_s),
-            rescan_s=rescan_s,
-            ledger=self.ledger,
-            events=Events(self.told.append),
+    def intake(
+        self,
+        keys: str = "",
+        rescan_s: float = 60.0,
+        settle_s: float | None = 0.3,
+        **watch: object,
+    ) -> Iterator[Inbox]:
+        inboxes = Inboxes(
+            self.ledger,
+            Events(self.told.append),
+            WatchSettings(rescan_s=rescan_s, **watch),  # type: ignore[arg-type]  # as they are
+            root=self.root,
+            memory=self.root / "memory",
             wake=lambda: None,
         )
-        intake.start()
+        inboxes.follow({"hall": self.folder(keys, settle_s)})
+        self.inboxes = inboxes
         try:
-            yield intake
+            yield inboxes._inboxes["hall"]
         finally:
-            intake.stop()
-            intake.join()
+            inboxes.stop()
 
     def drop(self, *names: str, written: float | None = None) -> None:
         for name in names:
@@ -93,7 +102,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
-def wait_for(true: Callable[[], Any], seconds: float = 120.0) -> None:
+def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -331,32 +340,161 @@ class TestMarked:
         assert house.jobs() == {"a": ["a_1.jpg", "a_2.jpg"]}
 
 
-class Untold:
-    """A watch that nobody looks through."""
+class TestHaste:
+    """What is known to be whole does not wait; nothing waits for what is large."""
 
-    def hint(self, path: str) -> None:
-        pass
+    def since_the_drop(self, house: House, drop: Callable[[], object]) -> float:
+        with house.intake(settle_s=None):
+            wait_for(lambda: house.events("folder.watching"))
+            wait_for(lambda: house.inboxes.settled())
+            drop()
+            began = time.monotonic()
+            wait_for(house.jobs)
+            return time.monotonic() - began
 
-    def forget(self, candidate: Candidate) -> None:
-        pass
+    def test_what_is_submitted_is_queued_at_once(self, house: House) -> None:
+        (house.root / "scan.pdf").write_bytes(b"scan")
+        assert self.since_the_drop(house, lambda: submit(house.root / "scan.pdf", house.inbox)) < 1
+
+    def test_what_is_renamed_in_is_queued_at_once(self, house: House) -> None:
+        (house.root / "scan.pdf").write_bytes(b"scan")
+        move = (house.root / "scan.pdf").rename
+        assert self.since_the_drop(house, lambda: move(house.inbox / "scan.pdf")) < 1
+
+    def test_what_was_written_and_closed_is_queued_after_two_seconds(self, house: House) -> None:
+        assert 1.9 < self.since_the_drop(house, lambda: house.drop("scan.pdf")) < 4
+
+    def test_a_folder_with_a_settle_time_of_its_own_keeps_it(self, house: House) -> None:
+        with house.intake(settle_s=3.0, closed_s=0.1):
+            house.drop("scan.pdf")
+            began = time.monotonic()
+            wait_for(house.jobs)
+            assert time.monotonic() - began > 2.5
+
+    def test_small_files_do_not_wait_for_large_ones(self, house: House) -> None:
+        for number in range(4):
+            with (house.inbox / f"book {number}.pdf").open("wb") as file:
+                file.truncate(4 << 30)  # seconds of hashing
+        with house.intake(settle_s=0.3):
+            wait_for(lambda: house.inboxes.report("hall")["settling"] == 4)
+            house.drop("letter.pdf")
+            began = time.monotonic()
+            wait_for(lambda: "letter.pdf" in house.jobs())
+            assert time.monotonic() - began < 3
+            assert len(house.jobs()) < 5
+
+    def test_an_absurd_size_is_refused_and_holds_up_nothing(self, house: House) -> None:
+        with (house.inbox / "sparse.pdf").open("wb") as file:
+            file.truncate(2 << 40)
+        house.drop("letter.pdf")
+        with house.intake() as intake:
+            wait_for(intake.settled)
+        assert house.jobs() == {"letter.pdf": []}
+        (refused,) = house.ledger.jobs(state=JobState.FAILED)
+        assert refused.error is not None
+        assert (refused.error.kind, "max_file_mib" in refused.error.hint) == ("too-large", True)
 
 
-def test_a_thread_that_reads_large_files_says_all_along_that_it_moves(house: House) -> None:
-    """A backlog takes minutes on a slow share; the supervisor must not take that for a hang."""
-    moved: list[bool] = []
-    house.drop("small.pdf")
-    large = house.inbox / "large.pdf"
-    with large.open("wb") as file:
-        file.truncate(3 << 20)
-    recorder = Recorder(
-        house.folder("", settle_s=0.3),
-        watch=Untold(),
-        ledger=house.ledger,
-        events=Events(house.told.append),
-        wake=lambda: None,
-        progress=lambda: moved.append(True),
-    )
-    files = (house.inbox / "small.pdf", large)
-    recorder.record([Candidate(path.name, fingerprint(path.lstat())) for path in files])
-    assert len(moved) == 4
-    assert set(house.jobs()) == {"small.pdf", "large.pdf"}
+class TestMending:
+    def test_a_refused_file_that_is_put_back_goes_through_the_intake_again(
+        self, house: House
+    ) -> None:
+        (house.inbox / "scan.pdf").symlink_to("nowhere")
+        with house.intake() as intake:
+            wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
+            (refused,) = house.ledger.jobs()
+            (house.inbox / "scan.pdf").unlink()
+            house.drop("scan.pdf")
+            wait_for(house.jobs)
+            assert house.ledger.jobs()[0].id == refused.id
+            wait_for(intake.settled)
+        assert house.ledger.jobs()[0].sha256
+
+    def test_a_put_back_job_without_a_digest_gets_one(self, house: House) -> None:
+        os.mkfifo(house.inbox / "scan.pdf")
+        with house.intake() as intake:
+            wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
+            (refused,) = house.ledger.jobs()
+            house.ledger.retry([refused.id])
+            intake.hint("scan.pdf")  # as its claim does, which finds no file of that digest
+            wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
+
+    def test_a_fault_that_nobody_foresaw_is_shown_and_watching_begins_anew(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with house.intake() as intake:
+            wait_for(intake.settled)
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "lstat", _recursion)  # a defect in one part
+                house.drop("scan.pdf")
+                wait_for(lambda: house.events("inbox.failed"))
+            condition = house.inboxes.report("hall")["condition"]
+            assert condition is None or condition["kind"] == "defect"
+            wait_for(house.jobs)
+            (shown,) = house.inboxes.report("hall")["conditions"]
+            assert (shown["kind"], "RecursionError" in shown["message"]) == ("defect", True)
+            assert house.inboxes.healthy()
+
+    def test_sub_folders_that_the_daemon_emptied_go_and_others_stay(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ocrd.inbox.inbox.EMPTY_S", 0.2)
+        (house.inbox / "made for later").mkdir()
+        house.drop("a/b/1.pdf", "kept/2.pdf", "kept/notes.tmp")
+        with house.intake(rescan_s=1.0):
+            wait_for(lambda: len(house.jobs()) == 2)
+            house.claim()
+            house.claim()
+            wait_for(lambda: not (house.inbox / "a").exists())
+        assert sorted(os.listdir(house.inbox)) == ["kept", "made for later"]
+
+    def test_files_in_no_folder_are_told(self, house: House) -> None:
+        house.drop("../unknown/1.pdf", "../2.pdf", "ours.pdf")
+        with house.intake():
+            wait_for(lambda: house.inboxes.strays())
+            unknown = house.root / "inbox" / "unknown"
+            assert house.inboxes.strays() == [
+                {"path": str(unknown.parent), "files": 1},
+                {"path": str(unknown), "files": 1},
+            ]
+        (told,) = house.events("inbox.strays")
+        assert told["error"] == (
+            f"2 files lie in no folder: {unknown.parent}, {unknown} (add [[folder]], or move them)"
+        )
+
+
+def _recursion(*_: object, **__: object) -> None:
+    raise RecursionError("maximum recursion depth exceeded")
+
+
+def test_threads_and_inotify_instances_do_not_grow_with_folders(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    entries = "".join(f"[[folder]]\nname = 'f{number}'\n" for number in range(60))
+    file.write_text(f"root = '{tmp_path}'\n{entries}")
+    folders = {folder.name: folder for folder in load(file).folders}
+    told: list[Event] = []
+    before = threading.active_count(), _instances()
+    with contextlib.closing(Ledger.open(tmp_path / "ledger.db")) as ledger:
+        inboxes = Inboxes(
+            ledger,
+            Events(told.append),
+            WatchSettings(),
+            root=tmp_path,
+            memory=tmp_path / "memory",
+            wake=lambda: None,
+        )
+        inboxes.follow(folders)
+        wait_for(lambda: sum(event.name == "folder.watching" for event in told) == 60)
+        wait_for(lambda: threading.active_count() <= before[0] + 2)
+        assert _instances() == before[1] + 1
+        for number in (0, 59):
+            (tmp_path / "x.pdf").write_bytes(b"scan")
+            (tmp_path / "x.pdf").rename(tmp_path / f"inbox/f{number}/x.pdf")
+        wait_for(lambda: len(ledger.jobs()) == 2)
+        inboxes.stop()
+    assert _instances() == before[1]
+
+
+def _instances() -> int:
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return sum(os.readlink(link) == "anon_inode:inotify" for link in links if os.path.lexists(link))

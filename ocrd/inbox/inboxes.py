@@ -1,0 +1,416 @@
+"""All inboxes, and the threads that step them.
+
+Every inbox on a disk of this machine is stepped by one thread, which has one inotify instance for
+all of them.  One on a share, or of which that is not known, has a thread of its own: a share that
+hangs holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ocrd.config import Folder
+from ocrd.config.schema import WatchSettings
+from ocrd.events import Events
+from ocrd.inbox.conditions import stalled, stray
+from ocrd.inbox.inbox import Inbox
+from ocrd.inbox.inotify import Inotify
+from ocrd.inbox.names import ignored
+from ocrd.inbox.record import Ledger
+from ocrd.inbox.scan import Sight, walk
+from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
+from ocrd.mounts import MOUNTINFO, Mount, is_remote, parse
+
+JOIN_S = 5.0
+LONGEST_S = 1.0  # a thread looks around at least so often
+STALE_S = 60.0  # one that has not moved for so long hangs in a share
+STRAYS = 10_000  # so many are counted
+MEMORY = "inboxes"  # in the spool: what was once seen of them
+
+
+class _Lane(threading.Thread):
+    """A thread that steps inboxes.
+
+    Args:
+        name: Of the thread.
+        fits: Whether an inbox is for this lane, as the mounts are now.
+        hand_over: Told an inbox that is not.
+        events: Is told of inboxes that begin to be watched.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        fits: Callable[[Inbox, list[Mount]], bool],
+        hand_over: Callable[[Inbox], object],
+        events: Events,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.moved_at = time.monotonic()
+        self.inboxes: tuple[Inbox, ...] = ()
+        self.ends_empty = False
+        self._fits = fits
+        self._hand_over = hand_over
+        self._events = events
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._inotify: Inotify[Watcher] | OSError | None = None
+        self._inotify_again = float("-inf")
+        self._listening: set[Watcher] = set()
+        self._mountinfo: bytes | None = None  # None: whether its inboxes fit is to be seen
+        self._mounts_at = float("-inf")
+
+    def take(self, inbox: Inbox) -> None:
+        """Step this one, too, from now on."""
+        inbox.wake_me = self.wake
+        with self._lock:
+            self.inboxes = (*self.inboxes, inbox)
+        self.wake()
+
+    def drop(self, inbox: Inbox) -> None:
+        """Step it no more."""
+        with self._lock:
+            self.inboxes = tuple(each for each in self.inboxes if each is not inbox)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self._wakeup, 1)
+
+    def stop(self) -> None:
+        """End soon; `join` to wait for it."""
+        self._over.set()
+        self.wake()
+
+    def stale(self) -> float:
+        """For how long it has not moved, seconds."""
+        return time.monotonic() - self.moved_at
+
+    def run(self) -> None:
+        """Until told to stop, or with `ends_empty` until no inbox is left."""
+        mine: list[Inbox] = []
+        try:
+            while not self._over.is_set() and not (self.ends_empty and not self.inboxes):
+                self.moved_at = time.monotonic()
+                try:
+                    self._round(mine)
+                except Exception as error:  # the next round may go well
+                    self._events.error("inboxes.failed", lane=self.name, error=repr(error))
+                    self._over.wait(LONGEST_S)
+        finally:
+            for inbox in mine:
+                inbox.watcher.stop()
+            if isinstance(self._inotify, Inotify):
+                self._inotify.close()
+
+    def _round(self, mine: list[Inbox]) -> None:
+        self._renew(mine)
+        self._look_at_mounts(mine)
+        now = time.monotonic()
+        for inbox in [each for each in mine if each.next_step() <= now]:
+            self.moved_at = time.monotonic()
+            if inbox in self.inboxes:
+                self._step(inbox)
+        soonest = min((inbox.next_step() for inbox in mine), default=float("inf"))
+        self._listen(min(LONGEST_S, max(0.0, soonest - time.monotonic())))
+
+    def _renew(self, mine: list[Inbox]) -> None:
+        """Inboxes that came, and those that are not to be stepped here any more."""
+        with self._lock:
+            wanted = self.inboxes
+        for inbox in [each for each in mine if each not in wanted]:
+            mine.remove(inbox)
+            self._listening.discard(inbox.watcher)
+            inbox.watcher.stop()
+        for inbox in [each for each in wanted if each not in mine]:
+            mine.append(inbox)
+            self._mountinfo = None
+
+    def _step(self, inbox: Inbox) -> None:
+        try:
+            if not inbox.begun:
+                self._mountinfo = None  # it may be for another lane
+            elif inbox.watcher not in self._listening:
+                self._begin(inbox)
+            inbox.step()
+        except Exception as error:  # whatever it is, it ends neither this inbox nor the others
+            self._listening.discard(inbox.watcher)
+            inbox.broke(error)
+
+    def _begin(self, inbox: Inbox) -> None:
+        watcher = inbox.watcher
+        self._listening.add(watcher)
+        watcher.listen(self._source() if watcher.wants_events else None)
+        self._events.emit("folder.watching", folder=inbox.folder.name, kind=watcher.kind)
+
+    def _source(self) -> Inotify[Watcher] | OSError:
+        if self._inotify is None:
+            try:
+                self._inotify = Inotify()
+            except OSError as error:
+                self._inotify, self._inotify_again = error, time.monotonic() + LIMIT_AGAIN_S
+        return self._inotify
+
+    def _look_at_mounts(self, mine: list[Inbox]) -> None:
+        """Before anything is opened: what was mounted meanwhile may hang."""
+        now = time.monotonic()
+        if now < self._mounts_at and self._mountinfo is not None:
+            return
+        self._mounts_at = now + LONGEST_S
+        if isinstance(self._inotify, OSError) and now > self._inotify_again:
+            self._inotify = None
+            self._listening.clear()
+        found = MOUNTINFO.read_bytes()
+        if found == self._mountinfo:
+            return
+        self._mountinfo, table = found, parse(found)
+        for inbox in [each for each in mine if each.begun and not self._fits(each, table)]:
+            mine.remove(inbox)
+            self._listening.discard(inbox.watcher)
+            inbox.watcher.listen(None)
+            self.drop(inbox)
+            self._hand_over(inbox)
+
+    def _listen(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        inotify = self._inotify if isinstance(self._inotify, Inotify) else None
+        if inotify is not None:
+            poll.register(inotify.fileno(), select.POLLIN)
+        poll.poll(seconds * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wakeup)
+        for event in inotify.read() if inotify is not None else ():
+            whose = [event.whose] if event.whose else [each.watcher for each in self.inboxes]
+            for watcher in whose:
+                watcher.heard(event)
+
+
+class Inboxes:
+    """One `Inbox` for each folder in force.
+
+    Args:
+        ledger: Where jobs are recorded.
+        events: Is told what happens.
+        watch: When a file is complete, and how often the inboxes are looked through.
+        root: Inboxes below it are made when they are not there.
+        memory: A folder to remember in, over a restart, what shares the inboxes lay on.
+        wake: Called after something was recorded; from any thread.
+        awaits_content: Whether empty files may take longer than the settle time.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        events: Events,
+        watch: WatchSettings,
+        *,
+        root: Path,
+        memory: Path,
+        wake: Callable[[], object],
+        awaits_content: bool = True,
+    ) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._watch = watch
+        self._root = root
+        self._memory = memory
+        self._wake = wake
+        self._awaits_content = awaits_content
+        self._inboxes: dict[str, Inbox] = {}
+        self._lanes: list[_Lane] = []
+        self._lock = threading.Lock()
+        self._strays: Mapping[str, int] = {}
+        self._known: tuple[Path, ...] = ()
+        self._over = threading.Event()
+        self._shared = self._lane("inboxes", fits=lambda inbox, table: _local(inbox, table))
+        self._looking: threading.Thread | None = None
+
+    def _lane(self, name: str, fits: Callable[[Inbox, list[Mount]], bool]) -> _Lane:
+        lane = _Lane(name, fits=fits, hand_over=self._hand_over, events=self._events)
+        with self._lock:
+            self._lanes = [*(each for each in self._lanes if each.is_alive()), lane]
+        lane.start()
+        return lane
+
+    def _hand_over(self, inbox: Inbox) -> None:
+        """An inbox is not for the lane that it was in."""
+        if self._inboxes.get(inbox.folder.name) is not inbox:
+            return  # not in force any more
+        if inbox.watcher.root.real and _local(inbox, parse(MOUNTINFO.read_bytes())):
+            self._shared.take(inbox)
+        else:
+            self._own_lane(inbox)
+
+    def _own_lane(self, inbox: Inbox) -> None:
+        lane = self._lane(
+            f"inbox-{inbox.folder.name}", fits=lambda inbox, table: not _local(inbox, table)
+        )
+        lane.take(inbox)
+        lane.ends_empty = True
+
+    # -- the folders in force -------------------------------------------------------------------
+
+    def follow(self, folders: Mapping[str, Folder], known: Iterable[Path] = ()) -> None:
+        """Watch just these folders; those that stay as they are go on undisturbed.
+
+        Args:
+            folders: By name.
+            known: Further inboxes that are nobody's strays.
+        """
+        self._known = (*(folder.inbox for folder in folders.values()), *known)
+        for name, inbox in list(self._inboxes.items()):
+            if folders.get(name) != inbox.folder:
+                del self._inboxes[name]
+                for lane in self._lanes:
+                    lane.drop(inbox)
+                    lane.wake()
+        for name, folder in folders.items():
+            if name not in self._inboxes:
+                inbox = self._inboxes[name] = self._inbox(folder)
+                self._own_lane(inbox)  # until it is known where it lies
+        if self._looking is None:
+            self._looking = threading.Thread(target=self._look_for_strays, daemon=True)
+            self._looking.start()
+
+    def _inbox(self, folder: Folder) -> Inbox:
+        memory = self._memory / f"{folder.name}.json"
+        watch = self._watch
+        return Inbox(
+            folder,
+            rescan_s=watch.rescan_s,
+            closed_s=None if folder.settles_alone else watch.closed_s,
+            max_bytes=watch.max_file_mib << 20,
+            make=makes_inbox(folder, self._root, memory),
+            memory=memory,
+            awaits_content=self._awaits_content,
+            ledger=self._ledger,
+            events=self._events,
+            wake=self._wake,
+        )
+
+    def stop(self) -> None:
+        """End all threads; one that hangs in a dead share is left behind."""
+        self._over.set()
+        for lane in self._lanes:
+            lane.stop()
+        for lane in self._lanes:
+            lane.join(JOIN_S)
+
+    # -- how they are getting on ----------------------------------------------------------------
+
+    def hint(self, folder: str, source: str) -> None:
+        """Look at a file of a folder again."""
+        if folder in self._inboxes:
+            self._inboxes[folder].hint(source)
+            for lane in self._lanes:
+                lane.wake()
+
+    def names(self) -> set[str]:
+        """The folders watched."""
+        return set(self._inboxes)
+
+    def settled(self) -> bool:
+        """Whether every inbox was looked through and nothing waits to come to rest."""
+        return all(inbox.settled() for inbox in self._inboxes.values())
+
+    def closed(self) -> set[str]:
+        """Folders whose inbox cannot be read now."""
+        return {
+            name
+            for name, inbox in self._inboxes.items()
+            if inbox.closed() or self._hangs(inbox) is not None
+        }
+
+    def healthy(self) -> bool:
+        """Whether the thread of the local inboxes goes round; a share may hang."""
+        return self._shared.is_alive() and self._shared.stale() < 2 * STALE_S
+
+    def report(self, folder: str) -> dict[str, Any]:
+        """What `ocrd status` shows of a folder's inbox."""
+        inbox = self._inboxes.get(folder)
+        if inbox is None:
+            return {}
+        told = inbox.report()
+        hangs = self._hangs(inbox)
+        if hangs is not None:
+            found = stalled(str(inbox.folder.inbox), hangs)
+            told["condition"] = {"kind": found.kind, "message": found.message, "hint": found.hint}
+        return told
+
+    def _hangs(self, inbox: Inbox) -> float | None:
+        lane = next((each for each in self._lanes if inbox in each.inboxes), None)
+        if lane is None or lane is self._shared or lane.stale() < STALE_S:
+            return None
+        return lane.stale()
+
+    # -- files in the wrong place ---------------------------------------------------------------
+
+    def strays(self) -> list[dict[str, Any]]:
+        """Places below `inbox/` where files lie that no folder takes, and how many."""
+        return [{"path": path, "files": files} for path, files in self._strays.items()]
+
+    def _look_for_strays(self) -> None:
+        while not self._over.is_set():
+            with contextlib.suppress(OSError):
+                found = strays(self._root, self._known)
+                if found != self._strays and found:
+                    self._events.warn("inbox.strays", error=stray(found))
+                self._strays = found
+            self._over.wait(self._watch.rescan_s)
+
+
+def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
+    """How many files lie below `root/inbox` and in no inbox, by where; shares are left alone.
+
+    Args:
+        root: The common parent of everything that gets moved.
+        known: All inboxes.
+    """
+    top = os.path.realpath(root / "inbox")
+    taken = {os.path.realpath(path) for path in known}
+    if top in taken or not os.path.isdir(top):  # noqa: PTH112 -- a text, as all paths here
+        return {}
+    table = parse(MOUNTINFO.read_bytes())
+    closed = taken | {mount.point for mount in table if is_remote(mount.fstype)}
+    inside = [path.removeprefix(top + "/") for path in closed if path.startswith(top + "/")]
+    first = {path.split("/")[0] for path in inside}
+    found: Counter[str] = Counter()
+    with os.scandir(top) as entries:
+        for entry in entries:
+            if ignored(entry.name) or entry.name in first:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                number = sum(isinstance(each, Sight) for each in walk(top, entry.name, ignored))
+                if number:
+                    found[f"{top}/{entry.name}"] = min(number, STRAYS)
+            elif entry.is_file(follow_symlinks=False):
+                found[top] += 1
+    return dict(sorted(found.items()))
+
+
+def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
+    """Whether the daemon may make a folder's inbox: below the root, and never seen before.
+
+    One that was seen is away because a person took it, or because its share is not mounted.
+
+    Args:
+        folder: Whose inbox.
+        root: The common parent of everything that gets moved.
+        memory: Where it is remembered that the inbox was seen.
+    """
+    return folder.inbox.is_relative_to(root) and not memory.exists()
+
+
+def _local(inbox: Inbox, table: list[Mount]) -> bool:
+    return inbox.watcher.root.local(table)

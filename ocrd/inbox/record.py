@@ -1,0 +1,271 @@
+"""What was hashed in one inbox becomes jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ocrd.config import Folder
+from ocrd.errors import BadFileError, OcrdError
+from ocrd.events import Events
+from ocrd.files import FileFacts, display
+from ocrd.inbox.join import Document, Joiner
+from ocrd.inbox.settle import Candidate
+from ocrd.inbox.watcher import Watcher
+from ocrd.job import Found, Job, JobError, JobState, Member, joined
+
+
+class Standing(Protocol):
+    """A file in an inbox that a job stands for, as it was when it was recorded."""
+
+    @property
+    def source(self) -> str:
+        """Path below the inbox."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def mtime_ns(self) -> int:
+        """Modification time."""
+
+    @property
+    def inode(self) -> int:
+        """Inode number."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it could not be read."""
+
+
+class Ledger(Protocol):
+    """What is asked of the ledger."""
+
+    def record(self, found: Sequence[Found]) -> list[Job | None]:
+        """Queue settled files; None for each that is known already."""
+
+    def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
+        """A file that cannot be admitted: a job that has failed."""
+
+    def in_inbox(self, folder: str) -> Iterable[Standing]:
+        """Files in the folder's inbox that a job stands for."""
+
+    def active_in_inbox(self, folder: str, sources: Collection[str]) -> Sequence[Standing]:
+        """Those of these files that a job stands for which has not ended."""
+
+    def withdraw(
+        self, folder: str, found: Collection[Found], *, by_name: bool = False
+    ) -> list[Job]:
+        """Take back queued jobs that these replace; their files stay where they are."""
+
+    def bearer(self, token: str) -> Job | None:
+        """The job of that token, whatever its state."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """Files on their way to one job.
+
+    Attributes:
+        parts: As they came to rest.
+        document: What they make up; None for a file that stands alone.
+        found: For each part what hashing it gave, once that is done.
+        fault: What hashing it aside met, and nobody foresaw.
+    """
+
+    parts: tuple[Candidate, ...]
+    document: Document | None = None
+    found: list[Found | OcrdError] = field(default_factory=list)
+    fault: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return sum(part.seen.size for part in self.parts)
+
+
+class Recorder:
+    """Fills the ledger from one inbox; for the thread that steps it.
+
+    Args:
+        folder: Which inbox, and what its files are worth.
+        watcher: Is told what becomes of each file.
+        joiner: Holds the files of documents until they are dealt with.
+        ledger: Where jobs are recorded.
+        events: Is told of each.
+        wake: Called after something was recorded.
+        clock: Seconds, the clock of the watcher.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        watcher: Watcher,
+        joiner: Joiner | None,
+        ledger: Ledger,
+        events: Events,
+        wake: Callable[[], object],
+        clock: Callable[[], float],
+    ) -> None:
+        self._folder = folder
+        self._watcher = watcher
+        self._joiner = joiner
+        self._ledger = ledger
+        self._events = events
+        self._wake = wake
+        self._clock = clock
+        self._began = time.time()
+
+    def record(self, units: Sequence[Unit]) -> None:
+        """Each as the job that it is, or was refused as; again does no harm.
+
+        Raises:
+            LedgerError, PlaceError: The ledger takes nothing now; call again later.
+        """
+        for unit in units:
+            self._answer_refusals(unit)
+        whole = [unit for unit in units if unit.found and not _faulty(unit)]
+        self._record_alone([unit for unit in whole if unit.document is None])
+        self._record_documents([unit for unit in whole if unit.document is not None])
+
+    def _answer_refusals(self, unit: Unit) -> None:
+        """Files that cannot be taken, or not now; what they belong to goes on without them."""
+        for candidate, found in zip(unit.parts, unit.found, strict=False):
+            if isinstance(found, BadFileError):
+                self._refuse(candidate, found)
+            elif isinstance(found, OcrdError):  # still written, gone again, or the share stumbles
+                shown = display(candidate.path)
+                why = {"source": shown, "error": found.message}
+                self._events.debug("file.waits", folder=self._folder.name, **why)
+                if found.kind == "source-unproven":
+                    self._watcher.settler.doubt(candidate.path, self._clock())
+                else:
+                    self._watcher.hint(candidate.path)
+            else:
+                continue
+            if self._joiner is not None:
+                self._joiner.drop(candidate.path)
+
+    def _refuse(self, candidate: Candidate, error: BadFileError) -> None:
+        """It cannot even be opened: a job says so, and the thing stays where it is."""
+        seen = candidate.seen
+        found = Found(
+            folder=self._folder.name,
+            source=candidate.path,
+            size=seen.size,
+            mtime_ns=seen.mtime_ns,
+            inode=seen.inode,
+        )
+        why = JobError(kind=error.kind, message=error.message, hint=error.hint)
+        job = self._ledger.record_refused(found, why)
+        if job.state is JobState.RUNNING and not job.members:  # for another file of this name
+            self._watcher.hint(candidate.path)
+            return
+        self._watcher.settler.taken(candidate)
+        if (job.finished_at or 0.0) >= self._began:  # else an earlier run has told of it
+            told = {"kind": error.kind, "error": error.message, "hint": error.hint}
+            self._events.warn("file.refused", **about(job, candidate.path), **told)
+
+    def _record_alone(self, units: Sequence[Unit]) -> None:
+        if not units:
+            return
+        jobs = self._ledger.record([_whole(unit)[0] for unit in units])
+        for unit, job in zip(units, jobs, strict=True):
+            self._watcher.settler.taken(unit.parts[0])
+            self._tell(job)
+        self._wake()
+
+    def _record_documents(self, units: Sequence[Unit]) -> None:
+        """Each, unless it is to be one with what is queued already.
+
+        Where a file was part of what is queued, the whole of that is looked at again.
+        """
+        if not units or self._joiner is None:
+            return
+        found = [self._document(unit) for unit in units]
+        by_name = self._joiner.rule.one_of_a_name
+        replaced = self._ledger.withdraw(self._folder.name, found, by_name=by_name)
+        for job in replaced:
+            self._events.emit("job.withdrawn", **about(job, job.source))
+            self._look_again(each.source for each in job.members or (job,))
+        paths = {each.source for job in replaced for each in job.members or (job,)}
+        names = {job.source for job in replaced if by_name}
+        fresh: list[tuple[Unit, Found]] = []
+        for unit, each in zip(units, found, strict=True):
+            parts = [part.path for part in unit.parts]
+            if each.source in names or not paths.isdisjoint(parts):
+                self._look_again(parts)
+            else:
+                fresh.append((unit, each))
+            for path in parts:
+                self._joiner.drop(path)
+        jobs = self._ledger.record([each for _, each in fresh])
+        for (unit, _), queued in zip(fresh, jobs, strict=True):
+            for part in unit.parts:
+                self._watcher.settler.taken(part)
+            self._tell(queued)
+            self._tell_order(queued, unit.document)
+        self._wake()
+
+    def _look_again(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._watcher.hint(path)
+
+    def _document(self, unit: Unit) -> Found:
+        found = _whole(unit)
+        if unit.document is None or unit.document.alone:
+            return found[0]
+        members = [
+            Member(
+                source=each.source,
+                size=each.size,
+                mtime_ns=each.mtime_ns,
+                inode=each.inode,
+                sha256=each.sha256,
+            )
+            for each in found
+        ]
+        return joined(self._folder.name, unit.document.name, members, self._folder.priority)
+
+    def _tell(self, job: Job | None) -> None:
+        if job is not None:
+            files = {"files": len(job.members)} if job.members else {}
+            self._events.emit("job.queued", **about(job, job.source), **files, bytes=job.size)
+
+    def _tell_order(self, job: Job | None, document: Document | None) -> None:
+        """What a person should check in a document that was joined by page numbers."""
+        if job is None or document is None:
+            return
+        if document.missing:
+            numbers = ", ".join(map(str, document.missing))
+            hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
+            facts = about(job, job.source)
+            self._events.warn("document.pages_missing", **facts, pages=numbers, hint=hint)
+        if document.doubled:
+            paths = ", ".join(map(display, document.doubled))
+            hint = "Both are in the document, one after the other: look which one is right."
+            self._events.warn(
+                "document.page_twice", **about(job, job.source), files=paths, hint=hint
+            )
+
+
+def _faulty(unit: Unit) -> bool:
+    return any(isinstance(found, OcrdError) for found in unit.found)
+
+
+def _whole(unit: Unit) -> list[Found]:
+    return [found for found in unit.found if isinstance(found, Found)]
+
+
+def about(job: Job, source: str) -> dict[str, Any]:
+    """What every event of a job tells."""
+    return {"job": job.id, "folder": job.folder, "source": display(source)}
+
+
+def seen_of(standing: Standing) -> FileFacts:
+    """The file as it was when it was recorded."""
+    return FileFacts(size=standing.size, mtime_ns=standing.mtime_ns, inode=standing.inode)

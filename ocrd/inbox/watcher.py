@@ -1,0 +1,419 @@
+"""Watches one inbox: the kernel's events for speed, looking through all of it for truth."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatched
+from ocrd.inbox.inotify import Event, Inotify, is_limit
+from ocrd.inbox.names import claimed_by, ignored, included, is_draft
+from ocrd.inbox.root import Root
+from ocrd.inbox.scan import Blocked, Entered, Sight, below, look, sight_of, walk
+from ocrd.inbox.settle import Candidate, Settler, Sign, Waiting
+from ocrd.mounts import WatchKind
+
+ROOT_LOOK_S = 1.0
+"""How often the inbox itself is checked: there, readable, the same folder as before."""
+
+POLL_S = 10.0
+"""Where no events come, everything is looked through at least so often."""
+
+SCAN_SHARE = 0.1
+"""And looking takes at most this share of the time: a slow scan comes less often."""
+
+EVENTS_LATE_S = 0.2
+"""So much later an event may arrive."""
+
+LIMIT_AGAIN_S = 600.0
+"""After a limit was met, events are asked for again so much later: limits are seldom raised."""
+
+SUBSCANS = 64
+"""With more folders than this waiting to be scanned, scanning everything is simpler."""
+
+SHOWN = 100
+"""So many overdue files and conditions are reported at most."""
+
+DRAFT_S = 86400.0
+"""A hidden copy of `ocrd submit` that is older was left behind by a kill."""
+
+Choice = Literal["auto", "native", "polling"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchReport:
+    """How an inbox is getting on, as of the last step.
+
+    Attributes:
+        kind: How it is watched now.
+        waiting: Files seen and not yet taken.
+        oldest_s: For how many seconds the longest-waiting one has waited; None without any.
+        overdue: Files that have waited too long (the first hundred).
+        conditions: What is out of order (the first hundred).
+        scans: How often all of it was looked through since the start.
+        seen_until: Whatever came before this moment (of the watch's clock) has been seen; minus
+            infinity before the first look through all of it.
+        busy: Whether the last step left work undone: the next one should follow at once.
+    """
+
+    kind: WatchKind = "polling"
+    waiting: int = 0
+    oldest_s: float | None = None
+    overdue: tuple[Waiting, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    scans: int = 0
+    seen_until: float = float("-inf")
+    busy: bool = False
+
+    @property
+    def paused(self) -> Condition | None:
+        """Why no file is taken from the inbox; None when files are."""
+        return next((found for found in self.conditions if found.pauses), None)
+
+
+@dataclass(slots=True)
+class _Scan:
+    folder: str  # below the inbox; empty for all of it
+    sights: Generator[Sight | Blocked | Entered, None, None]
+    began: float
+    spent: float = 0.0  # seconds of looking
+    blocked: list[Condition] = field(default_factory=list)
+    locked: list[Condition] = field(default_factory=list)
+    entered: str = ""
+    checked: str = ""  # the folder with files that was last asked about
+
+
+class Watcher:
+    """Finds the files of one inbox and says when each has come to rest.
+
+    One thread steps it and hands it events; `hint`, `hinted` and `report` are for any.  A step does
+    a bounded piece of work; `report.busy` says that it left some undone.
+
+    What becomes of a candidate is told by `settler.taken` (it is recorded, be it as a job or as a
+    failure) or by `hint` (not now: let it come to rest again).
+
+    Args:
+        root: The inbox; may be a symbolic link.
+        settle_s: Seconds without any change that make a file complete.
+        closed_s: The same for a file that was written and closed once, on a local file system.
+        max_wait_s: Seconds after which a file that does not rest is reported as overdue.
+        rescan_s: Seconds between looking through everything.
+        include: Patterns, see `names.included`.
+        ignore: Likewise.
+        leave: Further files to leave alone, by their paths.
+        kind: Whether to ask for the kernel's events; `auto` where the file system gives them.
+        batch: How many files a step looks at.
+        awaits_content: Whether an empty file may take longer than the settle time.
+        memory: A file to remember in, over a restart, what share the inbox lay on.
+        clock: Seconds, never stepping back.
+
+    Attributes:
+        hidden: Originals under the hidden name of a claim, found by scans; whoever reads it
+            empties it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        settle_s: float = 5.0,
+        closed_s: float | None = None,
+        max_wait_s: float = 3600.0,
+        rescan_s: float = 60.0,
+        include: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        leave: Callable[[str], bool] = lambda path: False,
+        kind: Choice = "auto",
+        batch: int = 2000,
+        awaits_content: bool = True,
+        memory: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.report = WatchReport()
+        self.hidden: list[str] = []
+        self.root = Root(root, memory)
+        self.settler = Settler(settle_s, max_wait_s, closed_s=closed_s)
+        self._rescan_s = rescan_s
+        self._include, self._ignore = tuple(include), tuple(ignore)
+        self._leave = leave
+        self._choice = kind
+        self._batch = batch
+        self._awaits_content = awaits_content
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._hints: set[str] = set()
+        self._inotify: Inotify[Watcher] | None = None
+        self._no_events: Condition | None = None  # why there are none although there should be
+        self._ask_again = float("-inf")
+        self._generation = 0
+        self._scans: deque[_Scan] = deque()
+        self._scanned = 0
+        self._seen_until = float("-inf")
+        self._next_rescan = self._next_root_look = float("-inf")
+        self._paused: Condition | None = None
+        self._blocked: list[Condition] = []
+
+    # -- from other threads -------------------------------------------------------------------
+
+    def hint(self, path: str) -> None:
+        """Look at `path` (below the inbox, a file or a folder) and let it come to rest anew."""
+        with self._lock:
+            self._hints.add(path)
+
+    def hinted(self) -> bool:
+        """Whether a step has yet to heed hints."""
+        return bool(self._hints)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def listen(self, inotify: Inotify[Watcher] | OSError | None) -> None:
+        """Have events from there from now on; an error says why there are none to be had."""
+        self.deaf()
+        self._no_events = None
+        self._inotify = inotify if isinstance(inotify, Inotify) else None
+        if isinstance(inotify, OSError):
+            self._give_up(inotify)
+        self._generation = 0  # everything is looked through, and each folder watched, anew
+        self._next_root_look = float("-inf")
+
+    def deaf(self) -> None:
+        """No more events."""
+        if self._inotify is not None:
+            self._inotify.remove(self)
+        self._inotify = None
+
+    def heard(self, event: Event[Watcher]) -> None:
+        """Something happened in one of its folders, or events were lost."""
+        now = self._clock()
+        if event.whose is None:
+            self._next_rescan = now
+        elif not event.name:
+            if not event.folder:  # the inbox itself was deleted, or its disk taken out
+                self.root.forget()
+                self._next_root_look = float("-inf")
+        elif not self._passed_by(event.name):
+            path = f"{event.folder}/{event.name}" if event.folder else event.name
+            self.settler.event(path, now, Sign.LOOK if event.is_folder else event.sign)
+
+    @property
+    def wants_events(self) -> bool:
+        """Whether the kernel's events are any good for this inbox."""
+        return self._choice == "native" or (self._choice == "auto" and self.root.native)
+
+    @property
+    def kind(self) -> WatchKind:
+        """Whether events come."""
+        listens = self._inotify is not None and self._no_events is None
+        return "native" if listens and self.wants_events else "polling"
+
+    def _watch(self, folder: str) -> None:
+        """Have events of a folder that is about to be looked through."""
+        if self._inotify is None or self.kind != "native":
+            return
+        try:
+            self._inotify.add(self, f"{self.root.real}/{folder}", folder)
+        except OSError as error:
+            if is_limit(error):
+                self._give_up(error)
+            elif not folder:
+                self._no_events = unwatched(self.root.real, error)
+                self._ask_again = self._clock() + POLL_S
+
+    def _give_up(self, error: OSError) -> None:
+        """A limit is met; it is polled, and what others have stays theirs."""
+        self._no_events = limited(self.root.real or str(self.root.path), error)
+        self._ask_again = self._clock() + LIMIT_AGAIN_S
+
+    # -- a step -------------------------------------------------------------------------------
+
+    def step(self) -> list[Candidate]:
+        """Do what is due now.
+
+        Returns:
+            Files that have come to rest, each ready to be admitted.
+        """
+        now = self._clock()
+        self.check_root()
+        self._heed_hints(now)
+        found: list[Candidate] = []
+        if self._paused is None:
+            if self._no_events is not None and now >= self._ask_again:
+                self._no_events, self._next_rescan = None, now
+            self._plan_rescan(now)
+            found = [*self._look_at_due(), *self._go_on_scanning()]
+            if self._scanned and self.kind == "native" and not self._scans:
+                self._seen_until = max(self._seen_until, now - EVENTS_LATE_S)
+        self._publish(self._clock())
+        return found
+
+    def next_step(self) -> float:
+        """When the next step has something to do."""
+        if self.hinted() or self.report.busy:
+            return float("-inf")
+        if self._paused is not None:
+            return self._next_root_look
+        return min(self._next_root_look, self._next_rescan, self.settler.next_due())
+
+    def stop(self) -> None:
+        """Give everything back."""
+        self.deaf()
+        self._abandon_scans()
+
+    def check_root(self) -> None:
+        """See whether the inbox is there, and which folder it is, when it is time."""
+        now = self._clock()
+        if now < self._next_root_look:
+            return
+        self._next_root_look = now + ROOT_LOOK_S
+        self._paused = self.root.check()
+        if self._paused is not None:
+            self._abandon_scans()
+            self._generation = 0
+        elif self._generation != self.root.generation:
+            self._generation = self.root.generation
+            self._abandon_scans()
+            if self._inotify is not None:
+                self._inotify.remove(self)
+            self._next_rescan = now
+        self._publish(now)
+
+    def _heed_hints(self, now: float) -> None:
+        with self._lock:
+            paths, self._hints = self._hints, set()
+        for path in paths:
+            if not any(map(self._skipped, path.split("/"))):
+                self.settler.event(path, now)
+
+    def _skipped(self, name: str) -> bool:
+        return ignored(name, self._ignore)
+
+    def _passed_by(self, name: str) -> bool:
+        return self._skipped(name) and claimed_by(name) is None and not is_draft(name)
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def _look_at_due(self) -> Iterator[Candidate]:
+        for path in self.settler.due(self._clock(), self._batch):
+            try:
+                found = look(self.root.real, path)
+            except OSError:  # the next rescan reports it
+                self.settler.postpone(path, self._clock())
+                continue
+            if found is not None and stat.S_ISDIR(found.st_mode):
+                self._scan_below(path)
+                found = None
+            if found is None:
+                self.settler.observe(path, None, self._clock())
+            else:
+                yield from self._saw(sight_of(path, found))
+
+    def _saw(self, sight: Sight) -> Iterator[Candidate]:
+        path, seen, regular = sight
+        name = path.rpartition("/")[2]
+        if claimed_by(name) is not None:
+            self.settler.observe(path, None, self._clock())
+            self.hidden.append(path)
+        elif is_draft(name):
+            self._sweep(sight)
+        elif self._leave(path) or not included(path, self._include, self._ignore):
+            self.settler.observe(path, None, self._clock())
+        else:
+            awaited = regular and seen.size == 0 and self._awaits_content
+            found = self.settler.observe(path, seen, self._clock(), awaited=awaited)
+            if found is not None:
+                yield found
+
+    def _sweep(self, draft: Sight) -> None:
+        self.settler.observe(draft.path, None, self._clock())
+        if draft.regular and time.time() - draft.seen.mtime_ns / 1e9 > DRAFT_S:
+            with contextlib.suppress(OSError), below(self.root.real, draft.path) as (folder, name):
+                os.unlink(name, dir_fd=folder)
+
+    # -- scanning -----------------------------------------------------------------------------
+
+    def _plan_rescan(self, now: float) -> None:
+        if now >= self._next_rescan and not self._scans:
+            self._next_rescan = float("inf")
+            self.settler.begin_scan()
+            self._scan(folder="")
+
+    def _scan_below(self, folder: str) -> None:
+        if len(self._scans) < SUBSCANS:
+            self._scan(folder)
+        else:
+            self._next_rescan = self._clock()
+
+    def _scan(self, folder: str) -> None:
+        sights = walk(self.root.real, folder, self._passed_by, self._watch)
+        self._scans.append(_Scan(folder, sights, self._clock()))
+
+    def _go_on_scanning(self) -> Iterator[Candidate]:
+        for _ in range(self._batch):
+            if not self._scans:
+                return
+            scan = self._scans[0]
+            began = self._clock()
+            sight = next(scan.sights, None)
+            scan.spent += self._clock() - began
+            if sight is None:
+                self._scans.popleft()
+                self._scan_done(scan)
+            elif isinstance(sight, Entered):
+                scan.entered = sight.path
+            elif isinstance(sight, Blocked):
+                path = f"{self.root.real}/{sight.path}"
+                scan.blocked.append(unreadable(path, sight.error, pauses=False))
+            else:
+                self._check_rights(scan)
+                yield from self._saw(sight)
+
+    def _check_rights(self, scan: _Scan) -> None:
+        """Whether files can be taken out of the folder that is being looked through."""
+        if scan.checked == scan.entered:
+            return
+        scan.checked = scan.entered
+        folder = f"{self.root.real}/{scan.entered}"
+        if scan.entered and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            with contextlib.suppress(OSError):
+                scan.locked.append(locked(folder, os.lstat(folder)))
+
+    def _scan_done(self, scan: _Scan) -> None:
+        if scan.folder:
+            self._blocked = list(dict.fromkeys(self._blocked + scan.blocked + scan.locked))
+            return
+        now = self._clock()
+        there = self.root.check() is None and self.root.generation == self._generation
+        if there and not scan.blocked:
+            self.settler.end_scan()
+        self._blocked = scan.blocked + scan.locked
+        self._scanned += 1
+        self._seen_until = max(self._seen_until, scan.began)
+        often = self._rescan_s if self.kind == "native" else min(self._rescan_s, POLL_S)
+        pause = max(often, scan.spent / SCAN_SHARE)
+        self._next_rescan = min(self._next_rescan, now + pause)
+
+    def _abandon_scans(self) -> None:
+        while self._scans:
+            self._scans.popleft().sights.close()
+
+    def _publish(self, now: float) -> None:
+        conditions = (self._paused, self._no_events, *self._blocked)
+        self.report = WatchReport(
+            kind=self.kind,
+            waiting=len(self.settler),
+            oldest_s=self.settler.oldest(now),
+            overdue=tuple(itertools.islice(self.settler.overdue(now), SHOWN)),
+            conditions=tuple(found for found in conditions if found is not None)[:SHOWN],
+            scans=self._scanned,
+            seen_until=self._seen_until,
+            busy=self._paused is None and (bool(self._scans) or self.settler.next_due() <= now),
+        )
