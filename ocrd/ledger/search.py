@@ -90,8 +90,9 @@ class SearchIndex:
             self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
 
     def close(self) -> None:
-        """Give the file back."""
-        self._db.close()
+        """Give the file back, once whoever writes to it has ended."""
+        with self._lock:
+            self._db.close()
 
 
 def search(path: Path, words: str, limit: int, skip: int = 0) -> list[Hit]:

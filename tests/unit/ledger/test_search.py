@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import LedgerError, UsageError
+from ocrd.errors import LedgerError, OcrdError, UsageError
 from ocrd.ledger.search import Hit, SearchIndex, search
 
 PAGES = {
@@ -74,3 +75,30 @@ def test_a_damaged_index_is_said_to_be(path: Path) -> None:
     path.write_bytes(b"no database at all, " * 500)
     with pytest.raises(LedgerError):
         search(path, "invoice", 10)
+
+
+def refused_while_closing(path: Path) -> list[OcrdError]:
+    """What a thread that adds is told when another one closes the index meanwhile."""
+    index, began, refused = SearchIndex(path), threading.Event(), list[OcrdError]()
+
+    def add() -> None:
+        try:
+            for job in range(1, 10_000):
+                index.add(job, ["one word after another " * 50] * 5)
+                began.set()
+        except OcrdError as error:
+            refused.append(error)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    assert began.wait(60)
+    index.close()
+    adding.join(60)
+    return refused
+
+
+def test_an_index_that_is_closed_while_it_is_written_to_refuses_the_rest(tmp_path: Path) -> None:
+    """A stop waits for no thread that adds; SQLite would crash the whole process."""
+    for number in range(20):
+        (error,) = refused_while_closing(tmp_path / f"{number}.db")
+        assert "closed" in error.message
