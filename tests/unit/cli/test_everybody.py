@@ -51,7 +51,8 @@ CALLS = {
 NEVER_ENDING = {"run", "demo"}  # they have tests of their own
 # All calls in one process that has given up root: a process for each would take minutes.
 RUN = """
-import contextlib, io, os, sys
+import contextlib, html, io, os, sys
+import ocrd.daemon.wiring, ocrd.web.store
 from ocrd.cli.main import main
 
 def answer(call):
