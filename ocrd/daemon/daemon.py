@@ -81,6 +81,7 @@ class Daemon:
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._troubles = Troubles()
+        self._lost_trees: set[str] = set()  # what was said of trees that are not themselves
         self._renewing = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -136,6 +137,7 @@ class Daemon:
             self._events.warn("folder.unserved", folder=name, hint=reason)
         self._house = house
         house.scheduler.folders = self._served(self.config)
+        await self._know(house)
         orphans = await recover(house, self._events)
         orphans = await take_in(house, orphans, house.scheduler.folders, self._events)
         loop = asyncio.get_running_loop()
@@ -296,6 +298,18 @@ class Daemon:
         async with self._renewing:  # else one that was slow would undo a later one
             work = partial(reloaded, self.config, self._engine, fresh_file=fresh_file)
             self._take(await self._house.call(PLACE, work))
+            await self._know(self._house)
+
+    async def _know(self, house: House) -> None:
+        """Have the trees of the folders in force looked at; one that is not itself is told once."""
+        folders = list(house.scheduler.folders.values())
+        wrong = {
+            error.message: error for error in await house.call(PLACE, house.spool.know, folders)
+        }
+        for message in wrong.keys() - self._lost_trees:
+            error = wrong[message]
+            self._events.warn("tree.lost", kind=error.kind, error=message, hint=error.hint)
+        self._lost_trees = set(wrong)
 
     async def _reload(self) -> None:
         """SIGHUP: a new configuration, or the old one and a reason.

@@ -8,14 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from ocrd.config import Config, Folder
-from ocrd.daemon.wiring import House, take_locks
+from ocrd.daemon.wiring import House, open_places
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.files import display
-from ocrd.inbox.names import numbered
 from ocrd.job import ACTIVE, Job
-from ocrd.ledger.ledger import Ledger
-from ocrd.spool import Spool
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.deliver import Delivery
 from ocrd.worker.pages import LEDGER
@@ -130,16 +127,15 @@ def carry_out_cancellations(config: Config) -> None:
         LedgerError: A daemon has started meanwhile (it carries them out), or the ledger fails.
         PlaceError: An original cannot be moved now; the next start goes on.
     """
-    locks = take_locks(config)
+    ledger, spool, locks = open_places(config, Events())
     try:
-        spool = Spool(config.root, numbered=numbered)
-        spool.prepare()
-        with Ledger.open(config.ledger) as ledger:
-            delivery = Delivery(ledger=ledger, spool=spool, clock=time.time)
-            for job in ledger.cancellations():
-                folder = config.folder(job.folder)
-                if folder is not None:
-                    delivery.fail(job, folder, CANCELLED, cancelled=True)
+        spool.know(config.folders)
+        delivery = Delivery(ledger=ledger, spool=spool, clock=time.time)
+        for job in ledger.cancellations():
+            folder = config.folder(job.folder)
+            if folder is not None:
+                delivery.fail(job, folder, CANCELLED, cancelled=True)
     finally:
+        ledger.close()
         for lock in locks:
             os.close(lock)

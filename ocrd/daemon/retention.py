@@ -16,7 +16,7 @@ from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool.expiry import Fate, expire, tidy
+from ocrd.spool.expiry import Fate, tidy
 from ocrd.worker.naming import dated
 from ocrd.worker.pages import LEDGER
 
@@ -111,8 +111,8 @@ class Retention:
     def _fate(self, job: Job, archive: Path, folder: Folder) -> Fate | None:
         """What became of one original; None where that is still open."""
         try:
-            fate = expire(job, archive, self._disk)
-        except OSError as error:
+            fate = self._house.spool.expire(job, archive)
+        except (OSError, OcrdError) as error:
             self._events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
             return None
         if fate in (Fate.DELETED, Fate.GONE) and job.archived_to:

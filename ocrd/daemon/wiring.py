@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import threading
@@ -27,12 +28,14 @@ from ocrd.engine.base import Engine
 from ocrd.engine.upright import Orientation
 from ocrd.errors import LedgerError
 from ocrd.events import Events
-from ocrd.files import Disk, os_error
+from ocrd.files import Disk, blaming, display, os_error
 from ocrd.gate import PageGate
 from ocrd.inbox.names import numbered
 from ocrd.ledger.ledger import Ledger
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
+from ocrd.spool.tree import make_folders
+from ocrd.spool.trees import Trees
 from ocrd.worker.deliver import Delivery
 from ocrd.worker.pages import PageRunner
 from ocrd.worker.worker import Parts as WorkerParts
@@ -97,10 +100,7 @@ def build(
         PlaceError: The root cannot be used.
         LedgerError: The ledger cannot be used, or another daemon has it.
     """
-    spool = Spool(config.root, numbered=numbered, disk=disk)
-    spool.prepare()
-    locks = take_locks(config)
-    ledger = Ledger.open(config.ledger)
+    ledger, spool, locks = open_places(config, events, disk)
     make_pages = make_pages or page_source
     pages, page_children = make_pages(config, engine)
     document_children = _document_children(config)
@@ -175,28 +175,50 @@ def build(
     )
 
 
-def take_locks(config: Config) -> tuple[int, ...]:
-    """Be the only daemon on this root and on this ledger.
+def open_places(
+    config: Config, events: Events, disk: Disk | None = None
+) -> tuple[Ledger, Spool, tuple[int, ...]]:
+    """Ledger and spool, for this daemon alone, with the locks that say so.
+
+    A ledger elsewhere is read first: it knows which spool belongs to it, so that none is made
+    beneath a root that is not mounted.
 
     Raises:
-        PlaceError: A lock file cannot be made.
-        LedgerError: Another daemon runs, or the ledger's folder is not there.
+        PlaceError: The spool is not this installation's (`tree-lost`), or cannot be used.
+        LedgerError: Another daemon runs, or the ledger cannot be used.
     """
+    disk = disk or Disk()
+    if config.ledger.parent == config.spool:
+        with blaming(config.spool):
+            make_folders(config.spool, disk)
     if not config.ledger.parent.is_dir():
         raise _no_folder(config.ledger.parent)
-    files = (config.spool / snapshot.LOCK, config.ledger.with_name(config.ledger.name + ".lock"))
-    held: list[int] = []
-    for file in files:
-        try:
-            lock = snapshot.take_lock(file)
-        except OSError as error:
-            raise os_error(error, file) from None
-        if lock is None:
-            for other in held:
-                os.close(other)
-            raise _second_daemon(file)
-        held.append(lock)
-    return tuple(held)
+    with contextlib.ExitStack() as failed:
+        locks = [_locked(config.ledger.with_name(config.ledger.name + ".lock"), failed)]
+        ledger = failed.enter_context(Ledger.open(config.ledger))
+        trees = Trees(
+            ledger.installation(),
+            ledger.known_trees(),
+            disk,
+            ledger.know_tree,
+            adopted=lambda tree: events.warn("tree.adopted", path=display(tree)),
+        )
+        spool = Spool(config.root, numbered=numbered, trees=trees, disk=disk)
+        spool.prepare()
+        locks.append(_locked(config.spool / snapshot.LOCK, failed))
+        failed.pop_all()
+    return ledger, spool, tuple(locks)
+
+
+def _locked(file: Path, failed: contextlib.ExitStack) -> int:
+    try:
+        lock = snapshot.take_lock(file)
+    except OSError as error:
+        raise os_error(error, file) from None
+    if lock is None:
+        raise _second_daemon(file)
+    failed.callback(os.close, lock)
+    return lock
 
 
 def _no_folder(folder: Path) -> LedgerError:

@@ -22,9 +22,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from ocrd.config import Folder
 from ocrd.config.ownership import AS_AROUND, Ownership
-from ocrd.errors import OcrdError
-from ocrd.files import Disk, blaming, display
+from ocrd.errors import OcrdError, PlaceError
+from ocrd.files import Disk, blaming, display, os_error
 from ocrd.job import Job
 from ocrd.spool import intake, names, orphans, outlet
 from ocrd.spool.choices import Choices, Numbered
@@ -84,6 +85,25 @@ class Spool:
                     self._disk.mkdir(folder, mode)
                 self._disk.chmod(folder, mode)
                 self._disk.fsync_dir(folder.parent)
+
+    def know(self, folders: Iterable[Folder]) -> list[PlaceError]:
+        """Work beneath the trees of these folders from now on; those that lie there are marked.
+
+        Returns:
+            What is wrong with trees that are not themselves now; whatever needs one waits.
+        """
+        wrong = []
+        for tree in {tree for folder in folders for _, tree in folder.trees()}:
+            self._disk.know(tree)
+            try:
+                if self._disk.stat(tree) is not None:
+                    self._trees.check(tree)
+            except PlaceError as error:
+                wrong.append(error)
+            except OSError as error:
+                told = os_error(error, tree)
+                wrong += [told] if isinstance(told, PlaceError) else []
+        return wrong
 
     @contextmanager
     def _working(self, place: Path, *more: Path) -> Iterator[None]:

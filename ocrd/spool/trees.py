@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Trees:
         self._disk = disk
         self._remember = remember
         self._adopted = adopted
+        self._turns: dict[Path, threading.Lock] = {}
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
@@ -83,14 +85,19 @@ class Trees:
             yield
 
     def _hold(self, tree: Path, stack: contextlib.ExitStack) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             stack.enter_context(self._disk.hold(tree))
-        except FileNotFoundError:
-            self._make(tree)
-            stack.enter_context(self._disk.hold(tree))
-        marker = self._marker(tree)
-        if not self._bears_ours(tree, marker):
-            self._judge(tree, marker)
+            if self._bears_ours(tree, self._marker(tree)):
+                return
+        with self._turns.setdefault(tree, threading.Lock()):  # it is made and marked once, by one
+            try:
+                stack.enter_context(self._disk.hold(tree))
+            except FileNotFoundError:
+                self._make(tree)
+                stack.enter_context(self._disk.hold(tree))
+            marker = self._marker(tree)
+            if not self._bears_ours(tree, marker):
+                self._judge(tree, marker)
 
     def _make(self, tree: Path) -> None:
         """A tree that a person removed, or a new one; not in the place of a mount that is away."""

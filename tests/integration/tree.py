@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocrd.ledger.ledger import Ledger
+from ocrd.spool.trees import MARKER
 
 CONFIG = """\
 root = "{root}"
@@ -75,9 +76,13 @@ class Tree:
         return daemon.returncode, said
 
     def visible(self, tree: str) -> list[str]:
-        """Files below a tree, hidden ones included: nothing half-written may show."""
+        """Files below a tree, hidden ones included: nothing half-written may show.
+
+        All but the marker by which ocrd knows the tree.
+        """
         top = self.root / tree / "scans"
-        return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+        files = (path for path in top.rglob("*") if path.is_file() and path.name != MARKER)
+        return sorted(str(path.relative_to(top)) for path in files)
 
     def spooled(self) -> list[str]:
         """What lies in the spool; a job's folder goes a moment after it is said to be done."""
@@ -88,7 +93,7 @@ class Tree:
         archived = self.root / "archive" / "scans"
         for name in self.visible("archive"):
             assert _digest(archived / name) in self.dropped.values()
-        for bundle in (self.root / "outbox" / "scans").glob("*"):
+        for bundle in (self.root / "outbox" / "scans").glob("[!.]*"):
             made = {path.name for path in bundle.iterdir()}
             assert made == {f"{bundle.name}{suffix}" for suffix in (".md", ".pdf", ".json")}
             sidecar = json.loads((bundle / f"{bundle.name}.json").read_text(encoding="utf-8"))

@@ -37,7 +37,11 @@ class LostInbox(Disk):
         self._first = threading.Lock()
 
     def rename(self, source: Path, target: Path) -> None:
-        if "inbox" in source.parts and not self._first.acquire(blocking=False):
+        if (
+            source.suffix == ".jpg"
+            and "inbox" in source.parts
+            and not self._first.acquire(blocking=False)
+        ):
             self.hanging += 1
             self.back.wait()
         super().rename(source, target)

@@ -20,8 +20,10 @@ from ocrd.daemon.retention import DAY_S, Retention
 from ocrd.daemon.wiring import House
 from ocrd.events import Event, Events
 from ocrd.files import Disk
+from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.spool import Spool
 from tests.integration.test_conditions import daemon, log, wait_for
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
@@ -124,9 +126,11 @@ class World:
 
     def expire(self, *, keep_done_days: float = 0, disk: Disk | None = None) -> None:
         """One round of what the daemon does every hour."""
+        Spool(self.root, numbered=numbered).prepare()
 
         async def round_() -> None:
-            house = cast(House, SimpleNamespace(ledger=self.ledger, call=Calls()))
+            spool = Spool(self.root, numbered=numbered, disk=disk)
+            house = cast(House, SimpleNamespace(ledger=self.ledger, spool=spool, call=Calls()))
             retention = Retention(
                 house,
                 self.folders,

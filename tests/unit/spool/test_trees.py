@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -291,3 +292,30 @@ def test_a_folder_marked_before_something_was_mounted_over_it_is_not_the_tree_af
         memory.start().check(tree)
     error = lost(lambda: use(memory.start(), tree / "scan.pdf"))
     assert error.path == tree
+
+
+def test_two_who_come_at_once_mark_a_new_tree_once(memory: Memory, tmp_path: Path) -> None:
+    for number in range(20):
+        tree = tmp_path / f"outbox {number}"
+        trees, errors = memory.start(), list[Exception]()
+        begun = threading.Barrier(4)
+
+        def come(
+            trees: Trees = trees,
+            tree: Path = tree,
+            begun: threading.Barrier = begun,
+            errors: list[Exception] = errors,
+        ) -> None:
+            begun.wait()
+            try:
+                trees.check(tree)
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=come) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        memory.start().check(tree)
+        assert errors == []
