@@ -17,7 +17,7 @@ def test_of_thirty_thousand_files_dropped_at_once_none_is_missed(tmp_path: Path)
     assert int(QUEUE.read_text(encoding="ascii")) < FILES
     tree = Tree(tmp_path / "srv")
     text = tree.config.read_text(encoding="utf-8")
-    tree.config.write_text(text.replace("[watch]", "[watch]\nrescan_s = 86400"), encoding="utf-8")
+    tree.config.write_text(text.replace("rescan_s = 3", "rescan_s = 86400"), encoding="utf-8")
     command = [sys.executable, "-m", "bench.idle_daemon", str(tree.config), "never"]
     with subprocess.Popen(command) as daemon:
         try:
