@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
+from pathlib import Path
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
@@ -81,7 +82,7 @@ class Daemon:
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._troubles = Troubles()
-        self._lost_trees: set[str] = set()  # what was said of trees that are not themselves
+        self._lost_trees: set[Path] = set()  # of which it was said
         self._renewing = asyncio.Lock()
         self._reloads: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -137,7 +138,7 @@ class Daemon:
             self._events.warn("folder.unserved", folder=name, hint=reason)
         self._house = house
         house.scheduler.folders = self._served(self.config)
-        await self._know(house)
+        self._know(house)
         orphans = await recover(house, self._events)
         orphans = await take_in(house, orphans, house.scheduler.folders, self._events)
         loop = asyncio.get_running_loop()
@@ -298,18 +299,26 @@ class Daemon:
         async with self._renewing:  # else one that was slow would undo a later one
             work = partial(reloaded, self.config, self._engine, fresh_file=fresh_file)
             self._take(await self._house.call(PLACE, work))
-            await self._know(self._house)
+            self._know(self._house)
 
-    async def _know(self, house: House) -> None:
-        """Have the trees of the folders in force looked at; one that is not itself is told once."""
-        folders = list(house.scheduler.folders.values())
-        wrong = {
-            error.message: error for error in await house.call(PLACE, house.spool.know, folders)
-        }
-        for message in wrong.keys() - self._lost_trees:
-            error = wrong[message]
-            self._events.warn("tree.lost", kind=error.kind, error=message, hint=error.hint)
-        self._lost_trees = set(wrong)
+    def _know(self, house: House) -> None:
+        """Work beneath the trees of the folders in force; each is marked as soon as it answers."""
+        for tree in house.spool.know(house.scheduler.folders.values()):
+            task = asyncio.create_task(self._mark(house, tree))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+    async def _mark(self, house: House, tree: Path) -> None:
+        try:
+            await house.call(str(tree), house.spool.mark, tree)
+        except OcrdError as error:
+            if tree not in self._lost_trees:
+                self._events.warn(
+                    "tree.lost", kind=error.kind, error=error.message, hint=error.hint
+                )
+            self._lost_trees.add(tree)
+        else:
+            self._lost_trees.discard(tree)
 
     async def _reload(self) -> None:
         """SIGHUP: a new configuration, or the old one and a reason.

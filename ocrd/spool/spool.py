@@ -24,8 +24,8 @@ from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.config.ownership import AS_AROUND, Ownership
-from ocrd.errors import OcrdError, PlaceError
-from ocrd.files import Disk, blaming, display, os_error
+from ocrd.errors import OcrdError
+from ocrd.files import Disk, blaming, display
 from ocrd.job import Job
 from ocrd.spool import intake, names, orphans, outlet
 from ocrd.spool.choices import Choices, Numbered
@@ -34,6 +34,7 @@ from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
 from ocrd.spool.pagelog import PageLog
 from ocrd.spool.pieces import is_folder, is_recorded
+from ocrd.spool.tree import dress
 from ocrd.spool.trees import Trees
 
 _BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
@@ -86,24 +87,22 @@ class Spool:
                 self._disk.chmod(folder, mode)
                 self._disk.fsync_dir(folder.parent)
 
-    def know(self, folders: Iterable[Folder]) -> list[PlaceError]:
-        """Work beneath the trees of these folders from now on; those that lie there are marked.
-
-        Returns:
-            What is wrong with trees that are not themselves now; whatever needs one waits.
-        """
-        wrong = []
-        for tree in {tree for folder in folders for _, tree in folder.trees()}:
+    def know(self, folders: Iterable[Folder]) -> set[Path]:
+        """Work beneath the trees of these folders from now on; those trees.  Looks at no disk."""
+        trees = {tree for folder in folders for _, tree in folder.trees()}
+        for tree in trees:
             self._disk.know(tree)
-            try:
-                if self._disk.stat(tree) is not None:
-                    self._trees.check(tree)
-            except PlaceError as error:
-                wrong.append(error)
-            except OSError as error:
-                told = os_error(error, tree)
-                wrong += [told] if isinstance(told, PlaceError) else []
-        return wrong
+        return trees
+
+    def mark(self, tree: Path) -> None:
+        """Mark a tree that is there, so that it is told from what lies beneath its mount point.
+
+        Raises:
+            PlaceError: It is not itself (`tree-lost`); whatever needs it waits.
+        """
+        with blaming(tree):
+            if self._disk.stat(tree) is not None:
+                self._trees.check(tree)
 
     @contextmanager
     def _working(self, place: Path, *more: Path) -> Iterator[None]:
@@ -117,9 +116,11 @@ class Spool:
             yield
 
     @contextmanager
-    def _leaving(self, target: Path) -> Iterator[None]:
+    def _leaving(self, target: Path, owner: Ownership = AS_AROUND) -> Iterator[None]:
         """`_working` for what goes elsewhere, whose file system may refuse the name."""
         with self._working(target):
+            if owner.given and (tree := self._trees.fresh(target)) is not None:
+                dress(tree, tree.parent, self._disk, owner, below=False)
             try:
                 yield
             except OSError as error:
@@ -221,7 +222,7 @@ class Spool:
             OcrdError: The bundle was never sealed.
         """
         home = self._home(job)
-        with self._leaving(target):
+        with self._leaving(target, owner):
             outlet.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
 
     def made(self, job: Job) -> list[str]:
@@ -249,7 +250,7 @@ class Spool:
         with self._working(home.path):
             outlet.begin(job, home)
         for entry, target in targets:
-            with self._leaving(target):
+            with self._leaving(target, owner):
                 outlet.publish_entry(job, entry, target, home, owner)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
@@ -259,7 +260,7 @@ class Spool:
             FileExistsError: The name is taken; choose the next.
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
-        with self._leaving(target):
+        with self._leaving(target, owner):
             outlet.archive(job, target, self._home(job), owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
@@ -269,7 +270,7 @@ class Spool:
             FileExistsError: One of the two names is taken; choose the next.
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
-        with self._leaving(target):
+        with self._leaving(target, owner):
             outlet.fail(job, target, report, self._home(job), owner)
 
     def free_name(

@@ -52,6 +52,7 @@ class Trees:
         self._remember = remember
         self._adopted = adopted
         self._turns: dict[Path, threading.Lock] = {}
+        self._fresh: set[Path] = set()
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
@@ -109,6 +110,15 @@ class Trees:
             if str(folder) in self._known and not self._is_itself(folder):
                 raise _lost(folder)
         make_folders(tree, self._disk)
+        self._fresh.add(tree)
+
+    def fresh(self, path: Path) -> Path | None:
+        """The tree of a path, told once, if it was made anew: it has nobody's group yet."""
+        tree = self._disk.tree_of(path)
+        if tree not in self._fresh:
+            return None
+        self._fresh.discard(tree)
+        return tree
 
     def _is_itself(self, tree: Path) -> bool:
         ours = self._bears_ours(tree, self._marker(tree))

@@ -185,7 +185,7 @@ class Hanging(Disk):
         self.hanging = 0
 
     def rename(self, source: Path, target: Path) -> None:
-        if "hung" in source.parts and "inbox" in source.parts:
+        if "hung" in source.parts and "inbox" in source.parts and source.suffix == ".jpg":
             self.hanging += 1
             self.back.wait()
         super().rename(source, target)

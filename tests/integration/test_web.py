@@ -173,7 +173,7 @@ def test_nothing_is_left_of_what_was_refused_or_broken_off(running: Site) -> Non
         assert too_large.status_code == 413 and "max_upload_mib" in too_large.text
         with pytest.raises(ConnectionError):
             client.post("/api/v1/ocr?name=b.png", content=broken())
-    until(lambda: not list((running.root / "inbox/web").glob(".ocrd-*")))
+    until(lambda: not list((running.root / "inbox/web").glob(".ocrd-*.part")))
 
 
 def test_another_sites_name_is_refused(running: Site) -> None:
@@ -251,7 +251,7 @@ def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) ->
         read = client.ocr.process(model="x", document=document)  # type: ignore[arg-type]  # likewise
         assert "Kept for later" in read.pages[0].markdown
     assert client.files.delete(file_id=file.id).deleted
-    assert not list((running.root / "inbox/web").glob(".ocrd-*"))
+    assert not list((running.root / "inbox/web").glob(".ocrd-*.[ph]*"))
 
 
 def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:

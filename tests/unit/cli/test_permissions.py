@@ -15,10 +15,9 @@ from ocrd.cli.locate import locate
 from ocrd.cli.status import gather
 from ocrd.config import load
 from ocrd.daemon.doctor import examine
-from ocrd.daemon.wiring import take_locks
+from ocrd.daemon.wiring import open_places
 from ocrd.errors import PlaceError
-from ocrd.inbox.names import numbered
-from ocrd.spool import Spool
+from ocrd.events import Events
 from tests.support.needs import needs
 from tests.support.nobody import NOBODY, as_nobody, in_a_child
 from tests.unit.cli.conftest import Tree
@@ -39,9 +38,9 @@ def running() -> Iterator[Tree]:
         tree.config.rename(folder / "config.toml")
         tree.config = folder / "config.toml"
         tree.config.chmod(0o644)
-        Spool(tree.root, numbered=numbered).prepare()
         config = load(tree.config)
-        locks = take_locks(config)
+        ledger, _, locks = open_places(config, Events())
+        ledger.close()
         word = {"pid": os.getpid(), "folders": [{"name": "invoices"}], "pages_per_s": 2.5}
         snapshot.write(config.spool, word)
         for path in (tree.root, *tree.root.rglob("*")):
