@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from ocrd.spool.trees import MARKER
 from tests.slow.faults.bundles import audit_bundles
 from tests.slow.faults.evidence import (
     REPORT,
@@ -196,7 +197,7 @@ def _audit_strays(site: Site, folder: str, *, over: bool) -> list[str]:
             tree.joinpath(*path.relative_to(tree).parts[: depth + 1])
             for path in tree.rglob("*")
             for depth, part in enumerate(path.relative_to(tree).parts)
-            if part.startswith(".ocrd" if kind == "inbox" else ".")
+            if part.startswith(".ocrd" if kind == "inbox" else ".") and part != MARKER
         }
         wrong += [f"{site.shown(path)} is a stray temporary" for path in sorted(strays)]
     return wrong

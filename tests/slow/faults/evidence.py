@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocrd.spool.trees import MARKER
+
 REPORT = ".error.json"
 ALL_OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
 
@@ -64,10 +66,13 @@ class Site:
 
 
 def files_below(top: Path) -> Iterator[Path]:
-    """Everything below a folder that is not a folder, in order; links are not followed."""
+    """Everything below a folder that is not a folder, in order; links are not followed.
+
+    All but the markers by which ocrd knows its trees.
+    """
     for folder, folders, names in os.walk(top):
         folders.sort()
-        for name in sorted(names):
+        for name in sorted(set(names) - {MARKER}):
             yield Path(folder, name)
 
 
