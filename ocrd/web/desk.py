@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.errors import LedgerError, OcrdError
 from ocrd.files import FileFacts, os_error
@@ -24,6 +25,7 @@ from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
 from ocrd.ledger.search import index_of, search
+from ocrd.requests import ask
 from ocrd.web.body import BodyError, Incoming, shown
 from ocrd.web.changes import Changes
 from ocrd.web.results import NoResultError
@@ -197,21 +199,22 @@ class Desk:
 
     async def retry(self, job: Job) -> bool:
         """Put a failed or cancelled job back; whether it could be."""
-        return bool(await self._change(lambda ledger: ledger.retry([job.id])))
+        return await asyncio.to_thread(self._request, "retry", job)
 
     async def cancel(self, job: Job) -> bool:
         """Have a job cancelled; whether it can be."""
-        return bool(await self._change(lambda ledger: ledger.request_cancel([job.id])))
+        return await asyncio.to_thread(self._request, "cancel", job)
+
+    def _request(self, verb: str, job: Job) -> bool:
+        """Have the daemon do it; where none runs, the ledger keeps it for its next start."""
+        if snapshot.holder(self.config.spool / snapshot.LOCK) is not None:
+            return bool(ask(self.config.spool, {"do": verb, "jobs": [job.id]})["jobs"])
+        with Ledger.open(self.config.ledger, create=False, check=False) as ledger:
+            change = ledger.retry if verb == "retry" else ledger.request_cancel
+            return bool(change([job.id]))
 
     async def _ask(self, question: Callable[[Ledger], T]) -> T:
         return await asyncio.to_thread(read_ledger, self.config.ledger, question)
-
-    async def _change(self, request: Callable[[Ledger], T]) -> T:
-        def carried_out() -> T:
-            with Ledger.open(self.config.ledger, create=False, check=False) as ledger:
-                return request(ledger)
-
-        return await asyncio.to_thread(carried_out)
 
 
 class PendingError(OcrdError):

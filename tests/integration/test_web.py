@@ -357,3 +357,17 @@ def test_words_are_found_on_their_page_by_those_who_may_see_it(running: Site) ->
         assert client.get("/api/v1/search", params={"q": " ? "}).status_code == 422
     with running.client("web-only") as client:
         assert hits(client, "zirconium") == []
+
+
+def test_a_failed_job_is_retried_and_a_waiting_one_cancelled_by_the_daemon(running: Site) -> None:
+    with running.client() as client:
+        url = "/api/v1/ocr?name=broken.pdf&wait=60"
+        failed = client.post(url, content=b"%PDF-1.7 and nothing else").json()
+        assert failed["state"] == "failed"
+        again = client.post(f"/api/v1/jobs/{failed['id']}/retry")
+        assert (again.status_code, again.json()["state"]) == (202, "queued")
+        until(lambda: client.get(f"/api/v1/jobs/{failed['id']}").json()["state"] == "failed", 30)
+        told = client.get(f"/api/v1/jobs/{failed['id']}").json()
+        assert "retried" in [entry["name"] for entry in told["history"]]
+        ended = client.delete(f"/api/v1/jobs/{failed['id']}")
+        assert ended.status_code == 409
