@@ -78,11 +78,13 @@ class Tree:
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show.
 
-        All but the marker by which ocrd knows the tree.
+        All but the marker by which ocrd knows the tree, or its draft.
         """
         top = self.root / tree / "scans"
-        files = (path for path in top.rglob("*") if path.is_file() and path.name != MARKER)
-        return sorted(str(path.relative_to(top)) for path in files)
+        files = (path for path in top.rglob("*") if path.is_file())
+        return sorted(
+            str(path.relative_to(top)) for path in files if not path.name.startswith(MARKER)
+        )
 
     def spooled(self) -> list[str]:
         """What lies in the spool; a job's folder goes a moment after it is said to be done."""
