@@ -179,9 +179,17 @@ def test_once_says_what_it_waited_for_in_vain(tree: Tree) -> None:
         code, said = tree.run()
         assert code == 1
         assert "disk-full" in said
-    code, said = tree.run()
-    assert code == 0, said
-    tree.check_done()
+        (tree.root / "outbox" / "scans" / "filler").unlink()
+        more_room = ["mount", "-o", "remount,size=16m", str(tree.root / "outbox" / "scans")]
+        subprocess.run(more_room, check=True)
+        code, said = tree.run()
+        assert code == 0, said
+        tree.check_done()
+    tree.drop("b.jpg", scan(2))
+    code, said = tree.run()  # what lies beneath the mount point is not the outbox
+    assert (code, "tree-lost" in said) == (1, True)
+    (tree.root / "outbox" / "scans" / ".ocrd-tree").touch()  # until somebody says that it is
+    assert tree.run()[0] == 0
 
 
 def test_an_inbox_that_was_never_there_is_made_and_one_that_was_taken_away_is_not(
