@@ -16,6 +16,7 @@ from typing import Any
 from ocrd import snapshot
 from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
+from ocrd.spool.trees import MARKER
 from tests.support.samples import scan_of
 
 HANG_S = 800.0
@@ -64,6 +65,10 @@ class Place:
         scan = scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number)
         (inbox / name).write_bytes(scan.data)
         return scan.data
+
+    def bundles(self, folder: str) -> list[Path]:
+        """What was published for a folder."""
+        return sorted(p for p in (self.root / "outbox" / folder).iterdir() if p.name != MARKER)
 
     def jobs(self) -> list[Job]:
         with Ledger.open(self.root / ".ocrd" / "ledger.db") as ledger:

@@ -11,10 +11,11 @@ from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.dummy_loader import DummyModelLoader
 from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
 
-from ocrd.engine.deepseek.encoder import normalise
+from ocrd.engine.deepseek.encoder import SamEncoder, normalise
 from ocrd.engine.deepseek.layout import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import Resolution
+from tests.slow.vllm.plain_attention import plain
 
 
 @register_model_loader("random")
@@ -43,7 +44,7 @@ class Inside:
         """How far a tiled page's embeddings are from those of vLLM's own code, relatively.
 
         Returns:
-            With our encoders, and with vLLM's (`OCRD_ENCODER=upstream`).
+            With our first encoder, and with vLLM's (`OCRD_ENCODER=upstream`).
         """
         torch.manual_seed(seed)
         model = self.model_runner.model
@@ -58,14 +59,14 @@ class Inside:
         )
         layout = torch.tensor([[0, 256, 256, 256, 320, 1, 2]])
         found = []
-        for sam, clip in ((None, None), (model._own_sam, model._own_clip)):
-            model.sam, model.clip = sam, clip
+        for sam in (SamEncoder(model.sam_model, plain), model._own_sam):
+            model.sam = sam
             (ours,) = model.embed_multimodal(
                 pixel_values=overview, images_crop=tiles, images_layout=layout
             )
             assert ours.shape == theirs.shape
             found.append(float((ours - theirs).norm() / theirs.norm()))
-        model.sam = model.clip = None  # as before the first page
+        model.sam = None  # as before the first page
         return found
 
     @torch.inference_mode()

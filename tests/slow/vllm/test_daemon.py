@@ -108,10 +108,10 @@ def test_the_engine_died_under_its_pages_and_another_finished_them(day: Day) -> 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_each_folder_gets_bundles_in_its_own_mode_and_resolution(day: Day, folder: str) -> None:
-    outbox = day.place.root / "outbox" / folder
+    bundles = day.place.bundles(folder)
     names = [name for dropped, name in day.dropped if dropped == folder]
-    assert sorted(path.name for path in outbox.iterdir()) == [Path(name).stem for name in names]
-    for bundle in outbox.iterdir():
+    assert [bundle.name for bundle in bundles] == [Path(name).stem for name in names]
+    for bundle in bundles:
         files = {path.name.removeprefix(bundle.name) for path in bundle.iterdir()}
         assert files >= {".md", ".raw.mmd", ".pdf", ".json"}
         told = json.loads((bundle / f"{bundle.name}.json").read_text(encoding="utf-8"))

@@ -66,4 +66,4 @@ def test_a_daemon_told_to_stop_drains_or_puts_its_jobs_back(
         os.kill(engine, signal.SIGCONT)
         assert run.process.wait(HANG_S) == 0, run.said()[-4000:]
     assert [(job.state, job.attempts) for job in place.jobs()] == [(JobState.DONE, 1)] * 2 * SCANS
-    assert len(list((place.root / "outbox" / "slips").iterdir())) == 2 * SCANS
+    assert len(place.bundles("slips")) == 2 * SCANS
