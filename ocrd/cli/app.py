@@ -49,7 +49,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Stable JSON for progra
 
 def folder_names(context: typer.Context) -> list[str]:
     """What `--folder` may be, for the shell that completes it; nothing where that is unknown."""
-    from ocrd.cli.locate import locate
+    from ocrd.views.locate import locate
 
     with contextlib.suppress(Exception):  # a shell completes, and shows no errors
         return list(locate(context.params.get("config")).folders)

@@ -13,6 +13,7 @@ import typer
 from ocrd.cli import words
 from ocrd.cli.app import ConfigOption, JsonOption
 from ocrd.errors import ExitCode
+from ocrd.views.phrases import counted
 
 if TYPE_CHECKING:
     from ocrd.config import Config
@@ -41,7 +42,7 @@ def check(config: ConfigOption = None) -> None:
     for finding in groups(loaded):
         if finding.verdict is not Verdict.OK:
             typer.echo(f"warning: {finding.check}: {finding.found}: {finding.hint}", err=True)
-    folders = words.counted(len(loaded.folders) - len(unserved), "folder")
+    folders = counted(len(loaded.folders) - len(unserved), "folder")
     typer.echo(f"{loaded.file}: ok, {folders}")
 
 

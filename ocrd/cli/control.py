@@ -15,11 +15,11 @@ import typer
 
 from ocrd.cli.app import ConfigOption, folder_names
 from ocrd.cli.jobs import known_folders, no_such_job, require_folder
-from ocrd.cli.locate import Located, asked, locate, opened
 from ocrd.errors import ExitCode, UsageError
 from ocrd.files import display
 from ocrd.job import Job, JobState, Place
 from ocrd.requests import ask
+from ocrd.views.locate import Located, asked, locate, opened
 
 if TYPE_CHECKING:
     from ocrd.ledger.ledger import Ledger

@@ -110,7 +110,7 @@ def backup(
     config: ConfigOption = None,
 ) -> None:
     """Copy the ledger, consistent and whole, while the daemon goes on."""
-    from ocrd.cli.locate import asked
+    from ocrd.views.locate import asked
 
     asked(config, lambda ledger: ledger.backup(file))
     typer.echo(f"{file}: {file.stat().st_size:,} bytes; docs/backup.md says how it is put back")

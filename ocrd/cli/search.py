@@ -8,9 +8,10 @@ import typer
 
 from ocrd.cli import words as telling
 from ocrd.cli.app import ConfigOption, JsonOption
-from ocrd.cli.locate import asked, locate
 from ocrd.errors import ExitCode, UsageError
 from ocrd.files import display
+from ocrd.views.locate import asked, locate
+from ocrd.views.phrases import counted
 
 
 def search(
@@ -36,7 +37,7 @@ def search(
         anew.clear()
         added = asked(config, lambda ledger: catch_up(ledger, anew, all_of_them=True))
         anew.close()
-        typer.echo(f"{telling.counted(added, 'document')} in the index", err=True)
+        typer.echo(f"{counted(added, 'document')} in the index", err=True)
     if not words:
         if rebuild:
             return

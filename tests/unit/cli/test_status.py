@@ -17,8 +17,8 @@ import pytest
 from ocrd import snapshot
 from ocrd.cli.jobs import moment
 from ocrd.cli.status import hours, plain
-from ocrd.cli.words import about, duration
 from ocrd.ledger.ledger import Ledger
+from ocrd.views.phrases import about, duration
 from tests.unit.cli.conftest import PROJECT, Tree
 from tests.unit.ledger import making
 
