@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from ocrd.errors import BadFileError
-from ocrd.files import display
+from ocrd.shown import display
 
 NAME_MAX = 255
 """Bytes a name may have on ext4, XFS, Btrfs, NFS and nearly everything else."""

@@ -16,9 +16,8 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ocrd import snapshot
 from ocrd.errors import ConfigError, PlaceError
@@ -28,12 +27,11 @@ if TYPE_CHECKING:
     from ocrd.ledger.ledger import Ledger
 
 KEPT = "located.json"
-ROOT_LINE = re.compile(rb"""^\s*root\s*=\s*("[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
+ROOT_LINE = rb"""(?m)^\s*root\s*=\s*("[^"\n]*"|'[^'\n]*')"""
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Located:
+class Located(NamedTuple):
     """What a reader needs.
 
     Attributes:
@@ -51,7 +49,7 @@ class Located:
     ledger: Path
     snapshot: dict[str, Any] | None
     pid: int | None
-    folders: Mapping[str, Path] = field(default_factory=dict)
+    folders: Mapping[str, Path]
     engine: str
     file_digest: str
     refused: ConfigError | None = None
@@ -79,7 +77,7 @@ def locate(given: Path | None) -> Located:
         running = _as_the_daemon_says(given)
         if running is None:
             raise
-        return replace(running, refused=error)
+        return running._replace(refused=error)
 
 
 def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
@@ -167,7 +165,7 @@ def _as_the_daemon_says(given: Path | None) -> Located | None:
         raw = _file(given).read_bytes()
     except OSError:
         return None
-    line = ROOT_LINE.search(raw)
+    line = re.search(ROOT_LINE, raw)
     if line is None:
         return None
     spool = Path(os.environ.get("OCRD_ROOT") or line[1][1:-1].decode(errors="replace")) / ".ocrd"

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrd.files import display
 from ocrd.inbox.names import ignored
+from ocrd.shown import display
 from ocrd.views.locate import Located
 from ocrd.views.phrases import iso
 
@@ -90,12 +90,21 @@ def _folder(
     }
 
 
-def lying(inbox: Path) -> int:
-    """How many files lie in an inbox, those left alone not counted."""
-    count = 0
-    for _, folders, files in os.walk(inbox):
-        folders[:] = [name for name in folders if not ignored(name)]
-        count += sum(1 for name in files if not ignored(name))
+def lying(inbox: Path | str) -> int:
+    """How many files lie below a folder, those left alone not counted; no link is followed."""
+    count, left = 0, [os.fspath(inbox)]
+    while left:  # however deep, and whatever goes away meanwhile
+        try:
+            with os.scandir(left.pop()) as entries:
+                for entry in entries:
+                    if ignored(entry.name):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
+                    else:
+                        count += 1
+        except OSError:
+            continue
     return count
 
 
@@ -115,12 +124,14 @@ def strays(inbox: Path, watched: Collection[Path]) -> Iterator[dict[str, Any]]:
         entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
     except OSError:
         return
-    loose = sum(1 for entry in entries if not ignored(entry.name) and not entry.is_dir())
+    loose = sum(1 for each in entries if not ignored(each.name) and each.is_file())
     if loose and os.path.normpath(inbox) not in homes:
         yield {"path": str(inbox), "files": loose}
     for entry in entries:
         theirs = entry.path in homes or entry.path in above or ignored(entry.name)
-        if not theirs and entry.is_dir() and (files := lying(Path(entry.path))):
+        if theirs or not entry.is_dir(follow_symlinks=False):
+            continue
+        if files := lying(entry.path):
             yield {"path": entry.path, "files": files}
 
 
