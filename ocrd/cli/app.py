@@ -28,6 +28,7 @@ COMMANDS = {
     "config": "ocrd.cli.config:app",
     "engine": "ocrd.cli.engine:app",
     "doctor": "ocrd.cli.config:doctor",
+    "rights": "ocrd.cli.config:rights",
     "backup": "ocrd.cli.install:backup",
     "install": "ocrd.cli.install:install",
     "uninstall": "ocrd.cli.install:uninstall",

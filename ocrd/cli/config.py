@@ -101,6 +101,19 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(ExitCode.FAILED)
 
 
+def rights(config: ConfigOption = None) -> None:
+    """Let the daemon into folders that were dropped; a unit does it where the daemon asks."""
+    from ocrd.config import load
+    from ocrd.daemon.rights import open_up
+    from ocrd.files import display
+
+    opened = [path for folder in load(config).folders for path in open_up(folder.inbox)]
+    for path in opened:
+        typer.echo(f"{display(path)}: opened to its group")
+    if not opened:
+        typer.echo("nothing to open: every folder below the inboxes is open to its group", err=True)
+
+
 def _lines(finding: Finding) -> list[str]:
     lines = [f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}"]
     if finding.hint:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
+from ocrd.daemon import rights
 from ocrd.daemon.requests import Halts
 from ocrd.daemon.troubles import Troubles, moment
 from ocrd.daemon.wiring import House
@@ -113,6 +114,7 @@ class Status:
         self._troubles = troubles
         self._started_at = time.time()
         self._ticks = -1
+        self._closed: set[str] = set()  # what stood in the last snapshot
 
     async def run(self) -> None:
         """Tell every second until cancelled.
@@ -127,10 +129,23 @@ class Status:
                 await call(PLACE, snapshot.write, self._config.spool, facts)
             for listener in self._listeners:
                 await call(PLACE, listener, facts)
+            await call(PLACE, self._have_opened, facts)
             self._notifier.status(self._line(facts))
             if self._all_alive():
                 self._notifier.alive()
             await asyncio.sleep(EVERY_S)
+
+    def _have_opened(self, facts: Mapping[str, Any]) -> None:
+        """Folders that were dropped and are closed to us: once for each, have them opened."""
+        closed = {
+            each["message"]
+            for folder in facts["folders"]
+            for each in folder.get("conditions", ())
+            if each["kind"] == "no-permission"
+        }
+        if closed - self._closed:
+            rights.ask(self._config.spool)
+        self._closed = closed
 
     def _counts(self) -> Mapping[str, FolderGlance]:
         try:

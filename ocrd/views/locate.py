@@ -15,7 +15,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -93,20 +93,6 @@ def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
     return read_ledger(locate(given).ledger, question)
 
 
-@contextlib.contextmanager
-def opened(found: Located) -> Iterator[Ledger]:
-    """The ledger, opened for changes; it must exist.
-
-    Raises:
-        LedgerError: There is no ledger yet, or it cannot be used.
-        PlaceError: It must not be written.
-    """
-    from ocrd.ledger.ledger import Ledger
-
-    with Ledger.open(found.ledger, create=False, check=False) as ledger:
-        yield ledger
-
-
 def _file(given: Path | None) -> Path:
     return given or Path(os.environ.get("OCRD_CONFIG") or "/etc/ocrd/config.toml")
 
@@ -117,7 +103,7 @@ def _quickly(given: Path | None) -> Located | None:
         raw = _file(given).read_bytes()
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
         digest = _digest(raw)
-        for file in (root / ".ocrd" / KEPT, *_own_cache(digest)):
+        for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
             with contextlib.suppress(OSError):
                 kept = json.loads(file.read_text(encoding="utf-8"))
                 if kept["digest"] == digest:
@@ -133,7 +119,7 @@ def _thoroughly(given: Path | None) -> Located:
     config = load(given)
     raw = config.file.read_bytes()
     kept = {"digest": _digest(raw), **_kept(config)}
-    for file in (config.spool / KEPT, *_own_cache(kept["digest"])):
+    for file in (config.spool / KEPT, *_own_cache(given)):
         with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
             if file.parent != config.spool:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -144,11 +130,12 @@ def _thoroughly(given: Path | None) -> Located:
     return _located(config.spool, kept, raw)
 
 
-def _own_cache(digest: str) -> list[Path]:
-    """Where the user keeps it; the daemon's has no home."""
+def _own_cache(given: Path | None) -> list[Path]:
+    """Where the user keeps it, one file for each configuration; the daemon's has no home."""
     home = os.environ.get("HOME")
     caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
-    return [Path(caches) / "ocrd" / f"{digest}.json"] if caches else []
+    name = hashlib.sha256(os.fsencode(_file(given).absolute())).hexdigest()
+    return [Path(caches) / "ocrd" / f"{name}.json"] if caches else []
 
 
 def _kept(config: Config) -> dict[str, Any]:
