@@ -179,7 +179,7 @@ class Daemon:
         """What runs side by side as long as the daemon does."""
         halts = Halts(self.config.spool, self._disk)
         status = Status(
-            self.config,
+            lambda: self.config,
             house,
             self._inboxes,
             self.rates,

@@ -14,7 +14,7 @@ from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import rights
 from ocrd.daemon.requests import Halts
-from ocrd.daemon.troubles import Troubles, moment
+from ocrd.daemon.troubles import Troubles
 from ocrd.daemon.wiring import House
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
@@ -23,6 +23,7 @@ from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.ledger.readonly import FolderGlance, glance
 from ocrd.observe.systemd import Notifier
+from ocrd.views.phrases import iso
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -82,7 +83,7 @@ class Status:
     """Gathers what is to be told, and tells it.
 
     Args:
-        config: What is in force.
+        config: Tells what is in force.
         house: The parts.
         inboxes: The inboxes.
         rates: How fast it goes.
@@ -94,7 +95,7 @@ class Status:
 
     def __init__(
         self,
-        config: Config,
+        config: Callable[[], Config],
         house: House,
         inboxes: Inboxes,
         rates: Rates,
@@ -126,7 +127,7 @@ class Status:
         while True:
             facts = self.facts(await call(PLACE, self._counts))
             with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
-                await call(PLACE, snapshot.write, self._config.spool, facts)
+                await call(PLACE, snapshot.write, self._config().spool, facts)
             for listener in self._listeners:
                 await call(PLACE, listener, facts)
             await call(PLACE, self._have_opened, facts)
@@ -144,12 +145,12 @@ class Status:
             if each["kind"] == "no-permission"
         }
         if closed - self._closed:
-            rights.ask(self._config.spool)
+            rights.ask(self._config().spool)
         self._closed = closed
 
     def _counts(self) -> Mapping[str, FolderGlance]:
         try:
-            seen = glance(self._config.ledger)
+            seen = glance(self._config().ledger)
         except OcrdError:  # locked, or the disk is full: the scheduler tells of it
             return {}
         return {each.folder: each for each in seen.folders}
@@ -162,10 +163,10 @@ class Status:
             "pid": os.getpid(),
             "started_at": self._started_at,
             "updated_at": time.time(),
-            "config": str(self._config.file),
-            "config_digest": self._config.digest,
-            "root": str(self._config.root),
-            "ledger": str(self._config.ledger),
+            "config": str(self._config().file),
+            "config_digest": self._config().digest,
+            "root": str(self._config().root),
+            "ledger": str(self._config().ledger),
             "engine": {
                 "kind": engine.kind,
                 "model": engine.model,
@@ -256,6 +257,6 @@ def _told(error: OcrdError) -> dict[str, str]:
 def _by_a_person(folder: str, since: float) -> dict[str, str]:
     return {
         "kind": "by-a-person",
-        "message": f"paused by a person since {moment(since)}",
+        "message": f"paused by a person since {iso(since)}",
         "hint": f"ocrd resume {display(folder)}",
     }
