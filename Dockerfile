@@ -9,6 +9,8 @@ ARG BASE=python:3.12-slim
 FROM ${BASE}
 ARG EXTRAS=cpu,barcode,web
 
+# The base says which Debian, and so which versions.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tesseract-ocr tini \
     && rm -rf /var/lib/apt/lists/*

@@ -107,7 +107,10 @@ def rights(config: ConfigOption = None) -> None:
     from ocrd.daemon.rights import open_up
     from ocrd.files import display
 
-    opened = [path for folder in load(config).folders for path in open_up(folder.inbox)]
+    loaded = load(config)
+    below = loaded.root / "inbox"
+    tops = [below, *(each.inbox for each in loaded.folders if not each.inbox.is_relative_to(below))]
+    opened = [path for top in tops for path in open_up(top)]
     for path in opened:
         typer.echo(f"{display(path)}: opened to its group")
     if not opened:

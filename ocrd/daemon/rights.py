@@ -29,6 +29,9 @@ def open_up(inbox: Path) -> Iterator[Path]:
 
     Folders are reached by descriptors and through no link: whoever may write in the inbox leads
     nobody out of it.  One of another group than the inbox was not made there, and is left alone.
+
+    Args:
+        inbox: An inbox, or the root's `inbox/`, which holds some.
     """
     try:
         top = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -30,6 +30,7 @@ Listener = Callable[[Mapping[str, Any]], None]
 EVERY_S = 1.0
 ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)
 PLACE = "the status file"
+CLOSED = ("no-permission", "unreadable")
 MOST_TOLD = 100  # jobs that are held, in a snapshot
 WINDOW_S = 60.0
 PAGE_EVENTS = frozenset({"page.done", "page.partial", "page.failed"})
@@ -141,8 +142,8 @@ class Status:
         closed = {
             each["message"]
             for folder in facts["folders"]
-            for each in folder.get("conditions", ())
-            if each["kind"] == "no-permission"
+            for each in (folder["paused"], *folder.get("conditions", ()))
+            if each and each["kind"] in CLOSED
         }
         if closed - self._closed:
             rights.ask(self._config().spool)
