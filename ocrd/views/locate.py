@@ -2,7 +2,7 @@
 
 Checking it costs several times what `ocrd status` may take.  What a check found is kept in the
 spool (among the user's own caches, where the spool is not there or not theirs to write), together
-with a digest of the file and of the environment that overrides it, and holds for as long as those
+with a mark of the file and of the environment that overrides it, and holds for as long as those
 stay as they are.  While a daemon runs, its own word is taken where the
 configuration on the disk is refused: `ocrd status` has to tell of that, too.
 """
@@ -10,11 +10,11 @@ configuration on the disk is refused: `ocrd status` has to tell of that, too.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
 import tomllib
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -102,12 +102,12 @@ def _quickly(given: Path | None) -> Located | None:
     try:
         raw = _file(given).read_bytes()
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
-        digest = _digest(raw)
+        mark = _mark(raw)
         for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
             with contextlib.suppress(OSError):
                 kept = json.loads(file.read_text(encoding="utf-8"))
-                if kept["digest"] == digest:
-                    return _located(root / ".ocrd", kept, raw)
+                if kept["mark"] == mark:
+                    return _located(root / ".ocrd", kept)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # the thorough way says what is wrong
     return None
@@ -117,8 +117,7 @@ def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    raw = config.file.read_bytes()
-    kept = {"digest": _digest(raw), **_kept(config)}
+    kept = _kept(config)
     for file in (config.spool / KEPT, *_own_cache(given)):
         with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
             if file.parent != config.spool:
@@ -127,19 +126,21 @@ def _thoroughly(given: Path | None) -> Located:
             scratch.write_text(json.dumps(kept), encoding="utf-8")
             scratch.replace(file)
             break
-    return _located(config.spool, kept, raw)
+    return _located(config.spool, kept)
 
 
 def _own_cache(given: Path | None) -> list[Path]:
     """Where the user keeps it, one file for each configuration; the daemon's has no home."""
     home = os.environ.get("HOME")
     caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
-    name = hashlib.sha256(os.fsencode(_file(given).absolute())).hexdigest()
-    return [Path(caches) / "ocrd" / f"{name}.json"] if caches else []
+    name = f"{zlib.crc32(os.fsencode(_file(given).absolute())):08x}.json"
+    return [Path(caches) / "ocrd" / name] if caches else []
 
 
 def _kept(config: Config) -> dict[str, Any]:
     return {
+        "mark": _mark(config.file.read_bytes()),
+        "file_digest": config.digest,
         "ledger": str(config.ledger),
         "folders": {folder.name: str(folder.inbox) for folder in config.folders},
         "engine": config.settings.engine.kind,
@@ -159,15 +160,18 @@ def _as_the_daemon_says(given: Path | None) -> Located | None:
     said = snapshot.read(spool)
     if said is None or snapshot.holder(spool / snapshot.LOCK) is None:
         return None
+    import hashlib
+
     kept = {
+        "file_digest": hashlib.sha256(raw).hexdigest(),
         "ledger": said["ledger"],
         "folders": {each["name"]: each["inbox"] for each in said["folders"]},
         "engine": said["engine"]["kind"],
     }
-    return _located(spool, kept, raw)
+    return _located(spool, kept)
 
 
-def _located(spool: Path, kept: dict[str, Any], raw: bytes) -> Located:
+def _located(spool: Path, kept: dict[str, Any]) -> Located:
     _refuse_unreadable(spool)
     return Located(
         spool=spool,
@@ -176,7 +180,7 @@ def _located(spool: Path, kept: dict[str, Any], raw: bytes) -> Located:
         pid=snapshot.holder(spool / snapshot.LOCK),
         folders={name: Path(inbox) for name, inbox in kept["folders"].items()},
         engine=kept["engine"],
-        file_digest=hashlib.sha256(raw).hexdigest(),
+        file_digest=kept["file_digest"],
     )
 
 
@@ -194,7 +198,11 @@ def _refuse_unreadable(spool: Path) -> None:
             ) from None
 
 
-def _digest(raw: bytes) -> str:
-    """Of all that shapes a configuration: the file, and the variables that override it."""
+def _mark(raw: bytes) -> str:
+    """Of all that shapes a configuration: the file, and the variables that override it.
+
+    It tells edits apart, and guards nothing; a digest that does takes longer to load.
+    """
     environment = sorted(item for item in os.environ.items() if item[0].startswith("OCRD_"))
-    return hashlib.sha256(raw + repr(environment).encode(errors="replace")).hexdigest()
+    shaping = raw + repr(environment).encode(errors="replace")
+    return f"{len(shaping)}-{zlib.crc32(shaping):08x}"
