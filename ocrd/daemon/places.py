@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.config import Config, Folder
-from ocrd.config.resolve import fixed_part
+from ocrd.config import Config, Folder, fixed_part
 from ocrd.files import display
 from ocrd.inbox.inboxes import MEMORY, makes_inbox
 from ocrd.mounts import mount_of, mounts, watch_kind

@@ -289,7 +289,7 @@ class Inboxes:
         return Inbox(
             folder,
             rescan_s=watch.rescan_s,
-            closed_s=None if folder.settles_alone else watch.closed_s,
+            closed_s=folder.closed_s,
             max_bytes=watch.max_file_mib << 20,
             make=makes_inbox(folder, self._root, memory),
             memory=memory,

@@ -9,7 +9,7 @@ import pytest
 
 from ocrd.cli.config import check
 from ocrd.config import Config, load
-from ocrd.config.resolve import folders
+from ocrd.config import folders
 from ocrd.daemon.engines import (
     asked_resolutions,
     build_engine,
