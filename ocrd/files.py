@@ -77,6 +77,10 @@ class FileFacts:
             size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256
         )
 
+    def looks(self) -> FileFacts:
+        """Its looks alone: what a `stat` saw, whatever else is known of the file."""
+        return FileFacts(size=self.size, mtime_ns=self.mtime_ns, inode=self.inode)
+
     def untouched(self, other: FileFacts) -> bool:
         """Whether nobody wrote between the two looks, as far as a look can tell."""
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
@@ -730,7 +734,8 @@ def _owned(place: Path) -> str:
 
 def _opened(place: Path) -> str:
     """The command that lets the daemon in."""
-    rights = "rwX" if place.is_dir() else "rw"
+    is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+    rights = "rwX" if is_folder else "rw"
     return (
         f"sudo setfacl -R -m u:{os.geteuid()}:{rights} {shlex.quote(display(place))} "
         "(or chown it to the daemon's user); work goes on by itself."

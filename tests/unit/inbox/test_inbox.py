@@ -16,6 +16,7 @@ import pytest
 from ocrd.config import Folder, load
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Event, Events
+from ocrd.files import Disk
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit
@@ -365,7 +366,7 @@ class TestHaste:
         assert 1.9 < self.since_the_drop(house, lambda: house.drop("scan.pdf")) < 4
 
     def test_a_folder_with_a_settle_time_of_its_own_keeps_it(self, house: House) -> None:
-        with house.intake(settle_s=3.0, closed_s=0.1):
+        with house.intake(settle_s=3.0):
             house.drop("scan.pdf")
             began = time.monotonic()
             wait_for(house.jobs)
@@ -425,7 +426,7 @@ class TestMending:
         with house.intake() as intake:
             wait_for(intake.settled)
             with monkeypatch.context() as patched:
-                patched.setattr(os, "lstat", _recursion)  # a defect in one part
+                patched.setattr(Disk, "lstat", _recursion)  # a defect in one part
                 house.drop("scan.pdf")
                 wait_for(lambda: house.events("inbox.failed"))
             condition = house.inboxes.report("hall")["condition"]

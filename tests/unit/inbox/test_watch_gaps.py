@@ -31,7 +31,7 @@ from tests.unit.inbox.support import (
 
 
 def test_a_file_that_no_event_tells_of_is_found_by_the_rescan(inbox: Path, clock: Clock) -> None:
-    with watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN, kind="polling") as watch:
+    with watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN, watch="polling") as watch:
         assert watch.report.kind == "polling"
         (inbox / "scan.pdf").write_bytes(b"scan")
         assert drain(watch) == []
@@ -40,7 +40,7 @@ def test_a_file_that_no_event_tells_of_is_found_by_the_rescan(inbox: Path, clock
 
 
 def test_a_folder_hinted_at_is_scanned(inbox: Path, clock: Clock) -> None:
-    with watching(inbox, clock, settle_s=SETTLE, kind="polling") as watch:
+    with watching(inbox, clock, settle_s=SETTLE, watch="polling") as watch:
         (inbox / "sub").mkdir()
         (inbox / "sub/scan.pdf").write_bytes(b"scan")
         watch.hint("sub")
@@ -50,7 +50,7 @@ def test_a_folder_hinted_at_is_scanned(inbox: Path, clock: Clock) -> None:
 def test_more_folders_hinted_at_than_are_scanned_one_by_one_are_all_scanned(
     inbox: Path, clock: Clock
 ) -> None:
-    with watching(inbox, clock, settle_s=SETTLE, kind="polling") as watch:
+    with watching(inbox, clock, settle_s=SETTLE, watch="polling") as watch:
         for number in range(150):
             (inbox / f"{number:03}").mkdir()
             (inbox / f"{number:03}/scan.pdf").write_bytes(b"scan")
@@ -60,7 +60,7 @@ def test_more_folders_hinted_at_than_are_scanned_one_by_one_are_all_scanned(
 
 def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) -> None:
     (inbox / "old.pdf").write_bytes(b"scan")
-    with watching(inbox, clock, settle_s=SETTLE, kind="polling", batch=1) as watch:
+    with watching(inbox, clock, settle_s=SETTLE, watch="polling", batch=1) as watch:
         clock.turn(RESCAN)
         watch.step()  # has met the one file, and not yet said that this was all
         (inbox / "new.pdf").write_bytes(b"scan")
