@@ -20,9 +20,9 @@ from ocrd.config import Folder
 from ocrd.errors import BadFileError, PlaceError, SourceChangedError
 from ocrd.files import Disk, FileFacts, display
 from ocrd.inbox.conditions import missing, unreadable
-from ocrd.inbox.names import safe_relative
 from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
+from ocrd.names import safe_relative
 
 _CHUNK = 1 << 20
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})

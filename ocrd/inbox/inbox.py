@@ -15,11 +15,11 @@ from ocrd.inbox.admit import admit
 from ocrd.inbox.conditions import Condition, broken, shown, told
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
-from ocrd.inbox.names import claimed_by
 from ocrd.inbox.record import Means, Recorder, Unit, about
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
 from ocrd.job import Found, Job, Place
+from ocrd.names import claimed_by
 
 RECORD_BATCH = 500  # files recorded in one transaction
 HASH_S = 0.25  # so long, and so much, is hashed before it is recorded

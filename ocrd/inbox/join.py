@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
 from typing import Protocol
 
-from ocrd.inbox.names import stem
 from ocrd.inbox.settle import Candidate
+from ocrd.names import stem
 
 NS = 1_000_000_000
 TOLD = 20

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ocrd.files import FileFacts
-from ocrd.inbox.names import ignored
 from ocrd.mounts import is_remote, mounts
+from ocrd.names import ignored
 
 STRAYS = 10_000  # so many are counted
 

@@ -17,11 +17,11 @@ from ocrd.config import Folder
 from ocrd.files import Disk
 from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatched
 from ocrd.inbox.inotify import Event, Inotify, is_limit
-from ocrd.inbox.names import claimed_by, ignored, included, is_draft
 from ocrd.inbox.root import Root
 from ocrd.inbox.scan import Blocked, Entered, Sight, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign, Waiting
 from ocrd.mounts import WatchKind
+from ocrd.names import claimed_by, ignored, included, is_draft
 
 ROOT_LOOK_S = 1.0  # how often the inbox itself is checked: there, readable, the same folder
 POLL_S = 10.0  # where no events come, everything is looked through at least so often …

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.files import FileFacts
-from ocrd.inbox.names import ignored
 from ocrd.inbox.scan import Blocked, Entered, Sight, strays, walk
+from ocrd.names import ignored
 from tests.unit.inbox.support import as_nobody, public_folder
 
 
