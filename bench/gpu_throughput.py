@@ -498,6 +498,8 @@ def main() -> None:
     given = arguments()
     end = time.time() + given.budget_s
     cards = Cards([int(number) for number in given.devices.split(",")])
+    if not (given.small or cards.names):
+        sys.exit("There is no GPU here, or no NVML to ask it with; --small needs none.")
     work = given.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     pages = given.pages or (6 if given.small else 640)

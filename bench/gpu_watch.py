@@ -9,10 +9,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from bench.common import cpu_s, family
 
 SAMPLE_S = 0.1
+
+
+def nvml_module() -> Any:
+    """nvidia-ml-py, or the copy that vLLM brings."""
+    for name in ("pynvml", "vllm.third_party.pynvml"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return None
 
 
 class Cards:
@@ -26,13 +35,13 @@ class Cards:
         self.names: list[str] = []
         self.memory_mib = 0
         self._samples: list[tuple[float, float]] = []
-        with contextlib.suppress(Exception):  # no driver, or no pynvml: a CPU
-            nvml = importlib.import_module("pynvml")
+        nvml = nvml_module()
+        with contextlib.suppress(Exception):  # no driver: a CPU
             nvml.nvmlInit()
             self._nvml = nvml
             self._handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]
-            self.names = [nvml.nvmlDeviceGetName(handle) for handle in self._handles]
             self.memory_mib = nvml.nvmlDeviceGetMemoryInfo(self._handles[0]).total >> 20
+            self.names = [str(nvml.nvmlDeviceGetName(handle)) for handle in self._handles]
             threading.Thread(target=self._run, daemon=True).start()
 
     def busy(self, began: float, ended: float) -> float | None:
@@ -42,7 +51,7 @@ class Cards:
 
     def _run(self) -> None:
         while True:
-            with contextlib.suppress(self._nvml.NVMLError):
+            with contextlib.suppress(Exception):  # NVML may be busy for a moment
                 rates = [self._nvml.nvmlDeviceGetUtilizationRates(one).gpu for one in self._handles]
                 self._samples.append((time.time(), fmean(rates) / 100))
             time.sleep(SAMPLE_S)

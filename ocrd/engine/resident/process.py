@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import itertools
 import json
 import logging
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +156,28 @@ class Launcher:
             await Launched(building.result(), log).close()
         else:
             log.close()
+
+
+def compile_caches() -> list[Path]:
+    """Where vLLM, and torch for it, keep what they compiled."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    vllm = Path(os.environ.get("VLLM_CACHE_ROOT") or home / "vllm").expanduser()
+    usual = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    torch = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or usual)
+    return [vllm / "torch_compile_cache", torch]
+
+
+def set_aside(caches: Iterable[Path]) -> list[Path]:
+    """Rename what is there of them to NAME.broken, so that it is made anew; returns those names."""
+    aside = []
+    for cache in caches:
+        broken = cache.with_name(f"{cache.name}.broken")
+        if cache.is_dir():
+            shutil.rmtree(broken, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another engine was faster
+                cache.rename(broken)
+                aside.append(broken)
+    return aside
 
 
 def forget(folder: Path) -> None:
