@@ -377,7 +377,7 @@ def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[f
     yield engines(guard=False)
     for folder in ("equal", "tiny", "lognormal", "base", "unguarded"):
         yield files(last, folder)
-    for folder in ("equal", "lognormal"):
+    for folder in ("equal", "lognormal") if len(daemons) > 1 else ():
         yield files(daemons[0], folder)
 
 
@@ -388,7 +388,10 @@ def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
         ready = wait_up(bench, daemons, given.start_s)
         for seconds, work in course(bench, ready, given.rounds) if ready else ():
             if bench.left_s > seconds:
-                work()
+                try:
+                    work()
+                except Exception as error:  # there is no second try: the other figures count, too
+                    bench.keep("fault", {"error": repr(error)})
             else:
                 print(f"left out, {bench.left_s:.0f} s left of {seconds:.0f}", flush=True)
     finally:
