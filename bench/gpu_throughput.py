@@ -371,10 +371,11 @@ def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[f
         for daemon in daemons:
             yield files(daemon, "uniform", number)
         if number == 0:
-            for place in range(LETTERS):
-                yield from ((12, partial(letter, bench, one, place)) for one in daemons)
-        yield engines(guard=True)
+            yield engines(guard=True)
+    for place in range(LETTERS):
+        yield from ((10, partial(letter, bench, one, place)) for one in daemons)
     yield engines(guard=False)
+    yield engines(guard=True)
     for folder in ("equal", "tiny", "lognormal", "base", "unguarded"):
         yield files(last, folder)
     for folder in ("equal", "lognormal") if len(daemons) > 1 else ():
@@ -456,7 +457,7 @@ def report(known: dict[str, Any]) -> None:
     print("\n| answers | variant | whole run | steady | plan ms | pages/taking step | busy |")
     print("|---|---|---|---|---|---|---|")
     for (workload, variant), figures in rows.items():
-        names = ("whole", "steady", "plan_ms", "pages", "busy")
+        names = ("whole", "steady", "plan_ms", "taken", "busy")
         cells = [spread([one[name] for one in figures if one.get(name)]) for name in names]
         print(f"| {workload} | {variant} | {' | '.join(cells)} |")
     for name in {figure["variant"] for figure in known.get("letter", ())}:

@@ -65,14 +65,14 @@ class Steps:
         plan_ms: Median planning of a step.
         per_s: Steps a second, of each engine.
         taking: Share of the steps in which pages began.
-        pages: That began in such a step.
+        taken: Pages that began in such a step.
         running: Pages being read.
     """
 
     plan_ms: float
     per_s: float
     taking: float
-    pages: float
+    taken: float
     running: float
 
     @classmethod
@@ -93,7 +93,7 @@ class Steps:
             plan_ms=median(row[1] for row in found),
             per_s=len(found) / (ended - began) / len(engines),
             taking=len(taking) / len(found),
-            pages=fmean(taking) if taking else 0.0,
+            taken=fmean(taking) if taking else 0.0,
             running=fmean(row[3] for row in found),
         )
 
