@@ -22,6 +22,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -501,6 +502,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     end = time.time() + given.budget_s
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # as the unit has it
     cards = Cards([int(number) for number in given.devices.split(",")])
     if not (given.small or cards.names):
         sys.exit("There is no GPU here, or no NVML to ask it with; --small needs none.")
@@ -510,8 +513,8 @@ def main() -> None:
     bench = Bench(work, given.out.absolute(), given.small, cards, end, pages)
     bench.keep("machine", {"cards": ", ".join(cards.names), "host": machine(), "with": versions()})
     model_folder(work / "model", small=given.small)
-    most = max(v["per_device"] * len(v["devices"]) for v in variants(given).values())
-    write_pages(work / "pages", pages * most, small=given.small)
+    engines = max(one["per_device"] * len(one["devices"]) for one in variants(given).values())
+    write_pages(work / "pages", pages * engines, small=given.small)
     if "c" in given.parts:
         measure_daemons(bench, given)
     if "a" in given.parts:
