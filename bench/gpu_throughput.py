@@ -503,7 +503,7 @@ def main() -> None:
     given = arguments()
     end = time.time() + given.budget_s
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # as the unit has it
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     cards = Cards([int(number) for number in given.devices.split(",")])
     if not (given.small or cards.names):
         sys.exit("There is no GPU here, or no NVML to ask it with; --small needs none.")
