@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import itertools
 import json
 import logging
@@ -20,7 +19,6 @@ import re
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections import deque
@@ -159,12 +157,11 @@ class Launcher:
 
 
 def compile_caches() -> list[Path]:
-    """Where vLLM, and torch for it, keep what they compiled."""
+    """Where vLLM keeps what was compiled, and torch for us where a folder is set for it."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     vllm = Path(os.environ.get("VLLM_CACHE_ROOT") or home / "vllm").expanduser()
-    usual = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
-    torch = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or usual)
-    return [vllm / "torch_compile_cache", torch]
+    torch = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    return [vllm / "torch_compile_cache", *([Path(torch)] if torch else [])]
 
 
 def set_aside(caches: Iterable[Path]) -> list[Path]:

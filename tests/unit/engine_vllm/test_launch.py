@@ -110,5 +110,6 @@ def test_the_caches_are_where_vllm_and_torch_keep_them(monkeypatch: Any) -> None
         Path("/var/cache/ocrd/inductor"),
     ]
     monkeypatch.delenv("VLLM_CACHE_ROOT")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", "/srv/cache")
-    assert compile_caches()[0] == Path("/srv/cache/vllm/torch_compile_cache")
+    assert compile_caches() == [Path("/srv/cache/vllm/torch_compile_cache")]
