@@ -171,6 +171,7 @@ def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
     beside = sum(variant["per_device"] for variant in chosen.values())
     cache_mib = int(bench.cards.memory_mib * 0.92) // beside - BESIDE_CACHE_MIB
     places = min(PLACES, cache_mib * 1024 // PAGE_KIB) if bench.cards.names else 4
+    cache_mib = min(cache_mib, places * PAGE_KIB * 9 // 8 // 1024)
     fixed: dict[str, Any] = {"max_num_seqs": places, "max_pages_in_flight": 2 * places}
     if bench.cards.names:
         # The share is only what has to be free at the start; the cache's size is said.
