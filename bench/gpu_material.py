@@ -16,7 +16,7 @@ import pymupdf
 from PIL import Image, ImageDraw
 
 from ocrd.page import PageImage
-from tests.slow.vllm.checkpoint import SPECIALS, make
+from tests.slow.vllm.checkpoint import FULL_LANGUAGE, LANGUAGE, SPECIALS, make
 
 VOCABULARY = 129280
 FIRST_SPECIAL = 128815  # <image>; the others follow, as in the published tokenizer
@@ -28,7 +28,7 @@ LINES = 44
 
 def model_folder(folder: Path, *, small: bool) -> Path:
     """A checkpoint that vLLM fills with random weights: of the true size, or one for a CPU."""
-    make(folder, full_size=not small)
+    make(folder, language=LANGUAGE if small else FULL_LANGUAGE)
     if not small:
         full_vocabulary(folder)
     return folder

@@ -77,6 +77,8 @@ def missing_packages(config: Config) -> EngineSetupError | None:
     kind = chosen_kind(config.settings)
     if kind == "server":
         return _no_client()
+    if kind == "vllm" and config.settings.engine.servers and (error := _no_client()) is not None:
+        return error
     if kind != "vllm":
         from ocrd.engine.rapid.engine import missing
 
@@ -91,9 +93,13 @@ def missing_packages(config: Config) -> EngineSetupError | None:
 
 
 def _vllm(config: Config, events: Events | None) -> Engine:
+    from ocrd.engine.mixed import MixedEngine
     from ocrd.engine.resident import VllmEngine
 
-    return VllmEngine(vllm_settings(config), events=events)
+    local = VllmEngine(vllm_settings(config), events=events)
+    if not config.settings.engine.servers:
+        return local
+    return MixedEngine(local, _servers(config, events), events=events)
 
 
 def _servers(config: Config, events: Events | None) -> Engine:
@@ -108,7 +114,7 @@ def _no_client() -> EngineSetupError | None:
     if importlib.util.find_spec("aiohttp") is not None:
         return None
     return EngineSetupError(
-        "engine.kind is server, but aiohttp is not installed.",
+        "engine.servers are to be asked, but aiohttp is not installed.",
         hint="pip install 'ocrd-daemon[server]'",
         kind="packages-missing",
     )
