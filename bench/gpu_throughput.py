@@ -170,7 +170,7 @@ def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
     """All daemons at once; each engine has so much memory that they fit on the first card."""
     beside = sum(variant["per_device"] for variant in chosen.values())
     cache_mib = int(bench.cards.memory_mib * 0.92) // beside - BESIDE_CACHE_MIB
-    places = min(PLACES, cache_mib * 1024 // PAGE_KIB) if bench.cards.names else 4
+    places = min(PLACES, cache_mib * 1024 // PAGE_KIB // 8 * 8) if bench.cards.names else 4
     cache_mib = min(cache_mib, places * PAGE_KIB * 9 // 8 // 1024)
     fixed: dict[str, Any] = {"max_num_seqs": places, "max_pages_in_flight": 2 * places}
     if bench.cards.names:

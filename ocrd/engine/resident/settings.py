@@ -206,7 +206,7 @@ def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
     usual = [size for size in GRAPHS if size <= max(2 * settings.at_once, 1)]
     rounded = {-(-step // GRAPH_STEP) * GRAPH_STEP for step in steps}
     most = settings.max_num_batched_tokens
-    return [size for size in sorted({*usual, *rounded}) if size <= most]
+    return [size for size in sorted({*usual, settings.at_once, *rounded}) if size <= most]
 
 
 def check_names(section: str, given: Mapping[str, Any], known: Collection[str]) -> None:

@@ -95,6 +95,8 @@ def test_steps_that_take_in_up_to_three_pages_have_graphs(
 def test_no_graph_is_recorded_for_more_than_a_step_can_hold() -> None:
     sizes = graph_sizes(replace(SETTINGS, max_num_batched_tokens=2048), DEEPSEEK_OCR)
     assert max(sizes) <= 2048
+    odd = graph_sizes(replace(SETTINGS, max_num_seqs=100), DEEPSEEK_OCR)
+    assert 100 in odd, "the steps of a full engine are the most frequent"
     few = replace(SETTINGS, max_num_seqs=16, resolutions=(RESOLUTIONS["gundam"],))
     assert graph_sizes(few, DEEPSEEK_OCR) == [1, 2, 4, 8, 16, 24, 32, 960, 1904, 2848]
 
