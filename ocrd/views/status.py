@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrd.inbox.names import ignored
+from ocrd.names import ignored
 from ocrd.shown import display
 from ocrd.views.locate import Located
 from ocrd.views.phrases import iso
@@ -78,7 +79,7 @@ def _folder(
         "name": name,
         **{count: getattr(counted, count) if counted else 0 for count in counts},
         "oldest_waiting_s": round(max(0.0, now - oldest), 1) if oldest is not None else None,
-        "in_inbox": lying(found.folders[name]) if not told and name in found.folders else None,
+        "in_inbox": _in_inbox(found.folders[name]) if not told and name in found.folders else None,
         "pages_per_s": told.get("pages_per_s", 0.0),
         "settling": told.get("settling", 0),
         "unmarked": told.get("unmarked", 0),
@@ -90,22 +91,13 @@ def _folder(
     }
 
 
-def lying(inbox: Path | str) -> int:
-    """How many files lie below a folder, those left alone not counted; no link is followed."""
-    count, left = 0, [os.fspath(inbox)]
-    while left:  # however deep, and whatever goes away meanwhile
-        try:
-            with os.scandir(left.pop()) as entries:
-                for entry in entries:
-                    if ignored(entry.name):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        left.append(entry.path)
-                    else:
-                        count += 1
-        except OSError:
-            continue
-    return count
+def _in_inbox(inbox: Path) -> int:
+    """How many files lie in an inbox, those left alone not counted."""
+    if not _holds_any(inbox, ()):
+        return 0
+    from ocrd.inbox.scan import lying
+
+    return lying(str(inbox))
 
 
 def _strays(found: Located) -> list[dict[str, Any]]:
@@ -113,26 +105,23 @@ def _strays(found: Located) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] | None = found.word.get("strays")
     if said is not None:
         return said
-    return [*strays(found.spool.parent / "inbox", found.folders.values())]
+    root, known = found.spool.parent, found.folders.values()
+    home = root / "inbox"
+    below = (path.relative_to(home).parts for path in known if path.is_relative_to(home))
+    if not _holds_any(home, {parts[0] for parts in below if parts}):
+        return []
+    from ocrd.inbox.scan import strays
+
+    with contextlib.suppress(OSError):
+        return [{"path": path, "files": files} for path, files in strays(root, known).items()]
+    return []
 
 
-def strays(inbox: Path, watched: Collection[Path]) -> Iterator[dict[str, Any]]:
-    """Places below `inbox` where files lie that no folder takes, and how many."""
-    homes = {os.path.normpath(path) for path in watched}
-    above = {parent for home in homes for parent in map(str, Path(home).parents)}
-    try:
-        entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
-    except OSError:
-        return
-    loose = sum(1 for each in entries if not ignored(each.name) and each.is_file())
-    if loose and os.path.normpath(inbox) not in homes:
-        yield {"path": str(inbox), "files": loose}
-    for entry in entries:
-        theirs = entry.path in homes or entry.path in above or ignored(entry.name)
-        if theirs or not entry.is_dir(follow_symlinks=False):
-            continue
-        if files := lying(entry.path):
-            yield {"path": entry.path, "files": files}
+def _holds_any(folder: Path, but: Collection[str]) -> bool:
+    """Whether something lies there that is not left alone: else what counts it is not loaded."""
+    with contextlib.suppress(OSError):
+        return any(name not in but and not ignored(name) for name in os.listdir(folder))  # noqa: PTH208 - names do
+    return False
 
 
 def _ended(job: Latest) -> dict[str, Any]:
