@@ -28,7 +28,7 @@ from ocrd.errors import (
     PlaceError,
     SourceChangedError,
 )
-from ocrd.shown import display as display  # beside what else there is for files
+from ocrd.names import display as display  # beside what else there is for files
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1

@@ -1,11 +1,11 @@
-"""`ocrd config` and `ocrd doctor`: what is in force, and is everything as it should be?"""
+"""`ocrd config`, `engine`, `doctor`, `rights`: what is in force, and is all as it should be?"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+engine_app = typer.Typer(help="What concerns the engine.", no_args_is_help=True)
 
 
 @app.command()
@@ -118,3 +119,27 @@ def _lines(finding: Finding) -> list[str]:
     if finding.hint:
         lines.append(f"         {finding.hint}")
     return lines
+
+
+@engine_app.callback()
+def engine() -> None:
+    """What concerns the engine."""
+
+
+@engine_app.command("serve-command")
+def serve_command(
+    config: ConfigOption = None,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="A service for a compose file instead.")
+    ] = False,
+) -> None:
+    """Print the command that starts a vLLM server which fits this configuration."""
+    from ocrd.config import load
+    from ocrd.daemon.engines import server_settings
+    from ocrd.engine.remote.settings import compose_service, shell_line
+
+    settings = server_settings(load(config))
+    if compose:
+        typer.echo(compose_service(settings), nl=False)
+    else:
+        typer.echo(shell_line(settings))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrd.cli import words
 from ocrd.errors import ExitCode
-from ocrd.shown import display
+from ocrd.names import display
 from ocrd.views.locate import locate
 from ocrd.views.phrases import about, counted, duration, when
 from ocrd.views.status import FAILURES, gather

@@ -9,8 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrd.names import ignored
-from ocrd.shown import display
+from ocrd.names import display, ignored
 from ocrd.views.locate import Located
 from ocrd.views.phrases import iso
 
