@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from ocrd.config import Folder
+from ocrd.daemon.retries import why
 from ocrd.daemon.wiring import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
@@ -71,8 +72,7 @@ async def take_in(
         except OcrdError as error:
             left.append(orphan)
             if not again:
-                why = {"kind": error.kind, "error": error.message, "hint": error.hint}
-                events.warn("spool.orphan", path=display(str(orphan.path)), **why)
+                events.warn("spool.orphan", path=display(str(orphan.path)), **why(error))
     return left
 
 
