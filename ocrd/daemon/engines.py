@@ -9,8 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrd.config import Config, Settings, load
-from ocrd.config.resolve import folders
+from ocrd.config import Config, Settings, folders, load
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError, EngineSetupError
 from ocrd.events import Events
@@ -25,7 +24,6 @@ BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
 FIXED = (  # what is read once, at the start
     "root",
     "engine",
-    "watch.closed_s",
     "watch.max_file_mib",
     "watch.rescan_s",
     "ledger",

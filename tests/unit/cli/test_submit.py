@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import PlaceError, UsageError
-from ocrd.inbox.names import ignored
 from ocrd.inbox.submit import Owner, daemon_user, place, submit
+from ocrd.names import ignored
 from tests.support.needs import slow
 from tests.support.nobody import NOBODY
 from tests.unit.cli.conftest import Tree

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.cli.config import check
-from ocrd.config import Config, load
-from ocrd.config.resolve import folders
+from ocrd.config import Config, folders, load
 from ocrd.daemon.engines import (
     asked_resolutions,
     build_engine,
