@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,21 @@ def test_a_folder_that_is_dropped_whole_is_read_whatever_the_umask(box: Box) -> 
     until(lambda: is_read(box, "beside"))
     until(lambda: is_read(box, "deep", "scans/box/sub"))
     until(lambda: box.status()["folders"][0]["conditions"] == [])  # as the next look finds it
+
+
+def test_a_file_that_its_owner_closed_is_read_once_its_remedy_was_followed(box: Box) -> None:
+    box.shell(f"umask 077; cp {SAMPLE} /srv/ocrd/inbox/scans/closed.jpg", MEMBER)
+
+    def failed() -> list[dict[str, Any]]:
+        told = box.run("ocrd", "jobs", "closed", "--state", "failed", "--json").stdout
+        found: list[dict[str, Any]] = json.loads(told)["jobs"]
+        return found
+
+    until(failed)
+    (job,) = failed()
+    assert "chmod a+r" in job["error"]["hint"]
+    box.shell(f"chmod a+r /srv/ocrd/inbox/scans/closed.jpg; ocrd retry {job['id']}", MEMBER)
+    until(lambda: is_read(box, "closed"))
 
 
 def test_a_reload_takes_a_new_folder(box: Box) -> None:
