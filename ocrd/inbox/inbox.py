@@ -356,8 +356,7 @@ class Inbox:
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
         report, marks, joiner = self.watcher.report, self._marks, self._joiner or ()
-        overdue = [each.path for each in report.overdue]
-        late = [path for path in overdue if path not in marks and path not in joiner]
+        late = [path for path in report.overdue if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
         self._unmarked = len(marks)
         under_way = bool(self._under_way or self._hashed)
