@@ -8,6 +8,7 @@ import json
 import random
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,9 @@ WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number
 
 def decoded(folder: Path, count: int) -> list[PageImage]:
     """The pages as pixels, as the daemon would make them."""
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(
+        mp_context=get_context("spawn")
+    ) as pool:  # vLLM may be in this process
         return list(pool.map(_decode, sorted(folder.iterdir())[:count], chunksize=8))
 
 

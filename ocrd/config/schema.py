@@ -54,6 +54,7 @@ class EngineSettings(Section):
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     # vLLM
     devices: Literal["all"] | list[Annotated[int, Field(ge=0)]] = "all"
+    per_device: Literal["auto", 1, 2] = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_model_len: Annotated[int, Field(ge=1024)] = 8192
     gpu_memory_utilization: Annotated[float, Field(gt=0.05, le=1.0)] = 0.9

@@ -154,6 +154,7 @@ def vllm_settings(config: Config) -> VllmSettings:
         max_num_seqs=given.max_num_seqs,
         max_num_batched_tokens=given.max_num_batched_tokens,
         devices=given.devices if given.devices == "all" else tuple(given.devices),
+        per_device=given.per_device,
         page_timeout_s=given.page_timeout_s,
         load_format=given.load_format,
         max_crops=given.max_crops,
