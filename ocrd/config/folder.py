@@ -35,7 +35,14 @@ TREES = ("inbox", "outbox", "archive", "failed")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class House:
-    """What a folder takes from the rest of the file."""
+    """What a folder takes from the rest of the file.
+
+    Attributes:
+        root: Where trees lie.
+        engine: What the engine is to have.
+        watch: How long files rest.
+        modes: By name; empty where the file's own are wrong, so that any may be meant.
+    """
 
     root: Path
     engine: EngineSettings
@@ -44,12 +51,13 @@ class House:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
-        """From the file's tables as far as they are valid; `mode` has to be."""
+        """From the file's tables as far as they are valid."""
+        own = {mode.name: mode.prompt_mode() for mode in data.get("mode", ())}
         return cls(
             root=data.get("root", Path("/")),
             engine=data.get("engine", EngineSettings()),
             watch=data.get("watch", WatchSettings()),
-            modes=BUILT_IN_MODES | {mode.name: mode.prompt_mode() for mode in data["mode"]},
+            modes=BUILT_IN_MODES | own if "mode" in data else {},
         )
 
     def folders(self, entries: Any) -> list[Folder]:
@@ -76,7 +84,8 @@ def _schedule(lines: Any) -> Schedule:
 
 
 def _mode(name: Any, given: ValidationInfo) -> PromptMode:
-    return known(name, _house(given).modes)
+    modes = _house(given).modes
+    return known(name, modes) if modes else BUILT_IN_MODES["document"]
 
 
 def _resolution(name: Any, given: ValidationInfo) -> Resolution:
