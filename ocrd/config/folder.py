@@ -29,6 +29,7 @@ from ocrd.schedule import ALWAYS, Schedule, parse
 
 Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
+BY_NAME = PlainSerializer(lambda given: given.name)  # pydantic 2.11 takes no attrgetter
 TREES = ("inbox", "outbox", "archive", "failed")
 
 
@@ -119,14 +120,10 @@ class Folder(Section):
     outbox: Path
     archive: Path
     failed: Path
-    mode: Annotated[PromptMode, BeforeValidator(_mode), PlainSerializer(lambda known: known.name)] = (
-        BUILT_IN_MODES["document"]
-    )
+    mode: Annotated[PromptMode, BeforeValidator(_mode), BY_NAME] = BUILT_IN_MODES["document"]
     target: str = Field("", validate_default=True)
     max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
-    resolution: Annotated[
-        Resolution, BeforeValidator(_resolution), PlainSerializer(lambda known: known.name)
-    ] = RESOLUTIONS["gundam"]
+    resolution: Annotated[Resolution, BeforeValidator(_resolution), BY_NAME] = RESOLUTIONS["gundam"]
     outputs: Annotated[
         frozenset[Output],
         Field(min_length=1),
@@ -159,7 +156,7 @@ class Folder(Section):
     umask: Annotated[str, AfterValidator(checked_umask)] = ""
     keep_archive_days: Annotated[float, Field(ge=0)] = 0.0
     schedule: Annotated[
-        Schedule, BeforeValidator(_schedule), PlainSerializer(lambda known: known.lines)
+        Schedule, BeforeValidator(_schedule), PlainSerializer(lambda given: given.lines)
     ] = ALWAYS
 
     def trees(self) -> Iterator[tuple[str, Path]]:
