@@ -17,6 +17,7 @@ from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.document.boxes import BoxesPdf, BoxesPicture
 from ocrd.document.figures import Figures
 from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
+from ocrd.document.layout import Layouts
 from ocrd.document.plain import characters, has_text, one_line
 from ocrd.document.records import PageRecord, ReadPage, noted
 from ocrd.document.sidecar import Sidecar
@@ -78,6 +79,7 @@ def _artefacts(
 ) -> list[Artefact]:
     """What is wanted, in an order in which each finds what it needs of those before it."""
     wanted, into, name = spec.outputs, spec.into, spec.name
+    layouts = Layouts(pages, spec.dpi)
     made: list[Artefact] = []
     if "images" in wanted:
         made.append(Figures(pages, into / spec.images, spec.dpi))
@@ -89,7 +91,7 @@ def _artefacts(
         made.append(RawFile(stack.enter_context(text_file(into / f"{name}.raw.mmd"))))
     if "pdf" in wanted:
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.pdf"))
-        made.append(SearchablePdf(pdf, pages, spec))
+        made.append(SearchablePdf(pdf, layouts, spec))
     if "boxes" in wanted and spec.kind == "image" and total == 1:
         pdf = stack.enter_context(_copy(base.path, into / _WORK / "boxes.pdf"))
         made.append(BoxesPicture(into / f"{name}.boxes.jpg", pdf, spec))

@@ -7,34 +7,31 @@ A page that brings its own text keeps it and gets no second one: a search would 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ocrd import __version__
-from ocrd.document import font, placing, plain
+from ocrd.document import font, plain
 from ocrd.document.base import BundleSpec
-from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
+from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.layout import Layouts
 from ocrd.document.placing import Placed
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
 from ocrd.document.transform import Matrix, PageFrame, concat, numbers
 from ocrd.document.view import PageView
-from ocrd.modes import Reader
-from ocrd.page import Block, Box, PageResult, Word
+from ocrd.page import Word
 from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of, is_hidden
 
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
-_LINES = 12  # that show which face a page is set in
-_FITS = 0.06  # ems by which words miss their places where the face is the right one
 
 
 class SearchablePdf:
     """The artefact: one document whose pages get their text, sharing one font."""
 
-    def __init__(self, pdf: LayeredPdf, pages: PdfPages, spec: BundleSpec) -> None:
+    def __init__(self, pdf: LayeredPdf, layouts: Layouts, spec: BundleSpec) -> None:
         self._pdf = pdf
-        self._pages = pages
+        self._layouts = layouts
         self._spec = spec
         self._font = font.LayerFont(pdf)
         self._dropped: list[int] = []
@@ -45,7 +42,7 @@ class SearchablePdf:
             self._dropped.append(page.record.number)
         elif page.record.result is not None and page.blocks:
             with noted(page, "no text layer"):
-                self._add_text(page, page.record.result)
+                self._add_text(page)
             if self._spec.upright and page.turned:
                 with noted(page, "not turned upright"):
                     self._pdf.turn(page.record.number, page.turned)
@@ -63,17 +60,16 @@ class SearchablePdf:
         self._pdf.let_go()
         return self._pdf.path.name
 
-    def _add_text(self, page: ReadPage, result: PageResult) -> None:
-        view = self._pages.view(page.record.number, self._spec.dpi)
+    def _add_text(self, page: ReadPage) -> None:
+        view = self._layouts.view(page)
         canvas = self._pdf.page(page.record.number)
         own = self._kept(page, view, canvas)
         if own is None:
             return
-        sheet = Sheet.of(view, result.turned)
-        lines = place(sheet, result, page.blocks, page.reader)
-        places = [sheet.box(word.box) for word in own]
-        placed = [line for line in lines if not any(line.box.holds(word) for word in places)]
-        content = self._content(placed, sheet, PageFrame.of(canvas))
+        laid = self._layouts.of(page)
+        places = [laid.sheet.box(word.box) for word in own]
+        placed = [line for line in laid.lines if not any(line.box.holds(word) for word in places)]
+        content = self._content(placed, laid.sheet, PageFrame.of(canvas))
         if content:
             self._pdf.draw(canvas, content, {font.NAME: self._font.xref}, under=True)
 
@@ -124,53 +120,16 @@ class SearchablePdf:
         )
 
 
-def place(
-    sheet: Sheet, result: PageResult, blocks: Sequence[Block], reader: Reader
-) -> list[Placed]:
-    """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
-    if result.lines:
-        face = _face(lambda face: placing.place_lines(result.lines[:_LINES], sheet, face))
-        return placing.place_lines(result.lines, sheet, face)
-    said = [(plain.rows(block), block.boxes) for block in blocks]
-    if not any(boxes for _, boxes in said):
-        rows = [row for rows, _ in said for row in rows]
-        return placing.place_rows(
-            rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
-        )
-    most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
-    longest = max(said, key=_length)
-    face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
-    return [
-        item for rows, boxes in said for item in placing.place_rows(rows, boxes[:most], sheet, face)
-    ]
-
-
-def _face(placed: Callable[[str], list[Placed]]) -> str:
-    """The face whose widths fit the ink best."""
-    best, fit = font.FACES[0], math.inf
-    for face in font.FACES:
-        found = placing.unfitness(placed(face), face)
-        if found < fit:
-            best, fit = face, found
-        if fit < _FITS:
-            break
-    return best
-
-
-def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
-    return sum(len(cell) for row in said[0] for cell in row)
-
-
 def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:
     """A line in pieces, each with its length in points: word, gap, word … or all in one."""
-    if not item.words:
-        return [(item.text, length)]
+    if not item.stretches:
+        return [(item.shown, length)]
     pieces = []
     for index, (word, (start, end)) in enumerate(
-        zip(item.text.split(" "), item.words, strict=True)
+        zip(item.shown.split(" "), item.stretches, strict=True)
     ):
         if index:
-            pieces.append((" ", (start - item.words[index - 1][1]) * sheet.width))
+            pieces.append((" ", (start - item.stretches[index - 1][1]) * sheet.width))
         pieces.append((word, (end - start) * sheet.width))
     return pieces
 
