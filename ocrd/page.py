@@ -169,6 +169,14 @@ class PageResult:
     codes: tuple[str, ...] = ()
     words_from: WordsFrom = WordsFrom.ENGINE
 
+    @property
+    def confidence(self) -> float | None:
+        """How sure the engine is, 0 to 1, each line weighed by its length; None if unknown."""
+        sure = [(line.confidence, len(line.text)) for line in self.lines if line.text]
+        known = [(value, length) for value, length in sure if value is not None]
+        total = sum(length for _, length in known)
+        return sum(value * length for value, length in known) / total if total else None
+
     def to_json(self) -> str:
         """One JSON object: how a result is kept."""
         record: dict[str, Any] = {

@@ -14,7 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ocrd.modes import Reader
 
-Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
+Output = Literal[
+    "markdown", "text", "raw", "pdf", "pdfa", "alto", "hocr", "boxes", "images", "json"
+]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
 
 # One visible path component; `%` would be taken for a date pattern.

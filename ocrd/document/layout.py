@@ -23,6 +23,15 @@ _FITS = 0.06  # ems by which words miss their places where the face is the right
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedBlock:
+    """A block as it is printed: its box holds those of its lines, theirs hold those of words."""
+
+    label: str
+    box: Box
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A page's lines.
 
@@ -34,12 +43,22 @@ class Layout:
     sheet: Sheet
     lines: tuple[Placed, ...] = ()
 
-    def printed(self, block: int | None) -> Iterator[Line]:
-        """The lines of a block (or of none) with their words, where they are seen."""
+    def blocks(self, blocks: Sequence[Block]) -> Iterator[PrintedBlock]:
+        """The page's blocks with a place, in the order of reading; stray lines come last."""
+        for index, block in enumerate(blocks):
+            lines = tuple(self._lines(index))
+            if lines or block.boxes:
+                yield PrintedBlock(block.label, _around([*block.boxes, *_boxes(lines)]), lines)
+        stray = tuple(self._lines(None))
+        if stray:
+            yield PrintedBlock("text", _around(_boxes(stray)), stray)
+
+    def _lines(self, block: int | None) -> Iterator[Line]:
         for item in self.lines:
             if item.block == block:
                 words = tuple(replace(w, box=self.sheet.seen(w.box)) for w in item.words())
-                yield Line(item.text, self.sheet.seen(item.box), words, item.confidence)
+                box = _around([self.sheet.seen(item.box), *(word.box for word in words)])
+                yield Line(item.text, box, words, item.confidence)
 
 
 class Layouts:
@@ -113,7 +132,9 @@ def place(
 def _owned(lines: Sequence[Placed], blocks: Sequence[Block], sheet: Sheet) -> Iterator[Placed]:
     """Lines, each with its block: the smallest that has its middle in one of its boxes."""
     places = [
-        (box.area, index, sheet.box(box)) for index, block in enumerate(blocks) for box in block.boxes
+        (box.area, index, sheet.box(box))
+        for index, block in enumerate(blocks)
+        for box in block.boxes
     ]
     places.sort(key=lambda place: place[:2])
     for line in lines:
@@ -137,3 +158,16 @@ def _face(placed: Callable[[str], list[Placed]]) -> str:
 
 def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
     return sum(len(cell) for row in said[0] for cell in row)
+
+
+def _boxes(lines: Sequence[Line]) -> list[Box]:
+    return [line.box for line in lines]
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    return Box(
+        min(box.x1 for box in boxes),
+        min(box.y1 for box in boxes),
+        max(box.x2 for box in boxes),
+        max(box.y2 for box in boxes),
+    )

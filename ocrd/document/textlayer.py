@@ -8,12 +8,15 @@ A page that brings its own text keeps it and gets no second one: a search would 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ocrd import __version__
-from ocrd.document import font, plain
+from ocrd.document import plain
 from ocrd.document.base import BundleSpec
+from ocrd.document.font import ASCENT, NAME, LayerFont, text_width
 from ocrd.document.incremental_pdf import LayeredPdf
 from ocrd.document.layout import Layouts
+from ocrd.document.metadata import say_in_xmp
 from ocrd.document.placing import Placed
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
@@ -33,8 +36,14 @@ class SearchablePdf:
         self._pdf = pdf
         self._layouts = layouts
         self._spec = spec
-        self._font = font.LayerFont(pdf)
+        self._font = LayerFont(pdf)
+        self._layered = False
         self._dropped: list[int] = []
+
+    @property
+    def path(self) -> Path:
+        """The file; complete once it is finished."""
+        return self._pdf.path
 
     def add(self, page: ReadPage) -> None:
         """Put a page's text under it."""
@@ -54,7 +63,9 @@ class SearchablePdf:
     def finish(self) -> str:
         """Complete the font and the document's information; the artefact's name."""
         self._font.finish()
-        self._pdf.say_producer(f"ocrd {__version__}")
+        producer = f"ocrd {__version__}"
+        if say_in_xmp(self._pdf.document, producer, untagged=self._layered):
+            self._pdf.say_producer(producer)
         if 0 < len(self._dropped) < self._pdf.document.page_count:
             self._pdf.drop_pages(self._dropped)
         self._pdf.let_go()
@@ -69,9 +80,10 @@ class SearchablePdf:
         laid = self._layouts.of(page)
         places = [laid.sheet.box(word.box) for word in own]
         placed = [line for line in laid.lines if not any(line.box.holds(word) for word in places)]
-        content = self._content(placed, laid.sheet, PageFrame.of(canvas))
+        content = text_content(placed, laid.sheet, PageFrame.of(canvas), self._font)
         if content:
-            self._pdf.draw(canvas, content, {font.NAME: self._font.xref}, under=True)
+            self._pdf.draw(canvas, content, {NAME: self._font.xref}, under=True)
+            self._layered = True
 
     def _kept(self, page: ReadPage, view: PageView, canvas: PdfPage) -> list[Word] | None:
         """The words of the page's own that stay beside a new layer; None if it gets none."""
@@ -95,29 +107,31 @@ class SearchablePdf:
             return None
         return own
 
-    def _content(self, placed: Sequence[Placed], sheet: Sheet, frame: PageFrame) -> bytes:
-        matrix = concat(sheet.matrix, frame.matrix)
-        lines = [self._line(item, sheet, matrix) for item in placed]
-        shown = [line for line in lines if line]
-        return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
 
-    def _line(self, item: Placed, sheet: Sheet, matrix: Matrix) -> str:
-        across = (item.box.x2 - item.box.x1) * sheet.width
-        size = (item.box.y2 - item.box.y1) * sheet.height
-        length, size = (size, across) if item.down else (across, size)
-        if size <= 0 or length <= 0:
-            return ""
-        shown = [
-            f"{numbers(100 * part / (width * size))} Tz <{self._font.encode(piece)}> Tj"
-            for piece, part in _pieces(item, length, sheet)
-            if (width := font.text_width(piece)) > 0 and part > 0
-        ]
-        place = concat(_text_matrix(item, sheet, size), matrix)
-        return (
-            f"/{font.NAME} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}"
-            if shown
-            else ""
-        )
+def text_content(
+    placed: Sequence[Placed], sheet: Sheet, frame: PageFrame, font: LayerFont
+) -> bytes:
+    """The content stream of invisible text; empty if there is nothing to lay."""
+    matrix = concat(sheet.matrix, frame.matrix)
+    lines = [_line(item, sheet, matrix, font) for item in placed]
+    shown = [line for line in lines if line]
+    return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
+
+
+def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
+    across = (item.box.x2 - item.box.x1) * sheet.width
+    size = (item.box.y2 - item.box.y1) * sheet.height
+    length, size = (size, across) if item.down else (across, size)
+    if size <= 0 or length <= 0:
+        return ""
+    shown = [
+        f"{numbers(100 * part / (width * size))} Tz <{font.encode(piece)}> Tj"
+        for piece, part in _pieces(item, length, sheet)
+        if (width := text_width(piece)) > 0 and part > 0
+    ]
+    place = concat(_text_matrix(item, sheet, size), matrix)
+    head = f"/{NAME} {numbers(size)} Tf {numbers(*place)} Tm"
+    return f"{head} {' '.join(shown)}" if shown else ""
 
 
 def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:
@@ -136,7 +150,7 @@ def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]
 
 def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
     """Text space -> sheet: x along the line, y up from the baseline, origin at its start."""
-    drop = font.ASCENT * size
+    drop = ASCENT * size
     x1, y1, x2 = item.box.x1 * sheet.width, item.box.y1 * sheet.height, item.box.x2 * sheet.width
     if item.down:
         return (0.0, 1.0, 1.0, 0.0, x2 - drop, y1)

@@ -102,8 +102,9 @@ def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
     sidecar = json.loads((tmp_path / "out" / "scan.json").read_text(encoding="utf-8"))
     assert (sidecar["version"], sidecar["source"], sidecar["sha256"]) == (1, "a.pdf", "00ff")
     assert sidecar["pages"][0] == {
-        "number": 1, "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
-        "turned": 180, "words_from": "engine",
+        "number": 1, "size_px": [1190, 1684], "size_in": [8.264, 11.694], "dpi": 144.0,
+        "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
+        "turned": 180, "words_from": "engine", "confidence": None,
         "finish": "stop", "partial": None, "dropped": False, "notes": [],
         "error": None,
         "blocks": [
@@ -145,6 +146,9 @@ def test_only_what_was_asked_for_is_made(tmp_path: Path, output: str) -> None:
         "text": "scan.txt",
         "raw": "scan.raw.mmd",
         "pdf": "scan.pdf",
+        "pdfa": "scan.pdfa.pdf",
+        "alto": "scan.alto.xml",
+        "hocr": "scan.hocr",
         "boxes": "scan.boxes.pdf",
         "images": "images",
         "json": "scan.json",
