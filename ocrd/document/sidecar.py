@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from ocrd.document.base import JSON
 from ocrd.document.layout import Layouts
 from ocrd.document.plain import characters
-from ocrd.document.records import PageRecord, ReadPage, noted
+from ocrd.document.records import PageRecord, ReadPage
 from ocrd.document.view import PageSize
 from ocrd.job import PageState
+from ocrd.pdffile import FAULTS
 
 VERSION = 1
 _OWN = frozenset({"version", "notes", "pages", "summary"})
@@ -43,7 +45,7 @@ class Sidecar:
         record = page.record
         self._file.write(",\n  " if self._totals["pages"] else "\n  ")
         size = None
-        with noted(page, "its size is not known"):
+        with suppress(*FAULTS):
             size = self._layouts.view(page).size
         self._file.write(_dumped(page_facts(page, size)))
         self._totals["pages"] += 1

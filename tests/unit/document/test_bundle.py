@@ -201,10 +201,14 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
     name = os.fsdecode(b"scan \n\xff\xfe 'x'")
     source = blank_pdf(tmp_path / os.fsdecode(b"\xe9.pdf"), 1)
     page = record(1, PageResult(text="<|ref|>text<|/ref|><|det|>[[1, 2, 300, 40]]<|/det|>\nHi"))
-    bundle(tmp_path, source, [page], name=name, facts={"source": source.name})
+    bundle(tmp_path, source, [page], name=name, outputs=OUTPUTS, facts={"source": source.name})
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
-        name + suffix for suffix in (".md", ".txt", ".raw.mmd", ".pdf", ".boxes.pdf", ".json")
+        name + suffix
+        for suffix in (
+            *(".md", ".txt", ".raw.mmd", ".json", ".alto.xml", ".hocr"),
+            *(".pdf", ".pdfa.pdf", ".boxes.pdf"),
+        )
     }
     assert json.loads((out / f"{name}.json").read_text())["source"] == source.name
     (out / f"{name}.pdf").rename(tmp_path / "plain.pdf")
@@ -214,7 +218,7 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
 def test_a_name_may_be_as_long_as_a_filesystem_allows(tmp_path: Path) -> None:
     name = "x" * (255 - len(".boxes.pdf"))
     source = blank_pdf(tmp_path / "a.pdf", 1)
-    bundle(tmp_path, source, [record(1, PageResult(text="Hi"))], name=name)
+    bundle(tmp_path, source, [record(1, PageResult(text="Hi"))], name=name, outputs=OUTPUTS)
     assert (tmp_path / "out" / f"{name}.boxes.pdf").exists()
 
 

@@ -122,13 +122,17 @@ def test_a_word_parted_at_the_end_of_its_line_is_whole(tmp_path: Path) -> None:
     assert sound(read(tmp_path, draw)).text == "The board met to discuss the old pipeline"
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_words_lie_where_they_are_seen_on_a_turned_page(tmp_path: Path, rotation: int) -> None:
+@pytest.mark.parametrize("unit", [1, 2.5])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_words_lie_where_they_are_seen_on_a_turned_page(
+    tmp_path: Path, rotation: int, unit: float
+) -> None:
     def draw(page: Any) -> None:
         page.set_rotation(rotation)
         shown = page.rect
         at = pymupdf.Point(shown.width / 4, shown.height / 4) * page.derotation_matrix
         page.insert_text(at, "Somewhere on the page", fontsize=20, rotate=rotation)
+        page.parent.xref_set_key(page.xref, "UserUnit", str(unit))
 
     (line,) = sound(read(tmp_path, draw, rotation=rotation)).lines
     assert line.text == "Somewhere on the page"
