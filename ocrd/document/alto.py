@@ -19,7 +19,6 @@ from ocrd.document.markdown import ASIDES, CAPTIONS
 from ocrd.document.plain import FIGURES, one_line
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.view import PageSize
-from ocrd.job import PageState
 from ocrd.page import Box, Line
 
 _TAGS = (
@@ -54,8 +53,7 @@ class AltoFile:
         size, blocks = None, []
         with noted(page, "ALTO says nothing of it"):
             size = self._layouts.view(page).size
-            if not page.dropped and page.record.state is not PageState.FAILED:
-                blocks = list(self._layouts.of(page).blocks(page.blocks))
+            blocks = self._layouts.printed(page)
         self._file.write(_page(page, size, blocks))
 
     def finish(self) -> str:

@@ -195,7 +195,7 @@ def tidy_document(document: Document) -> bool:
         _tidy_stream(document, xref)
     for file in files:
         _tidy_file(file)
-    if files:
+    if files and not _has(catalog, "AF"):
         references = " ".join(f"{mupdf.pdf_to_num(file)} 0 R" for file in files)
         document.xref_set_key(document.pdf_catalog(), "AF", f"[{references}]")
     return bool(files)
@@ -238,7 +238,8 @@ def _tidy_file(file: Object) -> None:
     )
     node, data = mupdf.pdf_resolve_indirect(file), _get(_get(file, "EF"), "F")
     for key in ("F", "UF"):
-        mupdf.pdf_dict_puts(node, key, mupdf.pdf_new_text_string(name))
+        if not _has(node, key):
+            mupdf.pdf_dict_puts(node, key, mupdf.pdf_new_text_string(name))
     if not _has(node, "AFRelationship"):
         mupdf.pdf_dict_puts(node, "AFRelationship", mupdf.pdf_new_name("Unspecified"))
     if not _has(data, "Subtype"):
@@ -278,8 +279,10 @@ def _kept(annotation: Object) -> bool:
         return False
     _drop(appearance, "D", "R")
     _drop(annotation, *(("A", "AA") if kind == "Widget" else ("AA",)))
-    flag = mupdf.pdf_new_int((flags | _PRINT) & ~_TOGGLE)
-    mupdf.pdf_dict_puts(mupdf.pdf_resolve_indirect(annotation), "F", flag)
+    wanted = (flags | _PRINT) & ~_TOGGLE
+    if wanted != flags and kind != "Popup":
+        node = mupdf.pdf_resolve_indirect(annotation)
+        mupdf.pdf_dict_puts(node, "F", mupdf.pdf_new_int(wanted))
     return True
 
 
@@ -311,7 +314,8 @@ def _name(node: Object, key: str) -> str:
 def _drop(node: Object, *keys: str) -> None:
     if mupdf.pdf_is_dict(node):
         for key in keys:
-            mupdf.pdf_dict_dels(node, key)
+            if _has(node, key):
+                mupdf.pdf_dict_dels(node, key)
 
 
 def _values(node: Object) -> Iterator[Object]:

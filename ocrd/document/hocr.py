@@ -16,7 +16,6 @@ from ocrd.document.layout import Layouts, PrintedBlock
 from ocrd.document.plain import FIGURES
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.view import PageSize
-from ocrd.job import PageState
 from ocrd.page import Box, Line
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -60,8 +59,7 @@ class HocrFile:
         size, blocks = PageSize(8.5, 11, 72), []
         with noted(page, "hOCR says nothing of it"):
             size = self._layouts.view(page).size
-            if not page.dropped and page.record.state is not PageState.FAILED:
-                blocks = list(self._layouts.of(page).blocks(page.blocks))
+            blocks = self._layouts.printed(page)
         number = page.record.number
         width, height = size.pixels
         image = self._source.replace('"', "'").replace(";", ",")

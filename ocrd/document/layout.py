@@ -15,6 +15,7 @@ from ocrd.document.placing import Placed
 from ocrd.document.records import ReadPage
 from ocrd.document.sheet import Sheet
 from ocrd.document.view import PageView
+from ocrd.job import PageState
 from ocrd.modes import Reader
 from ocrd.page import Block, Box, Line, PageResult, WordsFrom
 
@@ -48,16 +49,18 @@ class Layout:
         for index, block in enumerate(blocks):
             lines = tuple(self._lines(index))
             if lines or block.boxes:
-                yield PrintedBlock(block.label, _around([*block.boxes, *_boxes(lines)]), lines)
+                yield PrintedBlock(
+                    block.label, Box.around([*block.boxes, *(line.box for line in lines)]), lines
+                )
         stray = tuple(self._lines(None))
         if stray:
-            yield PrintedBlock("text", _around(_boxes(stray)), stray)
+            yield PrintedBlock("text", Box.around(line.box for line in stray), stray)
 
     def _lines(self, block: int | None) -> Iterator[Line]:
         for item in self.lines:
             if item.block == block:
                 words = tuple(replace(w, box=self.sheet.seen(w.box)) for w in item.words())
-                box = _around([self.sheet.seen(item.box), *(word.box for word in words)])
+                box = Box.around([self.sheet.seen(item.box), *(word.box for word in words)])
                 yield Line(item.text, box, words, item.confidence)
 
 
@@ -92,6 +95,12 @@ class Layouts:
         if self._known is None or self._known[0] != number:
             self._known = (number, self._laid(page))
         return self._known[1]
+
+    def printed(self, page: ReadPage) -> list[PrintedBlock]:
+        """The blocks of a page that is kept and was read; see `of`."""
+        if page.dropped or page.record.state is PageState.FAILED:
+            return []
+        return list(self.of(page).blocks(page.blocks))
 
     def _laid(self, page: ReadPage) -> Layout:
         view, result = self.view(page), page.record.result
@@ -158,16 +167,3 @@ def _face(placed: Callable[[str], list[Placed]]) -> str:
 
 def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
     return sum(len(cell) for row in said[0] for cell in row)
-
-
-def _boxes(lines: Sequence[Line]) -> list[Box]:
-    return [line.box for line in lines]
-
-
-def _around(boxes: Sequence[Box]) -> Box:
-    return Box(
-        min(box.x1 for box in boxes),
-        min(box.y1 for box in boxes),
-        max(box.x2 for box in boxes),
-        max(box.y2 for box in boxes),
-    )

@@ -28,7 +28,7 @@ from ocrd.document.textlayer import SearchablePdf, text_content
 from ocrd.document.transform import PageFrame, numbers
 from ocrd.document.view import PageView
 from ocrd.page import Line
-from ocrd.pdffile import FAULTS, PdfPage
+from ocrd.pdffile import FAULTS, PdfPage, pymupdf
 from ocrd.pdftext import is_hidden, user_unit
 
 _DPI = 200  # of a page that becomes a picture, at least
@@ -75,18 +75,24 @@ class ArchivalPdf:
         """Make it; its name."""
         if self._owned:
             self._searchable.finish()
-        source = self._searchable.path
-        if _conforms(source):
-            shutil.copyfile(source, self._target)
-            return self._target.name
-        shutil.copyfile(source, self._work)
-        with LayeredPdf(self._work) as pdf:
-            self._notes += _told(self._prepared(pdf))
-            made = self._work.with_suffix(".new")
-            _finished(pdf, made)
-        self._work.unlink()
+        try:
+            made = self._made(self._searchable.path)
+        except FAULTS as error:
+            self._notes.append(f"no PDF/A could be made: {one_line(str(error))}")
+            return ""
         made.rename(self._target)
         return self._target.name
+
+    def _made(self, source: Path) -> Path:
+        """The PDF/A, in the working folder."""
+        shutil.copyfile(source, self._work)
+        if _conforms(source):
+            return self._work
+        with LayeredPdf(self._work) as pdf:
+            made = self._work.with_suffix(".new")
+            self._notes += _told(self._prepared(pdf))
+            _finished(pdf, made)
+        return made
 
     def _prepared(self, pdf: LayeredPdf) -> list[tuple[int, str]]:
         """Make every page fit for PDF/A; those that became pictures, and why."""
@@ -94,8 +100,7 @@ class ArchivalPdf:
         drawn = []
         for number in range(1, pdf.document.page_count + 1):
             page = pdf.page(number)
-            rules.tidy_page(page)
-            fault = inspector.fault_of(page, fonts=not is_hidden(page))
+            fault = _fault_of(page, inspector)
             if fault:
                 drawn.append((number, fault))
                 _draw(pdf, page, font, self._dpi)
@@ -104,13 +109,26 @@ class ArchivalPdf:
         return drawn
 
 
+def _fault_of(page: PdfPage, inspector: rules.Inspector) -> str:
+    """Why a page cannot be part of a PDF/A as it is; what nobody sees of it is mended."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    try:
+        rules.tidy_page(page)
+        fault = inspector.fault_of(page, fonts=not is_hidden(page))
+    except FAULTS as error:
+        return str(error) or "it is damaged"
+    broken = "error" in pymupdf.TOOLS.mupdf_warnings()
+    return fault or ("what it shows is damaged" if broken else "")
+
+
 def _conforms(path: Path) -> bool:
-    """Whether a PDF says that it is PDF/A, and nothing speaks against it."""
+    """Whether a PDF says that it is PDF/A, and has nothing that would have to be taken out."""
     with LayeredPdf(path) as pdf, suppress(*FAULTS):
         document, inspector = pdf.document, rules.Inspector()
-        return pdfa_claim(document) is not None and not any(
-            inspector.fault_of(page, fonts=not is_hidden(page)) for page in document
-        )
+        if pdfa_claim(document) is None or any(_fault_of(page, inspector) for page in document):
+            return False
+        rules.tidy_document(document)
+        return not document.is_dirty
     return False
 
 

@@ -129,13 +129,7 @@ def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Grid | None
             rows[-1] = [" ".join(filter(None, both)) for both in zip(rows[-1], said, strict=True)]
         else:
             rows.append(said)
-    boxes = [word.box for row in run for word in row]
-    box = Box(
-        min(box.x1 for box in boxes),
-        min(box.y1 for box in boxes),
-        max(box.x2 for box in boxes),
-        max(box.y2 for box in boxes),
-    )
+    box = Box.around(word.box for row in run for word in row)
     return Grid(box, tuple(map(tuple, rows)))
 
 

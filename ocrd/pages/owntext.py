@@ -114,7 +114,7 @@ def _blocks(rows: Sequence[_Row]) -> Iterator[Block]:
     levels = {size: min(index, _LEVELS) for index, size in enumerate(larger, start=1)}
     typed = sum(len(row.code) for row in rows) > sum(len(row.text) for row in rows) / 2
     for group in _paragraphs(rows):
-        text, box = _joined(group), _around([row.box for row in group])
+        text, box = _joined(group), Box.around([row.box for row in group])
         if group[0].code and not typed:
             yield Block("code", "\n".join(row.code for row in group), (box,), Markup.PLAIN)
             continue
@@ -229,7 +229,7 @@ def _lines(page: PdfPage, words: Sequence[Word]) -> Iterator[Line]:
             rows.setdefault((block, line), []).append(word)
     for row in rows.values():
         text = " ".join(word.text for word in row)
-        yield Line(text, _around([word.box for word in row]), tuple(row), 1.0)
+        yield Line(text, Box.around([word.box for word in row]), tuple(row), 1.0)
 
 
 def _apart(boxes: Sequence[Box]) -> list[Box]:
@@ -243,12 +243,3 @@ def _apart(boxes: Sequence[Box]) -> list[Box]:
 
 def _said(block: Block) -> str:
     return block.text or "\n".join("\t".join(row) for row in block.rows)
-
-
-def _around(boxes: Sequence[Box]) -> Box:
-    return Box(
-        min(box.x1 for box in boxes),
-        min(box.y1 for box in boxes),
-        max(box.x2 for box in boxes),
-        max(box.y2 for box in boxes),
-    )

@@ -375,3 +375,24 @@ def test_blocks_alone_are_enough(tmp_path: Path) -> None:
     block = Block("text", text, (Box(0.1, 0.1, 0.9, 0.3),), Markup.PLAIN)
     source = scan_pdf(tmp_path / "a.pdf", truth)
     assert faults(archived(tmp_path, source, PageResult(text="x", blocks=(block,)))) == []
+
+
+def test_a_claim_does_not_count_where_a_script_speaks_against_it(tmp_path: Path) -> None:
+    source = changed(claiming(tmp_path, "2B"), script)
+    assert faults(source) != []
+    assert faults(archived(tmp_path, source, PageResult(text=""), PageResult(text=""))) == []
+
+
+def test_a_page_whose_drawing_is_damaged_becomes_a_picture(tmp_path: Path) -> None:
+    truth = typeset()
+    source = scan_pdf(tmp_path / "a.pdf", truth)
+
+    def damage(document: Any) -> None:
+        broken = document[0].read_contents() + b"\nq 1 0 0 [ cm << >> (\n"
+        document.update_stream(document[0].get_contents()[0], broken)
+
+    changed(source, damage)
+    pdf = archived(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
+    assert faults(pdf) == []
+    assert hits(by_mupdf(pdf), truth.words) >= 0.95
+    assert looks_alike(pdf, source)
