@@ -15,8 +15,8 @@ from ocrd.files import display
 from ocrd.job import ACTIVE, Job
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.deliver import Delivery
-from ocrd.worker.pages import LEDGER
-from ocrd.worker.worker import CANCELLED, SPOOL, facts
+from ocrd.worker.pages import LEDGER, SPOOL
+from ocrd.worker.worker import CANCELLED, facts
 
 
 async def recover(house: House, events: Events) -> list[Orphan]:

@@ -130,7 +130,6 @@ class Ledger:
     # --- pages ---
     set_pages = _write(pages.set_pages)
     rerecord = _write(pages.rerecord)
-    finished_pages = _read(pages.finished_pages)
     page_texts = _read(pages.page_texts)
     reusable = _read(pages.reusable)
 
@@ -171,7 +170,7 @@ class Ledger:
         *,
         outputs: str | None,
         archived_to: str,
-        pages: Iterable[PageOutcome] | None = None,
+        pages: Iterable[PageOutcome] = (),
         recipe: str = "",
     ) -> Job:
         """The bundle is complete and will be published under these names.
@@ -180,7 +179,7 @@ class Ledger:
             job: Running, its original in the spool.
             outputs: The bundle's absolute path, or None for a folder that makes none.
             archived_to: The original's.
-            pages: All its pages; None for what `page_done` has recorded.
+            pages: Its finished pages; what is recorded of others stays.
             recipe: What their results may be used again for.
         """
         rows = _packed(pages, recipe)
@@ -195,7 +194,7 @@ class Ledger:
         failed_to: str,
         *,
         cancelled: bool = False,
-        pages: Iterable[PageOutcome] | None = None,
+        pages: Iterable[PageOutcome] = (),
         recipe: str = "",
     ) -> Job:
         """The original will go to `failed_to` for this reason.  May be said again.
@@ -215,17 +214,15 @@ class Ledger:
             jobs.intend_failure, job, error, failed_to, cancelled=cancelled, pages=rows
         )
 
-    def page_done(self, job: Job, page: Page, payload: str | None, *, recipe: str) -> None:
-        """One page is finished.
+    def progress(self, job: Job, pages: Iterable[PageOutcome], *, recipe: str) -> None:
+        """These pages are finished; a result that is not given stays as it is.
 
         Args:
             job: As claimed.
-            page: Done, partial or failed.
-            payload: Its `PageResult` as JSON; None for a failed one.
-            recipe: What its result may be used again for.
+            pages: Done, partial or failed.
+            recipe: What their results may be used again for.
         """
-        row = pages.page_values(page, payload, recipe)
-        self._store.write(pages.page_done, job, row)
+        self._store.write(jobs.progress, job, _packed(pages, recipe))
 
     def payloads(self, job: Job, recipe: str) -> Iterator[PageOutcome]:
         """The job's finished pages in order, each with its payload; a few in memory at a time."""
@@ -281,9 +278,8 @@ class Ledger:
         self.close()
 
 
-def _packed(found: Iterable[PageOutcome] | None, recipe: str) -> list[dict[str, Any]] | None:
-    if found is None:
-        return None
+def _packed(found: Iterable[PageOutcome], recipe: str) -> list[dict[str, Any]]:
+    """Packing takes its time: it is done before the writer's turn comes."""
     return [pages.page_values(page, payload, recipe) for page, payload in found]
 
 

@@ -36,7 +36,7 @@ class Home:
 
     @cached_property
     def pages(self) -> Path:
-        """The pages for the document builder."""
+        """Its finished pages."""
         return self.path / "pages.jsonl"
 
     @cached_property

@@ -4,7 +4,7 @@
         job.json        whose folder this is (see `record`)
         source.EXT      the original; its name is in job.json
         source/         or, of a joined document, the folder of its members
-        pages.jsonl     the pages for the document builder
+        pages.jsonl     its finished pages (see `ocrd.pagelog`)
         bundle/         being built; `sealed` beside it once it is complete and durable
         STEP.move       a move under way (see `intent`)
 
@@ -27,12 +27,12 @@ from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
 from ocrd.files import Disk, blaming, display
 from ocrd.job import Job
+from ocrd.pagelog import PageLog
 from ocrd.spool import intake, names, orphans, outlet
 from ocrd.spool.choices import Choices, Numbered
 from ocrd.spool.expiry import Fate, expire
 from ocrd.spool.home import LOOKING, PRIVATE, Home
 from ocrd.spool.orphans import Orphan
-from ocrd.spool.pagelog import PageLog
 from ocrd.spool.pieces import is_folder, is_recorded
 from ocrd.spool.tree import dress
 from ocrd.spool.trees import Trees
@@ -105,12 +105,12 @@ class Spool:
                 self._trees.check(tree)
 
     @contextmanager
-    def _working(self, place: Path, *more: Path) -> Iterator[None]:
-        """The spool and the trees of these paths are themselves; what the kernel answers is told.
+    def _working(self, place: Path) -> Iterator[None]:
+        """The spool and the tree of this path are themselves; what the kernel answers is told.
 
         A folder for jobs that somebody has deleted is made anew: what lay in it is gone.
         """
-        with self._trees.holding(self._jobs, place, *more), blaming(place):
+        with self._trees.holding(self._jobs, place), blaming(place):
             if self._disk.lstat(self._jobs) is None:
                 self.prepare()
             yield
@@ -131,11 +131,7 @@ class Spool:
 
     def page_log(self, job: Job) -> PageLog:
         """The pages of the job that are finished, whatever happens to the daemon."""
-        return PageLog(self._home(job).pages, self._disk)
-
-    def job_dir(self, job: Job) -> Path:
-        """The job's folder."""
-        return self._home(job).path
+        return PageLog(self._home(job).pages, self._disk, self._working)
 
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
@@ -144,7 +140,7 @@ class Spool:
             return home.has(home.path)
 
     def pages_file(self, job: Job) -> Path:
-        """Where the worker writes the pages for the document builder."""
+        """Where the document builder finds the finished pages."""
         return self._home(job).pages
 
     def spooled(self, job: Job) -> Path:

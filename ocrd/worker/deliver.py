@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
@@ -97,7 +98,8 @@ class Delivery:
         if job.state is JobState.DELIVERING:
             return self._ledger.redeliver(job, outputs=outputs)
         archived_to = self._archived(job, folder)
-        return self._ledger.deliver(job, outputs=outputs, archived_to=str(archived_to))
+        pages = self._pages(job)
+        return self._ledger.deliver(job, outputs=outputs, archived_to=str(archived_to), **pages)
 
     def deliver(self, job: Job, folder: Folder) -> Job:
         """From recorded names (or anywhere after them) to done.
@@ -134,6 +136,14 @@ class Delivery:
                 raise
             return self._ended(end(job, job.place))
         return self._ended(end(job, Place.FAILED))
+
+    def _pages(self, job: Job) -> dict[str, Any]:
+        """For the ledger: its finished pages and what made them."""
+        log = self._spool.page_log(job)
+        recipe = log.recipe_of(job.sha256)
+        if recipe is None:
+            return {}
+        return {"pages": [(each.page, each.result) for each in log.entries()], "recipe": recipe}
 
     def _ended(self, job: Job) -> Job:
         with self._lock:
@@ -237,7 +247,9 @@ class Delivery:
             try:
                 if job.ending is None:
                     target = self._failed_name(job, below)
-                    job = self._ledger.intend_failure(job, error, str(target), cancelled=cancelled)
+                    job = self._ledger.intend_failure(
+                        job, error, str(target), cancelled=cancelled, **self._pages(job)
+                    )
                 if job.place is Place.FAILED:  # put back by `retry`, but not claimed since
                     return job
                 if job.place is Place.INBOX:

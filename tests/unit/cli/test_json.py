@@ -191,9 +191,9 @@ def test_show_adds_pages_and_history_to_the_job(filled: Tree) -> None:
         job = ledger.job(3)
         assert job is not None
         job = ledger.set_pages(job, 2, recipe="r")
-        ledger.page_done(job, making.page(1), "{}", recipe="r")
-        ledger.page_done(
-            job, making.page(2, PageState.FAILED, error=making.NO_TEXT), None, recipe="r"
+        ledger.progress(job, [(making.page(1), "{}")], recipe="r")
+        ledger.progress(
+            job, [(making.page(2, PageState.FAILED, error=making.NO_TEXT), None)], recipe="r"
         )
     told = said(filled, "show", "3")
     assert told.keys() >= JOB_FIELDS | {"page_list", "history"}

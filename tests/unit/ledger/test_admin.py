@@ -114,13 +114,13 @@ class TestRetry:
 
     def test_keeps_finished_pages_and_drops_failed_ones(self, ledger: Ledger) -> None:
         job = ledger.set_pages(spooled(ledger), 4)
-        ledger.page_done(job, page(1), "{}", recipe="r")
-        ledger.page_done(job, page(2, PageState.PARTIAL, error=NO_TEXT), "{}", recipe="r")
-        ledger.page_done(job, page(3, PageState.FAILED, error=NO_TEXT), None, recipe="r")
+        ledger.progress(job, [(page(1), "{}")], recipe="r")
+        ledger.progress(job, [(page(2, PageState.PARTIAL, error=NO_TEXT), "{}")], recipe="r")
+        ledger.progress(job, [(page(3, PageState.FAILED, error=NO_TEXT), None)], recipe="r")
         ledger.failed(ledger.intend_failure(job, NO_TEXT, "/failed/scan.pdf"))
         (back,) = ledger.retry([job.id])
         assert (back.pages, back.pages_done) == (4, 2)
-        assert sorted(ledger.finished_pages(back, "r")) == [1, 2]
+        assert [known.number for known, _ in ledger.payloads(back, "r")] == [1, 2]
         assert ledger.pages(job.id)[2:] == [
             Page(number=3, state=PageState.PENDING),
             Page(number=4, state=PageState.PENDING),

@@ -39,7 +39,7 @@ for batch in range(first, first + 1_000_000):
     job = ledger.set_pages(job, 2)
     for number in (1, 2):
         page = Page(number=number, state=PageState.DONE)
-        ledger.page_done(job, page, f"{job.id}:{number}", recipe="r")
+        ledger.progress(job, [(page, f"{job.id}:{number}")], recipe="r")
         said("page", job.id, number)
     job = ledger.deliver(job, outputs=f"/outbox/{job.id}", archived_to=f"/archive/{job.id}")
     said("delivering", job.id)

@@ -101,7 +101,7 @@ class TestRecord:
 
     def test_of_other_contents_forgets_the_pages_of_the_old(self, ledger: Ledger) -> None:
         job = ledger.set_pages(claimed(ledger), 2)
-        ledger.page_done(job, page(1), "{}", recipe="r")
+        ledger.progress(job, [(page(1), "{}")], recipe="r")
         ledger.release(job, not_before=0.0, error=None, refund=False)
         (renewed,) = ledger.record([found(size=1, sha256="cd" * 32)])
         assert renewed is not None
@@ -110,7 +110,7 @@ class TestRecord:
 
     def test_of_a_file_only_touched_keeps_its_pages(self, ledger: Ledger) -> None:
         job = ledger.set_pages(claimed(ledger), 2)
-        ledger.page_done(job, page(1), "{}", recipe="r")
+        ledger.progress(job, [(page(1), "{}")], recipe="r")
         ledger.release(job, not_before=0.0, error=None, refund=False)
         (renewed,) = ledger.record([found(mtime_ns=6)])
         assert renewed is not None and renewed.pages_done == 1
@@ -279,7 +279,7 @@ class TestAdopt:
 
 def test_pages_of_a_renewed_job_are_not_offered_for_its_new_contents(ledger: Ledger) -> None:
     job = ledger.set_pages(claimed(ledger), 1)
-    ledger.page_done(job, page(1, PageState.DONE), '{"text":"old"}', recipe="r")
+    ledger.progress(job, [(page(1, PageState.DONE), '{"text":"old"}')], recipe="r")
     ledger.release(job, not_before=0.0, error=None, refund=False)
     ledger.record([found(size=1, sha256="cd" * 32)])
     assert ledger.reusable("cd" * 32, "r", 1) is None

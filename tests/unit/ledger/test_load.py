@@ -66,7 +66,7 @@ ASKED_OFTEN: dict[str, tuple[Callable[[Ledger], Any], Callable[[Ledger, Any], ob
     "owner": (claimed, lambda ledger, job: ledger.owner(job.token)),
     "page done": (
         lambda ledger: ledger.set_pages(claimed(ledger), 2),
-        lambda ledger, job: ledger.page_done(job, page(1), "{}", recipe="r"),
+        lambda ledger, job: ledger.progress(job, [(page(1), "{}")], recipe="r"),
     ),
     "reusable": (
         lambda ledger: None,

@@ -218,7 +218,7 @@ def test_an_orphans_members_go_back_each_to_its_name(world: World, *, kept_recor
     """Without a record nothing tells of folders; the names are the members' own all the same."""
     job = world.claimed_joined("a/pile" if kept_record else "pile")
     if not kept_record:
-        (world.spool().job_dir(job) / "job.json").unlink()
+        (world.spool().spooled(job).parent / "job.json").unlink()
     (orphan,) = world.spool().orphans(())
     world.spool().put_back(orphan, world.tree("inbox"))
     assert world.files() == members_at("inbox/a" if kept_record else "inbox")

@@ -85,7 +85,7 @@ def test_an_original_without_a_usable_record_is_put_back_under_a_made_up_name(
     world: World, damage: str
 ) -> None:
     job = world.claimed("scan.pdf")
-    record = world.spool().job_dir(job) / "job.json"
+    record = world.spool().spooled(job).parent / "job.json"
     if damage == "gone":
         record.unlink()
     elif damage == "empty":
