@@ -113,7 +113,7 @@ def read(path: Path) -> Iterator[PageRecord]:
     """
     for expected, entry in enumerate(PageLog(path, Disk()).entries(), start=1):
         if entry.page.number != expected:
-            raise ValueError(f"page {entry.page.number} comes where page {expected} should")
+            raise ValueError(f"line {expected} holds page {entry.page.number}")
         yield _record(entry)
 
 
