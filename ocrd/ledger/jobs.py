@@ -24,7 +24,7 @@ from sqlalchemy.dialects.sqlite import insert
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.history import Happening, note
-from ocrd.ledger.pages import finished
+from ocrd.ledger.pages import PageRow, finished
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     AT_INBOX,
@@ -165,8 +165,8 @@ def moved(tx: Transaction, job: Job, place: Place, *, failed_to: str | None = No
     return take(tx, job, Happening.MOVED, states, values, sql=sql, detail=f"to {place}")
 
 
-def progress(tx: Transaction, job: Job, pages: Sequence[dict[str, Any]]) -> None:
-    """Pages of a running job are finished: what `page_values` gives of each."""
+def progress(tx: Transaction, job: Job, pages: Sequence[PageRow]) -> None:
+    """Pages of a running job are finished: a row each."""
     take(tx, job, None, RUNNING, finished(tx, job, pages), heed_cancel=True)
 
 
@@ -176,7 +176,7 @@ def deliver(
     *,
     outputs: str | None,
     archived_to: str,
-    pages: Sequence[dict[str, Any]] = (),
+    pages: Sequence[PageRow] = (),
 ) -> Job:
     """The bundle is complete and will be published under these names.
 
@@ -185,7 +185,7 @@ def deliver(
         job: Running, its original in the spool.
         outputs: The bundle's absolute path, or None for a folder that makes none.
         archived_to: The original's.
-        pages: What became of its pages, as `page_values` gives it.
+        pages: What became of its pages, a row each.
     """
     values = {"state": JobState.DELIVERING, "outputs": outputs, "archived_to": archived_to}
     values |= finished(tx, job, pages)
@@ -215,7 +215,7 @@ def intend_failure(
     failed_to: str,
     *,
     cancelled: bool = False,
-    pages: Sequence[dict[str, Any]] = (),
+    pages: Sequence[PageRow] = (),
 ) -> Job:
     """The original will go to `failed_to` for this reason.  May be said again.
 

@@ -5,7 +5,7 @@ A job's `recipe` is a digest of everything but the content that shapes its resul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, or_, select
@@ -32,12 +32,16 @@ _FINISHED = pages.c.state != PageState.PENDING
 _FINISHED_OF_JOB = "SELECT count(*) FROM pages WHERE job_id = jobs.id AND state <> 'pending'"
 
 
-def page_values(page: Page, payload: str | None, recipe: str) -> dict[str, Any]:
-    """A page's row, but for its job.  Packing takes its time: this is done before the turn comes.
+PageRow = dict[str, Any]
+"""What became of a page, as it is written: `page_row` makes it."""
+
+
+def page_row(page: Page, payload: str | None, recipe: str) -> PageRow:
+    """A page's row, but for its job.  Packing takes its time, which no other writer has to wait.
 
     Args:
         page: Done, partial or failed.
-        payload: Its `PageResult` as JSON.
+        payload: Its `PageResult` as JSON; None for one that failed or is kept elsewhere.
         recipe: What its result may be used again for.
     """
     return {
@@ -53,7 +57,7 @@ def page_values(page: Page, payload: str | None, recipe: str) -> dict[str, Any]:
     }
 
 
-def finished(tx: Transaction, job: Job, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def finished(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> dict[str, Any]:
     """Write what became of pages of a job; what that changes in the job's own row.
 
     It is undone with the rest of the step if the step is fenced.

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
@@ -26,6 +25,7 @@ from ocrd.inbox.marker import Marker
 from ocrd.inbox.names import NAME_MAX, fit
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import PageRow, page_row
 from ocrd.spool import Spool
 from ocrd.worker.naming import (
     FIGURES,
@@ -98,8 +98,9 @@ class Delivery:
         if job.state is JobState.DELIVERING:
             return self._ledger.redeliver(job, outputs=outputs)
         archived_to = self._archived(job, folder)
-        pages = self._pages(job)
-        return self._ledger.deliver(job, outputs=outputs, archived_to=str(archived_to), **pages)
+        return self._ledger.deliver(
+            job, outputs=outputs, archived_to=str(archived_to), pages=self._pages(job)
+        )
 
     def deliver(self, job: Job, folder: Folder) -> Job:
         """From recorded names (or anywhere after them) to done.
@@ -137,13 +138,13 @@ class Delivery:
             return self._ended(end(job, job.place))
         return self._ended(end(job, Place.FAILED))
 
-    def _pages(self, job: Job) -> dict[str, Any]:
-        """For the ledger: its finished pages and what made them."""
+    def _pages(self, job: Job) -> list[PageRow]:
+        """Its finished pages, for the ledger."""
         log = self._spool.page_log(job)
         recipe = log.recipe_of(job.sha256)
         if recipe is None:
-            return {}
-        return {"pages": [(each.page, each.result) for each in log.entries()], "recipe": recipe}
+            return []
+        return [page_row(each.page, each.result, recipe) for each in log.entries()]
 
     def _ended(self, job: Job) -> Job:
         with self._lock:
@@ -248,7 +249,7 @@ class Delivery:
                 if job.ending is None:
                     target = self._failed_name(job, below)
                     job = self._ledger.intend_failure(
-                        job, error, str(target), cancelled=cancelled, **self._pages(job)
+                        job, error, str(target), cancelled=cancelled, pages=self._pages(job)
                     )
                 if job.place is Place.FAILED:  # put back by `retry`, but not claimed since
                     return job

@@ -30,6 +30,7 @@ from ocrd.events import Events
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from ocrd.page import PageImage, PageResult
 from ocrd.pagelog import Entry, PageLog
 from ocrd.pages.reading import OwnText, merged
@@ -286,8 +287,8 @@ class PageRunner:
         """For whoever looks; it also says whether the job is still ours."""
         run.tell_at = asyncio.get_running_loop().time() + TELL_S
         told, run.untold = run.untold, []
-        pages = [(page, None) for page in told]
-        await self._call(LEDGER, self._ledger.progress, run.job, pages, recipe=run.recipe)
+        rows = [page_row(page, None, run.recipe) for page in told]
+        await self._call(LEDGER, self._ledger.progress, run.job, rows)
 
     def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
         emit = self._events.debug if name == "page.done" else self._events.warn

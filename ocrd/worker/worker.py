@@ -22,6 +22,7 @@ from ocrd.events import Events
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from ocrd.pagelog import Entry, PageLog
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
@@ -191,8 +192,8 @@ class Worker:
                 log.append(Entry(page=page, result=result, came_from=came_from))
                 pages[page.number] = page
         if len(pages) != job.pages_done:
-            told = [(page, None) for page in pages.values()]
-            self._.ledger.progress(job, told, recipe=run.recipe)
+            rows = [page_row(page, None, run.recipe) for page in pages.values()]
+            self._.ledger.progress(job, rows)
         return set(pages)
 
     def _check(self, job: Job) -> None:

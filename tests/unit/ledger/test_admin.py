@@ -13,6 +13,7 @@ from ocrd.errors import OcrdError, UsageError
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import (
     NO_TEXT,
     Clock,
@@ -114,9 +115,9 @@ class TestRetry:
 
     def test_keeps_finished_pages_and_drops_failed_ones(self, ledger: Ledger) -> None:
         job = ledger.set_pages(spooled(ledger), 4)
-        ledger.progress(job, [(page(1), "{}")], recipe="r")
-        ledger.progress(job, [(page(2, PageState.PARTIAL, error=NO_TEXT), "{}")], recipe="r")
-        ledger.progress(job, [(page(3, PageState.FAILED, error=NO_TEXT), None)], recipe="r")
+        ledger.progress(job, [page_row(page(1), "{}", "r")])
+        ledger.progress(job, [page_row(page(2, PageState.PARTIAL, error=NO_TEXT), "{}", "r")])
+        ledger.progress(job, [page_row(page(3, PageState.FAILED, error=NO_TEXT), None, "r")])
         ledger.failed(ledger.intend_failure(job, NO_TEXT, "/failed/scan.pdf"))
         (back,) = ledger.retry([job.id])
         assert (back.pages, back.pages_done) == (4, 2)
