@@ -61,7 +61,7 @@ class PageLog:
         disk: Disk,
         guard: Callable[[Path], AbstractContextManager[None]] = blaming,
     ) -> None:
-        self._path = path
+        self.path = path
         self._disk = disk
         self._guard = guard
         self._turn = threading.Lock()
@@ -103,15 +103,15 @@ class PageLog:
         return sum(_RECIPE not in told for _, told, _ in self._lines())
 
     def _append(self, line: bytes) -> None:
-        with self._turn, self._guard(self._path):
+        with self._turn, self._guard(self.path):
             if self._end is None:
                 self._end = max((end for _, _, end in self._lines()), default=0)
-            self._disk.append(self._path, line, self._end)
+            self._disk.append(self.path, line, self._end)
             self._end += len(line)
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any], int]]:
         """Of each whole line where it begins, what it tells but for the result, where it ends."""
-        if self._disk.lstat(self._path) is None:
+        if self._disk.lstat(self.path) is None:
             return
         with self._opened() as file:
             end = 0
@@ -120,8 +120,8 @@ class PageLog:
                 yield place, told, end
 
     def _opened(self) -> io.BufferedReader:
-        with self._guard(self._path):
-            return self._disk.open(self._path)
+        with self._guard(self.path):
+            return self._disk.open(self.path)
 
 
 def _line(told: Mapping[str, Any], result: str | None) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,22 +10,22 @@ from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError
 from ocrd.files import display, write_durably
 from ocrd.job import Job
-from ocrd.spool import final, names
-from ocrd.spool.dressed import dressed_folders, dressed_move
-from ocrd.spool.home import Home
-from ocrd.spool.intake import gone
-from ocrd.spool.tree import dress, fsync_tree, make_ours, remove_tree
+from ocrd.spool import names
+from ocrd.spool.jobdir import JobDir
+from ocrd.spool.permissions import dress, dressed_folders, dressed_move, make_ours
+from ocrd.spool.take import gone
+from ocrd.spool.tree import fsync_tree, remove_tree
 
 
-def new_bundle(home: Home) -> None:
+def new_bundle(home: JobDir) -> None:
     """An empty folder for the bundle (see `Spool.new_bundle`)."""
-    home.abandon("publish")
+    home.mover("publish").abandon()
     remove_tree(home.sealed, home.disk)
     remove_tree(home.bundle, home.disk)
     home.disk.mkdir(home.bundle)
 
 
-def seal(bundle: Path, home: Home) -> list[Path]:
+def seal(bundle: Path, home: JobDir) -> list[Path]:
     """Make the bundle durable and say so (see `Spool.seal`); all of it, from the bottom up."""
     known = fsync_tree(bundle, home.disk)
     home.disk.create(home.sealed)
@@ -35,13 +34,13 @@ def seal(bundle: Path, home: Home) -> list[Path]:
 
 
 def publish(
-    job: Job, target: Path, home: Home, owner: Ownership, known: Sequence[Path] | None
+    job: Job, target: Path, home: JobDir, owner: Ownership, known: Sequence[Path] | None
 ) -> None:
     """The bundle to the outbox (see `Spool.publish`); `known` is what `seal` gave, if just now."""
     _require_seal(job, home)
     dressed_folders(target.parent, home, owner)
     if home.has(home.bundle) and not home.under_way("publish"):
-        final.keep(job, home.path, home.disk)
+        home.record.keep_names(job)
         dress(home.bundle, target.parent, home.disk, owner, known=known)
     try:
         dressed_move("publish", home.bundle, target, home, owner)
@@ -50,18 +49,16 @@ def publish(
             raise  # else: published before a crash, and taken out of the outbox since
 
 
-def begin(job: Job, home: Home) -> None:
+def begin(job: Job, home: JobDir) -> None:
     """Before the first entry of a bundle goes to the outbox."""
     if home.has(home.path):
-        final.keep(job, home.path, home.disk)
-        home.disk.fsync_dir(home.path)
+        home.record.keep_names(job)
 
 
-def publish_entry(job: Job, entry: str, target: Path, home: Home, owner: Ownership) -> None:
+def publish_entry(job: Job, entry: str, target: Path, home: JobDir, owner: Ownership) -> None:
     """One entry of the bundle to the outbox (see `Spool.publish_each`)."""
     _require_seal(job, home)
-    with contextlib.suppress(FileExistsError):  # given up: the entry is where it was
-        home.resume("publish")
+    home.settle(["publish"])
     source = home.bundle / entry
     if home.has(source):
         dressed_folders(target.parent, home, owner)
@@ -71,7 +68,7 @@ def publish_entry(job: Job, entry: str, target: Path, home: Home, owner: Ownersh
         home.disk.fsync_dir(target.parent)
 
 
-def _require_seal(job: Job, home: Home) -> None:
+def _require_seal(job: Job, home: JobDir) -> None:
     """Refuse to publish what was never completed."""
     if not home.has(home.sealed):
         raise OcrdError(
@@ -81,19 +78,19 @@ def _require_seal(job: Job, home: Home) -> None:
         )
 
 
-def archive(job: Job, target: Path, home: Home, owner: Ownership) -> None:
+def archive(job: Job, target: Path, home: JobDir, owner: Ownership) -> None:
     """The original to the archive (see `Spool.archive`)."""
     _file(job, target, "archive", home, owner)
 
 
-def fail(job: Job, target: Path, report: bytes, home: Home, owner: Ownership) -> None:
+def fail(job: Job, target: Path, report: bytes, home: JobDir, owner: Ownership) -> None:
     """The original to failed/, its report beside it (see `Spool.fail`)."""
-    home.resume("fail")
+    home.mover("fail").resume()
     if home.has(home.original):
         if home.has(names.report(target)):
             raise FileExistsError(errno.EEXIST, "the name is taken", str(names.report(target)))
         write_durably(home.report, report, home.disk)
-        final.keep(job, home.path, home.disk)
+        home.record.keep_names(job)
     placed = _file(job, target, "fail", home, owner)
     told = names.report(placed)
     if home.under_way("report") or (home.has(home.report) and not home.has(told)):
@@ -102,7 +99,7 @@ def fail(job: Job, target: Path, report: bytes, home: Home, owner: Ownership) ->
         dressed_move("report", home.report, told, home, owner)
 
 
-def _file(job: Job, target: Path, step: str, home: Home, owner: Ownership) -> Path:
+def _file(job: Job, target: Path, step: str, home: JobDir, owner: Ownership) -> Path:
     dressed_folders(target.parent, home, owner)
     if owner.given and home.has(home.original) and not home.under_way(step):
         make_ours(home.original, home.draft, home.disk)

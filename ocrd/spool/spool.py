@@ -1,12 +1,11 @@
 """The spool: where a job's original, scratch and bundle are ours alone, and the ways in and out.
 
     ROOT/.ocrd/jobs/ID-TOKEN/
-        job.json        whose folder this is (see `record`)
+        job.json        what this is about, and the moves under way (see `record`)
         source.EXT      the original; its name is in job.json
         source/         or, of a joined document, the folder of its members
         pages.jsonl     its finished pages (see `ocrd.pagelog`)
         bundle/         being built; `sealed` beside it once it is complete and durable
-        STEP.move       a move under way (see `intent`)
 
 Intent before effect: the ledger records a step's names, then its method here is called, and called
 again after a crash at any point; it then does what is still to be done.
@@ -28,13 +27,13 @@ from ocrd.errors import OcrdError
 from ocrd.files import Disk, blaming, display
 from ocrd.job import Job
 from ocrd.pagelog import PageLog
-from ocrd.spool import intake, names, orphans, outlet
-from ocrd.spool.choices import Choices, Numbered
+from ocrd.spool import deliver, names, orphans, take
 from ocrd.spool.expiry import Fate, expire
-from ocrd.spool.home import LOOKING, PRIVATE, Home
+from ocrd.spool.jobdir import LOOKING, PRIVATE, JobDir
+from ocrd.spool.move import is_folder
 from ocrd.spool.orphans import Orphan
-from ocrd.spool.pieces import is_folder, is_recorded
-from ocrd.spool.tree import dress
+from ocrd.spool.permissions import dress
+from ocrd.spool.take import is_recorded
 from ocrd.spool.trees import Trees
 
 _BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
@@ -51,7 +50,6 @@ class Spool:
 
     Args:
         root: The common parent of everything; the spool is `.ocrd` below it.
-        numbered: Gives the nth choice for a name that is taken.
         trees: What is written to only while it is itself; the spool alone by default.
         disk: The system calls, those of `trees`.
     """
@@ -60,7 +58,6 @@ class Spool:
         self,
         root: Path,
         *,
-        numbered: Numbered,
         trees: Trees | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -68,7 +65,7 @@ class Spool:
         self._disk = disk or Disk()
         self._disk.know(self._jobs.parent)
         self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
-        self._choices = Choices(numbered, self._disk)
+        self._choices = names.Choices(self._disk)
         self._homes = lru_cache(HOMES)(self._made_home)
         self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
@@ -129,6 +126,16 @@ class Spool:
                     raise
                 raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(place)) from error
 
+    def require(self, job: Job, original: Path) -> None:
+        """Make sure that the job's original still lies where it lay.
+
+        Raises:
+            SourceChangedError: Nothing does (kind `source-gone`).
+        """
+        with self._working(original):
+            if self._disk.lstat(original) is None:
+                raise take.gone(job)
+
     def page_log(self, job: Job) -> PageLog:
         """The pages of the job that are finished, whatever happens to the daemon."""
         return PageLog(self._home(job).pages, self._disk, self._working)
@@ -138,10 +145,6 @@ class Spool:
         home = self._home(job)
         with self._working(home.path):
             return home.has(home.path)
-
-    def pages_file(self, job: Job) -> Path:
-        """Where the document builder finds the finished pages."""
-        return self._home(job).pages
 
     def spooled(self, job: Job) -> Path:
         """Where the original lies while it is ours."""
@@ -166,7 +169,7 @@ class Spool:
         """
         home = self._home(job)
         with self._working(source):
-            intake.claim(job, source, home, self._choices)
+            take.claim(job, source, home, self._choices)
         return home.original
 
     def remove_marker(self, marker: Path) -> None:
@@ -193,7 +196,7 @@ class Spool:
         home = self._home(job)
         with self._working(home.bundle):
             self._sealed.pop(home.bundle, None)
-            outlet.new_bundle(home)
+            deliver.new_bundle(home)
         return home.bundle
 
     def seal(self, bundle: Path) -> None:
@@ -202,9 +205,9 @@ class Spool:
         After an error the bundle must be built anew: the kernel may have dropped what it could
         not write.
         """
-        home = Home(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
+        home = JobDir(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
         with self._working(bundle):
-            self._sealed[bundle] = outlet.seal(bundle, home)
+            self._sealed[bundle] = deliver.seal(bundle, home)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The sealed bundle goes to `target` in the outbox.
@@ -219,7 +222,7 @@ class Spool:
         """
         home = self._home(job)
         with self._leaving(target, owner):
-            outlet.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
+            deliver.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
@@ -244,10 +247,10 @@ class Spool:
         home = self._home(job)
         self._sealed.pop(home.bundle, None)
         with self._working(home.path):
-            outlet.begin(job, home)
+            deliver.begin(job, home)
         for entry, target in targets:
             with self._leaving(target, owner):
-                outlet.publish_entry(job, entry, target, home, owner)
+                deliver.publish_entry(job, entry, target, home, owner)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
@@ -257,7 +260,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            outlet.archive(job, target, self._home(job), owner)
+            deliver.archive(job, target, self._home(job), owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
         """The claimed original goes to `target` in failed/, the report beside it.
@@ -267,7 +270,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            outlet.fail(job, target, report, self._home(job), owner)
+            deliver.fail(job, target, report, self._home(job), owner)
 
     def free_name(
         self, folder: Path, name: str, *, is_dir: bool = False, also_taken: Collection[str] = ()
@@ -338,11 +341,11 @@ class Spool:
         with self._working(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
 
-    def _home(self, job: Job) -> Home:
+    def _home(self, job: Job) -> JobDir:
         return self._homes(job.id, job.token, "" if job.members else job.source)
 
-    def _made_home(self, number: int, token: str, source: str) -> Home:
+    def _made_home(self, number: int, token: str, source: str) -> JobDir:
         """The home of a joined document has no `source`."""
         path = self._jobs / f"{number}-{token}"
         name = names.original(source) if source else names.joined()
-        return Home(path, token, path / name, self._disk)
+        return JobDir(path, token, path / name, self._disk)

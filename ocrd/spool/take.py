@@ -1,33 +1,35 @@
-"""The way into the spool: an original becomes ours, or goes back if it is not what was recorded."""
+"""The way into the spool: an original becomes ours, or goes back if it is not what was recorded.
+
+An original is one file, or the members of a joined document: they lie in its inbox one by one and
+in a folder of their own everywhere else: in the spool, in the archive and in failed/, from where
+they come back together.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from ocrd.errors import SourceChangedError
-from ocrd.files import display
+from ocrd.files import Disk, display
 from ocrd.job import Job, Member, Place
 from ocrd.spool import names
-from ocrd.spool.choices import Choices
-from ocrd.spool.home import PRIVATE, Home
-from ocrd.spool.move import same_file
-from ocrd.spool.pieces import Piece, is_folder, is_recorded, pieces, same_bytes, top
-from ocrd.spool.record import JobRecord
+from ocrd.spool.jobdir import PRIVATE, JobDir
+from ocrd.spool.move import is_folder, same_file
 from ocrd.spool.tree import fsync_tree, make_folders
 
 _MAY_BE_UNDER_WAY = ("claim", "back", "fail")
 
 
-def claim(job: Job, source: Path, home: Home, choices: Choices) -> None:
+def claim(job: Job, source: Path, home: JobDir, choices: names.Choices) -> None:
     """Take the original from `source` (see `Spool.claim`)."""
-    home.open(JobRecord.of(job, source))
-    for step in _MAY_BE_UNDER_WAY:
-        with contextlib.suppress(FileExistsError):  # given up: the thing is where it was
-            home.resume(step)
+    home.open(job, source)
+    home.settle(_MAY_BE_UNDER_WAY)
     wanted = pieces(job, source, home)
     before = _inbox(job, source, home)
     try:
@@ -62,7 +64,7 @@ def _changed(what: Job | Member) -> SourceChangedError:
     )
 
 
-def _inbox(job: Job, source: Path, home: Home) -> tuple[int, int] | None:
+def _inbox(job: Job, source: Path, home: JobDir) -> tuple[int, int] | None:
     """What tells whether the inbox is still the folder that it was; None for failed/."""
     if job.place is not Place.INBOX:
         return None
@@ -70,7 +72,7 @@ def _inbox(job: Job, source: Path, home: Home) -> tuple[int, int] | None:
     return None if facts is None else (facts.st_dev, facts.st_ino)
 
 
-def _take_all(wanted: Sequence[Piece], home: Home) -> None:
+def _take_all(wanted: Sequence[Piece], home: JobDir) -> None:
     """All that is not there yet; members into a folder that is made for them."""
     folder = wanted[0].target.parent
     if folder != home.path and not home.has(folder):
@@ -86,14 +88,14 @@ def _take_all(wanted: Sequence[Piece], home: Home) -> None:
             raise gone(piece.what) from None
 
 
-def _forget_second_name(piece: Piece, home: Home) -> None:
+def _forget_second_name(piece: Piece, home: JobDir) -> None:
     """Btrfs can show a rename under both names after a power cut: it is one file."""
     if same_file(piece.source, piece.target, home.disk):
         home.disk.unlink(piece.source)
         home.disk.fsync_dir(piece.source.parent)
 
 
-def _take(piece: Piece, home: Home) -> None:
+def _take(piece: Piece, home: JobDir) -> None:
     """From its source into the spool.
 
     Nobody else makes names in the spool, nor hidden ones with our token: plain renames do.  From
@@ -110,13 +112,13 @@ def _take(piece: Piece, home: Home) -> None:
     _take_copy(piece, home)
 
 
-def _lies_there(piece: Piece, home: Home) -> bool:
+def _lies_there(piece: Piece, home: JobDir) -> bool:
     """A folder in the place of a file is a person's, and stays where it is."""
     folder = isinstance(piece.what, Job) and bool(piece.what.members)
     return home.has(piece.source) and (folder or not is_folder(piece.source, home.disk))
 
 
-def _renamed(piece: Piece, home: Home) -> bool:
+def _renamed(piece: Piece, home: JobDir) -> bool:
     """Whether a plain rename reached; it does not from another file system."""
     try:
         home.disk.rename(piece.source, piece.target)
@@ -127,7 +129,7 @@ def _renamed(piece: Piece, home: Home) -> bool:
     return True
 
 
-def _take_copy(piece: Piece, home: Home) -> None:
+def _take_copy(piece: Piece, home: JobDir) -> None:
     def as_recorded() -> bool:
         return is_recorded(piece.what, piece.hidden, home.disk)
 
@@ -137,10 +139,10 @@ def _take_copy(piece: Piece, home: Home) -> None:
 
     if not as_recorded():
         raise _changed(piece.what)
-    home.move("claim", piece.hidden, piece.target, check)
+    home.mover("claim").move(piece.hidden, piece.target, check)
 
 
-def _make_last(taken: Sequence[Piece], home: Home) -> None:
+def _make_last(taken: Sequence[Piece], home: JobDir) -> None:
     """The contents, too: whoever wrote them need not have synced them."""
     fsync_tree(home.original, home.disk)
     home.disk.fsync_dir(home.path)
@@ -149,7 +151,7 @@ def _make_last(taken: Sequence[Piece], home: Home) -> None:
             home.disk.fsync_dir(folder)
 
 
-def _hand_back(taken: Sequence[Piece], home: Home, choices: Choices) -> None:
+def _hand_back(taken: Sequence[Piece], home: JobDir, choices: names.Choices) -> None:
     """What turned out not to be the job's goes back under its name, or the next free one."""
     for piece in taken:
         for thing in (piece.hidden, piece.target):
@@ -158,7 +160,7 @@ def _hand_back(taken: Sequence[Piece], home: Home, choices: Choices) -> None:
     leave(home.original, home)
 
 
-def leave(folder: Path, home: Home) -> None:
+def leave(folder: Path, home: JobDir) -> None:
     """Remove a folder whose files have gone where they belong.
 
     Raises:
@@ -168,13 +170,13 @@ def leave(folder: Path, home: Home) -> None:
         home.disk.rmdir(folder)
 
 
-def put_back(thing: Path, wanted: Path, home: Home, choices: Choices) -> Path:
+def put_back(thing: Path, wanted: Path, home: JobDir, choices: names.Choices) -> Path:
     """Move `thing` to the name `wanted`, or the next free one; where it lies now."""
     make_folders(wanted.parent, home.disk)
-    return choices.moved(wanted, lambda target: home.move("back", thing, target))
+    return choices.moved(wanted, lambda target: home.mover("back").move(thing, target))
 
 
-def _remove_report(source: Path, home: Home) -> None:
+def _remove_report(source: Path, home: JobDir) -> None:
     """A retried original has left failed/; its reason is no longer true.
 
     Not so when this is done again after a crash and another one has failed by that name since.
@@ -183,3 +185,75 @@ def _remove_report(source: Path, home: Home) -> None:
     if home.has(report) and not home.has(source):
         home.disk.unlink(report)
         home.disk.fsync_dir(report.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file, or a folder of files, that is moved into the spool as a whole.
+
+    Attributes:
+        what: What it was when it was recorded.
+        source: Where it lies before.
+        hidden: The name that it takes there while it is copied from another file system.
+        target: Where it lies in the spool.
+    """
+
+    what: Job | Member
+    source: Path
+    hidden: Path
+    target: Path
+
+
+def pieces(job: Job, source: Path, home: JobDir) -> list[Piece]:
+    """What is to be moved to make the original at `source` ours, in the order of its pages."""
+    if not job.members or job.place is Place.FAILED:
+        hidden = source.with_name(names.claimed(home.token))
+        return [Piece(job, source, hidden, home.original)]
+    inbox = top(source, job.source)
+    hidden_names = hidden_members(inbox, job.members, home.token)
+    return [
+        Piece(member, inbox / member.source, hidden, home.original / member.name)
+        for member, hidden in zip(job.members, hidden_names, strict=True)
+    ]
+
+
+def hidden_members(inbox: Path, members: Sequence[Member], token: str) -> list[Path]:
+    """For each member the name that it takes in its inbox while it is copied from there."""
+    return [
+        (inbox / member.source).with_name(names.claimed(f"{token}-{number}"))
+        for number, member in enumerate(members, start=1)
+    ]
+
+
+def top(path: Path, relative: str) -> Path:
+    """The folder below which `path` is `relative`."""
+    return path.parents[len(PurePosixPath(relative).parts) - 1]
+
+
+def is_recorded(what: Job | Member, path: Path, disk: Disk, *, thorough: bool = False) -> bool:
+    """Whether what lies at `path` is what was recorded: size, time and contents.
+
+    The inode, where it still is the recorded one, spares reading the contents unless `thorough`.
+    What was refused has no digest: it has to be looked at in its inbox again.
+    """
+    if isinstance(what, Job) and what.members:
+        return is_folder(path, disk) and all(
+            is_recorded(member, path / member.name, disk, thorough=thorough)
+            for member in what.members
+        )
+    facts = disk.lstat(path)
+    if facts is None or not stat.S_ISREG(facts.st_mode) or facts.st_size != what.size:
+        return False
+    if not what.sha256:
+        return False
+    if facts.st_ino == what.inode:
+        same = facts.st_mtime_ns == what.mtime_ns
+        return same and (not thorough or disk.digest(path) == what.sha256)
+    return disk.digest(path) == what.sha256  # a copy; or inodes have no meaning there
+
+
+def same_bytes(what: Job | Member, path: Path, disk: Disk) -> bool:
+    """Whether a copy at `path` holds what was recorded."""
+    if isinstance(what, Job) and what.members:
+        return all(same_bytes(member, path / member.name, disk) for member in what.members)
+    return disk.digest(path) == what.sha256

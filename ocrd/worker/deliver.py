@@ -252,6 +252,7 @@ class Delivery:
                         job, error, str(target), cancelled=cancelled, pages=self._pages(job)
                     )
                 if job.place is Place.FAILED:  # put back by `retry`, but not claimed since
+                    self._spool.require(job, _recorded(job.failed_to))
                     return job
                 if job.place is Place.INBOX:
                     self._spool.claim(job, folder.inbox / job.source)

@@ -197,18 +197,15 @@ class Worker:
         return set(pages)
 
     def _check(self, job: Job) -> None:
-        """What was read must still be what lies there."""
+        """What was read must still be what lies there; else the ledger takes it as it is now."""
         if not self._.spool.unchanged(job):
-            self._rerecord(job)
+            spooled = self._.spool.spooled(job)
+            self._.ledger.rerecord(job, **identity(job, spooled))
             raise SourceChangedError(
                 f"{display(job.source)}: the file changed while its pages were read",
                 hint="Nothing to do: it is read again from the start.",
                 kind="changed-in-spool",
             )
-
-    def _rerecord(self, job: Job) -> None:
-        """Somebody still wrote to it after it was claimed: the ledger takes it as it is now."""
-        self._.ledger.rerecord(job, **identity(job, self._.spool.spooled(job)))
 
     def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
         """What to build the bundle from.
@@ -219,7 +216,7 @@ class Worker:
         """
         self._check(job)
         pages = [entry.page for entry in log.entries()]
-        if all(page.state is PageState.FAILED for page in pages):
+        if pages and all(page.state is PageState.FAILED for page in pages):
             raise _nothing_read(job, pages)
         return self._planned_anew(job, folder, original)
 
@@ -234,7 +231,7 @@ class Worker:
             source=original.path,
             name=plan.artefacts,
             kind=original.kind,
-            pages=p.spool.pages_file(job),
+            pages=p.spool.page_log(job).path,
             into=p.spool.new_bundle(job),
             outputs=folder.outputs,
             reader=folder.mode.reader,

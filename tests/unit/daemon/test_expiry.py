@@ -20,7 +20,6 @@ from ocrd.daemon.retention import DAY_S, Retention
 from ocrd.daemon.wiring import House
 from ocrd.events import Event, Events
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
@@ -126,10 +125,10 @@ class World:
 
     def expire(self, *, keep_done_days: float = 0, disk: Disk | None = None) -> None:
         """One round of what the daemon does every hour."""
-        Spool(self.root, numbered=numbered).prepare()
+        Spool(self.root).prepare()
 
         async def round_() -> None:
-            spool = Spool(self.root, numbered=numbered, disk=disk)
+            spool = Spool(self.root, disk=disk)
             house = cast(House, SimpleNamespace(ledger=self.ledger, spool=spool, call=Calls()))
             retention = Retention(
                 house,

@@ -80,7 +80,7 @@ class Pending:
 
 def _is_ours(path: Path) -> bool:
     """Records and scratch: what they held was about a step that is complete."""
-    return path.suffix in (".move", ".part", ".json") or path.name in ("sealed", "report")
+    return path.suffix in (".part", ".json") or path.name in ("sealed", "report")
 
 
 @pytest.fixture(params=["one-file-system", "mounts-of-their-own"])

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Job, JobState, Member, Place
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
@@ -61,7 +60,7 @@ class World:
     def spool(self, disk: Disk | None = None) -> Spool:
         """The spool of this root."""
         disk = disk or Disk()
-        return Spool(self.root, numbered=numbered, trees=self.trees(disk), disk=disk)
+        return Spool(self.root, trees=self.trees(disk), disk=disk)
 
     def tree(self, name: str) -> Path:
         """One of the four trees."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ocrd.config import Folder, load
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
@@ -31,7 +30,7 @@ class Ground:
         self.root = root
         root.mkdir(exist_ok=True)
         self.ledger = Ledger.open(root / "ledger.db", clock=lambda: NOW)
-        self.spool = Spool(root, numbered=numbered, disk=disk)
+        self.spool = Spool(root, disk=disk)
         self.spool.prepare()
         self.delivery = Delivery(ledger=self.ledger, spool=self.spool, clock=lambda: NOW)
         self.set(settings)
