@@ -34,8 +34,8 @@ from ocrd.document.plain import has_text
 from ocrd.document.records import ReadPage
 from ocrd.document.textfiles import text_file
 from ocrd.files import Disk
-from ocrd.inbox.names import fit
 from ocrd.job import PageState
+from ocrd.names import fit
 from ocrd.pagelog import PageLog
 
 VERSION = 1

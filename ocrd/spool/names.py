@@ -10,9 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
+from ocrd.names import NAME_MAX, numbered
 
-NAME_MAX = 255
 REPORT_SUFFIX = ".error.json"
 _HASH_LENGTH = 8
 _ORIGINAL = "source"
