@@ -66,12 +66,13 @@ class PageLog:
         self._guard = guard
         self._turn = threading.Lock()
         self._end: int | None = None  # of what is whole, once that is known
+        self._head = b""  # a first line, to be written together with the first page
 
     def begin(self, recipe: str, content: str) -> None:
         """Keep what this recipe made before of this content (its digest); all else goes."""
         if self.recipe_of(content) != recipe:
             self._end = 0
-            self._append(_line({_RECIPE: recipe, "content": content}, None))
+            self._head = _line({_RECIPE: recipe, "content": content}, None)
 
     def recipe_of(self, content: str) -> str | None:
         """The recipe that made the pages of this content; None where there are none of it."""
@@ -80,7 +81,15 @@ class PageLog:
 
     def append(self, entry: Entry) -> None:
         """Add a page; it is on the disk when this returns."""
-        self._append(entry.line())
+        with self._turn, self._guard(self.path):
+            if self._end is None:
+                self._end = max((end for _, _, end in self._lines()), default=0)
+            line = self._head + entry.line()
+            self._disk.append(self.path, line, self._end)
+            if self._head:
+                self._disk.fsync_dir(self.path.parent)
+            self._head = b""
+            self._end += len(line)
 
     def entries(self) -> Iterator[Entry]:
         """The pages by their numbers, one in memory at a time; what a crash has torn is not there.
@@ -102,16 +111,9 @@ class PageLog:
         """How many lines hold a page."""
         return sum(_RECIPE not in told for _, told, _ in self._lines())
 
-    def _append(self, line: bytes) -> None:
-        with self._turn, self._guard(self.path):
-            if self._end is None:
-                self._end = max((end for _, _, end in self._lines()), default=0)
-            self._disk.append(self.path, line, self._end)
-            self._end += len(line)
-
     def _lines(self) -> Iterator[tuple[int, dict[str, Any], int]]:
         """Of each whole line where it begins, what it tells but for the result, where it ends."""
-        if self._disk.lstat(self.path) is None:
+        if self._head or self._disk.lstat(self.path) is None:
             return
         with self._opened() as file:
             end = 0

@@ -12,65 +12,65 @@ from ocrd.files import display, write_durably
 from ocrd.job import Job
 from ocrd.spool import names
 from ocrd.spool.jobdir import JobDir
-from ocrd.spool.permissions import dress, dressed_folders, dressed_move, make_ours
+from ocrd.spool.permissions import make_folders_for, make_ours, move_out, set_permissions
 from ocrd.spool.take import gone
 from ocrd.spool.tree import fsync_tree, remove_tree
 
 
-def new_bundle(home: JobDir) -> None:
+def new_bundle(jobdir: JobDir) -> None:
     """An empty folder for the bundle (see `Spool.new_bundle`)."""
-    home.mover("publish").abandon()
-    remove_tree(home.sealed, home.disk)
-    remove_tree(home.bundle, home.disk)
-    home.disk.mkdir(home.bundle)
+    jobdir.mover("publish").abandon()
+    remove_tree(jobdir.sealed, jobdir.disk)
+    remove_tree(jobdir.bundle, jobdir.disk)
+    jobdir.disk.mkdir(jobdir.bundle)
 
 
-def seal(bundle: Path, home: JobDir) -> list[Path]:
+def seal(bundle: Path, jobdir: JobDir) -> list[Path]:
     """Make the bundle durable and say so (see `Spool.seal`); all of it, from the bottom up."""
-    known = fsync_tree(bundle, home.disk)
-    home.disk.create(home.sealed)
-    home.disk.fsync_dir(home.path)
+    known = fsync_tree(bundle, jobdir.disk)
+    jobdir.disk.create(jobdir.sealed)
+    jobdir.disk.fsync_dir(jobdir.path)
     return known
 
 
 def publish(
-    job: Job, target: Path, home: JobDir, owner: Ownership, known: Sequence[Path] | None
+    job: Job, target: Path, jobdir: JobDir, owner: Ownership, known: Sequence[Path] | None
 ) -> None:
     """The bundle to the outbox (see `Spool.publish`); `known` is what `seal` gave, if just now."""
-    _require_seal(job, home)
-    dressed_folders(target.parent, home, owner)
-    if home.has(home.bundle) and not home.under_way("publish"):
-        home.record.keep_names(job)
-        dress(home.bundle, target.parent, home.disk, owner, known=known)
+    _require_seal(job, jobdir)
+    make_folders_for(target.parent, jobdir, owner)
+    if jobdir.has(jobdir.bundle) and not jobdir.under_way("publish"):
+        jobdir.record.keep_names(job)
+        set_permissions(jobdir.bundle, target.parent, jobdir.disk, owner, known=known)
     try:
-        dressed_move("publish", home.bundle, target, home, owner)
+        move_out("publish", jobdir.bundle, target, jobdir, owner)
     except FileNotFoundError:
-        if home.has(home.bundle):
+        if jobdir.has(jobdir.bundle):
             raise  # else: published before a crash, and taken out of the outbox since
 
 
-def begin(job: Job, home: JobDir) -> None:
+def begin(job: Job, jobdir: JobDir) -> None:
     """Before the first entry of a bundle goes to the outbox."""
-    if home.has(home.path):
-        home.record.keep_names(job)
+    if jobdir.has(jobdir.path):
+        jobdir.record.keep_names(job)
 
 
-def publish_entry(job: Job, entry: str, target: Path, home: JobDir, owner: Ownership) -> None:
+def publish_entry(job: Job, entry: str, target: Path, jobdir: JobDir, owner: Ownership) -> None:
     """One entry of the bundle to the outbox (see `Spool.publish_each`)."""
-    _require_seal(job, home)
-    home.settle(["publish"])
-    source = home.bundle / entry
-    if home.has(source):
-        dressed_folders(target.parent, home, owner)
-        dress(source, target.parent, home.disk, owner)
-        dressed_move("publish", source, target, home, owner)
-    elif home.has(target.parent):  # published before a crash that came before it was made to last
-        home.disk.fsync_dir(target.parent)
+    _require_seal(job, jobdir)
+    jobdir.settle(["publish"])
+    source = jobdir.bundle / entry
+    if jobdir.has(source):
+        make_folders_for(target.parent, jobdir, owner)
+        set_permissions(source, target.parent, jobdir.disk, owner)
+        move_out("publish", source, target, jobdir, owner)
+    elif jobdir.has(target.parent):  # published before a crash that came before it was made to last
+        jobdir.disk.fsync_dir(target.parent)
 
 
-def _require_seal(job: Job, home: JobDir) -> None:
+def _require_seal(job: Job, jobdir: JobDir) -> None:
     """Refuse to publish what was never completed."""
-    if not home.has(home.sealed):
+    if not jobdir.has(jobdir.sealed):
         raise OcrdError(
             f"{display(job.source)}: there is no sealed bundle to publish",
             hint="This is a defect of ocrd: please report it.",
@@ -78,37 +78,38 @@ def _require_seal(job: Job, home: JobDir) -> None:
         )
 
 
-def archive(job: Job, target: Path, home: JobDir, owner: Ownership) -> None:
+def archive(job: Job, target: Path, jobdir: JobDir, owner: Ownership) -> None:
     """The original to the archive (see `Spool.archive`)."""
-    _file(job, target, "archive", home, owner)
+    _file(job, target, "archive", jobdir, owner)
 
 
-def fail(job: Job, target: Path, report: bytes, home: JobDir, owner: Ownership) -> None:
+def fail(job: Job, target: Path, report: bytes, jobdir: JobDir, owner: Ownership) -> None:
     """The original to failed/, its report beside it (see `Spool.fail`)."""
-    home.mover("fail").resume()
-    if home.has(home.original):
-        if home.has(names.report(target)):
+    jobdir.mover("fail").resume()
+    if jobdir.has(jobdir.original):
+        if jobdir.has(names.report(target)):
             raise FileExistsError(errno.EEXIST, "the name is taken", str(names.report(target)))
-        write_durably(home.report, report, home.disk)
-        home.record.keep_names(job)
-    placed = _file(job, target, "fail", home, owner)
+        write_durably(jobdir.report, report, jobdir.disk)
+        jobdir.record.keep_names(job)
+    placed = _file(job, target, "fail", jobdir, owner)
     told = names.report(placed)
-    if home.under_way("report") or (home.has(home.report) and not home.has(told)):
-        if owner.given and home.has(home.report):
-            dress(home.report, placed.parent, home.disk, owner)
-        dressed_move("report", home.report, told, home, owner)
+    if jobdir.under_way("report") or (jobdir.has(jobdir.report) and not jobdir.has(told)):
+        if owner.given and jobdir.has(jobdir.report):
+            set_permissions(jobdir.report, placed.parent, jobdir.disk, owner)
+        move_out("report", jobdir.report, told, jobdir, owner)
 
 
-def _file(job: Job, target: Path, step: str, home: JobDir, owner: Ownership) -> Path:
-    dressed_folders(target.parent, home, owner)
-    if owner.given and home.has(home.original) and not home.under_way(step):
-        make_ours(home.original, home.draft, home.disk)
-        dress(home.original, target.parent, home.disk, owner)
-    elif job.members and home.has(home.original) and not home.under_way(step):
-        dress(home.original, target.parent, home.disk, below=False)  # the folder alone is ours
+def _file(job: Job, target: Path, step: str, jobdir: JobDir, owner: Ownership) -> Path:
+    make_folders_for(target.parent, jobdir, owner)
+    if owner.given and jobdir.has(jobdir.original) and not jobdir.under_way(step):
+        make_ours(jobdir.original, jobdir.draft, jobdir.disk)
+        set_permissions(jobdir.original, target.parent, jobdir.disk, owner)
+    elif job.members and jobdir.has(jobdir.original) and not jobdir.under_way(step):
+        # the folder alone is ours
+        set_permissions(jobdir.original, target.parent, jobdir.disk, below=False)
     try:
-        return dressed_move(step, home.original, target, home, owner)
+        return move_out(step, jobdir.original, target, jobdir, owner)
     except FileNotFoundError:
-        if home.has(home.original):
+        if jobdir.has(jobdir.original):
             raise
         raise gone(job) from None

@@ -69,7 +69,7 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
     """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
-        _home(orphan, disk).settle(_STEPS)
+        _jobdir(orphan, disk).settle(_STEPS)
     if set(disk.names(path)) <= {draft_of(NAME)}:
         remove_tree(path, disk)
         return None
@@ -78,29 +78,29 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
 
 def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk, choices: names.Choices) -> Path | None:
     """The original to its inbox, the rest away (see `Spool.put_back`)."""
-    _home(orphan, disk).settle(_STEPS)
+    _jobdir(orphan, disk).settle(_STEPS)
     orphan = look(orphan.path, disk)
-    home = _home(orphan, disk)
-    _report(orphan, home)
-    lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if home.has(thing)]
-    placed = [put_back(thing, wanted, home, choices) for thing, wanted in lying]
+    jobdir = _jobdir(orphan, disk)
+    _report(orphan, jobdir)
+    lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if jobdir.has(thing)]
+    placed = [put_back(thing, wanted, jobdir, choices) for thing, wanted in lying]
     for folder in _folders(orphan, disk):
-        leave(folder, home)
-    home.forget()
+        leave(folder, jobdir)
+    jobdir.forget()
     return placed[0] if placed else None
 
 
-def _report(orphan: Orphan, home: JobDir) -> None:
+def _report(orphan: Orphan, jobdir: JobDir) -> None:
     """An original that has just gone to failed/ gets its reason."""
     failed_to = orphan.names.failed_to if orphan.names else None
-    if failed_to is None or home.has(home.original) or not home.has(home.report):
+    if failed_to is None or jobdir.has(jobdir.original) or not jobdir.has(jobdir.report):
         return
-    if home.has(Path(failed_to)):
+    if jobdir.has(Path(failed_to)):
         with contextlib.suppress(FileExistsError):
-            home.mover("report").move(home.report, names.report(Path(failed_to)))
+            jobdir.mover("report").move(jobdir.report, names.report(Path(failed_to)))
 
 
-def _home(orphan: Orphan, disk: Disk) -> JobDir:
+def _jobdir(orphan: Orphan, disk: Disk) -> JobDir:
     original = orphan.original or orphan.path / "source"
     return JobDir(path=orphan.path, token=orphan.token, original=original, disk=disk)
 

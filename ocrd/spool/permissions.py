@@ -1,6 +1,6 @@
 """Whatever leaves the spool has the group and permissions that its folder asks for.
 
-A thing is dressed before it is seen: in the spool, or, when it is copied to another file system,
+They are set before a thing is seen: in the spool, or, when it is copied to another file system,
 under the hidden name that the copy has until it is complete.
 """
 
@@ -22,43 +22,43 @@ from ocrd.spool.tree import bottom_up, fsync_tree, is_folder, make_folders, remo
 FOLDER = "folder"
 
 
-def dressed_move(step: str, source: Path, target: Path, home: JobDir, owner: Ownership) -> Path:
-    """A move of a thing that was dressed in the spool: a copy of it is dressed, too."""
+def move_out(step: str, source: Path, target: Path, jobdir: JobDir, owner: Ownership) -> Path:
+    """A move of a thing that has its permissions in the spool already: a copy gets them, too."""
     if not owner.given:
-        return home.mover(step).move(source, target)
+        return jobdir.mover(step).move(source, target)
 
     def check(copy: Path) -> None:
-        dress(copy, target.parent, home.disk, owner)
-        fsync_tree(copy, home.disk)
+        set_permissions(copy, target.parent, jobdir.disk, owner)
+        fsync_tree(copy, jobdir.disk)
 
-    return home.mover(step).move(source, target, check)
+    return jobdir.mover(step).move(source, target, check)
 
 
-def dressed_folders(folder: Path, home: JobDir, owner: Ownership) -> None:
+def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
     """Make a folder and those missing above it, each with its group and mode from the start."""
     if not owner.given:
-        make_folders(folder, home.disk)
+        make_folders(folder, jobdir.disk)
         return
-    home.settle([FOLDER])
-    _make(folder, home, owner)
+    jobdir.settle([FOLDER])
+    _make(folder, jobdir, owner)
 
 
-def _make(folder: Path, home: JobDir, owner: Ownership) -> None:
-    if is_folder(folder, home.disk):
+def _make(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
+    if is_folder(folder, jobdir.disk):
         return
-    _make(folder.parent, home, owner)
-    fresh = home.path / FOLDER
-    if not home.has(fresh):
-        home.disk.mkdir(fresh, PRIVATE)
-    dress(fresh, folder.parent, home.disk, owner)
+    _make(folder.parent, jobdir, owner)
+    fresh = jobdir.path / FOLDER
+    if not jobdir.has(fresh):
+        jobdir.disk.mkdir(fresh, PRIVATE)
+    set_permissions(fresh, folder.parent, jobdir.disk, owner)
     try:
-        dressed_move(FOLDER, fresh, folder, home, owner)
+        move_out(FOLDER, fresh, folder, jobdir, owner)
     except FileExistsError:  # somebody was quicker, with a folder or with something else
-        if not is_folder(folder, home.disk):
+        if not is_folder(folder, jobdir.disk):
             raise
 
 
-def dress(
+def set_permissions(
     tree: Path,
     parent: Path,
     disk: Disk,
@@ -77,7 +77,7 @@ def dress(
         parent: Where it goes.
         disk: The system calls.
         owner: What it is to have.
-        below: Whether what the folder holds is dressed, too.
+        below: Whether it concerns what the folder holds, too.
         known: All of the tree from the bottom up, where it was walked before.
 
     Raises:

@@ -139,11 +139,11 @@ class Record:
     """The file in a job's folder.
 
     Attributes:
-        home: The folder.
+        jobdir: The folder.
         disk: The system calls.
     """
 
-    home: Path
+    jobdir: Path
     disk: Disk
 
     def keep_job(self, job: Job, origin: Path) -> None:
@@ -190,7 +190,7 @@ class Record:
 
     def _read(self) -> dict[str, Any]:
         try:
-            with self.disk.open(self.home / NAME) as file:
+            with self.disk.open(self.jobdir / NAME) as file:
                 told = json.load(file)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
@@ -200,7 +200,7 @@ class Record:
 
     def _old(self) -> dict[str, Any]:
         """What an older ocrd kept beside the record."""
-        names = self.disk.names(self.home)
+        names = self.disk.names(self.jobdir)
         kept = {name: self._old_file(name) for name in names if _is_old(name)}
         return {
             "names": kept.pop(_OLD_NAMES, None),
@@ -208,7 +208,7 @@ class Record:
         }
 
     def _old_file(self, name: str) -> Any:
-        with self.disk.open(self.home / name) as file, contextlib.suppress(ValueError):
+        with self.disk.open(self.jobdir / name) as file, contextlib.suppress(ValueError):
             return json.load(file)
         return None  # half of the names that were about to be written
 
@@ -217,11 +217,11 @@ class Record:
         after = {**before, **changes, "version": _VERSION}
         if after == before:
             return
-        write_durably(self.home / NAME, (json.dumps(after, indent=2) + "\n").encode(), self.disk)
+        write_durably(self.jobdir / NAME, (json.dumps(after, indent=2) + "\n").encode(), self.disk)
         if before.get("version") != _VERSION:
-            for name in self.disk.names(self.home):
+            for name in self.disk.names(self.jobdir):
                 if _is_old(name):
-                    self.disk.unlink(self.home / name)
+                    self.disk.unlink(self.jobdir / name)
 
 
 def _is_old(name: str) -> bool:

@@ -32,13 +32,13 @@ from ocrd.spool.expiry import Fate, expire
 from ocrd.spool.jobdir import LOOKING, PRIVATE, JobDir
 from ocrd.spool.move import is_folder
 from ocrd.spool.orphans import Orphan
-from ocrd.spool.permissions import dress
+from ocrd.spool.permissions import set_permissions
 from ocrd.spool.take import is_recorded
 from ocrd.spool.trees import Trees
 
 _BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
 
-HOMES = 1024  # of so many jobs the names are kept at hand; of others they are put together again
+KEPT = 1024  # of so many jobs the names are kept at hand; of others they are put together again
 
 
 class Spool:
@@ -66,7 +66,7 @@ class Spool:
         self._disk.know(self._jobs.parent)
         self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
         self._choices = names.Choices(self._disk)
-        self._homes = lru_cache(HOMES)(self._made_home)
+        self._jobdirs = lru_cache(KEPT)(self._made_jobdir)
         self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
     def prepare(self) -> None:
@@ -117,7 +117,7 @@ class Spool:
         """`_working` for what goes elsewhere, whose file system may refuse the name."""
         with self._working(target):
             if owner.given and (tree := self._trees.fresh(target)) is not None:
-                dress(tree, tree.parent, self._disk, owner, below=False)
+                set_permissions(tree, tree.parent, self._disk, owner, below=False)
             try:
                 yield
             except OSError as error:
@@ -138,17 +138,17 @@ class Spool:
 
     def page_log(self, job: Job) -> PageLog:
         """The pages of the job that are finished, whatever happens to the daemon."""
-        return PageLog(self._home(job).pages, self._disk, self._working)
+        return PageLog(self._jobdir(job).pages, self._disk, self._working)
 
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
-        home = self._home(job)
-        with self._working(home.path):
-            return home.has(home.path)
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.path):
+            return jobdir.has(jobdir.path)
 
     def spooled(self, job: Job) -> Path:
         """Where the original lies while it is ours."""
-        return self._home(job).original
+        return self._jobdir(job).original
 
     def claim(self, job: Job, source: Path) -> Path:
         """The original becomes ours.  One that comes from failed/ (`job.place`) sheds its report.
@@ -167,10 +167,10 @@ class Spool:
                 was put back where it came from, under the next free name if its own is taken.
                 Likewise with all members when one of them is so.
         """
-        home = self._home(job)
+        jobdir = self._jobdir(job)
         with self._working(source):
-            take.claim(job, source, home, self._choices)
-        return home.original
+            take.claim(job, source, jobdir, self._choices)
+        return jobdir.original
 
     def remove_marker(self, marker: Path) -> None:
         """The marker of a claimed original goes; one that is not there is as good.
@@ -187,17 +187,17 @@ class Spool:
 
         A program that had it open before it was claimed may still write to it.
         """
-        home = self._home(job)
-        with self._working(home.original):
-            return is_recorded(job, home.original, self._disk, thorough=True)
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.original):
+            return is_recorded(job, jobdir.original, self._disk, thorough=True)
 
     def new_bundle(self, job: Job) -> Path:
         """An empty folder to build the bundle in; a stale one is removed."""
-        home = self._home(job)
-        with self._working(home.bundle):
-            self._sealed.pop(home.bundle, None)
-            deliver.new_bundle(home)
-        return home.bundle
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.bundle):
+            self._sealed.pop(jobdir.bundle, None)
+            deliver.new_bundle(jobdir)
+        return jobdir.bundle
 
     def seal(self, bundle: Path) -> None:
         """Everything in the bundle is on the disk; from now on it may be published.
@@ -205,9 +205,9 @@ class Spool:
         After an error the bundle must be built anew: the kernel may have dropped what it could
         not write.
         """
-        home = JobDir(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
+        jobdir = JobDir(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
         with self._working(bundle):
-            self._sealed[bundle] = deliver.seal(bundle, home)
+            self._sealed[bundle] = deliver.seal(bundle, jobdir)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The sealed bundle goes to `target` in the outbox.
@@ -220,18 +220,18 @@ class Spool:
             PlaceError: Beyond the usual: the daemon is not of the owner's group.
             OcrdError: The bundle was never sealed.
         """
-        home = self._home(job)
+        jobdir = self._jobdir(job)
         with self._leaving(target, owner):
-            deliver.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
+            deliver.publish(job, target, jobdir, owner, self._sealed.pop(jobdir.bundle, None))
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
-        home = self._home(job)
-        if known := self._sealed.get(home.bundle):
-            below = [str(path).removeprefix(f"{home.bundle}/") for path in known[:-1]]
+        jobdir = self._jobdir(job)
+        if known := self._sealed.get(jobdir.bundle):
+            below = [str(path).removeprefix(f"{jobdir.bundle}/") for path in known[:-1]]
             return [name for name in below if "/" not in name]
-        with self._working(home.bundle):
-            return self._disk.names(home.bundle) if home.has(home.bundle) else []
+        with self._working(jobdir.bundle):
+            return self._disk.names(jobdir.bundle) if jobdir.has(jobdir.bundle) else []
 
     def publish_each(
         self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership = AS_AROUND
@@ -244,13 +244,13 @@ class Spool:
             FileExistsError: A name is taken; those before it are published.  Choose the next.
             OcrdError: The bundle was never sealed.
         """
-        home = self._home(job)
-        self._sealed.pop(home.bundle, None)
-        with self._working(home.path):
-            deliver.begin(job, home)
+        jobdir = self._jobdir(job)
+        self._sealed.pop(jobdir.bundle, None)
+        with self._working(jobdir.path):
+            deliver.begin(job, jobdir)
         for entry, target in targets:
             with self._leaving(target, owner):
-                deliver.publish_entry(job, entry, target, home, owner)
+                deliver.publish_entry(job, entry, target, jobdir, owner)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
@@ -260,7 +260,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            deliver.archive(job, target, self._home(job), owner)
+            deliver.archive(job, target, self._jobdir(job), owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
         """The claimed original goes to `target` in failed/, the report beside it.
@@ -270,7 +270,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            deliver.fail(job, target, report, self._home(job), owner)
+            deliver.fail(job, target, report, self._jobdir(job), owner)
 
     def free_name(
         self, folder: Path, name: str, *, is_dir: bool = False, also_taken: Collection[str] = ()
@@ -309,17 +309,17 @@ class Spool:
         Raises:
             OcrdError: The original is still there; it must be filed first.
         """
-        home = self._home(job)
-        with self._working(home.path):
-            if home.has(home.original):
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.path):
+            if jobdir.has(jobdir.original):
                 raise OcrdError(
                     f"{display(job.source)}: the original is still in the spool",
                     hint="This is a defect of ocrd: please report it.  The file is safe at "
-                    f"{display(home.original)}.",
+                    f"{display(jobdir.original)}.",
                     kind="unfiled",
                 )
-            self._sealed.pop(home.bundle, None)
-            home.forget()
+            self._sealed.pop(jobdir.bundle, None)
+            jobdir.forget()
 
     def orphans(self, known_tokens: Collection[str]) -> list[Orphan]:
         """Folders of jobs whose token is not among those given (the active ones).
@@ -341,11 +341,11 @@ class Spool:
         with self._working(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
 
-    def _home(self, job: Job) -> JobDir:
-        return self._homes(job.id, job.token, "" if job.members else job.source)
+    def _jobdir(self, job: Job) -> JobDir:
+        return self._jobdirs(job.id, job.token, "" if job.members else job.source)
 
-    def _made_home(self, number: int, token: str, source: str) -> JobDir:
-        """The home of a joined document has no `source`."""
+    def _made_jobdir(self, number: int, token: str, source: str) -> JobDir:
+        """That of a joined document has no `source`."""
         path = self._jobs / f"{number}-{token}"
         name = names.original(source) if source else names.joined()
         return JobDir(path, token, path / name, self._disk)

@@ -26,26 +26,26 @@ from ocrd.spool.tree import fsync_tree, make_folders
 _MAY_BE_UNDER_WAY = ("claim", "back", "fail")
 
 
-def claim(job: Job, source: Path, home: JobDir, choices: names.Choices) -> None:
+def claim(job: Job, source: Path, jobdir: JobDir, choices: names.Choices) -> None:
     """Take the original from `source` (see `Spool.claim`)."""
-    home.open(job, source)
-    home.settle(_MAY_BE_UNDER_WAY)
-    wanted = pieces(job, source, home)
-    before = _inbox(job, source, home)
+    jobdir.open(job, source)
+    jobdir.settle(_MAY_BE_UNDER_WAY)
+    wanted = pieces(job, source, jobdir)
+    before = _inbox(job, source, jobdir)
     try:
-        _take_all(wanted, home)
+        _take_all(wanted, jobdir)
         for piece in wanted:
-            if not is_recorded(piece.what, piece.target, home.disk):
+            if not is_recorded(piece.what, piece.target, jobdir.disk):
                 raise _changed(piece.what)
     except SourceChangedError:
-        if _inbox(job, source, home) != before:  # what was taken would be put beneath its share
+        if _inbox(job, source, jobdir) != before:  # what was taken would be put beneath its share
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(source.parent)) from None
-        _hand_back(wanted, home, choices)
-        home.forget()
+        _hand_back(wanted, jobdir, choices)
+        jobdir.forget()
         raise
-    _make_last(wanted, home)
+    _make_last(wanted, jobdir)
     if job.place is Place.FAILED:
-        _remove_report(source, home)
+        _remove_report(source, jobdir)
 
 
 def gone(what: Job | Member) -> SourceChangedError:
@@ -64,64 +64,64 @@ def _changed(what: Job | Member) -> SourceChangedError:
     )
 
 
-def _inbox(job: Job, source: Path, home: JobDir) -> tuple[int, int] | None:
+def _inbox(job: Job, source: Path, jobdir: JobDir) -> tuple[int, int] | None:
     """What tells whether the inbox is still the folder that it was; None for failed/."""
     if job.place is not Place.INBOX:
         return None
-    facts = home.disk.stat(top(source, job.source))
+    facts = jobdir.disk.stat(top(source, job.source))
     return None if facts is None else (facts.st_dev, facts.st_ino)
 
 
-def _take_all(wanted: Sequence[Piece], home: JobDir) -> None:
+def _take_all(wanted: Sequence[Piece], jobdir: JobDir) -> None:
     """All that is not there yet; members into a folder that is made for them."""
     folder = wanted[0].target.parent
-    if folder != home.path and not home.has(folder):
-        home.disk.mkdir(folder, PRIVATE)
-        home.disk.fsync_dir(home.path)
+    if folder != jobdir.path and not jobdir.has(folder):
+        jobdir.disk.mkdir(folder, PRIVATE)
+        jobdir.disk.fsync_dir(jobdir.path)
     for piece in wanted:
-        if home.has(piece.target):
-            _forget_second_name(piece, home)
+        if jobdir.has(piece.target):
+            _forget_second_name(piece, jobdir)
             continue
         try:
-            _take(piece, home)
+            _take(piece, jobdir)
         except (FileNotFoundError, NotADirectoryError):  # taken away since it was looked at
             raise gone(piece.what) from None
 
 
-def _forget_second_name(piece: Piece, home: JobDir) -> None:
+def _forget_second_name(piece: Piece, jobdir: JobDir) -> None:
     """Btrfs can show a rename under both names after a power cut: it is one file."""
-    if same_file(piece.source, piece.target, home.disk):
-        home.disk.unlink(piece.source)
-        home.disk.fsync_dir(piece.source.parent)
+    if same_file(piece.source, piece.target, jobdir.disk):
+        jobdir.disk.unlink(piece.source)
+        jobdir.disk.fsync_dir(piece.source.parent)
 
 
-def _take(piece: Piece, home: JobDir) -> None:
+def _take(piece: Piece, jobdir: JobDir) -> None:
     """From its source into the spool.
 
     Nobody else makes names in the spool, nor hidden ones with our token: plain renames do.  From
     another file system the file first takes a hidden name where it is, so that a new one dropped
     under its name while it is copied is not taken for it.
     """
-    if not home.has(piece.hidden):
-        if not _lies_there(piece, home):
+    if not jobdir.has(piece.hidden):
+        if not _lies_there(piece, jobdir):
             raise gone(piece.what)
-        if _renamed(piece, home):
+        if _renamed(piece, jobdir):
             return
-        home.disk.rename(piece.source, piece.hidden)
-        home.disk.fsync_dir(piece.hidden.parent)
-    _take_copy(piece, home)
+        jobdir.disk.rename(piece.source, piece.hidden)
+        jobdir.disk.fsync_dir(piece.hidden.parent)
+    _take_copy(piece, jobdir)
 
 
-def _lies_there(piece: Piece, home: JobDir) -> bool:
+def _lies_there(piece: Piece, jobdir: JobDir) -> bool:
     """A folder in the place of a file is a person's, and stays where it is."""
     folder = isinstance(piece.what, Job) and bool(piece.what.members)
-    return home.has(piece.source) and (folder or not is_folder(piece.source, home.disk))
+    return jobdir.has(piece.source) and (folder or not is_folder(piece.source, jobdir.disk))
 
 
-def _renamed(piece: Piece, home: JobDir) -> bool:
+def _renamed(piece: Piece, jobdir: JobDir) -> bool:
     """Whether a plain rename reached; it does not from another file system."""
     try:
-        home.disk.rename(piece.source, piece.target)
+        jobdir.disk.rename(piece.source, piece.target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -129,62 +129,62 @@ def _renamed(piece: Piece, home: JobDir) -> bool:
     return True
 
 
-def _take_copy(piece: Piece, home: JobDir) -> None:
+def _take_copy(piece: Piece, jobdir: JobDir) -> None:
     def as_recorded() -> bool:
-        return is_recorded(piece.what, piece.hidden, home.disk)
+        return is_recorded(piece.what, piece.hidden, jobdir.disk)
 
     def check(copy: Path) -> None:
-        if not same_bytes(piece.what, copy, home.disk) or not as_recorded():
+        if not same_bytes(piece.what, copy, jobdir.disk) or not as_recorded():
             raise _changed(piece.what)
 
     if not as_recorded():
         raise _changed(piece.what)
-    home.mover("claim").move(piece.hidden, piece.target, check)
+    jobdir.mover("claim").move(piece.hidden, piece.target, check)
 
 
-def _make_last(taken: Sequence[Piece], home: JobDir) -> None:
+def _make_last(taken: Sequence[Piece], jobdir: JobDir) -> None:
     """The contents, too: whoever wrote them need not have synced them."""
-    fsync_tree(home.original, home.disk)
-    home.disk.fsync_dir(home.path)
+    fsync_tree(jobdir.original, jobdir.disk)
+    jobdir.disk.fsync_dir(jobdir.path)
     for folder in sorted({piece.source.parent for piece in taken}):
         with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
-            home.disk.fsync_dir(folder)
+            jobdir.disk.fsync_dir(folder)
 
 
-def _hand_back(taken: Sequence[Piece], home: JobDir, choices: names.Choices) -> None:
+def _hand_back(taken: Sequence[Piece], jobdir: JobDir, choices: names.Choices) -> None:
     """What turned out not to be the job's goes back under its name, or the next free one."""
     for piece in taken:
         for thing in (piece.hidden, piece.target):
-            if home.has(thing):
-                put_back(thing, piece.source, home, choices)
-    leave(home.original, home)
+            if jobdir.has(thing):
+                put_back(thing, piece.source, jobdir, choices)
+    leave(jobdir.original, jobdir)
 
 
-def leave(folder: Path, home: JobDir) -> None:
+def leave(folder: Path, jobdir: JobDir) -> None:
     """Remove a folder whose files have gone where they belong.
 
     Raises:
         OSError: There is something left in it.
     """
-    if is_folder(folder, home.disk):
-        home.disk.rmdir(folder)
+    if is_folder(folder, jobdir.disk):
+        jobdir.disk.rmdir(folder)
 
 
-def put_back(thing: Path, wanted: Path, home: JobDir, choices: names.Choices) -> Path:
+def put_back(thing: Path, wanted: Path, jobdir: JobDir, choices: names.Choices) -> Path:
     """Move `thing` to the name `wanted`, or the next free one; where it lies now."""
-    make_folders(wanted.parent, home.disk)
-    return choices.moved(wanted, lambda target: home.mover("back").move(thing, target))
+    make_folders(wanted.parent, jobdir.disk)
+    return choices.moved(wanted, lambda target: jobdir.mover("back").move(thing, target))
 
 
-def _remove_report(source: Path, home: JobDir) -> None:
+def _remove_report(source: Path, jobdir: JobDir) -> None:
     """A retried original has left failed/; its reason is no longer true.
 
     Not so when this is done again after a crash and another one has failed by that name since.
     """
     report = names.report(source)
-    if home.has(report) and not home.has(source):
-        home.disk.unlink(report)
-        home.disk.fsync_dir(report.parent)
+    if jobdir.has(report) and not jobdir.has(source):
+        jobdir.disk.unlink(report)
+        jobdir.disk.fsync_dir(report.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,15 +204,15 @@ class Piece:
     target: Path
 
 
-def pieces(job: Job, source: Path, home: JobDir) -> list[Piece]:
+def pieces(job: Job, source: Path, jobdir: JobDir) -> list[Piece]:
     """What is to be moved to make the original at `source` ours, in the order of its pages."""
     if not job.members or job.place is Place.FAILED:
-        hidden = source.with_name(names.claimed(home.token))
-        return [Piece(job, source, hidden, home.original)]
+        hidden = source.with_name(names.claimed(jobdir.token))
+        return [Piece(job, source, hidden, jobdir.original)]
     inbox = top(source, job.source)
-    hidden_names = hidden_members(inbox, job.members, home.token)
+    hidden_names = hidden_members(inbox, job.members, jobdir.token)
     return [
-        Piece(member, inbox / member.source, hidden, home.original / member.name)
+        Piece(member, inbox / member.source, hidden, jobdir.original / member.name)
         for member, hidden in zip(job.members, hidden_names, strict=True)
     ]
 

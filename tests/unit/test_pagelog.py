@@ -74,6 +74,10 @@ def test_what_was_made_of_something_else_goes(path: Path, other: tuple[str, str]
     assert PageLog(path, Disk()).recipe_of("content") == "recipe A"
     assert PageLog(path, Disk()).recipe_of("another content") is None
     assert found(path, *other) == []
+    log = PageLog(path, Disk())
+    log.begin(*other)
+    log.append(ENTRIES[1])
+    assert found(path, *other) == [ENTRIES[1]]
     assert found(path) == []
 
 
