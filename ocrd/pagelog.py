@@ -12,10 +12,10 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ocrd.files import Disk, blaming
 from ocrd.job import JobError, Page, PageState
@@ -52,7 +52,7 @@ class PageLog:
     Args:
         path: Where it is.
         disk: The system calls.
-        guard: What has to be so while the file is opened or written to.
+        guard: What has to be so while the file is written to.
     """
 
     def __init__(
@@ -76,14 +76,16 @@ class PageLog:
 
     def recipe_of(self, content: str) -> str | None:
         """The recipe that made the pages of this content; None where there are none of it."""
-        _, head, _ = next(self._lines(), (0, {}, 0))
+        with self._opened() as file:
+            head = _read(file.readline())[0] or {}
         return head[_RECIPE] if head.get("content") == content else None
 
     def append(self, entry: Entry) -> None:
         """Add a page; it is on the disk when this returns."""
         with self._turn, self._guard(self.path):
             if self._end is None:
-                self._end = max((end for _, _, end in self._lines()), default=0)
+                with self._opened() as file:
+                    self._end = max((end for _, _, end in _lines(file)), default=0)
             line = self._head + entry.line()
             self._disk.append(self.path, line, self._end)
             if self._head:
@@ -97,33 +99,32 @@ class PageLog:
         Raises:
             ValueError, KeyError, TypeError: A line is whole and no page.
         """
-        places: dict[int, int] = {}
-        for place, told, _ in self._lines():
-            if _RECIPE not in told:
-                places[told["number"]] = place
-        if places:
-            with self._opened() as file:
-                for number in sorted(places):
-                    file.seek(places[number])
-                    yield _entry(*_read(file.readline()))
+        with self._opened() as file:
+            found = _lines(file)
+            places = {told["number"]: place for place, told, _ in found if _RECIPE not in told}
+            for number in sorted(places):
+                file.seek(places[number])
+                yield _entry(*_read(file.readline()))
 
     def count(self) -> int:
         """How many lines hold a page."""
-        return sum(_RECIPE not in told for _, told, _ in self._lines())
-
-    def _lines(self) -> Iterator[tuple[int, dict[str, Any], int]]:
-        """Of each whole line where it begins, what it tells but for the result, where it ends."""
-        if self._head or self._disk.lstat(self.path) is None:
-            return
         with self._opened() as file:
-            end = 0
-            while (told := _read(file.readline())[0]) is not None:
-                place, end = end, file.tell()
-                yield place, told, end
+            return sum(_RECIPE not in told for _, told, _ in _lines(file))
 
-    def _opened(self) -> io.BufferedReader:
-        with self._guard(self.path):
-            return self._disk.open(self.path)
+    def _opened(self) -> BinaryIO:
+        """To be read; as empty while there is nothing, or nothing of what was begun."""
+        with blaming(self.path), suppress(FileNotFoundError, NotADirectoryError):
+            if not self._head:
+                return self._disk.open(self.path)
+        return io.BytesIO()
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any], int]]:
+    """Of each whole line where it begins, what it tells but for the result, where it ends."""
+    end = 0
+    while (told := _read(file.readline())[0]) is not None:
+        place, end = end, file.tell()
+        yield place, told, end
 
 
 def _line(told: Mapping[str, Any], result: str | None) -> bytes:
