@@ -185,7 +185,8 @@ class Worker:
         job, log, reader = run.job, run.log, run.folder.mode.reader
         log.begin(run.recipe, job.sha256)
         pages = {entry.page.number: entry.page for entry in log.entries()}
-        for page, payload in self._.ledger.payloads(job, run.recipe):
+        kept = self._.ledger.payloads(job, run.recipe) if job.pages_done else ()
+        for page, payload in kept:
             if page.number not in pages:
                 result = None if payload is None else with_blocks(payload, reader)
                 came_from = run.original.came_from(page.number)
