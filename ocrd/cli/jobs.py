@@ -23,7 +23,7 @@ from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, Place
 
 if TYPE_CHECKING:
-    from ocrd.ledger.history import Entry
+    from ocrd.ledger.transitions import Entry
 
 LISTED = 50  # jobs on a terminal, where nobody says how many
 SHOWN = 20  # files of a joined document that are named

@@ -22,7 +22,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, JobState, Page, PageState, Place
-from ocrd.ledger.history import Happening, note
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
@@ -38,6 +37,7 @@ from ocrd.ledger.tables import (
     to_page,
     trees,
 )
+from ocrd.ledger.transitions import Happening, note
 
 _BATCH = 500
 _ENDED = (JobState.FAILED, JobState.CANCELLED)

@@ -23,7 +23,6 @@ from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Place
-from ocrd.ledger.history import Happening, note
 from ocrd.ledger.pages import PageRow, finished
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
@@ -39,7 +38,7 @@ from ocrd.ledger.tables import (
     tallies,
     to_job,
 )
-from ocrd.ledger.transitions import RUNNING, UNDER_WAY, take
+from ocrd.ledger.transitions import RUNNING, UNDER_WAY, Happening, note, take
 
 LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
 

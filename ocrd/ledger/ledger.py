@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from ocrd.errors import LedgerError, UsageError
 from ocrd.files import os_error
 from ocrd.job import Job, Page, Standing
-from ocrd.ledger import admin, history, inbox, jobs, pages
+from ocrd.ledger import admin, inbox, jobs, pages, transitions
 from ocrd.ledger.errors import READING, damaged, missing, place_at_fault, translated
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
 from ocrd.ledger.store import Store, Transaction, connect
@@ -139,7 +139,7 @@ class Ledger:
     count = _read(admin.count)
     counts = _read(admin.counts)
     pages = _read(admin.pages_of)
-    events = _read(history.events)
+    events = _read(transitions.events)
     retry = _write(admin.retry)
     request_cancel = _write(admin.request_cancel)
     cancellations = _read(admin.cancellations)

@@ -12,7 +12,6 @@ from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, Member, Page, PageState
-from ocrd.ledger.history import Happening
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     REUSABLE,
@@ -23,7 +22,7 @@ from ocrd.ledger.tables import (
     to_page,
     unpacked,
 )
-from ocrd.ledger.transitions import RUNNING, take
+from ocrd.ledger.transitions import RUNNING, Happening, take
 from ocrd.page import PageResult
 
 CHUNK = 64  # payloads in memory at once while they are streamed

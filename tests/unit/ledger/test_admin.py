@@ -11,9 +11,9 @@ import pytest
 
 from ocrd.errors import OcrdError, UsageError
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
+from ocrd.ledger.transitions import Happening
 from tests.unit.ledger.making import (
     NO_TEXT,
     Clock,
