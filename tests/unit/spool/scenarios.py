@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import SourceChangedError
-from ocrd.job import Job, Place
+from ocrd.job import Job, Page, PageState, Place
+from ocrd.pagelog import Entry
 from ocrd.spool import Spool
 from tests.unit.spool.world import (
     MEMBERS,
@@ -86,6 +87,17 @@ def _failed_before(world: World) -> Job:
 
 def _claim_failed(spool: Spool, world: World, job: Job) -> None:
     spool.claim(job, world.root / FAILED)
+
+
+def _keep_pages(spool: Spool, _world: World, job: Job) -> None:
+    """Two pages; what was finished before a crash is not made again."""
+    log = spool.page_log(job)
+    log.begin("recipe", job.sha256)
+    finished = [entry.page.number for entry in log.entries()]
+    for number in {1, 2}.difference(finished):
+        page = Page(number=number, state=PageState.DONE)
+        log.append(Entry(page=page, result='{"text":"read"}'))
+    assert [entry.page.number for entry in spool.page_log(job).entries()] == [1, 2]
 
 
 def _stale_bundle(world: World) -> Job:
@@ -169,6 +181,12 @@ ALONE = (
         _claim_failed,
         before={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
         spooled=_CLAIMED,
+    ),
+    Scenario(
+        "keep pages",
+        lambda world: world.claimed(),
+        _keep_pages,
+        spooled=(*_CLAIMED, f"{HOME}/pages.jsonl"),
     ),
     Scenario(
         "build a bundle anew",

@@ -58,7 +58,9 @@ class Pending:
             self.contents.discard(path)
         elif call.name == "fsync_dir":
             self.folders.discard(path)
-        elif call.name in ("write", "create", "mkdir", "unlink", "rmdir"):
+        elif call.name in ("write", "create", "mkdir", "unlink", "rmdir") or (
+            call.name == "append" and more[1] == 0  # it made the file
+        ):
             self.folders.add(path.parent)
         if call.name in ("write", "copy"):
             self.contents.add(more[0] if call.name == "copy" else path)
