@@ -36,7 +36,7 @@ async def recover(house: House, events: Events) -> list[Orphan]:
         events.emit("job.recovered", **facts(job), state=job.state.value)
     house.scheduler.take_over(jobs)
     unknown: list[Orphan] = []
-    for orphan in await house.call(SPOOL, house.spool.orphans, ()):
+    for orphan in await house.call(SPOOL, house.spool.orphans):
         owner = await house.call(LEDGER, house.ledger.owner, orphan.token)
         if owner is None:
             unknown.append(orphan)

@@ -25,9 +25,9 @@ def new_bundle(jobdir: JobDir) -> None:
     jobdir.disk.mkdir(jobdir.bundle)
 
 
-def seal(bundle: Path, jobdir: JobDir) -> list[Path]:
+def seal(jobdir: JobDir) -> list[Path]:
     """Make the bundle durable and say so (see `Spool.seal`); all of it, from the bottom up."""
-    known = fsync_tree(bundle, jobdir.disk)
+    known = fsync_tree(jobdir.bundle, jobdir.disk)
     jobdir.disk.create(jobdir.sealed)
     jobdir.disk.fsync_dir(jobdir.path)
     return known

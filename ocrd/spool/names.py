@@ -69,16 +69,12 @@ class Choices:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
 
-    def free(self, folder: Path, name: str, *, is_dir: bool, also_taken: Collection[str]) -> Path:
+    def free(self, folder: Path, name: str, *, is_dir: bool) -> Path:
         """The first choice that nothing has; for a file, its report's name must be free, too."""
 
         def taken(choice: str) -> bool:
             target = folder / choice
-            return (
-                choice in also_taken
-                or self._is(target)
-                or (not is_dir and self._is(report(target)))
-            )
+            return self._is(target) or (not is_dir and self._is(report(target)))
 
         folder = self._passable(folder)
         return folder / self._first(name, taken, is_dir=is_dir)

@@ -199,15 +199,15 @@ class Spool:
             deliver.new_bundle(jobdir)
         return jobdir.bundle
 
-    def seal(self, bundle: Path) -> None:
+    def seal(self, job: Job) -> None:
         """Everything in the bundle is on the disk; from now on it may be published.
 
         After an error the bundle must be built anew: the kernel may have dropped what it could
         not write.
         """
-        jobdir = JobDir(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
-        with self._working(bundle):
-            self._sealed[bundle] = deliver.seal(bundle, jobdir)
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.bundle):
+            self._sealed[jobdir.bundle] = deliver.seal(jobdir)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The sealed bundle goes to `target` in the outbox.
@@ -272,9 +272,7 @@ class Spool:
         with self._leaving(target, owner):
             deliver.fail(job, target, report, self._jobdir(job), owner)
 
-    def free_name(
-        self, folder: Path, name: str, *, is_dir: bool = False, also_taken: Collection[str] = ()
-    ) -> Path:
+    def free_name(self, folder: Path, name: str, *, is_dir: bool = False) -> Path:
         """The first of NAME, NAME (2), … that nothing has; for a file, its report's name neither.
 
         A file that stands where `folder` or one above it should be makes that one numbered, too.
@@ -283,10 +281,9 @@ class Spool:
             folder: Where; it need not exist.
             name: The first choice.
             is_dir: Whether it will be a folder: its number goes to the very end.
-            also_taken: Further names to avoid.
         """
         with self._leaving(folder):
-            return self._choices.free(folder, name, is_dir=is_dir, also_taken=also_taken)
+            return self._choices.free(folder, name, is_dir=is_dir)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
         """The first of the choices that is free with every one of the suffixes."""
@@ -321,15 +318,14 @@ class Spool:
             self._sealed.pop(jobdir.bundle, None)
             jobdir.forget()
 
-    def orphans(self, known_tokens: Collection[str]) -> list[Orphan]:
-        """Folders of jobs whose token is not among those given (the active ones).
+    def orphans(self) -> list[Orphan]:
+        """Folders of all jobs: what of them the ledger does not know is an orphan.
 
         One without an original is left over from a job that ended; `put_back` removes it, too.
         """
         with self._working(self._jobs):
             held = self._disk.names(self._jobs)
-            unknown = [name for name in held if orphans.token_of(name) not in known_tokens]
-            settled = (orphans.settled(self._jobs / name, self._disk) for name in unknown)
+            settled = (orphans.settled(self._jobs / name, self._disk) for name in held)
             return [orphan for orphan in settled if orphan is not None]
 
     def put_back(self, orphan: Orphan, inbox: Path) -> Path | None:

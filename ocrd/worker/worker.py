@@ -291,7 +291,7 @@ class Worker:
         """To done; or still delivering, when the bundle must be built anew."""
         p = self._
         if built is not None:
-            p.spool.seal(built.spec.into)
+            p.spool.seal(job)
             job = p.delivery.record(job, folder, built.plan)
         try:
             return p.delivery.deliver(job, folder)

@@ -153,7 +153,7 @@ def _finish(spool: Spool, _world: World, job: Job) -> None:
 
 
 def _put_back(spool: Spool, world: World, _job: Job) -> None:
-    for orphan in spool.orphans(()):
+    for orphan in spool.orphans():
         spool.put_back(orphan, world.tree("inbox"))
 
 

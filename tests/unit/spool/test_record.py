@@ -86,7 +86,7 @@ def test_a_copy_that_the_version_before_had_begun_goes_with_its_job(world: World
 def test_an_orphan_of_the_version_before_tells_its_names(world: World) -> None:
     job = world.claimed()
     as_before(world, job, {})
-    (orphan,) = world.spool().orphans(())
+    (orphan,) = world.spool().orphans()
     assert orphan.names == FinalNames(**NAMES)
     assert orphan.record is not None and orphan.record.found.source == job.source
 

@@ -201,7 +201,7 @@ def build(spool: Spool, job: Job, files: Mapping[str, bytes] = BUNDLE) -> None:
         path = bundle / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-    spool.seal(bundle)
+    spool.seal(job)
 
 
 def bundle_at(place: str) -> dict[str, bytes]:

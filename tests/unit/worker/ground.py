@@ -83,7 +83,7 @@ class Ground:
         for name, text in files.items():
             (bundle / name).parent.mkdir(exist_ok=True)
             (bundle / name).write_text(text)
-        self.spool.seal(bundle)
+        self.spool.seal(job)
         return plan
 
     def recorded(self, job: Job, *, figures: bool = True) -> Job:
