@@ -17,7 +17,7 @@ from ocrd.config.ownership import AS_AROUND, Ownership, joining
 from ocrd.errors import PlaceError
 from ocrd.files import Disk, display
 from ocrd.spool.jobdir import PRIVATE, JobDir
-from ocrd.spool.tree import bottom_up, fsync_tree, is_folder, make_folders, remove_tree
+from ocrd.spool.tree import bottom_up, fsync_tree, has_folder, make_folders, remove_tree
 
 FOLDER = "folder"
 
@@ -44,7 +44,7 @@ def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
 
 
 def _make(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
-    if is_folder(folder, jobdir.disk):
+    if has_folder(folder, jobdir.disk):
         return
     _make(folder.parent, jobdir, owner)
     fresh = jobdir.path / FOLDER
@@ -54,7 +54,7 @@ def _make(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
     try:
         move_out(FOLDER, fresh, folder, jobdir, owner)
     except FileExistsError:  # somebody was quicker, with a folder or with something else
-        if not is_folder(folder, jobdir.disk):
+        if not has_folder(folder, jobdir.disk):
             raise
 
 

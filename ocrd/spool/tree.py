@@ -68,21 +68,21 @@ def make_folders(folder: Path, disk: Disk) -> None:
     Raises:
         NotADirectoryError: A file, or a link, stands where one of them should be.
     """
-    if is_folder(folder, disk):
+    if has_folder(folder, disk):
         return
     parent = folder.parent
     make_folders(parent, disk)
     try:
         disk.mkdir(folder)
     except FileExistsError:
-        if not is_folder(folder, disk):
+        if not has_folder(folder, disk):
             raise
         return  # another job was quicker
     _inherit(folder, parent, disk)
     disk.fsync_dir(parent)
 
 
-def is_folder(folder: Path, disk: Disk) -> bool:
+def has_folder(folder: Path, disk: Disk) -> bool:
     """Whether a folder is there.
 
     Raises:
