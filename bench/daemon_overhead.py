@@ -25,9 +25,9 @@ from ocrd.document.base import BundleSpec
 from ocrd.document.bundle import build_bundle
 from ocrd.job import Page, PageState
 from ocrd.modes import BUILT_IN_MODES
+from ocrd.pagelog import Entry
 from ocrd.pages import work
 from ocrd.pages.base import Rendering
-from ocrd.worker.worker import page_line
 
 DPI = 144
 OUTPUTS = frozenset({"markdown", "raw", "pdf", "boxes", "images", "json"})
@@ -73,7 +73,7 @@ def _bundle(path: Path, place: Path, number: int) -> Path:
     into, pages = place / f"bundle-{number}", place / "pages.jsonl"
     into.mkdir()
     page = Page(number=1, state=PageState.DONE, tries=1, tokens=800, seconds=1.0)
-    pages.write_text(page_line(page, answer().to_json()), encoding="utf-8")
+    pages.write_bytes(Entry(page=page, result=answer().to_json()).line())
     build_bundle(
         BundleSpec(
             source=path,

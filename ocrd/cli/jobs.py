@@ -25,7 +25,7 @@ from ocrd.views.locate import asked, locate
 from ocrd.views.phrases import clock, counted, iso, when
 
 if TYPE_CHECKING:
-    from ocrd.ledger.history import Entry
+    from ocrd.ledger.transitions import Entry
 
 LISTED = 50  # jobs on a terminal, where nobody says how many
 SHOWN = 20  # files of a joined document that are named

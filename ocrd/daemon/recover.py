@@ -13,8 +13,8 @@ from ocrd.events import Events
 from ocrd.files import display
 from ocrd.job import ACTIVE, Job
 from ocrd.spool.orphans import Orphan
-from ocrd.worker.pages import LEDGER
-from ocrd.worker.worker import SPOOL, facts
+from ocrd.worker.pages import LEDGER, SPOOL
+from ocrd.worker.worker import facts
 
 
 async def recover(house: House, events: Events) -> list[Orphan]:
@@ -34,7 +34,7 @@ async def recover(house: House, events: Events) -> list[Orphan]:
         events.emit("job.recovered", **facts(job), state=job.state.value)
     house.scheduler.take_over(jobs)
     unknown: list[Orphan] = []
-    for orphan in await house.call(SPOOL, house.spool.orphans, ()):
+    for orphan in await house.call(SPOOL, house.spool.orphans):
         owner = await house.call(LEDGER, house.ledger.owner, orphan.token)
         if owner is None:
             unknown.append(orphan)

@@ -31,7 +31,6 @@ from ocrd.events import Events
 from ocrd.files import Disk, blaming, display, os_error
 from ocrd.gate import PageGate
 from ocrd.ledger.ledger import Ledger
-from ocrd.names import numbered
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.spool.tree import make_folders
@@ -203,7 +202,7 @@ def open_places(
             ledger.know_tree,
             adopted=lambda tree: events.warn("tree.adopted", path=display(tree)),
         )
-        spool = Spool(config.root, numbered=numbered, trees=trees, disk=disk)
+        spool = Spool(config.root, trees=trees, disk=disk)
         spool.prepare()
         locks.append(_locked(config.spool / snapshot.LOCK, failed))
         failed.pop_all()

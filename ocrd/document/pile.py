@@ -33,8 +33,10 @@ from ocrd.document.incremental_pdf import PdfPages
 from ocrd.document.plain import has_text
 from ocrd.document.records import ReadPage
 from ocrd.document.textfiles import text_file
+from ocrd.files import Disk
 from ocrd.job import PageState
 from ocrd.names import fit
+from ocrd.pagelog import PageLog
 
 VERSION = 1
 _WORK = ".pile"  # in the bundle while it is being built
@@ -165,7 +167,7 @@ def _part(
     """What to build the `index`th document of the pile from."""
     name = part_name(_title(spec), index)
     pages = work / f"{index}.jsonl"
-    with pages.open("w", encoding="utf-8") as file:
+    with pages.open("wb") as file:
         file.writelines(_lines(spec.pages, numbers))
     facts = {key: value for key, value in spec.facts.items() if key not in _OF_THE_WHOLE}
     facts["document"] = {"number": index, "of": count, "pile": _title(spec)}
@@ -186,14 +188,14 @@ def _title(spec: BundleSpec) -> str:
     return spec.title or spec.name
 
 
-def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[str]:
+def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[bytes]:
     """The lines of some pages, numbered anew; `pile_page` keeps the old number."""
-    wanted = set(numbers)
-    with pages.open(encoding="utf-8") as lines:
-        kept = (line for number, line in enumerate(lines, start=1) if number in wanted)
-        for number, (line, old) in enumerate(zip(kept, numbers, strict=True), start=1):
-            told = json.loads(line) | {"number": number, "pile_page": old}
-            yield json.dumps(told, ensure_ascii=False) + "\n"
+    wanted = {old: number for number, old in enumerate(numbers, start=1)}
+    for entry in PageLog(pages, Disk()).entries():
+        old = entry.page.number
+        if old in wanted:
+            page = replace(entry.page, number=wanted[old])
+            yield replace(entry, page=page, pile_page=old).line()
 
 
 def _origins(spec: BundleSpec, numbers: Sequence[int]) -> Iterator[PageOrigin]:

@@ -1,19 +1,19 @@
-"""The pages of a job as the worker hands them over: JSON lines, read one at a time."""
+"""The pages of a job as the worker's log has them, read one at a time."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ocrd.document.base import JSON
 from ocrd.document.plain import one_line
+from ocrd.files import Disk
 from ocrd.job import JobError, PageState
 from ocrd.modes import Reader
 from ocrd.page import Block, PageResult
+from ocrd.pagelog import Entry, PageLog
 from ocrd.pdffile import FAULTS
 
 
@@ -106,45 +106,33 @@ def noted(page: ReadPage, missing: str) -> Iterator[None]:
 
 
 def read(path: Path) -> Iterator[PageRecord]:
-    """The records of `path`, one at a time.
+    """The records of `path` by their numbers, one in memory at a time.
 
     Raises:
-        ValueError, KeyError, TypeError: A line is not a page, or pages are out of order.
+        ValueError, KeyError, TypeError: A line is not a page, or a page is missing.
     """
-    with path.open(encoding="utf-8") as lines:
-        for expected, line in enumerate(lines, start=1):
-            record = _record(json.loads(line))
-            if record.number != expected:
-                raise ValueError(f"line {expected} holds page {record.number}")
-            yield record
+    for expected, entry in enumerate(PageLog(path, Disk()).entries(), start=1):
+        if entry.page.number != expected:
+            raise ValueError(f"line {expected} holds page {entry.page.number}")
+        yield _record(entry)
 
 
 def count(path: Path) -> int:
     """How many pages `path` holds."""
-    with path.open("rb") as lines:
-        return sum(1 for _ in lines)
+    return PageLog(path, Disk()).count()
 
 
-def _record(fields: dict[str, Any]) -> PageRecord:
-    error, result = fields["error"], fields["result"]
+def _record(entry: Entry) -> PageRecord:
+    page = entry.page
     return PageRecord(
-        number=fields["number"],
-        state=PageState(fields["state"]),
-        tries=fields["tries"],
-        tokens=fields["tokens"],
-        seconds=fields["seconds"],
-        reused=fields["reused"],
-        error=None if error is None else JobError(**{key: _whole(error[key]) for key in error}),
-        result=None if result is None else _result(result),
-        came_from=fields.get("came_from"),
-        pile_page=fields.get("pile_page"),
+        number=page.number,
+        state=page.state,
+        tries=page.tries,
+        tokens=page.tokens,
+        seconds=page.seconds,
+        reused=page.reused,
+        error=page.error,
+        result=None if entry.result is None else PageResult.from_json(entry.result),
+        came_from=entry.came_from,
+        pile_page=entry.pile_page,
     )
-
-
-def _result(fields: dict[str, Any]) -> PageResult:
-    return PageResult.from_json(_whole(json.dumps(fields, ensure_ascii=False)))
-
-
-def _whole(text: str) -> str:
-    """Replace halves of surrogate pairs, which no UTF-8 file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

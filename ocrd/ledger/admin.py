@@ -22,7 +22,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, JobState, Page, PageState, Place
-from ocrd.ledger.history import Happening, note
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
@@ -38,9 +37,11 @@ from ocrd.ledger.tables import (
     to_page,
     trees,
 )
+from ocrd.ledger.transitions import Happening, note
 
 _BATCH = 500
 _ENDED = (JobState.FAILED, JobState.CANCELLED)
+_UNREAD = (PageState.FAILED, PageState.PENDING)
 _ACTIVE_AT_INBOX = (JobState.QUEUED, JobState.RUNNING)
 
 _TALLY_FAULTS = """
@@ -208,7 +209,7 @@ def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
     connection = tx.connection
     ids = connection.execute(select(jobs.c.id).where(jobs.c.id.in_(batch), *_retriable())).scalars()
     chosen = ids.all()
-    unread = pages.c.state.in_((PageState.FAILED, PageState.PENDING))
+    unread = or_(pages.c.payload.is_(None), pages.c.state.in_(_UNREAD))
     connection.execute(delete(pages).where(pages.c.job_id.in_(chosen), unread))
     kept = select(func.count()).where(pages.c.job_id == jobs.c.id).scalar_subquery()
     change = update(jobs).where(jobs.c.id.in_(chosen))

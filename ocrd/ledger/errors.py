@@ -5,6 +5,7 @@ Nothing of SQLite's or SQLAlchemy's leaves this room: whoever calls knows neithe
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import zlib
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ocrd.errors import LedgerError, OcrdError, PlaceError
+from ocrd.files import os_error
 
 _PRIMARY = 0xFF  # SQLite's extended result codes carry the primary one in their low byte
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -68,7 +70,7 @@ def _told(error: Exception, path: Path, access: int) -> OcrdError:
             kind="ledger-locked",
         )
     if code == sqlite3.SQLITE_FULL:
-        return disk_full(path)
+        return _answered(errno.ENOSPC, path.parent)
     if code in _PLACE:
         return place_at_fault(path, access) or LedgerError(
             f"{path}: the ledger cannot be used: {cause}",
@@ -113,36 +115,32 @@ def missing(path: Path) -> LedgerError:
     )
 
 
-def disk_full(path: Path) -> PlaceError:
-    """No room is left where the ledger lies."""
-    return PlaceError(
-        f"{path}: the disk is full",
-        hint=f"Free some space on the filesystem of {path.parent}; the ledger goes on by itself.",
-        kind="disk-full",
-    )
-
-
-def place_at_fault(path: Path, access: int = WRITING) -> PlaceError | None:
+def place_at_fault(path: Path, access: int = WRITING) -> OcrdError | None:
     """What is wrong with the ledger's place, if that can be seen from here.
 
     SQLite itself only says that it cannot open a file, or that reading or writing failed.
     """
-    if not os.path.isdir(path.parent):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+    folder = path.parent
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
         return PlaceError(
-            f"{path.parent}: the ledger's folder is not there",
+            f"{folder}: the ledger's folder is not there",
             hint="Create it, mount it, or set another `path` under [ledger].",
             kind="missing",
         )
-    return _read_only(path) or _forbidden(path, access) or _full(path)
+    room = os.statvfs(folder)
+    if room.f_flag & os.ST_RDONLY:
+        return _answered(errno.EROFS, folder)
+    return _forbidden(path, access) or (
+        _answered(errno.ENOSPC, folder) if room.f_bavail == 0 else None
+    )
 
 
 def _forbidden(path: Path, access: int) -> PlaceError | None:
-    beside = [f"{path}{end}" for end in ("", "-wal", "-shm")]
+    refused = [path.parent]
     if os.access(path.parent, access | os.X_OK):
-        refused = [file for file in beside if os.access(file, os.F_OK)]
-        refused = [file for file in refused if not os.access(file, access)]
-    else:
-        refused = [str(path.parent)]
+        beside = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
+        there = [file for file in beside if os.access(file, os.F_OK)]
+        refused = [file for file in there if not os.access(file, access)]
     if not refused:
         return None
     return PlaceError(
@@ -152,15 +150,6 @@ def _forbidden(path: Path, access: int) -> PlaceError | None:
     )
 
 
-def _full(path: Path) -> PlaceError | None:
-    return disk_full(path) if os.statvfs(path.parent).f_bavail == 0 else None
-
-
-def _read_only(path: Path) -> PlaceError | None:
-    if not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-        return None
-    return PlaceError(
-        f"{path.parent}: the ledger's filesystem is mounted read-only",
-        hint="Mount it writable again; after disk errors the kernel makes it read-only itself.",
-        kind="read-only",
-    )
+def _answered(code: int, path: Path) -> OcrdError:
+    """As if the kernel itself had said so."""
+    return os_error(OSError(code, os.strerror(code)), path)

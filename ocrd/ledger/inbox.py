@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, t
 
 from ocrd.files import FileFacts, display
 from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
-from ocrd.ledger.history import Happening, note
 from ocrd.ledger.jobs import gone
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import AT_INBOX, JOINED_AT_INBOX, error_columns, jobs, pages, to_job
+from ocrd.ledger.transitions import Happening, note
 
 Key = tuple[str, str]
 """A folder and a path below its inbox."""
@@ -206,10 +206,7 @@ def _members_at_inbox(
 
 def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job]:
     """The job of a single file at each name in the inbox; of several the one that is to run."""
-    found: list[Job] = []
-    for folder, sources in _by_folder(map(_key, batch)):
-        rows = tx.connection.execute(select(jobs).where(_alone_at(folder, sources)))
-        found += map(to_job, rows)
+    found = _alone(tx, map(_key, batch))
     found.sort(key=lambda job: (_precedence(job), job.id))
     return {(job.folder, job.source): job for job in found}
 
@@ -217,9 +214,13 @@ def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job
 def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) -> list[Job]:
     """Jobs that have not ended, each of one of these files in the inbox."""
     active = jobs.c.state.in_((JobState.QUEUED, JobState.RUNNING))
+    return _alone(tx, ((folder, source) for source in sources), active)
+
+
+def _alone(tx: Transaction, keys: Iterable[Key], *such: ColumnElement[bool]) -> list[Job]:
     found: list[Job] = []
-    for _, some in _by_folder((folder, source) for source in sources):
-        rows = tx.connection.execute(select(jobs).where(_alone_at(folder, some), active))
+    for folder, sources in _by_folder(keys):
+        rows = tx.connection.execute(select(jobs).where(_alone_at(folder, sources), *such))
         found += map(to_job, rows)
     return found
 

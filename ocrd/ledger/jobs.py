@@ -23,8 +23,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Place
-from ocrd.ledger.history import Happening, note
-from ocrd.ledger.pages import replaced
+from ocrd.ledger.pages import PageRow, finished
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     AT_INBOX,
@@ -39,7 +38,7 @@ from ocrd.ledger.tables import (
     tallies,
     to_job,
 )
-from ocrd.ledger.transitions import RUNNING, UNDER_WAY, take
+from ocrd.ledger.transitions import RUNNING, UNDER_WAY, Happening, note, take
 
 LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
 
@@ -165,13 +164,18 @@ def moved(tx: Transaction, job: Job, place: Place, *, failed_to: str | None = No
     return take(tx, job, Happening.MOVED, states, values, sql=sql, detail=f"to {place}")
 
 
+def progress(tx: Transaction, job: Job, pages: Sequence[PageRow]) -> None:
+    """Pages of a running job are finished: a row each."""
+    take(tx, job, None, RUNNING, finished(tx, job, pages), heed_cancel=True)
+
+
 def deliver(
     tx: Transaction,
     job: Job,
     *,
     outputs: str | None,
     archived_to: str,
-    pages: Sequence[dict[str, Any]] | None = None,
+    pages: Sequence[PageRow] = (),
 ) -> Job:
     """The bundle is complete and will be published under these names.
 
@@ -180,10 +184,10 @@ def deliver(
         job: Running, its original in the spool.
         outputs: The bundle's absolute path, or None for a folder that makes none.
         archived_to: The original's.
-        pages: What became of its pages, as `page_values` gives it; None for what is recorded.
+        pages: What became of its pages, a row each.
     """
     values = {"state": JobState.DELIVERING, "outputs": outputs, "archived_to": archived_to}
-    values |= replaced(tx, job, pages)
+    values |= finished(tx, job, pages)
     return take(tx, job, Happening.DELIVERING, RUNNING, values, heed_cancel=True)
 
 
@@ -210,7 +214,7 @@ def intend_failure(
     failed_to: str,
     *,
     cancelled: bool = False,
-    pages: Sequence[dict[str, Any]] | None = None,
+    pages: Sequence[PageRow] = (),
 ) -> Job:
     """The original will go to `failed_to` for this reason.  May be said again.
 
@@ -226,7 +230,7 @@ def intend_failure(
     """
     ending = JobState.CANCELLED if cancelled else JobState.FAILED
     values = {"ending": ending, "failed_to": failed_to, **error_columns(error)}
-    values |= replaced(tx, job, pages)
+    values |= finished(tx, job, pages)
     detail = f"{error.kind}: {error.message}"
     sql = {"failed_to": "CASE place WHEN 'failed' THEN failed_to ELSE :failed_to END"}
     return take(tx, job, Happening.ENDING, UNDER_WAY, values, sql=sql, detail=detail)

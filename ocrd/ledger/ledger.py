@@ -6,15 +6,15 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from ocrd.errors import LedgerError, UsageError
 from ocrd.files import os_error
-from ocrd.job import Job, JobError, Page, Standing
-from ocrd.ledger import admin, history, inbox, jobs, pages
+from ocrd.job import Job, Page, Standing
+from ocrd.ledger import admin, inbox, jobs, pages, transitions
 from ocrd.ledger.errors import READING, damaged, missing, place_at_fault, translated
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
 from ocrd.ledger.store import Store, Transaction, connect
@@ -24,9 +24,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CHECKED_WHOLE_BYTES = 64 * 2**20  # so much is read through in a fraction of a second
-
-PageOutcome = tuple[Page, str | None]
-"""A page as it ended, and its `PageResult` as JSON where that is to be used again."""
 
 
 def _write(
@@ -119,8 +116,11 @@ class Ledger:
     owner = _read(jobs.owner)
     bearer = _read(jobs.bearer)
     moved = _write(jobs.moved)
+    progress = _write(jobs.progress)
+    deliver = _write(jobs.deliver)
     redeliver = _write(jobs.redeliver)
     done = _write(jobs.done)
+    intend_failure = _write(jobs.intend_failure)
     failed = _write(jobs.failed)
     cancelled = _write(jobs.cancelled)
     gone = _write(jobs.gone)
@@ -129,7 +129,6 @@ class Ledger:
     # --- pages ---
     set_pages = _write(pages.set_pages)
     rerecord = _write(pages.rerecord)
-    finished_pages = _read(pages.finished_pages)
     page_texts = _read(pages.page_texts)
     reusable = _read(pages.reusable)
 
@@ -140,7 +139,7 @@ class Ledger:
     count = _read(admin.count)
     counts = _read(admin.counts)
     pages = _read(admin.pages_of)
-    events = _read(history.events)
+    events = _read(transitions.events)
     retry = _write(admin.retry)
     request_cancel = _write(admin.request_cancel)
     cancellations = _read(admin.cancellations)
@@ -164,69 +163,7 @@ class Ledger:
             some, after = self._store.read(inbox.some_in_inbox, folder, after)
             yield from some
 
-    def deliver(
-        self,
-        job: Job,
-        *,
-        outputs: str | None,
-        archived_to: str,
-        pages: Iterable[PageOutcome] | None = None,
-        recipe: str = "",
-    ) -> Job:
-        """The bundle is complete and will be published under these names.
-
-        Args:
-            job: Running, its original in the spool.
-            outputs: The bundle's absolute path, or None for a folder that makes none.
-            archived_to: The original's.
-            pages: All its pages; None for what `page_done` has recorded.
-            recipe: What their results may be used again for.
-        """
-        rows = _packed(pages, recipe)
-        return self._store.write(
-            jobs.deliver, job, outputs=outputs, archived_to=archived_to, pages=rows
-        )
-
-    def intend_failure(
-        self,
-        job: Job,
-        error: JobError,
-        failed_to: str,
-        *,
-        cancelled: bool = False,
-        pages: Iterable[PageOutcome] | None = None,
-        recipe: str = "",
-    ) -> Job:
-        """The original will go to `failed_to` for this reason.  May be said again.
-
-        An original that lies in failed/ already, from an earlier failure, stays where it is.
-
-        Args:
-            job: Not ended.
-            error: The reason.
-            failed_to: The original's path.
-            cancelled: Whether a person wants it so.
-            pages: As for `deliver`.
-            recipe: Likewise.
-        """
-        rows = _packed(pages, recipe)
-        return self._store.write(
-            jobs.intend_failure, job, error, failed_to, cancelled=cancelled, pages=rows
-        )
-
-    def page_done(self, job: Job, page: Page, payload: str | None, *, recipe: str) -> None:
-        """One page is finished.
-
-        Args:
-            job: As claimed.
-            page: Done, partial or failed.
-            payload: Its `PageResult` as JSON; None for a failed one.
-            recipe: What its result may be used again for.
-        """
-        row = pages.page_values(page, payload, recipe)
-        self._store.write(pages.page_done, job, row)
-
-    def payloads(self, job: Job, recipe: str) -> Iterator[PageOutcome]:
+    def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
         """The job's finished pages in order, each with its payload; a few in memory at a time."""
         after = 0
         while after != job.pages:
@@ -278,12 +215,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _packed(found: Iterable[PageOutcome] | None, recipe: str) -> list[dict[str, Any]] | None:
-    if found is None:
-        return None
-    return [pages.page_values(page, payload, recipe) for page, payload in found]
 
 
 def _refuse_remote(path: Path, filesystem: str) -> None:

@@ -5,26 +5,24 @@ A job's `recipe` is a digest of everything but the content that shapes its resul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, Member, Page, PageState
-from ocrd.ledger.history import Happening
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     REUSABLE,
     error_columns,
     jobs,
     packed,
-    page_columns,
     pages,
     to_page,
     unpacked,
 )
-from ocrd.ledger.transitions import RUNNING, take
+from ocrd.ledger.transitions import RUNNING, Happening, take
 from ocrd.page import PageResult
 
 CHUNK = 64  # payloads in memory at once while they are streamed
@@ -33,12 +31,16 @@ _FINISHED = pages.c.state != PageState.PENDING
 _FINISHED_OF_JOB = "SELECT count(*) FROM pages WHERE job_id = jobs.id AND state <> 'pending'"
 
 
-def page_values(page: Page, payload: str | None, recipe: str) -> dict[str, Any]:
-    """A page's row, but for its job.  Packing takes its time: this is done before the turn comes.
+PageRow = dict[str, Any]
+"""What became of a page, as it is written: `page_row` makes it."""
+
+
+def page_row(page: Page, payload: str | None, recipe: str) -> PageRow:
+    """A page's row, but for its job.  Packing takes its time, which no other writer has to wait.
 
     Args:
         page: Done, partial or failed.
-        payload: Its `PageResult` as JSON.
+        payload: Its `PageResult` as JSON; None for one that failed or is kept elsewhere.
         recipe: What its result may be used again for.
     """
     return {
@@ -54,21 +56,17 @@ def page_values(page: Page, payload: str | None, recipe: str) -> dict[str, Any]:
     }
 
 
-def replaced(tx: Transaction, job: Job, rows: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
-    """Write all pages of a job anew; what that changes in the job's own row.
+def finished(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> dict[str, Any]:
+    """Write what became of pages of a job; what that changes in the job's own row.
 
     It is undone with the rest of the step if the step is fenced.
     """
-    if rows is None:
-        return {}
     connection = tx.connection
-    connection.execute(delete(pages).where(pages.c.job_id == job.id))
     own = connection.execute(select(jobs.c.id, jobs.c.sha256).where(jobs.c.id == job.id)).first()
-    if own is None or not rows:  # the step that follows says what is wrong
-        return {"pages_done": 0}
-    told = [{**row, "job_id": own.id, "sha256": own.sha256} for row in rows]
-    connection.execute(insert(pages), told)
-    return {"pages_done": len(rows)}
+    if own is not None and rows:  # else the step that follows says what is wrong
+        connection.execute(_PUT, [{**row, "job_id": own.id, "sha256": own.sha256} for row in rows])
+    count = select(func.count()).where(pages.c.job_id == job.id, _FINISHED)
+    return {"pages_done": connection.execute(count).scalar_one()}
 
 
 def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = None) -> Job:
@@ -96,15 +94,6 @@ def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = Non
         heed_cancel=True,
         detail=f"pages: {count}",
     )
-
-
-def page_done(tx: Transaction, job: Job, row: Mapping[str, Any]) -> None:
-    """One page is finished; `row` as `page_values` gives it."""
-    before = f"({_FINISHED_OF_JOB} AND number = :number)"
-    sql = {"pages_done": f"pages_done + 1 - {before}"}
-    number = {"number": row["number"]}
-    now = take(tx, job, None, RUNNING, number, sql=sql, heed_cancel=True)
-    tx.connection.execute(_PUT, {**row, "job_id": now.id, "sha256": now.sha256})
 
 
 def rerecord(
@@ -135,16 +124,13 @@ def rerecord(
     return take(tx, job, Happening.CHANGED, RUNNING, values)
 
 
-def finished_pages(tx: Transaction, job: Job, recipe: str) -> dict[int, Page]:
-    """Pages of this job, by number, that need not be computed again under `recipe`."""
-    rows = tx.connection.execute(_FINISHED_PAGES, {"job": job.id, "recipe": recipe})
-    return {row.number: to_page(row) for row in rows}
-
-
 def some_payloads(
     tx: Transaction, job: Job, recipe: str, after: int
 ) -> list[tuple[Page, str | None]]:
-    """Some of the job's finished pages behind one, in order, each with its payload."""
+    """Some of the job's pages behind one that need not be read again, in order.
+
+    A page that is done and whose result is not kept is known to the job's log, or not at all.
+    """
     told = {"job": job.id, "recipe": recipe, "after": after}
     rows = tx.connection.execute(_PAYLOADS, told)
     return [(to_page(row), unpacked(row.payload)) for row in rows]
@@ -174,16 +160,19 @@ _insert = insert(pages)
 _PUT = _insert.on_conflict_do_update(
     index_elements=["job_id", "number"],
     set_={
-        column.name: column
-        for column in _insert.excluded
-        if column.name not in ("id", "job_id", "number")
+        **{
+            column.name: column
+            for column in _insert.excluded
+            if column.name not in ("id", "job_id", "number")
+        },
+        "payload": func.coalesce(_insert.excluded.payload, pages.c.payload),
     },
 )
-_of_recipe = (pages.c.job_id == bindparam("job"), pages.c.recipe == bindparam("recipe"), _FINISHED)
-_FINISHED_PAGES = select(*page_columns).where(*_of_recipe)
 _PAYLOADS = (
     select(pages)
-    .where(*_of_recipe, pages.c.number > bindparam("after"))
+    .where(pages.c.job_id == bindparam("job"), pages.c.recipe == bindparam("recipe"))
+    .where(or_(pages.c.payload.is_not(None), pages.c.state == PageState.FAILED))
+    .where(pages.c.number > bindparam("after"))
     .order_by(pages.c.number)
     .limit(CHUNK)
 )

@@ -1,7 +1,7 @@
 """Moves that never overwrite, never show anything half-written, and survive a crash at any step.
 
 On one file system a move is one `renameat2(RENAME_NOREPLACE)`.  Where that cannot be had, each
-step whose outcome a crash would leave in doubt is recorded first (see `intent`):
+step whose outcome a crash would leave in doubt is recorded first (see `record`):
 
 - a file system without RENAME_NOREPLACE (NFS, most FUSE): a file gets the target as a second name
   and then loses the first; where links are refused, too (`fs.protected_hardlinks`), an empty file
@@ -18,105 +18,210 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrd.files import Disk
 from ocrd.spool import names
-from ocrd.spool.intent import Intent, Phase, load, save
+from ocrd.spool.record import Intent, Phase, Record
 from ocrd.spool.tree import copy_tree, remove_tree
 
 _NO_EXCLUSIVE_RENAME = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
 
-def move(
-    source: Path,
-    target: Path,
-    *,
-    record: Path,
-    token: str,
-    disk: Disk,
-    check: Callable[[Path], None] | None = None,
-) -> Path:
-    """Move a file or a folder to a free name; call again with the same arguments after a crash.
+@dataclass(slots=True)
+class Mover:
+    """One step's move of a job.
 
-    Args:
-        source: What to move.  If it is gone and the target is there, it was moved before.
-        target: The new name, in a folder that exists.
-        record: Where the move keeps its record while it is under way: a name of its own in a
-            folder of ours.
+    Attributes:
+        record: Keeps it while it is under way.
+        step: The step's name.
         token: Names the hidden part beside the target.
-        disk: The system calls.
-        check: Is given a complete copy before it counts; what it raises undoes the copy.
-
-    Returns:
-        Where the thing lies: `target`, or the target of an earlier call that had got so far.
-
-    Raises:
-        FileExistsError: The target's name is taken; the source is untouched.
-        FileNotFoundError: Neither the source nor the target is there.
-        OSError: As the kernel answered; the same call goes on later.
+        recorded: Whether the record tells of the move.
     """
-    earlier = load(record, disk)
-    if earlier is not None:
-        placed = _resume(earlier, record, disk)
-        if placed is not None and earlier.source == source:
-            return placed
-    intent = Intent(source=source, target=target)
-    if disk.lstat(source) is not None:
-        intent = _carry_out(intent, record, token, disk, check)
-    elif disk.lstat(target) is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
-    return _finish(intent, record, disk)
 
+    record: Record
+    step: str
+    token: str
+    recorded: bool = False
 
-def resume(record: Path, disk: Disk) -> Path | None:
-    """Bring the move that `record` tells of to an end, if there is one.
+    @property
+    def disk(self) -> Disk:
+        """The system calls."""
+        return self.record.disk
 
-    Returns:
-        Where the thing lies now, when the move had got so far that it could be completed; None
-        when there was none, or when what had begun was cleared away and the source is untouched.
-    """
-    intent = load(record, disk)
-    return None if intent is None else _resume(intent, record, disk)
+    def move(self, source: Path, target: Path, check: Callable[[Path], None] | None = None) -> Path:
+        """Move a file or a folder to a free name; call again with the same after a crash.
 
+        Args:
+            source: What to move.  If it is gone and the target is there, it was moved before.
+            target: The new name, in a folder that exists.
+            check: Is given a complete copy before it counts; what it raises undoes the copy.
 
-def abandon(record: Path, disk: Disk) -> None:
-    """Give up a move: its part goes; what is in place already stays."""
-    intent = load(record, disk)
-    if intent is None:
-        return
-    if not _took_place(intent, disk) and intent.part is not None:
-        remove_tree(intent.part, disk)
-    _drop(record, disk)
+        Returns:
+            Where the thing lies: `target`, or the target of an earlier call that had got so far.
 
+        Raises:
+            FileExistsError: The target's name is taken; the source is untouched.
+            FileNotFoundError: Neither the source nor the target is there.
+            OSError: As the kernel answered; the same call goes on later.
+        """
+        earlier = self._under_way()
+        if earlier is not None:
+            placed = self._resume(earlier)
+            if placed is not None and earlier.source == source:
+                return placed
+        intent = Intent(source=source, target=target)
+        if _is(source, self.disk):
+            intent = self._carry_out(intent, check)
+        elif not _is(target, self.disk):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+        return self._finish(intent)
 
-def _carry_out(
-    intent: Intent,
-    record: Path,
-    token: str,
-    disk: Disk,
-    check: Callable[[Path], None] | None,
-) -> Intent:
-    try:
-        _place(intent, record, disk)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
+    def resume(self) -> Path | None:
+        """Bring the move that is under way to an end, if there is one.
+
+        Returns:
+            Where the thing lies now, when the move had got so far that it could be completed; None
+            when there was none, or when what had begun was cleared away and the source is
+            untouched.
+
+        Raises:
+            FileExistsError: Its name was taken meanwhile; it was given up.
+        """
+        intent = self._under_way()
+        return None if intent is None else self._resume(intent)
+
+    def abandon(self) -> None:
+        """Give up a move: its part goes; what is in place already stays."""
+        intent = self._under_way()
+        if intent is None:
+            return
+        if not _took_place(intent, self.disk) and intent.part is not None:
+            remove_tree(intent.part, self.disk)
+        self._drop()
+
+    def _under_way(self) -> Intent | None:
+        intent = self.record.move(self.step)
+        self.recorded = intent is not None
+        return intent
+
+    def _keep(self, intent: Intent) -> Intent:
+        self.recorded = True
+        self.record.keep_move(self.step, intent)
+        return intent
+
+    def _drop(self) -> None:
+        if self.recorded:  # most are not: one rename is enough
+            self.record.drop_move(self.step)
+        self.recorded = False
+
+    def _carry_out(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
+        try:
+            self._place(intent)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self.abandon()
+            intent = self._copy(intent, check)
+            self._place(intent)
+        return intent
+
+    def _resume(self, intent: Intent) -> Path | None:
+        if not _took_place(intent, self.disk):
+            copied = intent.part is not None and _is(intent.part, self.disk)
+            if intent.phase is Phase.COPYING or not copied:
+                self.abandon()
+                return None
+            self._place(intent)
+        return self._finish(intent)
+
+    def _place(self, intent: Intent) -> None:
+        """The thing takes the target's name, unless that is taken."""
+        try:
+            self.disk.rename_exclusive(intent.thing, intent.target)
+        except FileExistsError:
+            self.abandon()
+            if not _drop_second_name(intent.thing, intent.target, self.disk):
+                raise
+        except OSError as error:
+            if error.errno not in _NO_EXCLUSIVE_RENAME:
+                raise
+            self._place_otherwise(intent)
+
+    def _place_otherwise(self, intent: Intent) -> None:
+        """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
+        if _is(intent.target, self.disk):
+            self.abandon()
+            if not _drop_second_name(intent.thing, intent.target, self.disk):
+                raise _taken(intent.target)
+        elif is_folder(intent.thing, self.disk):
+            self._place_folder(intent)
+        else:
+            self._place_by_link(self._keep(intent.at(Phase.LINKING)))
+
+    def _place_folder(self, intent: Intent) -> None:
+        try:
+            self.disk.rename(intent.thing, intent.target)
+        except OSError as error:
+            if not _is(intent.target, self.disk):
+                raise
+            self.abandon()  # ENOTEMPTY or ENOTDIR: somebody was quicker
+            raise _taken(intent.target) from error
+
+    def _place_by_link(self, intent: Intent) -> None:
+        try:
+            self.disk.link(intent.thing, intent.target)
+        except FileExistsError:
+            if not _took_place(
+                intent, self.disk
+            ):  # NFS: the reply to a link that succeeded was lost
+                self.abandon()
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._place_by_reservation(self._keep(intent.at(Phase.RESERVED)))
+        else:
+            self.disk.fsync_dir(intent.target.parent)
+            self.disk.unlink(intent.thing)
+
+    def _place_by_reservation(self, intent: Intent) -> None:
+        try:
+            self.disk.create(intent.target)
+        except FileExistsError:
+            # Not our reservation: as a link it is compared with the thing, not taken for ours.
+            self._keep(intent.at(Phase.LINKING))
+            self.abandon()
             raise
-        abandon(record, disk)
-        intent = _copy(intent, record, token, disk, check)
-        _place(intent, record, disk)
-    return intent
+        self.disk.rename(intent.thing, intent.target)
 
+    def _copy(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
+        """A complete, durable copy beside the target, and the record that says so."""
+        part = intent.target.with_name(names.part(self.token))
+        intent = self._keep(replace(intent, part=part, phase=Phase.COPYING))
+        try:
+            remove_tree(part, self.disk)
+            copy_tree(intent.source, part, self.disk)
+            if check is not None:
+                check(part)
+            return self._keep(intent.at(Phase.COPIED))
+        except Exception:
+            with contextlib.suppress(OSError):  # the next call clears away what is left
+                self.abandon()
+            raise
 
-def _resume(intent: Intent, record: Path, disk: Disk) -> Path | None:
-    if not _took_place(intent, disk):
-        if intent.phase is Phase.COPYING or intent.part is None or not _is(intent.part, disk):
-            abandon(record, disk)
-            return None
-        _place(intent, record, disk)
-    return _finish(intent, record, disk)
+    def _finish(self, intent: Intent) -> Path:
+        """The thing is in place: make it last, remove the source of a copy, forget the move."""
+        self.disk.fsync_dir(intent.target.parent)
+        if intent.part is not None:
+            self._keep(intent.at(Phase.PLACED))
+            remove_tree(intent.source, self.disk)
+        with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
+            self.disk.fsync_dir(intent.source.parent)
+        self._drop()
+        return intent.target
 
 
 def _took_place(intent: Intent, disk: Disk) -> bool:
@@ -134,117 +239,12 @@ def _took_place(intent: Intent, disk: Disk) -> bool:
     return False
 
 
-def _place(intent: Intent, record: Path, disk: Disk) -> None:
-    """The thing takes the target's name, unless that is taken."""
-    try:
-        disk.rename_exclusive(intent.thing, intent.target)
-    except FileExistsError:
-        abandon(record, disk)
-        if not _drop_second_name(intent.thing, intent.target, disk):
-            raise
-    except OSError as error:
-        if error.errno not in _NO_EXCLUSIVE_RENAME:
-            raise
-        _place_otherwise(intent, record, disk)
-
-
-def _place_otherwise(intent: Intent, record: Path, disk: Disk) -> None:
-    """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
-    if _is(intent.target, disk):
-        abandon(record, disk)
-        if _drop_second_name(intent.thing, intent.target, disk):
-            return
-        raise _taken(intent.target)
-    if _is_folder(intent.thing, disk):
-        _place_folder(intent, record, disk)
-    else:
-        _place_by_link(save(intent.at(Phase.LINKING), record, disk), record, disk)
-
-
-def _place_folder(intent: Intent, record: Path, disk: Disk) -> None:
-    try:
-        disk.rename(intent.thing, intent.target)
-    except OSError as error:
-        if not _is(intent.target, disk):
-            raise
-        abandon(record, disk)  # ENOTEMPTY or ENOTDIR: somebody was quicker
-        raise _taken(intent.target) from error
-
-
-def _place_by_link(intent: Intent, record: Path, disk: Disk) -> None:
-    try:
-        disk.link(intent.thing, intent.target)
-    except FileExistsError:
-        if not _took_place(intent, disk):  # NFS: the reply to a link that succeeded was lost
-            abandon(record, disk)
-            raise
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _place_by_reservation(save(intent.at(Phase.RESERVED), record, disk), record, disk)
-    else:
-        disk.fsync_dir(intent.target.parent)
-        disk.unlink(intent.thing)
-
-
-def _place_by_reservation(intent: Intent, record: Path, disk: Disk) -> None:
-    try:
-        disk.create(intent.target)
-    except FileExistsError:
-        # Not our reservation: as a link it is compared with the thing, not taken for ours.
-        save(intent.at(Phase.LINKING), record, disk)
-        abandon(record, disk)
-        raise
-    disk.rename(intent.thing, intent.target)
-
-
-def _copy(
-    intent: Intent,
-    record: Path,
-    token: str,
-    disk: Disk,
-    check: Callable[[Path], None] | None,
-) -> Intent:
-    """A complete, durable copy beside the target, and the record that says so."""
-    part = intent.target.with_name(names.part(token))
-    intent = replace(intent, part=part, phase=Phase.COPYING)
-    save(intent, record, disk)
-    try:
-        remove_tree(part, disk)
-        copy_tree(intent.source, part, disk)
-        if check is not None:
-            check(part)
-        return save(intent.at(Phase.COPIED), record, disk)
-    except Exception:
-        with contextlib.suppress(OSError):  # the next call clears away what is left
-            abandon(record, disk)
-        raise
-
-
-def _finish(intent: Intent, record: Path, disk: Disk) -> Path:
-    """The thing is in place: make it last, remove the source of a copy, forget the record."""
-    disk.fsync_dir(intent.target.parent)
-    if intent.part is not None and intent.phase is not Phase.PLACED:
-        save(intent.at(Phase.PLACED), record, disk)
-    if intent.part is not None:
-        remove_tree(intent.source, disk)
-    with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
-        disk.fsync_dir(intent.source.parent)
-    _drop(record, disk)
-    return intent.target
-
-
-def _drop(record: Path, disk: Disk) -> None:
-    if _is(record, disk):
-        disk.unlink(record)
-        disk.fsync_dir(record.parent)
-
-
 def _is(path: Path, disk: Disk) -> bool:
     return disk.lstat(path) is not None
 
 
-def _is_folder(path: Path, disk: Disk) -> bool:
+def is_folder(path: Path, disk: Disk) -> bool:
+    """Whether a folder, and no link to one, lies at `path`."""
     facts = disk.lstat(path)
     return facts is not None and stat.S_ISDIR(facts.st_mode)
 

@@ -9,13 +9,11 @@ from pathlib import Path
 
 from ocrd.files import Disk, draft_of
 from ocrd.job import Member
-from ocrd.spool import final, names, record
-from ocrd.spool.choices import Choices
-from ocrd.spool.final import FinalNames
-from ocrd.spool.home import Home
-from ocrd.spool.intake import leave, put_back
-from ocrd.spool.pieces import hidden_members, is_folder
-from ocrd.spool.record import JobRecord
+from ocrd.spool import names
+from ocrd.spool.jobdir import JobDir
+from ocrd.spool.move import is_folder
+from ocrd.spool.record import NAME, FinalNames, JobRecord, Record
+from ocrd.spool.take import hidden_members, leave, put_back
 from ocrd.spool.tree import remove_tree
 
 _STEPS = ("claim", "back", "folder", "publish", "archive", "fail", "report")
@@ -51,11 +49,11 @@ def look(path: Path, disk: Disk) -> Orphan:
     return Orphan(
         path=path,
         token=token_of(path.name),
-        record=record.read(path, disk),
+        record=Record(path, disk).job(),
         original=path / originals[0] if originals else None,
         published="sealed" in held and not ("bundle" in held and disk.names(path / "bundle")),
         sealed="sealed" in held,
-        names=final.kept(path, disk),
+        names=Record(path, disk).names(),
     )
 
 
@@ -71,46 +69,40 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
     """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
-        _settle(_home(orphan, disk))
-    if set(disk.names(path)) <= {draft_of(record.NAME)}:
+        _jobdir(orphan, disk).settle(_STEPS)
+    if set(disk.names(path)) <= {draft_of(NAME)}:
         remove_tree(path, disk)
         return None
     return look(path, disk)
 
 
-def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk, choices: Choices) -> Path | None:
+def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk, choices: names.Choices) -> Path | None:
     """The original to its inbox, the rest away (see `Spool.put_back`)."""
-    _settle(_home(orphan, disk))
+    _jobdir(orphan, disk).settle(_STEPS)
     orphan = look(orphan.path, disk)
-    home = _home(orphan, disk)
-    _report(orphan, home)
-    lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if home.has(thing)]
-    placed = [put_back(thing, wanted, home, choices) for thing, wanted in lying]
+    jobdir = _jobdir(orphan, disk)
+    _report(orphan, jobdir)
+    lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if jobdir.has(thing)]
+    placed = [put_back(thing, wanted, jobdir, choices) for thing, wanted in lying]
     for folder in _folders(orphan, disk):
-        leave(folder, home)
-    home.forget()
+        leave(folder, jobdir)
+    jobdir.forget()
     return placed[0] if placed else None
 
 
-def _settle(home: Home) -> None:
-    for step in _STEPS:
-        with contextlib.suppress(FileExistsError):  # given up: the thing is where it was
-            home.resume(step)
-
-
-def _report(orphan: Orphan, home: Home) -> None:
+def _report(orphan: Orphan, jobdir: JobDir) -> None:
     """An original that has just gone to failed/ gets its reason."""
     failed_to = orphan.names.failed_to if orphan.names else None
-    if failed_to is None or home.has(home.original) or not home.has(home.report):
+    if failed_to is None or jobdir.has(jobdir.original) or not jobdir.has(jobdir.report):
         return
-    if home.has(Path(failed_to)):
+    if jobdir.has(Path(failed_to)):
         with contextlib.suppress(FileExistsError):
-            home.move("report", home.report, names.report(Path(failed_to)))
+            jobdir.mover("report").move(jobdir.report, names.report(Path(failed_to)))
 
 
-def _home(orphan: Orphan, disk: Disk) -> Home:
+def _jobdir(orphan: Orphan, disk: Disk) -> JobDir:
     original = orphan.original or orphan.path / "source"
-    return Home(path=orphan.path, token=orphan.token, original=original, disk=disk)
+    return JobDir(path=orphan.path, token=orphan.token, original=original, disk=disk)
 
 
 def _things(orphan: Orphan, inbox: Path, disk: Disk) -> Iterator[tuple[Path, Path]]:

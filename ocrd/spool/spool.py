@@ -1,12 +1,11 @@
 """The spool: where a job's original, scratch and bundle are ours alone, and the ways in and out.
 
     ROOT/.ocrd/jobs/ID-TOKEN/
-        job.json        whose folder this is (see `record`)
+        job.json        what this is about, and the moves under way (see `record`)
         source.EXT      the original; its name is in job.json
         source/         or, of a joined document, the folder of its members
-        pages.jsonl     the pages for the document builder
+        pages.jsonl     its finished pages (see `ocrd.pagelog`)
         bundle/         being built; `sealed` beside it once it is complete and durable
-        STEP.move       a move under way (see `intent`)
 
 Intent before effect: the ledger records a step's names, then its method here is called, and called
 again after a crash at any point; it then does what is still to be done.
@@ -27,19 +26,19 @@ from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
 from ocrd.files import Disk, blaming, display
 from ocrd.job import Job
-from ocrd.spool import intake, names, orphans, outlet
-from ocrd.spool.choices import Choices, Numbered
+from ocrd.pagelog import PageLog
+from ocrd.spool import deliver, names, orphans, take
 from ocrd.spool.expiry import Fate, expire
-from ocrd.spool.home import LOOKING, PRIVATE, Home
+from ocrd.spool.jobdir import LOOKING, PRIVATE, JobDir
+from ocrd.spool.move import is_folder
 from ocrd.spool.orphans import Orphan
-from ocrd.spool.pagelog import PageLog
-from ocrd.spool.pieces import is_folder, is_recorded
-from ocrd.spool.tree import dress
+from ocrd.spool.permissions import set_permissions
+from ocrd.spool.take import is_recorded
 from ocrd.spool.trees import Trees
 
 _BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
 
-HOMES = 1024  # of so many jobs the names are kept at hand; of others they are put together again
+KEPT = 1024  # of so many jobs the names are kept at hand; of others they are put together again
 
 
 class Spool:
@@ -51,7 +50,6 @@ class Spool:
 
     Args:
         root: The common parent of everything; the spool is `.ocrd` below it.
-        numbered: Gives the nth choice for a name that is taken.
         trees: What is written to only while it is itself; the spool alone by default.
         disk: The system calls, those of `trees`.
     """
@@ -60,7 +58,6 @@ class Spool:
         self,
         root: Path,
         *,
-        numbered: Numbered,
         trees: Trees | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -68,8 +65,8 @@ class Spool:
         self._disk = disk or Disk()
         self._disk.know(self._jobs.parent)
         self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
-        self._choices = Choices(numbered, self._disk)
-        self._homes = lru_cache(HOMES)(self._made_home)
+        self._choices = names.Choices(self._disk)
+        self._jobdirs = lru_cache(KEPT)(self._made_jobdir)
         self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
     def prepare(self) -> None:
@@ -105,12 +102,12 @@ class Spool:
                 self._trees.check(tree)
 
     @contextmanager
-    def _working(self, place: Path, *more: Path) -> Iterator[None]:
-        """The spool and the trees of these paths are themselves; what the kernel answers is told.
+    def _working(self, place: Path) -> Iterator[None]:
+        """The spool and the tree of this path are themselves; what the kernel answers is told.
 
         A folder for jobs that somebody has deleted is made anew: what lay in it is gone.
         """
-        with self._trees.holding(self._jobs, place, *more), blaming(place):
+        with self._trees.holding(self._jobs, place), blaming(place):
             if self._disk.lstat(self._jobs) is None:
                 self.prepare()
             yield
@@ -120,7 +117,7 @@ class Spool:
         """`_working` for what goes elsewhere, whose file system may refuse the name."""
         with self._working(target):
             if owner.given and (tree := self._trees.fresh(target)) is not None:
-                dress(tree, tree.parent, self._disk, owner, below=False)
+                set_permissions(tree, tree.parent, self._disk, owner, below=False)
             try:
                 yield
             except OSError as error:
@@ -129,27 +126,29 @@ class Spool:
                     raise
                 raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(place)) from error
 
+    def require(self, job: Job, original: Path) -> None:
+        """Make sure that the job's original still lies where it lay.
+
+        Raises:
+            SourceChangedError: Nothing does (kind `source-gone`).
+        """
+        with self._working(original):
+            if self._disk.lstat(original) is None:
+                raise take.gone(job)
+
     def page_log(self, job: Job) -> PageLog:
         """The pages of the job that are finished, whatever happens to the daemon."""
-        return PageLog(self._home(job).pages, self._disk)
-
-    def job_dir(self, job: Job) -> Path:
-        """The job's folder."""
-        return self._home(job).path
+        return PageLog(self._jobdir(job).pages, self._disk, self._working)
 
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
-        home = self._home(job)
-        with self._working(home.path):
-            return home.has(home.path)
-
-    def pages_file(self, job: Job) -> Path:
-        """Where the worker writes the pages for the document builder."""
-        return self._home(job).pages
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.path):
+            return jobdir.has(jobdir.path)
 
     def spooled(self, job: Job) -> Path:
         """Where the original lies while it is ours."""
-        return self._home(job).original
+        return self._jobdir(job).original
 
     def claim(self, job: Job, source: Path) -> Path:
         """The original becomes ours.  One that comes from failed/ (`job.place`) sheds its report.
@@ -168,10 +167,10 @@ class Spool:
                 was put back where it came from, under the next free name if its own is taken.
                 Likewise with all members when one of them is so.
         """
-        home = self._home(job)
+        jobdir = self._jobdir(job)
         with self._working(source):
-            intake.claim(job, source, home, self._choices)
-        return home.original
+            take.claim(job, source, jobdir, self._choices)
+        return jobdir.original
 
     def remove_marker(self, marker: Path) -> None:
         """The marker of a claimed original goes; one that is not there is as good.
@@ -188,27 +187,27 @@ class Spool:
 
         A program that had it open before it was claimed may still write to it.
         """
-        home = self._home(job)
-        with self._working(home.original):
-            return is_recorded(job, home.original, self._disk, thorough=True)
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.original):
+            return is_recorded(job, jobdir.original, self._disk, thorough=True)
 
     def new_bundle(self, job: Job) -> Path:
         """An empty folder to build the bundle in; a stale one is removed."""
-        home = self._home(job)
-        with self._working(home.bundle):
-            self._sealed.pop(home.bundle, None)
-            outlet.new_bundle(home)
-        return home.bundle
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.bundle):
+            self._sealed.pop(jobdir.bundle, None)
+            deliver.new_bundle(jobdir)
+        return jobdir.bundle
 
-    def seal(self, bundle: Path) -> None:
+    def seal(self, job: Job) -> None:
         """Everything in the bundle is on the disk; from now on it may be published.
 
         After an error the bundle must be built anew: the kernel may have dropped what it could
         not write.
         """
-        home = Home(bundle.parent, orphans.token_of(bundle.parent.name), bundle, self._disk)
-        with self._working(bundle):
-            self._sealed[bundle] = outlet.seal(bundle, home)
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.bundle):
+            self._sealed[jobdir.bundle] = deliver.seal(jobdir)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The sealed bundle goes to `target` in the outbox.
@@ -221,18 +220,18 @@ class Spool:
             PlaceError: Beyond the usual: the daemon is not of the owner's group.
             OcrdError: The bundle was never sealed.
         """
-        home = self._home(job)
+        jobdir = self._jobdir(job)
         with self._leaving(target, owner):
-            outlet.publish(job, target, home, owner, self._sealed.pop(home.bundle, None))
+            deliver.publish(job, target, jobdir, owner, self._sealed.pop(jobdir.bundle, None))
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
-        home = self._home(job)
-        if known := self._sealed.get(home.bundle):
-            below = [str(path).removeprefix(f"{home.bundle}/") for path in known[:-1]]
+        jobdir = self._jobdir(job)
+        if known := self._sealed.get(jobdir.bundle):
+            below = [str(path).removeprefix(f"{jobdir.bundle}/") for path in known[:-1]]
             return [name for name in below if "/" not in name]
-        with self._working(home.bundle):
-            return self._disk.names(home.bundle) if home.has(home.bundle) else []
+        with self._working(jobdir.bundle):
+            return self._disk.names(jobdir.bundle) if jobdir.has(jobdir.bundle) else []
 
     def publish_each(
         self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership = AS_AROUND
@@ -245,13 +244,13 @@ class Spool:
             FileExistsError: A name is taken; those before it are published.  Choose the next.
             OcrdError: The bundle was never sealed.
         """
-        home = self._home(job)
-        self._sealed.pop(home.bundle, None)
-        with self._working(home.path):
-            outlet.begin(job, home)
+        jobdir = self._jobdir(job)
+        self._sealed.pop(jobdir.bundle, None)
+        with self._working(jobdir.path):
+            deliver.begin(job, jobdir)
         for entry, target in targets:
             with self._leaving(target, owner):
-                outlet.publish_entry(job, entry, target, home, owner)
+                deliver.publish_entry(job, entry, target, jobdir, owner)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
@@ -261,7 +260,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            outlet.archive(job, target, self._home(job), owner)
+            deliver.archive(job, target, self._jobdir(job), owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
         """The claimed original goes to `target` in failed/, the report beside it.
@@ -271,11 +270,9 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            outlet.fail(job, target, report, self._home(job), owner)
+            deliver.fail(job, target, report, self._jobdir(job), owner)
 
-    def free_name(
-        self, folder: Path, name: str, *, is_dir: bool = False, also_taken: Collection[str] = ()
-    ) -> Path:
+    def free_name(self, folder: Path, name: str, *, is_dir: bool = False) -> Path:
         """The first of NAME, NAME (2), … that nothing has; for a file, its report's name neither.
 
         A file that stands where `folder` or one above it should be makes that one numbered, too.
@@ -284,10 +281,9 @@ class Spool:
             folder: Where; it need not exist.
             name: The first choice.
             is_dir: Whether it will be a folder: its number goes to the very end.
-            also_taken: Further names to avoid.
         """
         with self._leaving(folder):
-            return self._choices.free(folder, name, is_dir=is_dir, also_taken=also_taken)
+            return self._choices.free(folder, name, is_dir=is_dir)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
         """The first of the choices that is free with every one of the suffixes."""
@@ -310,27 +306,26 @@ class Spool:
         Raises:
             OcrdError: The original is still there; it must be filed first.
         """
-        home = self._home(job)
-        with self._working(home.path):
-            if home.has(home.original):
+        jobdir = self._jobdir(job)
+        with self._working(jobdir.path):
+            if jobdir.has(jobdir.original):
                 raise OcrdError(
                     f"{display(job.source)}: the original is still in the spool",
                     hint="This is a defect of ocrd: please report it.  The file is safe at "
-                    f"{display(home.original)}.",
+                    f"{display(jobdir.original)}.",
                     kind="unfiled",
                 )
-            self._sealed.pop(home.bundle, None)
-            home.forget()
+            self._sealed.pop(jobdir.bundle, None)
+            jobdir.forget()
 
-    def orphans(self, known_tokens: Collection[str]) -> list[Orphan]:
-        """Folders of jobs whose token is not among those given (the active ones).
+    def orphans(self) -> list[Orphan]:
+        """Folders of all jobs: what of them the ledger does not know is an orphan.
 
         One without an original is left over from a job that ended; `put_back` removes it, too.
         """
         with self._working(self._jobs):
             held = self._disk.names(self._jobs)
-            unknown = [name for name in held if orphans.token_of(name) not in known_tokens]
-            settled = (orphans.settled(self._jobs / name, self._disk) for name in unknown)
+            settled = (orphans.settled(self._jobs / name, self._disk) for name in held)
             return [orphan for orphan in settled if orphan is not None]
 
     def put_back(self, orphan: Orphan, inbox: Path) -> Path | None:
@@ -342,11 +337,11 @@ class Spool:
         with self._working(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
 
-    def _home(self, job: Job) -> Home:
-        return self._homes(job.id, job.token, "" if job.members else job.source)
+    def _jobdir(self, job: Job) -> JobDir:
+        return self._jobdirs(job.id, job.token, "" if job.members else job.source)
 
-    def _made_home(self, number: int, token: str, source: str) -> Home:
-        """The home of a joined document has no `source`."""
+    def _made_jobdir(self, number: int, token: str, source: str) -> JobDir:
+        """That of a joined document has no `source`."""
         path = self._jobs / f"{number}-{token}"
         name = names.original(source) if source else names.joined()
-        return Home(path, token, path / name, self._disk)
+        return JobDir(path, token, path / name, self._disk)

@@ -1,4 +1,4 @@
-"""Files and whole folders: make durable, copy, remove, dress for their new place."""
+"""Files and whole folders: make durable, copy, remove, make."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from ocrd.config.ownership import AS_AROUND, Ownership, joining
-from ocrd.errors import PlaceError
-from ocrd.files import Disk, display
+from ocrd.files import Disk
 
 
 def fsync_tree(top: Path, disk: Disk) -> list[Path]:
@@ -20,7 +18,7 @@ def fsync_tree(top: Path, disk: Disk) -> list[Path]:
     Returns:
         All of it, from the bottom up.
     """
-    found = list(_bottom_up(top, disk))
+    found = list(bottom_up(top, disk))
     for path, is_folder in found:
         if is_folder:
             disk.fsync_dir(path)
@@ -53,7 +51,7 @@ def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
         disk: The system calls.
         last: A file in it that goes when all else has gone.
     """
-    found = list(_bottom_up(top, disk))
+    found = list(bottom_up(top, disk))
     if last is not None:
         found.sort(key=lambda each: (each[0] == top, each[0] == last))
     for path, is_folder in found:
@@ -70,21 +68,21 @@ def make_folders(folder: Path, disk: Disk) -> None:
     Raises:
         NotADirectoryError: A file, or a link, stands where one of them should be.
     """
-    if is_folder(folder, disk):
+    if has_folder(folder, disk):
         return
     parent = folder.parent
     make_folders(parent, disk)
     try:
         disk.mkdir(folder)
     except FileExistsError:
-        if not is_folder(folder, disk):
+        if not has_folder(folder, disk):
             raise
         return  # another job was quicker
     _inherit(folder, parent, disk)
     disk.fsync_dir(parent)
 
 
-def is_folder(folder: Path, disk: Disk) -> bool:
+def has_folder(folder: Path, disk: Disk) -> bool:
     """Whether a folder is there.
 
     Raises:
@@ -94,89 +92,6 @@ def is_folder(folder: Path, disk: Disk) -> bool:
     if facts is not None and not stat.S_ISDIR(facts.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
     return facts is not None
-
-
-def dress(
-    tree: Path,
-    parent: Path,
-    disk: Disk,
-    owner: Ownership = AS_AROUND,
-    *,
-    below: bool = True,
-    known: Sequence[Path] | None = None,
-) -> None:
-    """Give a tree of ours the group and permissions that it is to have where it goes.
-
-    What the owner leaves open is as if everything had been made in the parent: folders get its
-    mode, files the same without the right to execute; where it is setgid, its group, too.
-
-    Args:
-        tree: A file or folder.
-        parent: Where it goes.
-        disk: The system calls.
-        owner: What it is to have.
-        below: Whether what the folder holds is dressed, too.
-        known: All of the tree from the bottom up, where it was walked before.
-
-    Raises:
-        PlaceError: The daemon is not of the owner's group.
-    """
-    like = disk.stat(parent)
-    if like is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
-    setgid = like.st_mode & stat.S_ISGID if owner.gid is None else stat.S_ISGID
-    rights = like.st_mode & 0o777 if owner.umask is None else 0o777 & ~owner.umask
-    for path, facts in _looked_at(tree, disk, known):
-        if not below and path != tree:
-            continue
-        if owner.gid is not None:
-            _give(path, facts, owner, disk)
-        elif setgid and facts.st_gid != like.st_gid:
-            with contextlib.suppress(PermissionError):  # not a member of that group
-                disk.chgrp(path, like.st_gid)
-        folder = stat.S_ISDIR(facts.st_mode)
-        _permit(path, facts, rights | setgid if folder else rights & 0o666, disk)
-
-
-def make_ours(top: Path, draft: Path, disk: Disk) -> None:
-    """Replace files of other users by copies that are ours: only an owner may change a mode.
-
-    Args:
-        top: A file, or a folder with all below it.
-        draft: A name on the same file system for a copy in the making.
-        disk: The system calls.
-    """
-    for path, facts in _looked_at(top, disk):
-        if stat.S_ISREG(facts.st_mode) and os.geteuid() not in (0, facts.st_uid):
-            remove_tree(draft, disk)
-            disk.copy(path, draft)
-            disk.fsync_file(draft)
-            disk.rename(draft, path)
-            disk.fsync_dir(path.parent)
-
-
-def _give(path: Path, facts: os.stat_result, owner: Ownership, disk: Disk) -> None:
-    if owner.gid is None or facts.st_gid == owner.gid:
-        return
-    try:
-        disk.chgrp(path, owner.gid)
-    except PermissionError as error:
-        raise PlaceError(
-            f"{display(path)}: the daemon may not give it to group {owner.group!r}",
-            hint=joining(owner.group),
-            kind="not-in-group",
-        ) from error
-
-
-def _permit(path: Path, facts: os.stat_result, mode: int, disk: Disk) -> None:
-    if stat.S_IMODE(facts.st_mode) == mode:
-        return
-    try:
-        disk.chmod(path, mode)
-    except PermissionError as error:
-        if error.errno != errno.EPERM or not mode & stat.S_ISGID:
-            raise
-        disk.chmod(path, mode & 0o777)  # a sandbox with RestrictSUIDSGID= refuses the bit
 
 
 def _inherit(folder: Path, parent: Path, disk: Disk) -> None:
@@ -192,17 +107,7 @@ def _inherit(folder: Path, parent: Path, disk: Disk) -> None:
         disk.chmod(folder, wanted)
 
 
-def _looked_at(
-    top: Path, disk: Disk, known: Sequence[Path] | None = None
-) -> Iterator[tuple[Path, os.stat_result]]:
-    """As `_bottom_up`, with what the disk says of each."""
-    for path in known or (path for path, _ in _bottom_up(top, disk)):
-        facts = disk.lstat(path)
-        if facts is not None:
-            yield path, facts
-
-
-def _bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
+def bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
     """Everything from `top` down and whether it is a folder, which comes after what it holds.
 
     Nothing if `top` is gone.

@@ -11,7 +11,7 @@ from ocrd.views.phrases import iso
 
 if TYPE_CHECKING:
     from ocrd.job import Job, JobError, Page
-    from ocrd.ledger.history import Entry
+    from ocrd.ledger.transitions import Entry
 
 
 def job_facts(job: Job) -> dict[str, Any]:

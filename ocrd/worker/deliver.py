@@ -24,6 +24,7 @@ from ocrd.inbox.join import pile_name
 from ocrd.inbox.marker import Marker
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import PageRow, page_row
 from ocrd.names import NAME_MAX, fit
 from ocrd.spool import Spool
 from ocrd.worker.naming import (
@@ -97,7 +98,9 @@ class Delivery:
         if job.state is JobState.DELIVERING:
             return self._ledger.redeliver(job, outputs=outputs)
         archived_to = self._archived(job, folder)
-        return self._ledger.deliver(job, outputs=outputs, archived_to=str(archived_to))
+        return self._ledger.deliver(
+            job, outputs=outputs, archived_to=str(archived_to), pages=self._pages(job)
+        )
 
     def deliver(self, job: Job, folder: Folder) -> Job:
         """From recorded names (or anywhere after them) to done.
@@ -134,6 +137,14 @@ class Delivery:
                 raise
             return self._ended(end(job, job.place))
         return self._ended(end(job, Place.FAILED))
+
+    def _pages(self, job: Job) -> list[PageRow]:
+        """Its finished pages, for the ledger."""
+        log = self._spool.page_log(job)
+        recipe = log.recipe_of(job.sha256)
+        if recipe is None:
+            return []
+        return [page_row(each.page, each.result, recipe) for each in log.entries()]
 
     def _ended(self, job: Job) -> Job:
         with self._lock:
@@ -237,8 +248,11 @@ class Delivery:
             try:
                 if job.ending is None:
                     target = self._failed_name(job, below)
-                    job = self._ledger.intend_failure(job, error, str(target), cancelled=cancelled)
+                    job = self._ledger.intend_failure(
+                        job, error, str(target), cancelled=cancelled, pages=self._pages(job)
+                    )
                 if job.place is Place.FAILED:  # put back by `retry`, but not claimed since
+                    self._spool.require(job, _recorded(job.failed_to))
                     return job
                 if job.place is Place.INBOX:
                     self._spool.claim(job, folder.inbox / job.source)

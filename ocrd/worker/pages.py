@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -30,7 +30,9 @@ from ocrd.events import Events
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from ocrd.page import PageImage, PageResult
+from ocrd.pagelog import Entry, PageLog
 from ocrd.pages.reading import OwnText, merged
 from ocrd.pages.source import ChildPageSource
 from ocrd.worker.original import Key, Original
@@ -41,6 +43,7 @@ T = TypeVar("T")
 _OWN_TEXT_MODES = frozenset({"ocr", "document"})  # what these ask for, a PDF may say itself
 MAX_TRIES = 3  # a page that faults so often is at fault itself
 ENGINE_POLL_S = 0.5
+TELL_S = 1.0  # how often the ledger is told how far a job has come
 
 
 class Call(Protocol):
@@ -53,7 +56,8 @@ class Call(Protocol):
 
 
 LEDGER = "the ledger"  # as a place
-BLANKNESS = "the processor"  # likewise
+SPOOL = "the spool"  # likewise
+BLANKNESS = "the processor"
 
 
 def separator_of(folder: Folder) -> Separator | None:
@@ -68,21 +72,31 @@ def told(error: OcrdError) -> JobError:
     return JobError(kind=error.kind, message=error.message, hint=error.hint)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class PageRun:
-    """What all pages of one job have in common."""
+    """What all pages of one job have in common.
 
-    job: Job  # as `set_pages` gave it
+    Attributes:
+        job: As `set_pages` gave it.
+        log: Keeps each finished page.
+        untold: Finished pages of which the ledger does not know.
+        tell_at: When it is told of them, by the event loop's clock.
+    """
+
+    job: Job
     folder: Folder
     original: Original
     recipe: str
+    log: PageLog
+    untold: list[Page] = field(default_factory=list)
+    tell_at: float = 0.0
 
 
 class PageRunner:
     """Reads the pages of jobs.
 
     Args:
-        ledger: Keeps each finished page.
+        ledger: Is told of finished pages, now and then.
         pages: Makes page images.
         engine: Reads them.
         gate: Shares the engine among jobs.
@@ -118,17 +132,15 @@ class PageRunner:
         self._requests = itertools.count(1)
         self.progress: dict[int, tuple[int, int]] = {}
 
-    async def run(self, run: PageRun, count: int) -> None:
-        """Finish every page that is not finished yet.
+    async def run(self, run: PageRun, count: int, finished: Collection[int]) -> None:
+        """Finish every page of so many that is not finished yet.
 
         Raises:
             FencedError: The job is somebody else's now, or cancelled.
             OcrdError: A place fails; the pages finished so far are kept.
         """
-        finished: Mapping[int, Page] = {}
-        if run.job.pages_done:
-            finished = await self._call(LEDGER, self._ledger.finished_pages, run.job, run.recipe)
         self.progress[run.job.id] = (count, len(finished))
+        run.tell_at = asyncio.get_running_loop().time() + TELL_S
         window = asyncio.Semaphore(self._window)
         try:
             async with asyncio.TaskGroup() as group:
@@ -139,6 +151,8 @@ class PageRunner:
                         task.add_done_callback(lambda _task: window.release())
         except BaseExceptionGroup as failures:
             raise first_of(failures) from None
+        if len(finished) + len(run.untold) < count:  # a long one: its documents may take long, too
+            await self._tell_ledger(run)
 
     async def _page(self, run: PageRun, number: int) -> None:
         if await self._reuse(run, number):
@@ -260,9 +274,21 @@ class PageRunner:
 
     async def _keep(self, run: PageRun, page: Page, payload: str | None) -> None:
         """A page is finished, and is not computed again whatever comes."""
-        await self._call(LEDGER, self._ledger.page_done, run.job, page, payload, recipe=run.recipe)
+        came_from = run.original.came_from(page.number)
+        entry = Entry(page=page, result=payload, came_from=came_from)
+        await self._call(SPOOL, run.log.append, entry)
+        run.untold.append(page)
+        if asyncio.get_running_loop().time() >= run.tell_at:
+            await self._tell_ledger(run)
         pages, done = self.progress.get(run.job.id, (0, 0))
         self.progress[run.job.id] = (pages, done + 1)
+
+    async def _tell_ledger(self, run: PageRun) -> None:
+        """For whoever looks; it also says whether the job is still ours."""
+        run.tell_at = asyncio.get_running_loop().time() + TELL_S
+        told, run.untold = run.untold, []
+        rows = [page_row(page, None, run.recipe) for page in told]
+        await self._call(LEDGER, self._ledger.progress, run.job, rows)
 
     def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
         emit = self._events.debug if name == "page.done" else self._events.warn

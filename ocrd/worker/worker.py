@@ -7,7 +7,6 @@ this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,20 +19,28 @@ from ocrd.engine.base import Engine
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.events import Events
-from ocrd.files import blaming, display
+from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.modes import Reader
+from ocrd.ledger.pages import page_row
+from ocrd.pagelog import Entry, PageLog
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.worker.deliver import Delivery, Plan, remove_marker
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import LEDGER, Call, PageRun, PageRunner, recipe, separator_of, told
+from ocrd.worker.pages import (
+    LEDGER,
+    SPOOL,
+    Call,
+    PageRun,
+    PageRunner,
+    recipe,
+    separator_of,
+    told,
+)
 
 Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
 """Builds a bundle of so many pages in a child process."""
-
-SPOOL = "the spool"  # as a place
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -131,8 +138,10 @@ class Worker:
         key = self._recipe(job, folder, original)
         job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
-        await p.runner.run(PageRun(job=job, folder=folder, original=original, recipe=key), pages)
-        built = await p.call(SPOOL, self._planned, job, folder, original, key)
+        log = p.spool.page_log(job)
+        run = PageRun(job=job, folder=folder, original=original, recipe=key, log=log)
+        await p.runner.run(run, pages, await p.call(SPOOL, self._finished, run))
+        built = await p.call(SPOOL, self._planned, job, folder, original, log)
         await p.build(built.spec, pages)
         return job, built
 
@@ -168,33 +177,52 @@ class Worker:
             collation=original.collation.key(),
         )
 
+    def _finished(self, run: PageRun) -> set[int]:
+        """The pages that need no reading: those in the log, and those that the ledger keeps.
+
+        The ledger has them of a job that failed, or of one that an older ocrd had begun.
+        """
+        job, log, reader = run.job, run.log, run.folder.mode.reader
+        log.begin(run.recipe, job.sha256)
+        pages = {entry.page.number: entry.page for entry in log.entries()}
+        kept = self._.ledger.payloads(job, run.recipe) if job.pages_done else ()
+        for page, payload in kept:
+            if page.number not in pages:
+                result = None if payload is None else with_blocks(payload, reader)
+                came_from = run.original.came_from(page.number)
+                log.append(Entry(page=page, result=result, came_from=came_from))
+                pages[page.number] = page
+        if len(pages) != job.pages_done:
+            rows = [page_row(page, None, run.recipe) for page in pages.values()]
+            self._.ledger.progress(job, rows)
+        return set(pages)
+
     def _check(self, job: Job) -> None:
-        """What was read must still be what lies there."""
+        """What was read must still be what lies there; else the ledger takes it as it is now."""
         if not self._.spool.unchanged(job):
-            self._rerecord(job)
+            spooled = self._.spool.spooled(job)
+            self._.ledger.rerecord(job, **identity(job, spooled))
             raise SourceChangedError(
                 f"{display(job.source)}: the file changed while its pages were read",
                 hint="Nothing to do: it is read again from the start.",
                 kind="changed-in-spool",
             )
 
-    def _rerecord(self, job: Job) -> None:
-        """Somebody still wrote to it after it was claimed: the ledger takes it as it is now."""
-        self._.ledger.rerecord(job, **identity(job, self._.spool.spooled(job)))
-
-    def _planned(self, job: Job, folder: Folder, original: Original, key: str) -> _Built:
-        """What to build the bundle from; its pages are written to the spool.
+    def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
+        """What to build the bundle from.
 
         Raises:
             SourceChangedError: The original is no longer what was read.
             BadFileError: No page of it could be read.
         """
         self._check(job)
-        self._write_pages(job, original, key, folder.mode.reader)
+        pages = [entry.page for entry in log.entries()]
+        if pages and all(page.state is PageState.FAILED for page in pages):
+            raise _nothing_read(job, pages)
         return self._planned_anew(job, folder, original)
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
-        """The same from pages that were written before, under names that are free now."""
+        """The same under names that are free now."""
         plan = self._.delivery.plan(job, folder)
         return _Built(plan=plan, spec=self._spec(job, folder, original, plan))
 
@@ -204,7 +232,7 @@ class Worker:
             source=original.path,
             name=plan.artefacts,
             kind=original.kind,
-            pages=p.spool.pages_file(job),
+            pages=p.spool.page_log(job).path,
             into=p.spool.new_bundle(job),
             outputs=folder.outputs,
             reader=folder.mode.reader,
@@ -218,21 +246,6 @@ class Worker:
             images=plan.images,
             title=plan.name.stem,
         )
-
-    def _write_pages(self, job: Job, original: Original, key: str, reader: Reader) -> None:
-        failed: list[Page] = []
-        readable = False
-        path = self._.spool.pages_file(job)
-        with blaming(path), path.open("w", encoding="utf-8") as file:
-            for page, payload in self._.ledger.payloads(job, key):
-                said = None if payload is None else with_blocks(payload, reader)
-                file.write(page_line(page, said, original.came_from(page.number)))
-                if page.state is PageState.FAILED:
-                    failed.append(page)
-                else:
-                    readable = True
-        if failed and not readable:
-            raise _nothing_read(job, failed)
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
         """The sidecar's head: what was read, by what, how."""
@@ -278,7 +291,7 @@ class Worker:
         """To done; or still delivering, when the bundle must be built anew."""
         p = self._
         if built is not None:
-            p.spool.seal(built.spec.into)
+            p.spool.seal(job)
             job = p.delivery.record(job, folder, built.plan)
         try:
             return p.delivery.deliver(job, folder)
@@ -310,24 +323,6 @@ def way_out(folder: Folder) -> str:
 def _isotime(seconds: float) -> str:
     """Local time with its offset, to the second."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-
-
-def page_line(page: Page, payload: str | None, came_from: dict[str, Any] | None = None) -> str:
-    """One page as the document builder reads it: a JSON object on a line of its own."""
-    error = page.error
-    record = {
-        "number": page.number,
-        "state": page.state.value,
-        "tries": page.tries,
-        "tokens": page.tokens,
-        "seconds": round(page.seconds, 3),
-        "reused": page.reused,
-        "error": error and {"kind": error.kind, "message": error.message, "hint": error.hint},
-        "result": json.loads(payload) if payload is not None else None,
-    }
-    if came_from is not None:
-        record["came_from"] = came_from
-    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _nothing_read(job: Job, pages: list[Page]) -> OcrdError:

@@ -41,6 +41,7 @@ WRITES = frozenset(
         "mkdir",
         "create",
         "write",
+        "append",
         "copy",
         "fsync_file",
         "fsync_dir",

@@ -4,11 +4,16 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pymupdf
 import pytest
 
+from ocrd.errors import OcrdError
+from ocrd.job import Job, PageState
+from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.readonly import read_ledger
 from tests.integration.tree import Tree
 from tests.support.needs import few, slow
 from tests.support.samples import scan_of
@@ -79,3 +84,42 @@ def test_killed_at_random_moments_fifty_files_all_arrive_once(tree: Tree) -> Non
     assert code == 0, said
     tree.check_done()
     tree.check_nothing_twice()
+
+
+def test_how_far_a_job_has_come_is_told_and_a_cancel_and_a_retry_later_it_goes_on_there(
+    tree: Tree,
+) -> None:
+    tree.drop("book.pdf", book(12))
+    with tree.start("--engine-delay", "0.6") as daemon:
+        job = _under_way(tree)
+        daemon.kill()
+    assert job.pages == 12 and 0 < job.pages_done < 12
+    with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
+        ledger.request_cancel([job.id])
+    tree.run()
+    assert tree.visible("failed") == ["book.pdf", "book.pdf.error.json"]
+    with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
+        (back,) = ledger.retry([job.id])
+        assert back.pages_done >= job.pages_done
+    code, said = tree.run()
+    assert code == 0, said
+    tree.check_done()
+    tree.check_nothing_twice()
+
+
+def _under_way(tree: Tree) -> Job:
+    """The only job, once some of its pages are finished."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        with suppress(OcrdError):  # there is no ledger yet
+            for job, pages in read_ledger(tree.root / ".ocrd" / "ledger.db", _jobs_and_pages):
+                if job.pages_done:
+                    assert pages.count(PageState.DONE) >= job.pages_done
+                    return job
+    raise AssertionError("no page was finished in a minute")
+
+
+def _jobs_and_pages(ledger: Ledger) -> list[tuple[Job, list[PageState]]]:
+    """Each job, and then where its pages stand: a moment later, more may be finished."""
+    return [(job, [page.state for page in ledger.pages(job.id)]) for job in ledger.jobs()]

@@ -14,6 +14,7 @@ import pytest
 from ocrd import snapshot
 from ocrd.job import PageState
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from tests.unit.cli.conftest import Tree, spawned
 from tests.unit.ledger import making
 
@@ -191,9 +192,9 @@ def test_show_adds_pages_and_history_to_the_job(filled: Tree) -> None:
         job = ledger.job(3)
         assert job is not None
         job = ledger.set_pages(job, 2, recipe="r")
-        ledger.page_done(job, making.page(1), "{}", recipe="r")
-        ledger.page_done(
-            job, making.page(2, PageState.FAILED, error=making.NO_TEXT), None, recipe="r"
+        ledger.progress(job, [page_row(making.page(1), "{}", "r")])
+        ledger.progress(
+            job, [page_row(making.page(2, PageState.FAILED, error=making.NO_TEXT), None, "r")]
         )
     told = said(filled, "show", "3")
     assert told.keys() >= JOB_FIELDS | {"page_list", "history"}

@@ -22,7 +22,6 @@ from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.names import numbered
 from ocrd.spool import Spool
 from tests.integration.test_conditions import daemon, log, wait_for
 from tests.integration.test_killed import scan
@@ -126,10 +125,10 @@ class World:
 
     def expire(self, *, keep_done_days: float = 0, disk: Disk | None = None) -> None:
         """One round of what the daemon does every hour."""
-        Spool(self.root, numbered=numbered).prepare()
+        Spool(self.root).prepare()
 
         async def round_() -> None:
-            spool = Spool(self.root, numbered=numbered, disk=disk)
+            spool = Spool(self.root, disk=disk)
             house = cast(House, SimpleNamespace(ledger=self.ledger, spool=spool, call=Calls()))
             retention = Retention(
                 house,

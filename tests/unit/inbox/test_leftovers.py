@@ -11,7 +11,6 @@ from pathlib import Path
 from ocrd.files import Disk
 from ocrd.job import Found, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER
 from tests.integration.test_killed import scan
@@ -51,7 +50,7 @@ def claimed_while_the_share_goes(tree: Tree, server: Path) -> str:
         inode=facts.st_ino,
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    spool = Spool(tree.root, numbered=numbered, disk=Departing(tree.inbox))
+    spool = Spool(tree.root, disk=Departing(tree.inbox))
     spool.prepare()
     with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
         ledger.record([found])

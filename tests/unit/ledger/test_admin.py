@@ -11,8 +11,9 @@ import pytest
 
 from ocrd.errors import OcrdError, UsageError
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
+from ocrd.ledger.transitions import Happening
 from tests.unit.ledger.making import (
     NO_TEXT,
     Clock,
@@ -114,13 +115,13 @@ class TestRetry:
 
     def test_keeps_finished_pages_and_drops_failed_ones(self, ledger: Ledger) -> None:
         job = ledger.set_pages(spooled(ledger), 4)
-        ledger.page_done(job, page(1), "{}", recipe="r")
-        ledger.page_done(job, page(2, PageState.PARTIAL, error=NO_TEXT), "{}", recipe="r")
-        ledger.page_done(job, page(3, PageState.FAILED, error=NO_TEXT), None, recipe="r")
+        ledger.progress(job, [page_row(page(1), "{}", "r")])
+        ledger.progress(job, [page_row(page(2, PageState.PARTIAL, error=NO_TEXT), "{}", "r")])
+        ledger.progress(job, [page_row(page(3, PageState.FAILED, error=NO_TEXT), None, "r")])
         ledger.failed(ledger.intend_failure(job, NO_TEXT, "/failed/scan.pdf"))
         (back,) = ledger.retry([job.id])
         assert (back.pages, back.pages_done) == (4, 2)
-        assert sorted(ledger.finished_pages(back, "r")) == [1, 2]
+        assert [known.number for known, _ in ledger.payloads(back, "r")] == [1, 2]
         assert ledger.pages(job.id)[2:] == [
             Page(number=3, state=PageState.PENDING),
             Page(number=4, state=PageState.PENDING),

@@ -14,6 +14,7 @@ from ocrd.errors import FencedError
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.jobs import LONGEST_WAIT_S
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import (
     Clock,
     answer,
@@ -211,7 +212,7 @@ class TestFencing:
     STEPS: ClassVar[dict[str, Callable[[Ledger, Job], object]]] = {
         "moved": lambda ledger, job: ledger.moved(job, Place.SPOOL),
         "set_pages": lambda ledger, job: ledger.set_pages(job, 3),
-        "page_done": lambda ledger, job: ledger.page_done(job, page(1), "{}", recipe="r"),
+        "progress": lambda ledger, job: ledger.progress(job, [page_row(page(1), "{}", "r")]),
         "rerecord": lambda ledger, job: ledger.rerecord(
             job, size=1, mtime_ns=1, inode=1, sha256="ab" * 32
         ),
@@ -234,7 +235,7 @@ class TestFencing:
     ) -> None:
         old = spooled(ledger)
         ledger.set_pages(old, 1)
-        ledger.page_done(old, page(1), '{"text":"kept"}', recipe="r")
+        ledger.progress(old, [page_row(page(1), '{"text":"kept"}', "r")])
         now = ledger.resume(old)
         events = ledger.events(old.id)
         with pytest.raises(FencedError) as fenced:
@@ -250,7 +251,7 @@ class TestFencing:
         with pytest.raises(FencedError, match="not in the ledger"):
             ledger.moved(job, Place.SPOOL)
 
-    @pytest.mark.parametrize("name", ["set_pages", "page_done", "deliver"])
+    @pytest.mark.parametrize("name", ["set_pages", "progress", "deliver"])
     def test_a_cancel_stops_the_claimant_at_its_next_step(self, ledger: Ledger, name: str) -> None:
         job = spooled(ledger)
         ledger.request_cancel([job.id])

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from ocrd.job import Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import found, taken_next
 
 ledger = Ledger.open(Path(sys.argv[1]))
@@ -39,7 +40,7 @@ for batch in range(first, first + 1_000_000):
     job = ledger.set_pages(job, 2)
     for number in (1, 2):
         page = Page(number=number, state=PageState.DONE)
-        ledger.page_done(job, page, f"{job.id}:{number}", recipe="r")
+        ledger.progress(job, [page_row(page, f"{job.id}:{number}", "r")])
         said("page", job.id, number)
     job = ledger.deliver(job, outputs=f"/outbox/{job.id}", archived_to=f"/archive/{job.id}")
     said("delivering", job.id)

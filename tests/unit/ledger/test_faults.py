@@ -18,6 +18,7 @@ import pytest
 from ocrd.errors import Disposition, LedgerError, OcrdError, PlaceError
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from ocrd.ledger.readonly import glance, read_ledger
 from ocrd.ledger.store import Transaction
 from tests.unit.ledger.making import document, found, page, queued, spooled, taken_next
@@ -108,12 +109,13 @@ class TestAFullDisk:
             ballast.write_bytes(bytes(room.f_bavail * room.f_frsize))
             with pytest.raises(PlaceError) as full:
                 for number in range(1, 1000):
-                    ledger.page_done(job, page(number), os.urandom(2000).hex(), recipe="r")
+                    ledger.progress(job, [page_row(page(number), os.urandom(2000).hex(), "r")])
             assert full.value.kind == "disk-full"
-            kept = list(ledger.finished_pages(job, "r"))
+            kept = [done.number for done, _ in ledger.payloads(job, "r")]
             ballast.unlink()
-            ledger.page_done(job, page(1000), "{}", recipe="r")
-            assert list(ledger.finished_pages(job, "r")) == [*kept, 1000]
+            ledger.progress(job, [page_row(page(1000), "{}", "r")])
+            now = [done.number for done, _ in ledger.payloads(job, "r")]
+            assert now == [*kept, 1000]
 
     def test_leaves_no_half_made_ledger(self, small_disk: Path) -> None:
         room = os.statvfs(small_disk)
@@ -194,7 +196,7 @@ class TestADamagedLedger:
             ledger.record([found(f"{number}.pdf") for number in range(30)])
             ledger.record([document("letter", "letter_1.jpg", "letter_2.jpg")])
             job = ledger.set_pages(spooled(ledger, "a.pdf", "a"), 2)
-            ledger.page_done(job, page(1), "{}" * 50, recipe="r")
+            ledger.progress(job, [page_row(page(1), "{}" * 50, "r")])
         return path
 
     @pytest.mark.parametrize("seed", range(30))

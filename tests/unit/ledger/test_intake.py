@@ -13,9 +13,10 @@ import pytest
 
 from ocrd.errors import OcrdError
 from ocrd.job import Job, JobError, JobState, PageState, Place
-from ocrd.ledger.history import Happening
 from ocrd.ledger.inbox import padded
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
+from ocrd.ledger.transitions import Happening
 from tests.unit.ledger.making import (
     Clock,
     claimed,
@@ -101,7 +102,7 @@ class TestRecord:
 
     def test_of_other_contents_forgets_the_pages_of_the_old(self, ledger: Ledger) -> None:
         job = ledger.set_pages(claimed(ledger), 2)
-        ledger.page_done(job, page(1), "{}", recipe="r")
+        ledger.progress(job, [page_row(page(1), "{}", "r")])
         ledger.release(job, not_before=0.0, error=None, refund=False)
         (renewed,) = ledger.record([found(size=1, sha256="cd" * 32)])
         assert renewed is not None
@@ -110,7 +111,7 @@ class TestRecord:
 
     def test_of_a_file_only_touched_keeps_its_pages(self, ledger: Ledger) -> None:
         job = ledger.set_pages(claimed(ledger), 2)
-        ledger.page_done(job, page(1), "{}", recipe="r")
+        ledger.progress(job, [page_row(page(1), "{}", "r")])
         ledger.release(job, not_before=0.0, error=None, refund=False)
         (renewed,) = ledger.record([found(mtime_ns=6)])
         assert renewed is not None and renewed.pages_done == 1
@@ -279,7 +280,7 @@ class TestAdopt:
 
 def test_pages_of_a_renewed_job_are_not_offered_for_its_new_contents(ledger: Ledger) -> None:
     job = ledger.set_pages(claimed(ledger), 1)
-    ledger.page_done(job, page(1, PageState.DONE), '{"text":"old"}', recipe="r")
+    ledger.progress(job, [page_row(page(1, PageState.DONE), '{"text":"old"}', "r")])
     ledger.release(job, not_before=0.0, error=None, refund=False)
     ledger.record([found(size=1, sha256="cd" * 32)])
     assert ledger.reusable("cd" * 32, "r", 1) is None

@@ -11,9 +11,9 @@ import pytest
 
 from ocrd.errors import FencedError
 from ocrd.job import Found, Job, JobError, JobState, Place
-from ocrd.ledger.history import Happening
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import glance
+from ocrd.ledger.transitions import Happening
 from tests.unit.ledger.making import (
     Clock,
     claimed,

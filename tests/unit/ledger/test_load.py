@@ -15,6 +15,7 @@ import pytest
 
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import (
     Clock,
     claimed,
@@ -66,7 +67,7 @@ ASKED_OFTEN: dict[str, tuple[Callable[[Ledger], Any], Callable[[Ledger, Any], ob
     "owner": (claimed, lambda ledger, job: ledger.owner(job.token)),
     "page done": (
         lambda ledger: ledger.set_pages(claimed(ledger), 2),
-        lambda ledger, job: ledger.page_done(job, page(1), "{}", recipe="r"),
+        lambda ledger, job: ledger.progress(job, [page_row(page(1), "{}", "r")]),
     ),
     "reusable": (
         lambda ledger: None,

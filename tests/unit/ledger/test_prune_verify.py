@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import (
     Clock,
     claimed,
@@ -62,7 +63,7 @@ class TestPrune:
 
     def test_takes_pages_history_and_counts_along(self, ledger: Ledger, path: Path) -> None:
         job = ledger.set_pages(spooled(ledger), 1)
-        ledger.page_done(job, page(1), "{}", recipe="r")
+        ledger.progress(job, [page_row(page(1), "{}", "r")])
         ledger.done(ledger.deliver(job, outputs=None, archived_to="/archive/scan.pdf"))
         ledger.prune(before=1e12)
         with closing(sqlite3.connect(path)) as raw:
@@ -84,7 +85,7 @@ class TestPrune:
         for day in range(4):
             for number in range(20):
                 job = ledger.set_pages(spooled(ledger, f"{day}-{number}.pdf"), 1)
-                ledger.page_done(job, page(1), os.urandom(3_000).hex(), recipe="r")
+                ledger.progress(job, [page_row(page(1), os.urandom(3_000).hex(), "r")])
                 ledger.done(ledger.deliver(job, outputs=None, archived_to="/a"))
             ledger.prune(before=1e12)
             with ledger._store.bare() as raw:

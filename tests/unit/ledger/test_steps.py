@@ -9,8 +9,8 @@ import pytest
 
 from ocrd.errors import FencedError
 from ocrd.job import Job, JobError, JobState, Place
-from ocrd.ledger.history import KEPT, KEPT_FIRST, Happening
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.transitions import KEPT, KEPT_FIRST, Happening
 from tests.unit.ledger.making import (
     NO_TEXT,
     Clock,

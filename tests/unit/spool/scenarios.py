@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import SourceChangedError
-from ocrd.job import Job, Place
+from ocrd.job import Job, Page, PageState, Place
+from ocrd.pagelog import Entry
 from ocrd.spool import Spool
 from tests.unit.spool.world import (
     MEMBERS,
@@ -88,6 +89,17 @@ def _claim_failed(spool: Spool, world: World, job: Job) -> None:
     spool.claim(job, world.root / FAILED)
 
 
+def _keep_pages(spool: Spool, _world: World, job: Job) -> None:
+    """Two pages; what was finished before a crash is not made again."""
+    log = spool.page_log(job)
+    log.begin("recipe", job.sha256)
+    finished = [entry.page.number for entry in log.entries()]
+    for number in {1, 2}.difference(finished):
+        page = Page(number=number, state=PageState.DONE)
+        log.append(Entry(page=page, result='{"text":"read"}'))
+    assert [entry.page.number for entry in spool.page_log(job).entries()] == [1, 2]
+
+
 def _stale_bundle(world: World) -> Job:
     job = world.claimed()
     stale = world.spool().new_bundle(job) / "old"
@@ -141,7 +153,7 @@ def _finish(spool: Spool, _world: World, job: Job) -> None:
 
 
 def _put_back(spool: Spool, world: World, _job: Job) -> None:
-    for orphan in spool.orphans(()):
+    for orphan in spool.orphans():
         spool.put_back(orphan, world.tree("inbox"))
 
 
@@ -171,6 +183,12 @@ ALONE = (
         spooled=_CLAIMED,
     ),
     Scenario(
+        "keep pages",
+        lambda world: world.claimed(),
+        _keep_pages,
+        spooled=(*_CLAIMED, f"{HOME}/pages.jsonl"),
+    ),
+    Scenario(
         "build a bundle anew",
         _stale_bundle,
         _rebuild,
@@ -181,14 +199,14 @@ ALONE = (
         lambda world: world.bundled(),
         _publish,
         after=bundle_at(PUBLISHED),
-        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
     ),
     Scenario(
         "publish side by side",
         lambda world: world.bundled(content=PIECES),
         _publish_pieces,
         after=pieces_at("outbox/letters"),
-        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
         last="outbox/letters/scan.md",
     ),
     Scenario(
@@ -203,14 +221,14 @@ ALONE = (
         lambda world: world.claimed(),
         _fail,
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
-        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
+        spooled=(f"{HOME}/job.json",),
     ),
     Scenario(
         "publish for a group",
         lambda world: world.bundled(),
         _publish_for_all,
         after=bundle_at(PUBLISHED),
-        spooled=(*_CLAIMED, f"{HOME}/names.json", f"{HOME}/sealed"),
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
         owner=TEAM,
     ),
     Scenario(
@@ -226,7 +244,7 @@ ALONE = (
         lambda world: world.claimed(),
         _fail_for_all,
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
-        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
+        spooled=(f"{HOME}/job.json",),
         owner=TEAM,
     ),
     Scenario("finish", _archived, _finish, before={ARCHIVED: ORIGINAL}, after={ARCHIVED: ORIGINAL}),
@@ -335,7 +353,7 @@ JOINED = (
         lambda world: world.claimed_joined(),
         _fail_joined,
         after={**members_at(JOINED_FAILED), **_JOINED_REPORT},
-        spooled=(f"{HOME}/job.json", f"{HOME}/names.json"),
+        spooled=(f"{HOME}/job.json",),
         kept=(_FIRST, _SECOND),
     ),
     Scenario(

@@ -158,7 +158,7 @@ def test_an_orphan_is_not_put_back_behind_a_link(world: World) -> None:
     world.claimed("sub/scan.pdf")
     (world.tree("inbox") / "sub").rmdir()
     plant(world, "inbox/sub")
-    (orphan,) = world.spool().orphans(())
+    (orphan,) = world.spool().orphans()
     with pytest.raises(PlaceError):
         world.spool().put_back(orphan, world.tree("inbox"))
     assert hr(world) == {"scan.pdf": SECRET}

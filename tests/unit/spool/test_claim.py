@@ -87,7 +87,7 @@ def test_the_group_may_see_how_things_stand_and_jobs_files_are_nobody_elses(worl
     spool = world.root / ".ocrd"
     modes = [stat.S_IMODE(each.stat().st_mode) for each in (spool, spool / "jobs")]
     assert modes == [0o750, 0o700]
-    assert stat.S_IMODE(world.spool().job_dir(job).stat().st_mode) == 0o700
+    assert stat.S_IMODE(world.spool().spooled(job).parent.stat().st_mode) == 0o700
 
 
 def test_a_claimed_original_is_gone_from_the_inbox_and_its_folder_stays(world: World) -> None:

@@ -208,7 +208,7 @@ def test_a_job_whose_members_are_still_in_the_spool_is_not_finished(world: World
 
 def test_an_orphan_tells_its_members(world: World) -> None:
     job = world.claimed_joined()
-    (orphan,) = world.spool().orphans(())
+    (orphan,) = world.spool().orphans()
     assert orphan.record is not None
     assert orphan.record.found.members == job.members
 
@@ -218,8 +218,8 @@ def test_an_orphans_members_go_back_each_to_its_name(world: World, *, kept_recor
     """Without a record nothing tells of folders; the names are the members' own all the same."""
     job = world.claimed_joined("a/pile" if kept_record else "pile")
     if not kept_record:
-        (world.spool().job_dir(job) / "job.json").unlink()
-    (orphan,) = world.spool().orphans(())
+        (world.spool().spooled(job).parent / "job.json").unlink()
+    (orphan,) = world.spool().orphans()
     world.spool().put_back(orphan, world.tree("inbox"))
     assert world.files() == members_at("inbox/a" if kept_record else "inbox")
 
@@ -236,7 +236,7 @@ def test_an_orphan_that_was_claimed_by_half_is_put_back_whole(world: World) -> N
     with pytest.raises(KeyboardInterrupt):
         world.spool(Hooked(stop)).claim(job, world.tree("inbox") / "a" / "pile")
     assert world.visible() == {}
-    (orphan,) = world.spool().orphans(())
+    (orphan,) = world.spool().orphans()
     world.spool().put_back(orphan, world.tree("inbox"))
     assert world.files() == members_at("inbox/a")
 
@@ -256,6 +256,6 @@ def test_an_orphan_hidden_in_failed_is_put_back_as_well(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             world.spool(Hooked(stop)).claim(replace(job, place=Place.FAILED), folder)
         assert world.visible() == {}
-        (orphan,) = world.spool().orphans(())
+        (orphan,) = world.spool().orphans()
         world.spool().put_back(orphan, world.tree("inbox"))
         assert world.files() == members_at("inbox")

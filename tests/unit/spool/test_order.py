@@ -58,7 +58,9 @@ class Pending:
             self.contents.discard(path)
         elif call.name == "fsync_dir":
             self.folders.discard(path)
-        elif call.name in ("write", "create", "mkdir", "unlink", "rmdir"):
+        elif call.name in ("write", "create", "mkdir", "unlink", "rmdir") or (
+            call.name == "append" and more[1] == 0  # it made the file
+        ):
             self.folders.add(path.parent)
         if call.name in ("write", "copy"):
             self.contents.add(more[0] if call.name == "copy" else path)
@@ -80,7 +82,7 @@ class Pending:
 
 def _is_ours(path: Path) -> bool:
     """Records and scratch: what they held was about a step that is complete."""
-    return path.suffix in (".move", ".part", ".json") or path.name in ("sealed", "report")
+    return path.suffix in (".part", ".json") or path.name in ("sealed", "report")
 
 
 @pytest.fixture(params=["one-file-system", "mounts-of-their-own"])

@@ -32,7 +32,7 @@ from tests.unit.spool.world import ORIGINAL, TREES, World
 __all__ = ["memory"]
 
 CHANGING = frozenset(CALLS) - {"lstat", "stat", "names", "open", "digest"}
-ALONE = ("claim", "publish", "archive", "fail")
+ALONE = ("claim", "keep pages", "publish", "archive", "fail")
 TOGETHER = ("claim joined", "claim joined for a retry", "archive joined", "fail joined")
 SCENARIOS_HERE = [s for s in SCENARIOS if s.name in (*ALONE, *TOGETHER)]
 

@@ -14,7 +14,6 @@ import pytest
 
 from ocrd.errors import Disposition, PlaceError
 from ocrd.files import Disk
-from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
 from tests.unit.spool.mounts import mounted, needs_root, tmpfs
@@ -195,7 +194,7 @@ def apart(tmp_path: Path, memory: Memory) -> Iterator[tuple[World, Spool]]:
     world.make()
     disk = Disk()
     trees = Trees(ID, memory.known, disk, memory.known.__setitem__)
-    spool = Spool(tmp_path, numbered=numbered, trees=trees, disk=disk)
+    spool = Spool(tmp_path, trees=trees, disk=disk)
     for name in ("inbox", "outbox", "archive", "failed"):
         (world.tree(name) / MARKER).unlink()
     (tmp_path / ".ocrd" / MARKER).unlink()
@@ -220,7 +219,7 @@ def test_nothing_leaves_the_spool_for_a_place_whose_mount_is_away(
     job = world.bundled("scan.pdf")
     started = Disk()
     trees = Trees(ID, memory.known, started, memory.known.__setitem__)
-    spool = Spool(tmp_path, numbered=numbered, trees=trees, disk=started)
+    spool = Spool(tmp_path, trees=trees, disk=started)
     acts: dict[str, Callable[[], object]] = {
         "outbox": lambda: spool.publish(job, tree / "letters" / "scan"),
         "archive": lambda: spool.archive(job, tree / "scan.pdf"),

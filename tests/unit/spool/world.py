@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ocrd.files import Disk
 from ocrd.job import Job, JobState, Member, Place
-from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
 
@@ -61,7 +60,7 @@ class World:
     def spool(self, disk: Disk | None = None) -> Spool:
         """The spool of this root."""
         disk = disk or Disk()
-        return Spool(self.root, numbered=numbered, trees=self.trees(disk), disk=disk)
+        return Spool(self.root, trees=self.trees(disk), disk=disk)
 
     def tree(self, name: str) -> Path:
         """One of the four trees."""
@@ -202,7 +201,7 @@ def build(spool: Spool, job: Job, files: Mapping[str, bytes] = BUNDLE) -> None:
         path = bundle / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-    spool.seal(bundle)
+    spool.seal(job)
 
 
 def bundle_at(place: str) -> dict[str, bytes]:

@@ -10,7 +10,6 @@ from ocrd.config import Folder, load
 from ocrd.files import Disk
 from ocrd.job import Found, Job, Place
 from ocrd.ledger.ledger import Ledger
-from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.worker.deliver import Delivery, Plan
 
@@ -31,7 +30,7 @@ class Ground:
         self.root = root
         root.mkdir(exist_ok=True)
         self.ledger = Ledger.open(root / "ledger.db", clock=lambda: NOW)
-        self.spool = Spool(root, numbered=numbered, disk=disk)
+        self.spool = Spool(root, disk=disk)
         self.spool.prepare()
         self.delivery = Delivery(ledger=self.ledger, spool=self.spool, clock=lambda: NOW)
         self.set(settings)
@@ -84,7 +83,7 @@ class Ground:
         for name, text in files.items():
             (bundle / name).parent.mkdir(exist_ok=True)
             (bundle / name).write_text(text)
-        self.spool.seal(bundle)
+        self.spool.seal(job)
         return plan
 
     def recorded(self, job: Job, *, figures: bool = True) -> Job:

@@ -46,6 +46,24 @@ def test_a_cancel_leaves_a_file_that_has_changed_where_it_is_and_names_no_other_
     assert (ground.folder.inbox / "scan.pdf").read_bytes() == b"%PDF-1.7 another one"
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_cancel_after_a_retry_names_failed_only_while_the_original_lies_there(
+    tmp_path: Path, *, taken: bool
+) -> None:
+    ground = Ground(tmp_path / "srv")
+    job = ground.delivery.fail(ground.spooled(), ground.folder, CANCELLED, cancelled=True)
+    failed_to = Path(job.failed_to or "")
+    ground.ledger.retry([job.id])
+    (job,) = ground.ledger.request_cancel([job.id])
+    if taken:
+        failed_to.unlink()
+    job = ground.delivery.fail(job, ground.folder, CANCELLED, cancelled=True)
+    assert job.state is JobState.CANCELLED
+    assert (job.place, job.failed_to) == (
+        (Place.GONE, None) if taken else (Place.FAILED, str(failed_to))
+    )
+
+
 def test_a_cancel_ends_a_job_whose_sub_folder_is_closed(tmp_path: Path) -> None:
     ground = Ground(tmp_path / "srv", disk=Closed("sub"))
     job = ground.claimed("sub/scan.pdf")

@@ -143,7 +143,7 @@ def test_the_main_file_is_the_first_that_the_folder_makes(
     bundle = ground.spool.new_bundle(job)
     for output in ground.folder.outputs:
         (bundle / f"{plan.artefacts}{made.get(output, '.boxes.pdf')}").touch()
-    ground.spool.seal(bundle)
+    ground.spool.seal(job)
     job = ground.delivery.record(job, ground.folder, plan)
     assert job.outputs == str(ground.outbox / f"scan{main}")
 
@@ -214,7 +214,8 @@ def test_a_bundle_of_nothing_leaves_nothing(tmp_path: Path) -> None:
     ground = Ground(tmp_path / "srv", 'layout = "flat"\noutputs = ["images"]\n')
     job = ground.spooled()
     plan = ground.delivery.plan(job, ground.folder)
-    ground.spool.seal(ground.spool.new_bundle(job))
+    ground.spool.new_bundle(job)
+    ground.spool.seal(job)
     job = ground.delivery.record(job, ground.folder, plan)
     assert job.outputs is None
     assert ground.delivery.deliver(job, ground.folder).state is JobState.DONE

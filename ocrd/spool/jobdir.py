@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.spool import record
-from ocrd.spool.move import abandon, move, resume
-from ocrd.spool.record import JobRecord
+from ocrd.job import Job
+from ocrd.spool.move import Mover
+from ocrd.spool.record import NAME, Record
 from ocrd.spool.tree import remove_tree
 
 PRIVATE = 0o700
 LOOKING = 0o750
-_MOVE_SUFFIX = ".move"
 
 
 @dataclass(frozen=True)
-class Home:
+class JobDir:
     """The folder `ID-TOKEN`.  Its names are put together once, as they are asked for often.
 
     Attributes:
@@ -36,7 +36,7 @@ class Home:
 
     @cached_property
     def pages(self) -> Path:
-        """The pages for the document builder."""
+        """Its finished pages."""
         return self.path / "pages.jsonl"
 
     @cached_property
@@ -63,46 +63,39 @@ class Home:
         """Whether anything lies at `path`."""
         return self.disk.lstat(path) is not None
 
-    def open(self, wanted: JobRecord) -> None:
+    @property
+    def record(self) -> Record:
+        """What the folder says about itself."""
+        return Record(self.path, self.disk)
+
+    def open(self, job: Job, origin: Path) -> None:
         """Make the folder and its record, unless they are there."""
         if not self.has(self.path):
             self.disk.mkdir(self.path, PRIVATE)
         self.disk.fsync_dir(self.path.parent)
-        if record.read(self.path, self.disk) != wanted:
-            record.write(self.path, wanted, self.disk)
+        self.record.keep_job(job, origin)
 
-    def move(
-        self, step: str, source: Path, target: Path, check: Callable[[Path], None] | None = None
-    ) -> Path:
-        """One step's move; see `ocrd.spool.move.move`."""
-        at = self._move_record(step)
-        return move(source, target, record=at, token=self.token, disk=self.disk, check=check)
-
-    def resume(self, step: str) -> None:
-        """Bring a step's move, if a crash interrupted it, to an end.
-
-        Raises:
-            FileExistsError: Its name was taken meanwhile; it was given up.
-        """
-        resume(self._move_record(step), self.disk)
-
-    def abandon(self, step: str) -> None:
-        """Give up a step's move, if a crash interrupted it."""
-        abandon(self._move_record(step), self.disk)
+    def mover(self, step: str) -> Mover:
+        """What moves for a step, and takes up its move after a crash."""
+        return Mover(self.record, step, self.token)
 
     def under_way(self, step: str) -> bool:
         """Whether a crash interrupted a step's move."""
-        return self.has(self._move_record(step))
+        return self.record.move(step) is not None
+
+    def settle(self, steps: Collection[str]) -> None:
+        """Bring moves that a crash interrupted to an end; one whose name was taken is given up."""
+        under_way = self.record.steps()
+        for step in steps:
+            if step in under_way:
+                with suppress(FileExistsError):
+                    self.mover(step).resume()
 
     def forget(self) -> None:
         """Remove the folder, its record last, and the parts of moves given up."""
         if not self.has(self.path):
             return
-        for name in self.disk.names(self.path):
-            if name.endswith(_MOVE_SUFFIX):
-                abandon(self.path / name, self.disk)
-        remove_tree(self.path, self.disk, last=self.path / record.NAME)
+        for step in self.record.steps():
+            self.mover(step).abandon()
+        remove_tree(self.path, self.disk, last=self.path / NAME)
         self.disk.fsync_dir(self.path.parent)
-
-    def _move_record(self, step: str) -> Path:
-        return self.path / f"{step}{_MOVE_SUFFIX}"

@@ -1,0 +1,151 @@
+"""Whatever leaves the spool has the group and permissions that its folder asks for.
+
+They are set before a thing is seen: in the spool, or, when it is copied to another file system,
+under the hidden name that the copy has until it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ocrd.config.ownership import AS_AROUND, Ownership, joining
+from ocrd.errors import PlaceError
+from ocrd.files import Disk, display
+from ocrd.spool.jobdir import PRIVATE, JobDir
+from ocrd.spool.tree import bottom_up, fsync_tree, has_folder, make_folders, remove_tree
+
+FOLDER = "folder"
+
+
+def move_out(step: str, source: Path, target: Path, jobdir: JobDir, owner: Ownership) -> Path:
+    """A move of a thing that has its permissions in the spool already: a copy gets them, too."""
+    if not owner.given:
+        return jobdir.mover(step).move(source, target)
+
+    def check(copy: Path) -> None:
+        set_permissions(copy, target.parent, jobdir.disk, owner)
+        fsync_tree(copy, jobdir.disk)
+
+    return jobdir.mover(step).move(source, target, check)
+
+
+def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
+    """Make a folder and those missing above it, each with its group and mode from the start."""
+    if not owner.given:
+        make_folders(folder, jobdir.disk)
+        return
+    jobdir.settle([FOLDER])
+    _make(folder, jobdir, owner)
+
+
+def _make(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
+    if has_folder(folder, jobdir.disk):
+        return
+    _make(folder.parent, jobdir, owner)
+    fresh = jobdir.path / FOLDER
+    if not jobdir.has(fresh):
+        jobdir.disk.mkdir(fresh, PRIVATE)
+    set_permissions(fresh, folder.parent, jobdir.disk, owner)
+    try:
+        move_out(FOLDER, fresh, folder, jobdir, owner)
+    except FileExistsError:  # somebody was quicker, with a folder or with something else
+        if not has_folder(folder, jobdir.disk):
+            raise
+
+
+def set_permissions(
+    tree: Path,
+    parent: Path,
+    disk: Disk,
+    owner: Ownership = AS_AROUND,
+    *,
+    below: bool = True,
+    known: Sequence[Path] | None = None,
+) -> None:
+    """Give a tree of ours the group and permissions that it is to have where it goes.
+
+    What the owner leaves open is as if everything had been made in the parent: folders get its
+    mode, files the same without the right to execute; where it is setgid, its group, too.
+
+    Args:
+        tree: A file or folder.
+        parent: Where it goes.
+        disk: The system calls.
+        owner: What it is to have.
+        below: Whether it concerns what the folder holds, too.
+        known: All of the tree from the bottom up, where it was walked before.
+
+    Raises:
+        PlaceError: The daemon is not of the owner's group.
+    """
+    like = disk.stat(parent)
+    if like is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
+    setgid = like.st_mode & stat.S_ISGID if owner.gid is None else stat.S_ISGID
+    rights = like.st_mode & 0o777 if owner.umask is None else 0o777 & ~owner.umask
+    for path, facts in _looked_at(tree, disk, known):
+        if not below and path != tree:
+            continue
+        if owner.gid is not None:
+            _give(path, facts, owner, disk)
+        elif setgid and facts.st_gid != like.st_gid:
+            with contextlib.suppress(PermissionError):  # not a member of that group
+                disk.chgrp(path, like.st_gid)
+        folder = stat.S_ISDIR(facts.st_mode)
+        _permit(path, facts, rights | setgid if folder else rights & 0o666, disk)
+
+
+def make_ours(top: Path, draft: Path, disk: Disk) -> None:
+    """Replace files of other users by copies that are ours: only an owner may change a mode.
+
+    Args:
+        top: A file, or a folder with all below it.
+        draft: A name on the same file system for a copy in the making.
+        disk: The system calls.
+    """
+    for path, facts in _looked_at(top, disk):
+        if stat.S_ISREG(facts.st_mode) and os.geteuid() not in (0, facts.st_uid):
+            remove_tree(draft, disk)
+            disk.copy(path, draft)
+            disk.fsync_file(draft)
+            disk.rename(draft, path)
+            disk.fsync_dir(path.parent)
+
+
+def _give(path: Path, facts: os.stat_result, owner: Ownership, disk: Disk) -> None:
+    if owner.gid is None or facts.st_gid == owner.gid:
+        return
+    try:
+        disk.chgrp(path, owner.gid)
+    except PermissionError as error:
+        raise PlaceError(
+            f"{display(path)}: the daemon may not give it to group {owner.group!r}",
+            hint=joining(owner.group),
+            kind="not-in-group",
+        ) from error
+
+
+def _permit(path: Path, facts: os.stat_result, mode: int, disk: Disk) -> None:
+    if stat.S_IMODE(facts.st_mode) == mode:
+        return
+    try:
+        disk.chmod(path, mode)
+    except PermissionError as error:
+        if error.errno != errno.EPERM or not mode & stat.S_ISGID:
+            raise
+        disk.chmod(path, mode & 0o777)  # a sandbox with RestrictSUIDSGID= refuses the bit
+
+
+def _looked_at(
+    top: Path, disk: Disk, known: Sequence[Path] | None = None
+) -> Iterator[tuple[Path, os.stat_result]]:
+    """As `_bottom_up`, with what the disk says of each."""
+    for path in known or (path for path, _ in bottom_up(top, disk)):
+        facts = disk.lstat(path)
+        if facts is not None:
+            yield path, facts

@@ -1,0 +1,99 @@
+"""What a job's folder says about itself is one file; an older ocrd's three are taken over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ocrd.files import Disk
+from ocrd.job import Job
+from ocrd.spool.record import FinalNames, Intent, Phase, Record
+from tests.unit.spool.world import ORIGINAL, World
+
+NAMES = {"outputs": "/o/scan", "archived_to": "/a/sc\udce9an.pdf", "failed_to": None}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.make()
+    return world
+
+
+def as_before(world: World, job: Job, moves: dict[str, dict[str, str | None]]) -> Path:
+    """The job's folder as the version before left it, with these moves under way."""
+    home = world.spool().spooled(job).parent
+    told = json.loads((home / "job.json").read_bytes())
+    told = {key: told[key] for key in told if key not in ("names", "moves")} | {"version": 1}
+    (home / "job.json").write_text(json.dumps(told))
+    (home / "names.json").write_text(json.dumps(NAMES))
+    for step, move in moves.items():
+        (home / f"{step}.move").write_text(json.dumps({"version": 1, **move}))
+    return home
+
+
+def moving(phase: Phase, source: Path, target: Path, part: Path | None) -> dict[str, str | None]:
+    return {
+        "phase": phase.value,
+        "source": str(source),
+        "target": str(target),
+        "part": None if part is None else str(part),
+    }
+
+
+def test_each_part_is_kept_beside_the_others(world: World) -> None:
+    job = world.claimed()
+    record = Record(world.spool().spooled(job).parent, Disk())
+    before = record.job()
+    intent = Intent(source=Path("/s"), target=Path("/t\udcff"), phase=Phase.LINKING)
+    record.keep_move("archive", intent)
+    record.keep_names(job)
+    record.keep_move("publish", intent.at(Phase.PLACED))
+    record.drop_move("archive")
+    assert record.job() == before
+    assert record.names() == FinalNames(outputs=None, archived_to=None, failed_to=None)
+    assert (record.steps(), record.move("archive")) == (["publish"], None)
+    assert record.move("publish") == intent.at(Phase.PLACED)
+
+
+def test_a_move_that_the_version_before_had_begun_is_finished(world: World) -> None:
+    job = world.claimed()
+    target = world.tree("archive") / "scan.pdf"
+    part = target.with_name(f".ocrd-{job.token}.part")
+    part.write_bytes(ORIGINAL)
+    moves = {"archive": moving(Phase.COPIED, world.spool().spooled(job), target, part)}
+    home = as_before(world, job, moves)
+    world.spool().archive(job, target)
+    assert (world.visible(), world.temporaries()) == ({"archive/scan.pdf": ORIGINAL}, [])
+    assert [path.name for path in home.iterdir()] == ["job.json"]
+    assert Record(home, Disk()).names() == FinalNames(**NAMES)
+
+
+def test_a_copy_that_the_version_before_had_begun_goes_with_its_job(world: World) -> None:
+    job = world.claimed()
+    target = world.tree("outbox") / "scan"
+    part = target.with_name(f".ocrd-{job.token}.part")
+    part.mkdir()
+    bundle = world.spool().new_bundle(job)
+    as_before(world, job, {"publish": moving(Phase.COPYING, bundle, target, part)})
+    world.spool().archive(job, world.tree("archive") / "scan.pdf")
+    world.spool().finish(job)
+    assert (world.files(), world.temporaries()) == ({"archive/scan.pdf": ORIGINAL}, [])
+
+
+def test_an_orphan_of_the_version_before_tells_its_names(world: World) -> None:
+    job = world.claimed()
+    as_before(world, job, {})
+    (orphan,) = world.spool().orphans()
+    assert orphan.names == FinalNames(**NAMES)
+    assert orphan.record is not None and orphan.record.found.source == job.source
+
+
+def test_names_that_were_half_written_by_the_version_before_are_none(world: World) -> None:
+    job = world.claimed()
+    home = as_before(world, job, {})
+    (home / "names.json").write_text('{"outputs": "/o')
+    assert Record(home, Disk()).names() is None
+    assert Record(home, Disk()).job() is not None
