@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -143,7 +144,7 @@ def test_the_sidecar_tells_mode_prompt_and_the_end_of_the_answer(day: Day, page:
 
 
 def test_the_markdown_has_the_words_and_no_tags(day: Day, page: Known) -> None:
-    text = artefact(day, page, ".md")
+    text = html.unescape(artefact(day, page, ".md"))
     assert "<|" not in text
     words = page.answer if page.mode in ("describe", "figure") else page.printed
     if page.mode != "locate":  # whose answer is a place, and no words of the page
