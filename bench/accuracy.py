@@ -48,7 +48,17 @@ from ocrd.page import Box
 
 TESSERACT = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "ru": "rus", "el": "ell",
              "ko": "kor", "ja": "jpn", "zh": "chi_sim"}  # fmt: skip
-PROSE = ("book", "letter", "two-columns", "three-columns", "report", "notice", "sparse", "script", "born")
+PROSE = (
+    "book",
+    "letter",
+    "two-columns",
+    "three-columns",
+    "report",
+    "notice",
+    "sparse",
+    "script",
+    "born",
+)
 ALIKE = 80  # of 100
 BARE = """
 import sys, json
@@ -105,10 +115,18 @@ def _bare(text: str) -> str:
 
 def ocrd(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
     """The daemon on a folder, once."""
-    with root_with(engine='kind = "rapidocr"\nworkers = 1\nthreads = 1', watch="settle_s = 0.2") as root:
+    with root_with(
+        engine='kind = "rapidocr"\nworkers = 1\nthreads = 1', watch="settle_s = 0.2"
+    ) as root:
         for page in pages:
             shutil.copy(folder / page.name, root / "inbox" / "scans")
-        command = [str(Path(sys.executable).with_name("ocrd")), "run", "--once", "--config", str(root / "config.toml")]
+        command = [
+            str(Path(sys.executable).with_name("ocrd")),
+            "run",
+            "--once",
+            "--config",
+            str(root / "config.toml"),
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         shutil.copytree(root / "outbox" / "scans", out, dirs_exist_ok=True)
     return {page.name: _from_bundle(out / Path(page.name).stem) for page in pages}
@@ -126,9 +144,23 @@ def ocrmypdf(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, An
     """OCRmyPDF with Tesseract, told the language of each page."""
     for page in pages:
         files = (folder / page.name, out / f"{page.name}.pdf")
-        options = ["-q", "--jobs", "1", "--skip-text", "-l", TESSERACT[page.language], "--sidecar", f"{files[1]}.txt"]
+        options = [
+            "-q",
+            "--jobs",
+            "1",
+            "--skip-text",
+            "-l",
+            TESSERACT[page.language],
+            "--sidecar",
+            f"{files[1]}.txt",
+        ]
         subprocess.run(["ocrmypdf", *options, *map(str, files)], check=True)
-    return {page.name: _plain(out / f"{page.name}.pdf.txt", out / f"{page.name}.pdf") for page in pages}
+        if page.born:  # the sidecar leaves out pages that have text
+            with pymupdf.open(files[1]) as document:
+                Path(f"{files[1]}.txt").write_text(document[0].get_text(), encoding="utf-8")
+    return {
+        page.name: _plain(out / f"{page.name}.pdf.txt", out / f"{page.name}.pdf") for page in pages
+    }
 
 
 def _plain(text: Path, pdf: Path | None = None) -> Answer:
@@ -146,7 +178,9 @@ def pymupdf4llm(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str,
     """On pages with text of their own."""
     born = [page.name for page in pages if page.born]
     paths = [str(folder / name) for name in born]
-    subprocess.run([sys.executable, "-c", PYMUPDF4LLM, str(out), *paths], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", PYMUPDF4LLM, str(out), *paths], check=True, stdout=subprocess.DEVNULL
+    )
     return {name: from_markdown((out / f"{name}.md").read_text(encoding="utf-8")) for name in born}
 
 
@@ -165,7 +199,12 @@ def cer(truth: str, said: str, *, ordered: bool) -> float:
     length = max(1, sum(map(len, a)))
     if ordered:
         return Levenshtein.distance("".join(a), "".join(b)) / length
-    return _unordered(list((Counter(a) - Counter(b)).elements()), list((Counter(b) - Counter(a)).elements())) / length
+    return (
+        _unordered(
+            list((Counter(a) - Counter(b)).elements()), list((Counter(b) - Counter(a)).elements())
+        )
+        / length
+    )
 
 
 def _unordered(missing: list[str], extra: list[str]) -> int:
@@ -184,7 +223,8 @@ def _unordered(missing: list[str], extra: list[str]) -> int:
 
 def words(text: str) -> list[str]:
     """Words; of a script without spaces, characters."""
-    return re.findall(r"[\u2e80-\u9fff\uf900-\ufaff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+", unicodedata.normalize("NFC", text))
+    plain = unicodedata.normalize("NFC", text).translate({0x2018: "'", 0x2019: "'"})
+    return re.findall(r"[\u2e80-\u9fff\uf900-\ufaff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+", plain)
 
 
 def f1(truth: str, said: str) -> float:
@@ -195,7 +235,11 @@ def f1(truth: str, said: str) -> float:
 def in_order(truth: Iterable[str], said: str) -> tuple[int, int]:
     """Neighbouring blocks in order, of so many."""
     blocks, text = ["".join(block.split()) for block in truth], "".join(said.split())
-    found = [fuzz.partial_ratio_alignment(block, text, score_cutoff=ALIKE) for block in blocks if len(block) >= 8]
+    found = [
+        fuzz.partial_ratio_alignment(block, text, score_cutoff=ALIKE)
+        for block in blocks
+        if len(block) >= 8
+    ]
     starts = [one.dest_start for one in found if one is not None]
     return sum(a < b for a, b in zip(starts, starts[1:], strict=False)), max(0, len(starts) - 1)
 
@@ -210,7 +254,12 @@ def _row_edits(a: list[str], b: list[str]) -> float:
     return _aligned(a, b, Levenshtein.normalized_distance, lambda _cell: 1)
 
 
-def _aligned(a: Sequence[Any], b: Sequence[Any], change: Callable[[Any, Any], float], cost: Callable[[Any], float]) -> float:
+def _aligned(
+    a: Sequence[Any],
+    b: Sequence[Any],
+    change: Callable[[Any, Any], float],
+    cost: Callable[[Any], float],
+) -> float:
     """The cheapest way from one sequence to another."""
     above = [0.0]
     for other in b:
@@ -218,7 +267,13 @@ def _aligned(a: Sequence[Any], b: Sequence[Any], change: Callable[[Any, Any], fl
     for one in a:
         here = [above[0] + cost(one)]
         for number, other in enumerate(b):
-            here.append(min(above[number] + change(one, other), above[number + 1] + cost(one), here[-1] + cost(other)))
+            here.append(
+                min(
+                    above[number] + change(one, other),
+                    above[number + 1] + cost(one),
+                    here[-1] + cost(other),
+                )
+            )
         above = here
     return above[-1]
 
@@ -250,9 +305,22 @@ def placed(page: TruePage, pdf: Path) -> tuple[int, int]:
     """Words of the PDF at their place, of so many."""
     with pymupdf.open(pdf) as document:
         sheet = document[0]
-        found = [(word, Box(x1 / sheet.rect.width, y1 / sheet.rect.height, x2 / sheet.rect.width, y2 / sheet.rect.height))
-                 for x1, y1, x2, y2, word, *_ in sheet.get_text("words")]
-    there = [any(said == word.text and _iou(word.box, box) >= 0.5 for said, box in found) for word in page.words]
+        found = [
+            (
+                word,
+                Box(
+                    x1 / sheet.rect.width,
+                    y1 / sheet.rect.height,
+                    x2 / sheet.rect.width,
+                    y2 / sheet.rect.height,
+                ),
+            )
+            for x1, y1, x2, y2, word, *_ in sheet.get_text("words")
+        ]
+    there = [
+        any(said == word.text and _iou(word.box, box) >= 0.5 for said, box in found)
+        for word in page.words
+    ]
     return sum(there), len(there)
 
 
@@ -279,13 +347,29 @@ def scores(
     heads = [headings(page, answer) for page, answer, _ in pairs]
     found = [score for page, answer, _ in pairs for score in tables(page, answer)]
     prose = [bool(answer.tables) for page, answer, _ in pairs if page.kind in PROSE]
-    put = [placed(page, answer.pdf) for page, answer, _ in pairs if answer.pdf and page.language not in ("zh", "ja")]
-    size = [answer.pdf.stat().st_size / (folder / page.name).stat().st_size for page, answer, _ in pairs if answer.pdf]
-    bad = [answer.doubtful for page, answer, truth in pairs if cer(truth, answer.text, ordered=False) > 0.1]
+    put = [
+        placed(page, answer.pdf)
+        for page, answer, _ in pairs
+        if answer.pdf and page.language not in ("zh", "ja")
+    ]
+    size = [
+        answer.pdf.stat().st_size / (folder / page.name).stat().st_size
+        for page, answer, _ in pairs
+        if answer.pdf
+    ]
+    bad = [
+        answer.doubtful
+        for page, answer, truth in pairs
+        if cer(truth, answer.text, ordered=False) > 0.1
+    ]
     return {
         "pages": str(len(pairs)),
-        "cer": _percent(fmean(cer(truth, answer.text, ordered=False) for _, answer, truth in pairs)),
-        "cer in order": _percent(fmean(cer(truth, answer.text, ordered=True) for _, answer, truth in pairs)),
+        "cer": _percent(
+            fmean(cer(truth, answer.text, ordered=False) for _, answer, truth in pairs)
+        ),
+        "cer in order": _percent(
+            fmean(cer(truth, answer.text, ordered=True) for _, answer, truth in pairs)
+        ),
         "words": _percent(fmean(f1(truth, answer.text) for _, answer, truth in pairs)),
         "order": _share(*map(sum, zip(*order, strict=True))),
         "teds": f"{fmean(found):.2f}" if found and structured else "–",
@@ -321,7 +405,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="a folder for the pages and what was made of them")
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the pages and what was made of them"
+    )
     given = parser.parse_args()
     pages = every(given.pages, given.kinds, given.seed)
     print(machine(), f"{len(pages)} pages", sep="; ", flush=True)

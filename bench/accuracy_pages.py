@@ -88,7 +88,9 @@ class Draft:
         self.rng, self.language = rng, language
         self.width, self.height = size
         self.wide = language in ("zh", "ja")
-        self.face = language if language in FACES else rng.choice(("serif", "sans", "garamond", "lato"))
+        self.face = (
+            language if language in FACES else rng.choice(("serif", "sans", "garamond", "lato"))
+        )
         if language in ("ru", "el"):
             self.face = rng.choice(("serif", "sans"))
         self.size = rng.choice((9.5, 10, 10.5, 11, 12))
@@ -102,7 +104,9 @@ class Draft:
 
     def phrase(self, words: int) -> str:
         """A few words, the first with a capital."""
-        said = self.rng.choices(_vocabulary()[self.language], k=max(1, words // 2 if self.wide else words))
+        said = self.rng.choices(
+            _vocabulary()[self.language], k=max(1, words // 2 if self.wide else words)
+        )
         text = ("" if self.wide else " ").join(said)
         return text[0].upper() + text[1:]
 
@@ -114,8 +118,17 @@ class Draft:
     def money(self) -> str:
         return f"{self.rng.randint(1, 1500)}.{self.rng.randint(0, 99):02d}"
 
-    def put(self, text: str, x: float, y: float, *, size: float = 0, bold: bool = False,
-            anchor: float = 0, space: float = 0) -> None:
+    def put(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        *,
+        size: float = 0,
+        bold: bool = False,
+        anchor: float = 0,
+        space: float = 0,
+    ) -> None:
         """Draw a line with its baseline at y; its left end, middle or right end is at x."""
         size = size or self.size
         font, blank = _font(self.face, bold), space or self.measure(" ", size, bold)
@@ -135,7 +148,9 @@ class Draft:
         self.put(text, x, y, **style)  # type: ignore[arg-type] - size, bold and anchor
         return y + LEADING * float(style.get("size", self.size))
 
-    def lines(self, lines: Sequence[str], x: float, y: float, *, anchor: float = 0, size: float = 0) -> float:
+    def lines(
+        self, lines: Sequence[str], x: float, y: float, *, anchor: float = 0, size: float = 0
+    ) -> float:
         """Lines that are broken on purpose."""
         self.blocks.append(TrueBlock("\n".join(lines)))
         for line in lines:
@@ -143,8 +158,17 @@ class Draft:
             y += LEADING * (size or self.size)
         return y
 
-    def paragraph(self, text: str, x: float, y: float, width: float, *, indent: float = 0, size: float = 0,
-                  justify: bool = False) -> float:
+    def paragraph(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        width: float,
+        *,
+        indent: float = 0,
+        size: float = 0,
+        justify: bool = False,
+    ) -> float:
         self.blocks.append(TrueBlock(text))
         size = size or self.size
         lines = broken(text, width - indent, lambda part: self.measure(part, size))
@@ -158,8 +182,17 @@ class Draft:
             y += LEADING * size
         return y
 
-    def table(self, rows: Cells, lefts: Sequence[float], right: float, y: float, *, ruled: bool = False,
-              figures: Sequence[bool] = (), pitch: float = 1.5) -> float:
+    def table(
+        self,
+        rows: Cells,
+        lefts: Sequence[float],
+        right: float,
+        y: float,
+        *,
+        ruled: bool = False,
+        figures: Sequence[bool] = (),
+        pitch: float = 1.5,
+    ) -> float:
         """Cells below each other; those of figures end at their column's right edge."""
         self.blocks.append(TrueBlock("", rows=rows))
         edges, high = [*lefts, right], pitch * self.size
@@ -167,7 +200,13 @@ class Draft:
             for column, cell in enumerate(row):
                 end = column < len(figures) and figures[column]
                 at = edges[column + 1] - 4 if end else edges[column] + 4
-                self.put(cell, at, y + high * (number + 0.5) + 0.35 * self.size, anchor=float(end), bold=number == 0)
+                self.put(
+                    cell,
+                    at,
+                    y + high * (number + 0.5) + 0.35 * self.size,
+                    anchor=float(end),
+                    bold=number == 0,
+                )
         if ruled:
             for number in range(len(rows) + 1):
                 self.rule(edges[0], y + high * number, right, y + high * number)
@@ -187,9 +226,16 @@ def prose(draft: Draft) -> None:
         draft.lines([head], draft.width / 2, 50, anchor=0.5, size=draft.size - 1)
     y = 90.0
     if draft.rng.random() < 0.4:
-        y = draft.heading(draft.phrase(3), draft.width / 2, y + 30, size=draft.size * 1.7, anchor=0.5) + 20
+        y = (
+            draft.heading(
+                draft.phrase(3), draft.width / 2, y + 30, size=draft.size * 1.7, anchor=0.5
+            )
+            + 20
+        )
     while y < draft.height - 170:
-        y = draft.paragraph(draft.prose(draft.rng.randint(2, 6)), left, y, right - left, indent=15, justify=True)
+        y = draft.paragraph(
+            draft.prose(draft.rng.randint(2, 6)), left, y, right - left, indent=15, justify=True
+        )
     draft.lines([str(draft.rng.randint(2, 400))], draft.width / 2, draft.height - 50, anchor=0.5)
 
 
@@ -226,7 +272,12 @@ def letter(draft: Draft) -> None:
     left, width = 70.0, draft.width - 140
     y = draft.lines([draft.phrase(2) for _ in range(3)], draft.width - 70, 60, anchor=1)
     y = draft.lines([draft.phrase(2) for _ in range(draft.rng.randint(3, 5))], left, y + 30)
-    draft.lines([f"{draft.rng.randint(1, 28)}.{draft.rng.randint(1, 12)}.2026"], draft.width - 70, y + 20, anchor=1)
+    draft.lines(
+        [f"{draft.rng.randint(1, 28)}.{draft.rng.randint(1, 12)}.2026"],
+        draft.width - 70,
+        y + 20,
+        anchor=1,
+    )
     y = draft.heading(draft.phrase(5), left, y + 50, bold=True) + 12
     for _ in range(draft.rng.randint(2, 5)):
         y = draft.paragraph(draft.prose(draft.rng.randint(2, 4)), left, y, width) + 8
@@ -247,7 +298,9 @@ def report(draft: Draft) -> None:
         elif style == "larger":
             y = draft.heading(said, left, y, size=draft.size * 1.3)
         else:
-            y = draft.heading(said.upper() if style == "capitals" else said, left, y, bold=style == "bold")
+            y = draft.heading(
+                said.upper() if style == "capitals" else said, left, y, bold=style == "bold"
+            )
         y, number = y + 4, number + 1
         for _ in range(draft.rng.randint(1, 3)):
             y = draft.paragraph(draft.prose(draft.rng.randint(2, 4)), left, y, width) + 6
@@ -257,7 +310,10 @@ def notice(draft: Draft) -> None:
     """Large print under a title: text, not headings."""
     y = draft.heading(draft.phrase(2), draft.width / 2, 100, size=34, bold=True, anchor=0.5) + 20
     for _ in range(draft.rng.randint(2, 4)):
-        y = draft.paragraph(draft.prose(draft.rng.randint(1, 2)), 70, y, draft.width - 140, size=20) + 18
+        y = (
+            draft.paragraph(draft.prose(draft.rng.randint(1, 2)), 70, y, draft.width - 140, size=20)
+            + 18
+        )
 
 
 def receipt(draft: Draft) -> None:
@@ -280,15 +336,25 @@ def receipt(draft: Draft) -> None:
 
 def form(draft: Draft) -> None:
     """Labels with what was filled in, in boxes or on lines."""
-    y, boxed = draft.heading(draft.phrase(3), 60, 70, size=16, bold=True) + 20, draft.rng.random() < 0.5
+    y, boxed = (
+        draft.heading(draft.phrase(3), 60, 70, size=16, bold=True) + 20,
+        draft.rng.random() < 0.5,
+    )
     while y < draft.height - 120:
         for x, right in ((60.0, draft.width / 2 - 10), (draft.width / 2 + 10, draft.width - 60)):
-            label, value = draft.phrase(draft.rng.randint(1, 2)), draft.phrase(draft.rng.randint(1, 2))
+            label, value = (
+                draft.phrase(draft.rng.randint(1, 2)),
+                draft.phrase(draft.rng.randint(1, 2)),
+            )
             draft.blocks += [TrueBlock(label), TrueBlock(value)]
             draft.put(label, x + 3, y, size=7.5)
             draft.put(value, x + 6, y + 16)
             draft.rule(x, y + 21, right, y + 21)
-            for x1, y1, x2, y2 in ((x, y - 10, right, y - 10), (x, y - 10, x, y + 21), (right, y - 10, right, y + 21)):
+            for x1, y1, x2, y2 in (
+                (x, y - 10, right, y - 10),
+                (x, y - 10, x, y + 21),
+                (right, y - 10, right, y + 21),
+            ):
                 if boxed:
                     draft.rule(x1, y1, x2, y2)
         y += 48
@@ -296,8 +362,19 @@ def form(draft: Draft) -> None:
 
 def _goods(draft: Draft, rows: int) -> Cells:
     head = [draft.phrase(1) for _ in range(5)]
-    return [head, *([str(n), draft.phrase(draft.rng.randint(1, 3)), str(draft.rng.randint(1, 40)), draft.money(),
-                     draft.money()] for n in range(1, rows + 1))]
+    return [
+        head,
+        *(
+            [
+                str(n),
+                draft.phrase(draft.rng.randint(1, 3)),
+                str(draft.rng.randint(1, 40)),
+                draft.money(),
+                draft.money(),
+            ]
+            for n in range(1, rows + 1)
+        ),
+    ]
 
 
 def invoice(draft: Draft) -> None:
@@ -305,12 +382,22 @@ def invoice(draft: Draft) -> None:
     draft.size = draft.rng.choice((9, 9.5, 10))
     y = draft.heading(draft.phrase(2), 60, 60, size=18, bold=True)
     top = draft.lines([draft.phrase(2) for _ in range(4)], 60, y + 50)
-    facts = [[draft.phrase(1), f"{draft.rng.choice('ABK')}-{draft.rng.randint(100, 99999)}"] for _ in range(4)]
+    facts = [
+        [draft.phrase(1), f"{draft.rng.choice('ABK')}-{draft.rng.randint(100, 99999)}"]
+        for _ in range(4)
+    ]
     draft.table(facts, (350, 450), draft.width - 50, y + 40, pitch=LEADING)
     y = draft.heading(draft.phrase(1), 60, top + 30, size=15, bold=True) + 6
     lefts = (60, 90, 310, 370, 450)
-    y = draft.table(_goods(draft, draft.rng.randint(2, 10)), lefts, draft.width - 50, y,
-                    figures=(False, False, True, True, True), ruled=draft.rng.random() < 0.3, pitch=1.7)
+    y = draft.table(
+        _goods(draft, draft.rng.randint(2, 10)),
+        lefts,
+        draft.width - 50,
+        y,
+        figures=(False, False, True, True, True),
+        ruled=draft.rng.random() < 0.3,
+        pitch=1.7,
+    )
     draft.lines([f"{draft.phrase(1)} {draft.money()}"], draft.width - 54, y, anchor=1)
     draft.paragraph(draft.prose(2), 60, y + 40, draft.width - 120)
 
@@ -321,12 +408,22 @@ def _tabled(draft: Draft, *, ruled: bool) -> None:
     for _ in range(draft.rng.randint(1, 2)):
         count, rows = draft.rng.randint(2, 5), draft.rng.choice((2, 3, 5, 8, 12))
         cells = [[draft.phrase(1) for _ in range(count)]]
-        cells += [[draft.phrase(draft.rng.randint(1, 2)), *(draft.money() for _ in range(count - 1))]
-                  for _ in range(rows - 1)]
+        cells += [
+            [draft.phrase(draft.rng.randint(1, 2)), *(draft.money() for _ in range(count - 1))]
+            for _ in range(rows - 1)
+        ]
         step = width / (count + 1)
         lefts = [left, *(left + step * (n + 1) for n in range(1, count))]
         figures = [False, *[draft.rng.random() < 0.7] * (count - 1)]
-        y = draft.table(cells, lefts, left + width, y, ruled=ruled, figures=figures, pitch=draft.rng.uniform(1.3, 2))
+        y = draft.table(
+            cells,
+            lefts,
+            left + width,
+            y,
+            ruled=ruled,
+            figures=figures,
+            pitch=draft.rng.uniform(1.3, 2),
+        )
         y = draft.paragraph(draft.prose(2), left, y + 8, width) + 14
 
 
@@ -342,9 +439,10 @@ def unruled(draft: Draft) -> None:
 
 def sparse(draft: Draft) -> None:
     """A line or two on white paper."""
-    draft.size = draft.rng.choice((8, 10, 12))
+    draft.size, y = draft.rng.choice((8, 10, 12)), draft.rng.uniform(80, 350)
     for _ in range(draft.rng.randint(1, 2)):
-        draft.lines([draft.phrase(draft.rng.randint(2, 9))], draft.rng.uniform(50, 250), draft.rng.uniform(80, 700))
+        draft.lines([draft.phrase(draft.rng.randint(2, 9))], draft.rng.uniform(50, 250), y)
+        y += draft.rng.uniform(40, 400)
 
 
 KINDS: dict[str, Callable[[Draft], None]] = {
@@ -366,7 +464,15 @@ def make(kind: str, number: int, seed: int = 0) -> TruePage:
     name = f"{kind}-{number:03d}-{language}-{scan}"
     if kind.startswith("born"):
         words = [TrueWord(word, _fraction(box, draft)) for word, box in draft.placed]
-        return TruePage(f"{name}.pdf", kind, language, draft.document.tobytes(no_new_id=True), draft.blocks, words, True)
+        return TruePage(
+            f"{name}.pdf",
+            kind,
+            language,
+            draft.document.tobytes(no_new_id=True),
+            draft.blocks,
+            words,
+            True,
+        )
     data, suffix, words = _scanned(draft, scan, rng)
     return TruePage(name + suffix, kind, language, data, draft.blocks, words)
 
@@ -382,11 +488,19 @@ def _scanned(draft: Draft, scan: str, rng: random.Random) -> tuple[bytes, str, l
     drawn = draft.page.get_pixmap(dpi=dpi, colorspace=pymupdf.csGRAY)
     clean = Image.frombytes("L", (drawn.width, drawn.height), drawn.samples)
     words = [TrueWord(word, _inked(clean, _fraction(box, draft))) for word, box in draft.placed]
-    laid = skew(rng.choice((-1, 1)) * rng.uniform(0.5, 3) if scan == "skewed" else rng.uniform(-0.3, 0.3), clean.size)
+    laid = skew(
+        rng.choice((-1, 1)) * rng.uniform(0.5, 3) if scan == "skewed" else rng.uniform(-0.3, 0.3),
+        clean.size,
+    )
     image = laid.draw(clean.point(lambda value: 25 + value * 220 // 255), clean.size, 245)
     words = [TrueWord(word.text, laid.box(word.box)) for word in words]
     if scan == "bilevel":
-        return *_file(image.point(lambda value: 255 * (value > 150)).convert("1"), dpi, "TIFF", compression="group4"), words
+        return *_file(
+            image.point(lambda value: 255 * (value > 150)).convert("1"),
+            dpi,
+            "TIFF",
+            compression="group4",
+        ), words
     if scan == "noisy":
         specks(image, image.width * image.height // 20_000, rng)
         image = grained(image.filter(ImageFilter.GaussianBlur(0.8)), 70, rng)
@@ -410,8 +524,12 @@ def _inked(image: Image.Image, box: Box) -> Box:
     across, down = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
     if not len(across):
         return box
-    return Box((left + across[0]) / width, (top + down[0]) / height,
-               (left + across[-1] + 1) / width, (top + down[-1] + 1) / height)
+    return Box(
+        (left + across[0]) / width,
+        (top + down[0]) / height,
+        (left + across[-1] + 1) / width,
+        (top + down[-1] + 1) / height,
+    )
 
 
 def every(pages: int, kinds: Sequence[str], seed: int = 0) -> list[TruePage]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
 from ocrd.engine.rapid.order import Row, columns, rows
-from ocrd.engine.rapid.paragraphs import Join, TextLine, paragraphs
-from ocrd.engine.rapid.pieces import Piece, is_item, running
-from ocrd.engine.rapid.tables import groups
+from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
+from ocrd.engine.rapid.pieces import Piece, is_item, running, union
+from ocrd.engine.rapid.tables import Cells, Rule, grids, groups
+from ocrd.page import Line
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
@@ -20,6 +21,9 @@ LEAST_TITLE = 3  # letters
 MARGIN = 0.09  # of the page's height: where running heads and feet stand
 APART = 1.8  # usual distances of lines between them and the rest
 LARGEST_MARGIN = 1.2  # times the type of the page: what is larger is a title, or a total
+MOST_CAPITALS = 0.3  # of the letters: on a page with more they stand out no longer
+MOST_HEADINGS = 0.3  # of the letters
+TOUCH = 8.0  # pixels between the ends of rules that meet
 LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
 
 _AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
@@ -55,19 +59,55 @@ class Found:
         return "\n".join("  ".join(piece.text for piece in row) for row in self.rows)
 
 
-def blocks(pieces: Iterable[Piece], page_height: float) -> list[Found]:
+def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = ()) -> list[Found]:
     """The page's blocks in the order in which they are read."""
     level, standing = list[Piece](), list[Piece]()
     for piece in pieces:
         (standing if piece.on_end else level).append(piece)
+    tables, level = _ruled(level, rules)
     head, body, foot = _margins(rows(level), page_height)
     found = [Found("text", piece.text, ((piece,),)) for piece in standing]
     found += [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
-    size = _body_size(body)
-    for column in columns(piece for row in body for piece in row):
-        found += _blocks_of(column, size)
+    page = Type.of([TextLine(row) for row in body])
+    for column in columns([*tables, *(piece for row in body for piece in row)]):
+        found += _around_tables(column, tables, page)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in foot]
-    return found
+    return _few_headings(found)
+
+
+def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Found], list[Piece]]:
+    """Tables between rules, each with a piece that holds its place; and the pieces in none."""
+    tables: dict[Piece, Found] = {}
+    for grid in grids(rules, TOUCH):
+        inside = [piece for piece in pieces if grid.holds(piece)]
+        cells = grid.cells(inside)
+        if cells is not None:
+            place = union(piece.box for piece in inside)
+            printed = tuple(rows(inside))
+            tables[Piece(Line("", place), place)] = _table(cells, printed)
+            pieces = [piece for piece in pieces if not grid.holds(piece)]
+    return tables, pieces
+
+
+def _table(cells: Cells, printed: tuple[Row, ...]) -> Found:
+    said = "\n".join("  ".join(filter(None, row)) for row in cells)
+    return Found("table", said, printed, cells=cells)
+
+
+def _around_tables(
+    column: Sequence[Row], tables: dict[Piece, Found], page: Type
+) -> Iterator[Found]:
+    """The blocks of a column in which ruled tables stand."""
+    text: list[Row] = []
+    for row in column:
+        here = [piece for piece in row if piece in tables]
+        if here:
+            yield from _blocks_of(text, page)
+            yield from (tables[piece] for piece in here)
+            text = []
+        if rest := tuple(piece for piece in row if piece not in tables):
+            text.append(rest)
+    yield from _blocks_of(text, page)
 
 
 def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row], list[Row]]:
@@ -89,18 +129,36 @@ def _marginal(row: Row, label: str) -> str:
     return "page_number" if _PAGE_NUMBER.fullmatch(row[0].text) and len(row) == 1 else label
 
 
-def _body_size(lines: Iterable[Row]) -> float:
-    """The size of type in which most of the page is set."""
-    sizes = sorted((line.size, len(line.text)) for line in map(TextLine, lines))
-    half = sum(count for _, count in sizes) / 2
-    for size, count in sizes:
+@dataclass(frozen=True, slots=True)
+class Type:
+    """In what most of a page is set: the size of its type, its weight, how much is in capitals."""
+
+    size: float
+    weight: float
+    capitals: bool
+
+    @classmethod
+    def of(cls, lines: Sequence[TextLine]) -> Type:
+        """The type of lines, each counted by its letters."""
+        letters = max(1, sum(len(line.text) for line in lines))
+        capitals = sum(len(line.text) for line in lines if line.capitals)
+        size = _usual((line.size, len(line.text)) for line in lines)
+        weight = _usual((line.weight, len(line.text)) for line in lines if line.weight)
+        return cls(size or 1.0, weight, capitals > MOST_CAPITALS * letters)
+
+
+def _usual(found: Iterable[tuple[float, int]]) -> float:
+    """The middle one of some figures, each with how often it counts."""
+    ordered = sorted(found)
+    half = sum(count for _, count in ordered) / 2
+    for figure, count in ordered:
         half -= count
         if half <= 0:
-            return size
-    return 1.0
+            return figure
+    return 0.0
 
 
-def _blocks_of(column: Sequence[Row], size: float) -> Iterator[Found]:
+def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
     text: list[Row] = []
     for group in groups(column):
         halves = group.halves()
@@ -108,20 +166,20 @@ def _blocks_of(column: Sequence[Row], size: float) -> Iterator[Found]:
         if halves is None and cells is None:
             text += group.rows
             continue
-        yield from _text_blocks(text, size)
+        yield from _text_blocks(text, page)
         text = []
         for half in halves or ():
-            yield from _blocks_of(half, size)
+            yield from _blocks_of(half, page)
         if cells is not None:
-            said = "\n".join("  ".join(filter(None, row)) for row in cells)
-            yield Found("table", said, tuple(group.rows), cells=cells)
-    yield from _text_blocks(text, size)
+            yield _table(cells, tuple(group.rows))
+    yield from _text_blocks(text, page)
 
 
-def _text_blocks(lines: Sequence[Row], size: float) -> Iterator[Found]:
-    for block in paragraphs([TextLine(row) for row in lines]):
+def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
+    found = paragraphs([TextLine(row) for row in lines])
+    for block, following in pairwise([*found, []]):
         printed = tuple(line.row for _, line in block)
-        level = _level([line for _, line in block], size)
+        level = _level([line for _, line in block], [line for _, line in following], page)
         if level:
             label = "title" if level == 1 else "sub_title"
             yield Found(label, running(map(_plain, printed)), printed, level)
@@ -130,16 +188,38 @@ def _text_blocks(lines: Sequence[Row], size: float) -> Iterator[Found]:
             yield Found("list" if items > 1 else "text", _paragraph(block), printed)
 
 
-def _level(lines: Sequence[TextLine], size: float) -> int:
-    """1 for a title, 2 for a sub-title, 0 for text."""
+def _level(lines: Sequence[TextLine], following: Sequence[TextLine], page: Type) -> int:
+    """1 for a title, 2 and more for what stands below it, 0 for text."""
     text = running(line.text for line in lines)
     letters = sum(char.isalpha() for char in text)
     if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:
         return 0
-    larger = median(line.size for line in lines) / max(size, 1e-6)
+    larger = median(line.size for line in lines) / page.size
     if larger >= TITLE:
         return 1
-    return 2 if larger >= SUB_TITLE and text[-1] not in ".,;:" else 0
+    if text[-1] in ".,;:" or _AMOUNT.search(text) or any(len(line.row) > 1 for line in lines):
+        return 0
+    if larger >= SUB_TITLE:
+        return 2
+    plain = bool(following) and not _stands_out(following[0], page)
+    return 2 if plain and all(_stands_out(line, page) for line in lines) else 0
+
+
+def _stands_out(line: TextLine, page: Type) -> bool:
+    """Whether a line is bolder than the rest, or alone in capitals."""
+    return line.weight > BOLD * page.weight > 0 or (line.capitals and not page.capitals)
+
+
+def _few_headings(found: list[Found]) -> list[Found]:
+    """Where most of a page would be headings none is: it is large print, or a form's answers."""
+    letters = sum(len(one.text) for one in found)
+    for level in (2, 1):
+        said = sum(len(one.text) for one in found if one.level >= level)
+        if said > MOST_HEADINGS * letters and sum(bool(one.level) for one in found) > 1:
+            found = [
+                replace(one, label="text", level=0) if one.level >= level else one for one in found
+            ]
+    return found
 
 
 def _paragraph(block: Sequence[tuple[Join, TextLine]]) -> str:

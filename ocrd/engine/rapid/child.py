@@ -40,7 +40,7 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
     """
     began = time.perf_counter()
     reading = _reader(threads).read(image)
-    found = blocks(reading.pieces, reading.pose.height)
+    found = blocks(reading.pieces, reading.pose.height, reading.rules)
     said = [block for one in found for block in _blocks(one, form)]
     text = ("\n" if form == "layout" else "\n\n").join(block.text for block in said)
     return PageResult(

@@ -5,6 +5,7 @@ Places along a line are fractions of its length.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +13,19 @@ from dataclasses import dataclass, replace
 from ocrd.engine.rapid.crops import Crop, Pixels
 from ocrd.engine.rapid.pieces import Piece, is_stop, is_wide
 from ocrd.engine.rapid.quads import Quad, around, between, height, straight, trimmed
+from ocrd.engine.rapid.tables import Rule
 from ocrd.page import Box, Line, Word
 
 CELL_GAP = 1.6  # heights between two words that belong to different cells or columns
 GUTTER_GAP = 0.6  # heights, where other pieces begin as well
 GUTTER = 3  # so many of them
+SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
+
+_TWICE = re.compile(r"(?<=[œŒ])e|(?<=[’'])[’']")
+_ELISION = re.compile(r"\b[1I|]([’'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
+_AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
+_DIGITS = str.maketrans("Il|", "111")
 Gap = Callable[[float, float], tuple[float, float] | None]
 
 
@@ -142,28 +150,43 @@ class Recognised:
         lefts = [min(max(0, middle - height // 2), max(0, width - height)) for middle in middles]
         return [self.crop.pixels[:, left : left + height] for left in lefts]
 
-    def pieces(self, pose: Pose, starts: Sequence[float] = ()) -> Iterator[Piece]:
-        """What it says; parted where a gap is as wide as between the cells of a table.
+    def pieces(
+        self, pose: Pose, starts: Sequence[float] = (), rules: Sequence[Rule] = ()
+    ) -> Iterator[Piece]:
+        """What it says; parted where a gap is as wide as between the cells of a table, or ruled.
 
         Args:
             pose: How the page lies.
             starts: Where pieces of the page begin, in order; between narrow columns the detector
                 sees one line now and then.
+            rules: Of the page.
         """
+        upright = [rule for rule in rules if rule[0] == rule[2]]
         words = spans(self.read, self._gap)
         first = 0
         for last in range(1, len(words) + 1):
-            if last == len(words) or self._parted(words[last - 1], words[last], pose, starts):
+            if last == len(words) or self._parted(
+                words[last - 1], words[last], pose, starts, upright
+            ):
                 yield self._piece(words[first:last], pose)
                 first = last
 
-    def _parted(self, left: Span, right: Span, pose: Pose, starts: Sequence[float]) -> bool:
+    def _parted(
+        self,
+        left: Span,
+        right: Span,
+        pose: Pose,
+        starts: Sequence[float],
+        upright: Sequence[Rule],
+    ) -> bool:
         gap = (right.start - left.end) * self.crop.width / self.crop.height
-        if gap <= GUTTER_GAP or gap > CELL_GAP:
-            return gap > CELL_GAP
-        x = straight(between(self.quad, right.start, right.end), pose.slope).x1
+        between_them = straight(between(self.quad, left.end, right.start), pose.slope)
+        if gap > CELL_GAP or any(_cuts(rule, between_them) for rule in upright):
+            return True
         near = height(self.quad) / 2
-        return bisect_right(starts, x + near) - bisect_left(starts, x - near) >= GUTTER
+        x = between_them.x2
+        begins = bisect_right(starts, x + near) - bisect_left(starts, x - near)
+        return gap > GUTTER_GAP and begins >= GUTTER
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]
@@ -174,7 +197,8 @@ class Recognised:
         line = Line(said, place, placed, self.read.score)
         box = straight(between(self.quad, first.start, last.end), pose.slope)
         stands = box.y2 - box.y1 > 2 * (box.x2 - box.x1)
-        return Piece(line, box, on_end=stands and len(said) > 2)
+        weight = self.crop.weight(first.start, last.end)
+        return Piece(line, box, on_end=stands and len(said) > 2, weight=weight)
 
     def _place(self, first: Span, last: Span, pose: Pose) -> Box:
         """Where the ink of some words stands on the page as it came."""
@@ -187,19 +211,45 @@ class Recognised:
         return (found[0] / width, found[1] / width) if found else None
 
 
-def part(crop: Crop, first: int, last: int, text: str, score: float, seen: Sequence[float]) -> Part:
-    """What was read between two columns of a crop.
+def _cuts(rule: Rule, gap: Box) -> bool:
+    x, top, _, bottom = rule
+    return gap.x1 - SLACK <= x <= gap.x2 + SLACK and top < (gap.y1 + gap.y2) / 2 < bottom
+
+
+def read_in_parts(crop: Crop, answers: Sequence[tuple[str, float, Sequence[float]]]) -> Part:
+    """The line of a crop, from what was read in its parts.
 
     Args:
         crop: The crop.
-        first: Where the part begins in it.
-        last: Where it ends.
-        text: What was read.
-        score: How surely.
-        seen: Where the recogniser saw each character but the spaces, in fractions of the part.
+        answers: For each part the text, how sure the recogniser was, and where it saw each
+            character but the spaces, in fractions of the part.
     """
+    least = crop.word_gap(sum(text.strip().count(" ") for text, _, _ in answers))
+    return joined(
+        _part(crop, first, last, mended(text), score, seen, parted=crop.parted(first, least))
+        for (first, last), (text, score, seen) in zip(crop.parts(), answers, strict=True)
+    )
+
+
+def _part(
+    crop: Crop,
+    first: int,
+    last: int,
+    text: str,
+    score: float,
+    seen: Sequence[float],
+    *,
+    parted: bool,
+) -> Part:
     count = sum(not char.isspace() for char in text)
     if len(seen) != count:  # spread evenly rather than fail: it is the text that matters
         seen = [(number + 0.5) / count for number in range(count)]
     places = tuple((first + place * (last - first)) / crop.width for place in seen)
-    return Part(text, places, score, crop.parted(first))
+    return Part(text, places, score, parted)
+
+
+def mended(text: str) -> str:
+    """Text without what the recogniser takes for each other, where the neighbours tell."""
+    text = _TWICE.sub("", text)
+    text = _ELISION.sub(r"l\1", text)
+    return _AMOUNT.sub(lambda found: found[0].translate(_DIGITS), text)

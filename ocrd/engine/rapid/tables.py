@@ -7,7 +7,8 @@ or their lines do not stand on a level; else it is text, row by row.  Rules are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -26,7 +27,11 @@ WIDE_GAP = 6.0  # heights between texts that stand side by side
 WIDER = 2.5  # times as wide as any other gap
 LEVEL = 0.3  # heights: cells of a row stand on a level
 
+LONGEST_RULED = 150  # characters of an average cell between rules; more is a page in frames
+INTO_CELL = 0.4  # heights by which the first letter of a cell may stand in its rule
+
 Cells = tuple[tuple[str, ...], ...]
+Rule = tuple[float, float, float, float]  # left, top, right, bottom: level or upright
 
 
 @dataclass(slots=True, eq=False)
@@ -195,3 +200,80 @@ def _trimmed(group: Group) -> Iterator[Group]:
             for row in part:
                 kept.add(row, spans=bool(kept.rows) and not kept.takes(row))
             yield kept
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the rules of a table cross.
+
+    Attributes:
+        lefts: Of its columns, and the right edge of the last.
+        tops: Of its rows, and the bottom of the last.
+    """
+
+    lefts: tuple[float, ...]
+    tops: tuple[float, ...]
+
+    def holds(self, piece: Piece) -> bool:
+        """Whether a piece stands in it."""
+        middle = (piece.box.x1 + piece.box.x2) / 2
+        across = self.lefts[0] < middle < self.lefts[-1]
+        return across and self.tops[0] < piece.middle < self.tops[-1]
+
+    def cells(self, pieces: Iterable[Piece]) -> Cells | None:
+        """What stands in its cells, if that is a table; a cell begins where its text does."""
+        found: list[list[list[Piece]]] = [[[] for _ in self.lefts[1:]] for _ in self.tops[1:]]
+        for piece in pieces:
+            begins = min(piece.box.x1 + INTO_CELL * piece.height, piece.box.x2)
+            column = min(max(bisect_right(self.lefts, begins) - 1, 0), len(self.lefts) - 2)
+            found[bisect_right(self.tops, piece.middle) - 1][column].append(piece)
+        cells = [[running(_said(cell)) for cell in row] for row in found]
+        full = [text for row in cells for text in row if text]
+        rows_ = [tuple(row) for row in cells if any(row)]
+        if len(rows_) < 2 or 2 * len(full) < len(rows_) * len(cells[0]):
+            return None
+        return tuple(rows_) if sum(map(len, full)) <= LONGEST_RULED * len(full) else None
+
+
+def _said(cell: list[Piece]) -> Iterator[str]:
+    for row in rows(cell):
+        yield " ".join(piece.text for piece in row)
+
+
+def grids(ruled: Sequence[Rule], touch: float) -> list[Grid]:
+    """Rules that touch and make columns and rows.
+
+    Args:
+        ruled: Level and upright.
+        touch: How far apart ends may be that are meant to meet, pixels.
+    """
+    left, found = list(ruled), []
+    while left:
+        group = [left.pop()]
+        for one in group:
+            met = [other for other in left if _meet(one, other, touch)]
+            group += met
+            left = [other for other in left if other not in met]
+        lefts = _edges([(a, b, c, d) for a, b, c, d in group], touch)
+        tops = _edges([(b, a, d, c) for a, b, c, d in group], touch)
+        if len(lefts) > 2 and len(tops) > 2:
+            found.append(Grid(lefts, tops))
+    return found
+
+
+def _meet(a: Rule, b: Rule, touch: float) -> bool:
+    across = min(a[2], b[2]) - max(a[0], b[0])
+    return across >= -touch and min(a[3], b[3]) - max(a[1], b[1]) >= -touch
+
+
+def _edges(group: Sequence[Rule], touch: float) -> tuple[float, ...]:
+    """Where the upright rules of a group stand, and how far the level ones reach beyond them."""
+    ends = min(rule[0] for rule in group), max(rule[2] for rule in group)
+    found: list[float] = []
+    for x in sorted(rule[0] for rule in group if rule[2] - rule[0] < rule[3] - rule[1]):
+        if not found or x - found[-1] > 2 * touch:
+            found.append(x)
+    if not found:
+        return ()
+    before = [ends[0]] if found[0] - ends[0] > 3 * touch else []
+    return *before, *found, *([ends[1]] if ends[1] - found[-1] > 3 * touch else [])
