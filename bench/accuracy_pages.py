@@ -224,6 +224,9 @@ def prose(draft: Draft) -> None:
     if draft.rng.random() < 0.5:
         head = draft.phrase(3)
         draft.lines([head], draft.width / 2, 50, anchor=0.5, size=draft.size - 1)
+    if draft.rng.random() < 0.25:  # what the scan shows of the facing page
+        strip = [draft.phrase(1)[-4:] for _ in range(40)]
+        draft.lines(strip, 45, 90, anchor=1)
     y = 90.0
     if draft.rng.random() < 0.4:
         y = (

@@ -18,6 +18,8 @@ from ocrd.page import Box, Line, Word
 
 CELL_GAP = 1.6  # heights between two words that belong to different cells or columns
 GUTTER_GAP = 0.6  # heights, where other pieces begin as well
+BELOW = 3  # heights to the first of them from a head
+HEAD, HEAD_GAP = 30, 0.2  # letters and heights: heads of narrow columns stand closer
 GUTTER = 3  # so many of them
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
@@ -26,6 +28,7 @@ _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[’'])[’']")
 _ELISION = re.compile(r"\b[1I|]([’'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
 _AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
 _DIGITS = str.maketrans("Il|", "111")
+Start = tuple[float, float]  # left end and middle of a piece, pixels
 Gap = Callable[[float, float], tuple[float, float] | None]
 
 
@@ -151,14 +154,14 @@ class Recognised:
         return [self.crop.pixels[:, left : left + height] for left in lefts]
 
     def pieces(
-        self, pose: Pose, starts: Sequence[float] = (), rules: Sequence[Rule] = ()
+        self, pose: Pose, starts: Sequence[Start] = (), rules: Sequence[Rule] = ()
     ) -> Iterator[Piece]:
         """What it says; parted where a gap is as wide as between the cells of a table, or ruled.
 
         Args:
             pose: How the page lies.
             starts: Where pieces of the page begin, in order; between narrow columns the detector
-                sees one line now and then.
+                sees one line now and then, and the heads of a table's.
             rules: Of the page.
         """
         upright = [rule for rule in rules if rule[0] == rule[2]]
@@ -176,17 +179,21 @@ class Recognised:
         left: Span,
         right: Span,
         pose: Pose,
-        starts: Sequence[float],
+        starts: Sequence[Start],
         upright: Sequence[Rule],
     ) -> bool:
         gap = (right.start - left.end) * self.crop.width / self.crop.height
         between_them = straight(between(self.quad, left.end, right.start), pose.slope)
         if gap > CELL_GAP or any(_cuts(rule, between_them) for rule in upright):
             return True
-        near = height(self.quad) / 2
-        x = between_them.x2
-        begins = bisect_right(starts, x + near) - bisect_left(starts, x - near)
-        return gap > GUTTER_GAP and begins >= GUTTER
+        line, x = height(self.quad), between_them.x2
+        head = len(self.read.text) <= HEAD
+        if gap <= (HEAD_GAP if head else GUTTER_GAP):
+            return False
+        y, reach = between_them.y1 + line / 2, line * (0.25 if head else 0.5)
+        near = starts[bisect_left(starts, (x - reach,)) : bisect_right(starts, (x + reach,))]
+        off = sorted(abs(other - y) for _, other in near)
+        return len(off) >= GUTTER and (not head or off[0] < BELOW * line)
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]

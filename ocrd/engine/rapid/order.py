@@ -23,6 +23,8 @@ FULL = 0.7  # a row is full if so much of its column's width is text
 LEAST_FULL = 0.4  # of a column's rows
 LEVEL = 0.2  # heights by which the rows of a table differ
 WORDY = 14  # letters of an average line of text
+STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
+STRIP_TEXT = 30  # letters of a line beside it
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 LOOSE = 2.2  # heights from line to line: running text is set closer
 
@@ -122,8 +124,25 @@ def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
         return False
     top = max(side[0][0].box.y1 for side in (left, right))
     bottom = min(side[-1][0].box.y2 for side in (left, right))
+    if bottom <= top or _strip(left, right) or _strip(right, left):
+        return bottom > top
     level = _level(left, right)
-    return bottom > top and _running(left, level=level) and _running(right, level=level)
+    return _running(left, level=level) and _running(right, level=level)
+
+
+def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
+    """Whether rows are what a scan shows of the facing page, beside a page of text."""
+    words = [row[0].text for row in narrow if any(map(str.isalpha, row[0].text))]
+    enough = len(narrow) >= STRIP_ROWS and 2 * len(narrow) > len(text)
+    line = max(1.0, median(row[0].height for row in text))
+    width = max(row[-1].box.x2 for row in narrow) - min(row[0].box.x1 for row in narrow)
+    return (
+        enough
+        and len(words) > STRIP_WORDS * len(narrow)
+        and width < LEAST_WIDTH * line
+        and _running(text, level=True)
+        and sum(len(row[0].text) for row in text) > STRIP_TEXT * len(text)
+    )
 
 
 def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
@@ -142,7 +161,7 @@ def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
 def _level(left: Sequence[Row], right: Sequence[Row]) -> bool:
     """Whether most rows of one side, where it has a neighbour, have one of the other on a level."""
     few, many = sorted(([row[0] for row in side] for side in (left, right)), key=len)
-    off = [min(abs(one.middle - other.middle) / one.height for other in many) for one in few]
+    off = [min(abs(one.middle - other.middle) / max(one.height, 1e-6) for other in many) for one in few]
     return 2 * sum(distance < LEVEL for distance in off) > len(off)
 
 

@@ -20,6 +20,8 @@ LEAST_ROWS = 3
 REGULAR = 0.5  # of the rows must have nearly as many cells as there are columns
 REGULAR_PAIRS = 0.75  # where there are two columns only
 LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
+FULL, MOSTLY = 0.85, 0.6  # of its width, of its lines: a column of running text
+RUNNING = 25  # letters of its lines
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
 FAR = 1.7  # usual distances of rows to one that is no longer of the group
 FAR_AT_FIRST = 3.2  # heights, where nothing is usual yet
@@ -103,18 +105,22 @@ class Group:
     def cells(self) -> Cells | None:
         """Its cells if it is a table.  Cells over several columns leave the others empty."""
         found, count = self._spread(), len(self.columns)
-        if count < 2 or len(found) < LEAST_ROWS:
-            return None
-        filled = [sum(map(bool, cells)) for cells in found]
-        regular = sum(number >= max(2, count - 1) for number in filled)
-        whole = sum(number == count for number in filled)
         letters = sum(len(piece.text) for row in self.rows for piece in row)
-        least = REGULAR_PAIRS if count == 2 else REGULAR
-        if regular < least * len(found) or whole < 2:
+        if count < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if letters > LONGEST_CELL * sum(map(len, self.rows)):
+        if not (_regular(found, count) or _headed(found, count)) or self._runs():
             return None
         return tuple(tuple(map(running, cells)) for cells in found)
+
+    def _runs(self) -> bool:
+        """Whether a column is running text, and what stands beside it is its margin."""
+        for column in self.columns:
+            lines = [piece for row in self.rows for piece in row if column.meets(piece)]
+            full = sum(piece.width > FULL * (column.right - column.left) for piece in lines)
+            wordy = sum(len(piece.text) for piece in lines) > RUNNING * len(lines)
+            if wordy and full > MOSTLY * len(lines) > 2:
+                return True
+        return False
 
     def halves(self) -> tuple[list[Row], list[Row]] | None:
         """Two texts that stand side by side, each as its rows."""
@@ -200,6 +206,23 @@ def _trimmed(group: Group) -> Iterator[Group]:
             for row in part:
                 kept.add(row, spans=bool(kept.rows) and not kept.takes(row))
             yield kept
+
+
+def _regular(found: list[list[list[str]]], count: int) -> bool:
+    """Whether enough rows have nearly as many cells as there are columns."""
+    filled = [sum(map(bool, cells)) for cells in found]
+    regular = sum(number >= max(2, count - 1) for number in filled)
+    whole = sum(number == count for number in filled)
+    least = REGULAR_PAIRS if count == 2 else REGULAR
+    return len(found) >= LEAST_ROWS and regular >= least * len(found) and whole >= 2
+
+
+def _headed(found: list[list[list[str]]], count: int) -> bool:
+    """Whether two rows are words and figures below them."""
+    if len(found) != 2 or count < 3 or not all(map(all, found)):
+        return False
+    above, below = ([any(map(str.isdigit, "".join(cell))) for cell in row] for row in found)
+    return not any(above) and 2 * sum(below) >= count
 
 
 @dataclass(frozen=True, slots=True)
