@@ -16,11 +16,13 @@ from ocrd.page import Line
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
+JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
+LEAST_BELOW = 40  # characters of text below a heading
 LEAST_TITLE = 3  # letters
 MARGIN = 0.09  # of the page's height: where running heads and feet stand
 APART = 1.8  # usual distances of lines between them and the rest
-LARGEST_MARGIN = 1.2  # times the type of the page: what is larger is a title, or a total
+LARGEST_MARGIN = 1.25  # times the type of the page: what is larger is a title, or a total
 MOST_CAPITALS = 0.3  # of the letters: on a page with more they stand out no longer
 MOST_HEADINGS = 0.3  # of the letters
 TOUCH = 8.0  # pixels between the ends of rules that meet
@@ -116,13 +118,18 @@ def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row]
         return [], lines, []
     middles = [row[0].middle for row in lines]
     far = APART * median(below - above for above, below in pairwise(middles))
-    large = LARGEST_MARGIN * median(TextLine(row).height for row in lines)
+    usual = Type.of([TextLine(row) for row in lines])
     head = middles[0] < MARGIN * page_height and middles[1] - middles[0] > far
     foot = middles[-1] > (1 - MARGIN) * page_height and middles[-1] - middles[-2] > far
-    head = head and TextLine(lines[0]).height <= large
-    foot = foot and TextLine(lines[-1]).height <= large and not _AMOUNT.search(lines[-1][-1].text)
+    head = head and not _large(lines[0], usual)
+    foot = foot and not _large(lines[-1], usual) and not _AMOUNT.search(lines[-1][-1].text)
     last = len(lines) - foot
     return lines[:head], lines[head:last], lines[last:]
+
+
+def _large(row: Row, usual: Type) -> bool:
+    line = TextLine(row)
+    return max(line.height / usual.height, line.size / usual.size) > LARGEST_MARGIN
 
 
 def _marginal(row: Row, label: str) -> str:
@@ -131,9 +138,10 @@ def _marginal(row: Row, label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """In what most of a page is set: the size of its type, its weight, how much is in capitals."""
+    """In what most of a page is set: its size, its lines' height, its weight, capitals."""
 
     size: float
+    height: float
     weight: float
     capitals: bool
 
@@ -144,7 +152,8 @@ class Type:
         capitals = sum(len(line.text) for line in lines if line.capitals)
         size = _usual((line.size, len(line.text)) for line in lines)
         weight = _usual((line.weight, len(line.text)) for line in lines if line.weight)
-        return cls(size or 1.0, weight, capitals > MOST_CAPITALS * letters)
+        height = _usual((line.height, len(line.text)) for line in lines)
+        return cls(size or 1.0, height or 1.0, weight, capitals > MOST_CAPITALS * letters)
 
 
 def _usual(found: Iterable[tuple[float, int]]) -> float:
@@ -177,9 +186,10 @@ def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
 
 def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
     found = paragraphs([TextLine(row) for row in lines])
-    for block, following in pairwise([*found, []]):
+    for number, block in enumerate(found):
         printed = tuple(line.row for _, line in block)
-        level = _level([line for _, line in block], [line for _, line in following], page)
+        below = [[line for _, line in other] for other in found[number + 1 : number + 3]]
+        level = _level([line for _, line in block], below, page)
         if level:
             label = "title" if level == 1 else "sub_title"
             yield Found(label, running(map(_plain, printed)), printed, level)
@@ -188,8 +198,14 @@ def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
             yield Found("list" if items > 1 else "text", _paragraph(block), printed)
 
 
-def _level(lines: Sequence[TextLine], following: Sequence[TextLine], page: Type) -> int:
-    """1 for a title, 2 and more for what stands below it, 0 for text."""
+def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page: Type) -> int:
+    """1 for a title, 2 for a heading, 0 for text.
+
+    Args:
+        lines: What may be a heading.
+        below: The next two blocks of its column.
+        page: In what the page is set.
+    """
     text = running(line.text for line in lines)
     letters = sum(char.isalpha() for char in text)
     if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:
@@ -199,9 +215,11 @@ def _level(lines: Sequence[TextLine], following: Sequence[TextLine], page: Type)
         return 1
     if text[-1] in ".,;:" or _AMOUNT.search(text) or any(len(line.row) > 1 for line in lines):
         return 0
-    if larger >= SUB_TITLE:
-        return 2
-    plain = bool(following) and not _stands_out(following[0], page)
+    wordy = any(sum(len(line.text) for line in block) >= LEAST_BELOW for block in below)
+    higher = median(line.height for line in lines) / page.height
+    if larger >= SUB_TITLE and higher >= (HIGHER if len(text) < JUDGED else LOWEST):
+        return 2 if wordy or not below else 0
+    plain = wordy and not _stands_out(below[0][0], page)
     return 2 if plain and all(_stands_out(line, page) for line in lines) else 0
 
 

@@ -20,7 +20,7 @@ CELL_GAP = 1.6  # heights between two words that belong to different cells or co
 GUTTER_GAP = 0.6  # heights, where other pieces begin as well
 BELOW = 3  # heights to the first of them from a head
 HEAD, HEAD_GAP = 30, 0.2  # letters and heights: heads of narrow columns stand closer
-GUTTER = 3  # so many of them
+GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
 
@@ -28,7 +28,7 @@ _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[’'])[’']")
 _ELISION = re.compile(r"\b[1I|]([’'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
 _AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
 _DIGITS = str.maketrans("Il|", "111")
-Start = tuple[float, float]  # left end and middle of a piece, pixels
+Start = tuple[float, float]  # left end and top of a piece, pixels
 Gap = Callable[[float, float], tuple[float, float] | None]
 
 
@@ -186,14 +186,15 @@ class Recognised:
         between_them = straight(between(self.quad, left.end, right.start), pose.slope)
         if gap > CELL_GAP or any(_cuts(rule, between_them) for rule in upright):
             return True
-        line, x = height(self.quad), between_them.x2
-        head = len(self.read.text) <= HEAD
-        if gap <= (HEAD_GAP if head else GUTTER_GAP):
+        if gap <= HEAD_GAP:
             return False
-        y, reach = between_them.y1 + line / 2, line * (0.25 if head else 0.5)
-        near = starts[bisect_left(starts, (x - reach,)) : bisect_right(starts, (x + reach,))]
-        off = sorted(abs(other - y) for _, other in near)
-        return len(off) >= GUTTER and (not head or off[0] < BELOW * line)
+        line, x, y = height(self.quad), between_them.x2, between_them.y1
+        near = starts[bisect_left(starts, (x - line / 2,)) : bisect_right(starts, (x + line / 2,))]
+        if gap > GUTTER_GAP or len(near) >= COLUMN:
+            return len(near) >= GUTTER
+        exact = [abs(top - y) for left, top in near if abs(left - x) < line / 4]
+        short = len(self.read.text) <= HEAD
+        return short and len(exact) >= GUTTER and min(exact) < BELOW * line
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]
@@ -204,7 +205,7 @@ class Recognised:
         line = Line(said, place, placed, self.read.score)
         box = straight(between(self.quad, first.start, last.end), pose.slope)
         stands = box.y2 - box.y1 > 2 * (box.x2 - box.x1)
-        weight = self.crop.weight(first.start, last.end)
+        weight = height(self.quad) * self.crop.weight(first.start, last.end)
         return Piece(line, box, on_end=stands and len(said) > 2, weight=weight)
 
     def _place(self, first: Span, last: Span, pose: Pose) -> Box:

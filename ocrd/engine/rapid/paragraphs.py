@@ -20,7 +20,7 @@ GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
 INDENT = 0.8  # heights of a line
 OTHER_TYPE = 1.25  # times larger or smaller
 OTHER_HEIGHT = 1.4
-BOLD = 1.25  # times as broad strokes
+BOLD = 1.17  # times as broad strokes
 LEAST_CAPITALS = 4  # letters
 FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
 ENOUGH = 6  # characters to judge the size of type by
@@ -74,7 +74,7 @@ class TextLine:
 
     @cached_property
     def weight(self) -> float:
-        """How broad its strokes are, in heights; 0 if nobody looked."""
+        """How broad its strokes are, pixels; 0 if nobody looked."""
         width = sum(piece.width for piece in self.row)
         return sum(piece.weight * piece.width for piece in self.row) / max(width, 1e-6)
 
