@@ -18,6 +18,8 @@ TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
 JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
+LONGEST_PLAIN = 60  # characters, where only its number or its place tells
+CENTRED = 0.15  # of the width to both sides
 LEAST_BELOW = 40  # characters of text below a heading
 LEAST_TITLE = 3  # letters
 MARGIN = 0.09  # of the page's height: where running heads and feet stand
@@ -28,6 +30,7 @@ MOST_HEADINGS = 0.3  # of the letters
 TOUCH = 8.0  # pixels between the ends of rules that meet
 LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
 
+_NUMBERED = re.compile(r"(?:\d{1,2}|[IVX]{1,4})(?:\.\d{1,2})*\.?\s+[^\W\d_]")
 _AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
 _PAGE_NUMBER = re.compile(
     r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
@@ -219,8 +222,20 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
     higher = median(line.height for line in lines) / page.height
     if larger >= SUB_TITLE and higher >= (HIGHER if len(text) < JUDGED else LOWEST):
         return 2 if wordy or not below else 0
-    plain = wordy and not _stands_out(below[0][0], page)
-    return 2 if plain and all(_stands_out(line, page) for line in lines) else 0
+    if not wordy or _stands_out(below[0][0], page) or _NUMBERED.match(below[0][0].text):
+        return 0
+    if all(_stands_out(line, page) for line in lines):
+        return 2
+    alone = len(lines) == 1 and len(text) <= LONGEST_PLAIN
+    return 2 if alone and (_NUMBERED.match(text) or _centred(lines[0], below)) else 0
+
+
+def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
+    """Whether a line stands in the middle above text that is set full."""
+    rest = [other for block in below for other in block]
+    left, right = min(other.left for other in rest), max(other.right for other in rest)
+    before, after = line.left - left, right - line.right
+    return min(before, after) > CENTRED * (right - left) and abs(before - after) < line.height
 
 
 def _stands_out(line: TextLine, page: Type) -> bool:
