@@ -9,6 +9,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median_low
 
 from ocrd.engine.rapid.crops import Crop, Pixels
 from ocrd.engine.rapid.pieces import Piece, is_stop, is_wide
@@ -19,7 +21,8 @@ from ocrd.page import Box, Line, Word
 CELL_GAP = 1.6  # heights between two words that belong to different cells or columns
 GUTTER_GAP = 0.6  # heights, where other pieces begin as well
 BELOW = 3  # heights to the first of them from a head
-HEAD, HEAD_GAP = 30, 0.2  # letters and heights: heads of narrow columns stand closer
+HEAD_GAP = 0.2  # heights: heads of narrow columns stand closer
+WIDER = 1.5  # times the usual gap of its line
 GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
@@ -28,7 +31,7 @@ _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[’'])[’']")
 _ELISION = re.compile(r"\b[1I|]([’'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
 _AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
 _DIGITS = str.maketrans("Il|", "111")
-Start = tuple[float, float]  # left end and top of a piece, pixels
+Start = tuple[float, float, float]  # left end, top and right end of a piece, pixels
 Gap = Callable[[float, float], tuple[float, float] | None]
 
 
@@ -166,10 +169,11 @@ class Recognised:
         """
         upright = [rule for rule in rules if rule[0] == rule[2]]
         words = spans(self.read, self._gap)
+        usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):
             if last == len(words) or self._parted(
-                words[last - 1], words[last], pose, starts, upright
+                words[last - 1], words[last], pose, starts, upright, usual
             ):
                 yield self._piece(words[first:last], pose)
                 first = last
@@ -181,8 +185,9 @@ class Recognised:
         pose: Pose,
         starts: Sequence[Start],
         upright: Sequence[Rule],
+        usual: float,
     ) -> bool:
-        gap = (right.start - left.end) * self.crop.width / self.crop.height
+        gap = self._in_heights(right.start - left.end)
         between_them = straight(between(self.quad, left.end, right.start), pose.slope)
         if gap > CELL_GAP or any(_cuts(rule, between_them) for rule in upright):
             return True
@@ -190,11 +195,15 @@ class Recognised:
             return False
         line, x, y = height(self.quad), between_them.x2, between_them.y1
         near = starts[bisect_left(starts, (x - line / 2,)) : bisect_right(starts, (x + line / 2,))]
-        if gap > GUTTER_GAP or len(near) >= COLUMN:
+        if gap > GUTTER_GAP or (gap > WIDER * usual > 0 and len(near) >= COLUMN):
             return len(near) >= GUTTER
-        exact = [abs(top - y) for left, top in near if abs(left - x) < line / 4]
-        short = len(self.read.text) <= HEAD
-        return short and len(exact) >= GUTTER and min(exact) < BELOW * line
+        end = straight(self.quad, pose.slope).x2
+        cells = [y_ for x_, y_, right in near if abs(x_ - x) < line / 4 and end < right + line]
+        return len(cells) >= GUTTER and min(abs(y_ - y) for y_ in cells) < BELOW * line
+
+    def _in_heights(self, part: float) -> float:
+        """A fraction of its length, in its heights."""
+        return part * self.crop.width / self.crop.height
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]
