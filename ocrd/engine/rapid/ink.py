@@ -31,7 +31,9 @@ MOST_LOOKS = 12
 RULED_AT = 1800  # pixels of the longer side, to look for rules
 THICKEST = 5  # pixels of a rule
 OVER_LINES = 1.7  # heights of a line that an upright rule is long
-BROKEN = 7  # pixels of a gap in a rule; stems of letters in lines above each other are farther apart
+BROKEN = (
+    7  # pixels of a gap in a rule; stems of letters in lines above each other are farther apart
+)
 FAINT = 35  # of 255: how much darker a rule is than what is beside it
 SHORTEST = 80, 36  # pixels of a level rule, which print can look like, and of an upright one
 

@@ -161,7 +161,9 @@ def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
 def _level(left: Sequence[Row], right: Sequence[Row]) -> bool:
     """Whether most rows of one side, where it has a neighbour, have one of the other on a level."""
     few, many = sorted(([row[0] for row in side] for side in (left, right)), key=len)
-    off = [min(abs(one.middle - other.middle) / max(one.height, 1e-6) for other in many) for one in few]
+    off = [
+        min(abs(one.middle - other.middle) / max(one.height, 1e-6) for other in many) for one in few
+    ]
     return 2 * sum(distance < LEVEL for distance in off) > len(off)
 
 

@@ -66,6 +66,17 @@ def test_two_rows_of_pairs_are_no_table() -> None:
     )
 
 
+def test_figures_below_their_names_are_a_table_of_two_rows() -> None:
+    page = GOODS[:6]
+    assert cells(page) == [(("Item", "Quantity", "Price"), ("Rope", "12", "4.50"))]
+
+
+def test_text_beside_its_margin_is_no_table() -> None:
+    text = lines("\n".join(["x" * 44] * 6), 200, 100)
+    margin = lines("\n".join(["note"] * 6), 50, 100)
+    assert cells(text + margin) == []
+
+
 def test_cells_that_do_not_line_up_are_no_table() -> None:
     page = [
         *row(100, ("Here a word", 50), ("and there", 300)),
