@@ -189,30 +189,40 @@ class Draft:
         right: float,
         y: float,
         *,
-        ruled: bool = False,
+        rules: str = "",
         figures: Sequence[bool] = (),
         pitch: float = 1.5,
     ) -> float:
-        """Cells below each other; those of figures end at their column's right edge."""
-        self.blocks.append(TrueBlock("", rows=rows))
-        edges, high = [*lefts, right], pitch * self.size
+        """Cells below each other; those of figures end at their column's right edge.
+
+        Args:
+            rows: A newline breaks a cell's text.
+            lefts: Of the columns.
+            right: Of the last.
+            y: The top.
+            rules: `grid`, `level` (above, below and under the head) or none.
+            figures: Which columns hold figures.
+            pitch: Of rows, in sizes of type.
+        """
+        plain = [[cell.replace("\n", " ") for cell in row] for row in rows]
+        self.blocks.append(TrueBlock("", rows=plain))
+        edges, tops = [*lefts, right], [y]
         for number, row in enumerate(rows):
             for column, cell in enumerate(row):
                 end = column < len(figures) and figures[column]
                 at = edges[column + 1] - 4 if end else edges[column] + 4
-                self.put(
-                    cell,
-                    at,
-                    y + high * (number + 0.5) + 0.35 * self.size,
-                    anchor=float(end),
-                    bold=number == 0,
-                )
-        if ruled:
-            for number in range(len(rows) + 1):
-                self.rule(edges[0], y + high * number, right, y + high * number)
-            for edge in edges:
-                self.rule(edge, y, edge, y + high * len(rows))
-        return y + high * (len(rows) + 1)
+                base = tops[-1] + (pitch / 2 + 0.35) * self.size
+                for line in cell.split("\n"):
+                    self.put(line, at, base, anchor=float(end), bold=number == 0 and bool(rules))
+                    base += LEADING * self.size
+            more = max(cell.count("\n") for cell in row)
+            tops.append(tops[-1] + (pitch + LEADING * more) * self.size)
+        level = {"grid": tops, "level": [tops[0], tops[1], tops[-1]]}.get(rules, [])
+        for top in level:
+            self.rule(edges[0], top, right, top)
+        for edge in edges if rules == "grid" else ():
+            self.rule(edge, y, edge, tops[-1])
+        return tops[-1] + pitch * self.size
 
     def rule(self, x1: float, y1: float, x2: float, y2: float) -> None:
         self.page.draw_line((x1, y1), (x2, y2), width=0.6)
@@ -364,7 +374,7 @@ def form(draft: Draft) -> None:
 
 
 def _goods(draft: Draft, rows: int) -> Cells:
-    head = [draft.phrase(1) for _ in range(5)]
+    head = ["No", *(draft.phrase(1) for _ in range(4))]
     return [
         head,
         *(
@@ -398,18 +408,19 @@ def invoice(draft: Draft) -> None:
         draft.width - 50,
         y,
         figures=(False, False, True, True, True),
-        ruled=draft.rng.random() < 0.3,
+        rules=draft.rng.choice(("grid", "level", "")),
         pitch=1.7,
     )
     draft.lines([f"{draft.phrase(1)} {draft.money()}"], draft.width - 54, y, anchor=1)
     draft.paragraph(draft.prose(2), 60, y + 40, draft.width - 120)
 
 
-def _tabled(draft: Draft, *, ruled: bool) -> None:
+def _tabled(draft: Draft, rules: str) -> None:
     left, width = 60.0, draft.width - 120
     y = draft.paragraph(draft.prose(3), left, 80, width) + 14
     for _ in range(draft.rng.randint(1, 2)):
         count, rows = draft.rng.randint(2, 5), draft.rng.choice((2, 3, 5, 8, 12))
+        wrapped = draft.rng.choice((0, 0, 0.4))
         cells = [[draft.phrase(1) for _ in range(count)]]
         cells += [
             [draft.phrase(draft.rng.randint(1, 2)), *(draft.money() for _ in range(count - 1))]
@@ -417,13 +428,16 @@ def _tabled(draft: Draft, *, ruled: bool) -> None:
         ]
         step = width / (count + 1)
         lefts = [left, *(left + step * (n + 1) for n in range(1, count))]
+        for row in cells[1:]:
+            if draft.rng.random() < wrapped:
+                row[0] += f"\n{draft.phrase(1)}"
         figures = [False, *[draft.rng.random() < 0.7] * (count - 1)]
         y = draft.table(
             cells,
             lefts,
             left + width,
             y,
-            ruled=ruled,
+            rules=rules,
             figures=figures,
             pitch=draft.rng.uniform(1.3, 2),
         )
@@ -432,12 +446,12 @@ def _tabled(draft: Draft, *, ruled: bool) -> None:
 
 def ruled(draft: Draft) -> None:
     """Tables with rules between prose."""
-    _tabled(draft, ruled=True)
+    _tabled(draft, "grid")
 
 
 def unruled(draft: Draft) -> None:
     """Tables that only their alignment shows."""
-    _tabled(draft, ruled=False)
+    _tabled(draft, draft.rng.choice(("level", "")))
 
 
 def sparse(draft: Draft) -> None:
@@ -461,7 +475,9 @@ def make(kind: str, number: int, seed: int = 0) -> TruePage:
     language = SCRIPTS[number % len(SCRIPTS)] if kind == "script" else rng.choice(LATIN)
     draft = Draft(rng, language, (220, 420) if kind == "receipt" else PAPER)
     KINDS[kind](draft)
-    scan = "clean" if kind == "script" else SCANS[number % len(SCANS)]
+    scan = SCANS[(number + list(KINDS).index(kind)) % len(SCANS)]
+    if kind == "script":
+        scan = "clean"
     if kind == "sparse":
         scan = ("clean", "bilevel", "noisy")[number % 3]
     name = f"{kind}-{number:03d}-{language}-{scan}"

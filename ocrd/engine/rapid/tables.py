@@ -23,6 +23,7 @@ LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
 FULL, MOSTLY = 0.85, 0.6  # of its width, of its lines: a column of running text
 RUNNING = 25  # letters of its lines
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
+NEARER = 0.92  # of it: what a first cell goes on with
 FAR = 1.7  # usual distances of rows to one that is no longer of the group
 FAR_AT_FIRST = 3.2  # heights, where nothing is usual yet
 WIDE_GAP = 6.0  # heights between texts that stand side by side
@@ -91,13 +92,17 @@ class Group:
         self.columns.sort(key=lambda column: column.left)
         self.rows.append(row)
 
+    def distances(self) -> list[float]:
+        """From each row to the next, pixels."""
+        return [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+
     def _apart(self, met: Sequence[Sequence[int]]) -> bool:
         """Whether no two pieces of a row lie in one column."""
         numbers = [number for one in met for number in one]
         return len(numbers) == len(set(numbers))
 
     def _far(self, row: Row) -> bool:
-        distances = [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+        distances = self.distances()
         distance = row[0].middle - self.rows[-1][0].middle
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         return distance > max(usual, FAR_AT_FIRST * self.height)
@@ -108,11 +113,11 @@ class Group:
         letters = sum(len(piece.text) for row in self.rows for piece in row)
         if count < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if not (_regular(found, count) or _headed(found, count)) or self._runs():
+        if not (_regular(found, count) or _headed(found, count)) or self.runs():
             return None
         return tuple(tuple(map(running, cells)) for cells in found)
 
-    def _runs(self) -> bool:
+    def runs(self) -> bool:
         """Whether a column is running text, and what stands beside it is its margin."""
         for column in self.columns:
             lines = [piece for row in self.rows for piece in row if column.meets(piece)]
@@ -158,17 +163,24 @@ class Group:
         """The texts in each cell of each row.
 
         A row that only goes on with cells of the row above is put to it: one with nothing in the
-        first column, and nearer than rows usually are.
+        first column, or nothing but that, and nearer than rows usually are.
         """
-        distances = [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+        distances = self.distances()
         usual = median(distances) if distances else 0.0
         found: list[list[list[str]]] = []
-        for row, distance in zip(self.rows, [usual, *distances], strict=True):
+        for row, distance, after in zip(
+            self.rows, [usual, *distances], [*distances, usual], strict=True
+        ):
             cells: list[list[str]] = [[] for _ in self.columns]
             for piece in row:
                 nearest = min(self.columns, key=lambda column: column.distance(piece))
                 cells[self.columns.index(nearest)].append(piece.text)
-            if found and distance < TIGHT * usual and not cells[0]:
+            alone = cells[0] and len(row) == 1
+            if found and (
+                distance < TIGHT * usual
+                if not cells[0]
+                else alone and distance < NEARER * min(usual, after)
+            ):
                 for cell, more in zip(found[-1], cells, strict=True):
                     cell += more
             else:
@@ -198,14 +210,35 @@ def _trimmed(group: Group) -> Iterator[Group]:
         yield group
         return
     last = cells[-1] + 1
-    while last < len(lines) and not group.columns[0].meets(lines[last][0]):
+    distances = group.distances()
+    near = NEARER * median(distances[cells[0] : last - 1] or [0.0])
+    while last < len(lines) and (
+        not group.columns[0].meets(lines[last][0]) or distances[last - 1] < near
+    ):
         last += 1  # it goes on with a cell
-    for part in (lines[: cells[0]], lines[cells[0] : last], lines[last:]):
+    before, after = _edge_rows(lines[cells[0] : last])
+    first, last = cells[0] + before, last - after
+    for part in (lines[:first], lines[first:last], lines[last:]):
         if part:
-            kept = Group()
-            for row in part:
-                kept.add(row, spans=bool(kept.rows) and not kept.takes(row))
-            yield kept
+            yield _group(part)
+
+
+def _edge_rows(lines: Sequence[Row]) -> tuple[int, int]:
+    """How many rows before and after a table are not its own: a caption, sums with their names."""
+    if _group(lines).runs():
+        return 0, 0
+    for before, after in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        rest = lines[before : len(lines) - after]
+        if len(rest) >= LEAST_ROWS and _group(rest).cells() is not None:
+            return before, after
+    return 0, 0
+
+
+def _group(lines: Sequence[Row]) -> Group:
+    group = Group()
+    for row in lines:
+        group.add(row, spans=bool(group.rows) and not group.takes(row))
+    return group
 
 
 def _regular(found: list[list[list[str]]], count: int) -> bool:
