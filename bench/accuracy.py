@@ -1,6 +1,6 @@
 """How right is what comes out?  Pages with known truth through ocrd and its peers.
 
-    python -m bench.accuracy [--pages N] [--kinds KIND ...] [--systems NAME ...] [--seed S] [--keep DIR]
+    python -m bench.accuracy [--pages N] [--kinds K ...] [--systems S ...] [--seed N] [--keep DIR]
 
 Everything runs on one thread.  A peer that is not installed is skipped, and that is said.
 
@@ -33,6 +33,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -60,12 +61,14 @@ PROSE = (
     "born",
 )
 ALIKE = 80  # of 100
+NONE = "-"
 BARE = """
 import sys, json
 from pathlib import Path
 import cv2
 from rapidocr import RapidOCR
-engine = RapidOCR(params={"Global.log_level": "error", "EngineConfig.onnxruntime.intra_op_num_threads": 1})
+threads = "EngineConfig.onnxruntime.intra_op_num_threads"
+engine = RapidOCR(params={"Global.log_level": "error", threads: 1})
 for path in map(Path, sys.argv[2:]):
     texts = engine(cv2.imread(str(path))).txts
     (Path(sys.argv[1]) / f"{path.name}.txt").write_text("\\n".join(texts or ()), encoding="utf-8")
@@ -75,7 +78,8 @@ import sys
 from pathlib import Path
 import pymupdf4llm
 for path in map(Path, sys.argv[2:]):
-    (Path(sys.argv[1]) / f"{path.name}.md").write_text(pymupdf4llm.to_markdown(str(path)), encoding="utf-8")
+    said = pymupdf4llm.to_markdown(str(path))
+    (Path(sys.argv[1]) / f"{path.name}.md").write_text(said, encoding="utf-8")
 """
 
 
@@ -241,7 +245,7 @@ def in_order(truth: Iterable[str], said: str) -> tuple[int, int]:
         if len(block) >= 8
     ]
     starts = [one.dest_start for one in found if one is not None]
-    return sum(a < b for a, b in zip(starts, starts[1:], strict=False)), max(0, len(starts) - 1)
+    return sum(a < b for a, b in pairwise(starts)), max(0, len(starts) - 1)
 
 
 def teds(truth: Cells, said: Cells) -> float:
@@ -372,11 +376,11 @@ def scores(
         ),
         "words": _percent(fmean(f1(truth, answer.text) for _, answer, truth in pairs)),
         "order": _share(*map(sum, zip(*order, strict=True))),
-        "teds": f"{fmean(found):.2f}" if found and structured else "–",
-        "false": _share(sum(prose), len(prose)) if structured else "–",
-        "headings": _headings(*map(sum, zip(*heads, strict=True))) if structured else "–",
-        "placed": _share(*map(sum, zip(*put, strict=True))) if put else "–",
-        "size": f"{median(size):.2f}" if size else "–",
+        "teds": f"{fmean(found):.2f}" if found and structured else NONE,
+        "false": _share(sum(prose), len(prose)) if structured else NONE,
+        "headings": _headings(*map(sum, zip(*heads, strict=True))) if structured else NONE,
+        "placed": _share(*map(sum, zip(*put, strict=True))) if put else NONE,
+        "size": f"{median(size):.2f}" if size else NONE,
         "said": f"{sum(bad)} of {len(bad)}",
     }
 
@@ -386,7 +390,7 @@ def _percent(value: float) -> str:
 
 
 def _share(part: int, of: int) -> str:
-    return f"{100 * part / of:.1f}" if of else "–"
+    return f"{100 * part / of:.1f}" if of else NONE
 
 
 def _headings(right: int, found: int, true: int) -> str:

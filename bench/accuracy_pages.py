@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,10 @@ LEADING = 1.28
 SHARE = Path("/usr/share/fonts")
 LATIN = ("en", "en", "de", "fr", "es")
 SCRIPTS = ("zh", "ja", "ru", "el", "ko")
-PACKAGES = "fonts-liberation2 fonts-ebgaramond fonts-lato fonts-ipafont-mincho fonts-wqy-microhei fonts-unfonts-core"
+PACKAGES = (
+    "fonts-liberation2 fonts-ebgaramond fonts-lato fonts-ipafont-mincho fonts-wqy-microhei "
+    "fonts-unfonts-core"
+)
 FACES = {  # regular, bold
     "serif": ("LiberationSerif-Regular.ttf", "LiberationSerif-Bold.ttf"),
     "sans": ("LiberationSans-Regular.ttf", "LiberationSans-Bold.ttf"),
@@ -102,17 +104,18 @@ class Draft:
     def measure(self, text: str, size: float = 0, bold: bool = False) -> float:
         return float(_font(self.face, bold).text_length(text, fontsize=size or self.size))
 
-    def phrase(self, words: int) -> str:
+    def phrase(self, least: int, most: int = 0) -> str:
         """A few words, the first with a capital."""
-        said = self.rng.choices(
-            _vocabulary()[self.language], k=max(1, words // 2 if self.wide else words)
-        )
+        words = self.rng.randint(least, max(least, most))
+        said = self.rng.choices(_vocabulary()[self.language], k=-(-words // (1 + self.wide)))
         text = ("" if self.wide else " ").join(said)
         return text[0].upper() + text[1:]
 
-    def prose(self, sentences: int) -> str:
+    def prose(self, least: int, most: int = 0) -> str:
+        """A few sentences."""
         mark = "\u3002" if self.wide else "."
-        said = [self.phrase(self.rng.randint(6, 16)) + mark for _ in range(sentences)]
+        count = self.rng.randint(least, max(least, most))
+        said = [self.phrase(6, 16) + mark for _ in range(count)]
         return ("" if self.wide else " ").join(said)
 
     def money(self) -> str:
@@ -143,10 +146,19 @@ class Draft:
             x += blank
         writer.write_text(self.page)
 
-    def heading(self, text: str, x: float, y: float, **style: float | bool) -> float:
+    def heading(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        *,
+        size: float = 0,
+        bold: bool = False,
+        anchor: float = 0,
+    ) -> float:
         self.blocks.append(TrueBlock(text, heading=True))
-        self.put(text, x, y, **style)  # type: ignore[arg-type] - size, bold and anchor
-        return y + LEADING * float(style.get("size", self.size))
+        self.put(text, x, y, size=size, bold=bold, anchor=anchor)
+        return y + LEADING * (size or self.size)
 
     def lines(
         self, lines: Sequence[str], x: float, y: float, *, anchor: float = 0, size: float = 0
@@ -246,9 +258,7 @@ def prose(draft: Draft) -> None:
             + 20
         )
     while y < draft.height - 170:
-        y = draft.paragraph(
-            draft.prose(draft.rng.randint(2, 6)), left, y, right - left, indent=15, justify=True
-        )
+        y = draft.paragraph(draft.prose(2, 6), left, y, right - left, indent=15, justify=True)
     draft.lines([str(draft.rng.randint(2, 400))], draft.width / 2, draft.height - 50, anchor=0.5)
 
 
@@ -264,7 +274,7 @@ def _columns(draft: Draft, count: int, gutter: float) -> None:
         while at < end - 60:
             if draft.rng.random() < 0.2:
                 at = draft.heading(draft.phrase(2), x, at + 6, bold=True, size=draft.size + 1) + 2
-            text = draft.prose(draft.rng.randint(1, 3))
+            text = draft.prose(1, 3)
             at = draft.paragraph(text, x, at, width, justify=justify) + draft.rng.choice((0, 4))
 
 
@@ -285,15 +295,10 @@ def letter(draft: Draft) -> None:
     left, width = 70.0, draft.width - 140
     y = draft.lines([draft.phrase(2) for _ in range(3)], draft.width - 70, 60, anchor=1)
     y = draft.lines([draft.phrase(2) for _ in range(draft.rng.randint(3, 5))], left, y + 30)
-    draft.lines(
-        [f"{draft.rng.randint(1, 28)}.{draft.rng.randint(1, 12)}.2026"],
-        draft.width - 70,
-        y + 20,
-        anchor=1,
-    )
+    draft.lines([f"{draft.rng.randint(1, 28)}.5.2026"], draft.width - 70, y + 20, anchor=1)
     y = draft.heading(draft.phrase(5), left, y + 50, bold=True) + 12
     for _ in range(draft.rng.randint(2, 5)):
-        y = draft.paragraph(draft.prose(draft.rng.randint(2, 4)), left, y, width) + 8
+        y = draft.paragraph(draft.prose(2, 4), left, y, width) + 8
     draft.lines([draft.phrase(2)], left, y + 40)
 
 
@@ -302,7 +307,7 @@ def report(draft: Draft) -> None:
     left, width, y = 70.0, draft.width - 140, 80.0
     style, number = draft.rng.choice(("numbered", "bold", "centred", "capitals", "larger")), 1
     while y < draft.height - 200:
-        said = draft.phrase(draft.rng.randint(2, 5))
+        said = draft.phrase(2, 5)
         y += draft.size * 1.2
         if style == "numbered":
             y = draft.heading(f"{number}. {said}", left, y, bold=True)
@@ -316,17 +321,14 @@ def report(draft: Draft) -> None:
             )
         y, number = y + 4, number + 1
         for _ in range(draft.rng.randint(1, 3)):
-            y = draft.paragraph(draft.prose(draft.rng.randint(2, 4)), left, y, width) + 6
+            y = draft.paragraph(draft.prose(2, 4), left, y, width) + 6
 
 
 def notice(draft: Draft) -> None:
     """Large print under a title: text, not headings."""
     y = draft.heading(draft.phrase(2), draft.width / 2, 100, size=34, bold=True, anchor=0.5) + 20
     for _ in range(draft.rng.randint(2, 4)):
-        y = (
-            draft.paragraph(draft.prose(draft.rng.randint(1, 2)), 70, y, draft.width - 140, size=20)
-            + 18
-        )
+        y = draft.paragraph(draft.prose(1, 2), 70, y, draft.width - 140, size=20) + 18
 
 
 def receipt(draft: Draft) -> None:
@@ -349,69 +351,34 @@ def receipt(draft: Draft) -> None:
 
 def form(draft: Draft) -> None:
     """Labels with what was filled in, in boxes or on lines."""
-    y, boxed = (
-        draft.heading(draft.phrase(3), 60, 70, size=16, bold=True) + 20,
-        draft.rng.random() < 0.5,
-    )
+    y, boxed = draft.heading(draft.phrase(3), 60, 70, size=16, bold=True) + 20, draft.rng.random()
     while y < draft.height - 120:
-        for x, right in ((60.0, draft.width / 2 - 10), (draft.width / 2 + 10, draft.width - 60)):
-            label, value = (
-                draft.phrase(draft.rng.randint(1, 2)),
-                draft.phrase(draft.rng.randint(1, 2)),
-            )
+        for x in (60.0, draft.width / 2 + 10):
+            label, value = draft.phrase(1, 2), draft.phrase(1, 2)
             draft.blocks += [TrueBlock(label), TrueBlock(value)]
             draft.put(label, x + 3, y, size=7.5)
             draft.put(value, x + 6, y + 16)
-            draft.rule(x, y + 21, right, y + 21)
-            for x1, y1, x2, y2 in (
-                (x, y - 10, right, y - 10),
-                (x, y - 10, x, y + 21),
-                (right, y - 10, right, y + 21),
-            ):
-                if boxed:
-                    draft.rule(x1, y1, x2, y2)
+            right = x + draft.width / 2 - 70
+            draft.page.draw_rect((x, y - 10 if boxed < 0.5 else y + 21, right, y + 21), width=0.6)
         y += 48
 
 
-def _goods(draft: Draft, rows: int) -> Cells:
-    head = ["No", *(draft.phrase(1) for _ in range(4))]
-    return [
-        head,
-        *(
-            [
-                str(n),
-                draft.phrase(draft.rng.randint(1, 3)),
-                str(draft.rng.randint(1, 40)),
-                draft.money(),
-                draft.money(),
-            ]
-            for n in range(1, rows + 1)
-        ),
-    ]
-
-
 def invoice(draft: Draft) -> None:
-    """Address beside facts, items in a table, totals, and what stands in three parts at the foot."""
-    draft.size = draft.rng.choice((9, 9.5, 10))
+    """Address beside facts, items in a table, their sum, and text."""
+    draft.size, right = draft.rng.choice((9, 9.5, 10)), draft.width - 50
     y = draft.heading(draft.phrase(2), 60, 60, size=18, bold=True)
     top = draft.lines([draft.phrase(2) for _ in range(4)], 60, y + 50)
-    facts = [
-        [draft.phrase(1), f"{draft.rng.choice('ABK')}-{draft.rng.randint(100, 99999)}"]
-        for _ in range(4)
-    ]
-    draft.table(facts, (350, 450), draft.width - 50, y + 40, pitch=LEADING)
+    facts = [[draft.phrase(1), f"K-{draft.rng.randint(100, 99999)}"] for _ in range(4)]
+    draft.table(facts, (350, 450), right, y + 40, pitch=LEADING)
     y = draft.heading(draft.phrase(1), 60, top + 30, size=15, bold=True) + 6
+    items = [["No", *(draft.phrase(1) for _ in range(4))]]
+    for number in range(1, draft.rng.randint(3, 11)):
+        amounts = [str(draft.rng.randint(1, 40)), draft.money(), draft.money()]
+        items.append([str(number), draft.phrase(1, 3), *amounts])
+    rules, figures = draft.rng.choice(("grid", "level", "")), (False, False, True, True, True)
     lefts = (60, 90, 310, 370, 450)
-    y = draft.table(
-        _goods(draft, draft.rng.randint(2, 10)),
-        lefts,
-        draft.width - 50,
-        y,
-        figures=(False, False, True, True, True),
-        rules=draft.rng.choice(("grid", "level", "")),
-        pitch=1.7,
-    )
-    draft.lines([f"{draft.phrase(1)} {draft.money()}"], draft.width - 54, y, anchor=1)
+    y = draft.table(items, lefts, right, y, figures=figures, rules=rules, pitch=1.7)
+    draft.lines([f"{draft.phrase(1)} {draft.money()}"], right - 4, y, anchor=1)
     draft.paragraph(draft.prose(2), 60, y + 40, draft.width - 120)
 
 
@@ -423,7 +390,7 @@ def _tabled(draft: Draft, rules: str) -> None:
         wrapped = draft.rng.choice((0, 0, 0.4))
         cells = [[draft.phrase(1) for _ in range(count)]]
         cells += [
-            [draft.phrase(draft.rng.randint(1, 2)), *(draft.money() for _ in range(count - 1))]
+            [draft.phrase(1, 2), *(draft.money() for _ in range(count - 1))]
             for _ in range(rows - 1)
         ]
         step = width / (count + 1)
@@ -458,14 +425,15 @@ def sparse(draft: Draft) -> None:
     """A line or two on white paper."""
     draft.size, y = draft.rng.choice((8, 10, 12)), draft.rng.uniform(80, 350)
     for _ in range(draft.rng.randint(1, 2)):
-        draft.lines([draft.phrase(draft.rng.randint(2, 9))], draft.rng.uniform(50, 250), y)
+        draft.lines([draft.phrase(2, 9)], draft.rng.uniform(50, 250), y)
         y += draft.rng.uniform(40, 400)
 
 
 KINDS: dict[str, Callable[[Draft], None]] = {
     "receipt": receipt, "form": form, "letter": letter, "invoice": invoice, "book": prose,
     "two-columns": two_columns, "three-columns": three_columns, "report": report, "notice": notice,
-    "ruled": ruled, "unruled": unruled, "sparse": sparse, "script": letter, "born": report, "born-table": unruled,
+    "ruled": ruled, "unruled": unruled, "sparse": sparse, "script": letter, "born": report,
+    "born-table": unruled,
 }  # fmt: skip
 
 

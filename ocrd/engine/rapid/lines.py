@@ -27,8 +27,8 @@ GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
 
-_TWICE = re.compile(r"(?<=[œŒ])e|(?<=[’'])[’']")
-_ELISION = re.compile(r"\b[1I|]([’'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
+_TWICE = re.compile(r"(?<=[œŒ])e|(?<=[\u2019'])[\u2019']")
+_ELISION = re.compile(r"\b[1I|]([\u2019'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
 _AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
 _DIGITS = str.maketrans("Il|", "111")
 Start = tuple[float, float, float]  # left end, top and right end of a piece, pixels

@@ -127,8 +127,8 @@ def test_large_print_below_a_title_is_text() -> None:
 
 
 def test_cells_between_rules_are_a_table_whatever_they_say() -> None:
-    rules = [(90, y, 690, y) for y in (80.0, 120.0, 160.0)]
-    rules += [(x, 80, x, 160) for x in (90.0, 290.0, 690.0)]
+    rules = [(90.0, y, 690.0, y) for y in (80.0, 120.0, 160.0)]
+    rules += [(x, 80.0, x, 160.0) for x in (90.0, 290.0, 690.0)]
     page = [
         *lines(f"{FULL}\n{FULL}", 100, 20),
         *row(100, ("Name", 100), ("What became of it", 300)),
