@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ LONGEST_TITLE = 120  # characters
 LONGEST_PLAIN = 60  # characters, where only its number or its place tells
 CENTRED = 0.15  # of the width to both sides
 LEAST_BELOW = 40  # characters of text below a heading
+LONGEST_LEAD = 4  # lines
 LEAST_TITLE = 3  # letters
 MARGIN = 0.09  # of the page's height: where running heads and feet stand
 APART = 1.8  # usual distances of lines between them and the rest
@@ -74,10 +76,27 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     found = [Found("text", piece.text, ((piece,),)) for piece in standing]
     found += [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
     page = Type.of([TextLine(row) for row in body])
-    for column in columns([*tables, *(piece for row in body for piece in row)]):
+    leading = _leading(body, tables, page)
+    found += _blocks_of(body[:leading], page)
+    for column in columns([*tables, *(piece for row in body[leading:] for piece in row)]):
         found += _around_tables(column, tables, page)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in foot]
     return _few_headings(found)
+
+
+def _leading(body: Sequence[Row], tables: Iterable[Piece], page: Type) -> int:
+    """How many rows are a title in the middle of all columns, however many there are."""
+    if not body:
+        return 0
+    left, right = min(row[0].box.x1 for row in body), max(row[-1].box.x2 for row in body)
+    top = min((table.box.y1 for table in tables), default=math.inf)
+    for number, row in enumerate(body[:LONGEST_LEAD]):
+        line = TextLine(row)
+        off = abs((line.left + line.right) - (left + right)) / 2
+        centred = len(row) == 1 and off < CENTRED * (right - left)
+        if not centred or line.size < TITLE * page.size or line.middle > top:
+            return number
+    return 0
 
 
 def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Found], list[Piece]]:

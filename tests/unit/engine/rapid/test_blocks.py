@@ -173,6 +173,15 @@ def test_a_table_stands_between_the_paragraphs_around_it() -> None:
     assert [label for label, _ in labelled(page)] == ["text", "table", "text"]
 
 
+def test_a_title_above_the_middle_of_three_columns_is_read_first() -> None:
+    title = piece("Harbour", 410, 60, size=2.5)
+    page = [
+        title,
+        *(it for n in range(3) for it in lines("\n".join(["abc def " * 3] * 5), 50 + 320 * n, 150)),
+    ]
+    assert labelled(page)[0] == ("title", "Harbour")
+
+
 def test_the_second_of_two_columns_begins_its_own_paragraph() -> None:
     left = lines("\n".join(["a" * 30] * 4), 50, 100)
     right = lines("\n".join(["b" * 30] * 4), 400, 100)
