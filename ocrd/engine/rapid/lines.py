@@ -21,6 +21,7 @@ from ocrd.page import Box, Line, Word
 CELL_GAP = 1.6  # heights between two words that belong to different cells or columns
 GUTTER_GAP = 0.6  # heights, where other pieces begin as well
 BELOW = 3  # heights to the first of them from a head
+ALIKE = 1.35  # times as high: a head is not much larger than its column
 HEAD_GAP = 0.2  # heights: heads of narrow columns stand closer
 WIDER = 1.5  # times the usual gap of its line
 GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
@@ -31,7 +32,6 @@ _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[\u2019'])[\u2019']")
 _ELISION = re.compile(r"\b[1I|]([\u2019'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
 _AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
 _DIGITS = str.maketrans("Il|", "111")
-Start = tuple[float, float, float]  # left end, top and right end of a piece, pixels
 Gap = Callable[[float, float], tuple[float, float] | None]
 
 
@@ -157,13 +157,13 @@ class Recognised:
         return [self.crop.pixels[:, left : left + height] for left in lefts]
 
     def pieces(
-        self, pose: Pose, starts: Sequence[Start] = (), rules: Sequence[Rule] = ()
+        self, pose: Pose, starts: Sequence[Rule] = (), rules: Sequence[Rule] = ()
     ) -> Iterator[Piece]:
         """What it says; parted where a gap is as wide as between the cells of a table, or ruled.
 
         Args:
             pose: How the page lies.
-            starts: Where pieces of the page begin, in order; between narrow columns the detector
+            starts: The boxes of the page's pieces, in order; between narrow columns the detector
                 sees one line now and then, and the heads of a table's.
             rules: Of the page.
         """
@@ -183,7 +183,7 @@ class Recognised:
         left: Span,
         right: Span,
         pose: Pose,
-        starts: Sequence[Start],
+        starts: Sequence[Rule],
         upright: Sequence[Rule],
         usual: float,
     ) -> bool:
@@ -197,9 +197,13 @@ class Recognised:
         near = starts[bisect_left(starts, (x - line / 2,)) : bisect_right(starts, (x + line / 2,))]
         if gap > GUTTER_GAP or (gap > WIDER * usual > 0 and len(near) >= COLUMN):
             return len(near) >= GUTTER
-        end = straight(self.quad, pose.slope).x2
-        cells = [y_ for x_, y_, right in near if abs(x_ - x) < line / 4 and end < right + line]
-        return len(cells) >= GUTTER and min(abs(y_ - y) for y_ in cells) < BELOW * line
+        end = straight(self.quad, pose.slope).x2 - line
+        cells = [
+            abs(top - y)
+            for left, top, right, bottom in near
+            if abs(left - x) < line / 4 and end < right and line < ALIKE * (bottom - top)
+        ]
+        return len(cells) >= GUTTER and min(cells) < BELOW * line
 
     def _in_heights(self, part: float) -> float:
         """A fraction of its length, in its heights."""

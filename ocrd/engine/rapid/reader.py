@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -108,7 +108,7 @@ class PageReader:
         pose = Pose(width, height, turned, quads.skew(line.quad for line in lines))
         ruled = rules(page, pose.slope, [line.quad for line in lines])
         whole = [piece for line in lines for piece in line.pieces(pose)]
-        starts = sorted((piece.box.x1, piece.box.y1, piece.box.x2) for piece in whole)
+        starts = sorted(astuple(piece.box) for piece in whole)
         upright = turned == 270 and self._vertical(lines)
         seen = {id(line) for line in lines}
         lost = [line for line in tried if id(line) not in seen]

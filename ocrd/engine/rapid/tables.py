@@ -166,7 +166,8 @@ class Group:
         first column, or nothing but that, and nearer than rows usually are.
         """
         distances = self.distances()
-        usual = median(distances) if distances else 0.0
+        cell_rows = [d for d, row in zip(distances, self.rows[1:], strict=True) if len(row) > 1]
+        usual = median(cell_rows or distances or [0.0])
         found: list[list[list[str]]] = []
         for row, distance, after in zip(
             self.rows, [usual, *distances], [*distances, usual], strict=True
@@ -212,9 +213,7 @@ def _trimmed(group: Group) -> Iterator[Group]:
     last = cells[-1] + 1
     distances = group.distances()
     near = NEARER * median(distances[cells[0] : last - 1] or [0.0])
-    while last < len(lines) and (
-        not group.columns[0].meets(lines[last][0]) or distances[last - 1] < near
-    ):
+    while last < len(lines) and distances[last - 1] < near:
         last += 1  # it goes on with a cell
     before, after = _edge_rows(lines[cells[0] : last])
     first, last = cells[0] + before, last - after
