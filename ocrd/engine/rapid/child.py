@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ocrd.engine.rapid.blocks import Found, blocks
+from ocrd.engine.rapid.layout import Found, blocks
 from ocrd.engine.rapid.pieces import union
 from ocrd.page import Block, Markup, PageImage, PageResult
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.rapid.blocks import blocks
+from ocrd.engine.rapid.layout import blocks
 from ocrd.engine.rapid.pieces import Piece
 from ocrd.page import Box, Line
 from tests.unit.engine.rapid.printed import PAGE, lines, piece, row
