@@ -136,6 +136,36 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class Seams:
+    """What parts the pieces of a page, as it is laid straight.
+
+    Attributes:
+        boxes: Those of its pieces, from left to right.
+        upright: Its upright rules.
+    """
+
+    boxes: Sequence[Box]
+    upright: Sequence[Rule]
+
+    def ruled(self, gap: Box) -> bool:
+        """Whether a rule runs through a gap."""
+        middle = (gap.y1 + gap.y2) / 2
+        return any(
+            gap.x1 - SLACK <= x <= gap.x2 + SLACK and top < middle < bottom
+            for x, top, _, bottom in self.upright
+        )
+
+    def beginning(self, x: float, reach: float) -> Sequence[Box]:
+        """The boxes that begin about there."""
+        first = bisect_left(self.boxes, x - reach, key=_left)
+        return self.boxes[first : bisect_right(self.boxes, x + reach, key=_left)]
+
+
+def _left(box: Box) -> float:
+    return box.x1
+
+
+@dataclass(frozen=True, slots=True)
 class Recognised:
     """What is printed at `quad`, cut out as `crop`."""
 
@@ -156,52 +186,42 @@ class Recognised:
         lefts = [min(max(0, middle - height // 2), max(0, width - height)) for middle in middles]
         return [self.crop.pixels[:, left : left + height] for left in lefts]
 
-    def pieces(
-        self, pose: Pose, starts: Sequence[Rule] = (), rules: Sequence[Rule] = ()
-    ) -> Iterator[Piece]:
-        """What it says; parted where a gap is as wide as between the cells of a table, or ruled.
+    def pieces(self, pose: Pose, seams: Seams | None = None) -> Iterator[Piece]:
+        """What it says; parted where a gap is as wide as between the cells of a table.
 
         Args:
             pose: How the page lies.
-            starts: The boxes of the page's pieces, in order; between narrow columns the detector
-                sees one line now and then, and the heads of a table's.
-            rules: Of the page.
+            seams: What on the page parts narrower gaps: between close columns, and in the head
+                of a table, the detector sees one line now and then.
         """
-        upright = [rule for rule in rules if rule[0] == rule[2]]
         words = spans(self.read, self._gap)
         usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):
-            if last == len(words) or self._parted(
-                words[last - 1], words[last], pose, starts, upright, usual
-            ):
+            if last == len(words) or self._parted(*words[last - 1 : last + 1], pose, seams, usual):
                 yield self._piece(words[first:last], pose)
                 first = last
 
     def _parted(
-        self,
-        left: Span,
-        right: Span,
-        pose: Pose,
-        starts: Sequence[Rule],
-        upright: Sequence[Rule],
-        usual: float,
+        self, left: Span, right: Span, pose: Pose, seams: Seams | None, usual: float
     ) -> bool:
         gap = self._in_heights(right.start - left.end)
-        between_them = straight(between(self.quad, left.end, right.start), pose.slope)
-        if gap > CELL_GAP or any(_cuts(rule, between_them) for rule in upright):
-            return True
-        if gap <= HEAD_GAP:
-            return False
-        line, x, y = height(self.quad), between_them.x2, between_them.y1
-        near = starts[bisect_left(starts, (x - line / 2,)) : bisect_right(starts, (x + line / 2,))]
-        if gap > GUTTER_GAP or (gap > WIDER * usual > 0 and len(near) >= COLUMN):
-            return len(near) >= GUTTER
+        if gap > CELL_GAP or seams is None:
+            return gap > CELL_GAP
+        place = straight(between(self.quad, left.end, right.start), pose.slope)
+        if gap <= HEAD_GAP or seams.ruled(place):
+            return seams.ruled(place)
+        line = height(self.quad)
+        begun = seams.beginning(place.x2, line / 2)
+        if gap > GUTTER_GAP or (gap > WIDER * usual > 0 and len(begun) >= COLUMN):
+            return len(begun) >= GUTTER
         end = straight(self.quad, pose.slope).x2 - line
         cells = [
-            abs(top - y)
-            for left, top, right, bottom in near
-            if abs(left - x) < line / 4 and end < right and line < ALIKE * (bottom - top)
+            abs(box.y1 - place.y1)
+            for box in begun
+            if abs(box.x1 - place.x2) < line / 4
+            and end < box.x2
+            and line < ALIKE * (box.y2 - box.y1)
         ]
         return len(cells) >= GUTTER and min(cells) < BELOW * line
 
@@ -230,11 +250,6 @@ class Recognised:
         width = self.crop.width
         found = self.crop.gap(round(start * width), round(end * width))
         return (found[0] / width, found[1] / width) if found else None
-
-
-def _cuts(rule: Rule, gap: Box) -> bool:
-    x, top, _, bottom = rule
-    return gap.x1 - SLACK <= x <= gap.x2 + SLACK and top < (gap.y1 + gap.y2) / 2 < bottom
 
 
 def read_in_parts(crop: Crop, answers: Sequence[tuple[str, float, Sequence[float]]]) -> Part:

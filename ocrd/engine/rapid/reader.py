@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,7 +31,7 @@ from ocrd.engine.rapid.ink import (
     rules,
     turned_over,
 )
-from ocrd.engine.rapid.lines import Pose, Recognised, read_in_parts
+from ocrd.engine.rapid.lines import Pose, Recognised, Seams, read_in_parts
 from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
 from ocrd.engine.rapid.tables import Rule
@@ -107,14 +107,15 @@ class PageReader:
         lines = [line for line in tried if line.read.score >= SURE and line.plausible]
         pose = Pose(width, height, turned, quads.skew(line.quad for line in lines))
         ruled = rules(page, pose.slope, [line.quad for line in lines])
-        whole = [piece for line in lines for piece in line.pieces(pose)]
-        starts = sorted(astuple(piece.box) for piece in whole)
+        whole = [piece.box for line in lines for piece in line.pieces(pose)]
+        upright_rules = [rule for rule in ruled if rule[0] == rule[2]]
+        seams = Seams(sorted(whole, key=lambda box: box.x1), upright_rules)
         upright = turned == 270 and self._vertical(lines)
         seen = {id(line) for line in lines}
         lost = [line for line in tried if id(line) not in seen]
         missed = islands(print_, [line.quad for line in lines])
         return Reading(
-            pieces=tuple(piece for line in lines for piece in line.pieces(pose, starts, ruled)),
+            pieces=tuple(piece for line in lines for piece in line.pieces(pose, seams)),
             rules=tuple(ruled),
             pose=pose,
             turned=0 if upright else turned,
