@@ -5,6 +5,7 @@ Places along a line are fractions of its length.
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -198,29 +199,30 @@ class Recognised:
         usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):
-            if last == len(words) or self._parted(*words[last - 1 : last + 1], pose, seams, usual):
+            gap = words[last - 1].end, words[last].start if last < len(words) else math.inf
+            if self._parted(*gap, pose, seams, usual):
                 yield self._piece(words[first:last], pose)
                 first = last
 
     def _parted(
-        self, left: Span, right: Span, pose: Pose, seams: Seams | None, usual: float
+        self, start: float, end: float, pose: Pose, seams: Seams | None, usual: float
     ) -> bool:
-        gap = self._in_heights(right.start - left.end)
+        gap = self._in_heights(end - start)
         if gap > CELL_GAP or seams is None:
             return gap > CELL_GAP
-        place = straight(between(self.quad, left.end, right.start), pose.slope)
+        place = straight(between(self.quad, start, end), pose.slope)
         if gap <= HEAD_GAP or seams.ruled(place):
             return seams.ruled(place)
         line = height(self.quad)
         begun = seams.beginning(place.x2, line / 2)
         if gap > GUTTER_GAP or (gap > WIDER * usual > 0 and len(begun) >= COLUMN):
             return len(begun) >= GUTTER
-        end = straight(self.quad, pose.slope).x2 - line
+        last = straight(self.quad, pose.slope).x2 - line
         cells = [
             abs(box.y1 - place.y1)
             for box in begun
             if abs(box.x1 - place.x2) < line / 4
-            and end < box.x2
+            and last < box.x2
             and line < ALIKE * (box.y2 - box.y1)
         ]
         return len(cells) >= GUTTER and min(cells) < BELOW * line

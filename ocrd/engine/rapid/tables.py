@@ -22,6 +22,7 @@ REGULAR_PAIRS = 0.75  # where there are two columns only
 LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
 FULL, MOSTLY = 0.85, 0.6  # of its width, of its lines: a column of running text
 RUNNING = 25  # letters of its lines
+CLOSE, MOST_CLOSE = 0.4, 0.3  # heights, and the share of gaps that are no wider
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
 NEARER = 0.92  # of it: what a first cell goes on with
 FAR = 1.7  # usual distances of rows to one that is no longer of the group
@@ -113,9 +114,17 @@ class Group:
         letters = sum(len(piece.text) for row in self.rows for piece in row)
         if count < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if not (_regular(found, count) or _headed(found, count)) or self.runs():
+        if not (_regular(found, count) or _headed(found, count)):
+            return None
+        if self.runs() or not self._spaced():
             return None
         return tuple(tuple(map(running, cells)) for cells in found)
+
+    def _spaced(self) -> bool:
+        """Whether most cells stand farther apart than words do."""
+        gaps = [b.box.x1 - a.box.x2 for row in self.rows for a, b in pairwise(row)]
+        close = sum(gap < CLOSE * self.height for gap in gaps)
+        return close <= MOST_CLOSE * len(gaps)
 
     def runs(self) -> bool:
         """Whether a column is running text, and what stands beside it is its margin."""

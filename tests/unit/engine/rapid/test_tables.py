@@ -93,6 +93,11 @@ def test_text_beside_its_margin_is_no_table() -> None:
     assert cells(text + margin) == []
 
 
+def test_words_of_running_text_that_happen_to_line_up_are_no_table() -> None:
+    page = [it for n in range(4) for it in row(100 + 25 * n, ("ten letter", 50), ("and more", 155))]
+    assert cells(page) == []
+
+
 def test_cells_that_do_not_line_up_are_no_table() -> None:
     page = [
         *row(100, ("Here a word", 50), ("and there", 300)),
