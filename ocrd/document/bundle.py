@@ -97,7 +97,8 @@ def _artefacts(
         pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
         made.append(BoxesPdf(pdf, spec))
     if "json" in wanted:
-        made.append(_Complaints(pages, spec))
+        drawn = spec.kind == "pdf" or base.path != spec.source
+        made.append(_Looks(pages, spec, drawn=drawn))
         sidecar = stack.enter_context(text_file(into / f"{name}.json"))
         made.append(Sidecar(sidecar, spec.facts, base.notes))
     return made
@@ -141,23 +142,30 @@ def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
     return False
 
 
-class _Complaints:
-    """Notes of what MuPDF could not show of a page, for the sidecar that comes after it."""
+class _Looks:
+    """How large a page is and what MuPDF could not show of it, for the sidecar that comes next."""
 
-    def __init__(self, pages: PdfPages, spec: BundleSpec) -> None:
+    def __init__(self, pages: PdfPages, spec: BundleSpec, *, drawn: bool) -> None:
         self._pages = pages
         self._spec = spec
+        self._drawn = drawn
 
     def add(self, page: ReadPage) -> None:
-        if self._spec.kind == "image" or any("has no page" in note for note in page.notes):
+        if not self._drawn or any("has no page" in note for note in page.notes):
             return
         with noted(page, "it cannot be looked at"):
-            view = self._pages.view(page.record.number, self._spec.dpi)
-            if not view.problems and not view.words:
-                view.grey  # noqa: B018 - drawn for what is said of it
-            if view.problems:
-                said = one_line(view.problems[0])
-                page.notes.append(f"the page may show less than it should: {said}")
+            rect = self._pages.page(page.record.number).rect
+            page.size = (rect.width, rect.height)
+            if self._spec.kind != "image":
+                self._look(page)
+
+    def _look(self, page: ReadPage) -> None:
+        view = self._pages.view(page.record.number, self._spec.dpi)
+        if not view.problems and not view.words:
+            view.grey  # noqa: B018 - drawn for what is said of it
+        if view.problems:
+            said = one_line(view.problems[0])
+            page.notes.append(f"the page may show less than it should: {said}")
 
     def finish(self) -> str:
         return ""

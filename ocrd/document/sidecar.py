@@ -70,6 +70,7 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
     return {
         "number": record.number,
         **_found(record),
+        "size_pt": [round(side, 2) for side in page.size] if page.size else None,
         "state": record.state.value,
         "tries": record.tries,
         "tokens": record.tokens,

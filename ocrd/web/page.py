@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from ocrd.files import display
 from ocrd.job import Job, JobState
 from ocrd.web.access import COOKIE, CSRF_FIELD
-from ocrd.web.results import NoResultError, Results
+from ocrd.web.results import Missing, Results
 from ocrd.web.store import SESSION_S, Role, Token
 from ocrd.web.wired import Wired, desk_of, token_for
 
@@ -133,7 +133,7 @@ async def job(request: Request, number: int, q: str = "") -> Response:
     try:
         results = await asyncio.to_thread(Results.of, found)
         told |= {"results": results, "viewed": await asyncio.to_thread(_viewed, results, q)}
-    except NoResultError as missing:
+    except Missing as missing:
         told["missing"] = missing
     return _page(request, 200, "job.html", **told)
 
@@ -186,7 +186,7 @@ async def picture(request: Request, number: int, page: int) -> Response:
 def _original(job: Job, number: int) -> tuple[Path, int]:
     """The file that holds a page, and the page's number in it."""
     if job.archived_to is None:
-        raise NoResultError(
+        raise Missing(
             f"job {job.id} has no archived original", hint="It is shown once the job is done."
         )
     place = Path(job.archived_to)
@@ -210,7 +210,7 @@ async def ask(
     elif request_name == "cancel":
         await wired.desk.cancel(found)
     else:
-        raise NoResultError(f"there is no request {request_name}", hint="retry or cancel")
+        raise Missing(f"there is no request {request_name}", hint="retry or cancel")
     return RedirectResponse(f"/jobs/{number}", 303)
 
 

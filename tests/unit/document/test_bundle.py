@@ -102,7 +102,8 @@ def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
     sidecar = json.loads((tmp_path / "out" / "scan.json").read_text(encoding="utf-8"))
     assert (sidecar["version"], sidecar["source"], sidecar["sha256"]) == (1, "a.pdf", "00ff")
     assert sidecar["pages"][0] == {
-        "number": 1, "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
+        "number": 1, "size_pt": [595.0, 842.0],
+        "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
         "turned": 180, "words_from": "engine",
         "finish": "stop", "partial": None, "dropped": False, "notes": [],
         "error": None,
