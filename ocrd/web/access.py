@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from ocrd.config import Config
-from ocrd.web.errors import Refused
+from ocrd.web.errors import RefusedError
 from ocrd.web.store import Role, Store, Token
 
 COOKIE = "ocrd_session"
@@ -44,7 +44,7 @@ class Rate:
         """Count a request.
 
         Raises:
-            Refused: There were too many.
+            RefusedError: There were too many.
         """
         if not self._per_minute:
             return
@@ -55,7 +55,7 @@ class Rate:
         if len(self._left) > self._MOST:
             del self._left[next(iter(self._left))]
         if left < 1:
-            raise Refused(
+            raise RefusedError(
                 429,
                 f"more than {self._per_minute} requests a minute",
                 hint="Send fewer, or have an operator raise requests_per_minute under [web].",
@@ -110,14 +110,14 @@ class Gatekeeper:
             csrf: The secret that a form repeats; else a header does.
 
         Raises:
-            Refused: Nobody known, somebody who may not, a forged request, or too many of them.
+            RefusedError: Nobody known, somebody who may not, a forged request, or too many of them.
         """
         token = self.known(request)
         if token is None:
             raise self.stranger(request)
         self._known.spend(token.name)
         if role is not None and not token.role.covers(role):
-            raise Refused(
+            raise RefusedError(
                 403,
                 f"token {token.name} has role {token.role}; this needs {role}",
                 hint="Ask an operator for another token: "
@@ -129,13 +129,13 @@ class Gatekeeper:
             )
         return token
 
-    def stranger(self, request: Request) -> Refused:
+    def stranger(self, request: Request) -> RefusedError:
         """Nobody is known by what was sent; whoever goes on guessing is told to wait."""
         try:
             self._strangers.spend(request.client.host if request.client else "socket")
-        except Refused as too_many:
+        except RefusedError as too_many:
             return too_many
-        return Refused(
+        return RefusedError(
             401,
             "no valid token was sent",
             hint="Send `Authorization: Bearer TOKEN`.  An operator makes one on the server: "
@@ -150,12 +150,12 @@ class Gatekeeper:
         """Refuse a change that another site's page has asked for.
 
         Raises:
-            Refused: It says so, or the secret is missing or somebody else's.
+            RefusedError: It says so, or the secret is missing or somebody else's.
         """
         origin = request.headers.get("origin")
         ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
         if not ours or not self._store.signed(_bound(request, self.known(request)), sent):
-            raise Refused(
+            raise RefusedError(
                 403,
                 "this request does not come from a page of ocrd",
                 hint="Reload the page and try again.  A proxy must pass `Host` on as it came.",
@@ -180,7 +180,7 @@ def token_for(request: Request, role: Role | None = None, csrf: str | None = Non
     """Who asks; see `Gatekeeper.require`.
 
     Raises:
-        Refused: Nobody known, or somebody who may not.
+        RefusedError: Nobody known, or somebody who may not.
     """
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     return gatekeeper.require(request, role, csrf)

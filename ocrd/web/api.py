@@ -14,7 +14,7 @@ from ocrd.job import JobState
 from ocrd.web.access import token_for
 from ocrd.web.body import Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
-from ocrd.web.errors import Refused
+from ocrd.web.errors import RefusedError
 from ocrd.web.results import Results, file_response
 from ocrd.web.store import Handed, Role
 
@@ -45,7 +45,7 @@ async def ocr(
         asked |= {key: body.fields[key] for key in asked if key in body.fields}
         seconds = _seconds(asked["wait"])
         if not body.documents:
-            raise Refused(422, "there is no document in it", hint="Send at least one file.")
+            raise RefusedError(422, "there is no document in it", hint="Send at least one file.")
         into = desk.folder(token, str(asked["folder"]), str(asked["mode"]))
         known = await asyncio.gather(*(desk.submit(each, into, token) for each in body.documents))
     told = await asyncio.gather(*(_told(desk, each, seconds) for each in known))
@@ -60,7 +60,9 @@ async def _from_json(body: Body) -> None:
     if entries is None:
         entries = [body.fields]
     if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-        raise Refused(422, "`files` is no list of objects", hint='{"files": [{"name", "data"}]}')
+        raise RefusedError(
+            422, "`files` is no list of objects", hint='{"files": [{"name", "data"}]}'
+        )
     for entry in entries:
         data = next((entry[key] for key in ("data", "base64", "file") if key in entry), None)
         await body.decoded(data, entry.get("name"))
@@ -86,7 +88,9 @@ def _seconds(told: Any) -> float:
     except (TypeError, ValueError):
         seconds = -1.0
     if not 0 <= seconds <= LONGEST_WAIT_S:
-        raise Refused(422, "`wait` is no number of seconds up to an hour", hint="Such as wait=60.")
+        raise RefusedError(
+            422, "`wait` is no number of seconds up to an hour", hint="Such as wait=60."
+        )
     return seconds
 
 
@@ -146,8 +150,8 @@ async def retry(request: Request, number: str) -> dict[str, Any]:
     return {"id": found.id, "state": JobState.QUEUED.value}
 
 
-def _conflict(message: str) -> Refused:
-    return Refused(409, message, hint="GET the job to see how it stands.")
+def _conflict(message: str) -> RefusedError:
+    return RefusedError(409, message, hint="GET the job to see how it stands.")
 
 
 @router.get("/jobs/{number}/result", summary="What came out")

@@ -17,7 +17,7 @@ from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import received
 from ocrd.web.desk import desk_of, name_of
-from ocrd.web.errors import Refused, sentence
+from ocrd.web.errors import RefusedError, sentence
 from ocrd.web.results import ReadPage, Results, file_response
 from ocrd.web.store import Handed, Role
 
@@ -41,11 +41,13 @@ async def analyze(request: Request, model: str) -> Response:
     folder = desk.folder(token)
     async with received(request, lambda: desk.room(folder)) as body:
         if "urlSource" in body.fields:
-            raise Refused(400, "urlSource is refused: no URL is fetched", hint="Send base64Source.")
+            raise RefusedError(
+                400, "urlSource is refused: no URL is fetched", hint="Send base64Source."
+            )
         document = await body.decoded(body.fields.get("base64Source"))
         document = document or next(iter(body.documents), None)  # raw bytes are allowed, too
         if document is None:
-            raise Refused(400, "base64Source is missing", hint="Send the document as base64.")
+            raise RefusedError(400, "base64Source is missing", hint="Send the document as base64.")
         number = name_of(await desk.submit(document, folder, token))
     markdown = request.query_params.get("outputContentFormat") == "markdown"
     place = f"{origin_of(request)}{router.prefix}/{model}/analyzeResults/{number}"
@@ -102,7 +104,9 @@ async def searchable(request: Request, model: str, number: str) -> Response:
 
 def _require_model(model: str) -> None:
     if model not in MODELS:
-        raise Refused(404, f"there is no model {model}", hint=f"Models here: {', '.join(MODELS)}.")
+        raise RefusedError(
+            404, f"there is no model {model}", hint=f"Models here: {', '.join(MODELS)}."
+        )
 
 
 def _result(job: Job, model: str, *, markdown: bool) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect
 from ocrd.files import os_error
 from ocrd.inbox.names import fit
 from ocrd.inbox.submit import Draft
-from ocrd.web.errors import Refused
+from ocrd.web.errors import RefusedError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -59,7 +59,7 @@ class Incoming:
         """Take the next bytes.
 
         Raises:
-            Refused: It is larger than it may be.
+            RefusedError: It is larger than it may be.
             PlaceError: The disk does not take it.
         """
         self.size += len(chunk)
@@ -129,10 +129,12 @@ class Body:
         """Room for the next one.
 
         Raises:
-            Refused: There are too many.
+            RefusedError: There are too many.
         """
         if len(self.documents) == MOST:
-            raise Refused(413, f"more than {MOST} documents at once", hint="Send several requests.")
+            raise RefusedError(
+                413, f"more than {MOST} documents at once", hint="Send several requests."
+            )
         made = self.open()
         made.name = safe_name(name)
         self.documents.append(made)
@@ -163,7 +165,7 @@ async def received(request: Request, open_file: Open) -> AsyncIterator[Body]:
     """The body of a request; what has not appeared by the end is removed.
 
     Raises:
-        Refused: It cannot be taken.
+        RefusedError: It cannot be taken.
         PlaceError: The disk does not take it.
     """
     body = Body(open_file)
@@ -177,7 +179,7 @@ async def received(request: Request, open_file: Open) -> AsyncIterator[Body]:
             await _read_raw(request, body)
         yield body
     except ClientDisconnect:
-        raise Refused(400, "the connection broke", hint="Send the document again.") from None
+        raise RefusedError(400, "the connection broke", hint="Send the document again.") from None
     finally:
         for document in body.documents:
             document.discard()
@@ -188,7 +190,7 @@ async def _read_raw(request: Request, body: Body) -> None:
     async for chunk in request.stream():
         await document.write(chunk)
     if not document.size:
-        raise Refused(400, "the body is empty", hint="Send the document as the body.")
+        raise RefusedError(400, "the body is empty", hint="Send the document as the body.")
 
 
 def _raw_name(request: Request) -> str:
@@ -267,7 +269,7 @@ class _Form:
 
 
 async def _read_form(request: Request, options: Mapping[bytes, bytes], body: Body) -> None:
-    form = _Form(body)
+    form, why = _Form(body), "its end is missing"
     try:
         parser = MultipartParser(options.get(b"boundary", b""), form.callbacks())
         async for chunk in request.stream():
@@ -275,12 +277,10 @@ async def _read_form(request: Request, options: Mapping[bytes, bytes], body: Bod
             for document, data in form.pending:
                 await document.write(data)
             form.pending.clear()
-        if not form.whole:
-            raise ValueError("its end is missing")
     except ValueError as error:  # the parser's own errors are such
-        raise Refused(
-            400, f"the form cannot be read: {error}", hint="Send multipart/form-data."
-        ) from error
+        form.whole, why = False, str(error)
+    if not form.whole:
+        raise RefusedError(400, f"the form cannot be read: {why}", hint="Send multipart/form-data.")
 
 
 async def _read_json(request: Request, body: Body) -> None:
@@ -289,7 +289,7 @@ async def _read_json(request: Request, body: Body) -> None:
         await reader.feed(chunk)
     told = reader.end()
     if not isinstance(told, dict):
-        raise Refused(400, "the JSON is no object", hint="Send a JSON object.")
+        raise RefusedError(400, "the JSON is no object", hint="Send a JSON object.")
     body.fields = told
 
 
@@ -321,12 +321,12 @@ class JsonReader:
         """What the body says.
 
         Raises:
-            Refused: It is no JSON.
+            RefusedError: It is no JSON.
         """
         try:
             told = json.loads(self._skeleton)
         except (ValueError, RecursionError) as error:
-            raise Refused(
+            raise RefusedError(
                 400, f"the body is no JSON: {error}", hint="Send a JSON object."
             ) from error
         return self._filled(told)
@@ -423,16 +423,16 @@ def _decode(text: bytes) -> bytes:
     try:
         return base64.b64decode(text.replace(b"-", b"+").replace(b"_", b"/"), validate=True)
     except binascii.Error as error:
-        raise Refused(
+        raise RefusedError(
             400,
             f"a document is no base64: {error}",
             hint="Encode the file's bytes as base64, or send them raw or in a form.",
         ) from error
 
 
-def too_large(limit: int) -> Refused:
+def too_large(limit: int) -> RefusedError:
     """A body is over a limit."""
-    return Refused(
+    return RefusedError(
         413,
         f"the document is larger than {limit // 2**20} MiB",
         hint="Split it, or raise max_upload_mib under [web].",

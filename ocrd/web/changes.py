@@ -37,6 +37,7 @@ class Changes:
         self._spool = spool
         self._files = (ledger, ledger.with_name(ledger.name + "-wal"))
         self._seen = self._look()
+        self._fresh = True  # there was a commit just now: another may bear the very same time
         self._said: tuple[object, object] = (None, None)  # the snapshot's times; what it says
         self._changed = asyncio.Event()
         self._waiters: set[Waiter] = set()
@@ -47,7 +48,8 @@ class Changes:
         while True:
             await asyncio.sleep(LOOK_S)
             seen, said = self._look(), self._word()
-            committed, told = seen != self._seen, said[1] != self._said[1]
+            committed, told = self._fresh or seen != self._seen, said[1] != self._said[1]
+            self._fresh = seen != self._seen
             self._seen, self._said = seen, said
             if committed or told:
                 self.generation += 1

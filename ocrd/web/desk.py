@@ -31,7 +31,7 @@ from ocrd.ledger.search import index_of, search
 from ocrd.requests import ask
 from ocrd.web.body import Incoming, opened
 from ocrd.web.changes import Changes
-from ocrd.web.errors import Missing, Refused
+from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.store import Handed, Held, Role, Store, Token
 
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
@@ -65,7 +65,7 @@ class Desk:
         """The folder that a request names, by itself or by its mode; else the default one.
 
         Raises:
-            Refused: There is none, or it is not for this token.
+            RefusedError: There is none, or it is not for this token.
         """
         seen = self.folders(token)
         wanted = name or ("" if mode else self.config.settings.web.folder)
@@ -77,7 +77,7 @@ class Desk:
         if not fitting:
             asked = f"folder {wanted!r}" if wanted else f"mode {mode!r}" if mode else "documents"
             known = ", ".join(f"{each.name} ({each.mode.name})" for each in seen) or "none"
-            raise Refused(
+            raise RefusedError(
                 422, f"there is no folder here for {asked}", hint=f"Folders of this token: {known}."
             )
         return fitting[0]
@@ -92,13 +92,13 @@ class Desk:
         """Let a received document appear in the inbox, whole; what became of it so far.
 
         Raises:
-            Refused: It is empty.
+            RefusedError: It is empty.
             UsageError: The folder leaves files of such a name alone.
             PlaceError: The inbox cannot be written.
         """
         require_taken(document.name, folder)
         if not document.size:
-            raise Refused(422, f"{document.name} is empty", hint="Send the document's bytes.")
+            raise RefusedError(422, f"{document.name} is empty", hint="Send the document's bytes.")
         return await self._recorded(await asyncio.to_thread(self._place, document, folder, token))
 
     def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
@@ -107,6 +107,7 @@ class Desk:
             with opened(folder.inbox) as here:
                 source = draft.give(document.name, here)
                 facts = draft.facts()
+                document.discard()  # nobody may seem to write to it any more
                 self._mark(folder, source, here)
         except OSError as error:
             raise os_error(error, folder.inbox) from error
@@ -171,7 +172,7 @@ class Desk:
         """Hand a held file over, unless it was before; what became of it so far.
 
         Raises:
-            Missing: There is no such file of this token.
+            MissingError: There is no such file of this token.
             PlaceError: The inbox cannot be written.
         """
         async with self._reading:
@@ -185,11 +186,11 @@ class Desk:
         """What is known of a held file.
 
         Raises:
-            Missing: There is no such file of this token.
+            MissingError: There is no such file of this token.
         """
         file = self.store.held(number, token)
         if file is None:
-            raise Missing(f"there is no file {number}", hint="Upload it: POST /v1/files.")
+            raise MissingError(f"there is no file {number}", hint="Upload it: POST /v1/files.")
         return file
 
     def _take_up(self, file: Held, token: Token) -> Handed:
@@ -202,7 +203,9 @@ class Desk:
                 self._mark(folder, source, here)
         except FileNotFoundError:
             self.store.let_go(file.id)
-            raise Missing(f"file {file.id} is gone", hint="Upload it: POST /v1/files.") from None
+            raise MissingError(
+                f"file {file.id} is gone", hint="Upload it: POST /v1/files."
+            ) from None
         except OSError as error:
             raise os_error(error, folder.inbox) from error
         handed = self.store.hand(folder.name, source, facts, token)
@@ -222,7 +225,7 @@ class Desk:
         """The job of a number, or what is known of a ticket (`t12`), if the token may see it.
 
         Raises:
-            Missing: There is none for it.
+            MissingError: There is none for it.
         """
         found: Known | None = None
         if re.fullmatch("t[0-9]{1,18}", name) and (handed := self.store.handed(int(name[1:]))):
@@ -242,11 +245,11 @@ class Desk:
         """A job that the token may see.
 
         Raises:
-            Missing: There is none for it, or the daemon has not recorded it yet.
+            MissingError: There is none for it, or the daemon has not recorded it yet.
         """
         found = await self.find(name, token)
         if isinstance(found, Handed):
-            raise Missing(
+            raise MissingError(
                 f"{name} waits in the inbox of {found.folder}; no daemon has recorded it yet",
                 hint="It is safe and will be read; an operator starts it: systemctl start ocrd",
             )
@@ -343,8 +346,8 @@ def _hidden(file: Held) -> str:
     return f".ocrd-{file.id}.held"
 
 
-def _no_job(name: str) -> Missing:
-    return Missing(f"there is no job {name}", hint="GET /api/v1/jobs lists them.")
+def _no_job(name: str) -> MissingError:
+    return MissingError(f"there is no job {name}", hint="GET /api/v1/jobs lists them.")
 
 
 def _jobs_by_id(numbers: Any, ledger: Ledger) -> dict[int, Job]:

@@ -21,7 +21,7 @@ from ocrd.job import Job, JobState
 from ocrd.web.access import token_for
 from ocrd.web.body import Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
-from ocrd.web.errors import Missing, Refused, sentence
+from ocrd.web.errors import MissingError, RefusedError, sentence
 from ocrd.web.results import Results
 from ocrd.web.store import Handed, Role, Token
 
@@ -63,7 +63,7 @@ async def convert(request: Request) -> Response:
     ended = [await desk.ended(job, SYNC_S - (time.monotonic() - began)) for job in jobs]
     if None in ended:
         task = _task_id(jobs, options)
-        raise Refused(
+        raise RefusedError(
             504,
             "conversion is taking too long",
             hint=f"It goes on: GET /v1/status/poll/{task}, then /v1/result/{task}.",
@@ -103,7 +103,7 @@ async def task_result(request: Request, task: str) -> Response:
     found = [await desk.find(name, token) for name in names]
     jobs = [job for job in found if isinstance(job, Job) and job.state in ENDED]
     if len(jobs) < len(found):
-        raise Missing(f"task {task} has not ended", hint=f"GET /v1/status/poll/{task}?wait=5")
+        raise MissingError(f"task {task} has not ended", hint=f"GET /v1/status/poll/{task}?wait=5")
     seconds = max((job.finished_at or 0) - job.created_at for job in jobs)
     return await _converted(jobs, options, seconds)
 
@@ -119,7 +119,7 @@ async def _submitted(
     async with received(request, lambda: desk.room(folder)) as body:
         options = await _sources(body)
         if not body.documents:
-            raise Refused(422, "there is no document in it", hint="Send `files` or `sources`.")
+            raise RefusedError(422, "there is no document in it", hint="Send `files` or `sources`.")
         jobs = await asyncio.gather(*(desk.submit(each, folder, token) for each in body.documents))
     return jobs, options
 
@@ -133,7 +133,7 @@ async def _sources(body: Body) -> dict[str, Any]:
         return {key: value for key, value in told.items() if value}
     for source in sources:
         if not isinstance(source, dict) or source.get("kind") != "file":
-            raise Refused(422, "only sources of kind file are read", hint="No URL is fetched.")
+            raise RefusedError(422, "only sources of kind file are read", hint="No URL is fetched.")
         await body.decoded(source.get("base64_string"), source.get("filename"))
     options = body.fields.get("options") or {}
     target = body.fields.get("target") or {}
@@ -193,7 +193,7 @@ def _chosen(pages: list[T], told: Any) -> list[T]:
     try:
         first, last = (int(each) for each in told)
     except (TypeError, ValueError):
-        raise Refused(422, "`page_range` is no pair of numbers", hint="[1, 3]") from None
+        raise RefusedError(422, "`page_range` is no pair of numbers", hint="[1, 3]") from None
     return pages[max(first - 1, 0) : last]
 
 
@@ -239,4 +239,4 @@ def _of_task(task: str) -> tuple[list[str], dict[str, Any]]:
         options = json.loads(base64.urlsafe_b64decode(told[1:] + "=" * (-len(told[1:]) % 4)))
         return names, dict(options)
     except ValueError:
-        raise Missing(f"there is no task {task}", hint="POST documents first.") from None
+        raise MissingError(f"there is no task {task}", hint="POST documents first.") from None

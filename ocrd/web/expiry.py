@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ocrd.config.resolve import fixed_part
@@ -17,7 +18,7 @@ from ocrd.job import Job, JobState
 from ocrd.ledger.readonly import read_ledger
 from ocrd.spool.expiry import Fate, expire
 from ocrd.web.desk import ENDED, Desk
-from ocrd.web.errors import Missing
+from ocrd.web.errors import MissingError
 from ocrd.web.results import Results
 
 DAY_S = 86400.0
@@ -32,7 +33,7 @@ def expire_all(desk: Desk, now: float) -> None:
             desk.drop(file)
     days = desk.config.settings.web.keep_days
     for handed in desk.store.handed_before(now - days * DAY_S) if days else ():
-        job = read_ledger(desk.config.ledger, lambda ledger, one=handed: desk.became(one, ledger))
+        job = read_ledger(desk.config.ledger, partial(desk.became, handed))
         if job is None or job.state in ENDED:
             if job is not None:
                 _remove(desk, job)
@@ -46,7 +47,7 @@ def _remove(desk: Desk, job: Job) -> None:
     with contextlib.suppress(OSError):
         if job.state is JobState.DONE:
             expire(job, fixed_part(folder.archive), Disk())
-            with contextlib.suppress(Missing):
+            with contextlib.suppress(MissingError):
                 _remove_results(Results.of(job), job)
         elif job.failed_to is not None:
             failed = replace(job, archived_to=job.failed_to)

@@ -18,7 +18,7 @@ from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body, received
 from ocrd.web.desk import Desk, Known, desk_of
-from ocrd.web.errors import Refused
+from ocrd.web.errors import RefusedError
 from ocrd.web.results import ReadPage, Results
 from ocrd.web.store import Held, Role, Token
 
@@ -45,11 +45,13 @@ async def ocr(request: Request) -> JSONResponse:
     async with received(request, lambda: desk.room(folder)) as body:
         asked = body.fields
         if any(asked.get(key) for key in _ANNOTATIONS):
-            raise Refused(422, "annotations are not supported", hint="Leave those fields out.")
+            raise RefusedError(422, "annotations are not supported", hint="Leave those fields out.")
         size, known = await _taken(desk, token, body)
     ended = await desk.ended(known, WAIT_S)
     if ended is None:
-        raise Refused(504, "it has not been read yet", hint="It will be; see GET /api/v1/jobs.")
+        raise RefusedError(
+            504, "it has not been read yet", hint="It will be; see GET /api/v1/jobs."
+        )
     if ended.state is not JobState.DONE:
         raise _failed(ended)
     pages = await asyncio.to_thread(_pages, Results.of(ended), asked)
@@ -62,7 +64,7 @@ async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
     """The document that a request names, within it or uploaded before: its size, its job."""
     told = body.fields.get("document")
     if not isinstance(told, dict):
-        raise Refused(422, "document is missing", hint='{"document": {"document_url": …}}')
+        raise RefusedError(422, "document is missing", hint='{"document": {"document_url": …}}')
     value = told.get("document_url") or told.get("image_url")
     if isinstance(value, dict):
         value = value.get("url")
@@ -74,14 +76,14 @@ async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
         return file.bytes, known
     document = await body.decoded(value, told.get("document_name"))
     if document is None:
-        raise Refused(422, "there is no document in it", hint="Send a data URI or a file_id.")
+        raise RefusedError(422, "there is no document in it", hint="Send a data URI or a file_id.")
     return document.size, await desk.submit(document, desk.folder(token), token)
 
 
-def _failed(job: Job) -> Refused:
+def _failed(job: Job) -> RefusedError:
     error = job.error
     message = error.message if error else f"job {job.id} was {job.state}"
-    return Refused(422, message, hint=error.hint if error else "")
+    return RefusedError(422, message, hint=error.hint if error else "")
 
 
 def _pages(results: Results, asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,7 +145,7 @@ def _numbers(told: Any, count: int) -> set[int]:
             first, _, last = part.partition("-")
             found |= set(range(int(first), min(int(last or first), count) + 1))
     except ValueError:
-        raise Refused(422, "`pages` is neither a list nor ranges", hint="0-2,5") from None
+        raise RefusedError(422, "`pages` is neither a list nor ranges", hint="0-2,5") from None
     return found
 
 
@@ -157,7 +159,7 @@ async def upload(request: Request) -> dict[str, Any]:
     folder = desk.folder(token)
     async with received(request, lambda: desk.room(folder)) as body:
         if not body.documents:
-            raise Refused(422, "file is missing", hint="Send a form with a part named file.")
+            raise RefusedError(422, "file is missing", hint="Send a form with a part named file.")
         return _told(await desk.hold(body.documents[0], folder, token))
 
 
@@ -201,7 +203,7 @@ def _of_signed_url(desk: Desk, told: str) -> str:
     """The file that one of our own URLs names; no other URL is fetched."""
     found = re.search(r"/v1/files/([0-9a-f]+)/content\?signature=([0-9a-f]+)$", told)
     if found is None or not desk.store.signed(f"file:{found[1]}", found[2]):
-        raise Refused(
+        raise RefusedError(
             422,
             "this URL is not fetched",
             hint="Send the document as a data URI, or upload it to /v1/files.",

@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from ocrd.files import display, open_regular
 from ocrd.job import Job, JobState
-from ocrd.web.errors import Missing
+from ocrd.web.errors import MissingError
 
 MEDIA = {
     "md": "text/markdown; charset=utf-8",
@@ -98,14 +98,14 @@ class Results:
         """The results of a job.
 
         Raises:
-            Missing: It is not done, or made none, or somebody took them away.
+            MissingError: It is not done, or made none, or somebody took them away.
         """
         if job.state is not JobState.DONE:
-            raise Missing(
+            raise MissingError(
                 f"job {job.id} is {job.state}, not done", hint=f"See /api/v1/jobs/{job.id}."
             )
         if job.outputs is None:
-            raise Missing(
+            raise MissingError(
                 f"job {job.id} has no results", hint="Its folder's `outputs` asks for none."
             )
         place = Path(job.outputs)
@@ -121,7 +121,7 @@ class Results:
                 stem = _without_ending(place.name)
                 found = {path.name: path for path in _siblings(place.parent, stem)}
         except OSError as error:
-            raise Missing(
+            raise MissingError(
                 f"the results of job {job.id} are not in the outbox any more",
                 hint=f"Somebody has taken {display(job.outputs)} away; drop the document again.",
             ) from error
@@ -136,11 +136,11 @@ class Results:
         """One of the files.
 
         Raises:
-            Missing: The folder's `outputs` does not make it.
+            MissingError: The folder's `outputs` does not make it.
         """
         if kind not in self.files:
             made = ", ".join(sorted(self.files)) or "none"
-            raise Missing(
+            raise MissingError(
                 f"there is no {kind} of this document",
                 hint=f"Its folder makes: {made}.  Add it to the folder's `outputs`.",
             )

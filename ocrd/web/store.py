@@ -217,7 +217,7 @@ class Store:
         """Note a document that now lies in an inbox."""
         rows = self._run(
             "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at)"
-            f" VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING {_HANDED}",
+            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *",
             *(folder, source, facts.size, facts.mtime_ns, facts.inode),
             *(token.name, self._clock()),
         )
@@ -225,12 +225,12 @@ class Store:
 
     def handed(self, ticket: int) -> Handed | None:
         """What was noted under a ticket."""
-        rows = self._run(f"SELECT {_HANDED} FROM handed WHERE ticket = ?", ticket)
+        rows = self._run("SELECT * FROM handed WHERE ticket = ?", ticket)
         return _handed(rows[0]) if rows else None
 
     def handed_before(self, moment: float, most: int = 1000) -> list[Handed]:
         """What came in before a moment, the oldest first."""
-        query = f"SELECT {_HANDED} FROM handed WHERE at < ? ORDER BY at LIMIT ?"
+        query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT ?"
         return [_handed(row) for row in self._run(query, moment, most)]
 
     def became(self, ticket: int, job: int) -> None:
@@ -260,13 +260,13 @@ class Store:
 
     def held(self, number: str, token: Token) -> Held | None:
         """One of the token's own files."""
-        query = f"SELECT {_HELD} FROM held WHERE id = ? AND token = ?"
+        query = "SELECT * FROM held WHERE id = ? AND token = ?"
         rows = self._run(query, number, token.name)
         return _held(rows[0]) if rows else None
 
     def held_before(self, moment: float) -> list[Held]:
         """Files that came before a moment."""
-        return [_held(row) for row in self._run(f"SELECT {_HELD} FROM held WHERE at < ?", moment)]
+        return [_held(row) for row in self._run("SELECT * FROM held WHERE at < ?", moment)]
 
     def was_read(self, number: str, ticket: int) -> None:
         """A file has been handed over."""
@@ -305,10 +305,6 @@ class Store:
         )
 
 
-_HANDED = "ticket, folder, source, size, mtime_ns, inode, token, job"
-_HELD = "id, name, bytes, folder, token, at, ticket"
-
-
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
@@ -320,11 +316,10 @@ def _token(row: tuple[str, str, str | None]) -> Token:
 
 
 def _handed(row: tuple[Any, ...]) -> Handed:
-    ticket, folder, source, size, mtime_ns, inode, token, job = row
+    ticket, folder, source, size, mtime_ns, inode, token, _, job = row
     facts = FileFacts(size=size, mtime_ns=mtime_ns, inode=inode)
     return Handed(ticket=ticket, folder=folder, source=source, facts=facts, token=token, job=job)
 
 
 def _held(row: tuple[Any, ...]) -> Held:
-    number, name, size, folder, token, at, ticket = row
-    return Held(id=number, name=name, bytes=size, folder=folder, token=token, at=at, ticket=ticket)
+    return Held(**dict(zip(Held.__slots__, row, strict=True)))
