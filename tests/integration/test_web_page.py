@@ -89,7 +89,7 @@ def test_a_file_is_sent_and_its_job_appears_by_itself(
     page.get_by_role("button", name="Send").click()
     link = page.locator("#sent a")
     link.wait_for(timeout=20_000)
-    row = page.locator("#jobs tr", has_text="from the browser.png")
+    row = page.locator("#now tr", has_text="from the browser.png")
     row.filter(has_text="done").wait_for(timeout=30_000)
     link.click()
     page.get_by_text("Sent from a browser").first.wait_for()
