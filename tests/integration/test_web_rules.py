@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -37,9 +36,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield up
 
 
-def sent(running: Site, name: str, role: str = "operate", **query: object) -> dict[str, object]:
-    with running.client(role) as client:
-        query = {"name": name, "wait": 60, **query}
+def sent(running: Site, name: str) -> dict[str, object]:
+    with running.client() as client:
+        query = {"name": name, "wait": 60}
         told: dict[str, object] = client.post(
             "/api/v1/ocr", params=query, content=page(name)
         ).json()
@@ -196,7 +195,7 @@ def test_a_document_that_no_daemon_has_seen_is_found_by_its_ticket(tmp_path: Pat
         model = "/documentintelligence/documentModels/prebuilt-read"
         place = client.post(f"{model}:analyze", json=body).headers["operation-location"]
         assert client.get(place).json()["status"] == "notStarted"
-        up.stop_web()
+        up.kill_web()
         up.start_daemon()
         up.start_web()
         until(lambda: client.get(place).json()["status"] == "succeeded")
@@ -229,10 +228,8 @@ def test_a_killed_upload_leaves_nothing_behind(tmp_path: Path) -> None:
             head = "POST /api/v1/ocr?name=k.png HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: "
             head += f"{up.tokens['operate']}\r\nContent-Length: 9000000\r\n\r\n"
             client.sendall(head.encode() + bytes(3 << 20))
-            assert up.web is not None
             time.sleep(0.5)
-            up.web.send_signal(signal.SIGKILL)
-            up.web.wait()
+            up.kill_web()
         assert os.listdir(up.root / "inbox/web") == []
 
 

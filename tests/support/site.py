@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -60,10 +59,15 @@ class Site:
         with httpx.Client(transport=transport, base_url=self.url) as client:
             return client.get("/healthz").status_code == 200
 
-    def stop_web(self) -> None:
-        if self.web is not None:
-            self.web.terminate()
-            self.web.wait(30)
+    def kill_daemon(self) -> None:
+        assert self.daemon is not None
+        self.daemon.kill()
+        self.daemon.wait()
+
+    def kill_web(self) -> None:
+        assert self.web is not None
+        self.web.kill()
+        self.web.wait()
 
     def stop(self) -> None:
         for process in (self.web, self.daemon):
@@ -131,9 +135,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def memory_kib(process: subprocess.Popen[bytes]) -> int:
-    """What a process holds in memory now."""
+def memory_kib(process: subprocess.Popen[bytes], what: str = "VmHWM") -> int:
+    """The most that a process has held in memory."""
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
+        if line.startswith(what):
             return int(line.split()[1])
-    raise AssertionError(os.getpid())
+    raise AssertionError(what)
+
+
+def resident_kib(process: subprocess.Popen[bytes]) -> int:
+    """What a process holds in memory now."""
+    return memory_kib(process, "VmRSS")
