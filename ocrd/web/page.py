@@ -97,11 +97,11 @@ async def now(request: Request) -> Response:
     return _page(request, 200, "now.html", **told, **await _glance(desk, token))
 
 
-@router.get("/part/now")
-async def part_now(request: Request) -> Response:
-    """The parts of it that change."""
+@router.get("/part/{name}")
+async def part(request: Request, name: Literal["now", "jobs"]) -> Response:
+    """One of its parts that change."""
     desk, token = desk_of(request), token_for(request)
-    return _page(request, 200, "part_now.html", **await _glance(desk, token))
+    return _page(request, 200, f"part_{name}.html", **await _glance(desk, token))
 
 
 async def _glance(desk: Desk, token: Token) -> dict[str, Any]:

@@ -165,8 +165,8 @@ def main() -> None:
     for violation in wrong:
         print(violation)
     print(
-        f"{len(done.names)} acknowledged, {done.broken} connections broken or refused, {done.kills} kills, "
-        f"grown by at most {done.grown_kib} KiB, {len(wrong)} violations, "
+        f"{len(done.names)} acknowledged, {done.broken} connections broken or refused, "
+        f"{done.kills} kills, grown by at most {done.grown_kib} KiB, {len(wrong)} violations, "
         f"{time.monotonic() - began:.0f} s"
     )
     sys.exit(1 if wrong else 0)
