@@ -75,7 +75,12 @@ _SHAPES: tuple[tuple[str, Shape], ...] = (  # by how the path begins
 
 def sentence(error: OcrdError | JobError) -> str:
     """What happened and what to do, in one line."""
-    return f"{error.message}. {error.hint}".strip() if error.hint else error.message
+    return joined(error.message, error.hint)
+
+
+def joined(message: str, hint: str) -> str:
+    """Two sentences as one line; a message may have its full stop or not."""
+    return f"{message.rstrip('.')}. {hint}" if hint else message
 
 
 def install(app: FastAPI, show: Show) -> None:

@@ -20,7 +20,7 @@ from ocrd.files import display
 from ocrd.job import Job, JobState
 from ocrd.web.access import COOKIE, CSRF_FIELD, Gatekeeper, scheme_of, token_for
 from ocrd.web.desk import Desk, desk_of
-from ocrd.web.errors import MissingError, sentence
+from ocrd.web.errors import MissingError, joined, sentence
 from ocrd.web.render import PageRenderer
 from ocrd.web.results import Results
 from ocrd.web.store import SESSION_S, Handed, Role, Token
@@ -50,6 +50,7 @@ def _lasting(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
+_templates.globals["joined"] = joined
 _templates.filters |= {"clock": _clock, "lasting": _lasting, "display": display}
 
 
