@@ -254,6 +254,20 @@ def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) ->
     assert not list((running.root / "inbox/web").glob(".ocrd-*.[ph]*"))
 
 
+def test_open_webuis_mistral_loader_gets_its_pages(running: Site) -> None:
+    """Request by request as its `load` sends them."""
+    with running.client("submit") as client:
+        files = {"file": ("letter.pdf", page(kind="PDF"), "application/pdf")}
+        number = client.post("/v1/files", files=files, data={"purpose": "ocr"}).json()["id"]
+        url = client.get(f"/v1/files/{number}/url", params={"expiry": 1}).json()["url"]
+        document = {"type": "document_url", "document_url": url}
+        body = {"model": "mistral-ocr-latest", "document": document, "include_image_base64": False}
+        (read,) = client.post("/v1/ocr", json=body).json()["pages"]
+        assert client.delete(f"/v1/files/{number}").json()["deleted"]
+    assert (read["index"], WORDS in read["markdown"]) == (0, True)
+    assert not list((running.root / "inbox/web").glob(".ocrd-*.held"))
+
+
 def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
     with running.client() as client:
         for url in ("http://127.0.0.1:1/x", f"{running.url}/v1/files/ab/content?signature=cd"):
