@@ -395,6 +395,7 @@ class JsonReader:
 
 _STRING_STOP = re.compile(rb'["\\]')
 _URI = re.compile(rb"data:([^,]*),", re.IGNORECASE)
+_ESCAPED = re.compile(rb"\\u00(2b|2f|3d)", re.IGNORECASE)  # how .NET writes plus, slash, equals
 _NOISE = bytes(range(33)) + b"\\"  # white space, and the backslash of an escaped slash
 
 
@@ -403,6 +404,7 @@ class _Base64:
 
     def __init__(self, document: Incoming) -> None:
         self._document = document
+        self._cut = b""  # an escape of which the end has yet to come
         self._rest = b""
         self._begun = False
 
@@ -410,12 +412,20 @@ class _Base64:
         if not self._begun:
             self._begun = True
             data = _URI.sub(b"", data, count=1) if data[:5].lower() == b"data:" else data
-        clean = self._rest + data.translate(None, _NOISE)
+        data = self._cut + data
+        begins = data.rfind(b"\\", -5)
+        self._cut = data[begins:] if begins >= 0 else b""
+        await self._take(data[:begins] if begins >= 0 else data)
+
+    async def _take(self, data: bytes) -> None:
+        plain = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), data)
+        clean = self._rest + plain.translate(None, _NOISE)
         whole = len(clean) // 4 * 4
         self._rest = clean[whole:]
         await self._document.write(_decode(clean[:whole]))
 
     async def end(self) -> None:
+        await self._take(self._cut)
         await self._document.write(_decode(self._rest + b"=" * (-len(self._rest) % 4)))
 
 

@@ -76,6 +76,23 @@ def test_base64_in_json_is_decoded_as_it_comes(running: Site, uri: str) -> None:
     assert "Encoded for the journey" in result.text
 
 
+@pytest.mark.parametrize("escape", ["\\u002B", "\\u002b", "\\u002F", "\\/"])
+def test_base64_that_a_json_library_escapes_is_the_same_document(
+    running: Site, escape: str
+) -> None:
+    """Such as .NET's, which writes no plus as it is."""
+    plain = "/" if escape in ("\\/", "\\u002F") else "+"
+    content = bytes(range(256)) * 1000
+    text = base64.b64encode(content).decode()
+    assert plain in text
+    body = f'{{"name": "escaped{ord(escape[-1])}.bin", "data": "{text.replace(plain, escape)}"}}'
+    pieces = (body.encode()[at : at + 997] for at in range(0, len(body), 997))
+    with running.client() as client:
+        json = {"content-type": "application/json"}
+        told = client.post("/api/v1/ocr?wait=60", content=pieces, headers=json).json()
+    assert Path(told["failed_to"]).read_bytes() == content
+
+
 def test_every_file_of_a_bundle_can_be_had_and_all_as_a_zip(running: Site) -> None:
     with running.client() as client:
         number = client.post("/api/v1/ocr?name=all.png&wait=60", content=page()).json()["id"]
