@@ -18,8 +18,8 @@ from ocrd.cli.jobs import require_folder
 from ocrd.cli.locate import locate
 from ocrd.errors import BadFileError, ExitCode, LedgerError, PlaceError, UsageError
 from ocrd.files import display
-from ocrd.inbox.names import ignored
 from ocrd.job import ACTIVE, JobState
+from ocrd.names import ignored
 
 if TYPE_CHECKING:
     from ocrd.config import Config, Folder

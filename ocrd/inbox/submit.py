@@ -23,7 +23,7 @@ from ocrd.errors import OcrdError, PlaceError, UsageError
 from ocrd.files import Disk, FileFacts, display
 from ocrd.inbox.join import rule_for
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.names import ignored, included, numbered
+from ocrd.names import ignored, included, numbered
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -25,8 +25,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from ocrd.files import os_error
-from ocrd.inbox.names import fit
 from ocrd.inbox.submit import Draft
+from ocrd.names import fit
 from ocrd.web.errors import RefusedError
 
 if TYPE_CHECKING:

@@ -8,8 +8,14 @@ from collections.abc import Awaitable, Callable
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.poison import PoisonSearch, kills_engine
 from ocrd.engine.resident.client import EngineClient, EngineDiedError
-from ocrd.engine.resident.faults import next_step, reason, setup_error, shortage
-from ocrd.engine.resident.process import LaunchError
+from ocrd.engine.resident.faults import (
+    compile_cache_broken,
+    next_step,
+    reason,
+    setup_error,
+    shortage,
+)
+from ocrd.engine.resident.process import LaunchError, compile_caches, set_aside
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import (
     EngineDownError,
@@ -251,13 +257,22 @@ class EngineSupervisor:
                 return
 
     async def _bring_up(self, tell: Tell) -> EngineClient:
+        compiled_anew = False
         while True:
             try:
                 return await self._build(self._settings, tell)
             except LaunchError as fault:
                 cause = fault.__cause__ or fault
                 words = [*fault.words, f"{type(cause).__name__}: {cause}"]
-                if not self._take_step(words):
+                if not compiled_anew and compile_cache_broken(words):
+                    compiled_anew = True
+                    aside = ", ".join(map(str, set_aside(compile_caches())))
+                    why = reason(words)
+                    self._events.warn(
+                        "engine.compile-cache", device=self.name, reason=why, aside=aside
+                    )
+                    tell("compiling anew: what was compiled before is damaged")
+                elif not self._take_step(words):
                     raise setup_error(words, cause) from fault
             except OcrdError:
                 raise

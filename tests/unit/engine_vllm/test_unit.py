@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,12 @@ from tests.unit.engine_vllm.fakes import OOM, World, page
 
 SETTINGS = VllmSettings(model="m", max_pages_in_flight=64, max_crops=6)
 HANG_S = 120
+# As vLLM 0.32 says it.
+CUT_OFF = """EngineCore failed to start.
+Traceback (most recent call last):
+  File "vllm/compilation/caching.py", line 304, in deserialize_compile_artifacts
+    state = pickle.loads(data)
+_pickle.UnpicklingError: pickle data was truncated"""
 
 
 class Watched:
@@ -209,6 +216,33 @@ async def test_at_the_bottom_of_the_ladder_the_start_fails_with_a_remedy() -> No
     assert failure.value.kind == "gpu-memory"
     assert watched.unit.state is EngineState.FAILED
     assert world.started_with[-1].resolution == "small"
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of the compile cache that ends early."""
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    cut_off = tmp_path / "torch_compile_cache" / "8f2a" / "model"
+    cut_off.parent.mkdir(parents=True)
+    cut_off.write_bytes(b"cut o")
+    return cut_off
+
+
+async def test_a_broken_compile_cache_is_said_and_made_anew(cut_off: Path) -> None:
+    async with serving(World(refusals=[[CUT_OFF], None])) as watched:
+        assert watched.names() == ["engine.compile-cache", "engine.ready"]
+        assert watched.told[0].fields["reason"].startswith("_pickle.UnpicklingError")
+        assert watched.stages[1].startswith("compiling anew")
+    assert not cut_off.exists()  # noqa: ASYNC240 - of a test, which may wait
+
+
+@pytest.mark.usefixtures("cut_off")
+async def test_an_engine_that_fails_so_on_a_new_cache_is_not_started_for_ever() -> None:
+    watched = Watched(World(refusals=[[CUT_OFF]] * 5))
+    with pytest.raises(EngineSetupError):
+        await watched.unit.start(watched.stages.append)
+    assert watched.names() == ["engine.compile-cache"]
 
 
 async def test_any_other_failure_at_the_start_is_told_at_once() -> None:
