@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ocrd.config.resolve import fixed_part
+from ocrd.config.folder import fixed_part
 from ocrd.files import Disk
 from ocrd.job import Job, JobState
 from ocrd.ledger.readonly import read_ledger

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -38,10 +39,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def sent(running: Site, name: str) -> dict[str, object]:
     with running.client() as client:
-        query = {"name": name, "wait": 60}
-        told: dict[str, object] = client.post(
-            "/api/v1/ocr", params=query, content=page(name)
-        ).json()
+        url = f"/api/v1/ocr?name={quote(name)}&wait=60"
+        told: dict[str, object] = client.post(url, content=page(name)).json()
     return told
 
 
