@@ -8,10 +8,8 @@ is asked.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -22,7 +20,7 @@ from ocrd import snapshot
 from ocrd.cli.locate import locate
 from ocrd.cli.status import gather
 from ocrd.config import Config, Folder
-from ocrd.files import FileFacts, os_error
+from ocrd.files import os_error
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
@@ -32,7 +30,7 @@ from ocrd.requests import ask
 from ocrd.web.body import Incoming, opened
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
-from ocrd.web.store import Handed, Held, Role, Store, Token
+from ocrd.web.store import Handed, Role, Store, Token
 
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
@@ -128,6 +126,8 @@ class Desk:
         """The job that a document became, as far as the ledger knows one."""
         if handed.job is not None:
             return ledger.job(handed.job)
+        if handed.held:
+            return None
         job = ledger.newest(handed.folder, handed.source)
         if job is None or not job.untouched(handed.facts):  # none, or one of an older file
             job = self._joined(handed, ledger)
@@ -145,30 +145,23 @@ class Desk:
 
     # --- files that are kept until they are read ---
 
-    async def hold(self, document: Incoming, folder: Folder, token: Token) -> Held:
+    async def hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
         """Keep a received document, hidden in the inbox."""
-        file = Held(
-            id=secrets.token_hex(16),
-            name=document.name,
-            bytes=document.size,
-            folder=folder.name,
-            token=token.name,
-            at=time.time(),
-        )
+        require_taken(document.name, folder)
+        return await asyncio.to_thread(self._hold, document, folder, token)
 
-        def keep() -> None:
-            draft = document.draft()
-            self.store.hold(file)  # first: what nobody remembers would lie there for ever
-            try:
-                draft.give(_hidden(file))
-            except OSError as error:
-                self.store.let_go(file.id)
-                raise os_error(error, folder.inbox) from error
+    def _hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
+        draft, hidden = document.draft(), f".ocrd-{secrets.token_hex(16)}.held"
+        # Noted first: what nobody remembers would lie there for ever.
+        held = self.store.hand(folder.name, hidden, draft.facts(), token, document.name)
+        try:
+            draft.give(hidden)
+        except OSError as error:
+            self.store.forget(held)
+            raise os_error(error, folder.inbox) from error
+        return held
 
-        await asyncio.to_thread(keep)
-        return file
-
-    async def read(self, number: str, token: Token) -> tuple[Held, Known]:
+    async def read(self, name: str, token: Token) -> tuple[Handed, Known]:
         """Hand a held file over, unless it was before; what became of it so far.
 
         Raises:
@@ -176,48 +169,45 @@ class Desk:
             PlaceError: The inbox cannot be written.
         """
         async with self._reading:
-            file = self.held(number, token)
-            handed = None if file.ticket is None else self.store.handed(file.ticket)
-            if handed is None:
-                handed = await asyncio.to_thread(self._take_up, file, token)
-        return file, await self._recorded(handed)
+            handed = self.file(name, token)
+            if handed.held:
+                handed = await asyncio.to_thread(self._take_up, handed, token)
+        return handed, await self._recorded(handed)
 
-    def held(self, number: str, token: Token) -> Held:
-        """What is known of a held file.
+    def file(self, name: str, token: Token) -> Handed:
+        """What is known of an uploaded file.
 
         Raises:
             MissingError: There is no such file of this token.
         """
-        file = self.store.held(number, token)
-        if file is None:
-            raise MissingError(f"there is no file {number}", hint="Upload it: POST /v1/files.")
-        return file
+        ticket = re.fullmatch("t([0-9]{1,18})", name)
+        found = self.store.handed(int(ticket[1])) if ticket else None
+        if found is None or found.name is None or found.token != token.name:
+            raise MissingError(f"there is no file {name}", hint="Upload it: POST /v1/files.")
+        return found
 
-    def _take_up(self, file: Held, token: Token) -> Handed:
-        folder = self.folder(token, file.folder)
-        require_taken(file.name, folder)
+    def _take_up(self, held: Handed, token: Token) -> Handed:
+        folder = self.folder(token, held.folder)
         try:
             with opened(folder.inbox) as here:
-                facts = FileFacts.of(os.stat(_hidden(file), dir_fd=here, follow_symlinks=False))
-                source = appear(_hidden(file), file.name, here)
+                source = appear(held.source, held.name or "document", here)
                 self._mark(folder, source, here)
         except FileNotFoundError:
-            self.store.let_go(file.id)
-            raise MissingError(
-                f"file {file.id} is gone", hint="Upload it: POST /v1/files."
-            ) from None
+            self.store.forget(held)
+            raise MissingError("the file is gone", hint="Upload it: POST /v1/files.") from None
         except OSError as error:
             raise os_error(error, folder.inbox) from error
-        handed = self.store.hand(folder.name, source, facts, token)
-        self.store.was_read(file.id, handed.ticket)
-        return handed
+        return self.store.appeared(held, source)
 
-    def drop(self, file: Held) -> None:
-        """Delete a held file; what has been made of it stays."""
+    def drop(self, file: Handed) -> None:
+        """Delete an uploaded file; what has been made of it stays."""
         folder = self.config.folder(file.folder)
-        if folder is not None and file.ticket is None:
-            (folder.inbox / _hidden(file)).unlink(missing_ok=True)
-        self.store.let_go(file.id)
+        if not file.held:
+            self.store.no_file(file)
+            return
+        if folder is not None:
+            (folder.inbox / file.source).unlink(missing_ok=True)
+        self.store.forget(file)
 
     # --- looking ---
 
@@ -340,10 +330,6 @@ def desk_of(request: Request) -> Desk:
 def name_of(known: Known) -> str:
     """By what a client asks for it again."""
     return str(known.id) if isinstance(known, Job) else f"t{known.ticket}"
-
-
-def _hidden(file: Held) -> str:
-    return f".ocrd-{file.id}.held"
 
 
 def _no_job(name: str) -> MissingError:

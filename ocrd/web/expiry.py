@@ -28,16 +28,16 @@ REPORT = ".error.json"
 
 def expire_all(desk: Desk, now: float) -> None:
     """Delete what is older than `keep_days`; nothing of a job that has not ended, nothing if 0."""
-    for file in desk.store.held_before(now - HELD_DAYS * DAY_S):
+    for held in desk.store.held_before(now - HELD_DAYS * DAY_S):
         with contextlib.suppress(OSError):
-            desk.drop(file)
+            desk.drop(held)
     days = desk.config.settings.web.keep_days
     for handed in desk.store.handed_before(now - days * DAY_S) if days else ():
         job = read_ledger(desk.config.ledger, partial(desk.became, handed))
-        if job is None or job.state in ENDED:
+        if not handed.held and (job is None or job.state in ENDED):
             if job is not None:
                 _remove(desk, job)
-            desk.store.forget(handed.ticket)
+            desk.store.forget(handed)
 
 
 def _remove(desk: Desk, job: Job) -> None:

@@ -17,10 +17,10 @@ from ocrd.files import open_regular
 from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body, received
-from ocrd.web.desk import Desk, Known, desk_of
+from ocrd.web.desk import Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError
 from ocrd.web.results import ReadPage, Results
-from ocrd.web.store import Held, Role, Token
+from ocrd.web.store import Handed, Role, Token
 
 router = APIRouter(prefix="/v1", include_in_schema=False)
 
@@ -73,7 +73,7 @@ async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
         number = _of_signed_url(desk, value)
     if number:
         file, known = await desk.read(str(number), token)
-        return file.bytes, known
+        return file.facts.size, known
     document = await body.decoded(value, told.get("document_name"))
     if document is None:
         raise RefusedError(422, "there is no document in it", hint="Send a data URI or a file_id.")
@@ -166,14 +166,14 @@ async def upload(request: Request) -> dict[str, Any]:
 @router.get("/files/{number}")
 async def file_facts(request: Request, number: str) -> dict[str, Any]:
     """What is known of an uploaded file."""
-    return _told(desk_of(request).held(number, token_for(request, Role.SUBMIT)))
+    return _told(desk_of(request).file(number, token_for(request, Role.SUBMIT)))
 
 
 @router.get("/files/{number}/url")
 async def url(request: Request, number: str) -> dict[str, str]:
     """A URL that `document_url` takes, for as long as the file is kept."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
-    desk.held(number, token)
+    desk.file(number, token)
     signature = desk.store.sign(f"file:{number}")
     return {"url": f"{origin_of(request)}/v1/files/{number}/content?signature={signature}"}
 
@@ -182,15 +182,15 @@ async def url(request: Request, number: str) -> dict[str, str]:
 async def delete(request: Request, number: str) -> dict[str, Any]:
     """Forget an uploaded file; jobs that read it keep what they have."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
-    await asyncio.to_thread(desk.drop, desk.held(number, token))
+    await asyncio.to_thread(desk.drop, desk.file(number, token))
     return {"id": number, "object": "file", "deleted": True}
 
 
-def _told(file: Held) -> dict[str, Any]:
+def _told(file: Handed) -> dict[str, Any]:
     return {
-        "id": file.id,
+        "id": name_of(file),
         "object": "file",
-        "bytes": file.bytes,
+        "bytes": file.facts.size,
         "created_at": int(file.at),
         "filename": file.name,
         "purpose": "ocr",
@@ -201,7 +201,7 @@ def _told(file: Held) -> dict[str, Any]:
 
 def _of_signed_url(desk: Desk, told: str) -> str:
     """The file that one of our own URLs names; no other URL is fetched."""
-    found = re.search(r"/v1/files/([0-9a-f]+)/content\?signature=([0-9a-f]+)$", told)
+    found = re.search(r"/v1/files/(t[0-9]+)/content\?signature=([0-9a-f]+)$", told)
     if found is None or not desk.store.signed(f"file:{found[1]}", found[2]):
         raise RefusedError(
             422,

@@ -32,11 +32,8 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS handed (
     ticket INTEGER PRIMARY KEY AUTOINCREMENT, folder TEXT NOT NULL, source TEXT NOT NULL,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    token TEXT NOT NULL, at REAL NOT NULL, job INTEGER UNIQUE) STRICT;
+    token TEXT NOT NULL, at REAL NOT NULL, name TEXT, job INTEGER UNIQUE) STRICT;
 CREATE INDEX IF NOT EXISTS handed_at ON handed (at);
-CREATE TABLE IF NOT EXISTS held (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, bytes INTEGER NOT NULL, folder TEXT NOT NULL,
-    token TEXT NOT NULL, at REAL NOT NULL, ticket INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT;
 """
 
@@ -84,9 +81,11 @@ class Handed:
     Attributes:
         ticket: Its number here; known before the daemon has recorded a job.
         folder: Whose inbox.
-        source: Its path below.
+        source: Its path below; hidden while a client has yet to ask for it to be read.
         facts: What a look at it saw.
         token: Who brought it.
+        at: When; seconds since the epoch.
+        name: What the client calls it, if it was uploaded as a file (Mistral's `/v1/files`).
         job: The job that it became, once that is known.
     """
 
@@ -95,30 +94,14 @@ class Handed:
     source: str
     facts: FileFacts
     token: str
+    at: float
+    name: str | None = None
     job: int | None = None
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
-    """A file that a client has uploaded to be read later (Mistral's `/v1/files`).
-
-    Attributes:
-        id: Its random name.
-        name: What the client calls it.
-        bytes: Its size.
-        folder: In whose inbox it lies hidden.
-        token: Who brought it.
-        at: When; seconds since the epoch.
-        ticket: Under which it was handed over, once it was read.
-    """
-
-    id: str
-    name: str
-    bytes: int
-    folder: str
-    token: str
-    at: float
-    ticket: int | None = None
+    @property
+    def held(self) -> bool:
+        """Whether nobody has asked for it to be read."""
+        return self.source.startswith(".")
 
 
 class Store:
@@ -213,15 +196,22 @@ class Store:
 
     # --- what came in over HTTP ---
 
-    def hand(self, folder: str, source: str, facts: FileFacts, token: Token) -> Handed:
-        """Note a document that now lies in an inbox."""
+    def hand(
+        self, folder: str, source: str, facts: FileFacts, token: Token, name: str | None = None
+    ) -> Handed:
+        """Note a document that lies in an inbox, or is about to."""
         rows = self._run(
-            "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *",
+            "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at, name)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
             *(folder, source, facts.size, facts.mtime_ns, facts.inode),
-            *(token.name, self._clock()),
+            *(token.name, self._clock(), name),
         )
         return _handed(rows[0])
+
+    def appeared(self, held: Handed, source: str) -> Handed:
+        """A document that was held has got its name."""
+        query = "UPDATE handed SET source = ? WHERE ticket = ? RETURNING *"
+        return _handed(self._run(query, source, held.ticket)[0])
 
     def handed(self, ticket: int) -> Handed | None:
         """What was noted under a ticket."""
@@ -232,6 +222,11 @@ class Store:
         """What came in before a moment, the oldest first."""
         query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT ?"
         return [_handed(row) for row in self._run(query, moment, most)]
+
+    def held_before(self, moment: float) -> list[Handed]:
+        """What came before a moment and nobody has asked for."""
+        query = "SELECT * FROM handed WHERE at < ? AND source LIKE '.%'"
+        return [_handed(row) for row in self._run(query, moment)]
 
     def became(self, ticket: int, job: int) -> None:
         """The daemon has made this job of it."""
@@ -249,32 +244,13 @@ class Store:
         )
         return [int(row[0]) for row in self._run(query, token.name, most)]
 
-    def forget(self, ticket: int) -> None:
+    def forget(self, handed: Handed) -> None:
         """Nothing of it is kept any more."""
-        self._run("DELETE FROM handed WHERE ticket = ?", ticket)
+        self._run("DELETE FROM handed WHERE ticket = ?", handed.ticket)
 
-    def hold(self, file: Held) -> None:
-        """A file waits to be read."""
-        row = (file.id, file.name, file.bytes, file.folder, file.token, file.at)
-        self._run("INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, NULL)", *row)
-
-    def held(self, number: str, token: Token) -> Held | None:
-        """One of the token's own files."""
-        query = "SELECT * FROM held WHERE id = ? AND token = ?"
-        rows = self._run(query, number, token.name)
-        return _held(rows[0]) if rows else None
-
-    def held_before(self, moment: float) -> list[Held]:
-        """Files that came before a moment."""
-        return [_held(row) for row in self._run("SELECT * FROM held WHERE at < ?", moment)]
-
-    def was_read(self, number: str, ticket: int) -> None:
-        """A file has been handed over."""
-        self._run("UPDATE held SET ticket = ? WHERE id = ?", ticket, number)
-
-    def let_go(self, number: str) -> None:
-        """Forget a file."""
-        self._run("DELETE FROM held WHERE id = ?", number)
+    def no_file(self, handed: Handed) -> None:
+        """It is no client's file any more, but what has become of it."""
+        self._run("UPDATE handed SET name = NULL WHERE ticket = ?", handed.ticket)
 
     # --- signatures ---
 
@@ -316,10 +292,9 @@ def _token(row: tuple[str, str, str | None]) -> Token:
 
 
 def _handed(row: tuple[Any, ...]) -> Handed:
-    ticket, folder, source, size, mtime_ns, inode, token, _, job = row
+    ticket, folder, source, size, mtime_ns, inode, token, at, name, job = row
     facts = FileFacts(size=size, mtime_ns=mtime_ns, inode=inode)
-    return Handed(ticket=ticket, folder=folder, source=source, facts=facts, token=token, job=job)
-
-
-def _held(row: tuple[Any, ...]) -> Held:
-    return Held(**dict(zip(Held.__slots__, row, strict=True)))
+    return Handed(
+        ticket=ticket, folder=folder, source=source, facts=facts, token=token, at=at, name=name,
+        job=job,
+    )  # fmt: skip
