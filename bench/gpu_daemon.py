@@ -107,7 +107,7 @@ async def ceiling(
     Returns:
         When it began, and when each page was done, seconds since the epoch.
     """
-    cores: list[VllmClient] = [one.core for one in engine.supervisors]
+    cores: list[VllmClient] = [one.client for one in engine.supervisors]
     images = await asyncio.to_thread(decoded, folder, min(count, DISTINCT))
     asked = requests(images, guard)
     if "ready" not in known:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
@@ -111,13 +110,13 @@ class Folder(Section):
     outbox: Path
     archive: Path
     failed: Path
-    mode: Annotated[PromptMode, BeforeValidator(_mode), PlainSerializer(attrgetter("name"))] = (
+    mode: Annotated[PromptMode, BeforeValidator(_mode), PlainSerializer(lambda known: known.name)] = (
         BUILT_IN_MODES["document"]
     )
     target: str = Field("", validate_default=True)
     max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
     resolution: Annotated[
-        Resolution, BeforeValidator(_resolution), PlainSerializer(attrgetter("name"))
+        Resolution, BeforeValidator(_resolution), PlainSerializer(lambda known: known.name)
     ] = RESOLUTIONS["gundam"]
     outputs: Annotated[
         frozenset[Output],
@@ -151,7 +150,7 @@ class Folder(Section):
     umask: Annotated[str, AfterValidator(checked_umask)] = ""
     keep_archive_days: Annotated[float, Field(ge=0)] = 0.0
     schedule: Annotated[
-        Schedule, BeforeValidator(_schedule), PlainSerializer(attrgetter("lines"))
+        Schedule, BeforeValidator(_schedule), PlainSerializer(lambda known: known.lines)
     ] = ALWAYS
 
     def trees(self) -> Iterator[tuple[str, Path]]:

@@ -107,12 +107,20 @@ class Launcher:
         """
         path = self._folder / f"engine-{next(self._numbers)}.log"
         log = EngineLog(path, tell)
-        building = await self._start(arguments, path)
+        building: asyncio.Future[Any] | None = None
         try:
-            engine = await asyncio.shield(building)
+            async with self._door:  # until the new process has its environment
+                os.environ[SOCKET] = str(path)
+                os.environ[LOG_CONFIG] = str(self._log_config)
+                before = engine_processes()
+                building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
+                while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
+                    await asyncio.sleep(CHILD_S)
+            return Launched(await asyncio.shield(building), log)
         except asyncio.CancelledError:
             kill_child(log.pid)
-            await asyncio.wait({building})
+            if building is not None:
+                await asyncio.wait({building})
             await self._discard(building, log)
             raise
         except Exception as error:
@@ -120,18 +128,6 @@ class Launcher:
             kill_child(log.pid)
             log.close()
             raise LaunchError(words) from error
-        return Launched(engine, log)
-
-    async def _start(self, arguments: dict[str, Any], path: Path) -> asyncio.Future[Any]:
-        """Begin to build, and hold the door until the new process has its environment."""
-        async with self._door:
-            os.environ[SOCKET] = str(path)
-            os.environ[LOG_CONFIG] = str(self._log_config)
-            before = engine_processes()
-            building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
-            while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
-                await asyncio.sleep(CHILD_S)
-            return building
 
     def _build(self, arguments: dict[str, Any]) -> Any:
         given = self.vllm.AsyncEngineArgs(**arguments)
@@ -149,8 +145,8 @@ class Launcher:
             config, disable_log_stats=given.disable_log_stats
         )
 
-    async def _discard(self, building: asyncio.Future[Any], log: EngineLog) -> None:
-        if building.exception() is None:
+    async def _discard(self, building: asyncio.Future[Any] | None, log: EngineLog) -> None:
+        if building is not None and building.exception() is None:
             await Launched(building.result(), log).close()
         else:
             log.close()

@@ -12,16 +12,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from ocrd.engine.resident.preflight import LOG_CONFIG, Vllm
 from ocrd.engine.resident.process import (
     SCHEDULER,
     Launcher,
     compile_caches,
+    engine_processes,
     set_aside,
     write_log_config,
 )
 
-IMPORTS_S = 1.5  # what a child takes before it says a word; vLLM's takes half a minute
+IMPORTS_S = 0.7  # what a child takes before it says a word; vLLM's takes half a minute
 
 
 def child(name: str) -> None:
@@ -50,6 +53,7 @@ class Running:
 
     config: Config
     begun: float
+    spoken: float
 
     @classmethod
     def from_vllm_config(cls, config: Config, disable_log_stats: bool) -> "Running":
@@ -57,9 +61,13 @@ class Running:
         process = spawn.Process(target=child, args=(config.arguments["model"],), name="EngineCore")
         process.start()
         process.join()
-        return cls(config, begun)
+        return cls(config, begun, time.monotonic())
 
-    def shutdown(self, timeout: float) -> None: ...
+    def shutdown(self, timeout: float) -> None:
+        ended.append(self.config.arguments["model"])
+
+
+ended: list[str] = []
 
 
 VLLM = Vllm(Running, Config, None, None, RuntimeError)
@@ -73,11 +81,26 @@ async def test_engines_are_started_side_by_side_and_each_is_heard_on_its_own(
     launched = await asyncio.gather(
         *(launcher.launch({"model": name}, lambda stage: None) for name in names)
     )
-    first, second = (one.engine.begun for one in launched)
-    assert abs(first - second) < IMPORTS_S, "the second did not wait for the first to speak"
+    last_begun = max(one.engine.begun for one in launched)
+    assert last_begun < min(one.engine.spoken for one in launched), "neither waited for the other"
     assert [one.log.words() for one in launched] == [["I am one"], ["I am other"]]
     for one in launched:
         await one.close()
+
+
+@pytest.mark.parametrize("after_s", [0.0, IMPORTS_S / 2])
+async def test_nothing_is_left_of_an_engine_that_is_given_up_while_it_starts(
+    tmp_path: Path, after_s: float
+) -> None:
+    ended.clear()
+    launcher = Launcher(VLLM, tmp_path, write_log_config(tmp_path))
+    launching = asyncio.create_task(launcher.launch({"model": "m"}, lambda stage: None))
+    await asyncio.sleep(after_s)
+    launching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await launching
+    assert ended == ["m"]
+    assert not engine_processes()
 
 
 async def test_pages_begin_in_groups_unless_the_operator_names_a_scheduler(tmp_path: Path) -> None:
