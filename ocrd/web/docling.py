@@ -135,8 +135,9 @@ async def _sources(body: Body) -> dict[str, Any]:
         if not isinstance(source, dict) or source.get("kind") != "file":
             raise RefusedError(422, "only sources of kind file are read", hint="No URL is fetched.")
         await body.decoded(source.get("base64_string"), source.get("filename"))
-    options = body.fields.get("options") or {}
-    target = body.fields.get("target") or {}
+    options, target = (body.fields.get(key) or {} for key in ("options", "target"))
+    if not isinstance(options, dict) or not isinstance(target, dict):
+        raise RefusedError(422, "`options` and `target` are objects", hint='{"options": {}}')
     told = {key: options[key] for key in _OPTIONS if options.get(key)}
     return told | ({"target_type": target["kind"]} if target.get("kind") else {})
 
@@ -238,5 +239,5 @@ def _of_task(task: str) -> tuple[list[str], dict[str, Any]]:
     try:
         options = json.loads(base64.urlsafe_b64decode(told[1:] + "=" * (-len(told[1:]) % 4)))
         return names, dict(options)
-    except ValueError:
+    except (ValueError, TypeError):
         raise MissingError(f"there is no task {task}", hint="POST documents first.") from None

@@ -46,6 +46,7 @@ async def ocr(request: Request) -> JSONResponse:
         asked = body.fields
         if any(asked.get(key) for key in _ANNOTATIONS):
             raise RefusedError(422, "annotations are not supported", hint="Leave those fields out.")
+        _numbers(asked.get("pages"), 0)  # what makes no sense is refused before anything is read
         size, known = await _taken(desk, token, body)
     ended = await desk.ended(known, WAIT_S)
     if ended is None:
@@ -144,7 +145,7 @@ def _numbers(told: Any, count: int) -> set[int]:
         for part in str(told).split(","):
             first, _, last = part.partition("-")
             found |= set(range(int(first), min(int(last or first), count) + 1))
-    except ValueError:
+    except (ValueError, TypeError):
         raise RefusedError(422, "`pages` is neither a list nor ranges", hint="0-2,5") from None
     return found
 

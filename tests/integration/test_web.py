@@ -169,7 +169,10 @@ def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
         (lambda c: c.post("/api/v1/ocr", json={"files": "no list"}), 422),
         (lambda c: c.post("/api/v1/ocr", json={}), 422),
         (lambda c: c.post("/api/v1/ocr?wait=soon", content=b"x"), 422),
+        (lambda c: c.post("/api/v1/ocr?wait=nan", content=b"x"), 422),
         (lambda c: c.get("/api/v1/jobs/999999"), 404),
+        (lambda c: c.get("/api/v1/jobs/t999999"), 404),
+        (lambda c: c.get("/api/v1/jobs/nonsense"), 404),
         (lambda c: c.get("/api/v1/nowhere"), 404),
     ],
 )
@@ -291,6 +294,25 @@ def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
             body = {"model": "m", "document": {"type": "document_url", "document_url": url}}
             answer = client.post("/v1/ocr", json=body)
             assert (answer.status_code, answer.json()["object"]) == (422, "error")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": "first"}),
+        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": [None]}),
+        ("/v1/ocr", {"document": "no object"}),
+        ("/v1/convert/source", {"sources": [{"kind": "http", "url": "http://x/"}]}),
+        ("/v1/convert/source", {"sources": [{"kind": "file"}], "options": ["no object"]}),
+    ],
+)
+def test_other_interfaces_refuse_nonsense_before_anything_is_read(
+    running: Site, path: str, body: dict[str, object]
+) -> None:
+    with running.client("submit") as client:
+        answer = client.post(path, json=body)
+    assert answer.status_code == 422
+    assert answer.json().get("message") or answer.json().get("detail")
 
 
 # --- docling-serve ---
