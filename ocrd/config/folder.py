@@ -110,9 +110,9 @@ class Folder(Section):
     outbox: Path
     archive: Path
     failed: Path
-    mode: Annotated[PromptMode, BeforeValidator(_mode), PlainSerializer(lambda known: known.name)] = (
-        BUILT_IN_MODES["document"]
-    )
+    mode: Annotated[
+        PromptMode, BeforeValidator(_mode), PlainSerializer(lambda known: known.name)
+    ] = BUILT_IN_MODES["document"]
     target: str = Field("", validate_default=True)
     max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
     resolution: Annotated[

@@ -7,7 +7,7 @@ import json
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -40,6 +40,7 @@ _ENDINGS = {  # by what a name ends with; the longer come first
     ".pdf": "pdf",
 }
 _CHUNK = 1 << 18
+_WRITTEN = ("md", "txt")  # made of the pages where no file was kept: a pile has one a document
 _LETTER = (612.0, 792.0)  # points
 
 
@@ -125,6 +126,10 @@ class Results:
                 f"the results of job {job.id} are not in the outbox any more",
                 hint=f"Somebody has taken {display(job.outputs)} away; drop the document again.",
             ) from error
+        return cls._sorted(stem, found)
+
+    @classmethod
+    def _sorted(cls, stem: str, found: dict[str, Path]) -> Results:
         files: dict[str, Path] = {}
         for name, path in found.items():
             kind = _kind(name)
@@ -148,22 +153,42 @@ class Results:
 
     def text(self, kind: str) -> str:
         """One of the files as text; `txt` is made of the blocks where it was not kept."""
-        if kind == "txt" and kind not in self.files:
-            return "\n\n".join(page.plain for page in self.pages())
+        if kind in _WRITTEN and kind not in self.files and "json" in self.files:
+            texts = [page.plain if kind == "txt" else page.markdown for page in self.pages()]
+            if kind == "txt" or any(texts):
+                return "\n\n".join(texts)
         with self.open(kind) as file:
             return file.read().decode("utf-8", "replace")
 
     def pages(self) -> list[ReadPage]:
-        """Each page as the sidecar tells of it; without one a single page that has all the text."""
+        """Each page as the sidecar tells of it; without one a single page that has all the text.
+
+        Those of a pile's documents bear their numbers in the pile.
+        """
         markdown = self.text("md") if "md" in self.files else ""
         if "json" not in self.files:
             return [ReadPage({"number": 1}, markdown)]
-        told = json.loads(self.text("json"))["pages"]
+        sidecar = json.loads(self.text("json"))
+        if "documents" in sidecar:
+            inner = [page for each in sidecar["documents"] for page in self._part(each).pages()]
+            return [replace(page, facts=_in_pile(page.facts)) for page in inner]
+        told = sidecar["pages"]
         spans = [page.get("span") or (0, 0) for page in told]
         return [
             ReadPage(page, markdown[begin:end].strip())
             for page, (begin, end) in zip(told, spans, strict=True)
         ]
+
+    def _part(self, document: dict[str, Any]) -> Results:
+        """The bundle of one document of a pile."""
+        inside = f"{document['name']}/"
+        found = {name.removeprefix(inside): path for name, path in self.all.items()
+                 if name.startswith(inside)}  # fmt: skip
+        return self._sorted(document["name"], found)
+
+
+def _in_pile(facts: dict[str, Any]) -> dict[str, Any]:
+    return facts | {"number": facts.get("pile_page", facts["number"])}
 
 
 async def file_response(results: Results, kind: str) -> StreamingResponse:
@@ -171,8 +196,8 @@ async def file_response(results: Results, kind: str) -> StreamingResponse:
     if kind == "zip":
         body: Any = _zipped(results)
         ending = "zip"
-    elif kind == "txt" and kind not in results.files:
-        body, ending = [(await asyncio.to_thread(results.text, kind)).encode()], "txt"
+    elif kind in _WRITTEN and kind not in results.files:
+        body, ending = [(await asyncio.to_thread(results.text, kind)).encode()], kind
     else:
         file = await asyncio.to_thread(results.open, kind)
         body, ending = _chunks(file), results.files[kind].name.rpartition(".")[2]

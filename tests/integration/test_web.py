@@ -124,6 +124,25 @@ def test_a_result_comes_without_settling(running: Site) -> None:
     assert ended["state"] == "done"
 
 
+def test_a_piles_documents_are_shown_as_the_pages_of_one(tmp_path: Path) -> None:
+    held = io.BytesIO()
+    blank = Image.new("L", (1000, 400), 255)
+    sheets = [Image.open(io.BytesIO(page("First letter"))), blank,
+              Image.open(io.BytesIO(page("Second letter")))]  # fmt: skip
+    sheets[0].save(held, "TIFF", save_all=True, append_images=sheets[1:])
+    pile = '[[folder]]\nname = "web"\nseparator = "blank"\n'
+    with site(tmp_path / "srv", folders=pile) as up, up.client() as client:
+        until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
+        told = client.post("/api/v1/ocr?name=pile.tif&wait=60", content=held.getvalue()).json()
+        results = f"/api/v1/jobs/{told['id']}/result"
+        for form in ("md", "txt"):
+            text = client.get(results, params={"format": form}).text
+            assert "First letter" in text and "Second letter" in text
+        shown = client.get(f"/jobs/{told['id']}").text
+        assert 'id="page-1"' in shown and 'id="page-3"' in shown
+        assert client.get(f"/jobs/{told['id']}/page/3.jpg").content.startswith(b"\xff\xd8")
+
+
 # --- what is refused ---
 
 

@@ -103,11 +103,12 @@ def site(
         folders: The folders' part of the configuration.
     """
     port = _free_port()
+    limit = "" if "max_upload_mib" in more else "max_upload_mib = 64"
     for name in ("web", "private"):
         (root / "inbox" / name).mkdir(parents=True, exist_ok=True)
     (root / "config.toml").write_text(
         f'root = "{root}"\n[engine]\nkind = "rapidocr"\n[watch]\nsettle_s = 0.2\n'
-        f"[web]\nport = {port}\nmax_upload_mib = 64\n{more}\n{folders}"
+        f"[web]\nport = {port}\n{limit}\n{more}\n{folders}"
     )
     running = Site(root=root, url=f"http://127.0.0.1:{port}", tokens={}, fast=fast)
     (root / ".ocrd").mkdir(mode=0o750, exist_ok=True)
