@@ -27,7 +27,7 @@ from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.inbox.inboxes import MEMORY, Inboxes
 from ocrd.job import ACTIVE
-from ocrd.observe.systemd import NoNotifier, Notifier
+from ocrd.observe.systemd import Notifier
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.pages import LEDGER
 
@@ -75,7 +75,7 @@ class Daemon:
         self.left_behind = False
         self._events = events
         self._once = once
-        self._notifier = notifier or NoNotifier()
+        self._notifier = notifier or Notifier()
         self._engine = engine or build_engine(config, events)
         self._disk = disk
         self._make_pages = make_pages

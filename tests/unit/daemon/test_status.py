@@ -17,14 +17,15 @@ from ocrd.daemon.status import Rates, Status
 from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
-from ocrd.observe.systemd import NoNotifier
+from ocrd.observe.systemd import Notifier
 from ocrd.worker.pages import LEDGER
 
 
-class Watchdog(NoNotifier):
+class Watchdog(Notifier):
     """Is told that the daemon lives."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.told = asyncio.Event()
 
     def alive(self) -> None:
@@ -61,7 +62,7 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         cast(Any, house),
         cast(Any, intakes),
         Rates(),
-        changed.pop("notifier", NoNotifier()),
+        changed.pop("notifier", Notifier()),
         halts=Halts(config.spool),
         troubles=changed.pop("troubles", Troubles()),
     )
