@@ -27,7 +27,9 @@ from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
 from ocrd.schedule import ALWAYS, Schedule, parse
 
-Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
+Output = Literal[
+    "markdown", "text", "raw", "pdf", "pdfa", "alto", "hocr", "boxes", "images", "json"
+]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
 BY_NAME = PlainSerializer(lambda given: given.name)  # pydantic 2.11 takes no attrgetter
 TREES = ("inbox", "outbox", "archive", "failed")

@@ -76,7 +76,6 @@ class ReadPage:
         figures: Block index -> picture, relative to the bundle.
         span: Where its Markdown begins and ends, in characters.
         notes: What is worth telling about the making of its documents.
-        size: Width and height as it is seen, in points; None where nothing was drawn of it.
     """
 
     record: PageRecord
@@ -86,7 +85,6 @@ class ReadPage:
     figures: dict[int, str] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
-    size: tuple[float, float] | None = None
 
     @property
     def turned(self) -> int:

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from ocrd.cli.jobs import job_facts
 from ocrd.job import JobState
+from ocrd.views.jobs import job_facts, story_facts
 from ocrd.web.access import token_for
 from ocrd.web.body import Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
@@ -120,14 +120,7 @@ async def job(request: Request, number: str, wait: Wait = 0.0) -> dict[str, Any]
     if isinstance(found, Handed):
         return {"version": 1, **_waiting(found)}
     pages, history = await desk.story(found)
-    return {
-        "version": 1,
-        **job_facts(found),
-        "page_list": [{"number": page.number, "state": page.state.value} for page in pages],
-        "history": [
-            {"at": each.at, "name": str(each.name), "detail": each.detail} for each in history
-        ],
-    }
+    return {"version": 1, **story_facts(found, pages, history)}
 
 
 @router.delete("/jobs/{number}", status_code=202, summary="Cancel a job")

@@ -17,16 +17,16 @@ from typing import Any
 from fastapi import Request
 
 from ocrd import snapshot
-from ocrd.cli.locate import locate
-from ocrd.cli.status import gather
 from ocrd.config import Config, Folder
+from ocrd.daemon import offline
 from ocrd.files import os_error
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import index_of, search
-from ocrd.requests import ask
+from ocrd.views.locate import locate
+from ocrd.views.status import gather
 from ocrd.web.body import Incoming, opened
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
@@ -314,11 +314,8 @@ class Desk:
         return await asyncio.to_thread(self._request, verb, job)
 
     def _request(self, verb: str, job: Job) -> bool:
-        if snapshot.holder(self.config.spool / snapshot.LOCK) is not None:
-            return bool(ask(self.config.spool, {"do": verb, "jobs": [job.id]})["jobs"])
-        with Ledger.open(self.config.ledger, create=False, check=False) as ledger:
-            change = ledger.retry if verb == "retry" else ledger.request_cancel
-            return bool(change([job.id]))
+        asked = {"do": verb, "jobs": [job.id]}
+        return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
 
 
 def desk_of(request: Request) -> Desk:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from markdown_it import MarkdownIt
 from ocrd.errors import OcrdError
 from ocrd.files import display
 from ocrd.job import Job, JobState
+from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD, Gatekeeper, scheme_of, token_for
 from ocrd.web.desk import Desk, desk_of
 from ocrd.web.errors import MissingError, joined, sentence
@@ -33,25 +33,12 @@ _templates = Environment(
 )
 _markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
 _TAGS = nh3.ALLOWED_TAGS - {"a"}  # what a scan says is never a link to click on
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _lasting(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 _templates.globals["joined"] = joined
-_templates.filters |= {"clock": _clock, "lasting": _lasting, "display": display}
+_templates.filters |= {
+    "clock": lambda seconds: "-" if seconds is None else clock(seconds),
+    "lasting": lambda seconds: "-" if seconds is None else duration(seconds),
+    "display": display,
+}
 
 
 def wants_page(request: Request) -> bool:

@@ -41,7 +41,7 @@ _ENDINGS = {  # by what a name ends with; the longer come first
 }
 _CHUNK = 1 << 18
 _WRITTEN = ("md", "txt")  # made of the pages where no file was kept: a pile has one a document
-_LETTER = (612.0, 792.0)  # points
+_LETTER = (8.5, 11.0)  # inches
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class ReadPage:
     @property
     def inches(self) -> tuple[float, float]:
         """Width and height as it is seen; those of a letter where nobody knows."""
-        width, height = self.facts.get("size_pt") or _LETTER
-        return width / 72, height / 72
+        width, height = self.facts.get("size_in") or _LETTER
+        return float(width), float(height)
 
     @property
     def plain(self) -> str:
