@@ -160,6 +160,7 @@ class WebSettings(Section):
     hosts: list[str] = Field(default_factory=list)
     folder: str = ""
     max_upload_mib: Annotated[int, Field(ge=1)] = 1024
+    requests_per_minute: Annotated[int, Field(ge=0)] = 12_000
     keep_days: Annotated[float, Field(ge=0)] = 0.0
     user_header: str = ""
     user_role: Literal["submit", "read", "operate"] = "operate"

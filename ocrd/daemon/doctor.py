@@ -21,6 +21,7 @@ from ocrd.errors import OcrdError, PlaceError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts
 
+LOOPBACK = ("localhost", "::1")
 __all__ = ["Finding", "Verdict", "examine", "groups"]
 
 
@@ -247,6 +248,18 @@ def orientation(config: Config) -> Iterator[Finding]:
         )
 
 
+def listening(config: Config) -> Iterator[Finding]:
+    """Whether `ocrd web` is to be reached from other machines."""
+    given = config.settings.web
+    if given.socket is not None or given.host in LOOPBACK or given.host.startswith("127."):
+        return
+    hint = 'Have a reverse proxy speak TLS in front of it, on this machine: host = "127.0.0.1".'
+    if not given.hosts:
+        hint += "  It is answered under no name but its address until `hosts` has one."
+    found = f"listens beyond this machine, on {given.host}:{given.port}, without TLS"
+    yield Finding(check="web", verdict=Verdict.WARNING, found=found, hint=hint)
+
+
 CHECKS: tuple[Check, ...] = (
     _daemon,
     _troubles,
@@ -260,6 +273,7 @@ CHECKS: tuple[Check, ...] = (
     _engine,
     groups,
     orientation,
+    listening,
     _children,
 )
 AS_THE_DAEMON = (

@@ -187,39 +187,44 @@ class Draft:
         """What a look at it would see now."""
         return FileFacts.of(os.fstat(self._fd))
 
-    def give(self, name: str) -> str:
+    def give(self, name: str, into: int | None = None) -> str:
         """Let it appear, durably, under its name or the next free one; which.
+
+        Args:
+            name: What it is to be called.
+            into: A descriptor of another folder where it is to appear.
 
         Raises:
             OSError: The folder cannot be written.
         """
+        folder = self._folder if into is None else into
         os.fsync(self._fd)
         try:
-            given = _first_free(name, self._appear)
-        except OSError as error:  # no /proc, or no links
-            if self._hidden is not None or error.errno not in _NO_LINKS:
+            given = _first_free(name, lambda target: self._appear(target, folder))
+        except OSError as error:  # no /proc, no links, or another file system
+            linked = self._hidden is not None or error.errno not in _NO_LINKS
+            if linked and error.errno != errno.EXDEV:
                 raise
-            return self._give_named(name)
+            return self._give_copy(name, folder)
         self._hidden = None
-        os.fsync(self._folder)
+        os.fsync(folder)
         return given
 
-    def _appear(self, target: str) -> None:
+    def _appear(self, target: str, folder: int) -> None:
         if self._hidden is None:
             own = f"/proc/self/fd/{self._fd}"
-            os.link(own, target, dst_dir_fd=self._folder, follow_symlinks=True)
+            os.link(own, target, dst_dir_fd=folder, follow_symlinks=True)
         else:
-            _rename(self._hidden, target, self._folder)
+            _rename(self._hidden, self._folder, target, folder)
 
-    def _give_named(self, name: str) -> str:
-        """As a copy that had a hidden name from the beginning, which this draft then is."""
-        with Draft(self._folder, nameless=False) as named:
+    def _give_copy(self, name: str, folder: int) -> str:
+        with Draft(folder, nameless=False) as named:
             os.lseek(self._fd, 0, os.SEEK_SET)
             while chunk := os.read(self._fd, _CHUNK):
                 named.write(chunk)
             named.dress(os.fstat(self._fd))
             given = named.give(name)
-            self._fd, named._fd = named._fd, self._fd
+            self._fd, named._fd = named._fd, self._fd  # what has appeared is this draft's from now
         return given
 
     def close(self) -> None:
@@ -239,7 +244,7 @@ def appear(hidden: str, name: str, folder: int) -> str:
     Raises:
         OSError: It is gone, or the folder cannot be written.
     """
-    given = _first_free(name, lambda target: _rename(hidden, target, folder))
+    given = _first_free(name, lambda target: _rename(hidden, folder, target, folder))
     os.fsync(folder)
     return given
 
@@ -253,15 +258,15 @@ def _first_free(name: str, give: Callable[[str], object]) -> str:
     raise AssertionError
 
 
-def _rename(draft: str, target: str, folder: int) -> None:
-    here = Path(f"/proc/self/fd/{folder}")
+def _rename(draft: str, source: int, target: str, folder: int) -> None:
+    here, there = Path(f"/proc/self/fd/{source}"), Path(f"/proc/self/fd/{folder}")
     try:
-        Disk().rename_exclusive(here / draft, here / target)
+        Disk().rename_exclusive(here / draft, there / target)
     except OSError as error:
         if error.errno not in _NO_EXCHANGE:
             raise
         os.close(os.open(target, _CREATE, 0o600, dir_fd=folder))  # the name is ours now
-        os.rename(draft, target, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(draft, target, src_dir_fd=source, dst_dir_fd=folder)
 
 
 def touch(name: str, folder: int) -> None:

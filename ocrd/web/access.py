@@ -1,36 +1,66 @@
 """Who asks, and what they may do: tokens for programs, sessions for people, a proxy's word.
 
-An API key needs no protection against forged requests, as no browser sends it by itself; a session
-cookie does: a request that changes something must repeat a secret that only our own pages know.
+An API key needs no protection against forged requests, as no browser sends it by itself.  A session
+cookie and a proxy's login do: a request that changes something must come from a page of ours and
+repeat a secret that only our own pages know.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
 from fastapi import Request
 
 from ocrd.config import Config
-from ocrd.errors import OcrdError
+from ocrd.web.errors import RefusedError
 from ocrd.web.store import Role, Store, Token
 
 COOKIE = "ocrd_session"
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
+STRANGERS_A_MINUTE = 60  # refused requests that one address is told why
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEY_HEADERS = ("ocp-apim-subscription-key", "x-api-key", "api-key")
 
 
-class DeniedError(OcrdError):
-    """The request is refused.
+class Rate:
+    """So many requests a minute for each who asks; those of a whole minute may come at once.
 
     Args:
-        status: 401 when nobody is known, 403 when somebody may not.
+        per_minute: How many; 0 for any number.
+        clock: Seconds, never stepping back.
     """
 
-    kind = "denied"
+    _MOST = 10_000  # who is remembered; whoever is forgotten may begin anew
 
-    def __init__(self, status: int, message: str, *, hint: str) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}  # requests left, as of when
+
+    def spend(self, who: str) -> None:
+        """Count a request.
+
+        Raises:
+            RefusedError: There were too many.
+        """
+        if not self._per_minute:
+            return
+        now = self._clock()
+        left, since = self._left.pop(who, (float(self._per_minute), now))
+        left = min(left + (now - since) * self._per_minute / 60, self._per_minute)
+        self._left[who] = (max(left - 1, 0.0), now)
+        if len(self._left) > self._MOST:
+            del self._left[next(iter(self._left))]
+        if left < 1:
+            raise RefusedError(
+                429,
+                f"more than {self._per_minute} requests a minute",
+                hint="Send fewer, or have an operator raise requests_per_minute under [web].",
+                retry_after=1 + int(60 / self._per_minute),
+            )
 
 
 class Gatekeeper:
@@ -38,64 +68,30 @@ class Gatekeeper:
 
     Args:
         store: Knows tokens and sessions.
-        config: Says whether a proxy is believed.
+        config: Says whether a proxy is believed, and how many requests are taken.
     """
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store
         self._given = config.settings.web
+        self._known = Rate(self._given.requests_per_minute)
+        self._strangers = Rate(STRANGERS_A_MINUTE)
 
     def known(self, request: Request) -> Token | None:
         """Who asks, if that is known; a session counts only with its cookie."""
+        if not hasattr(request.state, "token"):
+            request.state.token = self._looked_up(request)
+        found: Token | None = request.state.token
+        return found
+
+    def _looked_up(self, request: Request) -> Token | None:
         secret = _presented(request)
         if secret is not None:
             return self._store.bearer(secret)
         cookie = request.cookies.get(COOKIE)
-        if cookie is not None:
-            return self._store.session(cookie)
+        if cookie is not None and (found := self._store.session(cookie)):
+            return found
         return self._from_proxy(request)
-
-    def require(self, request: Request, role: Role) -> Token:
-        """Who asks, and may do what `role` may.
-
-        Raises:
-            DeniedError: Nobody known, somebody who may not, or a forged request.
-        """
-        token = self.known(request)
-        if token is None:
-            raise DeniedError(
-                401,
-                "no valid token was sent",
-                hint="Send `Authorization: Bearer TOKEN`.  An operator makes one on the server: "
-                "ocrd web token add NAME --role submit",
-            )
-        if not token.role.covers(role):
-            raise DeniedError(
-                403,
-                f"token {token.name} has role {token.role}; this needs {role}",
-                hint=f"Ask an operator for a token of that role: ocrd web token add NAME "
-                f"--role {role}",
-            )
-        if request.method not in _SAFE and _presented(request) is None:
-            self.require_csrf(request, request.headers.get(CSRF_HEADER, ""))
-        return token
-
-    def csrf(self, request: Request) -> str:
-        """What a page of ours sends back with every change."""
-        return self._store.sign("csrf:" + request.cookies.get(COOKIE, ""))
-
-    def require_csrf(self, request: Request, sent: str) -> None:
-        """Refuse a change that another site's page has asked for.
-
-        Raises:
-            DeniedError: The secret is missing or another session's.
-        """
-        if not self._store.signed("csrf:" + request.cookies.get(COOKIE, ""), sent):
-            raise DeniedError(
-                403,
-                "this request does not come from a page of ocrd",
-                hint="Reload the page and try again.",
-            )
 
     def _from_proxy(self, request: Request) -> Token | None:
         """A reverse proxy that has logged somebody in; believed over the unix socket alone."""
@@ -105,6 +101,71 @@ class Gatekeeper:
         name = request.headers.get(header)
         return Token(name=f"proxy:{name}", role=Role(self._given.user_role)) if name else None
 
+    def require(self, request: Request, role: Role | None, csrf: str | None) -> Token:
+        """Who asks, and may do what `role` may; without a role anybody known.
+
+        Args:
+            request: What is asked.
+            role: What it takes.
+            csrf: The secret that a form repeats; else a header does.
+
+        Raises:
+            RefusedError: Nobody known, somebody who may not, a forged request, or too many of them.
+        """
+        token = self.known(request)
+        if token is None:
+            raise self.stranger(request)
+        self._known.spend(token.name)
+        if role is not None and not token.role.covers(role):
+            raise RefusedError(
+                403,
+                f"token {token.name} has role {token.role}; this needs {role}",
+                hint="Ask an operator for another token: "
+                f"ocrd web token add NAME --role {role.value}",
+            )
+        if request.method not in _SAFE and _presented(request) is None:
+            self.require_csrf(
+                request, request.headers.get(CSRF_HEADER, "") if csrf is None else csrf
+            )
+        return token
+
+    def stranger(self, request: Request) -> RefusedError:
+        """Nobody is known by what was sent; whoever goes on guessing is told to wait."""
+        try:
+            self._strangers.spend(request.client.host if request.client else "socket")
+        except RefusedError as too_many:
+            return too_many
+        return RefusedError(
+            401,
+            "no valid token was sent",
+            hint="Send `Authorization: Bearer TOKEN`.  An operator makes one on the server: "
+            "ocrd web token add NAME --role submit",
+        )
+
+    def csrf(self, request: Request) -> str:
+        """What a page of ours sends back with every change."""
+        return self._store.sign(_bound(request, self.known(request)))
+
+    def require_csrf(self, request: Request, sent: str) -> None:
+        """Refuse a change that another site's page has asked for.
+
+        Raises:
+            RefusedError: It says so, or the secret is missing or somebody else's.
+        """
+        origin = request.headers.get("origin")
+        ours = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+        if not ours or not self._store.signed(_bound(request, self.known(request)), sent):
+            raise RefusedError(
+                403,
+                "this request does not come from a page of ocrd",
+                hint="Reload the page and try again.  A proxy must pass `Host` on as it came.",
+            )
+
+
+def _bound(request: Request, token: Token | None) -> str:
+    """To what a page's secret is bound: the session, or who a proxy says is there."""
+    return f"csrf:{request.cookies.get(COOKIE, '')}:{token.name if token else ''}"
+
 
 def _presented(request: Request) -> str | None:
     """The secret of a program, from whichever header its interface uses."""
@@ -113,3 +174,23 @@ def _presented(request: Request) -> str | None:
         return secret.strip()
     found = (request.headers.get(name) for name in _KEY_HEADERS)
     return next((each for each in found if each), None)
+
+
+def token_for(request: Request, role: Role | None = None, csrf: str | None = None) -> Token:
+    """Who asks; see `Gatekeeper.require`.
+
+    Raises:
+        RefusedError: Nobody known, or somebody who may not.
+    """
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return gatekeeper.require(request, role, csrf)
+
+
+def origin_of(request: Request) -> str:
+    """Under which address the client reached us, a proxy's TLS included; no slash at its end."""
+    return f"{scheme_of(request)}://{request.headers.get('host', '')}"
+
+
+def scheme_of(request: Request) -> str:
+    """`https` where the client's own connection is encrypted, as far as a proxy tells."""
+    return "https" if request.headers.get("x-forwarded-proto") == "https" else request.url.scheme

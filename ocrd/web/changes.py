@@ -5,41 +5,58 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from ocrd import snapshot
+from ocrd.errors import LedgerError, OcrdError
+from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.readonly import read_ledger
 
 T = TypeVar("T")
+Question = Callable[[Ledger], T | None]
+Waiter = tuple[Question[Any], asyncio.Future[Any]]
 
-LOOK_S = 0.1
+LOOK_S = 0.05
 
 
 class Changes:
     """Looks at the files' times, once for all; whoever waits holds no thread.
 
-    A commit touches the ledger's WAL, and the daemon replaces its snapshot once a second: both
-    show in what `stat` says.
+    A commit touches the ledger's WAL.  The daemon replaces its snapshot once a second, which is
+    only a change where it says something else.
 
     Args:
-        files: What to look at; those that are not there count, too.
+        ledger: The ledger.
+        spool: Where the snapshot lies.
     """
 
-    def __init__(self, *files: Path) -> None:
-        self._files = files
+    def __init__(self, ledger: Path, spool: Path) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._files = (ledger, ledger.with_name(ledger.name + "-wal"))
         self._seen = self._look()
+        self._fresh = True  # there was a commit just now: another may bear the very same time
+        self._said: tuple[object, object] = (None, None)  # the snapshot's times; what it says
         self._changed = asyncio.Event()
+        self._waiters: set[Waiter] = set()
         self.generation = 0
 
     async def watch(self) -> None:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            seen = self._look()
-            if seen != self._seen:
-                self._seen = seen
+            seen, said = self._look(), self._word()
+            committed, told = self._fresh or seen != self._seen, said[1] != self._said[1]
+            self._fresh = seen != self._seen
+            self._seen, self._said = seen, said
+            if committed or told:
                 self.generation += 1
                 before, self._changed = self._changed, asyncio.Event()
                 before.set()
+            if committed and self._waiters:
+                await self._ask_again([*self._waiters])
 
     async def next(self, timeout_s: float) -> bool:
         """Wait for the next change; whether one came."""
@@ -48,25 +65,64 @@ class Changes:
             return True
         return False
 
-    async def until(self, ask: Callable[[], Awaitable[T | None]], timeout_s: float) -> T | None:
-        """Ask now and after each change until there is an answer; None when the time is over."""
-        end = asyncio.get_running_loop().time() + timeout_s
-        while True:
-            event = self._changed  # before asking: a change meanwhile is not missed
-            answer = await ask()
-            left = end - asyncio.get_running_loop().time()
-            if answer is not None or left <= 0:
-                return answer
+    async def ask(self, question: Callable[[Ledger], T]) -> T:
+        """Ask the ledger what changes nothing.
+
+        Raises:
+            LedgerError, PlaceError: It cannot be read.
+        """
+        return await asyncio.to_thread(read_ledger, self._ledger, question)
+
+    async def until(self, question: Question[T], timeout_s: float) -> T | None:
+        """Ask now and after each change until there is an answer; None when the time is over.
+
+        Raises:
+            LedgerError, PlaceError: The ledger cannot be read; one that is not there yet can.
+        """
+        waiter: Waiter = (question, asyncio.get_running_loop().create_future())
+        self._waiters.add(waiter)  # before asking: a change meanwhile is not missed
+        try:
+            await self._ask_again([waiter])
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), left)
+                found: T = await asyncio.wait_for(waiter[1], timeout_s)
+                return found
+            return None
+        finally:
+            self._waiters.discard(waiter)
+
+    async def _ask_again(self, waiters: Sequence[Waiter]) -> None:
+        """All questions in one reading of the ledger."""
+
+        def answers(ledger: Ledger) -> list[Any]:
+            return [question(ledger) for question, _ in waiters]
+
+        try:
+            found = await self.ask(answers)
+        except OcrdError as error:
+            if isinstance(error, LedgerError) and error.kind == "ledger-missing":
+                return  # no daemon has ever run here
+            for _, future in waiters:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), answer in zip(waiters, found, strict=True):
+            if answer is not None and not future.done():
+                future.set_result(answer)
 
     def _look(self) -> tuple[tuple[int, int] | None, ...]:
         return tuple(map(_times, self._files))
 
+    def _word(self) -> tuple[object, object]:
+        times = _times(self._spool / snapshot.SNAPSHOT)
+        if times == self._said[0]:
+            return self._said
+        told = snapshot.read(self._spool) or {}
+        return times, {**told, "updated_at": None}
+
 
 def _times(file: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(file)  # noqa: PTH116 - asked ten times a second
+        found = os.stat(file)  # noqa: PTH116 - asked twenty times a second
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import os
+import resource
+import socket
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +14,10 @@ from ocrd.cli.app import ConfigOption
 from ocrd.errors import ConfigError, OcrdError, UsageError
 from ocrd.files import display
 
+if TYPE_CHECKING:
+    from ocrd.config.schema import WebSettings
+
+MOST_CONNECTIONS = 4096
 web = typer.Typer(invoke_without_command=True, help="Serve the page and the HTTP interfaces.")
 tokens = typer.Typer(no_args_is_help=True, help="Who may use them.")
 web.add_typer(tokens, name="token")
@@ -40,20 +48,57 @@ def serve(context: typer.Context, config: ConfigOption = None) -> None:
     loaded = load(config)
     given = loaded.settings.web
     app = create_app(loaded)
-    if not app.state.wired.store.tokens():
+    if not app.state.desk.store.tokens():
         typer.echo("no token yet; make one: ocrd web token add NAME --role operate", err=True)
-    where = f"unix:{given.socket}" if given.socket else f"http://{given.host}:{given.port}"
-    typer.echo(f"ocrd web listens on {where}", err=True)
-    uvicorn.run(
-        app,
-        host=given.host,
-        port=given.port,
-        uds=str(given.socket) if given.socket else None,
-        log_level="warning",
-        proxy_headers=False,
-        timeout_graceful_shutdown=5,
-        limit_concurrency=4096,
+    _raise_limit()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=MOST_CONNECTIONS,
+        )
     )
+    listening = _listening(given)
+    where = given.socket or f"http://{given.host}:{listening.getsockname()[1]}"
+    typer.echo(f"ocrd web listens on {where}", err=True)
+    server.run(sockets=[listening])
+
+
+def _listening(given: WebSettings) -> socket.socket:
+    """A socket as configured; a unix socket is for its group alone, as who opens it is believed.
+
+    Raises:
+        ConfigError: It cannot be had.
+    """
+    place = str(given.socket or f"{given.host}:{given.port}")
+    try:
+        if given.socket is None:
+            family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
+            return socket.create_server((given.host, given.port), family=family, backlog=2048)
+        with contextlib.suppress(FileNotFoundError):
+            given.socket.unlink()  # of a process before this one
+        made = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o117)
+        try:
+            made.bind(str(given.socket))
+        finally:
+            os.umask(before)
+        made.listen(2048)
+    except OSError as error:
+        raise ConfigError(
+            f"ocrd web cannot listen on {place}: {error.strerror}",
+            hint="Choose another `port`, `host` or `socket` under [web]; another process may have "
+            "it: ss -lpn tells.",
+        ) from error
+    return made
+
+
+def _raise_limit() -> None:
+    """As many open files as the system allows: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @tokens.command("add")

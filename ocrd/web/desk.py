@@ -1,39 +1,41 @@
 """What HTTP asks of ocrd: documents handed over, jobs looked at, results fetched, requests made.
 
-Everything goes the ways that the command line goes: a document appears in an inbox by one link, a
-job is looked up in the ledger, and the daemon, not this process, carries out what is asked.
+Everything goes the ways that the command line goes: a document appears in an inbox as `ocrd submit`
+lets it appear, a job is looked up in the ledger, and the daemon, not this process, carries out what
+is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import os
-from collections.abc import Callable, Mapping
+import re
+import secrets
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from fastapi import Request
+
+from ocrd import snapshot
 from ocrd.config import Config, Folder
-from ocrd.daemon.offline import request
-from ocrd.errors import LedgerError, OcrdError
-from ocrd.files import FileFacts, os_error
+from ocrd.daemon import offline
+from ocrd.files import os_error
 from ocrd.inbox.marker import Marker
+from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.readonly import read_ledger
 from ocrd.ledger.search import index_of, search
-from ocrd.names import ignored, included, numbered
-from ocrd.web.body import BodyError, Incoming, shown
+from ocrd.views.locate import locate
+from ocrd.views.status import gather
+from ocrd.web.body import Incoming, opened
 from ocrd.web.changes import Changes
-from ocrd.web.results import NoResultError
-from ocrd.web.store import Role, Store, Token
-
-T = TypeVar("T")
+from ocrd.web.errors import MissingError, RefusedError
+from ocrd.web.store import Handed, Role, Store, Token
 
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+Known = Job | Handed
+"""A job, or a document of which the daemon has made none yet."""
 
 
 class Desk:
@@ -49,7 +51,7 @@ class Desk:
         self.config = config
         self.store = store
         self.changes = changes
-        self._next_number: dict[Path, int] = {}
+        self._reading = asyncio.Lock()  # held files become documents one by one
 
     # --- folders ---
 
@@ -61,7 +63,7 @@ class Desk:
         """The folder that a request names, by itself or by its mode; else the default one.
 
         Raises:
-            BodyError: There is none, or it is not for this token.
+            RefusedError: There is none, or it is not for this token.
         """
         seen = self.folders(token)
         wanted = name or ("" if mode else self.config.settings.web.folder)
@@ -73,104 +75,212 @@ class Desk:
         if not fitting:
             asked = f"folder {wanted!r}" if wanted else f"mode {mode!r}" if mode else "documents"
             known = ", ".join(f"{each.name} ({each.mode.name})" for each in seen) or "none"
-            raise BodyError(
+            raise RefusedError(
                 422, f"there is no folder here for {asked}", hint=f"Folders of this token: {known}."
             )
         return fitting[0]
 
     def room(self, folder: Folder) -> Incoming:
-        """Where a document of the folder may stream to."""
+        """Where a document may stream to."""
         return Incoming(folder.inbox, self.config.settings.web.max_upload_mib * 2**20)
 
     # --- handing over ---
 
-    async def submit(self, document: Incoming, folder: Folder, token: Token) -> Job:
-        """Let a received document appear in the inbox, whole; the job that it became.
+    async def submit(self, document: Incoming, folder: Folder, token: Token) -> Known:
+        """Let a received document appear in the inbox, whole; what became of it so far.
 
         Raises:
-            BodyError: The folder leaves files of such a name alone.
+            RefusedError: It is empty.
+            UsageError: The folder leaves files of such a name alone.
             PlaceError: The inbox cannot be written.
-            PendingError: The daemon has not recorded it; it lies safe in the inbox.
         """
-        _require_taken(document, folder)
-        source, facts = await asyncio.to_thread(self._place, document, folder)
+        require_taken(document.name, folder)
+        if not document.size:
+            raise RefusedError(422, f"{document.name} is empty", hint="Send the document's bytes.")
+        return await self._recorded(await asyncio.to_thread(self._place, document, folder, token))
 
-        async def recorded() -> Job | None:
-            try:
-                job = await self._ask(lambda ledger: ledger.newest(folder.name, source))
-            except LedgerError as error:
-                if error.kind != "ledger-missing":
-                    raise
-                return None  # no daemon has ever run here
-            return job if job is not None and job.untouched(facts) else None  # not an older one
+    def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
+        draft = document.draft()
+        try:
+            with opened(folder.inbox) as here:
+                source = draft.give(document.name, here)
+                facts = draft.facts()
+                document.discard()  # nobody may seem to write to it any more
+                self._mark(folder, source, here)
+        except OSError as error:
+            raise os_error(error, folder.inbox) from error
+        return self.store.hand(folder.name, source, facts, token)
 
-        job = await self.changes.until(recorded, RECORDED_S)
-        if job is None:
-            raise PendingError(folder, source)
-        await asyncio.to_thread(self.store.note_upload, job.id, folder.name, token)
+    def _mark(self, folder: Folder, source: str, here: int) -> None:
+        if marker := marker_of(folder, source):
+            touch(Marker(marker).of(source), here)
+
+    async def _recorded(self, handed: Handed) -> Known:
+        """The job that the daemon makes of it, if one runs and does so in time."""
+        if snapshot.holder(self.config.spool / snapshot.LOCK) is None:
+            return handed
+        job = await self.changes.until(partial(self.became, handed), RECORDED_S)
+        return handed if job is None else job
+
+    def became(self, handed: Handed, ledger: Ledger) -> Job | None:
+        """The job that a document became, as far as the ledger knows one."""
+        if handed.job is not None:
+            return ledger.job(handed.job)
+        if handed.held:
+            return None
+        job = ledger.newest(handed.folder, handed.source)
+        if job is None or not job.untouched(handed.facts):  # none, or one of an older file
+            job = self._joined(handed, ledger)
+        if job is not None:
+            self.store.became(handed.ticket, job.id)
         return job
 
-    def _place(self, document: Incoming, folder: Folder) -> tuple[str, FileFacts]:
-        first = folder.inbox / document.name
-        facts = FileFacts.of(document.path.lstat())
-        for number in itertools.count(self._next_number.get(first, 1)):
-            target = first.with_name(numbered(document.name, number))
-            try:
-                os.link(document.path, target, follow_symlinks=False)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise os_error(error, target) from error
-            self._next_number[first] = number + 1
-            if folder.done_marker:
-                with contextlib.suppress(OSError):
-                    target.with_name(Marker(folder.done_marker).of(target.name)).touch()
-            document.discard()
-            return target.name, facts
-        raise AssertionError  # `count` never ends
+    def _joined(self, handed: Handed, ledger: Ledger) -> Job | None:
+        """The document of several files that it is one of."""
+        folder = self.config.folder(handed.folder)
+        if folder is None or folder.join == "none":
+            return None
+        jobs = ledger.jobs(folder=handed.folder, limit=200)
+        return next((job for job in jobs if any(map(handed.facts.untouched, job.members))), None)
+
+    # --- files that are kept until they are read ---
+
+    async def hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
+        """Keep a received document, hidden in the inbox."""
+        require_taken(document.name, folder)
+        return await asyncio.to_thread(self._hold, document, folder, token)
+
+    def _hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
+        draft, hidden = document.draft(), f".ocrd-{secrets.token_hex(16)}.held"
+        # Noted first: what nobody remembers would lie there for ever.
+        held = self.store.hand(folder.name, hidden, draft.facts(), token, document.name)
+        try:
+            draft.give(hidden)
+        except OSError as error:
+            self.store.forget(held)
+            raise os_error(error, folder.inbox) from error
+        return held
+
+    async def read(self, name: str, token: Token) -> tuple[Handed, Known]:
+        """Hand a held file over, unless it was before; what became of it so far.
+
+        Raises:
+            MissingError: There is no such file of this token.
+            PlaceError: The inbox cannot be written.
+        """
+        async with self._reading:
+            handed = self.file(name, token)
+            if handed.held:
+                handed = await asyncio.to_thread(self._take_up, handed, token)
+        return handed, await self._recorded(handed)
+
+    def file(self, name: str, token: Token) -> Handed:
+        """What is known of an uploaded file.
+
+        Raises:
+            MissingError: There is no such file of this token.
+        """
+        ticket = re.fullmatch("t([0-9]{1,18})", name)
+        found = self.store.handed(int(ticket[1])) if ticket else None
+        if found is None or found.name is None or found.token != token.name:
+            raise MissingError(f"there is no file {name}", hint="Upload it: POST /v1/files.")
+        return found
+
+    def _take_up(self, held: Handed, token: Token) -> Handed:
+        folder = self.folder(token, held.folder)
+        try:
+            with opened(folder.inbox) as here:
+                source = appear(held.source, held.name or "document", here)
+                self._mark(folder, source, here)
+        except FileNotFoundError:
+            self.store.forget(held)
+            raise MissingError("the file is gone", hint="Upload it: POST /v1/files.") from None
+        except OSError as error:
+            raise os_error(error, folder.inbox) from error
+        return self.store.appeared(held, source)
+
+    def drop(self, file: Handed) -> None:
+        """Delete an uploaded file; what has been made of it stays."""
+        folder = self.config.folder(file.folder)
+        if not file.held:
+            self.store.no_file(file)
+            return
+        if folder is not None:
+            (folder.inbox / file.source).unlink(missing_ok=True)
+        self.store.forget(file)
 
     # --- looking ---
 
-    async def job(self, number: int, token: Token) -> Job:
+    async def find(self, name: str, token: Token) -> Known:
+        """The job of a number, or what is known of a ticket (`t12`), if the token may see it.
+
+        Raises:
+            MissingError: There is none for it.
+        """
+        found: Known | None = None
+        if re.fullmatch("t[0-9]{1,18}", name) and (handed := self.store.handed(int(name[1:]))):
+            whose, found = handed.token, handed
+            job = await self.changes.until(partial(self.became, handed), 0)
+            found = handed if job is None else job
+        elif re.fullmatch("[0-9]{1,18}", name):
+            found = await self.changes.ask(lambda ledger: ledger.job(int(name)))
+            whose = self.store.brought(int(name)) or ""
+        if found is None or not token.sees(found.folder):
+            raise _no_job(name)
+        if not token.role.covers(Role.READ) and whose != token.name:
+            raise _no_job(name)
+        return found
+
+    async def job(self, name: str, token: Token) -> Job:
         """A job that the token may see.
 
         Raises:
-            NoResultError: There is none of that number for it.
+            MissingError: There is none for it, or the daemon has not recorded it yet.
         """
-        job = await self._ask(lambda ledger: ledger.job(number))
-        if job is None or not await self._may_see(job, token):
-            raise NoResultError(f"there is no job {number}", hint="GET /api/v1/jobs lists them.")
-        return job
+        found = await self.find(name, token)
+        if isinstance(found, Handed):
+            raise MissingError(
+                f"{name} waits in the inbox of {found.folder}; no daemon has recorded it yet",
+                hint="It is safe and will be read; an operator starts it: systemctl start ocrd",
+            )
+        return found
 
-    async def _may_see(self, job: Job, token: Token) -> bool:
-        if not token.sees(job.folder):
-            return False
-        if token.role.covers(Role.READ):
-            return True
-        return await asyncio.to_thread(self.store.uploaded_by, job.id) == token.name
-
-    async def ended(self, number: int, timeout_s: float) -> Job | None:
+    async def ended(self, known: Known, timeout_s: float) -> Job | None:
         """The job once it has ended; None when it has not by then."""
 
-        async def look() -> Job | None:
-            job = await self._ask(lambda ledger: ledger.job(number))
+        def look(ledger: Ledger) -> Job | None:
+            job = ledger.job(known.id) if isinstance(known, Job) else self.became(known, ledger)
             return job if job is not None and job.state in ENDED else None
 
-        return await self.changes.until(look, timeout_s)
+        return await self.changes.until(look, max(timeout_s, 0))
 
     async def jobs(self, token: Token, **filters: Any) -> list[Job]:
-        """Jobs, newest first, as `Ledger.jobs`; only those of the token's folders."""
+        """Jobs, newest first, as `Ledger.jobs`; only those that the token may see."""
+        if not token.role.covers(Role.READ):
+            numbers = self.store.jobs_of(token, filters.get("limit", 50))
+            mine = await self.changes.ask(partial(_jobs_by_id, numbers))
+            return [job for job in mine.values() if filters.get("state") in (None, job.state)]
         if token.folders is None or "folder" in filters:
-            return await self._ask(lambda ledger: ledger.jobs(**filters))
+            return await self.changes.ask(lambda ledger: ledger.jobs(**filters))
         found: list[Job] = []
         for folder in sorted(token.folders):
-            found += await self._ask(partial(_jobs_of, folder, filters))
+            found += await self.changes.ask(partial(_jobs_of, folder, filters))
         found.sort(key=lambda job: job.id, reverse=True)
         return found[: filters.get("limit", 50)]
 
-    async def story(self, number: int) -> tuple[list[Any], list[Any]]:
+    async def story(self, job: Job) -> tuple[list[Any], list[Any]]:
         """A job's pages and its history."""
-        return await self._ask(lambda ledger: (ledger.pages(number), ledger.events(number)))
+        return await self.changes.ask(lambda known: (known.pages(job.id), known.events(job.id)))
+
+    async def standing(self, token: Token) -> dict[str, Any]:
+        """What `ocrd status --json` prints, as far as the token sees it."""
+        facts = await asyncio.to_thread(lambda: gather(locate(self.config.file)))
+        if token.folders is None:
+            return facts
+        facts["folders"] = [each for each in facts["folders"] if token.sees(each["name"])]
+        for ended in ("latest", "failures"):
+            facts[ended] = [each for each in facts[ended] if token.sees(each["folder"])]
+        return facts | {"strays": [], "held": [], "hanging": [], "troubles": []}
 
     async def search(self, words: str, token: Token, limit: int) -> list[dict[str, Any]]:
         """Pages that hold all of the words, the best first.
@@ -183,7 +293,7 @@ class Desk:
         skip = 0
         while len(hits) < limit:  # until enough are left that the token may see
             found = await asyncio.to_thread(search, index, words, limit, skip)
-            jobs = await self._ask(partial(_jobs_by_id, {hit.job for hit in found}))
+            jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in found}))
             hits += [
                 {"job": hit.job, "page": hit.page, "folder": job.folder, "source": job.source}
                 for hit in found
@@ -196,63 +306,37 @@ class Desk:
 
     # --- asking ---
 
-    async def retry(self, job: Job) -> bool:
-        """Put a failed or cancelled job back; whether it could be."""
-        return await asyncio.to_thread(self._request, "retry", job)
+    async def request(self, verb: str, job: Job) -> bool:
+        """Have a job retried or cancelled by the daemon; whether it can be.
 
-    async def cancel(self, job: Job) -> bool:
-        """Have a job cancelled; whether it can be."""
-        return await asyncio.to_thread(self._request, "cancel", job)
+        Where no daemon runs the ledger keeps it for its next start.
+        """
+        return await asyncio.to_thread(self._request, verb, job)
 
     def _request(self, verb: str, job: Job) -> bool:
         asked = {"do": verb, "jobs": [job.id]}
-        return bool(request(self.config.spool, asked, lambda: self.config)["jobs"])
-
-    async def _ask(self, question: Callable[[Ledger], T]) -> T:
-        return await asyncio.to_thread(read_ledger, self.config.ledger, question)
+        return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
 
 
-class PendingError(OcrdError):
-    """A document lies in the inbox and has no job yet, as no daemon has looked.
-
-    Args:
-        folder: Whose inbox.
-        source: Its path below.
-    """
-
-    kind = "pending"
-    status = 202
-
-    def __init__(self, folder: Folder, source: str) -> None:
-        super().__init__(
-            f"the document waits in the inbox of {folder.name}; the daemon has not recorded it yet",
-            hint="It is safe and will be read.  See GET /api/v1/status; an operator starts the "
-            "daemon with: systemctl start ocrd",
-        )
-        self.folder = folder.name
-        self.source = source
+def desk_of(request: Request) -> Desk:
+    """What the request is carried out with."""
+    desk: Desk = request.app.state.desk
+    return desk
 
 
-def _jobs_by_id(numbers: set[int], ledger: Ledger) -> dict[int, Job]:
+def name_of(known: Known) -> str:
+    """By what a client asks for it again."""
+    return str(known.id) if isinstance(known, Job) else f"t{known.ticket}"
+
+
+def _no_job(name: str) -> MissingError:
+    return MissingError(f"there is no job {name}", hint="GET /api/v1/jobs lists them.")
+
+
+def _jobs_by_id(numbers: Any, ledger: Ledger) -> dict[int, Job]:
     found = map(ledger.job, numbers)
     return {job.id: job for job in found if job is not None}
 
 
 def _jobs_of(folder: str, filters: Mapping[str, Any], ledger: Ledger) -> list[Job]:
     return ledger.jobs(folder=folder, **filters)
-
-
-def _require_taken(document: Incoming, folder: Folder) -> None:
-    """Refuse what would lie in the inbox unread."""
-    marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(document.name)
-    left_alone = marks or ignored(document.name, folder.ignore)
-    if left_alone or not included(document.name, folder.include, folder.ignore):
-        raise BodyError(
-            422,
-            f"{shown(document)}: folder {folder.name} leaves files of such a name alone",
-            hint="Give it another name: hidden names and the usual temporaries are never taken.",
-        )
-    if not document.size:
-        raise BodyError(
-            422, f"{shown(document)} is empty", hint="Send the document's bytes as well."
-        )

@@ -11,18 +11,21 @@ import io
 import json
 import time
 import zipfile
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 import ocrd
 from ocrd.job import Job, JobState
-from ocrd.web.body import Body, BodyError, decoded, received, safe_name
-from ocrd.web.desk import ENDED, Desk
-from ocrd.web.results import NoResultError, Results
-from ocrd.web.store import Role, Token
-from ocrd.web.wired import desk_of, token_for
+from ocrd.web.access import token_for
+from ocrd.web.body import Body, received
+from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
+from ocrd.web.errors import MissingError, RefusedError, sentence
+from ocrd.web.results import Results
+from ocrd.web.store import Handed, Role, Token
+
+T = TypeVar("T")
 
 router = APIRouter(include_in_schema=False)
 
@@ -57,10 +60,10 @@ async def convert(request: Request) -> Response:
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     began = time.monotonic()
     jobs, options = await _submitted(request, desk, token)
-    ended = [await desk.ended(job.id, SYNC_S - (time.monotonic() - began)) for job in jobs]
+    ended = [await desk.ended(job, SYNC_S - (time.monotonic() - began)) for job in jobs]
     if None in ended:
         task = _task_id(jobs, options)
-        raise BodyError(
+        raise RefusedError(
             504,
             "conversion is taking too long",
             hint=f"It goes on: GET /v1/status/poll/{task}, then /v1/result/{task}.",
@@ -82,12 +85,13 @@ async def convert_async(request: Request) -> dict[str, Any]:
 async def poll(request: Request, task: str, wait: float = 0.0) -> dict[str, Any]:
     """How a task stands; with `wait` once it has ended, or then."""
     desk, token = desk_of(request), token_for(request)
-    numbers, _ = _of_task(task)
-    jobs = [await desk.job(number, token) for number in numbers]
+    names, _ = _of_task(task)
+    jobs = [await desk.find(name, token) for name in names]
     end = time.monotonic() + min(max(wait, 0.0), SYNC_S)
     for place, job in enumerate(jobs):
-        if job.state not in ENDED and end > time.monotonic():
-            jobs[place] = await desk.ended(job.id, end - time.monotonic()) or job
+        if not _has_ended(job) and end > time.monotonic():
+            ended = await desk.ended(job, end - time.monotonic())
+            jobs[place] = ended or await desk.find(name_of(job), token)
     return _task(task, jobs)
 
 
@@ -95,27 +99,32 @@ async def poll(request: Request, task: str, wait: float = 0.0) -> dict[str, Any]
 async def task_result(request: Request, task: str) -> Response:
     """What came out of a task."""
     desk, token = desk_of(request), token_for(request)
-    numbers, options = _of_task(task)
-    jobs = [await desk.job(number, token) for number in numbers]
-    if any(job.state not in ENDED for job in jobs):
-        raise NoResultError(f"task {task} has not ended", hint=f"GET /v1/status/poll/{task}?wait=5")
+    names, options = _of_task(task)
+    found = [await desk.find(name, token) for name in names]
+    jobs = [job for job in found if isinstance(job, Job) and job.state in ENDED]
+    if len(jobs) < len(found):
+        raise MissingError(f"task {task} has not ended", hint=f"GET /v1/status/poll/{task}?wait=5")
     seconds = max((job.finished_at or 0) - job.created_at for job in jobs)
     return await _converted(jobs, options, seconds)
 
 
+def _has_ended(known: Known) -> bool:
+    return isinstance(known, Job) and known.state in ENDED
+
+
 async def _submitted(
     request: Request, desk: Desk, token: Token
-) -> tuple[list[Job], dict[str, Any]]:
+) -> tuple[list[Known], dict[str, Any]]:
     folder = desk.folder(token)
-    async with received(request, lambda _: desk.room(folder)) as body:
-        options = await _sources(desk, body, folder)
+    async with received(request, lambda: desk.room(folder)) as body:
+        options = await _sources(body)
         if not body.documents:
-            raise BodyError(422, "there is no document in it", hint="Send `files` or `sources`.")
-        jobs = [await desk.submit(each, folder, token) for each in body.documents]
+            raise RefusedError(422, "there is no document in it", hint="Send `files` or `sources`.")
+        jobs = await asyncio.gather(*(desk.submit(each, folder, token) for each in body.documents))
     return jobs, options
 
 
-async def _sources(desk: Desk, body: Body, folder: Any) -> dict[str, Any]:
+async def _sources(body: Body) -> dict[str, Any]:
     """Name the documents of a JSON body; the options that matter, from wherever they stand."""
     sources = body.fields.get("sources")
     if not isinstance(sources, list):
@@ -124,12 +133,11 @@ async def _sources(desk: Desk, body: Body, folder: Any) -> dict[str, Any]:
         return {key: value for key, value in told.items() if value}
     for source in sources:
         if not isinstance(source, dict) or source.get("kind") != "file":
-            raise BodyError(422, "only sources of kind file are read", hint="No URL is fetched.")
-        document = await decoded(source.get("base64_string"), body, lambda _: desk.room(folder))
-        if document is not None:
-            document.name = safe_name(str(source.get("filename") or "document"))
-    options = body.fields.get("options") or {}
-    target = body.fields.get("target") or {}
+            raise RefusedError(422, "only sources of kind file are read", hint="No URL is fetched.")
+        await body.decoded(source.get("base64_string"), source.get("filename"))
+    options, target = (body.fields.get(key) or {} for key in ("options", "target"))
+    if not isinstance(options, dict) or not isinstance(target, dict):
+        raise RefusedError(422, "`options` and `target` are objects", hint='{"options": {}}')
     told = {key: options[key] for key in _OPTIONS if options.get(key)}
     return told | ({"target_type": target["kind"]} if target.get("kind") else {})
 
@@ -156,18 +164,17 @@ def _answer(job: Job, options: dict[str, Any], seconds: float) -> dict[str, Any]
     }
     errors: list[dict[str, str]] = []
     if job.state is JobState.DONE:
-        results = Results.of(job)
-        texts = _chosen(results.page_texts(), options.get("page_range"))
+        pages = _chosen(Results.of(job).pages(), options.get("page_range"))
         formats = options.get("to_formats") or ["md"]
         formats = [formats] if isinstance(formats, str) else formats
         between = str(options.get("md_page_break_placeholder") or "")
         joint = f"\n\n{between}\n\n" if between else "\n\n"
         if "md" in formats:
-            document["md_content"] = joint.join(texts)
+            document["md_content"] = joint.join(page.markdown for page in pages)
         if "text" in formats:
-            document["text_content"] = results.text("txt")
+            document["text_content"] = "\n\n".join(page.plain for page in pages)
     else:
-        message = f"{job.error.message}. {job.error.hint}" if job.error else str(job.state)
+        message = sentence(job.error) if job.error else f"it was {job.state}"
         errors.append(
             {"component_type": "pipeline", "module_name": "ocrd", "error_message": message}
         )
@@ -180,15 +187,15 @@ def _answer(job: Job, options: dict[str, Any], seconds: float) -> dict[str, Any]
     }
 
 
-def _chosen(texts: list[str], told: Any) -> list[str]:
+def _chosen(pages: list[T], told: Any) -> list[T]:
     """The pages of a range, 1-based and inclusive: `[2, 5]`, or two fields of a form."""
     if not told:
-        return texts
+        return pages
     try:
         first, last = (int(each) for each in told)
     except (TypeError, ValueError):
-        raise BodyError(422, "`page_range` is no pair of numbers", hint="[1, 3]") from None
-    return texts[max(first - 1, 0) : last]
+        raise RefusedError(422, "`page_range` is no pair of numbers", hint="[1, 3]") from None
+    return pages[max(first - 1, 0) : last]
 
 
 def _zip(answers: list[dict[str, Any]]) -> bytes:
@@ -201,8 +208,10 @@ def _zip(answers: list[dict[str, Any]]) -> bytes:
     return held.getvalue()
 
 
-def _task(task: str, jobs: list[Job]) -> dict[str, Any]:
-    states = [_STATUS.get(job.state, "started") for job in jobs]
+def _task(task: str, jobs: list[Known]) -> dict[str, Any]:
+    states = [
+        "pending" if isinstance(job, Handed) else _STATUS.get(job.state, "started") for job in jobs
+    ]
     whole = next((each for each in ("started", "pending") if each in states), None)
     done, failed = states.count("success"), states.count("failure")
     return {
@@ -219,21 +228,16 @@ def _task(task: str, jobs: list[Job]) -> dict[str, Any]:
     }
 
 
-def _task_id(jobs: list[Job], options: dict[str, Any]) -> str:
+def _task_id(jobs: list[Known], options: dict[str, Any]) -> str:
     """The jobs' numbers and what was asked of them, so that no restart can forget a task."""
     told = base64.urlsafe_b64encode(json.dumps(options).encode()).decode().rstrip("=")
-    return ".".join([*(str(job.id) for job in jobs), f"o{told}"])
+    return ".".join([*map(name_of, jobs), f"o{told}"])
 
 
-def _of_task(task: str) -> tuple[list[int], dict[str, Any]]:
-    *numbers, told = task.split(".")
+def _of_task(task: str) -> tuple[list[str], dict[str, Any]]:
+    *names, told = task.split(".")
     try:
         options = json.loads(base64.urlsafe_b64decode(told[1:] + "=" * (-len(told[1:]) % 4)))
-        return [int(number) for number in numbers], dict(options)
-    except ValueError:
-        raise NoResultError(f"there is no task {task}", hint="POST documents first.") from None
-
-
-def error(status: int, kind: str, message: str) -> dict[str, Any]:
-    """A refusal in docling-serve's shape."""
-    return {"detail": message, "kind": kind, "status": status}
+        return names, dict(options)
+    except (ValueError, TypeError):
+        raise MissingError(f"there is no task {task}", hint="POST documents first.") from None

@@ -1,56 +1,68 @@
-"""What came over HTTP goes again after a while: its results, its original, files never read."""
+"""What came over HTTP goes again after a while: its results, its original, files never read.
+
+Only what ocrd put there goes: an original is known by its digest, and results that somebody has
+changed since the job ended stay.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ocrd.config.folder import fixed_part
+from ocrd.files import Disk
 from ocrd.job import Job, JobState
-from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
+from ocrd.spool.expiry import Fate, expire
 from ocrd.web.desk import ENDED, Desk
-from ocrd.web.results import NoResultError, Results
+from ocrd.web.errors import MissingError
+from ocrd.web.results import Results
 
 DAY_S = 86400.0
-FILE_DAYS = 1.0  # an uploaded file that nobody has had read by then
+HELD_DAYS = 1.0  # an uploaded file that nobody has had read by then
+REPORT = ".error.json"
 
 
-def expire(desk: Desk, now: float) -> None:
+def expire_all(desk: Desk, now: float) -> None:
     """Delete what is older than `keep_days`; nothing of a job that has not ended, nothing if 0."""
-    for file in desk.store.files_before(now - FILE_DAYS * DAY_S):
-        for folder in desk.config.folders:
-            with contextlib.suppress(OSError):
-                (folder.inbox / f".ocrd-{file.id}.held").unlink(missing_ok=True)
-        desk.store.remove_file(file.id)
-    days = desk.config.settings.web.keep_days
-    if not days:
-        return
-    for number in desk.store.uploads_before(now - days * DAY_S):
-        job = read_ledger(desk.config.ledger, partial(_job, number))
-        if job is None or job.state in ENDED:
-            if job is not None:
-                _remove(job)
-            desk.store.forget_upload(number)
-
-
-def _job(number: int, ledger: Ledger) -> Job | None:
-    return ledger.job(number)
-
-
-def _remove(job: Job) -> None:
-    """The bundle and the archived original; a failed document stays for a person to look at."""
-    if job.state is not JobState.DONE:
-        return
-    with contextlib.suppress(NoResultError, OSError):
-        results = Results.of(job)
-        place = Path(job.outputs or "")
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            for path in results.all.values():
-                path.unlink(missing_ok=True)
-    if job.archived_to and not job.members:
+    for held in desk.store.held_before(now - HELD_DAYS * DAY_S):
         with contextlib.suppress(OSError):
-            Path(job.archived_to).unlink(missing_ok=True)
+            desk.drop(held)
+    days = desk.config.settings.web.keep_days
+    for handed in desk.store.handed_before(now - days * DAY_S) if days else ():
+        job = read_ledger(desk.config.ledger, partial(desk.became, handed))
+        if not handed.held and (job is None or job.state in ENDED):
+            if job is not None:
+                _remove(desk, job)
+            desk.store.forget(handed)
+
+
+def _remove(desk: Desk, job: Job) -> None:
+    folder = desk.config.folder(job.folder)
+    if folder is None:
+        return
+    with contextlib.suppress(OSError):
+        if job.state is JobState.DONE:
+            expire(job, fixed_part(folder.archive), Disk())
+            with contextlib.suppress(MissingError):
+                _remove_results(Results.of(job), job)
+        elif job.failed_to is not None:
+            failed = replace(job, archived_to=job.failed_to)
+            if expire(failed, folder.failed, Disk()) is Fate.DELETED:
+                Path(f"{job.failed_to}{REPORT}").unlink(missing_ok=True)
+
+
+def _remove_results(results: Results, job: Job) -> None:
+    place = Path(job.outputs or "")
+    whole = place.is_dir()
+    found = [place, *place.rglob("*")] if whole else [*results.all.values()]
+    if any(path.lstat().st_mtime > (job.finished_at or 0) + 1 for path in found):
+        return  # somebody works with it, or it is another job's
+    if whole:
+        shutil.rmtree(place)
+    else:
+        for path in results.all.values():
+            path.unlink(missing_ok=True)

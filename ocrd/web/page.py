@@ -6,7 +6,7 @@ import asyncio
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import nh3
 from fastapi import APIRouter, Form, Request
@@ -14,22 +14,26 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markdown_it import MarkdownIt
 
+from ocrd.errors import OcrdError
 from ocrd.files import display
 from ocrd.job import Job, JobState
 from ocrd.views.phrases import clock, duration
-from ocrd.web.access import COOKIE, CSRF_FIELD
-from ocrd.web.results import NoResultError, Results
-from ocrd.web.store import SESSION_S, Role, Token
-from ocrd.web.wired import Wired, desk_of, token_for
+from ocrd.web.access import COOKIE, CSRF_FIELD, Gatekeeper, scheme_of, token_for
+from ocrd.web.desk import Desk, desk_of
+from ocrd.web.errors import MissingError, joined, sentence
+from ocrd.web.render import PageRenderer
+from ocrd.web.results import Results
+from ocrd.web.store import SESSION_S, Handed, Role, Token
 
 router = APIRouter(include_in_schema=False)
 
-LISTED = 50
+LISTED, FAILURES = 50, 5
 _templates = Environment(
     loader=PackageLoader("ocrd.web"), autoescape=select_autoescape(), trim_blocks=True
 )
 _markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
 _TAGS = nh3.ALLOWED_TAGS - {"a"}  # what a scan says is never a link to click on
+_templates.globals["joined"] = joined
 _templates.filters |= {
     "clock": lambda seconds: "-" if seconds is None else clock(seconds),
     "lasting": lambda seconds: "-" if seconds is None else duration(seconds),
@@ -42,29 +46,32 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def to_login(request: Request) -> Response:
-    """Where somebody who is not known goes first."""
-    return RedirectResponse("/login", 303) if request.url.path != "/login" else _page(request, 401)
+def shown(request: Request, status: int, error: OcrdError) -> Response | None:
+    """An error for a person: whoever is not known logs in first; None where a program asks."""
+    if not wants_page(request) or request.url.path.startswith("/api/"):
+        return None
+    if status == 401 and request.url.path != "/login":
+        return RedirectResponse("/login", 303)
+    return _page(request, status, "error.html", message=sentence(error), code=status)
 
 
-def error_page(request: Request, status: int, message: str) -> Response:
-    """An error for a person."""
-    return _page(request, status, "error.html", message=message, code=status)
-
-
-def _page(
-    request: Request, status: int = 200, template: str = "login.html", **told: Any
-) -> HTMLResponse:
-    wired: Wired = request.app.state.wired
-    token = wired.gatekeeper.known(request)
+def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResponse:
+    gatekeeper = _gatekeeper(request)
+    token = gatekeeper.known(request)
     told |= {
         "token": token,
         "operates": token is not None and token.role.covers(Role.OPERATE),
         "submits": token is not None and token.role.covers(Role.SUBMIT),
-        "csrf": wired.gatekeeper.csrf(request),
+        "reads": token is not None and token.role.covers(Role.READ),
+        "csrf": gatekeeper.csrf(request),
     }
     headers = {"cache-control": "no-store"}
     return HTMLResponse(_templates.get_template(template).render(told), status, headers)
+
+
+def _gatekeeper(request: Request) -> Gatekeeper:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return gatekeeper
 
 
 # --- how it stands ---
@@ -73,34 +80,25 @@ def _page(
 @router.get("/")
 async def now(request: Request) -> Response:
     """Everything at a glance."""
-    return _page(request, 200, "now.html", **await _standing(request))
+    desk, token = desk_of(request), token_for(request)
+    told = {"folders": desk.folders(token), "max_mib": desk.config.settings.web.max_upload_mib}
+    return _page(request, 200, "now.html", **told, **await _glance(desk, token))
 
 
-@router.get("/part/now")
-async def part_now(request: Request) -> Response:
-    """The part of it that changes."""
-    return _page(request, 200, "part_now.html", **await _standing(request))
+@router.get("/part/{name}")
+async def part(request: Request, name: Literal["now", "jobs"]) -> Response:
+    """One of its parts that change."""
+    desk, token = desk_of(request), token_for(request)
+    return _page(request, 200, f"part_{name}.html", **await _glance(desk, token))
 
 
-@router.get("/part/jobs")
-async def part_jobs(request: Request) -> Response:
-    """The last jobs."""
-    desk, token = desk_of(request), token_for(request, Role.READ)
-    return _page(request, 200, "part_jobs.html", jobs=await desk.jobs(token, limit=LISTED))
-
-
-async def _standing(request: Request) -> dict[str, Any]:
-    wired: Wired = request.app.state.wired
-    desk, token = wired.desk, token_for(request, Role.READ)
-    facts = await wired.standing(token)
-    failures = await desk.jobs(token, state=JobState.FAILED, limit=5)
+async def _glance(desk: Desk, token: Token) -> dict[str, Any]:
+    """How it stands, for those who may see it, and the last jobs that one may see."""
+    reads = token.role.covers(Role.READ)
     return {
-        "facts": facts,
-        "left_s": facts["left_s"],
-        "failures": failures,
+        "facts": await desk.standing(token) if reads else None,
+        "failures": await desk.jobs(token, state=JobState.FAILED, limit=FAILURES),
         "jobs": await desk.jobs(token, limit=LISTED),
-        "folders": desk.folders(token),
-        "max_mib": desk.config.settings.web.max_upload_mib,
     }
 
 
@@ -108,16 +106,18 @@ async def _standing(request: Request) -> dict[str, Any]:
 
 
 @router.get("/jobs/{number}")
-async def job(request: Request, number: int, q: str = "") -> Response:
+async def job(request: Request, number: str, q: str = "") -> Response:
     """A job: its pages beside their text, what became of it; blocks with words of `q` marked."""
     desk, token = desk_of(request), token_for(request)
-    found = await desk.job(number, token)
-    pages, history = await desk.story(number)
+    found = await desk.find(number, token)
+    if isinstance(found, Handed):
+        return _page(request, 200, "waits.html", handed=found)
+    pages, history = await desk.story(found)
     told: dict[str, Any] = {"job": found, "pages": pages, "history": history, "viewed": []}
     try:
         results = await asyncio.to_thread(Results.of, found)
         told |= {"results": results, "viewed": await asyncio.to_thread(_viewed, results, q)}
-    except NoResultError as missing:
+    except MissingError as missing:
         told["missing"] = missing
     return _page(request, 200, "job.html", **told)
 
@@ -125,11 +125,10 @@ async def job(request: Request, number: int, q: str = "") -> Response:
 def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
     """Each page with its blocks as safe HTML, each with its boxes and whether it was looked for."""
     sought = {_folded(word) for word in words.replace('"', " ").split()}
-    pages = results.sidecar()["pages"]
     return [
         {
-            "number": page["number"],
-            "partial": page.get("partial"),
+            "number": page.number,
+            "partial": page.facts.get("partial"),
             "blocks": [
                 {
                     "html": _safe(block),
@@ -137,10 +136,10 @@ def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
                     "label": block["label"],
                     "hit": any(word in _folded(str(block.get("text"))) for word in sought),
                 }
-                for block in page.get("blocks", ())
+                for block in page.blocks
             ],
         }
-        for page in pages
+        for page in results.pages()
     ]
 
 
@@ -156,51 +155,42 @@ def _safe(block: Mapping[str, Any]) -> str:
 
 
 @router.get("/jobs/{number}/page/{page}.jpg")
-async def picture(request: Request, number: int, page: int) -> Response:
+async def picture(request: Request, number: str, page: int) -> Response:
     """The picture of a page, as it was read."""
     desk, token = desk_of(request), token_for(request)
     found = await desk.job(number, token)
     path, own_number = await asyncio.to_thread(_original, found, page)
-    image = await request.app.state.renderer.jpeg(path, own_number)
-    return Response(
-        image, media_type="image/jpeg", headers={"cache-control": "private, max-age=60"}
-    )
+    renderer: PageRenderer = request.app.state.renderer
+    image = await renderer.jpeg(path, own_number)
+    headers = {"cache-control": "private, max-age=60"}
+    return Response(image, media_type="image/jpeg", headers=headers)
 
 
 def _original(job: Job, number: int) -> tuple[Path, int]:
     """The file that holds a page, and the page's number in it."""
     if job.archived_to is None:
-        raise NoResultError(
+        raise MissingError(
             f"job {job.id} has no archived original", hint="It is shown once the job is done."
         )
     place = Path(job.archived_to)
-    for page in Results.of(job).sidecar()["pages"]:
-        if page["number"] == number and "file" in page and job.members:
-            return place / str(page["file"]).rpartition("/")[2], int(page["page"])
-    return place, number
+    page = next((each for each in Results.of(job).pages() if each.number == number), None)
+    came_from = page.facts.get("came_from") if page else None
+    if came_from is None:
+        return place, number
+    return place / came_from["file"] if job.members else place, int(came_from["page"])
 
 
-@router.post("/jobs/{number}/{request_name}")
+@router.post("/jobs/{number}/{verb}")
 async def ask(
-    request: Request, number: int, request_name: str, csrf: Annotated[str, Form(alias=CSRF_FIELD)]
+    request: Request,
+    number: str,
+    verb: Literal["retry", "cancel"],
+    csrf: Annotated[str, Form(alias=CSRF_FIELD)],
 ) -> Response:
     """Retry or cancel, from a form."""
-    wired: Wired = request.app.state.wired
-    wired.gatekeeper.require_csrf(request, csrf)
-    token = _operator(request)
-    found = await wired.desk.job(number, token)
-    if request_name == "retry":
-        await wired.desk.retry(found)
-    elif request_name == "cancel":
-        await wired.desk.cancel(found)
-    else:
-        raise NoResultError(f"there is no request {request_name}", hint="retry or cancel")
+    desk, token = desk_of(request), token_for(request, Role.OPERATE, csrf)
+    await desk.request(verb, await desk.job(number, token))
     return RedirectResponse(f"/jobs/{number}", 303)
-
-
-def _operator(request: Request) -> Token:
-    token = token_for(request)
-    return token if token.role.covers(Role.OPERATE) else token_for(request, Role.OPERATE)
 
 
 # --- search ---
@@ -220,7 +210,7 @@ async def search(request: Request, q: str = "") -> Response:
 @router.get("/login")
 async def login_page(request: Request) -> Response:
     """Ask for a token."""
-    return _page(request)
+    return _page(request, 200, "login.html")
 
 
 @router.post("/login")
@@ -230,12 +220,13 @@ async def login(
     csrf: Annotated[str, Form(alias=CSRF_FIELD)],
 ) -> Response:
     """Open a session for who has a token."""
-    wired: Wired = request.app.state.wired
-    wired.gatekeeper.require_csrf(request, csrf)
-    token = await asyncio.to_thread(wired.store.bearer, secret.strip())
+    gatekeeper, store = _gatekeeper(request), desk_of(request).store
+    gatekeeper.require_csrf(request, csrf)
+    token = await asyncio.to_thread(store.bearer, secret.strip())
     if token is None:
-        return _page(request, 401, "login.html", refused=True)
-    session = await asyncio.to_thread(wired.store.open_session, token)
+        refused = gatekeeper.stranger(request)
+        return _page(request, refused.status, "login.html", refused=refused)
+    session = await asyncio.to_thread(store.open_session, token)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE,
@@ -243,7 +234,7 @@ async def login(
         max_age=int(SESSION_S),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=scheme_of(request) == "https",
     )
     return answer
 
@@ -251,9 +242,9 @@ async def login(
 @router.post("/logout")
 async def logout(request: Request, csrf: Annotated[str, Form(alias=CSRF_FIELD)]) -> Response:
     """End the session."""
-    wired: Wired = request.app.state.wired
-    wired.gatekeeper.require_csrf(request, csrf)
-    await asyncio.to_thread(wired.store.close_session, request.cookies.get(COOKIE, ""))
+    _gatekeeper(request).require_csrf(request, csrf)
+    session = request.cookies.get(COOKIE, "")
+    await asyncio.to_thread(desk_of(request).store.close_session, session)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE)
     return answer
@@ -268,8 +259,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz")
 async def readyz(request: Request) -> dict[str, str]:
     """Documents are taken and the ledger can be read."""
-    wired: Wired = request.app.state.wired
-    await wired.standing(Token(name="readyz", role=Role.READ))
+    await desk_of(request).standing(Token(name="readyz", role=Role.READ))
     return {"status": "ok"}
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
-from ocrd.errors import OcrdError
+from fastapi.responses import StreamingResponse
+
 from ocrd.files import display, open_regular
 from ocrd.job import Job, JobState
+from ocrd.web.errors import MissingError
 
 MEDIA = {
     "md": "text/markdown; charset=utf-8",
@@ -36,13 +40,44 @@ _ENDINGS = {  # by what a name ends with; the longer come first
     ".pdf": "pdf",
 }
 _CHUNK = 1 << 18
+_WRITTEN = ("md", "txt")  # made of the pages where no file was kept: a pile has one a document
+_LETTER = (8.5, 11.0)  # inches
 
 
-class NoResultError(OcrdError):
-    """There is nothing of that kind to be had of a job (`status` as in HTTP)."""
+@dataclass(frozen=True)
+class ReadPage:
+    """A page as every interface tells of it.
 
-    kind = "no-result"
-    status = 404
+    Attributes:
+        facts: Its object in the sidecar.
+        markdown: Its text in scan.md.
+    """
+
+    facts: dict[str, Any]
+    markdown: str
+
+    @property
+    def number(self) -> int:
+        """Counted from 1."""
+        return int(self.facts["number"])
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """What was read: `label`, `text`, `boxes` as fractions of the page, perhaps `image`."""
+        return list(self.facts.get("blocks", ()))
+
+    @property
+    def inches(self) -> tuple[float, float]:
+        """Width and height as it is seen; those of a letter where nobody knows."""
+        width, height = self.facts.get("size_in") or _LETTER
+        return float(width), float(height)
+
+    @property
+    def plain(self) -> str:
+        """Its text without marks; what Markdown there is where no blocks were kept."""
+        if "blocks" not in self.facts:
+            return self.markdown
+        return "\n".join(block["text"] for block in self.blocks if block.get("text"))
 
 
 @dataclass(frozen=True)
@@ -64,14 +99,14 @@ class Results:
         """The results of a job.
 
         Raises:
-            NoResultError: It is not done, or made none, or somebody took them away.
+            MissingError: It is not done, or made none, or somebody took them away.
         """
         if job.state is not JobState.DONE:
-            raise NoResultError(
+            raise MissingError(
                 f"job {job.id} is {job.state}, not done", hint=f"See /api/v1/jobs/{job.id}."
             )
         if job.outputs is None:
-            raise NoResultError(
+            raise MissingError(
                 f"job {job.id} has no results", hint="Its folder's `outputs` asks for none."
             )
         place = Path(job.outputs)
@@ -87,10 +122,14 @@ class Results:
                 stem = _without_ending(place.name)
                 found = {path.name: path for path in _siblings(place.parent, stem)}
         except OSError as error:
-            raise NoResultError(
+            raise MissingError(
                 f"the results of job {job.id} are not in the outbox any more",
                 hint=f"Somebody has taken {display(job.outputs)} away; drop the document again.",
             ) from error
+        return cls._sorted(stem, found)
+
+    @classmethod
+    def _sorted(cls, stem: str, found: dict[str, Path]) -> Results:
         files: dict[str, Path] = {}
         for name, path in found.items():
             kind = _kind(name)
@@ -102,40 +141,84 @@ class Results:
         """One of the files.
 
         Raises:
-            NoResultError: The folder's `outputs` does not make it.
+            MissingError: The folder's `outputs` does not make it.
         """
         if kind not in self.files:
             made = ", ".join(sorted(self.files)) or "none"
-            raise NoResultError(
+            raise MissingError(
                 f"there is no {kind} of this document",
                 hint=f"Its folder makes: {made}.  Add it to the folder's `outputs`.",
             )
         return open_regular(self.files[kind])
 
     def text(self, kind: str) -> str:
-        """One of the files as text; `txt` is made of the sidecar's blocks where it was not kept."""
-        if kind == "txt" and kind not in self.files:
-            return "\n\n".join(self.page_texts())
+        """One of the files as text; `txt` is made of the blocks where it was not kept."""
+        if kind in _WRITTEN and kind not in self.files and "json" in self.files:
+            texts = [page.plain if kind == "txt" else page.markdown for page in self.pages()]
+            if kind == "txt" or any(texts):
+                return "\n\n".join(texts)
         with self.open(kind) as file:
             return file.read().decode("utf-8", "replace")
 
-    def sidecar(self) -> dict[str, Any]:
-        """What scan.json says; the least of it where there is none."""
-        if "json" not in self.files:
-            return {"pages": []}
-        told: dict[str, Any] = json.loads(self.text("json"))
-        return told
+    def pages(self) -> list[ReadPage]:
+        """Each page as the sidecar tells of it; without one a single page that has all the text.
 
-    def page_texts(self) -> list[str]:
-        """The Markdown of each page, in order."""
+        Those of a pile's documents bear their numbers in the pile.
+        """
         markdown = self.text("md") if "md" in self.files else ""
-        spans = [page.get("span") for page in self.sidecar()["pages"]]
-        if not spans:
-            return [markdown]
-        return [markdown[span[0] : span[1]].strip() if span else "" for span in spans]
+        if "json" not in self.files:
+            return [ReadPage({"number": 1}, markdown)]
+        sidecar = json.loads(self.text("json"))
+        if "documents" in sidecar:
+            inner = [page for each in sidecar["documents"] for page in self._part(each).pages()]
+            return [replace(page, facts=_in_pile(page.facts)) for page in inner]
+        told = sidecar["pages"]
+        spans = [page.get("span") or (0, 0) for page in told]
+        return [
+            ReadPage(page, markdown[begin:end].strip())
+            for page, (begin, end) in zip(told, spans, strict=True)
+        ]
+
+    def _part(self, document: dict[str, Any]) -> Results:
+        """The bundle of one document of a pile."""
+        inside = f"{document['name']}/"
+        found = {name.removeprefix(inside): path for name, path in self.all.items()
+                 if name.startswith(inside)}  # fmt: skip
+        return self._sorted(document["name"], found)
 
 
-def zipped(results: Results) -> Iterator[bytes]:
+def _in_pile(facts: dict[str, Any]) -> dict[str, Any]:
+    return facts | {"number": facts.get("pile_page", facts["number"])}
+
+
+async def file_response(results: Results, kind: str) -> StreamingResponse:
+    """A result as a download, read as it is sent."""
+    if kind == "zip":
+        body: Any = _zipped(results)
+        ending = "zip"
+    elif kind in _WRITTEN and kind not in results.files:
+        body, ending = [(await asyncio.to_thread(results.text, kind)).encode()], kind
+    else:
+        file = await asyncio.to_thread(results.open, kind)
+        body, ending = _chunks(file), results.files[kind].name.rpartition(".")[2]
+    media = "image/jpeg" if ending == "jpg" else MEDIA.get(kind, "application/pdf")
+    return StreamingResponse(body, media_type=media, headers=_saved(f"{results.stem}.{ending}"))
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _saved(name: str) -> dict[str, str]:
+    """A browser saves it under this name, and shows nothing of it."""
+    plain = "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)
+    exact = quote(name, errors="replace")
+    return {"content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"}
+
+
+def _zipped(results: Results) -> Iterator[bytes]:
     """An archive of all files, made as it is sent."""
     sink = _Sink()
     with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_DEFLATED) as archive:

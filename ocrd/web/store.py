@@ -13,13 +13,13 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ocrd.errors import OcrdError, PlaceError, UsageError
-from ocrd.files import display
+from ocrd.errors import PlaceError, UsageError
+from ocrd.files import FileFacts, display
 
 SESSION_S = 30 * 86400.0
 
@@ -29,12 +29,12 @@ CREATE TABLE IF NOT EXISTS tokens (
     created_at REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
     digest BLOB PRIMARY KEY, token TEXT NOT NULL, expires_at REAL NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS uploads (
-    job INTEGER PRIMARY KEY, folder TEXT NOT NULL, token TEXT NOT NULL, at REAL NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS uploads_at ON uploads (at);
-CREATE TABLE IF NOT EXISTS files (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, bytes INTEGER NOT NULL, token TEXT NOT NULL,
-    at REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS handed (
+    ticket INTEGER PRIMARY KEY AUTOINCREMENT, folder TEXT NOT NULL, source TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    token TEXT NOT NULL, at REAL NOT NULL, name TEXT, job INTEGER UNIQUE) STRICT;
+CREATE INDEX IF NOT EXISTS handed_at ON handed (at);
+CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT;
 """
 
 
@@ -75,48 +75,70 @@ class Token:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoredFile:
-    """A file that a client has uploaded to be read later (Mistral's `/v1/files`).
+class Handed:
+    """A document that came over HTTP and lies, or lay, in an inbox.
 
-    `bytes` is its size, `at` when it came, seconds since the epoch.
+    Attributes:
+        ticket: Its number here; known before the daemon has recorded a job.
+        folder: Whose inbox.
+        source: Its path below; hidden while a client has yet to ask for it to be read.
+        facts: What a look at it saw.
+        token: Who brought it.
+        at: When; seconds since the epoch.
+        name: What the client calls it, if it was uploaded as a file (Mistral's `/v1/files`).
+        job: The job that it became, once that is known.
     """
 
-    id: str
-    name: str
-    bytes: int
+    ticket: int
+    folder: str
+    source: str
+    facts: FileFacts
     token: str
     at: float
+    name: str | None = None
+    job: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody has asked for it to be read."""
+        return self.source.startswith(".")
 
 
 class Store:
-    """The file.  Several threads may call; each call is one short transaction.
+    """The file.  Several threads may call; each statement is a transaction.
 
     Args:
         path: Where; its folder must be there.
         clock: Seconds since the epoch.
 
     Raises:
-        PlaceError: It cannot be opened there.
+        PlaceError: It cannot be used there; of every method.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
         self._lock = threading.Lock()
-        with self._told():
+        try:
             path.touch(mode=0o600, exist_ok=True)
             self._db = sqlite3.connect(
                 path, timeout=10, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_TABLES)
-            self._key = self._make_key()
+        except (sqlite3.Error, OSError) as error:
+            raise self._refused(error) from error
+        self._run(
+            "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)",
+            secrets.token_bytes(32),
+        )
+        self._key = bytes(self._run("SELECT key FROM secret")[0][0])
 
     def close(self) -> None:
         """Give the file back."""
         self._db.close()
 
-    # --- tokens ---
+    # --- tokens, and sessions of people who logged in with one ---
 
     def add_token(self, name: str, role: Role, folders: frozenset[str] | None) -> str:
         """Make a token; its secret, which is told this once.
@@ -127,144 +149,131 @@ class Store:
         secret = "ocrd_" + secrets.token_urlsafe(32)
         named = None if folders is None else json.dumps(sorted(folders))
         row = (name, _digest(secret), role.value, named, self._clock())
-        with self._told():
-            try:
-                self._db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?)", row)
-            except sqlite3.IntegrityError:
-                raise UsageError(
-                    f"there is a token {display(name)} already",
-                    hint="Choose another name, or remove that one: ocrd web token remove "
-                    + display(name),
-                ) from None
+        if not self._run("INSERT OR IGNORE INTO tokens VALUES (?, ?, ?, ?, ?) RETURNING 1", *row):
+            raise UsageError(
+                f"there is a token {display(name)} already",
+                hint="Choose another name, or remove that one: ocrd web token remove "
+                + display(name),
+            )
         return secret
 
     def remove_token(self, name: str) -> bool:
         """Forget a token and the sessions that were opened with it; whether there was one."""
-        with self._told():
-            self._db.execute("DELETE FROM sessions WHERE token = ?", (name,))
-            return self._db.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount > 0
+        self._run("DELETE FROM sessions WHERE token = ?", name)
+        return bool(self._run("DELETE FROM tokens WHERE name = ? RETURNING 1", name))
 
     def tokens(self) -> list[Token]:
         """All of them, by name."""
-        with self._told():
-            rows = self._db.execute("SELECT name, role, folders FROM tokens ORDER BY name")
-            return [_token(row) for row in rows]
+        rows = self._run("SELECT name, role, folders FROM tokens ORDER BY name")
+        return [_token(row) for row in rows]
 
     def bearer(self, secret: str) -> Token | None:
         """The token with that secret."""
-        query = "SELECT name, role, folders FROM tokens WHERE digest = ?"
-        with self._told():
-            row = self._db.execute(query, (_digest(secret),)).fetchone()
-        return None if row is None else _token(row)
-
-    # --- sessions of people who logged in with a token ---
+        rows = self._run("SELECT name, role, folders FROM tokens WHERE digest = ?", _digest(secret))
+        return _token(rows[0]) if rows else None
 
     def open_session(self, token: Token) -> str:
         """A session's secret, for a cookie."""
-        secret = secrets.token_urlsafe(32)
-        now = self._clock()
-        with self._told():
-            self._db.execute("DELETE FROM sessions WHERE expires_at < ?", (now,))
-            self._db.execute(
-                "INSERT INTO sessions VALUES (?, ?, ?)",
-                (_digest(secret), token.name, now + SESSION_S),
-            )
+        secret, now = secrets.token_urlsafe(32), self._clock()
+        self._run("DELETE FROM sessions WHERE expires_at < ?", now)
+        row = (_digest(secret), token.name, now + SESSION_S)
+        self._run("INSERT INTO sessions VALUES (?, ?, ?)", *row)
         return secret
 
     def session(self, secret: str) -> Token | None:
         """Whose session it is; None when it has ended."""
-        query = (
+        rows = self._run(
             "SELECT name, role, folders FROM sessions JOIN tokens ON tokens.name = sessions.token"
-            " WHERE sessions.digest = ? AND expires_at > ?"
+            " WHERE sessions.digest = ? AND expires_at > ?",
+            _digest(secret),
+            self._clock(),
         )
-        with self._told():
-            row = self._db.execute(query, (_digest(secret), self._clock())).fetchone()
-        return None if row is None else _token(row)
+        return _token(rows[0]) if rows else None
 
     def close_session(self, secret: str) -> None:
         """Log out."""
-        with self._told():
-            self._db.execute("DELETE FROM sessions WHERE digest = ?", (_digest(secret),))
+        self._run("DELETE FROM sessions WHERE digest = ?", _digest(secret))
 
     # --- what came in over HTTP ---
 
-    def note_upload(self, job: int, folder: str, token: Token) -> None:
-        """A job came from this token."""
-        row = (job, folder, token.name, self._clock())
-        with self._told():
-            self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", row)
+    def hand(
+        self, folder: str, source: str, facts: FileFacts, token: Token, name: str | None = None
+    ) -> Handed:
+        """Note a document that lies in an inbox, or is about to."""
+        rows = self._run(
+            "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at, name)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+            *(folder, source, facts.size, facts.mtime_ns, facts.inode),
+            *(token.name, self._clock(), name),
+        )
+        return _handed(rows[0])
 
-    def uploaded_by(self, job: int) -> str | None:
-        """The name of the token that handed a job over."""
-        with self._told():
-            row = self._db.execute("SELECT token FROM uploads WHERE job = ?", (job,)).fetchone()
-        return None if row is None else str(row[0])
+    def appeared(self, held: Handed, source: str) -> Handed:
+        """A document that was held has got its name."""
+        query = "UPDATE handed SET source = ? WHERE ticket = ? RETURNING *"
+        return _handed(self._run(query, source, held.ticket)[0])
 
-    def uploads_before(self, moment: float, most: int = 100) -> list[int]:
-        """Jobs that came in before a moment, the oldest first."""
-        query = "SELECT job FROM uploads WHERE at < ? ORDER BY at LIMIT ?"
-        with self._told():
-            return [int(row[0]) for row in self._db.execute(query, (moment, most))]
+    def handed(self, ticket: int) -> Handed | None:
+        """What was noted under a ticket."""
+        rows = self._run("SELECT * FROM handed WHERE ticket = ?", ticket)
+        return _handed(rows[0]) if rows else None
 
-    def forget_upload(self, job: int) -> None:
-        """Nothing of the job is kept any more."""
-        with self._told():
-            self._db.execute("DELETE FROM uploads WHERE job = ?", (job,))
+    def handed_before(self, moment: float, most: int = 1000) -> list[Handed]:
+        """What came in before a moment, the oldest first."""
+        query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT ?"
+        return [_handed(row) for row in self._run(query, moment, most)]
 
-    def add_file(self, file: StoredFile) -> None:
-        """A file waits to be read."""
-        row = (file.id, file.name, file.bytes, file.token, file.at)
-        with self._told():
-            self._db.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?)", row)
+    def held_before(self, moment: float) -> list[Handed]:
+        """What came before a moment and nobody has asked for."""
+        query = "SELECT * FROM handed WHERE at < ? AND source LIKE '.%'"
+        return [_handed(row) for row in self._run(query, moment)]
 
-    def file(self, number: str, token: Token) -> StoredFile | None:
-        """One of the token's own files."""
-        with self._told():
-            row = self._db.execute(
-                "SELECT id, name, bytes, token, at FROM files WHERE id = ? AND token = ?",
-                (number, token.name),
-            ).fetchone()
-        return None if row is None else _file(row)
+    def became(self, ticket: int, job: int) -> None:
+        """The daemon has made this job of it."""
+        self._run("UPDATE OR IGNORE handed SET job = ? WHERE ticket = ?", job, ticket)
 
-    def files_before(self, moment: float) -> list[StoredFile]:
-        """Files that nobody has asked for since a moment."""
-        query = "SELECT id, name, bytes, token, at FROM files WHERE at < ?"
-        with self._told():
-            return [_file(row) for row in self._db.execute(query, (moment,))]
+    def brought(self, job: int) -> str | None:
+        """The name of the token that a job came from."""
+        rows = self._run("SELECT token FROM handed WHERE job = ?", job)
+        return str(rows[0][0]) if rows else None
 
-    def remove_file(self, number: str) -> None:
-        """Forget a file."""
-        with self._told():
-            self._db.execute("DELETE FROM files WHERE id = ?", (number,))
+    def jobs_of(self, token: Token, most: int) -> list[int]:
+        """The last jobs that came from a token, newest first."""
+        query = (
+            "SELECT job FROM handed WHERE token = ? AND job NOT NULL ORDER BY ticket DESC LIMIT ?"
+        )
+        return [int(row[0]) for row in self._run(query, token.name, most)]
+
+    def forget(self, handed: Handed) -> None:
+        """Nothing of it is kept any more."""
+        self._run("DELETE FROM handed WHERE ticket = ?", handed.ticket)
+
+    def no_file(self, handed: Handed) -> None:
+        """It is no client's file any more, but what has become of it."""
+        self._run("UPDATE handed SET name = NULL WHERE ticket = ?", handed.ticket)
 
     # --- signatures ---
 
     def sign(self, text: str) -> str:
         """A keyed digest that only this installation can make."""
-        return hashlib.blake2b(text.encode(), key=self._key, digest_size=24).hexdigest()
+        whole = text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(whole, key=self._key, digest_size=24).hexdigest()
 
     def signed(self, text: str, signature: str) -> bool:
         """Whether `sign` made the signature for this text."""
-        return secrets.compare_digest(self.sign(text), signature)
-
-    def _make_key(self) -> bytes:
-        self._db.execute("CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT")
-        self._db.execute(
-            "INSERT INTO secret SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)",
-            (secrets.token_bytes(32),),
+        return secrets.compare_digest(
+            self.sign(text).encode(), signature.encode("utf-8", "replace")
         )
-        return bytes(self._db.execute("SELECT key FROM secret").fetchone()[0])
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _run(self, statement: str, *values: object) -> list[Any]:
         """One caller at a time; what SQLite refuses is told with a remedy."""
         with self._lock:
             try:
-                yield
+                return self._db.execute(statement, values).fetchall()
             except (sqlite3.Error, OSError) as error:
                 raise self._refused(error) from error
 
-    def _refused(self, error: Exception) -> OcrdError:
+    def _refused(self, error: Exception) -> PlaceError:
         return PlaceError(
             f"{display(self._path)}: the web process cannot keep its file there: {error}",
             hint="Run it as the daemon's user, and see that the disk has room: `df -h` tells.",
@@ -273,18 +282,19 @@ class Store:
 
 
 def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _token(row: tuple[str, str, str | None]) -> Token:
     name, role, folders = row
-    return Token(
-        name=name,
-        role=Role(role),
-        folders=None if folders is None else frozenset(json.loads(folders)),
-    )
+    seen = None if folders is None else frozenset(json.loads(folders))
+    return Token(name=name, role=Role(role), folders=seen)
 
 
-def _file(row: tuple[str, str, int, str, float]) -> StoredFile:
-    number, name, size, token, at = row
-    return StoredFile(id=number, name=name, bytes=size, token=token, at=at)
+def _handed(row: tuple[Any, ...]) -> Handed:
+    ticket, folder, source, size, mtime_ns, inode, token, at, name, job = row
+    facts = FileFacts(size=size, mtime_ns=mtime_ns, inode=inode)
+    return Handed(
+        ticket=ticket, folder=folder, source=source, facts=facts, token=token, at=at, name=name,
+        job=job,
+    )  # fmt: skip

@@ -76,6 +76,23 @@ def test_base64_in_json_is_decoded_as_it_comes(running: Site, uri: str) -> None:
     assert "Encoded for the journey" in result.text
 
 
+@pytest.mark.parametrize("escape", ["\\u002B", "\\u002b", "\\u002F", "\\/"])
+def test_base64_that_a_json_library_escapes_is_the_same_document(
+    running: Site, escape: str
+) -> None:
+    """Such as .NET's, which writes no plus as it is."""
+    plain = "/" if escape in ("\\/", "\\u002F") else "+"
+    content = bytes(range(256)) * 1000
+    text = base64.b64encode(content).decode()
+    assert plain in text
+    body = f'{{"name": "escaped{ord(escape[-1])}.bin", "data": "{text.replace(plain, escape)}"}}'
+    pieces = (body.encode()[at : at + 997] for at in range(0, len(body), 997))
+    with running.client() as client:
+        json = {"content-type": "application/json"}
+        told = client.post("/api/v1/ocr?wait=60", content=pieces, headers=json).json()
+    assert Path(told["failed_to"]).read_bytes() == content
+
+
 def test_every_file_of_a_bundle_can_be_had_and_all_as_a_zip(running: Site) -> None:
     with running.client() as client:
         number = client.post("/api/v1/ocr?name=all.png&wait=60", content=page()).json()["id"]
@@ -105,6 +122,25 @@ def test_a_result_comes_without_settling(running: Site) -> None:
         assert told["id"] is not None
         ended = client.get(f"/api/v1/jobs/{told['id']}?wait=60").json()
     assert ended["state"] == "done"
+
+
+def test_a_piles_documents_are_shown_as_the_pages_of_one(tmp_path: Path) -> None:
+    held = io.BytesIO()
+    blank = Image.new("L", (1000, 400), 255)
+    sheets = [Image.open(io.BytesIO(page("First letter"))), blank,
+              Image.open(io.BytesIO(page("Second letter")))]  # fmt: skip
+    sheets[0].save(held, "TIFF", save_all=True, append_images=sheets[1:])
+    pile = '[[folder]]\nname = "web"\nseparator = "blank"\n'
+    with site(tmp_path / "srv", folders=pile) as up, up.client() as client:
+        until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
+        told = client.post("/api/v1/ocr?name=pile.tif&wait=60", content=held.getvalue()).json()
+        results = f"/api/v1/jobs/{told['id']}/result"
+        for form in ("md", "txt"):
+            text = client.get(results, params={"format": form}).text
+            assert "First letter" in text and "Second letter" in text
+        shown = client.get(f"/jobs/{told['id']}").text
+        assert 'id="page-1"' in shown and 'id="page-3"' in shown
+        assert client.get(f"/jobs/{told['id']}/page/3.jpg").content.startswith(b"\xff\xd8")
 
 
 # --- what is refused ---
@@ -154,7 +190,10 @@ def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
         (lambda c: c.post("/api/v1/ocr", json={"files": "no list"}), 422),
         (lambda c: c.post("/api/v1/ocr", json={}), 422),
         (lambda c: c.post("/api/v1/ocr?wait=soon", content=b"x"), 422),
+        (lambda c: c.post("/api/v1/ocr?wait=nan", content=b"x"), 422),
         (lambda c: c.get("/api/v1/jobs/999999"), 404),
+        (lambda c: c.get("/api/v1/jobs/t999999"), 404),
+        (lambda c: c.get("/api/v1/jobs/nonsense"), 404),
         (lambda c: c.get("/api/v1/nowhere"), 404),
     ],
 )
@@ -256,12 +295,45 @@ def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) ->
     assert not list((running.root / "inbox/web").glob(".ocrd-*.[ph]*"))
 
 
+def test_open_webuis_mistral_loader_gets_its_pages(running: Site) -> None:
+    """Request by request as its `load` sends them."""
+    with running.client("submit") as client:
+        files = {"file": ("letter.pdf", page(kind="PDF"), "application/pdf")}
+        number = client.post("/v1/files", files=files, data={"purpose": "ocr"}).json()["id"]
+        url = client.get(f"/v1/files/{number}/url", params={"expiry": 1}).json()["url"]
+        document = {"type": "document_url", "document_url": url}
+        body = {"model": "mistral-ocr-latest", "document": document, "include_image_base64": False}
+        (read,) = client.post("/v1/ocr", json=body).json()["pages"]
+        assert client.delete(f"/v1/files/{number}").json()["deleted"]
+    assert (read["index"], WORDS in read["markdown"]) == (0, True)
+    assert not list((running.root / "inbox/web").glob(".ocrd-*.held"))
+
+
 def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
     with running.client() as client:
         for url in ("http://127.0.0.1:1/x", f"{running.url}/v1/files/ab/content?signature=cd"):
             body = {"model": "m", "document": {"type": "document_url", "document_url": url}}
             answer = client.post("/v1/ocr", json=body)
             assert (answer.status_code, answer.json()["object"]) == (422, "error")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": "first"}),
+        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": [None]}),
+        ("/v1/ocr", {"document": "no object"}),
+        ("/v1/convert/source", {"sources": [{"kind": "http", "url": "http://x/"}]}),
+        ("/v1/convert/source", {"sources": [{"kind": "file"}], "options": ["no object"]}),
+    ],
+)
+def test_other_interfaces_refuse_nonsense_before_anything_is_read(
+    running: Site, path: str, body: dict[str, object]
+) -> None:
+    with running.client("submit") as client:
+        answer = client.post(path, json=body)
+    assert answer.status_code == 422
+    assert answer.json().get("message") or answer.json().get("detail")
 
 
 # --- docling-serve ---

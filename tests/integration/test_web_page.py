@@ -6,9 +6,11 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -137,7 +139,7 @@ def test_a_search_leads_to_the_page_with_its_block_marked(page: Page, running: S
 def test_what_failed_is_said_with_its_remedy_and_can_be_retried(page: Page, running: Site) -> None:
     number = handed_over(running, "no scan.pdf", b"%PDF-1.7 and nothing else")
     page.goto(running.url)
-    failure = page.locator("#now article", has_text="no scan.pdf")
+    failure = page.locator("#jobs article", has_text="no scan.pdf")
     failure.wait_for()
     assert running.client().get(f"/api/v1/jobs/{number}").json()["error"]["hint"][:20] in (
         failure.inner_text()
@@ -149,9 +151,16 @@ def test_what_failed_is_said_with_its_remedy_and_can_be_retried(page: Page, runn
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(4)"><script>alert(5)</script></svg>'
+
+
 def test_a_hostile_name_and_hostile_text_are_shown_and_do_nothing(
     page: Page, running: Site
 ) -> None:
+    drawn = handed_over(running, "drawing.svg", SVG)
+    page.goto(f"{running.url}/jobs/{drawn}")
+    picture = page.goto(f"{running.url}/jobs/{drawn}/page/1.jpg")
+    assert picture is not None and "svg" not in picture.headers["content-type"]
     number = handed_over(running, f"{HOSTILE}.png", scan("<script>alert(3)</script>", "[x](//y)"))
     for path in ("/", f"/jobs/{number}", "/search?q=script", f"/search?q={HOSTILE}"):
         page.goto(running.url + path)
@@ -189,6 +198,75 @@ def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, runn
     assert opened.get_by_role("button", name="Send").count() == 0
     assert opened.get_by_role("button", name="Retry").count() == 0
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_axe_finds_no_violation_on_any_page(
+    browser: Browser, running: Site, scheme: Literal["light", "dark"], width: int
+) -> None:
+    """https://github.com/dequelabs/axe-core, all of its rules."""
+    done = handed_over(running, "seen.png", scan("A heading of it", "and a line"))
+    failed = handed_over(running, "unseen.pdf", b"%PDF-1.7 and nothing else")
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    opened = context.new_page()
+    opened.goto(f"{running.url}/login")
+    found = {"/login": told_by_axe(opened)}
+    log_in(opened, running)
+    for path in ("/", f"/jobs/{done}", f"/jobs/{failed}", "/search?q=heading", "/docs", "/nowhere"):
+        opened.goto(running.url + path)
+        found[path] = told_by_axe(opened)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()
+    assert found == {path: [] for path in found}
+
+
+def told_by_axe(opened: Page) -> list[str]:
+    violations = Axe().run(opened).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+        for each in violations
+        for node in each["nodes"]
+    ]
+
+
+SEEN = """() => {
+    const at = document.activeElement, style = getComputedStyle(at);
+    const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    const seen = (ring || style.boxShadow !== "none") && at.getBoundingClientRect().width > 0;
+    if (at === document.body) return ["", true];
+    return [at.name || at.textContent.trim() || at.getAttribute("aria-label"), seen];
+}"""
+
+
+def test_everything_is_reached_by_the_keyboard_and_is_seen_to_be(page: Page, running: Site) -> None:
+    number = handed_over(running, "keys.png", scan("Reached by keys", "and read so"))
+    page.goto(running.url)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the skip link
+    assert page.evaluate("location.hash") == "#content"
+    reached = walked(page, 12)
+    assert {"folder", "files", "Send"} <= reached.keys()
+    page.goto(f"{running.url}/jobs/{number}")
+    on_job = walked(page, 16)
+    assert {"Markdown", "All as zip", "Copy the text", "Reached by keys"} <= on_job.keys()
+    hidden = [name for name, seen in {**reached, **on_job}.items() if not seen]
+    assert hidden == []
+    page.locator(".block", has_text="and read so").focus()
+    assert page.locator("rect.lit").count() == 1
+
+
+def walked(page: Page, steps: int) -> dict[str, bool]:
+    """What the Tab key comes to, and whether one sees it there."""
+    found: dict[str, bool] = {}
+    for _ in range(steps):
+        page.keyboard.press("Tab")
+        name, seen = page.evaluate(SEEN)
+        if name:  # nothing is: the browser's own bar has it
+            found[name] = seen
+    return found
 
 
 def test_it_fits_a_phone_and_weighs_little(browser: Browser, running: Site) -> None:

@@ -1,0 +1,135 @@
+"""What is refused, and how each interface tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from ocrd.errors import LedgerError, OcrdError, PlaceError, UsageError
+from ocrd.job import JobError
+
+
+class RefusedError(OcrdError):
+    """A request that is not carried out.
+
+    Args:
+        status: As in HTTP.
+        message: Why.
+        hint: What to do about it.
+        retry_after: Seconds after which it may be sent again.
+    """
+
+    def __init__(self, status: int, message: str, *, hint: str, retry_after: int = 0) -> None:
+        kind = HTTPStatus(status).phrase.lower().replace(" ", "-")
+        super().__init__(message, hint=hint, kind=kind)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class MissingError(RefusedError):
+    """What was asked for is not there, or not for who asks."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(404, message, hint=hint)
+
+
+Shape = Callable[[int, OcrdError], dict[str, Any]]
+Show = Callable[[Request, int, OcrdError], Response | None]
+
+
+def _own(_status: int, error: OcrdError) -> dict[str, Any]:
+    told = {"kind": error.kind, "message": error.message, "hint": error.hint}
+    return {"version": 1, "error": told}
+
+
+def _azure(status: int, error: OcrdError) -> dict[str, Any]:
+    codes = {401: "401", 403: "403", 404: "NotFound", 413: "InvalidContentLength", 429: "429"}
+    code = codes.get(status, "InvalidRequest" if status < 500 else "InternalServerError")
+    inner = {"code": error.kind, "message": sentence(error)}
+    return {"error": {"code": code, "message": sentence(error), "innererror": inner}}
+
+
+def _mistral(status: int, error: OcrdError) -> dict[str, Any]:
+    told = {"object": "error", "message": sentence(error), "type": error.kind}
+    return told | {"param": None, "code": str(status)}
+
+
+def _docling(_status: int, error: OcrdError) -> dict[str, Any]:
+    return {"detail": sentence(error)}
+
+
+_SHAPES: tuple[tuple[str, Shape], ...] = (  # by how the path begins
+    ("/documentintelligence/", _azure),
+    ("/v1/ocr", _mistral),
+    ("/v1/files", _mistral),
+    ("/v1/", _docling),
+    ("", _own),
+)
+
+
+def sentence(error: OcrdError | JobError) -> str:
+    """What happened and what to do, in one line."""
+    return joined(error.message, error.hint)
+
+
+def joined(message: str, hint: str) -> str:
+    """Two sentences as one line; a message may have its full stop or not."""
+    return f"{message.rstrip('.')}. {hint}" if hint else message
+
+
+def install(app: FastAPI, show: Show) -> None:
+    """Have every error of the application answered in the shape of the interface that was asked.
+
+    Args:
+        app: The application.
+        show: Answers a person who looks at a page; None where a program asks.
+    """
+
+    async def told(request: Request, raised: Exception) -> Response:
+        status, error = _understood(raised)
+        shown = show(request, status, error)
+        return shown if shown is not None else answer(request.url.path, status, error)
+
+    for kind in (OcrdError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, told)
+
+
+def answer(path: str, status: int, error: OcrdError) -> JSONResponse:
+    """An error as the interface of the path tells it."""
+    shape = next(shape for start, shape in _SHAPES if path.startswith(start))
+    wait = getattr(error, "retry_after", 0) or (30 if status == 503 else 0)
+    headers = {"retry-after": str(wait)} if wait else {}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(shape(status, error), status, headers)
+
+
+def _understood(raised: Exception) -> tuple[int, OcrdError]:
+    """An error as a status and something with a remedy."""
+    if isinstance(raised, OcrdError):
+        return _status(raised), raised
+    if isinstance(raised, HTTPException):
+        hint = "GET /docs lists what there is." if raised.status_code == 404 else ""
+        return raised.status_code, OcrdError(str(raised.detail), hint=hint, kind="http")
+    if isinstance(raised, RequestValidationError):
+        first = raised.errors()[0]
+        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return 422, OcrdError(message, hint="See /docs.", kind="invalid")
+    hint = "This is a defect of ocrd: please report it with what `journalctl -u ocrd-web` says."
+    return 500, OcrdError("the request could not be carried out", hint=hint, kind="defect")
+
+
+def _status(error: OcrdError) -> int:
+    if isinstance(error, RefusedError):
+        return error.status
+    if isinstance(error, UsageError):
+        return 422
+    if isinstance(error, PlaceError):
+        return 507 if error.kind in ("disk-full", "quota") else 503
+    return 503 if isinstance(error, LedgerError) else 500

@@ -1,0 +1,58 @@
+"""What the page asks of the ledger costs as much over many jobs as over few."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from bench.status import fill
+from bench.web_page import PATHS, ended
+from ocrd.config import load
+from ocrd.ledger import readonly
+from ocrd.web.app import create_app
+from ocrd.web.store import Role
+
+
+def steps(root: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many hundreds of instructions SQLite runs for each path, by its own count."""
+    (root / "inbox/scans").mkdir(parents=True)
+    (root / "config.toml").write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n')
+    fill(root / ".ocrd/ledger.db", jobs)
+    ended(root / ".ocrd/ledger.db")
+    count = 0
+
+    def counted(*given: Any) -> sqlite3.Connection:
+        connection = connect(*given)
+        connection.set_progress_handler(step, 100)
+        return connection
+
+    def step() -> None:
+        nonlocal count
+        count += 1
+
+    connect = readonly._connect
+    app = create_app(load(root / "config.toml"))
+    token = app.state.desk.store.add_token("counts", Role.OPERATE, None)
+    found = {}
+    with monkeypatch.context() as patched:
+        patched.setattr(readonly, "_connect", counted)
+        headers = {"authorization": f"Bearer {token}"}
+        with TestClient(app, "http://localhost", headers=headers) as client:
+            for path in PATHS:
+                before = count
+                assert client.get(path).status_code == 200
+                found[path] = count - before
+    return found
+
+
+def test_no_question_of_the_page_looks_at_every_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = steps(tmp_path / "few", 2_000, monkeypatch)
+    many = steps(tmp_path / "many", 20_000, monkeypatch)
+    assert sum(few.values()) > 0
+    assert {path for path in PATHS if many[path] > 3 * few[path] + 5} == set()
