@@ -21,7 +21,7 @@ from ocrd.web.store import Handed, Role
 router = APIRouter(prefix="/api/v1")
 
 LONGEST_WAIT_S = 3600.0
-Format = Literal["md", "txt", "raw", "json", "pdf", "boxes", "alto", "hocr", "zip"]
+Format = Literal["md", "txt", "raw", "json", "pdf", "pdfa", "boxes", "alto", "hocr", "zip"]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the end.")]
 
 

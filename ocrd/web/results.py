@@ -37,6 +37,7 @@ _ENDINGS = {  # by what a name ends with; the longer come first
     ".md": "md",
     ".txt": "txt",
     ".json": "json",
+    ".pdfa.pdf": "pdfa",
     ".pdf": "pdf",
 }
 _CHUNK = 1 << 18
