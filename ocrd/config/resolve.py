@@ -16,6 +16,7 @@ from ocrd.config.names import check_output_name
 from ocrd.config.ownership import check_umask
 from ocrd.config.schema import EngineSettings, FolderSettings, ModeSettings, Settings
 from ocrd.errors import ConfigError
+from ocrd.languages import LANGUAGES, languages
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Resolution
 from ocrd.schedule import ALWAYS, Schedule, parse
 
@@ -54,6 +55,7 @@ class Folder:
     duplex: str = "none"
     separator: str = "none"
     separator_code: str = ""
+    language: str = ""
     pdf_text: str = "auto"
     drop_blank: bool = False
     upright: bool = False
@@ -191,7 +193,9 @@ def _folder(
             f"{where}: mode {mode.name!r} needs a target",
             hint='Say what to look for: target = "the signature".',
         )
-    schedule = ALWAYS
+    schedule, language = ALWAYS, ""
+    with faults.noted():
+        language = _language(settings.engine, entry, where)
     with faults.noted():
         check_umask(entry.umask, where)
     with faults.noted():
@@ -228,6 +232,7 @@ def _folder(
         duplex=entry.duplex,
         separator=entry.separator,
         separator_code=entry.separator_code,
+        language=language,
         pdf_text=entry.pdf_text,
         drop_blank=entry.drop_blank,
         upright=entry.upright,
@@ -239,6 +244,20 @@ def _folder(
         schedule=schedule,
         settles_alone=entry.settle_s is not None,
     )
+
+
+def _language(engine: EngineSettings, entry: FolderSettings, where: str) -> str:
+    """The folder's languages by their usual codes, or the engine's where it names none."""
+    given = engine.language if entry.language is None else entry.language
+    key = "engine.language" if entry.language is None else f"{where}: language"
+    try:
+        return "+".join(each.code for each in languages(given))
+    except KeyError as unknown:
+        raise ConfigError(
+            f"{key}: {unknown.args[0]!r} is no language that is known here",
+            hint='Name it by its code (BCP 47 or ISO 639), several joined by "+": language = "ru", '
+            f'"de+fr", "zh-Hant".  Known: {", ".join(each.code for each in LANGUAGES)}.',
+        ) from None
 
 
 def _schedule(entry: FolderSettings, where: str) -> Schedule:

@@ -35,12 +35,13 @@ class Section(BaseModel):
 class EngineSettings(Section):
     """`[engine]`: what reads the pages."""
 
-    kind: Literal["auto", "rapidocr", "vllm", "server"] = "auto"
+    kind: Literal["auto", "rapidocr", "tesseract", "vllm", "server"] = "auto"
+    language: str = ""
     model: str = "deepseek-ai/DeepSeek-OCR"
     profile: str = ""
     reuse_results: bool = True
     page_timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    # RapidOCR
+    # RapidOCR and Tesseract
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     # vLLM
@@ -164,6 +165,7 @@ class FolderSettings(Section):
     failed: Path | None = None
     mode: str = "document"
     target: str = ""
+    language: str | None = None
     resolution: str = "gundam"
     max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
     outputs: list[Output] = Field(default_factory=lambda: list(ALL_OUTPUTS), min_length=1)

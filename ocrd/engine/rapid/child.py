@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import PageReader, Reading
 
 FORMS = ("ocr", "layout", "document")
+MOST_READERS = 8  # kept loaded; models of Tesseract take 5 to 40 MB
 MOST_UNREAD = 0.2  # of the print
 LEAST_SURE = 0.9  # of what is read; a worn page in a script that it knows has 0.97
 MOST_FOREIGN = 0.3  # of the letters: a formula has a few
@@ -30,16 +31,20 @@ REMEDY = (
 )
 
 
-def read(image: PageImage, form: str, threads: int) -> PageResult:
+def read(image: PageImage, form: str, threads: int, language: str = "") -> PageResult:
     """Read one page.
 
     Args:
         image: The page.
         form: In which of `FORMS` to answer.
         threads: Threads that an inference may use; the same at every call.
+        language: For which Tesseract is to recognise; empty for RapidOCR's own model.
+
+    Raises:
+        EngineSetupError: Tesseract lacks something for the language.
     """
     began = time.perf_counter()
-    reading = _reader(threads).read(image)
+    reading = _reader(threads, language).read(image)
     found = blocks(reading.pieces, reading.pose.height)
     said = [block for one in found for block in _blocks(one, form)]
     text = ("\n" if form == "layout" else "\n\n").join(block.text for block in said)
@@ -51,11 +56,11 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
         turned=reading.turned,
         notes=tuple(_notes(reading)),
-        partial=_doubt(reading),
+        partial=_doubt(reading, language),
     )
 
 
-def _doubt(reading: Reading) -> str | None:
+def _doubt(reading: Reading, language: str) -> str | None:
     """What is wrong with a page on which there is print that was not read, or hardly."""
     if not reading.pieces:
         if not reading.ink:
@@ -63,7 +68,7 @@ def _doubt(reading: Reading) -> str | None:
         what = "something is printed on it, but no word could be read"
     elif reading.unread > MOST_UNREAD:
         what = f"{reading.unread:.0%} of its print could not be read"
-    elif _foreign("".join(piece.text for piece in reading.pieces)) > MOST_FOREIGN:
+    elif not language and _foreign("".join(piece.text for piece in reading.pieces)) > MOST_FOREIGN:
         what = "its print is in a script of which the embedded engine knows a few letters only"
     elif reading.confidence < LEAST_SURE:
         what = f"its print was read with a confidence of {reading.confidence:.2f} only"
@@ -96,8 +101,12 @@ def _blocks(found: Found, form: str) -> list[Block]:
     return [Block(found.label, found.text, place, Markup.PLAIN, found.level, found.cells)]
 
 
-@functools.cache
-def _reader(threads: int) -> PageReader:
+@functools.lru_cache(maxsize=MOST_READERS)
+def _reader(threads: int, language: str) -> PageReader:
     from ocrd.engine.rapid.reader import PageReader  # only a child needs (and has) the libraries
 
-    return PageReader(threads)
+    if not language:
+        return PageReader(threads)
+    from ocrd.engine.tesseract.recogniser import TesseractRecogniser
+
+    return PageReader(threads, TesseractRecogniser(language))

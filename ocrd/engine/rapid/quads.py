@@ -34,6 +34,20 @@ def thickness(quad: Quad) -> float:
     return min(width(quad), height(quad))
 
 
+def grown(quad: Quad, share: float) -> Quad:
+    """The piece made larger on all sides, by a share of its height."""
+    more = share * height(quad)
+    length, breadth = max(width(quad), 1.0), max(height(quad), 1.0)
+    (ax, ay), (bx, by), _, (dx, dy) = quad
+    along = (more * (bx - ax) / length, more * (by - ay) / length)
+    down = (more * (dx - ax) / breadth, more * (dy - ay) / breadth)
+    a, b, c, d = (
+        (x + i * along[0] + j * down[0], y + i * along[1] + j * down[1])
+        for (x, y), (i, j) in zip(quad, ((-1, -1), (1, -1), (1, 1), (-1, 1)), strict=True)
+    )
+    return a, b, c, d
+
+
 def lying(quads: Iterable[Quad]) -> bool:
     """Whether more of the text on a page, by length, stands on end than is level."""
     level = stands = 0.0

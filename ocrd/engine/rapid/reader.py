@@ -7,6 +7,7 @@ and which way is up is decided for the page as a whole, not by each line for its
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ from ocrd.engine.rapid.ink import (
     islands,
     turned_over,
 )
-from ocrd.engine.rapid.lines import Pose, Recognised, joined, part
+from ocrd.engine.rapid.lines import Pose, Recognised
 from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
+from ocrd.engine.rapid.recogniser import RapidRecogniser, Recogniser
 from ocrd.errors import EngineSetupError
 from ocrd.page import PageImage
 
@@ -71,23 +73,26 @@ class Reading:
 
 
 class PageReader:
-    """The models, loaded; reads one page at a time.
+    """Reads one page at a time.
 
     Args:
         threads: Threads that one inference may use.
+        recogniser: Reads the lines that RapidOCR finds; its own model if None.
 
     Raises:
         EngineSetupError: The wheel of RapidOCR lacks a model.
     """
 
-    def __init__(self, threads: int) -> None:
-        logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
-        self._ocr: Any = rapidocr.RapidOCR(params=_parameters(threads))  # its types are unions
+    def __init__(self, threads: int, recogniser: Recogniser | None = None) -> None:
+        self._ocr = _load(threads)
+        self._recogniser = recogniser or RapidRecogniser(self._ocr)
 
     def read(self, image: PageImage) -> Reading:
         """Find and recognise the text of a page, whichever way it lies."""
         rgb = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
         page, turned = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), 0
+        if self._recogniser.mirrored:
+            page = np.ascontiguousarray(page[:, ::-1])
         print_ = glyphs(page)
         found = self._all(page, print_)
         if quads.lying(found):
@@ -101,7 +106,8 @@ class PageReader:
             found = [quads.turned_over(quad, width, height) for quad in found]
         tried = self._lines(page, quads.mended(found))
         lines = [line for line in tried if line.read.score >= SURE and line.plausible]
-        pose = Pose(width, height, turned, quads.skew(line.quad for line in lines))
+        skew = quads.skew(line.quad for line in lines)
+        pose = Pose(width, height, turned, skew, mirrored=self._recogniser.mirrored)
         starts = sorted(piece.box.x1 for line in lines for piece in line.pieces(pose))
         upright = turned == 270 and self._vertical(lines)
         seen = {id(line) for line in lines}
@@ -110,7 +116,7 @@ class PageReader:
         return Reading(
             pieces=tuple(piece for line in lines for piece in line.pieces(pose, starts)),
             pose=pose,
-            turned=0 if upright else turned,
+            turned=0 if upright else -turned % 360 if pose.mirrored else turned,
             unread=_share(lines, missed),
             lost=len(lost),
             confidence=_confidence(lines),
@@ -154,12 +160,13 @@ class PageReader:
         """
         longest = sorted(found, key=quads.width)[-VOTERS:]
         heads = [crop.pixels[:, : 4 * crop.height] for crop in (cut(page, q) for q in longest)]
-        _, votes = self._ocr.cls_and_rotate(heads)
-        against = sum(score for label, score in votes.cls_res if label == "180")
-        if against <= DOUBT * sum(score for _, score in votes.cls_res):
-            return False
-        upright = self._ocr.recognize_txt(heads).scores
-        over = self._ocr.recognize_txt([np.rot90(head, 2) for head in heads]).scores
+        if self._recogniser.classified:
+            _, votes = self._ocr.cls_and_rotate(heads)
+            against = sum(score for label, score in votes.cls_res if label == "180")
+            if against <= DOUBT * sum(score for _, score in votes.cls_res):
+                return False
+        upright = self._recogniser.scores(heads)
+        over = self._recogniser.scores([np.rot90(head, 2) for head in heads])
         return bool(sum(over) > BETTER * sum(upright) and sum(over) >= LEGIBLE * len(over))
 
     def _vertical(self, lines: Sequence[Recognised]) -> bool:
@@ -190,21 +197,11 @@ class PageReader:
 
     def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
         """Cut out, part, recognise in one go, and put together again."""
-        crops = [(quad, cut(page, quad)) for quad in found]
-        if not crops:
-            return []
-        said = self._ocr.recognize_txt(
-            [crop.pixels[:, a:b] for _, crop in crops for a, b in crop.parts()]
-        )
-        answers = zip(said.txts, said.scores, said.word_results, strict=True)
-        return [
-            Recognised(
-                quad,
-                crop,
-                joined(part(crop, a, b, *_understood(*next(answers))) for a, b in crop.parts()),
-            )
-            for quad, crop in crops
-        ]
+        margin = self._recogniser.margin
+        places = [quads.grown(quad, margin) if margin else quad for quad in found]
+        crops = [cut(page, quad) for quad in places]
+        read = self._recogniser.lines(crops) if crops else []
+        return [Recognised(*each) for each in zip(places, crops, read, strict=True)]
 
 
 def _breadth(line: Recognised) -> float:
@@ -223,10 +220,11 @@ def _confidence(lines: Sequence[Recognised]) -> float:
     return sum(line.read.score * len(line.read.text) for line in lines) / max(1, letters)
 
 
-def _understood(text: str, score: float, seen: Any) -> tuple[str, float, list[float]]:
-    """Text, confidence, and where in the part each character but the spaces was seen (0 to 1)."""
-    columns = (column for word in seen.word_cols for column in word)
-    return text, float(score), [(column + 0.5) / seen.line_txt_len for column in columns]
+@functools.cache
+def _load(threads: int) -> Any:
+    """RapidOCR with its models; its types are unions."""
+    logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
+    return rapidocr.RapidOCR(params=_parameters(threads))
 
 
 def _parameters(threads: int) -> dict[str, Any]:
