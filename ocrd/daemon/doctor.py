@@ -17,7 +17,7 @@ from ocrd.daemon.engines import EMBEDDED, build_engine, check_modes, chosen_kind
 from ocrd.daemon.places import SHOWN, Check, Finding, Verdict
 from ocrd.engine import osd
 from ocrd.engine.base import Engine, EngineState
-from ocrd.engine.rapid.child import SCRIPTS
+from ocrd.engine.rapid.doubt import SCRIPTS
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ocrd.children import ChildPool
 from ocrd.engine.tesseract import packs
-from ocrd.engine.tesseract.library import Tesseract
+from ocrd.engine.tesseract.library import Orientation, Tesseract
 from ocrd.errors import PageFaultError
 from ocrd.page import PageImage
 
@@ -68,31 +68,38 @@ def installed() -> bool:
 
 def find_upright(image: PageImage) -> Upright:
     """Look at a page; runs in a child."""
-    from PIL import Image  # only a child needs it
-
-    page = Image.frombytes("RGB", (image.width, image.height), image.rgb)
-    degrees, sure = _look(page)
-    if not degrees or sure < FIRST_SURE:
+    page = pixels(image)
+    first = look(page)
+    if first is None or not first.degrees or first.sure < FIRST_SURE:
         return AS_IT_IS
+    from PIL import Image
+
     turned = page.transpose(
         {
             90: Image.Transpose.ROTATE_270,  # Pillow counts the other way
             180: Image.Transpose.ROTATE_180,
             270: Image.Transpose.ROTATE_90,
-        }[degrees]
+        }[first.degrees]
     )
-    more, sure = _look(turned)
-    if more or sure < THEN_SURE:
+    then = look(turned)
+    if then is None or then.degrees or then.sure < THEN_SURE:
         return AS_IT_IS
-    return Upright(degrees, sure, PageImage(turned.width, turned.height, turned.tobytes()))
+    seen = PageImage(turned.width, turned.height, turned.tobytes())
+    return Upright(first.degrees, then.sure, seen)
 
 
-def _look(page: Image) -> tuple[int, float]:
-    """How many degrees clockwise Tesseract would turn it, and how sure it is."""
+def pixels(image: PageImage) -> Image:
+    """A page as Pillow knows it."""
+    from PIL import Image  # only a child needs it
+
+    return Image.frombytes("RGB", (image.width, image.height), image.rgb)
+
+
+def look(page: Image) -> Orientation | None:
+    """How a page lies, and in which script; None where it holds too little to tell."""
     grey = page.convert("L")
     grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    seen = _tesseract().orientation(grey.tobytes(), grey.width, grey.height)
-    return (seen.degrees, seen.sure) if seen else (0, 0.0)
+    return _tesseract().orientation(grey.tobytes(), grey.width, grey.height)
 
 
 @functools.cache

@@ -199,6 +199,8 @@ class RapidEngine:
                 hint="Give the folder another mode, or set engine.kind to vllm.",
                 kind="unsupported-mode",
             )
+        if (lacking := self.missing(request.language)) is not None:  # it was there at the start
+            raise EngineDownError(lacking.message, hint=lacking.hint, kind=lacking.kind)
         language = for_tesseract(request.language, self.kind)
         return await self._read(request.image, _FORMS[request.mode.prompt], language)
 

@@ -36,6 +36,8 @@ def thickness(quad: Quad) -> float:
 
 def grown(quad: Quad, share: float) -> Quad:
     """The piece made larger on all sides, by a share of its height."""
+    if not share:
+        return quad
     more = share * height(quad)
     length, breadth = max(width(quad), 1.0), max(height(quad), 1.0)
     (ax, ay), (bx, by), _, (dx, dy) = quad

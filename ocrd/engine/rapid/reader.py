@@ -42,7 +42,6 @@ DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of
 SMALL_TEXT = 17.5  # pixels, as the detector saw it: where most lines are lower, it looks again
 CLOSER = 1.5  # by so much; then type of 4 points is found
 SURE = 0.5  # what is recognised with less confidence is noise
-VOTERS = 12  # pieces asked which way is up
 DOUBT = 0.3  # share of votes against; the classifier alone errs on a page of few words
 LEGIBLE = 0.8  # mean confidence without which no page is turned over
 BETTER = 1.1  # times as well read
@@ -60,6 +59,7 @@ class Reading:
         unread: The share of print, by length, that could not be read.
         lost: Lines that were seen and not read.
         confidence: Of an average character.
+        least_sure: What it is on a page in a script that the recogniser knows.
         ink: Whether there is more on the page than specks.
     """
 
@@ -69,6 +69,7 @@ class Reading:
     unread: float
     lost: int
     confidence: float
+    least_sure: float
     ink: bool
 
 
@@ -103,7 +104,10 @@ class PageReader:
         if found and self._upside_down(page, found):
             page, turned = cv2.rotate(page, cv2.ROTATE_180), turned + 180
             print_ = [turned_over(box, width, height) for box in print_]
-            found = [quads.turned_over(quad, width, height) for quad in found]
+            if self._recogniser.classified:
+                found = [quads.turned_over(quad, width, height) for quad in found]
+            else:  # the detector expects accents above their letters
+                found = self._all(page, print_)
         tried = self._lines(page, quads.mended(found))
         lines = [line for line in tried if line.read.score >= SURE and line.plausible]
         skew = quads.skew(line.quad for line in lines)
@@ -120,6 +124,7 @@ class PageReader:
             unread=_share(lines, missed),
             lost=len(lost),
             confidence=_confidence(lines),
+            least_sure=self._recogniser.least_sure,
             ink=bool(lines) or anything(page),
         )
 
@@ -158,15 +163,17 @@ class PageReader:
 
         What the recogniser cannot read either way stays as it is.
         """
-        longest = sorted(found, key=quads.width)[-VOTERS:]
-        heads = [crop.pixels[:, : 4 * crop.height] for crop in (cut(page, q) for q in longest)]
-        if self._recogniser.classified:
+        by, length = self._recogniser, self._recogniser.head
+        longest = sorted(found, key=quads.width)[-by.voters :]
+        crops = [cut(page, quads.grown(quad, by.margin)) for quad in longest]
+        heads = [crop.pixels[:, : length * crop.height] for crop in crops]
+        if by.classified:
             _, votes = self._ocr.cls_and_rotate(heads)
             against = sum(score for label, score in votes.cls_res if label == "180")
             if against <= DOUBT * sum(score for _, score in votes.cls_res):
                 return False
-        upright = self._recogniser.scores(heads)
-        over = self._recogniser.scores([np.rot90(head, 2) for head in heads])
+        upright = by.scores(heads)
+        over = by.scores([np.rot90(head, 2) for head in heads])
         return bool(sum(over) > BETTER * sum(upright) and sum(over) >= LEGIBLE * len(over))
 
     def _vertical(self, lines: Sequence[Recognised]) -> bool:
@@ -198,7 +205,7 @@ class PageReader:
     def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
         """Cut out, part, recognise in one go, and put together again."""
         margin = self._recogniser.margin
-        places = [quads.grown(quad, margin) if margin else quad for quad in found]
+        places = [quads.grown(quad, margin) for quad in found]
         crops = [cut(page, quad) for quad in places]
         read = self._recogniser.lines(crops) if crops else []
         return [Recognised(*each) for each in zip(places, crops, read, strict=True)]

@@ -16,12 +16,16 @@ class Recogniser(Protocol):
         margin: Heights by which lines have to be cut out larger than they were found.
         mirrored: Whether its lines begin on the right: it takes pages as seen in a mirror.
         classified: Whether RapidOCR's classifier knows its scripts, and tells which way is up.
+        voters: How many lines it is asked which way is up.
+        head: How much of each it is shown then, in heights.
         least_sure: Its confidence in the average character of a page that it can read.
     """
 
     margin: float
     mirrored: bool
     classified: bool
+    voters: int
+    head: int
     least_sure: float
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
@@ -41,6 +45,8 @@ class RapidRecogniser:
     margin = 0.0
     mirrored = False
     classified = True
+    voters = 12
+    head = 4
     least_sure = 0.9  # a worn page in a script that it knows has 0.97
 
     def __init__(self, ocr: Any) -> None:  # its types are unions
