@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Code and Tesseract's name of the model, by script.  What is marked is read better by PP-OCRv6, the
-# model in RapidOCR's wheel.  Of Vietnamese it lacks the letters; of Turkish it confuses some.
+# model in RapidOCR's wheel.  Of Vietnamese it lacks the letters; of Turkish, Czech, Slovak and some
+# others it confuses a few.
 _KNOWN = """
-Latin by RapidOCR: en eng, de deu, fr fra, es spa, it ita, pt por, nl nld, pl pol, cs ces, sk slk
-Latin by RapidOCR: sl slv, hr hrv, bs bos, sr-Latn srp_latn, hu hun, ro ron, sv swe, da dan, no nor
-Latin by RapidOCR: fi fin, is isl, et est, lv lav, lt lit, ga gle, cy cym, ca cat, gl glg, eu eus
-Latin by RapidOCR: oc oci, sq sqi, lb ltz, la lat, af afr, id ind, ms msa, fil fil, sw swa
-Latin: vi vie, tr tur, az aze, br bre, ceb ceb, co cos, eo epo, fo fao, fy fry, gd gla, ht hat
-Latin: jv jav, mi mri, mt mlt, qu que, su sun, to ton, uz uzb, yo yor
+Latin by RapidOCR: en eng, de deu, fr fra, es spa, it ita, pt por, nl nld, pl pol, sl slv, hr hrv
+Latin by RapidOCR: bs bos, sr-Latn srp_latn, ro ron, sv swe, da dan, no nor, fi fin, et est, ga gle
+Latin by RapidOCR: lt lit, ca cat, gl glg, eu eus, oc oci, sq sqi, lb ltz, la lat, af afr, id ind
+Latin by RapidOCR: ms msa, fil fil, sw swa
+Latin: vi vie, tr tur, cs ces, sk slk, hu hun, lv lav, is isl, cy cym, az aze, br bre, ceb ceb
+Latin: co cos, eo epo, fo fao, fy fry, gd gla, ht hat, jv jav, mi mri, mt mlt, qu que, su sun
+Latin: to ton, uz uzb, yo yor
 Cyrillic: ru rus, uk ukr, be bel, bg bul, sr srp, mk mkd, kk kaz, ky kir, mn mon, tg tgk, tt tat
 Cyrillic: az-Cyrl aze_cyrl, uz-Cyrl uzb_cyrl
 Greek: el ell, grc grc

@@ -34,20 +34,14 @@ def thickness(quad: Quad) -> float:
     return min(width(quad), height(quad))
 
 
-def grown(quad: Quad, share: float) -> Quad:
-    """The piece made larger on all sides, by a share of its height."""
-    if not share:
-        return quad
-    more = share * height(quad)
-    length, breadth = max(width(quad), 1.0), max(height(quad), 1.0)
-    (ax, ay), (bx, by), _, (dx, dy) = quad
-    along = (more * (bx - ax) / length, more * (by - ay) / length)
-    down = (more * (dx - ax) / breadth, more * (dy - ay) / breadth)
-    a, b, c, d = (
-        (x + i * along[0] + j * down[0], y + i * along[1] + j * down[1])
-        for (x, y), (i, j) in zip(quad, ((-1, -1), (1, -1), (1, 1), (-1, 1)), strict=True)
-    )
-    return a, b, c, d
+def taller(quad: Quad, share: float) -> Quad:
+    """The piece with more room above and below, each a share of its height."""
+    a, b, c, d = quad
+    return _beyond(a, d, share), _beyond(b, c, share), _beyond(c, b, share), _beyond(d, a, share)
+
+
+def _beyond(end: Point, other: Point, share: float) -> Point:
+    return end[0] + share * (end[0] - other[0]), end[1] + share * (end[1] - other[1])
 
 
 def lying(quads: Iterable[Quad]) -> bool:

@@ -165,7 +165,7 @@ class PageReader:
         """
         by, length = self._recogniser, self._recogniser.head
         longest = sorted(found, key=quads.width)[-by.voters :]
-        crops = [cut(page, quads.grown(quad, by.margin)) for quad in longest]
+        crops = [cut(page, quads.taller(quad, by.margin)) for quad in longest]
         heads = [crop.pixels[:, : length * crop.height] for crop in crops]
         if by.classified:
             _, votes = self._ocr.cls_and_rotate(heads)
@@ -173,6 +173,8 @@ class PageReader:
             if against <= DOUBT * sum(score for _, score in votes.cls_res):
                 return False
         upright = by.scores(heads)
+        if not by.classified and sum(upright) >= LEGIBLE * len(heads):
+            return False
         over = by.scores([np.rot90(head, 2) for head in heads])
         return bool(sum(over) > BETTER * sum(upright) and sum(over) >= LEGIBLE * len(over))
 
@@ -205,7 +207,7 @@ class PageReader:
     def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
         """Cut out, part, recognise in one go, and put together again."""
         margin = self._recogniser.margin
-        places = [quads.grown(quad, margin) for quad in found]
+        places = [quads.taller(quad, margin) for quad in found]
         crops = [cut(page, quad) for quad in places]
         read = self._recogniser.lines(crops) if crops else []
         return [Recognised(*each) for each in zip(places, crops, read, strict=True)]

@@ -13,7 +13,7 @@ class Recogniser(Protocol):
     """Reads lines that were cut out.
 
     Attributes:
-        margin: Heights by which lines have to be cut out larger than they were found.
+        margin: Heights to add above and below what was found, before it is cut out.
         mirrored: Whether its lines begin on the right: it takes pages as seen in a mirror.
         classified: Whether RapidOCR's classifier knows its scripts, and tells which way is up.
         voters: How many lines it is asked which way is up.

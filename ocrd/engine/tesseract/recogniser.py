@@ -16,7 +16,8 @@ from ocrd.languages import Language, languages
 
 WHITE = 10  # pixels around a line, as Tesseract likes it
 SPACE = 0.15  # heights of a crop: where words run together, a wider gap is a space
-SPACE_OF_HANGUL = 0.19  # whose syllables stand further apart
+SPACE_OF_HANGUL = 0.175  # whose syllables stand further apart
+STOPS = (",", ".", ";", ":", "!", "?")  # no space before them; after them half of one does
 SEARCH = 0.4  # heights to either side in which it is looked for
 SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
 _LOWER_TONES = "\u0e48\u0e49\u0e4a\u0e4b"
@@ -29,8 +30,7 @@ class TesseractRecogniser:
         named: The languages, as a folder's `language` names them.
 
     Attributes:
-        margin: Heights by which lines are cut out larger than the detector found them: accents
-            reach out of them.
+        margin: Heights above and below what the detector found; accents reach there.
         mirrored: Whether lines begin on the right.
 
     Raises:
@@ -82,13 +82,20 @@ class TesseractRecogniser:
         said, start, end = "", 0.0, 0.0
         for word in seen:
             first, last = self._place(word, crop.width)
-            if said and (not self._by_gaps or _space(crop, (end + first) / 2) > self._by_gaps):
+            if said and self._parted(crop, said, word.text, (end + first) / 2):
                 yield composed(said), start, end
                 said = ""
             start = start if said else first
             said, end = said + word.text, last
         if said:
             yield composed(said), start, end
+
+    def _parted(self, crop: Crop, before: str, after: str, place: float) -> bool:
+        """Whether a space is between two words."""
+        if not self._by_gaps:
+            return True
+        least = self._by_gaps / 2 if before.endswith(STOPS) else self._by_gaps
+        return not after.startswith(STOPS) and _space(crop, place) > least
 
     def _place(self, word: Seen, width: int) -> tuple[float, float]:
         left, right = (min(max((x - WHITE) / width, 0.0), 1.0) for x in (word.left, word.right))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ocrd.languages import LANGUAGES, languages
@@ -37,3 +39,13 @@ def test_what_is_no_code_is_told(given: str) -> None:
 def test_every_language_has_a_code_and_a_model_of_its_own() -> None:
     assert len({each.code for each in LANGUAGES}) == len(LANGUAGES)
     assert len({each.pack for each in LANGUAGES}) == len(LANGUAGES)
+
+
+@pytest.mark.parametrize(("reader", "by_rapidocr"), [("RapidOCR", True), ("Tesseract", False)])
+def test_the_documents_name_them_all(reader: str, by_rapidocr: bool) -> None:
+    text = Path(__file__).parents[3].joinpath("docs/formats.md").read_text(encoding="utf-8")
+    _, _, listed = next(
+        line for line in text.split("\n") if line.startswith(f"| {reader} |")
+    ).partition(" | ")
+    codes = {each.code for each in LANGUAGES if each.by_rapidocr is by_rapidocr}
+    assert set(listed.strip("| ").split(" ")) == codes
