@@ -8,6 +8,7 @@ import json
 import random
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pymupdf
 from PIL import Image, ImageDraw
 
 from ocrd.page import PageImage
-from tests.slow.vllm.checkpoint import SPECIALS, make
+from tests.slow.vllm.checkpoint import FULL_LANGUAGE, LANGUAGE, SPECIALS, make
 
 VOCABULARY = 129280
 FIRST_SPECIAL = 128815  # <image>; the others follow, as in the published tokenizer
@@ -27,7 +28,7 @@ LINES = 44
 
 def model_folder(folder: Path, *, small: bool) -> Path:
     """A checkpoint that vLLM fills with random weights: of the true size, or one for a CPU."""
-    make(folder, full_size=not small)
+    make(folder, language=LANGUAGE if small else FULL_LANGUAGE)
     if not small:
         full_vocabulary(folder)
     return folder
@@ -119,7 +120,9 @@ WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number
 
 def decoded(folder: Path, count: int) -> list[PageImage]:
     """The pages as pixels, as the daemon would make them."""
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(
+        mp_context=get_context("spawn")
+    ) as pool:  # vLLM may be in this process
         return list(pool.map(_decode, sorted(folder.iterdir())[:count], chunksize=8))
 
 

@@ -61,8 +61,11 @@ def _rebuild(cls: type[OcrdError], message: str, hint: str, kind: str) -> OcrdEr
     return cls(message, hint=hint, kind=kind)
 
 
-class ConfigError(OcrdError):
-    """The configuration cannot be used; nothing was started."""
+class ConfigError(OcrdError, ValueError):
+    """The configuration cannot be used; nothing was started.
+
+    A ValueError, too: so pydantic gathers what validators refuse.
+    """
 
     kind = "config"
     disposition = Disposition.PERMANENT

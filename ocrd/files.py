@@ -14,8 +14,6 @@ import errno
 import hashlib
 import io
 import os
-import shlex
-import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -76,6 +74,10 @@ class FileFacts:
         return cls(
             size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256
         )
+
+    def looks(self) -> FileFacts:
+        """Its looks alone: what a `stat` saw, whatever else is known of the file."""
+        return FileFacts(size=self.size, mtime_ns=self.mtime_ns, inode=self.inode)
 
     def untouched(self, other: FileFacts) -> bool:
         """Whether nobody wrote between the two looks, as far as a look can tell."""
@@ -347,11 +349,13 @@ class Disk:
         Raises:
             SourceChangedError: The source was longer or shorter at the end than what was copied.
         """
+        from shutil import copyfileobj  # which takes longer to load than all that status needs
+
         with self.open(source) as reading, self._place(target) as (folder, name):
             if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(source))
             with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=folder), "wb") as writing:
-                shutil.copyfileobj(reading, writing, _CHUNK)
+                copyfileobj(reading, writing, _CHUNK)
                 writing.flush()
                 _keep_facts(reading.fileno(), writing.fileno())
                 copied = os.fstat(writing.fileno()).st_size
@@ -730,7 +734,10 @@ def _owned(place: Path) -> str:
 
 def _opened(place: Path) -> str:
     """The command that lets the daemon in."""
-    rights = "rwX" if place.is_dir() else "rw"
+    import shlex
+
+    is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+    rights = "rwX" if is_folder else "rw"
     return (
         f"sudo setfacl -R -m u:{os.geteuid()}:{rights} {shlex.quote(display(place))} "
         "(or chown it to the daemon's user); work goes on by itself."

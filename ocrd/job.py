@@ -98,6 +98,19 @@ class Found(FileFacts):
     members: tuple[Member, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing(FileFacts):
+    """A file in an inbox that a job stands for already, as it was when it was recorded.
+
+    Attributes:
+        source: Path below the inbox.
+        refused: Whether it could not be read.
+    """
+
+    source: str
+    refused: bool = False
+
+
 def joined(folder: str, source: str, members: Sequence[Member], priority: int = 0) -> Found:
     """The document `source` that `members` make up, in this order."""
     return Found(

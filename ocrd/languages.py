@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ocrd.errors import ConfigError
+
 # Code and Tesseract's name of the model, by script.  What is marked is read better by PP-OCRv6, the
 # model in RapidOCR's wheel.  Of Vietnamese it lacks the letters; of Turkish, Czech, Slovak and some
 # others it confuses a few.
@@ -104,6 +106,7 @@ def _table() -> Iterator[Language]:
 
 
 LANGUAGES = tuple(_table())
+_CODES = [each.code for each in LANGUAGES]
 _BY_NAME = {name.lower(): each for each in LANGUAGES for name in (each.pack, each.code)}
 _BY_NAME |= {name: _BY_NAME[code] for name, code in _ALSO.items()}
 
@@ -114,7 +117,7 @@ def languages(given: str) -> tuple[Language, ...]:
     A tag with a region or variant that is not known is that of its language: `pt-BR` is `pt`.
 
     Raises:
-        KeyError: The name that is not known.
+        ConfigError: A name is not known.
     """
     found = {}
     for name in given.split("+") if given else ():
@@ -122,9 +125,22 @@ def languages(given: str) -> tuple[Language, ...]:
         named = _BY_NAME.get(name.strip().lower()) or _BY_NAME.get(tag)
         named = named or _BY_NAME.get(tag.partition("-")[0])
         if named is None:
-            raise KeyError(name.strip())
+            raise ConfigError(
+                f"{name.strip()!r} is no language that is known here",
+                hint='Name it by its code (BCP 47 or ISO 639), several joined by "+": '
+                f'language = "ru", "de+fr", "zh-Hant".  Known: {", ".join(_CODES)}.',
+            )
         found[named.code] = named
     return tuple(found.values())
+
+
+def canonical(given: str) -> str:
+    """The same with each language by its usual code.
+
+    Raises:
+        ConfigError: A name is not known.
+    """
+    return "+".join(each.code for each in languages(given))
 
 
 def of_script(script: str) -> tuple[Language, ...]:

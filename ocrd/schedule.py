@@ -12,7 +12,7 @@ windows that adjoin on paper adjoin in fact, and the clock changes without a gap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 
@@ -54,9 +54,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """All windows of a folder; without any it is always open."""
+    """All windows of a folder, and how they are written; without any it is always open."""
 
     windows: tuple[Window, ...] = ()
+    lines: tuple[str, ...] = ()
 
     def opens_at(self, now: float, zone: tzinfo | None = None) -> float | None:
         """When it opens next.
@@ -94,13 +95,13 @@ class Schedule:
 ALWAYS = Schedule()
 
 
-def parse(lines: Iterable[str]) -> Schedule:
+def parse(lines: Sequence[str]) -> Schedule:
     """A folder's schedule as it is written in the configuration.
 
     Raises:
         ConfigError: A line is no window.
     """
-    return Schedule(tuple(map(_window, lines)))
+    return Schedule(tuple(map(_window, lines)), tuple(lines))
 
 
 def _window(line: str) -> Window:

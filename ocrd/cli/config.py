@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -77,10 +76,7 @@ def _standing_in(loaded: Config) -> dict[str, Any]:
     settings = loaded.settings
     found: dict[str, Any] = {"ledger.path": str(loaded.ledger)}
     for folder in loaded.folders:
-        given = {**dict(folder.trees()), "settle_s": settings.watch.settle_s}
-        given |= {"max_wait_s": settings.watch.max_wait_s, "max_crops": settings.engine.max_crops}
-        for key, value in given.items():
-            found[f"folder.{folder.name}.{key}"] = str(value) if isinstance(value, Path) else value
+        found[f"folder.{folder.name}.max_crops"] = settings.engine.max_crops
     return found
 
 

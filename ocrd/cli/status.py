@@ -12,7 +12,7 @@ from ocrd.cli import words
 from ocrd.cli.locate import Located, locate
 from ocrd.errors import ExitCode
 from ocrd.files import display
-from ocrd.inbox.names import ignored
+from ocrd.names import ignored
 
 if TYPE_CHECKING:
     from ocrd.ledger.readonly import FolderGlance, Latest

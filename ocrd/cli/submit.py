@@ -18,8 +18,8 @@ from ocrd.cli.jobs import require_folder
 from ocrd.cli.locate import locate
 from ocrd.errors import BadFileError, ExitCode, LedgerError, PlaceError, UsageError
 from ocrd.files import display
-from ocrd.inbox.names import ignored
 from ocrd.job import ACTIVE, JobState
+from ocrd.names import ignored
 
 if TYPE_CHECKING:
     from ocrd.config import Config, Folder
@@ -67,13 +67,13 @@ def submit(
 ) -> None:
     """Copy files into an inbox: they appear there whole or not at all."""
     from ocrd.config import load
-    from ocrd.inbox.submit import daemon_user
+    from ocrd.inbox.submit import daemon_user, require_taken
 
     loaded = load(config)
     into = _folder(loaded, folder)
     chosen = [*_chosen(files)]
     for file, _ in chosen:
-        _require_taken(file.name, into)
+        require_taken(file.name, into)
     began = time.time()
     owner = daemon_user(loaded.spool)
     placed = [_place(file, below, into, owner) for file, below in chosen]
@@ -120,28 +120,10 @@ def _files(path: Path) -> Iterator[Path]:
             yield each
 
 
-def _require_taken(name: str, folder: Folder) -> None:
-    """Refuse what would lie in the inbox unread."""
-    from ocrd.inbox.marker import Marker
-    from ocrd.inbox.names import included
-
-    marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(name)
-    left_alone = marks or ignored(name, folder.ignore)
-    if left_alone or not included(name, folder.include, folder.ignore):
-        raise UsageError(
-            f"{display(name)}: folder {folder.name!r} leaves files of such a name alone",
-            hint="Give it another name: its `include`, `ignore` and `done_marker` say which are "
-            "taken, and hidden names and the usual temporaries (*.part, *.tmp) never are.",
-        )
-
-
 def _place(file: Path, below: Path, into: Folder, owner: Owner | None) -> Placed:
     from ocrd.inbox import submit as handing_over
-    from ocrd.inbox.join import rule_for
 
-    rule = rule_for(into.join, into.join_pattern, into.join_pause_s)
-    alone = rule is None or rule.bin(file.name) is None
-    marker = into.done_marker if alone else ""  # the others are complete after a pause
+    marker = handing_over.marker_of(into, file.name)
     path = handing_over.submit(file, into.inbox, below=below, done_marker=marker, owner=owner)
     return Placed(folder=into.name, source=str(path.relative_to(into.inbox)), path=path)
 

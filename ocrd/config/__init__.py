@@ -1,7 +1,7 @@
 """What the operator writes, checked and made ready for use."""
 
+from ocrd.config.folder import Folder, fixed_part
 from ocrd.config.load import Config, load
-from ocrd.config.resolve import Folder
-from ocrd.config.schema import Settings
+from ocrd.config.settings import Settings, folders
 
-__all__ = ["Config", "Folder", "Settings", "load"]
+__all__ = ["Config", "Folder", "Settings", "fixed_part", "folders", "load"]

@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic import ValidationError
 from pydantic_settings.exceptions import SettingsError
 
-from ocrd.config.resolve import SPOOL, Folder, did_you_mean, folders, together
-from ocrd.config.schema import Settings
+from ocrd.config.faults import told
+from ocrd.config.folder import Folder
+from ocrd.config.settings import HOOKED, SPOOL, Settings, folders
 from ocrd.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/ocrd/config.toml")
-HOOKED = "ocrd_event"  # is set for commands of `[notify]` only
 OTHER_VARIABLES = ("config", "encoder", "engine_log", "test_all")  # that ocrd looks at as well
-FACTS = ("ocrd_folder", "ocrd_pages")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +79,18 @@ def load(given: Path | None = None) -> Config:
     file = find(given).absolute()
     raw = _read(file)
     table = _parse(raw, file)
-    settings = _validate(table, file)
     try:
+        settings = Settings(**table)
         resolved = folders(settings)
+    except ValidationError as error:
+        raise _in(file, told(error, Settings, table)) from None
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error.message}", hint=error.hint) from None
+        raise _in(file, error) from None
+    except SettingsError as error:
+        raise ConfigError(
+            f"{file}: the environment: {error}",
+            hint="A variable overrides one key, and names its table before it: OCRD_ENGINE__KIND.",
+        ) from None
     return Config(
         file=file,
         digest=hashlib.sha256(raw).hexdigest(),
@@ -121,57 +125,8 @@ def _parse(raw: bytes, file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _validate(table: Mapping[str, Any], file: Path) -> Settings:
-    class FromFile(Settings):
-        """Settings whose values come from this table unless the environment overrides them."""
-
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            if isinstance(env_settings, EnvSettingsSource):
-                env_settings.env_vars = _without_facts(env_settings.env_vars)
-            return env_settings, init_settings
-
-    try:
-        settings = FromFile(**table)
-    except ValidationError as error:
-        raise _config_error(error, table, file) from None
-    except SettingsError as error:
-        raise ConfigError(
-            f"{file}: the environment: {error}",
-            hint="A variable overrides one key, and names its table before it: OCRD_ENGINE__KIND.",
-        ) from None
-    if not settings.root.is_absolute():
-        raise ConfigError(
-            f"{file}: root: {str(settings.root)!r} is not an absolute path",
-            hint='Write the whole path: root = "/srv/ocrd".',
-        )
-    return settings
-
-
-def _without_facts(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Without what a command of `[notify]` is told under the names of tables: it may call ocrd."""
-    hooked = HOOKED in variables
-    return {key: value for key, value in variables.items() if not (hooked and key in FACTS)}
-
-
-def _config_error(error: ValidationError, table: Mapping[str, Any], file: Path) -> ConfigError:
-    """Every fault; a mistyped key comes first: it is why another one is missing."""
-    faults = error.errors(include_url=False)
-    faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
-    told = together(
-        [
-            ConfigError(f"{_key(fault['loc'], table)}: {_said(fault)}", hint=_remedy(fault))
-            for fault in faults
-        ]
-    )
-    return ConfigError(f"{file}: {told.message}", hint=told.hint)
+def _in(file: Path, error: ConfigError) -> ConfigError:
+    return ConfigError(f"{file}: {error.message}", hint=error.hint)
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -182,64 +137,6 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
         hooked = HOOKED.upper() in environment
         if prefix == "OCRD" and not hooked and key.partition("__")[0].lower() not in known:
             yield name
-
-
-def _key(location: tuple[int | str, ...], table: Mapping[str, Any]) -> str:
-    """`folder[2].mode` with the entry's name, since people count from 1 and know names."""
-    key = ""
-    here: Any = table
-    for part in location:
-        if isinstance(part, int):
-            here = here[part] if isinstance(here, list) and part < len(here) else None
-            name = here.get("name") if isinstance(here, dict) else None
-            key += f"[{part + 1}]" + (f" ({name!r})" if isinstance(name, str) else "")
-        else:
-            here = here.get(part) if isinstance(here, dict) else None
-            key += f".{part}" if key else part
-    return key
-
-
-def _said(fault: ErrorDetails) -> str:
-    match fault["type"]:
-        case "extra_forbidden":
-            return "unknown key"
-        case "missing":
-            return "missing"
-        case "list_type" if isinstance(fault["input"], dict):
-            return "this is a list of tables"
-        case "model_type" if isinstance(fault["input"], list):
-            return "there is only one such table"
-        case _:
-            return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
-
-
-def _remedy(fault: ErrorDetails) -> str:
-    match fault["type"]:
-        case "extra_forbidden":
-            return did_you_mean(str(fault["loc"][-1]), _keys_beside(fault["loc"]))
-        case "missing" if fault["loc"] == ("root",):
-            return 'Say where everything lies: root = "/srv/ocrd".'
-        case "missing":
-            return f"Add {fault['loc'][-1]} = …; config.example.toml explains it."
-        case "list_type" if isinstance(fault["input"], dict):
-            return f"Write [[{fault['loc'][0]}]] and not [{fault['loc'][0]}], once for each."
-        case "model_type" if isinstance(fault["input"], list):
-            return f"Write [{fault['loc'][0]}] and not [[{fault['loc'][0]}]], once."
-        case _:
-            return "Correct the value; config.example.toml lists what each key takes."
-
-
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the table around an unknown one does know."""
-    model: type[BaseModel] = Settings
-    for part in location[:-1]:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
-        if field is None:
-            continue
-        inner = field.annotation
-        args = getattr(inner, "__args__", ())
-        model = args[0] if args else inner  # type: ignore[assignment]  # sections and lists of them
-    return list(model.model_fields)
 
 
 def _origins(settings: Settings, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

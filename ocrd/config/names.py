@@ -51,15 +51,11 @@ class _Piece(NamedTuple):
     form: str
 
 
-def check_output_name(template: str, where: str) -> None:
-    """Refuse a template that makes no name.
-
-    Args:
-        template: The key's value.
-        where: Names the folder in the message.
+def checked_output_name(template: str) -> str:
+    """A folder's `output_name`.
 
     Raises:
-        ConfigError: It says what is wrong with it.
+        ConfigError: It makes no name; the message says why.
     """
     try:
         facts = NameFacts(stem="scan", recorded=datetime(2026, 1, 2), folder="f", job=1)
@@ -68,10 +64,11 @@ def check_output_name(template: str, where: str) -> None:
         fault = str(error)
     if fault:
         raise ConfigError(
-            f"{where}: output_name: {template!r}: {fault}",
+            f"{template!r}: {fault}",
             hint=f"Known are {', '.join(f'{{{field}}}' for field in FIELDS)}; such as "
             'output_name = "{date:%Y/%m}/{counter:04} {stem}".',
         )
+    return template
 
 
 def asks_for_counter(template: str) -> bool:

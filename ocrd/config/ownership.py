@@ -54,26 +54,23 @@ def ownership(group: str, umask: str) -> Ownership:
     return Ownership(group=group, gid=gid, umask=int(umask, 8) if umask else None)
 
 
-def check_umask(umask: str, where: str) -> None:
-    """Refuse a umask that cannot be meant; a group may come and go, the doctor looks for it.
-
-    Args:
-        umask: The key's value.
-        where: Names the folder in the message.
+def checked_umask(umask: str) -> str:
+    """A folder's `umask`; a group may come and go, the doctor looks for it.
 
     Raises:
         ConfigError: It is no umask, or none that lets the daemon work.
     """
     if umask and not _UMASK.fullmatch(umask):
         raise ConfigError(
-            f"{where}: umask: {umask!r} is not an octal number from 000 to 077",
+            f"{umask!r} is not an octal number from 000 to 077",
             hint='Write three octal digits: umask = "007" gives the group all rights.',
         )
     if umask and int(umask, 8) & _OWNERS_BITS:
         raise ConfigError(
-            f"{where}: umask: {umask!r} takes the daemon's own rights away",
+            f"{umask!r} takes the daemon's own rights away",
             hint='Let it begin with 0: umask = "007", "027" or "077".',
         )
+    return umask
 
 
 def joining(group: str) -> str:

@@ -1,21 +1,30 @@
 """The configuration file's keys, their types, bounds and defaults.
 
 `config.example.toml` explains each to operators.  Every model forbids unknown keys: a mistyped
-key must not pass as a default.
+key must not pass as a default.  What a validator refuses is a `ConfigError` with its remedy;
+pydantic gathers them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
-from ocrd.modes import Reader
-
-Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
-ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
+from ocrd.config.faults import known
+from ocrd.errors import ConfigError
+from ocrd.languages import canonical
+from ocrd.modes import RESOLUTIONS, Guard, PromptMode, Reader
 
 # One visible path component; `%` would be taken for a date pattern.
 Name = Annotated[str, StringConstraints(pattern=r"^[^./%\x00-\x1f\x7f][^/%\x00-\x1f\x7f]{0,99}$")]
@@ -24,6 +33,8 @@ Server = Annotated[
     str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|unix:/[^\s]+)$")
 ]
 Command = Annotated[list[str], Field(min_length=1)]
+Language = Annotated[str, AfterValidator(canonical)]
+ResolutionName = Annotated[str, AfterValidator(lambda name: known(name, RESOLUTIONS).name)]
 
 
 class Section(BaseModel):
@@ -36,7 +47,7 @@ class EngineSettings(Section):
     """`[engine]`: what reads the pages."""
 
     kind: Literal["auto", "rapidocr", "tesseract", "vllm", "server"] = "auto"
-    language: str = ""
+    language: Language = ""
     model: str = "deepseek-ai/DeepSeek-OCR"
     profile: str = ""
     reuse_results: bool = True
@@ -46,10 +57,11 @@ class EngineSettings(Section):
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     # vLLM
     devices: Literal["all"] | list[Annotated[int, Field(ge=0)]] = "all"
+    per_device: Literal["auto", 1, 2] = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_model_len: Annotated[int, Field(ge=1024)] = 8192
     gpu_memory_utilization: Annotated[float, Field(gt=0.05, le=1.0)] = 0.9
-    resolutions: list[str] = Field(default_factory=list)
+    resolutions: list[ResolutionName] = Field(default_factory=list)
     max_crops: Annotated[int, Field(ge=2, le=9)] = 9
     max_pages_in_flight: Annotated[int, Field(ge=1, le=4096)] = 512
     renderer_workers: Annotated[int, Field(ge=0, le=256)] = 0
@@ -59,8 +71,24 @@ class EngineSettings(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     sampling: dict[str, Any] = Field(default_factory=dict)
     # vLLM on other machines
-    servers: list[Server] = Field(default_factory=list, max_length=256)
+    servers: list[Server] = Field(default_factory=list, max_length=256, validate_default=True)
     api_key_file: Path | None = None
+
+    @field_validator("servers")
+    @classmethod
+    def _told_apart(cls, servers: list[str], given: ValidationInfo) -> list[str]:
+        if given.data.get("kind") == "server" and not servers:
+            raise ConfigError(
+                "is empty, but engine.kind is server",
+                hint='Say where they are: servers = ["http://gpu1:8000", "unix:/run/vllm.sock"].',
+            )
+        for server, times in Counter(servers).items():
+            if times > 1:
+                raise ConfigError(
+                    f"names {server!r} twice",
+                    hint="Name each server once; max_pages_in_flight says how many pages it gets.",
+                )
+        return servers
 
 
 class WatchSettings(Section):
@@ -150,67 +178,13 @@ class ModeSettings(Section):
     ngram: Annotated[int, Field(ge=0, le=1000)] = 30
     window: Annotated[int, Field(ge=0, le=10_000)] = 90
 
-
-class FolderSettings(Section):
-    """`[[folder]]`: an inbox and what becomes of its files.
-
-    `inbox`, `outbox`, `archive` and `failed` are paths, relative ones below `root`; `archive` may
-    hold date patterns such as `%Y/%m`.
-    """
-
-    name: Name
-    inbox: Path | None = None
-    outbox: Path | None = None
-    archive: Path | None = None
-    failed: Path | None = None
-    mode: str = "document"
-    target: str = ""
-    language: str | None = None
-    resolution: str = "gundam"
-    max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
-    outputs: list[Output] = Field(default_factory=lambda: list(ALL_OUTPUTS), min_length=1)
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    include: list[str] = Field(default_factory=list)
-    ignore: list[str] = Field(default_factory=list)
-    settle_s: Annotated[float, Field(ge=0, le=3600)] | None = None
-    max_wait_s: Annotated[float, Field(ge=1)] | None = None
-    watch: Literal["auto", "native", "polling"] = "auto"
-    done_marker: str = ""
-    # One document out of several files, several out of one
-    join: Literal["none", "pause", "pattern"] = "none"
-    join_pause_s: Annotated[float, Field(ge=1, le=86400)] = 30.0
-    join_pattern: str = ""
-    duplex: Literal["none", "reversed", "same"] = "none"
-    separator: Literal["none", "blank", "barcode"] = "none"
-    separator_code: str = ""
-    # What comes out, and for whom
-    pdf_text: Literal["auto", "ocr", "keep", "redo"] = "auto"
-    drop_blank: bool = False
-    upright: bool = False
-    layout: Literal["bundle", "flat"] = "bundle"
-    output_name: str = "{stem}"
-    group: str = ""
-    umask: str = ""
-    keep_archive_days: Annotated[float, Field(ge=0)] = 0.0
-    schedule: list[str] = Field(default_factory=list)
-
-
-class Settings(BaseSettings):
-    """The whole file.  `OCRD_…` environment variables override it (`OCRD_ENGINE__KIND`)."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="OCRD_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
-
-    root: Path
-    engine: EngineSettings = EngineSettings()
-    watch: WatchSettings = WatchSettings()
-    ledger: LedgerSettings = LedgerSettings()
-    pages: PagesSettings = PagesSettings()
-    jobs: JobsSettings = JobsSettings()
-    log: LogSettings = LogSettings()
-    metrics: MetricsSettings = MetricsSettings()
-    notify: NotifySettings = NotifySettings()
-    web: WebSettings = WebSettings()
-    mode: list[ModeSettings] = Field(default_factory=list)
-    folder: list[FolderSettings] = Field(default_factory=list)
+    def prompt_mode(self) -> PromptMode:
+        """The mode that it defines."""
+        guard = Guard(ngram=self.ngram, window=self.window) if self.ngram and self.window else None
+        return PromptMode(
+            name=self.name,
+            prompt=self.prompt,
+            reader=self.reader,
+            max_tokens=self.max_tokens,
+            guard=guard,
+        )

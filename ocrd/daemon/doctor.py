@@ -152,6 +152,8 @@ def _engine(config: Config) -> Iterator[Finding]:
         from ocrd.engine.resident.preflight import plan
 
         plan(vllm_settings(config))
+        if config.settings.engine.servers:
+            yield from _servers(config)
     elif kind == "server":
         yield from _servers(config)
         return

@@ -9,8 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrd.config import Config, Settings, load
-from ocrd.config.resolve import folders
+from ocrd.config import Config, Settings, folders, load
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError, EngineSetupError
 from ocrd.events import Events
@@ -29,7 +28,6 @@ EMBEDDED = ("rapidocr", "tesseract")  # engines on this machine's processors
 FIXED = (  # what is read once, at the start
     "root",
     "engine",
-    "watch.closed_s",
     "watch.max_file_mib",
     "watch.rescan_s",
     "ledger",
@@ -86,6 +84,8 @@ def missing_packages(config: Config) -> EngineSetupError | None:
     kind = chosen_kind(config.settings)
     if kind == "server":
         return _no_client()
+    if kind == "vllm" and config.settings.engine.servers and (error := _no_client()) is not None:
+        return error
     if kind != "vllm":
         return _embedded(config, kind).missing()
     from ocrd.engine.resident.preflight import installed
@@ -98,9 +98,13 @@ def missing_packages(config: Config) -> EngineSetupError | None:
 
 
 def _vllm(config: Config, events: Events | None) -> Engine:
+    from ocrd.engine.mixed import MixedEngine
     from ocrd.engine.resident import VllmEngine
 
-    return VllmEngine(vllm_settings(config), events=events)
+    local = VllmEngine(vllm_settings(config), events=events)
+    if not config.settings.engine.servers:
+        return local
+    return MixedEngine(local, _servers(config, events), events=events)
 
 
 def _servers(config: Config, events: Events | None) -> Engine:
@@ -115,7 +119,7 @@ def _no_client() -> EngineSetupError | None:
     if importlib.util.find_spec("aiohttp") is not None:
         return None
     return EngineSetupError(
-        "engine.kind is server, but aiohttp is not installed.",
+        "engine.servers are to be asked, but aiohttp is not installed.",
         hint="pip install 'ocrd-daemon[server]'",
         kind="packages-missing",
     )
@@ -157,6 +161,7 @@ def vllm_settings(config: Config) -> VllmSettings:
         max_num_seqs=given.max_num_seqs,
         max_num_batched_tokens=given.max_num_batched_tokens,
         devices=given.devices if given.devices == "all" else tuple(given.devices),
+        per_device=given.per_device,
         page_timeout_s=given.page_timeout_s,
         load_format=given.load_format,
         max_crops=given.max_crops,

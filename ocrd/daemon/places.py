@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.config import Config, Folder
-from ocrd.config.resolve import fixed_part
+from ocrd.config import Config, Folder, fixed_part
 from ocrd.files import display
+from ocrd.inbox import scan
 from ocrd.inbox.inboxes import MEMORY, makes_inbox
 from ocrd.mounts import mount_of, mounts, watch_kind
 
@@ -158,14 +158,8 @@ def sub_folders(config: Config) -> Iterator[Finding]:
 
 def strays(config: Config) -> Iterator[Finding]:
     """Files in the root's inbox/ that lie in no folder: nobody reads them."""
-    inboxes = {folder.inbox for folder in config.folders}
-    lying: dict[Path, int] = {}
-    for top, names, files in os.walk(config.root / "inbox"):
-        names[:] = [name for name in names if Path(top, name) not in inboxes]
-        count = sum(not name.startswith(".") for name in files)
-        if count:
-            lying[Path(top)] = count
-    for path, count in list(lying.items())[:SHOWN]:
+    lying = list(scan.strays(config.root, [folder.inbox for folder in config.folders]).items())
+    for path, count in lying[:SHOWN]:
         what = "1 file lies" if count == 1 else f"{count} files lie"
         yield Finding(
             check="strays",

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ocrd.config import Folder
-from ocrd.config.resolve import fixed_part
+from ocrd.config import Folder, fixed_part
 from ocrd.daemon.wiring import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events

@@ -30,8 +30,8 @@ from ocrd.errors import LedgerError
 from ocrd.events import Events
 from ocrd.files import Disk, blaming, display, os_error
 from ocrd.gate import PageGate
-from ocrd.inbox.names import numbered
 from ocrd.ledger.ledger import Ledger
+from ocrd.names import numbered
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.spool.tree import make_folders

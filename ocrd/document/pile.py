@@ -33,8 +33,8 @@ from ocrd.document.incremental_pdf import PdfPages
 from ocrd.document.plain import has_text
 from ocrd.document.records import ReadPage
 from ocrd.document.textfiles import text_file
-from ocrd.inbox.names import fit
 from ocrd.job import PageState
+from ocrd.names import fit
 
 VERSION = 1
 _WORK = ".pile"  # in the bundle while it is being built

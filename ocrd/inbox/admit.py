@@ -6,65 +6,42 @@ ever, a device, a file that is being replaced right now.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import signal
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from ocrd.config import Folder
 from ocrd.errors import BadFileError, PlaceError, SourceChangedError
-from ocrd.files import FileFacts, display
+from ocrd.files import Disk, FileFacts, display
 from ocrd.inbox.conditions import missing, unreadable
-from ocrd.inbox.names import safe_relative
-from ocrd.inbox.scan import below
+from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
+from ocrd.names import safe_relative
 
 _CHUNK = 1 << 20
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """The system calls that a fault can strike; handed in, so that tests can let one do so."""
-
-    open: Callable[..., int] = os.open
-    readinto: Callable[[int, memoryview], int] = lambda fd, into: os.readv(fd, [into])
-
-
-REAL = Calls()
-
-
 def admit(
-    root: Path,
-    folder: str,
-    source: str,
-    priority: int,
-    *,
-    seen: FileFacts | None = None,
-    unproven: bool = False,
-    max_bytes: int | None = None,
-    calls: Calls = REAL,
+    folder: Folder, candidate: Candidate, disk: Disk, *, max_bytes: int | None = None
 ) -> Found:
-    """Open, check and hash the file `source` of the inbox `root`.
+    """Open, check and hash a file that has come to rest in a folder's inbox.
 
     Below the inbox no symbolic link is followed, be it the file or a folder on the way.  A file
     with several hard links is as good as any: what is moved later is this name of it.
 
     Args:
-        root: The inbox; itself it may be a link.
-        folder: The folder's name, for the record.
-        source: Path below the inbox, `os.fsdecode`d.
-        priority: The folder's, for the record.
-        seen: What the file looked like while it rested; anything else now is a change.
-        unproven: Whether it has to be proven that nobody has it open.
+        folder: Whose inbox; itself it may be a link.
+        candidate: The file; one that looks different now has changed.
+        disk: Knows the inbox as a tree.
         max_bytes: The largest file to read.
-        calls: For tests.
 
     Raises:
         BadFileError: `not-regular`, `no-permission` or `too-large`: no job can be made of it.
@@ -72,49 +49,62 @@ def admit(
             `source-unreadable`: not now; look again later.
         PlaceError: The inbox itself cannot be opened.
     """
-    path = safe_relative(source)
-    _require_root(root)
-    try:
-        with below(os.fspath(root), path) as (parent, name):
-            # A device may do things on being opened, so it is asked what it is before.
-            _must_be_file(source, os.stat(name, dir_fd=parent, follow_symlinks=False))
-            with os.fdopen(_open_file(source, parent, name, calls), "rb", buffering=0) as file:
-                fd = file.fileno()
-                before = os.fstat(fd)
-                _must_be_file(source, before)
-                if seen is not None and not seen.untouched(FileFacts.of(before)):
-                    raise _changed(source)
-                _must_be_sane(source, before.st_size, max_bytes)
-                _must_be_closed(source, fd, prove=unproven)
-                sha256 = _hash(source, fd, before.st_size, calls)
-                _must_be_closed(source, fd)
-            _must_be_same(source, before, os.stat(name, dir_fd=parent, follow_symlinks=False))
-    except OSError as error:
-        raise _not_now(source, error) from error
+    source = candidate.path
+    path = folder.inbox / safe_relative(source)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(disk.hold(folder.inbox))
+        except OSError as error:
+            raise _no_inbox(folder.inbox, error) from error
+        try:
+            facts = _read(path, candidate, disk, max_bytes)
+        except OSError as error:
+            raise _not_now(source, error) from error
     return Found(
-        folder=folder,
+        folder=folder.name,
         source=source,
-        size=before.st_size,
-        mtime_ns=before.st_mtime_ns,
-        inode=before.st_ino,
-        sha256=sha256,
-        priority=priority,
+        size=facts.size,
+        mtime_ns=facts.mtime_ns,
+        inode=facts.inode,
+        sha256=facts.sha256,
+        priority=folder.priority,
     )
 
 
-def _require_root(root: Path) -> None:
-    try:
-        os.close(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError as error:
-        gone = error.errno in _GONE
-        shown = os.fspath(root)
-        told = missing(shown) if gone else unreadable(shown, error, pauses=True)
-        raise PlaceError(told.message, hint=told.hint, kind=told.kind) from error
+def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -> FileFacts:
+    source = candidate.path
+    # A device may do things on being opened, so it is asked what it is before.
+    _must_be_file(source, _look(path, disk))
+    with _opened(source, path, disk) as file:
+        before = os.fstat(file.fileno())
+        _must_be_file(source, before)
+        if not candidate.seen.untouched(FileFacts.of(before)):
+            raise _changed(source)
+        _must_be_sane(source, before.st_size, max_bytes)
+        _must_be_closed(source, file.fileno(), prove=candidate.unproven)
+        sha256 = _hash(source, file, before.st_size)
+        _must_be_closed(source, file.fileno())
+    _must_be_same(source, before, _look(path, disk))
+    return FileFacts.of(before, sha256)
 
 
-def _open_file(source: str, parent: int, name: str, calls: Calls) -> int:
+def _no_inbox(root: Path, error: OSError) -> PlaceError:
+    gone = error.errno in _GONE
+    shown = os.fspath(root)
+    told = missing(shown) if gone else unreadable(shown, error, pauses=True)
+    return PlaceError(told.message, hint=told.hint, kind=told.kind)
+
+
+def _look(path: Path, disk: Disk) -> os.stat_result:
+    found = disk.lstat(path)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return found
+
+
+def _opened(source: str, path: Path, disk: Disk) -> io.BufferedReader:
     try:
-        return calls.open(name, _FILE, dir_fd=parent)
+        return disk.open(path)
     except PermissionError as error:
         raise BadFileError(
             f"{display(source)} must not be read by the daemon's user",
@@ -174,12 +164,12 @@ def _must_be_closed(source: str, fd: int, *, prove: bool = False) -> None:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _hash(source: str, fd: int, size: int, calls: Calls) -> str:
+def _hash(source: str, file: io.BufferedReader, size: int) -> str:
     """Reads `size` bytes and no more: a file that grows faster than it is read would never end."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(min(size, _CHUNK)))
     while size:
-        got = calls.readinto(fd, buffer[: min(size, _CHUNK)])
+        got = file.readinto(buffer[: min(size, _CHUNK)])
         if not got:
             raise _changed(source)
         digest.update(buffer[:got])

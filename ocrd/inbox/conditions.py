@@ -11,17 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.files import display
+from ocrd.errors import OcrdError
+from ocrd.files import display, os_error
 
-_REMEDIES = {
-    errno.EIO: "Look at dmesg for errors of the disk, and run fsck on it.",
-    errno.ENAMETOOLONG: "Move its content further up: the path is longer than the system allows.",
-    errno.EMFILE: "Raise LimitNOFILE= of the service, or watch fewer folders.",
-    errno.ENFILE: "Raise the sysctl fs.file-max.",
-}
-_SHARE_ERRORS = frozenset(
-    {errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT}
-)
 _SHARE_REMEDY = "See that the server of the share answers, then mount it again."
 
 
@@ -39,22 +31,32 @@ class Condition:
     kind: str
     message: str
     hint: str
-    pauses: bool
+    pauses: bool = False
+
+
+def shown(found: Condition | OcrdError) -> dict[str, str]:
+    """For `ocrd status`."""
+    return {"kind": found.kind, "message": found.message, "hint": found.hint}
+
+
+def told(found: Condition | OcrdError) -> dict[str, str]:
+    """For an event."""
+    return {"kind": found.kind, "error": found.message, "hint": found.hint}
 
 
 def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
     """A folder (or, when it pauses, the inbox) that cannot be listed."""
     code = error.errno or 0
-    share = code in _SHARE_ERRORS
-    fallback = _SHARE_REMEDY if share else "See what the system says of it: ls -la, dmesg."
-    if code in (errno.EACCES, errno.EPERM):
-        fallback = f"Let the daemon's user in: {_let_in(path)} (and x on the folders above it)."
-    return Condition(
-        kind="share-lost" if share else "unreadable",
-        message=f"{display(path)} cannot be read: {os.strerror(code)}",
-        hint=_REMEDIES.get(code, fallback),
-        pauses=pauses,
-    )
+    common = os_error(error, Path(path))
+    kind, hint = "unreadable", common.hint
+    if common.kind == "share-gone":
+        kind, hint = "share-lost", _SHARE_REMEDY
+    elif common.kind == "no-permission":
+        hint = f"Let the daemon's user in: {_let_in(path)} (and x on the folders above it)."
+    elif code == errno.ENAMETOOLONG:
+        hint = "Move its content further up: the path is longer than the system allows."
+    message = f"{display(path)} cannot be read: {os.strerror(code)}"
+    return Condition(kind=kind, message=message, hint=hint, pauses=pauses)
 
 
 def locked(path: str, found: os.stat_result) -> Condition:
@@ -70,16 +72,11 @@ def locked(path: str, found: os.stat_result) -> Condition:
         message=f"no file can be taken out of {display(path)}: it belongs to {owner}, mode "
         f"{mode:o}, and {_name_of(os.geteuid())} may not write there",
         hint=f"Its owner or root: {_let_in(path)}.  Files elsewhere are not held up.",
-        pauses=False,
     )
 
 
 def stray(strays: Mapping[str, int]) -> str:
-    """What to say of files that lie in no folder: by where they lie, how many.
-
-    Args:
-        strays: From places to numbers of files.
-    """
+    """What to say of files that lie in no folder: by where they lie, how many."""
     number = sum(strays.values())
     files = "1 file lies" if number == 1 else f"{number} files lie"
     places = ", ".join(map(display, strays))
@@ -100,12 +97,8 @@ def broken(folder: str, error: Exception, delay: float) -> Condition:
 
 def stalled(path: str, seconds: float) -> Condition:
     """The share does not answer: a call has not come back."""
-    return Condition(
-        kind="share-hangs",
-        message=f"{display(path)} has not answered for {seconds:.0f} s",
-        hint=_SHARE_REMEDY,
-        pauses=True,
-    )
+    message = f"{display(path)} has not answered for {seconds:.0f} s"
+    return Condition(kind="share-hangs", message=message, hint=_SHARE_REMEDY, pauses=True)
 
 
 def _let_in(path: str) -> str:
@@ -164,23 +157,19 @@ def _forget(memory: Path | None) -> str:
 
 def limited(path: str, error: OSError) -> Condition:
     """The kernel gives no (more) inotify watches: the inbox is looked through often instead."""
-    instances = error.errno == errno.EMFILE
-    knob = "max_user_instances" if instances else "max_user_watches"
-    what = "instances" if instances else "watches"
+    what = "instances" if error.errno == errno.EMFILE else "watches"
     return Condition(
         kind="watch-limit",
         message=f"no more inotify {what}: {display(path)} is polled, files are seen later",
-        hint=f"Raise the limit: sysctl fs.inotify.{knob}=1048576 (and in /etc/sysctl.d).",
-        pauses=False,
+        hint=f"Raise the limit: sysctl fs.inotify.max_user_{what}=1048576 (and in /etc/sysctl.d).",
     )
 
 
-def unwatched(path: str, error: OSError | None) -> Condition:
-    """The kernel's events cannot be had for another reason, or stopped coming."""
-    why = f": {os.strerror(error.errno or 0)}" if error else ""
+def unwatched(path: str, error: OSError) -> Condition:
+    """The kernel's events cannot be had for another reason."""
+    why = os.strerror(error.errno or 0)
     return Condition(
         kind="watch-broken",
-        message=f"no events from the kernel for {display(path)}{why}: it is polled meanwhile",
+        message=f"no events from the kernel for {display(path)}: {why}: it is polled meanwhile",
         hint='Nothing to do: it is tried again.  Should it stay so, set watch = "polling".',
-        pauses=False,
     )

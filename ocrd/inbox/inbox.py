@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from ocrd.config import Folder
 from ocrd.errors import OcrdError
-from ocrd.events import Events
-from ocrd.files import display, open_regular
+from ocrd.files import Disk, display
 from ocrd.inbox.admit import admit
-from ocrd.inbox.conditions import Condition, broken
+from ocrd.inbox.conditions import Condition, broken, shown, told
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
-from ocrd.inbox.names import claimed_by
-from ocrd.inbox.record import Ledger, Recorder, Unit, about, seen_of
-from ocrd.inbox.scan import below
+from ocrd.inbox.record import Means, Recorder, Unit, about
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
 from ocrd.job import Found, Job, Place
+from ocrd.names import claimed_by
 
 RECORD_BATCH = 500  # files recorded in one transaction
 HASH_S = 0.25  # so long, and so much, is hashed before it is recorded
 HASH_BYTES = 64 << 20
 LARGE_BYTES = 16 << 20  # more is hashed aside, so that a letter need not wait for a book
 LARGE_AT_ONCE = 2
+HELD_S = 0.2  # how often files that wait for others, or for a marker, are thought of
 LEDGER_AGAIN_S = 1.0  # before a ledger that is full or locked is asked again
 EMPTY_S = 600.0  # a sub-folder that the daemon emptied goes after so long
 FAULT_S = (1.0, 5.0, 30.0, 60.0)  # before watching begins anew after a fault that nobody foresaw
@@ -46,54 +41,35 @@ class Inbox:
 
     Args:
         folder: Which inbox, and what its files are worth.
-        rescan_s: Seconds between looking through everything.
-        closed_s: How long a file rests that was written and closed once.
+        means: The ledger, and who is told.
         max_bytes: A larger file is refused.
         make: Whether to make the inbox if it is not there.
-        memory: A file to remember in, over a restart, what share the inbox lay on.
-        awaits_content: Whether an empty file may take longer than the settle time.
-        ledger: Where jobs are recorded.
-        events: Is told of each.
-        wake: Called after something was recorded.
-        wake_me: Called when a file was hashed aside, and `step` has it to record.
-        clock: Seconds, never stepping back.
+        watch: Further arguments of its `Watcher`.
 
     Attributes:
         watcher: What finds the files; another one after a fault.
         begun: Whether it is known what there is.
+        wake_me: Called when a file was hashed aside, and `step` has it to record.
     """
 
     def __init__(
         self,
         folder: Folder,
+        means: Means,
         *,
-        rescan_s: float = 60.0,
-        closed_s: float | None = None,
         max_bytes: int | None = None,
         make: bool = False,
-        memory: Path | None = None,
-        awaits_content: bool = True,
-        ledger: Ledger,
-        events: Events,
-        wake: Callable[[], object],
-        wake_me: Callable[[], object] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        **watch: Any,
     ) -> None:
         self.folder = folder
-        self._options: dict[str, Any] = {
-            "rescan_s": rescan_s,
-            "closed_s": closed_s,
-            "memory": memory,
-            "awaits_content": awaits_content,
-            "kind": folder.watch,
-            "clock": clock,
-        }
+        self.wake_me: Callable[[], object] = lambda: None
+        self._disk = Disk()
+        self._disk.know(folder.inbox)
+        self._means = means
+        self._ledger, self._events, self._clock = means.ledger, means.events, means.clock
         self._max_bytes = max_bytes
         self._make = make
-        self._ledger = ledger
-        self._events = events
-        self._wake, self.wake_me = wake, wake_me
-        self._clock = clock
+        self._watch = watch
         self._looked_at = False
         self._told: set[str] = set()
         self._fault: Condition | None = None
@@ -107,27 +83,11 @@ class Inbox:
         self.begun = False
         rule = rule_for(folder.join, folder.join_pattern, folder.join_pause_s)
         self._joiner = Joiner(rule, folder.join_pause_s) if rule is not None else None
-        self._marks: Marks | None = None
-        if folder.done_marker:
-            self._marks = Marks(folder.inbox, Marker(folder.done_marker), self._clock)
+        self._marks = Marks(folder.inbox, self._disk, Marker(folder.done_marker), self._clock)
         self.watcher = Watcher(
-            folder.inbox,
-            settle_s=folder.settle_s,
-            max_wait_s=folder.max_wait_s,
-            include=folder.include,
-            ignore=folder.ignore,
-            leave=lambda path: self._marks is not None and self._marks.marker.is_one(path),
-            **self._options,
+            folder, self._disk, leave=self._marks.marker.is_one, clock=self._clock, **self._watch
         )
-        self._recorder = Recorder(
-            folder,
-            watcher=self.watcher,
-            joiner=self._joiner,
-            ledger=self._ledger,
-            events=self._events,
-            wake=self._wake,
-            clock=self._clock,
-        )
+        self._recorder = Recorder(folder, self._means, self.watcher, self._joiner)
         self._ready: deque[Unit] = deque()
         self._hashed: list[Unit] = []
         self._aside: deque[Unit] = deque()  # large, and hashed by now; other threads append
@@ -151,7 +111,7 @@ class Inbox:
                 self.folder.inbox.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OcrdError):  # locked: then everything is looked at anew
             standing = self._ledger.in_inbox(self.folder.name)
-            known = [(each.source, seen_of(each)) for each in standing if not each.refused]
+            known = [(each.source, each.looks()) for each in standing if not each.refused]
             self.watcher.settler.recall(known)
         self.watcher.check_root()
         self.begun = self._looked_at = True
@@ -161,14 +121,12 @@ class Inbox:
         now = self._clock()
         if now < self._resume_at or not self.begun:
             return self._resume_at
-        if self._hashed:
-            return self._ledger_at
         if self._aside:
             return float("-inf")
-        if self._ready:
+        if self._hashed or self._ready:
             return self._ledger_at
         waits = bool(self._joiner or self._marks)
-        return min(self.watcher.next_step(), now + 0.2 if waits else float("inf"))
+        return min(self.watcher.next_step(), now + HELD_S if waits else float("inf"))
 
     def step(self) -> None:
         """One round: what has come to rest goes on as far as it can."""
@@ -202,40 +160,37 @@ class Inbox:
         with contextlib.suppress(Exception):
             self.watcher.stop()
         self._build()
-        why = {"kind": self._fault.kind, "error": self._fault.message, "hint": self._fault.hint}
-        self._events.error("inbox.failed", folder=self.folder.name, **why)
+        self._events.error("inbox.failed", folder=self.folder.name, **told(self._fault))
 
     # -- from settling to hashing ---------------------------------------------------------------
 
     def _sort(self, candidates: Sequence[Candidate]) -> None:
         """What stands alone is ready; the rest waits for its document or its marker."""
         fresh = [each for each in candidates if each.path not in self._under_way]
-        if self._joiner is not None:
+        joiner, marks, now = self._joiner, self._marks, self._clock()
+        if joiner is not None:
             fresh = self._unknown(fresh)
-        now = self._clock()
-        for holder in (self._joiner, self._marks):
-            for path in [path for path in holder or () if path not in self.watcher.settler]:
-                holder.drop(path)  # type: ignore[union-attr]  # nothing is iterated over for None
+            joiner.keep(self.watcher.settler)
+        marks.keep(self.watcher.settler)
         for candidate in fresh:
-            if self._joiner is not None and self._joiner.add(candidate, now):
+            if joiner is not None and joiner.add(candidate, now):
                 continue
-            if self._marks is not None:
-                self._marks.add(candidate)
+            if self.folder.done_marker:
+                marks.add(candidate)
             else:
                 self._put(Unit((candidate,)))
-        self._put_documents(now)
-        for candidate in self._marks.take() if self._marks is not None else ():
+        if joiner:
+            self._put_documents(joiner, now)
+        for candidate in marks.take():
             self._put(Unit((candidate,)))
 
-    def _put_documents(self, now: float) -> None:
-        if not self._joiner:
-            return
-        marks = self._marks
-        complete = self._joiner.complete(
+    def _put_documents(self, joiner: Joiner, now: float) -> None:
+        looks = bool(self.folder.done_marker) and self._marks.due()
+        complete = joiner.complete(
             now,
             seen_until=self.watcher.report.seen_until,
             unsettled=list(self.watcher.settler.unsettled(now)),
-            marked=marks.of_document if marks is not None and marks.due() else None,
+            marked=self._marks.of_document if looks else None,
         )
         for document in complete:
             if self._under_way.isdisjoint(part.path for part in document.parts):
@@ -249,21 +204,23 @@ class Inbox:
         """Those that no job stands for as they are: the others were only touched."""
         paths = [candidate.path for candidate in candidates]
         standing = self._ledger.active_in_inbox(self.folder.name, paths) if paths else []
-        known = {(each.source, seen_of(each)) for each in standing}
-        touched = [each for each in candidates if (each.path, each.seen) in known]
-        for candidate in touched:
-            self.watcher.settler.taken(candidate)
-        return [each for each in candidates if each not in touched] if touched else [*candidates]
+        known = {(each.source, each.looks()) for each in standing}
+        unknown = []
+        for each in candidates:
+            if (each.path, each.seen) in known:
+                self.watcher.settler.taken(each)
+            else:
+                unknown.append(each)
+        return unknown
 
     def _hash_some(self) -> None:
         """As much as may be, before what is hashed waits too long for its record."""
         while self._large and self._hashing < LARGE_AT_ONCE:
             self._hashing += 1
-            unit, aside = self._large.popleft(), self._aside
-            work = threading.Thread(
-                target=self._hash_aside, args=(unit, aside), name="hashing", daemon=True
-            )
-            work.start()
+            work = (self._large.popleft(), self._aside)
+            threading.Thread(
+                target=self._hash_aside, args=work, name="hashing", daemon=True
+            ).start()
         if self._clock() < self._ledger_at:
             return
         began, left = self._clock(), HASH_BYTES
@@ -284,17 +241,8 @@ class Inbox:
         self.wake_me()
 
     def _admitted(self, candidate: Candidate) -> Found | OcrdError:
-        folder = self.folder
         try:
-            return admit(
-                folder.inbox,
-                folder.name,
-                candidate.path,
-                folder.priority,
-                seen=candidate.seen,
-                unproven=candidate.unproven,
-                max_bytes=self._max_bytes,
-            )
+            return admit(self.folder, candidate, self._disk, max_bytes=self._max_bytes)
         except OcrdError as error:
             return error
 
@@ -325,8 +273,7 @@ class Inbox:
     def _wait_for(self, error: OcrdError) -> None:
         """The ledger takes nothing now: told once, and shown until it does."""
         if self._waits is None:
-            why = {"kind": error.kind, "error": error.message, "hint": error.hint}
-            self._events.warn("intake.waits", folder=self.folder.name, **why)
+            self._events.warn("intake.waits", folder=self.folder.name, **told(error))
         self._waits = error
         self._ledger_at = self._clock() + LEDGER_AGAIN_S
 
@@ -352,13 +299,10 @@ class Inbox:
     def _removed(self, path: str, job: Job) -> bool:
         whole = self.folder.inbox / path
         try:
-            with open_regular(whole) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest not in {job.sha256, *(member.sha256 for member in job.members)}:
+            if self._disk.digest(whole) not in {each.sha256 for each in (job, *job.members)}:
                 return False
-            with below(self.watcher.root.real, path) as (folder, name):
-                os.unlink(name, dir_fd=folder)
-        except (OSError, OcrdError):
+            self._disk.unlink(whole)
+        except OSError:
             return False
         self._events.emit("inbox.leftover_removed", **about(job, job.source))
         return True
@@ -373,8 +317,7 @@ class Inbox:
         for folder in [each for each, since in self._emptied.items() if now - since > EMPTY_S]:
             since = self._emptied.pop(folder)
             try:
-                with below(self.watcher.root.real, folder) as (parent, name):
-                    os.rmdir(name, dir_fd=parent)
+                self._disk.rmdir(self.folder.inbox / folder)
             except OSError:  # there is something in it, or it is gone
                 continue
             if above := folder.rpartition("/")[0]:
@@ -398,26 +341,21 @@ class Inbox:
 
     def report(self) -> dict[str, Any]:
         """What `ocrd status` shows of the inbox."""
-        report = self.watcher.report
-        paused = report.paused or self._waits
-        if self._clock() < self._resume_at:
-            paused = self._fault
+        report, now = self.watcher.report, self._clock()
+        recent = [self._fault] if self._fault and now - self._fault_at < FAULT_SHOWN_S else []
+        paused = self._fault if now < self._resume_at else report.paused or self._waits
         return {
             "watch": report.kind,
             "settling": max(0, report.waiting - self._unmarked),
             "unmarked": self._unmarked,
             "overdue": list(self._overdue),
-            "conditions": [_shown(found) for found in self._conditions()],
-            "condition": paused and _shown(paused),
+            "conditions": [shown(found) for found in (*report.conditions, *recent)],
+            "condition": paused and shown(paused),
         }
-
-    def _conditions(self) -> list[Condition]:
-        recent = self._fault is not None and self._clock() - self._fault_at < FAULT_SHOWN_S
-        return [*self.watcher.report.conditions, *([self._fault] if self._fault and recent else [])]
 
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
-        report, marks, joiner = self.watcher.report, self._marks or (), self._joiner or ()
+        report, marks, joiner = self.watcher.report, self._marks, self._joiner or ()
         overdue = [each.path for each in report.overdue]
         late = [path for path in overdue if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
@@ -435,12 +373,7 @@ class Inbox:
         """Each condition once when it begins and once when it ends."""
         now = {found.message: found for found in self.watcher.report.conditions}
         for message in now.keys() - self._told:
-            why = {"kind": now[message].kind, "error": message, "hint": now[message].hint}
-            self._events.warn("inbox.condition", folder=self.folder.name, **why)
+            self._events.warn("inbox.condition", folder=self.folder.name, **told(now[message]))
         for message in self._told - now.keys():
             self._events.emit("inbox.condition_ended", folder=self.folder.name, error=message)
         self._told = set(now)
-
-
-def _shown(found: Condition | OcrdError) -> dict[str, str]:
-    return {"kind": found.kind, "message": found.message, "hint": found.hint}

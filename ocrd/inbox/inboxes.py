@@ -12,7 +12,6 @@ import os
 import select
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,17 @@ from typing import Any
 from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
-from ocrd.inbox.conditions import stalled, stray
+from ocrd.inbox.conditions import shown, stalled, stray
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inotify import Inotify
-from ocrd.inbox.names import ignored
-from ocrd.inbox.record import Ledger
-from ocrd.inbox.scan import Sight, walk
+from ocrd.inbox.record import Ledger, Means
+from ocrd.inbox.scan import strays
 from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
-from ocrd.mounts import MOUNTINFO, Mount, is_remote, parse
+from ocrd.mounts import MOUNTINFO, Mount, parse
 
 JOIN_S = 5.0
 LONGEST_S = 1.0  # a thread looks around at least so often
 STALE_S = 60.0  # one that has not moved for so long hangs in a share
-STRAYS = 10_000  # so many are counted
 MEMORY = "inboxes"  # in the spool: what was once seen of them
 
 
@@ -41,8 +38,8 @@ class _Lane(threading.Thread):
 
     Args:
         name: Of the thread.
-        fits: Whether an inbox is for this lane, as the mounts are now.
-        hand_over: Told an inbox that is not.
+        shared: Whether it is for all inboxes on disks of this machine; else for one that is not.
+        hand_over: Told an inbox that is for the other kind of lane.
         events: Is told of inboxes that begin to be watched.
     """
 
@@ -50,15 +47,14 @@ class _Lane(threading.Thread):
         self,
         name: str,
         *,
-        fits: Callable[[Inbox, list[Mount]], bool],
-        hand_over: Callable[[Inbox], object],
+        shared: bool,
+        hand_over: Callable[[Inbox, _Lane], object],
         events: Events,
     ) -> None:
         super().__init__(name=name, daemon=True)
+        self.shared = shared
         self.moved_at = time.monotonic()
         self.inboxes: tuple[Inbox, ...] = ()
-        self.ends_empty = False
-        self._fits = fits
         self._hand_over = hand_over
         self._events = events
         self._lock = threading.Lock()
@@ -81,6 +77,7 @@ class _Lane(threading.Thread):
         """Step it no more."""
         with self._lock:
             self.inboxes = tuple(each for each in self.inboxes if each is not inbox)
+        self.wake()
 
     def wake(self) -> None:
         """There is something to do."""
@@ -97,10 +94,10 @@ class _Lane(threading.Thread):
         return time.monotonic() - self.moved_at
 
     def run(self) -> None:
-        """Until told to stop, or with `ends_empty` until no inbox is left."""
+        """Until told to stop, or with a lane of its own until the inbox is another's."""
         mine: list[Inbox] = []
         try:
-            while not self._over.is_set() and not (self.ends_empty and not self.inboxes):
+            while not self._over.is_set() and (self.shared or self.inboxes):
                 self.moved_at = time.monotonic()
                 try:
                     self._round(mine)
@@ -179,7 +176,10 @@ class _Lane(threading.Thread):
             self._listening.discard(inbox.watcher)
             inbox.watcher.listen(None)
             self.drop(inbox)
-            self._hand_over(inbox)
+            self._hand_over(inbox, self)
+
+    def _fits(self, inbox: Inbox, table: list[Mount]) -> bool:
+        return inbox.watcher.root.local(table) is self.shared
 
     def _listen(self, seconds: float) -> None:
         poll = select.poll()
@@ -202,7 +202,7 @@ class Inboxes:
     Args:
         ledger: Where jobs are recorded.
         events: Is told what happens.
-        watch: When a file is complete, and how often the inboxes are looked through.
+        watch: How often the inboxes are looked through, and how large a file may be.
         root: Inboxes below it are made when they are not there.
         memory: A folder to remember in, over a restart, what shares the inboxes lay on.
         wake: Called after something was recorded; from any thread.
@@ -220,12 +220,10 @@ class Inboxes:
         wake: Callable[[], object],
         awaits_content: bool = True,
     ) -> None:
-        self._ledger = ledger
-        self._events = events
+        self._means = Means(ledger=ledger, events=events, wake=wake)
         self._watch = watch
         self._root = root
         self._memory = memory
-        self._wake = wake
         self._awaits_content = awaits_content
         self._inboxes: dict[str, Inbox] = {}
         self._lanes: list[_Lane] = []
@@ -233,31 +231,29 @@ class Inboxes:
         self._strays: Mapping[str, int] = {}
         self._known: tuple[Path, ...] = ()
         self._over = threading.Event()
-        self._shared = self._lane("inboxes", fits=lambda inbox, table: _local(inbox, table))
+        self._shared = self._lane("inboxes", shared=True)
         self._looking: threading.Thread | None = None
 
-    def _lane(self, name: str, fits: Callable[[Inbox, list[Mount]], bool]) -> _Lane:
-        lane = _Lane(name, fits=fits, hand_over=self._hand_over, events=self._events)
+    def _lane(self, name: str, *, shared: bool, first: Inbox | None = None) -> _Lane:
+        lane = _Lane(name, shared=shared, hand_over=self._hand_over, events=self._means.events)
+        if first is not None:
+            lane.take(first)
         with self._lock:
             self._lanes = [*(each for each in self._lanes if each.is_alive()), lane]
-        lane.start()
+            lane.start()
         return lane
 
-    def _hand_over(self, inbox: Inbox) -> None:
+    def _hand_over(self, inbox: Inbox, lane: _Lane) -> None:
         """An inbox is not for the lane that it was in."""
         if self._inboxes.get(inbox.folder.name) is not inbox:
             return  # not in force any more
-        if inbox.watcher.root.real and _local(inbox, parse(MOUNTINFO.read_bytes())):
-            self._shared.take(inbox)
-        else:
+        if lane.shared:
             self._own_lane(inbox)
+        else:
+            self._shared.take(inbox)
 
     def _own_lane(self, inbox: Inbox) -> None:
-        lane = self._lane(
-            f"inbox-{inbox.folder.name}", fits=lambda inbox, table: not _local(inbox, table)
-        )
-        lane.take(inbox)
-        lane.ends_empty = True
+        self._lane(f"inbox-{inbox.folder.name}", shared=False, first=inbox)
 
     # -- the folders in force -------------------------------------------------------------------
 
@@ -274,7 +270,6 @@ class Inboxes:
                 del self._inboxes[name]
                 for lane in self._lanes:
                     lane.drop(inbox)
-                    lane.wake()
         for name, folder in folders.items():
             if name not in self._inboxes:
                 inbox = self._inboxes[name] = self._inbox(folder)
@@ -285,18 +280,14 @@ class Inboxes:
 
     def _inbox(self, folder: Folder) -> Inbox:
         memory = self._memory / f"{folder.name}.json"
-        watch = self._watch
         return Inbox(
             folder,
-            rescan_s=watch.rescan_s,
-            closed_s=None if folder.settles_alone else watch.closed_s,
-            max_bytes=watch.max_file_mib << 20,
+            self._means,
+            max_bytes=self._watch.max_file_mib << 20,
             make=makes_inbox(folder, self._root, memory),
+            rescan_s=self._watch.rescan_s,
             memory=memory,
             awaits_content=self._awaits_content,
-            ledger=self._ledger,
-            events=self._events,
-            wake=self._wake,
         )
 
     def stop(self) -> None:
@@ -341,16 +332,14 @@ class Inboxes:
         inbox = self._inboxes.get(folder)
         if inbox is None:
             return {}
-        told = inbox.report()
         hangs = self._hangs(inbox)
-        if hangs is not None:
-            found = stalled(str(inbox.folder.inbox), hangs)
-            told["condition"] = {"kind": found.kind, "message": found.message, "hint": found.hint}
-        return told
+        if hangs is None:
+            return inbox.report()
+        return inbox.report() | {"condition": shown(stalled(str(inbox.folder.inbox), hangs))}
 
     def _hangs(self, inbox: Inbox) -> float | None:
         lane = next((each for each in self._lanes if inbox in each.inboxes), None)
-        if lane is None or lane is self._shared or lane.stale() < STALE_S:
+        if lane is None or lane.shared or lane.stale() < STALE_S:
             return None
         return lane.stale()
 
@@ -365,38 +354,9 @@ class Inboxes:
             with contextlib.suppress(OSError):
                 found = strays(self._root, self._known)
                 if found != self._strays and found:
-                    self._events.warn("inbox.strays", error=stray(found))
+                    self._means.events.warn("inbox.strays", error=stray(found))
                 self._strays = found
             self._over.wait(self._watch.rescan_s)
-
-
-def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
-    """How many files lie below `root/inbox` and in no inbox, by where; shares are left alone.
-
-    Args:
-        root: The common parent of everything that gets moved.
-        known: All inboxes.
-    """
-    top = os.path.realpath(root / "inbox")
-    taken = {os.path.realpath(path) for path in known}
-    if top in taken or not os.path.isdir(top):  # noqa: PTH112 -- a text, as all paths here
-        return {}
-    table = parse(MOUNTINFO.read_bytes())
-    closed = taken | {mount.point for mount in table if is_remote(mount.fstype)}
-    inside = [path.removeprefix(top + "/") for path in closed if path.startswith(top + "/")]
-    first = {path.split("/")[0] for path in inside}
-    found: Counter[str] = Counter()
-    with os.scandir(top) as entries:
-        for entry in entries:
-            if ignored(entry.name) or entry.name in first:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                number = sum(isinstance(each, Sight) for each in walk(top, entry.name, ignored))
-                if number:
-                    found[f"{top}/{entry.name}"] = min(number, STRAYS)
-            elif entry.is_file(follow_symlinks=False):
-                found[top] += 1
-    return dict(sorted(found.items()))
 
 
 def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
@@ -410,7 +370,3 @@ def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
         memory: Where it is remembered that the inbox was seen.
     """
     return folder.inbox.is_relative_to(root) and not memory.exists()
-
-
-def _local(inbox: Inbox, table: list[Mount]) -> bool:
-    return inbox.watcher.root.local(table)

@@ -7,13 +7,13 @@ that the watch of the inbox goes by, which never steps back.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
 from typing import Protocol
 
-from ocrd.inbox.names import stem
 from ocrd.inbox.settle import Candidate
+from ocrd.names import stem
 
 NS = 1_000_000_000
 TOLD = 20
@@ -232,6 +232,11 @@ class Joiner:
             bin_.marked.pop(path, None)
             if not bin_.parts:
                 del self._bins[key]
+
+    def keep(self, waiting: Container[str]) -> None:
+        """Drop those that do not wait to be taken any more."""
+        for path in [path for path in self if path not in waiting]:
+            self.drop(path)
 
     def complete(
         self,

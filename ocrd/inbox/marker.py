@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path, PurePosixPath
 
-from ocrd.inbox.scan import look
+from ocrd.files import Disk
 from ocrd.inbox.settle import Candidate
 
 LOOK_S = 1.0
@@ -56,15 +56,17 @@ class Marks:
 
     Args:
         root: The inbox.
+        disk: Knows it as a tree.
         marker: How it is called.
         clock: Seconds, never stepping back.
     """
 
     def __init__(
-        self, root: Path, marker: Marker, clock: Callable[[], float] = time.monotonic
+        self, root: Path, disk: Disk, marker: Marker, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.marker = marker
-        self._root = str(root)
+        self._root = root
+        self._disk = disk
         self._clock = clock
         self._waiting: dict[str, Candidate] = {}
         self._new: set[str] = set()  # those whose markers nobody has looked for yet
@@ -89,6 +91,11 @@ class Marks:
         """It waits no more."""
         self._waiting.pop(path, None)
         self._new.discard(path)
+
+    def keep(self, waiting: Container[str]) -> None:
+        """Drop those that do not wait to be taken any more."""
+        for path in [path for path in self if path not in waiting]:
+            self.drop(path)
 
     def due(self) -> bool:
         """Whether it is time to look for all of them."""
@@ -117,7 +124,7 @@ class Marks:
 
     def _lies(self, marker: str) -> bool:
         try:
-            found = look(self._root, marker)
+            found = self._disk.lstat(self._root / marker)
         except OSError:  # not to be told now: not there
             return False
         return found is not None and stat.S_ISREG(found.st_mode)

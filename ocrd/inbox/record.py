@@ -10,35 +10,12 @@ from typing import Any, Protocol
 from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
 from ocrd.events import Events
-from ocrd.files import FileFacts, display
+from ocrd.files import display
+from ocrd.inbox.conditions import told
 from ocrd.inbox.join import Document, Joiner
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
-from ocrd.job import Found, Job, JobError, JobState, Member, joined
-
-
-class Standing(Protocol):
-    """A file in an inbox that a job stands for, as it was when it was recorded."""
-
-    @property
-    def source(self) -> str:
-        """Path below the inbox."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def mtime_ns(self) -> int:
-        """Modification time."""
-
-    @property
-    def inode(self) -> int:
-        """Inode number."""
-
-    @property
-    def refused(self) -> bool:
-        """Whether it could not be read."""
+from ocrd.job import Found, Job, JobError, JobState, Member, Standing, joined
 
 
 class Ledger(Protocol):
@@ -65,6 +42,23 @@ class Ledger(Protocol):
         """The job of that token, whatever its state."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """What an inbox works with.
+
+    Attributes:
+        ledger: Where jobs are recorded.
+        events: Is told what happens.
+        wake: Called after something was recorded; from any thread.
+        clock: Seconds, never stepping back.
+    """
+
+    ledger: Ledger
+    events: Events
+    wake: Callable[[], object]
+    clock: Callable[[], float] = time.monotonic
+
+
 @dataclass(slots=True)
 class Unit:
     """Files on their way to one job.
@@ -86,38 +80,30 @@ class Unit:
         """Bytes of all of it."""
         return sum(part.seen.size for part in self.parts)
 
+    def whole(self) -> list[Found]:
+        """What to record; nothing where a part cannot be taken, or not now."""
+        found = [each for each in self.found if isinstance(each, Found)]
+        return found if len(found) == len(self.parts) else []
+
 
 class Recorder:
     """Fills the ledger from one inbox; for the thread that steps it.
 
     Args:
         folder: Which inbox, and what its files are worth.
+        means: The ledger, and who is told.
         watcher: Is told what becomes of each file.
         joiner: Holds the files of documents until they are dealt with.
-        ledger: Where jobs are recorded.
-        events: Is told of each.
-        wake: Called after something was recorded.
-        clock: Seconds, the clock of the watcher.
     """
 
     def __init__(
-        self,
-        folder: Folder,
-        *,
-        watcher: Watcher,
-        joiner: Joiner | None,
-        ledger: Ledger,
-        events: Events,
-        wake: Callable[[], object],
-        clock: Callable[[], float],
+        self, folder: Folder, means: Means, watcher: Watcher, joiner: Joiner | None
     ) -> None:
         self._folder = folder
+        self._means = means
+        self._ledger, self._events = means.ledger, means.events
         self._watcher = watcher
         self._joiner = joiner
-        self._ledger = ledger
-        self._events = events
-        self._wake = wake
-        self._clock = clock
         self._began = time.time()
 
     def record(self, units: Sequence[Unit]) -> None:
@@ -128,25 +114,26 @@ class Recorder:
         """
         for unit in units:
             self._answer_refusals(unit)
-        whole = [unit for unit in units if unit.found and not _faulty(unit)]
+        whole = [unit for unit in units if unit.whole()]
         self._record_alone([unit for unit in whole if unit.document is None])
         self._record_documents([unit for unit in whole if unit.document is not None])
 
     def _answer_refusals(self, unit: Unit) -> None:
         """Files that cannot be taken, or not now; what they belong to goes on without them."""
         for candidate, found in zip(unit.parts, unit.found, strict=False):
+            if isinstance(found, Found):
+                continue
             if isinstance(found, BadFileError):
                 self._refuse(candidate, found)
-            elif isinstance(found, OcrdError):  # still written, gone again, or the share stumbles
-                shown = display(candidate.path)
-                why = {"source": shown, "error": found.message}
-                self._events.debug("file.waits", folder=self._folder.name, **why)
+            else:  # still written, gone again, or the share stumbles
+                source = display(candidate.path)
+                self._events.debug(
+                    "file.waits", folder=self._folder.name, source=source, error=found.message
+                )
                 if found.kind == "source-unproven":
-                    self._watcher.settler.doubt(candidate.path, self._clock())
+                    self._watcher.settler.doubt(candidate.path, self._means.clock())
                 else:
                     self._watcher.hint(candidate.path)
-            else:
-                continue
             if self._joiner is not None:
                 self._joiner.drop(candidate.path)
 
@@ -167,17 +154,14 @@ class Recorder:
             return
         self._watcher.settler.taken(candidate)
         if (job.finished_at or 0.0) >= self._began:  # else an earlier run has told of it
-            told = {"kind": error.kind, "error": error.message, "hint": error.hint}
-            self._events.warn("file.refused", **about(job, candidate.path), **told)
+            self._events.warn("file.refused", **about(job, candidate.path), **told(error))
 
     def _record_alone(self, units: Sequence[Unit]) -> None:
-        if not units:
-            return
-        jobs = self._ledger.record([_whole(unit)[0] for unit in units])
-        for unit, job in zip(units, jobs, strict=True):
-            self._watcher.settler.taken(unit.parts[0])
-            self._tell(job)
-        self._wake()
+        if units:
+            jobs = self._ledger.record([unit.whole()[0] for unit in units])
+            for unit, job in zip(units, jobs, strict=True):
+                self._queued(unit, job)
+            self._means.wake()
 
     def _record_documents(self, units: Sequence[Unit]) -> None:
         """Each, unless it is to be one with what is queued already.
@@ -191,32 +175,26 @@ class Recorder:
         replaced = self._ledger.withdraw(self._folder.name, found, by_name=by_name)
         for job in replaced:
             self._events.emit("job.withdrawn", **about(job, job.source))
-            self._look_again(each.source for each in job.members or (job,))
         paths = {each.source for job in replaced for each in job.members or (job,)}
         names = {job.source for job in replaced if by_name}
         fresh: list[tuple[Unit, Found]] = []
         for unit, each in zip(units, found, strict=True):
             parts = [part.path for part in unit.parts]
             if each.source in names or not paths.isdisjoint(parts):
-                self._look_again(parts)
+                paths.update(parts)
             else:
                 fresh.append((unit, each))
             for path in parts:
                 self._joiner.drop(path)
-        jobs = self._ledger.record([each for _, each in fresh])
-        for (unit, _), queued in zip(fresh, jobs, strict=True):
-            for part in unit.parts:
-                self._watcher.settler.taken(part)
-            self._tell(queued)
-            self._tell_order(queued, unit.document)
-        self._wake()
-
-    def _look_again(self, paths: Iterable[str]) -> None:
         for path in paths:
             self._watcher.hint(path)
+        jobs = self._ledger.record([each for _, each in fresh])
+        for (unit, _), queued in zip(fresh, jobs, strict=True):
+            self._queued(unit, queued)
+        self._means.wake()
 
     def _document(self, unit: Unit) -> Found:
-        found = _whole(unit)
+        found = unit.whole()
         if unit.document is None or unit.document.alone:
             return found[0]
         members = [
@@ -231,41 +209,26 @@ class Recorder:
         ]
         return joined(self._folder.name, unit.document.name, members, self._folder.priority)
 
-    def _tell(self, job: Job | None) -> None:
-        if job is not None:
-            files = {"files": len(job.members)} if job.members else {}
-            self._events.emit("job.queued", **about(job, job.source), **files, bytes=job.size)
-
-    def _tell_order(self, job: Job | None, document: Document | None) -> None:
-        """What a person should check in a document that was joined by page numbers."""
-        if job is None or document is None:
+    def _queued(self, unit: Unit, job: Job | None) -> None:
+        for part in unit.parts:
+            self._watcher.settler.taken(part)
+        if job is None:
             return
-        if document.missing:
+        files = {"files": len(job.members)} if job.members else {}
+        self._events.emit("job.queued", **about(job, job.source), **files, bytes=job.size)
+        document = unit.document
+        if document is not None and document.missing:  # which a person should check
             numbers = ", ".join(map(str, document.missing))
             hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
             facts = about(job, job.source)
             self._events.warn("document.pages_missing", **facts, pages=numbers, hint=hint)
-        if document.doubled:
+        if document is not None and document.doubled:
             paths = ", ".join(map(display, document.doubled))
             hint = "Both are in the document, one after the other: look which one is right."
-            self._events.warn(
-                "document.page_twice", **about(job, job.source), files=paths, hint=hint
-            )
-
-
-def _faulty(unit: Unit) -> bool:
-    return any(isinstance(found, OcrdError) for found in unit.found)
-
-
-def _whole(unit: Unit) -> list[Found]:
-    return [found for found in unit.found if isinstance(found, Found)]
+            facts = about(job, job.source)
+            self._events.warn("document.page_twice", **facts, files=paths, hint=hint)
 
 
 def about(job: Job, source: str) -> dict[str, Any]:
     """What every event of a job tells."""
     return {"job": job.id, "folder": job.folder, "source": display(source)}
-
-
-def seen_of(standing: Standing) -> FileFacts:
-    """The file as it was when it was recorded."""
-    return FileFacts(size=standing.size, mtime_ns=standing.mtime_ns, inode=standing.inode)

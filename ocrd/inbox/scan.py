@@ -1,14 +1,19 @@
-"""What lies in an inbox now.  Looks only; follows no symbolic link below the inbox."""
+"""What lies in an inbox now, and what lies beside all of them.  Looks only; follows no link."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from ocrd.files import FileFacts
+from ocrd.mounts import is_remote, mounts
+from ocrd.names import ignored
+
+STRAYS = 10_000  # so many are counted
 
 
 class Sight(NamedTuple):
@@ -17,6 +22,11 @@ class Sight(NamedTuple):
     path: str
     seen: FileFacts
     regular: bool
+
+    @classmethod
+    def of(cls, path: str, found: os.stat_result) -> Sight:
+        """What an `lstat` of `path` saw."""
+        return cls(path, FileFacts.of(found), stat.S_ISREG(found.st_mode))
 
 
 class Blocked(NamedTuple):
@@ -32,30 +42,13 @@ class Entered(NamedTuple):
     path: str
 
 
-def look(root: str, path: str) -> os.stat_result | None:
-    """What lies at `path` below `root`; None for nothing, or what a symlinked folder leads to.
-
-    Raises:
-        OSError: It cannot be told: no permission, an I/O error, a share that does not answer.
-    """
-    try:
-        above = path.rpartition("/")[0]
-        while above:
-            if not stat.S_ISDIR(os.lstat(f"{root}/{above}").st_mode):
-                return None
-            above = above.rpartition("/")[0]
-        return os.lstat(f"{root}/{path}")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
 def walk(
     root: str,
-    start: str,
-    skip: Callable[[str], bool],
+    start: str = "",
+    skip: Callable[[str], bool] = ignored,
     enter: Callable[[str], object] = lambda folder: None,
 ) -> Generator[Sight | Blocked | Entered, None, None]:
-    """Everything below `root/start` that is not a folder, as it is found; follows no link.
+    """Everything below `root/start` that is not a folder, as it is found.
 
     Args:
         root: The inbox, absolute.
@@ -86,32 +79,42 @@ def _met(entry: os.DirEntry[str], path: str, folders: list[str]) -> Iterator[Sig
         if entry.is_dir(follow_symlinks=False):
             folders.append(path)
         else:
-            yield sight_of(path, entry.stat(follow_symlinks=False))
+            yield Sight.of(path, entry.stat(follow_symlinks=False))
     except FileNotFoundError:
         return
     except OSError as error:
         yield Blocked(path, error)
 
 
-def sight_of(path: str, found: os.stat_result) -> Sight:
-    """What an `lstat` of `path` saw."""
-    return Sight(path, FileFacts.of(found), stat.S_ISREG(found.st_mode))
+def lying(folder: str | Path) -> int:
+    """How many files lie in a folder and below, those left alone not counted."""
+    return sum(isinstance(each, Sight) for each in walk(str(folder)))
 
 
-@contextlib.contextmanager
-def below(root: str, path: str) -> Iterator[tuple[int, str]]:
-    """The folder of `path` below `root` as a descriptor, and its name there; follows no link.
+def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
+    """How many files lie below `root/inbox` and in no inbox, by where; shares are left alone.
+
+    Args:
+        root: The common parent of everything that gets moved.
+        known: All inboxes.
 
     Raises:
-        OSError: A folder on the way is not there, or a link.
+        OSError: `root/inbox` cannot be listed.
     """
-    *folders, name = path.split("/")
-    here = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for folder in folders:
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            above, here = here, os.open(folder, flags, dir_fd=here)
-            os.close(above)
-        yield here, name
-    finally:
-        os.close(here)
+    top = os.path.realpath(root / "inbox")
+    taken = {os.path.realpath(path) for path in known}
+    if top in taken or not os.path.isdir(top):  # noqa: PTH112 -- a text, as all paths here
+        return {}
+    closed = taken | {mount.point for mount in mounts() if is_remote(mount.fstype)}
+    inside = [path.removeprefix(f"{top}/") for path in closed if path.startswith(f"{top}/")]
+    first = {path.split("/")[0] for path in inside}
+    found: Counter[str] = Counter()
+    with os.scandir(top) as entries:
+        for entry in entries:
+            if ignored(entry.name) or entry.name in first:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                found[entry.path] = min(lying(entry.path), STRAYS)
+            elif entry.is_file(follow_symlinks=False):
+                found[top] += 1
+    return {place: count for place, count in sorted(found.items()) if count}

@@ -127,7 +127,7 @@ class Settler:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, path: str) -> bool:
+    def __contains__(self, path: object) -> bool:
         return path in self._entries
 
     # -- what happens -------------------------------------------------------------------------
@@ -263,11 +263,6 @@ class Settler:
     def next_due(self) -> float:
         """When `due` may have something to say; infinity while nothing waits."""
         return self._heap[0][0] if self._heap else float("inf")
-
-    def oldest(self, now: float) -> float | None:
-        """Seconds that the longest-waiting file has waited; None when none waits."""
-        first = next(iter(self._entries.values()), None)
-        return None if first is None else now - first.since
 
     def waiting(self, now: float) -> Iterator[Waiting]:
         """Every file that waits, the longest-waiting first."""

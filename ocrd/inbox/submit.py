@@ -13,16 +13,17 @@ import errno
 import itertools
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ocrd.config import Folder
 from ocrd.errors import OcrdError, PlaceError, UsageError
-from ocrd.files import Disk, display
+from ocrd.files import Disk, FileFacts, display
+from ocrd.inbox.join import rule_for
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.names import numbered
+from ocrd.names import ignored, included, numbered
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -81,8 +82,33 @@ def submit(
     ):
         name = place(reading, file.name, folder)
         if done_marker:
-            _touch(Marker(done_marker).of(name), folder)
+            touch(Marker(done_marker).of(name), folder)
     return inbox / below / name
+
+
+def require_taken(name: str, folder: Folder) -> None:
+    """Refuse a name that would lie in the folder's inbox unread.
+
+    Raises:
+        UsageError: The folder leaves files of that name alone.
+    """
+    marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(name)
+    left_alone = marks or ignored(name, folder.ignore)
+    if left_alone or not included(name, folder.include, folder.ignore):
+        raise UsageError(
+            f"{display(name)}: folder {folder.name!r} leaves files of such a name alone",
+            hint="Give it another name: its `include`, `ignore` and `done_marker` say which are "
+            "taken, and hidden names and the usual temporaries (*.part, *.tmp) never are.",
+        )
+
+
+def marker_of(folder: Folder, name: str) -> str:
+    """The `done_marker` that a file by itself needs; empty where none is waited for.
+
+    Files that are joined are complete after a pause.
+    """
+    rule = rule_for(folder.join, folder.join_pattern, folder.join_pause_s)
+    return folder.done_marker if rule is None or rule.bin(name) is None else ""
 
 
 def place(reading: BinaryIO, name: str, folder: int) -> str:
@@ -91,54 +117,131 @@ def place(reading: BinaryIO, name: str, folder: int) -> str:
     Raises:
         OSError: The folder cannot be written.
     """
-    try:
-        fd = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    except OSError as error:
-        if error.errno not in _NO_TMPFILE:
-            raise
-        return _place_named(reading, name, folder)
-    with os.fdopen(fd, "wb") as writing:  # nameless: a kill leaves nothing behind
-        _copy(reading, writing)
+    with Draft(folder) as draft:
+        while chunk := reading.read(_CHUNK):
+            draft.write(chunk)
+        with contextlib.suppress(OSError, ValueError):  # a stream that is no file has no facts
+            draft.dress(os.fstat(reading.fileno()))
+        return draft.give(name)
+
+
+class Draft:
+    """A file that grows in a folder where nobody sees it, and appears there whole.
+
+    It has no name, so that a kill leaves nothing behind; where the file system knows no such files
+    it has a hidden one, which the daemon sweeps away a day later.
+
+    Args:
+        folder: A descriptor of the folder; the draft keeps one of its own.
+        nameless: Whether to try that first.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: int, *, nameless: bool = True) -> None:
+        self._folder = os.dup(folder)
+        self._hidden: str | None = None
+        self._fd = -1
         try:
-            return _first_free(
-                name,
-                lambda target: os.link(
-                    f"/proc/self/fd/{fd}", target, dst_dir_fd=folder, follow_symlinks=True
-                ),
-            )
-        except OSError as error:  # no /proc, or no links
-            if error.errno not in _NO_LINKS:
+            if nameless:
+                self._fd = self._make_nameless()
+            if self._fd < 0:
+                self._hidden = f".ocrd-{secrets.token_hex(8)}.part"
+                self._fd = os.open(self._hidden, _CREATE, 0o600, dir_fd=folder)
+            self.dress(None)
+        except OSError:
+            self.close()
+            raise
+
+    def _make_nameless(self) -> int:
+        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+        try:
+            return os.open(".", flags, 0o600, dir_fd=self._folder)
+        except OSError as error:
+            if error.errno not in _NO_TMPFILE:
                 raise
-    reading.seek(0)
-    return _place_named(reading, name, folder)
+        return -1
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, data: bytes) -> None:
+        """Append all of it."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._fd, left) :]
+
+    def dress(self, source: os.stat_result | None) -> None:
+        """Give it mode and times of what it is a copy of; the daemon, another user, may read it."""
+        mode = 0o600 if source is None else stat.S_IMODE(source.st_mode) & 0o777
+        with contextlib.suppress(PermissionError):  # file systems without owners refuse it
+            os.fchmod(self._fd, mode | 0o440)
+            if source is not None:
+                os.utime(self._fd, ns=(source.st_atime_ns, source.st_mtime_ns))
+
+    def facts(self) -> FileFacts:
+        """What a look at it would see now."""
+        return FileFacts.of(os.fstat(self._fd))
+
+    def give(self, name: str) -> str:
+        """Let it appear, durably, under its name or the next free one; which.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        os.fsync(self._fd)
+        try:
+            given = _first_free(name, self._appear)
+        except OSError as error:  # no /proc, or no links
+            if self._hidden is not None or error.errno not in _NO_LINKS:
+                raise
+            return self._give_named(name)
+        self._hidden = None
+        os.fsync(self._folder)
+        return given
+
+    def _appear(self, target: str) -> None:
+        if self._hidden is None:
+            own = f"/proc/self/fd/{self._fd}"
+            os.link(own, target, dst_dir_fd=self._folder, follow_symlinks=True)
+        else:
+            _rename(self._hidden, target, self._folder)
+
+    def _give_named(self, name: str) -> str:
+        """As a copy that had a hidden name from the beginning, which this draft then is."""
+        with Draft(self._folder, nameless=False) as named:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            while chunk := os.read(self._fd, _CHUNK):
+                named.write(chunk)
+            named.dress(os.fstat(self._fd))
+            given = named.give(name)
+            self._fd, named._fd = named._fd, self._fd
+        return given
+
+    def close(self) -> None:
+        """Leave nothing behind, unless it has appeared."""
+        if self._hidden is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._hidden, dir_fd=self._folder)
+        for descriptor in {self._fd, self._folder} - {-1}:
+            os.close(descriptor)
+        self._fd = self._folder = -1
+        self._hidden = None
 
 
-def _place_named(reading: BinaryIO, name: str, folder: int) -> str:
-    """It grows under a hidden name, which the daemon sweeps away a day after a kill."""
-    draft = f".ocrd-{secrets.token_hex(8)}.part"
-    fd = os.open(draft, _CREATE, 0o600, dir_fd=folder)
-    try:
-        with os.fdopen(fd, "wb") as writing:
-            _copy(reading, writing)
-        return _first_free(name, lambda target: _rename(draft, target, folder))
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft, dir_fd=folder)
+def appear(hidden: str, name: str, folder: int) -> str:
+    """Give a hidden file of the folder its name there, or the next free one; which.
 
-
-def _copy(reading: BinaryIO, writing: BinaryIO) -> None:
-    shutil.copyfileobj(reading, writing, _CHUNK)
-    writing.flush()
-    facts, mode = None, 0o600
-    with contextlib.suppress(OSError, ValueError):  # a stream that is no file has no facts
-        facts = os.fstat(reading.fileno())
-        mode = stat.S_IMODE(facts.st_mode) & 0o777
-    with contextlib.suppress(PermissionError):  # file systems without owners refuse it
-        os.fchmod(writing.fileno(), mode | 0o440)  # the daemon may read it as another user
-    if facts is not None:
-        with contextlib.suppress(PermissionError):
-            os.utime(writing.fileno(), ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    os.fsync(writing.fileno())
+    Raises:
+        OSError: It is gone, or the folder cannot be written.
+    """
+    given = _first_free(name, lambda target: _rename(hidden, target, folder))
+    os.fsync(folder)
+    return given
 
 
 def _first_free(name: str, give: Callable[[str], object]) -> str:
@@ -161,7 +264,8 @@ def _rename(draft: str, target: str, folder: int) -> None:
         os.rename(draft, target, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _touch(name: str, folder: int) -> None:
+def touch(name: str, folder: int) -> None:
+    """Make an empty file in the folder of a descriptor, unless there is one."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(name, _CREATE, 0o660, dir_fd=folder))
 

@@ -9,44 +9,28 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from ocrd.config import Folder
+from ocrd.files import Disk
 from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatched
 from ocrd.inbox.inotify import Event, Inotify, is_limit
-from ocrd.inbox.names import claimed_by, ignored, included, is_draft
 from ocrd.inbox.root import Root
-from ocrd.inbox.scan import Blocked, Entered, Sight, below, look, sight_of, walk
+from ocrd.inbox.scan import Blocked, Entered, Sight, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign, Waiting
 from ocrd.mounts import WatchKind
+from ocrd.names import claimed_by, ignored, included, is_draft
 
-ROOT_LOOK_S = 1.0
-"""How often the inbox itself is checked: there, readable, the same folder as before."""
-
-POLL_S = 10.0
-"""Where no events come, everything is looked through at least so often."""
-
-SCAN_SHARE = 0.1
-"""And looking takes at most this share of the time: a slow scan comes less often."""
-
-EVENTS_LATE_S = 0.2
-"""So much later an event may arrive."""
-
-LIMIT_AGAIN_S = 600.0
-"""After a limit was met, events are asked for again so much later: limits are seldom raised."""
-
-SUBSCANS = 64
-"""With more folders than this waiting to be scanned, scanning everything is simpler."""
-
-SHOWN = 100
-"""So many overdue files and conditions are reported at most."""
-
-DRAFT_S = 86400.0
-"""A hidden copy of `ocrd submit` that is older was left behind by a kill."""
-
-Choice = Literal["auto", "native", "polling"]
+ROOT_LOOK_S = 1.0  # how often the inbox itself is checked: there, readable, the same folder
+POLL_S = 10.0  # where no events come, everything is looked through at least so often …
+SCAN_SHARE = 0.1  # … but looking takes at most this share of the time
+EVENTS_LATE_S = 0.2  # so much later an event may arrive
+LIMIT_AGAIN_S = 600.0  # before events are asked for again: limits are seldom raised
+SUBSCANS = 64  # with more folders than this to scan, scanning everything is simpler
+SHOWN = 100  # so many overdue files and conditions are reported at most
+DRAFT_S = 86400.0  # a hidden copy of `ocrd submit` that is older was left behind by a kill
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +40,6 @@ class WatchReport:
     Attributes:
         kind: How it is watched now.
         waiting: Files seen and not yet taken.
-        oldest_s: For how many seconds the longest-waiting one has waited; None without any.
         overdue: Files that have waited too long (the first hundred).
         conditions: What is out of order (the first hundred).
         scans: How often all of it was looked through since the start.
@@ -67,7 +50,6 @@ class WatchReport:
 
     kind: WatchKind = "polling"
     waiting: int = 0
-    oldest_s: float | None = None
     overdue: tuple[Waiting, ...] = ()
     conditions: tuple[Condition, ...] = ()
     scans: int = 0
@@ -102,15 +84,10 @@ class Watcher:
     failure) or by `hint` (not now: let it come to rest again).
 
     Args:
-        root: The inbox; may be a symbolic link.
-        settle_s: Seconds without any change that make a file complete.
-        closed_s: The same for a file that was written and closed once, on a local file system.
-        max_wait_s: Seconds after which a file that does not rest is reported as overdue.
+        folder: Whose inbox, what in it is a document, and how long files rest.
+        disk: Knows the inbox as a tree.
         rescan_s: Seconds between looking through everything.
-        include: Patterns, see `names.included`.
-        ignore: Likewise.
         leave: Further files to leave alone, by their paths.
-        kind: Whether to ask for the kernel's events; `auto` where the file system gives them.
         batch: How many files a step looks at.
         awaits_content: Whether an empty file may take longer than the settle time.
         memory: A file to remember in, over a restart, what share the inbox lay on.
@@ -123,16 +100,11 @@ class Watcher:
 
     def __init__(
         self,
-        root: Path,
+        folder: Folder,
+        disk: Disk,
         *,
-        settle_s: float = 5.0,
-        closed_s: float | None = None,
-        max_wait_s: float = 3600.0,
         rescan_s: float = 60.0,
-        include: Sequence[str] = (),
-        ignore: Sequence[str] = (),
         leave: Callable[[str], bool] = lambda path: False,
-        kind: Choice = "auto",
         batch: int = 2000,
         awaits_content: bool = True,
         memory: Path | None = None,
@@ -140,12 +112,12 @@ class Watcher:
     ) -> None:
         self.report = WatchReport()
         self.hidden: list[str] = []
-        self.root = Root(root, memory)
-        self.settler = Settler(settle_s, max_wait_s, closed_s=closed_s)
+        self.root = Root(folder.inbox, memory)
+        self.settler = Settler(folder.settle_s, folder.max_wait_s, closed_s=folder.closed_s)
+        self._folder = folder
+        self._disk = disk
         self._rescan_s = rescan_s
-        self._include, self._ignore = tuple(include), tuple(ignore)
         self._leave = leave
-        self._choice = kind
         self._batch = batch
         self._awaits_content = awaits_content
         self._clock = clock
@@ -177,16 +149,16 @@ class Watcher:
 
     def listen(self, inotify: Inotify[Watcher] | OSError | None) -> None:
         """Have events from there from now on; an error says why there are none to be had."""
-        self.deaf()
+        self._deaf()
         self._no_events = None
-        self._inotify = inotify if isinstance(inotify, Inotify) else None
         if isinstance(inotify, OSError):
             self._give_up(inotify)
+        else:
+            self._inotify = inotify
         self._generation = 0  # everything is looked through, and each folder watched, anew
         self._next_root_look = float("-inf")
 
-    def deaf(self) -> None:
-        """No more events."""
+    def _deaf(self) -> None:
         if self._inotify is not None:
             self._inotify.remove(self)
         self._inotify = None
@@ -207,7 +179,8 @@ class Watcher:
     @property
     def wants_events(self) -> bool:
         """Whether the kernel's events are any good for this inbox."""
-        return self._choice == "native" or (self._choice == "auto" and self.root.native)
+        choice = self._folder.watch
+        return choice == "native" or (choice == "auto" and self.root.native)
 
     @property
     def kind(self) -> WatchKind:
@@ -248,7 +221,10 @@ class Watcher:
         if self._paused is None:
             if self._no_events is not None and now >= self._ask_again:
                 self._no_events, self._next_rescan = None, now
-            self._plan_rescan(now)
+            if now >= self._next_rescan and not self._scans:
+                self._next_rescan = float("inf")
+                self.settler.begin_scan()
+                self._scan("")
             found = [*self._look_at_due(), *self._go_on_scanning()]
             if self._scanned and self.kind == "native" and not self._scans:
                 self._seen_until = max(self._seen_until, now - EVENTS_LATE_S)
@@ -265,7 +241,7 @@ class Watcher:
 
     def stop(self) -> None:
         """Give everything back."""
-        self.deaf()
+        self._deaf()
         self._abandon_scans()
 
     def check_root(self) -> None:
@@ -290,67 +266,55 @@ class Watcher:
         with self._lock:
             paths, self._hints = self._hints, set()
         for path in paths:
-            if not any(map(self._skipped, path.split("/"))):
+            if not any(ignored(name, self._folder.ignore) for name in path.split("/")):
                 self.settler.event(path, now)
 
-    def _skipped(self, name: str) -> bool:
-        return ignored(name, self._ignore)
-
     def _passed_by(self, name: str) -> bool:
-        return self._skipped(name) and claimed_by(name) is None and not is_draft(name)
+        left_alone = ignored(name, self._folder.ignore)
+        return left_alone and claimed_by(name) is None and not is_draft(name)
 
     # -- looking ------------------------------------------------------------------------------
 
     def _look_at_due(self) -> Iterator[Candidate]:
         for path in self.settler.due(self._clock(), self._batch):
             try:
-                found = look(self.root.real, path)
+                found = self._disk.lstat(self.root.path / path)
             except OSError:  # the next rescan reports it
                 self.settler.postpone(path, self._clock())
                 continue
             if found is not None and stat.S_ISDIR(found.st_mode):
-                self._scan_below(path)
+                if len(self._scans) < SUBSCANS:
+                    self._scan(path)
+                else:
+                    self._next_rescan = self._clock()
                 found = None
             if found is None:
                 self.settler.observe(path, None, self._clock())
             else:
-                yield from self._saw(sight_of(path, found))
+                yield from self._saw(Sight.of(path, found))
 
     def _saw(self, sight: Sight) -> Iterator[Candidate]:
         path, seen, regular = sight
         name = path.rpartition("/")[2]
-        if claimed_by(name) is not None:
-            self.settler.observe(path, None, self._clock())
-            self.hidden.append(path)
-        elif is_draft(name):
+        wanted = included(path, self._folder.include, self._folder.ignore)
+        if is_draft(name):
             self._sweep(sight)
-        elif self._leave(path) or not included(path, self._include, self._ignore):
-            self.settler.observe(path, None, self._clock())
-        else:
+        elif claimed_by(name) is not None:
+            self.hidden.append(path)
+        elif wanted and not self._leave(path):
             awaited = regular and seen.size == 0 and self._awaits_content
             found = self.settler.observe(path, seen, self._clock(), awaited=awaited)
             if found is not None:
                 yield found
+            return
+        self.settler.observe(path, None, self._clock())
 
     def _sweep(self, draft: Sight) -> None:
-        self.settler.observe(draft.path, None, self._clock())
         if draft.regular and time.time() - draft.seen.mtime_ns / 1e9 > DRAFT_S:
-            with contextlib.suppress(OSError), below(self.root.real, draft.path) as (folder, name):
-                os.unlink(name, dir_fd=folder)
+            with contextlib.suppress(OSError):
+                self._disk.unlink(self.root.path / draft.path)
 
     # -- scanning -----------------------------------------------------------------------------
-
-    def _plan_rescan(self, now: float) -> None:
-        if now >= self._next_rescan and not self._scans:
-            self._next_rescan = float("inf")
-            self.settler.begin_scan()
-            self._scan(folder="")
-
-    def _scan_below(self, folder: str) -> None:
-        if len(self._scans) < SUBSCANS:
-            self._scan(folder)
-        else:
-            self._next_rescan = self._clock()
 
     def _scan(self, folder: str) -> None:
         sights = walk(self.root.real, folder, self._passed_by, self._watch)
@@ -382,7 +346,7 @@ class Watcher:
             return
         scan.checked = scan.entered
         folder = f"{self.root.real}/{scan.entered}"
-        if scan.entered and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
             with contextlib.suppress(OSError):
                 scan.locked.append(locked(folder, os.lstat(folder)))
 
@@ -410,7 +374,6 @@ class Watcher:
         self.report = WatchReport(
             kind=self.kind,
             waiting=len(self.settler),
-            oldest_s=self.settler.oldest(now),
             overdue=tuple(itertools.islice(self.settler.overdue(now), SHOWN)),
             conditions=tuple(found for found in conditions if found is not None)[:SHOWN],
             scans=self._scanned,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
 
 from ocrd.files import FileFacts, display
-from ocrd.job import Found, Job, JobError, JobState, Member, Place
+from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
 from ocrd.ledger.history import Happening, note
 from ocrd.ledger.jobs import gone
 from ocrd.ledger.store import Transaction
@@ -29,17 +28,6 @@ _FACTS = ("size", "mtime_ns", "inode", "sha256")
 _ENDED = (JobState.FAILED, JobState.CANCELLED)
 
 _by_name = tuple_(jobs.c.source, jobs.c.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A file in an inbox that a job already stands for, as it was when it was recorded."""
-
-    source: str
-    size: int
-    mtime_ns: int
-    inode: int
-    refused: bool
 
 
 # --- recording ---
@@ -198,7 +186,13 @@ def _standing(job: Job) -> Iterator[Standing]:
 
 
 def _standing_of(file: Job | Member, *, refused: bool = False) -> Standing:
-    return Standing(file.source, file.size, file.mtime_ns, file.inode, refused)
+    return Standing(
+        source=file.source,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        inode=file.inode,
+        refused=refused,
+    )
 
 
 def _members_at_inbox(

@@ -13,10 +13,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from ocrd.errors import LedgerError, UsageError
 from ocrd.files import os_error
-from ocrd.job import Job, JobError, Page
+from ocrd.job import Job, JobError, Page, Standing
 from ocrd.ledger import admin, history, inbox, jobs, pages
 from ocrd.ledger.errors import READING, damaged, missing, place_at_fault, translated
-from ocrd.ledger.inbox import Standing
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
 from ocrd.ledger.store import Store, Transaction, connect
 from ocrd.mounts import filesystem_of, is_remote

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
 
 from ocrd.errors import OcrdError
 from ocrd.ledger.errors import READING, place_at_fault, translated
@@ -175,7 +174,8 @@ def _steadily(path: Path, look: Callable[[bool], T]) -> T:
 def _connect(path: Path, busy_s: float, still: bool) -> sqlite3.Connection:
     """A connection that changes nothing and makes no file."""
     mode = "immutable=1" if still else "mode=ro"
-    uri = f"file:{quote(os.fsencode(path.resolve()))}?{mode}"
+    quoted = "".join(f"%{byte:02x}" for byte in os.fsencode(path.resolve()))
+    uri = f"file:{quoted}?{mode}"
     return sqlite3.connect(
         uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
     )

@@ -26,7 +26,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ocrd.errors import OcrdError
 from ocrd.files import blaming, display, open_regular, os_error
-from ocrd.inbox.names import fit
+from ocrd.names import fit
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

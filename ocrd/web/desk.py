@@ -20,11 +20,11 @@ from ocrd.config import Config, Folder
 from ocrd.errors import LedgerError, OcrdError
 from ocrd.files import FileFacts, os_error
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.names import ignored, included, numbered
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
 from ocrd.ledger.search import index_of, search
+from ocrd.names import ignored, included, numbered
 from ocrd.requests import ask
 from ocrd.web.body import BodyError, Incoming, shown
 from ocrd.web.changes import Changes

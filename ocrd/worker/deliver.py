@@ -22,9 +22,9 @@ from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
 from ocrd.inbox.join import pile_name
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.names import NAME_MAX, fit
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.names import NAME_MAX, fit
 from ocrd.spool import Spool
 from ocrd.worker.naming import (
     FIGURES,

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from ocrd.config import Folder
 from ocrd.config.names import NameFacts, expand
 from ocrd.document.base import LONGEST_SUFFIX
-from ocrd.inbox.names import fit, stem
 from ocrd.job import Job
+from ocrd.names import fit, stem
 
 FIGURES = ".images"
 

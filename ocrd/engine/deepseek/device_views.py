@@ -51,19 +51,19 @@ def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, tor
         layout: Of its views.
 
     Returns:
-        What `views.prepare` makes of it: the overview [base, base, 3] and the tiles
+        What `views.prepare` makes of it: the global view [base, base, 3] and the tiles
         [columns * rows, tile, tile, 3], on the page's device.
     """
-    overview = page.new_full((layout.base, layout.base, 3), GREY)
+    global_view = page.new_full((layout.base, layout.base, 3), GREY)
     left, top = layout.margin
     inner = resize(page, layout.width, layout.height)
-    overview[top : top + layout.height, left : left + layout.width] = inner
+    global_view[top : top + layout.height, left : left + layout.width] = inner
     side, columns, rows = layout.tile, layout.columns, layout.rows
     if not layout.cut:
-        return overview, page.new_empty((0, side, side, 3))
+        return global_view, page.new_empty((0, side, side, 3))
     whole = resize(page, columns * side, rows * side)
     parts = whole.view(rows, side, columns, side, 3).transpose(1, 2)
-    return overview, parts.reshape(rows * columns, side, side, 3)
+    return global_view, parts.reshape(rows * columns, side, side, 3)
 
 
 def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ GREY = 127  # beside a page that is no square
 # So many times the pixels of its views a page may have.  To move them costs a tenth of what Pillow
 # needs to make the views, but they take memory of the device, for a batch of pages at once.
 WORTH_MOVING = 3
-# Thinner pages do not go as they are: at some shape no pixel is left of them within the overview,
+# Thinner pages do not go as they are: at some shape no pixel is left of them in the global view,
 # which Pillow says in this process and nobody must find out in the model's.
 NARROWEST = 64
 LONGEST = 16
@@ -29,8 +29,8 @@ class Layout:
     """The views of a page, in numbers.
 
     Attributes:
-        base: Side of the overview.
-        width: Of the page within the overview; it stands in the middle, amid grey.
+        base: Side of the global view.
+        width: Of the page within the global view; it stands in the middle, amid grey.
         height: Likewise.
         tile: Side of a tile.
         columns: Of tiles; 1 by 1 means none.
@@ -88,7 +88,7 @@ def goes_whole(width: int, height: int, layout: Layout) -> bool:
 
 
 def largest_whole(layout: Layout) -> int:
-    """How many times larger than its tiles, or its overview, a page of that shape still goes whole.
+    """How many times larger than its tiles, or its global view, such a page still goes whole.
 
     vLLM measures with such a page how much memory it must leave.
     """

@@ -63,7 +63,7 @@ def encode_by_size(views: Sequence[torch.Tensor], encode: Encode) -> list[torch.
 def views_of(
     pixels: torch.Tensor, tiles: torch.Tensor, numbers: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, Layout]:
-    """Overview, tiles and layout of a page; see `processor.sent`."""
+    """Global view, tiles and layout of a page; see `processor.sent`."""
     whole, *sides = (int(number) for number in numbers)
     layout = Layout(*sides)
     return (*(cut_on_device(pixels, layout) if whole else (pixels, tiles)), layout)
@@ -99,23 +99,25 @@ class PerRequestViews:
         return self.sam_model(normalise(views, dtype).permute(0, 3, 1, 2).contiguous())
 
     def embed_multimodal(self, **kwargs: Any) -> list[torch.Tensor] | None:
-        """Embeddings of each page: tiles, overview, and the token that ends them."""
+        """Embeddings of each page: tiles, global view, and the token that ends them."""
         if kwargs.get("pixel_values") is None:
             return None
         sent = zip(*(kwargs[name] for name in FIELDS), strict=True)
         pages = [views_of(*page) for page in sent]
-        stacks = [overview[None] for overview, _, _ in pages]
+        stacks = [global_view[None] for global_view, _, _ in pages]
         features = encode_by_size([*stacks, *(tiles for _, tiles, _ in pages)], self._encode)
         return [
-            self._joined(overview, tiles, layout)
-            for overview, tiles, (_, _, layout) in zip(
+            self._joined(global_view, tiles, layout)
+            for global_view, tiles, (_, _, layout) in zip(
                 features[: len(pages)], features[len(pages) :], pages, strict=True
             )
         ]
 
-    def _joined(self, overview: torch.Tensor, tiles: torch.Tensor, layout: Layout) -> torch.Tensor:
+    def _joined(
+        self, global_view: torch.Tensor, tiles: torch.Tensor, layout: Layout
+    ) -> torch.Tensor:
         """One page's embeddings, in the order in which the model reads them."""
-        parts = [self._lay_out(overview, 1, 1), self.view_seperator[None]]
+        parts = [self._lay_out(global_view, 1, 1), self.view_seperator[None]]
         if layout.cut:
             parts.insert(0, self._lay_out(tiles, layout.columns, layout.rows))
         return torch.cat(parts)

@@ -94,7 +94,7 @@ def sent(page: Pixels, resolution: Resolution, geometry: Geometry) -> dict[str, 
     """What of a page, [height, width, 3] in bytes, goes to the model's process.
 
     Returns:
-        `pixel_values`, in bytes: the overview [base, base, 3], or the page as it is.
+        `pixel_values`, in bytes: the global view [base, base, 3], or the page as it is.
         `images_crop`, in bytes: the tiles [tiles, tile, tile, 3]; none if the page goes whole.
         `images_layout`: 1 if the page goes whole, else 0; then the numbers of its `Layout`.
     """
@@ -107,7 +107,7 @@ def sent(page: Pixels, resolution: Resolution, geometry: Geometry) -> dict[str, 
         else prepare(Image.fromarray(page), layout)
     )
     return {
-        "pixel_values": torch.from_numpy(views.overview),
+        "pixel_values": torch.from_numpy(views.global_view),
         "images_crop": torch.from_numpy(views.tiles),
         "images_layout": torch.tensor([whole, *astuple(layout)]),
     }

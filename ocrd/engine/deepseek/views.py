@@ -24,11 +24,11 @@ class Views:
     """What the model is shown of one page.
 
     Attributes:
-        overview: [base, base, 3] the whole page.
+        global_view: [base, base, 3] the whole page.
         tiles: [columns * rows, tile, tile, 3] its parts, row by row; none if it was not cut.
     """
 
-    overview: Pixels
+    global_view: Pixels
     tiles: Pixels
 
 
@@ -40,13 +40,13 @@ def prepare(image: Image.Image, layout: Layout) -> Views:
         layout: Of its views.
 
     Raises:
-        ValueError: The page is so thin that nothing of it is left in the overview.
+        ValueError: The page is so thin that nothing of it is left in the global view.
     """
-    overview = np.full((layout.base, layout.base, 3), GREY, np.uint8)
+    global_view = np.full((layout.base, layout.base, 3), GREY, np.uint8)
     left, top = layout.margin
     inner = pixels(_resized(image, layout.width, layout.height))
-    overview[top : top + layout.height, left : left + layout.width] = inner
-    return Views(overview, _tiles(image, layout))
+    global_view[top : top + layout.height, left : left + layout.width] = inner
+    return Views(global_view, _tiles(image, layout))
 
 
 def _tiles(image: Image.Image, layout: Layout) -> Pixels:

@@ -15,7 +15,7 @@ from ocrd.engine.deepseek.plugin import NEWEST
 from ocrd.engine.models import MARKDOWN, PROFILES, by_name, profile_named
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.preflight import expected_profile
-from ocrd.engine.resident.settings import MOST_RENDERERS, VllmSettings, engine_arguments
+from ocrd.engine.resident.settings import MOST_RENDERERS, Place, VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS
 
@@ -134,7 +134,8 @@ def family(settings: VllmSettings) -> ModelProfile:
 def serve_command(settings: ServerSettings) -> list[str]:
     """The command that starts a server which fits, one word each, key and address apart."""
     profile = family(settings.vllm)
-    arguments = engine_arguments(settings.vllm, profile, None)
+    elsewhere = Place("a server", gpu=False)  # whose CUDA graphs would fill this line with numbers
+    arguments = engine_arguments(settings.vllm, profile, elsewhere)
     if profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
         arguments["trust_request_mm_kwargs"] = True
     # Of the machine that will serve, nothing is known here.

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
 LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
+# Two engines share a card where each has room for its weights and the cache of 256 pages, and the
+# machine has cores enough for their processes, the pages' and the daemon's.
+ROOMY_MIB = 28_000
+CORES = 12
 GUIDE = "See 'Running on a GPU' in the README."
 
 
@@ -24,43 +29,79 @@ class Gpu:
     memory_mib: int
 
 
-def on_cpu(settings: VllmSettings) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """Devices of a build without GPU: one engine, or as many as are listed."""
-    count = len(settings.devices) if isinstance(settings.devices, tuple) else 1
-    names = ("cpu",) if count == 1 else tuple(f"cpu:{number}" for number in range(count))
-    return (None,) * count, names
+def on_cpu(settings: VllmSettings) -> tuple[Place, ...]:
+    """Of a build without GPU: one engine, or as many as are listed or asked for."""
+    listed = len(settings.devices) if isinstance(settings.devices, tuple) else 1
+    count = listed * (1 if settings.per_device == "auto" else settings.per_device)
+    names = ["cpu"] if count == 1 else [f"cpu:{number}" for number in range(count)]
+    return tuple(Place(name, gpu=False) for name in names)
 
 
 def on_gpus(
-    settings: VllmSettings, cards: list[Gpu] | None
-) -> tuple[tuple[int | None, ...], tuple[str, ...]]:
-    """Devices and their names.
+    settings: VllmSettings, cards: list[Gpu] | None, *, cores: int, known: bool = True
+) -> tuple[Place, ...]:
+    """One place for each engine.
+
+    Args:
+        settings: Say which cards, and how many engines on each.
+        cards: Those that are there; None if nobody can tell.
+        cores: Of the machine.
+        known: Whether the model is one whose needs are known.
 
     Raises:
         EngineSetupError: No card, not the ones asked for, or too small.
     """
     if cards is None:  # no way to ask: vLLM will see for itself
         chosen = settings.devices if isinstance(settings.devices, tuple) else (None,)
-        return chosen, tuple("gpu" if number is None else f"gpu:{number}" for number in chosen)
-    if not cards:
+        names = ("gpu" if number is None else f"gpu:{number}" for number in chosen)
+        wanted = [Place(name, number) for name, number in zip(names, chosen, strict=True)]
+    elif not cards:
         raise EngineSetupError(
             "engine.kind is vllm, but there is no NVIDIA GPU that this process can use.",
             hint="Check nvidia-smi and the unit's DeviceAllow=, or set engine.kind to rapidocr. "
             + GUIDE,
             kind="no-gpu",
         )
-    wanted = chosen_cards(settings, cards)
-    for card in wanted:
-        if card.memory_mib < LEAST_MEMORY_MIB:
-            raise EngineSetupError(
-                f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
-                f"DeepSeek-OCR needs at least {LEAST_MEMORY_MIB}.",
-                hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
-                kind="gpu-memory",
-            )
-    single = settings.devices is None
-    numbers = tuple(None if single else card.number for card in wanted)
-    return numbers, tuple(f"gpu:{card.number} {card.name}" for card in wanted)
+    else:
+        wanted = [place(card, settings) for card in chosen_cards(settings, cards)]
+    each = settings.per_device
+    if each == "auto":
+        several = len({one.number for one in wanted}) < len(wanted)
+        share = wanted[0].memory_mib * settings.gpu_memory_utilization / 2
+        parallel = any(name.endswith("parallel_size") for name in settings.options)
+        roomy = share >= ROOMY_MIB and cores // len(wanted) >= CORES
+        each = 2 if known and roomy and not several and not parallel else 1
+    return shared([one for one in wanted for _ in range(each)])
+
+
+def place(card: Gpu, settings: VllmSettings) -> Place:
+    """On a card that is large enough.
+
+    Raises:
+        EngineSetupError: It is not.
+    """
+    if card.memory_mib < LEAST_MEMORY_MIB:
+        raise EngineSetupError(
+            f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
+            f"DeepSeek-OCR needs at least {LEAST_MEMORY_MIB}.",
+            hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
+            kind="gpu-memory",
+        )
+    number = None if settings.devices is None else card.number
+    return Place(f"gpu:{card.number} {card.name}", number, memory_mib=card.memory_mib)
+
+
+def shared(places: list[Place]) -> tuple[Place, ...]:
+    """The same places, where each knows how many engines run on its card and has its own name."""
+    counts = Counter(one.number for one in places)
+    seen: Counter[int | None] = Counter()
+    named = []
+    for one in places:
+        seen[one.number] += 1
+        count = counts[one.number]
+        name = one.name if count == 1 else f"{one.name} ({seen[one.number]} of {count})"
+        named.append(replace(one, name=name, sharing=count))
+    return tuple(named)
 
 
 def chosen_cards(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:

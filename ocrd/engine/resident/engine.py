@@ -16,16 +16,17 @@ from ocrd.engine.models import PROFILES
 from ocrd.engine.poison import KnownKillers
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
-from ocrd.engine.resident.devices import gpus
 from ocrd.engine.resident.preflight import (
     Plan,
     check_options,
     expected_profile,
     import_vllm,
+    installed,
+    places,
     plan,
 )
 from ocrd.engine.resident.process import Launcher, LaunchError, forget, write_log_config
-from ocrd.engine.resident.settings import VllmSettings, engine_arguments, view
+from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, view
 from ocrd.engine.resident.supervisor import EngineSupervisor, Tell
 from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
@@ -93,7 +94,7 @@ class VllmEngine:
         """Pages at once on all devices; before the start, on those that will be started."""
         if self._supervisors:
             return sum(one.capacity for one in self._supervisors)
-        return self._settings.max_pages_in_flight * self._expected_devices
+        return self._settings.max_pages_in_flight * self._expected_engines
 
     @property
     def dpi(self) -> int:
@@ -120,7 +121,7 @@ class VllmEngine:
         return EngineReport(
             state=self._overall(),
             detail="; ".join(said) or self._stage,
-            devices=self._plan.names if self._plan else (),
+            devices=tuple(place.name for place in self._plan.places) if self._plan else (),
             steps=steps,
         )
 
@@ -206,13 +207,13 @@ class VllmEngine:
         launcher = Launcher(vllm, folder, log_config)
         self._supervisors = [
             EngineSupervisor(
-                name=name,
+                name=place.name,
                 settings=self._settings,
-                build=functools.partial(self._build, launcher, found, device),
+                build=functools.partial(self._build, launcher, found, place),
                 events=self._events,
                 convicted=lambda request: self._killers.add(request.image),
             )
-            for device, name in zip(found.devices, found.names, strict=True)
+            for place in found.places
         ]
         await self._start_all(tell)
 
@@ -220,17 +221,17 @@ class VllmEngine:
         self,
         launcher: Launcher,
         found: Plan,
-        device: int | None,
+        place: Place,
         settings: VllmSettings,
         tell: Tell,
     ) -> EngineClient:
-        """An engine on a device, tried out and ready for pages.
+        """An engine in its place, tried out and ready for pages.
 
         Raises:
             LaunchError: It did not come up.
             EngineSetupError: It came up, but model and tokenizer do not fit, or it fails on pages.
         """
-        arguments = engine_arguments(settings, found.profile, device)
+        arguments = engine_arguments(settings, found.profile, place)
         launched = await launcher.launch(arguments, tell)
         client = self._client(launched, launcher.vllm, found.profile, settings)
         try:
@@ -269,11 +270,11 @@ class VllmEngine:
         return expected_profile(self._settings, self._profiles)
 
     @functools.cached_property
-    def _expected_devices(self) -> int:
-        devices = self._settings.devices
-        if devices == "all":
-            return max(1, len(gpus() or ()))
-        return 1 if devices is None else len(devices)
+    def _expected_engines(self) -> int:
+        try:
+            return len(places(self._settings, self._expected_profile, installed()))
+        except EngineSetupError:  # the start tells of it
+            return 1
 
     def _least_busy(self) -> EngineSupervisor:
         serving = [one for one in self._supervisors if one.state is EngineState.READY]

@@ -43,6 +43,15 @@ BAD_WEIGHTS = re.compile(
     r"|Following weights were not initialized|HeaderTooLarge|MetadataIncompleteBuffer",
     re.IGNORECASE,
 )
+# A traceback from where vLLM and torch read what they compiled before.
+BROKEN_CACHE = re.compile(
+    r"(?:UnpicklingError|EOFError|BadZipFile|JSONDecodeError|pickle data was truncated"
+    r"|unexpected EOF|invalid load key|file too short|failed finding central directory"
+    r"|invalid ELF header|SyntaxError|FileNotFoundError|AssertionError)"
+)
+COMPILED = re.compile(
+    r"torch_compile_cache|torch_aot_compile|vllm/compilation/|torchinductor|_inductor/|aot_compile"
+)
 WRAPPER = re.compile(
     r"Engine core initialization failed|See (?:root cause|stack trace)|EngineDiedError"
 )
@@ -113,6 +122,12 @@ def shortage(words: Iterable[str]) -> Shortage | None:
     if OUT_OF_MEMORY.search(text):
         return Shortage.CARD
     return None
+
+
+def compile_cache_broken(words: Iterable[str]) -> bool:
+    """Whether the engine ended over what was compiled at an earlier start."""
+    text = "\n".join(words)
+    return bool(BROKEN_CACHE.search(text) and COMPILED.search(text))
 
 
 def reason(words: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
 from ocrd.engine.models import PROFILES, profile_for
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
-from ocrd.engine.resident.settings import VllmSettings, check_names
+from ocrd.engine.resident.settings import Place, VllmSettings, check_names
 from ocrd.errors import EngineSetupError
 
 LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
@@ -51,15 +51,13 @@ class Plan:
         vllm: The vLLM that is installed.
         profile: The model's family.
         config: The model's `config.json`.
-        devices: One engine for each; None: wherever vLLM puts it.
-        names: The devices, for people.
+        places: One for each engine.
     """
 
     vllm: Installed
     profile: ModelProfile
     config: dict[str, Any]
-    devices: tuple[int | None, ...]
-    names: tuple[str, ...]
+    places: tuple[Place, ...]
 
 
 def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) -> Plan:
@@ -73,11 +71,22 @@ def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) 
     profile = family(settings, config, profiles)
     if profile.guarded:
         check_plugin()
+    return Plan(vllm, profile, config, places(settings, profile, vllm))
+
+
+def places(
+    settings: VllmSettings, profile: ModelProfile | None, vllm: Installed
+) -> tuple[Place, ...]:
+    """Where engines are to run.
+
+    Raises:
+        EngineSetupError: The cards are not as the settings say.
+    """
     if vllm.on_cpu:
-        devices, names = on_cpu(settings)
-    else:
-        devices, names = on_gpus(settings, gpus())
-    return Plan(vllm, profile, config, devices, names)
+        return on_cpu(settings)
+    cores = len(os.sched_getaffinity(0))
+    known = profile is not None and profile.guarded
+    return on_gpus(settings, gpus(), cores=cores, known=known)
 
 
 def expected_profile(

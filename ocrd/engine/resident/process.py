@@ -16,12 +16,13 @@ import logging
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ PARENT_S = 0.1  # how often to ask for the parent until it is known
 PARENT_LOGGER = "ocrd.vllm"
 SHUTDOWN_S = 2.0  # no page is lost by killing: a stopping engine has none in flight
 LAST_WORDS = 100
+SCHEDULER = "ocrd.engine.deepseek.scheduler.GroupScheduler"
+CHILD = "EngineCore"  # how the names of vLLM's engine processes begin
+CHILD_S = 0.02  # how often to look whether it is there
 STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), said)
     for pattern, said in (
@@ -103,12 +107,20 @@ class Launcher:
         """
         path = self._folder / f"engine-{next(self._numbers)}.log"
         log = EngineLog(path, tell)
-        building = await self._start(arguments, path, log)
+        building: asyncio.Future[Any] | None = None
         try:
-            engine = await asyncio.shield(building)
+            async with self._door:  # until the new process has its environment
+                os.environ[SOCKET] = str(path)
+                os.environ[LOG_CONFIG] = str(self._log_config)
+                before = engine_processes()
+                building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
+                while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
+                    await asyncio.sleep(CHILD_S)
+            return Launched(await asyncio.shield(building), log)
         except asyncio.CancelledError:
             kill_child(log.pid)
-            await asyncio.wait({building})
+            if building is not None:
+                await asyncio.wait({building})
             await self._discard(building, log)
             raise
         except Exception as error:
@@ -116,20 +128,6 @@ class Launcher:
             kill_child(log.pid)
             log.close()
             raise LaunchError(words) from error
-        return Launched(engine, log)
-
-    async def _start(
-        self, arguments: dict[str, Any], path: Path, log: EngineLog
-    ) -> asyncio.Future[Any]:
-        """Begin to build, and hold the door until the new process has read its environment."""
-        async with self._door:
-            os.environ[SOCKET] = str(path)
-            os.environ[LOG_CONFIG] = str(self._log_config)
-            building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
-            spoken = asyncio.create_task(log.spoken.wait())
-            await asyncio.wait({building, spoken}, return_when=asyncio.FIRST_COMPLETED)
-            spoken.cancel()
-            return building
 
     def _build(self, arguments: dict[str, Any]) -> Any:
         given = self.vllm.AsyncEngineArgs(**arguments)
@@ -138,15 +136,41 @@ class Launcher:
         # vLLM's number of places every second step is planned when none is free, and encodes a
         # single page.  A place is 2.5 KB.
         config.scheduler_config.encoder_cache_size *= 2
+        if (
+            config.scheduler_config.async_scheduling
+            and config.scheduler_config.scheduler_cls is None
+        ):
+            config.scheduler_config.scheduler_cls = SCHEDULER
         return self.vllm.AsyncLLM.from_vllm_config(
             config, disable_log_stats=given.disable_log_stats
         )
 
-    async def _discard(self, building: asyncio.Future[Any], log: EngineLog) -> None:
-        if building.exception() is None:
+    async def _discard(self, building: asyncio.Future[Any] | None, log: EngineLog) -> None:
+        if building is not None and building.exception() is None:
             await Launched(building.result(), log).close()
         else:
             log.close()
+
+
+def compile_caches() -> list[Path]:
+    """Where vLLM keeps what was compiled, and torch for us where a folder is set for it."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    vllm = Path(os.environ.get("VLLM_CACHE_ROOT") or home / "vllm").expanduser()
+    torch = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    return [vllm / "torch_compile_cache", *([Path(torch)] if torch else [])]
+
+
+def set_aside(caches: Iterable[Path]) -> list[Path]:
+    """Rename what is there of them to NAME.broken, so that it is made anew; returns those names."""
+    aside = []
+    for cache in caches:
+        broken = cache.with_name(f"{cache.name}.broken")
+        if cache.is_dir():
+            shutil.rmtree(broken, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another engine was faster
+                cache.rename(broken)
+                aside.append(broken)
+    return aside
 
 
 def forget(folder: Path) -> None:
@@ -154,6 +178,12 @@ def forget(folder: Path) -> None:
     for name in (SOCKET, LOG_CONFIG):
         if Path(os.environ.get(name, "")).is_relative_to(folder):
             del os.environ[name]
+
+
+def engine_processes() -> set[int | None]:
+    """Of this daemon's engines, those that have been started and live."""
+    children = multiprocessing.active_children()
+    return {child.pid for child in children if child.name.startswith(CHILD)}
 
 
 def kill_child(pid: int | None) -> None:

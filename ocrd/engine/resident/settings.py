@@ -19,10 +19,38 @@ from ocrd.modes import RESOLUTIONS, Resolution
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
 MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 MOST_RENDERERS = 8  # more threads than this only fight for the interpreter
+# Beside the cache an engine needs this for weights, encoders, a full step and CUDA itself.
+BESIDE_CACHE_MIB = 14_000
+# vLLM records CUDA graphs for steps of up to 512 tokens.  A step that takes in a page has more, and
+# its launch would cost ten times as much as from a graph.
+GRAPHS = (1, 2, 4, *range(8, 256, 8), *range(256, 513, 16))
+GRAPH_PAGES = 3  # with more in one step the card is busy for longer than the launch takes
+GRAPH_STEP = 16
+LETTER = (1224, 1584)  # pixels of a page at the dpi of DeepSeek-OCR
+WORDS = 40  # tokens of a prompt beside the image
 
 ANY_RESOLUTION = (*RESOLUTIONS.values(), replace(RESOLUTIONS["gundam"], max_crops=MAX_CROPS))
 
 JOINED = "logits_processors"  # the one option that adds to ours instead of replacing it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one engine runs.
+
+    Attributes:
+        name: For people.
+        number: Of the GPU, as vLLM counts; None: wherever vLLM puts it.
+        gpu: Whether it is one.
+        sharing: How many engines run there.
+        memory_mib: All that the card has; 0 if nobody knows.
+    """
+
+    name: str
+    number: int | None = None
+    gpu: bool = True
+    sharing: int = 1
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +67,11 @@ class VllmSettings:
         renderer_workers: Threads that prepare images; 0: as many as cores, at most 8.
         max_num_seqs: Pages that generate at once on each device.
         max_num_batched_tokens: Tokens in one step of the model.
-        devices: GPU numbers, `"all"`, or None for one engine on whatever vLLM chooses.  On a CPU
-            build of vLLM the numbers mean nothing: as many engines run in one machine.
+        devices: GPU numbers, `"all"`, or None for one engine on whatever vLLM chooses.  A number
+            that is listed twice gets two engines.  On a CPU build of vLLM the numbers mean nothing:
+            as many engines run in one machine.
+        per_device: Engines on each device; `"auto"` is two where a card's memory and the machine's
+            cores suffice, since Python feeds a fast card too slowly from one process.
         page_timeout_s: A page that takes longer, its wait in the engine included, is given up.
         load_format: Of the weights; `dummy` for random ones.
         max_crops: No page is cut into more tiles than this.
@@ -62,6 +93,7 @@ class VllmSettings:
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 16384
     devices: tuple[int, ...] | Literal["all"] | None = "all"
+    per_device: int | Literal["auto"] = "auto"
     page_timeout_s: float = 600.0
     load_format: str = "auto"
     max_crops: int = MAX_CROPS
@@ -106,9 +138,7 @@ def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) 
     return profile.vision.within(asked, room(settings, profile))
 
 
-def engine_arguments(
-    settings: VllmSettings, profile: ModelProfile, device: int | None
-) -> dict[str, Any]:
+def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place) -> dict[str, Any]:
     """Keyword arguments for vLLM's `AsyncEngineArgs`.
 
     Prefix caching and the processor's cache are off: no two pages share either, and only without
@@ -118,7 +148,7 @@ def engine_arguments(
         "model": settings.model,
         "dtype": settings.dtype,
         "max_model_len": settings.max_model_len,
-        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "gpu_memory_utilization": settings.gpu_memory_utilization / place.sharing,
         "max_num_seqs": settings.at_once,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "load_format": settings.load_format,
@@ -131,12 +161,52 @@ def engine_arguments(
         "scheduling_policy": "priority",
         "disable_log_stats": True,
     }
-    if device is not None:
-        arguments["device_ids"] = [device]
+    if place.number is not None:
+        arguments["device_ids"] = [place.number]
+    cache_mib = int(place.memory_mib * arguments["gpu_memory_utilization"]) - BESIDE_CACHE_MIB
+    if place.sharing > 1 and cache_mib > 0:
+        # vLLM would measure what is free, and take what the engine beside it takes for its own.
+        arguments["kv_cache_memory_bytes"] = cache_mib << 20
     arguments |= settings.options
+    if place.gpu and not arguments.get("enforce_eager"):
+        arguments |= with_graphs(settings, profile)
     ours = [GUARD] if profile.guarded else []
     arguments[JOINED] = ours + list(settings.options.get(JOINED, ()))
     return arguments
+
+
+def with_graphs(settings: VllmSettings, profile: ModelProfile) -> dict[str, Any]:
+    """Sizes of CUDA graphs beside what the operator says of compilation, unless that names some."""
+    given = settings.options.get("compilation_config", {})
+    sizes = graph_sizes(settings, profile)
+    if not sizes or not isinstance(given, Mapping) or any("cudagraph" in name for name in given):
+        return {}
+    return {"compilation_config": {**given, "cudagraph_capture_sizes": sizes}}
+
+
+def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
+    """Tokens of the steps that are worth a CUDA graph, the usual ones of vLLM included.
+
+    They are those of all pages that are being read, one token each, and of one to three that begin,
+    at each resolution; none if only the model's processor knows what a page takes.
+    """
+    pages = {
+        profile.vision.image_tokens(seen, *LETTER)
+        for seen in room(settings, profile)
+        if profile.vision.problem(seen) is None
+    }
+    steps = {
+        settings.at_once + count * (tokens + WORDS)
+        for tokens in pages
+        if tokens is not None
+        for count in range(1, GRAPH_PAGES + 1)
+    }
+    if not steps:
+        return []
+    usual = [size for size in GRAPHS if size <= max(2 * settings.at_once, 1)]
+    rounded = {-(-step // GRAPH_STEP) * GRAPH_STEP for step in steps}
+    most = settings.max_num_batched_tokens
+    return [size for size in sorted({*usual, settings.at_once, *rounded}) if size <= most]
 
 
 def check_names(section: str, given: Mapping[str, Any], known: Collection[str]) -> None:

@@ -8,8 +8,14 @@ from collections.abc import Awaitable, Callable
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.poison import PoisonSearch, kills_engine
 from ocrd.engine.resident.client import EngineClient, EngineDiedError
-from ocrd.engine.resident.faults import next_step, reason, setup_error, shortage
-from ocrd.engine.resident.process import LaunchError
+from ocrd.engine.resident.faults import (
+    compile_cache_broken,
+    next_step,
+    reason,
+    setup_error,
+    shortage,
+)
+from ocrd.engine.resident.process import LaunchError, compile_caches, set_aside
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import (
     EngineDownError,
@@ -69,7 +75,7 @@ class EngineSupervisor:
         self._events = events
         self._convicted = convicted
         self._sleep = sleep
-        self._core: EngineClient | None = None
+        self._client: EngineClient | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -85,9 +91,9 @@ class EngineSupervisor:
         return self._settings.max_pages_in_flight
 
     @property
-    def core(self) -> EngineClient | None:
+    def client(self) -> EngineClient | None:
         """The engine that serves now, if one does."""
-        return self._core
+        return self._client
 
     @property
     def on_trial(self) -> bool:
@@ -102,11 +108,11 @@ class EngineSupervisor:
         """
         self.state = EngineState.LOADING
         try:
-            core = await self._bring_up(tell)
+            client = await self._bring_up(tell)
         except EngineSetupError as error:
             self._set(EngineState.FAILED, error.message)
             raise
-        self._serve_with(core)
+        self._serve_with(client)
         self._keeper = asyncio.create_task(self._keep())
 
     def start_later(self) -> None:
@@ -126,9 +132,9 @@ class EngineSupervisor:
         self.calls += 1
         try:
             while True:
-                core = await self._enter(request)
+                client = await self._enter(request)
                 try:
-                    return await self._through(core, request)
+                    return await self._through(client, request)
                 except EngineDiedError:
                     continue
         finally:
@@ -144,10 +150,10 @@ class EngineSupervisor:
         if tasks:
             await asyncio.wait(tasks)
         self._send_back(self._down())
-        core, self._core = self._core, None
-        if core is not None:
-            core.died.set()
-            await core.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.died.set()
+            await client.close()
 
     # A page's way
 
@@ -156,26 +162,26 @@ class EngineSupervisor:
             refusal = kills_engine() if request.id in self._killers else self._hopeless
             if refusal is not None:
                 raise refusal
-            core = self._core
-            if core is not None and self._may_enter(core, request):
+            client = self._client
+            if client is not None and self._may_enter(client, request):
                 self._in_flight[request.id] = request
-                return core
+                return client
             await self._changed.wait()
 
-    def _may_enter(self, core: EngineClient, request: PageRequest) -> bool:
+    def _may_enter(self, client: EngineClient, request: PageRequest) -> bool:
         return (
-            not core.died.is_set()
+            not client.died.is_set()
             and len(self._in_flight) < self.capacity
             and self._suspects.may_enter(request.id, self._in_flight)
         )
 
-    async def _through(self, core: EngineClient, request: PageRequest) -> PageResult:
+    async def _through(self, client: EngineClient, request: PageRequest) -> PageResult:
         """The page through this engine; if the engine dies, the page stays on its list."""
         try:
-            answer = await until_dead(core, request)
+            answer = await until_dead(client, request)
         except PageFaultError as fault:
             if fault.kind == "timed-out" and (self._probing is None or self._probing.done()):
-                self._probing = asyncio.create_task(self._probe(core))
+                self._probing = asyncio.create_task(self._probe(client))
             raise
         self._barren = 0
         self._leave(request, finished=True)
@@ -187,11 +193,11 @@ class EngineSupervisor:
         self._killers.discard(request.id)
         self._announce()
 
-    async def _probe(self, core: EngineClient) -> None:
+    async def _probe(self, client: EngineClient) -> None:
         """A page ran out of time: is the engine only slow, or does it hang?"""
-        if not await core.responds() and core is self._core:
+        if not await client.responds() and client is self._client:
             self._events.error("engine.hung", device=self.name)
-            core.kill()
+            client.kill()
 
     def _announce(self) -> None:
         """Let every page that waits look again."""
@@ -202,16 +208,16 @@ class EngineSupervisor:
 
     async def _keep(self) -> None:
         while True:
-            if self._core is not None:
-                await self._core.died.wait()
-                await self._bury(self._core)
+            if self._client is not None:
+                await self._client.died.wait()
+                await self._bury(self._client)
             await self._revive()
 
-    async def _bury(self, core: EngineClient) -> None:
+    async def _bury(self, client: EngineClient) -> None:
         """The engine is dead: note why, lower settings or accuse pages, and clear it away."""
-        self._core = None
+        self._client = None
         self._barren += 1
-        words = core.last_words()
+        words = client.last_words()
         why = reason(words)
         self._set(EngineState.RESTARTING, f"the engine died: {why}")
         crowd, self._in_flight = self._in_flight, {}
@@ -219,7 +225,7 @@ class EngineSupervisor:
         if not self._take_step(words):
             self._accuse(crowd)
         self._announce()
-        await core.close()
+        await client.close()
 
     def _accuse(self, crowd: dict[str, PageRequest]) -> None:
         convicted = self._suspects.died(crowd.keys())
@@ -240,24 +246,33 @@ class EngineSupervisor:
         while True:
             await self._sleep(pause_s(self._barren))
             try:
-                core = await self._bring_up(lambda stage: self._set(self.state, stage))
+                client = await self._bring_up(lambda stage: self._set(self.state, stage))
             except EngineSetupError as error:
                 self._barren += 1
                 self._set(EngineState.RESTARTING, f"{error.message} {error.hint}")
                 self._events.error("engine.not-up", device=self.name, error=error.message)
                 self._send_back(self._down())
             else:
-                self._serve_with(core)
+                self._serve_with(client)
                 return
 
     async def _bring_up(self, tell: Tell) -> EngineClient:
+        compiled_anew = False
         while True:
             try:
                 return await self._build(self._settings, tell)
             except LaunchError as fault:
                 cause = fault.__cause__ or fault
                 words = [*fault.words, f"{type(cause).__name__}: {cause}"]
-                if not self._take_step(words):
+                if not compiled_anew and compile_cache_broken(words):
+                    compiled_anew = True
+                    aside = ", ".join(map(str, set_aside(compile_caches())))
+                    why = reason(words)
+                    self._events.warn(
+                        "engine.compile-cache", device=self.name, reason=why, aside=aside
+                    )
+                    tell("compiling anew: what was compiled before is damaged")
+                elif not self._take_step(words):
                     raise setup_error(words, cause) from fault
             except OcrdError:
                 raise
@@ -275,8 +290,8 @@ class EngineSupervisor:
         self._events.warn("engine.step", device=self.name, step=step.note, short=short)
         return True
 
-    def _serve_with(self, core: EngineClient) -> None:
-        self._core = core
+    def _serve_with(self, client: EngineClient) -> None:
+        self._client = client
         self._hopeless = None
         self._set(EngineState.READY, "")
         self._events.emit("engine.ready", device=self.name)
@@ -297,10 +312,10 @@ class EngineSupervisor:
         self.detail = detail
 
 
-async def until_dead(core: EngineClient, request: PageRequest) -> PageResult:
+async def until_dead(client: EngineClient, request: PageRequest) -> PageResult:
     """Read a page, or learn that the engine died under it, whichever comes first."""
-    reading = asyncio.create_task(core.read(request))
-    dying = asyncio.create_task(core.died.wait())
+    reading = asyncio.create_task(client.read(request))
+    dying = asyncio.create_task(client.died.wait())
     try:
         await asyncio.wait({reading, dying}, return_when=asyncio.FIRST_COMPLETED)
         if reading.done():

@@ -77,17 +77,19 @@ ARCHITECTURES = {"DeepseekOCRForCausalLM": 2048, "DeepseekOCR2ForCausalLM": 896}
 
 
 def make(
-    folder: Path, *, architecture: str = "DeepseekOCRForCausalLM", full_size: bool = False
+    folder: Path,
+    *,
+    architecture: str = "DeepseekOCRForCausalLM",
+    language: dict[str, Any] = LANGUAGE,
 ) -> Path:
     """Write `config.json` and a byte-level tokenizer into `folder`, and return it.
 
     Args:
         folder: Made if missing.
         architecture: One of `ARCHITECTURES`.
-        full_size: The language model of the published size (3.3 billion parameters in all).
+        language: The language model; with `FULL_LANGUAGE`, 3.3 billion parameters in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    language = FULL_LANGUAGE if full_size else LANGUAGE
     config = {
         "architectures": [architecture],
         "model_type": "deepseek_vl_v2",

@@ -28,7 +28,7 @@ settle_s = 0.2
 [engine]
 kind = "vllm"
 model = "{model}"
-load_format = "dummy"
+load_format = "{load_format}"
 dtype = "float32"
 max_model_len = 1024
 max_num_batched_tokens = 1024
@@ -39,10 +39,12 @@ page_timeout_s = 800
 enforce_eager = true
 distributed_executor_backend = "uni"
 {options}
+"""
+ENDLESS = f"""\
 [engine.sampling]
 ignore_eos = true
-max_tokens = {tokens}
-min_tokens = {tokens}
+max_tokens = {TOKENS}
+min_tokens = {TOKENS}
 """
 
 
@@ -50,21 +52,35 @@ class Place:
     """A root whose daemon reads with a small checkpoint; every answer has `TOKENS` tokens."""
 
     def __init__(
-        self, root: Path, model: Path, folders: str, *, engine: str = "", options: str = ""
+        self,
+        root: Path,
+        model: Path,
+        folders: str,
+        *,
+        engine: str = "",
+        options: str = "",
+        load_format: str = "dummy",
+        sampling: str = ENDLESS,
     ) -> None:
         self.root = root
         self.config = root / "config.toml"
         root.mkdir(parents=True)
-        known = {"root": root, "model": model, "engine": engine, "options": options}
-        self.config.write_text(CONFIG.format(**known, tokens=TOKENS) + folders, encoding="utf-8")
+        text = CONFIG.format(
+            root=root, model=model, engine=engine, options=options, load_format=load_format
+        )
+        self.config.write_text(text + sampling + folders, encoding="utf-8")
 
     def drop(self, folder: str, name: str, number: int) -> bytes:
         """A small scan of its own for each number."""
+        scan = scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number)
+        return self.put(folder, name, scan.data)
+
+    def put(self, folder: str, name: str, data: bytes) -> bytes:
+        """A file into an inbox."""
         inbox = self.root / "inbox" / folder
         inbox.mkdir(parents=True, exist_ok=True)
-        scan = scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number)
-        (inbox / name).write_bytes(scan.data)
-        return scan.data
+        (inbox / name).write_bytes(data)
+        return data
 
     def bundles(self, folder: str) -> list[Path]:
         """What was published for a folder."""

@@ -62,7 +62,7 @@ class Resident:
 
     def cores(self) -> list[VllmClient]:
         """The running engines, looked at from inside: how many requests they hold, their pids."""
-        cores = [unit.core for unit in self.engine.supervisors]
+        cores = [unit.client for unit in self.engine.supervisors]
         return [core for core in cores if isinstance(core, VllmClient)]
 
     def pids(self) -> list[int | None]:

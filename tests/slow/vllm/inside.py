@@ -48,12 +48,12 @@ class Inside:
         """
         torch.manual_seed(seed)
         model = self.model_runner.model
-        overview = torch.randint(0, 256, (1, 256, 256, 3), dtype=torch.uint8)
+        global_view = torch.randint(0, 256, (1, 256, 256, 3), dtype=torch.uint8)
         tiles = torch.randint(0, 256, (1, 2, 320, 320, 3), dtype=torch.uint8)
         grid = torch.tensor([[1, 2]])
         (theirs,) = DeepseekOCRForCausalLM.embed_multimodal(
             model,
-            pixel_values=normalise(overview, torch.float32).permute(0, 3, 1, 2).contiguous(),
+            pixel_values=normalise(global_view, torch.float32).permute(0, 3, 1, 2).contiguous(),
             images_crop=normalise(tiles[0], torch.float32).permute(0, 3, 1, 2).contiguous(),
             images_spatial_crop=grid,
         )
@@ -62,7 +62,7 @@ class Inside:
         for sam in (SamEncoder(model.sam_model, plain), model._own_sam):
             model.sam = sam
             (ours,) = model.embed_multimodal(
-                pixel_values=overview, images_crop=tiles, images_layout=layout
+                pixel_values=global_view, images_crop=tiles, images_layout=layout
             )
             assert ours.shape == theirs.shape
             found.append(float((ours - theirs).norm() / theirs.norm()))
@@ -80,7 +80,7 @@ class Inside:
         views = prepare(Image.fromarray(page.numpy()), layout)
         ways = [
             (page, page.new_empty((0, 256, 256, 3)), 1),
-            (torch.from_numpy(views.overview), torch.from_numpy(views.tiles), 0),
+            (torch.from_numpy(views.global_view), torch.from_numpy(views.tiles), 0),
         ]
         whole, ready = self.model_runner.model.embed_multimodal(
             pixel_values=[pixels for pixels, _, _ in ways],

@@ -1,9 +1,10 @@
-"""Files in, bundles out: the real daemon with the real vLLM, whose engine is killed on the way."""
+"""Pages known by heart: the real daemon and the real vLLM, whose engine is killed on the way."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,22 +14,19 @@ from typing import Any
 import pytest
 
 from ocrd.job import JobState
-from tests.slow.vllm.daemons import HANG_S, TOKENS, Place, running, systemd
+from tests.slow.vllm.by_heart import checkpoint as by_heart
+from tests.slow.vllm.by_heart.pages import NAMES, PAGES, TARGET, Known
+from tests.slow.vllm.daemons import HANG_S, Place, running, systemd
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(4 * HANG_S)]
 
-# Prompt mode and resolution of each folder.
-FOLDERS = {
-    "slips": ("ocr", "tiny"),
-    "letters": ("document", "small"),
-    "totals": ("locate", "tiny"),
-    "photos": ("describe", "small"),
-}
 PROMPTS = {
-    "slips": "Free OCR.",
-    "letters": "<|grounding|>Convert the document to markdown.",
-    "totals": "Locate <|ref|>the total<|/ref|> in the image.",
-    "photos": "Describe this image in detail.",
+    "ocr": "Free OCR.",
+    "document": "<|grounding|>Convert the document to markdown.",
+    "layout": "<|grounding|>OCR this image.",
+    "describe": "Describe this image in detail.",
+    "figure": "Parse the figure.",
+    "locate": f"Locate <|ref|>{TARGET}<|/ref|> in the image.",
 }
 
 
@@ -47,11 +45,17 @@ class Day:
         return [line for line in self.log.splitlines() if f" event={name} " in f"{line} "]
 
 
+def folder_of(page: Known) -> str:
+    """One for each prompt mode and resolution."""
+    return f"{page.mode}-{page.resolution}"
+
+
 def folders() -> str:
+    kinds = {folder_of(page): page for page in PAGES}
     return "".join(
-        f'[[folder]]\nname = "{name}"\nmode = "{mode}"\nresolution = "{resolution}"\n'
-        + ('target = "the total"\n' if mode == "locate" else "")
-        for name, (mode, resolution) in FOLDERS.items()
+        f'[[folder]]\nname = "{name}"\nmode = "{page.mode}"\nresolution = "{page.resolution}"\n'
+        + (f'target = "{TARGET}"\n' if page.mode == "locate" else "")
+        for name, page in kinds.items()
     )
 
 
@@ -62,14 +66,22 @@ def all_in_flight(facts: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def day(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
-    """One run over four folders; EngineCore is killed while pages are in flight."""
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    """All pages at once; EngineCore is killed while they are in flight."""
     top = tmp_path_factory.mktemp("day")
-    place = Place(top / "srv", checkpoint, folders(), engine="max_pages_in_flight = 8")
+    place = Place(
+        top / "srv",
+        by_heart.make(top / "model"),
+        folders(),
+        engine=f"max_pages_in_flight = {len(PAGES)}",
+        options=f'worker_extension_cls = "{by_heart.EXTENSION}"',
+        load_format="by-heart",
+        sampling="",
+    )
     day = Day(place)
-    for number, folder in enumerate([*FOLDERS, *FOLDERS]):
-        name = f"{number}.jpg"
-        day.dropped[folder, name] = place.drop(folder, name, number)
+    for page in PAGES:
+        name = f"{page.name}.jpg"
+        day.dropped[folder_of(page), name] = place.put(folder_of(page), name, page.scan())
     with (
         systemd(top / "notify") as day.systemd,
         running(place, "--once", NOTIFY_SOCKET=str(top / "notify")) as run,
@@ -106,21 +118,44 @@ def test_the_engine_died_under_its_pages_and_another_finished_them(day: Day) -> 
     assert day.events("page.fault") == day.events("page.failed") == []
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_each_folder_gets_bundles_in_its_own_mode_and_resolution(day: Day, folder: str) -> None:
-    bundles = day.place.bundles(folder)
-    names = [name for dropped, name in day.dropped if dropped == folder]
-    assert [bundle.name for bundle in bundles] == [Path(name).stem for name in names]
-    for bundle in bundles:
-        files = {path.name.removeprefix(bundle.name) for path in bundle.iterdir()}
-        assert files >= {".md", ".raw.mmd", ".pdf", ".json"}
-        told = json.loads((bundle / f"{bundle.name}.json").read_text(encoding="utf-8"))
-        assert (told["mode"], told["resolution"]) == FOLDERS[folder]
-        assert told["prompt"] == PROMPTS[folder]
-        assert (told["engine"], told["attempts"]) == ("vllm", 1)
-        (page,) = told["pages"]
-        assert (page["state"], page["tokens"], page["notes"]) == ("done", TOKENS, [])
-        assert (bundle / f"{bundle.name}.raw.mmd").read_text(encoding="utf-8").strip()
+@pytest.fixture(params=PAGES, ids=NAMES)
+def page(request: pytest.FixtureRequest) -> Known:
+    known = request.param
+    assert isinstance(known, Known)
+    return known
+
+
+def artefact(day: Day, page: Known, suffix: str) -> str:
+    bundle = day.place.root / "outbox" / folder_of(page) / page.name
+    return (bundle / f"{page.name}{suffix}").read_text(encoding="utf-8")
+
+
+def test_each_page_has_its_own_answer_to_the_end_and_none_of_another(day: Day, page: Known) -> None:
+    assert artefact(day, page, ".raw.mmd").strip() == page.answer
+
+
+def test_the_sidecar_tells_mode_prompt_and_the_end_of_the_answer(day: Day, page: Known) -> None:
+    told = json.loads(artefact(day, page, ".json"))
+    assert (told["mode"], told["resolution"]) == (page.mode, page.resolution)
+    assert (told["prompt"], told["engine"], told["attempts"]) == (PROMPTS[page.mode], "vllm", 1)
+    (facts,) = told["pages"]
+    assert (facts["state"], facts["finish"], facts["notes"]) == ("done", "stop", [])
+
+
+def test_the_markdown_has_the_words_and_no_tags(day: Day, page: Known) -> None:
+    text = artefact(day, page, ".md")
+    assert "<|" not in text
+    words = page.answer if page.mode in ("describe", "figure") else page.printed
+    if page.mode != "locate":  # whose answer is a place, and no words of the page
+        assert re.findall(r"[\w<@>&]+", text.replace("\\", "")) == re.findall(r"[\w<@>&]+", words)
+
+
+def test_boxes_lie_where_the_model_said(day: Day, page: Known) -> None:
+    """In thousandths, from 0 to 999: so does the published code read them."""
+    said = re.findall(r"\[\[(\d+), (\d+), (\d+), (\d+)\]\]", page.answer)
+    (facts,) = json.loads(artefact(day, page, ".json"))["pages"]
+    boxes = [box for block in facts["blocks"] for box in block["boxes"]]
+    assert boxes == [[round(int(edge) / 999, 4) for edge in box] for box in said]
 
 
 def test_originals_lie_in_the_archive_byte_for_byte(day: Day) -> None:

@@ -60,8 +60,8 @@ def test_both_ways_give_the_same_views(resolution: Resolution, size: tuple[int, 
     page = noise(*size, 2)
     layout = lay_out(*size, resolution)
     before = prepare(Image.fromarray(page), layout)
-    overview, tiles = cut_on_device(torch.from_numpy(page), layout)
-    assert np.array_equal(overview.numpy(), before.overview)
+    global_view, tiles = cut_on_device(torch.from_numpy(page), layout)
+    assert np.array_equal(global_view.numpy(), before.global_view)
     assert np.array_equal(tiles.numpy(), before.tiles)
 
 

@@ -12,6 +12,7 @@ import pytest
 from ocrd.children import ChildPool
 from ocrd.children.pool import AGAIN_S
 from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
+from tests.support.needs import slow
 from tests.unit.children import calls
 from tests.unit.children.support import children, descriptors, is_running, make_pool, until
 
@@ -269,6 +270,7 @@ async def test_a_burst_of_cancellations_leaves_a_pool_that_serves(pool: ChildPoo
     )  # who was cancelled did not wait for its child
 
 
+@slow
 async def test_fifty_crashes_in_a_row_leave_a_pool_that_serves(pool: ChildPool) -> None:
     kinds = []
     for _ in range(50):

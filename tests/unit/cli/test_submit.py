@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import PlaceError, UsageError
-from ocrd.inbox.names import ignored
 from ocrd.inbox.submit import Owner, daemon_user, place, submit
+from ocrd.names import ignored
+from tests.support.needs import slow
 from tests.support.nobody import NOBODY
 from tests.unit.cli.conftest import Tree
 
@@ -161,6 +162,7 @@ while True:
 """
 
 
+@slow
 @needs_root
 @pytest.mark.parametrize("nameless", [True, False])
 def test_a_member_who_swaps_names_for_links_gets_nothing_out_of_root(

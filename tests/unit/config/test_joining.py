@@ -28,10 +28,10 @@ MISTAKES = {
     ),
     "a pattern that nobody asks": (
         "join = 'pause'\njoin_pattern = '(?P<document>.+)_(?P<page>[0-9]+)'",
-        "join_pattern has no meaning",
+        "join_pattern: has no meaning",
         'join = "pattern"',
     ),
-    "a pause that nobody keeps": ("join_pause_s = 5", "join_pause_s has no meaning", "join ="),
+    "a pause that nobody keeps": ("join_pause_s = 5", "join_pause_s: has no meaning", "join ="),
     "a marker of anything": ("done_marker = 'done'", "of which file", "{name}.done"),
     "a marker of something else": ("done_marker = '{file}.done'", "of which file", "{name}.done"),
     "a marker that is its file": ("done_marker = '{name}'", "their own markers", "{name}.done"),

@@ -35,7 +35,7 @@ MISTAKES = {
     ),
     "unknown key in a folder": (
         'root = "/x"\n[[folder]]\nname = "a"\nmood = "ocr"',
-        "folder[1] ('a').mood: unknown key",
+        "folder 'a': mood: unknown key",
         "'mode'",
     ),
     "wrong type": ('root = "/x"\n[engine]\nworkers = "many"', "engine.workers", "config.example"),
@@ -96,22 +96,22 @@ MISTAKES = {
     ),
     "an unknown resolution for the engine": (
         'root = "/x"\n[engine]\nresolutions = ["huge"]',
-        "engine.resolutions: 'huge' is unknown",
+        "engine.resolutions[1]: 'huge' is unknown",
         "gundam",
     ),
     "a resolution that the engine is not to have": (
         'root = "/x"\n[engine]\nresolutions = ["base"]\n[[folder]]\nname = "a"',
-        "folder 'a': resolution 'gundam' is not among engine.resolutions",
+        "folder 'a': resolution: 'gundam' is not among engine.resolutions",
         "Give the folder one of base, or add 'gundam'",
     ),
     "more tiles than the engine is to have": (
         'root = "/x"\n[engine]\nmax_crops = 4\n[[folder]]\nname = "a"\nmax_crops = 6',
-        "folder 'a': max_crops is 6, but engine.max_crops is 4",
+        "folder 'a': max_crops: is 6, but engine.max_crops is 4",
         "Lower the folder's",
     ),
     "servers without any": (
         'root = "/x"\n[engine]\nkind = "server"',
-        "engine.servers is empty",
+        "engine.servers: is empty",
         'servers = ["http://gpu1:8000"',
     ),
     "a server twice": (
@@ -149,9 +149,14 @@ MISTAKES = {
         "engine: there is only one such table",
         "Write [engine] and not [[engine]]",
     ),
+    "a window that is none": (
+        'root = "/x"\n[[folder]]\nname = "a"\nschedule = [5]',
+        "folder 'a': schedule[1]",
+        "config.example",
+    ),
     "a name that leaves its folder": (
         'root = "/x"\n[[folder]]\nname = "../etc"',
-        "folder[1] ('../etc').name",
+        "folder '../etc': name",
         "config.example",
     ),
 }
@@ -178,7 +183,7 @@ def test_a_mistake_is_told_with_file_key_and_remedy(tmp_path: Path, mistake: str
         (
             'root = "/x"\n[[folder]]\nname = "a"\nmode = "documant"\n'
             '[[folder]]\nname = "b"\numask = "rwx"\noutput_name = "{x}"\nschedule = ["noon"]',
-            ["'documant' is unknown", "'b': umask", "'b': output_name", "'b': schedule"],
+            ["'a': mode: 'documant' is", "'b': output_name", "'b': umask", "'b': schedule"],
         ),
     ],
 )
@@ -224,6 +229,19 @@ def test_the_smallest_file_gives_a_folder_its_four_trees(tmp_path: Path) -> None
     assert folder.failed == tmp_path / "failed" / "invoices"
     assert (folder.mode.name, folder.resolution.name) == ("document", "gundam")
     assert config.ledger == tmp_path / ".ocrd" / "ledger.db"
+
+
+@pytest.mark.parametrize(
+    ("keys", "settle_s", "closed_s"),
+    [("", 9.0, 1.0), ("settle_s = 20", 20.0, 20.0), ("settle_s = 20\nclosed_s = 3", 20.0, 3.0)],
+)
+def test_a_folder_rests_as_watch_says_unless_it_says_otherwise(
+    tmp_path: Path, keys: str, settle_s: float, closed_s: float
+) -> None:
+    watch = "[watch]\nsettle_s = 9\nclosed_s = 1"
+    text = f'root = "{tmp_path}"\n{watch}\n[[folder]]\nname = "a"\n{keys}'
+    folder = loaded(tmp_path, text).folders[0]
+    assert (folder.settle_s, folder.closed_s) == (settle_s, closed_s)
 
 
 def test_a_folder_named_after_a_mode_needs_no_entry(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from ocrd.config.names import NameFacts, asks_for_counter, check_output_name, expand
+from ocrd.config.names import NameFacts, asks_for_counter, checked_output_name, expand
 from ocrd.errors import ConfigError
 
 FACTS = NameFacts(
@@ -30,7 +30,7 @@ FACTS = NameFacts(
     ],
 )
 def test_a_template_is_filled_in(template: str, path: str) -> None:
-    check_output_name(template, "folder 'invoices'")
+    assert checked_output_name(template) == template
     assert expand(template, FACTS) == path
 
 
@@ -60,8 +60,7 @@ def test_a_template_is_filled_in(template: str, path: str) -> None:
 )
 def test_what_makes_no_name_is_refused_with_what_is_known(template: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_output_name(template, "folder 'a'")
-    assert caught.value.message.startswith("folder 'a': output_name: ")
+        checked_output_name(template)
     assert said in caught.value.message
     assert "{counter:04} {stem}" in caught.value.hint
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.errors import ConfigError
 from ocrd.languages import LANGUAGES, languages
 
 
@@ -32,8 +33,9 @@ def test_a_code_names_a_model(given: str, packs: list[str]) -> None:
 
 @pytest.mark.parametrize("given", ["klingon", "de+", "de,fr"])
 def test_what_is_no_code_is_told(given: str) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(ConfigError) as told:
         languages(given)
+    assert '"de+fr"' in told.value.hint
 
 
 def test_every_language_has_a_code_and_a_model_of_its_own() -> None:

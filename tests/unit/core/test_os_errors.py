@@ -10,6 +10,8 @@ import pytest
 
 from ocrd.errors import Disposition, OcrdError, PlaceError, SourceChangedError
 from ocrd.files import blaming, os_error
+from tests.support.nobody import as_nobody
+from tests.unit.inbox.support import public_folder
 
 PLACE = Path("/srv/ocrd/outbox/letters")
 
@@ -46,6 +48,15 @@ def test_each_answer_has_its_kind_and_its_consequence(
     assert error.message.startswith(f"{PLACE}: ")
     assert error.message.endswith(f"({errno.errorcode[code]})")
     assert error.hint
+
+
+def test_a_place_that_nobody_may_look_at_has_a_remedy_too() -> None:
+    with public_folder() as folder:
+        (folder / "closed").mkdir(mode=0o700)
+        place = folder / "closed" / "inbox"
+        told = as_nobody(lambda: os_error(OSError(errno.EACCES, "denied", str(place)), place))
+    assert isinstance(told, OcrdError)
+    assert (told.kind, "setfacl" in told.hint) == ("no-permission", True)
 
 
 def test_the_place_is_the_one_the_system_named() -> None:

@@ -16,6 +16,7 @@ from ocrd.page import PageResult
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
+from tests.support.needs import slow
 from tests.unit.daemon.test_tries import until
 
 FILES = 50  # more than there are threads
@@ -60,6 +61,7 @@ class PatientEngine(DiaryEngine):
         return await super().recognise(request)
 
 
+@slow
 async def test_a_job_goes_on_while_all_others_hang_on_their_way_in(tmp_path: Path) -> None:
     tree, disk, done = Tree(tmp_path / "srv"), LostInbox(), list[Event]()
     config = tree.config.read_text().replace("[jobs]", f"[jobs]\nmax_running = {FILES}")

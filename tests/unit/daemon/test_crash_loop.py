@@ -12,6 +12,7 @@ from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
+from tests.support.needs import slow
 
 CRASHES = 150
 
@@ -38,6 +39,7 @@ def _running(ledger: Path) -> bool:
             return False
 
 
+@slow
 def test_it_fails_and_says_so_and_may_be_tried_again(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "srv")
     path = tree.root / ".ocrd" / "ledger.db"

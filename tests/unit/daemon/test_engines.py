@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.cli.config import check
-from ocrd.config import Config, load
-from ocrd.config.resolve import folders
+from ocrd.config import Config, folders, load
 from ocrd.daemon.engines import (
     asked_resolutions,
     build_engine,
@@ -108,3 +107,12 @@ def test_the_embedded_engine_is_there(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     (tmp_path / "config.toml").write_text(f'root = "{tmp_path}"\n[engine]\nkind = "rapidocr"\n')
     assert missing_packages(load(tmp_path / "config.toml")) is None
+
+
+def test_servers_beside_this_machine_s_cards_add_to_what_is_read_at_once(tmp_path: Path) -> None:
+    alone = build_engine(configured(tmp_path, "max_pages_in_flight = 32\ndevices = [0]"))
+    servers = 'servers = ["http://127.0.0.1:1", "http://127.0.0.1:2"]'
+    both = build_engine(configured(tmp_path, f"max_pages_in_flight = 32\ndevices = [0]\n{servers}"))
+    assert (alone.kind, alone.capacity) == ("vllm", 32)
+    assert (both.kind, both.capacity) == ("vllm", 3 * 32)
+    assert "server: stopped" in both.report().detail

@@ -20,9 +20,9 @@ from ocrd.daemon.retention import DAY_S, Retention
 from ocrd.daemon.wiring import House
 from ocrd.events import Event, Events
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.names import numbered
 from ocrd.spool import Spool
 from tests.integration.test_conditions import daemon, log, wait_for
 from tests.integration.test_killed import scan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +60,9 @@ def test_a_language_without_its_model_is_refused_with_the_command_to_run(
 def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> None:
     folder = configured(tmp_path).folders[0]
     keys = {
-        recipe(engine="e", model="m", dpi=200, folder=replace(folder, language=language))
+        recipe(
+            engine="e", model="m", dpi=200, folder=folder.model_copy(update={"language": language})
+        )
         for language in ("", "ru", "ru+en")
     }
     assert len(keys) == 3

@@ -49,8 +49,8 @@ def published(
     return ImageOps.pad(fitting, (base, base), color=(127, 127, 127)), parts
 
 
-def same(views: Views, overview: Image.Image, parts: list[Image.Image]) -> bool:
-    return np.array_equal(views.overview, np.asarray(overview)) and (
+def same(views: Views, global_view: Image.Image, parts: list[Image.Image]) -> bool:
+    return np.array_equal(views.global_view, np.asarray(global_view)) and (
         len(views.tiles) == len(parts)
         and all(
             np.array_equal(mine, np.asarray(theirs))
@@ -95,7 +95,7 @@ def test_a_tall_page_is_resized_by_rows_first_whatever_pillow_prefers() -> None:
     expected = Image.new("RGB", (640, 640), (127, 127, 127))
     expected.paste(image.resize((160, 1600)).resize((160, 640)), (240, 0))
     seen = views_of(image, Resolution(name="x", base=640, tile=320, max_crops=4))
-    assert np.array_equal(seen.overview, np.asarray(expected))
+    assert np.array_equal(seen.global_view, np.asarray(expected))
 
 
 def test_a_page_of_which_nothing_would_be_left_is_refused() -> None:
@@ -131,5 +131,5 @@ def test_threads_that_prepare_pages_do_not_disturb_each_other() -> None:
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(lambda image: views_of(image, RESOLUTIONS["gundam"]), pages))
     for one, other in zip(alone, together, strict=True):
-        assert np.array_equal(one.overview, other.overview)
+        assert np.array_equal(one.global_view, other.global_view)
         assert np.array_equal(one.tiles, other.tiles)

@@ -1,4 +1,4 @@
-"""Stand-ins behind the same Protocols: an engine of scripted answers, and cores that die."""
+"""Stand-ins behind the same Protocols: an engine of scripted answers, and clients that die."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class ScriptedEngine:
     async def stop(self) -> None: ...
 
 
-class FakeCore:
-    """A core that reads every page in a few turns of the event loop, and dies of some."""
+class FakeClient:
+    """A client that reads every page in a few turns of the event loop, and dies of some."""
 
     def __init__(self, world: World) -> None:
         self.died = asyncio.Event()
@@ -112,13 +112,13 @@ class FakeCore:
 
 @dataclass
 class World:
-    """What the fake cores live in.
+    """What the fake clients live in.
 
     Attributes:
-        killers: Ids of pages that kill any core.
+        killers: Ids of pages that kill any client.
         refusals: What the next starts fail with, in order; None lets one succeed.
-        last_words: Of every core that dies.
-        hold: While cleared, pages stay in their core.
+        last_words: Of every client that dies.
+        hold: While cleared, pages stay in their client.
         turns: Turns of the event loop that a page takes.
     """
 
@@ -129,30 +129,30 @@ class World:
     turns: int = 3
     hold: asyncio.Event | None = None
     error: OcrdError | None = None
-    cores: list[FakeCore] = field(default_factory=list)
+    clients: list[FakeClient] = field(default_factory=list)
     started_with: list[VllmSettings] = field(default_factory=list)
     deaths: list[frozenset[str]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     most_at_once: int = 0
 
-    async def build(self, settings: VllmSettings, tell: Callable[[str], None]) -> FakeCore:
+    async def build(self, settings: VllmSettings, tell: Callable[[str], None]) -> FakeClient:
         self.started_with.append(settings)
         tell("loading the weights")
         await asyncio.sleep(0)
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             raise LaunchError(refusal) from RuntimeError("Engine core initialization failed.")
-        core = FakeCore(self)
-        self.cores.append(core)
-        return core
+        client = FakeClient(self)
+        self.clients.append(client)
+        return client
 
-    async def work(self, core: FakeCore, request: PageRequest) -> None:
+    async def work(self, client: FakeClient, request: PageRequest) -> None:
         for _ in range(self.turns):
             await asyncio.sleep(0)
         if self.hold is not None:
             await self.hold.wait()
         if request.id in self.killers:
-            core.die()
+            client.die()
         if self.error is not None:
             raise self.error
 

@@ -16,7 +16,7 @@ from ocrd.engine.resident.preflight import (
     looks_like_path,
     model_config,
 )
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", 81559)
@@ -107,40 +107,92 @@ def test_a_name_on_the_hub_does_not_look_like_a_folder() -> None:
     assert not looks_like_path("deepseek-ai/DeepSeek-OCR")
 
 
+def planned(cards: list[Gpu] | None, *, cores: int = 16, **given: Any) -> tuple[Place, ...]:
+    return on_gpus(VllmSettings(model="m", **given), cards, cores=cores)
+
+
 def test_no_gpu() -> None:
-    assert kind_of(on_gpus, VllmSettings(model="m"), []) == "no-gpu"
+    assert kind_of(planned, []) == "no-gpu"
 
 
 def test_a_gpu_that_is_too_small_is_named() -> None:
     with pytest.raises(EngineSetupError) as error:
-        on_gpus(VllmSettings(model="m"), [SMALL])
+        planned([SMALL])
     assert error.value.kind == "gpu-memory"
     assert "T1000" in error.value.message
 
 
 def test_all_gpus() -> None:
-    numbers, names = on_gpus(VllmSettings(model="m", devices="all"), [H100, SECOND])
-    assert numbers == (0, 1)
-    assert names == ("gpu:0 NVIDIA H100 80GB HBM3", "gpu:1 NVIDIA H100 80GB HBM3")
+    places = planned([H100, SECOND], devices="all")
+    assert [place.number for place in places] == [0, 1]
+    assert [place.name for place in places] == [
+        "gpu:0 NVIDIA H100 80GB HBM3",
+        "gpu:1 NVIDIA H100 80GB HBM3",
+    ]
 
 
 def test_gpus_that_are_listed() -> None:
-    assert on_gpus(VllmSettings(model="m", devices=(1,)), [H100, SECOND])[0] == (1,)
+    assert [place.number for place in planned([H100, SECOND], devices=(1,), per_device=1)] == [1]
 
 
 def test_a_gpu_that_is_not_there() -> None:
     with pytest.raises(EngineSetupError) as error:
-        on_gpus(VllmSettings(model="m", devices=(0, 7)), [H100, SECOND])
+        planned([H100, SECOND], devices=(0, 7))
     assert "[0, 7]" in error.value.message
 
 
 def test_one_gpu_that_vllm_chooses() -> None:
-    assert on_gpus(VllmSettings(model="m", devices=None), [H100, SECOND])[0] == (None,)
+    assert [place.number for place in planned([H100, SECOND], devices=None, per_device=1)] == [None]
 
 
-def test_on_a_cpu_as_many_engines_as_are_listed() -> None:
-    assert on_cpu(VllmSettings(model="m", devices=(0, 1))) == ((None, None), ("cpu:0", "cpu:1"))
-    assert on_cpu(VllmSettings(model="m")) == ((None,), ("cpu",))
+def test_a_card_listed_twice_gets_two_engines_with_names_of_their_own() -> None:
+    places = planned([H100, SECOND], devices=(0, 0, 1))
+    assert [(place.number, place.sharing) for place in places] == [(0, 2), (0, 2), (1, 1)]
+    assert [place.name for place in places] == [
+        "gpu:0 NVIDIA H100 80GB HBM3 (1 of 2)",
+        "gpu:0 NVIDIA H100 80GB HBM3 (2 of 2)",
+        "gpu:1 NVIDIA H100 80GB HBM3",
+    ]
+
+
+L40S = Gpu(0, "NVIDIA L40S", 46_068)
+
+
+@pytest.mark.parametrize(
+    ("cards", "cores", "given", "engines"),
+    [
+        ([H100], 16, {}, [2]),
+        ([H100], 8, {}, [1]),  # too few cores for two
+        ([H100, SECOND], 16, {}, [1, 1]),  # likewise
+        ([H100, SECOND], 32, {}, [2, 2]),
+        ([L40S], 64, {}, [1]),  # too little memory for two
+        ([H100], 16, {"gpu_memory_utilization": 0.5}, [1]),
+        ([H100], 4, {"per_device": 2}, [2]),
+        ([H100, SECOND], 64, {"per_device": 1}, [1, 1]),
+        ([H100, SECOND], 64, {"devices": (1,)}, [2]),
+        ([H100], 16, {"options": {"tensor_parallel_size": 2}}, [1]),
+        (None, 64, {}, [1]),  # nobody can tell how large it is
+    ],
+)
+def test_a_card_gets_two_engines_where_memory_and_cores_suffice(
+    cards: list[Gpu] | None, cores: int, given: dict[str, Any], engines: list[int]
+) -> None:
+    places = planned(cards, cores=cores, **given)
+    assert [place.sharing for place in places] == [n for n in engines for _ in range(n)]
+
+
+def test_a_model_of_unknown_needs_has_its_card_for_itself() -> None:
+    (place,) = on_gpus(VllmSettings(model="m"), [H100], cores=64, known=False)
+    assert place.sharing == 1
+
+
+def test_on_a_cpu_as_many_engines_as_are_listed_or_asked_for() -> None:
+    def names(**given: Any) -> list[str]:
+        return [place.name for place in on_cpu(VllmSettings(model="m", **given))]
+
+    assert names(devices=(0, 1)) == ["cpu:0", "cpu:1"]
+    assert names(per_device=2) == ["cpu:0", "cpu:1"]
+    assert names() == ["cpu"]
 
 
 @pytest.mark.parametrize(

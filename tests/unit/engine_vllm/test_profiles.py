@@ -8,7 +8,7 @@ import pytest
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, profile_for
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import check_tokens, prompt
-from ocrd.engine.resident.settings import VllmSettings, engine_arguments, sampling
+from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader
 from tests.unit.engine_vllm.fakes import page
@@ -61,7 +61,8 @@ def test_another_model_needs_only_its_data() -> None:
     chosen = sampling(page(mode="ocr"), profile, VllmSettings(model="m"), room=8000)
     assert (chosen["max_tokens"], chosen["stop"]) == (4096, ["</s>"])
     assert "extra_args" not in chosen, "the guard is not part of that model's engine"
-    assert engine_arguments(VllmSettings(model="m"), profile, None)["logits_processors"] == []
+    arguments = engine_arguments(VllmSettings(model="m"), profile, Place("gpu"))
+    assert arguments["logits_processors"] == []
 
 
 def test_a_mode_that_another_model_lacks_is_told_with_those_it_has() -> None:

@@ -1,69 +1,149 @@
 """What may be set, and how that becomes vLLM's own arguments."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.settings import VllmSettings, check_names, engine_arguments, view
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, LIGHTON_OCR_3
+from ocrd.engine.resident.settings import (
+    Place,
+    VllmSettings,
+    check_names,
+    engine_arguments,
+    graph_sizes,
+    view,
+)
 from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS, Resolution
 
 SETTINGS = VllmSettings(model="deepseek-ai/DeepSeek-OCR")
+CARD = Place("gpu:0", memory_mib=81_559)
 
 
 def test_caches_that_pages_never_share_are_off() -> None:
-    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, None)
+    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
     assert arguments["enable_prefix_caching"] is False
     assert arguments["mm_processor_cache_gb"] == 0
 
 
 def test_an_engine_is_put_on_its_device() -> None:
-    assert engine_arguments(SETTINGS, DEEPSEEK_OCR, 3)["device_ids"] == [3]
-    assert "device_ids" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, None)
+    assert engine_arguments(SETTINGS, DEEPSEEK_OCR, Place("gpu:3", 3))["device_ids"] == [3]
+    assert "device_ids" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
 
 
 def test_memory_is_kept_for_the_costliest_page_that_may_come() -> None:
-    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, None)
+    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
     assert arguments["mm_processor_kwargs"] == {
         "base_size": 1024,
         "image_size": 640,
         "max_crops": 9,
     }
     fewer = replace(SETTINGS, resolutions=(RESOLUTIONS["small"], RESOLUTIONS["base"]))
-    kwargs = engine_arguments(fewer, DEEPSEEK_OCR, None)["mm_processor_kwargs"]
+    kwargs = engine_arguments(fewer, DEEPSEEK_OCR, CARD)["mm_processor_kwargs"]
     assert kwargs == {"base_size": 1024, "image_size": 1024, "max_crops": 0}
 
 
 def test_a_smaller_resolution_for_all_needs_less_memory() -> None:
     lowered = replace(SETTINGS, resolution="small")
-    kwargs = engine_arguments(lowered, DEEPSEEK_OCR, None)["mm_processor_kwargs"]
+    kwargs = engine_arguments(lowered, DEEPSEEK_OCR, CARD)["mm_processor_kwargs"]
     assert kwargs == {"base_size": 640, "image_size": 640, "max_crops": 0}
 
 
 def test_the_second_model_tiles_in_its_own_size() -> None:
-    kwargs = engine_arguments(SETTINGS, DEEPSEEK_OCR_2, None)["mm_processor_kwargs"]
+    kwargs = engine_arguments(SETTINGS, DEEPSEEK_OCR_2, CARD)["mm_processor_kwargs"]
     assert kwargs["image_size"] == 768
 
 
 def test_options_win_over_ours() -> None:
     arguments = engine_arguments(
-        replace(SETTINGS, options={"seed": 7, "enforce_eager": True}), DEEPSEEK_OCR, None
+        replace(SETTINGS, options={"seed": 7, "enforce_eager": True}), DEEPSEEK_OCR, CARD
     )
     assert (arguments["seed"], arguments["enforce_eager"]) == (7, True)
 
 
 def test_logits_processors_in_options_come_beside_the_guard() -> None:
     options = {"logits_processors": ["package.module:Class"]}
-    arguments = engine_arguments(replace(SETTINGS, options=options), DEEPSEEK_OCR, None)
+    arguments = engine_arguments(replace(SETTINGS, options=options), DEEPSEEK_OCR, CARD)
     assert arguments["logits_processors"] == [
         "ocrd.engine.deepseek.guard:NgramGuard",
         "package.module:Class",
     ]
 
 
+# Tokens of a letter page by the published formula: tiny 73, small 111, base 273, large 421, gundam
+# 273 + 10 h (10 w + 1) = 903 with 2 x 3 tiles; and 40 for the words of the prompt.
+@pytest.mark.parametrize(
+    ("folders", "beyond"),
+    [
+        (["gundam"], [1200, 2144, 3088]),
+        (["tiny"], []),
+        (["base"], [576, 896, 1200]),
+        (["tiny", "gundam"], [608, 1200, 2144, 3088]),
+        (["large", "gundam"], [720, 1184, 1200, 1648, 2144, 3088]),
+    ],
+)
+def test_steps_that_take_in_up_to_three_pages_have_graphs(
+    folders: list[str], beyond: list[int]
+) -> None:
+    offered = tuple(RESOLUTIONS[name] for name in folders)
+    sizes = graph_sizes(replace(SETTINGS, resolutions=offered), DEEPSEEK_OCR)
+    assert [size for size in sizes if size > 512] == (beyond or [608])
+    assert {1, 2, 4, 8, 248, 256, 272, 512} <= set(sizes), "the usual ones stay"
+
+
+def test_no_graph_is_recorded_for_more_than_a_step_can_hold() -> None:
+    sizes = graph_sizes(replace(SETTINGS, max_num_batched_tokens=2048), DEEPSEEK_OCR)
+    assert max(sizes) <= 2048
+    odd = graph_sizes(replace(SETTINGS, max_num_seqs=100), DEEPSEEK_OCR)
+    assert 100 in odd, "the steps of a full engine are the most frequent"
+    few = replace(SETTINGS, max_num_seqs=16, resolutions=(RESOLUTIONS["gundam"],))
+    assert graph_sizes(few, DEEPSEEK_OCR) == [1, 2, 4, 8, 16, 24, 32, 960, 1904, 2848]
+
+
+def test_a_model_whose_tokens_nobody_can_count_keeps_the_graphs_of_vllm() -> None:
+    assert "compilation_config" not in engine_arguments(SETTINGS, LIGHTON_OCR_3, CARD)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"compilation_config": {"cudagraph_capture_sizes": [1, 8]}},
+        {"compilation_config": {"max_cudagraph_capture_size": 512}},
+        {"compilation_config": {"cudagraph_mode": "NONE"}},
+        {"compilation_config": '{"mode": 3}'},
+    ],
+)
+def test_what_the_operator_says_of_graphs_stays(given: dict[str, Any]) -> None:
+    arguments = engine_arguments(replace(SETTINGS, options=given), DEEPSEEK_OCR, CARD)
+    assert arguments["compilation_config"] == given["compilation_config"]
+
+
+def test_what_else_the_operator_says_of_compilation_stays_beside_the_graphs() -> None:
+    options = {"compilation_config": {"mode": 3}}
+    arguments = engine_arguments(replace(SETTINGS, options=options), DEEPSEEK_OCR, CARD)
+    assert arguments["compilation_config"]["mode"] == 3
+    assert 1200 in arguments["compilation_config"]["cudagraph_capture_sizes"]
+
+
+def test_without_a_card_or_without_graphs_none_are_asked_for() -> None:
+    eager = replace(SETTINGS, options={"enforce_eager": True})
+    assert "compilation_config" not in engine_arguments(eager, DEEPSEEK_OCR, CARD)
+    cpu = Place("cpu", gpu=False)
+    assert "compilation_config" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, cpu)
+
+
+def test_two_engines_on_a_card_have_half_of_its_memory_each() -> None:
+    half = replace(CARD, sharing=2)
+    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, half)
+    assert arguments["gpu_memory_utilization"] == 0.45
+    taken = arguments["kv_cache_memory_bytes"] / 2**20
+    assert 16_384 < taken < 0.45 * 81_559 - 10_000, "room for 256 pages, and for the weights"
+    assert "kv_cache_memory_bytes" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
+
+
 def test_no_more_sequences_than_pages_in_flight() -> None:
-    arguments = engine_arguments(replace(SETTINGS, max_pages_in_flight=100), DEEPSEEK_OCR, None)
+    arguments = engine_arguments(replace(SETTINGS, max_pages_in_flight=100), DEEPSEEK_OCR, CARD)
     assert arguments["max_num_seqs"] == 100
 
 

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from ocrd.config import Folder, Settings
+from ocrd.files import Disk
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
@@ -58,6 +61,13 @@ class FolderWatch(Watcher):
         if self.inotify is not None:
             self.inotify.close()
         self.inotify = None
+
+
+def folder_of(inbox: Path, **keys: object) -> Folder:
+    """A folder of that inbox, as a configuration with these keys has it."""
+    entry = {"name": "hall", "inbox": inbox, **keys}
+    (folder,) = Settings(root=Path("/srv"), folder=[entry]).folder  # type: ignore[list-item]
+    return folder
 
 
 def steps_until(watch: FolderWatch, done: Callable[[], bool], what: str = "it") -> list[Candidate]:
@@ -120,11 +130,26 @@ def rescanned(watch: FolderWatch, clock: Clock) -> list[Candidate]:
     return found + drain(watch)
 
 
-@contextmanager
-def watching(root: Path, clock: Callable[[], float], **options: object) -> Iterator[FolderWatch]:
-    """A started watch that has looked through everything once."""
-    watch = FolderWatch(root, clock=clock, **options)  # type: ignore[arg-type]  # passed through
+def watch_of(root: Path, clock: Callable[[], float], **options: Any) -> FolderWatch:
+    """A watch; options that a folder has are the folder's."""
+    keys = {key: options.pop(key) for key in [*options] if key in Folder.model_fields}
+    disk = Disk()
+    disk.know(root)
+    folder = folder_of(root, **{"settle_s": SETTLE, **keys})
+    return FolderWatch(folder, disk, clock=clock, **options)
+
+
+def begun(root: Path, clock: Callable[[], float], **options: Any) -> FolderWatch:
+    """A started watch."""
+    watch = watch_of(root, clock, **options)
     watch.start()
+    return watch
+
+
+@contextmanager
+def watching(root: Path, clock: Callable[[], float], **options: Any) -> Iterator[FolderWatch]:
+    """A started watch that has looked through everything once."""
+    watch = begun(root, clock, **options)
     try:
         steps_until(watch, lambda: watch.report.scans > 0 or watch.report.paused is not None)
         yield watch

@@ -2,34 +2,53 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ocrd.errors import BadFileError, Disposition, OcrdError, PlaceError, SourceChangedError
-from ocrd.files import FileFacts
-from ocrd.inbox.admit import REAL, Calls, admit
+from ocrd.files import Disk, FileFacts
+from ocrd.inbox.admit import admit
+from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
 from tests.support import nobody
 from tests.support.needs import need
-from tests.unit.inbox.support import as_nobody, mounted, public_folder
+from tests.unit.inbox.support import as_nobody, folder_of, mounted, public_folder
 
 SCAN = b"%PDF-1.7 a scan"
 
 
-def admitted(inbox: Path, source: str, calls: Calls = REAL) -> Found:
-    return admit(inbox, "invoices", source, 3, calls=calls)
+NOTHING = FileFacts(size=0, mtime_ns=0, inode=0)
 
 
-def refused(inbox: Path, source: str, calls: Calls = REAL) -> OcrdError:
+def admitted(
+    inbox: Path,
+    source: str,
+    disk: Disk | None = None,
+    seen: FileFacts | None = None,
+    max_bytes: int | None = None,
+    **how: bool,
+) -> Found:
+    disk = disk or Disk()
+    disk.know(inbox)
+    if seen is None:
+        path = inbox / source
+        seen = FileFacts.of(path.lstat()) if os.path.lexists(path) else NOTHING
+    candidate = Candidate(source, seen, **how)
+    return admit(folder_of(inbox, priority=3), candidate, disk, max_bytes=max_bytes)
+
+
+def refused(inbox: Path, source: str, disk: Disk | None = None) -> OcrdError:
     """The error that says why not; each has a remedy and the name of the file."""
     with pytest.raises(OcrdError) as caught:
-        admitted(inbox, source, calls)
+        admitted(inbox, source, disk)
     assert caught.value.hint
     return caught.value
 
@@ -39,7 +58,7 @@ def test_a_found_file_is_recorded_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "sub/scan.pdf").write_bytes(SCAN)
     os.utime(tmp_path / "sub/scan.pdf", ns=(1, 1_234_567_890_123_456_789))
     assert admitted(tmp_path, "sub/scan.pdf") == Found(
-        folder="invoices",
+        folder="hall",
         source="sub/scan.pdf",
         size=len(SCAN),
         mtime_ns=1_234_567_890_123_456_789,
@@ -212,25 +231,52 @@ def test_a_file_that_is_not_what_was_seen_at_rest_is_changed(tmp_path: Path) -> 
     path = tmp_path / "scan.pdf"
     path.write_bytes(SCAN)
     seen = FileFacts.of(path.stat())
-    assert admit(tmp_path, "f", "scan.pdf", 0, seen=seen).size == len(SCAN)
+    assert admitted(tmp_path, "scan.pdf", seen=seen).size == len(SCAN)
     path.write_bytes(SCAN + b", page two")
     with pytest.raises(SourceChangedError) as caught:
-        admit(tmp_path, "f", "scan.pdf", 0, seen=seen)
+        admitted(tmp_path, "scan.pdf", seen=seen)
     assert caught.value.kind == "source-changed"
 
 
-def during_the_read(action: Callable[[], object]) -> Calls:
-    """The real calls, and `action` right after the first piece was read."""
-    done: list[bool] = []
+class Tapped(io.BufferedReader):
+    """A file, and what happens when it is read or closed."""
 
-    def readinto(fd: int, into: memoryview) -> int:
-        got = REAL.readinto(fd, into)
-        if not done:
-            done.append(True)
-            action()
+    on_read: Callable[[int], object] = staticmethod(lambda got: None)
+    on_close: Callable[[], object] = staticmethod(lambda: None)
+
+    def readinto(self, into: Any) -> int:
+        got = super().readinto(into)
+        self.on_read(got)
         return got
 
-    return Calls(readinto=readinto)
+    def close(self) -> None:
+        super().close()
+        self.on_close()
+
+
+class TappedDisk(Disk):
+    """The real calls, and whatever a test does between them."""
+
+    def __init__(self, **taps: Callable[..., object]) -> None:
+        super().__init__()
+        self._taps = taps
+
+    def open(self, path: Path) -> io.BufferedReader:
+        file = Tapped(super().open(path).detach())
+        vars(file).update(self._taps)
+        return file
+
+
+def during_the_read(action: Callable[[], object]) -> Disk:
+    """The real calls, and `action` right after the first piece was read."""
+    done: list[int] = []
+
+    def read(got: int) -> None:
+        done.append(got)
+        if len(done) == 1:
+            action()
+
+    return TappedDisk(on_read=read)
 
 
 def append(path: Path) -> None:
@@ -290,14 +336,14 @@ def test_a_file_that_never_stops_growing_is_not_read_for_ever(tmp_path: Path) ->
     path.write_bytes(piece)
     reads: list[int] = []
 
-    def readinto(fd: int, into: memoryview) -> int:
-        with path.open("ab") as file:  # grows faster than it is read
-            file.write(piece)
-        reads.append(REAL.readinto(fd, into))
+    def grow(got: int) -> None:  # faster than it is read
+        reads.append(got)
         assert sum(reads) <= len(piece)
-        return reads[-1]
+        with path.open("ab") as file:
+            file.write(piece)
 
-    assert refused(tmp_path, "endless.pdf", Calls(readinto=readinto)).kind == "source-changed"
+    disk = TappedDisk(on_read=grow)
+    assert refused(tmp_path, "endless.pdf", disk).kind == "source-changed"
 
 
 @pytest.mark.parametrize(
@@ -310,14 +356,19 @@ def test_a_file_that_never_stops_growing_is_not_read_for_ever(tmp_path: Path) ->
         (errno.EMFILE, "source-unreadable"),
     ],
 )
-def test_a_fault_of_the_system_is_tried_again(tmp_path: Path, code: int, kind: str) -> None:
-    def fail(*_: object, **__: object) -> int:
+@pytest.mark.parametrize("where", ["open", "on_read", "on_close"])
+def test_a_fault_of_the_system_is_tried_again(
+    tmp_path: Path, code: int, kind: str, where: str
+) -> None:
+    def fail(*_: object) -> io.BufferedReader:
         raise OSError(code, os.strerror(code))
 
     (tmp_path / "scan.pdf").write_bytes(SCAN)
-    for calls in (Calls(open=fail), Calls(readinto=fail)):
-        error = refused(tmp_path, "scan.pdf", calls)
-        assert (error.kind, error.disposition) == (kind, Disposition.TRANSIENT)
+    disk = TappedDisk(**({} if where == "open" else {where: fail}))
+    if where == "open":
+        vars(disk)["open"] = fail
+    error = refused(tmp_path, "scan.pdf", disk)
+    assert (error.kind, error.disposition) == (kind, Disposition.TRANSIENT)
 
 
 def test_an_unreadable_spot_on_a_real_disk_is_tried_again(tmp_path: Path) -> None:
@@ -357,15 +408,15 @@ def test_a_file_larger_than_any_scan_is_refused_before_it_is_read(tmp_path: Path
     with (tmp_path / "sparse.pdf").open("wb") as file:
         file.truncate(2 << 40)
     with pytest.raises(BadFileError) as caught:
-        admit(tmp_path, "f", "sparse.pdf", 0, max_bytes=1 << 30)
+        admitted(tmp_path, "sparse.pdf", max_bytes=1 << 30)
     assert (caught.value.kind, "max_file_mib" in caught.value.hint) == ("too-large", True)
 
 
 def test_proof_that_nobody_has_it_open_is_had_by_its_owner_alone() -> None:
     with public_folder() as inbox:
         (inbox / "scan.pdf").write_bytes(SCAN)
-        assert admit(inbox, "f", "scan.pdf", 0, unproven=True).size == len(SCAN)
-        error = nobody.as_nobody(lambda: admit(inbox, "f", "scan.pdf", 0, unproven=True))
+        assert admitted(inbox, "scan.pdf", unproven=True).size == len(SCAN)
+        error = nobody.as_nobody(lambda: admitted(inbox, "scan.pdf", unproven=True))
         assert isinstance(error, SourceChangedError)
         assert error.kind == "source-unproven"
 
@@ -373,7 +424,7 @@ def test_proof_that_nobody_has_it_open_is_had_by_its_owner_alone() -> None:
 WRITER_DURING_THE_LEASE = """
 import fcntl, os, sys
 from pathlib import Path
-from ocrd.inbox.admit import admit
+from tests.unit.inbox.test_admit import admitted
 
 inbox, refusals = Path(sys.argv[1]), []
 
@@ -386,7 +437,7 @@ def open_for_writing(event, args):
             refusals.append(error)
 
 sys.addaudithook(open_for_writing)
-admit(inbox, "f", "scan.pdf", 0)
+admitted(inbox, "scan.pdf")
 print("alive, writers met:", len(refusals))
 """
 

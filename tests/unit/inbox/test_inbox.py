@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import pytest
 from ocrd.config import Folder, load
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Event, Events
+from ocrd.files import Disk
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit
-from ocrd.job import Job, JobState, Place
+from ocrd.job import Found, Job, JobState, Place
 from ocrd.ledger.ledger import Ledger
 
 BY_PAUSE = "join = 'pause'\njoin_pause_s = 1"
@@ -39,12 +41,12 @@ class House:
         self.ledger = Ledger.open(root / "ledger.db")
         self.told: list[Event] = []
 
-    def folder(self, keys: str, settle_s: float | None) -> Folder:
+    def folder(self, name: str, keys: str, settle_s: float | None) -> Folder:
         file = self.root / "config.toml"
         settle = "" if settle_s is None else f"settle_s = {settle_s}\n"
-        text = f"root = '{self.root}'\n[[folder]]\nname = 'hall'\n{settle}{keys}"
+        text = f"root = '{self.root}'\n[[folder]]\nname = '{name}'\n{settle}{keys}"
         file.write_text(text, encoding="utf-8")
-        found = load(file).folder("hall")
+        found = load(file).folder(name)
         assert found is not None
         return found
 
@@ -54,6 +56,7 @@ class House:
         keys: str = "",
         rescan_s: float = 60.0,
         settle_s: float | None = 0.3,
+        folders: Sequence[str] = ("hall",),
         **watch: object,
     ) -> Iterator[Inbox]:
         inboxes = Inboxes(
@@ -64,7 +67,7 @@ class House:
             memory=self.root / "memory",
             wake=lambda: None,
         )
-        inboxes.follow({"hall": self.folder(keys, settle_s)})
+        inboxes.follow({name: self.folder(name, keys, settle_s) for name in folders})
         self.inboxes = inboxes
         try:
             yield inboxes._inboxes["hall"]
@@ -365,7 +368,7 @@ class TestHaste:
         assert 1.9 < self.since_the_drop(house, lambda: house.drop("scan.pdf")) < 4
 
     def test_a_folder_with_a_settle_time_of_its_own_keeps_it(self, house: House) -> None:
-        with house.intake(settle_s=3.0, closed_s=0.1):
+        with house.intake(settle_s=3.0):
             house.drop("scan.pdf")
             began = time.monotonic()
             wait_for(house.jobs)
@@ -382,6 +385,36 @@ class TestHaste:
             wait_for(lambda: "letter.pdf" in house.jobs())
             assert time.monotonic() - began < 3
             assert len(house.jobs()) < 5
+
+    @pytest.mark.parametrize(("size", "takes_s", "at_once"), [(8 << 20, 0.0, 9), (1, 0.1, 5)])
+    def test_what_is_hashed_is_recorded_before_all_is_hashed(
+        self,
+        house: House,
+        monkeypatch: pytest.MonkeyPatch,
+        size: int,
+        takes_s: float,
+        at_once: int,
+    ) -> None:
+        recorded: list[int] = []
+        record, opened = house.ledger.record, Disk.open
+
+        def counted(found: Sequence[Found]) -> list[Job | None]:
+            recorded.append(len(found))
+            return record(found)
+
+        def slowly(disk: Disk, path: Path) -> io.BufferedReader:
+            time.sleep(takes_s)
+            return opened(disk, path)
+
+        monkeypatch.setattr(house.ledger, "record", counted)
+        monkeypatch.setattr(Disk, "open", slowly)
+        for number in range(20):
+            with (house.inbox / f"{number}.pdf").open("wb") as file:
+                file.truncate(size)
+        with house.intake() as intake:
+            wait_for(intake.settled)
+        assert sum(recorded) == 20
+        assert max(recorded) <= at_once
 
     def test_an_absurd_size_is_refused_and_holds_up_nothing(self, house: House) -> None:
         with (house.inbox / "sparse.pdf").open("wb") as file:
@@ -425,7 +458,7 @@ class TestMending:
         with house.intake() as intake:
             wait_for(intake.settled)
             with monkeypatch.context() as patched:
-                patched.setattr(os, "lstat", _recursion)  # a defect in one part
+                patched.setattr(Disk, "lstat", _recursion)  # a defect in one part
                 house.drop("scan.pdf")
                 wait_for(lambda: house.events("inbox.failed"))
             condition = house.inboxes.report("hall")["condition"]

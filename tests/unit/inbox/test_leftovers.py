@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Found, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER
 from tests.integration.test_killed import scan

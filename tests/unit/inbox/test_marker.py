@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.files import FileFacts
+from ocrd.files import Disk, FileFacts
 from ocrd.inbox.marker import LOOK_S, Marker, Marks
 from ocrd.inbox.settle import Candidate
 from tests.unit.ledger.making import Clock
@@ -49,7 +49,7 @@ class TestMarks:
     @pytest.fixture
     def marks(self, tmp_path: Path, clock: Clock) -> Marks:
         (tmp_path / "in").mkdir()
-        marks = Marks(tmp_path, Marker("{name}.done"), clock)
+        marks = Marks(tmp_path, Disk(), Marker("{name}.done"), clock)
         marks.add(SCAN)
         return marks
 

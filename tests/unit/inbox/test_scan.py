@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.files import FileFacts
-from ocrd.inbox.names import ignored
-from ocrd.inbox.scan import Blocked, Entered, Sight, look, walk
+from ocrd.inbox.scan import Blocked, Entered, Sight, strays, walk
+from ocrd.names import ignored
 from tests.unit.inbox.support import as_nobody, public_folder
 
 
@@ -118,31 +118,11 @@ def test_a_tree_deeper_than_a_path_can_be_long_is_told(tmp_path: Path) -> None:
     assert "too long" in str(blocked.error)
 
 
-def test_looking_at_one_path_tells_what_is_there(tmp_path: Path) -> None:
-    fill(tmp_path, "sub/a.pdf")
-    found = look(str(tmp_path), "sub/a.pdf")
-    assert found is not None
-    assert found.st_size == 4
-
-
-@pytest.mark.parametrize("path", ["nothing.pdf", "sub/nothing.pdf", "no/where.pdf", "a.pdf/b"])
-def test_looking_where_nothing_is_finds_nothing(tmp_path: Path, path: str) -> None:
-    fill(tmp_path, "a.pdf", "sub/b.pdf")
-    assert look(str(tmp_path), path) is None
-
-
-def test_looking_through_a_symlinked_folder_finds_nothing(tmp_path: Path) -> None:
-    fill(tmp_path, "outside/sub/secret.pdf")
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    (inbox / "link").symlink_to(tmp_path / "outside")
-    assert (inbox / "link/sub/secret.pdf").exists()
-    assert look(str(inbox), "link/sub/secret.pdf") is None
-
-
-def test_looking_without_permission_is_an_error() -> None:
-    with public_folder() as inbox:
-        fill(inbox, "locked/a.pdf")
-        (inbox / "locked").chmod(0o700)
-        with as_nobody(), pytest.raises(PermissionError):
-            look(str(inbox), "locked/a.pdf")
+def test_files_in_no_inbox_are_counted_by_where_they_lie(tmp_path: Path) -> None:
+    fill(tmp_path / "inbox", "loose.pdf", "typo/1.pdf", "typo/sub/2.pdf", "ours/3.pdf")
+    fill(tmp_path / "inbox", ".hidden/4.pdf", "x/y/5.pdf")
+    (tmp_path / "inbox/link.pdf").symlink_to("loose.pdf")
+    known = [tmp_path / "inbox/ours", tmp_path / "inbox/x/y"]
+    inbox = str(tmp_path / "inbox")
+    assert strays(tmp_path, known) == {inbox: 1, f"{inbox}/typo": 2}
+    assert strays(tmp_path, [tmp_path / "inbox"]) == strays(tmp_path / "none", []) == {}

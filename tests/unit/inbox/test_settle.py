@@ -205,11 +205,10 @@ def test_only_those_that_wait_too_long_are_overdue() -> None:
     s.observe("new.pdf", EMPTY, 30, awaited=True)
     assert [late.path for late in s.overdue(70)] == ["old.pdf"]
     assert [waiting.path for waiting in s.waiting(70)] == ["old.pdf", "new.pdf"]
-    assert s.oldest(70) == 70
 
 
 def test_nobody_waits_in_an_empty_inbox() -> None:
-    assert (settler().oldest(0), list(settler().waiting(0))) == (None, [])
+    assert list(settler().waiting(0)) == []
 
 
 def test_a_file_written_without_end_leaves_no_trail_in_memory() -> None:

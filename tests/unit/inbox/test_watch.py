@@ -224,16 +224,3 @@ def test_a_removed_file_is_waited_for_no_longer(
     (inbox / "scan.pdf").unlink()
     until_waiting(watch, 0)
     assert settled(watch, clock) == []
-
-
-def test_the_report_says_how_many_wait_and_for_how_long(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    assert (watch.report.waiting, watch.report.oldest_s) == (0, None)
-    (inbox / "1.pdf").write_bytes(b"scan")
-    until_waiting(watch, 1)
-    caught_up(watch)
-    clock.turn(3)
-    (inbox / "2.pdf").write_bytes(b"scan")
-    until_waiting(watch, 2)
-    assert watch.report.oldest_s == 3

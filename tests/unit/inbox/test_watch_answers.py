@@ -14,6 +14,7 @@ from tests.unit.inbox.support import (
     rescanned,
     settled,
     until_waiting,
+    watch_of,
     watching,
 )
 
@@ -82,7 +83,7 @@ def test_a_candidate_refused_for_now_comes_to_rest_anew_and_keeps_its_age(
     for _ in range(3):
         assert settled(watch, clock) == ["busy.pdf"]
         watch.hint("busy.pdf")
-    assert watch.report.oldest_s == 3 * SETTLE
+    assert [each.age for each in watch.settler.waiting(clock())] == [3 * SETTLE]
 
 
 def test_a_candidate_of_which_nothing_is_told_is_offered_again(
@@ -108,7 +109,7 @@ def test_files_recorded_in_an_earlier_life_are_offered_only_if_they_changed(
     (inbox / "changes.pdf").write_bytes(b"scan, second page")
     (inbox / "goes.pdf").unlink()
     (inbox / "new.pdf").write_bytes(b"scan")
-    later = FolderWatch(inbox, settle_s=SETTLE, clock=clock)
+    later = watch_of(inbox, clock, settle_s=SETTLE)
     later.settler.recall([(each.path, each.seen) for each in recorded])
     later.start()
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.inbox.support import (
     Clock,
-    FolderWatch,
+    begun,
     caught_up,
     drain,
     paths,
@@ -33,8 +33,7 @@ def fill(folder: Path, count: int) -> list[str]:
 def test_after_an_overflow_of_the_event_queue_no_file_is_missing(tmp_path: Path) -> None:
     clock = Clock()
     with sysctl("max_queued_events", 16):  # a queue takes the limit over when it is made
-        watch = FolderWatch(tmp_path, settle_s=SETTLE, clock=clock)
-        watch.start()
+        watch = begun(tmp_path, clock, settle_s=SETTLE)
     try:
         steps_until(watch, lambda: watch.report.scans == 1)
         names = fill(tmp_path, 3000)  # nobody takes the events off their queue meanwhile
@@ -61,8 +60,7 @@ def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_name
 ) -> None:
     clock = Clock()
     with sysctl("max_user_watches", watches_in_use() + 20):
-        watch = FolderWatch(tree, settle_s=SETTLE, rescan_s=60, clock=clock)
-        watch.start()
+        watch = begun(tree, clock, settle_s=SETTLE, rescan_s=60)
         steps_until(watch, lambda: watch.report.scans == 1)
     try:
         assert watch.report.kind == "polling"
@@ -101,8 +99,7 @@ def test_without_an_inotify_instance_the_inbox_is_polled_and_the_remedy_named(
     clock = Clock()
     (tmp_path / "scan.pdf").write_bytes(b"scan")
     with sysctl("max_user_instances", 0):
-        watch = FolderWatch(tmp_path, settle_s=SETTLE, clock=clock)
-        watch.start()
+        watch = begun(tmp_path, clock, settle_s=SETTLE)
     try:
         until_waiting(watch, 1)
         [condition] = watch.report.conditions

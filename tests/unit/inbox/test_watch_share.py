@@ -81,7 +81,7 @@ def test_the_stand_in_does_not_tell_of_remote_changes(server: Path, share: Path)
     clock = Clock()
     with (
         mounted(share, *BINDFS, str(server)),
-        watching(share, clock, kind="native", **TIMES) as watch,
+        watching(share, clock, watch="native", **TIMES) as watch,
     ):
         (server / "unheard.pdf").write_bytes(b"scan")
         (share / "heard.pdf").write_bytes(b"scan")

@@ -21,6 +21,7 @@ from ocrd.errors import PlaceError
 from ocrd.events import Event, Events
 from ocrd.observe.metrics import CONNECTIONS, KINDS, PATIENCE_S, Metrics
 from ocrd.observe.sinks import Audience, audience
+from tests.support.needs import slow
 
 PROJECT = Path(__file__).parents[3]
 FACTS: dict[str, Any] = {
@@ -220,6 +221,7 @@ def test_the_documents_ask_only_for_metrics_that_there_are(document: str) -> Non
         assert plain in families, f"{document}: {name}"
 
 
+@slow
 def test_a_thousand_idle_connections_take_few_descriptors_and_pass(
     served: Scraped,
 ) -> None:

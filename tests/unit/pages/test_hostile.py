@@ -15,6 +15,7 @@ import pytest
 from ocrd.children import ChildPool, Limits
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.pages.source import ChildPageSource
+from tests.support.needs import slow
 from tests.unit.children.support import children, descriptors, from_proc
 from tests.unit.pages.mutate import mutated
 from tests.unit.pages.samples import all_files
@@ -105,6 +106,7 @@ def resident_mib() -> float:
     return int(from_proc(os.getpid(), "statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@slow
 @pytest.mark.timeout(max(900, 2 * COUNT))
 async def test_every_damaged_file_ends_in_pages_or_a_stated_reason(
     source: ChildPageSource, pool: ChildPool, tmp_path: Path

@@ -13,7 +13,7 @@ import pytest
 
 from ocrd.files import Disk
 from ocrd.job import Job
-from tests.support.needs import few
+from tests.support.needs import few, slow
 from tests.unit.spool.children import in_a_child
 from tests.unit.spool.mounts import bound, fuse, memory
 from tests.unit.spool.scenarios import (
@@ -71,6 +71,7 @@ def test_a_kill_before_any_step_is_mended_by_doing_it_again(
     kill_at_every_step(one_file_system, scenario, disk)
 
 
+@slow
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS.keys())
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
 def test_a_kill_between_file_systems_is_mended_by_doing_it_again(
@@ -89,6 +90,7 @@ def test_a_kill_on_a_fuse_mount_is_mended_by_doing_it_again(
         kill_at_every_step(World(root), scenario, Disk())
 
 
+@slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
 def test_kills_during_the_mending_are_mended_as_well(
     mounts_of_their_own: World, scenario: Scenario

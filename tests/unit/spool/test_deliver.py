@@ -18,6 +18,7 @@ from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.job import Job
 from ocrd.spool import report_path
 from ocrd.spool.trees import MARKER
+from tests.support.needs import slow
 from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, dying
@@ -369,6 +370,7 @@ def test_an_original_of_another_user_is_filed_as_a_copy_that_is_ours(nobodys_wor
     assert (target.read_bytes(), facts.st_mtime_ns) == (ORIGINAL, job.mtime_ns)
 
 
+@slow
 def test_a_kill_while_an_original_becomes_ours_is_mended_by_doing_it_again(
     nobodys_world: World,
 ) -> None:

@@ -15,6 +15,7 @@ from ocrd.errors import Disposition, OcrdError, PlaceError
 from ocrd.files import Disk
 from ocrd.job import Job
 from tests.slow.faults.evidence import files_below
+from tests.support.needs import few, slow
 from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
 from tests.unit.spool.mounts import bound, memory, needs_root, remount, served, tmpfs
 from tests.unit.spool.scenarios import SCENARIOS, Scenario, complaints, names, outcome, wanted
@@ -33,6 +34,7 @@ def test_any_answer_to_any_call_is_survived(memory: Path, scenario: Scenario) ->
         fail_at_every_step(world, scenario, Disk(), code)
 
 
+@slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
 def test_any_answer_between_file_systems_is_survived(memory: Path, scenario: Scenario) -> None:
     world = World(memory / "own")
@@ -46,7 +48,7 @@ def test_any_answer_between_file_systems_is_survived(memory: Path, scenario: Sce
 
 def fail_at_every_step(world: World, scenario: Scenario, disk: Disk, code: int) -> None:
     """The whole scenario for each of its calls: fail it, look, do it again without a fault."""
-    for call in trace(world, scenario, disk):
+    for call in few(trace(world, scenario, disk)):
         fail_at(world, scenario, disk, call, code, torn=False)
         if call.name in TEARABLE and code == errno.ENOSPC:
             fail_at(world, scenario, disk, call, code, torn=True)

@@ -14,7 +14,7 @@ import pytest
 
 from ocrd.errors import Disposition, PlaceError
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
+from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
 from tests.unit.spool.mounts import mounted, needs_root, tmpfs

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Job, JobState, Member, Place
+from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
 

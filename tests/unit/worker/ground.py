@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ocrd.config import Folder, load
 from ocrd.files import Disk
-from ocrd.inbox.names import numbered
 from ocrd.job import Found, Job, Place
 from ocrd.ledger.ledger import Ledger
+from ocrd.names import numbered
 from ocrd.spool import Spool
 from ocrd.worker.deliver import Delivery, Plan
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocrd.errors import BadFileError
 from ocrd.files import display
-from ocrd.inbox.names import fit, ignored, included, numbered, safe_relative, stem
+from ocrd.names import fit, ignored, included, numbered, safe_relative, stem
 
 # What a file system can hold: any bytes but NUL and slash, 1 to 255 of them.
 file_names = st.binary(min_size=1, max_size=255).map(

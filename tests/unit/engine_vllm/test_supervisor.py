@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,16 +17,22 @@ from tests.unit.engine_vllm.fakes import OOM, World, page
 
 SETTINGS = VllmSettings(model="m", max_pages_in_flight=64, max_crops=6)
 HANG_S = 120
+# As vLLM 0.32 says it.
+CUT_OFF = """EngineCore failed to start.
+Traceback (most recent call last):
+  File "vllm/compilation/caching.py", line 304, in deserialize_compile_artifacts
+    state = pickle.loads(data)
+_pickle.UnpicklingError: pickle data was truncated"""
 
 
 class Watched:
-    """A unit in a world, and what it told."""
+    """A supervisor in a world, and what it told."""
 
     def __init__(self, world: World, settings: VllmSettings = SETTINGS) -> None:
         self.told: list[Event] = []
         self.stages: list[str] = []
         self.convicted: list[PageRequest] = []
-        self.unit = EngineSupervisor(
+        self.supervisor = EngineSupervisor(
             name="gpu:0",
             settings=settings,
             build=world.build,
@@ -41,18 +48,18 @@ class Watched:
 @asynccontextmanager
 async def serving(world: World, settings: VllmSettings = SETTINGS) -> AsyncIterator[Watched]:
     watched = Watched(world, settings)
-    await watched.unit.start(watched.stages.append)
+    await watched.supervisor.start(watched.stages.append)
     try:
         async with asyncio.timeout(HANG_S):
             yield watched
     finally:
-        await watched.unit.stop()
+        await watched.supervisor.stop()
 
 
 async def read_all(
-    unit: EngineSupervisor, pages: list[PageRequest]
+    supervisor: EngineSupervisor, pages: list[PageRequest]
 ) -> dict[str, PageResult | BaseException]:
-    answers = await asyncio.gather(*(unit.read(one) for one in pages), return_exceptions=True)
+    answers = await asyncio.gather(*(supervisor.read(one) for one in pages), return_exceptions=True)
     return {one.id: answer for one, answer in zip(pages, answers, strict=True)}
 
 
@@ -64,41 +71,43 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_pages_are_read_and_stages_of_loading_are_told() -> None:
     async with serving(World()) as watched:
-        answers = await read_all(watched.unit, [page("a"), page("b")])
+        answers = await read_all(watched.supervisor, [page("a"), page("b")])
         assert {name: isinstance(a, PageResult) and a.text for name, a in answers.items()} == {
             "a": "a",
             "b": "b",
         }
         assert watched.stages == ["loading the weights"]
-        assert watched.unit.state is EngineState.READY
+        assert watched.supervisor.state is EngineState.READY
 
 
 async def test_never_more_pages_are_in_the_engine_than_configured() -> None:
     world = World()
     async with serving(world, VllmSettings(model="m", max_pages_in_flight=3)) as watched:
-        await read_all(watched.unit, [page(f"p{n}") for n in range(20)])
+        await read_all(watched.supervisor, [page(f"p{n}") for n in range(20)])
     assert world.most_at_once == 3
 
 
 async def test_pages_in_flight_when_the_engine_is_killed_are_read_by_the_next() -> None:
     world = World(hold=asyncio.Event())
     async with serving(world) as watched:
-        reading = asyncio.create_task(read_all(watched.unit, [page(f"p{n}") for n in range(20)]))
+        reading = asyncio.create_task(
+            read_all(watched.supervisor, [page(f"p{n}") for n in range(20)])
+        )
         await until(lambda: world.most_at_once == 20)
         assert world.hold is not None
-        world.cores[0].die()
+        world.clients[0].die()
         world.hold.set()
         answers = await reading
         assert all(isinstance(answer, PageResult) for answer in answers.values())
-        assert len(world.cores) == 2
-        assert world.cores[0].closed
+        assert len(world.clients) == 2
+        assert world.clients[0].closed
         assert watched.names() == ["engine.ready", "engine.died", "engine.suspects", "engine.ready"]
 
 
 async def test_a_page_that_always_kills_the_engine_is_found_and_its_neighbours_go_on() -> None:
     world = World(killers={"p13"})
     async with serving(world) as watched:
-        answers = await read_all(watched.unit, [page(f"p{n}") for n in range(40)])
+        answers = await read_all(watched.supervisor, [page(f"p{n}") for n in range(40)])
         failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
         assert failed == {"p13"}
         error = answers["p13"]
@@ -112,7 +121,7 @@ async def test_a_page_that_always_kills_the_engine_is_found_and_its_neighbours_g
 async def test_two_killers_are_found() -> None:
     world = World(killers={"p3", "p30"})
     async with serving(world) as watched:
-        answers = await read_all(watched.unit, [page(f"p{n}") for n in range(40)])
+        answers = await read_all(watched.supervisor, [page(f"p{n}") for n in range(40)])
         failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
         assert failed == {"p3", "p30"}
 
@@ -120,9 +129,11 @@ async def test_two_killers_are_found() -> None:
 async def test_pages_that_come_during_the_search_wait_and_are_read() -> None:
     world = World(killers={"bad"})
     async with serving(world) as watched:
-        crowd = asyncio.create_task(read_all(watched.unit, [page("bad"), page("good")]))
-        await until(lambda: watched.unit.on_trial and watched.unit.state is EngineState.READY)
-        late = await watched.unit.read(page("late"))
+        crowd = asyncio.create_task(read_all(watched.supervisor, [page("bad"), page("good")]))
+        await until(
+            lambda: watched.supervisor.on_trial and watched.supervisor.state is EngineState.READY
+        )
+        late = await watched.supervisor.read(page("late"))
         await crowd
         assert late.text == "late"
         assert all("late" not in death for death in world.deaths)
@@ -132,7 +143,7 @@ async def test_when_the_engine_dies_of_every_page_the_pages_are_not_to_blame() -
     names = [f"p{n}" for n in range(8)]
     world = World(killers=set(names))
     async with serving(world) as watched:
-        answers = await read_all(watched.unit, [page(name) for name in names])
+        answers = await read_all(watched.supervisor, [page(name) for name in names])
         convicted = [a for a in answers.values() if isinstance(a, PageError)]
         waiting = [a for a in answers.values() if isinstance(a, EngineDownError)]
         assert (len(convicted), len(waiting)) == (3, 5)
@@ -141,44 +152,44 @@ async def test_when_the_engine_dies_of_every_page_the_pages_are_not_to_blame() -
 async def test_a_page_whose_caller_gives_up_during_the_search_holds_up_nobody() -> None:
     world = World(killers={"bad"}, turns=10)
     async with serving(world) as watched:
-        bad = asyncio.create_task(watched.unit.read(page("bad")))
-        await until(lambda: watched.unit.on_trial)
+        bad = asyncio.create_task(watched.supervisor.read(page("bad")))
+        await until(lambda: watched.supervisor.on_trial)
         bad.cancel()
         await asyncio.gather(bad, return_exceptions=True)
-        await until(lambda: watched.unit.state is EngineState.READY)
-        assert (await watched.unit.read(page("good"))).text == "good"
-        assert not watched.unit.on_trial
+        await until(lambda: watched.supervisor.state is EngineState.READY)
+        assert (await watched.supervisor.read(page("good"))).text == "good"
+        assert not watched.supervisor.on_trial
 
 
 async def test_while_there_is_no_engine_pages_are_sent_back_to_wait() -> None:
     world = World(refusals=[None, ["cannot"], ["cannot"]], hold=asyncio.Event())
     async with serving(world) as watched:
-        reading = asyncio.create_task(read_all(watched.unit, [page("a"), page("b")]))
+        reading = asyncio.create_task(read_all(watched.supervisor, [page("a"), page("b")]))
         await until(lambda: world.most_at_once == 2)
-        world.cores[0].die()
+        world.clients[0].die()
         answers = await reading
         assert all(isinstance(answer, EngineDownError) for answer in answers.values())
         assert world.hold is not None
         world.hold.set()
-        await until(lambda: watched.unit.state is EngineState.READY)
-        assert (await watched.unit.read(page("a"))).text == "a"
+        await until(lambda: watched.supervisor.state is EngineState.READY)
+        assert (await watched.supervisor.read(page("a"))).text == "a"
         assert world.pauses == [0.0, 1.0, 2.0]
 
 
 async def test_a_new_page_does_not_wait_for_an_engine_that_is_restarting() -> None:
     world = World(refusals=[None, ["no"], ["no"], ["no"]])
     async with serving(world) as watched:
-        world.cores[0].die()
-        await until(lambda: watched.unit.state is EngineState.RESTARTING)
+        world.clients[0].die()
+        await until(lambda: watched.supervisor.state is EngineState.RESTARTING)
         with pytest.raises(EngineDownError) as down:
-            await watched.unit.read(page())
+            await watched.supervisor.read(page())
         assert "restarting" in down.value.message
 
 
-async def test_out_of_memory_at_the_start_walks_down_the_ladder() -> None:
+async def test_out_of_memory_at_the_start_gives_up_one_setting_after_the_other() -> None:
     world = World(refusals=[[OOM], [OOM], None])
     async with serving(world) as watched:
-        assert watched.unit.steps == [
+        assert watched.supervisor.steps == [
             "gpu_memory_utilization 0.9 -> 0.75",
             "gpu_memory_utilization 0.75 -> 0.65",
         ]
@@ -190,53 +201,80 @@ async def test_out_of_memory_at_the_start_walks_down_the_ladder() -> None:
 async def test_out_of_memory_at_run_lowers_a_setting_and_accuses_no_page() -> None:
     world = World(hold=asyncio.Event(), last_words=[OOM])
     async with serving(world) as watched:
-        reading = asyncio.create_task(read_all(watched.unit, [page("a"), page("b")]))
+        reading = asyncio.create_task(read_all(watched.supervisor, [page("a"), page("b")]))
         await until(lambda: world.most_at_once == 2)
         assert world.hold is not None
-        world.cores[0].die()
+        world.clients[0].die()
         world.hold.set()
         answers = await reading
         assert all(isinstance(answer, PageResult) for answer in answers.values())
-        assert watched.unit.steps == ["gpu_memory_utilization 0.9 -> 0.75"]
-        assert world.cores[1].crowds[-1] == {"a", "b"}, "together again, no suspects"
+        assert watched.supervisor.steps == ["gpu_memory_utilization 0.9 -> 0.75"]
+        assert world.clients[1].crowds[-1] == {"a", "b"}, "together again, no suspects"
 
 
-async def test_at_the_bottom_of_the_ladder_the_start_fails_with_a_remedy() -> None:
+async def test_with_nothing_left_to_give_up_the_start_fails_with_a_remedy() -> None:
     world = World(refusals=[[OOM]] * 20)
     watched = Watched(world)
     with pytest.raises(EngineSetupError) as failure:
-        await watched.unit.start(watched.stages.append)
+        await watched.supervisor.start(watched.stages.append)
     assert failure.value.kind == "gpu-memory"
-    assert watched.unit.state is EngineState.FAILED
+    assert watched.supervisor.state is EngineState.FAILED
     assert world.started_with[-1].resolution == "small"
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of the compile cache that ends early."""
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    cut_off = tmp_path / "torch_compile_cache" / "8f2a" / "model"
+    cut_off.parent.mkdir(parents=True)
+    cut_off.write_bytes(b"cut o")
+    return cut_off
+
+
+async def test_a_broken_compile_cache_is_said_and_made_anew(cut_off: Path) -> None:
+    async with serving(World(refusals=[[CUT_OFF], None])) as watched:
+        assert watched.names() == ["engine.compile-cache", "engine.ready"]
+        assert watched.told[0].fields["reason"].startswith("_pickle.UnpicklingError")
+        assert watched.stages[1].startswith("compiling anew")
+    assert not cut_off.exists()  # noqa: ASYNC240 - of a test, which may wait
+
+
+@pytest.mark.usefixtures("cut_off")
+async def test_an_engine_that_fails_so_on_a_new_cache_is_not_started_for_ever() -> None:
+    watched = Watched(World(refusals=[[CUT_OFF]] * 5))
+    with pytest.raises(EngineSetupError):
+        await watched.supervisor.start(watched.stages.append)
+    assert watched.names() == ["engine.compile-cache"]
 
 
 async def test_any_other_failure_at_the_start_is_told_at_once() -> None:
     watched = Watched(World(refusals=[["ValueError: no such dtype: float13"]]))
     with pytest.raises(EngineSetupError) as failure:
-        await watched.unit.start(watched.stages.append)
+        await watched.supervisor.start(watched.stages.append)
     assert "float13" in failure.value.message
-    assert watched.unit.steps == []
+    assert watched.supervisor.steps == []
 
 
 async def test_a_unit_that_failed_at_the_start_comes_up_later() -> None:
     world = World(refusals=[["driver is busy"], None])
     watched = Watched(world)
     with pytest.raises(EngineSetupError):
-        await watched.unit.start(watched.stages.append)
-    watched.unit.start_later()
-    await until(lambda: watched.unit.state is EngineState.READY)
-    await watched.unit.stop()
+        await watched.supervisor.start(watched.stages.append)
+    watched.supervisor.start_later()
+    await until(lambda: watched.supervisor.state is EngineState.READY)
+    await watched.supervisor.stop()
 
 
 async def test_a_page_out_of_time_in_a_living_engine_costs_only_itself() -> None:
     world = World(error=PageFaultError("too slow", hint="-", kind="timed-out"))
     async with serving(world) as watched:
         with pytest.raises(PageFaultError):
-            await watched.unit.read(page("slow"))
+            await watched.supervisor.read(page("slow"))
         world.error = None
-        assert (await watched.unit.read(page("next"))).text == "next"
-        assert not world.cores[0].killed
+        assert (await watched.supervisor.read(page("next"))).text == "next"
+        assert not world.clients[0].killed
 
 
 async def test_an_engine_that_hangs_is_killed_and_replaced() -> None:
@@ -244,23 +282,23 @@ async def test_an_engine_that_hangs_is_killed_and_replaced() -> None:
     world = World(error=timed_out, responds=False)
     async with serving(world) as watched:
         with pytest.raises(PageFaultError):
-            await watched.unit.read(page("slow"))
-        await until(lambda: len(world.cores) == 2)
-        assert world.cores[0].killed
+            await watched.supervisor.read(page("slow"))
+        await until(lambda: len(world.clients) == 2)
+        assert world.clients[0].killed
         assert "engine.hung" in watched.names()
 
 
 async def test_stopping_sends_back_the_pages_in_flight_and_closes_the_engine() -> None:
     world = World(hold=asyncio.Event())
     async with serving(world) as watched:
-        reading = asyncio.create_task(read_all(watched.unit, [page("a"), page("b")]))
+        reading = asyncio.create_task(read_all(watched.supervisor, [page("a"), page("b")]))
         await until(lambda: world.most_at_once == 2)
-        await watched.unit.stop()
+        await watched.supervisor.stop()
         answers = await reading
         assert all(isinstance(answer, EngineDownError) for answer in answers.values())
-        assert world.cores[0].closed
-        assert watched.unit.state is EngineState.STOPPED
-        assert len(world.cores) == 1, "stopping is no death"
+        assert world.clients[0].closed
+        assert watched.supervisor.state is EngineState.STOPPED
+        assert len(world.clients) == 1, "stopping is no death"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,225 @@
+"""What the GPU benchmark compares: daemons side by side, each with settings of its own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.gpu_material import plugin_path
+from bench.gpu_watch import Cards
+
+PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
+TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
+# Settings and options of the engine beside the defaults.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": TIMED},
+    "after": {"per_device": 2, "scheduler_cls": GROUPS},
+    "one engine": {"per_device": 1, "scheduler_cls": GROUPS},
+    "ungrouped": {"per_device": 2, "scheduler_cls": TIMED},
+}
+FOLDERS = {  # workload: mode, resolution
+    "uniform": ("uniform", "gundam"),
+    "lognormal": ("lognormal", "gundam"),
+    "equal": ("equal", "gundam"),
+    "unguarded": ("uniform-unguarded", "gundam"),
+    "base": ("uniform", "base"),
+    "tiny": ("uniform", "tiny"),
+}
+PLACES = 256
+PAGE_KIB = 60 * 1400  # of cache that a page takes, on the mean of its reading
+BESIDE_CACHE_MIB = 13_500
+GUESS_PAGES_PER_S = 12.0
+OPTIONS = ("compilation_config", "scheduler_cls", "kv_cache_memory_bytes")
+
+
+@dataclass
+class Daemon:
+    """One variant, running."""
+
+    name: str
+    root: Path
+    engines: int
+    places: int
+    process: subprocess.Popen[bytes]
+    speed: float = GUESS_PAGES_PER_S
+    _read: int = 0
+    _found: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    def moments(self) -> dict[str, list[float]]:
+        """When each event of its log happened; vLLM writes other lines among them."""
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            *lines, rest = log.read().split(b"\n")
+            self._read = log.tell() - len(rest)
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                told = json.loads(line)
+                moment = datetime.fromisoformat(told["timestamp"]).timestamp()
+                self._found[told["event"] + (":all" if "engine" in told else "")].append(moment)
+        return self._found
+
+    @property
+    def up(self) -> bool:
+        return bool(self.moments()["engine.ready:all"])
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+
+@dataclass
+class Bench:
+    """Where it works, how much, and what is known so far."""
+
+    work: Path
+    out: Path
+    small: bool
+    cards: Cards
+    end: float
+    pages: int
+    known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def left_s(self) -> float:
+        return self.end - time.time()
+
+    def keep(self, kind: str, figure: dict[str, Any]) -> None:
+        """Say a figure and write all of them."""
+        self.known.setdefault(kind, []).append(figure)
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.out.write_text(json.dumps(self.known, indent=1))
+        said = (f"{key} {short(value)}" for key, value in figure.items() if value is not None)
+        print(f"{kind}: {', '.join(said)}", flush=True)
+
+
+def short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + " ".join(f"{key} {short(one)}" for key, one in value.items()) + "}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def environment(work: Path, *, small: bool) -> dict[str, str]:
+    found = [str(path) for path in (plugin_path(work / "plugin"), Path.cwd()) if path]
+    paths = [*found, os.environ.get("PYTHONPATH", "")]
+    known = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    }
+    return known | ({"VLLM_CPU_KVCACHE_SPACE": "1"} if small else {})
+
+
+def variants(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What is compared: the names given, or one card with several."""
+    numbers = [int(number) for number in given.devices.split(",")]
+    known = VARIANTS | {f"{len(numbers)} cards": VARIANTS["after"]}
+    names = given.variants.split(",") if len(numbers) == 1 else ["1 card", f"{len(numbers)} cards"]
+    known["1 card"] = VARIANTS["after"]
+    return {
+        name: known[name] | {"devices": numbers if "cards" in name else numbers[:1]}
+        for name in names
+    }
+
+
+def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
+    """All daemons at once; each engine has so much memory that they fit on the first card."""
+    beside = sum(variant["per_device"] for variant in chosen.values())
+    cache_mib = int(bench.cards.memory_mib * 0.92) // beside - BESIDE_CACHE_MIB
+    places = min(PLACES, cache_mib * 1024 // PAGE_KIB // 8 * 8) if bench.cards.names else 4
+    cache_mib = min(cache_mib, places * PAGE_KIB * 9 // 8 // 1024)
+    fixed: dict[str, Any] = {"max_num_seqs": places, "max_pages_in_flight": 2 * places}
+    if bench.cards.names:
+        # The share is only what has to be free at the start; the cache's size is said.
+        fixed |= {"kv_cache_memory_bytes": cache_mib << 20, "gpu_memory_utilization": 0.1}
+    bench.keep("room", {"cache_mib": cache_mib, "places": places, "engines": beside})
+    command = [sys.executable, "-m", "bench.gpu_daemon"]
+    daemons = []
+    for name, variant in chosen.items():
+        root = bench.work / f"root-{name.replace(' ', '-')}"
+        shutil.rmtree(root, ignore_errors=True)
+        for folder in ("steps", "staging"):
+            (root / folder).mkdir(parents=True)
+        text = configuration(bench, root, variant | fixed)
+        (root / "config.toml").write_text(text, encoding="utf-8")
+        engines = variant["per_device"] * len(variant["devices"])
+        process = subprocess.Popen(
+            [*command, str(root), str(bench.work / "pages"), "100" if bench.small else "1"],
+            env=environment(bench.work, small=bench.small)
+            | {"OCRD_BENCH_STEPS": str(root / "steps")},
+            stdout=subprocess.DEVNULL,
+            stderr=(root / "log").open("w"),
+            start_new_session=True,
+        )
+        daemons.append(Daemon(name, root, engines, places * engines, process))
+    return daemons
+
+
+def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:
+    """A file as an operator would write it, and modes named after the length of their answers."""
+    engine = {"kind": "vllm", "model": str(bench.work / "model"), "load_format": "dummy"} | engine
+    engine |= {"reuse_results": False, "page_timeout_s": 900.0}
+    options = {name: engine.pop(name) for name in list(engine) if name in OPTIONS}
+    if bench.small:
+        engine |= {"dtype": "float32", "max_model_len": 2048, "max_num_batched_tokens": 2048}
+        engine |= {"renderer_workers": 1, "devices": [0]}
+        options |= {"enforce_eager": True}
+    lines = [f"root = {json.dumps(str(root))}", "[engine]", *table(engine)]
+    lines += ["[engine.options]", *table(options)]
+    lines += ["[engine.sampling]", "temperature = 1.0", "ignore_eos = true"]
+    lines += ["[watch]", "settle_s = 0.3", "[log]", 'format = "json"']
+    for mode in sorted({mode for mode, _ in FOLDERS.values()}):
+        prompt = "<|grounding|>Convert the document to markdown."
+        guard = "window = 0" if "unguarded" in mode else ""
+        lines += [
+            "[[mode]]",
+            f'name = "{mode}"',
+            f'prompt = "{prompt}"',
+            'reader = "document"',
+            guard,
+        ]
+    for name, (mode, resolution) in FOLDERS.items():
+        resolution = "tiny" if bench.small else resolution
+        lines += ["[[folder]]", f'name = "{name}"', f'mode = "{mode}"']
+        lines += [f'resolution = "{resolution}"']
+    return "\n".join([*lines, ""])
+
+
+def table(values: dict[str, Any]) -> list[str]:
+    """TOML lines; JSON writes strings, numbers, lists and truth values alike."""
+    return [
+        f"{key} = {{ {', '.join(table(value))} }}"
+        if isinstance(value, dict)
+        else f"{key} = {json.dumps(value)}"
+        for key, value in values.items()
+    ]
+
+
+def wait_up(bench: Bench, daemons: list[Daemon], limit_s: float) -> list[Daemon]:
+    """Those that came up; what the others said last is shown."""
+    end = min(time.time() + limit_s, bench.end)
+    while time.time() < end and not all(one.up or not one.alive for one in daemons):
+        time.sleep(1)
+    for one in daemons:
+        moments = one.moments()
+        if one.up:
+            seconds = moments["engine.ready:all"][0] - moments["daemon.started"][0]
+            bench.keep("start", {"variant": one.name, "seconds": seconds})
+        else:
+            print(f"{one.name} did not come up:\n{one.log.read_text(errors='replace')[-6000:]}")
+    return [one for one in daemons if one.up]

@@ -1,0 +1,125 @@
+"""What is wrong in a configuration file: each fault with its key and its remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ocrd.errors import ConfigError
+
+T = TypeVar("T")
+Location = tuple[int | str, ...]
+
+
+def known(name: Any, among: Mapping[str, T]) -> T:
+    """What bears the name.
+
+    Raises:
+        ConfigError: Nothing does; the hint tells the nearest name.
+    """
+    if isinstance(name, str) and name in among:
+        return among[name]
+    raise ConfigError(f"{name!r} is unknown", hint=_did_you_mean(str(name), among))
+
+
+def _did_you_mean(name: str, among: Iterable[str]) -> str:
+    names = list(among)
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{guess}Known: {', '.join(names)}."
+
+
+def told(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any]) -> ConfigError:
+    """Every fault as one error, so that an operator mends them in one go.
+
+    Args:
+        error: What validation found.
+        model: Of the whole file.
+        table: The file's content, for the names of its entries.
+    """
+    faults = list(_flat(error))
+    # A mistyped key comes first: it is why another one is missing.
+    faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
+    lines = [
+        (f"{_key(fault['loc'], table)}: {_said(fault)}", _remedy(fault, model)) for fault in faults
+    ]
+    if len(lines) == 1:
+        return ConfigError(lines[0][0], hint=lines[0][1])
+    said = "".join(f"\n  {line}" for line, _ in lines)
+    remedies = "".join(f"\n  {remedy}" for _, remedy in lines)
+    return ConfigError(f"{len(lines)} mistakes:{said}", hint=f"For each in turn:{remedies}")
+
+
+def _flat(error: ValidationError, above: Location = ()) -> Iterator[ErrorDetails]:
+    """Also those that a validator found by validating."""
+    for fault in error.errors(include_url=False):
+        location = (*above, *fault["loc"])
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, ValidationError):
+            yield from _flat(inner, location)
+        else:
+            yield {**fault, "loc": location}
+
+
+def _key(location: Location, table: Mapping[str, Any]) -> str:
+    """`engine.servers[2]`; entries of lists of tables by their names: `folder 'a': mode`."""
+    key = ""
+    here: Any = table
+    for part in location:
+        if isinstance(part, int):
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+            name = here.get("name") if isinstance(here, dict) else None
+            key += f" {name!r}" if isinstance(name, str) else f"[{part + 1}]"
+        else:
+            here = here.get(part) if isinstance(here, dict) else None
+            key += f"{': ' if key.endswith(chr(39)) else '.'}{part}" if key else part
+    return key
+
+
+def _said(fault: ErrorDetails) -> str:
+    match fault["type"]:
+        case "extra_forbidden":
+            return "unknown key"
+        case "missing":
+            return "missing"
+        case "list_type" if isinstance(fault["input"], dict):
+            return "this is a list of tables"
+        case "model_type" if isinstance(fault["input"], list):
+            return "there is only one such table"
+    if isinstance(refusal := fault.get("ctx", {}).get("error"), ConfigError):
+        return refusal.message
+    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+
+
+def _remedy(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    first, *_, last = (*fault["loc"], *fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            return _did_you_mean(str(last), _keys_beside(fault["loc"], model))
+        case "missing" if last == "root":
+            return 'Say where everything lies: root = "/srv/ocrd".'
+        case "missing":
+            return f"Add {last} = …; config.example.toml explains it."
+        case "list_type" if isinstance(fault["input"], dict):
+            return f"Write [[{first}]] and not [{first}], once for each."
+        case "model_type" if isinstance(fault["input"], list):
+            return f"Write [{first}] and not [[{first}]], once."
+    if isinstance(refusal := fault.get("ctx", {}).get("error"), ConfigError):
+        return refusal.hint
+    return "Correct the value; config.example.toml lists what each key takes."
+
+
+def _keys_beside(location: Location, model: type[BaseModel]) -> list[str]:
+    """The keys that the table around an unknown one does know."""
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue
+        inner = field.annotation
+        args = getattr(inner, "__args__", ())
+        model = args[0] if args else inner  # type: ignore[assignment]  # sections and lists of them
+    return list(model.model_fields)

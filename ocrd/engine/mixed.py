@@ -1,0 +1,168 @@
+"""This machine's own engine, and servers for what it has no room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ocrd.engine.base import Engine, EngineReport, EngineState, PageRequest
+from ocrd.errors import EngineDownError, EngineSetupError, OcrdError
+from ocrd.events import Events
+from ocrd.modes import PromptMode, Resolution
+from ocrd.page import PageResult
+
+AGAIN_S = 30.0  # between tries to bring up the half that did not come up
+
+
+class MixedEngine:
+    """Two engines as one: pages go to the first while it has room.  An `ocrd.engine.base.Engine`.
+
+    One half that is down, or that does not come up, costs nothing but its share of the speed.
+
+    Args:
+        local: Is preferred; its kind and model name the whole.
+        servers: Takes what is more than the first's capacity, and all while the first is down.
+        events: Is told of a half that does not come up.
+        sleep: How the time between two tries is waited for.
+    """
+
+    def __init__(
+        self,
+        local: Engine,
+        servers: Engine,
+        *,
+        events: Events | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._halves = (local, servers)
+        self._in_flight = [0, 0]
+        self._events = events or Events()
+        self._sleep = sleep
+        self._later: list[asyncio.Task[None]] = []
+
+    @property
+    def kind(self) -> str:
+        """That of the first."""
+        return self._halves[0].kind
+
+    @property
+    def model(self) -> str:
+        """That of the first; both are configured to be the same."""
+        return self._halves[0].model
+
+    @property
+    def capacity(self) -> int:
+        """Of both."""
+        return sum(half.capacity for half in self._halves)
+
+    @property
+    def dpi(self) -> int:
+        """What suits the model."""
+        return self._halves[0].dpi
+
+    def named(self, language: str) -> tuple[str, str]:
+        """As the first."""
+        return self._halves[0].named(language)
+
+    def report(self) -> EngineReport:
+        """Ready if one of them is; each in its own words."""
+        reports = [half.report() for half in self._halves]
+        states = {report.state for report in reports}
+        return EngineReport(
+            state=next(state for state in _BEST_FIRST if state in states),
+            detail="; ".join(
+                f"{half.kind}: {report.detail or report.state}"
+                for half, report in zip(self._halves, reports, strict=True)
+                if report.detail or report.state is not EngineState.READY
+            ),
+            devices=tuple(device for report in reports for device in report.devices),
+            steps=tuple(step for report in reports for step in report.steps),
+        )
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        """Why one of them cannot: a page may come to either."""
+        return next(filter(None, (half.unsupported(mode) for half in self._halves)), None)
+
+    def unseen(self, resolution: Resolution) -> str | None:
+        """Likewise."""
+        return next(filter(None, (half.unseen(resolution) for half in self._halves)), None)
+
+    async def start(self, progress: Callable[[str], None]) -> None:
+        """Bring up both at once; one that does not come up is tried again in the background.
+
+        Raises:
+            EngineSetupError: Neither can be started as configured.
+            EngineDownError: Neither could be started, one of them only for now.
+        """
+        outcomes = await asyncio.gather(
+            *(half.start(progress) for half in self._halves), return_exceptions=True
+        )
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        if len(failures) == len(self._halves):
+            await self.stop()
+            raise next((f for f in failures if isinstance(f, EngineDownError)), failures[0])
+        for half, outcome in zip(self._halves, outcomes, strict=True):
+            if isinstance(outcome, OcrdError):
+                self._events.error("engine.not-up", device=half.kind, error=str(outcome))
+                self._later.append(asyncio.create_task(self._start_later(half)))
+            elif outcome is not None:
+                await self.stop()
+                raise outcome
+
+    async def recognise(self, request: PageRequest) -> PageResult:
+        """Read one page on the first half, or on the second where the first is full or down.
+
+        Raises:
+            EngineDownError: Neither serves.
+            PageError: This page cannot be read.
+            PageFaultError: It took too long, or an engine failed on it.
+        """
+        first = self._chosen()
+        try:
+            return await self._read(first, request)
+        except EngineDownError:
+            return await self._read(1 - first, request)
+
+    async def stop(self) -> None:
+        """End both."""
+        for task in self._later:
+            task.cancel()
+        await asyncio.gather(*self._later, return_exceptions=True)
+        self._later.clear()
+        await asyncio.gather(*(half.stop() for half in self._halves))
+
+    def _chosen(self) -> int:
+        ready = [half.report().state is EngineState.READY for half in self._halves]
+        room = [
+            serves and flying < half.capacity
+            for half, serves, flying in zip(self._halves, ready, self._in_flight, strict=True)
+        ]
+        return next((n for n in (0, 1) if room[n]), 0 if ready[0] or not ready[1] else 1)
+
+    async def _read(self, number: int, request: PageRequest) -> PageResult:
+        self._in_flight[number] += 1
+        try:
+            return await self._halves[number].recognise(request)
+        finally:
+            self._in_flight[number] -= 1
+
+    async def _start_later(self, half: Engine) -> None:
+        """Until it is up; its own words are in the report meanwhile."""
+        while True:
+            await self._sleep(AGAIN_S)
+            try:
+                await half.start(lambda _stage: None)
+            except EngineSetupError as error:
+                self._events.error("engine.not-up", device=half.kind, error=str(error))
+            except EngineDownError:
+                continue
+            return
+
+
+_BEST_FIRST = (
+    EngineState.READY,
+    EngineState.RESTARTING,
+    EngineState.LOADING,
+    EngineState.FAILED,
+    EngineState.STOPPED,
+)
