@@ -14,7 +14,7 @@ from ocrd.engine.tesseract import packs
 from ocrd.engine.tesseract.library import Seen, Tesseract
 from ocrd.languages import Language, languages
 
-WHITE = 10  # pixels around a line, as Tesseract likes it
+WHITE = 16  # pixels around a line, as Tesseract likes it
 SPACE = 0.15  # heights of a crop: where words run together, a wider gap is a space
 SPACE_OF_HANGUL = 0.175  # whose syllables stand further apart
 STOPS = (",", ".", ";", ":", "!", "?")  # no space before them; after them half of one does
@@ -37,7 +37,7 @@ class TesseractRecogniser:
         EngineSetupError: A model is missing.
     """
 
-    margin = 0.15
+    margin = 0.1
     classified = False
     voters = 3  # it takes longer, and errs less
     head = 15
