@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# ocrd in a container.  Written by the letter of the parts' documentation, and not tried: the
+# ocrd in a container.  Its steps were tried in a plain Debian root, and the image was not built: the
 # machine it was written on has no container engine.
 #
 # On the CPU:   docker build -t ocrd .
@@ -9,6 +9,8 @@ ARG BASE=python:3.12-slim
 FROM ${BASE}
 ARG EXTRAS=cpu,barcode,web
 
+# The base says which Debian, and so which versions.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tesseract-ocr tini \
     && rm -rf /var/lib/apt/lists/*

@@ -1,6 +1,6 @@
 # Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-slow test-vllm lint bench torture man clean
+.PHONY: help demo test test-all test-slow test-box test-vllm lint bench torture man clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,7 +24,10 @@ test: $(READY) ## The quick tests; what this machine lacks is skipped, with its 
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/unit tests/integration
 
 test-slow: $(READY) ## The tests that take their time: faults, kills, torture in its short form
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not vllm and slow' tests
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not vllm and slow' --ignore tests/slow/box tests
+
+test-box: $(READY) ## The units under a systemd of their own, in a box (first use makes its root: 0.9 GB)
+	$(BIN)/python -m pytest tests/slow/box
 
 test-all: export OCRD_TEST_ALL = 1
 test-all: test test-slow ## Every test but those of vLLM; a thing that is missing is a failure

@@ -1,7 +1,8 @@
 """Makes the pictures of the README: `.venv/bin/python docs/make_pictures.py`.
 
-One is what `ocrd status` shows of a busy GPU, drawn by its own code from the facts below; the other
-the boxes that a real run over the demo's samples draws over a page.
+One is what `ocrd status` says of a ledger and a daemon's word that are made here, as an example of
+a busy GPU, a folder that waits and a failure; the other the boxes that a real run over the demo's
+samples draws over a page.
 """
 
 from __future__ import annotations
@@ -18,63 +19,94 @@ from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
+from ocrd import snapshot
 from ocrd.cli import words
 from ocrd.cli.demo import prepare
 from ocrd.cli.status import plain
-from ocrd.cli.words import iso
+from ocrd.job import Found, JobError, Place
+from ocrd.ledger.ledger import Ledger
+from ocrd.views.locate import locate
+from ocrd.views.status import gather
 
 PICTURES = Path(__file__).parent / "pictures"
 PAGE = "outbox/scans/two-columns/two-columns.boxes.jpg"
 PAGE_WIDTH = 640  # pixels
 TERMINAL_WIDTH = 92  # columns
-NOON = 1_796_040_000.0  # of a day in November 2026
-
-
-def folder(name: str, *counts: int, **more: Any) -> dict[str, Any]:
-    """A folder with files waiting, running, done, failed."""
-    named = dict(zip(("waiting", "running", "done", "failed"), counts, strict=True))
-    quiet = {"paused": None, "conditions": [], "overdue": [], "waits_until": None, "unmarked": 0}
-    return {"name": name, **named, "oldest_waiting_s": None, "settling": 0, **quiet, **more}
-
-
-def ended(job: int, name: str, state: str, source: str, pages: int | None) -> dict[str, Any]:
-    """A job that has ended a little before noon."""
-    at = iso(NOON - 20.0 * (4711 - job))
-    facts = {"id": job, "folder": name, "source": source, "state": state, "pages": pages}
-    return {**facts, "finished_at": at, "error": None}
-
-
-ENCRYPTED = {
-    "kind": "encrypted",
-    "message": "The PDF is protected by a password.",
-    "hint": "Remove the password, then drop it again or `ocrd retry 4698`.",
-}
+CONFIG = """\
+root = "{root}"
+[engine]
+kind = "vllm"
+[[folder]]
+name = "invoices"
+[[folder]]
+name = "pile"
+[[folder]]
+name = "hall"
+"""
+ENCRYPTED = JobError(
+    kind="encrypted",
+    message="payslip.pdf: the PDF is protected by a password",
+    hint="Remove the password, drop the file again.",
+)
 FULL = {
     "kind": "disk-full",
-    "message": "/srv/ocrd/outbox: no space left",
-    "hint": "Free some; the folder goes on by itself.",
+    "message": "/srv/hall/outbox: the disk is full (ENOSPC)",
+    "hint": "Free some space; the folder goes on by itself.",
 }
-FACTS: dict[str, Any] = {
-    "daemon": {"state": "running", "pid": 812, "since": iso(NOON - 86_400)},
-    "engine": {"kind": "vllm", "state": "ready", "detail": "", "steps": []},
-    "pages_per_s": 17.64,
-    "pages_in_flight": 312,
-    "left_s": 9_400.0,
-    "folders": [
-        folder("invoices", 0, 2, 48_212, 7),
-        folder("pile", 61_240, 298, 9_330, 0, oldest_waiting_s=7_300.0),
-        folder("hall", 14, 0, 2_061, 0, oldest_waiting_s=240.0, settling=3, paused=FULL),
-    ],
-    "troubles": [],
-    "held": [],
-    "strays": [{"path": "/srv/ocrd/inbox/unknown", "files": 2}],
-    "failures": [{**ended(4698, "invoices", "failed", "2026/11/payslip.pdf", None)}],
-    "latest": [
-        ended(4711, "invoices", "done", "2026/11/scan-0412.pdf", 3),
-        ended(4709, "pile", "done", "1987/minutes-044.tif", 12),
-        ended(4705, "pile", "done", "1987/minutes-043.tif", 9),
-    ],
-}
+
+
+def fill(ledger: Ledger) -> None:
+    """Jobs of each kind, recorded and ended as the daemon does it."""
+    numbers = iter(range(1, 10_000))
+
+    def files(folder: str, name: str, count: int) -> None:
+        ledger.record([found(folder, name.format(each), next(numbers)) for each in range(count)])
+
+    for folder, name, count in (
+        ("invoices", "2026/11/scan-{:04}.pdf", 40),
+        ("pile", "1987/minutes-{:03}.tif", 60),
+    ):
+        files(folder, name, count)
+        for job in ledger.claim_some(count, now=1e12, exclude_folders=frozenset()):
+            paged = ledger.set_pages(ledger.moved(job, Place.SPOOL), 3 + job.id % 9)
+            ledger.done(
+                ledger.deliver(paged, outputs=f"/out/{job.id}", archived_to=f"/in/{job.id}")
+            )
+    files("invoices", "2026/11/payslip.pdf", 1)
+    (job,) = ledger.claim_some(1, now=1e12, exclude_folders=frozenset())
+    ledger.failed(
+        ledger.intend_failure(ledger.moved(job, Place.SPOOL), ENCRYPTED, "/failed/payslip.pdf")
+    )
+    files("pile", "1988/minutes-{:03}.tif", 2400)
+    ledger.claim_some(298, now=1e12, exclude_folders=frozenset())
+    files("hall", "scan-{:02}.jpg", 14)
+
+
+def found(folder: str, source: str, number: int) -> Found:
+    """A settled file."""
+    return Found(
+        folder=folder,
+        source=source,
+        size=90_000 + number,
+        mtime_ns=number,
+        inode=number,
+        sha256=f"{number:064x}",
+    )
+
+
+def word(root: Path) -> dict[str, Any]:
+    """What a daemon with that to do says of itself."""
+    quiet = {"paused": None, "waits_until": None, "conditions": [], "overdue": [], "settling": 0}
+    named = {"invoices": {}, "pile": {}, "hall": {"paused": FULL, "settling": 3}}
+    return {
+        "pid": os.getpid(),
+        "ledger": str(root / ".ocrd" / "ledger.db"),
+        "engine": {"kind": "vllm", "state": "ready", "detail": "", "devices": [], "steps": []},
+        "pages_per_s": 17.64,
+        "pages_in_flight": 312,
+        "strays": [{"path": "/srv/ocrd/inbox/unknown", "files": 2}],
+        "folders": [{"name": name, **quiet, **more} for name, more in named.items()],
+    }
 
 
 def main() -> None:
@@ -90,13 +122,22 @@ def main() -> None:
 
 def picture_of_status() -> None:
     """`status.svg`: what a terminal shows."""
-    FACTS["failures"][0]["error"] = ENCRYPTED
     os.environ["COLUMNS"] = str(TERMINAL_WIDTH)
     words.on_screen = lambda: True
     console = Console(record=True, width=TERMINAL_WIDTH, file=io.StringIO(), force_terminal=True)
-    for line in plain(FACTS):
-        console.print(Text.from_ansi(line))
-    console.save_svg(str(PICTURES / "status.svg"), title="ocrd status")
+    with tempfile.TemporaryDirectory() as place:
+        root, config = Path(place), Path(place, "config.toml")
+        config.write_text(CONFIG.format(root=root), encoding="utf-8")
+        (root / ".ocrd").mkdir()
+        with Ledger.open(root / ".ocrd" / "ledger.db") as ledger:
+            fill(ledger)
+        lock = snapshot.take_lock(root / ".ocrd" / snapshot.LOCK)
+        snapshot.write(root / ".ocrd", word(root))
+        for line in plain(gather(locate(config))):
+            console.print(Text.from_ansi(line))
+        if lock is not None:
+            os.close(lock)
+    console.save_svg(str(PICTURES / "status.svg"), title="ocrd status (an example)")
 
 
 def picture_of_boxes(page: Path) -> None:

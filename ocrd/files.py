@@ -28,6 +28,7 @@ from ocrd.errors import (
     PlaceError,
     SourceChangedError,
 )
+from ocrd.names import display as display  # beside what else there is for files
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -49,7 +50,6 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV}
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,33 +126,6 @@ def draft_of(name: str) -> str:
     return f"{name}.draft"
 
 
-def display(name: str | Path) -> str:
-    r"""The name (or path) as one harmless line: for logs, `STATUS=` and terminals.
-
-    Whatever is not printable becomes a backslash escape: control characters and with them terminal
-    sequences, line and paragraph separators, marks that turn the writing direction, spaces that
-    are not a plain space.  A byte that is not UTF-8 becomes `\xNN`; other characters beyond ASCII
-    become `\uNNNN`.  Different names are shown differently.
-    """
-    name = str(name)
-    if name.isprintable() and "\\" not in name:
-        return name
-    return "".join(map(_shown, name))
-
-
-def _shown(char: str) -> str:
-    code = ord(char)
-    if char in _NAMED:
-        return _NAMED[char]
-    if char.isprintable():
-        return char
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    if 0xDC80 <= code <= 0xDCFF:  # a raw byte, as `os.fsdecode` smuggles it
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
 class Disk:
     """The real system calls.  Every method raises `OSError` as the kernel answered.
 
@@ -174,10 +147,13 @@ class Disk:
 
     def tree_of(self, path: Path) -> Path | None:
         """The innermost known tree that `path` is, or lies in."""
-        place = str(path)
+        tree = self._tree_of(str(path))
+        return Path(tree) if tree else None
+
+    def _tree_of(self, place: str) -> str:
         while place and place not in self._trees:
             place = place.rpartition("/")[0]
-        return Path(place) if place else None
+        return place
 
     @contextlib.contextmanager
     def hold(self, tree: Path) -> Iterator[None]:
@@ -197,21 +173,22 @@ class Disk:
     @contextlib.contextmanager
     def _place(self, path: Path) -> Iterator[tuple[int | None, str]]:
         """The descriptor and the name by which the kernel is to be asked for `path`."""
-        tree = self.tree_of(path)
+        whole = str(path)
+        tree = self._tree_of(whole)
         descriptors: list[int] = []
         try:
-            if tree is None:
-                yield None, str(path)
+            if not tree:
+                yield None, whole
                 return
-            place = vars(self._held).get(str(tree))
+            place = vars(self._held).get(tree)
             if place is None:
                 descriptors.append(place := os.open(tree, _FOLDER))
-            folder, _, name = str(path)[len(str(tree)) + 1 :].rpartition("/")
+            folder, _, name = whole[len(tree) + 1 :].rpartition("/")
             if folder:
-                descriptors.append(place := _open_beneath(place, folder, path.parent))
+                descriptors.append(place := _open_beneath(place, folder, f"{tree}/{folder}"))
             yield place, name or "."
         except OSError as error:
-            _name(error, str(path))
+            _name(error, whole)
             raise
         finally:
             for descriptor in descriptors:
@@ -423,7 +400,7 @@ class _How(ctypes.Structure):
     )
 
 
-def _open_beneath(tree: int, folder: str, path: Path) -> int:
+def _open_beneath(tree: int, folder: str, path: str) -> int:
     """A descriptor of a folder below another, through no link.
 
     ENOTDIR where a link (or a file) stands in the way: what lies there is not what was meant.
@@ -439,13 +416,13 @@ def _open_beneath(tree: int, folder: str, path: Path) -> int:
         return _walk_beneath(tree, folder, path)
     if code in (errno.ELOOP, errno.EXDEV):
         code = errno.ENOTDIR
-    raise OSError(code, os.strerror(code), str(path))
+    raise OSError(code, os.strerror(code), path)
 
 
-def _walk_beneath(tree: int, folder: str, path: Path) -> int:
+def _walk_beneath(tree: int, folder: str, path: str) -> int:
     """The same, step by step: for an older kernel, and for a way longer than it takes at once."""
     if ".." in folder.split("/"):
-        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     place = os.dup(tree)
     try:
         for name in folder.split("/"):

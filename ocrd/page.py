@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,12 @@ class Box:
     y1: float
     x2: float
     y2: float
+
+    @classmethod
+    def around(cls, boxes: Iterable[Box]) -> Box:
+        """The smallest that holds all of them; at least one is needed."""
+        x1, y1, x2, y2 = zip(*((box.x1, box.y1, box.x2, box.y2) for box in boxes), strict=True)
+        return cls(min(x1), min(y1), max(x2), max(y2))
 
     def rounded(self) -> list[float]:
         """Four numbers for JSON, to a hundredth of a per cent."""
@@ -168,6 +175,14 @@ class PageResult:
     partial: str | None = None
     codes: tuple[str, ...] = ()
     words_from: WordsFrom = WordsFrom.ENGINE
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the engine is, 0 to 1, each line weighed by its length; None if unknown."""
+        sure = [(line.confidence, len(line.text)) for line in self.lines if line.text]
+        known = [(value, length) for value, length in sure if value is not None]
+        total = sum(length for _, length in known)
+        return sum(value * length for value, length in known) / total if total else None
 
     def to_json(self) -> str:
         """One JSON object: how a result is kept."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
+from typing import Any
 
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
@@ -26,6 +28,7 @@ _MOST_ODD = 0.05  # share of characters that no text has
 _LEAST_WORD = 1.8  # letters of a word in the mean; less is words taken apart
 _WORDS = 20  # from which their length says anything
 _SCAN_COVERS = 0.85  # of a page, by its images
+_PATCH = 0.01  # of a page: images smaller than this are stamps and specks
 _INVISIBLE = 3  # PDF's text rendering mode (ISO 32000-1, 9.3.6)
 
 
@@ -45,8 +48,20 @@ def words_of(page: PdfPage) -> list[Word]:
 def seen_box(page: PdfPage, corners: Sequence[float]) -> Box:
     """Where a rectangle of PyMuPDF's stands on the page as it is seen."""
     width, height = max(page.rect.width, 1e-6), max(page.rect.height, 1e-6)
-    x1, y1, x2, y2 = pymupdf.Rect(corners) * page.rotation_matrix if page.rotation else corners
+    x1, y1, x2, y2 = pymupdf.Rect(corners) * _turn(page) if page.rotation else corners
     return Box(x1 / width, y1 / height, x2 / width, y2 / height)
+
+
+def _turn(page: PdfPage) -> Any:
+    """PyMuPDF's rotation matrix in the units of its rectangles, which it leaves out of account."""
+    turn, unit = page.rotation_matrix, user_unit(page)
+    return pymupdf.Matrix(turn.a, turn.b, turn.c, turn.d, turn.e * unit, turn.f * unit)
+
+
+def user_unit(page: PdfPage) -> float:
+    """Points in a unit of the page's own (ISO 32000-1, table 30)."""
+    kind, value = page.parent.xref_get_key(page.xref, "UserUnit")
+    return float(value) if kind in ("int", "float") and float(value) > 0 else 1.0
 
 
 def fault_of(words: Iterable[str]) -> str:
@@ -77,17 +92,33 @@ def is_hidden(page: PdfPage) -> bool:
 
 def pictures_of(page: PdfPage) -> list[Box]:
     """Where images stand on a page, clipped to it."""
-    found = []
+    return [box for box, _ in _pictures(page)]
+
+
+def _pictures(page: PdfPage) -> Iterator[tuple[Box, float]]:
+    """Where images stand, and the resolution of each along the axis that has more."""
     for image in page.get_image_info():
-        box = pymupdf.Rect(image["bbox"]) & pymupdf.Rect(page.rect * page.derotation_matrix)
-        if box.is_valid and not box.is_empty:
-            found.append(seen_box(page, box))
-    return found
+        x1, y1, x2, y2 = astuple(seen_box(page, image["bbox"]))
+        box = Box(max(x1, 0.0), max(y1, 0.0), min(x2, 1.0), min(y2, 1.0))
+        if box.x1 < box.x2 and box.y1 < box.y2:
+            a, b, c, d, *_ = image["transform"]
+            sides = ((image["width"], math.hypot(a, b)), (image["height"], math.hypot(c, d)))
+            yield box, max(pixels * 72 / points if points else 0.0 for pixels, points in sides)
 
 
 def is_scan(page: PdfPage) -> bool:
     """Whether images cover the page."""
     return sum(box.area for box in pictures_of(page)) >= _SCAN_COVERS
+
+
+def scan_dpi(page: PdfPage) -> float | None:
+    """The resolution of a page that is a scan and nothing drawn; None for any other page."""
+    if not page.get_images():
+        return None
+    found = list(_pictures(page))
+    native = max((dpi for box, dpi in found if box.area > _PATCH), default=0.0)
+    covered = sum(box.area for box, _ in found)
+    return native if covered >= _SCAN_COVERS and native > 0 else None
 
 
 def _is_odd(char: str) -> bool:

@@ -17,7 +17,7 @@ COMMANDS = {
     "status": "ocrd.cli.app:status",
     "jobs": "ocrd.cli.jobs:jobs",
     "show": "ocrd.cli.jobs:show",
-    "search": "ocrd.cli.search:search",
+    "search": "ocrd.cli.jobs:search",
     "logs": "ocrd.cli.jobs:logs",
     "submit": "ocrd.cli.submit:submit",
     "estimate": "ocrd.cli.submit:estimate",
@@ -26,8 +26,9 @@ COMMANDS = {
     "pause": "ocrd.cli.control:pause",
     "resume": "ocrd.cli.control:resume",
     "config": "ocrd.cli.config:app",
-    "engine": "ocrd.cli.engine:app",
+    "engine": "ocrd.cli.config:engine_app",
     "doctor": "ocrd.cli.config:doctor",
+    "rights": "ocrd.cli.config:rights",
     "backup": "ocrd.cli.install:backup",
     "install": "ocrd.cli.install:install",
     "uninstall": "ocrd.cli.install:uninstall",
@@ -49,7 +50,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Stable JSON for progra
 
 def folder_names(context: typer.Context) -> list[str]:
     """What `--folder` may be, for the shell that completes it; nothing where that is unknown."""
-    from ocrd.cli.locate import locate
+    from ocrd.views.locate import locate
 
     with contextlib.suppress(Exception):  # a shell completes, and shows no errors
         return list(locate(context.params.get("config")).folders)

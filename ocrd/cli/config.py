@@ -1,17 +1,18 @@
-"""`ocrd config` and `ocrd doctor`: what is in force, and is everything as it should be?"""
+"""`ocrd config`, `engine`, `doctor`, `rights`: what is in force, and is all as it should be?"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrd.cli import words
 from ocrd.cli.app import ConfigOption, JsonOption
 from ocrd.errors import ExitCode
+from ocrd.views.phrases import counted
 
 if TYPE_CHECKING:
     from ocrd.config import Config
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+engine_app = typer.Typer(help="What concerns the engine.", no_args_is_help=True)
 
 
 @app.command()
@@ -40,7 +42,7 @@ def check(config: ConfigOption = None) -> None:
     for finding in groups(loaded):
         if finding.verdict is not Verdict.OK:
             typer.echo(f"warning: {finding.check}: {finding.found}: {finding.hint}", err=True)
-    folders = words.counted(len(loaded.folders) - len(unserved), "folder")
+    folders = counted(len(loaded.folders) - len(unserved), "folder")
     typer.echo(f"{loaded.file}: ok, {folders}")
 
 
@@ -96,8 +98,48 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(ExitCode.FAILED)
 
 
+def rights(config: ConfigOption = None) -> None:
+    """Let the daemon into folders that were dropped; a unit does it where the daemon asks."""
+    from ocrd.config import load
+    from ocrd.daemon.rights import open_up
+    from ocrd.files import display
+
+    loaded = load(config)
+    below = loaded.root / "inbox"
+    tops = [below, *(each.inbox for each in loaded.folders if not each.inbox.is_relative_to(below))]
+    opened = [path for top in tops for path in open_up(top)]
+    for path in opened:
+        typer.echo(f"{display(path)}: opened to its group")
+    if not opened:
+        typer.echo("nothing to open: every folder below the inboxes is open to its group", err=True)
+
+
 def _lines(finding: Finding) -> list[str]:
     lines = [f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}"]
     if finding.hint:
         lines.append(f"         {finding.hint}")
     return lines
+
+
+@engine_app.callback()
+def engine() -> None:
+    """What concerns the engine."""
+
+
+@engine_app.command("serve-command")
+def serve_command(
+    config: ConfigOption = None,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="A service for a compose file instead.")
+    ] = False,
+) -> None:
+    """Print the command that starts a vLLM server which fits this configuration."""
+    from ocrd.config import load
+    from ocrd.daemon.engines import server_settings
+    from ocrd.engine.remote.settings import compose_service, shell_line
+
+    settings = server_settings(load(config))
+    if compose:
+        typer.echo(compose_service(settings), nl=False)
+    else:
+        typer.echo(shell_line(settings))

@@ -20,12 +20,14 @@ from ocrd.cli.app import ConfigOption
 from ocrd.errors import OcrdError, UsageError
 
 UNIT = Path("/etc/systemd/system/ocrd.service")
-WEB_UNIT = UNIT.with_name("ocrd-web.service")  # installed, and left for the operator to enable
+# The web process is left for the operator to enable; the others come with the daemon.
+NAMES = ("ocrd.service", "ocrd-rights.path", "ocrd-rights.service", "ocrd-web.service")
+UNITS = [UNIT.with_name(name) for name in NAMES]
 CONFIG = Path("/etc/ocrd/config.toml")
 ROOT = Path("/srv/ocrd")
 SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
 STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
-DISABLE = ["systemctl", "disable", "--now", "ocrd", "ocrd-web"]
+DISABLE = ["systemctl", "disable", "--now", "ocrd", "ocrd-web", "ocrd-rights.path"]
 TREES = ("inbox", "outbox", "archive", "failed")
 FIRST_CONFIG = """\
 # Every key with its default: config.example.toml in ocrd's documentation.
@@ -90,7 +92,7 @@ def uninstall(
     """Stop the daemon and take its unit away; every file, the ledger and the configuration stay."""
     unit, config = _below(prefix, UNIT), _below(prefix, CONFIG)
     user, root = installed_user(unit) or "ocrd", _configured_root(config) or ROOT
-    steps = [_away(each) for each in (unit, _below(prefix, WEB_UNIT))]
+    steps = [_away(_below(prefix, each)) for each in UNITS]
     if _has_systemd(prefix):
         steps = [
             Step("stop and disable ocrd.service", lambda: _call(DISABLE), done=not unit.exists()),
@@ -110,7 +112,7 @@ def backup(
     config: ConfigOption = None,
 ) -> None:
     """Copy the ledger, consistent and whole, while the daemon goes on."""
-    from ocrd.cli.locate import asked
+    from ocrd.views.locate import asked
 
     asked(config, lambda ledger: ledger.backup(file))
     typer.echo(f"{file}: {file.stat().st_size:,} bytes; docs/backup.md says how it is put back")
@@ -180,7 +182,7 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
         yield _folder(_below(prefix, root / tree), user, prefix)
     yield _state(_below(prefix, STATE), user, prefix)
     yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
-    for unit in (UNIT, WEB_UNIT):
+    for unit in UNITS:
         yield _file(_below(prefix, unit), unit_text(user, root, unit.name), keep=False)
     if _has_systemd(prefix):
         yield _reload()

@@ -1,4 +1,4 @@
-"""`ocrd jobs`, `ocrd show` and `ocrd logs`: what happened to files."""
+"""`ocrd jobs`, `show`, `search` and `logs`: what happened to files, and what they say."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ import typer
 
 from ocrd.cli import words
 from ocrd.cli.app import ConfigOption, FolderOption, JsonOption
-from ocrd.cli.locate import asked, locate
-from ocrd.errors import OcrdError, UsageError
+from ocrd.errors import ExitCode, OcrdError, UsageError
 from ocrd.files import display
-from ocrd.job import Job, JobError, JobState, Page, Place
+from ocrd.job import Job, JobState, Page, Place
+from ocrd.views.jobs import job_facts, story_facts
+from ocrd.views.locate import asked, locate
+from ocrd.views.phrases import clock, counted, iso, when
 
 if TYPE_CHECKING:
     from ocrd.ledger.history import Entry
@@ -68,7 +70,7 @@ def jobs(
         return
     print("\n".join(_table(found) if table else map(_line, found)), end="\n" if found else "")
     if len(found) < total:
-        shown = f"{len(found):,} of {words.counted(total, 'job')}"
+        shown = f"{len(found):,} of {counted(total, 'job')}"
         typer.echo(f"{shown}; --limit {total} shows all", err=not table)
 
 
@@ -120,7 +122,7 @@ def _table(found: list[Job]) -> list[str]:
     rows = [
         [
             str(job.id),
-            words.when(job.finished_at or job.created_at, now),
+            when(job.finished_at or job.created_at, now),
             str(job.state),
             job.folder,
             display(job.source),
@@ -140,12 +142,7 @@ def show(number: JobArgument, config: ConfigOption = None, as_json: JsonOption =
     if job is None:
         raise no_such_job(number)
     if as_json:
-        told = [
-            {"at": words.iso(each.at), "name": str(each.name), "detail": each.detail}
-            for each in history
-        ]
-        facts = {**job_facts(job), "page_list": _pages(pages), "history": told}
-        words.print_json({"version": 1, **facts})
+        words.print_json({"version": 1, **story_facts(job, pages, history)})
     else:
         print("\n".join(story(job, pages, history)))
 
@@ -155,78 +152,21 @@ def no_such_job(number: int) -> UsageError:
     return UsageError(f"there is no job {number}", hint="`ocrd jobs` lists the jobs there are.")
 
 
-def job_facts(job: Job) -> dict[str, Any]:
-    """A job as `--json` tells it.
-
-    `outputs`, `archived_to` and `failed_to` are paths that a program can open; beside them,
-    `…_display` and `source` are for people: anything unprintable in them is escaped.
-    """
-    return {
-        "id": job.id,
-        "folder": job.folder,
-        "source": display(job.source),
-        "members": [display(member.source) for member in job.members],
-        "state": job.state.value,
-        "place": job.place.value,
-        "attempts": job.attempts,
-        "pages": job.pages,
-        "pages_done": job.pages_done,
-        "size": job.size,
-        "sha256": job.sha256,
-        "created_at": words.iso(job.created_at),
-        "started_at": words.iso(job.started_at),
-        "finished_at": words.iso(job.finished_at),
-        **_path("outputs", job.outputs),
-        **_path("archived_to", None if job.place is Place.GONE else job.archived_to),
-        **_path("failed_to", job.failed_to),
-        "error": _error(job.error),
-    }
-
-
-def _path(key: str, path: str | None) -> dict[str, str | None]:
-    return {key: path, f"{key}_display": None if path is None else display(path)}
-
-
-def _error(error: JobError | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    return {"kind": error.kind, "message": error.message, "hint": error.hint}
-
-
-def _pages(pages: list[Page]) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": page.number,
-            "state": page.state.value,
-            "tries": page.tries,
-            "tokens": page.tokens,
-            "seconds": round(page.seconds, 3),
-            "reused": page.reused,
-            "error": _error(page.error),
-        }
-        for page in pages
-    ]
-
-
 def _line(job: Job) -> str:
-    done = "- pages" if job.pages is None else f"{job.pages_done} of {_count(job.pages)}"
-    joined = f"{words.counted(len(job.members), 'file')}, " if job.members else ""
+    done = "- pages" if job.pages is None else f"{job.pages_done} of {counted(job.pages, 'page')}"
+    joined = f"{counted(len(job.members), 'file')}, " if job.members else ""
     error = f"  {job.error.kind}: {job.error.message}" if job.error else ""
-    at = words.iso(job.finished_at or job.created_at)
+    at = iso(job.finished_at or job.created_at)
     return (
         f"{job.id}  {at}  {job.state}  {job.folder}  {display(job.source)}  {joined}{done}{error}"
     )
-
-
-def _count(pages: int) -> str:
-    return words.counted(pages, "page")
 
 
 def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
     """What happened to a job, in plain words."""
     lines = [f"job {job.id}: {display(job.source)} in {job.folder}", f"state: {job.state}"]
     if job.members:
-        lines.append(f"{words.counted(len(job.members), 'file')}: {_names(job)}")
+        lines.append(f"{counted(len(job.members), 'file')}: {_names(job)}")
     if job.pages is not None:
         lines.append(f"pages: {job.pages_done} of {job.pages} finished")
     if job.attempts > 1:
@@ -241,7 +181,7 @@ def story(job: Job, pages: list[Page], history: list[Entry]) -> list[str]:
         if page.error
     ]
     lines.append("history:")
-    told = (f"  {words.clock(each.at)}  {each.name}  {each.detail}" for each in history)
+    told = (f"  {clock(each.at)}  {each.name}  {each.detail}" for each in history)
     return [*lines, *(line.rstrip() for line in told)]
 
 
@@ -257,6 +197,51 @@ def _names(job: Job) -> str:
     shown = [display(member.name) for member in job.members[:SHOWN]]
     rest = len(job.members) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def search(
+    sought: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORD...", help="Pages that hold all of them are shown."),
+    ] = None,
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the index anew, from all that was read.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find pages by words, the best first; accents and case do not matter."""
+    from ocrd.ledger.search import SearchIndex, index_of
+    from ocrd.ledger.search import search as look
+
+    index = index_of(locate(config).ledger)
+    if rebuild:
+        from ocrd.daemon.indexing import catch_up
+
+        anew = SearchIndex(index)
+        anew.clear()
+        added = asked(config, lambda ledger: catch_up(ledger, anew, all_of_them=True))
+        anew.close()
+        typer.echo(f"{counted(added, 'document')} in the index", err=True)
+    if not sought:
+        if rebuild:
+            return
+        raise UsageError("there is no word to look for", hint="Such as: ocrd search invoice 2026")
+    hits = look(index, " ".join(sought), limit)
+    jobs = asked(config, lambda ledger: {hit.job: ledger.job(hit.job) for hit in hits})
+    found = [(hit, job) for hit in hits if (job := jobs[hit.job]) is not None]
+    if as_json:
+        told = [
+            {"job": job.id, "page": hit.page, "folder": job.folder, "source": display(job.source)}
+            for hit, job in found
+        ]
+        words.print_json({"version": 1, "hits": told})
+    else:
+        for hit, job in found:
+            typer.echo(f"{job.id}  {job.folder}  {display(job.source)}  page {hit.page}")
+    if not found:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def logs(

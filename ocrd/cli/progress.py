@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from ocrd.cli.words import about, counted
 from ocrd.daemon.status import JOB_ENDS, PAGE_EVENTS, Rates
 from ocrd.events import Event
+from ocrd.views.phrases import about, counted
 
 
 class Progress:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ocrd.cli import words
-from ocrd.cli.locate import Located, locate
 from ocrd.errors import ExitCode
-from ocrd.files import display
-from ocrd.names import ignored
+from ocrd.names import display
+from ocrd.views.locate import locate
+from ocrd.views.phrases import about, counted, duration, when
+from ocrd.views.status import FAILURES, gather
 
-if TYPE_CHECKING:
-    from ocrd.ledger.readonly import FolderGlance, Latest
-
-LATEST, FAILURES = 10, 5
 WATCH_S = 1.0
-RELOAD = "systemctl reload ocrd takes it over."
 FRESH = "\x1b[H\x1b[J"  # the cursor home, and everything below it blank
 
 
@@ -45,153 +40,6 @@ def watch(config: Path | None, *, as_json: bool) -> None:
         time.sleep(WATCH_S)
 
 
-def gather(found: Located) -> dict[str, Any]:
-    """What `--json` prints; docs/operating.md tells the meaning of each field.
-
-    Raises:
-        LedgerError: The ledger cannot be read.
-    """
-    from ocrd.ledger.readonly import glance
-
-    now, said = time.time(), found.word
-    seen = glance(found.ledger, LATEST)
-    counted = {each.folder: each for each in seen.folders}
-    told = {each["name"]: each for each in said.get("folders", ())}
-    known = [*told] or [*found.folders]  # those named after a mode come and go
-    names = [*known, *(name for name in counted if name not in known)]
-    failures = [job for job in seen.ended if job.state == "failed"]
-    folders = [_folder(found, name, counted.get(name), told.get(name), now) for name in names]
-    facts = {
-        "version": 1,
-        "daemon": {
-            "state": "stopped" if found.pid is None else "running",
-            "pid": found.pid,
-            "since": words.iso(said.get("started_at")),
-        },
-        "engine": said.get("engine") or _silent_engine(found),
-        "pages_per_s": said.get("pages_per_s", 0.0),
-        "pages_in_flight": said.get("pages_in_flight", 0),
-        "folders": folders,
-        "strays": _strays(found),
-        "latest": [_ended(each) for each in seen.ended[:LATEST]],
-        "failures": [_ended(each) for each in failures[:FAILURES]],
-        "troubles": _troubles(found),
-        "held": _held(found),
-        "hanging": said.get("hanging", []),
-    }
-    return facts | {"left_s": _left_s(facts, seen.ended)}
-
-
-def _silent_engine(found: Located) -> dict[str, Any]:
-    """The engine of a daemon that is stopped, or starts and has not said anything yet."""
-    last = (found.snapshot or {}).get("engine") or {"kind": found.engine, "model": None}
-    state = "stopped" if found.pid is None else "loading"
-    return {**last, "state": state, "detail": "", "devices": [], "steps": []}
-
-
-def _folder(
-    found: Located,
-    name: str,
-    counted: FolderGlance | None,
-    told: dict[str, Any] | None,
-    now: float,
-) -> dict[str, Any]:
-    told = told or {}
-    oldest = counted.oldest_waiting if counted else None
-    counts = ("waiting", "running", "done", "failed", "cancelled")
-    return {
-        "name": name,
-        **{count: getattr(counted, count) if counted else 0 for count in counts},
-        "oldest_waiting_s": round(max(0.0, now - oldest), 1) if oldest is not None else None,
-        "in_inbox": lying(found.folders[name]) if not told and name in found.folders else None,
-        "pages_per_s": told.get("pages_per_s", 0.0),
-        "settling": told.get("settling", 0),
-        "unmarked": told.get("unmarked", 0),
-        "overdue": told.get("overdue", []),
-        "watch": told.get("watch"),
-        "paused": told.get("paused"),
-        "waits_until": words.iso(told.get("waits_until")),
-        "conditions": told.get("conditions", []),
-    }
-
-
-def lying(inbox: Path) -> int:
-    """How many files lie in an inbox, those left alone not counted."""
-    count = 0
-    for _, folders, files in os.walk(inbox):
-        folders[:] = [name for name in folders if not ignored(name)]
-        count += sum(1 for name in files if not ignored(name))
-    return count
-
-
-def _strays(found: Located) -> list[dict[str, Any]]:
-    """Files in the wrong place: in `inbox/` itself, or in a folder there that nobody watches."""
-    said: list[dict[str, Any]] | None = found.word.get("strays")
-    if said is not None:
-        return said
-    return [*strays(found.spool.parent / "inbox", found.folders.values())]
-
-
-def strays(inbox: Path, watched: Collection[Path]) -> Iterator[dict[str, Any]]:
-    """Places below `inbox` where files lie that no folder takes, and how many."""
-    homes = {os.path.normpath(path) for path in watched}
-    above = {parent for home in homes for parent in map(str, Path(home).parents)}
-    try:
-        entries = sorted(os.scandir(inbox), key=lambda entry: entry.name)
-    except OSError:
-        return
-    loose = sum(1 for entry in entries if not ignored(entry.name) and not entry.is_dir())
-    if loose and os.path.normpath(inbox) not in homes:
-        yield {"path": str(inbox), "files": loose}
-    for entry in entries:
-        theirs = entry.path in homes or entry.path in above or ignored(entry.name)
-        if not theirs and entry.is_dir() and (files := lying(Path(entry.path))):
-            yield {"path": entry.path, "files": files}
-
-
-def _ended(job: Latest) -> dict[str, Any]:
-    error = {"kind": job.error_kind, "message": job.error_message, "hint": job.error_hint}
-    return {
-        "id": job.id,
-        "folder": job.folder,
-        "source": display(job.source),
-        "state": job.state,
-        "pages": job.pages,
-        "finished_at": words.iso(job.finished_at),
-        "error": error if job.error_kind else None,
-    }
-
-
-def _troubles(found: Located) -> list[dict[str, Any]]:
-    """What is wrong with the daemon itself, and with the configuration that it does not have."""
-    said = found.word
-    told = [{**each, "since": words.iso(each.get("since"))} for each in said.get("troubles", ())]
-    if any(each["kind"] == "config" for each in told):
-        return told
-    if found.refused is not None:
-        message = f"the configuration on disk is refused: {found.refused.message}"
-        return [*told, {"kind": "config", "message": message, "hint": found.refused.hint}]
-    if said.get("config_digest", found.file_digest) != found.file_digest:
-        message = "the configuration on disk has changed since the daemon read it"
-        return [*told, {"kind": "config", "message": message, "hint": RELOAD}]
-    return told
-
-
-def _held(found: Located) -> list[dict[str, Any]]:
-    """Jobs that wait for something of their own."""
-    return [{**each, "until": words.iso(each["until"])} for each in found.word.get("held", ())]
-
-
-def _left_s(facts: dict[str, Any], ended: Sequence[Latest]) -> float | None:
-    """Seconds until all that waits is done, if it goes on so; None where that is unknown."""
-    files = sum(each["waiting"] + each["running"] for each in facts["folders"])
-    counts = [job.pages for job in ended if job.pages]
-    if not files or not facts["pages_per_s"]:
-        return None
-    pages = sum(counts) / len(counts) if counts else 1.0
-    return float(round(files * pages / facts["pages_per_s"], 1))
-
-
 def plain(facts: dict[str, Any]) -> list[str]:
     """How it stands in lines; on a terminal they fit it and have colours."""
     lines = [*_head(facts), "", *_folders(facts)]
@@ -213,10 +61,10 @@ def _head(facts: dict[str, Any]) -> Iterator[str]:
         yield from words.wrapped(f"lowered: {step}", "  ")
     if daemon["pid"]:
         files = sum(each["waiting"] + each["running"] for each in facts["folders"])
-        left = f", {words.about(facts['left_s'])} left" if facts["left_s"] else ""
+        left = f", {about(facts['left_s'])} left" if facts["left_s"] else ""
         yield (
-            f"pages/s {facts['pages_per_s']:.2f}, {words.counted(facts['pages_in_flight'], 'page')}"
-            f" in flight, {words.counted(files, 'file')} to go{left}"
+            f"pages/s {facts['pages_per_s']:.2f}, {counted(facts['pages_in_flight'], 'page')}"
+            f" in flight, {counted(files, 'file')} to go{left}"
         )
     for each in facts["troubles"]:
         yield from words.wrapped(f"{each['message']} - {each['hint']}")
@@ -244,7 +92,7 @@ def _row(folder: dict[str, Any], arriving: int | None) -> list[str]:
     return [
         folder["name"],
         f"{folder['waiting']:,}",
-        "" if oldest is None else words.duration(oldest),
+        "" if oldest is None else duration(oldest),
         "" if arriving is None else f"{arriving:,}",
         *(f"{folder[count]:,}" for count in ("running", "done", "failed")),
     ]
@@ -255,7 +103,7 @@ def _misplaced(facts: dict[str, Any]) -> list[str]:
     for each in facts["strays"]:
         lie = "lies" if each["files"] == 1 else "lie"
         lines += words.wrapped(
-            f"{words.counted(each['files'], 'file')} {lie} in no folder: {display(each['path'])} "
+            f"{counted(each['files'], 'file')} {lie} in no folder: {display(each['path'])} "
             "(add a [[folder]] for it, or move them)"
         )
     return lines
@@ -279,7 +127,7 @@ def _latest(facts: dict[str, Any]) -> list[str]:
     rows = []
     for each in facts["latest"]:
         ended = each["finished_at"]
-        at = words.when(datetime.fromisoformat(ended).timestamp(), now) if ended else ""
+        at = when(datetime.fromisoformat(ended).timestamp(), now) if ended else ""
         pages = "" if each["pages"] is None else str(each["pages"])
         rows.append([str(each["id"]), at, each["state"], each["folder"], each["source"], pages])
     heads = ["job", "ended", "state", "folder", "file", "pages"]
@@ -303,7 +151,7 @@ def marks(folder: dict[str, Any]) -> list[str]:
     count = folder["unmarked"]
     if not count:
         return []
-    return [f"{words.counted(count, 'file')} {'waits' if count == 1 else 'wait'} for a done marker"]
+    return [f"{counted(count, 'file')} {'waits' if count == 1 else 'wait'} for a done marker"]
 
 
 def troubles(folder: dict[str, Any]) -> list[str]:

@@ -15,11 +15,12 @@ import typer
 from ocrd.cli import words
 from ocrd.cli.app import ConfigOption, JsonOption, folder_names
 from ocrd.cli.jobs import require_folder
-from ocrd.cli.locate import locate
 from ocrd.errors import BadFileError, ExitCode, LedgerError, PlaceError, UsageError
 from ocrd.files import display
 from ocrd.job import ACTIVE, JobState
 from ocrd.names import ignored
+from ocrd.views.locate import locate
+from ocrd.views.phrases import about, counted
 
 if TYPE_CHECKING:
     from ocrd.config import Config, Folder
@@ -216,11 +217,11 @@ def estimate(
     for file, why in unreadable:
         typer.echo(f"{display(str(file))}: {why}", err=True)
     typer.echo(
-        f"{words.counted(len(files) - len(unreadable), 'file')}, {words.counted(pages, 'page')}, "
-        f"{words.about(seconds)}"
+        f"{counted(len(files) - len(unreadable), 'file')}, {counted(pages, 'page')}, "
+        f"{about(seconds)}"
     )
     if unreadable:
-        typer.echo(f"{words.counted(len(unreadable), 'file')} would go to failed/")
+        typer.echo(f"{counted(len(unreadable), 'file')} would go to failed/")
 
 
 async def _count(config: Config, files: list[Path]) -> tuple[int, list[tuple[Path, str]]]:

@@ -13,6 +13,15 @@ from ocrd.errors import ConfigError
 
 T = TypeVar("T")
 Location = tuple[int | str, ...]
+_OF_TYPES = {  # where pydantic's words are Python's
+    "list_type": "this is a list",
+    "tuple_type": "this is a list",
+    "frozen_set_type": "this is a list",
+    "too_short": "this must not be empty",
+    "path_type": "this is a path between quotes",
+    "model_type": "this is a table",
+}
+_CONSEQUENCE = "default_factory_not_called"  # of a fault in another key
 
 
 def known(name: Any, among: Mapping[str, T]) -> T:
@@ -61,7 +70,7 @@ def _flat(error: ValidationError, above: Location = ()) -> Iterator[ErrorDetails
         inner = fault.get("ctx", {}).get("error")
         if isinstance(inner, ValidationError):
             yield from _flat(inner, location)
-        else:
+        elif fault["type"] != _CONSEQUENCE:
             yield {**fault, "loc": location}
 
 
@@ -92,7 +101,8 @@ def _said(fault: ErrorDetails) -> str:
             return "there is only one such table"
     if isinstance(refusal := fault.get("ctx", {}).get("error"), ConfigError):
         return refusal.message
-    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+    said = _OF_TYPES.get(fault["type"], fault["msg"][0].lower() + fault["msg"][1:])
+    return f"{said}, not {fault['input']!r}"
 
 
 def _remedy(fault: ErrorDetails, model: type[BaseModel]) -> str:

@@ -27,14 +27,24 @@ from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
 from ocrd.schedule import ALWAYS, Schedule, parse
 
-Output = Literal["markdown", "text", "raw", "pdf", "boxes", "images", "json"]
+Output = Literal[
+    "markdown", "text", "raw", "pdf", "pdfa", "alto", "hocr", "boxes", "images", "json"
+]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
+BY_NAME = PlainSerializer(lambda given: given.name)  # pydantic 2.11 takes no attrgetter
 TREES = ("inbox", "outbox", "archive", "failed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class House:
-    """What a folder takes from the rest of the file."""
+    """What a folder takes from the rest of the file.
+
+    Attributes:
+        root: Where trees lie.
+        engine: What the engine is to have.
+        watch: How long files rest.
+        modes: By name; empty where the file's own are wrong, so that any may be meant.
+    """
 
     root: Path
     engine: EngineSettings
@@ -43,12 +53,13 @@ class House:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
-        """From the file's tables as far as they are valid; `mode` has to be."""
+        """From the file's tables as far as they are valid."""
+        own = {mode.name: mode.prompt_mode() for mode in data.get("mode", ())}
         return cls(
             root=data.get("root", Path("/")),
             engine=data.get("engine", EngineSettings()),
             watch=data.get("watch", WatchSettings()),
-            modes=BUILT_IN_MODES | {mode.name: mode.prompt_mode() for mode in data["mode"]},
+            modes=BUILT_IN_MODES | own if "mode" in data else {},
         )
 
     def folders(self, entries: Any) -> list[Folder]:
@@ -75,7 +86,8 @@ def _schedule(lines: Any) -> Schedule:
 
 
 def _mode(name: Any, given: ValidationInfo) -> PromptMode:
-    return known(name, _house(given).modes)
+    modes = _house(given).modes
+    return known(name, modes) if modes else BUILT_IN_MODES["document"]
 
 
 def _resolution(name: Any, given: ValidationInfo) -> Resolution:
@@ -110,15 +122,11 @@ class Folder(Section):
     outbox: Path
     archive: Path
     failed: Path
-    mode: Annotated[
-        PromptMode, BeforeValidator(_mode), PlainSerializer(lambda known: known.name)
-    ] = BUILT_IN_MODES["document"]
+    mode: Annotated[PromptMode, BeforeValidator(_mode), BY_NAME] = BUILT_IN_MODES["document"]
     target: str = Field("", validate_default=True)
     language: Language = ""
     max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
-    resolution: Annotated[
-        Resolution, BeforeValidator(_resolution), PlainSerializer(lambda known: known.name)
-    ] = RESOLUTIONS["gundam"]
+    resolution: Annotated[Resolution, BeforeValidator(_resolution), BY_NAME] = RESOLUTIONS["gundam"]
     outputs: Annotated[
         frozenset[Output],
         Field(min_length=1),
@@ -151,7 +159,7 @@ class Folder(Section):
     umask: Annotated[str, AfterValidator(checked_umask)] = ""
     keep_archive_days: Annotated[float, Field(ge=0)] = 0.0
     schedule: Annotated[
-        Schedule, BeforeValidator(_schedule), PlainSerializer(lambda known: known.lines)
+        Schedule, BeforeValidator(_schedule), PlainSerializer(lambda given: given.lines)
     ] = ALWAYS
 
     def trees(self) -> Iterator[tuple[str, Path]]:

@@ -93,8 +93,7 @@ class Settings(BaseSettings):
     @field_validator("folder", mode="before")
     @classmethod
     def _in_force(cls, entries: Any, given: ValidationInfo) -> Any:
-        # The mode of a folder may be among those that are wrong: then it cannot be judged.
-        return House.of(given.data).folders(entries) if "mode" in given.data else []
+        return House.of(given.data).folders(entries)
 
     @field_validator("folder")
     @classmethod

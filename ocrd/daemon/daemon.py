@@ -18,6 +18,7 @@ from ocrd.daemon.indexing import Indexing
 from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
+from ocrd.daemon.retries import why
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
 from ocrd.daemon.wiring import House, MakePages, build
@@ -27,7 +28,7 @@ from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.inbox.inboxes import MEMORY, Inboxes
 from ocrd.job import ACTIVE
-from ocrd.observe.systemd import NoNotifier, Notifier
+from ocrd.observe.systemd import Notifier
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.pages import LEDGER
 
@@ -75,7 +76,7 @@ class Daemon:
         self.left_behind = False
         self._events = events
         self._once = once
-        self._notifier = notifier or NoNotifier()
+        self._notifier = notifier or Notifier()
         self._engine = engine or build_engine(config, events)
         self._disk = disk
         self._make_pages = make_pages
@@ -179,7 +180,7 @@ class Daemon:
         """What runs side by side as long as the daemon does."""
         halts = Halts(self.config.spool, self._disk)
         status = Status(
-            self.config,
+            lambda: self.config,
             house,
             self._inboxes,
             self.rates,
@@ -265,8 +266,7 @@ class Daemon:
             except EngineDownError as error:
                 if delay is None or self._once:
                     raise
-                why = {"error": error.message, "hint": error.hint}
-                self._events.warn("engine.down", again_s=delay, **why)
+                self._events.warn("engine.down", again_s=delay, **why(error))
                 await asyncio.sleep(delay)
             else:
                 break
@@ -290,7 +290,7 @@ class Daemon:
             try:
                 await self._renew(fresh_file=False)
             except OcrdError as error:
-                self._events.warn("folders.unchanged", error=error.message, hint=error.hint)
+                self._events.warn("folders.unchanged", **why(error))
             served = house.scheduler.folders
             orphans = await take_in(house, orphans, served, self._events, again=True)
 
@@ -313,9 +313,7 @@ class Daemon:
             await house.call(str(tree), house.spool.mark, tree)
         except OcrdError as error:
             if tree not in self._lost_trees:
-                self._events.warn(
-                    "tree.lost", kind=error.kind, error=error.message, hint=error.hint
-                )
+                self._events.warn("tree.lost", **why(error))
             self._lost_trees.add(tree)
         else:
             self._lost_trees.discard(tree)
@@ -332,7 +330,7 @@ class Daemon:
             await self._renew(fresh_file=True)
         except OcrdError as error:
             self._troubles.refused = (error, time.time())
-            self._events.error("daemon.reload_refused", error=error.message, hint=error.hint)
+            self._events.error("daemon.reload_refused", **why(error))
         else:
             self._troubles.refused = None
             self._events.emit("daemon.reloaded", folders=len(self._house.scheduler.folders))

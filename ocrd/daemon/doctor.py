@@ -231,11 +231,13 @@ def _group(check: str, name: str, user: pwd.struct_passwd) -> Finding:
 
 
 def _daemon_user(config: Config) -> pwd.struct_passwd:
-    """Whose the spool is; before there is one, whoever asks."""
+    """Whose the spool is, or the root that hides it; before there is one, whoever asks."""
     try:
         owner = config.spool.stat().st_uid
     except FileNotFoundError:
         owner = os.geteuid()
+    except PermissionError:
+        owner = config.root.stat().st_uid
     try:
         return pwd.getpwuid(owner)
     except KeyError:  # a uid without a name, as in some containers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ocrd.daemon.retries import why
 from ocrd.errors import OcrdError
 from ocrd.events import Event, Events
 from ocrd.job import JobState
@@ -47,9 +48,7 @@ class Indexing:
                     index = await self._call(INDEX, SearchIndex, index_of(self._ledger.path))
                     await self._fill(index)
                 except OcrdError as error:
-                    self._events.warn(
-                        "search.waits", kind=error.kind, error=error.message, hint=error.hint
-                    )
+                    self._events.warn("search.waits", **why(error))
                     await asyncio.sleep(AGAIN_S)
         finally:
             self._events.remove(self)

@@ -1,22 +1,20 @@
-"""What was under way when the daemon last went away, found again; cancels while none runs."""
+"""What was under way when the daemon last went away, found again."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections.abc import Mapping, Sequence
 
-from ocrd.config import Config, Folder
-from ocrd.daemon.wiring import House, open_places
+from ocrd.config import Folder
+from ocrd.daemon.retries import why
+from ocrd.daemon.wiring import House
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.files import display
 from ocrd.job import ACTIVE, Job
 from ocrd.spool.orphans import Orphan
-from ocrd.worker.deliver import Delivery
 from ocrd.worker.pages import LEDGER
-from ocrd.worker.worker import CANCELLED, SPOOL, facts
+from ocrd.worker.worker import SPOOL, facts
 
 
 async def recover(house: House, events: Events) -> list[Orphan]:
@@ -74,8 +72,7 @@ async def take_in(
         except OcrdError as error:
             left.append(orphan)
             if not again:
-                why = {"kind": error.kind, "error": error.message, "hint": error.hint}
-                events.warn("spool.orphan", path=display(str(orphan.path)), **why)
+                events.warn("spool.orphan", path=display(str(orphan.path)), **why(error))
     return left
 
 
@@ -118,24 +115,3 @@ def _adopted(house: House, orphan: Orphan) -> Job | None:
         outputs=names.outputs,
         archived_to=names.archived_to,
     )
-
-
-def carry_out_cancellations(config: Config) -> None:
-    """Cancel what operators asked to be cancelled.
-
-    Raises:
-        LedgerError: A daemon has started meanwhile (it carries them out), or the ledger fails.
-        PlaceError: An original cannot be moved now; the next start goes on.
-    """
-    ledger, spool, locks = open_places(config, Events())
-    try:
-        spool.know(config.folders)
-        delivery = Delivery(ledger=ledger, spool=spool, clock=time.time)
-        for job in ledger.cancellations():
-            folder = config.folder(job.folder)
-            if folder is not None:
-                delivery.fail(job, folder, CANCELLED, cancelled=True)
-    finally:
-        ledger.close()
-        for lock in locks:
-            os.close(lock)

@@ -9,7 +9,7 @@ import os
 import pwd
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ocrd.worker.pages import LEDGER
 
 LOOK_S = 0.2
 STALE_S = 60.0  # who asked is not waiting any more
-LONGEST = 1 << 16  # bytes of a request
+LONGEST = 1 << 20  # bytes of a request: a hundred thousand jobs
 AT_ONCE = 100
 PLACE = "the requests"
 
@@ -178,7 +178,7 @@ class Requests:
     async def _carry_out(self, request: Mapping[str, Any]) -> dict[str, Any]:
         match request:
             case {"do": "retry", "failed": True}:
-                return _of_jobs(await self._call(LEDGER, self._ledger.retry, None), [], [])
+                return answer_of(await self._call(LEDGER, self._ledger.retry, None))
             case {"do": "retry" | "cancel" as what, "jobs": list(numbers)}:
                 return await self._of_numbers(what, [each for each in numbers if _is_number(each)])
             case {"do": "pause" | "resume" as what, "all": True}:
@@ -188,19 +188,13 @@ class Requests:
         raise UsageError("nobody here knows that request", hint="Upgrade ocrd on both sides.")
 
     async def _of_numbers(self, what: str, numbers: list[int]) -> dict[str, Any]:
-        unknown = [
-            number
-            for number in numbers
-            if await self._call(LEDGER, self._ledger.job, number) is None
-        ]
-        known = sorted(set(numbers) - set(unknown))
+        known, unknown = await self._call(LEDGER, known_among, self._ledger, numbers)
         if what == "retry":
             done = await self._call(LEDGER, self._ledger.retry, known)
             self._scheduler.wake()
         else:
             done = await self._scheduler.cancel(known)
-        left = sorted(set(known) - {job.id for job in done})
-        return _of_jobs(done, left, unknown)
+        return answer_of(done, known, unknown)
 
     async def _halt(self, what: str, names: list[str]) -> dict[str, Any]:
         since = dict(self._halts.since)
@@ -230,9 +224,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 62
 
 
-def _of_jobs(done: list[Job], left: list[int], unknown: list[int]) -> dict[str, Any]:
+def known_among(ledger: Ledger, numbers: Collection[int]) -> tuple[list[int], list[int]]:
+    """The numbers of jobs that there are, and those of none."""
+    known = [number for number in sorted(set(numbers)) if ledger.job(number) is not None]
+    return known, sorted(set(numbers) - set(known))
+
+
+def answer_of(
+    done: Sequence[Job], known: Collection[int] = (), unknown: Collection[int] = ()
+) -> dict[str, Any]:
+    """What whoever asked is told: the jobs it concerns, those left as they are, numbers of none."""
     jobs = [{"id": job.id, "folder": job.folder, "source": display(job.source)} for job in done]
-    return {"jobs": jobs, "left": left, "unknown": unknown}
+    left = sorted(set(known) - {job.id for job in done})
+    return {"jobs": jobs, "left": left, "unknown": list(unknown)}
 
 
 def _no_request(path: Path) -> UsageError:

@@ -12,8 +12,9 @@ from typing import Any
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
+from ocrd.daemon import rights
 from ocrd.daemon.requests import Halts
-from ocrd.daemon.troubles import Troubles, moment
+from ocrd.daemon.troubles import Troubles
 from ocrd.daemon.wiring import House
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
@@ -22,12 +23,14 @@ from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.ledger.readonly import FolderGlance, glance
 from ocrd.observe.systemd import Notifier
+from ocrd.views.phrases import iso
 
 Listener = Callable[[Mapping[str, Any]], None]
 
 EVERY_S = 1.0
 ALIVE = (EngineState.READY, EngineState.LOADING, EngineState.RESTARTING)
 PLACE = "the status file"
+CLOSED = ("no-permission", "unreadable")
 MOST_TOLD = 100  # jobs that are held, in a snapshot
 WINDOW_S = 60.0
 PAGE_EVENTS = frozenset({"page.done", "page.partial", "page.failed"})
@@ -81,7 +84,7 @@ class Status:
     """Gathers what is to be told, and tells it.
 
     Args:
-        config: What is in force.
+        config: Tells what is in force.
         house: The parts.
         inboxes: The inboxes.
         rates: How fast it goes.
@@ -93,7 +96,7 @@ class Status:
 
     def __init__(
         self,
-        config: Config,
+        config: Callable[[], Config],
         house: House,
         inboxes: Inboxes,
         rates: Rates,
@@ -113,6 +116,7 @@ class Status:
         self._troubles = troubles
         self._started_at = time.time()
         self._ticks = -1
+        self._closed: set[str] = set()  # what stood in the last snapshot
 
     async def run(self) -> None:
         """Tell every second until cancelled.
@@ -124,17 +128,30 @@ class Status:
         while True:
             facts = self.facts(await call(PLACE, self._counts))
             with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
-                await call(PLACE, snapshot.write, self._config.spool, facts)
+                await call(PLACE, snapshot.write, self._config().spool, facts)
             for listener in self._listeners:
                 await call(PLACE, listener, facts)
+            await call(PLACE, self._have_opened, facts)
             self._notifier.status(self._line(facts))
             if self._all_alive():
                 self._notifier.alive()
             await asyncio.sleep(EVERY_S)
 
+    def _have_opened(self, facts: Mapping[str, Any]) -> None:
+        """Folders that were dropped and are closed to us: once for each, have them opened."""
+        closed = {
+            each["message"]
+            for folder in facts["folders"]
+            for each in (folder["paused"], *folder.get("conditions", ()))
+            if each and each["kind"] in CLOSED
+        }
+        if closed - self._closed:
+            rights.ask(self._config().spool)
+        self._closed = closed
+
     def _counts(self) -> Mapping[str, FolderGlance]:
         try:
-            seen = glance(self._config.ledger)
+            seen = glance(self._config().ledger)
         except OcrdError:  # locked, or the disk is full: the scheduler tells of it
             return {}
         return {each.folder: each for each in seen.folders}
@@ -147,10 +164,10 @@ class Status:
             "pid": os.getpid(),
             "started_at": self._started_at,
             "updated_at": time.time(),
-            "config": str(self._config.file),
-            "config_digest": self._config.digest,
-            "root": str(self._config.root),
-            "ledger": str(self._config.ledger),
+            "config": str(self._config().file),
+            "config_digest": self._config().digest,
+            "root": str(self._config().root),
+            "ledger": str(self._config().ledger),
             "engine": {
                 "kind": engine.kind,
                 "model": engine.model,
@@ -241,6 +258,6 @@ def _told(error: OcrdError) -> dict[str, str]:
 def _by_a_person(folder: str, since: float) -> dict[str, str]:
     return {
         "kind": "by-a-person",
-        "message": f"paused by a person since {moment(since)}",
+        "message": f"paused by a person since {iso(since)}",
         "hint": f"ocrd resume {display(folder)}",
     }

@@ -7,13 +7,13 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.files import os_error
+from ocrd.views.phrases import iso
 
 RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over
 RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
@@ -39,7 +39,7 @@ class Troubles:
         ]
         if self.refused is not None:
             error, at = self.refused
-            message = f"the configuration on disk is refused since {moment(at)}: {error.message}"
+            message = f"the configuration on disk is refused since {iso(at)}: {error.message}"
             found.append({"kind": "config", "message": message, "hint": error.hint, "since": at})
         return found
 
@@ -73,11 +73,6 @@ async def kept_going(
             return
         finally:
             forget.cancel()
-
-
-def moment(seconds: float) -> str:
-    """Local time with its offset, to the second."""
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
 
 
 def _told(part: str, error: Exception) -> OcrdError:

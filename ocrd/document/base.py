@@ -13,7 +13,9 @@ from ocrd.modes import Reader
 
 JSON: TypeAlias = JsonValue
 
-OUTPUTS = frozenset({"markdown", "text", "raw", "pdf", "boxes", "images", "json"})
+OUTPUTS = frozenset(
+    {"markdown", "text", "raw", "pdf", "pdfa", "alto", "hocr", "boxes", "images", "json"}
+)
 BLANK, BARCODE = "blank", "barcode"
 IMAGES = "images"  # the folder of the figures, beside the texts that link to them
 LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from ocrd.document import records
+from ocrd.document.alto import AltoFile
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.document.boxes import BoxesPdf, BoxesPicture
 from ocrd.document.figures import Figures
+from ocrd.document.hocr import HocrFile
 from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
+from ocrd.document.layout import Layouts
+from ocrd.document.pdfa import ArchivalPdf
 from ocrd.document.plain import characters, has_text, one_line
 from ocrd.document.records import PageRecord, ReadPage, noted
 from ocrd.document.sidecar import Sidecar
@@ -55,10 +60,10 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
     try:
         with ExitStack() as stack:
             base = SourcePdf(spec.source, ())
-            if spec.drop_blank or spec.outputs & {"pdf", "boxes", "images"}:
+            if spec.drop_blank or not spec.outputs <= {"markdown", "text", "raw"}:
                 base = base_of(spec, work, total)
             pages = stack.enter_context(PdfPages(base.path))
-            return _filled(spec, pages, _artefacts(spec, base, pages, total, stack))
+            return _filled(spec, pages, list(_artefacts(spec, base, pages, total, stack)))
     finally:
         shutil.rmtree(work)
 
@@ -75,32 +80,48 @@ def base_of(spec: BundleSpec, work: Path, total: int) -> SourcePdf:
 
 def _artefacts(
     spec: BundleSpec, base: SourcePdf, pages: PdfPages, total: int, stack: ExitStack
-) -> list[Artefact]:
+) -> Iterator[Artefact]:
     """What is wanted, in an order in which each finds what it needs of those before it."""
-    wanted, into, name = spec.outputs, spec.into, spec.name
-    made: list[Artefact] = []
-    if "images" in wanted:
-        made.append(Figures(pages, into / spec.images, spec.dpi))
-    if "markdown" in wanted:
-        made.append(MarkdownFile(stack.enter_context(text_file(into / f"{name}.md"))))
-    if "text" in wanted:
-        made.append(TextFile(stack.enter_context(text_file(into / f"{name}.txt"))))
-    if "raw" in wanted:
-        made.append(RawFile(stack.enter_context(text_file(into / f"{name}.raw.mmd"))))
-    if "pdf" in wanted:
-        pdf = stack.enter_context(_copy(base.path, into / f"{name}.pdf"))
-        made.append(SearchablePdf(pdf, pages, spec))
+    wanted, work = spec.outputs, spec.into / _WORK
+    layouts, notes = Layouts(pages, spec.dpi), list(base.notes)
+
+    def target(suffix: str) -> Path:
+        return spec.into / f"{spec.name}{suffix}"
+
+    def text(suffix: str) -> TextIO:
+        return stack.enter_context(text_file(target(suffix)))
+
+    def copy(path: Path) -> LayeredPdf:
+        shutil.copyfile(base.path, path)
+        return stack.enter_context(LayeredPdf(path))
+
+    made: dict[str, Callable[[], Artefact]] = {
+        "images": lambda: Figures(pages, spec.into / spec.images, spec.dpi),
+        "markdown": lambda: MarkdownFile(text(".md")),
+        "text": lambda: TextFile(text(".txt")),
+        "raw": lambda: RawFile(text(".raw.mmd")),
+        "alto": lambda: AltoFile(text(".alto.xml"), layouts, spec.facts),
+        "hocr": lambda: HocrFile(text(".hocr"), layouts, spec.facts, total),
+    }
+    yield from (make() for output, make in made.items() if output in wanted)
+    if wanted & {"pdf", "pdfa"}:
+        owned = "pdf" not in wanted
+        searchable = SearchablePdf(
+            copy(work / "searchable.pdf" if owned else target(".pdf")), layouts, spec
+        )
+        if not owned:
+            yield searchable
+        if "pdfa" in wanted:
+            copied = work / "pdfa.pdf"
+            place = target(".pdfa.pdf")
+            yield ArchivalPdf(place, searchable, copied, notes, spec.dpi, owned=owned)
     if "boxes" in wanted and spec.kind == "image" and total == 1:
-        pdf = stack.enter_context(_copy(base.path, into / _WORK / "boxes.pdf"))
-        made.append(BoxesPicture(into / f"{name}.boxes.jpg", pdf, spec))
+        yield BoxesPicture(target(".boxes.jpg"), copy(work / "boxes.pdf"), spec)
     elif "boxes" in wanted:
-        pdf = stack.enter_context(_copy(base.path, into / f"{name}.boxes.pdf"))
-        made.append(BoxesPdf(pdf, spec))
+        yield BoxesPdf(copy(target(".boxes.pdf")), spec)
     if "json" in wanted:
-        made.append(_Complaints(pages, spec))
-        sidecar = stack.enter_context(text_file(into / f"{name}.json"))
-        made.append(Sidecar(sidecar, spec.facts, base.notes))
-    return made
+        yield _Complaints(pages, spec)
+        yield Sidecar(text(".json"), layouts, spec.facts, notes)
 
 
 def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> BundleSummary:
@@ -161,8 +182,3 @@ class _Complaints:
 
     def finish(self) -> str:
         return ""
-
-
-def _copy(base: Path, target: Path) -> LayeredPdf:
-    shutil.copyfile(base, target)
-    return LayeredPdf(target)

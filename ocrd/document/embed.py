@@ -78,6 +78,17 @@ def picture(page: ImagePage) -> Picture:
     return replace(made, orientation=orientation, note=note)
 
 
+def leanest(image: Image.Image) -> Picture:
+    """A drawn page in RGB: without loss where that is no larger than a good JPEG."""
+    lean = _lean(image)
+    made = _bitonal(lean) if lean.mode == "1" else _packed(_few_colours(lean) or lean)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITIES[0][0], subsampling=0)
+    if len(made.data) <= 1.5 * buffer.tell():
+        return made
+    return _jpeg(image, buffer.getvalue())
+
+
 def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
     if image.format == "PNG" and page.alone and image.mode in _PNG and not _is_clear(image):
         parts = _png_parts(page.data())

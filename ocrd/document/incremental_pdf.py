@@ -121,6 +121,17 @@ class LayeredPdf(PdfPages):
                 raise _disk_fault(error, self.path) from error
         self.close()
 
+    def write_anew(self, target: Path) -> None:
+        """Write the document, less what nothing refers to, to another file of a plain name.
+
+        Raises:
+            OSError: The disk did not take it.
+        """
+        try:
+            self.document.save(str(target), garbage=1, encryption=pymupdf.PDF_ENCRYPT_NONE)
+        except FAULTS as error:
+            raise _disk_fault(error, target) from error
+
     def add_object(self, source: str, stream: bytes | None = None) -> int:
         """A new object, with a stream or without; its number."""
         xref: int = self.document.get_new_xref()

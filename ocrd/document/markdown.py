@@ -83,7 +83,7 @@ def _block(blocks: Sequence[Block], index: int, reader: Reader, figures: Mapping
         said = (_printed(block, text) if printed else _prose(text)) if text.strip() else ""
         return _figure(said, figures.get(index), _caption(blocks, index))
     if printed:
-        return _printed(block, text)
+        return _code(text) if block.label == "code" else _printed(block, text)
     return _RENDER.get(block.label, _prose)(text) if text.strip() else ""
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from bidi import get_display
 
@@ -18,10 +19,11 @@ from ocrd.document.align import aligned, matched, misfit
 from ocrd.document.font import FACES, text_width
 from ocrd.document.ink import Stretch
 from ocrd.document.sheet import Sheet
-from ocrd.page import Box, Line
+from ocrd.page import Box, Line, Word
 
 LEADING = 1.3  # distance of lines in ems, where nothing better is known
 _TYPE_HEIGHT = 1.1  # ems from the top of the tallest letter to the foot of the deepest
+_SPACE = 0.3  # ems between words, where nothing better is known
 _MARGINS = Box(0.08, 0.05, 0.92, 0.95)
 _ATOM = re.compile(r"[\u2e80-\uffff]\s*|[^\s\u2e80-\uffff]+\s*")  # East Asian text breaks anywhere
 
@@ -33,29 +35,73 @@ class Placed:
     """A line of text and the rectangle it fills.
 
     Attributes:
-        text: As it is printed, from left to right.
+        text: In the order of reading.
         box: In fractions of the sheet.
         down: It runs from top to bottom instead.
-        words: Where its words begin and end across the sheet, if that is known.
+        stretches: Where the words of `shown` begin and end across the sheet, if that is known.
+        block: The index of the page's block that it is part of; None if that is not known.
+        confidence: How sure the engine is of it, 0 to 1; None if it cannot tell.
     """
 
     text: str
     box: Box
     down: bool = False
-    words: tuple[Stretch, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    block: int | None = None
+    confidence: float | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its characters from left to right as they are printed."""
+        kinds = (unicodedata.bidirectional(char) for char in self.text)
+        right = any(kind in ("R", "AL") for kind in kinds)
+        return str(get_display(self.text)) if right else self.text
+
+    def words(self) -> Iterator[Word]:
+        """Its words in the order of reading, each in its box on the sheet."""
+        shown = Placed(self.text, self.box).shown.split(" ")
+        left = list(zip(shown, self.stretches or self._even(shown), strict=True))
+        for word in self.text.split(" "):
+            printed = Placed(word, self.box).shown
+            at = next((at for at, (each, _) in enumerate(left) if each == printed), 0)
+            start, end = left.pop(at)[1]
+            if word:
+                yield Word(word, self._part(start, end))
+
+    def _even(self, words: Sequence[str]) -> list[Stretch]:
+        """Stretches as long as the words' widths ask."""
+        widths = [max(text_width(word), 0.2) for word in words]
+        box = self.box
+        start, end = (box.y1, box.y2) if self.down else (box.x1, box.x2)
+        em = (end - start) / (sum(widths) + _SPACE * (len(words) - 1))
+        steps = ((width + _SPACE) * em for width in widths[:-1])
+        starts = accumulate(steps, initial=start)
+        return [(at, at + width * em) for at, width in zip(starts, widths, strict=True)]
+
+    def _part(self, start: float, end: float) -> Box:
+        box = self.box
+        return Box(box.x1, start, box.x2, end) if self.down else Box(start, box.y1, end, box.y2)
 
 
 def place_lines(lines: Sequence[Line], sheet: Sheet, face: str = FACES[0]) -> list[Placed]:
     """Printed lines, each in its own box."""
     placed = []
     for line in lines:
-        said = visual(" ".join(line.text.split()))
+        said = " ".join(line.text.split())
         box = sheet.box(line.box)
         if said and _area(box) > 0:
             down = _is_column(said, box, sheet)
-            item = Placed(said, box, down)
-            placed.append(item if down else _spaced(item, sheet, face))
+            item = Placed(said, box, down, confidence=line.confidence)
+            placed.append(item if down else _told(line, _spaced(item, sheet, face), sheet))
     return placed
+
+
+def _told(line: Line, item: Placed, sheet: Sheet) -> Placed:
+    """With its words where the engine says, if the ink says nothing."""
+    if item.stretches or [word.text for word in line.words] != item.shown.split(" "):
+        return item
+    boxes = [sheet.box(word.box) for word in line.words]
+    return replace(item, stretches=tuple((box.x1, box.x2) for box in boxes))
 
 
 def place_rows(
@@ -76,16 +122,15 @@ def place_rows(
         runs = [sheet.runs(line.box) for line in inked]
         texts = zip(aligned(atoms, inked, runs, face), inked, strict=True)
         placed = [Placed(text, line.box) for text, line in texts if text]
-    shown = (replace(item, text=visual(item.text)) for item in placed)
-    return [_spaced(_grown(item, sheet, face), sheet, face) for item in shown]
+    return [_spaced(_grown(item, sheet, face), sheet, face) for item in placed]
 
 
 def unfitness(placed: Sequence[Placed], face: str) -> float:
     """How badly the words fit the ink in the mean, if the type is of this face."""
     total = words = 0.0
     for item in placed:
-        lengths = [text_width(word, face) for word in item.text.split(" ")]
-        total += misfit(lengths, item.words) * len(lengths)
+        lengths = [text_width(word, face) for word in item.shown.split(" ")]
+        total += misfit(lengths, item.stretches) * len(lengths)
         words += len(lengths)
     return total / words if words else 0.0
 
@@ -99,12 +144,6 @@ def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
     width = max((box.x2 - box.x1) * sheet.width, 1e-6)
     height = (box.y2 - box.y1) * sheet.height
     return math.sqrt(max(length * height / (LEADING * width), 0.0))
-
-
-def visual(text: str) -> str:
-    """The characters of a line from left to right as they are printed."""
-    kinds = (unicodedata.bidirectional(char) for char in text)
-    return str(get_display(text)) if any(kind in ("R", "AL") for kind in kinds) else text
 
 
 def _is_column(text: str, box: Box, sheet: Sheet) -> bool:
@@ -139,12 +178,12 @@ def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
 
 def _spaced(item: Placed, sheet: Sheet, face: str) -> Placed:
     """With its words where the gaps in the ink say, if those agree with the words' lengths."""
-    said = item.text.split(" ")
-    words = matched([text_width(word, face) for word in said], sheet.runs(item.box))
-    if not words:
+    said = item.shown.split(" ")
+    found = matched([text_width(word, face) for word in said], sheet.runs(item.box))
+    if not found:
         return item
-    box = Box(words[0][0], item.box.y1, words[-1][1], item.box.y2)
-    return replace(item, box=box, words=tuple(words))
+    box = Box(found[0][0], item.box.y1, found[-1][1], item.box.y2)
+    return replace(item, box=box, stretches=tuple(found))
 
 
 def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
@@ -163,13 +202,13 @@ def _spread(rows: Sequence[Row], box: Box, sheet: Sheet) -> list[Placed]:
         return _grid(rows, box)
     texts = [row[0] for row in rows]
     if len(texts) == 1 and expected_lines(text_width(texts[0]), box, sheet) < 1.5:
-        return [Placed(visual(texts[0]), box)]
+        return [Placed(texts[0], box)]
     along, down = (box.x2 - box.x1) * sheet.width, (box.y2 - box.y1) * sheet.height
     lines, size = _wrapped(texts, along, down)
     pitch = (box.y2 - box.y1) / max(len(lines), down / (size * LEADING))
     return [
         Placed(
-            visual(line),
+            line,
             Box(
                 box.x1,
                 box.y1 + (index + 0.1) * pitch,
@@ -216,7 +255,7 @@ def _grid(rows: Sequence[Row], box: Box) -> list[Placed]:
     for y, (row, places) in enumerate(zip(rows, _columns(rows, box), strict=True)):
         top, foot = box.y1 + (y + 0.15) * pitch, box.y1 + (y + 0.85) * pitch
         for cell, place in zip((cell for cell in row if cell), places, strict=True):
-            placed.append(Placed(visual(cell), Box(place.x1, top, place.x2, foot)))
+            placed.append(Placed(cell, Box(place.x1, top, place.x2, foot)))
     return placed
 
 

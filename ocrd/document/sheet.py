@@ -35,10 +35,16 @@ class Sheet:
     ink: Ink | None = None
 
     @classmethod
+    def blank(cls, view: PageView) -> Sheet:
+        """The sheet of a page whose ink does not matter."""
+        frame = PageFrame.of(view.page)
+        return cls(frame.width, frame.height)
+
+    @classmethod
     def of(cls, view: PageView, turned: int) -> Sheet:
         """The sheet of a PDF page that its engine turned by so many degrees to read it."""
-        frame = PageFrame.of(view.page)
-        sides = (frame.width, frame.height)
+        flat = cls.blank(view)
+        sides = (flat.width, flat.height)
         width, height = sides[::-1] if turned in (90, 270) else sides
         ink = Ink.on(turned_clockwise(view.grey, turned))
         if ink is None:
@@ -67,6 +73,18 @@ class Sheet:
         """
         upright = seen.turned(self.turned)
         return self._straight(upright) if self.skew else upright
+
+    def seen(self, box: Box) -> Box:
+        """The upright box on the page as it is seen around a box of the sheet."""
+        a, b, c, d, e, f = self.matrix
+        sides = (self.width, self.height)
+        across, down = sides[::-1] if self.turned in (90, 270) else sides
+        corners = [
+            (x * self.width, y * self.height) for x in (box.x1, box.x2) for y in (box.y1, box.y2)
+        ]
+        xs = [(a * x + c * y + e) / across for x, y in corners]
+        ys = [(b * x + d * y + f) / down for x, y in corners]
+        return Box(min(xs), min(ys), max(xs), max(ys))
 
     def lines(self, box: Box) -> list[InkLine]:
         """The printed lines in a box of the sheet, top to bottom."""

@@ -5,39 +5,49 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from ocrd.document.base import JSON
+from ocrd.document.layout import Layouts
 from ocrd.document.plain import characters
 from ocrd.document.records import PageRecord, ReadPage
+from ocrd.document.view import PageSize
 from ocrd.job import PageState
+from ocrd.pdffile import FAULTS
 
 VERSION = 1
 _OWN = frozenset({"version", "notes", "pages", "summary"})
 
 
 class Sidecar:
-    r"""The artefact NAME.json: version, facts, notes, one page a line, summary.
+    r"""The artefact NAME.json: version, facts, one page a line, notes, summary.
 
     A file name that is not UTF-8 keeps its odd bytes as `\udcXX` escapes, which `json.loads` and
     `os.fsencode` take back to the very name.
     """
 
-    def __init__(self, file: TextIO, facts: Mapping[str, JSON], notes: Sequence[str]) -> None:
+    def __init__(
+        self, file: TextIO, layouts: Layouts, facts: Mapping[str, JSON], notes: Sequence[str]
+    ) -> None:
         self._file = file
+        self._layouts = layouts
+        self._notes = notes
         self._totals: Counter[str] = Counter()
         self._seconds = 0.0
         head: dict[str, JSON] = {"version": VERSION}
         head.update((key, value) for key, value in facts.items() if key not in _OWN)
-        head["notes"] = list(notes)
         self._file.write(_dumped(head, indent=1).removesuffix("\n}") + ',\n "pages": [')
 
     def add(self, page: ReadPage) -> None:
         """Write a page's line."""
         record = page.record
         self._file.write(",\n  " if self._totals["pages"] else "\n  ")
-        self._file.write(_dumped(page_facts(page)))
+        size = None
+        with suppress(*FAULTS):
+            size = self._layouts.view(page).size
+        self._file.write(_dumped(page_facts(page, size)))
         self._totals["pages"] += 1
         self._totals[record.state.value] += 1
         self._totals["dropped"] += page.dropped
@@ -51,14 +61,16 @@ class Sidecar:
         keys = ("pages", *states, "dropped", "characters", "tokens")
         summary: dict[str, JSON] = {key: self._totals[key] for key in keys}
         summary["seconds"] = round(self._seconds, 3)
-        self._file.write(f'\n ],\n "summary": {_dumped(summary)}\n}}\n')
+        notes = _dumped(list(self._notes))
+        self._file.write(f'\n ],\n "notes": {notes},\n "summary": {_dumped(summary)}\n}}\n')
         self._file.flush()
         return Path(self._file.name).name
 
 
-def page_facts(page: ReadPage) -> dict[str, JSON]:
+def page_facts(page: ReadPage, size: PageSize | None) -> dict[str, JSON]:
     """What the sidecar says about one page."""
     record, result = page.record, page.record.result
+    sure = result.confidence if result else None
     error: JSON = None
     if record.error is not None:
         error = {
@@ -70,6 +82,9 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
     return {
         "number": record.number,
         **_found(record),
+        "size_px": list(size.pixels) if size else None,
+        "size_in": [round(size.width, 3), round(size.height, 3)] if size else None,
+        "dpi": round(size.dpi, 1) if size else None,
         "state": record.state.value,
         "tries": record.tries,
         "tokens": record.tokens,
@@ -77,6 +92,7 @@ def page_facts(page: ReadPage) -> dict[str, JSON]:
         "reused": record.reused,
         "turned": page.turned,
         "words_from": result.words_from.value if result else None,
+        "confidence": None if sure is None else round(sure, 3),
         "finish": result.finish.value if result else None,
         "partial": record.reason if record.state is PageState.PARTIAL else None,
         "dropped": page.dropped,

@@ -7,37 +7,43 @@ A page that brings its own text keeps it and gets no second one: a search would 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ocrd import __version__
-from ocrd.document import font, placing, plain
+from ocrd.document import plain
 from ocrd.document.base import BundleSpec
-from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
+from ocrd.document.font import ASCENT, NAME, LayerFont, text_width
+from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.layout import Layouts
+from ocrd.document.metadata import say_in_xmp
 from ocrd.document.placing import Placed
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
 from ocrd.document.transform import Matrix, PageFrame, concat, numbers
 from ocrd.document.view import PageView
-from ocrd.modes import Reader
-from ocrd.page import Block, Box, PageResult, Word
+from ocrd.page import Word
 from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of, is_hidden
 
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
-_LINES = 12  # that show which face a page is set in
-_FITS = 0.06  # ems by which words miss their places where the face is the right one
 
 
 class SearchablePdf:
     """The artefact: one document whose pages get their text, sharing one font."""
 
-    def __init__(self, pdf: LayeredPdf, pages: PdfPages, spec: BundleSpec) -> None:
+    def __init__(self, pdf: LayeredPdf, layouts: Layouts, spec: BundleSpec) -> None:
         self._pdf = pdf
-        self._pages = pages
+        self._layouts = layouts
         self._spec = spec
-        self._font = font.LayerFont(pdf)
+        self._font = LayerFont(pdf)
+        self._layered = False
         self._dropped: list[int] = []
+
+    @property
+    def path(self) -> Path:
+        """The file; complete once it is finished."""
+        return self._pdf.path
 
     def add(self, page: ReadPage) -> None:
         """Put a page's text under it."""
@@ -45,7 +51,7 @@ class SearchablePdf:
             self._dropped.append(page.record.number)
         elif page.record.result is not None and page.blocks:
             with noted(page, "no text layer"):
-                self._add_text(page, page.record.result)
+                self._add_text(page)
             if self._spec.upright and page.turned:
                 with noted(page, "not turned upright"):
                     self._pdf.turn(page.record.number, page.turned)
@@ -57,25 +63,27 @@ class SearchablePdf:
     def finish(self) -> str:
         """Complete the font and the document's information; the artefact's name."""
         self._font.finish()
-        self._pdf.say_producer(f"ocrd {__version__}")
+        producer = f"ocrd {__version__}"
+        if say_in_xmp(self._pdf.document, producer, untagged=self._layered):
+            self._pdf.say_producer(producer)
         if 0 < len(self._dropped) < self._pdf.document.page_count:
             self._pdf.drop_pages(self._dropped)
         self._pdf.let_go()
         return self._pdf.path.name
 
-    def _add_text(self, page: ReadPage, result: PageResult) -> None:
-        view = self._pages.view(page.record.number, self._spec.dpi)
+    def _add_text(self, page: ReadPage) -> None:
+        view = self._layouts.view(page)
         canvas = self._pdf.page(page.record.number)
         own = self._kept(page, view, canvas)
         if own is None:
             return
-        sheet = Sheet.of(view, result.turned)
-        lines = place(sheet, result, page.blocks, page.reader)
-        places = [sheet.box(word.box) for word in own]
-        placed = [line for line in lines if not any(line.box.holds(word) for word in places)]
-        content = self._content(placed, sheet, PageFrame.of(canvas))
+        laid = self._layouts.of(page)
+        places = [laid.sheet.box(word.box) for word in own]
+        placed = [line for line in laid.lines if not any(line.box.holds(word) for word in places)]
+        content = text_content(placed, laid.sheet, PageFrame.of(canvas), self._font)
         if content:
-            self._pdf.draw(canvas, content, {font.NAME: self._font.xref}, under=True)
+            self._pdf.draw(canvas, content, {NAME: self._font.xref}, under=True)
+            self._layered = True
 
     def _kept(self, page: ReadPage, view: PageView, canvas: PdfPage) -> list[Word] | None:
         """The words of the page's own that stay beside a new layer; None if it gets none."""
@@ -99,85 +107,50 @@ class SearchablePdf:
             return None
         return own
 
-    def _content(self, placed: Sequence[Placed], sheet: Sheet, frame: PageFrame) -> bytes:
-        matrix = concat(sheet.matrix, frame.matrix)
-        lines = [self._line(item, sheet, matrix) for item in placed]
-        shown = [line for line in lines if line]
-        return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
 
-    def _line(self, item: Placed, sheet: Sheet, matrix: Matrix) -> str:
-        across = (item.box.x2 - item.box.x1) * sheet.width
-        size = (item.box.y2 - item.box.y1) * sheet.height
-        length, size = (size, across) if item.down else (across, size)
-        if size <= 0 or length <= 0:
-            return ""
-        shown = [
-            f"{numbers(100 * part / (width * size))} Tz <{self._font.encode(piece)}> Tj"
-            for piece, part in _pieces(item, length, sheet)
-            if (width := font.text_width(piece)) > 0 and part > 0
-        ]
-        place = concat(_text_matrix(item, sheet, size), matrix)
-        return (
-            f"/{font.NAME} {numbers(size)} Tf {numbers(*place)} Tm {' '.join(shown)}"
-            if shown
-            else ""
-        )
+def text_content(
+    placed: Sequence[Placed], sheet: Sheet, frame: PageFrame, font: LayerFont
+) -> bytes:
+    """The content stream of invisible text; empty if there is nothing to lay."""
+    matrix = concat(sheet.matrix, frame.matrix)
+    lines = [_line(item, sheet, matrix, font) for item in placed]
+    shown = [line for line in lines if line]
+    return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
 
 
-def place(
-    sheet: Sheet, result: PageResult, blocks: Sequence[Block], reader: Reader
-) -> list[Placed]:
-    """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
-    if result.lines:
-        face = _face(lambda face: placing.place_lines(result.lines[:_LINES], sheet, face))
-        return placing.place_lines(result.lines, sheet, face)
-    said = [(plain.rows(block), block.boxes) for block in blocks]
-    if not any(boxes for _, boxes in said):
-        rows = [row for rows, _ in said for row in rows]
-        return placing.place_rows(
-            rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
-        )
-    most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
-    longest = max(said, key=_length)
-    face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
-    return [
-        item for rows, boxes in said for item in placing.place_rows(rows, boxes[:most], sheet, face)
+def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
+    across = (item.box.x2 - item.box.x1) * sheet.width
+    size = (item.box.y2 - item.box.y1) * sheet.height
+    length, size = (size, across) if item.down else (across, size)
+    if size <= 0 or length <= 0:
+        return ""
+    shown = [
+        f"{numbers(100 * part / (width * size))} Tz <{font.encode(piece)}> Tj"
+        for piece, part in _pieces(item, length, sheet)
+        if (width := text_width(piece)) > 0 and part > 0
     ]
-
-
-def _face(placed: Callable[[str], list[Placed]]) -> str:
-    """The face whose widths fit the ink best."""
-    best, fit = font.FACES[0], math.inf
-    for face in font.FACES:
-        found = placing.unfitness(placed(face), face)
-        if found < fit:
-            best, fit = face, found
-        if fit < _FITS:
-            break
-    return best
-
-
-def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
-    return sum(len(cell) for row in said[0] for cell in row)
+    place = concat(_text_matrix(item, sheet, size), matrix)
+    head = f"/{NAME} {numbers(size)} Tf {numbers(*place)} Tm"
+    return f"{head} {' '.join(shown)}" if shown else ""
 
 
 def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:
     """A line in pieces, each with its length in points: word, gap, word … or all in one."""
-    if not item.words:
-        return [(item.text, length)]
+    if not item.stretches:
+        return [(item.shown, length)]
     pieces = []
     for index, (word, (start, end)) in enumerate(
-        zip(item.text.split(" "), item.words, strict=True)
+        zip(item.shown.split(" "), item.stretches, strict=True)
     ):
         if index:
-            pieces.append((" ", (start - item.words[index - 1][1]) * sheet.width))
+            pieces.append((" ", (start - item.stretches[index - 1][1]) * sheet.width))
         pieces.append((word, (end - start) * sheet.width))
     return pieces
 
 
 def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
     """Text space -> sheet: x along the line, y up from the baseline, origin at its start."""
-    drop = font.ASCENT * size
+    drop = ASCENT * size
     x1, y1, x2 = item.box.x1 * sheet.width, item.box.y1 * sheet.height, item.box.x2 * sheet.width
     if item.down:
         return (0.0, 1.0, 1.0, 0.0, x2 - drop, y1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from dataclasses import dataclass
 from functools import cached_property
 
 from PIL import Image
@@ -16,7 +17,7 @@ from PIL import Image
 from ocrd.document.transform import Matrix
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
-from ocrd.pdftext import words_of
+from ocrd.pdftext import scan_dpi, words_of
 from ocrd.tone import is_blank
 
 _GREY_DPI, _GREY_PIXELS = 100, 4_000_000
@@ -32,6 +33,28 @@ _LEAST_POINTS = 2.0  # a figure thinner than this shows nothing
 _HAIR = 0.01  # points, lest a rounding error add a row of pixels
 
 
+@dataclass(frozen=True, slots=True)
+class PageSize:
+    """The size of a page as it is seen: inches across and down, and pixels an inch."""
+
+    width: float
+    height: float
+    dpi: float
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Across and down, at least one."""
+        return max(round(self.width * self.dpi), 1), max(round(self.height * self.dpi), 1)
+
+    def area(self, box: Box) -> tuple[int, int, int, int]:
+        """The pixels that a box touches: left, top, right, bottom; at least one, on the page."""
+        width, height = self.pixels
+        left = min(max(math.floor(box.x1 * width), 0), width - 1)
+        top = min(max(math.floor(box.y1 * height), 0), height - 1)
+        right = max(min(math.ceil(box.x2 * width), width), left + 1)
+        return left, top, right, max(min(math.ceil(box.y2 * height), height), top + 1)
+
+
 class PageView:
     """A page as it is seen: cropped, turned, with all that is drawn on it.
 
@@ -45,6 +68,13 @@ class PageView:
         self.page = page
         self.problems: list[str] = []
         self._dpi = dpi
+
+    @cached_property
+    def size(self) -> PageSize:
+        """How large it is: a scan has its own pixels, any other page those that are drawn."""
+        width, height = self.page.rect.width / 72, self.page.rect.height / 72
+        dpi = scan_dpi(self.page) or float(self._dpi)
+        return PageSize(width, height, dpi)
 
     @cached_property
     def colour(self) -> Image.Image:

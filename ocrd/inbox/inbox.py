@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ocrd.config import Folder
 from ocrd.errors import OcrdError
 from ocrd.files import Disk, display
-from ocrd.inbox.admit import admit
 from ocrd.inbox.conditions import Condition, broken, shown, told
+from ocrd.inbox.hashing import Hashing, Unit
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
-from ocrd.inbox.record import Means, Recorder, Unit, about
+from ocrd.inbox.record import Means, Recorder, about
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
-from ocrd.job import Found, Job, Place
+from ocrd.job import Job, Place
 from ocrd.names import claimed_by
 
-RECORD_BATCH = 500  # files recorded in one transaction
-HASH_S = 0.25  # so long, and so much, is hashed before it is recorded
-HASH_BYTES = 64 << 20
-LARGE_BYTES = 16 << 20  # more is hashed aside, so that a letter need not wait for a book
-LARGE_AT_ONCE = 2
 HELD_S = 0.2  # how often files that wait for others, or for a marker, are thought of
 LEDGER_AGAIN_S = 1.0  # before a ledger that is full or locked is asked again
 EMPTY_S = 600.0  # a sub-folder that the daemon emptied goes after so long
@@ -88,12 +81,9 @@ class Inbox:
             folder, self._disk, leave=self._marks.marker.is_one, clock=self._clock, **self._watch
         )
         self._recorder = Recorder(folder, self._means, self.watcher, self._joiner)
-        self._ready: deque[Unit] = deque()
-        self._hashed: list[Unit] = []
-        self._aside: deque[Unit] = deque()  # large, and hashed by now; other threads append
-        self._large: deque[Unit] = deque()  # large, and to be hashed
-        self._hashing = 0
-        self._under_way: set[str] = set()
+        self._hashing = Hashing(
+            folder, self._disk, self._clock, lambda: self.wake_me(), self._max_bytes
+        )
         self._kept: set[str] = set()  # hidden files that are not known to be safe elsewhere
         self._emptied: dict[str, float] = {}  # sub-folders that files were taken out of; since when
         self._waits: OcrdError | None = None  # why the ledger takes nothing now
@@ -121,9 +111,7 @@ class Inbox:
         now = self._clock()
         if now < self._resume_at or not self.begun:
             return self._resume_at
-        if self._aside:
-            return float("-inf")
-        if self._hashed or self._ready:
+        if self._hashing.waits():
             return self._ledger_at
         waits = bool(self._joiner or self._marks)
         return min(self.watcher.next_step(), now + HELD_S if waits else float("inf"))
@@ -139,7 +127,9 @@ class Inbox:
         try:
             self._record()
             self._sort(candidates)
-            self._hash_some()
+            self._hashing.start_large()
+            if self._clock() >= self._ledger_at:
+                self._hashing.work()
             self._record()
             self._remove_leftovers()
         except OcrdError as error:  # the ledger is locked or full; it is asked again
@@ -166,7 +156,7 @@ class Inbox:
 
     def _sort(self, candidates: Sequence[Candidate]) -> None:
         """What stands alone is ready; the rest waits for its document or its marker."""
-        fresh = [each for each in candidates if each.path not in self._under_way]
+        fresh = [each for each in candidates if each.path not in self._hashing]
         joiner, marks, now = self._joiner, self._marks, self._clock()
         if joiner is not None:
             fresh = self._unknown(fresh)
@@ -178,11 +168,11 @@ class Inbox:
             if self.folder.done_marker:
                 marks.add(candidate)
             else:
-                self._put(Unit((candidate,)))
+                self._hashing.put(Unit((candidate,)))
         if joiner:
             self._put_documents(joiner, now)
         for candidate in marks.take():
-            self._put(Unit((candidate,)))
+            self._hashing.put(Unit((candidate,)))
 
     def _put_documents(self, joiner: Joiner, now: float) -> None:
         looks = bool(self.folder.done_marker) and self._marks.due()
@@ -193,12 +183,8 @@ class Inbox:
             marked=self._marks.of_document if looks else None,
         )
         for document in complete:
-            if self._under_way.isdisjoint(part.path for part in document.parts):
-                self._put(Unit(document.parts, document))
-
-    def _put(self, unit: Unit) -> None:
-        self._under_way.update(part.path for part in unit.parts)
-        (self._large if unit.size > LARGE_BYTES else self._ready).append(unit)
+            if not any(part.path in self._hashing for part in document.parts):
+                self._hashing.put(Unit(document.parts, document))
 
     def _unknown(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that no job stands for as they are: the others were only touched."""
@@ -213,39 +199,6 @@ class Inbox:
                 unknown.append(each)
         return unknown
 
-    def _hash_some(self) -> None:
-        """As much as may be, before what is hashed waits too long for its record."""
-        while self._large and self._hashing < LARGE_AT_ONCE:
-            self._hashing += 1
-            work = (self._large.popleft(), self._aside)
-            threading.Thread(
-                target=self._hash_aside, args=work, name="hashing", daemon=True
-            ).start()
-        if self._clock() < self._ledger_at:
-            return
-        began, left = self._clock(), HASH_BYTES
-        while self._ready and left > 0 and self._clock() - began < HASH_S:
-            unit = self._ready.popleft()
-            left -= unit.size
-            unit.found = [self._admitted(part) for part in unit.parts]
-            self._hashed.append(unit)
-            if len(self._hashed) >= RECORD_BATCH:
-                return
-
-    def _hash_aside(self, unit: Unit, aside: deque[Unit]) -> None:
-        try:
-            unit.found = [self._admitted(part) for part in unit.parts]
-        except Exception as error:
-            unit.fault = error  # for the thread that steps
-        aside.append(unit)
-        self.wake_me()
-
-    def _admitted(self, candidate: Candidate) -> Found | OcrdError:
-        try:
-            return admit(self.folder, candidate, self._disk, max_bytes=self._max_bytes)
-        except OcrdError as error:
-            return error
-
     # -- into the ledger ------------------------------------------------------------------------
 
     def _record(self) -> None:
@@ -254,18 +207,11 @@ class Inbox:
         Raises:
             LedgerError, PlaceError: The ledger takes nothing now.
         """
-        while self._aside:
-            unit = self._aside.popleft()
-            self._hashing -= 1
-            if unit.fault is not None:
-                raise unit.fault
-            self._hashed.append(unit)
-        if not self._hashed or self._clock() < self._ledger_at:
+        self._hashing.gather()
+        if not self._hashing.hashed or self._clock() < self._ledger_at:
             return
-        self._recorder.record(self._hashed)
-        for unit in self._hashed:
-            self._under_way.difference_update(part.path for part in unit.parts)
-        self._hashed = []
+        self._recorder.record(self._hashing.hashed)
+        self._hashing.recorded()
         if self._waits is not None:
             self._events.emit("intake.goes_on", folder=self.folder.name, kind=self._waits.kind)
             self._waits = None
@@ -356,15 +302,13 @@ class Inbox:
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
         report, marks, joiner = self.watcher.report, self._marks, self._joiner or ()
-        overdue = [each.path for each in report.overdue]
-        late = [path for path in overdue if path not in marks and path not in joiner]
+        late = [path for path in report.overdue if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
         self._unmarked = len(marks)
-        under_way = bool(self._under_way or self._hashed)
         self._settled = (
             report.scans > 0
             and not report.busy
-            and not under_way
+            and not self._hashing
             and not len(joiner)
             and report.waiting <= len(late) + self._unmarked
         )

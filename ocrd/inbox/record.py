@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ocrd.config import Folder
-from ocrd.errors import BadFileError, OcrdError
+from ocrd.errors import BadFileError
 from ocrd.events import Events
 from ocrd.files import display
 from ocrd.inbox.conditions import told
-from ocrd.inbox.join import Document, Joiner
+from ocrd.inbox.hashing import Unit
+from ocrd.inbox.join import Joiner
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
 from ocrd.job import Found, Job, JobError, JobState, Member, Standing, joined
@@ -57,33 +58,6 @@ class Means:
     events: Events
     wake: Callable[[], object]
     clock: Callable[[], float] = time.monotonic
-
-
-@dataclass(slots=True)
-class Unit:
-    """Files on their way to one job.
-
-    Attributes:
-        parts: As they came to rest.
-        document: What they make up; None for a file that stands alone.
-        found: For each part what hashing it gave, once that is done.
-        fault: What hashing it aside met, and nobody foresaw.
-    """
-
-    parts: tuple[Candidate, ...]
-    document: Document | None = None
-    found: list[Found | OcrdError] = field(default_factory=list)
-    fault: Exception | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of all of it."""
-        return sum(part.seen.size for part in self.parts)
-
-    def whole(self) -> list[Found]:
-        """What to record; nothing where a part cannot be taken, or not now."""
-        found = [each for each in self.found if isinstance(each, Found)]
-        return found if len(found) == len(self.parts) else []
 
 
 class Recorder:

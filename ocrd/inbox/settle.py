@@ -54,20 +54,6 @@ class Candidate(NamedTuple):
     unproven: bool = False
 
 
-class Waiting(NamedTuple):
-    """A file that has been seen and not been taken yet.
-
-    Attributes:
-        path: As it was given.
-        age: Seconds since it was first seen.
-        size: Bytes at the last look; None before the first.
-    """
-
-    path: str
-    age: float
-    size: int | None
-
-
 @dataclass(slots=True)
 class _Entry:
     since: float  # first seen
@@ -129,6 +115,10 @@ class Settler:
 
     def __contains__(self, path: object) -> bool:
         return path in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        """The files that wait, the longest-waiting first."""
+        return iter(self._entries)
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -264,17 +254,12 @@ class Settler:
         """When `due` may have something to say; infinity while nothing waits."""
         return self._heap[0][0] if self._heap else float("inf")
 
-    def waiting(self, now: float) -> Iterator[Waiting]:
-        """Every file that waits, the longest-waiting first."""
-        for path, entry in self._entries.items():
-            yield Waiting(path, now - entry.since, entry.seen.size if entry.seen else None)
-
-    def overdue(self, now: float) -> Iterator[Waiting]:
+    def overdue(self, now: float) -> Iterator[str]:
         """Files that have waited for `max_wait_s` and longer; costs nothing for the others."""
-        for waiting in self.waiting(now):
-            if waiting.age < self._max_wait_s:
+        for path, entry in self._entries.items():
+            if now - entry.since < self._max_wait_s:
                 return
-            yield waiting
+            yield path
 
     def unsettled(self, now: float) -> Iterator[str]:
         """Files that have yet to come to rest; not those of which that is no longer expected."""

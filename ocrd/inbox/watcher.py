@@ -19,7 +19,7 @@ from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatc
 from ocrd.inbox.inotify import Event, Inotify, is_limit
 from ocrd.inbox.root import Root
 from ocrd.inbox.scan import Blocked, Entered, Sight, walk
-from ocrd.inbox.settle import Candidate, Settler, Sign, Waiting
+from ocrd.inbox.settle import Candidate, Settler, Sign
 from ocrd.mounts import WatchKind
 from ocrd.names import claimed_by, ignored, included, is_draft
 
@@ -50,7 +50,7 @@ class WatchReport:
 
     kind: WatchKind = "polling"
     waiting: int = 0
-    overdue: tuple[Waiting, ...] = ()
+    overdue: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     scans: int = 0
     seen_until: float = float("-inf")

@@ -14,10 +14,9 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ocrd.errors import OcrdError
 from ocrd.ledger.errors import READING, place_at_fault, translated
@@ -51,8 +50,7 @@ _GIVEN_UP = """
 """
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FolderGlance:
+class FolderGlance(NamedTuple):
     """A folder's jobs by where they stand; `running` includes those that deliver.
 
     `oldest_waiting` is when the oldest queued job was recorded, seconds since the epoch.
@@ -67,8 +65,7 @@ class FolderGlance:
     oldest_waiting: float | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Latest:
+class Latest(NamedTuple):
     """A job that has ended."""
 
     id: int
@@ -82,8 +79,7 @@ class Latest:
     error_hint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(NamedTuple):
     """What the ledger holds, by folder, and the jobs that ended last; empty without a ledger."""
 
     folders: tuple[FolderGlance, ...] = ()

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TextIO
 
 import structlog
@@ -55,16 +56,21 @@ def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
 
 def _renderers(form: str) -> list[Any]:
     level = structlog.processors.add_log_level
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=False)
     match form:
         case "console":
             clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
             return [level, clock, structlog.dev.ConsoleRenderer(pad_event_to=18)]
         case "json":
-            return [level, stamp, structlog.processors.JSONRenderer(ensure_ascii=False)]
+            return [level, _stamped, structlog.processors.JSONRenderer(ensure_ascii=False)]
         case _:
             order = ["timestamp", "level", "event"]
-            return [level, stamp, structlog.processors.LogfmtRenderer(key_order=order)]
+            return [level, _stamped, structlog.processors.LogfmtRenderer(key_order=order)]
+
+
+def _stamped(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The moment as all of ocrd tells it, with the zone."""
+    event["timestamp"] = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    return event
 
 
 def _one_line(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 from collections.abc import MutableMapping
-from typing import Protocol
 
 from ocrd.files import display
 
@@ -14,51 +14,15 @@ LONGEST_STATUS = 200  # characters; `systemctl status` shows one line
 MICROSECONDS = 1_000_000
 
 
-class Notifier(Protocol):
-    """Is told of the daemon's life; systemd is one."""
-
-    def status(self, text: str) -> None:
-        """One line on what the daemon is doing."""
-
-    def ready(self) -> None:
-        """Start-up is complete."""
-
-    def loading(self, seconds: float) -> None:
-        """Start-up goes on; do not give up for so many seconds."""
-
-    def reloading(self) -> None:
-        """A new configuration is being taken; `ready` follows."""
-
-    def stopping(self) -> None:
-        """The daemon drains and ends."""
-
-    def alive(self) -> None:
-        """Watcher, worker and engine have just been seen to work."""
-
-
-class NoNotifier:
-    """Nobody supervises."""
-
-    def status(self, text: str) -> None:
-        """Nothing to do, here and below."""
-
-    def loading(self, seconds: float) -> None:
-        """See above."""
-
-    def ready(self) -> None:
-        """See above."""
-
-    reloading = stopping = alive = ready
-
-
-class SystemdNotifier:
-    """Speaks to the socket that systemd listens on.
+class Notifier:
+    """Speaks to the socket that systemd listens on, or to nobody.
 
     Args:
-        address: `$NOTIFY_SOCKET`: a path, or an abstract name after `@`.
+        address: `$NOTIFY_SOCKET`: a path, or an abstract name after `@`; empty where nobody
+            supervises.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str = "") -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
@@ -96,10 +60,10 @@ class SystemdNotifier:
         self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
-        try:
-            self._socket.sendto(message.encode(), self._address)
-        except OSError:  # a supervisor that is gone or busy is no reason to stop working
-            return
+        if self._address:
+            # A supervisor that is gone or busy is no reason to stop working.
+            with contextlib.suppress(OSError):
+                self._socket.sendto(message.encode(), self._address)
 
 
 def notifier(environment: MutableMapping[str, str] = os.environ) -> Notifier:
@@ -107,5 +71,4 @@ def notifier(environment: MutableMapping[str, str] = os.environ) -> Notifier:
 
     Children must not find it: what they said would be taken for the daemon's word.
     """
-    address = environment.pop("NOTIFY_SOCKET", "")
-    return SystemdNotifier(address) if address else NoNotifier()
+    return Notifier(environment.pop("NOTIFY_SOCKET", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.page import PageImage
@@ -24,14 +24,13 @@ from ocrd.pdffile import (
     open_pdf,
     pymupdf,
 )
+from ocrd.pdftext import scan_dpi
 
 _POINTS_PER_INCH = 72.0
 _HIGHEST_DPI = 1200.0  # for pages the size of a stamp
 _SNAP = 1.25  # a scan with up to so much more than the wish is not resampled for so little gain
 _TAIL = 16384  # bytes
 _END_MARKS = (b"%%EOF", b"startxref", b"trailer")
-_SCAN_COVERS = 0.85  # of the page, by its images together
-_PATCH = 0.01  # of the page: images smaller than this are stamps and specks
 _NO_PAGE_IS_LARGER = 1e7  # points
 
 
@@ -146,27 +145,8 @@ def _render(page: PdfPage, number: int, wanted: Rendering) -> PageImage:
 
 
 def _native_dpi(page: PdfPage) -> float | None:
-    """The resolution of a page that is a scan and nothing else; None for any other page."""
-    if not page.get_images() or page.get_fonts():
-        return None
-    covered, native = 0.0, 0.0
-    for image in page.get_image_info():
-        box = pymupdf.Rect(image["bbox"]) & page.rect
-        share = abs(box) / abs(page.rect) if box.is_valid else 0.0
-        covered += share
-        if share > _PATCH:
-            native = max(native, _image_dpi(image))
-    return native if covered >= _SCAN_COVERS and native > 0 else None
-
-
-def _image_dpi(image: dict[str, Any]) -> float:
-    """Along the axis that has more: a fax has two resolutions."""
-    a, b, c, d, *_ = image["transform"]
-    across, down = math.hypot(a, b), math.hypot(c, d)
-    per_point = max(
-        image["width"] / across if across else 0.0, image["height"] / down if down else 0.0
-    )
-    return float(per_point * _POINTS_PER_INCH)
+    """The resolution of a page that is a scan and has no text drawn; None for any other page."""
+    return None if page.get_fonts() else scan_dpi(page)
 
 
 def _is_one_colour(rgb: bytes) -> bool:

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from ocrd.cli.jobs import job_facts
 from ocrd.job import Job, JobState
+from ocrd.views.jobs import job_facts, story_facts
 from ocrd.web.body import Body, BodyError, Incoming, decoded, received, safe_name
 from ocrd.web.desk import ENDED, Desk, PendingError
 from ocrd.web.results import MEDIA, Results, zipped
@@ -119,14 +119,7 @@ async def job(request: Request, number: int, wait: Wait = 0.0) -> dict[str, Any]
     if wait and found.state not in ENDED:
         found = await desk.ended(number, wait) or await desk.job(number, token)
     pages, history = await desk.story(number)
-    return {
-        "version": 1,
-        **job_facts(found),
-        "page_list": [{"number": page.number, "state": page.state.value} for page in pages],
-        "history": [
-            {"at": each.at, "name": str(each.name), "detail": each.detail} for each in history
-        ],
-    }
+    return {"version": 1, **story_facts(found, pages, history)}
 
 
 @router.delete("/jobs/{number}", status_code=202, summary="Cancel a job")

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ocrd import snapshot
 from ocrd.config import Config, Folder
+from ocrd.daemon.offline import request
 from ocrd.errors import LedgerError, OcrdError
 from ocrd.files import FileFacts, os_error
 from ocrd.inbox.marker import Marker
@@ -25,7 +25,6 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
 from ocrd.ledger.search import index_of, search
 from ocrd.names import ignored, included, numbered
-from ocrd.requests import ask
 from ocrd.web.body import BodyError, Incoming, shown
 from ocrd.web.changes import Changes
 from ocrd.web.results import NoResultError
@@ -206,12 +205,8 @@ class Desk:
         return await asyncio.to_thread(self._request, "cancel", job)
 
     def _request(self, verb: str, job: Job) -> bool:
-        """Have the daemon do it; where none runs, the ledger keeps it for its next start."""
-        if snapshot.holder(self.config.spool / snapshot.LOCK) is not None:
-            return bool(ask(self.config.spool, {"do": verb, "jobs": [job.id]})["jobs"])
-        with Ledger.open(self.config.ledger, create=False, check=False) as ledger:
-            change = ledger.retry if verb == "retry" else ledger.request_cancel
-            return bool(change([job.id]))
+        asked = {"do": verb, "jobs": [job.id]}
+        return bool(request(self.config.spool, asked, lambda: self.config)["jobs"])
 
     async def _ask(self, question: Callable[[Ledger], T]) -> T:
         return await asyncio.to_thread(read_ledger, self.config.ledger, question)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from markdown_it import MarkdownIt
 
 from ocrd.files import display
 from ocrd.job import Job, JobState
+from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD
 from ocrd.web.results import NoResultError, Results
 from ocrd.web.store import SESSION_S, Role, Token
@@ -30,24 +30,11 @@ _templates = Environment(
 )
 _markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
 _TAGS = nh3.ALLOWED_TAGS - {"a"}  # what a scan says is never a link to click on
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _lasting(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-_templates.filters |= {"clock": _clock, "lasting": _lasting, "display": display}
+_templates.filters |= {
+    "clock": lambda seconds: "-" if seconds is None else clock(seconds),
+    "lasting": lambda seconds: "-" if seconds is None else duration(seconds),
+    "display": display,
+}
 
 
 def wants_page(request: Request) -> bool:
@@ -107,12 +94,9 @@ async def _standing(request: Request) -> dict[str, Any]:
     desk, token = wired.desk, token_for(request, Role.READ)
     facts = await wired.standing(token)
     failures = await desk.jobs(token, state=JobState.FAILED, limit=5)
-    waiting = sum(folder["waiting"] + folder["running"] for folder in facts["folders"])
-    speed = facts["pages_per_s"]
     return {
         "facts": facts,
-        "waiting": waiting,
-        "left_s": waiting / speed if speed and waiting else None,  # a page a job at the least
+        "left_s": facts["left_s"],
         "failures": failures,
         "jobs": await desk.jobs(token, limit=LISTED),
         "folders": desk.folders(token),

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import Request
 
-from ocrd.cli.locate import locate
-from ocrd.cli.status import gather
+from ocrd.views.locate import locate
+from ocrd.views.status import gather
 from ocrd.web.access import DeniedError, Gatekeeper
 from ocrd.web.desk import Desk
 from ocrd.web.store import Role, Store, Token
@@ -27,6 +27,10 @@ class Wired:
         """What `ocrd status --json` prints, as far as the token sees it."""
         facts = await asyncio.to_thread(lambda: gather(locate(self.desk.config.file)))
         facts["folders"] = [each for each in facts["folders"] if token.sees(each["name"])]
+        for key in ("latest", "failures"):
+            facts[key] = [each for each in facts[key] if token.sees(each["folder"])]
+        if token.folders is not None:  # these name files and places, and not their folders
+            facts |= {"strays": [], "troubles": [], "held": [], "hanging": []}
         return facts
 
 

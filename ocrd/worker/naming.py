@@ -28,6 +28,9 @@ _SUFFIXES = {  # who comes first here is the main file of those that are made
     "text": (".txt",),
     "json": (".json",),
     "raw": (".raw.mmd",),
+    "pdfa": (".pdfa.pdf",),
+    "alto": (".alto.xml",),
+    "hocr": (".hocr",),
     "boxes": (".boxes.pdf", ".boxes.jpg"),
     "images": (FIGURES,),
 }

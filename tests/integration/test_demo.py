@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pymupdf
 import pytest
 from rapidfuzz.distance import Levenshtein
@@ -18,6 +19,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrd.page import Box
 from tests.support.samples import Sample, write_samples
 
+DOCS = Path(__file__).parents[2] / "docs"
 OCRD = str(Path(sys.executable).with_name("ocrd"))
 MOST_WRONG = {  # share of characters; three times what was seen, for other processors' rounding
     "letter": 0.02,
@@ -136,3 +138,11 @@ def _overlap(true: Box, found: Box) -> float:
     if found.x2 - found.x1 > 2 * (true.x2 - true.x1):
         return 0.0
     return width * height / ((true.x2 - true.x1) * (true.y2 - true.y1))
+
+
+@pytest.mark.parametrize("name", MOST_WRONG)
+def test_the_sidecar_is_what_its_schema_says(demo: Demo, name: str) -> None:
+    schema = json.loads((DOCS / "scan.schema.json").read_text(encoding="utf-8"))
+    told = json.loads(demo.artefact(name, ".json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(told)
+    assert all(page["confidence"] > 0.7 for page in told["pages"])

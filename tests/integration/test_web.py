@@ -138,7 +138,9 @@ def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
         assert client.get(f"/api/v1/jobs/{number}/result").status_code == 404
         assert client.get("/api/v1/jobs?folder=private").status_code == 422
         assert {job["folder"] for job in client.get("/api/v1/jobs").json()["jobs"]} <= {"web"}
-        assert [each["name"] for each in client.get("/api/v1/status").json()["folders"]] == ["web"]
+        status = client.get("/api/v1/status")
+        assert [each["name"] for each in status.json()["folders"]] == ["web"]
+        assert "secret.png" not in status.text
 
 
 @pytest.mark.parametrize(

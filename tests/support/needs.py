@@ -150,6 +150,11 @@ def _models_of_tesseract() -> bool:
     return packs.missing(languages("ru+uk+el+ko+ar+he+hi+th+vi+tr")) is None
 
 
+def _box() -> bool:
+    script = Path(__file__).parents[2] / ".ci" / "box"
+    return subprocess.run([script, "lacks"], capture_output=True, check=False).returncode != 0
+
+
 THINGS = {
     "root": Thing(there=_root, lacking="only root may do this: run the tests as root"),
     "mounts": Thing(there=_mounts, lacking="nothing can be mounted here: run the tests as root"),
@@ -183,5 +188,8 @@ THINGS = {
     "procps": _package("procps", "pgrep"),
     "setpriv": _package("util-linux", "setpriv"),
     "man": _package("man-db", "man"),
+    "box": Thing(
+        there=_box, lacking="no system can be booted here; `.ci/box lacks` says what is missing"
+    ),
     "btrfs": _package("btrfs-progs", "mkfs.btrfs"),
 }

@@ -43,6 +43,7 @@ CALLS = {
     "config": [["config", "check"], ["config", "show", "--json"]],
     "engine": [["engine", "serve-command"], ["engine", "serve-command", "--compose"]],
     "doctor": [["doctor"]],
+    "rights": [["rights"]],
     "backup": [["backup", "{home}/copy.db"]],
     "install": [["install", "--dry-run", "--prefix", "{home}"]],
     "uninstall": [["uninstall", "--dry-run"]],
@@ -52,7 +53,7 @@ NEVER_ENDING = {"run", "demo"}  # they have tests of their own
 # All calls in one process that has given up root: a process for each would take minutes.
 RUN = """
 import contextlib, html, io, os, sys
-import ocrd.daemon.wiring, ocrd.web.store
+import ocrd.daemon.wiring, ocrd.requests, ocrd.web.store
 from ocrd.cli.main import main
 
 def answer(call):
@@ -67,6 +68,7 @@ def answer(call):
             said.write(f"Traceback {error!r}")
     return said.getvalue()
 
+ocrd.requests.ask.__kwdefaults__["wait_s"] = 0.5  # this daemon answers nobody
 uid, gid, *calls = sys.argv[1:]
 warming = "config\\tcheck", "doctor", "jobs", "pause", "install\\t--dry-run", "estimate\\t/nowhere"
 for call in (*warming, "engine\tserve-command"):

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from ocrd import snapshot
-from ocrd.cli.locate import locate
-from ocrd.cli.status import gather
 from ocrd.config import load
 from ocrd.daemon.doctor import examine
 from ocrd.daemon.wiring import open_places
 from ocrd.errors import PlaceError
 from ocrd.events import Events
+from ocrd.views.locate import locate
+from ocrd.views.status import gather
 from tests.support.needs import needs
 from tests.support.nobody import NOBODY, as_nobody, in_a_child
 from tests.unit.cli.conftest import Tree

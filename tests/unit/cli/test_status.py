@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -17,8 +18,8 @@ import pytest
 from ocrd import snapshot
 from ocrd.cli.jobs import moment
 from ocrd.cli.status import hours, plain
-from ocrd.cli.words import about, duration
 from ocrd.ledger.ledger import Ledger
+from ocrd.views.phrases import about, duration
 from tests.unit.cli.conftest import PROJECT, Tree
 from tests.unit.ledger import making
 
@@ -206,6 +207,29 @@ def test_a_configuration_spoilt_while_the_daemon_runs_is_told_and_hides_nothing(
     assert "the configuration on disk is refused: " in ended.stdout
     assert "not valid TOML" in ended.stdout
     assert re.search(r"^invoices +1 ", ended.stdout, re.MULTILINE)
+
+
+def test_a_stopped_daemons_inboxes_are_counted_however_deep_and_strays_are_told(tree: Tree) -> None:
+    here = os.open(tree.inbox, os.O_RDONLY)
+    for _ in range(1_100):  # more than Python's stack
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("deep.pdf", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    (tree.inbox / ".hidden").touch()
+    (tree.root / "inbox" / "loose.pdf").touch()
+    (tree.root / "inbox" / "unknown").mkdir()
+    (tree.root / "inbox" / "unknown" / "a.pdf").touch()
+    told = json.loads(tree.ocrd("status", "--json").stdout)
+    assert told["folders"][0]["in_inbox"] == 1
+    inbox = str(tree.root / "inbox")
+    assert told["strays"] == [
+        {"path": inbox, "files": 1},
+        {"path": f"{inbox}/unknown", "files": 1},
+    ]
+    subprocess.run(["rm", "-r", str(tree.inbox)], check=True)  # too deep for Python's own
 
 
 @pytest.mark.parametrize(

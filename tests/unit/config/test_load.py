@@ -149,6 +149,21 @@ MISTAKES = {
         "engine: there is only one such table",
         "Write [engine] and not [[engine]]",
     ),
+    "one pattern that is to be a list": (
+        'root = "/x"\n[[folder]]\nname = "a"\ninclude = "*.pdf"',
+        "folder 'a': include: this is a list, not '*.pdf'",
+        "config.example",
+    ),
+    "no outputs": (
+        'root = "/x"\n[[folder]]\nname = "a"\noutputs = []',
+        "folder 'a': outputs: this must not be empty, not []",
+        "config.example",
+    ),
+    "a settle time that is none": (
+        'root = "/x"\n[[folder]]\nname = "a"\nsettle_s = "long"',
+        "config.toml: folder 'a': settle_s: input should be a valid number",
+        "config.example",
+    ),
     "a window that is none": (
         'root = "/x"\n[[folder]]\nname = "a"\nschedule = [5]',
         "folder 'a': schedule[1]",
@@ -176,6 +191,10 @@ def test_a_mistake_is_told_with_file_key_and_remedy(tmp_path: Path, mistake: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            'root = "/x"\n[[mode]]\nname = "m"\n[[folder]]\nname = "a"\nmode = "m"\numask = "9"',
+            ["mode 'm': prompt: missing", "'a': umask"],
+        ),
         (
             'root = "/x"\n[watch]\nsetle_s = 1\n[engine]\nworkers = "many"\n[jobs]\ndrain_s = -1',
             ["watch.setle_s", "engine.workers", "jobs.drain_s"],

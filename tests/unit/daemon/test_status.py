@@ -17,14 +17,15 @@ from ocrd.daemon.status import Rates, Status
 from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
-from ocrd.observe.systemd import NoNotifier
+from ocrd.observe.systemd import Notifier
 from ocrd.worker.pages import LEDGER
 
 
-class Watchdog(NoNotifier):
+class Watchdog(Notifier):
     """Is told that the daemon lives."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.told = asyncio.Event()
 
     def alive(self) -> None:
@@ -57,11 +58,11 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
     )
     intakes = SimpleNamespace(healthy=lambda: True, report=lambda _folder: {}, strays=list)
     return Status(
-        config,
+        lambda: load(file),
         cast(Any, house),
         cast(Any, intakes),
         Rates(),
-        changed.pop("notifier", NoNotifier()),
+        changed.pop("notifier", Notifier()),
         halts=Halts(config.spool),
         troubles=changed.pop("troubles", Troubles()),
     )
@@ -102,3 +103,12 @@ def test_a_refused_configuration_and_a_part_that_failed_are_told(tmp_path: Path)
     assert refused["message"].startswith("the configuration on disk is refused since 2027-01-15T")
     assert refused["message"].endswith(": key: wrong")
     assert refused["hint"] == "Write it right."
+
+
+def test_a_configuration_that_was_taken_since_the_start_is_the_one_told_of(tmp_path: Path) -> None:
+    """Else `ocrd status` says for ever that the file has changed since the daemon read it."""
+    status = facts_of(tmp_path)
+    before = status.facts({})["config_digest"]
+    file = tmp_path / "config.toml"
+    file.write_text(f"{file.read_text()}settle_s = 2\n", encoding="utf-8")
+    assert status.facts({})["config_digest"] == load(file).digest != before

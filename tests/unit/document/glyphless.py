@@ -16,10 +16,10 @@ def files() -> dict[str, bytes]:
     """What lies in the package, by name."""
     own = [font.char_width(chr(code)) for code in range(CODES)]
     advances = sorted(set(own))
-    glyph = {advance: index for index, advance in enumerate([0, *filter(None, advances)])}
+    glyph = {advance: index for index, advance in enumerate(advances, start=1)}
     gids = b"".join(struct.pack(">H", glyph[width]) for width in own)
     return {
-        "font.ttf": font_file(list(glyph)),
+        "font.ttf": font_file([0, *advances]),  # the first is .notdef, which no text may use
         "cidtogid.z": zlib.compress(gids, 9),
         "widths.txt": widths(own).encode(),
     }

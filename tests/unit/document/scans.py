@@ -216,7 +216,7 @@ def bundle(
     settings: dict[str, Any] = {
         "name": "scan",
         "kind": "pdf",
-        "outputs": OUTPUTS,
+        "outputs": OUTPUTS - {"pdfa", "alto", "hocr"},
         "reader": Reader.DOCUMENT,
         "dpi": 144,
         "facts": {"source": source.name},
@@ -232,10 +232,18 @@ def by_mupdf(pdf: Path, page: int = 0) -> list[Word]:
         width, height = shown.rect.width, shown.rect.height
         words = []
         for *corners, said, _, _, _ in shown.get_text("words"):
-            at = pymupdf.Rect(corners) * shown.rotation_matrix
+            turn, unit = shown.rotation_matrix, user_unit(document, shown)
+            turn = pymupdf.Matrix(*list(turn)[:4], turn.e * unit, turn.f * unit)
+            at = pymupdf.Rect(corners) * turn
             box = Box(at.x0 / width, at.y0 / height, at.x1 / width, at.y1 / height)
             words.append(Word(said, box))
         return words
+
+
+def user_unit(document: Any, page: Any) -> float:
+    """Points in the page's unit, which PyMuPDF's matrices leave out and its rectangles do not."""
+    kind, value = document.xref_get_key(page.xref, "UserUnit")
+    return 1.0 if kind == "null" else float(value)
 
 
 _PAGE = re.compile(r'<page width="([\d.]+)" height="([\d.]+)">(.*?)</page>', re.DOTALL)

@@ -102,8 +102,9 @@ def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
     sidecar = json.loads((tmp_path / "out" / "scan.json").read_text(encoding="utf-8"))
     assert (sidecar["version"], sidecar["source"], sidecar["sha256"]) == (1, "a.pdf", "00ff")
     assert sidecar["pages"][0] == {
-        "number": 1, "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
-        "turned": 180, "words_from": "engine",
+        "number": 1, "size_px": [1190, 1684], "size_in": [8.264, 11.694], "dpi": 144.0,
+        "state": "done", "tries": 1, "tokens": 10, "seconds": 0.5, "reused": False,
+        "turned": 180, "words_from": "engine", "confidence": None,
         "finish": "stop", "partial": None, "dropped": False, "notes": [],
         "error": None,
         "blocks": [
@@ -145,6 +146,9 @@ def test_only_what_was_asked_for_is_made(tmp_path: Path, output: str) -> None:
         "text": "scan.txt",
         "raw": "scan.raw.mmd",
         "pdf": "scan.pdf",
+        "pdfa": "scan.pdfa.pdf",
+        "alto": "scan.alto.xml",
+        "hocr": "scan.hocr",
         "boxes": "scan.boxes.pdf",
         "images": "images",
         "json": "scan.json",
@@ -197,10 +201,14 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
     name = os.fsdecode(b"scan \n\xff\xfe 'x'")
     source = blank_pdf(tmp_path / os.fsdecode(b"\xe9.pdf"), 1)
     page = record(1, PageResult(text="<|ref|>text<|/ref|><|det|>[[1, 2, 300, 40]]<|/det|>\nHi"))
-    bundle(tmp_path, source, [page], name=name, facts={"source": source.name})
+    bundle(tmp_path, source, [page], name=name, outputs=OUTPUTS, facts={"source": source.name})
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
-        name + suffix for suffix in (".md", ".txt", ".raw.mmd", ".pdf", ".boxes.pdf", ".json")
+        name + suffix
+        for suffix in (
+            *(".md", ".txt", ".raw.mmd", ".json", ".alto.xml", ".hocr"),
+            *(".pdf", ".pdfa.pdf", ".boxes.pdf"),
+        )
     }
     assert json.loads((out / f"{name}.json").read_text())["source"] == source.name
     (out / f"{name}.pdf").rename(tmp_path / "plain.pdf")
@@ -210,7 +218,7 @@ def test_names_may_be_any_bytes(tmp_path: Path) -> None:
 def test_a_name_may_be_as_long_as_a_filesystem_allows(tmp_path: Path) -> None:
     name = "x" * (255 - len(".boxes.pdf"))
     source = blank_pdf(tmp_path / "a.pdf", 1)
-    bundle(tmp_path, source, [record(1, PageResult(text="Hi"))], name=name)
+    bundle(tmp_path, source, [record(1, PageResult(text="Hi"))], name=name, outputs=OUTPUTS)
     assert (tmp_path / "out" / f"{name}.boxes.pdf").exists()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,20 @@ def test_the_data_in_the_package_is_what_makes_it() -> None:
 def test_freetype_loads_it_and_its_em_is_its_height() -> None:
     data = (glyphless.FOLDER / "font.ttf").read_bytes()
     assert ImageFont.truetype(io.BytesIO(data), size=1000).getmetrics() == (800, 200)
+
+
+def test_no_text_is_set_in_notdef_and_widths_are_those_of_the_glyphs() -> None:
+    """As PDF/A demands: a code's width in the PDF is the advance of its glyph, which is not 0."""
+    data = (glyphless.FOLDER / "font.ttf").read_bytes()
+    count = struct.unpack(">H", data[4:6])[0]
+    entries = (data[12 + 16 * at : 28 + 16 * at] for at in range(count))
+    places = {entry[:4]: struct.unpack(">II", entry[8:]) for entry in entries}
+    start, length = places[b"hmtx"]
+    advances = [each[0] for each in struct.iter_unpack(">Hh", data[start : start + length])]
+    glyphs = zlib.decompress((glyphless.FOLDER / "cidtogid.z").read_bytes())
+    used = [each[0] for each in struct.iter_unpack(">H", glyphs)]
+    assert 0 not in used
+    assert [advances[glyph] for glyph in used] == [char_width(chr(code)) for code in range(65536)]
 
 
 def test_latin_widths_are_those_of_helvetica() -> None:

@@ -14,12 +14,14 @@ import pypdfium2 as pdfium
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageChops, ImageDraw, ImageStat
+from PIL import Image, ImageChops, ImageDraw, ImageFile, ImageStat
 
-from ocrd.document.base import BundleSummary
+from ocrd.document.base import OUTPUTS, BundleSummary
 from ocrd.page import Block, Box, Line, Markup, PageResult
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect, page
+from tests.unit.document.archives import assert_valid
+from tests.unit.document.pdfa_rules import faults
 from tests.unit.document.scans import bundle, jpeg, pymupdf, record
 
 WANTED = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
@@ -191,6 +193,28 @@ def test_one_that_must_grow_says_why(tmp_path: Path) -> None:
     assert not grown or "tighter" in notes[0]
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000"])
+def test_a_page_is_decoded_once_to_be_read_and_once_at_most_to_be_shown(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str | None] = []
+    load = ImageFile.ImageFile.load
+
+    def counted(image: ImageFile.ImageFile) -> Any:
+        if image.tile and image.format == kind and image.size == SIZE:
+            decoded.append(kind)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+    (tmp_path / "a.img").write_bytes(saved(grey().convert("RGB"), kind))
+    page(tmp_path / "a.img", 1, WANTED)
+    assert len(decoded) == 1
+    figure = Block("image", "", (Box(0.4, 0.4, 0.9, 0.5),), Markup.PLAIN)
+    result = PageResult(text="", blocks=(*SAID.blocks, figure), lines=SAID.lines)
+    bundle(tmp_path, tmp_path / "a.img", [record(1, result)], kind="image", outputs=OUTPUTS)
+    assert len(decoded) <= 2
+
+
 def test_pages_of_a_long_tiff_are_each_opened_once(tmp_path: Path) -> None:
     """A hundred pages take ten times as long as ten, not a hundred times."""
     frames = [Image.new("1", (16, 16), number % 2) for number in range(300)]
@@ -239,6 +263,9 @@ def test_any_page_of_any_shape_becomes_a_bundle(
     Image.effect_noise(size, 120).convert(mode).save(folder / "a.png")
     found = record(1, PageResult(text="", blocks=result.blocks, lines=result.lines, turned=turned))
     found["result"]["blocks"][0].setdefault("markup", "plain")
-    bundle(folder, folder / "a.png", [found], kind="image", upright=True, drop_blank=True)
+    options = {"kind": "image", "upright": True, "drop_blank": True, "outputs": OUTPUTS}
+    bundle(folder, folder / "a.png", [found], **options)
     with pdfium.PdfDocument(str(folder / "out" / "scan.pdf")) as document:
         assert len(document) == 1
+    assert faults(folder / "out" / "scan.pdfa.pdf") == []
+    assert_valid(folder / "out")

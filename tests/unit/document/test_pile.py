@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.document.base import BARCODE, BLANK, OUTPUTS, BundleSpec, BundleSummary, Separator
+from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
 from ocrd.document.pile import build, part_name, split
 from ocrd.modes import Reader
 from ocrd.page import PageResult
@@ -49,7 +49,7 @@ def built(
     settings: dict[str, Any] = {
         "name": "scan",
         "kind": "pdf",
-        "outputs": OUTPUTS - {"raw", "boxes", "text"},
+        "outputs": frozenset({"markdown", "pdf", "images", "json"}),
         "reader": Reader.DOCUMENT,
         "dpi": 72,
         "facts": {"source": source.name, "members": [{"source": "a.pdf", "pages": [1]}]},

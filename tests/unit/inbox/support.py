@@ -86,18 +86,13 @@ def until_waiting(watch: FolderWatch, count: int) -> list[Candidate]:
     return steps_until(watch, lambda: watch.report.waiting == count, f"{count} files waiting")
 
 
-def known(watch: FolderWatch) -> dict[str, int | None]:
-    """The files that the watch waits for, and their sizes when it last looked."""
-    return {waiting.path: waiting.size for waiting in watch.settler.waiting(0)}
-
-
 def caught_up(watch: FolderWatch) -> list[Candidate]:
     """Step until every event so far has been heard: they come in order, and a file ends the row."""
     last = Path(watch.root.real) / "last-of-all.pdf"
     last.touch()
-    found = steps_until(watch, lambda: last.name in known(watch), "hearing of a new file")
+    found = steps_until(watch, lambda: last.name in watch.settler, "hearing of a new file")
     last.unlink()
-    return found + steps_until(watch, lambda: last.name not in known(watch), "hearing of its end")
+    return found + steps_until(watch, lambda: last.name not in watch.settler, "hearing of its end")
 
 
 def drain(watch: FolderWatch) -> list[Candidate]:

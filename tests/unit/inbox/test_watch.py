@@ -199,7 +199,7 @@ def test_a_file_that_stays_empty_is_overdue_and_handed_over(
     caught_up(watch)
     clock.turn(MAX_WAIT)
     assert paths(drain(watch)) == ["scan.pdf"]
-    assert [late.path for late in watch.report.overdue] == ["scan.pdf"]
+    assert list(watch.report.overdue) == ["scan.pdf"]
 
 
 def test_a_file_that_never_rests_is_overdue_and_waits_on(inbox: Path, clock: Clock) -> None:
@@ -213,7 +213,7 @@ def test_a_file_that_never_rests_is_overdue_and_waits_on(inbox: Path, clock: Clo
             assert bool(watch.report.overdue) == (second >= 20)
             clock.turn(SETTLE - 1)
             assert drain(watch) == []
-        assert [late.path for late in watch.report.overdue] == ["endless.pdf"]
+        assert list(watch.report.overdue) == ["endless.pdf"]
 
 
 def test_a_removed_file_is_waited_for_no_longer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.unit.inbox.support import (
+    MAX_WAIT,
     SETTLE,
     Clock,
     FolderWatch,
@@ -83,7 +84,8 @@ def test_a_candidate_refused_for_now_comes_to_rest_anew_and_keeps_its_age(
     for _ in range(3):
         assert settled(watch, clock) == ["busy.pdf"]
         watch.hint("busy.pdf")
-    assert [each.age for each in watch.settler.waiting(clock())] == [3 * SETTLE]
+    clock.turn(MAX_WAIT - 3 * SETTLE)
+    assert list(watch.settler.overdue(clock())) == ["busy.pdf"]
 
 
 def test_a_candidate_of_which_nothing_is_told_is_offered_again(

@@ -16,7 +16,6 @@ from tests.unit.inbox.support import (
     as_nobody,
     chmod_as_root,
     drain,
-    known,
     paths,
     public_folder,
     rescanned,
@@ -65,7 +64,7 @@ def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) ->
         (inbox / "new.pdf").write_bytes(b"scan")
         watch.heard(Event(None, "", "", Sign.LOOK, is_folder=False))
         steps_until(watch, lambda: watch.report.scans == 3, "another rescan")
-        assert list(known(watch)) == ["old.pdf", "new.pdf"]
+        assert list(watch.settler) == ["old.pdf", "new.pdf"]
 
 
 def test_what_is_done_between_two_looks_does_not_make_them_rarer(inbox: Path, clock: Clock) -> None:
@@ -78,7 +77,7 @@ def test_what_is_done_between_two_looks_does_not_make_them_rarer(inbox: Path, cl
             clock.turn(30)  # what was found is hashed
         (inbox / "new.pdf").write_bytes(b"scan")
         drain(watch)
-        assert "new.pdf" in known(watch)
+        assert "new.pdf" in watch.settler
 
 
 def test_a_hint_cannot_lead_out_of_the_inbox(inbox: Path, watch: FolderWatch) -> None:
@@ -89,7 +88,7 @@ def test_a_hint_cannot_lead_out_of_the_inbox(inbox: Path, watch: FolderWatch) ->
     watch.hint("link/secret.pdf")
     watch.hint("../outside/secret.pdf")
     drain(watch)
-    assert list(known(watch)) == ["link"]
+    assert list(watch.settler) == ["link"]
 
 
 def test_an_inbox_renamed_away_and_made_anew_is_watched_again(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.observe.systemd import NoNotifier, SystemdNotifier, notifier
+from ocrd.observe.systemd import Notifier, notifier
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def heard(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_each_word_is_the_protocols(heard: socket.socket) -> None:
-    daemon = SystemdNotifier(heard.getsockname())
+    daemon = Notifier(heard.getsockname())
     daemon.loading(90)
     daemon.ready()
     daemon.alive()
@@ -28,14 +28,14 @@ def test_each_word_is_the_protocols(heard: socket.socket) -> None:
 
 
 def test_reloading_bears_the_time_that_systemd_asks_for(heard: socket.socket) -> None:
-    SystemdNotifier(heard.getsockname()).reloading()
+    Notifier(heard.getsockname()).reloading()
     first, second = heard.recv(4096).split(b"\n")
     assert first == b"RELOADING=1"
     assert second.removeprefix(b"MONOTONIC_USEC=").isdigit()
 
 
 def test_a_status_is_one_line_and_sent_once(heard: socket.socket) -> None:
-    daemon = SystemdNotifier(heard.getsockname())
+    daemon = Notifier(heard.getsockname())
     daemon.status("reading a\nREADY=1")
     daemon.status("reading a\nREADY=1")
     daemon.alive()
@@ -47,16 +47,20 @@ def test_an_abstract_address_works() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("\0ocrd-test-notify")
         listening.settimeout(60)
-        SystemdNotifier("@ocrd-test-notify").ready()
+        Notifier("@ocrd-test-notify").ready()
         assert listening.recv(4096) == b"READY=1"
 
 
 def test_a_listener_that_is_gone_stops_nobody(tmp_path: Path) -> None:
-    SystemdNotifier(str(tmp_path / "nobody")).ready()
+    Notifier(str(tmp_path / "nobody")).ready()
 
 
-def test_children_do_not_find_the_socket() -> None:
-    environment = {"NOTIFY_SOCKET": "/run/x", "PATH": "/bin"}
-    assert isinstance(notifier(environment), SystemdNotifier)
+def test_children_do_not_find_the_socket(heard: socket.socket) -> None:
+    environment = {"NOTIFY_SOCKET": heard.getsockname(), "PATH": "/bin"}
+    notifier(environment).ready()
     assert environment == {"PATH": "/bin"}
-    assert isinstance(notifier(environment), NoNotifier)
+    notifier(environment).stopping()  # to nobody
+    assert heard.recv(4096) == b"READY=1"
+    heard.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        heard.recv(4096)

@@ -101,6 +101,95 @@ def test_a_ruled_table_has_its_cells(tmp_path: Path) -> None:
     assert blocks[1].rows == tuple(cells)
 
 
+INVOICE = [
+    ("Pos", "Description", "Qty", "Price"),
+    ("1", "Printer paper, white", "12", "42.00"),
+    ("2", "Toner cartridge for the", "1", "89.50"),
+    ("", "large printer", "", ""),
+    ("3", "Envelopes", "500", "19.90"),
+]
+SHOWN = """\
+| Pos | Description | Qty | Price |
+| --- | --- | --- | --- |
+| 1 | Printer paper, white | 12 | 42.00 |
+| 2 | Toner cartridge for the large printer | 1 | 89.50 |
+| 3 | Envelopes | 500 | 19.90 |"""
+
+
+@pytest.mark.parametrize("size", [9, 11])
+def test_a_table_without_rules_has_its_cells(tmp_path: Path, size: int) -> None:
+    """Numbers stand flush right, and a long cell goes on in a second line."""
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 160), PROSE, fontsize=size)
+        at = 200.0
+        for row in INVOICE:
+            at += 12 if not row[0] else 20
+            for cell, left, right in zip(row, (60, 95, 0, 0), (0, 0, 400, 520), strict=True):
+                width = pymupdf.get_text_length(cell, fontsize=size)
+                page.insert_text((left or right - width, at), cell, fontsize=size)
+        page.insert_textbox((60, 330, 535, 460), OTHER, fontsize=size)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert markdown(blocks, Reader.DOCUMENT, {}) == f"{PROSE}\n\n{SHOWN}\n\n{OTHER}"
+
+
+@pytest.mark.parametrize("align", [0, 3])
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_prose_is_no_table(tmp_path: Path, columns: int, align: int) -> None:
+    """Ragged or justified, in columns whose lines are level."""
+    dice = random.Random(columns)
+
+    def draw(page: Any) -> None:
+        width = 500 / columns
+        for column in range(columns):
+            words = (PROSE + " " + OTHER).split()
+            dice.shuffle(words)
+            left = 50 + width * column
+            area = (left, 60, left + width - 12, 800)
+            page.insert_textbox(area, " ".join(words * 3), fontsize=9, align=align)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert {block.label for block in blocks} == {"text"}
+
+
+def test_what_a_program_types_keeps_its_lines(tmp_path: Path) -> None:
+    code = ["for page in pages:", "    print(page * 2)  # _all_ of them"]
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 130), PROSE, fontsize=11)
+        for at, line in enumerate(code):
+            page.insert_text((60, 150 + 13 * at), line, fontname="cour", fontsize=10)
+        page.insert_textbox((60, 180, 535, 260), OTHER, fontsize=11)
+
+    shown = markdown(sound(read(tmp_path, draw)).blocks, Reader.DOCUMENT, {})
+    assert shown == "\n".join([PROSE, "", "```", *code, "```", "", OTHER])
+
+
+def test_a_page_typed_in_equal_widths_throughout_is_prose(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 260), PROSE, fontname="cour", fontsize=10)
+
+    (block,) = sound(read(tmp_path, draw)).blocks
+    assert (block.label, block.text) == ("text", PROSE)
+
+
+def test_a_centred_line_is_no_part_of_the_paragraph_below(tmp_path: Path) -> None:
+    html = f"<h1>Annual Report</h1><p style='text-align:center'>by the Office</p><p>{PROSE}</p>"
+    found = read(tmp_path, lambda page: page.insert_htmlbox((60, 60, 535, 700), html))
+    assert [block.text for block in sound(found).blocks] == [
+        "Annual Report", "by the Office", PROSE,
+    ]  # fmt: skip
+
+
+def test_a_link_of_several_words_is_one_link(tmp_path: Path) -> None:
+    """As word processors write it: a place for each piece, a space among them."""
+    html = "<p>See <a href='https://example.org/x'>the site</a> or ask. Fish office.</p>"
+    found = read(tmp_path, lambda page: page.insert_htmlbox((60, 60, 535, 700), html))
+    shown = markdown(sound(found).blocks, Reader.DOCUMENT, {})
+    assert shown == "See [the site](<https://example.org/x>) or ask. Fish office."
+
+
 def test_a_link_leads_where_it_led(tmp_path: Path) -> None:
     def draw(page: Any) -> None:
         page.insert_text((60, 100), "Write to the office at example.org for a copy", fontsize=12)
@@ -122,13 +211,17 @@ def test_a_word_parted_at_the_end_of_its_line_is_whole(tmp_path: Path) -> None:
     assert sound(read(tmp_path, draw)).text == "The board met to discuss the old pipeline"
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_words_lie_where_they_are_seen_on_a_turned_page(tmp_path: Path, rotation: int) -> None:
+@pytest.mark.parametrize("unit", [1, 2.5])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_words_lie_where_they_are_seen_on_a_turned_page(
+    tmp_path: Path, rotation: int, unit: float
+) -> None:
     def draw(page: Any) -> None:
         page.set_rotation(rotation)
         shown = page.rect
         at = pymupdf.Point(shown.width / 4, shown.height / 4) * page.derotation_matrix
         page.insert_text(at, "Somewhere on the page", fontsize=20, rotate=rotation)
+        page.parent.xref_set_key(page.xref, "UserUnit", str(unit))
 
     (line,) = sound(read(tmp_path, draw, rotation=rotation)).lines
     assert line.text == "Somewhere on the page"

@@ -2,7 +2,7 @@
 
 Checking it costs several times what `ocrd status` may take.  What a check found is kept in the
 spool (among the user's own caches, where the spool is not there or not theirs to write), together
-with a digest of the file and of the environment that overrides it, and holds for as long as those
+with a mark of the file and of the environment that overrides it, and holds for as long as those
 stay as they are.  While a daemon runs, its own word is taken where the
 configuration on the disk is refused: `ocrd status` has to tell of that, too.
 """
@@ -10,15 +10,14 @@ configuration on the disk is refused: `ocrd status` has to tell of that, too.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ocrd import snapshot
 from ocrd.errors import ConfigError, PlaceError
@@ -28,12 +27,11 @@ if TYPE_CHECKING:
     from ocrd.ledger.ledger import Ledger
 
 KEPT = "located.json"
-ROOT_LINE = re.compile(rb"""^\s*root\s*=\s*("[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
+ROOT_LINE = rb"""(?m)^\s*root\s*=\s*("[^"\n]*"|'[^'\n]*')"""
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Located:
+class Located(NamedTuple):
     """What a reader needs.
 
     Attributes:
@@ -51,7 +49,7 @@ class Located:
     ledger: Path
     snapshot: dict[str, Any] | None
     pid: int | None
-    folders: Mapping[str, Path] = field(default_factory=dict)
+    folders: Mapping[str, Path]
     engine: str
     file_digest: str
     refused: ConfigError | None = None
@@ -79,7 +77,7 @@ def locate(given: Path | None) -> Located:
         running = _as_the_daemon_says(given)
         if running is None:
             raise
-        return replace(running, refused=error)
+        return running._replace(refused=error)
 
 
 def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
@@ -95,20 +93,6 @@ def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
     return read_ledger(locate(given).ledger, question)
 
 
-@contextlib.contextmanager
-def opened(found: Located) -> Iterator[Ledger]:
-    """The ledger, opened for changes; it must exist.
-
-    Raises:
-        LedgerError: There is no ledger yet, or it cannot be used.
-        PlaceError: It must not be written.
-    """
-    from ocrd.ledger.ledger import Ledger
-
-    with Ledger.open(found.ledger, create=False, check=False) as ledger:
-        yield ledger
-
-
 def _file(given: Path | None) -> Path:
     return given or Path(os.environ.get("OCRD_CONFIG") or "/etc/ocrd/config.toml")
 
@@ -118,12 +102,12 @@ def _quickly(given: Path | None) -> Located | None:
     try:
         raw = _file(given).read_bytes()
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
-        digest = _digest(raw)
-        for file in (root / ".ocrd" / KEPT, *_own_cache(digest)):
+        mark = _mark(raw)
+        for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
             with contextlib.suppress(OSError):
                 kept = json.loads(file.read_text(encoding="utf-8"))
-                if kept["digest"] == digest:
-                    return _located(root / ".ocrd", kept, raw)
+                if kept["mark"] == mark:
+                    return _located(root / ".ocrd", kept)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # the thorough way says what is wrong
     return None
@@ -133,9 +117,8 @@ def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    raw = config.file.read_bytes()
-    kept = {"digest": _digest(raw), **_kept(config)}
-    for file in (config.spool / KEPT, *_own_cache(kept["digest"])):
+    kept = _kept(config)
+    for file in (config.spool / KEPT, *_own_cache(given)):
         with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
             if file.parent != config.spool:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -143,18 +126,21 @@ def _thoroughly(given: Path | None) -> Located:
             scratch.write_text(json.dumps(kept), encoding="utf-8")
             scratch.replace(file)
             break
-    return _located(config.spool, kept, raw)
+    return _located(config.spool, kept)
 
 
-def _own_cache(digest: str) -> list[Path]:
-    """Where the user keeps it; the daemon's has no home."""
+def _own_cache(given: Path | None) -> list[Path]:
+    """Where the user keeps it, one file for each configuration; the daemon's has no home."""
     home = os.environ.get("HOME")
     caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
-    return [Path(caches) / "ocrd" / f"{digest}.json"] if caches else []
+    name = f"{zlib.crc32(os.fsencode(_file(given).absolute())):08x}.json"
+    return [Path(caches) / "ocrd" / name] if caches else []
 
 
 def _kept(config: Config) -> dict[str, Any]:
     return {
+        "mark": _mark(config.file.read_bytes()),
+        "file_digest": config.digest,
         "ledger": str(config.ledger),
         "folders": {folder.name: str(folder.inbox) for folder in config.folders},
         "engine": config.settings.engine.kind,
@@ -167,22 +153,25 @@ def _as_the_daemon_says(given: Path | None) -> Located | None:
         raw = _file(given).read_bytes()
     except OSError:
         return None
-    line = ROOT_LINE.search(raw)
+    line = re.search(ROOT_LINE, raw)
     if line is None:
         return None
     spool = Path(os.environ.get("OCRD_ROOT") or line[1][1:-1].decode(errors="replace")) / ".ocrd"
     said = snapshot.read(spool)
     if said is None or snapshot.holder(spool / snapshot.LOCK) is None:
         return None
+    import hashlib
+
     kept = {
+        "file_digest": hashlib.sha256(raw).hexdigest(),
         "ledger": said["ledger"],
         "folders": {each["name"]: each["inbox"] for each in said["folders"]},
         "engine": said["engine"]["kind"],
     }
-    return _located(spool, kept, raw)
+    return _located(spool, kept)
 
 
-def _located(spool: Path, kept: dict[str, Any], raw: bytes) -> Located:
+def _located(spool: Path, kept: dict[str, Any]) -> Located:
     _refuse_unreadable(spool)
     return Located(
         spool=spool,
@@ -191,7 +180,7 @@ def _located(spool: Path, kept: dict[str, Any], raw: bytes) -> Located:
         pid=snapshot.holder(spool / snapshot.LOCK),
         folders={name: Path(inbox) for name, inbox in kept["folders"].items()},
         engine=kept["engine"],
-        file_digest=hashlib.sha256(raw).hexdigest(),
+        file_digest=kept["file_digest"],
     )
 
 
@@ -209,7 +198,11 @@ def _refuse_unreadable(spool: Path) -> None:
             ) from None
 
 
-def _digest(raw: bytes) -> str:
-    """Of all that shapes a configuration: the file, and the variables that override it."""
+def _mark(raw: bytes) -> str:
+    """Of all that shapes a configuration: the file, and the variables that override it.
+
+    It tells edits apart, and guards nothing; a digest that does takes longer to load.
+    """
     environment = sorted(item for item in os.environ.items() if item[0].startswith("OCRD_"))
-    return hashlib.sha256(raw + repr(environment).encode(errors="replace")).hexdigest()
+    shaping = raw + repr(environment).encode(errors="replace")
+    return f"{len(shaping)}-{zlib.crc32(shaping):08x}"

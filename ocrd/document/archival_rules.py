@@ -1,0 +1,336 @@
+"""What PDF/A-2 forbids, found in a PDF's pages and taken out where nobody sees it.
+
+The objects are MuPDF's own; numbers in brackets are clauses of ISO 19005-2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ocrd.pdffile import Document, PdfPage, pymupdf
+
+mupdf: Any = pymupdf.mupdf
+Object = Any
+
+_FORBIDDEN = {  # actions (6.5.1)
+    "JavaScript", "Launch", "Sound", "Movie", "ResetForm", "ImportData", "Hide", "SetOCGState",
+    "Rendition", "Trans", "GoTo3DView",
+}  # fmt: skip
+_ANNOTATIONS = {  # that need nothing PDF/A lacks (6.3.1)
+    "Text", "Link", "FreeText", "Line", "Square", "Circle", "Polygon", "PolyLine", "Highlight",
+    "Underline", "Squiggly", "StrikeOut", "Stamp", "Caret", "Ink", "Popup", "FileAttachment",
+    "Widget", "Watermark",
+}  # fmt: skip
+_BARE = frozenset({"Link", "Popup"})  # annotations without an appearance
+_UNSEEN, _PRINT, _TOGGLE = 1 | 2 | 32, 4, 256  # flags of annotations (ISO 32000-1, 12.5.3)
+_BLENDS = {  # ISO 32000-1, 11.3.5
+    "Normal", "Compatible", "Multiply", "Screen", "Overlay", "Darken", "Lighten", "ColorDodge",
+    "ColorBurn", "HardLight", "SoftLight", "Difference", "Exclusion", "Hue", "Saturation", "Color",
+    "Luminosity",
+}  # fmt: skip
+_PROGRAMS = ("FontFile", "FontFile2", "FontFile3")
+_INKS = re.compile(rb"(?:[-+.\d]+\s+){4}[kK]\s|/(?:DeviceCMYK|CMYK)\s+(?:cs|CS)\s")
+_INLINE = re.compile(rb"\bBI\b(.{1,400}?)\bID\s", re.DOTALL)
+_BAD_INLINE = re.compile(rb"/(LZW|CMYK|DeviceCMYK)\b|/(I|Interpolate)\s+true")
+_JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+_NO_PROFILE = "it has colours of four inks and no profile that says how they look"
+_OF_CATALOG = ("AA", "Requirements", "Perms", "Collection", "NeedsRendering", "Version")
+_LEAST_SIDE = 3.0  # units of a page (6.1.13)
+_DEEPEST = 32
+
+
+class Inspector:
+    """Finds what a page shows that PDF/A forbids; what pages share is looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bool], str] = {}
+        self._fonts = True
+
+    def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
+        """The first fault of a page, in a few words; empty if there is none.
+
+        Args:
+            page: The page.
+            fonts: Whether its fonts are drawn with: those of hidden text need not be embedded.
+        """
+        self._fonts = fonts
+        node = _node(page.parent, page.xref)
+        fault = _content_fault(page.read_contents()) or self._resources(_get(node, "Resources"))
+        annotations = _get(node, "Annots")
+        for at in range(mupdf.pdf_array_len(annotations)):
+            appearance = _get(mupdf.pdf_array_get(annotations, at), "AP")
+            fault = fault or self._appearance(_get(appearance, "N"))
+        return fault or self._colours(_get(_get(node, "Group"), "CS"))
+
+    def _appearance(self, shown: Object) -> str:
+        if mupdf.pdf_is_stream(shown):
+            return self._once(shown, self._xobject)
+        return next(filter(None, (self._once(v, self._xobject) for v in _values(shown))), "")
+
+    def _resources(self, resources: Object) -> str:
+        looks: dict[str, Callable[[Object], str]] = {
+            "ColorSpace": self._colours,
+            "XObject": self._xobject,
+            "Pattern": self._pattern,
+            "Shading": self._shading,
+            "ExtGState": self._state,
+        }
+        if self._fonts:
+            looks["Font"] = self._font
+        for kind, look in looks.items():
+            for value in _values(_get(resources, kind)):
+                fault = self._once(value, look)
+                if fault:
+                    return fault
+        return ""
+
+    def _once(self, value: Object, look: Callable[[Object], str]) -> str:
+        key = (mupdf.pdf_to_num(value), self._fonts)
+        if not key[0]:
+            return look(value)
+        if key not in self._known:
+            self._known[key] = ""  # it may use itself
+            self._known[key] = look(value)
+        return self._known[key]
+
+    def _font(self, font: Object) -> str:
+        if _name(font, "Subtype") == "Type3":
+            contents = (_content_fault(_data(v)) for v in _values(_get(font, "CharProcs")))
+            return next(filter(None, contents), "") or self._resources(_get(font, "Resources"))
+        descendants = _get(font, "DescendantFonts")
+        holder = mupdf.pdf_array_get(descendants, 0) if mupdf.pdf_is_array(descendants) else font
+        descriptor = _get(holder, "FontDescriptor")
+        if any(mupdf.pdf_is_stream(_get(descriptor, key)) for key in _PROGRAMS):
+            if _name(holder, "Subtype") == "CIDFontType2" and not _has(holder, "CIDToGIDMap"):
+                mupdf.pdf_dict_puts(holder, "CIDToGIDMap", mupdf.pdf_new_name("Identity"))
+            return ""
+        return f"its font {_name(font, 'BaseFont') or '(unnamed)'} is not embedded"
+
+    def _colours(self, space: Object) -> str:
+        """A colour space: those of devices other than grey and sRGB need a profile (6.2.4)."""
+        if not mupdf.pdf_is_array(space):
+            four = mupdf.pdf_is_name(space) and mupdf.pdf_to_name(space) == "DeviceCMYK"
+            return _NO_PROFILE if four else ""
+        kind = mupdf.pdf_to_name(mupdf.pdf_array_get(space, 0))
+        at = {"Indexed": 1, "Pattern": 1, "Separation": 2, "DeviceN": 2, "DeviceCMYK": 0}.get(kind)
+        return "" if at is None else self._colours(mupdf.pdf_array_get(space, at))
+
+    def _xobject(self, value: Object) -> str:
+        if _name(value, "Subtype") == "Image":
+            return self._image(value)
+        if _name(value, "Subtype") == "PS" or _name(value, "Subtype2") == "PS":
+            return "it has PostScript in it"
+        _drop(value, "OPI", "Ref", "PS")
+        group = self._colours(_get(_get(value, "Group"), "CS"))
+        return group or _content_fault(_data(value)) or self._resources(_get(value, "Resources"))
+
+    def _image(self, image: Object) -> str:
+        _drop(image, "Alternates", "OPI")
+        if mupdf.pdf_to_bool(_get(image, "Interpolate")):
+            _drop(image, "Interpolate")
+        filters = _get(image, "Filter")
+        if mupdf.pdf_is_array(filters):
+            filters = mupdf.pdf_array_get(filters, mupdf.pdf_array_len(filters) - 1)
+        if mupdf.pdf_to_name(filters) == "JPXDecode" and not _raw(image).startswith(_JP2):
+            return "its JPEG 2000 is a bare code stream"
+        mask = _get(image, "SMask")
+        fault = self._once(mask, self._image) if mupdf.pdf_is_stream(mask) else ""
+        return fault or self._colours(_get(image, "ColorSpace"))
+
+    def _pattern(self, pattern: Object) -> str:
+        if mupdf.pdf_is_stream(pattern):
+            content = _content_fault(_data(pattern))
+            return content or self._resources(_get(pattern, "Resources"))
+        return self._shading(_get(pattern, "Shading")) or self._state(_get(pattern, "ExtGState"))
+
+    def _shading(self, shading: Object) -> str:
+        return self._colours(_get(shading, "ColorSpace"))
+
+    def _state(self, state: Object) -> str:
+        """A graphics state; transfer functions and halftones are for presses (6.2.5)."""
+        _drop(state, "TR", "TR2", "HT", "HTP")
+        blend = _get(state, "BM")
+        if mupdf.pdf_is_name(blend) and mupdf.pdf_to_name(blend) not in _BLENDS:
+            return f"it blends colours by {mupdf.pdf_to_name(blend)}"
+        form = _get(_get(state, "SMask"), "G")
+        return self._once(form, self._xobject) if mupdf.pdf_is_stream(form) else ""
+
+
+def tidy_page(page: PdfPage) -> None:
+    """Take out of a page what PDF/A forbids and nobody sees."""
+    document = page.parent
+    node = _node(document, page.xref)
+    _drop(node, "AA", "PresSteps")
+    if not _has(node, "Resources"):  # a page has its own (6.2.2)
+        inherited = mupdf.pdf_dict_get_inheritable(node, mupdf.pdf_new_name("Resources"))
+        if mupdf.pdf_is_dict(inherited):
+            mupdf.pdf_dict_puts(node, "Resources", inherited)
+    box = page.mediabox
+    if min(box.width, box.height) < _LEAST_SIDE:
+        right, top = max(box.x1, box.x0 + _LEAST_SIDE), max(box.y1, box.y0 + _LEAST_SIDE)
+        document.xref_set_key(page.xref, "MediaBox", f"[{box.x0} {box.y0} {right} {top}]")
+    annotations = _get(node, "Annots")
+    for at in range(mupdf.pdf_array_len(annotations) - 1, -1, -1):
+        if not _kept(mupdf.pdf_array_get(annotations, at)):
+            mupdf.pdf_array_delete(annotations, at)
+
+
+def tidy_document(document: Document) -> bool:
+    """The same for what belongs to no page; whether files are attached (of which 3b knows)."""
+    catalog = _node(document, document.pdf_catalog())
+    _drop(catalog, *_OF_CATALOG)
+    _drop(_get(catalog, "Names"), "JavaScript", "AlternatePresentations")
+    _drop(_get(catalog, "AcroForm"), "XFA", "NeedAppearances")
+    layers = _get(catalog, "OCProperties")
+    configurations = [_get(layers, "D"), *_items(_get(layers, "Configs"))]
+    for configuration in filter(mupdf.pdf_is_dict, configurations):
+        _drop(configuration, "AS", "Order")
+        if not _has(configuration, "Name"):
+            mupdf.pdf_dict_puts(configuration, "Name", mupdf.pdf_new_text_string("Layers"))
+    files = [each for xref in range(1, document.xref_length()) for each in _files(document, xref)]
+    for xref in range(1, document.xref_length()):
+        _tidy_actions(_node(document, xref), 0)
+        _tidy_stream(document, xref)
+    for file in files:
+        _tidy_file(file)
+    if files and not _has(catalog, "AF"):
+        references = " ".join(f"{mupdf.pdf_to_num(file)} 0 R" for file in files)
+        document.xref_set_key(document.pdf_catalog(), "AF", f"[{references}]")
+    return bool(files)
+
+
+def _files(document: Document, xref: int) -> Iterator[Object]:
+    """The files that an object attaches; those told of in an array become objects of their own."""
+    pdf, node = pymupdf._as_pdf_document(document), _node(document, xref)
+    if mupdf.pdf_is_stream(_get(_get(node, "EF"), "F")):
+        yield mupdf.pdf_new_indirect(pdf, xref, 0)
+    for array in _arrays(node, 0):
+        for at, item in enumerate(_items(array)):
+            if not mupdf.pdf_is_indirect(item) and _has(item, "EF"):
+                file = mupdf.pdf_add_object(pdf, item)
+                mupdf.pdf_array_put(array, at, file)
+                yield file
+
+
+def _arrays(node: Object, depth: int) -> Iterator[Object]:
+    """The arrays that stand in an object, itself included."""
+    if mupdf.pdf_is_array(node):
+        yield node
+    for value in [*_values(node), *_items(node)]:
+        if depth < _DEEPEST and not mupdf.pdf_is_indirect(value):
+            yield from _arrays(value, depth + 1)
+
+
+def _tidy_stream(document: Document, xref: int) -> None:
+    """Pack a stream anew that is packed by a patented or a secret way (6.1.7.2)."""
+    kind, filters = document.xref_get_key(xref, "Filter")
+    if document.xref_is_stream(xref) and kind != "null" and re.search(r"LZW|Crypt", filters):
+        document.update_stream(xref, document.xref_stream(xref))
+        document.xref_set_key(xref, "DecodeParms", "null")
+
+
+def _tidy_file(file: Object) -> None:
+    """Say of an attached file what PDF/A-3 wants to know (6.8)."""
+    name = next(
+        filter(None, (mupdf.pdf_to_text_string(_get(file, key)) for key in ("UF", "F"))), "file"
+    )
+    node, data = mupdf.pdf_resolve_indirect(file), _get(_get(file, "EF"), "F")
+    for key in ("F", "UF"):
+        if not _has(node, key):
+            mupdf.pdf_dict_puts(node, key, mupdf.pdf_new_text_string(name))
+    if not _has(node, "AFRelationship"):
+        mupdf.pdf_dict_puts(node, "AFRelationship", mupdf.pdf_new_name("Unspecified"))
+    if not _has(data, "Subtype"):
+        kind = mupdf.pdf_new_name("application/octet-stream")
+        mupdf.pdf_dict_puts(mupdf.pdf_resolve_indirect(data), "Subtype", kind)
+
+
+def _tidy_actions(node: Object, depth: int) -> None:
+    """Drop forbidden actions from a dictionary and from those that stand in it."""
+    if depth > _DEEPEST:
+        return
+    if mupdf.pdf_is_dict(node):
+        if any(_has(node, key) for key in ("FT", "Kids", "Subtype")):
+            _drop(node, "AA")
+        for key in ("A", "OpenAction", "Next", "PA"):
+            if any(_name(each, "S") in _FORBIDDEN for each in _actions(_get(node, key))):
+                _drop(node, key)
+    for value in [*_values(node), *_items(node)]:
+        if not mupdf.pdf_is_indirect(value):
+            _tidy_actions(value, depth + 1)
+
+
+def _actions(value: Object) -> list[Object]:
+    return list(_items(value)) if mupdf.pdf_is_array(value) else [value]
+
+
+def _kept(annotation: Object) -> bool:
+    """Whether an annotation can stay, which is made fit for it (6.3)."""
+    kind, flags = _name(annotation, "Subtype"), mupdf.pdf_to_int(_get(annotation, "F"))
+    if kind not in _ANNOTATIONS or (flags & _UNSEEN and kind != "Popup"):
+        return False
+    appearance = _get(annotation, "AP")
+    shown = _get(appearance, "N")
+    if kind not in _BARE and not (
+        mupdf.pdf_is_stream(shown) or (kind == "Widget" and mupdf.pdf_is_dict(shown))
+    ):
+        return False
+    _drop(appearance, "D", "R")
+    _drop(annotation, *(("A", "AA") if kind == "Widget" else ("AA",)))
+    wanted = (flags | _PRINT) & ~_TOGGLE
+    if wanted != flags and kind != "Popup":
+        node = mupdf.pdf_resolve_indirect(annotation)
+        mupdf.pdf_dict_puts(node, "F", mupdf.pdf_new_int(wanted))
+    return True
+
+
+def _content_fault(content: bytes) -> str:
+    """What operators say that PDF/A forbids; words in strings may be taken for them."""
+    if _INKS.search(content):
+        return _NO_PROFILE
+    if any(_BAD_INLINE.search(match[1]) for match in _INLINE.finditer(content)):
+        return "it has a picture of a kind that PDF/A lacks among its drawing"
+    return ""
+
+
+def _node(document: Document, xref: int) -> Object:
+    return mupdf.pdf_load_object(pymupdf._as_pdf_document(document), xref)
+
+
+def _get(node: Object, key: str) -> Object:
+    return mupdf.pdf_dict_gets(node, key)
+
+
+def _has(node: Object, key: str) -> bool:
+    return bool(_get(node, key).m_internal)
+
+
+def _name(node: Object, key: str) -> str:
+    return str(mupdf.pdf_to_name(_get(node, key)))
+
+
+def _drop(node: Object, *keys: str) -> None:
+    if mupdf.pdf_is_dict(node):
+        for key in keys:
+            if _has(node, key):
+                mupdf.pdf_dict_dels(node, key)
+
+
+def _values(node: Object) -> Iterator[Object]:
+    if mupdf.pdf_is_dict(node):
+        yield from [mupdf.pdf_dict_get_val(node, at) for at in range(mupdf.pdf_dict_len(node))]
+
+
+def _items(node: Object) -> Iterator[Object]:
+    if mupdf.pdf_is_array(node):
+        yield from [mupdf.pdf_array_get(node, at) for at in range(mupdf.pdf_array_len(node))]
+
+
+def _data(stream: Object) -> bytes:
+    return bytes(mupdf.pdf_load_stream(stream).fz_buffer_extract())
+
+
+def _raw(stream: Object) -> bytes:
+    return bytes(mupdf.pdf_load_raw_stream(stream).fz_buffer_extract())

@@ -1,0 +1,169 @@
+"""What stands where on a page: lines and words in their places, worked out once for all who ask.
+
+The text layer of the PDF, ALTO and hOCR say the same of a page, since they ask here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ocrd.document import font, placing, plain
+from ocrd.document.incremental_pdf import PdfPages
+from ocrd.document.placing import Placed
+from ocrd.document.records import ReadPage
+from ocrd.document.sheet import Sheet
+from ocrd.document.view import PageView
+from ocrd.job import PageState
+from ocrd.modes import Reader
+from ocrd.page import Block, Box, Line, PageResult, WordsFrom
+
+_LINES = 12  # that show which face a page is set in
+_FITS = 0.06  # ems by which words miss their places where the face is the right one
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedBlock:
+    """A block as it is printed: its box holds those of its lines, theirs hold those of words."""
+
+    label: str
+    box: Box
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A page's lines.
+
+    Attributes:
+        sheet: What they lie on.
+        lines: In the order of reading, as far as the engine tells.
+    """
+
+    sheet: Sheet
+    lines: tuple[Placed, ...] = ()
+
+    def blocks(self, blocks: Sequence[Block]) -> Iterator[PrintedBlock]:
+        """The page's blocks with a place, in the order of reading; stray lines come last."""
+        for index, block in enumerate(blocks):
+            lines = tuple(self._lines(index))
+            if lines or block.boxes:
+                yield PrintedBlock(
+                    block.label, Box.around([*block.boxes, *(line.box for line in lines)]), lines
+                )
+        stray = tuple(self._lines(None))
+        if stray:
+            yield PrintedBlock("text", Box.around(line.box for line in stray), stray)
+
+    def _lines(self, block: int | None) -> Iterator[Line]:
+        for item in self.lines:
+            if item.block == block:
+                words = tuple(replace(w, box=self.sheet.seen(w.box)) for w in item.words())
+                box = Box.around([self.sheet.seen(item.box), *(word.box for word in words)])
+                yield Line(item.text, box, words, item.confidence)
+
+
+class Layouts:
+    """The layouts of a document's pages, one at a time.
+
+    Args:
+        pages: The document.
+        dpi: At which its pages are looked at.
+    """
+
+    def __init__(self, pages: PdfPages, dpi: int) -> None:
+        self._pages = pages
+        self._dpi = dpi
+        self._known: tuple[int, Layout] | None = None
+
+    def view(self, page: ReadPage) -> PageView:
+        """How a page is seen.
+
+        Raises:
+            IndexError: The document has no such page.
+        """
+        return self._pages.view(page.record.number, self._dpi)
+
+    def of(self, page: ReadPage) -> Layout:
+        """What stands where on a page.
+
+        Raises:
+            FAULTS: MuPDF cannot show it.
+        """
+        number = page.record.number
+        if self._known is None or self._known[0] != number:
+            self._known = (number, self._laid(page))
+        return self._known[1]
+
+    def printed(self, page: ReadPage) -> list[PrintedBlock]:
+        """The blocks of a page that is kept and was read; see `of`."""
+        if page.dropped or page.record.state is PageState.FAILED:
+            return []
+        return list(self.of(page).blocks(page.blocks))
+
+    def _laid(self, page: ReadPage) -> Layout:
+        view, result = self.view(page), page.record.result
+        if result is None or not page.blocks:
+            return Layout(Sheet.blank(view))
+        if result.words_from is WordsFrom.PDF:  # its words have exact places
+            sheet = Sheet.blank(view)
+            lines = placing.place_lines(result.lines, sheet)
+        else:
+            sheet = Sheet.of(view, result.turned)
+            lines = place(sheet, result, page.blocks, page.reader)
+        return Layout(sheet, tuple(_owned(lines, page.blocks, sheet)))
+
+
+def place(
+    sheet: Sheet, result: PageResult, blocks: Sequence[Block], reader: Reader
+) -> list[Placed]:
+    """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
+    if result.lines:
+        face = _face(lambda face: placing.place_lines(result.lines[:_LINES], sheet, face))
+        return placing.place_lines(result.lines, sheet, face)
+    said = [(plain.rows(block), block.boxes) for block in blocks]
+    if not any(boxes for _, boxes in said):
+        rows = [row for rows, _ in said for row in rows]
+        return placing.place_rows(
+            rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
+        )
+    most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
+    longest = max(said, key=_length)
+    face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
+    return [
+        replace(item, block=index)
+        for index, (rows, boxes) in enumerate(said)
+        for item in placing.place_rows(rows, boxes[:most], sheet, face)
+    ]
+
+
+def _owned(lines: Sequence[Placed], blocks: Sequence[Block], sheet: Sheet) -> Iterator[Placed]:
+    """Lines, each with its block: the smallest that has its middle in one of its boxes."""
+    places = [
+        (box.area, index, sheet.box(box))
+        for index, block in enumerate(blocks)
+        for box in block.boxes
+    ]
+    places.sort(key=lambda place: place[:2])
+    for line in lines:
+        if line.block is None:
+            held = (index for _, index, box in places if box.holds(line.box))
+            line = replace(line, block=next(held, None))
+        yield line
+
+
+def _face(placed: Callable[[str], list[Placed]]) -> str:
+    """The face whose widths fit the ink best."""
+    best, fit = font.FACES[0], math.inf
+    for face in font.FACES:
+        found = placing.unfitness(placed(face), face)
+        if found < fit:
+            best, fit = face, found
+        if fit < _FITS:
+            break
+    return best
+
+
+def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
+    return sum(len(cell) for row in said[0] for cell in row)

@@ -1,0 +1,188 @@
+"""NAME.pdfa.pdf: the searchable PDF as PDF/A-2b, or 3b where files are attached (ISO 19005-2, -3).
+
+What PDF/A forbids is taken out where nobody sees it.  A page that shows what it forbids (a font
+that is not embedded, inks without a profile) becomes a picture with its words under it.  A PDF/A
+that comes in stays what it is.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import ImageCms
+
+from ocrd.document import archival_rules as rules
+from ocrd.document.embed import leanest
+from ocrd.document.font import NAME, LayerFont
+from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.metadata import packet, pdfa_claim
+from ocrd.document.placing import place_lines
+from ocrd.document.plain import one_line
+from ocrd.document.records import ReadPage
+from ocrd.document.sheet import Sheet
+from ocrd.document.textlayer import SearchablePdf, text_content
+from ocrd.document.transform import PageFrame, numbers
+from ocrd.document.view import PageView
+from ocrd.page import Line
+from ocrd.pdffile import FAULTS, PdfPage, pymupdf
+from ocrd.pdftext import is_hidden, user_unit
+
+_DPI = 200  # of a page that becomes a picture, at least
+_BOXES = ("CropBox", "BleedBox", "TrimBox", "ArtBox", "Rotate", "Annots", "Group", "Tabs")
+_HEADER = re.compile(rb"%PDF-2\.\d")
+_TOLD = 5  # pages whose fate is told one by one
+
+
+class ArchivalPdf:
+    """The artefact; it is made of the searchable PDF once that is finished.
+
+    Args:
+        target: The file.
+        searchable: The searchable PDF; one that nobody else wants is fed and finished here.
+        owned: Whether that is so.
+        work: A name for a copy to work on.
+        notes: Takes what is to be told of the document.
+        dpi: At which pages become pictures, if that is fine enough.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        searchable: SearchablePdf,
+        work: Path,
+        notes: list[str],
+        dpi: int,
+        *,
+        owned: bool,
+    ) -> None:
+        self._target = target
+        self._searchable = searchable
+        self._owned = owned
+        self._work = work
+        self._notes = notes
+        self._dpi = max(dpi, _DPI)
+
+    def add(self, page: ReadPage) -> None:
+        """Pass a page on to the searchable PDF if nobody else does."""
+        if self._owned:
+            self._searchable.add(page)
+
+    def finish(self) -> str:
+        """Make it; its name."""
+        if self._owned:
+            self._searchable.finish()
+        try:
+            made = self._made(self._searchable.path)
+        except FAULTS as error:
+            self._notes.append(f"no PDF/A could be made: {one_line(str(error))}")
+            return ""
+        made.rename(self._target)
+        return self._target.name
+
+    def _made(self, source: Path) -> Path:
+        """The PDF/A, in the working folder."""
+        shutil.copyfile(source, self._work)
+        if _conforms(source):
+            return self._work
+        with LayeredPdf(self._work) as pdf:
+            made = self._work.with_suffix(".new")
+            self._notes += _told(self._prepared(pdf))
+            _finished(pdf, made)
+        return made
+
+    def _prepared(self, pdf: LayeredPdf) -> list[tuple[int, str]]:
+        """Make every page fit for PDF/A; those that became pictures, and why."""
+        inspector, font = rules.Inspector(), LayerFont(pdf)
+        drawn = []
+        for number in range(1, pdf.document.page_count + 1):
+            page = pdf.page(number)
+            fault = _fault_of(page, inspector)
+            if fault:
+                drawn.append((number, fault))
+                _draw(pdf, page, font, self._dpi)
+            pdf.done_with_page()
+        font.finish()
+        return drawn
+
+
+def _fault_of(page: PdfPage, inspector: rules.Inspector) -> str:
+    """Why a page cannot be part of a PDF/A as it is; what nobody sees of it is mended."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    try:
+        rules.tidy_page(page)
+        fault = inspector.fault_of(page, fonts=not is_hidden(page))
+    except FAULTS as error:
+        return str(error) or "it is damaged"
+    broken = "error" in pymupdf.TOOLS.mupdf_warnings()
+    return fault or ("what it shows is damaged" if broken else "")
+
+
+def _conforms(path: Path) -> bool:
+    """Whether a PDF says that it is PDF/A, and has nothing that would have to be taken out."""
+    with LayeredPdf(path) as pdf, suppress(*FAULTS):
+        document, inspector = pdf.document, rules.Inspector()
+        if pdfa_claim(document) is None or any(_fault_of(page, inspector) for page in document):
+            return False
+        rules.tidy_document(document)
+        return not document.is_dirty
+    return False
+
+
+def _draw(pdf: LayeredPdf, page: PdfPage, font: LayerFont, dpi: int) -> None:
+    """Make a page a picture of itself, its words under it."""
+    view, unit = PageView(page, dpi), user_unit(page)
+    width, height = page.rect.width / unit, page.rect.height / unit
+    words = [Line(word.text, word.box) for word in view.words]
+    shown = leanest(view.colour)
+    entries = f"<</Type/XObject/Subtype/Image{shown.entries}/ColorSpace {shown.colours}>>"
+    image = pdf.add_object(entries)
+    document = pdf.document
+    document.update_stream(image, shown.data, compress=0)
+    for key, value in re.findall(r"/(Filter|DecodeParms)(/\w+|<<.*?>>)", shown.entries):
+        document.xref_set_key(image, key, value)
+    sheet = Sheet(width, height)
+    frame = PageFrame((0.0, 0.0, width, height))
+    content = f"q {numbers(width, 0, 0, height, 0, 0)} cm /Im Do Q\n".encode("ascii")
+    text = text_content(place_lines(words, sheet), sheet, frame, font)
+    body = pdf.add_object("<<>>", b"q\n" + text + b"Q\n" + content)
+    fonts = f"/Font<</{NAME} {font.xref} 0 R>>" if text else ""
+    for key in _BOXES:
+        document.xref_set_key(page.xref, key, "null")
+    document.xref_set_key(page.xref, "MediaBox", f"[0 0 {numbers(width)} {numbers(height)}]")
+    document.xref_set_key(page.xref, "Resources", f"<</XObject<</Im {image} 0 R>>{fonts}>>")
+    document.xref_set_key(page.xref, "Contents", f"{body} 0 R")
+
+
+def _told(drawn: list[tuple[int, str]]) -> Iterator[str]:
+    for number, fault in drawn[:_TOLD]:
+        yield f"page {number} of the PDF/A is a picture: {one_line(fault)}"
+    if len(drawn) > _TOLD:
+        yield f"{len(drawn) - _TOLD} further pages of the PDF/A are pictures for such reasons"
+
+
+def _finished(pdf: LayeredPdf, target: Path) -> None:
+    """What concerns the whole document; then write it anew."""
+    document = pdf.document
+    attached = rules.tidy_document(document)
+    catalog = document.pdf_catalog()
+    profile = pdf.add_object(
+        "<</N 3/Alternate/DeviceRGB>>",
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    )
+    intent = pdf.add_object(
+        "<</Type/OutputIntent/S/GTS_PDFA1/OutputConditionIdentifier(sRGB IEC61966-2.1)"
+        f"/Info(sRGB IEC61966-2.1)/DestOutputProfile {profile} 0 R>>"
+    )
+    document.xref_set_key(catalog, "OutputIntents", f"[{intent} 0 R]")
+    metadata = pdf.add_object("<</Type/Metadata/Subtype/XML>>")
+    document.update_stream(metadata, packet(document.metadata, 3 if attached else 2), compress=0)
+    document.xref_set_key(catalog, "Metadata", f"{metadata} 0 R")
+    pdf.write_anew(target)
+    with target.open("r+b") as file:
+        if _HEADER.match(file.read(8)):
+            file.seek(0)
+            file.write(b"%PDF-1.7")

@@ -1,0 +1,73 @@
+"""Jobs as JSON has them, on the command line and over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ocrd.files import display
+from ocrd.job import Place
+from ocrd.views.phrases import iso
+
+if TYPE_CHECKING:
+    from ocrd.job import Job, JobError, Page
+    from ocrd.ledger.history import Entry
+
+
+def job_facts(job: Job) -> dict[str, Any]:
+    """A job as `--json` tells it.
+
+    `outputs`, `archived_to` and `failed_to` are paths that a program can open; beside them,
+    `…_display` and `source` are for people: anything unprintable in them is escaped.
+    """
+    return {
+        "id": job.id,
+        "folder": job.folder,
+        "source": display(job.source),
+        "members": [display(member.source) for member in job.members],
+        "state": job.state.value,
+        "place": job.place.value,
+        "attempts": job.attempts,
+        "pages": job.pages,
+        "pages_done": job.pages_done,
+        "size": job.size,
+        "sha256": job.sha256,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
+        **_path("outputs", job.outputs),
+        **_path("archived_to", None if job.place is Place.GONE else job.archived_to),
+        **_path("failed_to", job.failed_to),
+        "error": _error(job.error),
+    }
+
+
+def story_facts(job: Job, pages: Sequence[Page], history: Sequence[Entry]) -> dict[str, Any]:
+    """A job with its pages and what happened to it."""
+    told = [{"at": iso(each.at), "name": str(each.name), "detail": each.detail} for each in history]
+    return {**job_facts(job), "page_list": _pages(pages), "history": told}
+
+
+def _path(key: str, path: str | None) -> dict[str, str | None]:
+    return {key: path, f"{key}_display": None if path is None else display(path)}
+
+
+def _error(error: JobError | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {"kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+def _pages(pages: Sequence[Page]) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": page.number,
+            "state": page.state.value,
+            "tries": page.tries,
+            "tokens": page.tokens,
+            "seconds": round(page.seconds, 3),
+            "reused": page.reused,
+            "error": _error(page.error),
+        }
+        for page in pages
+    ]
