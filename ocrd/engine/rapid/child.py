@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ocrd.engine.rapid import doubt
-from ocrd.engine.rapid.blocks import Found, blocks
+from ocrd.engine.rapid.layout import Found, blocks
 from ocrd.engine.rapid.pieces import union
 from ocrd.page import Block, Markup, PageImage, PageResult
 
@@ -36,7 +36,7 @@ def read(image: PageImage, form: str, threads: int, language: str = "") -> PageR
     """
     began = time.perf_counter()
     reading = _reader(threads, language).read(image)
-    found = blocks(reading.pieces, reading.pose.height)
+    found = blocks(reading.pieces, reading.pose.height, reading.rules)
     said = [block for one in found for block in _blocks(one, form)]
     text = ("\n" if form == "layout" else "\n\n").join(block.text for block in said)
     return PageResult(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 import cv2
 import numpy as np
@@ -24,7 +25,8 @@ Pixels = MatLike  # height x width x 3, blue first
 LONGEST_BAND = 2.5  # times the shorter side of the page
 LONGEST_PART = 12  # times its height, about
 SEARCH = 1.5  # heights to either side in which to look for a gap to cut at
-WORD_GAP = 0.16  # heights: a wider gap parts words
+WORD_GAP = 0.16  # heights: a wider gap parts words, where no other tells
+LIKE_OTHERS = 0.6  # of the width of other gaps between words
 INKED = 0.35  # of the strongest contrast: what counts as ink
 EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
 SPECK = 2  # pixels of ink in a row that mean nothing
@@ -38,12 +40,14 @@ class Crop:
 
     Attributes:
         pixels: What it looks like.
+        ink: Where it is printed.
         inked: For each column, whether there is ink in it.
         top: Where the ink of the line begins, in fractions of the height.
         bottom: Where it ends.
     """
 
     pixels: Pixels
+    ink: npt.NDArray[np.bool_]
     inked: npt.NDArray[np.bool_]
     top: float
     bottom: float
@@ -78,11 +82,26 @@ class Crop:
                 start = column + 1
         return best if best[1] > best[0] else None
 
-    def parted(self, column: int) -> bool:
-        """Whether a gap between words lies at the column."""
-        reach = round(self.height * WORD_GAP)
+    def word_gap(self, spaces: int) -> float:
+        """The width from which a gap parts words, in pixels, in a line with so many spaces read.
+
+        Words of a line stand about equally far apart, letters far closer.
+        """
+        ends = np.flatnonzero(np.diff(np.concatenate([[True], self.inked, [True]]).astype(np.int8)))
+        widths = sorted(ends[1::2] - ends[::2])[-spaces:] if spaces else []
+        return LIKE_OTHERS * median(widths) if widths else self.height * WORD_GAP
+
+    def parted(self, column: int, least: float) -> bool:
+        """Whether a gap at least so wide lies at the column."""
+        reach = round(2 * max(least, 1.0))
         start, end = self.gap(column - reach, column + reach) or (column, column)
-        return end - start >= reach
+        return end - start >= least
+
+    def weight(self, start: float, end: float) -> float:
+        """How broad the strokes are between two fractions of the length, in heights."""
+        ink = self.ink[:, round(start * self.width) : round(end * self.width)]
+        strokes = int((ink[:, 1:] & ~ink[:, :-1]).sum())
+        return int(ink.sum()) / max(1, strokes) / self.height
 
 
 def cut(page: Pixels, quad: Quad) -> Crop:
@@ -98,7 +117,7 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     ink = _ink(pixels)
     edge = int(len(ink) * EDGE)
     columns = np.logical_or.reduce(ink[edge : len(ink) - edge])
-    return Crop(pixels, columns, *_reach(ink.sum(axis=1)))
+    return Crop(pixels, ink, columns, *_reach(ink.sum(axis=1)))
 
 
 def shrunk(pixels: Pixels, scale: float) -> Pixels:

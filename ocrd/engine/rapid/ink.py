@@ -6,14 +6,17 @@ by reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from ocrd.engine.rapid.crops import Pixels, shrunk
-from ocrd.engine.rapid.quads import Quad
+from ocrd.engine.rapid.quads import Quad, straight
+from ocrd.page import Box
 
 CONTRAST = 70  # of 255, against the paper
 LOOKED_AT = 2600  # pixels of the longer side
@@ -25,8 +28,17 @@ FEWEST = 3  # letters of a line
 REACH = 1.2  # heights from one letter of a line to the next
 MARGIN = 60  # pixels around a line that is looked at again
 MOST_LOOKS = 12
+RULED_AT = 1800  # pixels of the longer side, to look for rules
+THICKEST = 5  # pixels of a rule
+OVER_LINES = 1.7  # heights of a line that an upright rule is long
+BROKEN = (
+    7  # pixels of a gap in a rule; stems of letters in lines above each other are farther apart
+)
+FAINT = 35  # of 255: how much darker a rule is than what is beside it
+SHORTEST = 80, 36  # pixels of a level rule, which print can look like, and of an upright one
 
 Glyph = tuple[float, float, float, float]  # left, top, right, bottom: pixels
+Rule = tuple[float, float, float, float]  # left, top, right, bottom: its middle, level or upright
 Island = tuple[float, float, float, float, int]  # the same of a line, and how many glyphs it has
 
 
@@ -142,3 +154,47 @@ def _around(line: Sequence[Glyph]) -> Island:
 
 def _touch(one: Sequence[int], other: Sequence[int]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def rules(page: Pixels, slope: float, read: Sequence[Quad]) -> list[Rule]:
+    """Straight rules on a page, in pixels of the page turned back by its slope about its corner.
+
+    Strokes of letters can look like rules, but do not reach over two lines or stand between them.
+    """
+    height, width = page.shape[:2]
+    scale = min(1.0, RULED_AT / max(height, width))
+    grey = cv2.cvtColor(shrunk(page, scale) if scale < 1 else page, cv2.COLOR_BGR2GRAY)
+    cos, sin = math.cos(slope), math.sin(slope)
+    laid = cv2.warpAffine(
+        grey,
+        np.array([[cos, sin, 0], [-sin, cos, 0]]),
+        grey.shape[::-1],
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    level = [tuple(side / scale for side in rule) for rule in _level_rules(laid, SHORTEST[0])]
+    upright = [(b, a, d, c) for a, b, c, d in _level_rules(laid.T, SHORTEST[1])]
+    upright = [tuple(side / scale for side in rule) for rule in upright]
+    boxes = [straight(quad, slope) for quad in read]
+    line = median([box.y2 - box.y1 for box in boxes] or [0.0])
+    level = [rule for rule in level if not any(_through(rule, box) for box in boxes)]
+    return [*level, *(rule for rule in upright if rule[3] - rule[1] > OVER_LINES * line)]
+
+
+def _through(rule: Rule, box: Box) -> bool:
+    """Whether a level rule runs through a line of print, not above or below it."""
+    edge = (box.y2 - box.y1) / 5
+    inside = min(rule[2], box.x2) - max(rule[0], box.x1)
+    return box.y1 + edge < rule[1] < box.y2 - edge and 2 * inside > rule[2] - rule[0]
+
+
+def _level_rules(grey: MatLike, shortest: int) -> Iterator[tuple[float, float, float, float]]:
+    """Rules that are level: dark, thin and long."""
+    thin = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((2 * THICKEST + 1, 1), np.uint8))
+    along = cv2.blur(thin, (2 * THICKEST + 1, 1))
+    mask = cv2.dilate((along > FAINT).astype(np.uint8), np.ones((3, 1), np.uint8))
+    kept = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, shortest), np.uint8))
+    joined = cv2.morphologyEx(kept, cv2.MORPH_CLOSE, np.ones((1, BROKEN), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    for left, top, across, down, _ in stats[1:].tolist():
+        if down <= THICKEST + 4 and across >= shortest:
+            yield left, top + down / 2, left + across, top + down / 2

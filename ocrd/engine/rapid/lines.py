@@ -5,19 +5,34 @@ Places along a line are fractions of its length.
 
 from __future__ import annotations
 
+import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median_low
 
 from ocrd.engine.rapid.crops import Crop, Pixels
 from ocrd.engine.rapid.pieces import Piece, is_stop, is_wide
 from ocrd.engine.rapid.quads import Quad, around, between, height, straight, trimmed
+from ocrd.engine.rapid.tables import Rule
 from ocrd.page import Box, Line, Word
 
 CELL_GAP = 1.6  # heights between two words that belong to different cells or columns
 GUTTER_GAP = 0.6  # heights, where other pieces begin as well
-GUTTER = 3  # so many of them
+BELOW = 3  # heights to the first of them from a head
+ALIKE = 1.35  # times as high: a head is not much larger than its column
+HEAD_GAP = 0.2  # heights: heads of narrow columns stand closer
+WIDER = 1.5  # times the usual gap of its line
+GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
+SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
+
+_TWICE = re.compile(r"(?<=[œŒ])e|(?<=[\u2019'])[\u2019']")
+_ELISION = re.compile(r"\b[1I|]([\u2019'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
+_AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
+_DIGITS = str.maketrans("Il|", "111")
 Gap = Callable[[float, float], tuple[float, float] | None]
 
 
@@ -127,6 +142,36 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class Seams:
+    """What parts the pieces of a page, as it is laid straight.
+
+    Attributes:
+        boxes: Those of its pieces, from left to right.
+        upright: Its upright rules.
+    """
+
+    boxes: Sequence[Box]
+    upright: Sequence[Rule]
+
+    def ruled(self, gap: Box) -> bool:
+        """Whether a rule runs through a gap."""
+        middle = (gap.y1 + gap.y2) / 2
+        return any(
+            gap.x1 - SLACK <= x <= gap.x2 + SLACK and top < middle < bottom
+            for x, top, _, bottom in self.upright
+        )
+
+    def beginning(self, x: float, reach: float) -> Sequence[Box]:
+        """The boxes that begin about there."""
+        first = bisect_left(self.boxes, x - reach, key=_left)
+        return self.boxes[first : bisect_right(self.boxes, x + reach, key=_left)]
+
+
+def _left(box: Box) -> float:
+    return box.x1
+
+
+@dataclass(frozen=True, slots=True)
 class Recognised:
     """What is printed at `quad`, cut out as `crop`."""
 
@@ -147,28 +192,49 @@ class Recognised:
         lefts = [min(max(0, middle - height // 2), max(0, width - height)) for middle in middles]
         return [self.crop.pixels[:, left : left + height] for left in lefts]
 
-    def pieces(self, pose: Pose, starts: Sequence[float] = ()) -> Iterator[Piece]:
+    def pieces(self, pose: Pose, seams: Seams | None = None) -> Iterator[Piece]:
         """What it says; parted where a gap is as wide as between the cells of a table.
 
         Args:
             pose: How the page lies.
-            starts: Where pieces of the page begin, in order; between narrow columns the detector
-                sees one line now and then.
+            seams: What on the page parts narrower gaps: between close columns, and in the head
+                of a table, the detector sees one line now and then.
         """
-        words = self.read.words or spans(self.read, self._gap)
+        words = self.read.words or tuple(spans(self.read, self._gap))
+        usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):
-            if last == len(words) or self._parted(words[last - 1], words[last], pose, starts):
+            gap = words[last - 1].end, words[last].start if last < len(words) else math.inf
+            if self._parted(*gap, pose, seams, usual):
                 yield self._piece(words[first:last], pose)
                 first = last
 
-    def _parted(self, left: Span, right: Span, pose: Pose, starts: Sequence[float]) -> bool:
-        gap = (right.start - left.end) * self.crop.width / self.crop.height
-        if gap <= GUTTER_GAP or gap > CELL_GAP:
+    def _parted(
+        self, start: float, end: float, pose: Pose, seams: Seams | None, usual: float
+    ) -> bool:
+        gap = self._in_heights(end - start)
+        if gap > CELL_GAP or seams is None:
             return gap > CELL_GAP
-        x = straight(between(self.quad, right.start, right.end), pose.slope).x1
-        near = height(self.quad) / 2
-        return bisect_right(starts, x + near) - bisect_left(starts, x - near) >= GUTTER
+        place = straight(between(self.quad, start, end), pose.slope)
+        if gap <= HEAD_GAP or seams.ruled(place):
+            return seams.ruled(place)
+        line = height(self.quad)
+        begun = seams.beginning(place.x2, line / 2)
+        if gap > GUTTER_GAP or (gap > WIDER * usual > 0 and len(begun) >= COLUMN):
+            return len(begun) >= GUTTER
+        last = straight(self.quad, pose.slope).x2 - line
+        cells = [
+            abs(box.y1 - place.y1)
+            for box in begun
+            if abs(box.x1 - place.x2) < line / 4
+            and last < box.x2
+            and line < ALIKE * (box.y2 - box.y1)
+        ]
+        return len(cells) >= GUTTER and min(cells) < BELOW * line
+
+    def _in_heights(self, part: float) -> float:
+        """A fraction of its length, in its heights."""
+        return part * self.crop.width / self.crop.height
 
     def _piece(self, words: Sequence[Span], pose: Pose) -> Piece:
         text, first, last = self.read.text, words[0], words[-1]
@@ -179,7 +245,8 @@ class Recognised:
         line = Line(said, place, placed, self.read.score)
         box = straight(between(self.quad, first.start, last.end), pose.slope)
         stands = box.y2 - box.y1 > 2 * (box.x2 - box.x1)
-        return Piece(line, box, on_end=stands and len(said) > 2)
+        weight = height(self.quad) * self.crop.weight(first.start, last.end)
+        return Piece(line, box, on_end=stands and len(said) > 2, weight=weight)
 
     def _place(self, first: Span, last: Span, pose: Pose) -> Box:
         """Where the ink of some words stands on the page as it came."""
@@ -192,19 +259,40 @@ class Recognised:
         return (found[0] / width, found[1] / width) if found else None
 
 
-def part(crop: Crop, first: int, last: int, text: str, score: float, seen: Sequence[float]) -> Part:
-    """What was read between two columns of a crop.
+def read_in_parts(crop: Crop, answers: Sequence[tuple[str, float, Sequence[float]]]) -> Part:
+    """The line of a crop, from what was read in its parts.
 
     Args:
         crop: The crop.
-        first: Where the part begins in it.
-        last: Where it ends.
-        text: What was read.
-        score: How surely.
-        seen: Where the recogniser saw each character but the spaces, in fractions of the part.
+        answers: For each part the text, how sure the recogniser was, and where it saw each
+            character but the spaces, in fractions of the part.
     """
+    least = crop.word_gap(sum(text.strip().count(" ") for text, _, _ in answers))
+    return joined(
+        _part(crop, first, last, mended(text), score, seen, parted=crop.parted(first, least))
+        for (first, last), (text, score, seen) in zip(crop.parts(), answers, strict=True)
+    )
+
+
+def _part(
+    crop: Crop,
+    first: int,
+    last: int,
+    text: str,
+    score: float,
+    seen: Sequence[float],
+    *,
+    parted: bool,
+) -> Part:
     count = sum(not char.isspace() for char in text)
     if len(seen) != count:  # spread evenly rather than fail: it is the text that matters
         seen = [(number + 0.5) / count for number in range(count)]
     places = tuple((first + place * (last - first)) / crop.width for place in seen)
-    return Part(text, places, score, crop.parted(first))
+    return Part(text, places, score, parted)
+
+
+def mended(text: str) -> str:
+    """Text without what the recogniser takes for each other, where the neighbours tell."""
+    text = _TWICE.sub("", text)
+    text = _ELISION.sub(r"l\1", text)
+    return _AMOUNT.sub(lambda found: found[0].translate(_DIGITS), text)

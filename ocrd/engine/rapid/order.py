@@ -21,6 +21,10 @@ LEAST_ROWS = 3  # to both sides of a gutter, somewhere along it
 LEAST_WIDTH = 9  # heights of a line: narrower columns are those of tables
 FULL = 0.7  # a row is full if so much of its column's width is text
 LEAST_FULL = 0.4  # of a column's rows
+LEVEL = 0.2  # heights by which the rows of a table differ
+WORDY = 14  # letters of an average line of text
+STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
+STRIP_TEXT = 30  # letters of a line beside it
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 LOOSE = 2.2  # heights from line to line: running text is set closer
 
@@ -115,24 +119,65 @@ def _bands(pieces: list[Piece], edge: float, slack: float) -> list[_Band]:
 
 def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
     """Whether running text stands on both sides, side by side."""
-    if not (_running(band.left, least_rows) and _running(band.right, least_rows)):
+    left, right = _next_to_gutter(band.left, -1), _next_to_gutter(band.right, 0)
+    if min(len(left), len(right)) < least_rows:
         return False
-    top = max(min(p.box.y1 for p in side) for side in (band.left, band.right))
-    bottom = min(max(p.box.y2 for p in side) for side in (band.left, band.right))
-    return bottom > top
+    top = max(side[0][0].box.y1 for side in (left, right))
+    bottom = min(side[-1][0].box.y2 for side in (left, right))
+    if bottom <= top or _strip(left, right) or _strip(right, left):
+        return bottom > top
+    level = _level(left, right)
+    return _running(left, level=level) and _running(right, level=level)
 
 
-def _running(pieces: Sequence[Piece], least_rows: int) -> bool:
-    """Whether pieces are lines of text in a column, rather than cells."""
-    lines = rows(pieces)
-    if len(lines) < least_rows:
-        return False
+def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
+    """Whether rows are what a scan shows of the facing page, beside a page of text."""
+    words = [row[0].text for row in narrow if any(map(str.isalpha, row[0].text))]
+    enough = len(narrow) >= STRIP_ROWS and 2 * len(narrow) > len(text)
+    line = max(1.0, median(row[0].height for row in text))
+    width = max(row[-1].box.x2 for row in narrow) - min(row[0].box.x1 for row in narrow)
+    return (
+        enough
+        and len(words) > STRIP_WORDS * len(narrow)
+        and width < LEAST_WIDTH * line
+        and _running(text, level=True)
+        and sum(len(row[0].text) for row in text) > STRIP_TEXT * len(text)
+    )
+
+
+def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
+    """The rows of the column next to a gutter: the first or the last of a side."""
+    found: list[list[Piece]] = []
+    end = 0.0
+    for piece in sorted(pieces, key=lambda piece: piece.box.x1):
+        if found and piece.box.x1 < end:
+            found[-1].append(piece)
+        else:
+            found.append([piece])
+        end = max(end, piece.box.x2)
+    return rows(found[which]) if found else []
+
+
+def _level(left: Sequence[Row], right: Sequence[Row]) -> bool:
+    """Whether most rows of one side, where it has a neighbour, have one of the other on a level."""
+    few, many = sorted(([row[0] for row in side] for side in (left, right)), key=len)
+    off = [
+        min(abs(one.middle - other.middle) / max(one.height, 1e-6) for other in many) for one in few
+    ]
+    return 2 * sum(distance < LEVEL for distance in off) > len(off)
+
+
+def _running(lines: Sequence[Row], *, level: bool) -> bool:
+    """Whether rows are lines of text in a column, rather than cells."""
+    pieces = [piece for row in lines for piece in row]
     line = max(1.0, median(piece.height for piece in pieces))
     width = max(p.box.x2 for p in pieces) - min(p.box.x1 for p in pieces)
-    full = sum(sum(piece.width for piece in row) >= FULL * width for row in lines)
+    filled = [sum(piece.width for piece in row) / max(width, 1.0) for row in lines]
+    full = sum(share >= FULL for share in filled) >= LEAST_FULL * len(lines)
+    letters = sum(len(piece.text) for piece in pieces) / len(lines)
     pitches = [b[0].middle - a[0].middle for a, b in pairwise(lines)] or [0.0]
     return (
         width >= LEAST_WIDTH * line
-        and full >= LEAST_FULL * len(lines)
+        and (full or (not level and letters >= WORDY))
         and median(pitches) < LOOSE * line
     )

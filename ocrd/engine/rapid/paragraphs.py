@@ -20,6 +20,8 @@ GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
 INDENT = 0.8  # heights of a line
 OTHER_TYPE = 1.25  # times larger or smaller
 OTHER_HEIGHT = 1.4
+BOLD = 1.17  # times as broad strokes
+LEAST_CAPITALS = 4  # letters
 FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
 ENOUGH = 6  # characters to judge the size of type by
 NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # widths in those of an average small letter
@@ -69,6 +71,17 @@ class TextLine:
         """The size of its type: the width of an average small letter, pixels."""
         width = sum(piece.width for piece in self.row)
         return max(1e-6, width / max(1.0, sum(map(_breadth, self.row))))
+
+    @cached_property
+    def weight(self) -> float:
+        """How broad its strokes are, pixels; 0 if nobody looked."""
+        width = sum(piece.width for piece in self.row)
+        return sum(piece.weight * piece.width for piece in self.row) / max(width, 1e-6)
+
+    @cached_property
+    def capitals(self) -> bool:
+        """Whether it is set in capitals; abbreviations and figures are not."""
+        return self.text.isupper() and sum(map(str.isalpha, self.text)) >= LEAST_CAPITALS
 
     @cached_property
     def first_word(self) -> float:
@@ -138,8 +151,13 @@ def _join(block: list[tuple[Join, TextLine]], line: TextLine, pitch: float, righ
 
 
 def _other_type(a: TextLine, b: TextLine) -> bool:
-    """Whether two lines are set in type of different size."""
+    """Whether two lines are set in type of different size or weight."""
     height = max(a.height, b.height) / min(a.height, b.height)
     size = max(a.size, b.size) / min(a.size, b.size)
     judged = min(len(a.text), len(b.text)) >= ENOUGH
-    return height > OTHER_HEIGHT or (judged and size > OTHER_TYPE)
+    bolder = max(a.weight, b.weight) > BOLD * min(a.weight, b.weight) > 0
+    return (
+        height > OTHER_HEIGHT
+        or (judged and (size > OTHER_TYPE or bolder))
+        or a.capitals != b.capitals
+    )

@@ -25,11 +25,13 @@ class Piece:
         line: Its text and its place on the page as it came.
         box: Its place in pixels on the page as it is read: turned upright, without its skew.
         on_end: Whether it runs up or down that page.
+        weight: How broad its strokes are, pixels; 0 if nobody looked.
     """
 
     line: Line
     box: Box
     on_end: bool = False
+    weight: float = 0.0
 
     @property
     def text(self) -> str:

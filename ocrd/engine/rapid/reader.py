@@ -29,12 +29,14 @@ from ocrd.engine.rapid.ink import (
     around_islands,
     glyphs,
     islands,
+    rules,
     turned_over,
 )
-from ocrd.engine.rapid.lines import Pose, Recognised
+from ocrd.engine.rapid.lines import Pose, Recognised, Seams
 from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
 from ocrd.engine.rapid.recogniser import RapidRecogniser, Recogniser
+from ocrd.engine.rapid.tables import Rule
 from ocrd.errors import EngineSetupError
 from ocrd.page import PageImage
 
@@ -54,6 +56,7 @@ class Reading:
 
     Attributes:
         pieces: Of text, in no particular order.
+        rules: Straight rules, in pixels of the page as it is read, like the boxes of pieces.
         pose: How the page lay to be read.
         turned: Degrees clockwise by which its print had to be turned.
         unread: The share of print, by length, that could not be read.
@@ -64,6 +67,7 @@ class Reading:
     """
 
     pieces: tuple[Piece, ...]
+    rules: tuple[Rule, ...]
     pose: Pose
     turned: int
     unread: float
@@ -112,13 +116,17 @@ class PageReader:
         lines = [line for line in tried if line.read.score >= SURE and line.plausible]
         skew = quads.skew(line.quad for line in lines)
         pose = Pose(width, height, turned, skew, mirrored=self._recogniser.mirrored)
-        starts = sorted(piece.box.x1 for line in lines for piece in line.pieces(pose))
+        ruled = rules(page, pose.slope, [line.quad for line in lines])
+        whole = [piece.box for line in lines for piece in line.pieces(pose)]
+        upright_rules = [rule for rule in ruled if rule[0] == rule[2]]
+        seams = Seams(sorted(whole, key=lambda box: box.x1), upright_rules)
         upright = turned == 270 and self._vertical(lines)
         seen = {id(line) for line in lines}
         lost = [line for line in tried if id(line) not in seen]
         missed = islands(print_, [line.quad for line in lines])
         return Reading(
-            pieces=tuple(piece for line in lines for piece in line.pieces(pose, starts)),
+            pieces=tuple(piece for line in lines for piece in line.pieces(pose, seams)),
+            rules=tuple(ruled),
             pose=pose,
             turned=0 if upright else -turned % 360 if pose.mirrored else turned,
             unread=_share(lines, missed),

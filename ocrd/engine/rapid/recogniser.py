@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from ocrd.engine.rapid.crops import Crop, Pixels
-from ocrd.engine.rapid.lines import Part, joined, part
+from ocrd.engine.rapid.lines import Part, read_in_parts
 
 
 class Recogniser(Protocol):
@@ -59,7 +59,7 @@ class RapidRecogniser:
         )
         answers = zip(said.txts, said.scores, said.word_results, strict=True)
         return [
-            joined(part(crop, a, b, *_understood(*next(answers))) for a, b in crop.parts())
+            read_in_parts(crop, [_understood(*next(answers)) for _ in crop.parts()])
             for crop in crops
         ]
 

@@ -7,7 +7,8 @@ or their lines do not stand on a level; else it is text, row by row.  Rules are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -19,14 +20,22 @@ LEAST_ROWS = 3
 REGULAR = 0.5  # of the rows must have nearly as many cells as there are columns
 REGULAR_PAIRS = 0.75  # where there are two columns only
 LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
+FULL, MOSTLY = 0.85, 0.6  # of its width, of its lines: a column of running text
+RUNNING = 25  # letters of its lines
+CLOSE, MOST_CLOSE = 0.4, 0.3  # heights, and the share of gaps that are no wider
 TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
+NEARER = 0.92  # of it: what a first cell goes on with
 FAR = 1.7  # usual distances of rows to one that is no longer of the group
 FAR_AT_FIRST = 3.2  # heights, where nothing is usual yet
 WIDE_GAP = 6.0  # heights between texts that stand side by side
 WIDER = 2.5  # times as wide as any other gap
 LEVEL = 0.3  # heights: cells of a row stand on a level
 
+LONGEST_RULED = 150  # characters of an average cell between rules; more is a page in frames
+INTO_CELL = 0.4  # heights by which the first letter of a cell may stand in its rule
+
 Cells = tuple[tuple[str, ...], ...]
+Rule = tuple[float, float, float, float]  # left, top, right, bottom: level or upright
 
 
 @dataclass(slots=True, eq=False)
@@ -84,13 +93,17 @@ class Group:
         self.columns.sort(key=lambda column: column.left)
         self.rows.append(row)
 
+    def distances(self) -> list[float]:
+        """From each row to the next, pixels."""
+        return [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+
     def _apart(self, met: Sequence[Sequence[int]]) -> bool:
         """Whether no two pieces of a row lie in one column."""
         numbers = [number for one in met for number in one]
         return len(numbers) == len(set(numbers))
 
     def _far(self, row: Row) -> bool:
-        distances = [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+        distances = self.distances()
         distance = row[0].middle - self.rows[-1][0].middle
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         return distance > max(usual, FAR_AT_FIRST * self.height)
@@ -98,18 +111,30 @@ class Group:
     def cells(self) -> Cells | None:
         """Its cells if it is a table.  Cells over several columns leave the others empty."""
         found, count = self._spread(), len(self.columns)
-        if count < 2 or len(found) < LEAST_ROWS:
-            return None
-        filled = [sum(map(bool, cells)) for cells in found]
-        regular = sum(number >= max(2, count - 1) for number in filled)
-        whole = sum(number == count for number in filled)
         letters = sum(len(piece.text) for row in self.rows for piece in row)
-        least = REGULAR_PAIRS if count == 2 else REGULAR
-        if regular < least * len(found) or whole < 2:
+        if count < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if letters > LONGEST_CELL * sum(map(len, self.rows)):
+        if not (_regular(found, count) or _headed(found, count)):
+            return None
+        if self.runs() or not self._spaced():
             return None
         return tuple(tuple(map(running, cells)) for cells in found)
+
+    def _spaced(self) -> bool:
+        """Whether most cells stand farther apart than words do."""
+        gaps = [b.box.x1 - a.box.x2 for row in self.rows for a, b in pairwise(row)]
+        close = sum(gap < CLOSE * self.height for gap in gaps)
+        return close <= MOST_CLOSE * len(gaps)
+
+    def runs(self) -> bool:
+        """Whether a column is running text, and what stands beside it is its margin."""
+        for column in self.columns:
+            lines = [piece for row in self.rows for piece in row if column.meets(piece)]
+            full = sum(piece.width > FULL * (column.right - column.left) for piece in lines)
+            wordy = sum(len(piece.text) for piece in lines) > RUNNING * len(lines)
+            if wordy and full > MOSTLY * len(lines) > 2:
+                return True
+        return False
 
     def halves(self) -> tuple[list[Row], list[Row]] | None:
         """Two texts that stand side by side, each as its rows."""
@@ -147,17 +172,25 @@ class Group:
         """The texts in each cell of each row.
 
         A row that only goes on with cells of the row above is put to it: one with nothing in the
-        first column, and nearer than rows usually are.
+        first column, or nothing but that, and nearer than rows usually are.
         """
-        distances = [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
-        usual = median(distances) if distances else 0.0
+        distances = self.distances()
+        cell_rows = [d for d, row in zip(distances, self.rows[1:], strict=True) if len(row) > 1]
+        usual = median(cell_rows or distances or [0.0])
         found: list[list[list[str]]] = []
-        for row, distance in zip(self.rows, [usual, *distances], strict=True):
+        for row, distance, after in zip(
+            self.rows, [usual, *distances], [*distances, usual], strict=True
+        ):
             cells: list[list[str]] = [[] for _ in self.columns]
             for piece in row:
                 nearest = min(self.columns, key=lambda column: column.distance(piece))
                 cells[self.columns.index(nearest)].append(piece.text)
-            if found and distance < TIGHT * usual and not cells[0]:
+            alone = cells[0] and len(row) == 1
+            if found and (
+                distance < TIGHT * usual
+                if not cells[0]
+                else alone and distance < NEARER * min(usual, after)
+            ):
                 for cell, more in zip(found[-1], cells, strict=True):
                     cell += more
             else:
@@ -187,11 +220,124 @@ def _trimmed(group: Group) -> Iterator[Group]:
         yield group
         return
     last = cells[-1] + 1
-    while last < len(lines) and not group.columns[0].meets(lines[last][0]):
+    distances = group.distances()
+    near = NEARER * median(distances[cells[0] : last - 1] or [0.0])
+    while last < len(lines) and distances[last - 1] < near:
         last += 1  # it goes on with a cell
-    for part in (lines[: cells[0]], lines[cells[0] : last], lines[last:]):
+    before, after = _edge_rows(lines[cells[0] : last])
+    first, last = cells[0] + before, last - after
+    for part in (lines[:first], lines[first:last], lines[last:]):
         if part:
-            kept = Group()
-            for row in part:
-                kept.add(row, spans=bool(kept.rows) and not kept.takes(row))
-            yield kept
+            yield _group(part)
+
+
+def _edge_rows(lines: Sequence[Row]) -> tuple[int, int]:
+    """How many rows before and after a table are not its own: a caption, sums with their names."""
+    if _group(lines).runs():
+        return 0, 0
+    for before, after in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        rest = lines[before : len(lines) - after]
+        if len(rest) >= LEAST_ROWS and _group(rest).cells() is not None:
+            return before, after
+    return 0, 0
+
+
+def _group(lines: Sequence[Row]) -> Group:
+    group = Group()
+    for row in lines:
+        group.add(row, spans=bool(group.rows) and not group.takes(row))
+    return group
+
+
+def _regular(found: list[list[list[str]]], count: int) -> bool:
+    """Whether enough rows have nearly as many cells as there are columns."""
+    filled = [sum(map(bool, cells)) for cells in found]
+    regular = sum(number >= max(2, count - 1) for number in filled)
+    whole = sum(number == count for number in filled)
+    least = REGULAR_PAIRS if count == 2 else REGULAR
+    return len(found) >= LEAST_ROWS and regular >= least * len(found) and whole >= 2
+
+
+def _headed(found: list[list[list[str]]], count: int) -> bool:
+    """Whether two rows are words and figures below them."""
+    if len(found) != 2 or count < 3 or not all(map(all, found)):
+        return False
+    above, below = ([any(map(str.isdigit, "".join(cell))) for cell in row] for row in found)
+    return not any(above) and 2 * sum(below) >= count
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the rules of a table cross.
+
+    Attributes:
+        lefts: Of its columns, and the right edge of the last.
+        tops: Of its rows, and the bottom of the last.
+    """
+
+    lefts: tuple[float, ...]
+    tops: tuple[float, ...]
+
+    def holds(self, piece: Piece) -> bool:
+        """Whether a piece stands in it."""
+        middle = (piece.box.x1 + piece.box.x2) / 2
+        across = self.lefts[0] < middle < self.lefts[-1]
+        return across and self.tops[0] < piece.middle < self.tops[-1]
+
+    def cells(self, pieces: Iterable[Piece]) -> Cells | None:
+        """What stands in its cells, if that is a table; a cell begins where its text does."""
+        found: list[list[list[Piece]]] = [[[] for _ in self.lefts[1:]] for _ in self.tops[1:]]
+        for piece in pieces:
+            begins = min(piece.box.x1 + INTO_CELL * piece.height, piece.box.x2)
+            column = min(max(bisect_right(self.lefts, begins) - 1, 0), len(self.lefts) - 2)
+            found[bisect_right(self.tops, piece.middle) - 1][column].append(piece)
+        cells = [[running(_said(cell)) for cell in row] for row in found]
+        full = [text for row in cells for text in row if text]
+        rows_ = [tuple(row) for row in cells if any(row)]
+        if len(rows_) < 2 or 2 * len(full) < len(rows_) * len(cells[0]):
+            return None
+        return tuple(rows_) if sum(map(len, full)) <= LONGEST_RULED * len(full) else None
+
+
+def _said(cell: list[Piece]) -> Iterator[str]:
+    for row in rows(cell):
+        yield " ".join(piece.text for piece in row)
+
+
+def grids(ruled: Sequence[Rule], touch: float) -> list[Grid]:
+    """Rules that touch and make columns and rows.
+
+    Args:
+        ruled: Level and upright.
+        touch: How far apart ends may be that are meant to meet, pixels.
+    """
+    left, found = list(ruled), []
+    while left:
+        group = [left.pop()]
+        for one in group:
+            met = [other for other in left if _meet(one, other, touch)]
+            group += met
+            left = [other for other in left if other not in met]
+        lefts = _edges([(a, b, c, d) for a, b, c, d in group], touch)
+        tops = _edges([(b, a, d, c) for a, b, c, d in group], touch)
+        if len(lefts) > 2 and len(tops) > 2:
+            found.append(Grid(lefts, tops))
+    return found
+
+
+def _meet(a: Rule, b: Rule, touch: float) -> bool:
+    across = min(a[2], b[2]) - max(a[0], b[0])
+    return across >= -touch and min(a[3], b[3]) - max(a[1], b[1]) >= -touch
+
+
+def _edges(group: Sequence[Rule], touch: float) -> tuple[float, ...]:
+    """Where the upright rules of a group stand, and how far the level ones reach beyond them."""
+    ends = min(rule[0] for rule in group), max(rule[2] for rule in group)
+    found: list[float] = []
+    for x in sorted(rule[0] for rule in group if rule[2] - rule[0] < rule[3] - rule[1]):
+        if not found or x - found[-1] > 2 * touch:
+            found.append(x)
+    if not found:
+        return ()
+    before = [ends[0]] if found[0] - ends[0] > 3 * touch else []
+    return *before, *found, *([ends[1]] if ends[1] - found[-1] > 3 * touch else [])

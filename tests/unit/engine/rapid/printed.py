@@ -9,12 +9,20 @@ PAGE = 1000  # pixels, both ways
 LETTER = 10
 
 
-def piece(text: str, x: float, y: float, *, width: float | None = None, size: float = 1) -> Piece:
+def piece(
+    text: str,
+    x: float,
+    y: float,
+    *,
+    width: float | None = None,
+    size: float = 1,
+    weight: float = 2,
+) -> Piece:
     """A line of text whose left end and middle are given; `size` enlarges the type."""
     width = LETTER * size * len(text) if width is None else width
     box = Box(x, y - 10 * size, x + width, y + 10 * size)
     place = Box(box.x1 / PAGE, box.y1 / PAGE, box.x2 / PAGE, box.y2 / PAGE)
-    return Piece(Line(text, place), box)
+    return Piece(Line(text, place), box, weight=weight)
 
 
 def lines(text: str, x: float, y: float, *, pitch: float = 25) -> list[Piece]:

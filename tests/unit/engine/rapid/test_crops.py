@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrd.engine.rapid.crops import Crop, bands, cut
+from ocrd.engine.rapid.ink import rules
 from ocrd.engine.rapid.quads import Quad
 
 WORDS = ((20, 120), (140, 390), (420, 780), (810, 1560), (1590, 1980))  # columns
@@ -49,9 +51,22 @@ def test_a_long_line_is_cut_between_words(crop: Crop) -> None:
     assert crop.parts() == list(pairwise(cuts))
 
 
-def test_a_cut_between_words_is_told_from_one_inside_a_word(crop: Crop) -> None:
-    assert crop.parted(130)
-    assert not crop.parted(1200)
+def test_a_cut_between_words_is_told_from_one_inside_a_word_by_the_other_gaps(crop: Crop) -> None:
+    least = crop.word_gap(3)
+    assert 10 < least < 20
+    assert crop.parted(130, least)
+    assert not crop.parted(1200, least)
+
+
+def test_a_bolder_word_weighs_more() -> None:
+    image = Image.new("RGB", (400, 40), "white")
+    draw = ImageDraw.Draw(image)
+    for left in range(10, 190, 12):
+        draw.rectangle((left, 10, left + 3, 30), fill="black")
+        draw.rectangle((200 + left, 10, 200 + left + 5, 30), fill="black")
+    pixels = np.asarray(image)
+    crop = cut(pixels, whole(pixels))
+    assert crop.weight(0.5, 1) / crop.weight(0, 0.5) == pytest.approx(1.5, rel=0.1)
 
 
 def test_a_short_line_is_left_whole() -> None:
@@ -84,3 +99,34 @@ def test_a_very_long_page_is_cut_where_it_is_empty(upright: bool) -> None:
     assert sum(lengths) == 6000
     assert max(lengths) <= 2500
     assert all(start % 100 != 50 for start in starts)
+
+
+def ruled_page(*, turned: float = 0.0) -> np.ndarray:
+    """A page with text of strokes, a level rule, an upright rule, and noise."""
+    image = Image.new("L", (1200, 1600), 235)
+    draw = ImageDraw.Draw(image)
+    for line in range(20):
+        for stroke in range(60):
+            draw.rectangle(
+                (200 + 12 * stroke, 100 + 30 * line, 203 + 12 * stroke, 116 + 30 * line), 40
+            )
+    draw.line((200, 900, 1000, 900), fill=90, width=2)
+    draw.line((600, 900, 600, 1100), fill=90, width=2)
+    grain = np.random.default_rng(1).normal(0, 12, (1600, 1200))
+    tilted = image.rotate(-turned, resample=Image.Resampling.BICUBIC, fillcolor=235, center=(0, 0))
+    grey = np.clip(np.asarray(tilted) + grain, 0, 255).astype(np.uint8)
+    return np.dstack([grey] * 3)
+
+
+@pytest.mark.parametrize("degrees", [0, 2])
+def test_rules_are_found_where_they_are_drawn_and_not_in_the_strokes_of_letters(
+    degrees: float,
+) -> None:
+    lines: list[Quad] = [
+        ((200, y - 2), (920, y - 2), (920, y + 18), (200, y + 18)) for y in range(100, 700, 30)
+    ]
+    found = rules(ruled_page(turned=degrees), math.radians(degrees), lines)
+    level = [rule for rule in found if rule[1] == rule[3]]
+    upright = [rule for rule in found if rule[0] == rule[2]]
+    assert level == [pytest.approx((200, 900, 1000, 900), abs=8)]
+    assert upright == [pytest.approx((600, 900, 600, 1100), abs=8)]

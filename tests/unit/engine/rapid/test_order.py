@@ -63,6 +63,24 @@ def test_three_columns_are_read_from_left_to_right() -> None:
     assert read(page) == LEFT.splitlines() + RIGHT.splitlines() + LEFT.upper().splitlines()
 
 
+RAGGED = "ragged lines of text that are\nshort now and\nthen or long, as\nthey come in\na newspaper"
+
+
+def test_ragged_columns_close_together_are_read_one_after_the_other() -> None:
+    columns_ = [lines(RAGGED, 20 + 312 * n, 100 + 9 * n, pitch=24 + n) for n in range(3)]
+    assert read([it for column in columns_ for it in column]) == RAGGED.splitlines() * 3
+
+
+def test_what_shows_of_the_facing_page_is_read_apart() -> None:
+    strip = lines("\n".join(["ing", "and", "ship", "ten", "oar", "ets", "the"]), 5, 100)
+    text = lines(
+        "\n".join([f"line {n} of the page that was scanned, set in full" for n in range(7)]),
+        80,
+        100,
+    )
+    assert read(strip + text) == [it.text for it in strip + text]
+
+
 def test_a_column_that_ends_early_is_still_a_column() -> None:
     page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 100)[:3]
     assert read(page) == LEFT.splitlines() + RIGHT.splitlines()[:3]

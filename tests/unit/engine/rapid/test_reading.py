@@ -117,6 +117,44 @@ def test_vertical_writing_does_not_turn_the_page() -> None:
     assert result.text.split()[0] == columns[0]
 
 
+GOODS = [
+    ("Art", "Thing", "Count"),
+    ("1", "Rope of hemp", "12"),
+    ("2", "Anchor", "1"),
+    ("3", "Lantern", "3"),
+    ("4", "Oar", "40"),
+]
+
+
+def test_the_heads_of_narrow_columns_are_cells_of_their_own() -> None:
+    cells = [
+        (said, x, 60 + 20 * n)
+        for n, row in enumerate(GOODS)
+        for said, x in zip(row, (40, 57, 180), strict=True)
+    ]
+    (table,) = read(typeset(*cells, paper=(300, 180)), "document").blocks
+    assert table.rows == tuple(GOODS)
+
+
+def test_cells_between_rules_are_a_table_on_a_page_that_was_laid_askew() -> None:
+    with pymupdf.open() as document:
+        page = document.new_page(width=300, height=200)
+        for x in (30, 120, 270):
+            page.draw_line((x, 40), (x, 100), width=0.6)
+        for y in (40, 70, 100):
+            page.draw_line((30, y), (270, y), width=0.6)
+        for said, x, y in (
+            ("Name", 36, 60), ("What became of it", 126, 60),
+            ("Anna", 36, 90), ("sold in the autumn", 126, 90),
+        ):  # fmt: skip
+            page.insert_text((x, y), said, fontsize=11)
+        drawn = page.get_pixmap(dpi=200)
+    image = Image.frombytes("RGB", (drawn.width, drawn.height), drawn.samples)
+    askew = image.rotate(1.5, resample=Image.Resampling.BICUBIC, fillcolor="white")
+    (table,) = read(askew, "document").blocks
+    assert table.rows == (("Name", "What became of it"), ("Anna", "sold in the autumn"))
+
+
 def test_angle_brackets_and_stars_are_text_like_any_other() -> None:
     said = "From: Anna <anna@example.org> a*b <td>"
     (block,) = read(typeset((said, 70, 100), size=12), "document").blocks

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageOps
 from rapidfuzz.distance import Levenshtein
 
-from ocrd.engine.rapid.blocks import Found, blocks
+from ocrd.engine.rapid.layout import Found, blocks
 from ocrd.engine.rapid.reader import PageReader
 from ocrd.page import Box, PageImage, Word
 from tests.support.samples import Sample, SamplePage, write_samples

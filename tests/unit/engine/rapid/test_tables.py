@@ -66,6 +66,38 @@ def test_two_rows_of_pairs_are_no_table() -> None:
     )
 
 
+def test_figures_below_their_names_are_a_table_of_two_rows() -> None:
+    page = GOODS[:6]
+    assert cells(page) == [(("Item", "Quantity", "Price"), ("Rope", "12", "4.50"))]
+
+
+def test_a_sum_below_a_table_does_not_break_it() -> None:
+    page = [*GOODS, *row(220, ("Sum", 400), ("110.40", 500))]
+    assert cells(page)[0] == cells(GOODS)[0]
+
+
+def test_a_first_cell_of_two_lines_is_one_cell() -> None:
+    page = [
+        *row(100, ("Rope of hemp,", 50), ("12", 300), ("4.50", 500)),
+        *row(120, ("tarred", 50)),
+        *row(155, ("Anchor", 50), ("1", 300), ("86.00", 500)),
+        *row(190, ("Lantern", 50), ("3", 300), ("19.90", 500)),
+        *row(225, ("Oar", 50), ("2", 300), ("8.00", 500)),
+    ]
+    assert cells(page)[0][0] == ("Rope of hemp, tarred", "12", "4.50")
+
+
+def test_text_beside_its_margin_is_no_table() -> None:
+    text = lines("\n".join(["x" * 44] * 6), 200, 100)
+    margin = lines("\n".join(["note"] * 6), 50, 100)
+    assert cells(text + margin) == []
+
+
+def test_words_of_running_text_that_happen_to_line_up_are_no_table() -> None:
+    page = [it for n in range(4) for it in row(100 + 25 * n, ("ten letter", 50), ("and more", 155))]
+    assert cells(page) == []
+
+
 def test_cells_that_do_not_line_up_are_no_table() -> None:
     page = [
         *row(100, ("Here a word", 50), ("and there", 300)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.engine.rapid.lines import Gap, Part, joined, spans
+from ocrd.engine.rapid.lines import Gap, Part, joined, mended, spans
 
 
 def even(text: str) -> Part:
@@ -84,3 +84,17 @@ def test_the_score_of_a_line_is_that_of_its_average_character() -> None:
         Part("b", (0.9,), 0.6, parted=True),
     ]
     assert joined(parts).score == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("read", "printed"),
+    [
+        ("1'homme et I'île", "l'homme et l'île"),
+        ("I'm sure I've seen it", "I'm sure I've seen it"),
+        ("sœeur et cœeur", "sœur et cœur"),
+        ("I337.78 and 322.II", "1337.78 and 322.11"),
+        ("1.5l of oil, 100l of water, No. II", "1.5l of oil, 100l of water, No. II"),
+    ],
+)
+def test_letters_that_look_alike_are_told_by_their_neighbours(read: str, printed: str) -> None:
+    assert mended(read) == printed

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.rapid.blocks import blocks
+from ocrd.engine.rapid.layout import blocks
 from ocrd.engine.rapid.pieces import Piece
 from ocrd.page import Box, Line
 from tests.unit.engine.rapid.printed import PAGE, lines, piece, row
@@ -71,6 +72,80 @@ def test_a_short_line_in_the_type_of_the_text_is_no_title() -> None:
     assert [label for label, _ in labelled(page)] == ["text", "text"]
 
 
+@pytest.mark.parametrize(
+    "heading",
+    [
+        piece("What was found", 100, 100, weight=2.6),
+        piece("WHAT WAS FOUND", 100, 100),
+        piece("3. What was found", 100, 100),
+        piece("What was found", 330, 100),
+    ],
+    ids=["bold", "in capitals", "numbered", "centred"],
+)
+def test_a_line_that_stands_out_above_text_is_a_heading(heading: Piece) -> None:
+    page = [heading, *lines(f"{FULL}\n{FULL}\nends here.", 100, 140)]
+    assert [label for label, _ in labelled(page)] == ["sub_title", "text"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        piece("it was found.", 100, 100, weight=2.6),
+        piece("TOTAL 24.70", 100, 100, weight=2.6),
+        piece("What was found", 100, 100, weight=2.2),
+    ],
+    ids=["a bold sentence", "a bold sum", "a little darker"],
+)
+def test_other_lines_above_text_are_text(other: Piece) -> None:
+    page = [other, *lines(f"{FULL}\n{FULL}\nends here.", 100, 140)]
+    assert {label for label, _ in labelled(page)} == {"text"}
+
+
+def test_bold_answers_above_the_next_label_are_no_headings() -> None:
+    form = [
+        it
+        for n in range(6)
+        for it in (
+            piece(f"label {n}", 100, 100 + 60 * n, size=0.7, weight=1.4),
+            piece("An answer", 105, 122 + 60 * n),
+        )
+    ]
+    assert "sub_title" not in {label for label, _ in labelled(form)}
+
+
+def test_large_print_below_a_title_is_text() -> None:
+    notice = [
+        piece("Take care", 200, 100, size=3),
+        *(
+            piece("y" * 25, 100, 200 + 150 * n + 45 * line, size=1.6)
+            for n in range(4)
+            for line in range(2)
+        ),
+        *lines("a small line\nand another", 100, 850),
+    ]
+    assert [label for label, _ in labelled(notice)].count("title") <= 1
+
+
+def test_cells_between_rules_are_a_table_whatever_they_say() -> None:
+    rules = [(90.0, y, 690.0, y) for y in (80.0, 120.0, 160.0)]
+    rules += [(x, 80.0, x, 160.0) for x in (90.0, 290.0, 690.0)]
+    page = [
+        *lines(f"{FULL}\n{FULL}", 100, 20),
+        *row(100, ("Name", 100), ("What became of it", 300)),
+        *row(140, ("Anna", 100), ("was sold in the autumn", 300)),
+        *lines(f"{FULL}\n{FULL}", 100, 200),
+    ]
+    found = blocks(page, PAGE, rules)
+    assert [block.label for block in found] == ["text", "table", "text"]
+    assert found[1].cells == (("Name", "What became of it"), ("Anna", "was sold in the autumn"))
+
+
+def test_a_frame_around_text_is_no_table() -> None:
+    rules = [(90, 80, 750, 80), (90, 300, 750, 300), (90, 80, 90, 300), (750, 80, 750, 300)]
+    found = blocks(lines("\n".join([FULL] * 6), 100, 100), PAGE, rules)
+    assert [block.label for block in found] == ["text"]
+
+
 def test_a_running_head_and_a_page_number_are_told_from_the_text() -> None:
     body = lines("\n".join([FULL] * 8), 100, 200)
     page = [piece("Harbour Survey", 100, 40), *body, piece("- 12 -", 450, 960)]
@@ -96,6 +171,15 @@ def test_a_table_stands_between_the_paragraphs_around_it() -> None:
         *lines(f"{FULL}\n{FULL}", 100, 320),
     ]
     assert [label for label, _ in labelled(page)] == ["text", "table", "text"]
+
+
+def test_a_title_above_the_middle_of_three_columns_is_read_first() -> None:
+    title = piece("Harbour", 410, 60, size=2.5)
+    page = [
+        title,
+        *(it for n in range(3) for it in lines("\n".join(["abc def " * 3] * 5), 50 + 320 * n, 150)),
+    ]
+    assert labelled(page)[0] == ("title", "Harbour")
 
 
 def test_the_second_of_two_columns_begins_its_own_paragraph() -> None:

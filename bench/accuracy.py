@@ -1,0 +1,448 @@
+"""How right is what comes out?  Pages with known truth through ocrd and its peers.
+
+    python -m bench.accuracy [--pages N] [--kinds K ...] [--systems S ...] [--seed N] [--keep DIR]
+
+Everything runs on one thread.  A peer that is not installed is skipped, and that is said.
+
+- cer: character errors, order-free: each word against its best match, what is left over counts.
+- cer in order: edit distance of the whole text, without spaces.
+- words: F1 of the bag of words.
+- order: neighbouring blocks of the truth that come out in this order.
+- teds: tables as trees of rows and cells, 1 - edits / nodes, rows and cells aligned in order; a
+  table not found counts 0.  Peers without tables have none.
+- false: pages of prose on which a table is seen.
+- headings: precision / recall; a heading counts if four fifths of its characters agree.
+- placed: words of the searchable PDF with IoU >= 0.5 to the ink of the same word.
+- size: the searchable PDF against its input, median.
+- said: pages in a script the engine does not know, or with over a tenth of the characters wrong,
+  that are labelled as doubtful.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import pymupdf
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import Levenshtein
+
+from bench.accuracy_pages import KINDS, Cells, TruePage, every
+from bench.common import machine, root_with
+from ocrd.page import Box
+
+TESSERACT = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "ru": "rus", "el": "ell",
+             "ko": "kor", "ja": "jpn", "zh": "chi_sim"}  # fmt: skip
+PROSE = (
+    "book",
+    "letter",
+    "two-columns",
+    "three-columns",
+    "report",
+    "notice",
+    "sparse",
+    "script",
+    "born",
+)
+ALIKE = 80  # of 100
+NONE = "-"
+BARE = """
+import sys, json
+from pathlib import Path
+import cv2
+from rapidocr import RapidOCR
+threads = "EngineConfig.onnxruntime.intra_op_num_threads"
+engine = RapidOCR(params={"Global.log_level": "error", threads: 1})
+for path in map(Path, sys.argv[2:]):
+    texts = engine(cv2.imread(str(path))).txts
+    (Path(sys.argv[1]) / f"{path.name}.txt").write_text("\\n".join(texts or ()), encoding="utf-8")
+"""
+PYMUPDF4LLM = """
+import sys
+from pathlib import Path
+import pymupdf4llm
+for path in map(Path, sys.argv[2:]):
+    said = pymupdf4llm.to_markdown(str(path))
+    (Path(sys.argv[1]) / f"{path.name}.md").write_text(said, encoding="utf-8")
+"""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a system made of a page."""
+
+    text: str
+    tables: list[Cells] = field(default_factory=list)
+    headings: list[str] = field(default_factory=list)
+    pdf: Path | None = None
+    doubtful: bool = False
+
+
+def from_markdown(said: str) -> Answer:
+    """Markdown without its marks, its tables and headings apart."""
+    answer, lines, above = Answer(""), list[str](), False
+    for line in re.sub(r"</?\w+>|<br ?/?>|^> .*$", "", said, flags=re.MULTILINE).split("\n"):
+        if re.fullmatch(r"\|[-:| ]+\|", line):
+            continue
+        cells = [_bare(cell) for cell in re.split(r"(?<!\\)\|", line.strip("| "))]
+        if line.startswith("|"):
+            if not above:
+                answer.tables.append([])
+            answer.tables[-1].append(cells)
+        elif line.startswith("#"):
+            answer.headings.append(_bare(line.lstrip("# ")))
+        above = line.startswith("|")
+        lines.append(" ".join(cells) if above else _bare(line.lstrip("# ")))
+    answer.text = "\n".join(lines)
+    return answer
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", text.replace("**", "")).strip()
+
+
+def ocrd(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
+    """The daemon on a folder, once."""
+    with root_with(
+        engine='kind = "rapidocr"\nworkers = 1\nthreads = 1', watch="settle_s = 0.2"
+    ) as root:
+        for page in pages:
+            shutil.copy(folder / page.name, root / "inbox" / "scans")
+        command = [
+            str(Path(sys.executable).with_name("ocrd")),
+            "run",
+            "--once",
+            "--config",
+            str(root / "config.toml"),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.copytree(root / "outbox" / "scans", out, dirs_exist_ok=True)
+    return {page.name: _from_bundle(out / Path(page.name).stem) for page in pages}
+
+
+def _from_bundle(bundle: Path) -> Answer:
+    answer = from_markdown((bundle / f"{bundle.name}.md").read_text(encoding="utf-8"))
+    sidecar = json.loads((bundle / f"{bundle.name}.json").read_text(encoding="utf-8"))
+    answer.doubtful = any(page["state"] != "done" for page in sidecar["pages"])
+    answer.pdf = bundle / f"{bundle.name}.pdf"
+    return answer
+
+
+def ocrmypdf(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
+    """OCRmyPDF with Tesseract, told the language of each page."""
+    for page in pages:
+        files = (folder / page.name, out / f"{page.name}.pdf")
+        options = [
+            "-q",
+            "--jobs",
+            "1",
+            "--skip-text",
+            "-l",
+            TESSERACT[page.language],
+            "--sidecar",
+            f"{files[1]}.txt",
+        ]
+        subprocess.run(["ocrmypdf", *options, *map(str, files)], check=True)
+        if page.born:  # the sidecar leaves out pages that have text
+            with pymupdf.open(files[1]) as document:
+                Path(f"{files[1]}.txt").write_text(document[0].get_text(), encoding="utf-8")
+    return {
+        page.name: _plain(out / f"{page.name}.pdf.txt", out / f"{page.name}.pdf") for page in pages
+    }
+
+
+def _plain(text: Path, pdf: Path | None = None) -> Answer:
+    return Answer(text.read_text(encoding="utf-8"), pdf=pdf)
+
+
+def rapidocr(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
+    """RapidOCR as it comes."""
+    images = [str(folder / page.name) for page in pages if not page.born]
+    subprocess.run([sys.executable, "-c", BARE, str(out), *images], check=True)
+    return {page.name: _plain(out / f"{page.name}.txt") for page in pages if not page.born}
+
+
+def pymupdf4llm(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
+    """On pages with text of their own."""
+    born = [page.name for page in pages if page.born]
+    paths = [str(folder / name) for name in born]
+    subprocess.run(
+        [sys.executable, "-c", PYMUPDF4LLM, str(out), *paths], check=True, stdout=subprocess.DEVNULL
+    )
+    return {name: from_markdown((out / f"{name}.md").read_text(encoding="utf-8")) for name in born}
+
+
+System = Callable[[Sequence[TruePage], Path, Path], dict[str, Answer]]
+SYSTEMS: dict[str, tuple[System, str]] = {
+    "ocrd": (ocrd, ""),
+    "ocrmypdf": (ocrmypdf, "apt install ocrmypdf, and Tesseract's packages of the languages"),
+    "rapidocr": (rapidocr, ""),
+    "pymupdf4llm": (pymupdf4llm, "pip install pymupdf4llm"),
+}
+
+
+def cer(truth: str, said: str, *, ordered: bool) -> float:
+    """Errors for each character of the truth."""
+    a, b = words(truth), words(said)
+    length = max(1, sum(map(len, a)))
+    if ordered:
+        return Levenshtein.distance("".join(a), "".join(b)) / length
+    return (
+        _unordered(
+            list((Counter(a) - Counter(b)).elements()), list((Counter(b) - Counter(a)).elements())
+        )
+        / length
+    )
+
+
+def _unordered(missing: list[str], extra: list[str]) -> int:
+    """Edits between two bags of words, the nearest matched first."""
+    if not missing or not extra:
+        return sum(map(len, missing)) + sum(map(len, extra))
+    edits = process.cdist(missing, extra, scorer=Levenshtein.distance, dtype=np.int32)
+    spared = np.add.outer([len(word) for word in missing], [len(word) for word in extra]) - edits
+    total = sum(map(len, missing)) + sum(map(len, extra))
+    for _ in range(min(spared.shape)):
+        row, column = np.unravel_index(spared.argmax(), spared.shape)
+        total -= max(0, int(spared[row, column]))
+        spared[row, :], spared[:, column] = 0, 0
+    return total
+
+
+def words(text: str) -> list[str]:
+    """Words; of a script without spaces, characters."""
+    plain = unicodedata.normalize("NFC", text).translate({0x2018: "'", 0x2019: "'"})
+    return re.findall(r"[\u2e80-\u9fff\uf900-\ufaff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+", plain)
+
+
+def f1(truth: str, said: str) -> float:
+    a, b = Counter(words(truth)), Counter(words(said))
+    return 2 * (a & b).total() / max(1, a.total() + b.total())
+
+
+def in_order(truth: Iterable[str], said: str) -> tuple[int, int]:
+    """Neighbouring blocks in order, of so many."""
+    blocks, text = ["".join(block.split()) for block in truth], "".join(said.split())
+    found = [
+        fuzz.partial_ratio_alignment(block, text, score_cutoff=ALIKE)
+        for block in blocks
+        if len(block) >= 8
+    ]
+    starts = [one.dest_start for one in found if one is not None]
+    return sum(a < b for a, b in pairwise(starts)), max(0, len(starts) - 1)
+
+
+def teds(truth: Cells, said: Cells) -> float:
+    """Likeness of two tables, 0 to 1."""
+    nodes = [1 + sum(1 + len(row) for row in table) for table in (truth, said)]
+    return 1 - _aligned(truth, said, _row_edits, lambda row: 1 + len(row)) / max(nodes)
+
+
+def _row_edits(a: list[str], b: list[str]) -> float:
+    return _aligned(a, b, Levenshtein.normalized_distance, lambda _cell: 1)
+
+
+def _aligned(
+    a: Sequence[Any],
+    b: Sequence[Any],
+    change: Callable[[Any, Any], float],
+    cost: Callable[[Any], float],
+) -> float:
+    """The cheapest way from one sequence to another."""
+    above = [0.0]
+    for other in b:
+        above.append(above[-1] + cost(other))
+    for one in a:
+        here = [above[0] + cost(one)]
+        for number, other in enumerate(b):
+            here.append(
+                min(
+                    above[number] + change(one, other),
+                    above[number + 1] + cost(one),
+                    here[-1] + cost(other),
+                )
+            )
+        above = here
+    return above[-1]
+
+
+def tables(page: TruePage, answer: Answer) -> list[float]:
+    """For each true table how like it the likest found one is; each is used once."""
+    left, scores = list(answer.tables), []
+    for truth in (block.rows for block in page.blocks if block.rows):
+        best = max(left, key=lambda table: teds(truth, table), default=None)
+        scores.append(teds(truth, best) if best is not None else 0.0)
+        if best is not None:
+            left.remove(best)
+    return scores
+
+
+def headings(page: TruePage, answer: Answer) -> tuple[int, int, int]:
+    """Found rightly, found, true."""
+    left = [block.text for block in page.blocks if block.heading]
+    true, right = len(left), 0
+    for said in answer.headings:
+        best = max(left, key=lambda text: fuzz.ratio(text, said), default="")
+        if best and fuzz.ratio(best, said) >= ALIKE:
+            left.remove(best)
+            right += 1
+    return right, len(answer.headings), true
+
+
+def placed(page: TruePage, pdf: Path) -> tuple[int, int]:
+    """Words of the PDF at their place, of so many."""
+    with pymupdf.open(pdf) as document:
+        sheet = document[0]
+        found = [
+            (
+                word,
+                Box(
+                    x1 / sheet.rect.width,
+                    y1 / sheet.rect.height,
+                    x2 / sheet.rect.width,
+                    y2 / sheet.rect.height,
+                ),
+            )
+            for x1, y1, x2, y2, word, *_ in sheet.get_text("words")
+        ]
+    there = [
+        any(said == word.text and _iou(word.box, box) >= 0.5 for said, box in found)
+        for word in page.words
+    ]
+    return sum(there), len(there)
+
+
+def _iou(a: Box, b: Box) -> float:
+    across, down = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
+    both = max(across, 0) * max(down, 0)
+    return both / max(a.area + b.area - both, 1e-12)
+
+
+def truth_of(page: TruePage) -> list[str]:
+    """The text of each block, in order."""
+    return [" ".join(" ".join(row) for row in block.rows) or block.text for block in page.blocks]
+
+
+def scores(
+    pages: Sequence[TruePage], answers: dict[str, Answer], folder: Path, *, structured: bool
+) -> dict[str, str]:
+    """One row of the table: figures over the pages that a system answered."""
+    pages = [page for page in pages if page.name in answers]
+    pairs = [(page, answers[page.name], "\n".join(truth_of(page))) for page in pages]
+    if not pairs:
+        return {}
+    order = [in_order(truth_of(page), answer.text) for page, answer, _ in pairs]
+    heads = [headings(page, answer) for page, answer, _ in pairs]
+    found = [score for page, answer, _ in pairs for score in tables(page, answer)]
+    prose = [bool(answer.tables) for page, answer, _ in pairs if page.kind in PROSE]
+    put = [
+        placed(page, answer.pdf)
+        for page, answer, _ in pairs
+        if answer.pdf and page.language not in ("zh", "ja")
+    ]
+    size = [
+        answer.pdf.stat().st_size / (folder / page.name).stat().st_size
+        for page, answer, _ in pairs
+        if answer.pdf
+    ]
+    bad = [
+        answer.doubtful
+        for page, answer, truth in pairs
+        if cer(truth, answer.text, ordered=False) > 0.1
+    ]
+    return {
+        "pages": str(len(pairs)),
+        "cer": _percent(
+            fmean(cer(truth, answer.text, ordered=False) for _, answer, truth in pairs)
+        ),
+        "cer in order": _percent(
+            fmean(cer(truth, answer.text, ordered=True) for _, answer, truth in pairs)
+        ),
+        "words": _percent(fmean(f1(truth, answer.text) for _, answer, truth in pairs)),
+        "order": _share(*map(sum, zip(*order, strict=True))),
+        "teds": f"{fmean(found):.2f}" if found and structured else NONE,
+        "false": _share(sum(prose), len(prose)) if structured else NONE,
+        "headings": _headings(*map(sum, zip(*heads, strict=True))) if structured else NONE,
+        "placed": _share(*map(sum, zip(*put, strict=True))) if put else NONE,
+        "size": f"{median(size):.2f}" if size else NONE,
+        "said": f"{sum(bad)} of {len(bad)}",
+    }
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _share(part: int, of: int) -> str:
+    return f"{100 * part / of:.1f}" if of else NONE
+
+
+def _headings(right: int, found: int, true: int) -> str:
+    return f"{_share(right, found)} / {_share(right, true)}"
+
+
+def absent(name: str) -> bool:
+    if name == "ocrmypdf":
+        return shutil.which(name) is None
+    return importlib.util.find_spec("rapidocr" if name == "ocrd" else name) is None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.accuracy")
+    parser.add_argument("--pages", type=int, default=11 * len(KINDS))
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--keep", type=Path, help="a folder for the pages and what was made of them"
+    )
+    given = parser.parse_args()
+    pages = every(given.pages, given.kinds, given.seed)
+    print(machine(), f"{len(pages)} pages", sep="; ", flush=True)
+    with tempfile.TemporaryDirectory() as made:
+        folder = (given.keep or Path(made)).resolve()
+        (folder / "pages").mkdir(parents=True, exist_ok=True)
+        for page in pages:
+            (folder / "pages" / page.name).write_bytes(page.data)
+        for name in given.systems:
+            if absent(name):
+                print(f"{name}: not here ({SYSTEMS[name][1] or 'pip install .[cpu]'})")
+            else:
+                _report(name, pages, folder)
+
+
+def _report(name: str, pages: Sequence[TruePage], folder: Path) -> None:
+    (out := folder / name).mkdir(exist_ok=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answers = SYSTEMS[name][0](pages, folder / "pages", out)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    structured = any(answer.tables or answer.headings for answer in answers.values())
+    for kind in ("all", *dict.fromkeys(page.kind for page in pages)):
+        chosen = [page for page in pages if kind in ("all", page.kind)]
+        row = scores(chosen, answers, folder / "pages", structured=structured)
+        if row and kind == "all":
+            print(f"| {name} | {' | '.join(row)} | cpu s |")
+            row["cpu s"] = f"{spent / max(1, len(answers)):.1f}"
+        if row:
+            print(f"| {kind} | {' | '.join(row.values())} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""What stands on a page: titles, paragraphs, tables, running heads and page numbers.  Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+from ocrd.engine.rapid.order import Row, columns, rows
+from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
+from ocrd.engine.rapid.pieces import Piece, is_item, running, union
+from ocrd.engine.rapid.tables import Cells, Rule, grids, groups
+from ocrd.page import Line
+
+TITLE = 1.5  # times the type of the page
+SUB_TITLE = 1.2
+JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
+LONGEST_TITLE = 120  # characters
+LONGEST_PLAIN = 60  # characters, where only its number or its place tells
+CENTRED = 0.15  # of the width to both sides
+LEAST_BELOW = 40  # characters of text below a heading
+LONGEST_LEAD = 4  # lines
+LEAST_TITLE = 3  # letters
+MARGIN = 0.09  # of the page's height: where running heads and feet stand
+APART = 1.8  # usual distances of lines between them and the rest
+LARGEST_MARGIN = 1.25  # times the type of the page: what is larger is a title, or a total
+MOST_CAPITALS = 0.3  # of the letters: on a page with more they stand out no longer
+MOST_HEADINGS = 0.3  # of the letters
+TOUCH = 8.0  # pixels between the ends of rules that meet
+LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
+
+_NUMBERED = re.compile(r"(?:\d{1,2}|[IVX]{1,4})(?:\.\d{1,2})*\.?\s+[^\W\d_]")
+_AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
+_PAGE_NUMBER = re.compile(
+    r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
+    r"(?:\s*(?:/|of|von)\s*\d{1,4})?"
+    r"|第\s*\d{1,4}\s*[页頁](?:\s*共\s*\d{1,4}\s*[页頁])?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A block of the page.
+
+    Attributes:
+        label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`.
+        text: Its content as running text; lines that were broken on purpose stay lines.
+        rows: Its rows as printed.
+        level: Of a heading.
+        cells: Of a table.
+    """
+
+    label: str
+    text: str
+    rows: tuple[Row, ...]
+    level: int = 0
+    cells: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def printed(self) -> str:
+        """Its rows as they are printed, cells two spaces apart."""
+        return "\n".join("  ".join(piece.text for piece in row) for row in self.rows)
+
+
+def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = ()) -> list[Found]:
+    """The page's blocks in the order in which they are read."""
+    level, standing = list[Piece](), list[Piece]()
+    for piece in pieces:
+        (standing if piece.on_end else level).append(piece)
+    tables, level = _ruled(level, rules)
+    head, body, foot = _margins(rows(level), page_height)
+    found = [Found("text", piece.text, ((piece,),)) for piece in standing]
+    found += [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
+    page = Type.of([TextLine(row) for row in body])
+    leading = _leading(body, tables, page)
+    found += _blocks_of(body[:leading], page)
+    for column in columns([*tables, *(piece for row in body[leading:] for piece in row)]):
+        found += _around_tables(column, tables, page)
+    found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in foot]
+    return _few_headings(found)
+
+
+def _leading(body: Sequence[Row], tables: Iterable[Piece], page: Type) -> int:
+    """How many rows are a title in the middle of all columns, however many there are."""
+    if not body:
+        return 0
+    left, right = min(row[0].box.x1 for row in body), max(row[-1].box.x2 for row in body)
+    top = min((table.box.y1 for table in tables), default=math.inf)
+    for number, row in enumerate(body[:LONGEST_LEAD]):
+        line = TextLine(row)
+        off = abs((line.left + line.right) - (left + right)) / 2
+        centred = len(row) == 1 and off < CENTRED * (right - left)
+        if not centred or line.size < TITLE * page.size or line.middle > top:
+            return number
+    return 0
+
+
+def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Found], list[Piece]]:
+    """Tables between rules, each with a piece that holds its place; and the pieces in none."""
+    tables: dict[Piece, Found] = {}
+    for grid in grids(rules, TOUCH):
+        inside = [piece for piece in pieces if grid.holds(piece)]
+        cells = grid.cells(inside)
+        if cells is not None:
+            place = union(piece.box for piece in inside)
+            printed = tuple(rows(inside))
+            tables[Piece(Line("", place), place)] = _table(cells, printed)
+            pieces = [piece for piece in pieces if not grid.holds(piece)]
+    return tables, pieces
+
+
+def _table(cells: Cells, printed: tuple[Row, ...]) -> Found:
+    said = "\n".join("  ".join(filter(None, row)) for row in cells)
+    return Found("table", said, printed, cells=cells)
+
+
+def _around_tables(
+    column: Sequence[Row], tables: dict[Piece, Found], page: Type
+) -> Iterator[Found]:
+    """The blocks of a column in which ruled tables stand."""
+    text: list[Row] = []
+    for row in column:
+        here = [piece for piece in row if piece in tables]
+        if here:
+            yield from _blocks_of(text, page)
+            yield from (tables[piece] for piece in here)
+            text = []
+        if rest := tuple(piece for piece in row if piece not in tables):
+            text.append(rest)
+    yield from _blocks_of(text, page)
+
+
+def _margins(lines: list[Row], page_height: float) -> tuple[list[Row], list[Row], list[Row]]:
+    """Part the rows into running head, body and running foot: one row each at most."""
+    if len(lines) <= LEAST_BODY:
+        return [], lines, []
+    middles = [row[0].middle for row in lines]
+    far = APART * median(below - above for above, below in pairwise(middles))
+    usual = Type.of([TextLine(row) for row in lines])
+    head = middles[0] < MARGIN * page_height and middles[1] - middles[0] > far
+    foot = middles[-1] > (1 - MARGIN) * page_height and middles[-1] - middles[-2] > far
+    head = head and not _large(lines[0], usual)
+    foot = foot and not _large(lines[-1], usual) and not _AMOUNT.search(lines[-1][-1].text)
+    last = len(lines) - foot
+    return lines[:head], lines[head:last], lines[last:]
+
+
+def _large(row: Row, usual: Type) -> bool:
+    line = TextLine(row)
+    return max(line.height / usual.height, line.size / usual.size) > LARGEST_MARGIN
+
+
+def _marginal(row: Row, label: str) -> str:
+    return "page_number" if _PAGE_NUMBER.fullmatch(row[0].text) and len(row) == 1 else label
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """In what most of a page is set: its size, its lines' height, its weight, capitals."""
+
+    size: float
+    height: float
+    weight: float
+    capitals: bool
+
+    @classmethod
+    def of(cls, lines: Sequence[TextLine]) -> Type:
+        """The type of lines, each counted by its letters."""
+        letters = max(1, sum(len(line.text) for line in lines))
+        capitals = sum(len(line.text) for line in lines if line.capitals)
+        size = _usual((line.size, len(line.text)) for line in lines)
+        weight = _usual((line.weight, len(line.text)) for line in lines if line.weight)
+        height = _usual((line.height, len(line.text)) for line in lines)
+        return cls(size or 1.0, height or 1.0, weight, capitals > MOST_CAPITALS * letters)
+
+
+def _usual(found: Iterable[tuple[float, int]]) -> float:
+    """The middle one of some figures, each with how often it counts."""
+    ordered = sorted(found)
+    half = sum(count for _, count in ordered) / 2
+    for figure, count in ordered:
+        half -= count
+        if half <= 0:
+            return figure
+    return 0.0
+
+
+def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
+    text: list[Row] = []
+    for group in groups(column):
+        halves = group.halves()
+        cells = None if halves else group.cells()
+        if halves is None and cells is None:
+            text += group.rows
+            continue
+        yield from _text_blocks(text, page)
+        text = []
+        for half in halves or ():
+            yield from _blocks_of(half, page)
+        if cells is not None:
+            yield _table(cells, tuple(group.rows))
+    yield from _text_blocks(text, page)
+
+
+def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
+    found = paragraphs([TextLine(row) for row in lines])
+    for number, block in enumerate(found):
+        printed = tuple(line.row for _, line in block)
+        below = [[line for _, line in other] for other in found[number + 1 : number + 3]]
+        level = _level([line for _, line in block], below, page)
+        if level:
+            label = "title" if level == 1 else "sub_title"
+            yield Found(label, running(map(_plain, printed)), printed, level)
+        else:
+            items = sum(is_item(line.text) for _, line in block)
+            yield Found("list" if items > 1 else "text", _paragraph(block), printed)
+
+
+def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page: Type) -> int:
+    """1 for a title, 2 for a heading, 0 for text.
+
+    Args:
+        lines: What may be a heading.
+        below: The next two blocks of its column.
+        page: In what the page is set.
+    """
+    text = running(line.text for line in lines)
+    letters = sum(char.isalpha() for char in text)
+    if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:
+        return 0
+    larger = median(line.size for line in lines) / page.size
+    if larger >= TITLE:
+        return 1
+    if text[-1] in ".,;:" or _AMOUNT.search(text) or any(len(line.row) > 1 for line in lines):
+        return 0
+    wordy = any(sum(len(line.text) for line in block) >= LEAST_BELOW for block in below)
+    higher = median(line.height for line in lines) / page.height
+    if larger >= SUB_TITLE and higher >= (HIGHER if len(text) < JUDGED else LOWEST):
+        return 2 if wordy or not below else 0
+    if not wordy or _stands_out(below[0][0], page) or _NUMBERED.match(below[0][0].text):
+        return 0
+    if all(_stands_out(line, page) for line in lines):
+        return 2
+    alone = len(lines) == 1 and len(text) <= LONGEST_PLAIN
+    return 2 if alone and (_NUMBERED.match(text) or _centred(lines[0], below)) else 0
+
+
+def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
+    """Whether a line stands in the middle above text that is set full."""
+    rest = [other for block in below for other in block]
+    left, right = min(other.left for other in rest), max(other.right for other in rest)
+    before, after = line.left - left, right - line.right
+    return min(before, after) > CENTRED * (right - left) and abs(before - after) < line.height
+
+
+def _stands_out(line: TextLine, page: Type) -> bool:
+    """Whether a line is bolder than the rest, or alone in capitals."""
+    return line.weight > BOLD * page.weight > 0 or (line.capitals and not page.capitals)
+
+
+def _few_headings(found: list[Found]) -> list[Found]:
+    """Where most of a page would be headings none is: it is large print, or a form's answers."""
+    letters = sum(len(one.text) for one in found)
+    for level in (2, 1):
+        said = sum(len(one.text) for one in found if one.level >= level)
+        if said > MOST_HEADINGS * letters and sum(bool(one.level) for one in found) > 1:
+            found = [
+                replace(one, label="text", level=0) if one.level >= level else one for one in found
+            ]
+    return found
+
+
+def _paragraph(block: Sequence[tuple[Join, TextLine]]) -> str:
+    """Lines that flow are joined; a line broken on purpose stays one."""
+    broken: list[list[str]] = []
+    for join, line in block:
+        if join is Join.FLOW:
+            broken[-1].append(_plain(line.row))
+        else:
+            broken.append([_plain(line.row)])
+    return "\n".join(running(lines) for lines in broken)
+
+
+def _plain(row: Row) -> str:
+    return " ".join(piece.text for piece in row)
