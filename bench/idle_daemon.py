@@ -44,6 +44,9 @@ class NoEngine:
         self._state = EngineState.LOADING
         self._ready = ready
 
+    def named(self, language: str) -> tuple[str, str]:
+        return self.kind, self.model
+
     def report(self) -> EngineReport:
         return EngineReport(state=self._state)
 

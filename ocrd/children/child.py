@@ -175,7 +175,6 @@ def _fork_servant(
         ours.close()
         _serve(theirs, slate, confinement)
         os._exit(0)
-    os.setpgid(servant, servant)  # whatever it starts ends with it
     theirs.close()
     return servant, ours
 
@@ -193,9 +192,9 @@ def _serve(peer: socket.socket, slate: Slate, confinement: Confinement | None) -
 
 
 def _end(servant: int) -> int:
-    """Kill a servant and whatever it started; how it ended, as `waitpid` tells."""
+    """Kill a servant; how it ended, as `waitpid` tells."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(servant, signal.SIGKILL)
+        os.kill(servant, signal.SIGKILL)
     return os.waitpid(servant, 0)[1]
 
 

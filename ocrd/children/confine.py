@@ -67,24 +67,21 @@ class Scope:
     Attributes:
         readable: Files and folders.
         writable: Folders to write below.  Like the above they must exist.
-        programs: Whether programs of the system may be started.
         seen: What lay at the readable paths: another file of the same name is another scope,
             because rights hold for a file and not for its name.
     """
 
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
-    programs: bool = False
     seen: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
-    def of(cls, readable: Iterable[Path], writable: Iterable[Path], *, programs: bool) -> Scope:
+    def of(cls, readable: Iterable[Path], writable: Iterable[Path]) -> Scope:
         """The scope of these paths as they are now."""
         given = tuple(readable)
         return cls(
             readable=given,
             writable=tuple(writable),
-            programs=programs,
             seen=tuple(map(_identity, given)),
         )
 
@@ -173,7 +170,7 @@ class Confinement:
             readable=(*map(Path, _SYSTEM), *_python_paths(), *scope.readable),
             writable=(Path("/dev/null"), *scope.writable),
         )
-        seccomp.confine(programs=scope.programs)
+        seccomp.confine()
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

@@ -91,7 +91,6 @@ class ChildPool:
         wall_s: float | None = None,
         readable: Sequence[Path] = (),
         writable: Sequence[Path] = (),
-        programs: bool = False,
     ) -> T:
         """Run `function(*args)` in a child.
 
@@ -107,7 +106,6 @@ class ChildPool:
             writable: Folders it may write below.  Both must exist, and are enforced where the
                 kernel has Landlock (see `rights`).  Calls that read the same files and write
                 nothing may be made by one process; any others never are.
-            programs: Whether it may start programs of the system.
 
         Raises:
             OcrdError: As the call raised it; a condition of the disk as `files.os_error` tells it.
@@ -120,7 +118,7 @@ class ChildPool:
                 `no-memory`: the machine (or the service's limit) had none left, and the kernel
                 killed the child; `stopped`: the pool was stopped.
         """
-        scope = Scope.of(readable, writable, programs=programs)
+        scope = Scope.of(readable, writable)
         async with self._places:
             child = await self._child(scope)
             kept = False

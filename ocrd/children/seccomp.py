@@ -59,7 +59,6 @@ _HARMLESS = (436, 437, 439, 441, 444, 445, 446, 449, 450, 453, 454, 455, 456, 46
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, AUDIT_ARCH
 _X32 = 0x40000000  # a second set of numbers on x86_64, for programs nobody has
 _CLONE_THREAD = 0x00010000
-_CLONE_NEW = 0x7E020080  # every kind of namespace
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _MACHINE, _FIRST = 0, 4, 16  # where they stand in what the filter is shown
@@ -79,27 +78,24 @@ def available() -> bool:
     return known and _libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
 
 
-def confine(*, programs: bool) -> None:
+def confine() -> None:
     """Give up, for good, every call that nothing here has a use for.
 
     The caller must have set PR_SET_NO_NEW_PRIVS.  Threads can be started in any case.
-
-    Args:
-        programs: Whether this process may start other programs, and end them.
 
     Raises:
         OSError: The kernel refused.
     """
     if not available():
         return
-    code = b"".join(struct.pack("=HBBI", *step) for step in _steps(programs=programs))
+    code = b"".join(struct.pack("=HBBI", *step) for step in _steps())
     program = _Program(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) != 0:
         refusal = ctypes.get_errno()
         raise OSError(refusal, f"seccomp: {os.strerror(refusal)}")
 
 
-def _steps(*, programs: bool) -> Iterator[tuple[int, int, int, int]]:
+def _steps() -> Iterator[tuple[int, int, int, int]]:
     """The filter: operation, steps to skip if true, if false, operand."""
     column, machine = _MACHINES[platform.machine()]
     yield _LOAD, 0, 0, _MACHINE
@@ -108,10 +104,9 @@ def _steps(*, programs: bool) -> Iterator[tuple[int, int, int, int]]:
     yield _LOAD, 0, 0, _NUMBER
     yield from _newer_calls()
     refused = [number for line in _REFUSED.split("\n") for number in _numbers(line, column)]
-    if not programs:
-        *starting, tgkill = _numbers(_PROGRAMS, column)
-        refused += starting
-        yield from _only(tgkill, (os.getpid(),))  # `abort` and `raise`
+    *starting, tgkill = _numbers(_PROGRAMS, column)
+    refused += starting
+    yield from _only(tgkill, (os.getpid(),))  # `abort` and `raise`
     for number in refused:
         yield _EQUAL, 0, 1, number
         yield _RETURN, 0, 0, _REFUSE
@@ -119,7 +114,7 @@ def _steps(*, programs: bool) -> Iterator[tuple[int, int, int, int]]:
     yield from _only(prlimit, (0, os.getpid()))
     yield _EQUAL, 0, 3, clone
     yield _LOAD, 0, 0, _FIRST
-    yield _ANY_BIT, *((0, 1, _CLONE_NEW) if programs else (1, 0, _CLONE_THREAD))
+    yield _ANY_BIT, 1, 0, _CLONE_THREAD
     yield _RETURN, 0, 0, _REFUSE
     yield _RETURN, 0, 0, _ALLOW
 

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from ocrd.inbox.submit import Owner
     from ocrd.job import Job
 
-TYPICAL_S = {"rapidocr": 3.0, "vllm": 0.1, "server": 0.1}  # a page, where the ledger knows none yet
+TYPICAL_S = {
+    "rapidocr": 3.0,
+    "tesseract": 3.0,
+    "vllm": 0.1,
+    "server": 0.1,
+}  # a page, where the ledger knows none yet
 RECORDING_S = 2.0  # within which, settling over, a daemon has recorded a file
 LOOK_S = 0.1
 WaitOption = Annotated[

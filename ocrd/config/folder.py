@@ -22,7 +22,7 @@ from ocrd.config.faults import known
 from ocrd.config.joining import checked_marker, checked_pattern
 from ocrd.config.names import checked_output_name
 from ocrd.config.ownership import checked_umask
-from ocrd.config.schema import EngineSettings, Name, Section, WatchSettings
+from ocrd.config.schema import EngineSettings, Language, Name, Section, WatchSettings
 from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Resolution
 from ocrd.schedule import ALWAYS, Schedule, parse
@@ -124,6 +124,7 @@ class Folder(Section):
     failed: Path
     mode: Annotated[PromptMode, BeforeValidator(_mode), BY_NAME] = BUILT_IN_MODES["document"]
     target: str = Field("", validate_default=True)
+    language: Language = ""
     max_crops: Annotated[int, Field(ge=2, le=9)] | None = None
     resolution: Annotated[Resolution, BeforeValidator(_resolution), BY_NAME] = RESOLUTIONS["gundam"]
     outputs: Annotated[
@@ -171,12 +172,14 @@ class Folder(Section):
     def _inherited(cls, entry: Any, given: ValidationInfo) -> Any:
         if not isinstance(entry, dict):
             return entry
-        watch = _house(given).watch
+        house = _house(given)
+        watch = house.watch
         rests = {"settle_s": watch.settle_s, "closed_s": watch.closed_s}
         return {
             **{key: f"{key}/{entry.get('name')}" for key in TREES},
             **(rests if "settle_s" not in entry else {}),
             "max_wait_s": watch.max_wait_s,
+            "language": house.engine.language,
             "resolution": "gundam",
             **entry,
         }

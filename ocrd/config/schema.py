@@ -23,6 +23,7 @@ from pydantic import (
 
 from ocrd.config.faults import known
 from ocrd.errors import ConfigError
+from ocrd.languages import canonical
 from ocrd.modes import RESOLUTIONS, Guard, PromptMode, Reader
 
 # One visible path component; `%` would be taken for a date pattern.
@@ -32,6 +33,7 @@ Server = Annotated[
     str, StringConstraints(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|unix:/[^\s]+)$")
 ]
 Command = Annotated[list[str], Field(min_length=1)]
+Language = Annotated[str, AfterValidator(canonical)]
 ResolutionName = Annotated[str, AfterValidator(lambda name: known(name, RESOLUTIONS).name)]
 
 
@@ -44,12 +46,13 @@ class Section(BaseModel):
 class EngineSettings(Section):
     """`[engine]`: what reads the pages."""
 
-    kind: Literal["auto", "rapidocr", "vllm", "server"] = "auto"
+    kind: Literal["auto", "rapidocr", "tesseract", "vllm", "server"] = "auto"
+    language: Language = ""
     model: str = "deepseek-ai/DeepSeek-OCR"
     profile: str = ""
     reuse_results: bool = True
     page_timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    # RapidOCR
+    # RapidOCR and Tesseract
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     # vLLM

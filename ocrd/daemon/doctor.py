@@ -13,10 +13,11 @@ from ocrd import snapshot
 from ocrd.children import rights
 from ocrd.config import Config
 from ocrd.daemon import places
-from ocrd.daemon.engines import build_engine, check_modes, chosen_kind
+from ocrd.daemon.engines import EMBEDDED, build_engine, check_modes, chosen_kind, missing_packages
 from ocrd.daemon.places import SHOWN, Check, Finding, Verdict
 from ocrd.engine import osd
-from ocrd.engine.base import EngineState
+from ocrd.engine.base import Engine, EngineState
+from ocrd.engine.rapid.doubt import SCRIPTS
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts
@@ -158,11 +159,25 @@ def _engine(config: Config) -> Iterator[Finding]:
         yield from _servers(config)
         return
     else:
-        from ocrd.engine.rapid.engine import missing
-
-        if (error := missing()) is not None:
+        if (error := missing_packages(config)) is not None:
             raise error
+        yield from _languages(config, engine)
     yield Finding(check="engine", verdict=Verdict.OK, found=f"{kind}: {engine.model}")
+
+
+def _languages(config: Config, engine: Engine) -> Iterator[Finding]:
+    """Who reads the pages of folders that name a language, and what those without one can hold."""
+    for folder in config.folders:
+        if folder.language:
+            _, model = engine.named(folder.language)
+            yield Finding(
+                check=f"{folder.name} language",
+                verdict=Verdict.OK,
+                found=f"{folder.language}: {model}",
+            )
+    if engine.kind == "rapidocr" and not all(folder.language for folder in config.folders):
+        found = f"{SCRIPTS} are read; pages in other scripts need the folder's `language`"
+        yield Finding(check="scripts", verdict=Verdict.OK, found=found)
 
 
 def _servers(config: Config) -> Iterator[Finding]:
@@ -235,10 +250,10 @@ def orientation(config: Config) -> Iterator[Finding]:
     wanting = [folder.name for folder in config.folders if folder.upright]
     if not wanting:
         return
-    if chosen_kind(config.settings) == "rapidocr":
-        yield Finding(check="upright", verdict=Verdict.OK, found="RapidOCR sees it itself")
-    elif (program := osd.installed()) is not None:
-        yield Finding(check="upright", verdict=Verdict.OK, found=f"Tesseract sees it: {program}")
+    if chosen_kind(config.settings) in EMBEDDED:
+        yield Finding(check="upright", verdict=Verdict.OK, found="the engine sees it itself")
+    elif osd.installed():
+        yield Finding(check="upright", verdict=Verdict.OK, found="Tesseract sees it")
     else:
         yield Finding(
             check="upright",

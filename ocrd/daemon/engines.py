@@ -13,13 +13,17 @@ from ocrd.config import Config, Settings, folders, load
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError, EngineSetupError
 from ocrd.events import Events
+from ocrd.languages import languages
 from ocrd.modes import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
+    from ocrd.engine.rapid import RapidEngine
     from ocrd.engine.remote.settings import ServerSettings
     from ocrd.engine.resident import VllmSettings
 
 BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
+
+EMBEDDED = ("rapidocr", "tesseract")  # engines on this machine's processors
 
 FIXED = (  # what is read once, at the start
     "root",
@@ -60,10 +64,15 @@ def build_engine(config: Config, events: Events | None = None) -> Engine:
         return _vllm(config, events)
     if kind == "server":
         return _servers(config, events)
+    return _embedded(config, kind)
+
+
+def _embedded(config: Config, kind: str) -> RapidEngine:
     from ocrd.engine.rapid import RapidEngine
 
     given = config.settings.engine
     return RapidEngine(
+        kind=kind,
         workers=given.workers or None,
         threads=given.threads or None,
         page_s=given.page_timeout_s,
@@ -78,9 +87,7 @@ def missing_packages(config: Config) -> EngineSetupError | None:
     if kind == "vllm" and config.settings.engine.servers and (error := _no_client()) is not None:
         return error
     if kind != "vllm":
-        from ocrd.engine.rapid.engine import missing
-
-        return missing()
+        return _embedded(config, kind).missing()
     from ocrd.engine.resident.preflight import installed
 
     try:
@@ -177,6 +184,7 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
         ConfigError: A configured folder asks for what the engine, or this machine, has not.
     """
     check_barcodes(config)
+    check_languages(config)
     unserved = {}
     for folder in config.folders:
         reason = engine.unsupported(folder.mode)
@@ -196,6 +204,26 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
                 hint=unseen,
             )
     return unserved
+
+
+def check_languages(config: Config) -> None:
+    """Refuse folders in languages for which the embedded engine lacks a model.
+
+    Raises:
+        ConfigError: Names the packages to install.
+    """
+    kind = chosen_kind(config.settings)
+    if kind not in EMBEDDED:
+        return
+    from ocrd.engine.rapid.engine import for_tesseract
+    from ocrd.engine.tesseract import packs
+
+    for folder in config.folders:
+        needed = languages(for_tesseract(folder.language, kind))
+        if (lacking := packs.missing(needed)) is not None:
+            raise ConfigError(
+                f"{config.file}: folder {folder.name!r}: {lacking.message}", hint=lacking.hint
+            )
 
 
 def barcode_preload() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
 from ocrd.daemon.calls import Calls
-from ocrd.daemon.engines import barcode_preload, cores
+from ocrd.daemon.engines import EMBEDDED, barcode_preload, cores
 from ocrd.daemon.retries import Attempts, Retries
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
@@ -259,11 +259,10 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
 
 
 def _orientation(engine: Engine, children: ChildPool) -> Orientation | None:
-    """Who sees which way up a page is: RapidOCR itself, for others Tesseract where it is there."""
-    if engine.kind == "rapidocr":
+    """Who sees which way up a page is: the embedded engine itself, for others Tesseract."""
+    if engine.kind in EMBEDDED:
         return None
-    program = osd.installed()
-    return osd.TesseractOsd(children, program) if program else None
+    return osd.TesseractOsd(children) if osd.installed() else None
 
 
 def _document_children(config: Config) -> ChildPool:

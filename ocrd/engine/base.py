@@ -41,6 +41,8 @@ class PageRequest:
         mode: What is asked.
         resolution: How the model is to see the page; ignored by engines without the notion.
         target: What to look for, for modes whose prompt asks.
+        language: In which languages the page is printed, as `ocrd.languages` names them; empty if
+            nobody said.  Engines whose model reads all of them alike do not look at it.
         priority: Larger goes first.
         others: How many pages of its job were in the engine before it: among equals, fewer goes
             first where an engine lets pages wait.
@@ -51,6 +53,7 @@ class PageRequest:
     mode: PromptMode
     resolution: Resolution
     target: str = ""
+    language: str = ""
     priority: int = 0
     others: int = 0
 
@@ -79,6 +82,9 @@ class Engine(Protocol):
     @property
     def dpi(self) -> int:
         """The resolution at which it wants PDF pages rendered, unless configured otherwise."""
+
+    def named(self, language: str) -> tuple[str, str]:
+        """Kind and model of what reads pages in these languages: one engine may have several."""
 
     def report(self) -> EngineReport:
         """What it is doing now."""

@@ -60,6 +60,10 @@ class MixedEngine:
         """What suits the model."""
         return self._halves[0].dpi
 
+    def named(self, language: str) -> tuple[str, str]:
+        """As the first."""
+        return self._halves[0].named(language)
+
     def report(self) -> EngineReport:
         """Ready if one of them is; each in its own words."""
         reports = [half.report() for half in self._halves]

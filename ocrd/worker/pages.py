@@ -245,6 +245,7 @@ class PageRunner:
             mode=run.folder.mode,
             resolution=run.folder.resolution,
             target=run.folder.target,
+            language=run.folder.language,
             priority=run.folder.priority,
             others=others,
         )
@@ -315,7 +316,7 @@ def recipe(
         engine: The engine's kind.
         model: The engine's model.
         dpi: At which PDF pages are rendered.
-        folder: Mode, target and resolution.
+        folder: Mode, target, resolution and language.
         only_for: Makes the key this job's own, so that no other job's results fit.
         collation: Which page of which file each page is, where that is not plain.
     """
@@ -336,6 +337,8 @@ def recipe(
         parts["separator"] = [folder.separator, folder.separator_code]
     if original_text_counts(folder):
         parts["pdf_text"] = folder.pdf_text
+    if folder.language:
+        parts["language"] = folder.language
     if folder.upright:  # read turned, if need be
         parts["upright"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -168,9 +168,10 @@ class Worker:
 
     def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
         p = self._
+        kind, model = p.engine.named(folder.language)
         return recipe(
-            engine=p.engine.kind,
-            model=p.engine.model,
+            engine=kind,
+            model=model,
             dpi=p.dpi,
             folder=folder,
             only_for=None if p.reuse_results else job,
@@ -250,6 +251,7 @@ class Worker:
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
         """The sidecar's head: what was read, by what, how."""
         p = self._
+        kind, model = p.engine.named(folder.language)
         return {
             "source": display(job.source),
             "folder": job.folder,
@@ -257,8 +259,9 @@ class Worker:
             "attempts": job.attempts,
             "sha256": job.sha256,
             "size": job.size,
-            "engine": p.engine.kind,
-            "model": p.engine.model,
+            "engine": kind,
+            "model": model,
+            "language": folder.language or None,
             "mode": folder.mode.name,
             "prompt": folder.mode.prompt.replace("{target}", folder.target),
             "resolution": folder.resolution.name,

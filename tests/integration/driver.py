@@ -77,6 +77,9 @@ class DiaryEngine:
         self._gate = gate
         self._state = EngineState.STOPPED
 
+    def named(self, language: str) -> tuple[str, str]:
+        return self.kind, self.model
+
     def report(self) -> EngineReport:
         return EngineReport(state=self._state)
 

@@ -138,6 +138,18 @@ def _watch_limits() -> bool:
     return _root() and os.access("/proc/sys/fs/inotify/max_user_watches", os.W_OK)
 
 
+def _fonts() -> bool:
+    found = ("truetype/noto/NotoSans-Regular.ttf", "opentype/noto/NotoSansCJK-Regular.ttc")
+    return all(Path("/usr/share/fonts", font).exists() for font in found)
+
+
+def _models_of_tesseract() -> bool:
+    from ocrd.engine.tesseract import packs
+    from ocrd.languages import languages
+
+    return packs.missing(languages("ru+uk+el+ko+ar+he+hi+th+vi+tr")) is None
+
+
 def _box() -> bool:
     script = Path(__file__).parents[2] / ".ci" / "box"
     return subprocess.run([script, "lacks"], capture_output=True, check=False).returncode != 0
@@ -163,6 +175,13 @@ THINGS = {
     "samba": _package("samba and smbclient", "smbd", "smbclient", "smbpasswd"),
     "poppler": _package("poppler-utils", "pdftotext", "pdftoppm"),
     "tesseract": _package("tesseract-ocr", "tesseract"),
+    "tesseract-languages": Thing(
+        there=_models_of_tesseract,
+        lacking="models of Tesseract are missing: run .ci/system-packages, which names them",
+    ),
+    "fonts": Thing(
+        there=_fonts, lacking="fonts are missing: install fonts-noto-core and fonts-noto-cjk"
+    ),
     "chromium": _package("chromium", "chromium"),
     "rsync": _package("rsync", "rsync"),
     "systemd": _package("systemd", "systemd-analyze"),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import time
-import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ocrd.engine.rapid import doubt
 from ocrd.engine.rapid.layout import Found, blocks
 from ocrd.engine.rapid.pieces import union
 from ocrd.page import Block, Markup, PageImage, PageResult
@@ -19,27 +19,23 @@ if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import PageReader, Reading
 
 FORMS = ("ocr", "layout", "document")
-MOST_UNREAD = 0.2  # of the print
-LEAST_SURE = 0.9  # of what is read; a worn page in a script that it knows has 0.97
-MOST_FOREIGN = 0.3  # of the letters: a formula has a few
-KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
-SCRIPTS = "Latin letters, Chinese and Japanese"  # what the model knows
-REMEDY = (
-    f"the embedded engine reads {SCRIPTS}: for other scripts, handwriting or faint print give "
-    "engine.kind a model that reads them (vllm)"
-)
+MOST_READERS = 8  # kept loaded; models of Tesseract take 5 to 40 MB
 
 
-def read(image: PageImage, form: str, threads: int) -> PageResult:
+def read(image: PageImage, form: str, threads: int, language: str = "") -> PageResult:
     """Read one page.
 
     Args:
         image: The page.
         form: In which of `FORMS` to answer.
         threads: Threads that an inference may use; the same at every call.
+        language: For which Tesseract is to recognise; empty for RapidOCR's own model.
+
+    Raises:
+        EngineSetupError: Tesseract lacks something for the language.
     """
     began = time.perf_counter()
-    reading = _reader(threads).read(image)
+    reading = _reader(threads, language).read(image)
     found = blocks(reading.pieces, reading.pose.height, reading.rules)
     said = [block for one in found for block in _blocks(one, form)]
     text = ("\n" if form == "layout" else "\n\n").join(block.text for block in said)
@@ -50,39 +46,18 @@ def read(image: PageImage, form: str, threads: int) -> PageResult:
         seconds=time.perf_counter() - began,
         lines=tuple(piece.line for block in found for row in block.rows for piece in row),
         turned=reading.turned,
-        notes=tuple(_notes(reading)),
-        partial=_doubt(reading),
+        notes=tuple(_notes(reading, language)),
+        partial=doubt.doubt(reading, image, language),
     )
 
 
-def _doubt(reading: Reading) -> str | None:
-    """What is wrong with a page on which there is print that was not read, or hardly."""
-    if not reading.pieces:
-        if not reading.ink:
-            return None
-        what = "something is printed on it, but no word could be read"
-    elif reading.unread > MOST_UNREAD:
-        what = f"{reading.unread:.0%} of its print could not be read"
-    elif _foreign("".join(piece.text for piece in reading.pieces)) > MOST_FOREIGN:
-        what = "its print is in a script of which the embedded engine knows a few letters only"
-    elif reading.confidence < LEAST_SURE:
-        what = f"its print was read with a confidence of {reading.confidence:.2f} only"
-    else:
-        return None
-    return f"{what}; {REMEDY}"
-
-
-def _foreign(text: str) -> float:
-    """The share of letters that belong to other scripts than those the model knows."""
-    letters = [unicodedata.name(char, "").split(" ")[0] for char in text if char.isalpha()]
-    return sum(script not in KNOWN for script in letters) / max(1, len(letters))
-
-
-def _notes(reading: Reading) -> Iterator[str]:
+def _notes(reading: Reading, language: str) -> Iterator[str]:
     if reading.turned:
         yield f"turned {reading.turned} degrees clockwise, as RapidOCR found"
     if reading.lost:
         yield f"{reading.lost} lines were seen but not read"
+    if not language and doubt.telltale(reading) == "tr":
+        yield 'it looks Turkish: the folder\'s language = "tr" tells its two letters i apart'
 
 
 def _blocks(found: Found, form: str) -> list[Block]:
@@ -96,8 +71,12 @@ def _blocks(found: Found, form: str) -> list[Block]:
     return [Block(found.label, found.text, place, Markup.PLAIN, found.level, found.cells)]
 
 
-@functools.cache
-def _reader(threads: int) -> PageReader:
+@functools.lru_cache(maxsize=MOST_READERS)
+def _reader(threads: int, language: str) -> PageReader:
     from ocrd.engine.rapid.reader import PageReader  # only a child needs (and has) the libraries
 
-    return PageReader(threads)
+    if not language:
+        return PageReader(threads)
+    from ocrd.engine.tesseract.recogniser import TesseractRecogniser
+
+    return PageReader(threads, TesseractRecogniser(language))

@@ -16,10 +16,13 @@ from PIL import Image, ImageDraw, ImageFont
 from ocrd.children import ChildPool, Limits
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.rapid import child
+from ocrd.engine.tesseract import packs
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
+from ocrd.languages import languages
 from ocrd.modes import BUILT_IN_MODES, PromptMode, Resolution
 from ocrd.page import PageImage, PageResult
 
+RAPIDOCR, TESSERACT = "rapidocr", "tesseract"
 PACKAGES = ("rapidocr", "onnxruntime", "numpy", "cv2")
 HINT = "Install what it needs: pip install 'ocrd-daemon[cpu]'"
 MOST_WORKERS = 4  # unless configured otherwise
@@ -54,21 +57,25 @@ def share(workers: int | None, threads: int | None, *, cores: int, available_mib
 
 
 class RapidEngine:
-    """RapidOCR in resident child processes; an `Engine`.
+    """RapidOCR in resident child processes, and Tesseract beside it; an `Engine`.
+
+    RapidOCR finds the lines of every page.  Its own model reads them, or Tesseract where the page's
+    language asks for it.
 
     Args:
+        kind: `tesseract` has Tesseract read all pages, as English where no language is named.
         workers: Child processes, so pages at once; from cores and memory if None.
         threads: Threads each may use; what the cores give if None.
         memory_mib: Address space of a worker.
         page_s: Seconds a page may take before its worker is killed.
     """
 
-    kind = "rapidocr"
     dpi = DPI
 
     def __init__(
         self,
         *,
+        kind: str = RAPIDOCR,
         workers: int | None = None,
         threads: int | None = None,
         memory_mib: int = MEMORY_MIB,
@@ -84,12 +91,20 @@ class RapidEngine:
         self._pool: ChildPool | None = None
         self._state = EngineState.STOPPED
         self._detail = ""
-        self.model = model()
+        self.kind = kind
+        self.model = self.named("")[1]
 
     @property
     def capacity(self) -> int:
         """A page for each worker and one that waits, so that none is idle between two."""
         return self._share.workers + 1
+
+    def named(self, language: str) -> tuple[str, str]:
+        """By Tesseract where its model is the better, or RapidOCR's knows nothing of it."""
+        by_tesseract = for_tesseract(language, self.kind)
+        if not by_tesseract:
+            return RAPIDOCR, model()
+        return TESSERACT, f"{packs.described(languages(by_tesseract))}, lines by {model()}"
 
     def report(self) -> EngineReport:
         """What it is doing; `restarting` while no worker comes up."""
@@ -104,7 +119,7 @@ class RapidEngine:
         if mode.prompt in _FORMS:
             return None
         return (
-            f"The embedded engine (rapidocr) cannot serve mode {mode.name!r}; it has only "
+            f"The embedded engine ({self.kind}) cannot serve mode {mode.name!r}; it has only "
             f"{', '.join(_FORMS.values())}. The engine vllm serves all modes."
         )
 
@@ -112,9 +127,13 @@ class RapidEngine:
         """None: it sees every page at its own size."""
         return None
 
+    def missing(self, language: str = "") -> EngineSetupError | None:
+        """What has to be installed before pages in these languages can be read, as an error."""
+        return missing() or packs.missing(languages(for_tesseract(language, self.kind)))
+
     async def start(self, progress: Callable[[str], None]) -> None:
         """Start the workers; each must read a test word before it is trusted with pages."""
-        if error := missing():
+        if error := self.missing():
             self._failed(error.message)
             raise error
         self._state = EngineState.LOADING
@@ -153,7 +172,7 @@ class RapidEngine:
     async def _test(self, page: PageImage) -> None:
         for last in (False, False, True):
             try:
-                result = await self._read(page, "ocr")
+                result = await self._read(page, "ocr", for_tesseract("", self.kind))
                 break
             except PageFaultError as error:
                 if last or error.kind != "crashed":  # one that is killed says nothing of the rest
@@ -180,11 +199,14 @@ class RapidEngine:
                 hint="Give the folder another mode, or set engine.kind to vllm.",
                 kind="unsupported-mode",
             )
-        return await self._read(request.image, _FORMS[request.mode.prompt])
+        if (lacking := self.missing(request.language)) is not None:  # it was there at the start
+            raise EngineDownError(lacking.message, hint=lacking.hint, kind=lacking.kind)
+        language = for_tesseract(request.language, self.kind)
+        return await self._read(request.image, _FORMS[request.mode.prompt], language)
 
-    async def _read(self, image: PageImage, form: str) -> PageResult:
+    async def _read(self, image: PageImage, form: str, language: str) -> PageResult:
         assert self._pool is not None  # noqa: S101 - set by start before anything is read
-        return await self._pool.run(child.read, image, form, self._share.threads)
+        return await self._pool.run(child.read, image, form, self._share.threads, language)
 
     async def stop(self) -> None:
         """End the workers; pages in flight fail with `EngineDownError`."""
@@ -194,6 +216,18 @@ class RapidEngine:
 
     def _failed(self, why: str) -> None:
         self._state, self._detail = EngineState.FAILED, why
+
+
+def for_tesseract(language: str, kind: str) -> str:
+    """The languages for which Tesseract recognises a page; empty where RapidOCR's own model does.
+
+    Args:
+        language: What the page is printed in; empty if nobody said.
+        kind: The engine's.
+    """
+    if kind == TESSERACT:
+        return language or "en"
+    return "" if all(each.by_rapidocr for each in languages(language)) else language
 
 
 def _test_page() -> PageImage:

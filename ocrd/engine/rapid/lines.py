@@ -37,6 +37,16 @@ Gap = Callable[[float, float], tuple[float, float] | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A word: its characters `first` to `last` of the line's, its place from `start` to `end`."""
+
+    first: int
+    last: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What was read in one part of a line.
 
@@ -45,22 +55,14 @@ class Part:
         places: The middle of each character but the spaces, in order.
         score: How sure the recogniser was, 0 to 1.
         parted: Whether a gap between words lies before it.
+        words: Where its words stand, from a recogniser that sees them.
     """
 
     text: str
     places: tuple[float, ...]
     score: float
     parted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A word: its characters `first` to `last` of the line's, its place from `start` to `end`."""
-
-    first: int
-    last: int
-    start: float
-    end: float
+    words: tuple[Span, ...] = ()
 
 
 def joined(parts: Iterable[Part]) -> Part:
@@ -121,19 +123,22 @@ class Pose:
         height: Likewise.
         turned: Degrees clockwise by which it was turned to be read.
         slope: By how much its lines slope downward, radians.
+        mirrored: Whether it is read as in a mirror, as lines are that begin on the right.
     """
 
     width: int
     height: int
     turned: int
     slope: float
+    mirrored: bool = False
 
     def place(self, quad: Quad) -> Box:
         """Where a quad lies on the page as it came; a pixel at least."""
         box = around(quad, self.width, self.height)
         x2, y2 = max(box.x2, box.x1 + 1 / self.width), max(box.y2, box.y1 + 1 / self.height)
         over, low = max(x2 - 1, 0.0), max(y2 - 1, 0.0)
-        return Box(box.x1 - over, box.y1 - low, x2 - over, y2 - low).turned(-self.turned)
+        seen = Box(box.x1 - over, box.y1 - low, x2 - over, y2 - low).turned(-self.turned)
+        return Box(1 - seen.x2, seen.y1, 1 - seen.x1, seen.y2) if self.mirrored else seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ class Recognised:
             seams: What on the page parts narrower gaps: between close columns, and in the head
                 of a table, the detector sees one line now and then.
         """
-        words = spans(self.read, self._gap)
+        words = self.read.words or tuple(spans(self.read, self._gap))
         usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ocrd.page import Box, Line
 
 _HYPHENS = "-\u00ad\u2010"
+_UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")  # Thai to Khmer
 _ITEM = re.compile(r"^(?:[-\u2013*•·●▪◦‣∙]\s*\S|\(?(?:\d{1,2}|[a-z])[.)]\s)")
 
 
@@ -64,6 +65,11 @@ def is_wide(char: str) -> bool:
     return unicodedata.east_asian_width(char) in "WF" and not "\uac00" <= char <= "\ud7a3"
 
 
+def is_unspaced(char: str) -> bool:
+    """Whether a character belongs to a script whose words run together."""
+    return is_wide(char) or _UNSPACED.match(char) is not None
+
+
 def is_stop(char: str) -> bool:
     """Whether a character is one of the full-width marks that end a clause."""
     return is_wide(char) and unicodedata.category(char) == "Po"
@@ -83,7 +89,7 @@ def running(lines: Iterable[str]) -> str:
 
 
 def _follow(text: str, line: str) -> str:
-    if is_wide(text[-1]) and is_wide(line[0]):
+    if is_unspaced(text[-1]) and is_unspaced(line[0]):
         return text + line
     if text[-1] in _HYPHENS and text[-2:-1].isalpha() and line[0].islower():
         return text[:-1] + line

@@ -7,6 +7,7 @@ and which way is up is decided for the page as a whole, not by each line for its
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,10 @@ from ocrd.engine.rapid.ink import (
     rules,
     turned_over,
 )
-from ocrd.engine.rapid.lines import Pose, Recognised, Seams, read_in_parts
+from ocrd.engine.rapid.lines import Pose, Recognised, Seams
 from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
+from ocrd.engine.rapid.recogniser import RapidRecogniser, Recogniser
 from ocrd.engine.rapid.tables import Rule
 from ocrd.errors import EngineSetupError
 from ocrd.page import PageImage
@@ -42,7 +44,6 @@ DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of
 SMALL_TEXT = 17.5  # pixels, as the detector saw it: where most lines are lower, it looks again
 CLOSER = 1.5  # by so much; then type of 4 points is found
 SURE = 0.5  # what is recognised with less confidence is noise
-VOTERS = 12  # pieces asked which way is up
 DOUBT = 0.3  # share of votes against; the classifier alone errs on a page of few words
 LEGIBLE = 0.8  # mean confidence without which no page is turned over
 BETTER = 1.1  # times as well read
@@ -61,6 +62,7 @@ class Reading:
         unread: The share of print, by length, that could not be read.
         lost: Lines that were seen and not read.
         confidence: Of an average character.
+        least_sure: What it is on a page in a script that the recogniser knows.
         ink: Whether there is more on the page than specks.
     """
 
@@ -71,27 +73,31 @@ class Reading:
     unread: float
     lost: int
     confidence: float
+    least_sure: float
     ink: bool
 
 
 class PageReader:
-    """The models, loaded; reads one page at a time.
+    """Reads one page at a time.
 
     Args:
         threads: Threads that one inference may use.
+        recogniser: Reads the lines that RapidOCR finds; its own model if None.
 
     Raises:
         EngineSetupError: The wheel of RapidOCR lacks a model.
     """
 
-    def __init__(self, threads: int) -> None:
-        logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
-        self._ocr: Any = rapidocr.RapidOCR(params=_parameters(threads))  # its types are unions
+    def __init__(self, threads: int, recogniser: Recogniser | None = None) -> None:
+        self._ocr = _load(threads)
+        self._recogniser = recogniser or RapidRecogniser(self._ocr)
 
     def read(self, image: PageImage) -> Reading:
         """Find and recognise the text of a page, whichever way it lies."""
         rgb = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
         page, turned = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), 0
+        if self._recogniser.mirrored:
+            page = np.ascontiguousarray(page[:, ::-1])
         print_ = glyphs(page)
         found = self._all(page, print_)
         if quads.lying(found):
@@ -102,10 +108,14 @@ class PageReader:
         if found and self._upside_down(page, found):
             page, turned = cv2.rotate(page, cv2.ROTATE_180), turned + 180
             print_ = [turned_over(box, width, height) for box in print_]
-            found = [quads.turned_over(quad, width, height) for quad in found]
+            if self._recogniser.classified:
+                found = [quads.turned_over(quad, width, height) for quad in found]
+            else:  # the detector expects accents above their letters
+                found = self._all(page, print_)
         tried = self._lines(page, quads.mended(found))
         lines = [line for line in tried if line.read.score >= SURE and line.plausible]
-        pose = Pose(width, height, turned, quads.skew(line.quad for line in lines))
+        skew = quads.skew(line.quad for line in lines)
+        pose = Pose(width, height, turned, skew, mirrored=self._recogniser.mirrored)
         ruled = rules(page, pose.slope, [line.quad for line in lines])
         whole = [piece.box for line in lines for piece in line.pieces(pose)]
         upright_rules = [rule for rule in ruled if rule[0] == rule[2]]
@@ -118,10 +128,11 @@ class PageReader:
             pieces=tuple(piece for line in lines for piece in line.pieces(pose, seams)),
             rules=tuple(ruled),
             pose=pose,
-            turned=0 if upright else turned,
+            turned=0 if upright else -turned % 360 if pose.mirrored else turned,
             unread=_share(lines, missed),
             lost=len(lost),
             confidence=_confidence(lines),
+            least_sure=self._recogniser.least_sure,
             ink=bool(lines) or anything(page),
         )
 
@@ -160,14 +171,19 @@ class PageReader:
 
         What the recogniser cannot read either way stays as it is.
         """
-        longest = sorted(found, key=quads.width)[-VOTERS:]
-        heads = [crop.pixels[:, : 4 * crop.height] for crop in (cut(page, q) for q in longest)]
-        _, votes = self._ocr.cls_and_rotate(heads)
-        against = sum(score for label, score in votes.cls_res if label == "180")
-        if against <= DOUBT * sum(score for _, score in votes.cls_res):
+        by, length = self._recogniser, self._recogniser.head
+        longest = sorted(found, key=quads.width)[-by.voters :]
+        crops = [cut(page, quads.taller(quad, by.margin)) for quad in longest]
+        heads = [crop.pixels[:, : length * crop.height] for crop in crops]
+        if by.classified:
+            _, votes = self._ocr.cls_and_rotate(heads)
+            against = sum(score for label, score in votes.cls_res if label == "180")
+            if against <= DOUBT * sum(score for _, score in votes.cls_res):
+                return False
+        upright = by.scores(heads)
+        if not by.classified and sum(upright) >= LEGIBLE * len(heads):
             return False
-        upright = self._ocr.recognize_txt(heads).scores
-        over = self._ocr.recognize_txt([np.rot90(head, 2) for head in heads]).scores
+        over = by.scores([np.rot90(head, 2) for head in heads])
         return bool(sum(over) > BETTER * sum(upright) and sum(over) >= LEGIBLE * len(over))
 
     def _vertical(self, lines: Sequence[Recognised]) -> bool:
@@ -198,21 +214,11 @@ class PageReader:
 
     def _recognised(self, page: Pixels, found: Iterable[Quad]) -> list[Recognised]:
         """Cut out, part, recognise in one go, and put together again."""
-        crops = [(quad, cut(page, quad)) for quad in found]
-        if not crops:
-            return []
-        said = self._ocr.recognize_txt(
-            [crop.pixels[:, a:b] for _, crop in crops for a, b in crop.parts()]
-        )
-        answers = zip(said.txts, said.scores, said.word_results, strict=True)
-        return [
-            Recognised(
-                quad,
-                crop,
-                read_in_parts(crop, [_understood(*next(answers)) for _ in crop.parts()]),
-            )
-            for quad, crop in crops
-        ]
+        margin = self._recogniser.margin
+        places = [quads.taller(quad, margin) for quad in found]
+        crops = [cut(page, quad) for quad in places]
+        read = self._recogniser.lines(crops) if crops else []
+        return [Recognised(*each) for each in zip(places, crops, read, strict=True)]
 
 
 def _breadth(line: Recognised) -> float:
@@ -231,10 +237,11 @@ def _confidence(lines: Sequence[Recognised]) -> float:
     return sum(line.read.score * len(line.read.text) for line in lines) / max(1, letters)
 
 
-def _understood(text: str, score: float, seen: Any) -> tuple[str, float, list[float]]:
-    """Text, confidence, and where in the part each character but the spaces was seen (0 to 1)."""
-    columns = (column for word in seen.word_cols for column in word)
-    return text, float(score), [(column + 0.5) / seen.line_txt_len for column in columns]
+@functools.cache
+def _load(threads: int) -> Any:
+    """RapidOCR with its models; its types are unions."""
+    logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
+    return rapidocr.RapidOCR(params=_parameters(threads))
 
 
 def _parameters(threads: int) -> dict[str, Any]:

@@ -78,6 +78,10 @@ class ServerEngine:
         """What suits the model."""
         return self.profile.dpi
 
+    def named(self, language: str) -> tuple[str, str]:
+        """The same for all languages."""
+        return self.kind, self.model
+
     def report(self) -> EngineReport:
         """State of the whole, and each server in its own words."""
         serving = sum(one.state is EngineState.READY for one in self._servers)

@@ -101,6 +101,10 @@ class VllmEngine:
         """What suits the model."""
         return (self.profile or self._profiles[0]).dpi
 
+    def named(self, language: str) -> tuple[str, str]:
+        """The same for all languages."""
+        return self.kind, self.model
+
     def report(self) -> EngineReport:
         """State of the whole, and what each device has to say."""
         several = len(self._supervisors) > 1

@@ -89,9 +89,8 @@ async def test_a_child_cannot_run_what_it_wrote(pool: ChildPool, tmp_path: Path)
     program = tmp_path / "out" / "program"
     program.write_bytes(b"#!/bin/sh\n")
     program.chmod(0o755)
-    with pytest.raises(OcrdError, match=r"Permission denied|EACCES"):
-        await pool.run(calls.run_program, program, writable=[tmp_path / "out"], programs=True)
-    assert await pool.run(calls.run_program, Path("/bin/true"), programs=True)
+    with pytest.raises(OcrdError, match=r"Permission denied|EACCES|not permitted|EPERM"):
+        await pool.run(calls.run_program, program, writable=[tmp_path / "out"])
 
 
 @NEEDS_SECCOMP
@@ -105,12 +104,6 @@ async def test_what_no_reader_of_files_needs_is_closed(resident: bool) -> None:
     newer = dict.fromkeys(("io_uring", "pidfd", "clone3", "a call newer than all"), "ENOSYS")
     assert told == dict.fromkeys(calls._ATTEMPTS, "EPERM") | newer
     assert threads == 8
-
-
-@NEEDS_SECCOMP
-async def test_who_may_start_programs_may_do_nothing_else_more(pool: ChildPool) -> None:
-    for what in ("udp", "unix socket", "memfd", "user namespace", "session", "chmod"):
-        assert await pool.run(calls.refused, what, programs=True) == "EPERM", what
 
 
 async def test_a_child_knows_no_secrets(pool: ChildPool) -> None:

@@ -66,6 +66,10 @@ class FakeEngine:
         self._places = asyncio.Semaphore(workers)
         self._stopping = asyncio.Event()
 
+    def named(self, language: str) -> tuple[str, str]:
+        """The same for all languages."""
+        return self.kind, self.model
+
     def report(self) -> EngineReport:
         """Its state."""
         return EngineReport(state=self._state)

@@ -15,6 +15,7 @@ from ocrd.children import ChildPool, Limits
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.deepseek.grounding import parse
 from ocrd.engine.osd import AS_IT_IS, TesseractOsd, Upright, installed
+from ocrd.engine.tesseract import packs
 from ocrd.engine.upright import as_it_came, read_upright
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
 from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
@@ -55,7 +56,7 @@ async def pool() -> AsyncIterator[ChildPool]:
 async def test_a_letter_is_stood_up_whichever_way_it_lies(
     pool: ChildPool, lies: int, degrees: int
 ) -> None:
-    found = await TesseractOsd(pool, installed() or "")(letter(lies))
+    found = await TesseractOsd(pool)(letter(lies))
     assert found.degrees == degrees
     if degrees:
         assert found.image is not None
@@ -86,43 +87,27 @@ UNSURE: dict[str, Callable[[], Image.Image]] = {
 async def test_where_it_is_not_clear_the_page_is_left_as_it_is(
     pool: ChildPool, page: Callable[[], Image.Image]
 ) -> None:
-    assert await TesseractOsd(pool, installed() or "")(pixels(page())) == AS_IT_IS
+    assert await TesseractOsd(pool)(pixels(page())) == AS_IT_IS
 
 
-@pytest.mark.parametrize(
-    "says",
-    [
-        "exit 1",
-        "kill -9 $$",
-        "kill -9 $PPID",  # its confined parent dies with it
-        "echo 'Rotate: 45'; echo 'Orientation confidence: 99.0'",
-        "echo 'Rotate: 90'; echo 'Orientation confidence: nan'",
-        "echo 'Rotate: 90'; echo 'Orientation confidence: 1.00'",  # unsure
-        "echo 'Rotate: 90'; echo 'Orientation confidence: 50.0'",  # again on the turned page
-        "head -c 1000000 /dev/urandom",
-    ],
-)
-async def test_a_program_that_fails_or_lies_turns_nothing(
-    tmp_path: Path, pool: ChildPool, says: str
-) -> None:
-    program = tmp_path / "tesseract"
-    program.write_text(f"#!/bin/sh\n{says}\n")
-    program.chmod(0o755)
-    open_pool = ChildPool(
-        name="page worker",
-        processes=1,
-        limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60),
+@needs_tesseract
+async def test_a_look_that_takes_too_long_turns_nothing() -> None:
+    hasty = ChildPool(
+        name="page worker", processes=1, limits=Limits(memory_mib=2048, cpu_s=60, wall_s=0.01)
     )
     try:
-        assert await TesseractOsd(open_pool, str(program))(letter()) == AS_IT_IS
+        assert await TesseractOsd(hasty)(letter(90)) == AS_IT_IS
     finally:
-        open_pool.stop()
+        hasty.stop()
 
 
 class RedSpotEngine:
     """Sees one thing, the red spot on the page, and says where it is as DeepSeek-OCR would."""
 
     kind, model, capacity, dpi = "fake", "red spot", 1, 72
+
+    def named(self, language: str) -> tuple[str, str]:
+        return self.kind, self.model
 
     def report(self) -> EngineReport:
         return EngineReport(state=EngineState.READY)
@@ -170,7 +155,7 @@ async def test_places_are_told_on_the_page_as_it_came(pool: ChildPool, lies: int
         id="1", image=pixels(image), mode=BUILT_IN_MODES["document"],
         resolution=RESOLUTIONS["gundam"],
     )  # fmt: skip
-    result = await read_upright(RedSpotEngine(), request, TesseractOsd(pool, installed() or ""))
+    result = await read_upright(RedSpotEngine(), request, TesseractOsd(pool))
     assert result.turned == (360 - lies) % 360
     assert [note.split(" (")[0] for note in result.notes] == (
         [f"turned {360 - lies} degrees clockwise, as Tesseract found"] if lies else []
@@ -210,14 +195,10 @@ async def test_a_page_that_is_upright_is_handed_on_untouched() -> None:
     assert (result.turned, result.notes) == (0, ())
 
 
-def test_without_tesseract_there_is_nobody_to_ask() -> None:
-    assert installed("/nowhere") is None
-
-
-def test_without_its_data_for_orientation_it_is_of_no_use(tmp_path: Path) -> None:
-    program = tmp_path / "tesseract"
-    program.write_text("#!/bin/sh\necho eng\n")
-    program.chmod(0o755)
-    assert installed(str(tmp_path)) is None
-    program.write_text("#!/bin/sh\necho eng; echo osd\n")
-    assert installed(str(tmp_path)) == str(program)
+def test_without_its_model_for_orientation_it_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "folder", lambda: tmp_path)
+    assert not installed()
+    (tmp_path / "osd.traineddata").touch()
+    assert installed() == packs.installed()

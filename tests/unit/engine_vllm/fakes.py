@@ -43,6 +43,9 @@ class ScriptedEngine:
         self._room = room
         self.asked: list[PageRequest] = []
 
+    def named(self, language: str) -> tuple[str, str]:
+        return self.kind, self.model
+
     def report(self) -> EngineReport:
         return EngineReport(state=EngineState.READY)
 

@@ -70,8 +70,7 @@ def test_lines_far_apart_are_all_read() -> None:
 def test_a_script_that_the_model_does_not_know_makes_the_page_partial(font: str) -> None:
     result = read(typeset((SENTENCES[font], 60, 90), font=font, size=14))
     assert result.partial is not None
-    assert "Latin letters, Chinese and Japanese" in result.partial
-    assert "engine.kind" in result.partial
+    assert 'language = "' in result.partial
     assert result.turned == 0, "what cannot be read is not turned over either"
 
 

@@ -1,0 +1,105 @@
+"""Whether what was read is what is printed, and what to do where it is not.
+
+A recogniser makes something of any print.  That it does not know a script shows in lines that it
+reads with little confidence, or too short for their length, and in letters of other scripts.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ocrd.engine import osd
+from ocrd.engine.tesseract import packs
+from ocrd.languages import Language, languages, of_script
+from ocrd.page import PageImage
+
+if TYPE_CHECKING:
+    from ocrd.engine.rapid.reader import Reading
+
+MOST_UNREAD = 0.2  # of the print
+MOST_FOREIGN = 0.3  # of the letters: a formula has a few
+KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
+SCRIPTS = "Latin letters, Chinese and Japanese"  # what RapidOCR's model knows
+TELLTALE = {"vi": "ơưƠƯ", "tr": "ığİ"}  # letters that hardly another language has
+LEAST_TELLING = 0.01  # of the letters
+SCRIPT_SURE = 1.0  # Tesseract's confidence; what it takes for another script has 0.6
+EXAMPLES = 4  # languages of a script that are named
+_SCRIPTS = {"Korean": "Hangul"}  # Tesseract's names where they are not the usual ones
+
+
+def doubt(reading: Reading, image: PageImage, language: str) -> str | None:
+    """What is wrong with a page on which there is print that was not read, or hardly."""
+    what = _unread(reading, language)
+    if what is not None:
+        return f"{what}; {_remedy(image, language)}"
+    if not language and telltale(reading) == "vi":
+        return f"it looks Vietnamese, and most accents are lost; {_set(languages('vi'))}"
+    return None
+
+
+def telltale(reading: Reading) -> str | None:
+    """The language of which there are letters that hardly another has; None if there are few."""
+    text = "".join(piece.text for piece in reading.pieces)
+    letters = sum(map(str.isalpha, text))
+    for language, rare in TELLTALE.items():
+        if sum(map(text.count, rare)) > LEAST_TELLING * letters:
+            return language
+    return None
+
+
+def _unread(reading: Reading, language: str) -> str | None:
+    if not reading.pieces:
+        return "something is printed on it, but no word could be read" if reading.ink else None
+    if reading.unread > MOST_UNREAD:
+        return f"{reading.unread:.0%} of its print could not be read"
+    if not language and _foreign(piece.text for piece in reading.pieces) > MOST_FOREIGN:
+        return "its print is in a script of which the embedded engine knows a few letters only"
+    if reading.confidence < reading.least_sure:
+        return f"its print was read with a confidence of {reading.confidence:.2f} only"
+    return None
+
+
+def _foreign(texts: Iterable[str]) -> float:
+    """The share of letters that belong to other scripts than those the model knows."""
+    letters = [char for text in texts for char in text if char.isalpha()]
+    scripts = [unicodedata.name(char, "").split(" ")[0] for char in letters]
+    return sum(script not in KNOWN for script in scripts) / max(1, len(scripts))
+
+
+def _remedy(image: PageImage, language: str) -> str:
+    """What to set, and to install, for such a page."""
+    script = _script(image)
+    told = {each.script for each in languages(language)}
+    known = of_script(script) if script not in told else ()
+    known = tuple(each for each in known if not each.by_rapidocr)
+    if known:
+        return f"Tesseract takes it for {script}: {_set(known)}"
+    if language:
+        return (
+            f'the folder has language = "{language}": name all languages of its pages, joined by '
+            "+; handwriting and faint print need a model that reads them (engine.kind vllm)"
+        )
+    return (
+        f"the embedded engine reads {SCRIPTS} by itself; where the print is in another script, "
+        f"{_set(languages('ru'))} and so on; handwriting and faint print need a model that reads "
+        "them (engine.kind vllm)"
+    )
+
+
+def _set(known: tuple[Language, ...]) -> str:
+    """The setting for the first of some languages, the others named, and what it takes."""
+    first, *others = known[:EXAMPLES]
+    names = f" (or {', '.join(each.code for each in others)})" if others else ""
+    lacking = packs.missing([first])
+    install = f", after {lacking.hint.partition(',')[0]}" if lacking else ""
+    return f'set the folder\'s language = "{first.code}"{names}{install}'
+
+
+def _script(image: PageImage) -> str:
+    """What the page is written in, as far as Tesseract can tell."""
+    seen = osd.look(osd.pixels(image)) if osd.installed() else None
+    if seen is None or seen.script_sure < SCRIPT_SURE:
+        return ""
+    return _SCRIPTS.get(seen.script, seen.script)

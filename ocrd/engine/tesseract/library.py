@@ -1,0 +1,179 @@
+"""Tesseract's own library, called in this process: reads a line, and sees how a page lies.
+
+The library is called and not the program: a child that looks at pages then needs no right to start
+others, and a model is loaded once, not for every page.  The functions are those of `capi.h`, the
+same in versions 4 and 5.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrd.errors import EngineSetupError
+
+_SONAMES = ("libtesseract.so.5", "libtesseract.so.4")
+_WORD = 3  # TessPageIteratorLevel
+_ORIENTATION, _SINGLE_LINE = 0, 7  # TessPageSegMode
+_LEGACY, _LSTM = 0, 1  # TessOcrEngineMode
+_DPI = 300  # lines are handed over about as high as print of so many dpi
+
+_POINTER, _TEXT, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_float
+_INTS = ctypes.POINTER(_INT)
+_CALLS: dict[str, tuple[Any, ...]] = {  # what each returns, and what it takes
+    "Version": (_TEXT,),
+    "DeleteText": (None, _POINTER),
+    "BaseAPICreate": (_POINTER,),
+    "BaseAPIDelete": (None, _POINTER),
+    "BaseAPIInit2": (_INT, _POINTER, _TEXT, _TEXT, _INT),
+    "BaseAPISetVariable": (_INT, _POINTER, _TEXT, _TEXT),
+    "BaseAPISetPageSegMode": (None, _POINTER, _INT),
+    "BaseAPISetImage": (None, _POINTER, _TEXT, _INT, _INT, _INT, _INT),
+    "BaseAPISetSourceResolution": (None, _POINTER, _INT),
+    "BaseAPIRecognize": (_INT, _POINTER, _POINTER),
+    "BaseAPIGetIterator": (_POINTER, _POINTER),
+    "BaseAPIDetectOrientationScript": (
+        _INT, _POINTER, _INTS, ctypes.POINTER(_FLOAT), ctypes.POINTER(_TEXT), ctypes.POINTER(_FLOAT)
+    ),
+    "ResultIteratorNext": (_INT, _POINTER, _INT),
+    "ResultIteratorGetUTF8Text": (_POINTER, _POINTER, _INT),
+    "ResultIteratorConfidence": (_FLOAT, _POINTER, _INT),
+    "ResultIteratorGetPageIterator": (_POINTER, _POINTER),
+    "ResultIteratorDelete": (None, _POINTER),
+    "PageIteratorBoundingBox": (_INT, _POINTER, _INT, _INTS, _INTS, _INTS, _INTS),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A word of a line.
+
+    Attributes:
+        text: What it says.
+        score: How sure Tesseract is, 0 to 1.
+        left: Where it begins, pixels.
+        right: Where it ends.
+    """
+
+    text: str
+    score: float
+    left: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a page lies.
+
+    Attributes:
+        degrees: By which it has to be turned clockwise to stand.
+        sure: Tesseract's confidence in that; of noise up to 1.4, of print 3 and more.
+        script: What it is written in, in Tesseract's words.
+        script_sure: The confidence in that.
+    """
+
+    degrees: int
+    sure: float
+    script: str
+    script_sure: float
+
+
+@functools.cache
+def load() -> Any:
+    """The library, its functions declared.
+
+    Raises:
+        EngineSetupError: It is not installed.
+    """
+    for name in _SONAMES:
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        for call, (returned, *taken) in _CALLS.items():
+            function = getattr(library, f"Tess{call}")
+            function.restype, function.argtypes = returned, taken
+        return library
+    raise EngineSetupError(
+        "Tesseract is not installed.",
+        hint="sudo apt install tesseract-ocr, then systemctl restart ocrd.",
+        kind="packages-missing",
+    )
+
+
+def version() -> str:
+    """Such as `5.3.0`."""
+    return str(load().TessVersion().decode())
+
+
+class Tesseract:
+    """Models, loaded.
+
+    Args:
+        folder: Where they lie.
+        packs: Their names, joined by `+`; `osd` sees how a page lies.
+
+    Raises:
+        EngineSetupError: They cannot be loaded.
+    """
+
+    def __init__(self, folder: Path, packs: str) -> None:
+        self._library = load()
+        self._handle = self._library.TessBaseAPICreate()
+        model = _LEGACY if packs == "osd" else _LSTM
+        if self._library.TessBaseAPIInit2(self._handle, bytes(folder), packs.encode(), model):
+            raise EngineSetupError(
+                f"Tesseract cannot load {packs} from {folder}.",
+                hint="Install its packages anew: sudo apt install --reinstall "
+                + " ".join(f"tesseract-ocr-{pack.replace('_', '-')}" for pack in packs.split("+")),
+                kind="model-missing",
+            )
+        self._library.TessBaseAPISetVariable(self._handle, b"debug_file", b"/dev/null")
+
+    def line(self, grey: bytes, width: int, height: int) -> list[Seen]:
+        """The words of one line, in the order in which they are read; `grey` is a byte a pixel."""
+        self._show(grey, width, height, _SINGLE_LINE)
+        if self._library.TessBaseAPIRecognize(self._handle, None):
+            return []
+        found = self._library.TessBaseAPIGetIterator(self._handle)
+        if not found:
+            return []
+        try:
+            return list(self._words(found))
+        finally:
+            self._library.TessResultIteratorDelete(found)
+
+    def orientation(self, grey: bytes, width: int, height: int) -> Orientation | None:
+        """How a page lies; None where there is too little print to tell."""
+        self._show(grey, width, height, _ORIENTATION)
+        turn, sure, script, script_sure = _INT(), _FLOAT(), _TEXT(), _FLOAT()
+        told = [ctypes.byref(each) for each in (turn, sure, script, script_sure)]
+        if not self._library.TessBaseAPIDetectOrientationScript(self._handle, *told):
+            return None
+        name = (script.value or b"").decode("ascii", "replace")
+        return Orientation(-turn.value % 360, sure.value, name, script_sure.value)
+
+    def _show(self, grey: bytes, width: int, height: int, layout: int) -> None:
+        self._library.TessBaseAPISetPageSegMode(self._handle, layout)
+        self._library.TessBaseAPISetImage(self._handle, grey, width, height, 1, width)
+        self._library.TessBaseAPISetSourceResolution(self._handle, _DPI)
+
+    def _words(self, found: int) -> Iterator[Seen]:
+        library = self._library
+        while True:
+            said = library.TessResultIteratorGetUTF8Text(found, _WORD)
+            if said:
+                text = ctypes.string_at(said).decode("utf-8", "replace").strip()
+                library.TessDeleteText(said)
+                score = library.TessResultIteratorConfidence(found, _WORD) / 100
+                box = [_INT() for _ in range(4)]
+                place = library.TessResultIteratorGetPageIterator(found)
+                library.TessPageIteratorBoundingBox(place, _WORD, *map(ctypes.byref, box))
+                if text:
+                    yield Seen(text, score, box[0].value, box[2].value)
+            if not library.TessResultIteratorNext(found, _WORD):
+                return

@@ -1,0 +1,68 @@
+"""A folder's language is checked before the daemon starts, and its results never mix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrd.config import Config, load
+from ocrd.daemon.engines import check_languages
+from ocrd.engine.tesseract import packs
+from ocrd.errors import ConfigError
+from ocrd.worker.pages import recipe
+
+
+def configured(root: Path, engine: str = "", folder: str = "") -> Config:
+    file = root / "config.toml"
+    file.write_text(
+        f'root = "{root}"\n[engine]\nkind = "rapidocr"\n{engine}\n[[folder]]\nname = "letters"\n'
+        f"{folder}\n",
+        encoding="utf-8",
+    )
+    return load(file)
+
+
+@pytest.mark.parametrize(
+    ("engine", "folder", "language"),
+    [
+        ("", "", ""),
+        ('language = "rus"', "", "ru"),
+        ('language = "ru"', 'language = "de+fr"', "de+fr"),
+        ('language = "ru"', 'language = ""', ""),
+    ],
+)
+def test_a_folder_has_its_own_language_or_the_engines(
+    tmp_path: Path, engine: str, folder: str, language: str
+) -> None:
+    assert configured(tmp_path, engine, folder).folders[0].language == language
+
+
+def test_an_unknown_language_is_a_mistake_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as told:
+        configured(tmp_path, folder='language = "russian"')
+    assert "folder 'letters': language: 'russian'" in told.value.message
+    assert 'language = "ru"' in told.value.hint
+
+
+def test_a_language_without_its_model_is_refused_with_the_command_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "folder", lambda: tmp_path)
+    config = configured(tmp_path, folder='language = "ru+uk"')
+    with pytest.raises(ConfigError) as told:
+        check_languages(config)
+    assert "'letters'" in told.value.message
+    assert "tesseract-ocr-rus tesseract-ocr-ukr, then" in told.value.hint
+    check_languages(configured(tmp_path, folder='language = "de"'))
+
+
+def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> None:
+    folder = configured(tmp_path).folders[0]
+    keys = {
+        recipe(
+            engine="e", model="m", dpi=200, folder=folder.model_copy(update={"language": language})
+        )
+        for language in ("", "ru", "ru+en")
+    }
+    assert len(keys) == 3
