@@ -24,6 +24,7 @@ MEDIA = {
     "raw": "text/plain; charset=utf-8",
     "json": "application/json",
     "pdf": "application/pdf",
+    "pdfa": "application/pdf",
     "alto": "application/xml",
     "hocr": "text/html; charset=utf-8",
     "zip": "application/zip",
