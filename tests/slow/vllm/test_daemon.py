@@ -29,6 +29,18 @@ PROMPTS = {
     "figure": "Parse the figure.",
     "locate": f"Locate <|ref|>{TARGET}<|/ref|> in the image.",
 }
+UNGUARDED = [page for page in PAGES if (page.mode, page.resolution) == ("ocr", "tiny")]
+UNGUARDED_FOLDER = """\
+[[mode]]
+name = "unguarded"
+prompt = "Free OCR."
+reader = "plain"
+window = 0
+[[folder]]
+name = "unguarded"
+mode = "unguarded"
+resolution = "tiny"
+"""
 
 
 @dataclass
@@ -73,16 +85,18 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     place = Place(
         top / "srv",
         by_heart.make(top / "model"),
-        folders(),
-        engine=f"max_pages_in_flight = {len(PAGES)}",
+        folders() + UNGUARDED_FOLDER,
+        engine=f"max_pages_in_flight = {len(PAGES) + len(UNGUARDED)}",
         options=f'worker_extension_cls = "{by_heart.EXTENSION}"',
         load_format="by-heart",
         sampling="",
     )
     day = Day(place)
-    for page in PAGES:
+    places = [(folder_of(page), page) for page in PAGES]
+    places += [("unguarded", page) for page in UNGUARDED]
+    for folder, page in places:
         name = f"{page.name}.jpg"
-        day.dropped[folder_of(page), name] = place.put(folder_of(page), name, page.scan())
+        day.dropped[folder, name] = place.put(folder, name, page.scan())
     with (
         systemd(top / "notify") as day.systemd,
         running(place, "--once", NOTIFY_SOCKET=str(top / "notify")) as run,
@@ -126,13 +140,18 @@ def page(request: pytest.FixtureRequest) -> Known:
     return known
 
 
-def artefact(day: Day, page: Known, suffix: str) -> str:
-    bundle = day.place.root / "outbox" / folder_of(page) / page.name
+def artefact(day: Day, page: Known, suffix: str, folder: str = "") -> str:
+    bundle = day.place.root / "outbox" / (folder or folder_of(page)) / page.name
     return (bundle / f"{page.name}{suffix}").read_text(encoding="utf-8")
 
 
 def test_each_page_has_its_own_answer_to_the_end_and_none_of_another(day: Day, page: Known) -> None:
     assert artefact(day, page, ".raw.mmd").strip() == page.answer
+
+
+@pytest.mark.parametrize("page", UNGUARDED, ids=lambda page: page.name)
+def test_without_the_loop_guard_the_answers_are_the_same(day: Day, page: Known) -> None:
+    assert artefact(day, page, ".raw.mmd", "unguarded").strip() == page.answer
 
 
 def test_the_sidecar_tells_mode_prompt_and_the_end_of_the_answer(day: Day, page: Known) -> None:
