@@ -9,9 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ocrd.config import load
+from ocrd.daemon import doctor
+from ocrd.daemon.places import Verdict
+from ocrd.engine.tesseract import packs
 from ocrd.ledger.ledger import Ledger
 from tests.support.needs import needs
-from tests.unit.cli.conftest import Tree, ocrd
+from tests.unit.cli.conftest import Tree
 from tests.unit.ledger import making
 
 
@@ -139,18 +145,19 @@ def test_who_wants_pages_upright_is_told_who_sees_it(tree: Tree) -> None:
     with tree.config.open("a") as config:
         config.write("upright = true\n")
     found = worst(findings(tree)[1], "upright")
-    assert (found["verdict"], found["found"]) == ("ok", "RapidOCR sees it itself")
+    assert (found["verdict"], found["found"]) == ("ok", "the engine sees it itself")
 
 
-def test_with_vllm_and_without_tesseract_nobody_sees_it(tree: Tree) -> None:
+def test_with_vllm_and_without_tesseract_nobody_sees_it(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "folder", lambda: tmp_path / "nothing")
     text = tree.config.read_text().replace('"rapidocr"', '"vllm"')
     tree.config.write_text(f"{text}upright = true\n")
-    told = json.loads(
-        ocrd("doctor", "--json", OCRD_CONFIG=str(tree.config), PATH="/nowhere").stdout
-    )
-    found = worst(told["findings"], "upright")
-    assert found["verdict"] == "warning"
-    assert "invoices" in found["found"] and "tesseract-ocr" in found["hint"]
+    (found,) = doctor.orientation(load(tree.config))
+    assert found.verdict is Verdict.WARNING
+    assert "invoices" in found.found
+    assert "tesseract-ocr" in found.hint
 
 
 def test_files_that_lie_in_no_folder_are_told_of(tree: Tree) -> None:
