@@ -19,6 +19,7 @@ TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
 JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
+INDENT = 2  # heights of a line
 LONGEST_PLAIN = 60  # characters, where only its number or its place tells
 CENTRED = 0.15  # of the width to both sides
 LEAST_BELOW = 40  # characters of text below a heading
@@ -34,6 +35,7 @@ LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
 
 _NUMBERED = re.compile(r"(?:\d{1,2}|[IVX]{1,4})(?:\.\d{1,2})*\.?\s+[^\W\d_]")
 _AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
+_DATE = re.compile(r"\d{1,2}\.?\s+(?:de\s+)?[^\W\d_]+\.?,?\s+(?:de\s+)?\d{2,4}\.?")  # 12 March 2026
 _PAGE_NUMBER = re.compile(
     r"(?:(?:page|seite|p\.)\s*)?[-\u2013(\[]?\s*(?:\d{1,4}|[ivxl]{1,6})\s*[-\u2013)\]]?"
     r"(?:\s*(?:/|of|von)\s*\d{1,4})?"
@@ -246,7 +248,17 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
     if all(_stands_out(line, page) for line in lines):
         return 2
     alone = len(lines) == 1 and len(text) <= LONGEST_PLAIN
-    return 2 if alone and (_NUMBERED.match(text) or _centred(lines[0], below)) else 0
+    return 2 if alone and (_numbered(lines[0], below) or _centred(lines[0], below)) else 0
+
+
+def _numbered(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
+    """Whether a number leads the line, where the text below begins; a date is none."""
+    left = min(other.left for block in below for other in block)
+    return (
+        _NUMBERED.match(line.text) is not None
+        and _DATE.fullmatch(line.text) is None
+        and abs(line.left - left) < INDENT * line.height
+    )
 
 
 def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:

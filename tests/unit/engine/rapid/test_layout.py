@@ -93,8 +93,18 @@ def test_a_line_that_stands_out_above_text_is_a_heading(heading: Piece) -> None:
         piece("it was found.", 100, 100, weight=2.6),
         piece("TOTAL 24.70", 100, 100, weight=2.6),
         piece("What was found", 100, 100, weight=2.2),
+        piece("12 March 2026", 100, 100),
+        piece("3 mai 1911", 100, 100),
+        piece("1 What was found", 400, 100),
     ],
-    ids=["a bold sentence", "a bold sum", "a little darker"],
+    ids=[
+        "a bold sentence",
+        "a bold sum",
+        "a little darker",
+        "a date",
+        "a date in French",
+        "a number elsewhere",
+    ],
 )
 def test_other_lines_above_text_are_text(other: Piece) -> None:
     page = [other, *lines(f"{FULL}\n{FULL}\nends here.", 100, 140)]
