@@ -31,6 +31,7 @@ from tests.integration import test_conditions as conditions
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
+from tests.support.needs import slow
 from tests.support.nobody import NOBODY
 
 HUNG = 60  # jobs, which is more than there are threads for all
@@ -197,6 +198,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ocrd.daemon.calls.HANGS_S", 1.0)
 
 
+@slow
 async def test_a_share_that_hangs_stops_neither_other_folders_nor_the_end(tmp_path: Path) -> None:
     disk = Hanging()
     house = House(tmp_path / "srv", disk, '[[folder]]\nname = "hung"\nmode = "ocr"\n')

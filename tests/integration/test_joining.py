@@ -155,6 +155,7 @@ def test_a_cancelled_jobs_marker_goes_with_its_original(tree: Tree) -> None:
     assert tree.visible("failed") == ["a.jpg", "a.jpg.error.json"]
 
 
+@slow
 def test_killed_on_the_way_a_marked_document_arrives_once_and_leaves_no_marker(
     tmp_path: Path,
 ) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.integration.test_several_files import configure, drop_joined, printed, sidecar
 from tests.integration.tree import Tree
-from tests.support.needs import few
+from tests.support.needs import few, slow
 from tests.unit.pages.barcodes import barcode, sheet
 
 SEPARATOR = "<separator>"
@@ -142,6 +142,7 @@ def test_the_documents_of_a_pile_stay_together_where_results_lie_side_by_side(tr
     ]
 
 
+@slow
 def test_killed_between_any_two_steps_a_pile_is_still_taken_apart_once(tmp_path: Path) -> None:
     data = pile("One", SEPARATOR, "Two", "Three")
     whole = prepared(tmp_path / "whole", data)

@@ -18,7 +18,7 @@ from ocrd.job import Member, joined
 from ocrd.ledger.ledger import Ledger
 from tests.integration.test_conditions import OCRD
 from tests.integration.tree import Tree
-from tests.support.needs import few
+from tests.support.needs import few, slow
 from tests.support.samples import scan_of
 
 POSITIONS = 16  # places between a document's first and last system call at which it is killed
@@ -272,6 +272,7 @@ def test_the_order_of_a_pile_is_no_reason_to_take_another_orders_results(tree: T
     assert second == [first[0], first[3], first[1], first[2]]
 
 
+@slow
 def test_killed_between_any_two_steps_a_joined_document_still_arrives_once(tmp_path: Path) -> None:
     files = {"s_1.jpg": picture(1), "s_2.pdf": book("A", "B"), "s_3.jpg": picture(3)}
     whole = Tree(tmp_path / "whole")

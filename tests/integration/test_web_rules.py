@@ -24,7 +24,7 @@ from ocrd.web.errors import RefusedError
 from ocrd.web.expiry import DAY_S, expire_all
 from ocrd.web.store import Store, store_path
 from tests.integration.test_web import page
-from tests.support.needs import needs
+from tests.support.needs import needs, slow
 from tests.support.site import OCRD, Site, site, until
 
 
@@ -117,6 +117,7 @@ def test_a_minutes_requests_may_come_at_once_and_no_more() -> None:
         rate.spend("a")
 
 
+@slow
 def test_who_asks_too_often_is_told_to_wait(running: Site) -> None:
     with running.client("other") as client:
         answers = (client.get("/api/v1/jobs/1") for _ in range(2000))
