@@ -31,7 +31,6 @@ from tests.integration import test_conditions as conditions
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.test_killed import scan
 from tests.integration.tree import Tree
-from tests.support.needs import slow
 from tests.support.nobody import NOBODY
 
 HUNG = 60  # jobs, which is more than there are threads for all
@@ -193,12 +192,12 @@ class Hanging(Disk):
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are told of sooner than in life."""
     monkeypatch.setattr("ocrd.daemon.calls.HANGS_S", 1.0)
 
 
-@slow
+@pytest.mark.usefixtures("soon")
 async def test_a_share_that_hangs_stops_neither_other_folders_nor_the_end(tmp_path: Path) -> None:
     disk = Hanging()
     house = House(tmp_path / "srv", disk, '[[folder]]\nname = "hung"\nmode = "ocr"\n')
