@@ -89,9 +89,10 @@ class Calls:
         finally:
             self._awaited.discard(ended)
 
-    def hanging(self, least_s: float = HANGS_S) -> list[Hanging]:
-        """The places that have not answered a call for so long, the longest first."""
+    def hanging(self, least_s: float | None = None) -> list[Hanging]:
+        """The places that have not answered a call for so long, or `HANGS_S`, the longest first."""
         now, found = self._clock(), []
+        least_s = HANGS_S if least_s is None else least_s
         for name, place in list(self._places.items()):
             waits = [now - since for since in place.since()]
             if waits and max(waits) >= least_s:
