@@ -24,7 +24,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 FACTS: dict[str, Any] = {  # as the worker tells them
     "source": "a.pdf", "folder": "scans", "job": 3, "attempts": 1, "sha256": "0f" * 32, "size": 9,
     "engine": "rapidocr", "model": "PP-OCRv6", "mode": "document", "prompt": "",
-    "resolution": "gundam", "versions": {"ocrd": "1"},
+    "resolution": "gundam", "language": None, "versions": {"ocrd": "1"},
     "queued_at": "2026-01-02T03:04:05+01:00", "finished_at": "2026-01-02T03:05:05+01:00",
 }  # fmt: skip
 JOINED: dict[str, Any] = {
