@@ -38,6 +38,8 @@ def installed(pack: str = "") -> bool:
 
 def missing(languages: Sequence[Language]) -> EngineSetupError | None:
     """What has to be installed for these languages, as an error; None if nothing has."""
+    if not languages:
+        return None
     packages = [] if installed() else ["tesseract-ocr"]
     packages += [each.package for each in languages if not model(each.pack).is_file()]
     if not packages:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ocrd.config import Config, load
-from ocrd.daemon.engines import check_languages
-from ocrd.engine.tesseract import packs
+from ocrd.daemon.engines import check_languages, missing_packages
+from ocrd.engine.tesseract import library, packs
 from ocrd.errors import ConfigError
 from ocrd.worker.pages import recipe
 
@@ -55,6 +55,23 @@ def test_a_language_without_its_model_is_refused_with_the_command_to_run(
     assert "'letters'" in told.value.message
     assert "tesseract-ocr-rus tesseract-ocr-ukr, then" in told.value.hint
     check_languages(configured(tmp_path, folder='language = "de"'))
+
+
+@pytest.mark.parametrize("folder", ["", 'language = "de+fr"'])
+def test_what_rapidocr_reads_needs_no_tesseract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(library, "_SONAMES", ("no-such-library.so",))
+    library.load.cache_clear()
+    try:
+        assert not packs.installed()
+        config = configured(tmp_path, folder=folder)
+        check_languages(config)
+        assert missing_packages(config) is None
+        with pytest.raises(ConfigError, match="tesseract-ocr"):
+            check_languages(configured(tmp_path, folder='language = "ru"'))
+    finally:
+        library.load.cache_clear()
 
 
 def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> None:
