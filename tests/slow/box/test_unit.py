@@ -50,7 +50,7 @@ def is_read(box: Box, name: str, folder: str = "scans") -> bool:
 
 def test_the_start_is_over_when_the_engine_is_ready(box: Box) -> None:
     assert box.property("ActiveState") == "active"
-    assert box.status()["engine"]["state"] == "ready"
+    until(lambda: box.status()["engine"]["state"] == "ready", 10)  # told every second
     until(lambda: "engine ready" in box.property("StatusText"), 10)
 
 
