@@ -55,7 +55,8 @@ def _notes(reading: Reading, language: str) -> Iterator[str]:
     if reading.turned:
         yield f"turned {reading.turned} degrees clockwise, as RapidOCR found"
     if reading.lost:
-        yield f"{reading.lost} lines were seen but not read"
+        lines = "1 line was" if reading.lost == 1 else f"{reading.lost} lines were"
+        yield f"{lines} seen but not read"
     if not language and doubt.telltale(reading) == "tr":
         yield 'it looks Turkish: the folder\'s language = "tr" tells its two letters i apart'
 

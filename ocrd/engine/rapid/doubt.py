@@ -83,8 +83,8 @@ def _remedy(image: PageImage, language: str) -> str:
         )
     return (
         f"the embedded engine reads {SCRIPTS} by itself; where the print is in another script, "
-        f"{_set(languages('ru'))} and so on; handwriting and faint print need a model that reads "
-        "them (engine.kind vllm)"
+        f"Russian for one, {_set(languages('ru'))}; handwriting and faint print need a model that "
+        "reads them (engine.kind vllm)"
     )
 
 
