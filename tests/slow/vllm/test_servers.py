@@ -25,7 +25,7 @@ from ocrd.errors import PageError
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
 from tests.slow.vllm.deadly import MARK
-from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings
+from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings, until
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
 
@@ -118,7 +118,7 @@ async def test_two_servers_one_killed_one_poisoned(checkpoint: Path, tmp_path: P
         read = [
             asyncio.create_task(engine.recognise(little(f"p{n}", seed=n))) for n in range(PAGES)
         ]
-        await asyncio.wait(read, return_when=asyncio.FIRST_COMPLETED)
+        await until(lambda: not engine.report().devices[1].endswith(", 0 pages there"))
         servers[1].kill()
         results = await asyncio.wait_for(asyncio.gather(*read), HANG_S)
         text = len(f"\n{BUILT_IN_MODES['ocr'].prompt}") + 1  # a token a byte, and the first
