@@ -132,12 +132,10 @@ class MixedEngine:
         await asyncio.gather(*(half.stop() for half in self._halves))
 
     def _chosen(self) -> int:
-        ready = [half.report().state is EngineState.READY for half in self._halves]
-        room = [
-            serves and flying < half.capacity
-            for half, serves, flying in zip(self._halves, ready, self._in_flight, strict=True)
-        ]
-        return next((n for n in (0, 1) if room[n]), 0 if ready[0] or not ready[1] else 1)
+        """The first that is ready and has room; else the first that is ready."""
+        both = range(len(self._halves))
+        ready = [n for n in both if self._halves[n].report().state is EngineState.READY] or [0]
+        return next((n for n in ready if self._in_flight[n] < self._halves[n].capacity), ready[0])
 
     async def _read(self, number: int, request: PageRequest) -> PageResult:
         self._in_flight[number] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections import Counter
@@ -86,9 +87,10 @@ def _met(entry: os.DirEntry[str], path: str, folders: list[str]) -> Iterator[Sig
         yield Blocked(path, error)
 
 
-def lying(folder: str | Path) -> int:
-    """How many files lie in a folder and below, those left alone not counted."""
-    return sum(isinstance(each, Sight) for each in walk(str(folder)))
+def lying(folder: str | Path, most: int | None = None) -> int:
+    """How many files lie in a folder and below, those left alone not counted; `most` ends it."""
+    sights = (each for each in walk(str(folder)) if isinstance(each, Sight))
+    return sum(1 for _ in itertools.islice(sights, most))
 
 
 def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
@@ -114,7 +116,7 @@ def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
             if ignored(entry.name) or entry.name in first:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                found[entry.path] = min(lying(entry.path), STRAYS)
+                found[entry.path] = lying(entry.path, STRAYS)
             elif entry.is_file(follow_symlinks=False):
                 found[top] += 1
     return {place: count for place, count in sorted(found.items()) if count}

@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from ocrd.files import display, open_regular
 from ocrd.job import Job, JobState
 from ocrd.web.errors import MissingError
+from ocrd.worker.naming import FIGURES, SUFFIXES
 
 MEDIA = {
     "md": "text/markdown; charset=utf-8",
@@ -29,17 +30,11 @@ MEDIA = {
     "hocr": "text/html; charset=utf-8",
     "zip": "application/zip",
 }
-_ENDINGS = {  # by what a name ends with; the longer come first
-    ".boxes.pdf": "boxes",
-    ".boxes.jpg": "boxes",
-    ".raw.mmd": "raw",
-    ".alto.xml": "alto",
-    ".hocr": "hocr",
-    ".md": "md",
-    ".txt": "txt",
-    ".json": "json",
-    ".pdfa.pdf": "pdfa",
-    ".pdf": "pdf",
+_CALLED = {"markdown": "md", "text": "txt"}  # what an output is called here, if otherwise
+_ENDED = [(end, output) for output, ends in SUFFIXES.items() for end in ends if end != FIGURES]
+_ENDINGS = {  # what a name ends with tells its kind; the longer come first
+    end: _CALLED.get(output, output)
+    for end, output in sorted(_ENDED, key=lambda each: len(each[0]), reverse=True)
 }
 _CHUNK = 1 << 18
 _WRITTEN = ("md", "txt")  # made of the pages where no file was kept: a pile has one a document
@@ -272,6 +267,6 @@ def _siblings(folder: Path, stem: str) -> Iterator[Path]:
         path = folder / f"{stem}{ending}"
         if path.is_file() and not path.is_symlink():
             yield path
-    images = folder / f"{stem}.images"
+    images = folder / f"{stem}{FIGURES}"
     if images.is_dir() and not images.is_symlink():
         yield from (path for path in sorted(images.iterdir()) if path.is_file())

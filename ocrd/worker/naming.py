@@ -22,7 +22,7 @@ from ocrd.names import fit, stem
 FIGURES = ".images"
 
 _ROOM = len(LONGEST_SUFFIX)
-_SUFFIXES = {  # who comes first here is the main file of those that are made
+SUFFIXES = {  # who comes first here is the main file of those that are made
     "markdown": (".md",),
     "pdf": (".pdf",),
     "text": (".txt",),
@@ -34,7 +34,7 @@ _SUFFIXES = {  # who comes first here is the main file of those that are made
     "boxes": (".boxes.pdf", ".boxes.jpg"),
     "images": (FIGURES,),
 }
-_RANKS = [suffix for suffixes in _SUFFIXES.values() for suffix in suffixes]
+_RANKS = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,7 @@ def dated(pattern: Path, now: float) -> Path:
 
 def flat_suffixes(outputs: Collection[str]) -> list[str]:
     """The suffixes of all that may be made of these outputs."""
-    return [suffix for output in _SUFFIXES if output in outputs for suffix in _SUFFIXES[output]]
+    return [suffix for output in SUFFIXES if output in outputs for suffix in SUFFIXES[output]]
 
 
 def flat_order(entries: Iterable[str]) -> list[str]:
