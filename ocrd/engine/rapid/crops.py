@@ -28,6 +28,7 @@ SEARCH = 1.5  # heights to either side in which to look for a gap to cut at
 WORD_GAP = 0.16  # heights: a wider gap parts words, where no other tells
 LIKE_OTHERS = 0.6  # of the width of other gaps between words
 INKED = 0.35  # of the strongest contrast: what counts as ink
+FULL = 0.7  # of it: what the middle of a stroke has, and its edge has not
 EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
 SPECK = 2  # pixels of ink in a row that mean nothing
 DOT_GAP = 0.12  # heights between the dot of an i and its stem
@@ -97,6 +98,12 @@ class Crop:
         start, end = self.gap(column - reach, column + reach) or (column, column)
         return end - start >= least
 
+    def solid(self) -> float:
+        """The share of ink as dark as ink gets: print is of one tone, a photo of many."""
+        contrast = _contrast(self.pixels)
+        full = int((contrast > FULL * np.percentile(contrast, 98)).sum())
+        return full / max(1, int(self.ink.sum()))
+
     def weight(self, start: float, end: float) -> float:
         """How broad the strokes are between two fractions of the length, in heights."""
         ink = self.ink[:, round(start * self.width) : round(end * self.width)]
@@ -144,10 +151,16 @@ def bands(page: Pixels) -> list[tuple[int, int, Pixels]]:
 
 def _ink(pixels: Pixels) -> npt.NDArray[np.bool_]:
     """Where there is ink: what differs from the commonest shade, be it dark or light."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.int16)
-    contrast = np.abs(grey - int(np.median(grey)))
+    contrast = _contrast(pixels)
     marked: npt.NDArray[np.bool_] = contrast > INKED * np.percentile(contrast, 98)
     return marked
+
+
+def _contrast(pixels: Pixels) -> npt.NDArray[np.int16]:
+    """By how much each pixel differs from the commonest shade."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.int16)
+    contrast: npt.NDArray[np.int16] = np.abs(grey - np.int16(np.median(grey)))
+    return contrast
 
 
 def _reach(ink: npt.NDArray[np.int_]) -> tuple[float, float]:

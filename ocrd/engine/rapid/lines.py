@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
 
-from ocrd.engine.rapid.crops import Crop, Pixels
+from ocrd.engine.rapid.crops import HIGHEST, Crop, Pixels
 from ocrd.engine.rapid.pieces import Piece, is_stop, is_wide
 from ocrd.engine.rapid.quads import Quad, around, between, height, straight, trimmed
 from ocrd.engine.rapid.tables import Rule
@@ -27,6 +27,9 @@ HEAD_GAP = 0.2  # heights: heads of narrow columns stand closer
 WIDER = 1.5  # times the usual gap of its line
 GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
+FEW = 2  # characters: photographs are taken for no more
+LARGE = 2 * HIGHEST  # pixels of a line's height: its edges are small beside its strokes
+SOLID = 0.6  # of the ink of large print; print has 0.7 and more, texture at most 0.46
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
 
 _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[\u2019'])[\u2019']")
@@ -181,8 +184,10 @@ class Recognised:
 
     @property
     def plausible(self) -> bool:
-        """Whether it says about as much as its length has room for."""
+        """Whether it says about as much as its length has room for, and is print, not a photo."""
         said = sum(2 if is_wide(char) else 1 for char in self.read.text)
+        if len(self.read.text) <= FEW and height(self.quad) > LARGE and self.crop.solid() < SOLID:
+            return False
         return 0 < int(self.crop.inked.sum()) <= LEAST_SAID * said * self.crop.height
 
     def squares(self) -> list[Pixels]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pymupdf
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ocrd.engine.rapid import child
 from ocrd.page import PageImage, PageResult
@@ -74,13 +75,22 @@ def test_a_script_that_the_model_does_not_know_makes_the_page_partial(font: str)
     assert result.turned == 0, "what cannot be read is not turned over either"
 
 
-def test_a_photo_without_a_word_is_no_empty_page() -> None:
-    leaves = Image.effect_noise((40, 30), 120).resize((800, 600)).convert("RGB")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("leaves", [(40, 30), (80, 60), (16, 12)])
+def test_a_photo_without_a_word_is_no_empty_page(seed: int, leaves: tuple[int, int]) -> None:
+    shades = np.random.default_rng(seed).normal(128, 120, leaves[::-1]).clip(0, 255)
     page = Image.new("RGB", (1654, 2339), "white")
-    page.paste(leaves, (300, 400))
+    page.paste(Image.fromarray(shades.astype(np.uint8)).resize((800, 600)), (300, 400))
     result = read(page)
     assert result.text == ""
     assert result.partial is not None
+
+
+@pytest.mark.parametrize("soft", [0, 2])
+@pytest.mark.parametrize(("said", "font"), [("福", "china-s"), ("国", "china-s"), ("B", "helv")])
+def test_a_character_as_high_as_a_poster_has_is_read(said: str, font: str, soft: int) -> None:
+    page = typeset((said, 90, 500), font=font, size=60)
+    assert read(page.filter(ImageFilter.GaussianBlur(soft))).text == said
 
 
 def test_an_empty_page_with_a_little_dust_is_whole() -> None:
