@@ -12,6 +12,7 @@ from ocrd.files import display, write_durably
 from ocrd.job import Job
 from ocrd.spool import names
 from ocrd.spool.jobdir import JobDir
+from ocrd.spool.move import same_file
 from ocrd.spool.permissions import make_folders_for, make_ours, move_out, set_permissions
 from ocrd.spool.take import gone
 from ocrd.spool.tree import fsync_tree, remove_tree
@@ -93,7 +94,9 @@ def fail(job: Job, target: Path, report: bytes, jobdir: JobDir, owner: Ownership
         jobdir.record.keep_names(job)
     placed = _file(job, target, "fail", jobdir, owner)
     told = names.report(placed)
-    if jobdir.under_way("report") or (jobdir.has(jobdir.report) and not jobdir.has(told)):
+    waits = jobdir.has(jobdir.report) and not jobdir.has(told)
+    # btrfs can show the report's rename under both names after a power cut
+    if jobdir.under_way("report") or waits or same_file(jobdir.report, told, jobdir.disk):
         if owner.given and jobdir.has(jobdir.report):
             set_permissions(jobdir.report, placed.parent, jobdir.disk, owner)
         move_out("report", jobdir.report, told, jobdir, owner)

@@ -82,3 +82,15 @@ def test_every_link_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
     lost = [link for link in links if not document.parent.joinpath(link).exists()]
     assert lost in ([], ["docs/security.md"])
+
+
+@pytest.mark.parametrize("document", ["reliability.md", "security.md"])
+def test_every_test_that_a_table_names_is_there(document: str) -> None:
+    tests = {path: path.read_text() for path in (PROJECT / "tests").rglob("test_*.py")}
+    told = " ".join(re.findall(r"`([^`]*)`", (PROJECT / "docs" / document).read_text()))
+    files = re.findall(r"[\w/]*\btest_\w+\.py", told)
+    functions = re.findall(r"\btest_\w+\b(?!\.py)", told)
+    named = [len([path for path in tests if str(path).endswith(f"/{file}")]) for file in files]
+    assert dict(zip(files, named, strict=True)) == dict.fromkeys(files, 1)
+    assert [name for name in functions if not any(f"def {name}(" in t for t in tests.values())] == []
+    assert files

@@ -1,6 +1,6 @@
 """The power fails: only what had reached the disk is there afterwards, and it is enough.
 
-The root lies on an ext4 image behind a loop device.  A copy of the image, taken before each call,
+The root lies on an image of ext4 or btrfs behind a loop device.  A copy of the image, taken before each call,
 is what a disk holds when the power goes at that moment: what only the page cache had is lost.
 """
 
@@ -34,24 +34,32 @@ __all__ = ["memory"]
 CHANGING = frozenset(CALLS) - {"lstat", "stat", "names", "open", "digest"}
 ALONE = ("claim", "keep pages", "publish", "archive", "fail")
 TOGETHER = ("claim joined", "claim joined for a retry", "archive joined", "fail joined")
+KINDS = {  # what makes one, and its bytes
+    "ext4": (["mkfs.ext4", "-q", "-m", "0"], 8 << 20),
+    "btrfs": (["mkfs.btrfs", "-q", "--mixed"], 32 << 20),
+}
 SCENARIOS_HERE = [s for s in SCENARIOS if s.name in (*ALONE, *TOGETHER)]
 
 
 @dataclass
 class Disc:
-    """An ext4 image, mounted where the root is."""
+    """An image of a file system, mounted where the root is."""
 
     image: Path
     at: Path
     apart: bool
+    kind: str = "ext4"
     copies: list[tuple[str, Path]] = field(default_factory=list)
 
     def make(self) -> None:
         need("disks")
+        if self.kind == "btrfs":
+            need("btrfs")
+        command, size = KINDS[self.kind]
         self.image.unlink(missing_ok=True)
         with self.image.open("wb") as file:
-            file.truncate(8 << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(self.image)], check=True)
+            file.truncate(size)
+        subprocess.run([*command, str(self.image)], check=True, capture_output=True)
 
     def mounted(self, image: Path) -> AbstractContextManager[object]:
         """The image at the root's place; each tree a mount of its own if wanted."""
@@ -73,12 +81,16 @@ class Disc:
         self.copies.append((moment, copy))
 
 
-@pytest.fixture(params=[False, True], ids=["one-file-system", "mounts-of-their-own"])
+@pytest.fixture(
+    params=[("ext4", False), ("ext4", True), ("btrfs", False)],
+    ids=["one-file-system", "mounts-of-their-own", "btrfs"],
+)
 def disc(request: pytest.FixtureRequest, memory: Path) -> Disc:
     folder = memory / "discs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    return Disc(image=folder / "image", at=memory / "at", apart=request.param)
+    kind, apart = request.param
+    return Disc(image=folder / "image", at=memory / "at", apart=apart, kind=kind)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS_HERE, ids=names)
