@@ -26,6 +26,7 @@ UNITS = [UNIT.with_name(name) for name in NAMES]
 CONFIG = Path("/etc/ocrd/config.toml")
 ROOT = Path("/srv/ocrd")
 SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
+OURS = 0o2750  # of the root: nobody but the daemon swaps a whole tree, or the spool, for another
 STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
 DISABLE = ["systemctl", "disable", "--now", "ocrd", "ocrd-web", "ocrd-rights.path"]
 TREES = ("inbox", "outbox", "archive", "failed")
@@ -178,8 +179,9 @@ def _configured_root(config: Path) -> Path | None:
 def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     """The steps, in order; `prefix` stands for `/`."""
     yield _user(user, prefix)
-    for tree in ("", *TREES, "inbox/scans"):
-        yield _folder(_below(prefix, root / tree), user, prefix)
+    yield _folder(_below(prefix, root), OURS, user, prefix)
+    for tree in (*TREES, "inbox/scans"):
+        yield _folder(_below(prefix, root / tree), SHARED, user, prefix)
     yield _state(_below(prefix, STATE), user, prefix)
     yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
     for unit in UNITS:
@@ -230,19 +232,19 @@ def _user(user: str, prefix: Path) -> Step:
     return Step(f"create the system user {user}", lambda: _call(command), known)
 
 
-def _folder(path: Path, user: str, prefix: Path) -> Step:
+def _folder(path: Path, mode: int, user: str, prefix: Path) -> Step:
     ours = prefix == Path("/")  # an image's users are not this system's
 
     def act() -> None:
         path.mkdir(parents=True, exist_ok=True)
         if ours:
             shutil.chown(path, user, user)
-        path.chmod(SHARED)
+        path.chmod(mode)
 
-    done = path.is_dir() and stat.S_IMODE(path.stat().st_mode) & SHARED == SHARED
+    done = path.is_dir() and stat.S_IMODE(path.stat().st_mode) & SHARED == mode
     if done and ours:
         done = _belongs(path, user)
-    return Step(f"make {path}, mode 2770, for user and group {user}", act, done)
+    return Step(f"make {path}, mode {mode:o}, for user and group {user}", act, done)
 
 
 def _belongs(path: Path, user: str) -> bool:

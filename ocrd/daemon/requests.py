@@ -150,7 +150,7 @@ class Requests:
                 )
             try:
                 told = json.loads(file.read(LONGEST))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return _no_request(path)
         return told if isinstance(told, dict) else _no_request(path)
 

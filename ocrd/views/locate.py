@@ -106,11 +106,16 @@ def _quickly(given: Path | None) -> Located | None:
         for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
             with contextlib.suppress(OSError):
                 kept = json.loads(file.read_text(encoding="utf-8"))
-                if kept["mark"] == mark:
+                if kept["mark"] == mark and _is_trusted(file, root):
                     return _located(root / ".ocrd", kept)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # the thorough way says what is wrong
     return None
+
+
+def _is_trusted(file: Path, root: Path) -> bool:
+    """Whether it was kept by whoever asks, by root or by the root's owner, the daemon."""
+    return file.lstat().st_uid in (os.geteuid(), 0, root.stat().st_uid)
 
 
 def _thoroughly(given: Path | None) -> Located:
@@ -123,7 +128,8 @@ def _thoroughly(given: Path | None) -> Located:
             if file.parent != config.spool:
                 file.parent.mkdir(parents=True, exist_ok=True)
             scratch = file.with_name(f"{file.name}.{os.getpid()}")
-            scratch.write_text(json.dumps(kept), encoding="utf-8")
+            with scratch.open("x", encoding="utf-8") as writing:  # through no link: this may be root
+                writing.write(json.dumps(kept))
             scratch.replace(file)
             break
     return _located(config.spool, kept)

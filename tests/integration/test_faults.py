@@ -319,3 +319,22 @@ def test_a_request_of_a_stranger_or_through_a_link_is_refused(tmp_path: Path) ->
             assert json.loads(answer.read_text())["error"]["hint"]
         assert conditions.folder_of(tree)["paused"] is None
     assert secret.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 200_000, b'{"a":' * 100_000, b"\xff", b"9" * 10_000, b"null", b""]
+)
+def test_a_request_that_is_none_is_refused_and_stops_nothing(
+    tmp_path: Path, content: bytes
+) -> None:
+    tree = Tree(tmp_path / "srv")
+    spool = tree.root / ".ocrd"
+    with conditions.daemon(tree):
+        conditions.wait_for((spool / "answers").is_dir)
+        (tmp_path / "wrong").write_bytes(content)
+        (tmp_path / "wrong").rename(spool / "requests" / "wrong.json")
+        answer = spool / "answers" / "wrong.json"
+        conditions.wait_for(answer.exists)
+        assert json.loads(answer.read_text())["error"]["hint"]
+        assert not (snapshot.read(spool) or {}).get("troubles")
+        assert ask(spool, {"do": "pause", "all": True})["folders"] == ["scans"]

@@ -126,14 +126,20 @@ def test_a_root_that_the_configuration_does_not_know_is_refused(system: Path) ->
 
 
 @needs("root")
-def test_a_folder_that_others_cannot_use_is_put_right(system: Path) -> None:
+@pytest.mark.parametrize(
+    ("tree", "mode", "wrong"), [("", 0o2750, 0o2770), ("", 0o2750, 0o755), ("inbox", 0o2770, 0o755)]
+)
+def test_a_folder_that_others_can_use_too_much_or_too_little_is_put_right(
+    system: Path, tree: str, mode: int, wrong: int
+) -> None:
+    """A member who may write in the root could put a link in the place of a whole tree."""
     install(system, "--yes")
-    root = system / ROOT[1:]
-    assert stat.S_IMODE(root.stat().st_mode) == 0o2770
-    root.chmod(0o755)
+    folder = system / ROOT[1:] / tree
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
+    folder.chmod(wrong)
     ended = install(system, "--yes")
-    assert f"will: make {root}, mode 2770" in ended.stdout
-    assert stat.S_IMODE(root.stat().st_mode) == 0o2770
+    assert f"will: make {folder}, mode {mode:o}" in ended.stdout
+    assert stat.S_IMODE(folder.stat().st_mode) == mode
 
 
 @needs("root")

@@ -88,3 +88,19 @@ def test_the_doctor_tells_others_how_to_ask_and_stops(running: Tree) -> None:
     config = load(running.config)
     found = as_nobody(lambda: [each.hint for each in examine(config)], OUR_GROUP)
     assert found == ["sudo -u root ocrd doctor"]
+
+
+def test_what_a_stranger_left_in_the_spools_place_is_neither_believed_nor_followed(
+    running: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root asks, and a member of the group could swap the spool."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    spool, precious = running.root / ".ocrd", tmp_path / "precious"
+    truth = locate(running.config)
+    kept = spool / "located.json"
+    kept.write_text(kept.read_text().replace(str(truth.ledger), str(tmp_path / "theirs.db")))
+    os.chown(kept, NOBODY, NOBODY)
+    precious.write_text("as it was")
+    (spool / f"located.json.{os.getpid()}").symlink_to(precious)
+    assert locate(running.config).ledger == truth.ledger
+    assert precious.read_text() == "as it was"
