@@ -1,6 +1,6 @@
 # Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-slow test-box test-vllm lint bench torture man clean
+.PHONY: help demo test test-all test-slow test-box test-vllm lint bench faults torture man clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 
 bench: $(READY) ## The benchmarks, each of which prints one ratio
 	$(BIN)/python -m bench
+
+faults: $(READY) ## Every kind of fault once, in minutes (as root all of them can be tried)
+	$(BIN)/python -m tests.slow.faults.kinds
 
 torture: $(READY) ## Faults for as long as you like: make torture SEED=1 MINUTES=60
 	$(BIN)/python -m tests.slow.faults.torture --seed $(or $(SEED),1) --minutes $(or $(MINUTES),60)

@@ -676,8 +676,13 @@ def os_error(error: OSError, path: Path) -> OcrdError:
     what, hint = verdict.what, verdict.hint
     if verdict is _NO_PERMISSION:
         names = [error.filename, error.filename2, path]
-        place = next(filter(None, map(_closed, names)), place)
+        closed = next(filter(None, map(_closed, names)), None)
+        if closed is None and error.errno == errno.EPERM:  # it is the thing itself that is held
+            place = next(filter(None, map(_lying, names)), place)
+        place = closed or place
         what, hint = f"{what} ({_owned(place)})", _opened(place)
+        if closed is None and error.errno == errno.EPERM:
+            hint = _released(place) + hint
     code = errno.errorcode.get(error.errno or 0, str(error))
     told = verdict.error(f"{display(place)}: {what} ({code})", hint=hint, kind=verdict.kind)
     if isinstance(told, PlaceError):
@@ -698,6 +703,29 @@ def _closed(name: object) -> Path | None:
     with contextlib.suppress(OSError):
         return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
     return None
+
+
+def _lying(name: object) -> Path | None:
+    """Of a refused name the thing, if there is one."""
+    if not isinstance(name, (str, bytes, os.PathLike)):
+        return None
+    path = Path(os.fsdecode(name))
+    return path if os.path.lexists(path) else None
+
+
+def _released(place: Path) -> str:
+    """The command for what no rights open: a sticky folder of others, a file that is immutable."""
+    import shlex
+
+    folder = place.parent
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mode & stat.S_ISVTX:
+            return (
+                f"The sticky bit leaves it to its owner: sudo chmod -t "
+                f"{shlex.quote(display(folder))}.  Otherwise: "
+            )
+    both = f"{shlex.quote(display(place))} {shlex.quote(display(folder))}"
+    return f"Where `lsattr -d {both}` shows i or a: sudo chattr -i -a {both}.  Otherwise: "
 
 
 def _owned(place: Path) -> str:

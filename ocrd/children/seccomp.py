@@ -41,6 +41,7 @@ facts of files that Landlock leaves open: utime 132 -, utimes 235 -, futimesat 2
 facts of files that Landlock leaves open: utimensat 280 88, setxattr 188 5, lsetxattr 189 6
 facts of files that Landlock leaves open: fsetxattr 190 7, removexattr 197 14, lremovexattr 198 15
 facts of files that Landlock leaves open: fremovexattr 199 16, mknod 133 -, mknodat 259 33
+links, which would lead out of a bundle: symlink 88 -, symlinkat 266 36, link 86 -, linkat 265 37
 watching and opening past paths: inotify_init 253 -, inotify_init1 294 26, fanotify_init 300 262
 watching and opening past paths: name_to_handle_at 303 264, open_by_handle_at 304 265
 the machine: kexec_load 246 104, kexec_file_load 320 294, init_module 175 105, reboot 169 142

@@ -128,7 +128,7 @@ def _thoroughly(given: Path | None) -> Located:
             if file.parent != config.spool:
                 file.parent.mkdir(parents=True, exist_ok=True)
             scratch = file.with_name(f"{file.name}.{os.getpid()}")
-            with scratch.open("x", encoding="utf-8") as writing:  # through no link: this may be root
+            with scratch.open("x", encoding="utf-8") as writing:  # root must not follow a link
                 writing.write(json.dumps(kept))
             scratch.replace(file)
             break

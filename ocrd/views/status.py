@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ocrd.ledger.readonly import FolderGlance, Latest
 
 LATEST, FAILURES = 10, 5
+AWAY = (
+    "Mount the root's file system again; until then nothing is read, and whether a daemon runs "
+    "cannot be told here."
+)
 RELOAD = "systemctl reload ocrd takes it over."
 
 
@@ -140,6 +144,8 @@ def _troubles(found: Located) -> list[dict[str, Any]]:
     """What is wrong with the daemon itself, and with the configuration that it does not have."""
     said = found.word
     told = [{**each, "since": iso(each.get("since"))} for each in said.get("troubles", ())]
+    if not found.spool.exists() and found.ledger.exists():
+        told.append({"kind": "tree-lost", "message": f"{found.spool} is not there", "hint": AWAY})
     if any(each["kind"] == "config" for each in told):
         return told
     if found.refused is not None:

@@ -196,6 +196,8 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "session": os.setsid,
     "chmod": lambda: os.chmod("/tmp", 0o777),
     "utime": lambda: os.utime("/tmp"),
+    "symbolic link": lambda: os.symlink("/etc/passwd", "/tmp/link"),
+    "hard link": lambda: os.link("/etc/passwd", "/tmp/link"),
     "xattr": lambda: os.setxattr("/tmp", "user.x", b"y"),
 }
 

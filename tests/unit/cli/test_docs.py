@@ -92,5 +92,7 @@ def test_every_test_that_a_table_names_is_there(document: str) -> None:
     functions = re.findall(r"\btest_\w+\b(?!\.py)", told)
     named = [len([path for path in tests if str(path).endswith(f"/{file}")]) for file in files]
     assert dict(zip(files, named, strict=True)) == dict.fromkeys(files, 1)
-    assert [name for name in functions if not any(f"def {name}(" in t for t in tests.values())] == []
+    assert [
+        name for name in functions if not any(f"def {name}(" in t for t in tests.values())
+    ] == []
     assert files

@@ -129,6 +129,20 @@ def test_a_stopped_daemon_counts_what_lies_in_the_inboxes_and_beside_them(tree: 
         assert f"1 file lies in no folder: {place} (add a [[folder]] for it, or move them)" in lines
 
 
+def test_a_root_whose_mount_is_away_is_told(tree: Tree, tmp_path: Path) -> None:
+    """As after `ocrd install`: the ledger lies elsewhere."""
+    filled(tree)
+    tree.config = tree.config.rename(tmp_path / "config.toml")
+    ledger = tree.ledger.rename(tmp_path / "ledger.db")
+    text = f'{tree.config.read_text()}[ledger]\npath = "{ledger}"\n'
+    tree.config.write_text(text)
+    tree.root.rename(tmp_path / "away")
+    tree.root.mkdir()
+    ended = tree.ocrd("status")
+    assert f"{tree.root}/.ocrd is not there - Mount the root's file system" in ended.stdout
+    assert ended.returncode == 3
+
+
 def test_the_last_ten_files_and_the_last_failures_are_shown(tree: Tree) -> None:
     filled(tree)
     text = tree.ocrd("status").stdout

@@ -84,3 +84,33 @@ def test_errors_of_ours_pass_as_they_are() -> None:
     with pytest.raises(OcrdError) as caught, blaming(PLACE):
         raise changed
     assert caught.value is changed
+
+
+def test_of_a_refused_move_the_file_that_may_not_be_taken_is_named_with_what_helps(
+    tmp_path: Path,
+) -> None:
+    """It is immutable (chattr +i): no right helps, neither on it nor on where it was to go."""
+    (tmp_path / "scan.pdf").touch()
+    names = str(tmp_path / "scan.pdf"), None, str(tmp_path / "spool" / "scan.pdf")
+    error = os_error(OSError(errno.EPERM, "refused", *names), PLACE)
+    assert error.message.startswith(f"{tmp_path}/scan.pdf: permission denied (owned by ")
+    assert f"sudo chattr -i -a {tmp_path}/scan.pdf {tmp_path}" in error.hint
+
+
+def test_a_file_that_a_sticky_folder_leaves_to_its_owner_is_named_with_what_helps() -> None:
+    def move(folder: Path) -> OcrdError:
+        try:
+            os.rename(folder / "sticky" / "scan.pdf", folder / "open" / "scan.pdf")
+        except OSError as error:
+            return os_error(error, PLACE)
+        raise AssertionError("it could be moved")
+
+    with public_folder() as folder:
+        for name, mode in (("sticky", 0o1777), ("open", 0o777)):
+            (folder / name).mkdir()
+            (folder / name).chmod(mode)
+        (folder / "sticky" / "scan.pdf").touch()
+        told = as_nobody(lambda: move(folder))
+    assert isinstance(told, OcrdError)
+    assert told.message.startswith(f"{folder}/sticky/scan.pdf: permission denied (owned by 0:0")
+    assert f"sudo chmod -t {folder}/sticky" in told.hint

@@ -1,7 +1,8 @@
 """The power fails: only what had reached the disk is there afterwards, and it is enough.
 
-The root lies on an image of ext4 or btrfs behind a loop device.  A copy of the image, taken before each call,
-is what a disk holds when the power goes at that moment: what only the page cache had is lost.
+The root lies on an image of ext4 or btrfs behind a loop device.  A copy of the image, taken before
+each call, is what a disk holds when the power goes at that moment: what only the page cache had is
+lost.
 """
 
 from __future__ import annotations
