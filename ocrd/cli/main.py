@@ -67,10 +67,12 @@ def _run(words: Sequence[str]) -> int:
             return _status(None, as_json=True)
         case ["status", "--config" | "-c", config]:
             return _status(config, as_json=False)
-        case (
-            ["status", "--json", "--config" | "-c", config]
-            | ["status", "--config" | "-c", config, "--json"]
-        ):
+        case ["status", "--json", "--config" | "-c", config] | [
+            "status",
+            "--config" | "-c",
+            config,
+            "--json",
+        ]:
             return _status(config, as_json=True)
         case ["version"]:
             from ocrd import __version__
