@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, JobState, Page, PageState, Place
-from ocrd.ledger.store import Transaction
+from ocrd.ledger.store import Transaction, padded
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
     DONE,
@@ -186,7 +186,7 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
     asked: list[Job] = []
     for batch in _batches(numbers):
         ask = update(jobs).where(
-            jobs.c.id.in_(batch),
+            jobs.c.id.in_(padded(batch)),
             jobs.c.state.in_(_ACTIVE_AT_INBOX),
             jobs.c.ending.is_(None),
             jobs.c.cancel_requested == 0,
@@ -207,12 +207,14 @@ def cancellations(tx: Transaction) -> list[Job]:
 
 def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
     connection = tx.connection
-    ids = connection.execute(select(jobs.c.id).where(jobs.c.id.in_(batch), *_retriable())).scalars()
+    ids = connection.execute(
+        select(jobs.c.id).where(jobs.c.id.in_(padded(batch)), *_retriable())
+    ).scalars()
     chosen = ids.all()
     unread = or_(pages.c.payload.is_(None), pages.c.state.in_(_UNREAD))
-    connection.execute(delete(pages).where(pages.c.job_id.in_(chosen), unread))
+    connection.execute(delete(pages).where(pages.c.job_id.in_(padded(chosen)), unread))
     kept = select(func.count()).where(pages.c.job_id == jobs.c.id).scalar_subquery()
-    change = update(jobs).where(jobs.c.id.in_(chosen))
+    change = update(jobs).where(jobs.c.id.in_(padded(chosen)))
     change = change.values(
         state=JobState.QUEUED,
         attempts=0,
@@ -281,7 +283,7 @@ def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
     """Those whose name in the archive a later job has now: their originals were taken away."""
     latest = (
         select(jobs.c.archived_to, func.max(jobs.c.id).label("latest"))
-        .where(DONE, jobs.c.archived_to.in_({each.archived_to for each in among}))
+        .where(DONE, jobs.c.archived_to.in_(padded([each.archived_to for each in among])))
         .group_by(jobs.c.archived_to)
     )
     newest = {row.archived_to: row.latest for row in tx.connection.execute(latest)}

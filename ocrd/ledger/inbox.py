@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, t
 from ocrd.files import FileFacts, display
 from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
 from ocrd.ledger.jobs import gone
-from ocrd.ledger.store import Transaction
+from ocrd.ledger.store import Transaction, padded
 from ocrd.ledger.tables import AT_INBOX, JOINED_AT_INBOX, error_columns, jobs, pages, to_job
 from ocrd.ledger.transitions import Happening, note
 
@@ -243,15 +243,6 @@ def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
     """Jobs of single files that bear one of these names in a folder's inbox."""
     named = jobs.c.source.in_(padded(sources))
     return and_(AT_INBOX, jobs.c.folder == folder, jobs.c.members.is_(None), named)
-
-
-def padded(names: list[str]) -> list[str]:
-    """As many as the next power of two, the last one repeated.
-
-    Each number of them is a statement of its own, of which every connection keeps the last 128
-    prepared: with hundreds of numbers that came to 13 MiB a connection.
-    """
-    return [*names, *names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))]
 
 
 # --- writing rows ---

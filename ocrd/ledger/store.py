@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -80,6 +80,15 @@ def transaction(engine: Engine, *, immediate: bool) -> Iterator[Connection]:
         connection.execution_options(**{_IMMEDIATE: immediate})
         with connection.begin():
             yield connection
+
+
+def padded(items: Sequence[T]) -> list[T]:
+    """As many as the next power of two, the last one repeated: what a statement's `IN` is given.
+
+    Each number of them is a statement of its own, of which every connection keeps the last 128
+    prepared: with hundreds of numbers that came to 13 MiB a connection.
+    """
+    return [*items, *items[-1:] * ((1 << (len(items) - 1).bit_length()) - len(items))]
 
 
 def driver(connection: Connection) -> sqlite3.Connection:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from ocrd.errors import OcrdError, UsageError
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
@@ -265,3 +266,30 @@ class TestBackup:
         with pytest.raises(OcrdError) as refusal:
             ledger.backup(tmp_path / "missing" / "copy.db")
         assert "missing" in refusal.value.message and refusal.value.hint
+
+
+@pytest.fixture
+def statements() -> Iterator[set[str]]:
+    """What any ledger asks of SQLite, each different text once."""
+    asked: set[str] = set()
+
+    def hear(_c: object, _d: object, statement: str, *_: object) -> None:
+        asked.add(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    yield asked
+    event.remove(Engine, "before_cursor_execute", hear)
+
+
+def test_batches_of_all_sizes_are_few_statements(ledger: Ledger, statements: set[str]) -> None:
+    """Every connection keeps those that it prepared: else people's retries grow the daemon."""
+    jobs = [done(ledger, f"{number}.pdf") for number in range(40)]
+    few = 0
+    for size in range(1, 41):
+        numbers = [job.id for job in jobs[:size]]
+        ledger.retry(numbers)
+        ledger.request_cancel(numbers)
+        ledger.record([found(f"new {size}-{number}.pdf") for number in range(size)])
+        ledger.refiled(jobs[:size])
+        few = few or (len(statements) if size == 8 else 0)
+    assert len(statements) <= few + 20

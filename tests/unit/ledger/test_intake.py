@@ -13,9 +13,9 @@ import pytest
 
 from ocrd.errors import OcrdError
 from ocrd.job import Job, JobError, JobState, PageState, Place
-from ocrd.ledger.inbox import padded
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
+from ocrd.ledger.store import padded
 from ocrd.ledger.transitions import Happening
 from tests.unit.ledger.making import (
     Clock,
