@@ -74,11 +74,15 @@ class ServerClient:
         await self._http.close()
 
     async def well(self) -> str | None:
-        """None if it answers; else what it does instead, in words."""
+        """None if it answers; else what it does instead, in words.
+
+        Not every kind of server has `/health`.  A router says there that one of its servers is
+        ill, and names it, though the others serve; vLLM itself says 503 and nothing else.
+        """
         try:
             async with asyncio.timeout(CONNECT_S):
                 status, body = await self._http.get("/health")
-                if status == 404:  # not every kind of server has it
+                if status == 404 or (status >= 500 and body):
                     status, body = await self._http.get("/v1/models")
         except ServerError as error:
             return error.why
