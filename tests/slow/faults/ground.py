@@ -227,8 +227,9 @@ class OverServers(Process):
 
     def close(self) -> None:
         """The servers, too."""
-        for process in (super(), *self.servers):
-            process.kill()
+        super().close()
+        for server in self.servers:
+            server.close()
 
 
 def free_port() -> int:
