@@ -1,8 +1,8 @@
 """The models beside DeepSeek-OCR: their real architectures, small, through the real vLLM.
 
-Each checkpoint has the published shape of configuration, image processor, special tokens and chat
-template, and random weights.  The tokenizer has a token for each byte, so that a prompt's tokens
-can be counted by hand, and the image's are those of the published preprocessing.
+Each checkpoint has the architecture, image processor and image token that were published, a chat
+template in the form of its family, and random weights.  The tokenizer has a token for each byte, so
+that a prompt's tokens can be counted by hand; the image's are those of the published preprocessing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OFFICES = ("<|endoftext|>", "<|eos|>", "<|pad|>")
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 LETTERS = sorted(pre_tokenizers.ByteLevel.alphabet())
 QWEN = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
-        "<|video_pad|>")  # fmt: skip
+        "<|video_pad|>", "<|vision_pad|>")  # fmt: skip
 DOTS = ("<|user|>", "<|endofuser|>", "<|assistant|>", "<|endofassistant|>", "<|img|>",
         "<|imgpad|>", "<|endofimg|>", "<|video_pad|>", "<|system|>", "<|endofsystem|>")  # fmt: skip
 QWEN_CHAT = (
@@ -51,6 +51,14 @@ DOTS_CHAT = (
     "{% if c.type == 'image' %}<|img|><|imgpad|><|endofimg|>"
     "{% else %}{{ c.text }}{% endif %}{% endfor %}<|endofuser|>{% endfor %}<|assistant|>"
 )
+# The published checkpoint brings this class along as code; vLLM's own copy stands for it.
+DOTS_CODE = """\
+from vllm.transformers_utils.configs.dotsocr import DotsOCRConfig as Known
+
+
+class DotsOCRConfig(Known):
+    pass
+"""
 TEXT: dict[str, Any] = {
     "vocab_size": 512,
     "hidden_size": 128,
@@ -84,6 +92,7 @@ class Model:
         config: `config.json`; ids of special tokens are written as the tokens themselves.
         images: `preprocessor_config.json`.
         more: Other files, by name.
+        options: What `[engine.options]` has to say.
         specials: Its own special tokens.
         chat: The template.
         seen: Pixels that the model must get of `PAGE`, across and down.
@@ -102,12 +111,14 @@ class Model:
     before: str
     after: str
     more: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, folder: Path) -> Path:
         record = json.loads(json.dumps(self.config), object_hook=self._with_ids)
         files = {"config.json": record, "preprocessor_config.json": self.images, **self.more}
         for name, content in files.items():
-            (folder / name).write_text(json.dumps(content), encoding="utf-8")
+            text = content if isinstance(content, str) else json.dumps(content)
+            (folder / name).write_text(text, encoding="utf-8")
         write_tokenizer(folder, tuple(self.ids), begins=False, chat_template=self.chat)
         return folder
 
@@ -177,6 +188,7 @@ MODELS = (
         | {
             "architectures": ["DotsOCRForCausalLM"],
             "model_type": "dots_ocr",
+            "auto_map": {"AutoConfig": "configuration_dots.DotsOCRConfig"},
             "torch_dtype": "float32",
             "image_token_id": "<|imgpad|>",
             "video_token_id": "<|video_pad|>",
@@ -193,6 +205,8 @@ MODELS = (
             },
         },
         images=QWEN_IMAGES | {"temporal_patch_size": 1, "max_pixels": 11289600},
+        more={"configuration_dots.py": DOTS_CODE},
+        options={"trust_remote_code": True},
         specials=DOTS,
         chat=DOTS_CHAT,
         seen=(308, 196),
@@ -205,7 +219,7 @@ MODELS = (
         profile="LightOnOCR-3-1B",
         config={
             "architectures": ["LightOnOCRForConditionalGeneration"],
-            "model_type": "lighton_ocr",
+            "model_type": "mistral3",
             "torch_dtype": "float32",
             "image_token_id": "<|image_pad|>",
             "image_token_index": "<|image_pad|>",
@@ -228,15 +242,18 @@ MODELS = (
         },
         images={
             "image_processor_type": "PixtralImageProcessor",
-            "patch_size": 28,
+            "patch_size": 14,
             "size": {"longest_edge": 1540},
             "do_pad": True,
         },
         more={
             "processor_config.json": {
-                "processor_class": "LightOnOcrProcessor",
+                "processor_class": "PixtralProcessor",
                 "patch_size": 14,
                 "spatial_merge_size": 2,
+                "image_token": "<|image_pad|>",
+                "image_break_token": "<|vision_pad|>",
+                "image_end_token": "<|vision_end|>",
             }
         },
         specials=QWEN,
@@ -259,7 +276,11 @@ async def serving(model: Model, folder: Path) -> AsyncIterator[VllmEngine]:
             sampling={"ignore_eos": True, "max_tokens": TOKENS, "min_tokens": TOKENS},
             max_model_len=CONTEXT,
             max_num_batched_tokens=CONTEXT,
-            options={"enforce_eager": True, "distributed_executor_backend": "uni"},
+            options={
+                "enforce_eager": True,
+                "distributed_executor_backend": "uni",
+                **model.options,
+            },
         )
     )
     await engine.start(lambda _stage: None)
