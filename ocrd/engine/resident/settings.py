@@ -286,15 +286,14 @@ def sampling(
     """
     chosen: dict[str, Any] = {
         "temperature": 0.0,
-        "max_tokens": min(request.mode.max_tokens, profile.max_tokens),
+        "max_tokens": request.mode.max_tokens,
         "skip_special_tokens": False,
-        "stop": list(profile.stop) or None,
         **profile.sampling,
         **settings.sampling,
     }
     chosen["max_tokens"] = min(chosen["max_tokens"], room)
     chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
-    chosen["detokenize"] = bool(chosen["stop"])
+    chosen["detokenize"] = bool(chosen.get("stop"))
     guard = request_args(profile.guard_of(request.mode), never_banned)
     if guard is not None:
         chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
