@@ -120,6 +120,22 @@ def test_a_chat_model_is_asked_through_its_tokenizers_template() -> None:
     assert "'add_generation_prompt': True, 'enable_thinking': False" in made
 
 
+def test_the_new_models_are_asked_as_they_were_published() -> None:
+    """By what their makers wrote: words, chat, sides, coordinates, sampling."""
+    document = BUILT_IN_MODES["document"]
+    assert profile_for("Unlimited-OCR", []).words(document) == "<image>document parsing."
+    for model, side, told in (
+        ("LightOnOCR-3-0.8B", 2048, {"enable_thinking": False}),
+        ("LightOnOCR-3-4B", 2048, {"enable_thinking": False}),
+        ("LightOnOCR-3-1B", 1540, {}),
+    ):
+        profile = profile_for(model, [])
+        assert (profile.words(document), profile.longest_side) == ("grounding", side)
+        assert (dict(profile.chat), dict(profile.sampling)) == (told, {"temperature": 0.1})
+        assert profile.scale(1700, 2200) == (1000, 1000)
+    assert profile_for("dots.ocr", []).scale(1680, 2184) == (1680, 2184), "pixels of what it sees"
+
+
 def test_the_guard_of_a_model_stands_for_the_usual_one_only() -> None:
     unlimited = profile_for("Unlimited-OCR", [])
     assert unlimited.guard_of(BUILT_IN_MODES["ocr"]) == Guard(ngram=35, window=128)
