@@ -25,15 +25,23 @@ def lively(name: str, parameter: torch.Tensor) -> float:
     return float((3 if "self_attn" in name else 1) * inputs**-0.5)
 
 
+def by_name(name: str) -> torch.Generator:
+    """A tensor's own name is its seed."""
+    return torch.Generator().manual_seed(zlib.crc32(name.encode()))
+
+
 @torch.no_grad()
-def seed(model: torch.nn.Module, strength: Callable[[str, torch.Tensor], float]) -> None:
-    """The same weights everywhere: each tensor's own name is its seed."""
+def seed(
+    model: torch.nn.Module,
+    strength: Callable[[str, torch.Tensor], float],
+    chance: Callable[[str], torch.Generator],
+) -> None:
+    """The same weights everywhere, from what `chance` gives for each tensor's name."""
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             parameter.fill_(1.0 if name.endswith("weight") else 0.0)
         else:
-            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-            numbers = torch.randn(parameter.shape, generator=generator)
+            numbers = torch.randn(parameter.shape, generator=chance(name))
             parameter.copy_(numbers * strength(name, parameter))
 
 
@@ -43,7 +51,8 @@ class RandomLoader(DummyModelLoader):
 
     def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
         """The same every time."""
-        seed(model, lively)
+        one = torch.Generator().manual_seed(1)
+        seed(model, lively, lambda _name: one)
 
 
 @register_model_loader("by-heart")
@@ -52,7 +61,7 @@ class ByHeartLoader(DummyModelLoader):
 
     def load_weights(self, model: Any, model_config: Any) -> None:
         """As published checkpoints are loaded, by vLLM's own names for them."""
-        seed(model, usual)
+        seed(model, usual, by_name)
         if WEIGHTS.exists():  # while it is being trained there are none
             trained = load_file(WEIGHTS)
             missing = {"model.projector.layers.weight", "lm_head.weight"} - trained.keys()
