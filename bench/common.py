@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Self
 
 SAMPLE_S = 0.05
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -90,15 +89,6 @@ def memory(pid: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    with contextlib.suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / TICK
-    return 0.0
 
 
 def wait_until(true: Callable[[], bool], poll_s: float = 0.05, limit_s: float = 3600.0) -> float:

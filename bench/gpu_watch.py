@@ -1,4 +1,4 @@
-"""What goes on beside the pages: how busy each card is, what planning costs, who uses the CPU."""
+"""What goes on beside the pages: how busy each card is, and what planning costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
-
-from bench.common import cpu_s, family
 
 SAMPLE_S = 0.1
 
@@ -63,25 +61,18 @@ class Steps:
 
     Attributes:
         plan_ms: Median planning of a step.
-        per_s: Steps a second, of each engine.
-        taking: Share of the steps in which pages began.
-        taken: Pages that began in such a step.
-        running: Pages being read.
+        taken: Pages that began in a step in which some did.
     """
 
     plan_ms: float
-    per_s: float
-    taking: float
     taken: float
-    running: float
 
     @classmethod
     def read(cls, folder: Path, began: float, ended: float) -> Steps | None:
         """Of the engines that write into a folder; None if there was no step."""
-        engines = list(folder.glob("[0-9]*"))
         rows = [
             [float(word) for word in line.split()]
-            for engine in engines
+            for engine in folder.glob("[0-9]*")
             for line in engine.read_text().splitlines()
             if line.count(" ") == 3
         ]
@@ -89,23 +80,4 @@ class Steps:
         if not found or ended <= began:
             return None
         taking = [row[2] for row in found if row[2]]
-        return cls(
-            plan_ms=median(row[1] for row in found),
-            per_s=len(found) / (ended - began) / len(engines),
-            taking=len(taking) / len(found),
-            taken=fmean(taking) if taking else 0.0,
-            running=fmean(row[3] for row in found),
-        )
-
-
-def cpu_by_process(pid: int) -> dict[str, float]:
-    """Seconds of CPU that a daemon, its engines and its page workers have used."""
-    spent = {"daemon": 0.0, "engines": 0.0, "pages": 0.0}
-    for one in family(pid):
-        with contextlib.suppress(OSError):
-            title = (
-                Path(f"/proc/{one}/cmdline").read_bytes() + Path(f"/proc/{one}/comm").read_bytes()
-            )
-            engine = b"EngineCore" in title
-            spent["daemon" if one == pid else "engines" if engine else "pages"] += cpu_s(one)
-    return spent
+        return cls(plan_ms=median(row[1] for row in found), taken=fmean(taking) if taking else 0.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.gpu_daemon import ANSWER, ASK
 from bench.gpu_variants import Bench, Daemon
-from bench.gpu_watch import Steps, cpu_by_process
+from bench.gpu_watch import Steps
 
 POLL_S = 0.1
 STEADY_AT_LEAST = 32  # pages
@@ -23,7 +23,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
     staged.mkdir()
     for path in files:
         shutil.copy(path, staged / f"{number}-{path.name}")
-    moments, spent = daemon.moments(), cpu_by_process(daemon.process.pid)
+    moments = daemon.moments()
     began, past, lost = time.time(), len(moments["job.done"]), len(moments["job.failed"])
     for path in staged.iterdir():
         path.rename(daemon.root / "inbox" / folder / path.name)
@@ -33,9 +33,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         return len(now["job.done"]) - past + len(now["job.failed"]) - lost >= count
 
     whole = until(bench, daemon, ended, count)
-    after = cpu_by_process(daemon.process.pid)
-    cpu = {name: (after[name] - spent[name]) / (time.time() - began) for name in after}
-    more = {"cpu": cpu, "failed": len(moments["job.failed"]) - lost}
+    more = {"failed": len(moments["job.failed"]) - lost}
     report_wave(bench, daemon, folder, began, moments["job.done"][past:], count, whole, more)
 
 
@@ -89,12 +87,10 @@ def report_wave(
     if len(window) >= STEADY_AT_LEAST:
         first, last = window[0], window[-1]
         figure["steady"] = (len(window) - 1) / (last - first)
-        figure["busy"] = bench.cards.busy(first, last)
-        steps = Steps.read(daemon.root / "steps", first, last)
     else:
         first, last = began, done[-1] if done else time.time()
-        figure["busy"] = bench.cards.busy(first, last)
-        steps = Steps.read(daemon.root / "steps", first, last)
+    figure["busy"] = bench.cards.busy(first, last)
+    steps = Steps.read(daemon.root / "steps", first, last)
     bench.keep("wave", figure | (asdict(steps) if steps else {}) | more)
 
 

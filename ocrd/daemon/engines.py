@@ -196,12 +196,12 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
                 f"served by the engine {engine.kind!r}",
                 hint=reason,
             )
-        unseen = engine.unseen(folder.resolution)
-        if unseen and not folder.implicit:
+        problem = engine.unsupported_resolution(folder.resolution)
+        if problem and not folder.implicit:
             raise ConfigError(
                 f"{config.file}: folder {folder.name!r}: resolution {folder.resolution.name!r} "
                 f"cannot be had from the engine {engine.kind!r}",
-                hint=unseen,
+                hint=problem,
             )
     return unserved
 

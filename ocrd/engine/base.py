@@ -92,7 +92,7 @@ class Engine(Protocol):
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if it can serve the mode; else a sentence saying who can."""
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """None if it can see pages so; else a sentence saying what to do about it."""
 
     async def start(self, progress: Callable[[str], None]) -> None:

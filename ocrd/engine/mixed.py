@@ -83,9 +83,11 @@ class MixedEngine:
         """Why one of them cannot: a page may come to either."""
         return next(filter(None, (half.unsupported(mode) for half in self._halves)), None)
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """Likewise."""
-        return next(filter(None, (half.unseen(resolution) for half in self._halves)), None)
+        return next(
+            filter(None, (half.unsupported_resolution(resolution) for half in self._halves)), None
+        )
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Bring up both at once; one that does not come up is tried again in the background.

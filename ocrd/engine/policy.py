@@ -112,7 +112,11 @@ def only_pictures(result: PageResult) -> bool:
 def other_view(engine: Engine, resolution: Resolution) -> Resolution | None:
     """Another resolution that a page may come out better at, if the engine has room for one."""
     others = (RESOLUTIONS[name] for name in OTHER_VIEWS.get(resolution.name, OTHERWISE))
-    seen = (one for one in others if one.name != resolution.name and engine.unseen(one) is None)
+    seen = (
+        one
+        for one in others
+        if one.name != resolution.name and engine.unsupported_resolution(one) is None
+    )
     return next(seen, None)
 
 

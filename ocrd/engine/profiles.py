@@ -117,7 +117,6 @@ class ModelProfile:
         prompts: Its own words for prompt modes, by the mode's name; None if it understands the
             words of the modes as they are.  A built-in mode that is not among them is not
             offered; an operator's own mode always is.
-        readers: How its answers are read where that differs from the mode, by the mode's name.
         parser: How its answers are read, by its name in `PARSERS`.
         coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
             that it sees.
@@ -128,12 +127,10 @@ class ModelProfile:
         guarded: Whether the n-gram guard of this package runs inside the model's engine.
         guard: What stands for the usual guard of the modes, if the model's is another.
         never_banned: Tokens that the guard lets repeat.
-        stop: Strings that end its answer.
         sampling: What to say to the sampler besides the defaults.
         resolutions: What the resolution modes mean to it, by name; others are taken as they are.
         dpi: At which PDF pages suit it.
         longest_side: Pages are scaled down to this many pixels; None for no limit.
-        max_tokens: Most tokens of an answer.
     """
 
     name: str
@@ -144,7 +141,6 @@ class ModelProfile:
     image_token: str
     vision: Vision = OWN_VISION
     prompts: Mapping[str, str] | None = None
-    readers: Mapping[str, Reader] = field(default_factory=lambda: NOTHING)
     parser: str = "ref-det"
     coordinate_scale: int | None = 999
     side_multiple: int = 1
@@ -153,12 +149,10 @@ class ModelProfile:
     guarded: bool = False
     guard: Guard | None = None
     never_banned: tuple[str, ...] = ()
-    stop: tuple[str, ...] = ()
     sampling: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     resolutions: Mapping[str, Resolution] = field(default_factory=lambda: NOTHING)
     dpi: int = 144
     longest_side: int | None = None
-    max_tokens: int = 8192
 
     def prompt(self, mode: PromptMode, target: str = "") -> str:
         """What the model is asked in a mode, without image and chat markers."""
@@ -189,8 +183,7 @@ class ModelProfile:
 
     def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
         """What an answer means; coordinates in it run to `scale`."""
-        reader = self.readers.get(mode.name, mode.reader)
-        return tuple(PARSERS[self.parser](text, reader, scale))
+        return tuple(PARSERS[self.parser](text, mode.reader, scale))
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if the model can serve the mode, else a sentence that says why not."""

@@ -86,7 +86,7 @@ class DiaryEngine:
     def unsupported(self, mode: PromptMode) -> str | None:
         return None
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         return None
 
     async def start(self, progress: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ What takes long is likewise done whole in CI alone: `few(positions)` are some of
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -190,6 +191,10 @@ THINGS = {
     "man": _package("man-db", "man"),
     "box": Thing(
         there=_box, lacking="no system can be booted here; `.ci/box lacks` says what is missing"
+    ),
+    "vllm-router": Thing(
+        there=lambda: importlib.util.find_spec("vllm_router") is not None,
+        lacking="vllm-router is missing: pip install vllm-router",
     ),
     "btrfs": _package("btrfs-progs", "mkfs.btrfs"),
 }

@@ -78,6 +78,7 @@ class Stub:
     loses_images: bool = False
     dies_of_trials: bool = False
     healthy: int = 200
+    health: str = ""
     delay_s: float = 0.0
     script: Script | None = None
     pages: list[Asked] = field(default_factory=list)
@@ -132,7 +133,7 @@ class Stub:
         return answer
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.Response(status=self.healthy)
+        return web.Response(status=self.healthy, text=self.health)
 
     async def _models(self, _: web.Request) -> web.Response:
         owner = "vllm" if self.vllm else "library"

@@ -25,11 +25,11 @@ def supported(version: str | None) -> bool:
     return numbers is not None and OLDEST <= (int(numbers[1]), int(numbers[2])) <= NEWEST
 
 
-def installed_version() -> str | None:
-    """Of vLLM; None if there is none."""
+def installed() -> tuple[str, str] | None:
+    """Name and version of the package that vLLM came in; None if there is none."""
     for name in DISTRIBUTIONS:
         try:
-            return metadata.version(name)
+            return name, metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return None
@@ -37,7 +37,7 @@ def installed_version() -> str | None:
 
 def register() -> None:
     """Put our models in the place of vLLM's own; by name, so that nothing is imported yet."""
-    version = installed_version()
+    _, version = installed() or ("", None)
     if not supported(version):
         logger.warning(
             "ocrd's DeepSeek-OCR needs vLLM %d.%d to %d.%d and leaves %s as it is: every page is "

@@ -123,7 +123,7 @@ class RapidEngine:
             f"{', '.join(_FORMS.values())}. The engine vllm serves all modes."
         )
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """None: it sees every page at its own size."""
         return None
 

@@ -14,6 +14,8 @@ LONGEST_WAIT_S = 60.0
 DEAD = re.compile(r"EngineCore encountered an issue|EngineDeadError")
 TOO_LONG = re.compile(r"maximum context length|maximum model length|max_model_len|longer than the")
 NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
+# vllm-router answers 500 in these words, as plain text, where it cannot reach a server behind it.
+UNREACHED = re.compile(r"\A(?:Request failed: |Failed to (?:get|read) response body)")
 UNTRUSTED = "Per-request mm_processor_kwargs are disabled"
 SAID = 300  # characters of an answer that are shown
 BUSY = {408: "is slow (408)", 429: "is full (429)"}
@@ -89,6 +91,8 @@ def trouble(status: int, body: str, retry_after: str | None = None) -> ServerErr
         return DownError("takes no mm_processor_kwargs any more")
     if 400 <= status < 500:
         return refused_page(status, said)
+    if UNREACHED.search(body):
+        return GatewayError(f"its gateway cannot reach it ({status})")
     if DEAD.search(body):
         return DiedError("its engine died", certain=True)
     if status >= 500:

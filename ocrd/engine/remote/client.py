@@ -22,16 +22,19 @@ from ocrd.engine.remote.answers import (
 from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
 from ocrd.engine.remote.http import CHAT, CONNECT_S, Connection, chat, encoded
 from ocrd.engine.remote.settings import Address, ServerSettings
-from ocrd.engine.resident.client import (
-    OTHER_RESOLUTION,
-    finish_of,
-    to_pillow,
-    wanted_size,
+from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_size
+from ocrd.engine.resident.settings import (
+    LETTER,
+    check_resolution,
+    room,
+    sampling,
+    seen_otherwise,
+    view,
+    vllm_priority,
 )
-from ocrd.engine.resident.settings import room, sampling, view, vllm_priority
-from ocrd.engine.resident.trial import FEW_TOKENS, LETTER, bars
-from ocrd.errors import OcrdError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, PromptMode, Reader, Resolution
+from ocrd.engine.resident.trial import trial_page
+from ocrd.errors import OcrdError
+from ocrd.modes import Resolution
 from ocrd.page import PageResult
 
 ASK_S = 120.0  # for anything but a page
@@ -74,11 +77,15 @@ class ServerClient:
         await self._http.close()
 
     async def well(self) -> str | None:
-        """None if it answers; else what it does instead, in words."""
+        """None if it answers; else what it does instead, in words.
+
+        Not every kind of server has `/health`.  A router says there that one of its servers is
+        ill, and names it, though the others serve; vLLM itself says 503 and nothing else.
+        """
         try:
             async with asyncio.timeout(CONNECT_S):
                 status, body = await self._http.get("/health")
-                if status == 404:  # not every kind of server has it
+                if status == 404 or (status >= 500 and body):
                     status, body = await self._http.get("/v1/models")
         except ServerError as error:
             return error.why
@@ -114,15 +121,8 @@ class ServerClient:
             PageError, PageFaultError: This page.
         """
         limit_s = self._settings.vllm.page_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._read(request)
-        except TimeoutError as error:
-            raise PageFaultError(
-                f"The server {self._address.text} did not finish the page within {limit_s:g} s.",
-                hint="Raise engine.page_timeout_s, or lower engine.max_pages_in_flight.",
-                kind="timed-out",
-            ) from error
+        async with page_time(limit_s, f"The server {self._address.text}"):
+            return await self._read(request)
 
     def sees(self, resolution: Resolution) -> bool:
         """Whether pages that ask for a resolution are seen so here."""
@@ -141,12 +141,9 @@ class ServerClient:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
         seen = room(self._settings.vllm, self._profile)
         costs = {one: self._profile.vision.image_tokens(one, *LETTER) or 0 for one in seen}
-        words = self._profile.prompt(BUILT_IN_MODES["document"])
-        mode = PromptMode(name="trial", prompt=words, reader=Reader.PLAIN, max_tokens=FEW_TOKENS)
         costliest = max(costs, key=costs.__getitem__)
-        page = PageRequest(id="trial", image=bars(*LETTER), mode=mode, resolution=costliest)
         try:
-            await self.read(page)
+            await self.read(trial_page("trial", LETTER, costliest, self._profile))
         except UnusableError as error:
             raise MisfitError(f"{error.why} to a trial page", FIT) from error
         except DiedError as error:
@@ -161,12 +158,7 @@ class ServerClient:
     async def _read(self, request: PageRequest) -> PageResult:
         settings, profile = self._settings.vllm, self._profile
         resolution = view(settings, profile, request.resolution)
-        if (problem := profile.vision.problem(resolution)) is not None:
-            raise PageError(
-                f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
-                hint=OTHER_RESOLUTION,
-                kind="resolution",
-            )
+        check_resolution(profile, resolution)
         size = wanted_size(request.image, profile)
         expected = await self._text_tokens(request)
         body = await asyncio.get_running_loop().run_in_executor(
@@ -194,9 +186,8 @@ class ServerClient:
         notes = []
         if self._profile.vision.processor_kwargs(resolution) and not self.can.views:
             notes += [lack for lack in self.can.lacks if lack in (PLAINLY, AS_STARTED)]
-        elif resolution != request.resolution and self.can.views:
-            tiles = f" with up to {resolution.max_crops} tiles of {resolution.tile}"
-            notes.append(f"seen at {resolution.base}{tiles if resolution.tile else ''}")
+        elif self.can.views:
+            notes += seen_otherwise(request.resolution, resolution)
         if self._profile.guard_of(request.mode) is not None and not self.can.guard:
             notes.append("no n-gram guard on the server")
         return tuple(notes)

@@ -16,8 +16,7 @@ from ocrd.engine.remote.answers import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.client import ServerClient
 from ocrd.engine.remote.server import Server
 from ocrd.engine.remote.settings import Address, ServerSettings, family
-from ocrd.engine.resident.engine import NO_ROOM
-from ocrd.engine.resident.settings import view
+from ocrd.engine.resident.settings import unsupported_resolution
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
@@ -102,18 +101,12 @@ class ServerEngine:
         """None, but for modes that the model's family lacks."""
         return self.profile.unsupported(mode)
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """None, but for what the model cannot see.
 
         What a server lacks is made up for by another, or said in the page's notes.
         """
-        asked = self.profile.seen(self._settings.vllm.seen(resolution))
-        problem = self.profile.vision.problem(asked)
-        if problem is not None:
-            return f"{self.profile.name} cannot see pages so: {problem}."
-        if view(self._settings.vllm, self.profile, resolution) != asked:
-            return NO_ROOM
-        return None
+        return unsupported_resolution(self._settings.vllm, self.profile, resolution)
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Connect to every server; those that are down or do not fit are asked again for ever.

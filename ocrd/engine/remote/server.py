@@ -16,6 +16,7 @@ from ocrd.engine.remote.answers import (
 )
 from ocrd.engine.remote.client import ServerClient
 from ocrd.engine.remote.handshake import FIT
+from ocrd.engine.resident.client import unless
 from ocrd.engine.resident.supervisor import pause_s
 from ocrd.errors import EngineSetupError, PageFaultError
 from ocrd.events import Events
@@ -128,7 +129,7 @@ class Server:
         """
         self.in_flight[request.id] = request
         try:
-            answer = await self._until_lost(request)
+            answer = await unless(self._lost, self.client.read(request), DownError("was lost"))
         except ServerError as error:
             raise await self._judged(error) from error
         except PageFaultError as error:
@@ -139,20 +140,6 @@ class Server:
             return answer
         finally:
             self.in_flight.pop(request.id, None)
-
-    async def _until_lost(self, request: PageRequest) -> PageResult:
-        lost = self._lost
-        reading = asyncio.create_task(self.client.read(request))
-        losing = asyncio.create_task(lost.wait())
-        try:
-            await asyncio.wait({reading, losing}, return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                return reading.result()
-            raise DownError("was lost")
-        finally:
-            reading.cancel()
-            losing.cancel()
-            await asyncio.gather(reading, losing, return_exceptions=True)
 
     async def _judged(self, error: ServerError) -> ServerError:
         """What a page's trouble says of the server."""

@@ -7,9 +7,10 @@ import contextlib
 import functools
 import re
 import sys
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from PIL import Image
 
@@ -18,7 +19,15 @@ from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.preflight import Vllm
 from ocrd.engine.resident.process import Launched
-from ocrd.engine.resident.settings import VllmSettings, sampling, view, vllm_priority
+from ocrd.engine.resident.settings import (
+    OTHER_RESOLUTION,
+    VllmSettings,
+    check_resolution,
+    sampling,
+    seen_otherwise,
+    view,
+    vllm_priority,
+)
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.modes import Resolution
 from ocrd.page import Finish, PageImage, PageResult
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+T = TypeVar("T")
 HEALTH_S = 0.25
 TOO_LONG = re.compile(r"maximum context length|maximum model length")
 PROBE_S = 60.0  # the longest that one step of the model may take
@@ -34,7 +44,6 @@ PROBE_S = 60.0  # the longest that one step of the model may take
 # Python's own 5 ms a dozen of them hold up each turn of the event loop, and so every file.
 SWITCH_S = 0.0005
 WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
-OTHER_RESOLUTION = "Give the folder another resolution."
 
 
 class EngineDiedError(Exception):
@@ -189,31 +198,16 @@ class VllmClient:
             finish=finish_of(output.finish_reason, text, fixed=params.ignore_eos),
             prompt_tokens=ready.tokens,
             output_tokens=len(output.token_ids),
-            notes=self._seen_otherwise(request),
+            notes=seen_otherwise(request.resolution, self._resolution(request)),
         )
 
     async def _limited(self, request: PageRequest, settings: VllmSettings) -> PageResult:
-        limit_s = settings.page_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                ready = await self.prepare(request)
-                return await self.generate(request, ready, settings)
-        except TimeoutError as error:
-            raise PageFaultError(
-                f"The engine did not finish the page within {limit_s:g} s.",
-                hint="Raise engine.page_timeout_s, or lower engine.max_pages_in_flight.",
-                kind="timed-out",
-            ) from error
+        async with page_time(settings.page_timeout_s, "The engine"):
+            ready = await self.prepare(request)
+            return await self.generate(request, ready, settings)
 
     def _resolution(self, request: PageRequest) -> Resolution:
         return view(self._settings, self._profile, request.resolution)
-
-    def _seen_otherwise(self, request: PageRequest) -> tuple[str, ...]:
-        seen = self._resolution(request)
-        if seen == request.resolution:
-            return ()
-        tiles = f" with up to {seen.max_crops} tiles of {seen.tile}" if seen.tile else ""
-        return (f"seen at {seen.base}{tiles}",)
 
     async def _final(self, request: PageRequest, ready: Ready, params: Any) -> Any:
         final = None
@@ -250,6 +244,38 @@ class VllmClient:
         while not self._engine.errored:  # noqa: ASYNC110 - vLLM has a flag, and no event
             await asyncio.sleep(HEALTH_S)
         self.died.set()
+
+
+@contextlib.asynccontextmanager
+async def page_time(limit_s: float, who: str) -> AsyncIterator[None]:
+    """What may take as long as a page may.
+
+    Raises:
+        PageFaultError: It took longer; `who` begins the sentence.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        raise PageFaultError(
+            f"{who} did not finish the page within {limit_s:g} s.",
+            hint="Raise engine.page_timeout_s, or lower engine.max_pages_in_flight.",
+            kind="timed-out",
+        ) from error
+
+
+async def unless(lost: asyncio.Event, reading: Coroutine[Any, Any, T], why: Exception) -> T:
+    """The outcome of reading a page, or `why` raised once whoever reads it is lost."""
+    answer, end = asyncio.create_task(reading), asyncio.create_task(lost.wait())
+    try:
+        await asyncio.wait({answer, end}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise why
+    finally:
+        answer.cancel()
+        end.cancel()
+        await asyncio.gather(answer, end, return_exceptions=True)
 
 
 def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
@@ -345,13 +371,7 @@ def prompt(
     Raises:
         PageError: The model cannot see pages at this resolution.
     """
-    problem = profile.vision.problem(resolution)
-    if problem is not None:
-        raise PageError(
-            f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
-            hint=OTHER_RESOLUTION,
-            kind="resolution",
-        )
+    check_resolution(profile, resolution)
     words = profile.words(request.mode, request.target)
     if profile.template is None:
         content = [{"type": "image"}, {"type": "text", "text": words}]

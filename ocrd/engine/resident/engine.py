@@ -26,18 +26,18 @@ from ocrd.engine.resident.preflight import (
     plan,
 )
 from ocrd.engine.resident.process import Launcher, LaunchError, forget, write_log_config
-from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, view
+from ocrd.engine.resident.settings import (
+    Place,
+    VllmSettings,
+    engine_arguments,
+    unsupported_resolution,
+)
 from ocrd.engine.resident.supervisor import EngineSupervisor, Tell
 from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageResult
-
-NO_ROOM = (
-    "The engine was started without room for it: restart ocrd, which makes room for what the "
-    "folders ask for, or list it in engine.resolutions beforehand."
-)
 
 
 class VllmEngine:
@@ -133,18 +133,12 @@ class VllmEngine:
         profile = self.profile
         return profile.unsupported(mode) if profile else None
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """None, but for what the model cannot see and what there is no room for."""
         profile = self.profile
         if profile is None:
             return None
-        asked = profile.seen(self._settings.seen(resolution))
-        problem = profile.vision.problem(asked)
-        if problem is not None:
-            return f"{profile.name} cannot see pages so: {problem}."
-        if view(self._settings, profile, resolution) != asked:
-            return NO_ROOM
-        return None
+        return unsupported_resolution(self._settings, profile, resolution)
 
     async def start(self, progress: Tell) -> None:
         """Load the model on every device; minutes at the first time.

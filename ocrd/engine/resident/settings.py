@@ -13,7 +13,7 @@ from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.deepseek.tiling import MAX_CROPS
 from ocrd.engine.profiles import ModelProfile
-from ocrd.errors import EngineSetupError
+from ocrd.errors import EngineSetupError, PageError
 from ocrd.modes import RESOLUTIONS, Resolution
 
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
@@ -31,6 +31,11 @@ WORDS = 40  # tokens of a prompt beside the image
 
 ANY_RESOLUTION = (*RESOLUTIONS.values(), replace(RESOLUTIONS["gundam"], max_crops=MAX_CROPS))
 
+OTHER_RESOLUTION = "Give the folder another resolution."
+NO_ROOM = (
+    "The engine was started without room for it: restart ocrd, which makes room for what the "
+    "folders ask for, or list it in engine.resolutions beforehand."
+)
 JOINED = "logits_processors"  # the one option that adds to ours instead of replacing it
 
 
@@ -136,6 +141,40 @@ def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) 
     """How a page that asks for a resolution is seen: as the model can, within the memory kept."""
     asked = profile.seen(settings.seen(resolution))
     return profile.vision.within(asked, room(settings, profile))
+
+
+def unsupported_resolution(
+    settings: VllmSettings, profile: ModelProfile, resolution: Resolution
+) -> str | None:
+    """None, but for what the model cannot see and what there is no room for."""
+    asked = profile.seen(settings.seen(resolution))
+    problem = profile.vision.problem(asked)
+    if problem is not None:
+        return f"{profile.name} cannot see pages so: {problem}."
+    return None if view(settings, profile, resolution) == asked else NO_ROOM
+
+
+def check_resolution(profile: ModelProfile, resolution: Resolution) -> None:
+    """See that the model can see a page so.
+
+    Raises:
+        PageError: It cannot.
+    """
+    problem = profile.vision.problem(resolution)
+    if problem is not None:
+        raise PageError(
+            f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
+            hint=OTHER_RESOLUTION,
+            kind="resolution",
+        )
+
+
+def seen_otherwise(asked: Resolution, seen: Resolution) -> tuple[str, ...]:
+    """The note on a page that was not seen as its folder asks."""
+    if seen == asked:
+        return ()
+    tiles = f" with up to {seen.max_crops} tiles of {seen.tile}" if seen.tile else ""
+    return (f"seen at {seen.base}{tiles}",)
 
 
 def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place) -> dict[str, Any]:
@@ -247,15 +286,14 @@ def sampling(
     """
     chosen: dict[str, Any] = {
         "temperature": 0.0,
-        "max_tokens": min(request.mode.max_tokens, profile.max_tokens),
+        "max_tokens": request.mode.max_tokens,
         "skip_special_tokens": False,
-        "stop": list(profile.stop) or None,
         **profile.sampling,
         **settings.sampling,
     }
     chosen["max_tokens"] = min(chosen["max_tokens"], room)
     chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
-    chosen["detokenize"] = bool(chosen["stop"])
+    chosen["detokenize"] = bool(chosen.get("stop"))
     guard = request_args(profile.guard_of(request.mode), never_banned)
     if guard is not None:
         chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}

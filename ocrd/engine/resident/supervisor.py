@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.poison import PoisonSearch, kills_engine
-from ocrd.engine.resident.client import EngineClient, EngineDiedError
+from ocrd.engine.resident.client import EngineClient, EngineDiedError, unless
 from ocrd.engine.resident.faults import (
     compile_cache_broken,
     next_step,
@@ -178,7 +178,7 @@ class EngineSupervisor:
     async def _through(self, client: EngineClient, request: PageRequest) -> PageResult:
         """The page through this engine; if the engine dies, the page stays on its list."""
         try:
-            answer = await until_dead(client, request)
+            answer = await unless(client.died, client.read(request), EngineDiedError())
         except PageFaultError as fault:
             if fault.kind == "timed-out" and (self._probing is None or self._probing.done()):
                 self._probing = asyncio.create_task(self._probe(client))
@@ -310,21 +310,6 @@ class EngineSupervisor:
     def _set(self, state: EngineState, detail: str) -> None:
         self.state = state
         self.detail = detail
-
-
-async def until_dead(client: EngineClient, request: PageRequest) -> PageResult:
-    """Read a page, or learn that the engine died under it, whichever comes first."""
-    reading = asyncio.create_task(client.read(request))
-    dying = asyncio.create_task(client.died.wait())
-    try:
-        await asyncio.wait({reading, dying}, return_when=asyncio.FIRST_COMPLETED)
-        if reading.done():
-            return reading.result()
-        raise EngineDiedError
-    finally:
-        reading.cancel()
-        dying.cancel()
-        await asyncio.gather(reading, dying, return_exceptions=True)
 
 
 def pause_s(barren: int) -> float:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ocrd.engine.base import PageRequest
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineDiedError
-from ocrd.engine.resident.settings import VllmSettings
+from ocrd.engine.resident.settings import LETTER, VllmSettings
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
 from ocrd.page import PageImage, PageResult
@@ -26,7 +26,7 @@ WRONG_TOKENIZER = (
     "empty folder."
 )
 FEW_TOKENS = 8
-SMALL, LETTER = (256, 192), (1224, 1584)  # pixels; the second at the dpi of DeepSeek-OCR
+SMALL = (256, 192)  # pixels
 LINE = 16  # pixels from one bar to the next
 
 
@@ -53,7 +53,7 @@ async def self_test(engine: Newcomer, profile: ModelProfile, config: dict[str, A
     check_round_trip(engine.tokenizer)
     check_tokens(engine.tokenizer, profile, vocabulary(config))
     try:
-        answer = await engine.try_out(_request("self-test", SMALL, RESOLUTIONS["tiny"], profile))
+        answer = await engine.try_out(trial_page("self-test", SMALL, RESOLUTIONS["tiny"], profile))
     except (PageError, PageFaultError) as error:
         raise _not_up(f"fails on a small image: {error.message}", error.hint) from error
     if not answer.output_tokens:
@@ -111,7 +111,7 @@ async def warm_up(engine: Newcomer, profile: ModelProfile, settings: VllmSetting
     """
     for number, wave in enumerate(waves(profile, settings)):
         pages = [
-            _request(f"warm-up-{number}-{place}", LETTER, seen, profile)
+            trial_page(f"warm-up-{number}-{place}", LETTER, seen, profile)
             for place, seen in enumerate(wave)
         ]
         outcomes = await asyncio.gather(*map(engine.try_out, pages), return_exceptions=True)
@@ -158,7 +158,7 @@ def bars(width: int, height: int) -> PageImage:
     return PageImage(width, height, rgb)
 
 
-def _request(
+def trial_page(
     name: str, size: tuple[int, int], resolution: Resolution, profile: ModelProfile
 ) -> PageRequest:
     """A page of bars, to be answered in a few tokens under the loop guard."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from tests.slow.faults.watched import audit_watched
 from tests.support.needs import has
 
 FOLDERS = ("scans", "share", "tight", "narrow")
+SERVERS = 3
 SETTLE_S = 1.5
 QUIET_S = 600.0  # the last run over what is left may take so long
 SMALL = "48m"  # outbox and archive that are filled to the last byte
@@ -108,6 +110,9 @@ class Subject(Protocol):
     def audit(self, dropped: list[Dropped], *, over: bool) -> list[str]:
         """What is wrong with what it has done."""
 
+    def close(self) -> None:
+        """Leave nothing running."""
+
 
 class Process:
     """A command that is started and killed.
@@ -138,6 +143,10 @@ class Process:
     def ended(self) -> int | None:
         """The exit code if it has ended by itself."""
         return None if self._process is None else self._process.poll()
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        self.kill()
 
     def wait(self, timeout: float) -> int:
         """Its exit code."""
@@ -180,6 +189,54 @@ class Ocrd(Process):
         diary = self._diary.read_text(encoding="utf-8") if self._diary.exists() else ""
         lines = [line for line in diary.splitlines() if not line.startswith("calls")]
         return wrong + (audit_diary(lines) if over else [])
+
+
+class OverServers(Process):
+    """The daemon as operators start it, which reads on servers.
+
+    Args:
+        where: The tree.
+        log: Where it talks to.
+
+    Attributes:
+        servers: Of stub models; each can be killed, and comes back at its address.
+    """
+
+    def __init__(self, where: Place, log: IO[str]) -> None:
+        self._where = where
+        ports = [free_port() for _ in range(SERVERS)]
+        stub = [sys.executable, "-m", "tests.support.stub_server"]
+        self.servers = [Process([*stub, str(port), "0.05"], log) for port in ports]
+        config = where.root.parent / "config.toml"
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        engine = f'[engine]\nkind = "server"\nservers = {urls}\nmax_pages_in_flight = 4\n'
+        config.write_text(config.read_text(encoding="utf-8") + engine, encoding="utf-8")
+        super().__init__([sys.executable, "-m", "ocrd", "run", "--config", str(config)], log)
+        for server in self.servers:
+            server.start()
+
+    def finish(self) -> int:
+        """One run over what lies there."""
+        self.kill()
+        self.start("--once")
+        return self.wait(QUIET_S)
+
+    def audit(self, dropped: list[Dropped], *, over: bool) -> list[str]:
+        """The auditor's findings; which pages were read twice nobody writes down."""
+        return audit(self._where.site, dropped, over=over)
+
+    def close(self) -> None:
+        """The servers, too."""
+        super().close()
+        for server in self.servers:
+            server.close()
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 class Watcher(Process):

@@ -73,6 +73,16 @@ class Fault(Protocol):
         """Until now."""
 
 
+class Restartable(Protocol):
+    """A process that can be killed and started again."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+
 @dataclass(frozen=True)
 class FullDisk:
     """A small file system without a byte left.
@@ -204,6 +214,27 @@ class WorkersKilled:
 
     def end(self) -> None:
         """Nothing to mend."""
+
+
+@dataclass
+class ServerKilled:
+    """One of the servers that read is killed, another each time, and comes back.
+
+    Attributes:
+        servers: Those that can be.
+    """
+
+    servers: Sequence[Restartable]
+    times: int = 0
+
+    def begin(self) -> None:
+        """Kill it."""
+        self.servers[self.times % len(self.servers)].kill()
+
+    def end(self) -> None:
+        """Start it again."""
+        self.servers[self.times % len(self.servers)].start()
+        self.times += 1
 
 
 def children_of(parent: int) -> list[int]:

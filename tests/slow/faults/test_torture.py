@@ -63,8 +63,10 @@ def test_all_files_of_a_stream_differ() -> None:
     assert len({item.content for item in items}) == 30
 
 
-def test_files_dropped_while_faults_strike_all_arrive_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("subject", ["ocrd", "servers"])
+def test_files_dropped_while_faults_strike_all_arrive_once(subject: str, tmp_path: Path) -> None:
     given = ["--seed", "4", "--minutes", "0.7", "--files", "60", "--kills", "14"]
+    given += ["--subject", subject]
     command = [sys.executable, "-m", "tests.slow.faults.torture", *given]
     run = subprocess.run(
         [*command, "--keep", str(tmp_path / "run")], capture_output=True, text=True, check=False

@@ -1,7 +1,7 @@
 """A stream of files, and faults that strike meanwhile: is anything lost?
 
     python -m tests.slow.faults.torture --seed S --minutes M [--files N] [--kills K]
-        [--subject ocrd|watcher] [--keep FOLDER]
+        [--subject ocrd|servers|watcher] [--keep FOLDER]
 
 What is dropped, how, and which fault strikes when all follow from the seed; when the system runs
 which process stays its own affair.  At the end everything that is left is worked off undisturbed,
@@ -28,7 +28,15 @@ from typing import IO
 from ocrd.errors import ExitCode
 from tests.slow.faults.droppers import Dropper, Ground, through
 from tests.slow.faults.evidence import Dropped, originals_below
-from tests.slow.faults.ground import FOLDERS, Ocrd, Place, Subject, Watcher, place
+from tests.slow.faults.ground import (
+    FOLDERS,
+    Ocrd,
+    OverServers,
+    Place,
+    Subject,
+    Watcher,
+    place,
+)
 from tests.slow.faults.onlooker import Onlooker
 from tests.slow.faults.samba import samba
 from tests.slow.faults.stream import Batch, batches, ways
@@ -38,6 +46,7 @@ from tests.slow.faults.strikes import (
     FullDisk,
     InboxMadeAnew,
     LockedLedger,
+    ServerKilled,
     Strike,
     Unmounted,
     WorkersKilled,
@@ -47,7 +56,11 @@ from tests.support.needs import has
 
 FILES_A_MINUTE, KILLS_A_MINUTE = 75, 20
 AUDITED_KILL = 20  # after every so many kills the disk is audited before the daemon starts again
-SUBJECTS: dict[str, Callable[[Place, IO[str]], Subject]] = {"ocrd": Ocrd, "watcher": Watcher}
+SUBJECTS: dict[str, Callable[[Place, IO[str]], Subject]] = {
+    "ocrd": Ocrd,
+    "servers": OverServers,
+    "watcher": Watcher,
+}
 KINDS = (
     ("lost", re.compile("is lost|not at /")),
     ("doubled", re.compile("is doubled|too many|jobs claim")),
@@ -229,6 +242,8 @@ def faults(where: Place, subject: Subject, locks: Mapping[str, threading.Lock]) 
             root / "inbox" / "scans", root.parent / "away", [locks["scans"]]
         ),
     }
+    if isinstance(subject, OverServers):
+        found["server killed"] = ServerKilled(subject.servers)
     if where.mounted:
         found["outbox full"] = FullDisk(root / "outbox" / "tight")
         found["archive full"] = FullDisk(root / "archive" / "narrow")
@@ -265,10 +280,11 @@ def torture(top: Path, seed: int, minutes: float, files: int, kills: int, subjec
             )
             every_s = seconds / max(len(feed), 1)
             writers.append(Writer(feed, ground, known, every_s, tally, locks[folder]))
-        run = Torture(where, SUBJECTS[subject](where, log), tally, locks)
+        tested = at_end.enter_context(contextlib.closing(SUBJECTS[subject](where, log)))
+        run = Torture(where, tested, tally, locks)
         strikes = plan(random.Random(f"{seed} faults"), seconds, kills, run.faults)
         onlooker = Onlooker(where.site, FOLDERS)
-        with onlooker if subject == "ocrd" else contextlib.nullcontext():
+        with onlooker if subject != "watcher" else contextlib.nullcontext():
             run.run(strikes, writers)
         tally.done["bundles looked at when first seen"] = onlooker.seen
         tally.wrong += onlooker.wrong

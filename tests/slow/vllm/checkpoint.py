@@ -73,13 +73,18 @@ FULL_LANGUAGE: dict[str, Any] = LANGUAGE | {
     "torch_dtype": "bfloat16",
 }
 # Features that reach the projector: SAM beside CLIP (1024 + 1024), or Qwen2 alone.
-ARCHITECTURES = {"DeepseekOCRForCausalLM": 2048, "DeepseekOCR2ForCausalLM": 896}
+ARCHITECTURES = {
+    "DeepseekOCRForCausalLM": 2048,
+    "DeepseekOCR2ForCausalLM": 896,
+    "UnlimitedOCRForCausalLM": 2048,
+}
 
 
 def make(
     folder: Path,
     *,
     architecture: str = "DeepseekOCRForCausalLM",
+    model_type: str = "deepseek_vl_v2",
     language: dict[str, Any] = LANGUAGE,
 ) -> Path:
     """Write `config.json` and a byte-level tokenizer into `folder`, and return it.
@@ -87,12 +92,13 @@ def make(
     Args:
         folder: Made if missing.
         architecture: One of `ARCHITECTURES`.
+        model_type: As its `config.json` has it.
         language: The language model; with `FULL_LANGUAGE`, 3.3 billion parameters in all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "architectures": [architecture],
-        "model_type": "deepseek_vl_v2",
+        "model_type": model_type,
         "tile_tag": "2D",
         "global_view_pos": "head",
         "candidate_resolutions": [[1024, 1024]],
@@ -110,7 +116,7 @@ def make(
     }
     _write(folder / "config.json", config)
     _write(folder / "generation_config.json", {"bos_token_id": 256, "eos_token_id": 257})
-    _tokenizer(folder)
+    write_tokenizer(folder)
     return folder
 
 
@@ -118,7 +124,17 @@ def _write(path: Path, record: dict[str, Any]) -> None:
     path.write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _tokenizer(folder: Path) -> None:
+def write_tokenizer(
+    folder: Path, specials: tuple[str, ...] = SPECIALS, *, begins: bool = True, **more: Any
+) -> None:
+    """A token for each byte, and one for each special, of which the first three have an office.
+
+    Args:
+        folder: Where to.
+        specials: Begin, end, padding, then any.
+        begins: Whether every text gets the first of them before it.
+        more: For `tokenizer_config.json`.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -127,21 +143,23 @@ def _tokenizer(folder: Path) -> None:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in SPECIALS])
-    bos = SPECIALS[0]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, 256)]
-    )
+    tokenizer.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in specials])
+    bos, eos, pad = specials[:3]
+    if begins:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, 256)]
+        )
     tokenizer.save(str(folder / "tokenizer.json"))
     _write(
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": SPECIALS[0],
-            "eos_token": SPECIALS[1],
-            "pad_token": SPECIALS[2],
-            "add_bos_token": True,
+            "bos_token": bos,
+            "eos_token": eos,
+            "pad_token": pad,
+            "add_bos_token": begins,
             "model_max_length": 8192,
             "clean_up_tokenization_spaces": False,
+            **more,
         },
     )

@@ -7,34 +7,17 @@ from typing import Any
 
 import torch
 from PIL import Image
-from vllm.model_executor.model_loader import register_model_loader
-from vllm.model_executor.model_loader.dummy_loader import DummyModelLoader
 from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
 
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
 from ocrd.engine.deepseek.layout import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import Resolution
+from tests.slow.vllm.by_heart.loader import Extension
 from tests.slow.vllm.plain_attention import plain
 
 
-@register_model_loader("random")
-class RandomLoader(DummyModelLoader):
-    """Weights with which the image counts; next to vLLM's own random ones it is nothing."""
-
-    def load_weights(self, model: torch.nn.Module, model_config: Any) -> None:
-        """The same weights every time."""
-        torch.manual_seed(1)
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 1:
-                parameter.data.fill_(1.0 if name.endswith("weight") else 0.0)
-                continue
-            inputs = parameter.shape[-1] if "experts" in name else parameter[0].numel()
-            strength = 3 if "self_attn" in name else 1
-            parameter.data.normal_(std=strength * inputs**-0.5)
-
-
-class Inside:
+class Inside(Extension):
     """Methods for `collective_rpc`; vLLM adds them to its worker."""
 
     model_runner: Any

@@ -166,8 +166,8 @@ async def test_a_page_that_asks_for_more_than_there_is_room_for_is_seen_with_les
     result = await resident.engine.recognise(replace(little("g"), resolution=gundam))
     assert result.prompt_tokens == BOS + 73 + WORDS["ocr"]
     assert result.notes == ("seen at 512",)
-    assert "restart ocrd" in (resident.engine.unseen(gundam) or "")
-    assert resident.engine.unseen(RESOLUTIONS["tiny"]) is None
+    assert "restart ocrd" in (resident.engine.unsupported_resolution(gundam) or "")
+    assert resident.engine.unsupported_resolution(RESOLUTIONS["tiny"]) is None
 
 
 async def test_a_page_given_up_by_its_caller_is_given_up_by_vllm(resident: Resident) -> None:

@@ -34,11 +34,12 @@ def processor(folder: Path, room: Resolution | None) -> Any:
 
 
 def prepare(
-    process: Any, prompt: Any, size: tuple[int, int], resolution: Resolution
+    process: Any, prompt: Any, size: tuple[int, int], resolution: Resolution | None
 ) -> tuple[list[int], int, dict[str, torch.Tensor]]:
     """The prompt's tokens, the length of the image's place, and its tensors."""
     items = process.info.parse_mm_data({"image": Image.new("RGB", size, "white")})
-    made = process(prompt, items, hf_processor_mm_kwargs=processor_kwargs(resolution))
+    told = processor_kwargs(resolution) if resolution else {}
+    made = process(prompt, items, hf_processor_mm_kwargs=told)
     (place,) = made["mm_placeholders"]["image"]
     (item,) = made["mm_kwargs"]["image"]
     tensors = {name: element.data for name, element in item.items()}

@@ -1,4 +1,4 @@
-"""Real `vllm serve` processes with the small checkpoint: one killed, one poisoned, one plain."""
+"""Real `vllm serve` processes, small: killed, poisoned, plain, behind a router."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from ocrd.engine.deepseek.tiling import prompt_tokens
 from ocrd.engine.remote import Address, ServerSettings
 from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.settings import serve_command
-from ocrd.errors import PageError
+from ocrd.errors import EngineDownError, PageError
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
+from ocrd.page import PageResult
+from tests.integration.test_servers import router
 from tests.slow.vllm.deadly import MARK
 from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings, until
 
@@ -134,6 +136,36 @@ async def test_two_servers_one_killed_one_poisoned(checkpoint: Path, tmp_path: P
             await asyncio.wait_for(poison, READY_S)
         assert [event.name for event in told].count("engine.server-died") == 3
         await engine.stop()
+
+
+async def test_servers_behind_a_router_one_killed(checkpoint: Path, tmp_path: Path) -> None:
+    ports = free_ports(2)
+    words = serve_command(configured(checkpoint, *ports))[2:]
+    servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
+    urls = [one.url for one in servers]
+    async with up(*servers):
+        with router(urls, tmp_path / "router.log", "--disable-retries") as url:
+            engine = ServerEngine(configured(checkpoint, int(url.rpartition(":")[2])))
+            await engine.start(lambda _: None)
+            assert engine.report().devices == (f"{url}: ready, 0 pages there",)
+            read = [asyncio.create_task(as_a_worker(engine, n)) for n in range(PAGES)]
+            await until(lambda: not engine.report().devices[0].endswith(", 0 pages there"))
+            servers[1].kill()
+            results = await asyncio.wait_for(asyncio.gather(*read), HANG_S)
+            text = len(f"\n{BUILT_IN_MODES['ocr'].prompt}") + 1  # a token a byte, and the first
+            tokens = prompt_tokens(LITTLE, 160, 120) + text
+            assert {one.prompt_tokens for one in results} == {tokens}
+            assert {one.notes for one in results} == {()}
+            await engine.stop()
+
+
+async def as_a_worker(engine: ServerEngine, number: int) -> PageResult:
+    """Wait for an engine, and ask it again."""
+    while True:
+        try:
+            return await engine.recognise(little(f"p{number}", seed=number))
+        except EngineDownError:
+            await asyncio.sleep(0.1)
 
 
 def poisoned() -> PageRequest:

@@ -18,7 +18,7 @@ class Anything:
     def unsupported(self, _mode: object) -> None:
         return None
 
-    def unseen(self, _resolution: object) -> None:
+    def unsupported_resolution(self, _resolution: object) -> None:
         return None
 
 

@@ -78,7 +78,7 @@ class FakeEngine:
         """None unless it was told to refuse the mode."""
         return f"The fake refuses {mode.name!r}." if mode.name in self._refuses else None
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """None: it does not look."""
         return None
 

@@ -52,7 +52,7 @@ class ScriptedEngine:
     def unsupported(self, mode: object) -> None:
         return None
 
-    def unseen(self, resolution: Resolution) -> str | None:
+    def unsupported_resolution(self, resolution: Resolution) -> str | None:
         return None if resolution.name in self._room else "There is no room for it."
 
     async def start(self, progress: Callable[[str], None]) -> None: ...

@@ -1,6 +1,6 @@
 """Another model is another entry of data."""
 
-from dataclasses import replace
+from dataclasses import Field, fields, replace
 from typing import Any
 
 import pytest
@@ -19,17 +19,19 @@ PADDLE = ModelProfile(
     template="User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>{prompt}\nAssistant: ",
     image_token="<|IMAGE_PLACEHOLDER|>",
     prompts={"ocr": "OCR:", "table": "Table Recognition:", "figure": "Chart Recognition:"},
-    readers={"document": Reader.PLAIN},
     coordinate_scale=None,
-    stop=("</s>",),
     longest_side=1600,
-    max_tokens=4096,
 )
 
 
 def test_a_model_is_known_by_its_architecture() -> None:
     assert profile_for("m", ["DeepseekOCRForCausalLM"]) is DEEPSEEK_OCR
     assert profile_for("m", ["DeepseekOCR2ForCausalLM"]) is DEEPSEEK_OCR_2
+
+
+@pytest.mark.parametrize("field", fields(ModelProfile), ids=lambda field: field.name)
+def test_a_profile_says_nothing_that_no_shipped_model_needs(field: Field[Any]) -> None:
+    assert len({repr(getattr(profile, field.name)) for profile in PROFILES}) > 1
 
 
 def test_an_unknown_model_is_told_with_those_that_are_known() -> None:
@@ -59,7 +61,7 @@ def test_another_model_needs_only_its_data() -> None:
     assert made["mm_processor_kwargs"] == {}
     check_tokens(700, profile.vision.image_tokens(RESOLUTIONS["gundam"], 100, 100), room=50)
     chosen = sampling(page(mode="ocr"), profile, VllmSettings(model="m"), room=8000)
-    assert (chosen["max_tokens"], chosen["stop"]) == (4096, ["</s>"])
+    assert chosen["max_tokens"] == 8000
     assert "extra_args" not in chosen, "the guard is not part of that model's engine"
     arguments = engine_arguments(VllmSettings(model="m"), profile, Place("gpu"))
     assert arguments["logits_processors"] == []
@@ -116,6 +118,22 @@ def test_a_chat_model_is_asked_through_its_tokenizers_template() -> None:
     made = prompt(page(), profile, RESOLUTIONS["gundam"], Tokenizer())["prompt"]
     assert made.startswith("['image', 'text'] grounding")
     assert "'add_generation_prompt': True, 'enable_thinking': False" in made
+
+
+def test_the_new_models_are_asked_as_they_were_published() -> None:
+    """By what their makers wrote: words, chat, sides, coordinates, sampling."""
+    document = BUILT_IN_MODES["document"]
+    assert profile_for("Unlimited-OCR", []).words(document) == "<image>document parsing."
+    for model, side, told in (
+        ("LightOnOCR-3-0.8B", 2048, {"enable_thinking": False}),
+        ("LightOnOCR-3-4B", 2048, {"enable_thinking": False}),
+        ("LightOnOCR-3-1B", 1540, {}),
+    ):
+        profile = profile_for(model, [])
+        assert (profile.words(document), profile.longest_side) == ("grounding", side)
+        assert (dict(profile.chat), dict(profile.sampling)) == (told, {"temperature": 0.1})
+        assert profile.scale(1700, 2200) == (1000, 1000)
+    assert profile_for("dots.ocr", []).scale(1680, 2184) == (1680, 2184), "pixels of what it sees"
 
 
 def test_the_guard_of_a_model_stands_for_the_usual_one_only() -> None:

@@ -32,6 +32,15 @@ def saying(status: int, text: str = "no") -> Answer:
     return answer
 
 
+def router(text: str) -> Answer:
+    """As vllm-router answers where it cannot reach the server that it has chosen."""
+
+    async def answer(_: Stub) -> web.StreamResponse:
+        return web.Response(status=500, text=text)
+
+    return answer
+
+
 def body(text: str) -> Answer:
     async def answer(_: Stub) -> web.StreamResponse:
         return web.Response(text=text, content_type="application/json")
@@ -85,6 +94,14 @@ ELSEWHERE: dict[str, tuple[Answer, str]] = {
     "not ready": (saying(503), "is not ready (503)"),
     "gateway waited": (saying(504), "(504)"),
     "engine died": (saying(500, ENGINE_DEAD), "its engine died"),
+    "router meets nobody": (
+        router("Request failed: error sending request for url (http://gpu1:8000/v1/chat)"),
+        "its gateway cannot reach it (500)",
+    ),
+    "router hears half": (
+        router("Failed to get response body: error decoding response body"),
+        "its gateway cannot reach it (500)",
+    ),
     "redirected": (saying(302), "answers 302"),
     "connection cut": (cut, ""),
     "half an answer": (half, ""),
@@ -112,6 +129,14 @@ async def test_a_page_goes_elsewhere_and_loses_nothing(answer: Answer, words: st
         told = engine.told  # type: ignore[attr-defined]
         said = [*engine.report().devices, *(str(event.fields) for event in told)]
         assert words in " ".join(said)
+
+
+async def test_a_router_goes_on_serving_when_one_of_its_servers_is_ill() -> None:
+    """Its `/health` then says 503, and names the server; vLLM's own says 503 and nothing."""
+    stub = Stub(healthy=503, health='Unhealthy servers: ["http://gpu1:8000"]')
+    async with serving(stub) as engine:
+        assert engine.report().devices[0].endswith(": ready, 0 pages there")
+        assert (await engine.recognise(page("a"))).text == words_of(page("a").image)
 
 
 async def test_a_server_that_was_in_trouble_serves_again() -> None:
