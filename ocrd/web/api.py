@@ -15,7 +15,7 @@ from ocrd.web.access import token_for
 from ocrd.web.body import Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError
-from ocrd.web.results import Results, file_response
+from ocrd.web.results import file_response
 from ocrd.web.store import Handed, Role
 
 router = APIRouter(prefix="/api/v1")
@@ -152,7 +152,7 @@ async def result(request: Request, number: str, format: Format = "md") -> Respon
     """The Markdown, or another of the job's files, or all of them as a zip."""
     desk, token = desk_of(request), token_for(request)
     found = await desk.job(number, token)
-    return await file_response(await asyncio.to_thread(Results.of, found), format)
+    return await file_response(await desk.results(found), format)
 
 
 @router.get("/status", summary="How it stands")

@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ocrd.files import open_regular
 from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body, received
@@ -55,7 +54,7 @@ async def ocr(request: Request) -> JSONResponse:
         )
     if ended.state is not JobState.DONE:
         raise _failed(ended)
-    pages = await asyncio.to_thread(_pages, Results.of(ended), asked)
+    pages = await asyncio.to_thread(_pages, await desk.results(ended), asked)
     model = str(asked.get("model") or "ocrd")
     usage = {"pages_processed": len(pages), "doc_size_bytes": size}
     return JSONResponse({"pages": pages, "model": model, "usage_info": usage})
@@ -130,7 +129,7 @@ def _corner(block: dict[str, Any], width: int, height: int) -> dict[str, int]:
 def _picture(results: Results, image: str) -> str | None:
     if image not in results.all:
         return None
-    with open_regular(results.all[image]) as file:
+    with results.read(results.all[image]) as file:
         return "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
 
 
