@@ -100,7 +100,7 @@ async def jobs(
     state: JobState | None = None,
     folder: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    before_id: int | None = None,
+    before_id: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
 ) -> dict[str, Any]:
     """As `ocrd jobs --json`; the last id of one answer is the next one's `before_id`."""
     desk, token = desk_of(request), token_for(request, Role.READ)

@@ -130,6 +130,8 @@ def _result(results: Results, model: str, *, markdown: bool) -> dict[str, Any]:
 
 def _page(page: ReadPage, text: str, offset: int) -> dict[str, Any]:
     width, height = page.inches
+    known = page.facts.get("confidence")  # of the whole page; models such as DeepSeek's tell none
+    sure = {} if known is None else {"confidence": known}
     lines, words, at = [], [], offset
     for line in text.split("\n"):
         if line.strip():
@@ -138,7 +140,7 @@ def _page(page: ReadPage, text: str, offset: int) -> dict[str, Any]:
         for word in line.split(" "):
             if word:
                 span = {"offset": place, "length": len(word)}
-                words.append({"content": word, "span": span, "confidence": 1.0})
+                words.append({"content": word, "span": span, **sure})
             place += len(word) + 1
         at += len(line) + 1
     return {

@@ -299,7 +299,9 @@ class Desk:
         place = Path(job.archived_to)
         pages = Results.of(job, self.disk).pages()
         page = next((each for each in pages if each.number == number), None)
-        came_from = page.facts.get("came_from") if page else None
+        if page is None:
+            raise MissingError(f"job {job.id} has no page {number}", hint="It has fewer.")
+        came_from = page.facts.get("came_from")
         if came_from is not None:
             number = int(came_from["page"])
             place = place / came_from["file"] if job.members else place

@@ -20,7 +20,7 @@ import ocrd
 from ocrd.files import Disk
 from ocrd.job import Job, JobState
 from ocrd.web.access import token_for
-from ocrd.web.body import Body, received
+from ocrd.web.body import MOST, Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import MissingError, RefusedError, sentence
 from ocrd.web.results import Results
@@ -241,6 +241,8 @@ def _of_task(task: str) -> tuple[list[str], dict[str, Any]]:
     *names, told = task.split(".")
     try:
         options = json.loads(base64.urlsafe_b64decode(told[1:] + "=" * (-len(told[1:]) % 4)))
-        return names, dict(options)
+        if len(names) <= MOST:
+            return names, dict(options)
     except (ValueError, TypeError):
-        raise MissingError(f"there is no task {task}", hint="POST documents first.") from None
+        pass
+    raise MissingError("there is no such task", hint="POST documents first.")
