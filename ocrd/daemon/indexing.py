@@ -81,6 +81,6 @@ def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -
 
 def add_job(ledger: Ledger, index: SearchIndex, number: int) -> None:
     """Add what was read of one job."""
-    texts = ledger.page_texts(number)
-    if texts:
-        index.add(number, texts)
+    texts, job = ledger.page_texts(number), ledger.job(number)
+    if texts and job is not None:
+        index.add(number, job.folder, texts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +18,22 @@ from ocrd.errors import UsageError
 from ocrd.ledger.errors import READING, translated
 
 NAME = "search.db"
+RANKED = 2_000  # of more pages than this the newest come first: to rank a million takes seconds
 
 _TABLES = """
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
     text, content='', tokenize='unicode61 remove_diacritics 2');
 CREATE TABLE IF NOT EXISTS pages (
-    id INTEGER PRIMARY KEY, job INTEGER NOT NULL, page INTEGER NOT NULL) STRICT;
+    id INTEGER PRIMARY KEY, job INTEGER NOT NULL, page INTEGER NOT NULL,
+    folder TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS pages_by_job ON pages (job, page);
 """
+_FORMER = "SELECT count(*) > 0 AND NOT max(name = 'folder') FROM pragma_table_info('pages')"
 _FOUND = """
 SELECT pages.job, pages.page FROM words JOIN pages ON pages.id = words.rowid
-WHERE words MATCH ? ORDER BY words.rank, pages.job DESC LIMIT ? OFFSET ?
+WHERE words MATCH ? AND {seen} ORDER BY {order} LIMIT ?
 """
+_NEWEST, _BEST = "words.rowid DESC", "words.rank, pages.job DESC"
 _UNSPACED = re.compile("([\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff])")
 
 
@@ -63,15 +67,18 @@ class SearchIndex:
             self._db = sqlite3.connect(path, timeout=10, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")  # what is lost is made anew
+            if self._db.execute(_FORMER).fetchone()[0]:  # it is filled anew
+                self._db.executescript("DROP TABLE pages; DROP TABLE words;")
             self._db.executescript(_TABLES)
 
-    def add(self, job: int, texts: Sequence[str]) -> None:
+    def add(self, job: int, folder: str, texts: Sequence[str]) -> None:
         """A job's pages, in order; one that is known already is left as it is."""
         with self._lock, translated(self._path), self._db:
             known = self._db.execute("SELECT 1 FROM pages WHERE job = ?", (job,)).fetchone()
             for number, text in enumerate(texts, 1) if known is None else ():
                 row = self._db.execute(
-                    "INSERT INTO pages (job, page) VALUES (?, ?)", (job, number)
+                    "INSERT INTO pages (job, page, folder) VALUES (?, ?, ?)",
+                    (job, number, folder),
                 ).lastrowid
                 self._db.execute(
                     "INSERT INTO words (rowid, text) VALUES (?, ?)", (row, _spaced(text))
@@ -95,14 +102,16 @@ class SearchIndex:
             self._db.close()
 
 
-def search(path: Path, words: str, limit: int, skip: int = 0) -> list[Hit]:
+def search(path: Path, words: str, limit: int, folders: Collection[str] | None = None) -> list[Hit]:
     """Pages that hold all of the words, the best first; none where there is no index yet.
+
+    Of more than `RANKED` the newest come first, as they are found without looking at the rest.
 
     Args:
         path: The index.
         words: What a person typed; quotes keep words together.
-        limit: At most so many.
-        skip: How many of the best to leave out.
+        limit: At most so many, and at most `RANKED`.
+        folders: Only in these; None for all.
 
     Raises:
         UsageError: There is no word in it.
@@ -112,7 +121,12 @@ def search(path: Path, words: str, limit: int, skip: int = 0) -> list[Hit]:
     if not path.exists():
         return []
     with translated(path, READING), closing(sqlite3.connect(path, timeout=10)) as db:
-        return [Hit(*row) for row in db.execute(_FOUND, (wanted, limit, skip))]
+        seen = "TRUE" if folders is None else f"folder IN ({', '.join('?' * len(folders))})"
+        given = (wanted, *(folders or ()), RANKED)
+        found = db.execute(_FOUND.format(seen=seen, order=_NEWEST), given).fetchall()
+        if len(found) < RANKED:
+            found = db.execute(_FOUND.format(seen=seen, order=_BEST), given).fetchall()
+        return [Hit(*row) for row in found[:limit]]
 
 
 def _query(words: str) -> str:

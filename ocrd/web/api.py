@@ -15,7 +15,7 @@ from ocrd.web.access import token_for
 from ocrd.web.body import Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError
-from ocrd.web.results import Results, file_response
+from ocrd.web.results import file_response
 from ocrd.web.store import Handed, Role
 
 router = APIRouter(prefix="/api/v1")
@@ -100,7 +100,7 @@ async def jobs(
     state: JobState | None = None,
     folder: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    before_id: int | None = None,
+    before_id: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
 ) -> dict[str, Any]:
     """As `ocrd jobs --json`; the last id of one answer is the next one's `before_id`."""
     desk, token = desk_of(request), token_for(request, Role.READ)
@@ -152,7 +152,7 @@ async def result(request: Request, number: str, format: Format = "md") -> Respon
     """The Markdown, or another of the job's files, or all of them as a zip."""
     desk, token = desk_of(request), token_for(request)
     found = await desk.job(number, token)
-    return await file_response(await asyncio.to_thread(Results.of, found), format)
+    return await file_response(await desk.results(found), format)
 
 
 @router.get("/status", summary="How it stands")

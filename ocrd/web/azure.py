@@ -80,7 +80,9 @@ async def analysed(request: Request, model: str, number: str) -> JSONResponse:
     whole: dict[str, Any] = dict(told)
     if job.state is JobState.DONE:
         markdown = request.query_params.get("outputContentFormat") == "markdown"
-        whole["analyzeResult"] = await asyncio.to_thread(_result, job, model, markdown=markdown)
+        whole["analyzeResult"] = await asyncio.to_thread(
+            _result, await desk.results(job), model, markdown=markdown
+        )
     elif told["status"] == "failed":
         whole["error"] = _failure(job)
     headers = {} if told["status"] in ("succeeded", "failed") else {"retry-after": "1"}
@@ -99,7 +101,7 @@ async def searchable(request: Request, model: str, number: str) -> Response:
     desk, token = desk_of(request), token_for(request)
     _require_model(model)
     job = await desk.job(number, token)
-    return await file_response(await asyncio.to_thread(Results.of, job), "pdf")
+    return await file_response(await desk.results(job), "pdf")
 
 
 def _require_model(model: str) -> None:
@@ -109,9 +111,9 @@ def _require_model(model: str) -> None:
         )
 
 
-def _result(job: Job, model: str, *, markdown: bool) -> dict[str, Any]:
+def _result(results: Results, model: str, *, markdown: bool) -> dict[str, Any]:
     content, pages = "", []
-    for page in Results.of(job).pages():
+    for page in results.pages():
         text = page.markdown if markdown else page.plain
         content += "\n\n" if content else ""
         pages.append(_page(page, text, offset=len(content)))
@@ -128,6 +130,8 @@ def _result(job: Job, model: str, *, markdown: bool) -> dict[str, Any]:
 
 def _page(page: ReadPage, text: str, offset: int) -> dict[str, Any]:
     width, height = page.inches
+    known = page.facts.get("confidence")  # of the whole page; models such as DeepSeek's tell none
+    sure = {} if known is None else {"confidence": known}
     lines, words, at = [], [], offset
     for line in text.split("\n"):
         if line.strip():
@@ -136,7 +140,7 @@ def _page(page: ReadPage, text: str, offset: int) -> dict[str, Any]:
         for word in line.split(" "):
             if word:
                 span = {"offset": place, "length": len(word)}
-                words.append({"content": word, "span": span, "confidence": 1.0})
+                words.append({"content": word, "span": span, **sure})
             place += len(word) + 1
         at += len(line) + 1
     return {

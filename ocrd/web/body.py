@@ -150,7 +150,7 @@ class Body:
         if isinstance(told, str) and told:
             document = self.document()
             sink = _Base64(document)
-            await sink.write(told.encode())
+            await sink.write(told.encode("ascii", "replace"))
             await sink.end()
         elif isinstance(told, Incoming):
             document = told
@@ -325,6 +325,7 @@ class JsonReader:
         """
         try:
             told = json.loads(self._skeleton)
+            json.dumps(told, ensure_ascii=False).encode()  # half a character is refused, too
         except (ValueError, RecursionError) as error:
             raise RefusedError(
                 400, f"the body is no JSON: {error}", hint="Send a JSON object."

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -19,17 +21,18 @@ from fastapi import Request
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import offline
-from ocrd.files import os_error
+from ocrd.files import Disk, os_error
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.search import index_of, search
+from ocrd.ledger.search import RANKED, index_of, search
 from ocrd.views.locate import locate
 from ocrd.views.status import gather
 from ocrd.web.body import Incoming, opened
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
+from ocrd.web.results import Results, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
@@ -51,6 +54,10 @@ class Desk:
         self.config = config
         self.store = store
         self.changes = changes
+        self.disk = Disk()
+        for folder in config.folders:
+            for _, tree in folder.trees():
+                self.disk.know(tree)
         self._reading = asyncio.Lock()  # held files become documents one by one
 
     # --- folders ---
@@ -268,6 +275,45 @@ class Desk:
         found.sort(key=lambda job: job.id, reverse=True)
         return found[: filters.get("limit", 50)]
 
+    async def results(self, job: Job) -> Results:
+        """What a job has left in the outbox.
+
+        Raises:
+            MissingError: There is nothing, or no more.
+        """
+        return await asyncio.to_thread(Results.of, job, self.disk)
+
+    async def original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
+        """The file that holds a page, the page's number in it, and which file that is.
+
+        Raises:
+            MissingError: It is not filed, or not there any more.
+        """
+        return await asyncio.to_thread(self._original, job, number)
+
+    def _original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
+        if job.archived_to is None:
+            raise MissingError(
+                f"job {job.id} has no archived original", hint="It is shown once the job is done."
+            )
+        place = Path(job.archived_to)
+        pages = Results.of(job, self.disk).pages()
+        page = next((each for each in pages if each.number == number), None)
+        if page is None:
+            raise MissingError(f"job {job.id} has no page {number}", hint="It has fewer.")
+        came_from = page.facts.get("came_from")
+        if came_from is not None:
+            number = int(came_from["page"])
+            place = place / came_from["file"] if job.members else place
+        require_tree(place, self.disk)
+        try:
+            facts = self.disk.lstat(place)
+        except OSError as error:
+            raise os_error(error, place) from error
+        if facts is None or not stat.S_ISREG(facts.st_mode):
+            raise MissingError("the original is gone", hint=f"Look for it: ocrd show {job.id}")
+        return place, number, (facts.st_dev, facts.st_ino)
+
     async def story(self, job: Job) -> tuple[list[Any], list[Any]]:
         """A job's pages and its history."""
         return await self.changes.ask(lambda known: (known.pages(job.id), known.events(job.id)))
@@ -289,18 +335,17 @@ class Desk:
             UsageError: There is no word in it.
         """
         index = index_of(self.config.ledger)
+        found = await asyncio.to_thread(search, index, words, RANKED, token.folders)
         hits: list[dict[str, Any]] = []
-        skip = 0
-        while len(hits) < limit:  # until enough are left that the token may see
-            found = await asyncio.to_thread(search, index, words, limit, skip)
-            jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in found}))
+        for start in range(0, len(found), limit):  # until enough are left of jobs that are kept
+            some = found[start : start + limit]
+            jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in some}))
             hits += [
                 {"job": hit.job, "page": hit.page, "folder": job.folder, "source": job.source}
-                for hit in found
+                for hit in some
                 if (job := jobs.get(hit.job)) is not None and token.sees(job.folder)
             ]
-            skip += len(found)
-            if len(found) < limit:
+            if len(hits) >= limit:
                 break
         return hits[:limit]
 

@@ -17,9 +17,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 import ocrd
+from ocrd.files import Disk
 from ocrd.job import Job, JobState
 from ocrd.web.access import token_for
-from ocrd.web.body import Body, received
+from ocrd.web.body import MOST, Body, received
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import MissingError, RefusedError, sentence
 from ocrd.web.results import Results
@@ -69,7 +70,7 @@ async def convert(request: Request) -> Response:
             hint=f"It goes on: GET /v1/status/poll/{task}, then /v1/result/{task}.",
         )
     whole = [job for job in ended if job is not None]
-    return await _converted(whole, options, time.monotonic() - began)
+    return await _converted(desk, whole, options, time.monotonic() - began)
 
 
 @router.post("/v1/convert/file/async")
@@ -105,7 +106,7 @@ async def task_result(request: Request, task: str) -> Response:
     if len(jobs) < len(found):
         raise MissingError(f"task {task} has not ended", hint=f"GET /v1/status/poll/{task}?wait=5")
     seconds = max((job.finished_at or 0) - job.created_at for job in jobs)
-    return await _converted(jobs, options, seconds)
+    return await _converted(desk, jobs, options, seconds)
 
 
 def _has_ended(known: Known) -> bool:
@@ -142,8 +143,10 @@ async def _sources(body: Body) -> dict[str, Any]:
     return told | ({"target_type": target["kind"]} if target.get("kind") else {})
 
 
-async def _converted(jobs: list[Job], options: dict[str, Any], seconds: float) -> Response:
-    answers = [await asyncio.to_thread(_answer, job, options, seconds) for job in jobs]
+async def _converted(
+    desk: Desk, jobs: list[Job], options: dict[str, Any], seconds: float
+) -> Response:
+    answers = [await asyncio.to_thread(_answer, job, desk.disk, options, seconds) for job in jobs]
     if len(answers) == 1 and options.get("target_type") != "zip":
         return JSONResponse(answers[0])
     return Response(
@@ -153,7 +156,7 @@ async def _converted(jobs: list[Job], options: dict[str, Any], seconds: float) -
     )
 
 
-def _answer(job: Job, options: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _answer(job: Job, disk: Disk, options: dict[str, Any], seconds: float) -> dict[str, Any]:
     document: dict[str, Any] = {
         "filename": job.source.rpartition("/")[2].encode("utf-8", "replace").decode(),
         "md_content": None,
@@ -164,7 +167,7 @@ def _answer(job: Job, options: dict[str, Any], seconds: float) -> dict[str, Any]
     }
     errors: list[dict[str, str]] = []
     if job.state is JobState.DONE:
-        pages = _chosen(Results.of(job).pages(), options.get("page_range"))
+        pages = _chosen(Results.of(job, disk).pages(), options.get("page_range"))
         formats = options.get("to_formats") or ["md"]
         formats = [formats] if isinstance(formats, str) else formats
         between = str(options.get("md_page_break_placeholder") or "")
@@ -238,6 +241,8 @@ def _of_task(task: str) -> tuple[list[str], dict[str, Any]]:
     *names, told = task.split(".")
     try:
         options = json.loads(base64.urlsafe_b64decode(told[1:] + "=" * (-len(told[1:]) % 4)))
-        return names, dict(options)
+        if len(names) <= MOST:
+            return names, dict(options)
     except (ValueError, TypeError):
-        raise MissingError(f"there is no task {task}", hint="POST documents first.") from None
+        pass
+    raise MissingError("there is no such task", hint="POST documents first.")

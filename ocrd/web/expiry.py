@@ -7,7 +7,8 @@ changed since the job ended stay.
 from __future__ import annotations
 
 import contextlib
-import shutil
+import stat
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,23 +47,29 @@ def _remove(desk: Desk, job: Job) -> None:
         return
     with contextlib.suppress(OSError):
         if job.state is JobState.DONE:
-            expire(job, fixed_part(folder.archive), Disk())
+            expire(job, fixed_part(folder.archive), desk.disk)
             with contextlib.suppress(MissingError):
-                _remove_results(Results.of(job), job)
+                _remove_results(Results.of(job, desk.disk), job)
         elif job.failed_to is not None:
             failed = replace(job, archived_to=job.failed_to)
-            if expire(failed, folder.failed, Disk()) is Fate.DELETED:
-                Path(f"{job.failed_to}{REPORT}").unlink(missing_ok=True)
+            if expire(failed, folder.failed, desk.disk) is Fate.DELETED:
+                desk.disk.unlink(Path(f"{job.failed_to}{REPORT}"))
 
 
 def _remove_results(results: Results, job: Job) -> None:
-    place = Path(job.outputs or "")
-    whole = place.is_dir()
-    found = [place, *place.rglob("*")] if whole else [*results.all.values()]
-    if any(path.lstat().st_mtime > (job.finished_at or 0) + 1 for path in found):
+    place, disk = Path(job.outputs or ""), results.disk
+    found = [*_inside_first(place, disk)] or [(path, False) for path in results.all.values()]
+    facts = [disk.lstat(path) for path, _ in found]
+    if any(each is None or each.st_mtime > (job.finished_at or 0) + 1 for each in facts):
         return  # somebody works with it, or it is another job's
-    if whole:
-        shutil.rmtree(place)
-    else:
-        for path in results.all.values():
-            path.unlink(missing_ok=True)
+    for path, is_folder in found:
+        (disk.rmdir if is_folder else disk.unlink)(path)
+
+
+def _inside_first(place: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
+    """All of a bundle and whether it is a folder; nothing where the files lie side by side."""
+    facts = disk.lstat(place)
+    if facts is not None and stat.S_ISDIR(facts.st_mode):
+        for name, is_folder in disk.entries(place):
+            yield from _inside_first(place / name, disk) if is_folder else [(place / name, False)]
+        yield place, True

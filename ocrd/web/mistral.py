@@ -12,8 +12,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from markdown_it import MarkdownIt
 
-from ocrd.files import open_regular
 from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body, received
@@ -31,10 +31,14 @@ _TYPES = {
     "equation": "equation", "image_caption": "caption", "table_caption": "caption",
     "figure_title": "caption", "code": "code", "header": "header", "footer": "footer",
     "page_number": "footer", "table_footnote": "aside_text", "image_footnote": "aside_text",
-    "aside_text": "aside_text", "references": "references", "signature": "signature",
+    "page_header": "header", "page_footer": "footer", "aside_text": "aside_text",
+    "references": "references", "signature": "signature",
 }  # fmt: skip
 _IMAGE = re.compile(r"!\[[^\]]*\]\((?:[^()\s]*/)?([0-9]+-[0-9]+\.\w+)\)")
 _DPI = 200
+_ASIDE = re.compile(r"<sub>.*?</sub>\n*", re.DOTALL)  # how a header or footer stands in Markdown
+_TABLE = re.compile(r"^<table>.*?</table>|(?:^\|[^\n]*\n?)+", re.DOTALL | re.MULTILINE)
+_html = MarkdownIt("commonmark").enable("table")
 
 
 @router.post("/ocr")
@@ -46,7 +50,7 @@ async def ocr(request: Request) -> JSONResponse:
         asked = body.fields
         if any(asked.get(key) for key in _ANNOTATIONS):
             raise RefusedError(422, "annotations are not supported", hint="Leave those fields out.")
-        _numbers(asked.get("pages"), 0)  # what makes no sense is refused before anything is read
+        _require_sense(asked)
         size, known = await _taken(desk, token, body)
     ended = await desk.ended(known, WAIT_S)
     if ended is None:
@@ -55,7 +59,7 @@ async def ocr(request: Request) -> JSONResponse:
         )
     if ended.state is not JobState.DONE:
         raise _failed(ended)
-    pages = await asyncio.to_thread(_pages, Results.of(ended), asked)
+    pages = await asyncio.to_thread(_pages, await desk.results(ended), asked)
     model = str(asked.get("model") or "ocrd")
     usage = {"pages_processed": len(pages), "doc_size_bytes": size}
     return JSONResponse({"pages": pages, "model": model, "usage_info": usage})
@@ -90,21 +94,32 @@ def _failed(job: Job) -> RefusedError:
 def _pages(results: Results, asked: dict[str, Any]) -> list[dict[str, Any]]:
     pages = results.pages()
     wanted = _numbers(asked.get("pages"), len(pages))
-    return [_page(page, results, asked) for page in pages if page.number - 1 in wanted]
+    told, left = [], asked.get("image_limit")
+    for page in pages:
+        if page.number - 1 in wanted:
+            told.append(_page(page, results, asked, left))
+            left = None if left is None else left - len(told[-1]["images"])
+    return told
 
 
-def _page(page: ReadPage, results: Results, asked: dict[str, Any]) -> dict[str, Any]:
+def _page(
+    page: ReadPage, results: Results, asked: dict[str, Any], left: int | None
+) -> dict[str, Any]:
     width, height = (round(side * _DPI) for side in page.inches)
-    images, blocks = [], []
+    least = asked.get("image_min_size") or 0
+    images: list[dict[str, Any]] = []
+    blocks: list[dict[str, Any]] = []
     for block in page.blocks:
         corner = _corner(block, width, height)
+        across = corner["bottom_right_x"] - corner["top_left_x"]
+        down = corner["bottom_right_y"] - corner["top_left_y"]
         told = {"type": _TYPES.get(block["label"], "text"), **corner, "content": block["text"]}
         if "image" in block:
             name = told["image_id"] = block["image"].rpartition("/")[2]
-            picture = (
-                _picture(results, block["image"]) if asked.get("include_image_base64") else None
-            )
-            images.append({"id": name, **corner, "image_base64": picture})
+            if (left is None or len(images) < left) and min(across, down) >= least:
+                wanted = asked.get("include_image_base64")
+                picture = _picture(results, block["image"]) if wanted else None
+                images.append({"id": name, **corner, "image_base64": picture})
         blocks.append(told)
     told = {
         "index": page.number - 1,
@@ -112,9 +127,48 @@ def _page(page: ReadPage, results: Results, asked: dict[str, Any]) -> dict[str, 
         "images": images,
         "dimensions": {"dpi": _DPI, "height": height, "width": width},
     }
+    _extract_asides(told, blocks, asked)
+    if asked.get("table_format"):
+        _extract_tables(told, blocks, asked["table_format"])
     if asked.get("include_blocks"):
         told["blocks"] = blocks
     return told
+
+
+def _extract_asides(told: dict[str, Any], blocks: list[dict[str, Any]], asked: Any) -> None:
+    """Headers and footers that are wanted apart go out of the Markdown."""
+    kinds = [kind for kind in ("header", "footer") if asked.get(f"extract_{kind}")]
+    asides = [each for each in blocks if each["type"] in ("header", "footer") and each["content"]]
+    for kind in kinds:
+        told[kind] = "\n".join(each["content"] for each in asides if each["type"] == kind) or None
+    found = _ASIDE.findall(told["markdown"])
+    if kinds and len(found) == len(asides):
+        stay = iter(
+            "" if each["type"] in kinds else text for each, text in zip(asides, found, strict=True)
+        )
+        told["markdown"] = _ASIDE.sub(lambda _: next(stay), told["markdown"]).strip()
+
+
+def _extract_tables(told: dict[str, Any], blocks: list[dict[str, Any]], wanted: str) -> None:
+    """Tables go out of the Markdown, each with a link in its place.
+
+    One whose cells span others cannot be said in Markdown and stays HTML.
+    """
+    tables: list[dict[str, str]] = []
+
+    def apart(found: re.Match[str]) -> str:
+        content, kind = found[0].strip(), "markdown"
+        if content.startswith("<") or wanted == "html":
+            kind, content = "html", _html.render(content).strip()
+        name = f"tbl-{len(tables)}.{'html' if kind == 'html' else 'md'}"
+        tables.append({"id": name, "content": content, "format": kind})
+        return f"[{name}]({name})" + "\n" * found[0].endswith("\n")
+
+    told["markdown"], told["tables"] = _TABLE.sub(apart, told["markdown"]), tables
+    named = [each for each in blocks if each["type"] == "table"]
+    if len(named) == len(tables):
+        for block, table in zip(named, tables, strict=True):
+            block["table_id"] = table["id"]
 
 
 def _corner(block: dict[str, Any], width: int, height: int) -> dict[str, int]:
@@ -130,8 +184,22 @@ def _corner(block: dict[str, Any], width: int, height: int) -> dict[str, int]:
 def _picture(results: Results, image: str) -> str | None:
     if image not in results.all:
         return None
-    with open_regular(results.all[image]) as file:
+    with results.read(results.all[image]) as file:
         return "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
+
+
+def _require_sense(asked: dict[str, Any]) -> None:
+    """Refuse what makes no sense before anything is read.
+
+    Raises:
+        RefusedError: It does not.
+    """
+    _numbers(asked.get("pages"), 0)
+    for key in ("image_limit", "image_min_size"):
+        if not isinstance(asked.get(key, 0), int | None):
+            raise RefusedError(422, f"`{key}` is no whole number", hint="Such as 10.")
+    if asked.get("table_format") not in (None, "markdown", "html"):
+        raise RefusedError(422, "`table_format` is neither markdown nor html", hint="Leave it out.")
 
 
 def _numbers(told: Any, count: int) -> set[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import unicodedata
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import nh3
@@ -16,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from ocrd.errors import OcrdError
 from ocrd.files import display
-from ocrd.job import Job, JobState
+from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD, Gatekeeper, scheme_of, token_for
 from ocrd.web.desk import Desk, desk_of
@@ -115,7 +114,7 @@ async def job(request: Request, number: str, q: str = "") -> Response:
     pages, history = await desk.story(found)
     told: dict[str, Any] = {"job": found, "pages": pages, "history": history, "viewed": []}
     try:
-        results = await asyncio.to_thread(Results.of, found)
+        results = await desk.results(found)
         told |= {"results": results, "viewed": await asyncio.to_thread(_viewed, results, q)}
     except MissingError as missing:
         told["missing"] = missing
@@ -159,25 +158,11 @@ async def picture(request: Request, number: str, page: int) -> Response:
     """The picture of a page, as it was read."""
     desk, token = desk_of(request), token_for(request)
     found = await desk.job(number, token)
-    path, own_number = await asyncio.to_thread(_original, found, page)
+    path, own_number, which = await desk.original(found, page)
     renderer: PageRenderer = request.app.state.renderer
-    image = await renderer.jpeg(path, own_number)
+    image = await renderer.jpeg(path, own_number, which)
     headers = {"cache-control": "private, max-age=60"}
     return Response(image, media_type="image/jpeg", headers=headers)
-
-
-def _original(job: Job, number: int) -> tuple[Path, int]:
-    """The file that holds a page, and the page's number in it."""
-    if job.archived_to is None:
-        raise MissingError(
-            f"job {job.id} has no archived original", hint="It is shown once the job is done."
-        )
-    place = Path(job.archived_to)
-    page = next((each for each in Results.of(job).pages() if each.number == number), None)
-    came_from = page.facts.get("came_from") if page else None
-    if came_from is None:
-        return place, number
-    return place / came_from["file"] if job.members else place, int(came_from["page"])
 
 
 @router.post("/jobs/{number}/{verb}")

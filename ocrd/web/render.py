@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
+from ocrd.errors import SourceChangedError
+from ocrd.files import display, open_regular
 from ocrd.pages import work
 from ocrd.pages.base import Rendering
 
@@ -31,23 +34,38 @@ class PageRenderer:
         )
         self._wanted = Rendering(dpi=150, max_pixels=given.max_pixels, max_pages=given.max_pages)
 
-    async def jpeg(self, path: Path, number: int) -> bytes:
+    async def jpeg(self, path: Path, number: int, which: tuple[int, int]) -> bytes:
         """Page `number` (1-based) of a document as a JPEG at most `WIDTH` pixels wide.
+
+        Args:
+            path: The document.
+            number: Which page.
+            which: The device and inode that were found there through no link.
 
         Raises:
             OcrdError: It cannot be drawn.
         """
-        return await self._pool.run(draw, path, number, self._wanted, readable=(path,))
+        return await self._pool.run(draw, path, number, which, self._wanted, readable=(path,))
 
     def stop(self) -> None:
         """End the children."""
         self._pool.stop()
 
 
-def draw(path: Path, number: int, wanted: Rendering) -> bytes:
-    """What a child does; see `PageRenderer.jpeg`."""
+def draw(path: Path, number: int, which: tuple[int, int], wanted: Rendering) -> bytes:
+    """What a child does; see `PageRenderer.jpeg`.
+
+    It may read one file alone, the one that lay there when it was confined: if that is the one that
+    is meant, no link planted since leads to another.
+    """
     from PIL import Image
 
+    with open_regular(path) as file:
+        facts = os.fstat(file.fileno())
+    if (facts.st_dev, facts.st_ino) != which:
+        raise SourceChangedError(
+            f"{display(path)}: another file lies there now", hint="Reload the page."
+        )
     page = work.page(path, number, wanted)
     picture = Image.frombytes("RGB", (page.width, page.height), page.rgb)
     picture.thumbnail((WIDTH, WIDTH * 4))

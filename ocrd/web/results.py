@@ -1,8 +1,9 @@
-"""What a finished job has left in the outbox, found by name and read without following links."""
+"""What a finished job has left in the outbox, found by name and read through no link."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import stat
 import zipfile
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from fastapi.responses import StreamingResponse
 
 from ocrd.document.base import FIGURES, SUFFIXES
-from ocrd.files import display, open_regular
+from ocrd.files import Disk, display, os_error
 from ocrd.job import Job, JobState
 from ocrd.web.errors import MissingError
 
@@ -85,15 +86,18 @@ class Results:
         stem: What the files are called without their endings.
         files: By format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`.
         all: Every file below, by its name in an archive.
+        disk: Opens them beneath their tree: whoever may write in an outbox could else have
+            another file read by planting a link.
     """
 
     stem: str
     files: dict[str, Path]
     all: dict[str, Path]
+    disk: Disk
 
     @classmethod
-    def of(cls, job: Job) -> Results:
-        """The results of a job.
+    def of(cls, job: Job, disk: Disk) -> Results:
+        """The results of a job, in one of the trees that `disk` knows.
 
         Raises:
             MissingError: It is not done, or made none, or somebody took them away.
@@ -107,32 +111,31 @@ class Results:
                 f"job {job.id} has no results", hint="Its folder's `outputs` asks for none."
             )
         place = Path(job.outputs)
+        require_tree(place, disk)
         try:
-            if stat.S_ISDIR(place.lstat().st_mode):
-                found = {
-                    path.relative_to(place).as_posix(): path
-                    for path in sorted(place.rglob("*"))
-                    if not path.is_symlink() and path.is_file()
-                }
+            if (facts := disk.lstat(place)) is None:
+                raise FileNotFoundError(place)
+            if stat.S_ISDIR(facts.st_mode):
+                found = dict(_below(place, disk))
                 stem = _common_stem(found)
             else:
                 stem = _without_ending(place.name)
-                found = {path.name: path for path in _siblings(place.parent, stem)}
+                found = dict(_siblings(place.parent, stem, disk))
         except OSError as error:
             raise MissingError(
                 f"the results of job {job.id} are not in the outbox any more",
                 hint=f"Somebody has taken {display(job.outputs)} away; drop the document again.",
             ) from error
-        return cls._sorted(stem, found)
+        return cls._sorted(stem, found, disk)
 
     @classmethod
-    def _sorted(cls, stem: str, found: dict[str, Path]) -> Results:
+    def _sorted(cls, stem: str, found: dict[str, Path], disk: Disk) -> Results:
         files: dict[str, Path] = {}
         for name, path in found.items():
             kind = _kind(name)
             if kind is not None and "/" not in name:
                 files.setdefault(kind, path)
-        return cls(stem=stem, files=files, all=found)
+        return cls(stem=stem, files=files, all=found, disk=disk)
 
     def open(self, kind: str) -> IO[bytes]:
         """One of the files.
@@ -146,7 +149,24 @@ class Results:
                 f"there is no {kind} of this document",
                 hint=f"Its folder makes: {made}.  Add it to the folder's `outputs`.",
             )
-        return open_regular(self.files[kind])
+        return self.read(self.files[kind])
+
+    def read(self, path: Path) -> IO[bytes]:
+        """One of all files.
+
+        Raises:
+            MissingError: It is gone, or a link lies there now.
+            PlaceError: It cannot be read now.
+        """
+        try:
+            file = self.disk.open(path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise MissingError(
+                    f"{display(path)} is no file of ocrd's any more", hint="Look into the outbox."
+                ) from error
+            raise os_error(error, path) from error
+        return file
 
     def text(self, kind: str) -> str:
         """One of the files as text; `txt` is made of the blocks where it was not kept."""
@@ -181,7 +201,7 @@ class Results:
         inside = f"{document['name']}/"
         found = {name.removeprefix(inside): path for name, path in self.all.items()
                  if name.startswith(inside)}  # fmt: skip
-        return self._sorted(document["name"], found)
+        return self._sorted(document["name"], found, self.disk)
 
 
 def _in_pile(facts: dict[str, Any]) -> dict[str, Any]:
@@ -220,7 +240,7 @@ def _zipped(results: Results) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_DEFLATED) as archive:
         for name, path in results.all.items():
-            with open_regular(path) as source, archive.open(name, "w", force_zip64=True) as target:
+            with results.read(path) as source, archive.open(name, "w", force_zip64=True) as target:
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)
                     yield sink.taken()
@@ -262,11 +282,38 @@ def _common_stem(found: dict[str, Path]) -> str:
     return _without_ending(named[0]) if named else "document"
 
 
-def _siblings(folder: Path, stem: str) -> Iterator[Path]:
-    for ending in _ENDINGS:
-        path = folder / f"{stem}{ending}"
-        if path.is_file() and not path.is_symlink():
-            yield path
+def require_tree(path: Path, disk: Disk) -> None:
+    """What lies outside of the folders' trees is not looked at: who may write there is unknown.
+
+    Raises:
+        MissingError: It does.
+    """
+    if disk.tree_of(path) is None or ".." in path.parts:
+        raise MissingError(
+            f"{display(path)} lies outside of every folder that is configured now",
+            hint="The folder has been moved since; fetch it there.",
+        )
+
+
+def _below(place: Path, disk: Disk, inside: str = "") -> Iterator[tuple[str, Path]]:
+    """The regular files below a folder, each by its name there."""
+    for name, is_folder in disk.entries(place):
+        if is_folder:
+            yield from _below(place / name, disk, f"{inside}{name}/")
+        elif _is_file(place / name, disk):
+            yield f"{inside}{name}", place / name
+
+
+def _siblings(folder: Path, stem: str, disk: Disk) -> Iterator[tuple[str, Path]]:
+    for name in (f"{stem}{ending}" for ending in _ENDINGS):
+        if _is_file(folder / name, disk):
+            yield name, folder / name
     images = folder / f"{stem}{FIGURES}"
-    if images.is_dir() and not images.is_symlink():
-        yield from (path for path in sorted(images.iterdir()) if path.is_file())
+    facts = disk.lstat(images)
+    if facts is not None and stat.S_ISDIR(facts.st_mode):
+        yield from _below(images, disk)
+
+
+def _is_file(path: Path, disk: Disk) -> bool:
+    facts = disk.lstat(path)
+    return facts is not None and stat.S_ISREG(facts.st_mode)

@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tests.support.site import Site, memory_kib, site, until
 
+JSON = {"content-type": "application/json"}
 WORDS = "Lighthouse keepers wrote every evening"
 
 
@@ -191,6 +193,13 @@ def test_nobody_sees_a_folder_that_their_token_does_not(running: Site) -> None:
         (lambda c: c.post("/api/v1/ocr", json={}), 422),
         (lambda c: c.post("/api/v1/ocr?wait=soon", content=b"x"), 422),
         (lambda c: c.post("/api/v1/ocr?wait=nan", content=b"x"), 422),
+        (lambda c: c.post("/api/v1/ocr", content='{"data": "\\ud800"}', headers=JSON), 400),
+        (lambda c: c.post("/api/v1/ocr", content="[" * 100_000, headers=JSON), 400),
+        (lambda c: c.get(f"/api/v1/jobs?before_id={2**63}"), 422),
+        (lambda c: c.get("/api/v1/jobs?before_id=-1"), 422),
+        (lambda c: c.get("/jobs/1/page/0.jpg"), 404),
+        (lambda c: c.get("/jobs/1/page/-1.jpg"), 404),
+        (lambda c: c.get(f"/jobs/1/page/{10**30}.jpg"), 404),
         (lambda c: c.get("/api/v1/jobs/999999"), 404),
         (lambda c: c.get("/api/v1/jobs/t999999"), 404),
         (lambda c: c.get("/api/v1/jobs/nonsense"), 404),
@@ -250,11 +259,20 @@ def test_the_azure_sdk_gets_text_and_a_searchable_pdf(running: Site) -> None:
     number = poller.details["operation_id"]
     result = poller.result()
     assert WORDS in result.content and len(result.pages) == 1
+    known = sidecar(running, number)["pages"][0]["confidence"]
+    assert 0.5 < known <= 1
+    assert {word.confidence for word in result.pages[0].words or []} == {known}
     line = (result.pages[0].lines or [])[0]
     span = line.spans[0]
     assert result.content[span.offset :][: span.length] == line.content
     pdf = b"".join(client.get_analyze_result_pdf(model_id="prebuilt-read", result_id=number))
     assert pdf.startswith(b"%PDF")
+
+
+def sidecar(running: Site, number: str) -> dict[str, Any]:
+    with running.client() as client:
+        told: dict[str, Any] = client.get(f"/api/v1/jobs/{number}/result?format=json").json()
+    return told
 
 
 def test_the_azure_sdk_is_told_of_failures_in_its_own_words(running: Site) -> None:
@@ -309,6 +327,33 @@ def test_open_webuis_mistral_loader_gets_its_pages(running: Site) -> None:
     assert not list((running.root / "inbox/web").glob(".ocrd-*.held"))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("Brief an Müller.pdf", "document_url"), ("scan.png", "image_url")]
+)
+def test_librechats_requests_get_the_text(running: Site, name: str, kind: str) -> None:
+    """Its form is streamed with `purpose` first and no length; it wants no pictures."""
+    content = page(kind=name[-3:].upper())
+    form = (
+        b'--xx\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nocr\r\n--xx\r\n'
+        b'Content-Disposition: form-data; name="file"; filename="' + name.encode() + b'"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n--xx--\r\n"
+    )
+    with running.client("submit") as client:
+        pieces = (form[at : at + 4096] for at in range(0, len(form), 4096))
+        kept = {"content-type": "multipart/form-data; boundary=xx"}
+        file = client.post("/v1/files", content=pieces, headers=kept).json()
+        assert (file["filename"], file["bytes"]) == (name, len(content))
+        url = client.get(f"/v1/files/{file['id']}/url?expiry=24").json()["url"]
+        body = {"model": "mistral-ocr-latest", "image_limit": 0, "include_image_base64": False}
+        told = client.post("/v1/ocr", json={**body, "document": {"type": kind, kind: url}}).json()
+        assert client.delete(f"/v1/files/{file['id']}").status_code == 200
+        uri = "data:image/png;base64," + base64.b64encode(page()).decode()
+        document = {"type": "image_url", "image_url": uri}  # as it asks Azure's Mistral
+        direct = client.post("/v1/ocr", json={**body, "document": document}).json()
+    for each in (told, direct):
+        assert WORDS in each["pages"][0]["markdown"] and each["pages"][0]["images"] == []
+
+
 def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
     with running.client() as client:
         for url in ("http://127.0.0.1:1/x", f"{running.url}/v1/files/ab/content?signature=cd"):
@@ -322,7 +367,10 @@ def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
     [
         ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": "first"}),
         ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": [None]}),
+        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "image_limit": "few"}),
+        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "table_format": "csv"}),
         ("/v1/ocr", {"document": "no object"}),
+        ("/v1/ocr", {"document": {"document_url": {"url": ["x"]}}}),
         ("/v1/convert/source", {"sources": [{"kind": "http", "url": "http://x/"}]}),
         ("/v1/convert/source", {"sources": [{"kind": "file"}], "options": ["no object"]}),
     ],
@@ -375,6 +423,12 @@ def test_an_asynchronous_task_is_its_jobs(running: Site) -> None:
         "num_failed": 0,
     }
     assert len(zipfile.ZipFile(io.BytesIO(result.content)).namelist()) == 2
+
+
+def test_a_task_of_more_documents_than_one_request_has_is_not_looked_for(running: Site) -> None:
+    with running.client() as client:
+        answer = client.get(f"/v1/status/poll/{'.'.join(['1'] * 1000)}.oe30")
+    assert answer.status_code == 404
 
 
 # --- weight ---

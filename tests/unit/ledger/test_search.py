@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ocrd.errors import LedgerError, OcrdError, UsageError
-from ocrd.ledger.search import Hit, SearchIndex, search
+from ocrd.ledger.search import RANKED, Hit, SearchIndex, search
 
 PAGES = {
     1: ["Müller's invoice, 12 March 2026", "Terms and conditions"],
@@ -21,7 +23,7 @@ PAGES = {
 def path(tmp_path: Path) -> Path:
     index = SearchIndex(tmp_path / "search.db")
     for job, texts in PAGES.items():
-        index.add(job, texts)
+        index.add(job, "scans", texts)
     index.close()
     return tmp_path / "search.db"
 
@@ -58,11 +60,11 @@ def test_without_a_word_there_is_nothing_to_look_for(path: Path, words: str) -> 
 
 def test_a_job_told_again_is_there_once_and_the_index_can_be_made_anew(path: Path) -> None:
     index = SearchIndex(path)
-    index.add(1, PAGES[1])
+    index.add(1, "scans", PAGES[1])
     assert len(search(path, "invoice", 10)) == 2
     index.clear()
     assert search(path, "invoice", 10) == []
-    index.add(1, PAGES[1])
+    index.add(1, "scans", PAGES[1])
     assert (index.knows([1, 2]), search(path, "terms", 10)) == ({1}, [Hit(1, 2)])
     index.close()
 
@@ -84,7 +86,7 @@ def refused_while_closing(path: Path) -> list[OcrdError]:
     def add() -> None:
         try:
             for job in range(1, 10_000):
-                index.add(job, ["one word after another " * 50] * 5)
+                index.add(job, "scans", ["one word after another " * 50] * 5)
                 began.set()
         except OcrdError as error:
             refused.append(error)
@@ -102,3 +104,31 @@ def test_an_index_that_is_closed_while_it_is_written_to_refuses_the_rest(tmp_pat
     for number in range(20):
         (error,) = refused_while_closing(tmp_path / f"{number}.db")
         assert "closed" in error.message
+
+
+def test_of_more_pages_than_are_ranked_the_newest_are_found(tmp_path: Path) -> None:
+    index = SearchIndex(tmp_path / "search.db")
+    index.add(1, "rare", ["a common word and another"])
+    for job in range(2, 12):
+        index.add(job, "scans", ["common"] * (RANKED // 10))
+    index.close()
+    found = search(tmp_path / "search.db", "common", 3)
+    assert found == [Hit(11, RANKED // 10 - each) for each in range(3)]
+    assert search(tmp_path / "search.db", "common", 3, {"rare"}) == [Hit(1, 1)]
+    assert search(tmp_path / "search.db", "common", 3, {"rare", "elsewhere"}) == [Hit(1, 1)]
+    assert search(tmp_path / "search.db", "common", 3, set()) == []
+
+
+def test_an_index_of_an_earlier_version_is_made_anew(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "search.db")) as db, db:
+        db.executescript(
+            "CREATE VIRTUAL TABLE words USING fts5(text, content='');"
+            "CREATE TABLE pages (id INTEGER PRIMARY KEY, job INTEGER, page INTEGER);"
+            "INSERT INTO pages VALUES (1, 7, 1); INSERT INTO words (rowid, text) VALUES (1, 'old');"
+        )
+    index = SearchIndex(tmp_path / "search.db")
+    assert index.knows([7]) == set()
+    index.add(7, "scans", ["anew"])
+    index.close()
+    assert search(tmp_path / "search.db", "anew", 5) == [Hit(7, 1)]
+    assert search(tmp_path / "search.db", "old", 5) == []

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from bench.status import fill
-from bench.web_page import PATHS, ended
+from bench.web_page import PATHS, fill
 from ocrd.config import load
 from ocrd.ledger import readonly
 from ocrd.web.app import create_app
@@ -22,7 +21,6 @@ def steps(root: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, i
     (root / "inbox/scans").mkdir(parents=True)
     (root / "config.toml").write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n')
     fill(root / ".ocrd/ledger.db", jobs)
-    ended(root / ".ocrd/ledger.db")
     count = 0
 
     def counted(*given: Any) -> sqlite3.Connection:

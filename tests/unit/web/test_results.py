@@ -1,0 +1,188 @@
+"""What the web takes out of an outbox in which others may write, and how interfaces tell it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd.files import Disk
+from ocrd.job import Job, JobState, Place
+from ocrd.web import azure, mistral
+from ocrd.web.errors import MissingError
+from ocrd.web.results import Results, _zipped
+
+SECRET = "what only the daemon may read"
+BLOCKS = [
+    {"label": "page_header", "text": "Acme", "boxes": [[0, 0, 1, 0.1]]},
+    {"label": "image", "text": "", "boxes": [[0, 0.1, 0.5, 0.2]], "image": "images/1-1.jpg"},
+    {"label": "image", "text": "", "boxes": [[0.5, 0.1, 0.51, 0.11]], "image": "images/1-2.jpg"},
+    {"label": "table", "text": "a b", "boxes": [[0, 0.3, 1, 0.4]]},
+    {"label": "table", "text": "c d", "boxes": [[0, 0.5, 1, 0.6]]},
+    {"label": "footer", "text": "Page 1", "boxes": [[0, 0.9, 1, 1]]},
+]
+TEXT = (
+    "<sub>Acme</sub>\n\n![](images/1-1.jpg)\n\n![](images/1-2.jpg)\n\n"
+    "| a | b |\n|---|---|\n| 1 | 2 |\n\n"
+    '<table>\n<tr><td colspan="2">c</td></tr>\n</table>\n\n<sub>Page 1</sub>'
+)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    known = Disk()
+    known.know(tmp_path / "outbox")
+    return known
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    made = tmp_path / "outbox/2026/scan"
+    (made / "images").mkdir(parents=True)
+    page = {"number": 1, "span": [0, len(TEXT)], "size_in": [5, 10], "blocks": BLOCKS}
+    (made / "scan.md").write_text(TEXT)
+    (made / "scan.json").write_text(json.dumps({"pages": [page]}))
+    (made / "images/1-1.jpg").write_bytes(b"a picture")
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("scan.md", "scan.pdf", "1-1.jpg", "notes.txt"):
+        (tmp_path / "elsewhere" / name).write_text(SECRET)
+    return made
+
+
+def done(outputs: Path) -> Job:
+    return Job(
+        id=1, token="t", folder="web", source="2026/scan.png", state=JobState.DONE,
+        place=Place.ARCHIVE, epoch=1, attempts=1, priority=0, size=1, mtime_ns=1, inode=1,
+        sha256="00", created_at=0.0, outputs=str(outputs), pages=1, pages_done=1, not_before=0.0,
+        started_at=1.0, finished_at=2.0, archived_to=None, failed_to=None, error=None,
+        cancel_requested=False,
+    )  # fmt: skip
+
+
+def whole(results: Results) -> bytes:
+    return b"".join(_zipped(results))
+
+
+PLANTED: list[Callable[[Path, Path], None]] = [
+    lambda made, away: (made / "scan.pdf").symlink_to(away / "scan.pdf"),
+    lambda made, away: (made / "more").symlink_to(away),
+    lambda made, away: (made / "images/1-2.jpg").symlink_to(away / "1-1.jpg"),
+    lambda made, _: os.mkfifo(made / "scan.pdf"),
+    lambda made, away: (made / "images/deep").symlink_to(away, target_is_directory=True),
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED)
+def test_a_link_in_a_bundle_is_not_followed(
+    tmp_path: Path, bundle: Path, disk: Disk, plant: Callable[[Path, Path], None]
+) -> None:
+    plant(bundle, tmp_path / "elsewhere")
+    results = Results.of(done(bundle), disk)
+    names = zipfile.ZipFile(io.BytesIO(whole(results))).namelist()
+    assert sorted(names) == ["images/1-1.jpg", "scan.json", "scan.md"]
+    with pytest.raises(MissingError):
+        results.open("pdf")
+
+
+@pytest.mark.parametrize("place", ["2026/scan", "2026"])
+def test_a_link_in_the_place_of_a_folder_is_not_followed(
+    tmp_path: Path, bundle: Path, disk: Disk, place: str
+) -> None:
+    """A member of the group moves a folder away and lays a link there."""
+    (tmp_path / "elsewhere/scan").mkdir()
+    (tmp_path / "elsewhere/scan/scan.md").write_text(SECRET)
+    planted = tmp_path / "outbox" / place
+    planted.rename(tmp_path / "away")
+    planted.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MissingError):
+        Results.of(done(bundle), disk).text("md")
+
+
+def test_a_link_that_is_planted_after_a_look_is_not_followed(
+    tmp_path: Path, bundle: Path, disk: Disk
+) -> None:
+    results = Results.of(done(bundle), disk)
+    bundle.rename(tmp_path / "away")
+    bundle.symlink_to(tmp_path / "elsewhere")
+    for call in (lambda: results.open("md"), lambda: whole(results)):
+        with pytest.raises(MissingError):
+            call()
+
+
+def test_links_among_files_that_lie_side_by_side_are_not_followed(
+    tmp_path: Path, bundle: Path, disk: Disk
+) -> None:
+    flat = tmp_path / "outbox/flat.md"
+    flat.write_text("flat")
+    (tmp_path / "outbox/flat.pdf").symlink_to(tmp_path / "elsewhere/scan.pdf")
+    (tmp_path / "outbox/flat.images").symlink_to(tmp_path / "elsewhere")
+    results = Results.of(done(flat), disk)
+    assert list(results.all) == ["flat.md"] and results.text("md") == "flat"
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "outbox/../elsewhere"])
+def test_what_lies_outside_of_the_folders_trees_is_not_served(
+    tmp_path: Path, bundle: Path, disk: Disk, place: str
+) -> None:
+    with pytest.raises(MissingError, match="outside"):
+        Results.of(done(tmp_path / place), disk)
+
+
+# --- what interfaces make of it ---
+
+
+def read(bundle: Path, disk: Disk, **asked: Any) -> dict[str, Any]:
+    (page,) = mistral._pages(Results.of(done(bundle), disk), asked)
+    return page
+
+
+@pytest.mark.parametrize(
+    ("asked", "images"),
+    [({}, ["1-1.jpg", "1-2.jpg"]), ({"image_limit": 1}, ["1-1.jpg"]), ({"image_limit": 0}, []),
+     ({"image_min_size": 100}, ["1-1.jpg"]), ({"image_limit": None}, ["1-1.jpg", "1-2.jpg"])],
+)  # fmt: skip
+def test_mistrals_limits_on_pictures_hold(
+    bundle: Path, disk: Disk, asked: dict[str, Any], images: list[str]
+) -> None:
+    assert [each["id"] for each in read(bundle, disk, **asked)["images"]] == images
+
+
+def test_mistrals_header_and_footer_come_apart_when_asked_for(bundle: Path, disk: Disk) -> None:
+    plain = read(bundle, disk)
+    assert "header" not in plain and "<sub>Acme</sub>" in plain["markdown"]
+    told = read(bundle, disk, extract_header=True)
+    assert told["header"] == "Acme" and "Acme" not in told["markdown"]
+    assert "footer" not in told and "Page 1" in told["markdown"]
+    both = read(bundle, disk, extract_header=True, extract_footer=True)
+    assert (both["footer"], "<sub>" in both["markdown"]) == ("Page 1", False)
+
+
+@pytest.mark.parametrize("wanted", ["markdown", "html"])
+def test_mistrals_tables_come_apart_when_asked_for(bundle: Path, disk: Disk, wanted: str) -> None:
+    told = read(bundle, disk, table_format=wanted, include_blocks=True)
+    first, second = told["tables"]
+    assert first["format"] == wanted and second["format"] == "html"
+    assert ("<td>1</td>" in first["content"]) == (wanted == "html")
+    assert 'colspan="2"' in second["content"]
+    for table in told["tables"]:
+        assert f"[{table['id']}]({table['id']})" in told["markdown"]
+    assert "|" not in told["markdown"] and "<table" not in told["markdown"]
+    named = [block["table_id"] for block in told["blocks"] if block["type"] == "table"]
+    assert named == [first["id"], second["id"]]
+
+
+@pytest.mark.parametrize(("known", "told"), [(0.87, {0.87}), (None, {None})])
+def test_azure_is_told_what_the_sidecar_knows_of_confidence(
+    bundle: Path, disk: Disk, known: float | None, told: set[float | None]
+) -> None:
+    sidecar = json.loads((bundle / "scan.json").read_text())
+    sidecar["pages"][0]["confidence"] = known
+    (bundle / "scan.json").write_text(json.dumps(sidecar))
+    result = azure._result(Results.of(done(bundle), disk), "prebuilt-read", markdown=False)
+    assert {word.get("confidence") for word in result["pages"][0]["words"]} == told
