@@ -14,17 +14,12 @@ from ocrd.errors import OcrdError
 from ocrd.job import Job, PageState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
 from tests.support.needs import few, slow
-from tests.support.samples import scan_of
 
 POSITIONS = 16  # places between a file's first and last system call at which it is killed
 FILES = 50
 KILLS = 12
-
-
-def scan(number: int) -> bytes:
-    return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
 
 
 def book(pages: int) -> bytes:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
+from tests.support.ports import reserved_port
 from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 FILES = 40
-START_S = 60.0
 ENGINE = """
 [engine]
 kind = "server"
@@ -28,19 +27,19 @@ max_pages_in_flight = 8
 @contextmanager
 def stub(delay_s: float) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server in a process of its own, up."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.support.stub_server", str(port), str(delay_s)]
-    with subprocess.Popen(command) as process:
-        url, end = f"http://127.0.0.1:{port}", time.monotonic() + START_S
-        while time.monotonic() < end:
-            with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
-                break
-            time.sleep(0.05)
-        try:
-            yield url, process
-        finally:
-            process.kill()
+    with ExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        command = [sys.executable, "-m", "tests.support.stub_server", str(port), str(delay_s)]
+        process = stack.enter_context(subprocess.Popen(command))
+        stack.callback(process.kill)
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _answers(url), despite=(OSError,), process=process)
+        yield url, process
+
+
+def _answers(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/health", timeout=5):
+        return True
 
 
 def test_a_server_killed_with_pages_in_it_costs_no_attempt(tmp_path: Path) -> None:
@@ -57,9 +56,7 @@ def test_a_server_killed_with_pages_in_it_costs_no_attempt(tmp_path: Path) -> No
         tree.config.write_text(config)
         command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(tree.config)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
-            end = time.monotonic() + START_S
-            while not tree.visible("archive") and time.monotonic() < end:
-                time.sleep(0.02)
+            wait_for(lambda: tree.visible("archive"), process=daemon)
             servers[0][1].kill()
             _, said = daemon.communicate(timeout=300)
     assert daemon.returncode == 0, said

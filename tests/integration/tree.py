@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ocrd.errors import ExitCode
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool.trees import MARKER
+from tests.support.commands import ocrd
+from tests.support.samples import scan_of
 
 CONFIG = """\
 root = "{root}"
@@ -131,3 +138,52 @@ class Tree:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def scan(number: int) -> bytes:
+    """A small scan of its own for each number."""
+    return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
+
+
+@contextmanager
+def daemon(tree: Tree, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that runs until the block ends; it must then stop by itself."""
+    told = (tree.root / "log").open("a+", encoding="utf-8")
+    command = [sys.executable, "-m", "tests.integration.driver", str(tree.config), str(tree.diary)]
+    with (
+        told,
+        subprocess.Popen([*command, "--forever", *options], stdout=told, stderr=told) as process,
+    ):
+        try:
+            yield process  # type: ignore[misc]  # its streams are the log's
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(120)
+            finally:
+                process.kill()
+
+
+def log(tree: Tree) -> str:
+    """What a daemon has told."""
+    return (tree.root / "log").read_text(encoding="utf-8")
+
+
+def ask(tree: Tree, *words: str) -> dict[str, Any]:
+    """What a command says of a tree."""
+    told = ocrd(*words, "--json", "--config", str(tree.config))
+    assert told.returncode in (ExitCode.OK, ExitCode.NOT_RUNNING), told.stderr
+    facts: dict[str, Any] = json.loads(told.stdout)
+    return facts
+
+
+def order(tree: Tree, *words: str) -> None:
+    """A command that must succeed."""
+    done = ocrd(*words, "--config", str(tree.config))
+    assert done.returncode == 0, done.stderr
+
+
+def folder_of(tree: Tree) -> dict[str, Any]:
+    """How its only folder stands, as `ocrd status` tells it."""
+    (folder,) = ask(tree, "status")["folders"]
+    return dict(folder)

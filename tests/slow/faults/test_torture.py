@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import wait_for
 from tests.integration.tree import Tree
 from tests.slow.faults.droppers import WHOLE, Ground, Item, rename_in
 from tests.slow.faults.evidence import Dropped, Site
@@ -20,6 +19,7 @@ from tests.slow.faults.strikes import KILL, Strike, plan
 from tests.slow.faults.torture import kind_of
 from tests.slow.faults.watched import audit_watched
 from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 FAULTS = ("disk full", "ledger locked", "share unmounted")
 PDF = b"%PDF-1.7\n%%EOF\n"

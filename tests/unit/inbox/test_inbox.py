@@ -23,6 +23,7 @@ from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit
 from ocrd.job import Found, Job, JobState, Place
 from ocrd.ledger.ledger import Ledger
+from tests.support.waiting import wait_for
 
 BY_PAUSE = "join = 'pause'\njoin_pause_s = 1"
 BY_NAME = r"""join = 'pattern'
@@ -103,13 +104,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path)
     with contextlib.closing(house.ledger):
         yield house
-
-
-def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 class TestByPause:

@@ -10,8 +10,7 @@ import json
 import socketserver
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
 from ocrd.observe.notices import LISTED, Notices
+from tests.support.waiting import wait_for
 
 PATIENCE_S = 120.0
 HANGS_S = 3.0  # so long takes no command that does not hang
@@ -32,14 +32,6 @@ def script(path: Path, body: str) -> Path:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return path
-
-
-def until(reached: Callable[[], bool]) -> None:
-    """Wait for it; fails when it never comes."""
-    end = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 class Heard:
@@ -188,7 +180,7 @@ def test_a_command_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) ->
     told = Told(on_failed=[str(command)], timeout_s=HANGS_S)
     told.fail(1)
     told.fail(2)
-    until(lambda: len(_lines(tmp_path / "pids")) == 2)
+    wait_for(lambda: len(_lines(tmp_path / "pids")) == 2)
     told.notices.stop()
     hung = _lines(tmp_path / "pids")[0]
     assert not Path("/proc", hung).exists()
@@ -205,7 +197,7 @@ def test_who_emits_never_waits_for_a_command(tmp_path: Path) -> None:
         told.fail(job)
     assert not (tmp_path / "log").exists()
     (tmp_path / "go").touch()
-    until(lambda: len(_lines(tmp_path / "log")) == 5)
+    wait_for(lambda: len(_lines(tmp_path / "log")) == 5)
     told.notices.stop()
 
 
@@ -215,7 +207,7 @@ def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path) -> N
     told.fail(1)
     told.notices.stop()
     (child,) = _lines(tmp_path / "child")
-    until(lambda: not _lives(child))
+    wait_for(lambda: not _lives(child))
     assert len(told.heard.named("notice.failed")) == 1
 
 
@@ -227,7 +219,7 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Pat
     told.notices.stop()
     assert told.heard.named("notice.failed") == []
     (tmp_path / "go").touch()
-    until((tmp_path / "gone").exists)
+    wait_for((tmp_path / "gone").exists)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +268,9 @@ def test_many_failures_are_one_mail_and_one_post(tmp_path: Path, hook: Hook) -> 
 def test_a_digest_is_sent_when_its_time_has_come(hook: Hook) -> None:
     told = Told(webhook=hook.url, digest_s=0.2)
     told.fail(1)
-    until(lambda: len(hook.posted) == 1)
+    wait_for(lambda: len(hook.posted) == 1)
     told.fail(2)
-    until(lambda: len(hook.posted) == 2)
+    wait_for(lambda: len(hook.posted) == 2)
     told.notices.stop()
     assert [body["failed"][0]["job"] for _, body in hook.posted] == [1, 2]
 
@@ -303,7 +295,7 @@ def test_what_answers_in_no_http_is_told_and_the_next_notices_go_out_all_the_sam
     with Babbler() as babbler:
         told = Told(webhook=babbler.url, digest_s=0.0, on_failed=[str(command)])
         told.fail(1)
-        until(lambda: bool(told.heard.named("notice.failed")))
+        wait_for(lambda: bool(told.heard.named("notice.failed")))
         told.fail(2)
         told.notices.stop()
     assert [each.fields["way"] for each in told.heard.named("notice.failed")] == ["webhook"] * 2
