@@ -17,7 +17,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,9 @@ class Diary:
 
     def __init__(self, file: Path) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def close(self) -> None:
+        os.close(self._file)
 
     def note(self, *words: object) -> None:
         os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
@@ -132,13 +135,14 @@ class DeadlyDisk(Disk):
 async def live(
     config: Path, diary: Diary, engine: DiaryEngine, disk: DeadlyDisk, *, once: bool
 ) -> ExitCode:
-    events = Events(log_sink("plain", "info"), diary)
+    events = Events(log_sink("plain", "info", sys.stderr), diary)
     code = await Daemon(load(config), events, once=once, engine=engine, disk=disk).run()
     diary.note("calls", disk.calls)
     return code
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> int:
+    """Run as these words say; the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("diary", type=Path)
@@ -147,17 +151,19 @@ def main() -> None:
     parser.add_argument("--engine-start", type=float, default=0.0)
     parser.add_argument("--engine-gate", type=Path)
     parser.add_argument("--forever", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
     engine = DiaryEngine(diary, given.engine_delay, given.engine_start, given.engine_gate)
     work = live(given.config, diary, engine, disk, once=not given.forever)
     try:
-        sys.exit(asyncio.run(work))
+        return asyncio.run(work)
     except OcrdError as error:
         print(f"{error.kind}: {error.message}\n{error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    finally:
+        diary.close()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

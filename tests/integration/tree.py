@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import signal
 import subprocess
@@ -16,8 +18,10 @@ from typing import Any
 from ocrd.errors import ExitCode
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool.trees import MARKER
+from tests.integration import driver
 from tests.support.commands import ocrd
 from tests.support.samples import scan_of
+from tests.support.waiting import HANG_S
 
 CONFIG = """\
 root = "{root}"
@@ -78,9 +82,18 @@ class Tree:
         )
 
     def run(self, *options: str) -> tuple[int, str]:
-        with self.start(*options) as daemon:
-            said, _ = daemon.communicate(timeout=300)
-        return daemon.returncode, said
+        """A daemon works all of it off; its exit code and what it said.
+
+        One that is to be killed, or has other options, is a process of its own.
+        """
+        if options:
+            with self.start(*options) as daemon:
+                said, _ = daemon.communicate(timeout=2 * HANG_S)
+            return daemon.returncode, said
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            code = driver.main([str(self.config), str(self.diary)])
+        return code, told.getvalue()
 
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show.
