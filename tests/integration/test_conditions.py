@@ -91,12 +91,13 @@ def test_a_disk_full_of_all_but_the_ledger_costs_no_attempt_either(tmp_path: Pat
         tree.config.write_text(tree.config.read_text().replace("[[folder]]", settings))
         for number in range(4):
             tree.drop(f"{number}.jpg", scan(number))
-        filler = tmp_path / "disk" / "filler"
-        with daemon(tree, "--engine-delay", "2") as process:
+        filler, gate = tmp_path / "disk" / "filler", tmp_path / "gate"
+        with daemon(tree, "--engine-gate", str(gate)) as process:
             wait_for(lambda: folder_of(tree)["running"] > 0)
             process.send_signal(signal.SIGSTOP)
             fill(filler)
             process.send_signal(signal.SIGCONT)
+            gate.touch()
             wait_for(lambda: "event=folder.paused" in log(tree))
             time.sleep(6.0)  # several tries meanwhile
             filler.unlink()

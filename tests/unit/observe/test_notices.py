@@ -8,11 +8,13 @@ from __future__ import annotations
 import email
 import json
 import socketserver
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from email import policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,9 @@ import pytest
 from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
 from ocrd.observe.notices import LISTED, Notices
-from tests.support.waiting import wait_for
+from tests.support.waiting import HANG_S, wait_for
 
-PATIENCE_S = 120.0
-HANGS_S = 3.0  # so long takes no command that does not hang
+HANGS_S = 2.0  # so long, once it runs, takes no command that does not hang
 
 
 def script(path: Path, body: str) -> Path:
@@ -174,15 +175,29 @@ def test_each_command_is_called_for_its_own_end_only(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["done", "failed"]
 
 
-def test_a_command_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) -> None:
-    body = f'echo $$ >> {tmp_path}/pids; [ "$OCRD_JOB" = 1 ] && exec sleep 600; exit 0'
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A command's time begins when it has written a line into this file."""
+    file, communicate, calls = tmp_path / "begun", subprocess.Popen.communicate, count(1)
+
+    def patiently(process: subprocess.Popen[bytes], text: bytes, timeout: float) -> Any:
+        number = next(calls)
+        wait_for(lambda: len(_lines(file)) >= number)
+        return communicate(process, text, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", patiently)
+    return file
+
+
+def test_a_command_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path, begun: Path) -> None:
+    body = f'echo $$ >> {begun}; [ "$OCRD_JOB" = 1 ] && exec sleep 600; exit 0'
     command = script(tmp_path / "hang", body)
     told = Told(on_failed=[str(command)], timeout_s=HANGS_S)
     told.fail(1)
     told.fail(2)
-    wait_for(lambda: len(_lines(tmp_path / "pids")) == 2)
+    wait_for(lambda: len(_lines(begun)) == 2 and told.heard.named("notice.failed"))
     told.notices.stop()
-    hung = _lines(tmp_path / "pids")[0]
+    hung = _lines(begun)[0]
     assert not Path("/proc", hung).exists()
     (warning,) = told.heard.named("notice.failed")
     assert "timed out" in warning.fields["error"]
@@ -201,12 +216,13 @@ def test_who_emits_never_waits_for_a_command(tmp_path: Path) -> None:
     told.notices.stop()
 
 
-def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path) -> None:
-    body = f"sleep 600 & echo $! > {tmp_path}/child; wait"
+def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path, begun: Path) -> None:
+    body = f"sleep 600 & echo $! > {begun}; wait"
     told = Told(on_failed=[str(script(tmp_path / "hang", body))], timeout_s=HANGS_S)
     told.fail(1)
+    wait_for(lambda: told.heard.named("notice.failed"))
     told.notices.stop()
-    (child,) = _lines(tmp_path / "child")
+    (child,) = _lines(begun)
     wait_for(lambda: not _lives(child))
     assert len(told.heard.named("notice.failed")) == 1
 
@@ -214,7 +230,7 @@ def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path) -> N
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
     """The background process ends only when the test says so, after the notice was told."""
     body = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/gone) & exit 0"
-    told = Told(on_failed=[str(script(tmp_path / "fork", body))], timeout_s=PATIENCE_S)
+    told = Told(on_failed=[str(script(tmp_path / "fork", body))], timeout_s=HANG_S)
     told.fail(1)
     told.notices.stop()
     assert told.heard.named("notice.failed") == []
@@ -306,6 +322,7 @@ def test_the_arguments_of_a_command_that_hangs_stay_out_of_the_log(tmp_path: Pat
     command = script(tmp_path / "hang", "exec sleep 60")
     told = Told(on_failed=[str(command), "a-token"], timeout_s=0.2)
     told.fail(1)
+    wait_for(lambda: told.heard.named("notice.failed"))
     told.notices.stop()
     (warning,) = told.heard.named("notice.failed")
     assert "a-token" not in warning.fields["error"]
