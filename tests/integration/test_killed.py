@@ -85,7 +85,15 @@ def test_how_far_a_job_has_come_is_told_and_a_cancel_and_a_retry_later_it_goes_o
     tree: Tree,
 ) -> None:
     tree.drop("book.pdf", book(12))
-    with tree.start("--engine-gate", str(tree.root / "never"), "--engine-first", "5") as daemon:
+    nine = (
+        "--engine-delay",
+        "0.6",
+        "--engine-gate",
+        str(tree.root / "never"),
+        "--engine-first",
+        "9",
+    )
+    with tree.start(*nine) as daemon:
         job = _under_way(tree)
         daemon.kill()
     assert job.pages == 12 and 0 < job.pages_done < 12

@@ -305,7 +305,11 @@ def by_pdfium(pdf: Path, page: int = 0) -> list[Word]:
     return words
 
 
-READERS = {"mupdf": by_mupdf, "poppler": by_poppler, "pdfium": by_pdfium}
+READERS = {
+    "mupdf": by_mupdf,
+    "pdfium": by_pdfium,
+    "poppler": by_poppler,
+}  # a machine may lack the last
 
 
 def overlap(found: Box, true: Box) -> float:

@@ -21,6 +21,7 @@ from ocrd.page import Block, Box, Line, Markup, PageResult
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect, page
 from tests.support.grain import grain
+from tests.support.needs import slow
 from tests.unit.document.archives import assert_valid
 from tests.unit.document.pdfa_rules import faults
 from tests.unit.document.scans import bundle, jpeg, pymupdf, record
@@ -114,6 +115,7 @@ def test_what_is_read_is_what_is_shown(tmp_path: Path, source: str) -> None:
     assert off(boxes, read) < 12  # the box and its label are drawn over it
 
 
+@slow
 def test_a_bitonal_plan_of_250_megapixels_is_read_and_shown(tmp_path: Path) -> None:
     plan = Image.new("1", (25_000, 10_000), 1)
     ImageDraw.Draw(plan).rectangle((1000, 1000, 12_000, 5000), fill=0)
