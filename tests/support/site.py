@@ -75,7 +75,7 @@ class Site:
                 process.send_signal(signal.SIGTERM)
         for process in (self.web, self.daemon):
             if process is not None:
-                process.wait(30)
+                process.wait(HANG_S)
 
 
 def until(true: Callable[[], object], seconds: float = HANG_S) -> None:

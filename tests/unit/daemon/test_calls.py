@@ -33,7 +33,7 @@ class Held:
 
     def __call__(self) -> str:
         self.begun.set()
-        self.let_go.wait(10)
+        self.let_go.wait(HANG_S)
         self.ended = True
         return "held"
 
