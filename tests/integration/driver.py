@@ -1,12 +1,13 @@
 """A daemon in a process of its own, for tests that kill it.
 
     python -m tests.integration.driver CONFIG DIARY [--kill-before N] [--engine-delay S]
-        [--engine-start S] [--engine-gate FILE] [--forever]
+        [--engine-start S] [--engine-gate FILE] [--engine-first N] [--forever]
 
 The diary tells what the engine was asked and what was finished, a line each, so that a test can
 see whether a finished page was ever computed again.  `--kill-before N` ends the process with
 SIGKILL before the Nth call that its moves make of the system.  With `--engine-gate FILE` no page
-is answered before there is such a file: what a test does meanwhile comes in time for certain.
+but the first N is answered before there is such a file: what a test does meanwhile comes in time
+for certain.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,9 @@ class Diary:
     def __init__(self, file: Path) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
+    def close(self) -> None:
+        os.close(self._file)
+
     def note(self, *words: object) -> None:
         os.write(self._file, (" ".join(map(str, words)) + "\n").encode())
 
@@ -69,12 +73,18 @@ class DiaryEngine:
     kind, model, capacity, dpi = "fake", "fake-1", 3, 72
 
     def __init__(
-        self, diary: Diary, delay_s: float, start_s: float, gate: Path | None = None
+        self,
+        diary: Diary,
+        delay_s: float,
+        start_s: float,
+        gate: Path | None = None,
+        first: int = 0,
     ) -> None:
         self._diary = diary
         self._delay_s = delay_s
         self._start_s = start_s
         self._gate = gate
+        self._first = first
         self._state = EngineState.STOPPED
 
     def named(self, language: str) -> tuple[str, str]:
@@ -98,7 +108,8 @@ class DiaryEngine:
         job, page, _ = request.id.split("-", 2)
         self._diary.note("asked", job, page)
         await asyncio.sleep(self._delay_s)
-        while self._gate and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
+        self._first -= 1
+        while self._gate and self._first < 0 and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.02)
         digest = hashlib.sha256(request.image.rgb).hexdigest()[:16]
         return PageResult(
@@ -132,13 +143,14 @@ class DeadlyDisk(Disk):
 async def live(
     config: Path, diary: Diary, engine: DiaryEngine, disk: DeadlyDisk, *, once: bool
 ) -> ExitCode:
-    events = Events(log_sink("plain", "info"), diary)
+    events = Events(log_sink("plain", "info", sys.stderr), diary)
     code = await Daemon(load(config), events, once=once, engine=engine, disk=disk).run()
     diary.note("calls", disk.calls)
     return code
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> int:
+    """Run as these words say; the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("diary", type=Path)
@@ -146,18 +158,23 @@ def main() -> None:
     parser.add_argument("--engine-delay", type=float, default=0.02)
     parser.add_argument("--engine-start", type=float, default=0.0)
     parser.add_argument("--engine-gate", type=Path)
+    parser.add_argument("--engine-first", type=int, default=0)
     parser.add_argument("--forever", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
-    engine = DiaryEngine(diary, given.engine_delay, given.engine_start, given.engine_gate)
+    engine = DiaryEngine(
+        diary, given.engine_delay, given.engine_start, given.engine_gate, given.engine_first
+    )
     work = live(given.config, diary, engine, disk, once=not given.forever)
     try:
-        sys.exit(asyncio.run(work))
+        return asyncio.run(work)
     except OcrdError as error:
         print(f"{error.kind}: {error.message}\n{error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    finally:
+        diary.close()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

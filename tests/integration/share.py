@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.slow.faults.samba import free_port, serving
+from tests.slow.faults.samba import serving
+from tests.support.ports import reserved_port
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scanners.md"
 OCRD, SCANNER, OFFICE = "daemon", "backup", "games"
@@ -98,17 +99,18 @@ def documented_share(settings: str) -> Iterator[Share]:
     top = Path(tempfile.mkdtemp(prefix="ocrd-share-"))
     top.chmod(0o755)  # pytest's own folders let no other user pass
     try:
-        root, state, port = top / "srv", top / "samba", free_port()
-        for folder in (root, *(root / tree for tree in TREES)):
-            folder.mkdir()
-            shutil.chown(folder, OCRD, OCRD)
-            folder.chmod(0o2771 if folder.name in ("srv", "outbox") else 0o2770)
-        (root / "config.toml").write_text(f'root = "{root}"\n{settings}', encoding="utf-8")
-        text = samba_config(root).replace("[global]\n", "[global]\n" + _server(state, port))
-        state.mkdir()
-        _make_people(text, state)
-        with serving(text, state, port) as config:
-            yield Share(root=root, port=port, config=config)
+        with reserved_port() as port:
+            root, state = top / "srv", top / "samba"
+            for folder in (root, *(root / tree for tree in TREES)):
+                folder.mkdir()
+                shutil.chown(folder, OCRD, OCRD)
+                folder.chmod(0o2771 if folder.name in ("srv", "outbox") else 0o2770)
+            (root / "config.toml").write_text(f'root = "{root}"\n{settings}', encoding="utf-8")
+            text = samba_config(root).replace("[global]\n", "[global]\n" + _server(state, port))
+            state.mkdir()
+            _make_people(text, state)
+            with serving(text, state, port) as config:
+                yield Share(root=root, port=port, config=config)
     finally:
         shutil.rmtree(top)
 

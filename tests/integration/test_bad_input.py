@@ -4,8 +4,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ import pymupdf
 import pytest
 from PIL import Image
 
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask
+from tests.support.commands import ocrd
 from tests.support.needs import has, needs
 from tests.support.samples import scan_of
 
-OCRD = str(Path(sys.executable).with_name("ocrd"))
 LONG = "n" * 251 + ".jpg"
 NEWLINE = "two\nlines.jpg"
 AES_256 = 5  # pymupdf.PDF_ENCRYPT_AES_256, which its stubs lack
@@ -82,8 +80,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
 def jobs(tree: Tree) -> Jobs:
     code, said = tree.run()
     assert code == 5, said
-    asked = [OCRD, "jobs", "--json", "-n", "1000", "--config", str(tree.config)]
-    told = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    told = ask(tree, "jobs", "-n", "1000")
     return {job["source"]: job for job in told["jobs"]}
 
 
@@ -157,14 +154,12 @@ def test_what_a_link_points_to_is_left_alone(tree: Tree, jobs: Jobs) -> None:
 def test_the_next_run_does_not_fail_the_same_things_again(tree: Tree, jobs: Jobs) -> None:
     code, said = tree.run()
     assert code == 0, said
-    asked = [OCRD, "jobs", "--json", "-n", "1000", "--config", str(tree.config)]
-    told = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    told = ask(tree, "jobs", "-n", "1000")
     assert len(told["jobs"]) == len(jobs)
 
 
 def test_show_tells_the_story_with_the_remedy(tree: Tree, jobs: Jobs) -> None:
     number = str(jobs["locked.pdf"]["id"])
-    asked = [OCRD, "show", number, "--config", str(tree.config)]
-    said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    said = ocrd("show", number, "--config", str(tree.config)).stdout
     assert "encrypted" in said
     assert "what to do:" in said

@@ -5,49 +5,21 @@ import hashlib
 import json
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ocrd.errors import ExitCode
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, daemon, folder_of, log, order, scan
 from tests.support.needs import need, slow
-from tests.support.samples import scan_of
-
-OCRD = str(Path(sys.executable).with_name("ocrd"))
-
-
-def scan(number: int) -> bytes:
-    return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "srv")
-
-
-@contextmanager
-def daemon(tree: Tree, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A daemon that runs until the block ends; it must then stop by itself."""
-    log = (tree.root / "log").open("a+", encoding="utf-8")
-    command = [sys.executable, "-m", "tests.integration.driver", str(tree.config), str(tree.diary)]
-    with (
-        log,
-        subprocess.Popen([*command, "--forever", *options], stdout=log, stderr=log) as process,
-    ):
-        try:
-            yield process  # type: ignore[misc]  # its streams are the log's
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(120)
-            finally:
-                process.kill()
 
 
 @contextmanager
@@ -59,34 +31,6 @@ def tmpfs(folder: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def ask(tree: Tree, *words: str) -> dict[str, Any]:
-    command = [OCRD, *words, "--json", "--config", str(tree.config)]
-    told = subprocess.run(command, check=False, capture_output=True)
-    assert told.returncode in (ExitCode.OK, ExitCode.NOT_RUNNING), told.stderr
-    facts: dict[str, Any] = json.loads(told.stdout)
-    return facts
-
-
-def order(tree: Tree, *words: str) -> None:
-    subprocess.run([OCRD, *words, "--config", str(tree.config)], check=True, capture_output=True)
-
-
-def folder_of(tree: Tree) -> dict[str, Any]:
-    (folder,) = ask(tree, "status")["folders"]
-    return dict(folder)
-
-
-def wait_for(true: Callable[[], Any], seconds: float = 240.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def log(tree: Tree) -> str:
-    return (tree.root / "log").read_text(encoding="utf-8")
 
 
 def test_a_full_outbox_pauses_its_folder_and_costs_no_attempt(tree: Tree) -> None:
@@ -147,12 +91,13 @@ def test_a_disk_full_of_all_but_the_ledger_costs_no_attempt_either(tmp_path: Pat
         tree.config.write_text(tree.config.read_text().replace("[[folder]]", settings))
         for number in range(4):
             tree.drop(f"{number}.jpg", scan(number))
-        filler = tmp_path / "disk" / "filler"
-        with daemon(tree, "--engine-delay", "2") as process:
+        filler, gate = tmp_path / "disk" / "filler", tmp_path / "gate"
+        with daemon(tree, "--engine-gate", str(gate)) as process:
             wait_for(lambda: folder_of(tree)["running"] > 0)
             process.send_signal(signal.SIGSTOP)
             fill(filler)
             process.send_signal(signal.SIGCONT)
+            gate.touch()
             wait_for(lambda: "event=folder.paused" in log(tree))
             time.sleep(6.0)  # several tries meanwhile
             filler.unlink()

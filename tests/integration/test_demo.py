@@ -6,7 +6,6 @@ What is right is known from the text that the samples were drawn from, never fro
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,11 @@ import pytest
 from rapidfuzz.distance import Levenshtein
 
 from ocrd.page import Box
+from tests.support.commands import OCRD
 from tests.support.samples import Sample, write_samples
 
 DOCS = Path(__file__).parents[2] / "docs"
-OCRD = str(Path(sys.executable).with_name("ocrd"))
+
 MOST_WRONG = {  # share of characters; three times what was seen, for other processors' rounding
     "letter": 0.02,
     "two-columns": 0.02,

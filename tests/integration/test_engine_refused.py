@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ import pytest
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
+from tests.support.commands import OCRD
 from tests.support.samples import scan_of
 
-OCRD = str(Path(sys.executable).with_name("ocrd"))
 FAILED = 1
 
 

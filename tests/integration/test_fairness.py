@@ -1,9 +1,6 @@
 """Pages of many jobs share the engine: a book in one folder holds up no letter in another."""
 
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pymupdf
@@ -12,6 +9,7 @@ from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
 from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 PAGES = 3000
 HANG_S = 240
@@ -22,14 +20,6 @@ def book() -> bytes:
         for _ in range(PAGES):
             document.new_page(width=72, height=72)
         return bytes(document.tobytes())
-
-
-def until(true: Callable[[], bool], daemon: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + HANG_S
-    while not true():
-        assert daemon.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def job(tree: Tree, number: int) -> Job:
@@ -46,10 +36,12 @@ def test_a_letter_overtakes_a_book_of_three_thousand_pages(tmp_path: Path) -> No
     letters.mkdir()
     tree.drop("book.pdf", book())
     with tree.start("--forever", "--engine-delay", "0.05") as daemon:
-        until(lambda: tree.diary.exists() and "finished" in tree.diary.read_text(), daemon)
+        wait_for(
+            lambda: tree.diary.exists() and "finished" in tree.diary.read_text(), process=daemon
+        )
         scan = scan_of("Dear Sir", width=200, height=80, dpi=72, seed=1)
         (letters / "letter.jpg").write_bytes(scan.data)
-        until((tree.root / "archive" / "letters" / "letter.jpg").exists, daemon)
+        wait_for((tree.root / "archive" / "letters" / "letter.jpg").exists, process=daemon)
         overtaken = job(tree, 1)
         daemon.send_signal(signal.SIGTERM)
         daemon.communicate(timeout=HANG_S)

@@ -19,8 +19,7 @@ from ocrd.files import Disk
 from ocrd.modes import Reader
 from ocrd.page import PageResult
 from tests.integration.driver import Diary, DiaryEngine
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
 
 FIGURE = "<|ref|>image<|/ref|><|det|>[[100, 100, 800, 800]]<|/det|>\n"
 

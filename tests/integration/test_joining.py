@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from tests.integration.test_conditions import ask, daemon, folder_of, wait_for
 from tests.integration.test_several_files import came_from, configure, picture, sidecar
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, daemon, folder_of
 from tests.support.needs import few, slow
+from tests.support.waiting import wait_for
 
 BY_NAME = (
     'join = "pattern"',

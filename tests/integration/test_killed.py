@@ -4,7 +4,6 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pymupdf
@@ -14,17 +13,13 @@ from ocrd.errors import OcrdError
 from ocrd.job import Job, PageState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
 from tests.support.needs import few, slow
-from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 POSITIONS = 16  # places between a file's first and last system call at which it is killed
 FILES = 50
 KILLS = 12
-
-
-def scan(number: int) -> bytes:
-    return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
 
 
 def book(pages: int) -> bytes:
@@ -90,7 +85,15 @@ def test_how_far_a_job_has_come_is_told_and_a_cancel_and_a_retry_later_it_goes_o
     tree: Tree,
 ) -> None:
     tree.drop("book.pdf", book(12))
-    with tree.start("--engine-delay", "0.6") as daemon:
+    nine = (
+        "--engine-delay",
+        "0.6",
+        "--engine-gate",
+        str(tree.root / "never"),
+        "--engine-first",
+        "9",
+    )
+    with tree.start(*nine) as daemon:
         job = _under_way(tree)
         daemon.kill()
     assert job.pages == 12 and 0 < job.pages_done < 12
@@ -109,15 +112,17 @@ def test_how_far_a_job_has_come_is_told_and_a_cancel_and_a_retry_later_it_goes_o
 
 def _under_way(tree: Tree) -> Job:
     """The only job, once some of its pages are finished."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.1)
-        with suppress(OcrdError):  # there is no ledger yet
-            for job, pages in read_ledger(tree.root / ".ocrd" / "ledger.db", _jobs_and_pages):
-                if job.pages_done:
-                    assert pages.count(PageState.DONE) >= job.pages_done
-                    return job
-    raise AssertionError("no page was finished in a minute")
+    found: list[Job] = []
+
+    def begun() -> bool:
+        for job, pages in read_ledger(tree.root / ".ocrd" / "ledger.db", _jobs_and_pages):
+            if job.pages_done:
+                assert pages.count(PageState.DONE) >= job.pages_done
+                found.append(job)
+        return bool(found)
+
+    wait_for(begun, despite=(OcrdError,))  # there is no ledger yet
+    return found[0]
 
 
 def _jobs_and_pages(ledger: Ledger) -> list[tuple[Job, list[PageState]]]:

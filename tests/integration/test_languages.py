@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from tests.support.commands import OCRD, ocrd
 from tests.support.needs import needs
 from tests.support.scripts import UNKNOWN
 from tests.unit.engine.test_rapid import wrong
 
-OCRD = str(Path(sys.executable).with_name("ocrd"))
 RUSSIAN = UNKNOWN[0]
 
 
@@ -59,6 +58,5 @@ def test_the_doctor_says_who_reads_a_folder(tmp_path: Path, language: str, found
         f'language = "{language}"\n',
         encoding="utf-8",
     )
-    command = [OCRD, "doctor", "--config", str(config)]
-    said = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    said = ocrd("doctor", "--config", str(config)).stdout
     assert found in said

@@ -8,8 +8,8 @@ from typing import Any
 import pymupdf
 import pytest
 
-from tests.integration.test_conditions import OCRD
 from tests.integration.tree import CONFIG, Tree
+from tests.support.commands import OCRD
 from tests.support.needs import needs
 from tests.support.samples import scan_of
 from tests.unit.engine.test_upright import LETTER

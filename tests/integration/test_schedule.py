@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import ask, daemon, folder_of, scan, wait_for
-from tests.integration.tree import CONFIG, Tree
+from tests.integration.tree import CONFIG, Tree, ask, daemon, folder_of, scan
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

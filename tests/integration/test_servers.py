@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,11 @@ import pytest
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
 from tests.support.needs import need
+from tests.support.ports import reserved_port
 from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 FILES = 40
-START_S = 60.0
 ENGINE = """
 [engine]
 kind = "server"
@@ -28,49 +27,38 @@ max_pages_in_flight = 8
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
-def until_up(url: str) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        with suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{url} is not up")
-
-
 @contextmanager
 def stub(delay_s: float) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server in a process of its own, up."""
-    port = free_port()
-    command = [sys.executable, "-m", "tests.support.stub_server", str(port), str(delay_s)]
-    with subprocess.Popen(command) as process:
+    with ExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        command = [sys.executable, "-m", "tests.support.stub_server", str(port), str(delay_s)]
+        process = stack.enter_context(subprocess.Popen(command))
+        stack.callback(process.kill)
         url = f"http://127.0.0.1:{port}"
-        until_up(url)
-        try:
-            yield url, process
-        finally:
-            process.kill()
+        wait_for(lambda: _answers(url), despite=(OSError,), process=process)
+        yield url, process
+
+
+def _answers(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/health", timeout=5):
+        return True
 
 
 @contextmanager
 def router(servers: Sequence[str], log: Path, *words: str) -> Iterator[str]:
     """The real vllm-router before some servers, up."""
     need("vllm-router")
-    port = free_port()
-    command = [sys.executable, "-m", "vllm_router.launch_router", "--worker-urls", *servers]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--policy", "power_of_two", *words]
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
-        url = f"http://127.0.0.1:{port}"
-        until_up(url)
-        try:
-            yield url
-        finally:
-            process.kill()
+    with reserved_port() as port, log.open("wb") as out:
+        command = [sys.executable, "-m", "vllm_router.launch_router", "--worker-urls", *servers]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--policy", "power_of_two", *words]
+        with subprocess.Popen(command, stdout=out, stderr=out) as process:
+            url = f"http://127.0.0.1:{port}"
+            try:
+                wait_for(lambda: _answers(url), despite=(OSError,), process=process)
+                yield url
+            finally:
+                process.kill()
 
 
 def read_all(tree: Tree, urls: Sequence[str], victim: subprocess.Popen[bytes]) -> str:
@@ -82,9 +70,7 @@ def read_all(tree: Tree, urls: Sequence[str], victim: subprocess.Popen[bytes]) -
     tree.config.write_text(tree.config.read_text().replace("[[folder]]", engine + "[[folder]]"))
     command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(tree.config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
-        end = time.monotonic() + START_S
-        while not tree.visible("archive") and time.monotonic() < end:
-            time.sleep(0.02)
+        wait_for(lambda: tree.visible("archive"), process=daemon)
         victim.kill()
         _, said = daemon.communicate(timeout=300)
     assert daemon.returncode == 0, said

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import pytest
 
 from ocrd.job import Member, joined
 from ocrd.ledger.ledger import Ledger
-from tests.integration.test_conditions import OCRD
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, order
 from tests.support.needs import few, slow
 from tests.support.samples import scan_of
 
@@ -138,11 +136,6 @@ def test_a_document_of_nothing_but_damaged_files_fails_as_one(tree: Tree) -> Non
     assert tree.visible("failed") == ["s.error.json", "s/s_1.jpg", "s/s_2.jpg"]
     report = json.loads((tree.root / "failed" / "scans" / "s.error.json").read_text())
     assert "s_1.jpg" in report["message"]
-
-
-def order(tree: Tree, *words: str) -> None:
-    command = [OCRD, *words, "--config", str(tree.config)]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_a_document_that_is_cancelled_goes_to_failed_as_one_and_comes_back(tree: Tree) -> None:

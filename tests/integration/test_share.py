@@ -9,8 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from ocrd.spool.trees import MARKER
 from tests.integration.share import OFFICE, SCANNER, Share, daemon, documented_share
 from tests.support.needs import needs
 from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 pytestmark = needs("root", "samba", "setpriv", "poppler")
 
@@ -61,13 +61,6 @@ def inherit(folder: Path) -> None:
     folder.chmod(stat.S_IMODE(above.st_mode))
 
 
-def wait_for(come: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not come():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.1)
-
-
 def visible(folder: Path) -> list[str]:
     """The names in a folder, but for the marker by which ocrd knows a tree."""
     return sorted(set(os.listdir(folder)) - {MARKER})
@@ -102,8 +95,8 @@ def test_a_scan_comes_back_as_a_searchable_pdf_that_the_office_may_delete(
         share.put("flat/letter.jpg", scan)
         flat = root / "outbox" / "flat" / "001 letter.md"
         bundle = root / "outbox" / "scans" / "letter"
-        wait_for(lambda: flat.exists() and bundle.exists(), "the results")
-        wait_for(lambda: len(list(root.glob("archive/*/letter.jpg"))) == 2, "the originals")
+        wait_for(lambda: flat.exists() and bundle.exists())
+        wait_for(lambda: len(list(root.glob("archive/*/letter.jpg"))) == 2)
 
     assert outputs(root) == {"scans": str(bundle), "flat": str(flat)}
     for name in ("scans/letter/letter.pdf", "flat/001 letter.pdf"):
@@ -133,14 +126,14 @@ def test_a_killed_upload_leaves_only_its_failed_record(share: Share, tmp_path: P
             writing.write(b"%PDF-1.7\n" + b"half a scan " * 2_000_000)
             writing.flush()
             arrived = root / "inbox" / "scans" / "long.pdf"
-            wait_for(lambda: arrived.exists() and arrived.stat().st_size > 0, "the upload")
+            wait_for(lambda: arrived.exists() and arrived.stat().st_size > 0)
             share.put("scans/short.jpg", scan)
-            wait_for((root / "archive" / "scans" / "short.jpg").exists, "another scan")
+            wait_for((root / "archive" / "scans" / "short.jpg").exists)
             assert arrived.exists(), "it was taken while it was still written"
             client.send_signal(signal.SIGKILL)
             client.wait()
         failed = root / "failed" / "scans"
-        wait_for((failed / "long.pdf.error.json").exists, "the failed record")
+        wait_for((failed / "long.pdf.error.json").exists)
 
     assert rights(failed) == {(OFFICE, "-rw-rw----"), (OFFICE, "drwxrws---")}
     assert visible(failed) == ["long.pdf", "long.pdf.error.json"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import OCRD
 from tests.integration.tree import CONFIG, Tree
+from tests.support.commands import OCRD
 
 PATIENCE_S = 240
 

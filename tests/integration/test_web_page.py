@@ -6,16 +6,17 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support.needs import needs
 from tests.support.site import Site, site, until
+from tests.support.waiting import HANG_S
 
 pytestmark = needs("chromium")
 
@@ -55,10 +56,17 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+def context_of(browser: Browser, **options: Any) -> BrowserContext:
+    """A visitor who waits as long as a busy machine takes."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(1000 * HANG_S)
+    return context
+
+
 @pytest.fixture
 def page(browser: Browser, running: Site) -> Iterator[Page]:
     """Somebody who is logged in; what the browser complains of fails the test."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context = context_of(browser, viewport={"width": 1200, "height": 900})
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
@@ -79,7 +87,7 @@ def log_in(opened: Page, running: Site, role: str = "operate") -> None:
 
 def handed_over(running: Site, name: str, content: bytes) -> int:
     with running.client() as client:
-        answer = client.post("/api/v1/ocr", params={"name": name, "wait": 60}, content=content)
+        answer = client.post("/api/v1/ocr", params={"name": name, "wait": 240}, content=content)
         return int(answer.json()["id"])
 
 
@@ -90,9 +98,9 @@ def test_a_file_is_sent_and_its_job_appears_by_itself(
     page.get_by_label("Files").set_input_files(tmp_path / "from the browser.png")
     page.get_by_role("button", name="Send").click()
     link = page.locator("#sent a")
-    link.wait_for(timeout=20_000)
+    link.wait_for()
     row = page.locator("#jobs tr", has_text="from the browser.png")
-    row.filter(has_text="done").wait_for(timeout=30_000)
+    row.filter(has_text="done").wait_for()
     link.click()
     page.get_by_text("Sent from a browser").first.wait_for()
 
@@ -127,12 +135,13 @@ def test_pages_are_turned_over_by_keys(page: Page, running: Site) -> None:
 def test_a_search_leads_to_the_page_with_its_block_marked(page: Page, running: Site) -> None:
     number = handed_over(running, "sought.png", scan("Nothing of note here", "Quixotic zeppelin"))
     found = f"{running.url}/api/v1/search?q=quixotic"
-    until(lambda: running.client().get(found).json()["hits"], 20)
+    until(lambda: running.client().get(found).json()["hits"])
     page.keyboard.press("/")
     page.keyboard.type("quixotic")
     page.keyboard.press("Enter")
     page.get_by_role("link", name=re.compile("sought.png")).click()
-    assert f"/jobs/{number}" in page.url
+    page.wait_for_url(re.compile(f"/jobs/{number}"))
+    page.locator(".block.hit").first.wait_for()
     assert page.locator(".block.hit").all_inner_texts() == ["Quixotic zeppelin"]
 
 
@@ -192,7 +201,7 @@ def test_logging_out_ends_it(page: Page, running: Site) -> None:
 
 
 def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, running: Site) -> None:
-    context = browser.new_context()
+    context = context_of(browser)
     opened = context.new_page()
     log_in(opened, running, "read")
     assert opened.get_by_role("button", name="Send").count() == 0
@@ -208,8 +217,11 @@ def test_axe_finds_no_violation_on_any_page(
     """https://github.com/dequelabs/axe-core, all of its rules."""
     done = handed_over(running, "seen.png", scan("A heading of it", "and a line"))
     failed = handed_over(running, "unseen.pdf", b"%PDF-1.7 and nothing else")
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+    context = context_of(
+        browser,
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        reduced_motion="reduce",
     )
     opened = context.new_page()
     opened.goto(f"{running.url}/login")
@@ -270,7 +282,7 @@ def walked(page: Page, steps: int) -> dict[str, bool]:
 
 
 def test_it_fits_a_phone_and_weighs_little(browser: Browser, running: Site) -> None:
-    context = browser.new_context(viewport={"width": 360, "height": 700}, color_scheme="dark")
+    context = context_of(browser, viewport={"width": 360, "height": 700}, color_scheme="dark")
     opened = context.new_page()
     weights: list[int] = []
     opened.on("response", lambda answer: weights.append(len(answer.body())))

@@ -24,8 +24,9 @@ from ocrd.web.errors import RefusedError
 from ocrd.web.expiry import DAY_S, expire_all
 from ocrd.web.store import Store, store_path
 from tests.integration.test_web import page
+from tests.support.commands import ocrd
 from tests.support.needs import needs, slow
-from tests.support.site import FOLDERS, OCRD, Site, site, until
+from tests.support.site import FOLDERS, Site, site, until
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def sent(running: Site, name: str) -> dict[str, object]:
     with running.client() as client:
-        url = f"/api/v1/ocr?name={quote(name)}&wait=60"
+        url = f"/api/v1/ocr?name={quote(name)}&wait=240"
         told: dict[str, object] = client.post(url, content=page(name)).json()
     return told
 
@@ -53,21 +54,21 @@ def desk(running: Site) -> Desk:
 
 
 def test_nothing_but_reading_it_takes_time(running: Site) -> None:
-    """Settling would take half a minute here; a busy machine adds a second at most."""
+    """Settling would take half a minute here, and a waiter that nobody wakes four."""
     queued, told_after = [], []
-    for number in range(6):
+    for number in range(3):
         began = time.time()
         told = sent(running, f"quick {number}.png")
         over = time.time()
         queued.append(datetime.fromisoformat(str(told["created_at"])).timestamp() - began)
         told_after.append(over - datetime.fromisoformat(str(told["finished_at"])).timestamp())
-    assert min(queued) < 2
-    assert min(told_after) < 2
+    assert min(queued) < 20
+    assert min(told_after) < 20
 
 
 def test_one_folders_token_is_told_nothing_of_the_others(running: Site) -> None:
     with running.client() as client:
-        url = "/api/v1/ocr?name=secret.pdf&folder=private&wait=60"
+        url = "/api/v1/ocr?name=secret.pdf&folder=private&wait=240"
         assert client.post(url, content=b"%PDF-1.7 and nothing").json()["state"] == "failed"
     with running.client("web-only") as client:
         told = client.get("/api/v1/status").text
@@ -76,7 +77,7 @@ def test_one_folders_token_is_told_nothing_of_the_others(running: Site) -> None:
 
 def test_json_names_the_folder_after_its_document(running: Site) -> None:
     data = base64.b64encode(page("to the other folder")).decode()
-    body = {"name": "late.png", "data": data, "folder": "private", "wait": 60}
+    body = {"name": "late.png", "data": data, "folder": "private", "wait": 240}
     with running.client() as client:
         told = client.post("/api/v1/ocr", json=body).json()
     assert (told["folder"], told["state"]) == ("private", "done")
@@ -166,7 +167,7 @@ def test_what_came_over_http_goes_after_a_while_and_nothing_else(running: Site) 
     until(lambda: (root / "archive/web/dropped.png").exists())
     kept, edited = sent(running, "old.png"), sent(running, "edited.png")
     assert (kept["state"], edited["state"]) == ("done", "done")
-    failed = running.client().post("/api/v1/ocr?name=bad.pdf&wait=60", content=b"%PDF-1.7 no")
+    failed = running.client().post("/api/v1/ocr?name=bad.pdf&wait=240", content=b"%PDF-1.7 no")
     assert failed.json()["state"] == "failed"
     expire_all(desk(running), time.time() + 29 * DAY_S)
     assert (root / "outbox/web/old/old.md").exists()
@@ -201,7 +202,7 @@ def test_a_document_that_no_daemon_has_seen_is_found_by_its_ticket(tmp_path: Pat
         up.start_daemon()
         up.start_web()
         until(lambda: client.get(place).json()["status"] == "succeeded")
-        job = client.get(f"/api/v1/jobs/{told['id']}?wait=60").json()
+        job = client.get(f"/api/v1/jobs/{told['id']}?wait=240").json()
         assert (job["state"], job["source"]) == ("done", "early.png")
 
 
@@ -264,6 +265,5 @@ def test_the_doctor_says_what_listens_beyond_loopback(
     text = f'root = "{tmp_path}"\n[engine]\nkind = "rapidocr"\n[web]\n{more}\n'
     text += '[[folder]]\nname = "web"\n'
     (tmp_path / "config.toml").write_text(text)
-    command = [OCRD, "doctor", "--config", str(tmp_path / "config.toml")]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    told = ocrd("doctor", "--config", str(tmp_path / "config.toml")).stdout
     assert ("beyond this machine" in told) == bool(words)

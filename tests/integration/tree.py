@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ocrd.errors import ExitCode
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool.trees import MARKER
+from tests.integration import driver
+from tests.support.commands import ocrd
+from tests.support.samples import scan_of
+from tests.support.waiting import HANG_S
 
 CONFIG = """\
 root = "{root}"
@@ -71,9 +82,18 @@ class Tree:
         )
 
     def run(self, *options: str) -> tuple[int, str]:
-        with self.start(*options) as daemon:
-            said, _ = daemon.communicate(timeout=300)
-        return daemon.returncode, said
+        """A daemon works all of it off; its exit code and what it said.
+
+        One that is to be killed, or has other options, is a process of its own.
+        """
+        if options:
+            with self.start(*options) as daemon:
+                said, _ = daemon.communicate(timeout=2 * HANG_S)
+            return daemon.returncode, said
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            code = driver.main([str(self.config), str(self.diary)])
+        return code, told.getvalue()
 
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show.
@@ -131,3 +151,52 @@ class Tree:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def scan(number: int) -> bytes:
+    """A small scan of its own for each number."""
+    return scan_of(f"Scan number {number}", width=200, height=80, dpi=72, seed=number).data
+
+
+@contextmanager
+def daemon(tree: Tree, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that runs until the block ends; it must then stop by itself."""
+    told = (tree.root / "log").open("a+", encoding="utf-8")
+    command = [sys.executable, "-m", "tests.integration.driver", str(tree.config), str(tree.diary)]
+    with (
+        told,
+        subprocess.Popen([*command, "--forever", *options], stdout=told, stderr=told) as process,
+    ):
+        try:
+            yield process  # type: ignore[misc]  # its streams are the log's
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(120)
+            finally:
+                process.kill()
+
+
+def log(tree: Tree) -> str:
+    """What a daemon has told."""
+    return (tree.root / "log").read_text(encoding="utf-8")
+
+
+def ask(tree: Tree, *words: str) -> dict[str, Any]:
+    """What a command says of a tree."""
+    told = ocrd(*words, "--json", "--config", str(tree.config))
+    assert told.returncode in (ExitCode.OK, ExitCode.NOT_RUNNING), told.stderr
+    facts: dict[str, Any] = json.loads(told.stdout)
+    return facts
+
+
+def order(tree: Tree, *words: str) -> None:
+    """A command that must succeed."""
+    done = ocrd(*words, "--config", str(tree.config))
+    assert done.returncode == 0, done.stderr
+
+
+def folder_of(tree: Tree) -> dict[str, Any]:
+    """How its only folder stands, as `ocrd status` tells it."""
+    (folder,) = ask(tree, "status")["folders"]
+    return dict(folder)

@@ -8,7 +8,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,10 +41,8 @@ async def test_two_thousand_idle_listeners_cost_little(tmp_path: Path) -> None:
             assert b"200" in await reader.readline()
             await reader.readuntil(b"retry: 2000")
         assert resident_kib(up.web) - before < IDLE * 100
-        began = time.monotonic()
         with up.client() as client:
             assert client.get("/healthz").status_code == 200
-        assert time.monotonic() - began < 2
         for _, writer in listening:
             writer.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

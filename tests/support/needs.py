@@ -139,6 +139,13 @@ def _watch_limits() -> bool:
     return _root() and os.access("/proc/sys/fs/inotify/max_user_watches", os.W_OK)
 
 
+def _namespaces() -> bool:
+    """Whether a user namespace can be made, and limits set in it."""
+    script = "echo 9 > /proc/sys/user/max_inotify_watches"
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", script]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def _fonts() -> bool:
     found = ("truetype/noto/NotoSans-Regular.ttf", "opentype/noto/NotoSansCJK-Regular.ttc")
     return all(Path("/usr/share/fonts", font).exists() for font in found)
@@ -167,6 +174,9 @@ THINGS = {
     ),
     "watch-limits": Thing(
         there=_watch_limits, lacking="the limits of inotify cannot be set here: run as root"
+    ),
+    "namespaces": Thing(
+        there=_namespaces, lacking="no user namespace can be made here: its limits are not ours"
     ),
     "landlock": Thing(
         there=_confinement, lacking="this kernel has no Landlock: nothing closes files to a child"

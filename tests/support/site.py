@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-OCRD = str(Path(sys.executable).with_name("ocrd"))
-UP_S = 60.0
+from tests.support.commands import OCRD, ocrd
+from tests.support.ports import reserved_port
+from tests.support.waiting import HANG_S, wait_for
+
 FOLDERS = '[[folder]]\nname = "web"\n[[folder]]\nname = "private"\n'
 
 
@@ -38,7 +38,7 @@ class Site:
     def client(self, role: str = "operate", **options: object) -> httpx.Client:
         """A program with a token of that role."""
         headers = {"authorization": f"Bearer {self.tokens[role]}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)  # type: ignore[arg-type]  # httpx's own options, passed on
+        return httpx.Client(base_url=self.url, headers=headers, timeout=2 * HANG_S, **options)  # type: ignore[arg-type]  # httpx's own options, passed on
 
     def start_daemon(self) -> None:
         command = [OCRD, "run", "--config", str(self.config)]
@@ -75,18 +75,12 @@ class Site:
                 process.send_signal(signal.SIGTERM)
         for process in (self.web, self.daemon):
             if process is not None:
-                process.wait(30)
+                process.wait(HANG_S)
 
 
-def until(true: object, timeout_s: float = UP_S) -> None:
-    """Wait until a callable says so; it may fail until then."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx.HTTPError, OSError):
-            if callable(true) and true():
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"not within {timeout_s} s")
+def until(true: Callable[[], object], seconds: float = HANG_S) -> None:
+    """Wait until it is so; nobody need answer until then."""
+    wait_for(true, despite=(httpx.HTTPError, OSError), seconds=seconds)
 
 
 @contextlib.contextmanager
@@ -102,38 +96,35 @@ def site(
         more: Further keys of `[web]`.
         folders: The folders' part of the configuration.
     """
-    port = _free_port()
-    limit = "" if "max_upload_mib" in more else "max_upload_mib = 64"
-    for name in ("web", "private"):
-        (root / "inbox" / name).mkdir(parents=True, exist_ok=True)
-    (root / "config.toml").write_text(
-        f'root = "{root}"\n[engine]\nkind = "rapidocr"\n[watch]\nsettle_s = 0.2\n'
-        f"[web]\nport = {port}\n{limit}\n{more}\n{folders}"
-    )
-    running = Site(root=root, url=f"http://127.0.0.1:{port}", tokens={}, fast=fast)
-    (root / ".ocrd").mkdir(mode=0o750, exist_ok=True)
-    for role in ("submit", "read", "operate"):
-        running.tokens[role] = _token(running, role, "--role", role)
-    running.tokens["other"] = _token(running, "other", "--role", "submit")
-    running.tokens["web-only"] = _token(running, "web-only", "--role", "read", "--folder", "web")
-    try:
-        if daemon:
-            running.start_daemon()
-        running.start_web()
-        yield running
-    finally:
-        running.stop()
+    with reserved_port() as port:
+        limit = "" if "max_upload_mib" in more else "max_upload_mib = 64"
+        for name in ("web", "private"):
+            (root / "inbox" / name).mkdir(parents=True, exist_ok=True)
+        (root / "config.toml").write_text(
+            f'root = "{root}"\n[engine]\nkind = "rapidocr"\n[watch]\nsettle_s = 0.2\n'
+            f"[web]\nport = {port}\n{limit}\n{more}\n{folders}"
+        )
+        running = Site(root=root, url=f"http://127.0.0.1:{port}", tokens={}, fast=fast)
+        (root / ".ocrd").mkdir(mode=0o750, exist_ok=True)
+        for role in ("submit", "read", "operate"):
+            running.tokens[role] = _token(running, role, "--role", role)
+        running.tokens["other"] = _token(running, "other", "--role", "submit")
+        running.tokens["web-only"] = _token(
+            running, "web-only", "--role", "read", "--folder", "web"
+        )
+        try:
+            if daemon:
+                running.start_daemon()
+            running.start_web()
+            yield running
+        finally:
+            running.stop()
 
 
 def _token(running: Site, name: str, *options: str) -> str:
-    command = [OCRD, "web", "--config", str(running.config), "token", "add", name, *options]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    made = ocrd("web", "--config", str(running.config), "token", "add", name, *options)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
 
 
 def memory_kib(process: subprocess.Popen[bytes], what: str = "VmHWM") -> int:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tests.support.needs import need
+from tests.support.ports import reserved_port
+from tests.support.waiting import wait_for
 
-_START_S = 120.0
 _STOP_S = 10.0
 _CONFIG = """\
 [global]
@@ -94,10 +95,11 @@ def samba(share: Path, state: Path) -> Iterator[Samba]:
         share: The folder to share.
         state: An empty folder for its configuration, databases and logs.
     """
-    port = free_port()
-    text = _CONFIG.format(port=port, state=state, share=share, user=getpass.getuser())
-    with serving(text, state, port) as config:
-        yield Samba(share=share, port=port, config=config)
+    user = getpass.getuser()
+    with reserved_port() as port:
+        text = _CONFIG.format(port=port, state=state, share=share, user=user)
+        with serving(text, state, port) as config:
+            yield Samba(share=share, port=port, config=config)
 
 
 @contextlib.contextmanager
@@ -124,29 +126,15 @@ def serving(text: str, state: Path, port: int) -> Iterator[Path]:
         start_new_session=True,
     )
     try:
-        _wait_for(server, port)
+        wait_for(lambda: _listens(port), despite=(OSError,), process=server)
         yield config
     finally:
         _stop(server)
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise RuntimeError("smbd ended at once; its log is in its state folder")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError("smbd does not listen")
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), 1):
+        return True
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.test_conditions import folder_of, wait_for
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, folder_of
+from tests.support.waiting import wait_for
 
 FILES = 30_000
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import os
-import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,20 +15,13 @@ from tests.slow.faults.droppers import (
     Dropper,
     Ground,
     Item,
-    folder_moved_in,
-    hard_link,
     killed_upload,
-    over_and_over,
-    page_by_page,
-    placeholder_first,
-    rename_in,
     through,
 )
 from tests.slow.faults.evidence import files_below
 from tests.slow.faults.samba import Samba, samba
 from tests.support.needs import need
 
-EVENTS = {0x2: "modified", 0x8: "closed", 0x80: "moved in", 0x100: "created"}  # <sys/inotify.h>
 ITEMS = [
     Item(source=f"scanner 1/scan-{number}.pdf", content=bytes([number]) * 20_000)
     for number in range(3)
@@ -90,54 +78,6 @@ def test_a_killed_upload_leaves_half_a_file(ground: Ground) -> None:
     assert dropped.pages is None
 
 
-def test_a_scanner_closes_the_file_after_each_page(ground: Ground) -> None:
-    sizes: list[int] = []
-    path = ground.inbox / "scan.pdf"
-    watched = replace(ground, sleep=lambda _seconds: sizes.append(path.stat().st_size))
-    with _events(ground) as events:
-        page_by_page(watched, [replace(ITEMS[0], source="scan.pdf")])
-    assert sizes == [5000, 10_000, 15_000, 20_000]
-    assert events == ["created scan.pdf", *["modified scan.pdf", "closed scan.pdf"] * 4]
-
-
-def test_a_placeholder_is_empty_at_first(ground: Ground) -> None:
-    sizes: list[int] = []
-    path = ground.inbox / ITEMS[0].source
-    placeholder_first(
-        replace(ground, sleep=lambda _seconds: sizes.append(path.stat().st_size)), ITEMS[:1]
-    )
-    assert (sizes, path.stat().st_size) == ([0], 20_000)
-
-
-def test_a_renamed_file_is_never_seen_unfinished(ground: Ground) -> None:
-    with _events(ground) as events:
-        rename_in(ground, [replace(ITEMS[0], source="scan.pdf")])
-    assert events == ["moved in scan.pdf"]
-
-
-def test_a_folder_is_moved_in_by_one_rename(ground: Ground) -> None:
-    with _events(ground) as events:
-        (dropped, *_) = folder_moved_in(ground, ITEMS)
-    assert events == [f"moved in {dropped.source.partition('/')[0]}"]
-
-
-def test_a_linked_file_keeps_its_other_name(ground: Ground) -> None:
-    (dropped,) = hard_link(ground, ITEMS[:1])
-    assert (ground.inbox / dropped.source).stat().st_nlink == 2
-
-
-def test_each_scan_under_one_name_is_a_file_of_its_own(ground: Ground) -> None:
-    inodes: list[int] = []
-    path = ground.inbox / ITEMS[0].source
-
-    def hold(_seconds: float) -> None:
-        os.link(path, ground.staging / f"held-{len(inodes)}")  # else the number is used again
-        inodes.append(path.stat().st_ino)
-
-    over_and_over(replace(ground, sleep=hold), ITEMS)
-    assert len(set(inodes)) == 3
-
-
 def test_an_upload_goes_through_the_server(server: Samba, tmp_path: Path) -> None:
     ground = Ground(folder="letters", inbox=server.share, staging=tmp_path)
     items = [*ITEMS, Item(source="Büro/Ordner mit Lücken/扫描 1.pdf", content=b"x" * 300_000)]
@@ -163,22 +103,3 @@ def _processes(config: Path) -> list[str]:
     need("procps")
     found = subprocess.run(["pgrep", "-f", f"smbd.*{config}"], capture_output=True, text=True)
     return found.stdout.split()
-
-
-@contextmanager
-def _events(ground: Ground) -> Iterator[list[str]]:
-    """What the kernel says about the top of the inbox while the block runs; filled at its end."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = libc.inotify_init1(os.O_NONBLOCK)
-    assert libc.inotify_add_watch(descriptor, os.fsencode(ground.inbox), sum(EVENTS)) > 0
-    said: list[str] = []
-    try:
-        yield said
-        told = os.read(descriptor, 1 << 16)
-    finally:
-        os.close(descriptor)
-    while told:
-        _watch, mask, _cookie, length = struct.unpack_from("iIII", told)
-        name = told[16 : 16 + length].rstrip(b"\0").decode()
-        said += [f"{word} {name}" for bit, word in EVENTS.items() if mask & bit]
-        told = told[16 + length :]

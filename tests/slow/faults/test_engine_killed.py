@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.integration.test_conditions import OCRD, ask, folder_of, wait_for
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, folder_of, scan
 from tests.slow.faults.strikes import children_of
+from tests.support.commands import OCRD
+from tests.support.waiting import wait_for
 
 ROUNDS = 2
 SCANS = 4  # of each round

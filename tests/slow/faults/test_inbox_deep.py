@@ -7,7 +7,8 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from tests.unit.inbox.test_inbox import House, wait_for
+from tests.support.waiting import wait_for
+from tests.unit.inbox.test_inbox import House
 
 
 def nest(inbox: Path, levels: int) -> None:

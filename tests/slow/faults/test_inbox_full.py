@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import ask, daemon, folder_of, log, scan, wait_for
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, daemon, folder_of, log, scan
 from tests.slow.faults.strikes import FullDisk
 from tests.slow.faults.test_ledger_lost import files_of_ledger
+from tests.support.waiting import wait_for
 from tests.unit.spool.mounts import tmpfs
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import ask, daemon, folder_of, log, scan, tmpfs, wait_for
+from tests.integration.test_conditions import tmpfs
 from tests.integration.test_killed import book
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, daemon, folder_of, log, scan
 from tests.slow.faults.strikes import LockedLedger
+from tests.support.waiting import wait_for
 
 STRIDE = int(os.environ.get("OCRD_TEST_STRIDE", "9"))  # 1: killed before each call
 PAGE = 4096  # bytes of a page of the SQLite file; the first holds the header

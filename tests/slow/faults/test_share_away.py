@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.integration.test_conditions import ask, daemon, folder_of, log, scan, wait_for
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, daemon, folder_of, log, scan
 from tests.support.needs import need
+from tests.support.waiting import wait_for
 
 FILES = 30  # more than are claimed at once
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import daemon, scan, wait_for
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, daemon, scan
 from tests.support.needs import need
+from tests.support.waiting import wait_for
 from tests.unit.inbox.support import is_mounted, unmount
 from tests.unit.inbox.test_inbox import House
 

@@ -1,9 +1,7 @@
 """The fault bench itself, and a short run of it over the daemon."""
 
-import random
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -11,56 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import wait_for
 from tests.integration.tree import Tree
-from tests.slow.faults.droppers import WHOLE, Ground, Item, rename_in
+from tests.slow.faults.droppers import Ground, Item, rename_in
 from tests.slow.faults.evidence import Dropped, Site
-from tests.slow.faults.stream import Batch, batches
-from tests.slow.faults.strikes import KILL, Strike, plan
 from tests.slow.faults.torture import kind_of
 from tests.slow.faults.watched import audit_watched
 from tests.support.samples import scan_of
+from tests.support.waiting import wait_for
 
 FAULTS = ("disk full", "ledger locked", "share unmounted")
 PDF = b"%PDF-1.7\n%%EOF\n"
-
-
-def planned(seed: int) -> list[Strike]:
-    return plan(random.Random(seed), 60.0, 20, FAULTS)
-
-
-def stream(seed: int) -> list[Batch]:
-    return list(batches(random.Random(seed), 30, "scans", sorted(WHOLE)))
-
-
-def test_the_same_seed_strikes_at_the_same_moments() -> None:
-    assert planned(1) == planned(1)
-    assert planned(1) != planned(2)
-
-
-def test_as_many_kills_as_asked_for_and_every_fault_in_turn() -> None:
-    strikes = planned(1)
-    assert [strike.at for strike in strikes] == sorted(strike.at for strike in strikes)
-    begun = Counter(strike.fault for strike in strikes if strike.begins)
-    ended = Counter(strike.fault for strike in strikes if not strike.begins)
-    assert begun.pop(KILL) == 20
-    assert begun == ended
-    assert set(begun) == set(FAULTS)
-    assert max(begun.values()) - min(begun.values()) <= 1
-
-
-def test_the_same_seed_drops_the_same_scans_in_the_same_ways() -> None:
-    def told(batch: Batch) -> tuple[str, list[str]]:
-        return batch.way, [item.source for item in batch.items]
-
-    assert list(map(told, stream(1))) == list(map(told, stream(1)))
-    assert list(map(told, stream(1))) != list(map(told, stream(2)))
-
-
-def test_all_files_of_a_stream_differ() -> None:
-    items = [item for batch in stream(1) for item in batch.items]
-    assert len(items) == 30
-    assert len({item.content for item in items}) == 30
 
 
 @pytest.mark.parametrize("subject", ["ocrd", "servers"])
@@ -75,23 +33,6 @@ def test_files_dropped_while_faults_strike_all_arrive_once(subject: str, tmp_pat
     table = dict(line.strip().rsplit(maxsplit=1) for line in run.stdout.splitlines()[1:])
     assert (table["files dropped"], table["daemon killed"]) == ("60", "14")
     assert int(table["originals in archive/"]) > 0
-
-
-@pytest.mark.parametrize(
-    ("sentence", "kind"),
-    [
-        ("'scans/a.jpg' is lost: dropped: 1, to be found: 0", "lost"),
-        ("'scans/a.jpg' is doubled: dropped: 1, filed: 2", "doubled"),
-        ("'scans/a.jpg' has a bundle too many: archived: 1, bundles: 2", "doubled"),
-        ("'outbox/scans/a': 'a.pdf' is no whole PDF", "half-written"),
-        ("'archive/scans/a.jpg' has bytes that nobody dropped", "half-written"),
-        ("page 3 of job 7 was computed again after it was finished", "pages computed again"),
-        ("'inbox/scans/a.jpg' still waits in the inbox", "left waiting"),
-        ("it ended by itself, with 1", "other"),
-    ],
-)
-def test_every_violation_has_its_row(sentence: str, kind: str) -> None:
-    assert kind_of(sentence) == kind
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What the tests know about processes: from /proc, not from the code under test."""
 
-import asyncio
 import contextlib
 import os
 import time
@@ -91,11 +90,3 @@ def _command(pid: int) -> bytes:
 def descriptors() -> int:
     """How many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
-
-
-async def until(true: Callable[[], bool], patience_s: float = 120.0) -> None:
-    """Wait for something; fails if it does not come to pass."""
-    end = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < end, f"waited {patience_s} s in vain"
-        await asyncio.sleep(0.01)

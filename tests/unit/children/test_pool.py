@@ -13,8 +13,9 @@ from ocrd.children import ChildPool
 from ocrd.children.pool import AGAIN_S
 from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
 from tests.support.needs import slow
+from tests.support.waiting import until
 from tests.unit.children import calls
-from tests.unit.children.support import children, descriptors, is_running, make_pool, until
+from tests.unit.children.support import children, descriptors, is_running, make_pool
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
@@ -11,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.cli.main import main
+from tests.support.commands import ocrd
 
 PROJECT = Path(__file__).parents[3]
-PROGRAM = str(Path(sys.executable).with_name("ocrd"))
 
 
 class Tree:
@@ -34,24 +31,6 @@ class Tree:
     def ocrd(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `ocrd WORDS` with this configuration."""
         return ocrd(*words, OCRD_CONFIG=str(self.config))
-
-
-def ocrd(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `ocrd WORDS` in this process: the same entry, output and exit code, a second sooner."""
-    said, told, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch:
-        for key in [key for key in os.environ if key.startswith("OCRD_") or key == "COLUMNS"]:
-            patch.delenv(key)
-        for key, value in environment.items():
-            patch.setenv(key, value)
-        patch.setattr(sys, "argv", [PROGRAM, *words])
-        patch.setattr(sys, "stdin", io.StringIO())
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
-            try:
-                main()
-            except SystemExit as end:
-                code = int(end.code or 0)
-    return subprocess.CompletedProcess(["ocrd", *words], code, said.getvalue(), told.getvalue())
 
 
 def spawned(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,8 @@ import pytest
 
 from ocrd import __version__
 from ocrd.ledger.ledger import Ledger
-from tests.unit.cli.conftest import Tree, ocrd, spawned
+from tests.support.commands import ocrd
+from tests.unit.cli.conftest import Tree, spawned
 from tests.unit.ledger import making
 
 OK, FAILED, USAGE, NOT_RUNNING, CONFIG = range(5)

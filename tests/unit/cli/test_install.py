@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import ocrd
 from tests.support.needs import needs
-from tests.unit.cli.conftest import ocrd
 
 ROOT = "/data/scans"
 

@@ -20,6 +20,7 @@ from ocrd.cli.jobs import moment
 from ocrd.cli.status import hours, plain
 from ocrd.ledger.ledger import Ledger
 from ocrd.views.phrases import about, duration
+from tests.support.waiting import HANG_S
 from tests.unit.cli.conftest import PROJECT, Tree
 from tests.unit.ledger import making
 
@@ -192,7 +193,7 @@ def test_a_terminal_says_how_many_of_the_jobs_it_lists(tree: Tree) -> None:
 
 
 def test_watching_in_a_pipe_and_on_a_dumb_terminal_prints_plainly(tree: Tree) -> None:
-    drawn = on_a_terminal(tree.config, "status", "-w", term="dumb", seconds=20)
+    drawn = on_a_terminal(tree.config, "status", "-w", term="dumb", seconds=HANG_S)
     assert drawn.count("daemon stopped") > 1
     assert "\x1b" not in drawn
     command = [sys.executable, "-m", "ocrd", "status", "-w", "--config", str(tree.config)]

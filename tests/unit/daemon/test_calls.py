@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from ocrd.daemon.calls import Calls
+from tests.support.waiting import HANG_S
 
 PLACE = "a share"
 
@@ -32,12 +33,12 @@ class Held:
 
     def __call__(self) -> str:
         self.begun.set()
-        self.let_go.wait(10)
+        self.let_go.wait(HANG_S)
         self.ended = True
         return "held"
 
     async def until_begun(self) -> None:
-        await asyncio.to_thread(self.begun.wait, 10)
+        await asyncio.to_thread(self.begun.wait, HANG_S)
 
 
 async def test_a_call_gives_what_it_returns(calls: Calls) -> None:
@@ -140,7 +141,7 @@ async def test_who_waits_for_a_call_that_hangs_can_be_let_go(calls: Calls) -> No
     await asyncio.sleep(0)
     calls.abandon()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(hung, 10)
+        await asyncio.wait_for(hung, HANG_S)
     assert not held.ended
     held.let_go.set()
 
@@ -158,5 +159,5 @@ async def main():
     calls.abandon()
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], timeout=HANG_S, check=False)
     assert done.returncode == 0

@@ -14,10 +14,9 @@ from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.page import PageResult
 from tests.integration.driver import Diary, DiaryEngine
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
 from tests.support.needs import slow
-from tests.unit.daemon.test_tries import until
+from tests.support.waiting import until
 
 FILES = 50  # more than there are threads
 HUNG_S = 1.0  # within it as many files hang as can

@@ -10,8 +10,7 @@ from pathlib import Path
 from ocrd.errors import ExitCode
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
 from tests.support.needs import slow
 
 CRASHES = 150

@@ -23,10 +23,9 @@ from ocrd.files import Disk
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
-from tests.integration.test_conditions import daemon, log, wait_for
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, daemon, log, scan
 from tests.support.impostors import link, pipe
+from tests.support.waiting import wait_for
 from tests.unit.ledger.making import Clock
 
 NOW = 1_800_000_000.0  # in January 2027

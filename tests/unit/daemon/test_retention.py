@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_conditions import ask, daemon, wait_for
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, ask, daemon, scan
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
 from ocrd.job import Found, Job, JobError, JobState
 from ocrd.ledger.ledger import Ledger
+from tests.support.waiting import until
 
 FULL = PlaceError("/out: no space is left", hint="Free some space.", kind="disk-full")
 BUSY = OcrdError("/failed: it is in use elsewhere", hint="It is tried again.", kind="busy")
@@ -170,12 +171,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.close()
-
-
-async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(120):
-        while not true():  # noqa: ASYNC110 - it looks on from outside
-            await asyncio.sleep(0.01)
 
 
 async def test_jobs_from_before_wait_while_the_ledger_is_locked(bench: Bench) -> None:

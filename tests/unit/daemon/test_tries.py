@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ocrd.config import load
@@ -14,8 +13,8 @@ from ocrd.errors import ExitCode
 from ocrd.events import Event, Events
 from ocrd.files import Disk
 from tests.integration.driver import Diary, DiaryEngine
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
+from tests.support.waiting import until
 
 TRY_S = 1.5  # longer than from one look at the paused folders to the next
 
@@ -33,12 +32,6 @@ class SlowAndFull(Disk):
             self.refused += 1
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
         super().rename_exclusive(source, target)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(120):
-        while not true():  # noqa: ASYNC110 - another thread counts
-            await asyncio.sleep(0.05)
 
 
 async def test_a_folder_does_not_go_on_while_its_place_is_still_being_tried(tmp_path: Path) -> None:

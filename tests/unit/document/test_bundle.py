@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.bundle import build_bundle
 from ocrd.modes import Reader
 from ocrd.page import Finish, PageResult
+from tests.support.grain import grain
 from tests.support.needs import need, slow
 from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, scan_pdf, typeset
 
@@ -166,7 +168,7 @@ def test_plain_text_mode_writes_the_text_itself(tmp_path: Path) -> None:
 
 def test_blank_pages_are_left_out_when_asked_and_numbers_stay(tmp_path: Path) -> None:
     """Page 2 is paper, a little dirty; page 3 is a photo on which nothing was read."""
-    paper = Image.effect_noise((425, 550), 12).point(lambda value: min(255, value + 100))
+    paper = grain((425, 550), 12).point(lambda value: min(255, value + 100))
     paper.save(tmp_path / "paper.png")
     photo = Image.radial_gradient("L")
     photo.save(tmp_path / "photo.png")
@@ -277,9 +279,12 @@ def small_disk(tmp_path: Path) -> Any:
 def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, small_disk: Path, output: str) -> None:
     """So that the worker waits for room and does not take the page or the file for broken."""
     source = blank_pdf(tmp_path / "a.pdf", 1)
-    said = "<|ref|>text<|/ref|><|det|>[[1, 2, 999, 999]]<|/det|>\n" + os.urandom(150_000).hex()
+    said = (
+        "<|ref|>text<|/ref|><|det|>[[1, 2, 999, 999]]<|/det|>\n"
+        + random.Random(1).randbytes(150_000).hex()
+    )
     if output == "images":
-        Image.effect_noise((1200, 1200), 90).save(tmp_path / "a.png")
+        grain((1200, 1200), 90).save(tmp_path / "a.png")
         with pymupdf.open() as document:
             page = document.new_page()
             page.insert_image(page.rect, filename=str(tmp_path / "a.png"))

@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin
 from ocrd.document.base import PageOrigin
 from ocrd.document.source_pdf import collated, from_image
 from ocrd.page import PageResult
+from tests.support.grain import grain
 from tests.unit.document.scans import (
     READERS,
     bundle,
@@ -141,7 +142,7 @@ def test_what_cannot_be_had_is_said_in_its_place(tmp_path: Path, broken: str) ->
     origin = of(before, 2, 2)
     if broken == "cut-off.jpg":
         whole = io.BytesIO()
-        Image.effect_noise((300, 200), 90).save(whole, "JPEG")
+        grain((300, 200), 90).save(whole, "JPEG")
         (tmp_path / broken).write_bytes(whole.getvalue()[:3000])
         origin = of(tmp_path / broken, pages=2)
     elif broken != "absent page":

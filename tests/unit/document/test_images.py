@@ -326,7 +326,7 @@ def test_the_page_has_the_size_of_the_paper(
     tmp_path: Path, size: tuple[int, int], dpi: Any, points: tuple[int, int]
 ) -> None:
     options = {"dpi": dpi} if dpi else {}
-    Image.new("L", size, 255).save(tmp_path / "a.png", **options)
+    Image.new("1", size, 1).save(tmp_path / "a.png", **options)
     found = page_size(to_pdf(tmp_path, tmp_path / "a.png"))
     assert found == pytest.approx(points, abs=1)
 

@@ -20,6 +20,8 @@ from ocrd.document.base import OUTPUTS, BundleSummary
 from ocrd.page import Block, Box, Line, Markup, PageResult
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect, page
+from tests.support.grain import grain
+from tests.support.needs import slow
 from tests.unit.document.archives import assert_valid
 from tests.unit.document.pdfa_rules import faults
 from tests.unit.document.scans import bundle, jpeg, pymupdf, record
@@ -113,6 +115,7 @@ def test_what_is_read_is_what_is_shown(tmp_path: Path, source: str) -> None:
     assert off(boxes, read) < 12  # the box and its label are drawn over it
 
 
+@slow
 def test_a_bitonal_plan_of_250_megapixels_is_read_and_shown(tmp_path: Path) -> None:
     plan = Image.new("1", (25_000, 10_000), 1)
     ImageDraw.Draw(plan).rectangle((1000, 1000, 12_000, 5000), fill=0)
@@ -138,7 +141,7 @@ def with_zeros_for_an_end(data: bytes) -> bytes:
 def test_a_jpeg_that_lacks_its_end_mark_alone_is_whole(
     tmp_path: Path, spoilt: Callable[[bytes], bytes], progressive: bool
 ) -> None:
-    whole = jpeg(Image.effect_noise((300, 200), 60), progressive=progressive)
+    whole = jpeg(grain((300, 200), 60), progressive=progressive)
     made(tmp_path, spoilt(whole))
     truth = Image.open(io.BytesIO(whole)).convert("RGB")
     assert as_read(tmp_path / "a.img").tobytes() == truth.tobytes()
@@ -150,7 +153,7 @@ def page_of_print() -> Image.Image:
     draw = ImageDraw.Draw(image)
     for line in range(40):
         draw.text((100, 100 + 38 * line), "Of all the words that were printed here " * 2, "black")
-    return Image.blend(image, Image.effect_noise(image.size, 20).convert("RGB"), 0.05)
+    return Image.blend(image, grain(image.size, 20).convert("RGB"), 0.05)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +263,7 @@ def test_any_page_of_any_shape_becomes_a_bundle(
     turned: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
-    Image.effect_noise(size, 120).convert(mode).save(folder / "a.png")
+    grain(size, 120).convert(mode).save(folder / "a.png")
     found = record(1, PageResult(text="", blocks=result.blocks, lines=result.lines, turned=turned))
     found["result"]["blocks"][0].setdefault("markup", "plain")
     options = {"kind": "image", "upright": True, "drop_blank": True, "outputs": OUTPUTS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.document.scans import (
     LETTER,
     READERS,
     Truth,
+    Word,
     around,
     bundle,
     by_mupdf,
@@ -57,54 +59,54 @@ def grounded(truth: Truth, label: str = "text") -> PageResult:
     return PageResult(text=f"<|ref|>{label}<|/ref|><|det|>[{corners}]<|/det|>\n{words}")
 
 
+def assert_found(pdf: Path, words: Sequence[Word], share: float) -> None:
+    """Every reader finds so many of the words where they stand."""
+    for name, read in READERS.items():
+        assert hits(read(pdf), words) >= share, name
+
+
 @pytest.fixture(params=READERS)
 def words_in(request: pytest.FixtureRequest) -> Any:
     return READERS[request.param]
 
 
 @pytest.mark.parametrize("font", ["helv", "tiro", "cour"])
-def test_nine_words_in_ten_of_a_printed_line_lie_on_their_place(
-    tmp_path: Path, words_in: Any, font: str
-) -> None:
+def test_nine_words_in_ten_of_a_printed_line_lie_on_their_place(tmp_path: Path, font: str) -> None:
     truth = typeset(font=font, size=11)
     result = PageResult(text="\n".join(LETTER), lines=truth.as_lines())
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
 @pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
-def test_printed_lines_of_a_worn_scan_are_found_word_by_word(
-    tmp_path: Path, words_in: Any, skew: float
-) -> None:
+def test_printed_lines_of_a_worn_scan_are_found_word_by_word(tmp_path: Path, skew: float) -> None:
     truth = worn(two_columns(), skew)
     (tmp_path / "a.jpg").write_bytes(truth.png)
     result = PageResult(text="x", lines=truth.as_lines())
     pdf = searchable(tmp_path, tmp_path / "a.jpg", result, kind="image")
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert_found(pdf, truth.words, 0.9)
 
 
 @pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
-def test_columns_of_a_worn_scan_are_found_word_by_word(
-    tmp_path: Path, words_in: Any, skew: float
-) -> None:
+def test_columns_of_a_worn_scan_are_found_word_by_word(tmp_path: Path, skew: float) -> None:
     """The engine gives a box for each column and no lines."""
     truth = worn(two_columns(), skew)
     (tmp_path / "a.jpg").write_bytes(truth.png)
     parts = [truth.lines[:1], truth.lines[1:13], truth.lines[13:]]
     text = "\n\n".join(grounded(Truth(b"", lines)).text for lines in parts)
     pdf = searchable(tmp_path, tmp_path / "a.jpg", PageResult(text=text), kind="image")
-    assert hits(words_in(pdf), truth.words) >= 0.9
+    assert_found(pdf, truth.words, 0.9)
 
 
 @pytest.mark.parametrize("skew", [-0.5, 0.5])
 @pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
 def test_a_column_in_any_type_that_lies_a_little_askew_is_found_word_by_word(
-    tmp_path: Path, words_in: Any, font: str, skew: float
+    tmp_path: Path, font: str, skew: float
 ) -> None:
     truth = worn(typeset(LETTER * 4, font=font, size=9, dpi=200), skew)
     (tmp_path / "a.jpg").write_bytes(truth.png)
     pdf = searchable(tmp_path, tmp_path / "a.jpg", grounded(truth), kind="image")
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
 @pytest.mark.parametrize("turned", [90, 180])
@@ -123,39 +125,37 @@ def test_a_worn_scan_that_lay_turned_on_the_glass_is_found_word_by_word(
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("margin", [0, 40])
 def test_turned_and_cropped_pages_keep_every_word_in_its_place(
-    tmp_path: Path, words_in: Any, rotation: int, margin: float
+    tmp_path: Path, rotation: int, margin: float
 ) -> None:
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
     pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
 @pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
-def test_a_block_without_lines_finds_its_words_by_the_ink(
-    tmp_path: Path, words_in: Any, font: str
-) -> None:
+def test_a_block_without_lines_finds_its_words_by_the_ink(tmp_path: Path, font: str) -> None:
     truth = typeset(font=font)
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), grounded(truth))
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_the_ink_of_a_turned_and_cropped_page_is_found_as_it_is_seen(
-    tmp_path: Path, words_in: Any, rotation: int
+    tmp_path: Path, rotation: int
 ) -> None:
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=30)
     pdf = searchable(tmp_path, source, grounded(truth))
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
-def test_plain_text_finds_its_lines_on_the_page(tmp_path: Path, words_in: Any) -> None:
+def test_plain_text_finds_its_lines_on_the_page(tmp_path: Path) -> None:
     truth = typeset()
     result = PageResult(text="\n".join(LETTER))
     source = scan_pdf(tmp_path / "a.pdf", truth)
     pdf = searchable(tmp_path, source, result, reader=Reader.PLAIN)
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
 def test_text_without_ink_to_go_by_is_flowed_into_its_box(tmp_path: Path, words_in: Any) -> None:
@@ -420,7 +420,7 @@ def test_resources_are_found_wherever_the_pdf_keeps_them(tmp_path: Path, how: st
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize(("unit", "margin"), [(2.5, 0), (0.5, 40)])
 def test_a_page_measured_in_other_units_keeps_every_word_in_its_place(
-    tmp_path: Path, words_in: Any, rotation: int, unit: float, margin: float
+    tmp_path: Path, rotation: int, unit: float, margin: float
 ) -> None:
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
@@ -428,7 +428,7 @@ def test_a_page_measured_in_other_units_keeps_every_word_in_its_place(
         document.xref_set_key(document[0].xref, "UserUnit", str(unit))
         document.saveIncr()
     pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
-    assert hits(words_in(pdf), truth.words) >= 0.95
+    assert_found(pdf, truth.words, 0.95)
 
 
 def test_hundreds_of_pages_are_written_in_several_turns(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from ocrd.errors import EngineDownError, PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader
 from ocrd.page import Finish, PageImage, PageResult
 from tests.support.samples import Scan, scan_of
+from tests.support.waiting import HANG_S
 
 WORDS = ("Adder", "Bittern", "Curlew", "Dunlin", "Egret", "Falcon", "Godwit", "Heron")
 
@@ -63,7 +64,7 @@ class EngineContract:
     """
 
     resolution = RESOLUTIONS["gundam"]
-    long_s = 120.0
+    long_s = HANG_S
 
     def make(self) -> Engine:
         """A new engine, not started."""

@@ -13,6 +13,7 @@ from ocrd.errors import EngineDownError, EngineSetupError
 from ocrd.events import Event, Events
 from ocrd.page import PageResult
 from tests.support.samples import Scan
+from tests.support.waiting import HANG_S
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
 from tests.unit.engine.fake import FakeEngine, words_of
 
@@ -104,7 +105,7 @@ async def test_a_half_that_comes_up_late_joins(late: int) -> None:
     await engine.start(lambda _stage: None)
     assert "broken: stopped" in engine.report().detail
     assert engine.report().state is EngineState.READY
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_S):
         while halves[late].report().state is not EngineState.READY:  # noqa: ASYNC110 - a state, not an event
             await asyncio.sleep(0)
     assert tries == [AGAIN_S] * 3

@@ -9,13 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ocrd.engine.resident.preflight import LOG_CONFIG
 from ocrd.engine.resident.process import SOCKET, EngineLog, log_config, write_log_config
+from tests.support.waiting import until
 from tests.unit.engine_vllm.eager_logging import run
 
 HANG_S = 120
@@ -42,12 +42,6 @@ def sleeping_engine(config: str) -> None:
     logging.config.dictConfig(json.loads(Path(config).read_text()))
     logging.getLogger("vllm").info("here")
     signal.pause()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HANG_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state, not an event
-            await asyncio.sleep(0.02)
 
 
 async def test_the_daemon_follows_loading_and_keeps_the_last_words(tmp_path: Path) -> None:

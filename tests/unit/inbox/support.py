@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import re
+import functools
+import os
 import subprocess
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from ocrd.config import Folder, Settings
 from ocrd.files import Disk
@@ -18,11 +21,15 @@ from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
 from tests.support.needs import need
+from tests.support.waiting import HANG_S
 
-HANG_S = 120.0
 SETTLE, MAX_WAIT, RESCAN = 5, 600, 60
 """Seconds, by the clock that is turned by hand."""
 NOBODY = 65534
+LIMITS = Path("/proc/sys/user")
+"""Of a user namespace: max_inotify_watches, max_inotify_instances (user_namespaces(7))."""
+CLONE_NEWUSER = 0x10000000
+P = ParamSpec("P")
 
 
 class Clock:
@@ -183,10 +190,8 @@ def unmount(point: Path) -> None:
 
 
 @contextmanager
-def sysctl(name: str, value: int) -> Iterator[None]:
-    """fs.inotify.NAME is `value` within; it is the whole machine's, so keep it short."""
-    need("watch-limits")
-    knob = Path("/proc/sys/fs/inotify") / name
+def sysctl(knob: Path, value: int) -> Iterator[None]:
+    """It is `value` within."""
     before = knob.read_text()
     knob.write_text(f"{value}\n")
     try:
@@ -195,17 +200,38 @@ def sysctl(name: str, value: int) -> Iterator[None]:
         knob.write_text(before)
 
 
-def watches_in_use() -> int:
-    """inotify watches of all processes that can be looked into (as root: all)."""
-    return sum(len(re.findall(rb"^inotify ", info, re.MULTILINE)) for info in _fdinfos())
+def with_limits_of_its_own(test: Callable[P, None]) -> Callable[P, None]:
+    """Run a test in a process whose user namespace has limits (LIMITS) that nobody else meets."""
+
+    @functools.wraps(test)
+    def within(*args: P.args, **kwargs: P.kwargs) -> None:
+        need("namespaces")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                _enter_namespace()
+                test(*args, **kwargs)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, "it says why on stderr"
+
+    return within
 
 
-def _fdinfos() -> Iterator[bytes]:
-    for path in Path("/proc").glob("[0-9]*/fdinfo/*"):
-        try:
-            yield path.read_bytes()
-        except OSError:
-            continue
+def _enter_namespace() -> None:
+    """unshare(2); root here is who we are outside."""
+    user, group = os.geteuid(), os.getegid()
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
 @contextmanager

@@ -18,11 +18,13 @@ from ocrd.config import Folder, load
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Event, Events
 from ocrd.files import Disk
+from ocrd.inbox.hashing import LARGE_BYTES
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit
 from ocrd.job import Found, Job, JobState, Place
 from ocrd.ledger.ledger import Ledger
+from tests.support.waiting import HANG_S, wait_for
 
 BY_PAUSE = "join = 'pause'\njoin_pause_s = 1"
 BY_NAME = r"""join = 'pattern'
@@ -32,7 +34,13 @@ MARKED = "done_marker = '{name}.done'"
 
 
 class House:
-    """An inbox and a ledger."""
+    """An inbox and a ledger.
+
+    Attributes:
+        rests: What the configuration says for all folders of how long a file must rest.
+    """
+
+    rests = ""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,7 +52,7 @@ class House:
     def folder(self, name: str, keys: str, settle_s: float | None) -> Folder:
         file = self.root / "config.toml"
         settle = "" if settle_s is None else f"settle_s = {settle_s}\n"
-        text = f"root = '{self.root}'\n[[folder]]\nname = '{name}'\n{settle}{keys}"
+        text = f"root = '{self.root}'\n{self.rests}[[folder]]\nname = '{name}'\n{settle}{keys}"
         file.write_text(text, encoding="utf-8")
         found = load(file).folder(name)
         assert found is not None
@@ -103,13 +111,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path)
     with contextlib.closing(house.ledger):
         yield house
-
-
-def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 class TestByPause:
@@ -346,45 +347,62 @@ class TestMarked:
 class TestHaste:
     """What is known to be whole does not wait; nothing waits for what is large."""
 
-    def since_the_drop(self, house: House, drop: Callable[[], object]) -> float:
+    def since_the_drop(self, house: House, drop: Callable[[], object], **rests: float) -> float:
+        """Seconds until a file is queued: where it rests for `settle_s`, it is given up sooner."""
+        rests = {"settle_s": 3000, "closed_s": 3000} | rests
+        house.rests = "\n".join(["[watch]", *(f"{key} = {s}" for key, s in rests.items()), ""])
         with house.intake(settle_s=None):
             wait_for(lambda: house.events("folder.watching"))
             wait_for(lambda: house.inboxes.settled())
-            drop()
             began = time.monotonic()
+            drop()
             wait_for(house.jobs)
             return time.monotonic() - began
 
-    def test_what_is_submitted_is_queued_at_once(self, house: House) -> None:
+    def test_what_is_submitted_is_queued_without_resting(self, house: House) -> None:
         (house.root / "scan.pdf").write_bytes(b"scan")
-        assert self.since_the_drop(house, lambda: submit(house.root / "scan.pdf", house.inbox)) < 1
+        self.since_the_drop(house, lambda: submit(house.root / "scan.pdf", house.inbox))
 
-    def test_what_is_renamed_in_is_queued_at_once(self, house: House) -> None:
+    def test_what_is_renamed_in_is_queued_without_resting(self, house: House) -> None:
         (house.root / "scan.pdf").write_bytes(b"scan")
         move = (house.root / "scan.pdf").rename
-        assert self.since_the_drop(house, lambda: move(house.inbox / "scan.pdf")) < 1
+        self.since_the_drop(house, lambda: move(house.inbox / "scan.pdf"))
 
-    def test_what_was_written_and_closed_is_queued_after_two_seconds(self, house: House) -> None:
-        assert 1.9 < self.since_the_drop(house, lambda: house.drop("scan.pdf")) < 4
+    def test_what_was_written_and_closed_rests_for_a_shorter_time(self, house: House) -> None:
+        assert self.since_the_drop(house, lambda: house.drop("scan.pdf"), closed_s=1) > 0.9
 
     def test_a_folder_with_a_settle_time_of_its_own_keeps_it(self, house: House) -> None:
-        with house.intake(settle_s=3.0):
-            house.drop("scan.pdf")
+        house.rests = "[watch]\nsettle_s = 0.1\nclosed_s = 0.1\n"
+        with house.intake(settle_s=1.0):
             began = time.monotonic()
+            house.drop("scan.pdf")
             wait_for(house.jobs)
-            assert time.monotonic() - began > 2.5
+            assert time.monotonic() - began > 0.9
 
-    def test_small_files_do_not_wait_for_large_ones(self, house: House) -> None:
+    def test_small_files_do_not_wait_for_large_ones(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened, go_on = Disk.open, threading.Event()
+
+        def read_at_last(disk: Disk, path: Path) -> io.BufferedReader:
+            if path.name.startswith("book"):
+                go_on.wait(2 * HANG_S)
+            return opened(disk, path)
+
+        monkeypatch.setattr(Disk, "open", read_at_last)
         for number in range(4):
             with (house.inbox / f"book {number}.pdf").open("wb") as file:
-                file.truncate(4 << 30)  # seconds of hashing
-        with house.intake(settle_s=0.3):
-            wait_for(lambda: house.inboxes.report("hall")["settling"] == 4)
-            house.drop("letter.pdf")
-            began = time.monotonic()
-            wait_for(lambda: "letter.pdf" in house.jobs())
-            assert time.monotonic() - began < 3
-            assert len(house.jobs()) < 5
+                file.truncate(LARGE_BYTES + 1)
+        try:
+            with house.intake(settle_s=0.3):
+                wait_for(lambda: house.inboxes.report("hall")["settling"] == 4)
+                house.drop("letter.pdf")
+                wait_for(house.jobs)
+                assert list(house.jobs()) == ["letter.pdf"]
+                go_on.set()
+                wait_for(lambda: len(house.jobs()) == 5)
+        finally:
+            go_on.set()
 
     @pytest.mark.parametrize(("size", "takes_s", "at_once"), [(8 << 20, 0.0, 9), (1, 0.1, 5)])
     def test_what_is_hashed_is_recorded_before_all_is_hashed(

@@ -13,8 +13,7 @@ from ocrd.job import Found, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER
-from tests.integration.test_killed import scan
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, scan
 from tests.support.needs import need
 
 OTHER = "0123456789abcdef"

@@ -4,7 +4,6 @@ which, like NFS and CIFS, never tells of what others do on the "server" behind i
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 from ocrd.inbox.conditions import Condition
 from ocrd.mounts import MARKER
 from tests.support.needs import need
+from tests.support.waiting import wait_for
 from tests.unit.inbox.support import (
-    HANG_S,
     Clock,
     FolderWatch,
     caught_up,
@@ -213,7 +212,7 @@ def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
     with mounted(share):
         process = subprocess.Popen([*BINDFS, "-f", str(server), str(share)])
         try:
-            wait_for_mount(share)
+            wait_for(lambda: is_mounted(share))  # bindfs in the foreground does not say when
             with watching(share, clock, **TIMES) as watch:
                 process.kill()
                 process.wait()
@@ -223,14 +222,6 @@ def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
         finally:
             process.kill()
             process.wait()
-
-
-def wait_for_mount(point: Path) -> None:
-    """bindfs in the foreground does not say when it has mounted."""
-    limit = time.monotonic() + HANG_S
-    while not is_mounted(point):
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 def test_a_disk_taken_out_and_put_back_is_watched_natively_again(share: Path) -> None:

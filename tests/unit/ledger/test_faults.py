@@ -7,7 +7,6 @@ import random
 import sqlite3
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -16,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import Disposition, LedgerError, OcrdError, PlaceError
-from ocrd.job import JobState
+from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
 from ocrd.ledger.readonly import glance, read_ledger
 from ocrd.ledger.store import Transaction
+from tests.support.waiting import HANG_S, wait_for
 from tests.unit.ledger.making import document, found, page, queued, spooled, taken_next
 
 
@@ -158,7 +158,7 @@ def test_a_folder_that_vanishes_under_the_ledger_is_said_to_be_missing(tmp_path:
 def test_no_reader_waits_for_another(ledger: Ledger) -> None:
     """A disk that held up twenty of them held up everybody else for half a minute, and in vain."""
     job = queued(ledger)
-    all_inside = threading.Barrier(30, timeout=20)
+    all_inside = threading.Barrier(30, timeout=HANG_S)
     with ThreadPoolExecutor(30) as threads:
         looks = [threads.submit(ledger._store.read, lambda _: all_inside.wait()) for _ in range(30)]
         assert sorted(look.result() for look in looks) == list(range(30))
@@ -178,13 +178,17 @@ def test_claims_go_on_while_others_cancel_eight_jobs_a_second(ledger: Ledger, pa
 
     with ThreadPoolExecutor(1) as threads:
         cancelling = threads.submit(cancel)
-        until, claimed = time.monotonic() + 1.0, 0
-        while time.monotonic() < until and claimed < 200:
-            claimed += len(ledger.claim_some(1, now=0.0))
-        ended.set()
+        claimed: list[Job] = []
+
+        def enough() -> bool:
+            claimed.extend(ledger.claim_some(20, now=0.0))
+            return len(claimed) >= 100 and len(ledger.cancellations()) >= 4
+
+        try:
+            wait_for(enough)
+        finally:
+            ended.set()
         cancelling.result()
-    assert claimed >= 100
-    assert len(ledger.cancellations()) >= 1
 
 
 class TestADamagedLedger:

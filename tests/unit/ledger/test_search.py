@@ -95,7 +95,7 @@ def refused_while_closing(path: Path) -> list[OcrdError]:
     adding.start()
     assert began.wait(60)
     index.close()
-    adding.join(60)
+    adding.join()
     return refused
 
 

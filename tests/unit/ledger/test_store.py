@@ -7,8 +7,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import IntegrityError
 
 from ocrd.ledger.store import Writer, connect, make_engine
+from tests.support.waiting import wait_for
 
 PUT = "INSERT INTO numbers (n) VALUES (?)"
 PUT_OR_GIVE_UP_ALL = "INSERT OR ROLLBACK INTO numbers (n) VALUES (?)"
@@ -29,16 +31,25 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.commits = 0
+        self.commits, self.tries = 0, 0
+        self.connecting: Callable[[], object] = lambda: None
         with sqlite3.connect(path) as raw:
             raw.execute("PRAGMA journal_mode = WAL")
             raw.execute(
                 "CREATE TABLE numbers (n INTEGER PRIMARY KEY CHECK (n <> 13), parent INTEGER"
                 " REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)"
             )
-        self._engine = make_engine(lambda: connect(path, 0.1))
+        self._engine = make_engine(self._connected)
+        event.listen(self._engine, "checkout", self._trying)
         event.listen(self._engine, "commit", self.committing)
         self._writer = Writer(self._engine)
+
+    def _connected(self) -> sqlite3.Connection:
+        self.connecting()
+        return connect(self.path, 0.1)
+
+    def _trying(self, *_: object) -> None:
+        self.tries += 1
 
     def committing(self, _connection: Connection) -> None:
         self.commits += 1
@@ -149,18 +160,24 @@ def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table)
 
 def test_those_who_waited_while_the_file_was_locked_have_waited_long_enough(table: Table) -> None:
     """One after the other they would wait for minutes."""
+    table.connecting = lambda: wait_for(lambda: table._writer._waiting.qsize() == 29)
     with sqlite3.connect(table.path, isolation_level=None) as other, ThreadPoolExecutor(30) as pool:
         other.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
         ended = [pool.submit(table.put, number) for number in range(30)]
         assert set(errors(ended)) == {sqlite3.OperationalError}
-        assert time.monotonic() - began < 1.0  # 30 times 0.1 s it would be
+    assert table.tries == 1
 
 
 def test_what_waits_is_written_before_the_end(table: Table) -> None:
+    begun = threading.Event()
+
+    def take_a_while(_connection: Connection) -> None:
+        begun.set()
+        time.sleep(0.1)
+
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(table._writer.write, lambda _: time.sleep(0.1))
-        time.sleep(0.02)
+        slow = pool.submit(table._writer.write, take_a_while)
+        begun.wait()
         table._writer.close()
         assert slow.exception() is None
     table.put(1)  # and a writer that is asked again starts again

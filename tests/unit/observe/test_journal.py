@@ -4,8 +4,7 @@ import json
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from ocrd.events import Events, Level
 from ocrd.observe.journal import journal_sink
 from tests.support.needs import need
+from tests.support.waiting import wait_for
 
 JOURNALD = "/lib/systemd/systemd-journald"
 SOCKET = "/run/systemd/journal/socket"
@@ -36,7 +36,7 @@ class Journal:
             found[:] = self.find(*matches)
             return bool(found)
 
-        _wait_for(there)
+        wait_for(there)
         (entry,) = found
         return entry
 
@@ -49,7 +49,7 @@ def journal() -> Iterator[Journal]:
     if not _answers():
         Path(SOCKET).parent.mkdir(parents=True, exist_ok=True)
         own = subprocess.Popen([JOURNALD], stderr=subprocess.DEVNULL)
-        _wait_for(_answers)
+        wait_for(_answers)
     yield Journal()
     if own is not None:
         own.terminate()
@@ -63,13 +63,6 @@ def _answers() -> bool:
     except OSError:
         return False
     return True
-
-
-def _wait_for(true: Callable[[], bool], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from ocrd.events import Event, Events
 from ocrd.observe.metrics import CONNECTIONS, KINDS, PATIENCE_S, Metrics
 from ocrd.observe.sinks import Audience, audience
 from tests.support.needs import slow
+from tests.support.ports import reserved_port
 
 PROJECT = Path(__file__).parents[3]
 FACTS: dict[str, Any] = {
@@ -50,13 +51,6 @@ FACTS: dict[str, Any] = {
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def parsed(text: str) -> Samples:
     """Each sample by name and labels, read by Prometheus' own parser."""
     return {
@@ -73,10 +67,10 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 class Scraped:
     """Metrics on a port of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
         self.metrics = Metrics()
         self.events = Events(self.metrics)
-        self.port = free_port()
+        self.port = port
 
     def scrape(self) -> Samples:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=120) as answer:
@@ -86,10 +80,11 @@ class Scraped:
 
 @pytest.fixture
 def served() -> Iterator[Scraped]:
-    each = Scraped()
-    stop = each.metrics.serve(each.port)
-    yield each
-    stop()
+    with reserved_port() as port:
+        each = Scraped(port)
+        stop = each.metrics.serve(port)
+        yield each
+        stop()
 
 
 def test_jobs_are_counted_by_folder_and_outcome(served: Scraped) -> None:
@@ -156,15 +151,16 @@ def test_only_this_machine_can_scrape(served: Scraped) -> None:
 
 def test_after_the_stop_nobody_answers_and_no_thread_is_left() -> None:
     before = set(threading.enumerate())
-    each = Scraped()
-    stop = each.metrics.serve(each.port)
-    each.scrape()
-    stop()
-    for thread in set(threading.enumerate()) - before:  # one that answered may just be ending
-        thread.join(60)
-        assert not thread.is_alive()
-    with pytest.raises(OSError, match="refused"):
+    with reserved_port() as port:
+        each = Scraped(port)
+        stop = each.metrics.serve(port)
         each.scrape()
+        stop()
+        for thread in set(threading.enumerate()) - before:  # one that answered may just be ending
+            thread.join(60)
+            assert not thread.is_alive()
+        with pytest.raises(OSError, match="refused"):
+            each.scrape()
 
 
 def test_a_taken_port_is_told_with_a_remedy(tmp_path: Path) -> None:

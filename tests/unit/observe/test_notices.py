@@ -8,12 +8,13 @@ from __future__ import annotations
 import email
 import json
 import socketserver
+import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ import pytest
 from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
 from ocrd.observe.notices import LISTED, Notices
+from tests.support.waiting import HANG_S, wait_for
 
-PATIENCE_S = 120.0
-HANGS_S = 3.0  # so long takes no command that does not hang
+HANGS_S = 2.0  # so long, once it runs, takes no command that does not hang
 
 
 def script(path: Path, body: str) -> Path:
@@ -32,14 +33,6 @@ def script(path: Path, body: str) -> Path:
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
     return path
-
-
-def until(reached: Callable[[], bool]) -> None:
-    """Wait for it; fails when it never comes."""
-    end = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 class Heard:
@@ -182,15 +175,29 @@ def test_each_command_is_called_for_its_own_end_only(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["done", "failed"]
 
 
-def test_a_command_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path) -> None:
-    body = f'echo $$ >> {tmp_path}/pids; [ "$OCRD_JOB" = 1 ] && exec sleep 600; exit 0'
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A command's time begins when it has written a line into this file."""
+    file, communicate, calls = tmp_path / "begun", subprocess.Popen.communicate, count(1)
+
+    def patiently(process: subprocess.Popen[bytes], text: bytes, timeout: float) -> Any:
+        number = next(calls)
+        wait_for(lambda: len(_lines(file)) >= number)
+        return communicate(process, text, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", patiently)
+    return file
+
+
+def test_a_command_that_hangs_is_killed_and_the_next_one_runs(tmp_path: Path, begun: Path) -> None:
+    body = f'echo $$ >> {begun}; [ "$OCRD_JOB" = 1 ] && exec sleep 600; exit 0'
     command = script(tmp_path / "hang", body)
     told = Told(on_failed=[str(command)], timeout_s=HANGS_S)
     told.fail(1)
     told.fail(2)
-    until(lambda: len(_lines(tmp_path / "pids")) == 2)
+    wait_for(lambda: len(_lines(begun)) == 2 and told.heard.named("notice.failed"))
     told.notices.stop()
-    hung = _lines(tmp_path / "pids")[0]
+    hung = _lines(begun)[0]
     assert not Path("/proc", hung).exists()
     (warning,) = told.heard.named("notice.failed")
     assert "timed out" in warning.fields["error"]
@@ -205,29 +212,30 @@ def test_who_emits_never_waits_for_a_command(tmp_path: Path) -> None:
         told.fail(job)
     assert not (tmp_path / "log").exists()
     (tmp_path / "go").touch()
-    until(lambda: len(_lines(tmp_path / "log")) == 5)
+    wait_for(lambda: len(_lines(tmp_path / "log")) == 5)
     told.notices.stop()
 
 
-def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path) -> None:
-    body = f"sleep 600 & echo $! > {tmp_path}/child; wait"
+def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path, begun: Path) -> None:
+    body = f"sleep 600 & echo $! > {begun}; wait"
     told = Told(on_failed=[str(script(tmp_path / "hang", body))], timeout_s=HANGS_S)
     told.fail(1)
+    wait_for(lambda: told.heard.named("notice.failed"))
     told.notices.stop()
-    (child,) = _lines(tmp_path / "child")
-    until(lambda: not _lives(child))
+    (child,) = _lines(begun)
+    wait_for(lambda: not _lives(child))
     assert len(told.heard.named("notice.failed")) == 1
 
 
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
     """The background process ends only when the test says so, after the notice was told."""
     body = f"(while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/gone) & exit 0"
-    told = Told(on_failed=[str(script(tmp_path / "fork", body))], timeout_s=PATIENCE_S)
+    told = Told(on_failed=[str(script(tmp_path / "fork", body))], timeout_s=HANG_S)
     told.fail(1)
     told.notices.stop()
     assert told.heard.named("notice.failed") == []
     (tmp_path / "go").touch()
-    until((tmp_path / "gone").exists)
+    wait_for((tmp_path / "gone").exists)
 
 
 @pytest.mark.parametrize(
@@ -276,9 +284,9 @@ def test_many_failures_are_one_mail_and_one_post(tmp_path: Path, hook: Hook) -> 
 def test_a_digest_is_sent_when_its_time_has_come(hook: Hook) -> None:
     told = Told(webhook=hook.url, digest_s=0.2)
     told.fail(1)
-    until(lambda: len(hook.posted) == 1)
+    wait_for(lambda: len(hook.posted) == 1)
     told.fail(2)
-    until(lambda: len(hook.posted) == 2)
+    wait_for(lambda: len(hook.posted) == 2)
     told.notices.stop()
     assert [body["failed"][0]["job"] for _, body in hook.posted] == [1, 2]
 
@@ -303,7 +311,7 @@ def test_what_answers_in_no_http_is_told_and_the_next_notices_go_out_all_the_sam
     with Babbler() as babbler:
         told = Told(webhook=babbler.url, digest_s=0.0, on_failed=[str(command)])
         told.fail(1)
-        until(lambda: bool(told.heard.named("notice.failed")))
+        wait_for(lambda: bool(told.heard.named("notice.failed")))
         told.fail(2)
         told.notices.stop()
     assert [each.fields["way"] for each in told.heard.named("notice.failed")] == ["webhook"] * 2
@@ -314,6 +322,7 @@ def test_the_arguments_of_a_command_that_hangs_stay_out_of_the_log(tmp_path: Pat
     command = script(tmp_path / "hang", "exec sleep 60")
     told = Told(on_failed=[str(command), "a-token"], timeout_s=0.2)
     told.fail(1)
+    wait_for(lambda: told.heard.named("notice.failed"))
     told.notices.stop()
     (warning,) = told.heard.named("notice.failed")
     assert "a-token" not in warning.fields["error"]

@@ -14,6 +14,7 @@ from ocrd.children import ChildPool, Limits
 from ocrd.page import PageImage
 from ocrd.pages.source import ChildPageSource
 from ocrd.pages.work import barcodes as codes
+from tests.support.grain import grain
 from tests.support.samples import scan_of
 from tests.unit.pages.barcodes import barcode, sheet
 
@@ -46,7 +47,7 @@ def test_however_the_sheet_lay_in_the_feeder(turned: int) -> None:
 
 def test_a_worn_copy_is_read_as_well() -> None:
     page = sheet(barcode("PATCHT", scale=3))
-    worn = Image.blend(page, Image.effect_noise(page.size, 60), 0.35)
+    worn = Image.blend(page, grain(page.size, 60), 0.35)
     assert codes(seen(Image.open(io.BytesIO(saved(worn, quality=40))))) == ("PATCHT",)
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 
 from ocrd.engine.rapid import child
 from ocrd.page import PageImage, PageResult
+from tests.support.grain import grain
 
 A4 = (595, 842)  # points
 SENTENCES = {
@@ -104,7 +105,7 @@ def test_an_empty_page_with_a_little_dust_is_whole() -> None:
 def test_pages_of_odd_shapes_are_read_like_any_other(
     size: tuple[int, int], shade: int | None
 ) -> None:
-    grey = Image.effect_noise(size, 90) if shade is None else Image.new("L", size, shade)
+    grey = grain(size, 90) if shade is None else Image.new("L", size, shade)
     for block in read(grey, "document").blocks:
         assert all(box.x1 < box.x2 and box.y1 < box.y2 for box in block.boxes)
 

@@ -14,6 +14,7 @@ from ocrd.engine.remote.settings import compose_service, serve_command, shell_li
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
 from tests.support.stub_server import Stub
+from tests.support.waiting import HANG_S
 from tests.unit.engine.remote.support import page, serving, settings
 
 
@@ -176,7 +177,7 @@ async def test_a_server_that_every_page_would_kill_is_tried_twice_and_gets_none(
             await engine.start(lambda _: None)
         assert "VLLM_PLUGINS" in error.value.hint
     async with serving(Stub(), stub) as other:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_S):
             while "not tried again" not in other.report().devices[1]:  # noqa: ASYNC110 - a state
                 await asyncio.sleep(0.05)
         assert (await other.recognise(page("a"))).text

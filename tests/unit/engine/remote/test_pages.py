@@ -19,6 +19,7 @@ from ocrd.engine.resident.client import to_pillow
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.page import PageImage
 from tests.support.stub_server import ENGINE_DEAD, Asked, Script, Stub, refusal
+from tests.support.waiting import HANG_S
 from tests.unit.engine.fake import words_of
 from tests.unit.engine.remote.support import page, serving, settings
 
@@ -145,7 +146,7 @@ async def test_a_server_that_was_in_trouble_serves_again() -> None:
     async with serving(stub) as engine:
         with pytest.raises(EngineDownError):
             await engine.recognise(page("a"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_S):
             while engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - as a worker
                 await asyncio.sleep(0.01)
         assert (await engine.recognise(page("a"))).text
@@ -204,7 +205,7 @@ async def test_a_page_that_ends_servers_is_found_after_two(end: Answer) -> None:
         stub.script = on(13, stub, end)
     async with serving(*stubs, max_pages_in_flight=8) as engine:
         asked = [engine.recognise(page(f"p{n}", n)) for n in range(40)]
-        results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
+        results = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), HANG_S)
         killer = results.pop(13)
         assert isinstance(killer, PageError)
         assert killer.kind == "kills-engine"
@@ -231,7 +232,7 @@ async def test_the_only_server_comes_back_and_its_killer_is_found() -> None:
                     await asyncio.sleep(0.01)
 
         asked = asyncio.gather(*map(waiting, range(10)), return_exceptions=True)
-        results = await asyncio.wait_for(asked, 30)
+        results = await asyncio.wait_for(asked, HANG_S)
         assert [isinstance(one, PageError) for one in results] == [n == 3 for n in range(10)]
 
 
@@ -241,7 +242,7 @@ async def test_pages_of_a_server_that_died_for_no_page_are_all_read() -> None:
         asked = asyncio.gather(*(engine.recognise(page(f"p{n}", n)) for n in range(100)))
         await asyncio.sleep(0.2)
         await stubs[0].die()
-        results = await asyncio.wait_for(asked, 60)
+        results = await asyncio.wait_for(asked, HANG_S)
         assert [one.text for one in results] == [words_of(page("", n).image) for n in range(100)]
 
 
