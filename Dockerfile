@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# ocrd in a container.  Its steps were tried in a plain Debian root, and the image was not built: the
-# machine it was written on has no container engine.
+# ocrd in a container.  Its steps were tried in a plain Debian root; the image was never built, as there
+# was no container engine.
 #
 # On the CPU:   docker build -t ocrd .
 # On a GPU:     docker build -t ocrd-gpu \
