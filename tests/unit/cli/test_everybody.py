@@ -151,7 +151,7 @@ def answer(call):
 ocrd.requests.ask.__kwdefaults__["wait_s"] = 0.5  # this daemon answers nobody
 uid, gid, *calls = sys.argv[1:]
 warming = "config\\tcheck", "doctor", "jobs", "pause", "install\\t--dry-run", "estimate\\t/nowhere"
-for call in (*warming, "engine\tserve-command"):
+for call in (*warming, "engine\tserve-command", "web\ttoken\tlist", "show\t0"):
     answer(call)  # everything is imported while it can be read: Python may lie in /root
 os.setgroups([]); os.setgid(int(gid)); os.setuid(int(uid))
 print(json.dumps([(call, answer(call)) for call in calls]))
@@ -193,8 +193,13 @@ def asked(tree: Tree, home: Path, person: str, calls: list[list[str]]) -> list[t
         [sys.executable, "-c", RUN, str(uid), str(gid), *lines],
         capture_output=True,
         text=True,
-        cwd=PROJECT,
-        env={**os.environ, "OCRD_CONFIG": str(tree.config), "HOME": str(home)},
+        cwd=home,
+        env={
+            **os.environ,
+            "OCRD_CONFIG": str(tree.config),
+            "HOME": str(home),
+            "PYTHONPATH": str(PROJECT),
+        },
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
