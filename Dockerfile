@@ -37,5 +37,6 @@ ENV HOME=/srv/ocrd/.home \
 # Another uid: docker run --user "$(id -u):$(id -g)"
 USER 1000:1000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10m CMD ["ocrd", "status"]
-ENTRYPOINT ["tini", "--", "ocrd"]
+# ocrd logs to stderr; a container says it on stdout.
+ENTRYPOINT ["tini", "--", "sh", "-c", "exec ocrd \"$@\" 2>&1", "ocrd"]
 CMD ["run"]
