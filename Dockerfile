@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# ocrd in a container.  Its steps were tried in a plain Debian root, and the image was not built: the
-# machine it was written on has no container engine.
+# ocrd in a container.  Its steps were tried in a plain Debian root; the image was never built, as there
+# was no container engine.
 #
 # On the CPU:   docker build -t ocrd .
 # On a GPU:     docker build -t ocrd-gpu \
@@ -37,5 +37,6 @@ ENV HOME=/srv/ocrd/.home \
 # Another uid: docker run --user "$(id -u):$(id -g)"
 USER 1000:1000
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10m CMD ["ocrd", "status"]
-ENTRYPOINT ["tini", "--", "ocrd"]
+# ocrd logs to stderr; a container says it on stdout.
+ENTRYPOINT ["tini", "--", "sh", "-c", "exec ocrd \"$@\" 2>&1", "ocrd"]
 CMD ["run"]

@@ -730,21 +730,25 @@ def _released(place: Path) -> str:
 
 def _owned(place: Path) -> str:
     """Whose it is and what others may do, for the operator who has to change it."""
+    from ocrd.owners import owned
+
     try:
         found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 -- as everywhere here
     except OSError:
         return "it cannot even be looked at"
-    return f"owned by {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
+    return owned(found)
 
 
 def _opened(place: Path) -> str:
     """The command that lets the daemon in."""
     import shlex
 
+    from ocrd.owners import user_name
+
     is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
     rights = "rwX" if is_folder else "rw"
     return (
-        f"sudo setfacl -R -m u:{os.geteuid()}:{rights} {shlex.quote(display(place))} "
+        f"sudo setfacl -R -m u:{user_name(os.geteuid())}:{rights} {shlex.quote(display(place))} "
         "(or chown it to the daemon's user); work goes on by itself."
     )
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.errors import OcrdError, UsageError
-from ocrd.files import os_error
+from ocrd.files import display, os_error
+from ocrd.owners import how_to_be_let_in
 
 REQUESTS = "requests"
 ANSWERS = "answers"
@@ -82,15 +83,9 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _not_allowed(folder: Path) -> UsageError:
-    group = "the group of the root"
-    with contextlib.suppress(OSError, KeyError):
-        import grp
-
-        group = f"the group {grp.getgrgid(folder.stat().st_gid).gr_name}"
     return UsageError(
-        f"only members of {group} may ask that of the daemon",
-        hint="Ask its operator to add you (`sudo usermod -aG GROUP USER`, then log in again), or "
-        "use sudo.",
+        f"{display(folder)}: only members of the daemon's group may ask that of it",
+        hint=how_to_be_let_in(folder),
     )
 
 

@@ -45,6 +45,7 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+MOST = 2**63 - 1  # the largest number that the ledger knows
 JsonOption = Annotated[bool, typer.Option("--json", help="Stable JSON for programs.")]
 
 

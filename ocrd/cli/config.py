@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,9 +108,14 @@ def rights(config: ConfigOption = None) -> None:
     loaded = load(config)
     below = loaded.root / "inbox"
     tops = [below, *(each.inbox for each in loaded.folders if not each.inbox.is_relative_to(below))]
-    opened = [path for top in tops for path in open_up(top)]
+    left: list[Path] = []
+    opened = [path for top in tops for path in open_up(top, left)]
     for path in opened:
         typer.echo(f"{display(path)}: opened to its group")
+    for path in left:
+        typer.echo(f"{display(path)}: stays closed: sudo ocrd rights opens it", err=True)
+    if left:
+        raise typer.Exit(ExitCode.FAILED)
     if not opened:
         typer.echo("nothing to open: every folder below the inboxes is open to its group", err=True)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrd.cli.app import ConfigOption, folder_names
+from ocrd.cli.app import MOST, ConfigOption, folder_names
 from ocrd.cli.jobs import known_folders, no_such_job, require_folder
 from ocrd.errors import ExitCode, UsageError
 from ocrd.job import Job, JobState, Place
@@ -19,7 +19,7 @@ from ocrd.requests import ask
 from ocrd.views.locate import asked, locate
 
 DONE = {"retry": "job {} is queued again", "cancel": "job {} is being cancelled"}
-NumbersArgument = Annotated[list[int] | None, typer.Argument(help="Job numbers.")]
+NumbersArgument = Annotated[list[int] | None, typer.Argument(min=1, max=MOST, help="Job numbers.")]
 FolderArgument = Annotated[
     str | None,
     typer.Argument(help="The folder.", autocompletion=folder_names, show_default=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -18,6 +19,7 @@ import typer
 
 from ocrd.cli.app import ConfigOption
 from ocrd.errors import OcrdError, UsageError
+from ocrd.files import display
 
 UNIT = Path("/etc/systemd/system/ocrd.service")
 # The web process is left for the operator to enable; the others come with the daemon.
@@ -29,6 +31,9 @@ SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
 OURS = 0o2750  # of the root: nobody but the daemon swaps a whole tree, or the spool, for another
 STATE = Path("/var/lib/ocrd")  # the unit's StateDirectory=
 DISABLE = ["systemctl", "disable", "--now", "ocrd", "ocrd-web", "ocrd-rights.path"]
+NAME = r"[a-z_][a-z0-9_-]{0,31}"
+PLAIN = r"/[\w.+@/-]*"  # in a unit, blanks, quotes and % mean something else
+MAN_PAGE = Path("share", "man", "man1", "ocrd.1")  # in a virtual environment, where man never looks
 TREES = ("inbox", "outbox", "archive", "failed")
 FIRST_CONFIG = """\
 # Every key with its default: config.example.toml in ocrd's documentation.
@@ -69,10 +74,19 @@ def install(
     ] = False,
 ) -> None:
     """Set up user, folders, a first configuration and the systemd unit.  Can be run again."""
+    again = _below(prefix, UNIT).exists()
     user = user or installed_user(_below(prefix, UNIT)) or "ocrd"
+    if not re.fullmatch(NAME, user):
+        raise UsageError(
+            f"--user {display(user)}: no name of a user",
+            hint="Lower-case letters, digits, - and _, a letter first: ocrd install --user ocrd",
+        )
     root = agreed_root(root, _below(prefix, CONFIG))
     steps = [*plan(user, root, prefix)]
     if not _carried_out(steps, "install", "already there", yes=yes, dry_run=dry_run):
+        return
+    if again:
+        typer.echo("Next: sudo systemctl restart ocrd (and ocrd-web, if it runs).")
         return
     typer.echo(
         f"Next: sudo systemctl enable --now ocrd, then sudo -u {user} ocrd doctor.\n"
@@ -93,7 +107,10 @@ def uninstall(
     """Stop the daemon and take its unit away; every file, the ledger and the configuration stay."""
     unit, config = _below(prefix, UNIT), _below(prefix, CONFIG)
     user, root = installed_user(unit) or "ocrd", _configured_root(config) or ROOT
+    page = _below(prefix, Path("/usr/local", MAN_PAGE))
     steps = [_away(_below(prefix, each)) for each in UNITS]
+    if page.is_symlink():  # another's page is none
+        steps.append(_away(page))
     if _has_systemd(prefix):
         steps = [
             Step("stop and disable ocrd.service", lambda: _call(DISABLE), done=not unit.exists()),
@@ -116,7 +133,8 @@ def backup(
     from ocrd.views.locate import asked
 
     asked(config, lambda ledger: ledger.backup(file))
-    typer.echo(f"{file}: {file.stat().st_size:,} bytes; docs/backup.md says how it is put back")
+    size = file.stat().st_size
+    typer.echo(f"{display(file)}: {size:,} bytes; docs/backup.md says how it is put back")
 
 
 def _carried_out(steps: Sequence[Step], verb: str, done: str, *, yes: bool, dry_run: bool) -> bool:
@@ -140,12 +158,12 @@ def _carried_out(steps: Sequence[Step], verb: str, done: str, *, yes: bool, dry_
 
 
 def _away(path: Path) -> Step:
-    return Step(f"remove {path}", path.unlink, done=not path.exists())
+    return Step(f"remove {path}", path.unlink, done=not os.path.lexists(path))
 
 
 def installed_user(unit: Path) -> str | None:
     """Whom the unit that is installed already runs as."""
-    lines = unit.read_text(encoding="utf-8").splitlines() if unit.exists() else []
+    lines = _lines(unit)
     return next((line.removeprefix("User=") for line in lines if line.startswith("User=")), None)
 
 
@@ -159,7 +177,12 @@ def agreed_root(given: Path | None, config: Path) -> Path:
     root = given or configured or ROOT
     if not root.is_absolute():
         raise UsageError(
-            f"--root {root}: not an absolute path", hint="ocrd install --root /srv/ocrd"
+            f"--root {display(root)}: not an absolute path", hint="ocrd install --root /srv/ocrd"
+        )
+    if not re.fullmatch(PLAIN, str(root)):
+        raise UsageError(
+            f"--root {display(root)}: units of systemd take no such path",
+            hint="Letters, digits and . _ - + @ alone: ocrd install --root /srv/ocrd",
         )
     if configured is not None and root != configured:
         raise UsageError(
@@ -186,6 +209,9 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
     for unit in UNITS:
         yield _file(_below(prefix, unit), unit_text(user, root, unit.name), keep=False)
+    page = Path(sys.prefix, MAN_PAGE)
+    if page.exists() and sys.prefix != sys.base_prefix:
+        yield _link(_below(prefix, Path("/usr/local", MAN_PAGE)), page)
     if _has_systemd(prefix):
         yield _reload()
 
@@ -219,14 +245,18 @@ def unit_file(name: str = UNIT.name) -> Path:
     return shipped if shipped.exists() else package.parent / "systemd" / name
 
 
+def _lines(file: Path) -> list[str]:
+    """Its lines, whatever bytes others wrote there; none where there is no such file."""
+    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+
+
 def _below(prefix: Path, path: Path) -> Path:
     return prefix / path.relative_to("/")
 
 
 def _user(user: str, prefix: Path) -> Step:
     passwd = _below(prefix, Path("/etc/passwd"))
-    lines = passwd.read_text(encoding="utf-8").splitlines() if passwd.exists() else []
-    known = any(line.startswith(f"{user}:") for line in lines)
+    known = any(line.startswith(f"{user}:") for line in _lines(passwd))
     command = ["useradd", "--system", "--user-group", "--home-dir", str(STATE)]
     command += ["--shell", "/usr/sbin/nologin", *_prefix_option(prefix), user]
     return Step(f"create the system user {user}", lambda: _call(command), known)
@@ -267,7 +297,7 @@ def _state(path: Path, user: str, prefix: Path) -> Step:
 
 
 def _file(path: Path, text: str, *, keep: bool) -> Step:
-    same = path.exists() and (keep or path.read_text(encoding="utf-8") == text)
+    same = path.exists() and (keep or path.read_bytes() == text.encode())
 
     def act() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -275,6 +305,16 @@ def _file(path: Path, text: str, *, keep: bool) -> Step:
         path.chmod(0o644)
 
     return Step(f"write {path}", act, same)
+
+
+def _link(path: Path, target: Path) -> Step:
+    def act() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+
+    told = f"link the man page: {path}"
+    return Step(told, act, path.exists() and not (path.is_symlink() and path.readlink() != target))
 
 
 def _reload() -> Step:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrd.cli import words
-from ocrd.cli.app import ConfigOption, FolderOption, JsonOption
+from ocrd.cli.app import MOST, ConfigOption, FolderOption, JsonOption
 from ocrd.errors import ExitCode, OcrdError, UsageError
 from ocrd.files import display
 from ocrd.job import Job, JobState, Page, Place
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 LISTED = 50  # jobs on a terminal, where nobody says how many
 SHOWN = 20  # files of a joined document that are named
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-JobArgument = Annotated[int, typer.Argument(help="The job's number, as `ocrd jobs` shows it.")]
+JobArgument = Annotated[
+    int, typer.Argument(min=1, max=MOST, help="The job's number, as `ocrd jobs` shows it.")
+]
 
 
 def jobs(
@@ -49,7 +51,7 @@ def jobs(
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", "-n", min=1, help="At most so many; else 50 on a terminal, or all."
+            "--limit", "-n", min=1, max=MOST, help="At most so many; else 50 on a terminal, or all."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -105,13 +107,13 @@ def moment(text: str, now: float | None = None) -> float:
     """
     here = datetime.fromtimestamp(time.time() if now is None else now).astimezone()
     ago = re.fullmatch(r"(\d+)\s*([mhdw])", text)
-    if ago:
-        return (here - timedelta(**{UNITS[ago[2]]: int(ago[1])})).timestamp()
-    if text == "today":
-        return here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     try:
+        if ago:
+            return (here - timedelta(**{UNITS[ago[2]]: int(ago[1])})).timestamp()
+        if text == "today":
+            return here.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # no moment, or one before or after all that there are
         raise UsageError(
             f"--since {text}: no moment", hint="Say 30m, 2h, 3d, 1w, today, or 2026-11-29T08:00."
         ) from None
@@ -205,7 +207,9 @@ def search(
         typer.Argument(metavar="WORD...", help="Pages that hold all of them are shown."),
     ] = None,
     config: ConfigOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=MOST, help="At most so many.")
+    ] = 20,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Make the index anew, from all that was read.")
     ] = False,
@@ -241,6 +245,8 @@ def search(
         for hit, job in found:
             typer.echo(f"{job.id}  {job.folder}  {display(job.source)}  page {hit.page}")
     if not found:
+        if not as_json:
+            typer.echo("no page holds all of these words", err=True)
         raise typer.Exit(ExitCode.FAILED)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ FRAMES = 3  # of a fault of our own, the innermost first
 
 def main() -> None:
     """Run a command; an error goes to stderr with its remedy, and decides the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a name holds, it can be printed
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(sys.argv[1:])
     except OcrdError as error:
@@ -38,12 +41,15 @@ def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
 
 def _of_the_system(error: OSError) -> tuple[str, str]:
     """What the system refused, and what helps."""
-    where = os.fsdecode(error.filename) if error.filename is not None else "the system"
-    return (
-        f"{where}: {error.strerror or error}",
-        "Ask as the daemon's user (sudo -u ocrd ocrd …), or be in its group: "
-        "sudo usermod -aG ocrd NAME, then log in again.",
-    )
+    from ocrd.files import display, os_error
+    from ocrd.owners import how_to_be_let_in
+
+    named = error.filename if isinstance(error.filename, (str, bytes)) else None
+    if named is not None and isinstance(error, PermissionError):
+        place = Path(os.fsdecode(named))
+        return f"{display(place)}: {error.strerror}", how_to_be_let_in(place)
+    told = os_error(error, Path("the system"))
+    return told.message, told.hint
 
 
 def _of_ours(error: Exception) -> tuple[str, str]:

@@ -114,7 +114,7 @@ def _read(file: Path) -> bytes:
 
 def _parse(raw: bytes, file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(raw.decode())
+        table = tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{file}: not UTF-8 at byte {error.start}", hint="Save the file as UTF-8."
@@ -123,6 +123,24 @@ def _parse(raw: bytes, file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: not valid TOML: {error}", hint="Mend the syntax at the place named."
         ) from None
+    if (key := next(_with_nul(table), None)) is not None:
+        raise ConfigError(
+            f"{file}: {key}: a NUL character, which no path and no command can hold",
+            hint=r"Take \u0000 out.",
+        )
+    return table
+
+
+def _with_nul(value: Any, key: str = "") -> Iterator[str]:
+    """The keys, dotted, of texts with a NUL in them."""
+    if isinstance(value, str) and "\0" in value:
+        yield key
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _with_nul(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _with_nul(inner, key)
 
 
 def _in(file: Path, error: ConfigError) -> ConfigError:

@@ -107,6 +107,15 @@ class LedgerSettings(Section):
     path: Path | None = None
     keep_done_days: Annotated[float, Field(ge=0)] = 0.0
 
+    @field_validator("path")
+    @classmethod
+    def _a_file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.name:
+            raise ConfigError(
+                f"{path} names no file", hint="Such as /var/lib/ocrd/ledger.db, on a local disk."
+            )
+        return path
+
 
 class PagesSettings(Section):
     """`[pages]`: how files become page images, and the bounds that a hostile file meets."""

@@ -135,6 +135,8 @@ class Daemon:
         self._events.emit(
             "daemon.started", config=str(self.config.file), root=str(self.config.root)
         )
+        for name in self.config.unknown_variables:
+            self._events.warn("config.variable_unknown", variable=name)
         for name, reason in self._unserved.items():
             self._events.warn("folder.unserved", folder=name, hint=reason)
         self._house = house

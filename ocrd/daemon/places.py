@@ -19,6 +19,7 @@ from ocrd.files import display
 from ocrd.inbox import scan
 from ocrd.inbox.inboxes import MEMORY, makes_inbox
 from ocrd.mounts import mount_of, mounts, watch_kind
+from ocrd.owners import owned, user_name
 
 LEAST_FREE_BYTES = 1 << 30
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
@@ -144,15 +145,14 @@ def sub_folders(config: Config) -> Iterator[Finding]:
                 for each in below
                 if not os.access(each, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
             ]
+        me = user_name(os.geteuid())
         for each in closed[:SHOWN]:
-            facts = each.stat()
-            mode = f"{facts.st_mode & 0o7777:04o}"
             yield Finding(
                 check=f"{folder.name} inbox",
                 verdict=Verdict.PROBLEM,
-                found=f"{display(each)} is closed to the daemon: owned by {facts.st_uid}:"
-                f"{facts.st_gid}, mode {mode}" + _and_more(len(closed) - SHOWN),
-                hint=f"sudo setfacl -R -m u:{os.geteuid()}:rwX {shlex.quote(display(each))}",
+                found=f"{display(each)} is closed to the daemon: {owned(each.stat())}"
+                + _and_more(len(closed) - SHOWN),
+                hint=f"sudo setfacl -R -m u:{me}:rwX {shlex.quote(display(each))}",
             )
 
 

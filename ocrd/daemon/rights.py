@@ -13,6 +13,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocrd.errors import PlaceError
+from ocrd.files import display
+from ocrd.owners import how_to_be_let_in
+
 WORD = "closed"  # in the spool: there is a folder to be opened
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TAKE = stat.S_IRWXG
@@ -24,7 +28,7 @@ def ask(spool: Path) -> None:
         (spool / WORD).touch()
 
 
-def open_up(inbox: Path) -> Iterator[Path]:
+def open_up(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:
     """Let the inbox's group into each folder below it; those that were closed, as they are opened.
 
     Folders are reached by descriptors and through no link: whoever may write in the inbox leads
@@ -32,9 +36,18 @@ def open_up(inbox: Path) -> Iterator[Path]:
 
     Args:
         inbox: An inbox, or the root's `inbox/`, which holds some.
+        left: Gets those that stay closed, because who asks may not open them.
+
+    Raises:
+        PlaceError: Who asks may not even look into the inbox.
     """
+    left = [] if left is None else left
     try:
         top = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise PlaceError(
+            f"{display(inbox)}: {error.strerror}", hint=how_to_be_let_in(inbox)
+        ) from None
     except OSError:
         return
     group = os.fstat(top).st_gid
@@ -48,10 +61,16 @@ def open_up(inbox: Path) -> Iterator[Path]:
             continue
         try:
             below = os.open(name, _FOLDER, dir_fd=folder)
-        except OSError:  # gone, or a link meanwhile; or closed to whoever asks
+        except PermissionError:
+            left.append(path / name)
             continue
-        if _opened(below, group):
-            yield path / name
+        except OSError:  # gone, or a link meanwhile
+            continue
+        try:
+            if _opened(below, group):
+                yield path / name
+        except OSError:  # somebody else's, and who asks may only open their own
+            left.append(path / name)
         under_way.append((below, path / name, iter(_folders_in(below))))
 
 
@@ -70,8 +89,5 @@ def _opened(folder: int, group: int) -> bool:
     mode = stat.S_IMODE(found.st_mode)
     if found.st_gid != group or mode & _TAKE == _TAKE:
         return False
-    try:
-        os.fchmod(folder, mode | _TAKE)
-    except OSError:  # somebody else's, and who asks may only open their own
-        return False
+    os.fchmod(folder, mode | _TAKE)
     return True

@@ -139,12 +139,10 @@ class Status:
 
     def _have_opened(self, facts: Mapping[str, Any]) -> None:
         """Folders that were dropped and are closed to us: once for each, have them opened."""
-        closed = {
-            each["message"]
-            for folder in facts["folders"]
-            for each in (folder["paused"], *folder.get("conditions", ()))
-            if each and each["kind"] in CLOSED
-        }
+        told = [*facts["held"]]
+        for folder in facts["folders"]:
+            told += [folder["paused"], *folder.get("conditions", ())]
+        closed = {each["message"] for each in told if each and each["kind"] in CLOSED}
         if closed - self._closed:
             rights.ask(self._config().spool)
         self._closed = closed

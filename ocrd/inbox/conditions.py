@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 import shlex
 import stat
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ocrd.errors import OcrdError
 from ocrd.files import display, os_error
+from ocrd.owners import user_name
 
 _SHARE_REMEDY = "See that the server of the share answers, then mount it again."
 
@@ -66,11 +66,11 @@ def locked(path: str, found: os.stat_result) -> Condition:
         path: The sub-folder.
         found: What `lstat` says of it.
     """
-    owner, mode = _name_of(found.st_uid), stat.S_IMODE(found.st_mode)
+    owner, mode = user_name(found.st_uid), stat.S_IMODE(found.st_mode)
     return Condition(
         kind="no-permission",
         message=f"no file can be taken out of {display(path)}: it belongs to {owner}, mode "
-        f"{mode:o}, and {_name_of(os.geteuid())} may not write there",
+        f"{mode:o}, and {user_name(os.geteuid())} may not write there",
         hint=f"Its owner or root: {_let_in(path)}.  Files elsewhere are not held up.",
     )
 
@@ -102,15 +102,8 @@ def stalled(path: str, seconds: float) -> Condition:
 
 
 def _let_in(path: str) -> str:
-    user, place = _name_of(os.geteuid()), shlex.quote(display(path))
+    user, place = user_name(os.geteuid()), shlex.quote(display(path))
     return f"setfacl -m u:{user}:rwx,d:u:{user}:rwx {place}"
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def missing(path: str) -> Condition:

@@ -24,6 +24,7 @@ from ocrd.files import Disk, FileFacts, display
 from ocrd.inbox.join import rule_for
 from ocrd.inbox.marker import Marker
 from ocrd.names import ignored, included, numbered
+from ocrd.owners import how_to_be_let_in
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -346,8 +347,8 @@ def _place_error(inbox: Path) -> Iterator[None]:
     except OcrdError:
         raise
     except OSError as error:
+        hint = "Check that it exists (a starting daemon makes it), and that the disk has room."
         raise PlaceError(
             f"{display(inbox)}: cannot be written: {error.strerror}",
-            hint="Check that it exists (a starting daemon makes it), that you may write there, and "
-            "that the disk has room.",
+            hint=how_to_be_let_in(inbox) if isinstance(error, PermissionError) else hint,
         ) from None

@@ -196,10 +196,11 @@ def _refuse_unreadable(spool: Path) -> None:
         try:
             os.listdir(spool)  # noqa: PTH208 - only whether it works
         except PermissionError:
+            from ocrd.owners import how_to_be_let_in
+
             raise PlaceError(
                 f"{spool}: no permission to see how the daemon stands",
-                hint="Be in the daemon's group (sudo usermod -aG ocrd NAME, then log in again), "
-                "or use sudo.",
+                hint=how_to_be_let_in(spool),
                 kind="no-permission",
             ) from None
 

@@ -116,6 +116,8 @@ def add(
     from ocrd.web.store import Role
 
     loaded = load(context.obj)
+    if not name or not name.isprintable():
+        raise UsageError(f"{name!r} is no name for a token", hint="ocrd web token add office")
     try:
         wanted = Role(role)
     except ValueError:
@@ -123,7 +125,7 @@ def add(
     for each in folder or ():
         if loaded.folder(each) is None:
             known = ", ".join(known.name for known in loaded.folders)
-            raise ConfigError(f"there is no folder {each!r}", hint=f"Folders: {known}.")
+            raise UsageError(f"there is no folder {each!r}", hint=f"Folders: {known}.")
     store = _store(context)
     typer.echo(store.add_token(name, wanted, frozenset(folder) if folder else None))
 
@@ -131,7 +133,10 @@ def add(
 @tokens.command("list")
 def list_(context: typer.Context) -> None:
     """Say which tokens there are; their secrets are not kept."""
-    for token in _store(context).tokens():
+    tokens = _store(context).tokens()
+    if not tokens:
+        typer.echo("no token yet; make one: ocrd web token add NAME --role operate", err=True)
+    for token in tokens:
         folders = "all folders" if token.folders is None else ", ".join(sorted(token.folders))
         typer.echo(f"{display(token.name)}  {token.role}  {folders}")
 
@@ -141,8 +146,9 @@ def remove(
     context: typer.Context, name: Annotated[str, typer.Argument(help="Which token.")]
 ) -> None:
     """Forget a token; who uses it is refused from now on."""
-    if not _store(context).remove_token(name):
+    if not name.isprintable() or not _store(context).remove_token(name):
         raise UsageError(f"there is no token {name!r}", hint="ocrd web token list")
+    typer.echo(f"{name} is removed", err=True)
 
 
 def _store(context: typer.Context):  # type: ignore[no-untyped-def]  # imported only when needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.slow.box.box import Box, booted, until, wheel
+from tests.slow.box.box import PROJECT, Box, booted, until, wheel
 from tests.support.needs import need
 
 MEMBER, OUTSIDER = "anna", "otto"
@@ -85,6 +86,41 @@ def test_a_folder_that_is_dropped_whole_is_read_whatever_the_umask(box: Box) -> 
     until(lambda: is_read(box, "beside"))
     until(lambda: is_read(box, "deep", "scans/box/sub"))
     until(lambda: box.status()["folders"][0]["conditions"] == [])  # as the next look finds it
+
+
+def test_a_folder_that_root_dropped_is_read_too(box: Box) -> None:
+    box.shell(f"cd /srv/ocrd/inbox/scans; mkdir roots; cp {SAMPLE} roots/theirs.jpg")
+    until(lambda: is_read(box, "theirs", "scans/roots"))
+
+
+def test_outsiders_are_told_which_group_lets_them_in(box: Box) -> None:
+    for command in (f"submit {SAMPLE}", "status", "retry 1", "rights"):
+        told = box.shell(f"ocrd {command}", OUTSIDER, check=False)
+        assert told.returncode == 1, command
+        assert f"sudo usermod -aG ocrd {OUTSIDER}" in told.stderr, command
+
+
+def test_who_was_let_in_and_did_not_log_in_again_is_told_so(box: Box) -> None:
+    box.run("useradd", "--groups", "ocrd", "late")
+    told = box.run(
+        "setpriv", "--reuid=late", "--regid=late", "--clear-groups", "ocrd", "status", check=False
+    )
+    assert "Log in again: late is in the group ocrd" in told.stderr
+
+
+def test_the_man_page_is_where_man_looks(box: Box) -> None:
+    assert "OCRD" in box.run("head", "-3", "/usr/local/share/man/man1/ocrd.1").stdout
+
+
+def test_a_ledger_is_put_back_as_the_page_says(box: Box) -> None:
+    box.run("ocrd", "backup", "/var/backups/ocrd.db")
+    page = (PROJECT / "docs" / "backup.md").read_text()
+    (recipe,) = re.findall(r"## Restore\n\n((?:    .*\n)+)", page)
+    first, *lines = recipe.splitlines()
+    assert first.split("#")[0].strip() == "sudo -s"
+    box.shell("\n".join(["set -e", *lines]))
+    until(lambda: box.property("ActiveState") == "active")
+    assert json.loads(box.run("ocrd", "jobs", "--json").stdout)["total"] > 0
 
 
 def test_a_file_that_its_owner_closed_is_read_once_its_remedy_was_followed(box: Box) -> None:

@@ -73,6 +73,14 @@ def test_the_example_configuration_tells_of_every_key(key: str) -> None:
     assert re.search(rf"^(# )?{key.split('.')[-1]} = ", EXAMPLE, re.MULTILINE)
 
 
+def test_the_constraints_name_every_package_that_is_needed() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["cpu"], *extras["web"], *extras["barcode"]]
+    pinned = {line.partition("==")[0] for line in (PROJECT / "constraints.txt").read_text().split()}
+    assert {re.split(r"[>=<~]", each)[0] for each in needed} - pinned == set()
+
+
 def test_the_example_configuration_is_valid() -> None:
     Settings.model_validate(tomllib.loads(EXAMPLE))
 

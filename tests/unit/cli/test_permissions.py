@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -80,8 +81,9 @@ def test_the_doctor_looks_as_the_daemons_user_at_sub_folders_too(running: Tree) 
     found = in_a_child(lambda: [(each.found, each.hint) for each in examine(config)])
     assert isinstance(found, list)
     ((what, hint),) = [each for each in found if "closed to the daemon" in each[0]]
-    assert what == f"{closed} is closed to the daemon: owned by 0:0, mode 0755"
-    assert hint == f"sudo setfacl -R -m u:{NOBODY}:rwX {closed}"
+    assert what == f"{closed} is closed to the daemon: owned by root:root, mode 0755"
+    name = pwd.getpwuid(NOBODY).pw_name
+    assert hint == f"sudo setfacl -R -m u:{name}:rwX {closed}"
 
 
 def test_the_doctor_tells_others_how_to_ask_and_stops(running: Tree) -> None:

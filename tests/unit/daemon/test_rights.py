@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from ocrd.daemon.rights import open_up
+from ocrd.errors import PlaceError
 from tests.support.needs import needs
+from tests.support.nobody import as_nobody
 
 GROUP, OTHERS = 60_001, 60_002
 
@@ -85,3 +87,28 @@ def test_a_tree_deeper_than_pythons_stack_is_opened_to_its_end(inbox: Path) -> N
 
 def test_an_inbox_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     assert list(open_up(tmp_path / "nowhere")) == []
+
+
+@needs("root")
+def test_what_may_not_be_opened_is_told_and_not_passed_over(inbox: Path) -> None:
+    dropped(inbox, "closed", 0o700)
+    dropped(inbox, "narrow", 0o755)
+    for path in inbox.iterdir():
+        os.chown(path, 0, GROUP)
+    inbox.chmod(0o2775)
+    for path in inbox.parents:
+        path.chmod(path.stat().st_mode | 0o055)
+
+    def left() -> list[str]:
+        found: list[Path] = []
+        assert list(open_up(inbox, found)) == []
+        return sorted(path.name for path in found)
+
+    assert as_nobody(left, GROUP) == ["closed", "narrow"]
+
+
+@needs("root")
+def test_who_may_not_look_into_the_inbox_is_told_so(inbox: Path) -> None:
+    told = as_nobody(lambda: list(open_up(inbox)))
+    assert isinstance(told, PlaceError)
+    assert told.message.startswith(str(inbox))

@@ -166,7 +166,9 @@ def test_a_folder_that_the_daemon_may_not_write_to_is_named(nobodys_world: World
 
     assert as_nobody(archive) == 0
     place = world.tree("archive") / "scan.pdf"
-    told = f"no-permission CONDITION {place.parent}: permission denied (owned by 0:0, mode 0755)"
+    told = (
+        f"no-permission CONDITION {place.parent}: permission denied (owned by root:root, mode 0755)"
+    )
     assert said.read_text().startswith(told)
     world.spool().archive(job, place)
 

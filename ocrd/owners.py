@@ -1,0 +1,67 @@
+"""Whose a place is, in names that people know, and how somebody gets to use it."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+
+
+def user_name(uid: int) -> str:
+    """The user's name; the number where it has none, as in some containers."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """The group's name; the number where it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def owned(found: os.stat_result) -> str:
+    """`owned by anna:ocrd, mode 2755`: what an operator has to change."""
+    mode = stat.S_IMODE(found.st_mode)
+    return f"owned by {user_name(found.st_uid)}:{group_name(found.st_gid)}, mode {mode:04o}"
+
+
+def how_to_be_let_in(place: Path) -> str:
+    """What helps somebody who may not use a place of the daemon's: which group, which command.
+
+    Where the place itself is hidden, the folder that hides it tells.
+    """
+    found = _nearest(place)
+    group, me = group_name(found.st_gid), user_name(os.geteuid())
+    if os.geteuid() == 0 or found.st_gid in (os.getegid(), *os.getgroups()):
+        owner = user_name(found.st_uid)
+        return f"Ask as its owner: sudo -u {owner} ocrd …  It is {owned(found)}."
+    if found.st_gid == 0:
+        return "Use sudo, or ask as the daemon's user: sudo -u ocrd ocrd …"
+    if me in _members(found.st_gid):
+        return f"Log in again: {me} is in the group {group}, and this session began before that."
+    return (
+        f"Be in the group {group}: sudo usermod -aG {group} {me}, then log in again.  Or use sudo."
+    )
+
+
+def _members(gid: int) -> list[str]:
+    try:
+        return grp.getgrgid(gid).gr_mem
+    except KeyError:
+        return []
+
+
+def _nearest(place: Path) -> os.stat_result:
+    """The place, or the nearest folder above it that can be looked at."""
+    for each in (place, *place.absolute().parents):
+        try:
+            return each.stat()
+        except (OSError, ValueError):
+            continue
+    return os.stat("/")  # noqa: PTH116 - there is no other root
