@@ -32,6 +32,7 @@ _LINK = re.compile(r"\]\((?!\s{0,8}<?(?:https?://|mailto:))", re.IGNORECASE)
 _WEB = re.compile(r"(https?://|mailto:)[^\s<>]+", re.IGNORECASE)
 _MATH_TOKEN = re.compile(r"(\\\[|\\\]|\\\(|\\\))")
 _ENTITY = re.compile(r"&(?!(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)")
+_ITEM = re.compile(r" *(?:- |\d{1,3}[.)] )")
 _BULLET = re.compile(r"^[•·●▪◦‣∙]\s*")
 _PRINTED_MARKS = re.compile(  # what Markdown takes for markup, anywhere …
     r"[\\`*<\[\]$]|(?<![^\W_])_|_(?![^\W_])|~~|!(?=\[)|&(?=#?\w{1,30};)"
@@ -89,9 +90,16 @@ def _block(blocks: Sequence[Block], index: int, reader: Reader, figures: Mapping
 
 def _printed(block: Block, text: str) -> str:
     """Text as printed: what Markdown would take for markup is escaped, lines stay lines."""
+    links = list(block.links)
     if block.rows:
-        return _pipes([[escaped(one_line(tidy(cell))) for cell in row] for row in block.rows])
-    lines = [_linked(escaped(line), block.links) for line in text.split("\n") if line.strip()]
+        cells = ((one_line(tidy(cell)) for cell in row) for row in block.rows)
+        return _pipes([[_linked(escaped(cell), links) for cell in row] for row in cells])
+    steps = [_step(line) if block.label == "list" else "" for line in text.split("\n")]
+    lines = [
+        step + _linked(escaped(line), links)
+        for step, line in zip(steps, text.split("\n"), strict=True)
+        if line.strip()
+    ]
     if not lines:
         return ""
     if block.level:
@@ -99,18 +107,27 @@ def _printed(block: Block, text: str) -> str:
     if block.label in ASIDES:
         return f"<sub>{' '.join(lines)}</sub>"
     return "".join(
-        line if not above else f"{'' if line.startswith('- ') else '  '}\n{line}"
+        line if not above else f"{'' if _ITEM.match(line) else '  '}\n{line}"
         for above, line in zip(["", *lines], lines, strict=False)
     )
 
 
-def _linked(line: str, links: Sequence[tuple[str, str]]) -> str:
-    """A printed line, its words that are links made so."""
-    for words, target in links:
-        said = escaped(words)
-        if said and _WEB.fullmatch(target) and f"[{said}]" not in line:
-            line = line.replace(said, f"[{said}](<{quote(target, safe=_URL_SAFE)}>)", 1)
-    return line
+def _step(line: str) -> str:
+    """What leads an item that lies in another: more than any number before that takes."""
+    return "    " * ((len(line) - len(line.lstrip(" "))) // 2)
+
+
+def _linked(line: str, links: list[tuple[str, str]]) -> str:
+    """A printed line, its words that are links made so; those are taken off the list."""
+    done, rest = "", line
+    for words, target in list(links):
+        found = re.search(rf"(?<!\w){re.escape(escaped(words))}(?!\w)", rest)
+        if found and words and _WEB.fullmatch(target):
+            url = quote(target, safe=_URL_SAFE)
+            done += f"{rest[: found.start()]}[{found[0]}](<{url}>)"
+            rest = rest[found.end() :]
+            links.remove((words, target))
+    return done + rest
 
 
 _URL_SAFE = "/:?#[]@!$&'()*+,;=%~-._"

@@ -16,6 +16,8 @@ _APART = 2.6  # line heights between the tops of rows, at most
 _ROWS = 3  # of a table, at least
 _WORDY = 3.5  # words of a cell in the mean: more is a column of prose
 _INKED = 0.65  # of a row's length, in the mean: more is prose in narrow columns
+_INKED_FIGURES = 0.85  # the same where a column holds figures, as prose does not
+_ASIDE, _ASIDE_TIMES = 0.15, 2.2  # of the page's width, and times the other gutters
 _SHORT = 2.5  # words of a cell in the mean, in the column that has fewest
 
 Span = tuple[float, float]
@@ -38,7 +40,10 @@ def grids(words: Sequence[Word]) -> Iterator[Grid]:
         if len(run) < _ROWS:
             start += 1
             continue
-        if found := _grid(run, gutters):
+        if halves := _halves(run, gutters):
+            for half in halves:
+                yield from grids(half)
+        elif found := _grid(run, gutters):
             yield found
         start += len(run)
 
@@ -111,10 +116,28 @@ def _cells(row: Sequence[Word], gutters: Sequence[Span]) -> dict[int, list[str]]
     return cells
 
 
+def _halves(
+    run: Sequence[Sequence[Word]], gutters: Sequence[Span]
+) -> tuple[list[Word], list[Word]] | None:
+    """An address and what stands beside it, label by label: they are no table together."""
+    widths = [right - left for left, right in gutters]
+    if len(widths) < 2 or widths[0] < max(_ASIDE, _ASIDE_TIMES * max(widths[1:])):
+        return None
+    told = [_cells(row, gutters) for row in run]
+    labels = [" ".join(cells[column]) for cells in told for column in (0, 1) if column in cells]
+    if not all(any(map(str.isalpha, label)) for label in labels):
+        return None
+    at = sum(gutters[0]) / 2
+    words = [word for row in run for word in row]
+    left = [word for word in words if word.box.x1 < at]
+    return left, [word for word in words if word.box.x1 >= at]
+
+
 def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Grid | None:
     """The rows as a table; None if they are columns of prose."""
     told = [_cells(row, gutters) for row in run]
-    if sum(len(cells) > 1 for cells in told) < _ROWS or _mean(list(map(_inked, run))) > _INKED:
+    most = _INKED_FIGURES if _has_figures(told) else _INKED
+    if sum(len(cells) > 1 for cells in told) < _ROWS or _mean(list(map(_inked, run))) > most:
         return None
     lengths = [_mean([len(cells[at]) for cells in told if at in cells])
                for at in range(len(gutters) + 1)]  # fmt: skip
@@ -131,6 +154,19 @@ def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Grid | None
             rows.append(said)
     box = Box.around(word.box for row in run for word in row)
     return Grid(box, tuple(map(tuple, rows)))
+
+
+def _has_figures(told: Sequence[dict[int, list[str]]]) -> bool:
+    """Whether a column but the first is one of figures below its head."""
+    columns = {column for cells in told for column in cells if column}
+    return any(
+        all(
+            len(cells[column]) == 1 and any(map(str.isdigit, cells[column][0]))
+            for cells in told[1:]
+            if column in cells
+        )
+        for column in columns
+    )
 
 
 def _inked(row: Sequence[Word]) -> float:

@@ -10,39 +10,26 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
+from ocrd.pages import typeset
 from ocrd.pages.columns import grids
 from ocrd.pages.reading import OwnText, in_order
-from ocrd.pdffile import PdfPage, pymupdf
+from ocrd.pages.typeset import Row, Style, Typography
+from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out, pymupdf
 from ocrd.pdftext import fault_of, is_hidden, is_scan, pictures_of, seen_box, words_of
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _FIGURE = 0.01  # of the page: a smaller picture is a speck or a rule
-_LARGER = 1.15  # times the body's type, from which a line is a heading
-_HEADING = 160  # characters at most
-_BOLD, _MONO, _LEVELS = 16, 8, 4
-_EDGE = 0.07  # of the page: above and below, page numbers stand here
-_OUTDENT = 0.004  # of the page's width: what begins so far left of an item is no part of it
-_INDENT = 0.06  # of the page's width: a first line begins no further right
+_BOLD, _MONO, _ITALIC = 16, 8, 2
 _CELLS = 4  # of a table, at least
-_ITEM = re.compile(r"^([•·●▪◦‣∙\u2013*-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
-_NUMBER = re.compile(r"^\W*(page|seite|p\.)?\W*\d{1,4}(\s*(of|von|/)\s*\d{1,4})?\W*$", re.I)
+_DOT = 8.0  # points: the largest mark that is drawn before an item
+_MOST_DRAWINGS = 4000  # of a page; more is a picture
+_SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
 _LIGATURE = re.compile("[\ufb00-\ufb06]")
-_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]$")
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A line of the page with what its type shows."""
-
-    text: str
-    box: Box
-    size: float
-    bold: bool
-    code: str = ""  # as it was typed, if it is set in type of equal widths
+_NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
 
 
 def own_text(page: PdfPage) -> OwnText | None:
@@ -55,11 +42,19 @@ def own_text(page: PdfPage) -> OwnText | None:
     for grid in grids(loose):
         block = Block("table", "", (grid.box,), Markup.PLAIN, rows=grid.rows)
         tables.append((grid.box, block))
-    rows = [row for row in _rows(page) if not any(box.holds(row.box) for box, _ in tables)]
-    blocks = [*_blocks(rows), *(block for _, block in tables)]
+    links = list(_links(page))
+    rows = [
+        row
+        for row in _rows(page, [box for _, _, box in links])
+        if not any(box.holds(row.box) for box, _ in tables)
+    ]
+    blocks = [
+        *typeset.blocks(rows, list(_dots(page)), _typography(page)),
+        *(block for _, block in tables),
+    ]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
-    linked = [_linked(block, list(_links(page))) for block in in_order(blocks)]
+    linked = [_linked(block, links) for block in typeset.flowing(in_order(blocks))]
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
         blocks=tuple(linked),
@@ -87,92 +82,57 @@ def _is_level(page: PdfPage) -> bool:
 
 
 def _raw_lines(page: PdfPage) -> Iterator[dict[str, Any]]:
-    for block in page.get_text("dict")["blocks"]:
+    for block in page.get_text("dict", flags=_NO_PICTURES)["blocks"]:
         yield from block.get("lines", ())
 
 
-def _rows(page: PdfPage) -> Iterator[_Row]:
+def _rows(page: PdfPage, links: Sequence[Box] = ()) -> Iterator[Row]:
     """The lines of the page as MuPDF finds them."""
     for line in _raw_lines(page):
         spans = [span for span in line["spans"] if span["text"].strip()]
         text = _spelt(" ".join("".join(span["text"] for span in line["spans"]).split()))
         if spans and text:
-            size = max(spans, key=lambda span: len(span["text"]))["size"]
-            bold = all(span["flags"] & _BOLD or "bold" in span["font"].lower() for span in spans)
+            most = max(spans, key=lambda span: len(span["text"]))
+            box = seen_box(page, line["bbox"])
+            style = Style(
+                size=round(most["size"], 1),
+                bold=all(span["flags"] & _BOLD or "bold" in span["font"].lower() for span in spans),
+                italic=all(span["flags"] & _ITALIC for span in spans),
+                colour=None if any(box.holds(link) for link in links) else most["color"],
+                face=re.split(r"[-,]", most["font"])[0],
+            )
             mono = all(span["flags"] & _MONO for span in spans)
             code = "".join(span["text"] for span in line["spans"]).rstrip() if mono else ""
-            yield _Row(text, seen_box(page, line["bbox"]), round(size, 1), bold, code)
+            yield Row(text, box, style, code)
 
 
-def _blocks(rows: Sequence[_Row]) -> Iterator[Block]:
-    """Paragraphs, headings, items and page numbers of the lines, in their order."""
-    sizes = Counter[float]()
-    for row in rows:
-        sizes[row.size] += len(row.text)
-    body = sizes.most_common(1)[0][0] if sizes else 0.0
-    larger = sorted({row.size for row in rows if row.size >= body * _LARGER}, reverse=True)
-    levels = {size: min(index, _LEVELS) for index, size in enumerate(larger, start=1)}
-    typed = sum(len(row.code) for row in rows) > sum(len(row.text) for row in rows) / 2
-    for group in _paragraphs(rows):
-        text, box = _joined(group), Box.around([row.box for row in group])
-        if group[0].code and not typed:
-            yield Block("code", "\n".join(row.code for row in group), (box,), Markup.PLAIN)
-            continue
-        level = levels.get(group[0].size, 0)
-        if not level and all(row.bold for row in group) and len(group) < 3:
-            level = min(len(levels) + 1, _LEVELS) if text[-1] not in ".,;" else 0
-        at_edge = box.y2 < _EDGE or box.y1 > 1 - _EDGE
-        if at_edge and _NUMBER.match(text):
-            yield Block("page_number", text, (box,), Markup.PLAIN)
-        elif level and len(text) <= _HEADING and any(char.isalpha() for char in text):
-            label = "title" if level == 1 else "sub_title"
-            yield Block(label, text, (box,), Markup.PLAIN, level=level)
-        else:
-            label = "list" if _ITEM.match(text) else "text"
-            yield Block(label, text, (box,), Markup.PLAIN)
+def _typography(page: PdfPage) -> Typography:
+    """What is known of the document that the page is of; it is kept with the open document."""
+    kept = vars(page.parent)
+    if "typography" not in kept:
+        count = page.parent.page_count
+        numbers = range(0, count, -(-count // _SAMPLE))
+        kept["typography"] = Typography.of(_rows_of(page.parent, number) for number in numbers)
+    found: Typography = kept["typography"]
+    return found
 
 
-def _paragraphs(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    group: list[_Row] = []
-    for row in rows:
-        if group and not _goes_on(group, row):
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
+def _rows_of(document: Document, number: int) -> list[Row]:
+    """The lines of a page; none of one that is damaged."""
+    try:
+        return list(_rows(document.load_page(number)))
+    except FAULTS as error:
+        memory_ran_out(str(error))
+        return []
 
 
-def _goes_on(group: Sequence[_Row], row: _Row) -> bool:
-    """Whether a line belongs to the paragraph before it."""
-    last = group[-1]
-    height = max(last.box.y2 - last.box.y1, row.box.y2 - row.box.y1)
-    if abs(row.size - last.size) > 0.6 or row.bold != last.bold:
-        return False
-    if bool(row.code) != bool(last.code):
-        return False
-    if _ITEM.match(group[0].text) and row.box.x1 < group[0].box.x1 - _OUTDENT:
-        return False
-    if abs(row.box.y1 - last.box.y1) < height * 0.3:  # the same printed line, further right
-        return 0 <= row.box.x1 - last.box.x2 < height * 2
-    if not -height * 0.4 < row.box.y1 - last.box.y2 < height * 0.75:
-        return False
-    if len(group) == 1 and last.box.x1 - row.box.x1 > _INDENT:  # a centred line above a paragraph
-        return False
-    across = min(row.box.x2, last.box.x2) - max(row.box.x1, last.box.x1)
-    ended = last.box.x2 < max(each.box.x2 for each in group) - 0.15 and last.text[-1] in ".:;!?"
-    return across > 0 and not _ITEM.match(row.text) and not (ended and len(group) > 1)
-
-
-def _joined(rows: Sequence[_Row]) -> str:
-    """A paragraph's lines as one; a word parted at a line's end is whole again."""
-    text = rows[0].text
-    for row in rows[1:]:
-        if _HYPHEN.search(text) and row.text[0].islower():
-            text = text[:-1] + row.text
-        else:
-            text = f"{text} {row.text}"
-    return text
+def _dots(page: PdfPage) -> Iterator[Box]:
+    """Small drawings about as wide as high, such as programs put before items."""
+    drawings = page.get_cdrawings()
+    for drawing in drawings if len(drawings) < _MOST_DRAWINGS else ():
+        x1, y1, x2, y2 = drawing["rect"]
+        if 0 < x2 - x1 < _DOT and 0 < y2 - y1 < _DOT and 0.7 < (x2 - x1) / (y2 - y1) < 1.4:
+            yield seen_box(page, drawing["rect"])
 
 
 def _tables(page: PdfPage) -> Iterator[tuple[Box, Block]]:
@@ -188,14 +148,14 @@ def _tables(page: PdfPage) -> Iterator[tuple[Box, Block]]:
 
 
 def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
-    """Words that lead somewhere: of a line, all that lead to one place."""
+    """Words that lead somewhere: all of a line that lead to one place, top to bottom."""
     places: dict[tuple[str, int], Any] = {}
     for link in page.get_links():
         if target := link.get("uri", ""):
             place, line = link["from"], (target, round(link["from"].y1))
             places[line] = places.get(line, place) | place
     words = page.get_text("words") if places else []
-    for (target, _), place in places.items():
+    for (target, _), place in sorted(places.items(), key=lambda each: (each[1].y1, each[1].x0)):
         held = (word for word in words if _middle(word) in place)
         said = " ".join(_spelt(word[4]) for word in held)
         if said:
@@ -212,12 +172,20 @@ def _spelt(text: str) -> str:
 
 
 def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
-    found = tuple(
-        (words, target)
-        for words, target, box in links
-        if block.boxes and block.boxes[0].holds(box) and words in block.text
-    )
-    return replace(block, links=found) if found else block
+    """The block with the links that lie in it; one that goes on in the next line is one."""
+    said = _said(block)
+    found: list[tuple[str, str]] = []
+    for words, target, box in links:
+        if not any(place.holds(box) for place in block.boxes):
+            continue
+        before = found[-1][0] if found and found[-1][1] == target else ""
+        parts = (f"{before} {words}", before[:-1] + words) if before else ()
+        whole = next((each for each in parts if each in said), "")
+        if whole:
+            found[-1] = (whole, target)
+        elif words in said or words.rstrip("-\u00ad") in said:
+            found.append((words, target))
+    return replace(block, links=tuple(found)) if found else block
 
 
 def _lines(page: PdfPage, words: Sequence[Word]) -> Iterator[Line]:

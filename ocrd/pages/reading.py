@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ocrd.page import Block, Box, PageResult, WordsFrom
@@ -48,18 +48,47 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
     """Blocks in the order of reading: columns one after another, what spans them in between."""
     if len(blocks) < 2 or not all(block.boxes for block in blocks):
         return list(blocks)
-    parts = _columns(blocks)
+    bands = _bands(blocks)
+    parts = _columns(blocks) if len(bands) < len(blocks) else []
     if len(parts) > 1:
         return [block for part in parts for block in in_order(part)]
-    groups: list[list[Block]] = []
-    for band in _bands(blocks):
-        if groups and len(_columns([*groups[-1], *band])) > 1:
-            groups[-1] += band
-        else:
-            groups.append(band)
-    if len(groups) == 1:
+    if len(bands) == 1:
         return sorted(blocks, key=lambda block: (block.boxes[0].y1, block.boxes[0].x1))
-    return [block for group in groups for block in in_order(group)]
+    start, end = _columned(bands)
+    return [
+        block
+        for group in (*([band] for band in bands[:start]), bands[start:end], bands[end:])
+        for block in in_order([block for band in group for block in band])
+    ]
+
+
+def _columned(bands: Sequence[Sequence[Block]]) -> tuple[int, int]:
+    """The most bands in a row that are in columns: the first, and the one after the last.
+
+    Without any it is the first alone.
+    """
+    best, most = (0, 1), 0
+    beside = [len(_columns(band)) > 1 for band in bands]
+    for start in range(len(bands)):
+        spans: list[tuple[float, float]] = []
+        for end, band in enumerate(bands[start:], start=start + 1):
+            for block in band:
+                spans = list(_with(spans, block.boxes[0]))
+            count = sum(map(len, bands[start:end]))
+            if len(spans) > 1 and count > most and any(beside[start:end]):
+                best, most = (start, end), count
+    return best
+
+
+def _with(spans: Sequence[tuple[float, float]], box: Box) -> Iterator[tuple[float, float]]:
+    """What columns are taken across the page, with one more block."""
+    left, right = box.x1, box.x2
+    for start, stop in spans:
+        if start < right + _GUTTER and left < stop + _GUTTER:
+            left, right = min(left, start), max(right, stop)
+        else:
+            yield start, stop
+    yield left, right
 
 
 def _columns(blocks: Sequence[Block]) -> list[list[Block]]:

@@ -16,9 +16,10 @@ from ocrd.engine.rapid.pieces import union
 from ocrd.page import Block, Markup, PageImage, PageResult
 
 if TYPE_CHECKING:
-    from ocrd.engine.rapid.reader import PageReader, Reading
+    from ocrd.engine.rapid.reader import Lost, PageReader, Reading
 
 FORMS = ("ocr", "layout", "document")
+MOST_TOLD, LONGEST_GUESS = 5, 60  # lines that were not read; characters
 MOST_READERS = 8  # kept loaded; models of Tesseract take 5 to 40 MB
 
 
@@ -55,10 +56,21 @@ def _notes(reading: Reading, language: str) -> Iterator[str]:
     if reading.turned:
         yield f"turned {reading.turned} degrees clockwise, as RapidOCR found"
     if reading.lost:
-        lines = "1 line was" if reading.lost == 1 else f"{reading.lost} lines were"
-        yield f"{lines} seen but not read"
+        count = len(reading.lost)
+        lines = "1 line was" if count == 1 else f"{count} lines were"
+        told = sorted(reading.lost, key=lambda line: line.box.y1)[:MOST_TOLD]
+        more = ", …" if count > MOST_TOLD else ""
+        yield f"{lines} seen but not read: {', '.join(map(_guess, told))}{more}"
     if not language and doubt.telltale(reading) == "tr":
         yield 'it looks Turkish: the folder\'s language = "tr" tells its two letters i apart'
+
+
+def _guess(line: Lost) -> str:
+    """Where a line stands that was not read, and what it might say."""
+    place = f"{line.box.y1:.0%} down and {line.box.x1:.0%} across the page"
+    if not any(map(str.isalnum, line.text)):
+        return place
+    return f'{place} perhaps "{line.text[:LONGEST_GUESS]}" ({line.confidence:.2f})'
 
 
 def _blocks(found: Found, form: str) -> list[Block]:

@@ -30,6 +30,7 @@ LIKE_OTHERS = 0.6  # of the width of other gaps between words
 INKED = 0.35  # of the strongest contrast: what counts as ink
 FULL = 0.7  # of it: what the middle of a stroke has, and its edge has not
 EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
+RULED = 0.6  # of the length: a row with so much ink, and twice that of others, is a rule
 SPECK = 2  # pixels of ink in a row that mean nothing
 DOT_GAP = 0.12  # heights between the dot of an i and its stem
 HIGHEST = 64  # pixels: larger crops are scaled down here, where it is done more finely
@@ -69,9 +70,20 @@ class Crop:
         cuts = [0]
         for number in range(1, count):
             target, reach = self.width * number // count, round(SEARCH * self.height)
-            start, end = self.gap(target - reach, target + reach) or (target, target)
-            cuts.append((start + end) // 2)
+            found = self.gap(target - reach, target + reach)
+            cuts.append(
+                sum(found) // 2 if found else self._thinnest(target - reach, target + reach)
+            )
         return list(pairwise([*cuts, self.width]))
+
+    def _thinnest(self, first: int, last: int) -> int:
+        """Where there is least ink between two columns: a rule may run through all gaps."""
+        start, end = max(first, 0), min(last, self.width)
+        width = max(1, round(DOT_GAP * self.height))
+        ink = np.convolve(self.ink.sum(axis=0), np.ones(width), "same")[start:end]
+        least = np.flatnonzero(ink == ink.min())
+        middle = (first + last) // 2 - start
+        return start + int(least[np.abs(least - middle).argmin()])
 
     def gap(self, first: int, last: int) -> tuple[int, int] | None:
         """The widest stretch without ink between two columns, if there is one."""
@@ -123,7 +135,10 @@ def cut(page: Pixels, quad: Quad) -> Crop:
         pixels = shrunk(pixels, HIGHEST / height)
     ink = _ink(pixels)
     edge = int(len(ink) * EDGE)
-    columns = np.logical_or.reduce(ink[edge : len(ink) - edge])
+    rows = ink[edge : len(ink) - edge]
+    full = rows.mean(axis=1)
+    ruled = (full > RULED) & (full > 2 * np.median(full))
+    columns = np.logical_or.reduce(rows[~ruled])
     return Crop(pixels, ink, columns, *_reach(ink.sum(axis=1)))
 
 

@@ -28,7 +28,9 @@ WIDER = 1.5  # times the usual gap of its line
 GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 FEW = 2  # characters: photographs are taken for no more
+FEW_SURE = 0.8  # confidence without which so few are noise: strokes and staples look like them
 LARGE = 2 * HIGHEST  # pixels of a line's height: its edges are small beside its strokes
+SIGN = 1.5  # times as high as the words of its page
 SOLID = 0.6  # of the ink of large print; print has 0.7 and more, texture at most 0.46
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
 
@@ -186,9 +188,16 @@ class Recognised:
     def plausible(self) -> bool:
         """Whether it says about as much as its length has room for, and is print, not a photo."""
         said = sum(2 if is_wide(char) else 1 for char in self.read.text)
+        if len(self.read.text) <= FEW and self.read.score < FEW_SURE:
+            return False
         if len(self.read.text) <= FEW and height(self.quad) > LARGE and self.crop.solid() < SOLID:
             return False
         return 0 < int(self.crop.inked.sum()) <= LEAST_SAID * said * self.crop.height
+
+    @property
+    def worded(self) -> bool:
+        """Whether it has a letter or a figure: holes and boxes look like other characters."""
+        return any(map(str.isalnum, self.read.text))
 
     def squares(self) -> list[Pixels]:
         """Its characters, cut out as squares."""
@@ -262,6 +271,18 @@ class Recognised:
         width = self.crop.width
         found = self.crop.gap(round(start * width), round(end * width))
         return (found[0] / width, found[1] / width) if found else None
+
+
+def printed(tried: Sequence[Recognised], sure: float) -> list[Recognised]:
+    """What of the recognised pieces is print.
+
+    Signs alone are print among words that are about as high: a tick box, a bullet; else they are
+    holes in the paper.
+    """
+    lines = [line for line in tried if line.read.score >= sure and line.plausible]
+    heights = [height(line.quad) for line in lines if line.worded]
+    highest = SIGN * median_low(heights) if heights else 0.0
+    return [line for line in lines if line.worded or height(line.quad) <= highest]
 
 
 def read_in_parts(crop: Crop, answers: Sequence[tuple[str, float, Sequence[float]]]) -> Part:

@@ -32,13 +32,13 @@ from ocrd.engine.rapid.ink import (
     rules,
     turned_over,
 )
-from ocrd.engine.rapid.lines import Pose, Recognised, Seams
+from ocrd.engine.rapid.lines import Pose, Recognised, Seams, printed
 from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
 from ocrd.engine.rapid.recogniser import RapidRecogniser, Recogniser
 from ocrd.engine.rapid.tables import Rule
 from ocrd.errors import EngineSetupError
-from ocrd.page import PageImage
+from ocrd.page import Box, PageImage
 
 DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of 6 points is found
 SMALL_TEXT = 17.5  # pixels, as the detector saw it: where most lines are lower, it looks again
@@ -48,6 +48,15 @@ DOUBT = 0.3  # share of votes against; the classifier alone errs on a page of fe
 LEGIBLE = 0.8  # mean confidence without which no page is turned over
 BETTER = 1.1  # times as well read
 STILL_READ = 0.85  # times as well as before
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A line that was seen and not read: its place on the page as it came, and a guess."""
+
+    box: Box
+    text: str
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Reading:
     pose: Pose
     turned: int
     unread: float
-    lost: int
+    lost: tuple[Lost, ...]
     confidence: float
     least_sure: float
     ink: bool
@@ -113,7 +122,7 @@ class PageReader:
             else:  # the detector expects accents above their letters
                 found = self._all(page, print_)
         tried = self._lines(page, quads.mended(found))
-        lines = [line for line in tried if line.read.score >= SURE and line.plausible]
+        lines = printed(tried, SURE)
         skew = quads.skew(line.quad for line in lines)
         pose = Pose(width, height, turned, skew, mirrored=self._recogniser.mirrored)
         ruled = rules(page, pose.slope, [line.quad for line in lines])
@@ -130,7 +139,9 @@ class PageReader:
             pose=pose,
             turned=0 if upright else -turned % 360 if pose.mirrored else turned,
             unread=_share(lines, missed),
-            lost=len(lost),
+            lost=tuple(
+                Lost(pose.place(line.quad), line.read.text, line.read.score) for line in lost
+            ),
             confidence=_confidence(lines),
             least_sure=self._recogniser.least_sure,
             ink=bool(lines) or anything(page),

@@ -65,7 +65,6 @@ def test_a_letter_comes_out_with_its_structure_and_every_word(tmp_path: Path) ->
         "## What was decided",
         "",
         "- Repair the pipeline",
-        "",
         "- Pay the contractor",
         "",
         OTHER,
@@ -209,6 +208,194 @@ def test_a_word_parted_at_the_end_of_its_line_is_whole(tmp_path: Path) -> None:
             page.insert_text((60, 100 + 14 * index), line, fontsize=12)
 
     assert sound(read(tmp_path, draw)).text == "The board met to discuss the old pipeline"
+
+
+def html(body: str, style: str = "") -> Any:
+    """Draws a document as a browser would set it."""
+    return lambda page: page.insert_htmlbox((60, 60, 535, 780), body, css=style)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "h2 {font-size: 12px; font-weight: bold}",
+        "h2 {font-size: 12px; font-weight: normal; font-style: italic}",
+        "h2 {font-size: 12px; font-weight: normal; color: #246}",
+        "h2 {font-size: 18px; font-weight: normal}",
+    ],
+)
+def test_headings_of_the_size_of_text_stand_out_by_their_style(tmp_path: Path, style: str) -> None:
+    heads = ["Where the money went", "What is left"]
+    body = "".join(f"<h2>{head}</h2><p>{PROSE}</p><p>{OTHER}</p>" for head in heads)
+    found = sound(read(tmp_path, html(body, "body {font-size: 12px}" + style))).blocks
+    assert [block.text for block in found if block.level] == heads
+
+
+def test_a_heading_in_capitals_is_no_part_of_its_paragraph(tmp_path: Path) -> None:
+    body = f"<p style='margin: 0'>WHAT WAS SAID</p><p style='margin: 0'>{PROSE} {OTHER}</p>"
+    found = sound(read(tmp_path, html(body))).blocks
+    assert [(block.level > 0, block.text) for block in found] == [
+        (True, "WHAT WAS SAID"), (False, f"{PROSE} {OTHER}"),
+    ]  # fmt: skip
+
+
+def test_answers_in_a_form_are_no_headings_of_its_labels(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((60, 60), "Application for a card", fontsize=16, fontname="hebo")
+        for at, (label, said) in enumerate([("First name", "Anna"), ("Town", "Oxford")] * 4):
+            page.insert_text((60, 100 + 40 * at), label, fontsize=8, fontname="hebo")
+            page.insert_text((60, 114 + 40 * at), said, fontsize=11)
+
+    found = sound(read(tmp_path, draw)).blocks
+    assert [block.text for block in found if block.level] == ["Application for a card"]
+
+
+ITEMS = ["Repair the pipeline", "Replace eleven valves", "Ask for prices", "Pay the contractor"]
+DEPTHS = [0, 1, 1, 0]
+
+
+def typed_marks(page: Any, at: float, left: float) -> None:
+    page.insert_text((left - 12, at), "\u2022", fontsize=11, fontname="symb")
+
+
+def drawn_marks(page: Any, at: float, left: float) -> None:
+    page.draw_circle((left - 10, at - 3.5), 1.8, fill=(0, 0, 0))
+
+
+@pytest.mark.parametrize("mark", [typed_marks, drawn_marks])
+def test_items_lie_in_items_whether_their_marks_are_typed_or_drawn(
+    tmp_path: Path, mark: Any
+) -> None:
+    """Browsers draw the marks; others set them all before or after the text of the items."""
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 130), PROSE, fontsize=11)
+        lefts = [90 + 30 * depth for depth in DEPTHS]
+        for number, (said, left) in enumerate(zip(ITEMS, lefts, strict=True)):
+            page.insert_text((left, 150 + 14 * number), said, fontsize=11)
+        for number, left in enumerate(lefts):
+            mark(page, 150 + 14 * number, left)
+
+    shown = markdown(sound(read(tmp_path, draw)).blocks, Reader.DOCUMENT, {})
+    lines = [f"{'    ' * depth}- {said}" for depth, said in zip(DEPTHS, ITEMS, strict=True)]
+    assert shown == "\n".join([PROSE, "", *lines])
+
+
+def test_numbers_without_a_dot_before_items_count_them(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 130), PROSE, fontsize=11)
+        for number, said in enumerate(ITEMS):
+            page.insert_text((60, 150 + 14 * number), str(number + 1), fontsize=11)
+            page.insert_text((80, 150 + 14 * number), said, fontsize=11)
+
+    shown = markdown(sound(read(tmp_path, draw)).blocks, Reader.DOCUMENT, {})
+    assert shown.split("\n")[2:] == [f"{at}. {said}" for at, said in enumerate(ITEMS, start=1)]
+
+
+def test_a_title_in_the_middle_of_columns_comes_first(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((250, 60), "A short title", fontsize=18)
+        page.insert_text((60, 95), "To begin with", fontsize=11, fontname="hebo")
+        page.insert_textbox((60, 100, 285, 400), PROSE, fontsize=11)
+        page.insert_textbox((310, 84, 535, 400), OTHER, fontsize=11)
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert said == ["A short title", "To begin with", PROSE, OTHER]
+
+
+def test_what_stands_beside_each_other_above_other_things_is_read_line_by_line() -> None:
+    table = Block("table", "", (Box(0.4, 0.5, 0.6, 0.6),), rows=(("a", "b"), ("c", "d")))
+    caption = Block("text", "Table 1", (Box(0.1, 0.62, 0.35, 0.64),))
+    assert in_order([caption, table]) == [table, caption]
+
+
+def test_a_paragraph_goes_on_in_the_next_column(tmp_path: Path) -> None:
+    words = PROSE.split()
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 285, 300), " ".join(words[:20]), fontsize=11)
+        page.insert_textbox((310, 40, 535, 300), " ".join(words[20:]), fontsize=11)
+
+    (block,) = sound(read(tmp_path, draw)).blocks
+    assert block.text == PROSE
+    assert len(block.boxes) == 2
+
+
+@pytest.mark.parametrize("flush_right", [False, True])
+def test_the_lines_of_an_address_stay_lines(tmp_path: Path, flush_right: bool) -> None:
+    address = ["Mrs Jane Doe", "Apartment 4", "99 Long Road", "Oxford OX1 2AB"]
+
+    def draw(page: Any) -> None:
+        for at, line in enumerate(address):
+            width = pymupdf.get_text_length(line, fontsize=11)
+            page.insert_text((535 - width if flush_right else 60, 60 + 14 * at), line)
+        page.insert_textbox((60, 150, 535, 240), PROSE, fontsize=11)
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert said == ["\n".join(address), PROSE]
+
+
+def test_an_address_and_facts_beside_it_are_no_table_together(tmp_path: Path) -> None:
+    address = ["Mrs Jane Doe", "Apartment 4", "99 Long Road", "Oxford OX1 2AB"]
+    facts = [("Invoice", "2025-42"), ("Date", "12 March"), ("Due", "12 April"), ("For", "K-9")]
+
+    def draw(page: Any) -> None:
+        for at, (line, (label, said)) in enumerate(zip(address, facts, strict=True)):
+            for x, text in ((60, line), (370, label), (450, said)):
+                page.insert_text((x, 60 + 14 * at), text)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.rows for block in blocks] == [(), tuple(facts)]
+    assert blocks[0].text == "\n".join(address)
+
+
+def test_heads_and_feet_that_all_pages_have_are_no_text(tmp_path: Path) -> None:
+    with pymupdf.open() as document:
+        for number in range(1, 5):
+            page = document.new_page(width=595, height=842)
+            page.insert_text((60, 70), "Minutes of the water board", fontsize=9, fontname="hebo")
+            page.insert_textbox((60, 100, 535, 400), f"{PROSE} {OTHER}", fontsize=11)
+            page.insert_text((60, 790), f"Oxford, sheet {number} of 4", fontsize=9)
+        document.save(str(tmp_path / "a.pdf"))
+    for number in range(1, 5):
+        labels = [block.label for block in sound(own_text(tmp_path / "a.pdf", number)).blocks]
+        assert labels == ["header", "text", "footer"]
+
+
+def test_headings_have_the_same_level_on_all_pages(tmp_path: Path) -> None:
+    sizes = {1: (24, 16), 2: (16,), 3: (13, 16)}
+    with pymupdf.open() as document:
+        for heads in sizes.values():
+            page, top = document.new_page(width=595, height=842), 90
+            for size in heads:
+                page.insert_text((60, top), f"In {size} points", fontsize=size)
+                page.insert_textbox((60, top + 20, 535, top + 120), PROSE, fontsize=10)
+                top += 150
+        document.save(str(tmp_path / "a.pdf"))
+    found = [
+        (block.text, block.level)
+        for number in sizes
+        for block in sound(own_text(tmp_path / "a.pdf", number)).blocks
+        if block.level
+    ]
+    assert found == [(f"In {size} points", {24: 1, 16: 2, 13: 3}[size])
+                     for heads in sizes.values() for size in heads]  # fmt: skip
+
+
+def test_links_of_the_same_words_lead_where_each_led(tmp_path: Path) -> None:
+    """Nor is a link put into a longer word, and one over two lines is one."""
+    body = (
+        "<p>Others ask at the harbour, or <a href='https://a.example/1'>here</a> and "
+        "<a href='https://a.example/2'>here</a>. There is also a rather long story about the "
+        "<a href='https://a.example/3'>keeper of the lighthouse and his long and bitter month "
+        "upon the frozen sea</a>.</p>"
+    )
+    shown = markdown(sound(read(tmp_path, html(body))).blocks, Reader.DOCUMENT, {})
+    assert shown == (
+        "Others ask at the harbour, or [here](<https://a.example/1>) and "
+        "[here](<https://a.example/2>). There is also a rather long story about the [keeper of the "
+        "lighthouse and his long and bitter month upon the frozen sea](<https://a.example/3>)."
+    )
 
 
 @pytest.mark.parametrize("unit", [1, 2.5])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pymupdf
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from ocrd.engine.rapid import child
-from ocrd.page import PageImage, PageResult
+from ocrd.engine.rapid.reader import Lost
+from ocrd.page import Box, PageImage, PageResult
 from tests.support.grain import grain
 
 A4 = (595, 842)  # points
@@ -92,6 +94,33 @@ def test_a_photo_without_a_word_is_no_empty_page(seed: int, leaves: tuple[int, i
 def test_a_character_as_high_as_a_poster_has_is_read(said: str, font: str, soft: int) -> None:
     page = typeset((said, 90, 500), font=font, size=60)
     assert read(page.filter(ImageFilter.GaussianBlur(soft))).text == said
+
+
+@pytest.mark.parametrize("said", ["", "The repair of the northern bridge"])
+@pytest.mark.parametrize("shade", [0, 120])
+def test_holes_and_staples_are_no_characters(said: str, shade: int) -> None:
+    page = typeset((said, 90, 200), size=11)
+    draw = ImageDraw.Draw(page)
+    for top in (660, 1660):
+        draw.ellipse((80, top, 168, top + 88), fill=(shade,) * 3)
+    draw.line((400, 130, 412, 210), fill=(70, 70, 70), width=6)
+    assert [line.text for line in read(page).lines] == [said] * bool(said)
+
+
+def test_a_line_on_ruled_paper_is_not_cut_through_its_letters() -> None:
+    """No gap in it is free of ink, and letters that are cut are read twice."""
+    said = "the repair of the northern bridge and its cost."
+    page = typeset((said, 60, 90), font="tiro", size=12)
+    draw = ImageDraw.Draw(page)
+    for top in (195, 253, 311):
+        draw.line((90, top, 1500, top), fill=(170, 170, 170), width=2)
+    assert read(page).text == said
+
+
+def test_a_line_that_is_not_read_is_told_of_with_its_place() -> None:
+    reading = Lost(Box(0.25, 0.4, 0.5, 0.42), "Kefl m", 0.43)
+    assert child._guess(reading) == '40% down and 25% across the page perhaps "Kefl m" (0.43)'
+    assert child._guess(replace(reading, text="-")) == "40% down and 25% across the page"
 
 
 def test_an_empty_page_with_a_little_dust_is_whole() -> None:
