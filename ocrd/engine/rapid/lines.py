@@ -28,7 +28,7 @@ WIDER = 1.5  # times the usual gap of its line
 GUTTER, COLUMN = 3, 8  # so many of them; so many that a gap may be a space
 SLACK = 3  # pixels by which a rule between two words may stand beside the gap
 FEW = 2  # characters: photographs are taken for no more
-FEW_SURE = 0.8  # confidence without which so few are noise: strokes and staples look like them
+ALONE_SURE = 0.8  # confidence of a single character: strokes and staples look like some
 LARGE = 2 * HIGHEST  # pixels of a line's height: its edges are small beside its strokes
 SIGN = 1.5  # times as high as the words of its page
 SOLID = 0.6  # of the ink of large print; print has 0.7 and more, texture at most 0.46
@@ -188,7 +188,7 @@ class Recognised:
     def plausible(self) -> bool:
         """Whether it says about as much as its length has room for, and is print, not a photo."""
         said = sum(2 if is_wide(char) else 1 for char in self.read.text)
-        if len(self.read.text) <= FEW and self.read.score < FEW_SURE:
+        if len(self.read.text) == 1 and self.read.score < ALONE_SURE:
             return False
         if len(self.read.text) <= FEW and height(self.quad) > LARGE and self.crop.solid() < SOLID:
             return False
