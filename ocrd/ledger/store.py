@@ -88,7 +88,8 @@ def padded(items: Sequence[T]) -> list[T]:
     Each number of them is a statement of its own, of which every connection keeps the last 128
     prepared: with hundreds of numbers that came to 13 MiB a connection.
     """
-    return [*items, *items[-1:] * ((1 << (len(items) - 1).bit_length()) - len(items))]
+    given = list(items)
+    return given + given[-1:] * ((1 << (len(given) - 1).bit_length()) - len(given))
 
 
 def driver(connection: Connection) -> sqlite3.Connection:
