@@ -20,9 +20,8 @@ from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
 from ocrd.inbox.conditions import shown, stalled, stray
-from ocrd.inbox.inbox import Inbox
+from ocrd.inbox.inbox import Inbox, Ledger
 from ocrd.inbox.inotify import Inotify
-from ocrd.inbox.record import Ledger, Means
 from ocrd.inbox.scan import strays
 from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
 from ocrd.mounts import MOUNTINFO, Mount, parse
@@ -220,7 +219,7 @@ class Inboxes:
         wake: Callable[[], object],
         awaits_content: bool = True,
     ) -> None:
-        self._means = Means(ledger=ledger, events=events, wake=wake)
+        self._ledger, self._events, self._wake = ledger, events, wake
         self._watch = watch
         self._root = root
         self._memory = memory
@@ -235,7 +234,7 @@ class Inboxes:
         self._looking: threading.Thread | None = None
 
     def _lane(self, name: str, *, shared: bool, first: Inbox | None = None) -> _Lane:
-        lane = _Lane(name, shared=shared, hand_over=self._hand_over, events=self._means.events)
+        lane = _Lane(name, shared=shared, hand_over=self._hand_over, events=self._events)
         if first is not None:
             lane.take(first)
         with self._lock:
@@ -282,7 +281,9 @@ class Inboxes:
         memory = self._memory / f"{folder.name}.json"
         return Inbox(
             folder,
-            self._means,
+            self._ledger,
+            self._events,
+            wake=self._wake,
             max_bytes=self._watch.max_file_mib << 20,
             make=makes_inbox(folder, self._root, memory),
             rescan_s=self._watch.rescan_s,
@@ -354,7 +355,7 @@ class Inboxes:
             with contextlib.suppress(OSError):
                 found = strays(self._root, self._known)
                 if found != self._strays and found:
-                    self._means.events.warn("inbox.strays", error=stray(found))
+                    self._events.warn("inbox.strays", error=stray(found))
                 self._strays = found
             self._over.wait(self._watch.rescan_s)
 

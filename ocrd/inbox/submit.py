@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ocrd.config import Folder
-from ocrd.errors import OcrdError, PlaceError, UsageError
-from ocrd.files import Disk, FileFacts, display
+from ocrd.errors import PlaceError, UsageError
+from ocrd.files import Disk, FileFacts, display, write_all
 from ocrd.inbox.join import rule_for
 from ocrd.inbox.marker import Marker
-from ocrd.names import ignored, included, numbered
+from ocrd.names import first_free, ignored, included
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -171,9 +170,7 @@ class Draft:
 
     def write(self, data: bytes) -> None:
         """Append all of it."""
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._fd, left) :]
+        write_all(self._fd, data)
 
     def dress(self, source: os.stat_result | None) -> None:
         """Give it mode and times of what it is a copy of; the daemon, another user, may read it."""
@@ -200,7 +197,7 @@ class Draft:
         folder = self._folder if into is None else into
         os.fsync(self._fd)
         try:
-            given = _first_free(name, lambda target: self._appear(target, folder))
+            given = first_free(name, lambda target: self._appear(target, folder))
         except OSError as error:  # no /proc, no links, or another file system
             linked = self._hidden is not None or error.errno not in _NO_LINKS
             if linked and error.errno != errno.EXDEV:
@@ -210,12 +207,13 @@ class Draft:
         os.fsync(folder)
         return given
 
-    def _appear(self, target: str, folder: int) -> None:
+    def _appear(self, target: str, folder: int) -> str:
         if self._hidden is None:
             own = f"/proc/self/fd/{self._fd}"
             os.link(own, target, dst_dir_fd=folder, follow_symlinks=True)
         else:
             _rename(self._hidden, self._folder, target, folder)
+        return target
 
     def _give_copy(self, name: str, folder: int) -> str:
         with Draft(folder, nameless=False) as named:
@@ -244,21 +242,12 @@ def appear(hidden: str, name: str, folder: int) -> str:
     Raises:
         OSError: It is gone, or the folder cannot be written.
     """
-    given = _first_free(name, lambda target: _rename(hidden, folder, target, folder))
+    given = first_free(name, lambda target: _rename(hidden, folder, target, folder))
     os.fsync(folder)
     return given
 
 
-def _first_free(name: str, give: Callable[[str], object]) -> str:
-    for number in itertools.count(1):
-        target = numbered(name, number)
-        with contextlib.suppress(FileExistsError):
-            give(target)
-            return target
-    raise AssertionError
-
-
-def _rename(draft: str, source: int, target: str, folder: int) -> None:
+def _rename(draft: str, source: int, target: str, folder: int) -> str:
     here, there = Path(f"/proc/self/fd/{source}"), Path(f"/proc/self/fd/{folder}")
     try:
         Disk().rename_exclusive(here / draft, there / target)
@@ -267,6 +256,7 @@ def _rename(draft: str, source: int, target: str, folder: int) -> None:
             raise
         os.close(os.open(target, _CREATE, 0o600, dir_fd=folder))  # the name is ours now
         os.rename(draft, target, src_dir_fd=source, dst_dir_fd=folder)
+    return target
 
 
 def touch(name: str, folder: int) -> None:
@@ -343,8 +333,6 @@ def _acting_as(owner: Owner | None) -> Iterator[None]:
 def _place_error(inbox: Path) -> Iterator[None]:
     try:
         yield
-    except OcrdError:
-        raise
     except OSError as error:
         raise PlaceError(
             f"{display(inbox)}: cannot be written: {error.strerror}",

@@ -17,39 +17,32 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.spool import names
-from ocrd.spool.record import Intent, Phase, Record
+from ocrd.spool.jobdir import JobDir
+from ocrd.spool.record import NAME, Intent, Phase
 from ocrd.spool.tree import copy_tree, remove_tree
 
 _NO_EXCLUSIVE_RENAME = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
 
-@dataclass(slots=True)
 class Mover:
     """One step's move of a job.
 
-    Attributes:
-        record: Keeps it while it is under way.
+    Args:
+        jobdir: Keeps the record of the move while it is under way.
         step: The step's name.
-        token: Names the hidden part beside the target.
-        recorded: Whether the record tells of the move.
     """
 
-    record: Record
-    step: str
-    token: str
-    recorded: bool = False
-
-    @property
-    def disk(self) -> Disk:
-        """The system calls."""
-        return self.record.disk
+    def __init__(self, jobdir: JobDir, step: str) -> None:
+        self.disk = jobdir.disk
+        self._jobdir = jobdir
+        self._step = step
+        self._recorded = False  # whether the record tells of the move
 
     def move(self, source: Path, target: Path, check: Callable[[Path], None] | None = None) -> Path:
         """Move a file or a folder to a free name; call again with the same after a crash.
@@ -103,19 +96,19 @@ class Mover:
         self._drop()
 
     def _under_way(self) -> Intent | None:
-        intent = self.record.move(self.step)
-        self.recorded = intent is not None
+        intent = self._jobdir.moves().get(self._step)
+        self._recorded = intent is not None
         return intent
 
     def _keep(self, intent: Intent) -> Intent:
-        self.recorded = True
-        self.record.keep_move(self.step, intent)
+        self._recorded = True
+        self._jobdir.keep_move(self._step, intent)
         return intent
 
     def _drop(self) -> None:
-        if self.recorded:  # most are not: one rename is enough
-            self.record.drop_move(self.step)
-        self.recorded = False
+        if self._recorded:  # most are not: one rename is enough
+            self._jobdir.keep_move(self._step, None)
+        self._recorded = False
 
     def _carry_out(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
         try:
@@ -143,7 +136,7 @@ class Mover:
             self.disk.rename_exclusive(intent.thing, intent.target)
         except FileExistsError:
             self.abandon()
-            if not _drop_second_name(intent.thing, intent.target, self.disk):
+            if not drop_second_name(intent.thing, intent.target, self.disk):
                 raise
         except OSError as error:
             if error.errno not in _NO_EXCLUSIVE_RENAME:
@@ -154,7 +147,7 @@ class Mover:
         """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
         if _is(intent.target, self.disk):
             self.abandon()
-            if not _drop_second_name(intent.thing, intent.target, self.disk):
+            if not drop_second_name(intent.thing, intent.target, self.disk):
                 raise _taken(intent.target)
         elif is_folder(intent.thing, self.disk):
             self._place_folder(intent)
@@ -199,7 +192,7 @@ class Mover:
 
     def _copy(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
         """A complete, durable copy beside the target, and the record that says so."""
-        part = intent.target.with_name(names.part(self.token))
+        part = intent.target.with_name(f".ocrd-{self._jobdir.token}.part")
         intent = self._keep(replace(intent, part=part, phase=Phase.COPYING))
         try:
             remove_tree(part, self.disk)
@@ -222,6 +215,25 @@ class Mover:
             self.disk.fsync_dir(intent.source.parent)
         self._drop()
         return intent.target
+
+
+def settle(jobdir: JobDir, steps: Collection[str]) -> None:
+    """Bring moves that a crash interrupted to an end; one whose name was taken is given up."""
+    under_way = jobdir.moves()
+    for step in steps:
+        if step in under_way:
+            with contextlib.suppress(FileExistsError):
+                Mover(jobdir, step).resume()
+
+
+def forget(jobdir: JobDir) -> None:
+    """Remove a job's folder, its record last, and the parts of moves given up."""
+    if not jobdir.has(jobdir.path):
+        return
+    for step in jobdir.moves():
+        Mover(jobdir, step).abandon()
+    remove_tree(jobdir.path, jobdir.disk, last=jobdir.path / NAME)
+    jobdir.disk.fsync_dir(jobdir.path.parent)
 
 
 def _took_place(intent: Intent, disk: Disk) -> bool:
@@ -270,21 +282,16 @@ def _twins(one: Path, other: Path, disk: Disk) -> bool:
     return alike and regular and disk.digest(one) == disk.digest(other)
 
 
-def _drop_second_name(thing: Path, target: Path, disk: Disk) -> bool:
+def drop_second_name(thing: Path, target: Path, disk: Disk) -> bool:
     """Whether both names were one file's: btrfs can show a rename so after a power cut."""
-    if not same_file(thing, target, disk):
+    first, second = disk.lstat(thing), disk.lstat(target)
+    if first is None or second is None or not stat.S_ISREG(first.st_mode):
+        return False
+    if not os.path.samestat(first, second):
         return False
     disk.fsync_dir(target.parent)
     disk.unlink(thing)
     return True
-
-
-def same_file(one: Path, other: Path, disk: Disk) -> bool:
-    """Whether both names are of one regular file."""
-    first, second = disk.lstat(one), disk.lstat(other)
-    if first is None or second is None or not stat.S_ISREG(first.st_mode):
-        return False
-    return os.path.samestat(first, second)
 
 
 def _taken(target: Path) -> FileExistsError:

@@ -14,29 +14,14 @@ from ocrd.names import NAME_MAX, numbered
 
 REPORT_SUFFIX = ".error.json"
 _HASH_LENGTH = 8
-_ORIGINAL = "source"
-
-
-def part(token: str) -> str:
-    """A copy under way, hidden beside its target."""
-    return f".ocrd-{token}.part"
-
-
-def claimed(token: str) -> str:
-    """An original that is ours already but still lies in its inbox, hidden, to be copied."""
-    return f".ocrd-{token}.claim"
+ORIGINAL = "source"  # in a job's folder: the original, or the folder of its members
 
 
 def original(source: str) -> str:
     """An original's name in the spool: plain ASCII, its extension kept as a hint of its format."""
     extension = Path(source).suffix[1:].lower()
     plain = extension.isascii() and extension.isalnum() and len(extension) <= _HASH_LENGTH
-    return f"{_ORIGINAL}.{extension}" if plain else _ORIGINAL
-
-
-def joined() -> str:
-    """The name in the spool of the folder that holds the members of a joined document."""
-    return _ORIGINAL
+    return f"{ORIGINAL}.{extension}" if plain else ORIGINAL
 
 
 def report(target: Path) -> Path:
@@ -87,15 +72,6 @@ class Choices:
             for stem in choices
             if not any(self._is(folder / f"{stem}{suffix}") for suffix in suffixes)
         )
-
-    def moved(self, wanted: Path, move: Callable[[Path], Path]) -> Path:
-        """What `move` says of the first choice beside `wanted` that it does not find taken."""
-        for number in itertools.count(1):
-            try:
-                return move(wanted.with_name(numbered(wanted.name, number)))
-            except FileExistsError:
-                continue
-        raise AssertionError  # `count` never ends; the type checker cannot know
 
     def _passable(self, folder: Path) -> Path:
         """`folder`, with a number on each part of it that something else than a folder has."""
