@@ -478,49 +478,38 @@ class Shared:
     def __init__(self, call: Callable[[Path], None]) -> None:
         self._call = call
         self._lock = threading.Lock()
-        self._under_way: dict[str, _Round] = {}  # by path: a `Path` is slow to hash
-        self._next: dict[str, _Round] = {}
+        self._turns: dict[str, _Turn] = {}  # by path: a `Path` is slow to hash
 
     def __call__(self, path: Path) -> None:
         """Return when a call for `path` that began after this one has ended; raise what it did."""
         key = str(path)
         with self._lock:
-            mine = self._next.get(key)
-            leading = mine is None
-            if mine is None:
-                mine = self._next[key] = _Round()
-            before = self._under_way.get(key)
-        if leading:
-            if before is not None:
-                before.wait()
-            self._lead(mine, key, path)
-        else:
-            mine.wait()
-        if mine.error is not None:
-            raise mine.error
-
-    def _lead(self, mine: _Round, key: str, path: Path) -> None:
-        with self._lock:
-            self._under_way[key] = self._next.pop(key)
+            turn = self._turns.setdefault(key, _Turn())
+            turn.asking += 1
+            before = turn.begun
         try:
-            self._call(path)
-        except BaseException as error:
-            mine.error = error
+            with turn.lock:
+                if turn.begun == before:  # else one that began since has ended: the lock is ours
+                    turn.begun += 1
+                    try:
+                        self._call(path)
+                    except BaseException as error:
+                        turn.failed, turn.error = turn.begun, error
+                if turn.error is not None and turn.failed > before:
+                    raise turn.error
         finally:
             with self._lock:
-                del self._under_way[key]
-            mine.over.release()
+                turn.asking -= 1
+                if not turn.asking:
+                    del self._turns[key]
 
 
-class _Round:
-    """One call: whether it has ended, and how."""
+class _Turn:
+    """The calls for one path, as long as somebody asks for them."""
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()  # held while a call is under way
+        self.asking = 0
+        self.begun = 0
+        self.failed = 0  # which was the last that did, and how
         self.error: BaseException | None = None
-        self.over = threading.Lock()  # held until then; an `Event` costs several times as much
-        self.over.acquire()
-
-    def wait(self) -> None:
-        """Until it has ended."""
-        with self.over:
-            pass

@@ -156,7 +156,7 @@ def numbered(name: str, n: int, *, is_dir: bool = False) -> str:
         return fit(name)
     base, extension = (name, "") if is_dir else _split(name, EXTENSION_MAX)
     tail = f" ({n}){extension}"
-    return _cut(base, NAME_MAX - _length(tail)) + tail
+    return cut(base, NAME_MAX - _length(tail)) + tail
 
 
 def first_free(name: str, give: Callable[[str], _T]) -> _T:
@@ -185,7 +185,7 @@ def fit(name: str, *, suffix_room: int = 0) -> str:
     if _length(name) <= room:
         return name
     base, extension = _split(name, EXTENSION_MAX)
-    return _cut(base, room - _length(extension)) + extension
+    return cut(base, room - _length(extension)) + extension
 
 
 def safe_relative(path: str) -> str:
@@ -227,7 +227,8 @@ def _split(name: str, longest: int = NAME_MAX) -> tuple[str, str]:
     return base, dot + last
 
 
-def _cut(text: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
+    """As much of a name as fits into `room` bytes, at least one character and none cut in two."""
     text = text[: max(room, 1)]  # a character has at least one byte
     while _length(text) > room and len(text) > 1:
         text = text[:-1]

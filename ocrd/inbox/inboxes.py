@@ -24,7 +24,7 @@ from ocrd.inbox.inbox import Inbox, Ledger
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.scan import strays
 from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
-from ocrd.mounts import MOUNTINFO, Mount, parse
+from ocrd.mounts import MOUNTINFO, parse
 
 JOIN_S = 5.0
 LONGEST_S = 1.0  # a thread looks around at least so often
@@ -136,18 +136,15 @@ class _Lane(threading.Thread):
         try:
             if not inbox.begun:
                 self._mountinfo = None  # it may be for another lane
-            elif inbox.watcher not in self._listening:
-                self._begin(inbox)
+            elif (watcher := inbox.watcher) not in self._listening:
+                self._listening.add(watcher)
+                watcher.listen(self._source() if watcher.wants_events else None)
+                kind = watcher.kind
+                self._events.emit("folder.watching", folder=inbox.folder.name, kind=kind)
             inbox.step()
         except Exception as error:  # whatever it is, it ends neither this inbox nor the others
             self._listening.discard(inbox.watcher)
             inbox.broke(error)
-
-    def _begin(self, inbox: Inbox) -> None:
-        watcher = inbox.watcher
-        self._listening.add(watcher)
-        watcher.listen(self._source() if watcher.wants_events else None)
-        self._events.emit("folder.watching", folder=inbox.folder.name, kind=watcher.kind)
 
     def _source(self) -> Inotify[Watcher] | OSError:
         if self._inotify is None:
@@ -170,15 +167,13 @@ class _Lane(threading.Thread):
         if found == self._mountinfo:
             return
         self._mountinfo, table = found, parse(found)
-        for inbox in [each for each in mine if each.begun and not self._fits(each, table)]:
+        begun = [each for each in mine if each.begun]
+        for inbox in [each for each in begun if each.watcher.root.local(table) != self.shared]:
             mine.remove(inbox)
             self._listening.discard(inbox.watcher)
             inbox.watcher.listen(None)
             self.drop(inbox)
             self._hand_over(inbox, self)
-
-    def _fits(self, inbox: Inbox, table: list[Mount]) -> bool:
-        return inbox.watcher.root.local(table) is self.shared
 
     def _listen(self, seconds: float) -> None:
         poll = select.poll()

@@ -73,15 +73,18 @@ def submit(
         UsageError: `file` cannot be read or is no regular file.
         PlaceError: The inbox cannot be written.
     """
-    with (
-        _opened(file) as reading,
-        _acting_as(owner),
-        _place_error(inbox),
-        _folder(inbox, below.parts) as folder,
-    ):
-        name = place(reading, file.name, folder)
-        if done_marker:
-            touch(Marker(done_marker).of(name), folder)
+    with _opened(file) as reading, _acting_as(owner):
+        try:
+            with _folder(inbox, below.parts) as folder:
+                name = place(reading, file.name, folder)
+                if done_marker:
+                    touch(Marker(done_marker).of(name), folder)
+        except OSError as error:
+            raise PlaceError(
+                f"{display(inbox)}: cannot be written: {error.strerror}",
+                hint="Check that it exists (a starting daemon makes it), that you may write there, "
+                "and that the disk has room.",
+            ) from None
     return inbox / below / name
 
 
@@ -327,15 +330,3 @@ def _acting_as(owner: Owner | None) -> Iterator[None]:
         os.seteuid(uid)
         os.setegid(gid)
         os.setgroups(groups)
-
-
-@contextlib.contextmanager
-def _place_error(inbox: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PlaceError(
-            f"{display(inbox)}: cannot be written: {error.strerror}",
-            hint="Check that it exists (a starting daemon makes it), that you may write there, and "
-            "that the disk has room.",
-        ) from None

@@ -296,8 +296,10 @@ class Watcher:
         path, seen, regular = sight
         name = path.rpartition("/")[2]
         wanted = included(path, self._folder.include, self._folder.ignore)
-        if is_draft(name):
-            self._sweep(sight)
+        if is_draft(name):  # of a hand-over; an old one was left behind by a kill
+            if regular and time.time() - seen.mtime_ns / 1e9 > DRAFT_S:
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(self.root.path / path)
         elif claimed_by(name) is not None:
             self.hidden.append(path)
         elif wanted and not self._leave(path):
@@ -307,11 +309,6 @@ class Watcher:
                 yield found
             return
         self.settler.observe(path, None, self._clock())
-
-    def _sweep(self, draft: Sight) -> None:
-        if draft.regular and time.time() - draft.seen.mtime_ns / 1e9 > DRAFT_S:
-            with contextlib.suppress(OSError):
-                self._disk.unlink(self.root.path / draft.path)
 
     # -- scanning -----------------------------------------------------------------------------
 

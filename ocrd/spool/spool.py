@@ -66,7 +66,6 @@ class Spool:
         self._disk = disk or Disk()
         self._disk.know(self._jobs.parent)
         self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
-        self._choices = names.Choices(self._disk)
         self._jobdirs = lru_cache(KEPT)(self._made_jobdir)
         self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
@@ -336,12 +335,12 @@ class Spool:
             is_dir: Whether it will be a folder: its number goes to the very end.
         """
         with self._leaving(folder):
-            return self._choices.free(folder, name, is_dir=is_dir)
+            return names.free(folder, name, self._disk, is_dir=is_dir)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
         """The first of the choices that is free with every one of the suffixes."""
         with self._leaving(folder):
-            return self._choices.free_stem(folder, choices, suffixes)
+            return names.free_stem(folder, choices, suffixes, self._disk)
 
     def expire(self, job: Job, archive: Path) -> Fate:
         """Delete the archived original of a done job (see `expiry.expire`).
