@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from ocrd.files import Disk, write_durably
 from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
 from ocrd.mounts import MARKER, Mount, is_remote, mount_at, mount_of, root_identity, share_lost
 
@@ -105,8 +106,6 @@ def _keep(mount: Mount | None, marked: bool, file: Path) -> None:
     With a full disk it is said again at the next change.
     """
     seen = {"mount": mount and asdict(mount), "marked": marked}
-    draft = file.with_name(f"{file.name}.draft")
     with contextlib.suppress(OSError):
         file.parent.mkdir(exist_ok=True)
-        draft.write_text(json.dumps(seen, ensure_ascii=True), encoding="ascii")
-        draft.replace(file)
+        write_durably(file, json.dumps(seen).encode(), Disk())

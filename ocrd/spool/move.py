@@ -41,6 +41,7 @@ class Mover:
     def __init__(self, jobdir: JobDir, step: str) -> None:
         self.disk = jobdir.disk
         self._jobdir = jobdir
+        self._has = jobdir.has
         self._step = step
         self._recorded = False  # whether the record tells of the move
 
@@ -66,9 +67,9 @@ class Mover:
             if placed is not None and earlier.source == source:
                 return placed
         intent = Intent(source=source, target=target)
-        if _is(source, self.disk):
+        if self._has(source):
             intent = self._carry_out(intent, check)
-        elif not _is(target, self.disk):
+        elif not self._has(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
         return self._finish(intent)
 
@@ -91,7 +92,7 @@ class Mover:
         intent = self._under_way()
         if intent is None:
             return
-        if not _took_place(intent, self.disk) and intent.part is not None:
+        if not self._took_place(intent) and intent.part is not None:
             remove_tree(intent.part, self.disk)
         self._drop()
 
@@ -122,8 +123,8 @@ class Mover:
         return intent
 
     def _resume(self, intent: Intent) -> Path | None:
-        if not _took_place(intent, self.disk):
-            copied = intent.part is not None and _is(intent.part, self.disk)
+        if not self._took_place(intent):
+            copied = intent.part is not None and self._has(intent.part)
             if intent.phase is Phase.COPYING or not copied:
                 self.abandon()
                 return None
@@ -145,7 +146,7 @@ class Mover:
 
     def _place_otherwise(self, intent: Intent) -> None:
         """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
-        if _is(intent.target, self.disk):
+        if self._has(intent.target):
             self.abandon()
             if not drop_second_name(intent.thing, intent.target, self.disk):
                 raise _taken(intent.target)
@@ -158,7 +159,7 @@ class Mover:
         try:
             self.disk.rename(intent.thing, intent.target)
         except OSError as error:
-            if not _is(intent.target, self.disk):
+            if not self._has(intent.target):
                 raise
             self.abandon()  # ENOTEMPTY or ENOTDIR: somebody was quicker
             raise _taken(intent.target) from error
@@ -167,9 +168,7 @@ class Mover:
         try:
             self.disk.link(intent.thing, intent.target)
         except FileExistsError:
-            if not _took_place(
-                intent, self.disk
-            ):  # NFS: the reply to a link that succeeded was lost
+            if not self._took_place(intent):  # NFS: the reply to one that succeeded was lost
                 self.abandon()
                 raise
         except OSError as error:
@@ -216,6 +215,22 @@ class Mover:
         self._drop()
         return intent.target
 
+    def _took_place(self, intent: Intent) -> bool:
+        """Whether the target is the thing; a name that was being given is completed or undone."""
+        if intent.phase in (Phase.COPYING, Phase.PLACED):
+            return intent.phase is Phase.PLACED
+        if not self._has(intent.thing):
+            return self._has(intent.target)
+        if intent.phase is Phase.LINKING and _twins(intent.thing, intent.target, self.disk):
+            self.disk.fsync_dir(intent.target.parent)
+            self.disk.unlink(intent.thing)
+            return True
+        if intent.phase is Phase.RESERVED:
+            facts = self.disk.lstat(intent.target)
+            if facts is not None and stat.S_ISREG(facts.st_mode) and facts.st_size == 0:
+                self.disk.unlink(intent.target)
+        return False
+
 
 def settle(jobdir: JobDir, steps: Collection[str]) -> None:
     """Bring moves that a crash interrupted to an end; one whose name was taken is given up."""
@@ -236,34 +251,10 @@ def forget(jobdir: JobDir) -> None:
     jobdir.disk.fsync_dir(jobdir.path.parent)
 
 
-def _took_place(intent: Intent, disk: Disk) -> bool:
-    """Whether the target is the thing; a name that was being given is completed or taken back."""
-    if intent.phase in (Phase.COPYING, Phase.PLACED):
-        return intent.phase is Phase.PLACED
-    if not _is(intent.thing, disk):
-        return _is(intent.target, disk)
-    if intent.phase is Phase.LINKING and _twins(intent.thing, intent.target, disk):
-        disk.fsync_dir(intent.target.parent)
-        disk.unlink(intent.thing)
-        return True
-    if intent.phase is Phase.RESERVED and _is_empty_file(intent.target, disk):
-        disk.unlink(intent.target)
-    return False
-
-
-def _is(path: Path, disk: Disk) -> bool:
-    return disk.lstat(path) is not None
-
-
 def is_folder(path: Path, disk: Disk) -> bool:
     """Whether a folder, and no link to one, lies at `path`."""
     facts = disk.lstat(path)
     return facts is not None and stat.S_ISDIR(facts.st_mode)
-
-
-def _is_empty_file(path: Path, disk: Disk) -> bool:
-    facts = disk.lstat(path)
-    return facts is not None and stat.S_ISREG(facts.st_mode) and facts.st_size == 0
 
 
 def _twins(one: Path, other: Path, disk: Disk) -> bool:
