@@ -64,7 +64,7 @@ def admit(
             inbox = str(folder.inbox)
             gone = error.errno in _GONE
             told = missing(inbox) if gone else unreadable(inbox, error, pauses=True)
-            raise PlaceError(told.message, hint=told.hint, kind=told.kind) from error
+            raise PlaceError(**told.shown()) from error
         try:
             facts = _read(path, candidate, disk, max_bytes)
         except OSError as error:

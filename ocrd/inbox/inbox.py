@@ -11,7 +11,7 @@ from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
 from ocrd.events import Events
 from ocrd.files import Disk, display
-from ocrd.inbox.conditions import Condition, broken, shown, told
+from ocrd.inbox.conditions import Condition, broken
 from ocrd.inbox.hashing import Hashing, Unit
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
@@ -179,7 +179,7 @@ class Inbox:
         with contextlib.suppress(Exception):
             self.watcher.stop()
         self._build()
-        self._events.error("inbox.failed", folder=self.folder.name, **told(self._fault))
+        self._events.error("inbox.failed", folder=self.folder.name, **self._fault.told())
 
     # -- from settling to hashing ---------------------------------------------------------------
 
@@ -273,14 +273,14 @@ class Inbox:
         """It cannot even be opened: a job says so, and the thing stays where it is."""
         looks = candidate.seen.facts()
         found = Found(folder=self.folder.name, source=candidate.path, **looks)
-        why = JobError(kind=error.kind, message=error.message, hint=error.hint)
+        why = JobError(**error.shown())
         job = self._ledger.record_refused(found, why)
         if job.state is JobState.RUNNING and not job.members:  # for another file of this name
             self.watcher.hint(candidate.path)
             return
         self.watcher.settler.taken(candidate)
         if (job.finished_at or 0.0) >= self._built_at:  # else an earlier run has told of it
-            self._events.warn("file.refused", **_about(job, candidate.path), **told(error))
+            self._events.warn("file.refused", **_about(job, candidate.path), **error.told())
 
     def _record_alone(self, units: Sequence[Unit]) -> None:
         if units:
@@ -346,7 +346,7 @@ class Inbox:
     def _wait_for(self, error: OcrdError) -> None:
         """The ledger takes nothing now: told once, and shown until it does."""
         if self._waits is None:
-            self._events.warn("intake.waits", folder=self.folder.name, **told(error))
+            self._events.warn("intake.waits", folder=self.folder.name, **error.told())
         self._waits = error
         self._ledger_at = self._clock() + LEDGER_AGAIN_S
 
@@ -422,8 +422,8 @@ class Inbox:
             "settling": max(0, report.waiting - self._unmarked),
             "unmarked": self._unmarked,
             "overdue": list(self._overdue),
-            "conditions": [shown(found) for found in (*report.conditions, *recent)],
-            "condition": paused and shown(paused),
+            "conditions": [found.shown() for found in (*report.conditions, *recent)],
+            "condition": paused and paused.shown(),
         }
 
     def _look_back(self) -> None:
@@ -444,7 +444,7 @@ class Inbox:
         """Each condition once when it begins and once when it ends."""
         now = {found.message: found for found in self.watcher.report.conditions}
         for message in now.keys() - self._told:
-            self._events.warn("inbox.condition", folder=self.folder.name, **told(now[message]))
+            self._events.warn("inbox.condition", folder=self.folder.name, **now[message].told())
         for message in self._told - now.keys():
             self._events.emit("inbox.condition_ended", folder=self.folder.name, error=message)
         self._told = set(now)

@@ -19,7 +19,7 @@ from typing import Any
 from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
-from ocrd.inbox.conditions import shown, stalled, stray
+from ocrd.inbox.conditions import stalled, stray
 from ocrd.inbox.inbox import Inbox, Ledger
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.scan import strays
@@ -331,7 +331,7 @@ class Inboxes:
         hangs = self._hangs(inbox)
         if hangs is None:
             return inbox.report()
-        return inbox.report() | {"condition": shown(stalled(str(inbox.folder.inbox), hangs))}
+        return inbox.report() | {"condition": stalled(str(inbox.folder.inbox), hangs).shown()}
 
     def _hangs(self, inbox: Inbox) -> float | None:
         lane = next((each for each in self._lanes if inbox in each.inboxes), None)
