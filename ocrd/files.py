@@ -88,6 +88,12 @@ class FileFacts:
         return self.looks() == other.looks()
 
 
+def untouched(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether both looks saw one file to which nothing was done in between."""
+    alike = FileFacts.of(before) == FileFacts.of(after) and before.st_dev == after.st_dev
+    return alike and before.st_ctime_ns == after.st_ctime_ns
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a file of unknown origin for reading: only a regular one, and without waiting.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.errors import BadFileError, PlaceError, SourceChangedError
-from ocrd.files import Disk, FileFacts, display
+from ocrd.files import Disk, FileFacts, display, untouched
 from ocrd.inbox.conditions import missing, unreadable
 from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
@@ -91,14 +91,9 @@ def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -
         _must_be_closed(source, file.fileno(), prove=candidate.unproven)
         sha256 = _hash(source, file, before.st_size)
         _must_be_closed(source, file.fileno())
-    if _identity(before) != _identity(_look(path, disk)):
+    if not untouched(before, _look(path, disk)):
         raise _changed(source)
     return FileFacts.of(before, sha256)
-
-
-def _identity(found: os.stat_result) -> tuple[object, ...]:
-    """What differs once somebody has written to a file or put another in its place."""
-    return FileFacts.of(found), found.st_dev, found.st_ctime_ns
 
 
 def _look(path: Path, disk: Disk) -> os.stat_result:
