@@ -32,7 +32,25 @@ class Disposition(enum.Enum):
     CONDITION = "condition"  # a place or the engine is out of order: wait, costs no attempt
 
 
-class OcrdError(Exception):
+class Reason:
+    """Why something does not go on: a stable kind, one sentence, and a remedy."""
+
+    __slots__ = ()
+
+    kind: str
+    message: str
+    hint: str
+
+    def shown(self) -> dict[str, str]:
+        """For JSON: `ocrd status`, `ocrd show`, the sidecar, HTTP."""
+        return {"kind": self.kind, "message": self.message, "hint": self.hint}
+
+    def told(self) -> dict[str, str]:
+        """For an event, whose own message is its name."""
+        return {"kind": self.kind, "error": self.message, "hint": self.hint}
+
+
+class OcrdError(Reason, Exception):
     """An error with a remedy.
 
     Args:

@@ -1,9 +1,7 @@
 """Files, once for everybody: what a file is, how it is opened, written, renamed and named.
 
 Everything that changes the disk goes through a `Disk`, so that a test can hand in one that answers
-ENOSPC or dies at any step.  What the kernel refuses is told as an error with a remedy (`os_error`):
-a full disk or a vanished share is a condition of a place, so whatever needs the place waits and no
-attempt is lost; a busy file passes by itself; a missing source is news about the source.
+ENOSPC or dies at any step.  What the kernel refuses is told by `ocrd.oserrors`.
 """
 
 from __future__ import annotations
@@ -19,16 +17,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, Self
 
-from ocrd.errors import (
-    BadFileError,
-    MemoryShortError,
-    OcrdError,
-    PlaceError,
-    SourceChangedError,
-)
+from ocrd.errors import BadFileError, SourceChangedError
 from ocrd.names import display as display  # beside what else there is for files
+from ocrd.oserrors import blaming as blaming
+from ocrd.oserrors import memory_short as memory_short
+from ocrd.oserrors import os_error as os_error
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -75,13 +70,28 @@ class FileFacts:
             size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, sha256=sha256
         )
 
+    def facts(self) -> dict[str, Any]:
+        """The same by their names: for a record that holds more, or for JSON."""
+        return {
+            "size": self.size,
+            "mtime_ns": self.mtime_ns,
+            "inode": self.inode,
+            "sha256": self.sha256,
+        }
+
     def looks(self) -> FileFacts:
         """Its looks alone: what a `stat` saw, whatever else is known of the file."""
         return FileFacts(size=self.size, mtime_ns=self.mtime_ns, inode=self.inode)
 
     def untouched(self, other: FileFacts) -> bool:
         """Whether nobody wrote between the two looks, as far as a look can tell."""
-        return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
+        return self.looks() == other.looks()
+
+
+def untouched(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether both looks saw one file to which nothing was done in between."""
+    alike = FileFacts.of(before) == FileFacts.of(after) and before.st_dev == after.st_dev
+    return alike and before.st_ctime_ns == after.st_ctime_ns
 
 
 def open_regular(path: Path) -> io.BufferedReader:
@@ -119,6 +129,13 @@ def write_durably(path: Path, content: bytes, disk: Disk) -> None:
     disk.fsync_file(draft)
     disk.rename(draft, path)
     disk.fsync_dir(path.parent)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Every byte, however many the kernel takes at a time."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def draft_of(name: str) -> str:
@@ -257,8 +274,9 @@ class Disk:
         if rename is None:  # a C library older than glibc 2.28
             raise _os_error(errno.ENOSYS, source, target)
         with self._place(source) as (here, old), self._place(target) as (there, new):
-            arguments = (_at(here), os.fsencode(old), _at(there), os.fsencode(new))
-            if rename(*arguments, _RENAME_NOREPLACE) != 0:
+            here, there = (_AT_FDCWD if at is None else at for at in (here, there))
+            places = (here, os.fsencode(old), there, os.fsencode(new))
+            if rename(*places, _RENAME_NOREPLACE) != 0:
                 raise _os_error(ctypes.get_errno(), source, target)
 
     def rename(self, source: Path, target: Path) -> None:
@@ -300,9 +318,7 @@ class Disk:
         with self._place(path) as (folder, name):
             descriptor = os.open(name, _REPLACE, 0o666, dir_fd=folder)
             try:
-                left = memoryview(content)
-                while left:
-                    left = left[os.write(descriptor, left) :]
+                write_all(descriptor, content)
             finally:
                 os.close(descriptor)
 
@@ -312,10 +328,8 @@ class Disk:
             descriptor = os.open(name, _OURS, 0o600, dir_fd=folder)
             try:
                 os.ftruncate(descriptor, end)
-                left = memoryview(content)
-                while left:
-                    written = os.pwrite(descriptor, left, end)
-                    left, end = left[written:], end + written
+                os.lseek(descriptor, end, os.SEEK_SET)
+                write_all(descriptor, content)
                 os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
@@ -436,10 +450,6 @@ def _walk_beneath(tree: int, folder: str, path: str) -> int:
     return place
 
 
-def _at(folder: int | None) -> int:
-    return _AT_FDCWD if folder is None else folder
-
-
 def _name(error: OSError, path: str) -> None:
     """Tell the whole path where the kernel was asked for a name in a folder."""
     if error.filename2 is not None and not str(error.filename2).startswith("/"):
@@ -474,302 +484,38 @@ class Shared:
     def __init__(self, call: Callable[[Path], None]) -> None:
         self._call = call
         self._lock = threading.Lock()
-        self._under_way: dict[str, _Round] = {}  # by path: a `Path` is slow to hash
-        self._next: dict[str, _Round] = {}
+        self._turns: dict[str, _Turn] = {}  # by path: a `Path` is slow to hash
 
     def __call__(self, path: Path) -> None:
         """Return when a call for `path` that began after this one has ended; raise what it did."""
         key = str(path)
         with self._lock:
-            mine = self._next.get(key)
-            leading = mine is None
-            if mine is None:
-                mine = self._next[key] = _Round()
-            before = self._under_way.get(key)
-        if leading:
-            if before is not None:
-                before.wait()
-            self._lead(mine, key, path)
-        else:
-            mine.wait()
-        if mine.error is not None:
-            raise mine.error
-
-    def _lead(self, mine: _Round, key: str, path: Path) -> None:
-        with self._lock:
-            self._under_way[key] = self._next.pop(key)
+            turn = self._turns.setdefault(key, _Turn())
+            turn.asking += 1
+            before = turn.begun
         try:
-            self._call(path)
-        except BaseException as error:
-            mine.error = error
+            with turn.lock:
+                if turn.begun == before:  # else one that began since has ended: the lock is ours
+                    turn.begun += 1
+                    try:
+                        self._call(path)
+                    except BaseException as error:
+                        turn.failed, turn.error = turn.begun, error
+                if turn.error is not None and turn.failed > before:
+                    raise turn.error
         finally:
             with self._lock:
-                del self._under_way[key]
-            mine.over.release()
+                turn.asking -= 1
+                if not turn.asking:
+                    del self._turns[key]
 
 
-class _Round:
-    """One call: whether it has ended, and how."""
+class _Turn:
+    """The calls for one path, as long as somebody asks for them."""
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()  # held while a call is under way
+        self.asking = 0
+        self.begun = 0
+        self.failed = 0  # which was the last that did, and how
         self.error: BaseException | None = None
-        self.over = threading.Lock()  # held until then; an `Event` costs several times as much
-        self.over.acquire()
-
-    def wait(self) -> None:
-        """Until it has ended."""
-        with self.over:
-            pass
-
-
-class _Verdict(NamedTuple):
-    error: type[OcrdError]
-    kind: str
-    what: str
-    hint: str
-
-
-_FULL = _Verdict(
-    PlaceError,
-    "disk-full",
-    "no space is left",
-    "Free some space there or enlarge the volume (`df -h` and `df -i` show which is full); "
-    "work goes on by itself.",
-)
-_QUOTA = _FULL._replace(
-    what="the disk quota is used up",
-    hint="Free some space or raise the quota of the daemon's user; work goes on by itself.",
-)
-_READ_ONLY = _Verdict(
-    PlaceError,
-    "read-only",
-    "the file system is read-only",
-    "Mount it writable again (see `dmesg` for why it is not); under systemd the path must also "
-    "be in ReadWritePaths=.",
-)
-_NO_PERMISSION = _Verdict(
-    PlaceError,
-    "no-permission",
-    "permission denied",
-    "Let the daemon's user read and write there: `chown` or `setfacl` on the folder and on those "
-    "above it.",
-)
-_SHARE_GONE = _Verdict(
-    PlaceError,
-    "share-gone",
-    "the share does not answer",
-    "Check the server and the network, or mount the share again; work goes on by itself.",
-)
-_IO_ERROR = _Verdict(
-    PlaceError,
-    "io-error",
-    "the disk or the share reports an input/output error",
-    "Look into `dmesg`: a dying disk or a lost connection.  Work goes on when it answers again.",
-)
-_BLOCKED = _Verdict(
-    PlaceError,
-    "blocked",
-    "a file or a link stands where a folder is needed",
-    "Move or rename it; work goes on by itself.",
-)
-_BUSY = _Verdict(
-    OcrdError,
-    "busy",
-    "it is in use elsewhere",
-    "Nothing to do: it is tried again.  If it stays, close the program that has it open.",
-)
-_DESCRIPTORS = _BUSY._replace(
-    kind="descriptors",
-    what="too many files are open",
-    hint="It is tried again.  If it stays, raise LimitNOFILE= of the service.",
-)
-_CHANGED = _Verdict(
-    SourceChangedError,
-    "source-changed",
-    "it is not there any more, or no longer what it was",
-    "Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
-)
-_LONG_NAME = _Verdict(
-    BadFileError,
-    "name-too-long",
-    "the name is longer than the file system takes",
-    "Shorten the name and drop the file again.",
-)
-_BAD_NAME = _Verdict(
-    PlaceError,
-    "invalid-name",
-    "the file system takes no such name",
-    "FAT, exFAT and Windows shares refuse some characters: `ocrd cancel` the job, rename the file "
-    "and drop it again, or give the folder an outbox and an archive on another file system.",
-)
-_MEMORY = _Verdict(
-    MemoryShortError,
-    "memory-short",
-    "there is too little memory",
-    "Give the machine (or the service: MemoryMax=) more memory, or let fewer pages be worked on at "
-    "once: `workers` under [pages].  It is tried again by itself.",
-)
-_UNKNOWN = _Verdict(
-    OcrdError,
-    "os-error",
-    "the system refused it",
-    "It is tried again; `errno CODE` (package moreutils) or errno(3) tells what the code means.",
-)
-
-_VERDICTS: dict[int, _Verdict] = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _QUOTA,
-    errno.EROFS: _READ_ONLY,
-    errno.EACCES: _NO_PERMISSION,
-    errno.EPERM: _NO_PERMISSION,
-    errno.EIO: _IO_ERROR,
-    errno.EREMOTEIO: _IO_ERROR,
-    errno.EUCLEAN: _IO_ERROR,
-    errno.ENOTDIR: _BLOCKED,
-    errno.EISDIR: _BLOCKED,
-    errno.EBUSY: _BUSY,
-    errno.ETXTBSY: _BUSY,
-    errno.EAGAIN: _BUSY,
-    errno.EINTR: _BUSY,
-    errno.EMFILE: _DESCRIPTORS,
-    errno.ENFILE: _DESCRIPTORS,
-    errno.ENOENT: _CHANGED,
-    errno.ELOOP: _CHANGED,
-    errno.ENAMETOOLONG: _LONG_NAME,
-    errno.EINVAL: _BAD_NAME,
-    errno.EILSEQ: _BAD_NAME,
-    errno.ENOMEM: _MEMORY,
-}
-_VERDICTS |= dict.fromkeys(
-    (
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.ECONNABORTED,
-        errno.ECONNRESET,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ETIMEDOUT,
-        errno.ENODEV,
-        errno.ENXIO,
-        errno.ESHUTDOWN,
-    ),
-    _SHARE_GONE,
-)
-
-
-def os_error(error: OSError, path: Path) -> OcrdError:
-    """The error to raise for what the kernel answered.
-
-    Args:
-        error: Its answer; of two names in it the second, where something was to go, is told.
-        path: What was being worked on, for answers without a name.
-    """
-    verdict = _VERDICTS.get(error.errno or 0, _UNKNOWN)
-    if verdict is _BAD_NAME and error.filename is None:  # a call that was given no name to refuse
-        verdict = _UNKNOWN
-    place = error.filename2 or error.filename or path
-    if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
-        place = path
-    place = Path(os.fsdecode(place))
-    what, hint = verdict.what, verdict.hint
-    if verdict is _NO_PERMISSION:
-        names = [error.filename, error.filename2, path]
-        closed = next(filter(None, map(_closed, names)), None)
-        if closed is None and error.errno == errno.EPERM:  # it is the thing itself that is held
-            place = next(filter(None, map(_lying, names)), place)
-        place = closed or place
-        what, hint = f"{what} ({_owned(place)})", _opened(place)
-        if closed is None and error.errno == errno.EPERM:
-            hint = _released(place) + hint
-    code = errno.errorcode.get(error.errno or 0, str(error))
-    told = verdict.error(f"{display(place)}: {what} ({code})", hint=hint, kind=verdict.kind)
-    if isinstance(told, PlaceError):
-        told.path = place
-    return told
-
-
-def memory_short() -> OcrdError:
-    """The error for a `MemoryError` in a process that sets itself no limit."""
-    return _MEMORY.error(f"ocrd: {_MEMORY.what}", hint=_MEMORY.hint, kind=_MEMORY.kind)
-
-
-def _closed(name: object) -> Path | None:
-    """Of a refused name the folder that is closed to us, if it is one: of a move's two, the one."""
-    if not isinstance(name, (str, bytes, os.PathLike)):
-        return None
-    folder = Path(os.fsdecode(name)).parent
-    with contextlib.suppress(OSError):
-        return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
-    return None
-
-
-def _lying(name: object) -> Path | None:
-    """Of a refused name the thing, if there is one."""
-    if not isinstance(name, (str, bytes, os.PathLike)):
-        return None
-    path = Path(os.fsdecode(name))
-    return path if os.path.lexists(path) else None
-
-
-def _released(place: Path) -> str:
-    """The command for what no rights open: a sticky folder of others, a file that is immutable."""
-    import shlex
-
-    folder = place.parent
-    with contextlib.suppress(OSError):
-        if folder.stat().st_mode & stat.S_ISVTX:
-            return (
-                f"The sticky bit leaves it to its owner: sudo chmod -t "
-                f"{shlex.quote(display(folder))}.  Otherwise: "
-            )
-    both = f"{shlex.quote(display(place))} {shlex.quote(display(folder))}"
-    return f"Where `lsattr -d {both}` shows i or a: sudo chattr -i -a {both}.  Otherwise: "
-
-
-def _owned(place: Path) -> str:
-    """Whose it is and what others may do, for the operator who has to change it."""
-    from ocrd.owners import owned
-
-    try:
-        found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 -- as everywhere here
-    except OSError:
-        return "it cannot even be looked at"
-    return owned(found)
-
-
-def _opened(place: Path) -> str:
-    """The command that lets the daemon in."""
-    import shlex
-
-    from ocrd.owners import user_name
-
-    is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
-    rights = "rwX" if is_folder else "rw"
-    return (
-        f"sudo setfacl -R -m u:{user_name(os.geteuid())}:{rights} {shlex.quote(display(place))} "
-        "(or chown it to the daemon's user); work goes on by itself."
-    )
-
-
-class blaming:  # noqa: N801 - used like a function; a generator costs several times as much
-    """Tell what the kernel answers inside as errors with a remedy.
-
-    `FileExistsError` passes as it is: a taken name is for the caller to choose anew.
-
-    Args:
-        path: What is being worked on.
-    """
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
-            raise os_error(error, self._path) from error

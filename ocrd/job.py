@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ocrd.errors import Reason
 from ocrd.files import FileFacts
 
 
@@ -55,7 +56,7 @@ ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobError:
+class JobError(Reason):
     """Why a job or page failed, in the words of the error it met."""
 
     kind: str

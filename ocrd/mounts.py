@@ -87,6 +87,11 @@ def mount_of(path: str, table: Iterable[Mount]) -> Mount | None:
     return here
 
 
+def mount_at(path: Path, table: Iterable[Mount] | None = None) -> Mount | None:
+    """The mount that `path` (which need not exist) lies on now, links followed."""
+    return mount_of(os.path.realpath(path), mounts() if table is None else table)
+
+
 def is_remote(fstype: str) -> bool:
     """Whether others can change files there without this kernel's inotify telling of it.
 
@@ -97,13 +102,13 @@ def is_remote(fstype: str) -> bool:
 
 def filesystem_of(path: Path, table: Iterable[Mount] | None = None) -> str:
     """The type of the file system that holds `path` (which need not exist); "" if unknowable."""
-    mount = mount_of(os.path.realpath(path), mounts() if table is None else table)
+    mount = mount_at(path, table)
     return "" if mount is None else mount.fstype
 
 
 def watch_kind(path: Path) -> WatchKind:
     """How a folder can be watched: by the kernel's events, or only by looking again and again."""
-    mount = mount_of(os.path.realpath(path), mounts())
+    mount = mount_at(path)
     return "polling" if mount is not None and is_remote(mount.fstype) else "native"
 
 
@@ -126,11 +131,6 @@ def root_identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def remember(path: Path) -> Mount | None:
-    """The mount that `path` lies on now, to be compared by `share_lost` later."""
-    return mount_of(os.path.realpath(path), mounts())
-
-
 def share_lost(path: Path, remembered: Mount | None) -> bool:
     """Whether the mount that held `path` is gone, so that its emptiness means nothing.
 
@@ -139,17 +139,17 @@ def share_lost(path: Path, remembered: Mount | None) -> bool:
     """
     if remembered is None:
         return False
-    now = remember(path)
+    now = mount_at(path)
     if now is None:
         return True
     if now.fstype == "autofs" and remembered.fstype != "autofs":  # asleep, and did not wake
         return True
     if len(now.point) >= len(remembered.point) or not _below(remembered.point, now.point):
         return False
-    return _place(remembered, remembered.point) != _place(now, remembered.point)
+    return place_on(remembered, remembered.point) != place_on(now, remembered.point)
 
 
-def _place(mount: Mount, path: str) -> tuple[str, str]:
+def place_on(mount: Mount, path: str) -> tuple[str, str]:
     """The kind of file system that `path` below a mount point lies on, and where in it.
 
     Not its source: that of the root file system has more than one name.

@@ -6,14 +6,19 @@ the length of `os.fsencode(name)`, which is what the file system counts.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
+import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ocrd.errors import BadFileError
+
+_T = TypeVar("_T")
 
 NAME_MAX = 255
 """Bytes a name may have on ext4, XFS, Btrfs, NFS and nearly everything else."""
@@ -87,10 +92,15 @@ def ignored(name: str, extra: Sequence[str] = ()) -> bool:
     return _matcher((*LEFT_ALONE, *extra))(name) is not None
 
 
+def claimed(token: str) -> str:
+    """An original that is a job's already but still lies in its inbox, to be copied."""
+    return f".ocrd-{token}.claim"
+
+
 def claimed_by(name: str) -> str | None:
     """The token of the job whose original bears this hidden name while it is copied out of here.
 
-    Another file system's inbox loses its file only after the copy is safe; see `ocrd.spool.names`.
+    Another file system's inbox loses its file only after the copy is safe; see `ocrd.spool.take`.
     """
     found = _CLAIMED.fullmatch(name)
     return found[1] if found else None
@@ -146,7 +156,20 @@ def numbered(name: str, n: int, *, is_dir: bool = False) -> str:
         return fit(name)
     base, extension = (name, "") if is_dir else _split(name, EXTENSION_MAX)
     tail = f" ({n}){extension}"
-    return _cut(base, NAME_MAX - _length(tail)) + tail
+    return cut(base, NAME_MAX - _length(tail)) + tail
+
+
+def first_free(name: str, give: Callable[[str], _T]) -> _T:
+    """What `give` says of the first of NAME, NAME (2), … that it does not find taken.
+
+    Args:
+        name: The first choice.
+        give: Raises `FileExistsError` for a name that is taken.
+    """
+    for number in itertools.count(1):
+        with contextlib.suppress(FileExistsError):
+            return give(numbered(name, number))
+    raise AssertionError  # `count` never ends; the type checker cannot know
 
 
 def fit(name: str, *, suffix_room: int = 0) -> str:
@@ -162,7 +185,7 @@ def fit(name: str, *, suffix_room: int = 0) -> str:
     if _length(name) <= room:
         return name
     base, extension = _split(name, EXTENSION_MAX)
-    return _cut(base, room - _length(extension)) + extension
+    return cut(base, room - _length(extension)) + extension
 
 
 def safe_relative(path: str) -> str:
@@ -204,7 +227,8 @@ def _split(name: str, longest: int = NAME_MAX) -> tuple[str, str]:
     return base, dot + last
 
 
-def _cut(text: str, room: int) -> str:
+def cut(text: str, room: int) -> str:
+    """As much of a name as fits into `room` bytes, at least one character and none cut in two."""
     text = text[: max(room, 1)]  # a character has at least one byte
     while _length(text) > room and len(text) > 1:
         text = text[:-1]

@@ -40,9 +40,7 @@ def write(spool: Path, facts: Mapping[str, Any]) -> None:
     text = text.ljust((len(text) // ROOM + 2) * ROOM)
     try:
         with scratch.open("wb") as file:
-            os.fchmod(
-                file.fileno(), MODE
-            )  # whatever the umask: nobody else writes the daemon's word
+            os.fchmod(file.fileno(), MODE)
             file.write(text)
         scratch.replace(spool / SNAPSHOT)
     except OSError:

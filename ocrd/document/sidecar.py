@@ -73,11 +73,7 @@ def page_facts(page: ReadPage, size: PageSize | None) -> dict[str, JSON]:
     sure = result.confidence if result else None
     error: JSON = None
     if record.error is not None:
-        error = {
-            "kind": record.error.kind,
-            "message": record.error.message,
-            "hint": record.error.hint,
-        }
+        error = dict(record.error.shown())
     notes: list[JSON] = [*(result.notes if result else ()), *page.notes]
     return {
         "number": record.number,

@@ -18,13 +18,19 @@ from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.errors import BadFileError, PlaceError, SourceChangedError
-from ocrd.files import Disk, FileFacts, display
+from ocrd.files import Disk, FileFacts, display, untouched
 from ocrd.inbox.conditions import missing, unreadable
 from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
 from ocrd.names import safe_relative
 
 _CHUNK = 1 << 20
+_KINDS = {
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFDIR: "folder",
+}
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 
@@ -55,44 +61,39 @@ def admit(
         try:
             held.enter_context(disk.hold(folder.inbox))
         except OSError as error:
-            raise _no_inbox(folder.inbox, error) from error
+            inbox = str(folder.inbox)
+            gone = error.errno in _GONE
+            told = missing(inbox) if gone else unreadable(inbox, error, pauses=True)
+            raise PlaceError(**told.shown()) from error
         try:
             facts = _read(path, candidate, disk, max_bytes)
         except OSError as error:
             raise _not_now(source, error) from error
-    return Found(
-        folder=folder.name,
-        source=source,
-        size=facts.size,
-        mtime_ns=facts.mtime_ns,
-        inode=facts.inode,
-        sha256=facts.sha256,
-        priority=folder.priority,
-    )
+    return Found(folder=folder.name, source=source, priority=folder.priority, **facts.facts())
 
 
 def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -> FileFacts:
     source = candidate.path
-    # A device may do things on being opened, so it is asked what it is before.
-    _must_be_file(source, _look(path, disk))
+    _must_be_file(source, _look(path, disk))  # before: a device may do things on being opened
     with _opened(source, path, disk) as file:
         before = os.fstat(file.fileno())
         _must_be_file(source, before)
         if not candidate.seen.untouched(FileFacts.of(before)):
             raise _changed(source)
-        _must_be_sane(source, before.st_size, max_bytes)
+        if max_bytes is not None and before.st_size > max_bytes:
+            raise BadFileError(
+                f"{display(source)} has {before.st_size} bytes, more than a file may have "
+                f"({max_bytes})",
+                hint="Split it, or raise `max_file_mib` in [watch], restart ocrd, then `ocrd "
+                "retry` the job.",
+                kind="too-large",
+            )
         _must_be_closed(source, file.fileno(), prove=candidate.unproven)
         sha256 = _hash(source, file, before.st_size)
         _must_be_closed(source, file.fileno())
-    _must_be_same(source, before, _look(path, disk))
+    if not untouched(before, _look(path, disk)):
+        raise _changed(source)
     return FileFacts.of(before, sha256)
-
-
-def _no_inbox(root: Path, error: OSError) -> PlaceError:
-    gone = error.errno in _GONE
-    shown = os.fspath(root)
-    told = missing(shown) if gone else unreadable(shown, error, pauses=True)
-    return PlaceError(told.message, hint=told.hint, kind=told.kind)
 
 
 def _look(path: Path, disk: Disk) -> os.stat_result:
@@ -115,30 +116,11 @@ def _opened(source: str, path: Path, disk: Disk) -> io.BufferedReader:
 
 def _must_be_file(source: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "device")
         raise BadFileError(
-            f"{display(source)} is a {_kind(found.st_mode)}, not a file",
+            f"{display(source)} is a {kind}, not a file",
             hint="Put the file itself into the inbox: links, pipes and devices are not followed.",
             kind="not-regular",
-        )
-
-
-def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_IFLNK: "symbolic link",
-        stat.S_IFIFO: "pipe",
-        stat.S_IFSOCK: "socket",
-        stat.S_IFDIR: "folder",
-    }
-    return kinds.get(stat.S_IFMT(mode), "device")
-
-
-def _must_be_sane(source: str, size: int, limit: int | None) -> None:
-    if limit is not None and size > limit:
-        raise BadFileError(
-            f"{display(source)} has {size} bytes, more than a file may have ({limit})",
-            hint="Split it, or raise `max_file_mib` in [watch], restart ocrd, then `ocrd retry` "
-            "the job.",
-            kind="too-large",
         )
 
 
@@ -175,12 +157,6 @@ def _hash(source: str, file: io.BufferedReader, size: int) -> str:
         digest.update(buffer[:got])
         size -= got
     return digest.hexdigest()
-
-
-def _must_be_same(source: str, before: os.stat_result, after: os.stat_result) -> None:
-    same = FileFacts.of(before).untouched(FileFacts.of(after)) and before.st_dev == after.st_dev
-    if not same or before.st_ctime_ns != after.st_ctime_ns:
-        raise _changed(source)
 
 
 def _changed(source: str) -> SourceChangedError:

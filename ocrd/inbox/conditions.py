@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.errors import OcrdError
+from ocrd.errors import Reason
 from ocrd.files import display, os_error
 from ocrd.owners import user_name
 
@@ -18,7 +18,7 @@ _SHARE_REMEDY = "See that the server of the share answers, then mount it again."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Condition:
+class Condition(Reason):
     """Something out of order that ends by itself once it is put right.
 
     Attributes:
@@ -32,16 +32,6 @@ class Condition:
     message: str
     hint: str
     pauses: bool = False
-
-
-def shown(found: Condition | OcrdError) -> dict[str, str]:
-    """For `ocrd status`."""
-    return {"kind": found.kind, "message": found.message, "hint": found.hint}
-
-
-def told(found: Condition | OcrdError) -> dict[str, str]:
-    """For an event."""
-    return {"kind": found.kind, "error": found.message, "hint": found.hint}
 
 
 def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:

@@ -147,10 +147,10 @@ class Hashing:
         self._wake()
 
     def _hash(self, unit: Unit) -> None:
-        unit.found = [self._admitted(part) for part in unit.parts]
-
-    def _admitted(self, candidate: Candidate) -> Found | OcrdError:
-        try:
-            return admit(self._folder, candidate, self._disk, max_bytes=self._max_bytes)
-        except OcrdError as error:
-            return error
+        for part in unit.parts:
+            try:
+                found = admit(self._folder, part, self._disk, max_bytes=self._max_bytes)
+            except OcrdError as error:
+                unit.found.append(error)
+            else:
+                unit.found.append(found)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol
 
 from ocrd.config import Folder
-from ocrd.errors import OcrdError
+from ocrd.errors import BadFileError, OcrdError
+from ocrd.events import Events
 from ocrd.files import Disk, display
-from ocrd.inbox.conditions import Condition, broken, shown, told
+from ocrd.inbox.conditions import Condition, broken
 from ocrd.inbox.hashing import Hashing, Unit
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
-from ocrd.inbox.record import Means, Recorder, about
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
-from ocrd.job import Job, Place
+from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing, joined
 from ocrd.names import claimed_by
 
 HELD_S = 0.2  # how often files that wait for others, or for a marker, are thought of
@@ -24,6 +25,30 @@ LEDGER_AGAIN_S = 1.0  # before a ledger that is full or locked is asked again
 EMPTY_S = 600.0  # a sub-folder that the daemon emptied goes after so long
 FAULT_S = (1.0, 5.0, 30.0, 60.0)  # before watching begins anew after a fault that nobody foresaw
 FAULT_SHOWN_S = 600.0
+
+
+class Ledger(Protocol):
+    """What is asked of the ledger."""
+
+    def record(self, found: Sequence[Found]) -> list[Job | None]:
+        """Queue settled files; None for each that is known already."""
+
+    def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
+        """A file that cannot be admitted: a job that has failed."""
+
+    def in_inbox(self, folder: str) -> Iterable[Standing]:
+        """Files in the folder's inbox that a job stands for."""
+
+    def active_in_inbox(self, folder: str, sources: Collection[str]) -> Sequence[Standing]:
+        """Those of these files that a job stands for which has not ended."""
+
+    def withdraw(
+        self, folder: str, found: Collection[Found], *, by_name: bool = False
+    ) -> list[Job]:
+        """Take back queued jobs that these replace; their files stay where they are."""
+
+    def bearer(self, token: str) -> Job | None:
+        """The job of that token, whatever its state."""
 
 
 class Inbox:
@@ -34,7 +59,9 @@ class Inbox:
 
     Args:
         folder: Which inbox, and what its files are worth.
-        means: The ledger, and who is told.
+        ledger: Where jobs are recorded.
+        events: Is told what happens.
+        wake: Called after something was recorded; from any thread.
         max_bytes: A larger file is refused.
         make: Whether to make the inbox if it is not there.
         watch: Further arguments of its `Watcher`.
@@ -48,8 +75,10 @@ class Inbox:
     def __init__(
         self,
         folder: Folder,
-        means: Means,
+        ledger: Ledger,
+        events: Events,
         *,
+        wake: Callable[[], object],
         max_bytes: int | None = None,
         make: bool = False,
         **watch: Any,
@@ -58,8 +87,8 @@ class Inbox:
         self.wake_me: Callable[[], object] = lambda: None
         self._disk = Disk()
         self._disk.know(folder.inbox)
-        self._means = means
-        self._ledger, self._events, self._clock = means.ledger, means.events, means.clock
+        self._ledger, self._events, self._wake = ledger, events, wake
+        self._clock = time.monotonic
         self._max_bytes = max_bytes
         self._make = make
         self._watch = watch
@@ -80,7 +109,7 @@ class Inbox:
         self.watcher = Watcher(
             folder, self._disk, leave=self._marks.marker.is_one, clock=self._clock, **self._watch
         )
-        self._recorder = Recorder(folder, self._means, self.watcher, self._joiner)
+        self._built_at = time.time()
         self._hashing = Hashing(
             folder, self._disk, self._clock, lambda: self.wake_me(), self._max_bytes
         )
@@ -150,7 +179,7 @@ class Inbox:
         with contextlib.suppress(Exception):
             self.watcher.stop()
         self._build()
-        self._events.error("inbox.failed", folder=self.folder.name, **told(self._fault))
+        self._events.error("inbox.failed", folder=self.folder.name, **self._fault.told())
 
     # -- from settling to hashing ---------------------------------------------------------------
 
@@ -208,18 +237,116 @@ class Inbox:
             LedgerError, PlaceError: The ledger takes nothing now.
         """
         self._hashing.gather()
-        if not self._hashing.hashed or self._clock() < self._ledger_at:
+        units = self._hashing.hashed
+        if not units or self._clock() < self._ledger_at:
             return
-        self._recorder.record(self._hashing.hashed)
+        for unit in units:
+            self._answer_refusals(unit)
+        whole = [unit for unit in units if unit.whole()]
+        self._record_alone([unit for unit in whole if unit.document is None])
+        self._record_documents([unit for unit in whole if unit.document is not None])
         self._hashing.recorded()
         if self._waits is not None:
             self._events.emit("intake.goes_on", folder=self.folder.name, kind=self._waits.kind)
             self._waits = None
 
+    def _answer_refusals(self, unit: Unit) -> None:
+        """Files that cannot be taken, or not now; what they belong to goes on without them."""
+        for candidate, found in zip(unit.parts, unit.found, strict=False):
+            if isinstance(found, Found):
+                continue
+            if isinstance(found, BadFileError):
+                self._refuse(candidate, found)
+            else:  # still written, gone again, or the share stumbles
+                source = display(candidate.path)
+                self._events.debug(
+                    "file.waits", folder=self.folder.name, source=source, error=found.message
+                )
+                if found.kind == "source-unproven":
+                    self.watcher.settler.doubt(candidate.path, self._clock())
+                else:
+                    self.watcher.hint(candidate.path)
+            if self._joiner is not None:
+                self._joiner.drop(candidate.path)
+
+    def _refuse(self, candidate: Candidate, error: BadFileError) -> None:
+        """It cannot even be opened: a job says so, and the thing stays where it is."""
+        looks = candidate.seen.facts()
+        found = Found(folder=self.folder.name, source=candidate.path, **looks)
+        why = JobError(**error.shown())
+        job = self._ledger.record_refused(found, why)
+        if job.state is JobState.RUNNING and not job.members:  # for another file of this name
+            self.watcher.hint(candidate.path)
+            return
+        self.watcher.settler.taken(candidate)
+        if (job.finished_at or 0.0) >= self._built_at:  # else an earlier run has told of it
+            self._events.warn("file.refused", **_about(job, candidate.path), **error.told())
+
+    def _record_alone(self, units: Sequence[Unit]) -> None:
+        if units:
+            jobs = self._ledger.record([unit.whole()[0] for unit in units])
+            for unit, job in zip(units, jobs, strict=True):
+                self._queued(unit, job)
+            self._wake()
+
+    def _record_documents(self, units: Sequence[Unit]) -> None:
+        """Each, unless it is to be one with what is queued already.
+
+        Where a file was part of what is queued, the whole of that is looked at again.
+        """
+        if not units or self._joiner is None:
+            return
+        found = [self._document(unit) for unit in units]
+        by_name = self._joiner.rule.one_of_a_name
+        replaced = self._ledger.withdraw(self.folder.name, found, by_name=by_name)
+        for job in replaced:
+            self._events.emit("job.withdrawn", **_about(job, job.source))
+        paths = {each.source for job in replaced for each in job.members or (job,)}
+        names = {job.source for job in replaced if by_name}
+        fresh: list[tuple[Unit, Found]] = []
+        for unit, each in zip(units, found, strict=True):
+            parts = [part.path for part in unit.parts]
+            if each.source in names or not paths.isdisjoint(parts):
+                paths.update(parts)
+            else:
+                fresh.append((unit, each))
+            for path in parts:
+                self._joiner.drop(path)
+        for path in paths:
+            self.watcher.hint(path)
+        jobs = self._ledger.record([each for _, each in fresh])
+        for (unit, _), queued in zip(fresh, jobs, strict=True):
+            self._queued(unit, queued)
+        self._wake()
+
+    def _document(self, unit: Unit) -> Found:
+        found = unit.whole()
+        if unit.document is None or unit.document.alone:
+            return found[0]
+        members = [Member(source=each.source, **each.facts()) for each in found]
+        return joined(self.folder.name, unit.document.name, members, self.folder.priority)
+
+    def _queued(self, unit: Unit, job: Job | None) -> None:
+        for part in unit.parts:
+            self.watcher.settler.taken(part)
+        if job is None:
+            return
+        files = {"files": len(job.members)} if job.members else {}
+        self._events.emit("job.queued", **_about(job, job.source), **files, bytes=job.size)
+        document, facts = unit.document, _about(job, job.source)
+        if document is not None and document.missing:  # which a person should check
+            numbers = ", ".join(map(str, document.missing))
+            hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
+            self._events.warn("document.pages_missing", **facts, pages=numbers, hint=hint)
+        if document is not None and document.doubled:
+            paths = ", ".join(map(display, document.doubled))
+            hint = "Both are in the document, one after the other: look which one is right."
+            self._events.warn("document.page_twice", **facts, files=paths, hint=hint)
+
     def _wait_for(self, error: OcrdError) -> None:
         """The ledger takes nothing now: told once, and shown until it does."""
         if self._waits is None:
-            self._events.warn("intake.waits", folder=self.folder.name, **told(error))
+            self._events.warn("intake.waits", folder=self.folder.name, **error.told())
         self._waits = error
         self._ledger_at = self._clock() + LEDGER_AGAIN_S
 
@@ -250,7 +377,7 @@ class Inbox:
             self._disk.unlink(whole)
         except OSError:
             return False
-        self._events.emit("inbox.leftover_removed", **about(job, job.source))
+        self._events.emit("inbox.leftover_removed", **_about(job, job.source))
         return True
 
     def _remove_empty(self) -> None:
@@ -295,8 +422,8 @@ class Inbox:
             "settling": max(0, report.waiting - self._unmarked),
             "unmarked": self._unmarked,
             "overdue": list(self._overdue),
-            "conditions": [shown(found) for found in (*report.conditions, *recent)],
-            "condition": paused and shown(paused),
+            "conditions": [found.shown() for found in (*report.conditions, *recent)],
+            "condition": paused and paused.shown(),
         }
 
     def _look_back(self) -> None:
@@ -317,7 +444,12 @@ class Inbox:
         """Each condition once when it begins and once when it ends."""
         now = {found.message: found for found in self.watcher.report.conditions}
         for message in now.keys() - self._told:
-            self._events.warn("inbox.condition", folder=self.folder.name, **told(now[message]))
+            self._events.warn("inbox.condition", folder=self.folder.name, **now[message].told())
         for message in self._told - now.keys():
             self._events.emit("inbox.condition_ended", folder=self.folder.name, error=message)
         self._told = set(now)
+
+
+def _about(job: Job, source: str) -> dict[str, Any]:
+    """What every event of a job tells."""
+    return {"job": job.id, "folder": job.folder, "source": display(source)}

@@ -19,13 +19,12 @@ from typing import Any
 from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
-from ocrd.inbox.conditions import shown, stalled, stray
-from ocrd.inbox.inbox import Inbox
+from ocrd.inbox.conditions import stalled, stray
+from ocrd.inbox.inbox import Inbox, Ledger
 from ocrd.inbox.inotify import Inotify
-from ocrd.inbox.record import Ledger, Means
 from ocrd.inbox.scan import strays
 from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
-from ocrd.mounts import MOUNTINFO, Mount, parse
+from ocrd.mounts import MOUNTINFO, parse
 
 JOIN_S = 5.0
 LONGEST_S = 1.0  # a thread looks around at least so often
@@ -137,18 +136,15 @@ class _Lane(threading.Thread):
         try:
             if not inbox.begun:
                 self._mountinfo = None  # it may be for another lane
-            elif inbox.watcher not in self._listening:
-                self._begin(inbox)
+            elif (watcher := inbox.watcher) not in self._listening:
+                self._listening.add(watcher)
+                watcher.listen(self._source() if watcher.wants_events else None)
+                kind = watcher.kind
+                self._events.emit("folder.watching", folder=inbox.folder.name, kind=kind)
             inbox.step()
         except Exception as error:  # whatever it is, it ends neither this inbox nor the others
             self._listening.discard(inbox.watcher)
             inbox.broke(error)
-
-    def _begin(self, inbox: Inbox) -> None:
-        watcher = inbox.watcher
-        self._listening.add(watcher)
-        watcher.listen(self._source() if watcher.wants_events else None)
-        self._events.emit("folder.watching", folder=inbox.folder.name, kind=watcher.kind)
 
     def _source(self) -> Inotify[Watcher] | OSError:
         if self._inotify is None:
@@ -171,15 +167,13 @@ class _Lane(threading.Thread):
         if found == self._mountinfo:
             return
         self._mountinfo, table = found, parse(found)
-        for inbox in [each for each in mine if each.begun and not self._fits(each, table)]:
+        begun = [each for each in mine if each.begun]
+        for inbox in [each for each in begun if each.watcher.root.local(table) != self.shared]:
             mine.remove(inbox)
             self._listening.discard(inbox.watcher)
             inbox.watcher.listen(None)
             self.drop(inbox)
             self._hand_over(inbox, self)
-
-    def _fits(self, inbox: Inbox, table: list[Mount]) -> bool:
-        return inbox.watcher.root.local(table) is self.shared
 
     def _listen(self, seconds: float) -> None:
         poll = select.poll()
@@ -220,7 +214,7 @@ class Inboxes:
         wake: Callable[[], object],
         awaits_content: bool = True,
     ) -> None:
-        self._means = Means(ledger=ledger, events=events, wake=wake)
+        self._ledger, self._events, self._wake = ledger, events, wake
         self._watch = watch
         self._root = root
         self._memory = memory
@@ -235,7 +229,7 @@ class Inboxes:
         self._looking: threading.Thread | None = None
 
     def _lane(self, name: str, *, shared: bool, first: Inbox | None = None) -> _Lane:
-        lane = _Lane(name, shared=shared, hand_over=self._hand_over, events=self._means.events)
+        lane = _Lane(name, shared=shared, hand_over=self._hand_over, events=self._events)
         if first is not None:
             lane.take(first)
         with self._lock:
@@ -282,7 +276,9 @@ class Inboxes:
         memory = self._memory / f"{folder.name}.json"
         return Inbox(
             folder,
-            self._means,
+            self._ledger,
+            self._events,
+            wake=self._wake,
             max_bytes=self._watch.max_file_mib << 20,
             make=makes_inbox(folder, self._root, memory),
             rescan_s=self._watch.rescan_s,
@@ -335,7 +331,7 @@ class Inboxes:
         hangs = self._hangs(inbox)
         if hangs is None:
             return inbox.report()
-        return inbox.report() | {"condition": shown(stalled(str(inbox.folder.inbox), hangs))}
+        return inbox.report() | {"condition": stalled(str(inbox.folder.inbox), hangs).shown()}
 
     def _hangs(self, inbox: Inbox) -> float | None:
         lane = next((each for each in self._lanes if inbox in each.inboxes), None)
@@ -354,7 +350,7 @@ class Inboxes:
             with contextlib.suppress(OSError):
                 found = strays(self._root, self._known)
                 if found != self._strays and found:
-                    self._means.events.warn("inbox.strays", error=stray(found))
+                    self._events.warn("inbox.strays", error=stray(found))
                 self._strays = found
             self._over.wait(self._watch.rescan_s)
 

@@ -9,24 +9,12 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from ocrd.files import Disk, write_durably
 from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
-from ocrd.mounts import MARKER, Mount, is_remote, mount_of, mounts, root_identity, share_lost
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An inbox as it was when it was well.
-
-    Attributes:
-        mount: What it lay on; None where the kernel does not tell.
-        marked: Whether the share's marker lay in it.
-    """
-
-    mount: Mount | None = None
-    marked: bool = False
+from ocrd.mounts import MARKER, Mount, is_remote, mount_at, mount_of, root_identity, share_lost
 
 
 class Root:
@@ -49,8 +37,8 @@ class Root:
         self.generation = 0
         self._identity: tuple[int, int] | None = None
         self._memory = memory
-        self._seen = _recall(memory) if memory else Seen()
-        self._mount = self._seen.mount
+        self._mount, self._marked = _recall(memory) if memory else (None, False)
+        self._kept = self._mount, self._marked  # what the memory says
 
     def forget(self) -> None:
         """The kernel gave up its watch: what is found next is another folder, even if it is not."""
@@ -71,12 +59,16 @@ class Root:
             if identity is None:
                 return missing(shown)
         marked = os.path.lexists(self.path / MARKER)
-        if self._seen.marked and not marked:
+        if self._marked and not marked:
             self._identity = None
             return unmarked(shown, MARKER, self._memory)
         if self._identity is None:
             self._begin(identity)
-        self._remember(Seen(self._mount, marked))
+        self._marked = marked
+        if (self._mount, marked) != self._kept:
+            self._kept = self._mount, marked
+            if self._memory is not None:
+                _keep(self._mount, marked, self._memory)
         return None
 
     @property
@@ -95,28 +87,25 @@ class Root:
     def _begin(self, identity: tuple[int, int]) -> None:
         self._identity = identity
         self.real = os.path.realpath(self.path)
-        self._mount = mount_of(self.real, mounts())
+        self._mount = mount_at(self.path)
         self.generation += 1
 
-    def _remember(self, seen: Seen) -> None:
-        if seen != self._seen and self._memory is not None:
-            _keep(seen, self._memory)
-        self._seen = seen
 
-
-def _recall(file: Path) -> Seen:
+def _recall(file: Path) -> tuple[Mount | None, bool]:
     """What `_keep` wrote; nothing seen when there is nothing that can be understood."""
     try:
         told = json.loads(file.read_bytes())
-        return Seen(told["mount"] and Mount(**told["mount"]), bool(told["marked"]))
+        return told["mount"] and Mount(**told["mount"]), bool(told["marked"])
     except (OSError, ValueError, KeyError, TypeError):
-        return Seen()
+        return None, False
 
 
-def _keep(seen: Seen, file: Path) -> None:
-    """Replace what `file` says; with a full disk it is said again at the next change."""
-    draft = file.with_name(f"{file.name}.draft")
+def _keep(mount: Mount | None, marked: bool, file: Path) -> None:
+    """Keep what the inbox lay on, if the kernel tells, and whether the share's marker lay in it.
+
+    With a full disk it is said again at the next change.
+    """
+    seen = {"mount": mount and asdict(mount), "marked": marked}
     with contextlib.suppress(OSError):
         file.parent.mkdir(exist_ok=True)
-        draft.write_text(json.dumps(asdict(seen), ensure_ascii=True), encoding="ascii")
-        draft.replace(file)
+        write_durably(file, json.dumps(seen).encode(), Disk())

@@ -37,18 +37,12 @@ class Blocked(NamedTuple):
     error: OSError
 
 
-class Entered(NamedTuple):
-    """A folder below the inbox whose content comes next."""
-
-    path: str
-
-
 def walk(
     root: str,
     start: str = "",
     skip: Callable[[str], bool] = ignored,
     enter: Callable[[str], object] = lambda folder: None,
-) -> Generator[Sight | Blocked | Entered, None, None]:
+) -> Generator[Sight | Blocked, None, None]:
     """Everything below `root/start` that is not a folder, as it is found.
 
     Args:
@@ -64,7 +58,6 @@ def walk(
         enter(folder)
         try:
             with os.scandir(f"{root}/{folder}") as entries:
-                yield Entered(folder)
                 for entry in entries:
                     if not skip(entry.name):
                         yield from _met(entry, prefix + entry.name, folders)

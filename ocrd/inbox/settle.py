@@ -173,11 +173,9 @@ class Settler:
         elif now >= entry.due:
             entry.complete = True
             self._look_at(path, entry, now + self._reoffer_s)
-            return Candidate(path, seen, self._unproven(entry))
+            sooner = entry.closed == 1 and entry.rest == self._closed_s < self._settle_s
+            return Candidate(path, seen, unproven=sooner)
         return None
-
-    def _unproven(self, entry: _Entry) -> bool:
-        return entry.closed == 1 and entry.rest == self._closed_s < self._settle_s
 
     def doubt(self, path: str, now: float) -> None:
         """Nobody can tell whether it is closed: it rests for the whole settle time after all."""

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ocrd.config import Folder
-from ocrd.errors import OcrdError, PlaceError, UsageError
-from ocrd.files import Disk, FileFacts, display
+from ocrd.errors import PlaceError, UsageError
+from ocrd.files import Disk, FileFacts, display, write_all
 from ocrd.inbox.join import rule_for
 from ocrd.inbox.marker import Marker
-from ocrd.names import ignored, included, numbered
+from ocrd.names import first_free, ignored, included
 from ocrd.owners import how_to_be_let_in
 
 _CHUNK = 1 << 20
@@ -75,15 +74,18 @@ def submit(
         UsageError: `file` cannot be read or is no regular file.
         PlaceError: The inbox cannot be written.
     """
-    with (
-        _opened(file) as reading,
-        _acting_as(owner),
-        _place_error(inbox),
-        _folder(inbox, below.parts) as folder,
-    ):
-        name = place(reading, file.name, folder)
-        if done_marker:
-            touch(Marker(done_marker).of(name), folder)
+    with _opened(file) as reading, _acting_as(owner):
+        try:
+            with _folder(inbox, below.parts) as folder:
+                name = place(reading, file.name, folder)
+                if done_marker:
+                    touch(Marker(done_marker).of(name), folder)
+        except OSError as error:
+            hint = "Check that it exists (a starting daemon makes it), and that the disk has room."
+            raise PlaceError(
+                f"{display(inbox)}: cannot be written: {error.strerror}",
+                hint=how_to_be_let_in(inbox) if isinstance(error, PermissionError) else hint,
+            ) from None
     return inbox / below / name
 
 
@@ -172,9 +174,7 @@ class Draft:
 
     def write(self, data: bytes) -> None:
         """Append all of it."""
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._fd, left) :]
+        write_all(self._fd, data)
 
     def dress(self, source: os.stat_result | None) -> None:
         """Give it mode and times of what it is a copy of; the daemon, another user, may read it."""
@@ -201,7 +201,7 @@ class Draft:
         folder = self._folder if into is None else into
         os.fsync(self._fd)
         try:
-            given = _first_free(name, lambda target: self._appear(target, folder))
+            given = first_free(name, lambda target: self._appear(target, folder))
         except OSError as error:  # no /proc, no links, or another file system
             linked = self._hidden is not None or error.errno not in _NO_LINKS
             if linked and error.errno != errno.EXDEV:
@@ -211,12 +211,13 @@ class Draft:
         os.fsync(folder)
         return given
 
-    def _appear(self, target: str, folder: int) -> None:
+    def _appear(self, target: str, folder: int) -> str:
         if self._hidden is None:
             own = f"/proc/self/fd/{self._fd}"
             os.link(own, target, dst_dir_fd=folder, follow_symlinks=True)
         else:
             _rename(self._hidden, self._folder, target, folder)
+        return target
 
     def _give_copy(self, name: str, folder: int) -> str:
         with Draft(folder, nameless=False) as named:
@@ -245,21 +246,12 @@ def appear(hidden: str, name: str, folder: int) -> str:
     Raises:
         OSError: It is gone, or the folder cannot be written.
     """
-    given = _first_free(name, lambda target: _rename(hidden, folder, target, folder))
+    given = first_free(name, lambda target: _rename(hidden, folder, target, folder))
     os.fsync(folder)
     return given
 
 
-def _first_free(name: str, give: Callable[[str], object]) -> str:
-    for number in itertools.count(1):
-        target = numbered(name, number)
-        with contextlib.suppress(FileExistsError):
-            give(target)
-            return target
-    raise AssertionError
-
-
-def _rename(draft: str, source: int, target: str, folder: int) -> None:
+def _rename(draft: str, source: int, target: str, folder: int) -> str:
     here, there = Path(f"/proc/self/fd/{source}"), Path(f"/proc/self/fd/{folder}")
     try:
         Disk().rename_exclusive(here / draft, there / target)
@@ -268,6 +260,7 @@ def _rename(draft: str, source: int, target: str, folder: int) -> None:
             raise
         os.close(os.open(target, _CREATE, 0o600, dir_fd=folder))  # the name is ours now
         os.rename(draft, target, src_dir_fd=source, dst_dir_fd=folder)
+    return target
 
 
 def touch(name: str, folder: int) -> None:
@@ -338,17 +331,3 @@ def _acting_as(owner: Owner | None) -> Iterator[None]:
         os.seteuid(uid)
         os.setegid(gid)
         os.setgroups(groups)
-
-
-@contextlib.contextmanager
-def _place_error(inbox: Path) -> Iterator[None]:
-    try:
-        yield
-    except OcrdError:
-        raise
-    except OSError as error:
-        hint = "Check that it exists (a starting daemon makes it), and that the disk has room."
-        raise PlaceError(
-            f"{display(inbox)}: cannot be written: {error.strerror}",
-            hint=how_to_be_let_in(inbox) if isinstance(error, PermissionError) else hint,
-        ) from None

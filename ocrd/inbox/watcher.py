@@ -18,7 +18,7 @@ from ocrd.files import Disk
 from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatched
 from ocrd.inbox.inotify import Event, Inotify, is_limit
 from ocrd.inbox.root import Root
-from ocrd.inbox.scan import Blocked, Entered, Sight, walk
+from ocrd.inbox.scan import Blocked, Sight, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign
 from ocrd.mounts import WatchKind
 from ocrd.names import claimed_by, ignored, included, is_draft
@@ -65,12 +65,11 @@ class WatchReport:
 @dataclass(slots=True)
 class _Scan:
     folder: str  # below the inbox; empty for all of it
-    sights: Generator[Sight | Blocked | Entered, None, None]
+    sights: Generator[Sight | Blocked, None, None]
     began: float
     spent: float = 0.0  # seconds of looking
     blocked: list[Condition] = field(default_factory=list)
     locked: list[Condition] = field(default_factory=list)
-    entered: str = ""
     checked: str = ""  # the folder with files that was last asked about
 
 
@@ -297,8 +296,10 @@ class Watcher:
         path, seen, regular = sight
         name = path.rpartition("/")[2]
         wanted = included(path, self._folder.include, self._folder.ignore)
-        if is_draft(name):
-            self._sweep(sight)
+        if is_draft(name):  # of a hand-over; an old one was left behind by a kill
+            if regular and time.time() - seen.mtime_ns / 1e9 > DRAFT_S:
+                with contextlib.suppress(OSError):
+                    self._disk.unlink(self.root.path / path)
         elif claimed_by(name) is not None:
             self.hidden.append(path)
         elif wanted and not self._leave(path):
@@ -308,11 +309,6 @@ class Watcher:
                 yield found
             return
         self.settler.observe(path, None, self._clock())
-
-    def _sweep(self, draft: Sight) -> None:
-        if draft.regular and time.time() - draft.seen.mtime_ns / 1e9 > DRAFT_S:
-            with contextlib.suppress(OSError):
-                self._disk.unlink(self.root.path / draft.path)
 
     # -- scanning -----------------------------------------------------------------------------
 
@@ -331,21 +327,19 @@ class Watcher:
             if sight is None:
                 self._scans.popleft()
                 self._scan_done(scan)
-            elif isinstance(sight, Entered):
-                scan.entered = sight.path
             elif isinstance(sight, Blocked):
                 path = f"{self.root.real}/{sight.path}"
                 scan.blocked.append(unreadable(path, sight.error, pauses=False))
             else:
-                self._check_rights(scan)
+                self._check_rights(scan, sight.path.rpartition("/")[0])
                 yield from self._saw(sight)
 
-    def _check_rights(self, scan: _Scan) -> None:
+    def _check_rights(self, scan: _Scan, folder: str) -> None:
         """Whether files can be taken out of the folder that is being looked through."""
-        if scan.checked == scan.entered:
+        if scan.checked == folder:
             return
-        scan.checked = scan.entered
-        folder = f"{self.root.real}/{scan.entered}"
+        scan.checked = folder
+        folder = f"{self.root.real}/{folder}"
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
             with contextlib.suppress(OSError):
                 scan.locked.append(locked(folder, os.lstat(folder)))

@@ -10,7 +10,7 @@ import enum
 import stat
 from pathlib import Path
 
-from ocrd.files import Disk
+from ocrd.files import Disk, untouched
 from ocrd.job import Job, Member
 
 
@@ -87,11 +87,7 @@ def _delete(path: Path, filed: Job | Member, disk: Disk) -> bool:
     if before.st_size != filed.size or disk.digest(path) != filed.sha256:  # the size spares reading
         return False
     now = disk.lstat(path)
-    if now is None or (now.st_ino, now.st_mtime_ns, now.st_ctime_ns) != (
-        before.st_ino,
-        before.st_mtime_ns,
-        before.st_ctime_ns,
-    ):
+    if now is None or not untouched(before, now):
         return False
     disk.unlink(path)
     disk.fsync_dir(path.parent)

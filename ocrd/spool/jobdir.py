@@ -1,21 +1,24 @@
-"""A job's folder in the spool: what lies in it, and how it comes and goes."""
+"""A job's folder in the spool: what lies in it, and its `job.json` (see `record`)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import suppress
+import contextlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from ocrd.files import Disk
+from ocrd.files import Disk, write_durably
 from ocrd.job import Job
-from ocrd.spool.move import Mover
-from ocrd.spool.record import NAME, Record
-from ocrd.spool.tree import remove_tree
+from ocrd.spool.record import NAME, FinalNames, Intent, JobRecord, told_of
 
 PRIVATE = 0o700
 LOOKING = 0o750
+
+_VERSION = 2
+_OLD_NAMES = "names.json"
+_OLD_MOVE = ".move"
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,6 @@ class JobDir:
     disk: Disk
 
     @cached_property
-    def pages(self) -> Path:
-        """Its finished pages."""
-        return self.path / "pages.jsonl"
-
-    @cached_property
     def bundle(self) -> Path:
         """The bundle, while it is built and until it is published."""
         return self.path / "bundle"
@@ -54,48 +52,79 @@ class JobDir:
         """The reason of a failure, until it lies beside the original."""
         return self.path / "report"
 
-    @cached_property
-    def draft(self) -> Path:
-        """A copy in the making that will replace a part of the original."""
-        return self.path / "draft"
-
     def has(self, path: Path) -> bool:
         """Whether anything lies at `path`."""
         return self.disk.lstat(path) is not None
 
-    @property
-    def record(self) -> Record:
-        """What the folder says about itself."""
-        return Record(self.path, self.disk)
-
     def open(self, job: Job, origin: Path) -> None:
-        """Make the folder and its record, unless they are there."""
+        """Make the folder and its record, unless they are there; nothing was taken yet."""
         if not self.has(self.path):
             self.disk.mkdir(self.path, PRIVATE)
         self.disk.fsync_dir(self.path.parent)
-        self.record.keep_job(job, origin)
+        self._put(told_of(job, origin))
 
-    def mover(self, step: str) -> Mover:
-        """What moves for a step, and takes up its move after a crash."""
-        return Mover(self.record, step, self.token)
+    def moves(self) -> dict[str, Intent]:
+        """The moves under way, by their steps."""
+        told = self._read().get("moves", {})
+        return {step: Intent.from_json(move) for step, move in told.items()}
 
-    def under_way(self, step: str) -> bool:
-        """Whether a crash interrupted a step's move."""
-        return self.record.move(step) is not None
+    def keep_move(self, step: str, intent: Intent | None) -> None:
+        """How far a step's move has come; None when it is over."""
+        before = self._read().get("moves", {})
+        moves = {other: told for other, told in before.items() if other != step}
+        if intent is not None:  # escapes in the JSON keep names that are not UTF-8
+            moves[step] = intent.to_json()
+        if moves != before:
+            self._put({"moves": moves})
 
-    def settle(self, steps: Collection[str]) -> None:
-        """Bring moves that a crash interrupted to an end; one whose name was taken is given up."""
-        under_way = self.record.steps()
-        for step in steps:
-            if step in under_way:
-                with suppress(FileExistsError):
-                    self.mover(step).resume()
+    def keep_names(self, job: Job) -> None:
+        """The names that the ledger has recorded; before anything of the job leaves the spool."""
+        names = {"outputs": job.outputs, "archived_to": job.archived_to, "failed_to": job.failed_to}
+        self._put({"names": names})
 
-    def forget(self) -> None:
-        """Remove the folder, its record last, and the parts of moves given up."""
-        if not self.has(self.path):
+    def recorded(self) -> tuple[JobRecord | None, FinalNames | None]:
+        """What the job's file was, and the names that were kept.
+
+        Either is None where nothing tells it that can be understood.
+        """
+        told = self._read()
+        record = names = None
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            record = JobRecord.from_json(told)
+        with contextlib.suppress(KeyError, TypeError):
+            names = FinalNames(**told["names"])
+        return record, names
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            with self.disk.open(self.path / NAME) as file:
+                told = json.load(file)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return {}
+        if not isinstance(told, dict):
+            return {}
+        return told if told.get("version") == _VERSION else told | self._old()
+
+    def _old(self) -> dict[str, Any]:
+        """What an older ocrd kept beside the record."""
+        kept: dict[str, Any] = {}
+        for name in filter(_is_old, self.disk.names(self.path)):
+            with self.disk.open(self.path / name) as file, contextlib.suppress(ValueError):
+                kept[name] = json.load(file)  # or half of the names that were about to be written
+        names = kept.pop(_OLD_NAMES, None)
+        moves = {name.removesuffix(_OLD_MOVE): told for name, told in kept.items() if told}
+        return {"names": names, "moves": moves}
+
+    def _put(self, changes: dict[str, Any]) -> None:
+        before = self._read()
+        after = {**before, **changes, "version": _VERSION}
+        if after == before:
             return
-        for step in self.record.steps():
-            self.mover(step).abandon()
-        remove_tree(self.path, self.disk, last=self.path / NAME)
-        self.disk.fsync_dir(self.path.parent)
+        write_durably(self.path / NAME, (json.dumps(after, indent=2) + "\n").encode(), self.disk)
+        if before.get("version") != _VERSION:
+            for name in filter(_is_old, self.disk.names(self.path)):
+                self.disk.unlink(self.path / name)
+
+
+def _is_old(name: str) -> bool:
+    return name == _OLD_NAMES or name.endswith(_OLD_MOVE)

@@ -17,39 +17,33 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.spool import names
-from ocrd.spool.record import Intent, Phase, Record
+from ocrd.spool.jobdir import JobDir
+from ocrd.spool.record import NAME, Intent, Phase
 from ocrd.spool.tree import copy_tree, remove_tree
 
 _NO_EXCLUSIVE_RENAME = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
 
-@dataclass(slots=True)
 class Mover:
     """One step's move of a job.
 
-    Attributes:
-        record: Keeps it while it is under way.
+    Args:
+        jobdir: Keeps the record of the move while it is under way.
         step: The step's name.
-        token: Names the hidden part beside the target.
-        recorded: Whether the record tells of the move.
     """
 
-    record: Record
-    step: str
-    token: str
-    recorded: bool = False
-
-    @property
-    def disk(self) -> Disk:
-        """The system calls."""
-        return self.record.disk
+    def __init__(self, jobdir: JobDir, step: str) -> None:
+        self.disk = jobdir.disk
+        self._jobdir = jobdir
+        self._has = jobdir.has
+        self._step = step
+        self._recorded = False  # whether the record tells of the move
 
     def move(self, source: Path, target: Path, check: Callable[[Path], None] | None = None) -> Path:
         """Move a file or a folder to a free name; call again with the same after a crash.
@@ -73,9 +67,9 @@ class Mover:
             if placed is not None and earlier.source == source:
                 return placed
         intent = Intent(source=source, target=target)
-        if _is(source, self.disk):
+        if self._has(source):
             intent = self._carry_out(intent, check)
-        elif not _is(target, self.disk):
+        elif not self._has(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
         return self._finish(intent)
 
@@ -98,24 +92,24 @@ class Mover:
         intent = self._under_way()
         if intent is None:
             return
-        if not _took_place(intent, self.disk) and intent.part is not None:
+        if not self._took_place(intent) and intent.part is not None:
             remove_tree(intent.part, self.disk)
         self._drop()
 
     def _under_way(self) -> Intent | None:
-        intent = self.record.move(self.step)
-        self.recorded = intent is not None
+        intent = self._jobdir.moves().get(self._step)
+        self._recorded = intent is not None
         return intent
 
     def _keep(self, intent: Intent) -> Intent:
-        self.recorded = True
-        self.record.keep_move(self.step, intent)
+        self._recorded = True
+        self._jobdir.keep_move(self._step, intent)
         return intent
 
     def _drop(self) -> None:
-        if self.recorded:  # most are not: one rename is enough
-            self.record.drop_move(self.step)
-        self.recorded = False
+        if self._recorded:  # most are not: one rename is enough
+            self._jobdir.keep_move(self._step, None)
+        self._recorded = False
 
     def _carry_out(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
         try:
@@ -129,8 +123,8 @@ class Mover:
         return intent
 
     def _resume(self, intent: Intent) -> Path | None:
-        if not _took_place(intent, self.disk):
-            copied = intent.part is not None and _is(intent.part, self.disk)
+        if not self._took_place(intent):
+            copied = intent.part is not None and self._has(intent.part)
             if intent.phase is Phase.COPYING or not copied:
                 self.abandon()
                 return None
@@ -143,7 +137,7 @@ class Mover:
             self.disk.rename_exclusive(intent.thing, intent.target)
         except FileExistsError:
             self.abandon()
-            if not _drop_second_name(intent.thing, intent.target, self.disk):
+            if not drop_second_name(intent.thing, intent.target, self.disk):
                 raise
         except OSError as error:
             if error.errno not in _NO_EXCLUSIVE_RENAME:
@@ -152,9 +146,9 @@ class Mover:
 
     def _place_otherwise(self, intent: Intent) -> None:
         """Without RENAME_NOREPLACE: a look first, then what cannot overwrite even so."""
-        if _is(intent.target, self.disk):
+        if self._has(intent.target):
             self.abandon()
-            if not _drop_second_name(intent.thing, intent.target, self.disk):
+            if not drop_second_name(intent.thing, intent.target, self.disk):
                 raise _taken(intent.target)
         elif is_folder(intent.thing, self.disk):
             self._place_folder(intent)
@@ -165,7 +159,7 @@ class Mover:
         try:
             self.disk.rename(intent.thing, intent.target)
         except OSError as error:
-            if not _is(intent.target, self.disk):
+            if not self._has(intent.target):
                 raise
             self.abandon()  # ENOTEMPTY or ENOTDIR: somebody was quicker
             raise _taken(intent.target) from error
@@ -174,9 +168,7 @@ class Mover:
         try:
             self.disk.link(intent.thing, intent.target)
         except FileExistsError:
-            if not _took_place(
-                intent, self.disk
-            ):  # NFS: the reply to a link that succeeded was lost
+            if not self._took_place(intent):  # NFS: the reply to one that succeeded was lost
                 self.abandon()
                 raise
         except OSError as error:
@@ -199,7 +191,7 @@ class Mover:
 
     def _copy(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
         """A complete, durable copy beside the target, and the record that says so."""
-        part = intent.target.with_name(names.part(self.token))
+        part = intent.target.with_name(f".ocrd-{self._jobdir.token}.part")
         intent = self._keep(replace(intent, part=part, phase=Phase.COPYING))
         try:
             remove_tree(part, self.disk)
@@ -223,24 +215,40 @@ class Mover:
         self._drop()
         return intent.target
 
+    def _took_place(self, intent: Intent) -> bool:
+        """Whether the target is the thing; a name that was being given is completed or undone."""
+        if intent.phase in (Phase.COPYING, Phase.PLACED):
+            return intent.phase is Phase.PLACED
+        if not self._has(intent.thing):
+            return self._has(intent.target)
+        if intent.phase is Phase.LINKING and same_file(intent.thing, intent.target, self.disk):
+            self.disk.fsync_dir(intent.target.parent)
+            self.disk.unlink(intent.thing)
+            return True
+        if intent.phase is Phase.RESERVED:
+            facts = self.disk.lstat(intent.target)
+            if facts is not None and stat.S_ISREG(facts.st_mode) and facts.st_size == 0:
+                self.disk.unlink(intent.target)
+        return False
 
-def _took_place(intent: Intent, disk: Disk) -> bool:
-    """Whether the target is the thing; a name that was being given is completed or taken back."""
-    if intent.phase in (Phase.COPYING, Phase.PLACED):
-        return intent.phase is Phase.PLACED
-    if not _is(intent.thing, disk):
-        return _is(intent.target, disk)
-    if intent.phase is Phase.LINKING and _twins(intent.thing, intent.target, disk):
-        disk.fsync_dir(intent.target.parent)
-        disk.unlink(intent.thing)
-        return True
-    if intent.phase is Phase.RESERVED and _is_empty_file(intent.target, disk):
-        disk.unlink(intent.target)
-    return False
+
+def settle(jobdir: JobDir, steps: Collection[str]) -> None:
+    """Bring moves that a crash interrupted to an end; one whose name was taken is given up."""
+    under_way = jobdir.moves()
+    for step in steps:
+        if step in under_way:
+            with contextlib.suppress(FileExistsError):
+                Mover(jobdir, step).resume()
 
 
-def _is(path: Path, disk: Disk) -> bool:
-    return disk.lstat(path) is not None
+def forget(jobdir: JobDir) -> None:
+    """Remove a job's folder, its record last, and the parts of moves given up."""
+    if not jobdir.has(jobdir.path):
+        return
+    for step in jobdir.moves():
+        Mover(jobdir, step).abandon()
+    remove_tree(jobdir.path, jobdir.disk, last=jobdir.path / NAME)
+    jobdir.disk.fsync_dir(jobdir.path.parent)
 
 
 def is_folder(path: Path, disk: Disk) -> bool:
@@ -249,12 +257,7 @@ def is_folder(path: Path, disk: Disk) -> bool:
     return facts is not None and stat.S_ISDIR(facts.st_mode)
 
 
-def _is_empty_file(path: Path, disk: Disk) -> bool:
-    facts = disk.lstat(path)
-    return facts is not None and stat.S_ISREG(facts.st_mode) and facts.st_size == 0
-
-
-def _twins(one: Path, other: Path, disk: Disk) -> bool:
+def same_file(one: Path, other: Path, disk: Disk) -> bool:
     """Two names of one file.
 
     Inode numbers alone do not tell: some FUSE and CIFS mounts number names, not files.  A file at
@@ -270,21 +273,16 @@ def _twins(one: Path, other: Path, disk: Disk) -> bool:
     return alike and regular and disk.digest(one) == disk.digest(other)
 
 
-def _drop_second_name(thing: Path, target: Path, disk: Disk) -> bool:
+def drop_second_name(thing: Path, target: Path, disk: Disk) -> bool:
     """Whether both names were one file's: btrfs can show a rename so after a power cut."""
-    if not same_file(thing, target, disk):
+    first, second = disk.lstat(thing), disk.lstat(target)
+    if first is None or second is None or not stat.S_ISREG(first.st_mode):
+        return False
+    if not os.path.samestat(first, second):
         return False
     disk.fsync_dir(target.parent)
     disk.unlink(thing)
     return True
-
-
-def same_file(one: Path, other: Path, disk: Disk) -> bool:
-    """Whether both names are of one regular file."""
-    first, second = disk.lstat(one), disk.lstat(other)
-    if first is None or second is None or not stat.S_ISREG(first.st_mode):
-        return False
-    return os.path.samestat(first, second)
 
 
 def _taken(target: Path) -> FileExistsError:

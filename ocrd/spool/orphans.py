@@ -9,10 +9,11 @@ from pathlib import Path
 
 from ocrd.files import Disk, draft_of
 from ocrd.job import Member
+from ocrd.names import claimed
 from ocrd.spool import names
 from ocrd.spool.jobdir import JobDir
-from ocrd.spool.move import is_folder
-from ocrd.spool.record import NAME, FinalNames, JobRecord, Record
+from ocrd.spool.move import Mover, forget, is_folder, settle
+from ocrd.spool.record import NAME, FinalNames, JobRecord
 from ocrd.spool.take import hidden_members, leave, put_back
 from ocrd.spool.tree import remove_tree
 
@@ -46,20 +47,17 @@ def look(path: Path, disk: Disk) -> Orphan:
     """What a job's folder holds."""
     held = disk.names(path)
     originals = [name for name in held if name == "source" or name.startswith("source.")]
+    token = path.name.partition("-")[2] or path.name
+    record, kept = JobDir(path, token, path, disk).recorded()
     return Orphan(
         path=path,
-        token=token_of(path.name),
-        record=Record(path, disk).job(),
+        token=token,
+        record=record,
         original=path / originals[0] if originals else None,
         published="sealed" in held and not ("bundle" in held and disk.names(path / "bundle")),
         sealed="sealed" in held,
-        names=Record(path, disk).names(),
+        names=kept,
     )
-
-
-def token_of(name: str) -> str:
-    """The token in the name of a job's folder."""
-    return name.partition("-")[2] or name
 
 
 def settled(path: Path, disk: Disk) -> Orphan | None:
@@ -69,24 +67,24 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
     """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
-        _jobdir(orphan, disk).settle(_STEPS)
+        settle(_jobdir(orphan, disk), _STEPS)
     if set(disk.names(path)) <= {draft_of(NAME)}:
         remove_tree(path, disk)
         return None
     return look(path, disk)
 
 
-def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk, choices: names.Choices) -> Path | None:
+def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk) -> Path | None:
     """The original to its inbox, the rest away (see `Spool.put_back`)."""
-    _jobdir(orphan, disk).settle(_STEPS)
+    settle(_jobdir(orphan, disk), _STEPS)
     orphan = look(orphan.path, disk)
     jobdir = _jobdir(orphan, disk)
     _report(orphan, jobdir)
     lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if jobdir.has(thing)]
-    placed = [put_back(thing, wanted, jobdir, choices) for thing, wanted in lying]
+    placed = [put_back(thing, wanted, jobdir) for thing, wanted in lying]
     for folder in _folders(orphan, disk):
         leave(folder, jobdir)
-    jobdir.forget()
+    forget(jobdir)
     return placed[0] if placed else None
 
 
@@ -97,7 +95,7 @@ def _report(orphan: Orphan, jobdir: JobDir) -> None:
         return
     if jobdir.has(Path(failed_to)):
         with contextlib.suppress(FileExistsError):
-            jobdir.mover("report").move(jobdir.report, names.report(Path(failed_to)))
+            Mover(jobdir, "report").move(jobdir.report, names.report(Path(failed_to)))
 
 
 def _jobdir(orphan: Orphan, disk: Disk) -> JobDir:
@@ -137,7 +135,7 @@ def _claimed(orphan: Orphan) -> Path | None:
     """Where an original waits, hidden, that was to be copied from another file system."""
     if orphan.record is None:
         return None
-    return orphan.record.origin.with_name(names.claimed(orphan.token))
+    return orphan.record.origin.with_name(claimed(orphan.token))
 
 
 def _wanted(orphan: Orphan, thing: Path, inbox: Path) -> Path:

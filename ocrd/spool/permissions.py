@@ -17,6 +17,7 @@ from ocrd.config.ownership import AS_AROUND, Ownership, joining
 from ocrd.errors import PlaceError
 from ocrd.files import Disk, display
 from ocrd.spool.jobdir import PRIVATE, JobDir
+from ocrd.spool.move import Mover, settle
 from ocrd.spool.tree import bottom_up, fsync_tree, has_folder, make_folders, remove_tree
 
 FOLDER = "folder"
@@ -25,13 +26,13 @@ FOLDER = "folder"
 def move_out(step: str, source: Path, target: Path, jobdir: JobDir, owner: Ownership) -> Path:
     """A move of a thing that has its permissions in the spool already: a copy gets them, too."""
     if not owner.given:
-        return jobdir.mover(step).move(source, target)
+        return Mover(jobdir, step).move(source, target)
 
     def check(copy: Path) -> None:
         set_permissions(copy, target.parent, jobdir.disk, owner)
         fsync_tree(copy, jobdir.disk)
 
-    return jobdir.mover(step).move(source, target, check)
+    return Mover(jobdir, step).move(source, target, check)
 
 
 def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
@@ -39,7 +40,7 @@ def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
     if not owner.given:
         make_folders(folder, jobdir.disk)
         return
-    jobdir.settle([FOLDER])
+    settle(jobdir, [FOLDER])
     _make(folder, jobdir, owner)
 
 

@@ -24,16 +24,17 @@ from pathlib import Path
 from ocrd.config import Folder
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
-from ocrd.files import Disk, blaming, display
+from ocrd.files import Disk, blaming, display, write_durably
 from ocrd.job import Job
 from ocrd.pagelog import PageLog
-from ocrd.spool import deliver, names, orphans, take
+from ocrd.spool import names, orphans, take
 from ocrd.spool.expiry import Fate, expire
 from ocrd.spool.jobdir import LOOKING, PRIVATE, JobDir
-from ocrd.spool.move import is_folder
+from ocrd.spool.move import Mover, forget, is_folder, same_file, settle
 from ocrd.spool.orphans import Orphan
-from ocrd.spool.permissions import set_permissions
+from ocrd.spool.permissions import make_folders_for, make_ours, move_out, set_permissions
 from ocrd.spool.take import is_recorded
+from ocrd.spool.tree import fsync_tree, remove_tree
 from ocrd.spool.trees import Trees
 
 _BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
@@ -65,7 +66,6 @@ class Spool:
         self._disk = disk or Disk()
         self._disk.know(self._jobs.parent)
         self._trees = trees or Trees(secrets.token_hex(16), {}, self._disk, lambda *_: None)
-        self._choices = names.Choices(self._disk)
         self._jobdirs = lru_cache(KEPT)(self._made_jobdir)
         self._sealed: dict[Path, list[Path]] = {}  # all of a bundle, until it begins to leave
 
@@ -138,7 +138,7 @@ class Spool:
 
     def page_log(self, job: Job) -> PageLog:
         """The pages of the job that are finished, whatever happens to the daemon."""
-        return PageLog(self._jobdir(job).pages, self._disk, self._working)
+        return PageLog(self._jobdir(job).path / "pages.jsonl", self._disk, self._working)
 
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
@@ -169,7 +169,7 @@ class Spool:
         """
         jobdir = self._jobdir(job)
         with self._working(source):
-            take.claim(job, source, jobdir, self._choices)
+            take.claim(job, source, jobdir)
         return jobdir.original
 
     def remove_marker(self, marker: Path) -> None:
@@ -196,7 +196,10 @@ class Spool:
         jobdir = self._jobdir(job)
         with self._working(jobdir.bundle):
             self._sealed.pop(jobdir.bundle, None)
-            deliver.new_bundle(jobdir)
+            Mover(jobdir, "publish").abandon()
+            remove_tree(jobdir.sealed, self._disk)
+            remove_tree(jobdir.bundle, self._disk)
+            self._disk.mkdir(jobdir.bundle)
         return jobdir.bundle
 
     def seal(self, job: Job) -> None:
@@ -207,7 +210,9 @@ class Spool:
         """
         jobdir = self._jobdir(job)
         with self._working(jobdir.bundle):
-            self._sealed[jobdir.bundle] = deliver.seal(jobdir)
+            self._sealed[jobdir.bundle] = fsync_tree(jobdir.bundle, self._disk)
+            self._disk.create(jobdir.sealed)
+            self._disk.fsync_dir(jobdir.path)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The sealed bundle goes to `target` in the outbox.
@@ -222,7 +227,17 @@ class Spool:
         """
         jobdir = self._jobdir(job)
         with self._leaving(target, owner):
-            deliver.publish(job, target, jobdir, owner, self._sealed.pop(jobdir.bundle, None))
+            known = self._sealed.pop(jobdir.bundle, None)
+            _require_seal(job, jobdir)
+            make_folders_for(target.parent, jobdir, owner)
+            if jobdir.has(jobdir.bundle) and "publish" not in jobdir.moves():
+                jobdir.keep_names(job)
+                set_permissions(jobdir.bundle, target.parent, self._disk, owner, known=known)
+            try:
+                move_out("publish", jobdir.bundle, target, jobdir, owner)
+            except FileNotFoundError:
+                if jobdir.has(jobdir.bundle):
+                    raise  # else: published before a crash, and taken out of the outbox since
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
@@ -247,10 +262,19 @@ class Spool:
         jobdir = self._jobdir(job)
         self._sealed.pop(jobdir.bundle, None)
         with self._working(jobdir.path):
-            deliver.begin(job, jobdir)
+            if jobdir.has(jobdir.path):
+                jobdir.keep_names(job)
         for entry, target in targets:
             with self._leaving(target, owner):
-                deliver.publish_entry(job, entry, target, jobdir, owner)
+                _require_seal(job, jobdir)
+                settle(jobdir, ["publish"])
+                source = jobdir.bundle / entry
+                if jobdir.has(source):
+                    make_folders_for(target.parent, jobdir, owner)
+                    set_permissions(source, target.parent, self._disk, owner)
+                    move_out("publish", source, target, jobdir, owner)
+                elif jobdir.has(target.parent):  # published before a crash; now it is made to last
+                    self._disk.fsync_dir(target.parent)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
@@ -260,7 +284,7 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            deliver.archive(job, target, self._jobdir(job), owner)
+            self._file(job, target, "archive", owner)
 
     def fail(self, job: Job, target: Path, report: bytes, owner: Ownership = AS_AROUND) -> None:
         """The claimed original goes to `target` in failed/, the report beside it.
@@ -270,7 +294,37 @@ class Spool:
             SourceChangedError: It is neither in the spool nor there (kind `source-gone`).
         """
         with self._leaving(target, owner):
-            deliver.fail(job, target, report, self._jobdir(job), owner)
+            jobdir = self._jobdir(job)
+            Mover(jobdir, "fail").resume()
+            if jobdir.has(jobdir.original):
+                if jobdir.has(told := names.report(target)):
+                    raise FileExistsError(errno.EEXIST, "the name is taken", str(told))
+                write_durably(jobdir.report, report, self._disk)
+                jobdir.keep_names(job)
+            placed = self._file(job, target, "fail", owner)
+            told, there = names.report(placed), jobdir.has(jobdir.report)
+            waits = "report" in jobdir.moves() or (there and not jobdir.has(told))
+            # btrfs can show the report's rename under both names after a power cut
+            if waits or same_file(jobdir.report, told, self._disk):
+                if owner.given and there:
+                    set_permissions(jobdir.report, placed.parent, self._disk, owner)
+                move_out("report", jobdir.report, told, jobdir, owner)
+
+    def _file(self, job: Job, target: Path, step: str, owner: Ownership) -> Path:
+        jobdir = self._jobdir(job)
+        make_folders_for(target.parent, jobdir, owner)
+        if jobdir.has(jobdir.original) and step not in jobdir.moves():
+            if owner.given:
+                make_ours(jobdir.original, jobdir.path / "draft", self._disk)
+                set_permissions(jobdir.original, target.parent, self._disk, owner)
+            elif job.members:  # the folder alone is ours
+                set_permissions(jobdir.original, target.parent, self._disk, below=False)
+        try:
+            return move_out(step, jobdir.original, target, jobdir, owner)
+        except FileNotFoundError:
+            if jobdir.has(jobdir.original):
+                raise
+            raise take.gone(job) from None
 
     def free_name(self, folder: Path, name: str, *, is_dir: bool = False) -> Path:
         """The first of NAME, NAME (2), … that nothing has; for a file, its report's name neither.
@@ -283,12 +337,12 @@ class Spool:
             is_dir: Whether it will be a folder: its number goes to the very end.
         """
         with self._leaving(folder):
-            return self._choices.free(folder, name, is_dir=is_dir)
+            return names.free(folder, name, self._disk, is_dir=is_dir)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
         """The first of the choices that is free with every one of the suffixes."""
         with self._leaving(folder):
-            return self._choices.free_stem(folder, choices, suffixes)
+            return names.free_stem(folder, choices, suffixes, self._disk)
 
     def expire(self, job: Job, archive: Path) -> Fate:
         """Delete the archived original of a done job (see `expiry.expire`).
@@ -316,7 +370,7 @@ class Spool:
                     kind="unfiled",
                 )
             self._sealed.pop(jobdir.bundle, None)
-            jobdir.forget()
+            forget(jobdir)
 
     def orphans(self) -> list[Orphan]:
         """Folders of all jobs: what of them the ledger does not know is an orphan.
@@ -335,7 +389,7 @@ class Spool:
             Where it lies, of members the first; None if the orphan had none.
         """
         with self._working(inbox):
-            return orphans.put_orphan_back(orphan, inbox, self._disk, self._choices)
+            return orphans.put_orphan_back(orphan, inbox, self._disk)
 
     def _jobdir(self, job: Job) -> JobDir:
         return self._jobdirs(job.id, job.token, "" if job.members else job.source)
@@ -343,5 +397,15 @@ class Spool:
     def _made_jobdir(self, number: int, token: str, source: str) -> JobDir:
         """That of a joined document has no `source`."""
         path = self._jobs / f"{number}-{token}"
-        name = names.original(source) if source else names.joined()
+        name = names.original(source) if source else names.ORIGINAL
         return JobDir(path, token, path / name, self._disk)
+
+
+def _require_seal(job: Job, jobdir: JobDir) -> None:
+    """Refuse to publish what was never completed."""
+    if not jobdir.has(jobdir.sealed):
+        raise OcrdError(
+            f"{display(job.source)}: there is no sealed bundle to publish",
+            hint="This is a defect of ocrd: please report it.",
+            kind="unsealed",
+        )

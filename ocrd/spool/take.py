@@ -18,18 +18,19 @@ from pathlib import Path, PurePosixPath
 from ocrd.errors import SourceChangedError
 from ocrd.files import Disk, display
 from ocrd.job import Job, Member, Place
+from ocrd.names import claimed, first_free
 from ocrd.spool import names
 from ocrd.spool.jobdir import PRIVATE, JobDir
-from ocrd.spool.move import is_folder, same_file
+from ocrd.spool.move import Mover, drop_second_name, forget, is_folder, settle
 from ocrd.spool.tree import fsync_tree, make_folders
 
 _MAY_BE_UNDER_WAY = ("claim", "back", "fail")
 
 
-def claim(job: Job, source: Path, jobdir: JobDir, choices: names.Choices) -> None:
+def claim(job: Job, source: Path, jobdir: JobDir) -> None:
     """Take the original from `source` (see `Spool.claim`)."""
     jobdir.open(job, source)
-    jobdir.settle(_MAY_BE_UNDER_WAY)
+    settle(jobdir, _MAY_BE_UNDER_WAY)
     wanted = pieces(job, source, jobdir)
     before = _inbox(job, source, jobdir)
     try:
@@ -40,12 +41,22 @@ def claim(job: Job, source: Path, jobdir: JobDir, choices: names.Choices) -> Non
     except SourceChangedError:
         if _inbox(job, source, jobdir) != before:  # what was taken would be put beneath its share
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(source.parent)) from None
-        _hand_back(wanted, jobdir, choices)
-        jobdir.forget()
+        for piece in wanted:  # what turned out not to be the job's
+            for thing in filter(jobdir.has, (piece.hidden, piece.target)):
+                put_back(thing, piece.source, jobdir)
+        leave(jobdir.original, jobdir)
+        forget(jobdir)
         raise
-    _make_last(wanted, jobdir)
-    if job.place is Place.FAILED:
-        _remove_report(source, jobdir)
+    fsync_tree(jobdir.original, jobdir.disk)  # whoever wrote it need not have synced it
+    jobdir.disk.fsync_dir(jobdir.path)
+    for folder in sorted({piece.source.parent for piece in wanted}):
+        with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
+            jobdir.disk.fsync_dir(folder)
+    report = names.report(source)
+    # Done again after a crash, another one may have failed by that name since.
+    if job.place is Place.FAILED and jobdir.has(report) and not jobdir.has(source):
+        jobdir.disk.unlink(report)
+        jobdir.disk.fsync_dir(report.parent)
 
 
 def gone(what: Job | Member) -> SourceChangedError:
@@ -80,19 +91,12 @@ def _take_all(wanted: Sequence[Piece], jobdir: JobDir) -> None:
         jobdir.disk.fsync_dir(jobdir.path)
     for piece in wanted:
         if jobdir.has(piece.target):
-            _forget_second_name(piece, jobdir)
+            drop_second_name(piece.source, piece.target, jobdir.disk)
             continue
         try:
             _take(piece, jobdir)
         except (FileNotFoundError, NotADirectoryError):  # taken away since it was looked at
             raise gone(piece.what) from None
-
-
-def _forget_second_name(piece: Piece, jobdir: JobDir) -> None:
-    """Btrfs can show a rename under both names after a power cut: it is one file."""
-    if same_file(piece.source, piece.target, jobdir.disk):
-        jobdir.disk.unlink(piece.source)
-        jobdir.disk.fsync_dir(piece.source.parent)
 
 
 def _take(piece: Piece, jobdir: JobDir) -> None:
@@ -103,30 +107,20 @@ def _take(piece: Piece, jobdir: JobDir) -> None:
     under its name while it is copied is not taken for it.
     """
     if not jobdir.has(piece.hidden):
-        if not _lies_there(piece, jobdir):
+        folder = isinstance(piece.what, Job) and bool(piece.what.members)
+        lies = jobdir.has(piece.source)
+        if not lies or (not folder and is_folder(piece.source, jobdir.disk)):  # that is a person's
             raise gone(piece.what)
-        if _renamed(piece, jobdir):
+        try:
+            jobdir.disk.rename(piece.source, piece.target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            jobdir.disk.rename(piece.source, piece.hidden)
+            jobdir.disk.fsync_dir(piece.hidden.parent)
+        else:
             return
-        jobdir.disk.rename(piece.source, piece.hidden)
-        jobdir.disk.fsync_dir(piece.hidden.parent)
     _take_copy(piece, jobdir)
-
-
-def _lies_there(piece: Piece, jobdir: JobDir) -> bool:
-    """A folder in the place of a file is a person's, and stays where it is."""
-    folder = isinstance(piece.what, Job) and bool(piece.what.members)
-    return jobdir.has(piece.source) and (folder or not is_folder(piece.source, jobdir.disk))
-
-
-def _renamed(piece: Piece, jobdir: JobDir) -> bool:
-    """Whether a plain rename reached; it does not from another file system."""
-    try:
-        jobdir.disk.rename(piece.source, piece.target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        return False
-    return True
 
 
 def _take_copy(piece: Piece, jobdir: JobDir) -> None:
@@ -139,25 +133,7 @@ def _take_copy(piece: Piece, jobdir: JobDir) -> None:
 
     if not as_recorded():
         raise _changed(piece.what)
-    jobdir.mover("claim").move(piece.hidden, piece.target, check)
-
-
-def _make_last(taken: Sequence[Piece], jobdir: JobDir) -> None:
-    """The contents, too: whoever wrote them need not have synced them."""
-    fsync_tree(jobdir.original, jobdir.disk)
-    jobdir.disk.fsync_dir(jobdir.path)
-    for folder in sorted({piece.source.parent for piece in taken}):
-        with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
-            jobdir.disk.fsync_dir(folder)
-
-
-def _hand_back(taken: Sequence[Piece], jobdir: JobDir, choices: names.Choices) -> None:
-    """What turned out not to be the job's goes back under its name, or the next free one."""
-    for piece in taken:
-        for thing in (piece.hidden, piece.target):
-            if jobdir.has(thing):
-                put_back(thing, piece.source, jobdir, choices)
-    leave(jobdir.original, jobdir)
+    Mover(jobdir, "claim").move(piece.hidden, piece.target, check)
 
 
 def leave(folder: Path, jobdir: JobDir) -> None:
@@ -170,21 +146,11 @@ def leave(folder: Path, jobdir: JobDir) -> None:
         jobdir.disk.rmdir(folder)
 
 
-def put_back(thing: Path, wanted: Path, jobdir: JobDir, choices: names.Choices) -> Path:
+def put_back(thing: Path, wanted: Path, jobdir: JobDir) -> Path:
     """Move `thing` to the name `wanted`, or the next free one; where it lies now."""
     make_folders(wanted.parent, jobdir.disk)
-    return choices.moved(wanted, lambda target: jobdir.mover("back").move(thing, target))
-
-
-def _remove_report(source: Path, jobdir: JobDir) -> None:
-    """A retried original has left failed/; its reason is no longer true.
-
-    Not so when this is done again after a crash and another one has failed by that name since.
-    """
-    report = names.report(source)
-    if jobdir.has(report) and not jobdir.has(source):
-        jobdir.disk.unlink(report)
-        jobdir.disk.fsync_dir(report.parent)
+    mover = Mover(jobdir, "back")
+    return first_free(wanted.name, lambda name: mover.move(thing, wanted.with_name(name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +173,7 @@ class Piece:
 def pieces(job: Job, source: Path, jobdir: JobDir) -> list[Piece]:
     """What is to be moved to make the original at `source` ours, in the order of its pages."""
     if not job.members or job.place is Place.FAILED:
-        hidden = source.with_name(names.claimed(jobdir.token))
+        hidden = source.with_name(claimed(jobdir.token))
         return [Piece(job, source, hidden, jobdir.original)]
     inbox = top(source, job.source)
     hidden_names = hidden_members(inbox, job.members, jobdir.token)
@@ -220,7 +186,7 @@ def pieces(job: Job, source: Path, jobdir: JobDir) -> list[Piece]:
 def hidden_members(inbox: Path, members: Sequence[Member], token: str) -> list[Path]:
     """For each member the name that it takes in its inbox while it is copied from there."""
     return [
-        (inbox / member.source).with_name(names.claimed(f"{token}-{number}"))
+        (inbox / member.source).with_name(claimed(f"{token}-{number}"))
         for number, member in enumerate(members, start=1)
     ]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ocrd.errors import PlaceError
 from ocrd.files import Disk, blaming, display, write_durably
-from ocrd.mounts import mount_of, mounts
+from ocrd.mounts import mount_at, place_on
 from ocrd.spool.tree import make_folders
 
 MARKER = ".ocrd-tree"
@@ -178,11 +178,8 @@ def place_of(path: Path) -> str:
     """
     real = Path(os.path.realpath(path))
     there = next(each for each in (real, *real.parents) if each.exists())
-    mount = mount_of(str(real), mounts())
-    kind, inside = "", ""
-    if mount is not None:
-        kind = mount.fstype
-        inside = os.path.normpath(Path(mount.root, os.path.relpath(real, mount.point)))
+    mount = mount_at(real)
+    kind, inside = ("", "") if mount is None else place_on(mount, str(real))
     return f"{os.statvfs(there).f_fsid:x} {kind} {inside}"
 
 

@@ -10,7 +10,7 @@ from ocrd.job import Place
 from ocrd.views.phrases import iso
 
 if TYPE_CHECKING:
-    from ocrd.job import Job, JobError, Page
+    from ocrd.job import Job, Page
     from ocrd.ledger.transitions import Entry
 
 
@@ -38,7 +38,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         **_path("outputs", job.outputs),
         **_path("archived_to", None if job.place is Place.GONE else job.archived_to),
         **_path("failed_to", job.failed_to),
-        "error": _error(job.error),
+        "error": job.error and job.error.shown(),
     }
 
 
@@ -52,12 +52,6 @@ def _path(key: str, path: str | None) -> dict[str, str | None]:
     return {key: path, f"{key}_display": None if path is None else display(path)}
 
 
-def _error(error: JobError | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    return {"kind": error.kind, "message": error.message, "hint": error.hint}
-
-
 def _pages(pages: Sequence[Page]) -> list[dict[str, Any]]:
     return [
         {
@@ -67,7 +61,7 @@ def _pages(pages: Sequence[Page]) -> list[dict[str, Any]]:
             "tokens": page.tokens,
             "seconds": round(page.seconds, 3),
             "reused": page.reused,
-            "error": _error(page.error),
+            "error": page.error and page.error.shown(),
         }
         for page in pages
     ]

@@ -44,8 +44,7 @@ Show = Callable[[Request, int, OcrdError], Response | None]
 
 
 def _own(_status: int, error: OcrdError) -> dict[str, Any]:
-    told = {"kind": error.kind, "message": error.message, "hint": error.hint}
-    return {"version": 1, "error": told}
+    return {"version": 1, "error": error.shown()}
 
 
 def _azure(status: int, error: OcrdError) -> dict[str, Any]:

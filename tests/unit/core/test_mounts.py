@@ -7,10 +7,10 @@ import pytest
 from ocrd.mounts import (
     Mount,
     is_remote,
+    mount_at,
     mount_of,
     mounts,
     parse,
-    remember,
     root_identity,
     share_lost,
     watch_kind,
@@ -140,9 +140,9 @@ def test_the_same_folder_reached_without_a_sandbox_is_not_lost(tmp_path: Path) -
     sandboxed.mkdir()
     (tmp_path / "other").mkdir()
     with mounted(sandboxed, "mount", "--bind", str(sandboxed)):
-        seen = remember(sandboxed)
+        seen = mount_at(sandboxed)
     with mounted(elsewhere, "mount", "--bind", str(tmp_path / "other")):
-        bound = remember(elsewhere)
+        bound = mount_at(elsewhere)
     assert seen is not None
     assert seen.point == str(sandboxed)
     assert not share_lost(sandboxed, seen)
@@ -152,7 +152,7 @@ def test_the_same_folder_reached_without_a_sandbox_is_not_lost(tmp_path: Path) -
 def test_an_unmounted_share_is_lost_and_an_empty_one_is_not(tmp_path: Path) -> None:
     point = tmp_path / "share"
     with mounted(point, *TMPFS):
-        remembered = remember(point)
+        remembered = mount_at(point)
         assert not share_lost(point, remembered)
         unmount(point)
         assert list(point.iterdir()) == []
@@ -163,7 +163,7 @@ def test_an_inbox_inside_an_unmounted_share_is_lost(tmp_path: Path) -> None:
     point = tmp_path / "share"
     with mounted(point, *TMPFS):
         (point / "inbox").mkdir()
-        remembered = remember(point / "inbox")
+        remembered = mount_at(point / "inbox")
         unmount(point)
         assert share_lost(point / "inbox", remembered)
 
@@ -171,7 +171,7 @@ def test_an_inbox_inside_an_unmounted_share_is_lost(tmp_path: Path) -> None:
 def test_another_share_in_the_same_place_is_no_loss(tmp_path: Path) -> None:
     point = tmp_path / "share"
     with mounted(point, *TMPFS):
-        remembered = remember(point)
+        remembered = mount_at(point)
     with mounted(point, "mount", "-t", "tmpfs", "another"):
         assert not share_lost(point, remembered)
 
@@ -179,11 +179,11 @@ def test_another_share_in_the_same_place_is_no_loss(tmp_path: Path) -> None:
 def test_a_share_mounted_for_the_first_time_is_no_loss(tmp_path: Path) -> None:
     point = tmp_path / "share"
     point.mkdir()
-    remembered = remember(point)
+    remembered = mount_at(point)
     with mounted(point, *TMPFS):
         assert not share_lost(point, remembered)
 
 
 def test_a_folder_that_was_never_on_a_share_is_not_lost(tmp_path: Path) -> None:
-    assert not share_lost(tmp_path, remember(tmp_path))
+    assert not share_lost(tmp_path, mount_at(tmp_path))
     assert not share_lost(tmp_path, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import Disposition, OcrdError, PlaceError, SourceChangedError
-from ocrd.files import blaming, os_error
+from ocrd.oserrors import blaming, os_error
 from tests.support.nobody import as_nobody
 from tests.unit.inbox.support import public_folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.files import FileFacts
-from ocrd.inbox.scan import Blocked, Entered, Sight, strays, walk
+from ocrd.inbox.scan import Blocked, Sight, strays, walk
 from ocrd.names import ignored
 from tests.unit.inbox.support import as_nobody, public_folder
 
@@ -21,7 +21,7 @@ def fill(root: Path, *names: str) -> None:
 
 def seen(root: Path, start: str = "", skip: Callable[[str], bool] = ignored) -> list[str]:
     """Paths met; a folder that could not be looked at with a question mark."""
-    found = [each for each in walk(str(root), start, skip) if not isinstance(each, Entered)]
+    found = walk(str(root), start, skip)
     return sorted(sight.path + "?" * isinstance(sight, Blocked) for sight in found)
 
 

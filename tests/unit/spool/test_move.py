@@ -12,8 +12,8 @@ import pytest
 
 from ocrd.errors import SourceChangedError
 from ocrd.files import Disk
+from ocrd.spool.jobdir import JobDir
 from ocrd.spool.move import Mover
-from ocrd.spool.record import Record
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, WithoutLinks
 
@@ -35,7 +35,10 @@ class Ground:
             folder.mkdir()
 
     def mover(self, disk: Disk) -> Mover:
-        return Mover(Record(self.spool, disk), "step", "ab12")
+        return Mover(self.jobdir(disk), "step")
+
+    def jobdir(self, disk: Disk) -> JobDir:
+        return JobDir(self.spool, "ab12", self.spool / "source", disk)
 
     def move(self, disk: Disk, name: str = "scan.pdf", to: str | None = None) -> Path:
         target = self.there / (to or name)
@@ -44,7 +47,7 @@ class Ground:
     def tree(self) -> dict[str, bytes]:
         """Every file; the record only while it tells of a move."""
         top = self.here.parent
-        over = Record(self.spool, Disk()).steps() == []
+        over = not self.jobdir(Disk()).moves()
         return {
             str(path.relative_to(top)): path.read_bytes()
             for path in sorted(top.rglob("*"))

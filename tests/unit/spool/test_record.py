@@ -9,7 +9,8 @@ import pytest
 
 from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool.record import FinalNames, Intent, Phase, Record
+from ocrd.spool.jobdir import JobDir
+from ocrd.spool.record import FinalNames, Intent, Phase
 from tests.unit.spool.world import ORIGINAL, World
 
 NAMES = {"outputs": "/o/scan", "archived_to": "/a/sc\udce9an.pdf", "failed_to": None}
@@ -43,19 +44,22 @@ def moving(phase: Phase, source: Path, target: Path, part: Path | None) -> dict[
     }
 
 
+def opened(home: Path) -> JobDir:
+    return JobDir(home, home.name.partition("-")[2], home / "source", Disk())
+
+
 def test_each_part_is_kept_beside_the_others(world: World) -> None:
     job = world.claimed()
-    record = Record(world.spool().spooled(job).parent, Disk())
-    before = record.job()
+    jobdir = opened(world.spool().spooled(job).parent)
+    before, _ = jobdir.recorded()
     intent = Intent(source=Path("/s"), target=Path("/t\udcff"), phase=Phase.LINKING)
-    record.keep_move("archive", intent)
-    record.keep_names(job)
-    record.keep_move("publish", intent.at(Phase.PLACED))
-    record.drop_move("archive")
-    assert record.job() == before
-    assert record.names() == FinalNames(outputs=None, archived_to=None, failed_to=None)
-    assert (record.steps(), record.move("archive")) == (["publish"], None)
-    assert record.move("publish") == intent.at(Phase.PLACED)
+    jobdir.keep_move("archive", intent)
+    jobdir.keep_names(job)
+    jobdir.keep_move("publish", intent.at(Phase.PLACED))
+    jobdir.keep_move("archive", None)
+    names = FinalNames(outputs=None, archived_to=None, failed_to=None)
+    assert (before is not None, jobdir.recorded()) == (True, (before, names))
+    assert jobdir.moves() == {"publish": intent.at(Phase.PLACED)}
 
 
 def test_a_move_that_the_version_before_had_begun_is_finished(world: World) -> None:
@@ -68,7 +72,7 @@ def test_a_move_that_the_version_before_had_begun_is_finished(world: World) -> N
     world.spool().archive(job, target)
     assert (world.visible(), world.temporaries()) == ({"archive/scan.pdf": ORIGINAL}, [])
     assert [path.name for path in home.iterdir()] == ["job.json"]
-    assert Record(home, Disk()).names() == FinalNames(**NAMES)
+    assert opened(home).recorded()[1] == FinalNames(**NAMES)
 
 
 def test_a_copy_that_the_version_before_had_begun_goes_with_its_job(world: World) -> None:
@@ -95,5 +99,5 @@ def test_names_that_were_half_written_by_the_version_before_are_none(world: Worl
     job = world.claimed()
     home = as_before(world, job, {})
     (home / "names.json").write_text('{"outputs": "/o')
-    assert Record(home, Disk()).names() is None
-    assert Record(home, Disk()).job() is not None
+    record, names = opened(home).recorded()
+    assert (record is not None, names) == (True, None)

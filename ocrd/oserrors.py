@@ -1,0 +1,270 @@
+"""What the kernel refuses, told as an error with a remedy: one table for everybody.
+
+A full disk or a vanished share is a condition of a place, so whatever needs the place waits and no
+attempt is lost; a busy file passes by itself; a missing source is news about the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+from ocrd.errors import (
+    BadFileError,
+    MemoryShortError,
+    OcrdError,
+    PlaceError,
+    SourceChangedError,
+)
+from ocrd.names import display
+
+
+class _Verdict(NamedTuple):
+    error: type[OcrdError]
+    kind: str
+    what: str
+    hint: str
+    codes: tuple[int, ...]
+
+
+_TABLE = (
+    _Verdict(
+        PlaceError,
+        "disk-full",
+        "no space is left",
+        "Free some space there or enlarge the volume (`df -h` and `df -i` show which is full); "
+        "work goes on by itself.",
+        (errno.ENOSPC,),
+    ),
+    _Verdict(
+        PlaceError,
+        "disk-full",
+        "the disk quota is used up",
+        "Free some space or raise the quota of the daemon's user; work goes on by itself.",
+        (errno.EDQUOT,),
+    ),
+    _Verdict(
+        PlaceError,
+        "read-only",
+        "the file system is read-only",
+        "Mount it writable again (see `dmesg` for why it is not); under systemd the path must also "
+        "be in ReadWritePaths=.",
+        (errno.EROFS,),
+    ),
+    _Verdict(
+        PlaceError,
+        "no-permission",
+        "permission denied",
+        "",  # `_opened` tells the command
+        (errno.EACCES, errno.EPERM),
+    ),
+    _Verdict(
+        PlaceError,
+        "share-gone",
+        "the share does not answer",
+        "Check the server and the network, or mount the share again; work goes on by itself.",
+        (
+            errno.ESTALE,
+            errno.ENOTCONN,
+            errno.ECONNABORTED,
+            errno.ECONNRESET,
+            errno.EHOSTDOWN,
+            errno.EHOSTUNREACH,
+            errno.ENETDOWN,
+            errno.ENETUNREACH,
+            errno.ETIMEDOUT,
+            errno.ENODEV,
+            errno.ENXIO,
+            errno.ESHUTDOWN,
+        ),
+    ),
+    _Verdict(
+        PlaceError,
+        "io-error",
+        "the disk or the share reports an input/output error",
+        "Look into `dmesg`: a dying disk or a lost connection.  Work goes on when it answers "
+        "again.",
+        (errno.EIO, errno.EREMOTEIO, errno.EUCLEAN),
+    ),
+    _Verdict(
+        PlaceError,
+        "blocked",
+        "a file or a link stands where a folder is needed",
+        "Move or rename it; work goes on by itself.",
+        (errno.ENOTDIR, errno.EISDIR),
+    ),
+    _Verdict(
+        PlaceError,
+        "invalid-name",
+        "the file system takes no such name",
+        "FAT, exFAT and Windows shares refuse some characters: `ocrd cancel` the job, rename the "
+        "file and drop it again, or give the folder an outbox and an archive on another file "
+        "system.",
+        (errno.EINVAL, errno.EILSEQ),
+    ),
+    _Verdict(
+        OcrdError,
+        "busy",
+        "it is in use elsewhere",
+        "Nothing to do: it is tried again.  If it stays, close the program that has it open.",
+        (errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR),
+    ),
+    _Verdict(
+        OcrdError,
+        "descriptors",
+        "too many files are open",
+        "It is tried again.  If it stays, raise LimitNOFILE= of the service.",
+        (errno.EMFILE, errno.ENFILE),
+    ),
+    _Verdict(
+        SourceChangedError,
+        "source-changed",
+        "it is not there any more, or no longer what it was",
+        "Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
+        (errno.ENOENT, errno.ELOOP),
+    ),
+    _Verdict(
+        BadFileError,
+        "name-too-long",
+        "the name is longer than the file system takes",
+        "Shorten the name and drop the file again.",
+        (errno.ENAMETOOLONG,),
+    ),
+    _Verdict(
+        MemoryShortError,
+        "memory-short",
+        "there is too little memory",
+        "Give the machine (or the service: MemoryMax=) more memory, or let fewer pages be worked "
+        "on at once: `workers` under [pages].  It is tried again by itself.",
+        (errno.ENOMEM,),
+    ),
+)
+_VERDICTS = {code: verdict for verdict in _TABLE for code in verdict.codes}
+_UNKNOWN = _Verdict(
+    OcrdError,
+    "os-error",
+    "the system refused it",
+    "It is tried again; `errno CODE` (package moreutils) or errno(3) tells what the code means.",
+    (),
+)
+
+
+def os_error(error: OSError, path: Path) -> OcrdError:
+    """The error to raise for what the kernel answered.
+
+    Args:
+        error: Its answer; of two names in it the second, where something was to go, is told.
+        path: What was being worked on, for answers without a name.
+    """
+    verdict = _VERDICTS.get(error.errno or 0, _UNKNOWN)
+    if verdict.kind == "invalid-name" and error.filename is None:  # the call was given no name
+        verdict = _UNKNOWN
+    place = error.filename2 or error.filename or path
+    if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
+        place = path
+    place = Path(os.fsdecode(place))
+    what, hint = verdict.what, verdict.hint
+    if verdict.kind == "no-permission":
+        names = [error.filename, error.filename2, path]
+        closed = next(filter(None, map(_closed, names)), None)
+        if closed is None and error.errno == errno.EPERM:  # it is the thing itself that is held
+            place = next(filter(None, map(_lying, names)), place)
+        place = closed or place
+        what, hint = f"{what} ({_owned(place)})", _opened(place)
+        if closed is None and error.errno == errno.EPERM:
+            hint = _released(place) + hint
+    code = errno.errorcode.get(error.errno or 0, str(error))
+    told = verdict.error(f"{display(place)}: {what} ({code})", hint=hint, kind=verdict.kind)
+    if isinstance(told, PlaceError):
+        told.path = place
+    return told
+
+
+def memory_short() -> OcrdError:
+    """The error for a `MemoryError` in a process that sets itself no limit."""
+    short = _VERDICTS[errno.ENOMEM]
+    return short.error(f"ocrd: {short.what}", hint=short.hint, kind=short.kind)
+
+
+def _closed(name: object) -> Path | None:
+    """Of a refused name the folder that is closed to us, if it is one: of a move's two, the one."""
+    if not isinstance(name, (str, bytes, os.PathLike)):
+        return None
+    folder = Path(os.fsdecode(name)).parent
+    with contextlib.suppress(OSError):
+        return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
+    return None
+
+
+def _lying(name: object) -> Path | None:
+    """Of a refused name the thing, if there is one."""
+    if not isinstance(name, (str, bytes, os.PathLike)):
+        return None
+    path = Path(os.fsdecode(name))
+    return path if os.path.lexists(path) else None
+
+
+def _released(place: Path) -> str:
+    """The command for what no rights open: a sticky folder of others, a file that is immutable."""
+    import shlex
+
+    folder = place.parent
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mode & stat.S_ISVTX:
+            return (
+                f"The sticky bit leaves it to its owner: sudo chmod -t "
+                f"{shlex.quote(display(folder))}.  Otherwise: "
+            )
+    both = f"{shlex.quote(display(place))} {shlex.quote(display(folder))}"
+    return f"Where `lsattr -d {both}` shows i or a: sudo chattr -i -a {both}.  Otherwise: "
+
+
+def _owned(place: Path) -> str:
+    """Whose it is and what others may do, for the operator who has to change it."""
+    from ocrd.owners import owned
+
+    try:
+        found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 -- as everywhere here
+    except OSError:
+        return "it cannot even be looked at"
+    return owned(found)
+
+
+def _opened(place: Path) -> str:
+    """The command that lets the daemon in."""
+    import shlex
+
+    from ocrd.owners import user_name
+
+    is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+    rights = "rwX" if is_folder else "rw"
+    return (
+        f"sudo setfacl -R -m u:{user_name(os.geteuid())}:{rights} {shlex.quote(display(place))} "
+        "(or chown it to the daemon's user); work goes on by itself."
+    )
+
+
+class blaming:  # noqa: N801 - used like a function; a generator costs several times as much
+    """Tell what the kernel answers inside as errors with a remedy.
+
+    `FileExistsError` passes as it is: a taken name is for the caller to choose anew.
+
+    Args:
+        path: What is being worked on.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            raise os_error(error, self._path) from error
