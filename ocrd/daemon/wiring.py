@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import threading
@@ -18,7 +19,7 @@ from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
 from ocrd.daemon.calls import Calls
-from ocrd.daemon.engines import EMBEDDED, barcode_preload, cores
+from ocrd.daemon.engines import BARCODES, EMBEDDED, cores
 from ocrd.daemon.retries import Attempts, Retries
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
@@ -239,13 +240,15 @@ def _second_daemon(file: os.PathLike[str]) -> LedgerError:
 def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
     """What makes page images, and its children."""
     given = config.settings.pages
+    preload = ["ocrd.pages.pdf", "ocrd.imaging"]
+    preload += [BARCODES] if importlib.util.find_spec(BARCODES) else []
     children = ChildPool(
         name="page worker",
         processes=given.workers or min(cores(), 16),
         limits=Limits(
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
-        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcode_preload()),
+        preload=preload,
         threads=1,
     )
     source = ChildPageSource(
