@@ -12,11 +12,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
 
-from ocrd.files import FileFacts, display
+from ocrd.files import display
 from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
 from ocrd.ledger.jobs import gone
 from ocrd.ledger.store import Transaction
-from ocrd.ledger.tables import AT_INBOX, JOINED_AT_INBOX, error_columns, jobs, pages, to_job
+from ocrd.ledger.tables import (
+    AT_INBOX,
+    JOINED_AT_INBOX,
+    error_columns,
+    file_columns,
+    jobs,
+    pages,
+    to_job,
+)
 from ocrd.ledger.transitions import Happening, note
 
 Key = tuple[str, str]
@@ -24,7 +32,6 @@ Key = tuple[str, str]
 
 _BATCH = 500
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
-_FACTS = ("size", "mtime_ns", "inode", "sha256")
 _ENDED = (JobState.FAILED, JobState.CANCELLED)
 
 _by_name = tuple_(jobs.c.source, jobs.c.id)
@@ -72,7 +79,7 @@ def record_refused(
     member = _members_at_inbox(tx, {found.folder}).get(_key(found))
     standing = member[0] if member else _alone_standing(tx, [found]).get(_key(found))
     ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": failed_to}
-    refusal = _facts(found) | error_columns(error)
+    refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
     elif standing.state is JobState.FAILED and _is_news(standing, found, error):
@@ -279,7 +286,7 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
 
 def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
     """The job at this name takes the new contents; an ended one starts over."""
-    values: dict[str, Any] = _facts(found) | error_columns(None)
+    values: dict[str, Any] = file_columns(found) | error_columns(None)
     values |= {"priority": found.priority, "state": JobState.QUEUED}
     if job.state is not JobState.QUEUED:
         values |= {"attempts": 0, "not_before": 0, "finished_at": None, "failed_to": None}
@@ -395,12 +402,8 @@ def _changed(job: Job) -> JobError:
     )
 
 
-def _facts(found: FileFacts) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in _FACTS}
-
-
 def _new(found: Found, now: float) -> dict[str, Any]:
-    return _facts(found) | {
+    return file_columns(found) | {
         "token": secrets.token_hex(8),
         "folder": found.folder,
         "source": found.source,

@@ -121,7 +121,8 @@ def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
             return question(ledger)
 
     def ask(still: bool) -> T:
-        with Ledger.to_read(path, partial(_connect, path, _BUSY_S, still)) as ledger:
+        opener = partial(_connect, path, _BUSY_S, still)
+        with Ledger(path, opener, access=READING) as ledger:
             return question(ledger)
 
     return _steadily(path, ask)

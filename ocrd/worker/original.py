@@ -10,15 +10,15 @@ import hashlib
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrd.document.base import PageOrigin
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
-from ocrd.files import display, open_regular
-from ocrd.job import Job, Member, digest_of
+from ocrd.files import FileFacts, display, open_regular
+from ocrd.job import Found, Job, Member, joined
 from ocrd.pages.base import DocumentInfo
 from ocrd.pages.source import ChildPageSource
 
@@ -231,8 +231,8 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
     return Original(path=path, parts=tuple(parts), collation=collation)
 
 
-def identity(job: Job, path: Path) -> dict[str, Any]:
-    """The columns that tell what lies at `path`: size, time, inode, digest, members.
+def identity(job: Job, path: Path) -> Found:
+    """What lies at `path` now.
 
     A file that was taken out of a joined document's folder belongs to it no longer.
 
@@ -242,22 +242,16 @@ def identity(job: Job, path: Path) -> dict[str, Any]:
         PlaceError: It cannot be read now.
     """
     if not job.members or path.is_symlink():
-        return _facts(path)
+        return Found(folder=job.folder, source=job.source, **asdict(_facts(path)))
     left = [each for each in job.members if (path / each.name).is_file()]
-    members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in left)
-    if not members:
+    if not left:
         raise SourceChangedError(
             f"{display(job.source)}: none of its files is there any more",
             hint="Nothing to do if they were taken away on purpose; else drop them again.",
             kind="source-gone",
         )
-    return {
-        "size": sum(member.size for member in members),
-        "mtime_ns": max(member.mtime_ns for member in members),
-        "inode": 0,
-        "sha256": digest_of(members),
-        "members": members,
-    }
+    members = [Member(source=each.source, **asdict(_facts(path / each.name))) for each in left]
+    return joined(job.folder, job.source, members)
 
 
 async def _part(member: Member, path: Path, pages: ChildPageSource) -> Part:
@@ -267,16 +261,10 @@ async def _part(member: Member, path: Path, pages: ChildPageSource) -> Part:
         return Part(what=member, path=path, error=error)
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _facts(path: Path) -> FileFacts:
     with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        now = os.fstat(file.fileno())
-    return {
-        "size": now.st_size,
-        "mtime_ns": now.st_mtime_ns,
-        "inode": now.st_ino,
-        "sha256": sha256,
-    }
+        return FileFacts.of(os.fstat(file.fileno()), sha256)
 
 
 def _require_even(counts: Sequence[int]) -> None:

@@ -163,7 +163,7 @@ class Worker:
             mended = job.place is Place.FAILED or not job.sha256
             if not mended or changed.kind == "source-gone":
                 raise
-            job = self._.ledger.rerecord(job, **identity(job, source))
+            job = self._.ledger.rerecord(job, identity(job, source))
             return job, self._.spool.claim(job, source)
 
     def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
@@ -202,7 +202,7 @@ class Worker:
         """What was read must still be what lies there; else the ledger takes it as it is now."""
         if not self._.spool.unchanged(job):
             spooled = self._.spool.spooled(job)
-            self._.ledger.rerecord(job, **identity(job, spooled))
+            self._.ledger.rerecord(job, identity(job, spooled))
             raise SourceChangedError(
                 f"{display(job.source)}: the file changed while its pages were read",
                 hint="Nothing to do: it is read again from the start.",

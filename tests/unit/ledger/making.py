@@ -129,7 +129,7 @@ def work(ledger: Ledger, call: Callable[[], object]) -> int:
     def counting(raw: Any, _record: object, _proxy: object) -> None:
         raw.set_progress_handler(count, 1)
 
-    pool = ledger._store._engine.pool
+    pool = ledger._engine.pool
     event.listen(pool, "checkout", counting)
     call()
     event.remove(pool, "checkout", counting)
@@ -143,11 +143,11 @@ def plans(ledger: Ledger, call: Callable[[], object]) -> list[str]:
     def keep(_c: object, _cursor: object, statement: str, told: Any, *_: object) -> None:
         executed.append((statement, told))
 
-    engine = ledger._store._engine
+    engine = ledger._engine
     event.listen(engine, "before_cursor_execute", keep)
     call()
     event.remove(engine, "before_cursor_execute", keep)
-    return ledger._store.read(
+    return ledger._read(
         lambda tx: [
             row.detail
             for statement, told in executed

@@ -120,7 +120,7 @@ def test_a_transaction_killed_in_its_middle_never_happened(path: Path) -> None:
     child = os.fork()
     if child == 0:
         torn = Ledger.open(path)
-        torn._store.write(spoil_and_die)
+        torn._write(spoil_and_die)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     with Ledger.open(path) as ledger:

@@ -80,7 +80,7 @@ def test_a_writer_holds_the_lock_before_it_reads(ledger: Ledger, path: Path) -> 
         ):
             other.execute("UPDATE jobs SET priority = 9")
 
-    ledger._store.write(meddle)
+    ledger._write(meddle)
 
 
 def remount(disk: Path, options: str) -> None:
@@ -160,7 +160,7 @@ def test_no_reader_waits_for_another(ledger: Ledger) -> None:
     job = queued(ledger)
     all_inside = threading.Barrier(30, timeout=20)
     with ThreadPoolExecutor(30) as threads:
-        looks = [threads.submit(ledger._store.read, lambda _: all_inside.wait()) for _ in range(30)]
+        looks = [threads.submit(ledger._read, lambda _: all_inside.wait()) for _ in range(30)]
         assert sorted(look.result() for look in looks) == list(range(30))
     assert ledger.jobs() == [job]
 
