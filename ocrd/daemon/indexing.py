@@ -10,7 +10,7 @@ from ocrd.events import Event, Events
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import SearchIndex, index_of
-from ocrd.worker.pages import Call
+from ocrd.worker.calls import Calls
 
 BATCH = 200  # jobs looked at together when it catches up
 INDEX = "the search index"  # as a place
@@ -26,7 +26,7 @@ class Indexing:
         call: Runs a call on a thread of a place.
     """
 
-    def __init__(self, ledger: Ledger, events: Events, call: Call) -> None:
+    def __init__(self, ledger: Ledger, events: Events, call: Calls) -> None:
         self._ledger = ledger
         self._events = events
         self._call = call

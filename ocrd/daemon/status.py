@@ -14,8 +14,8 @@ from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import rights
 from ocrd.daemon.requests import Halts
+from ocrd.daemon.scheduler import Scheduler
 from ocrd.daemon.troubles import Troubles
-from ocrd.daemon.wiring import House
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
 from ocrd.events import Event
@@ -85,7 +85,7 @@ class Status:
 
     Args:
         config: Tells what is in force.
-        house: The parts.
+        scheduler: Knows what runs and what waits.
         inboxes: The inboxes.
         rates: How fast it goes.
         notifier: Who supervises.
@@ -97,7 +97,7 @@ class Status:
     def __init__(
         self,
         config: Callable[[], Config],
-        house: House,
+        scheduler: Scheduler,
         inboxes: Inboxes,
         rates: Rates,
         notifier: Notifier,
@@ -108,7 +108,7 @@ class Status:
     ) -> None:
         self._listeners = listeners
         self._config = config
-        self._house = house
+        self._scheduler = scheduler
         self._inboxes = inboxes
         self._rates = rates
         self._notifier = notifier
@@ -124,7 +124,7 @@ class Status:
         By threads of its own: those of the ledger or of a share may all wait, and a supervisor that
         hears nothing meanwhile ends a daemon that only waits.
         """
-        call = self._house.call
+        call = self._scheduler.parts.call
         while True:
             facts = self.facts(await call(PLACE, self._counts))
             with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
@@ -158,7 +158,7 @@ class Status:
 
     def facts(self, counts: Mapping[str, FolderGlance]) -> dict[str, Any]:
         """What is known of a running daemon."""
-        engine, scheduler = self._house.engine, self._house.scheduler
+        engine, scheduler = self._scheduler.parts.engine, self._scheduler
         report = engine.report()
         return {
             "pid": os.getpid(),
@@ -178,20 +178,20 @@ class Status:
             },
             "pages_per_s": round(self._rates.pages_per_s(), 3),
             "pages": self._rates.pages,
-            "pages_in_flight": self._house.gate.in_flight,
+            "pages_in_flight": self._scheduler.parts.gate.in_flight,
             "troubles": self._troubles.told(),
             "strays": self._inboxes.strays(),
             "hanging": [
                 {"place": each.place, "calls": each.calls, "seconds": round(each.seconds, 1)}
-                for each in self._house.call.hanging()
+                for each in self._scheduler.parts.call.hanging()
             ],
             "running": [
                 {"id": job, "pages": pages, "pages_done": done}
-                for job, (pages, done) in sorted(self._house.runner.progress.items())
+                for job, (pages, done) in sorted(self._scheduler.worker.runner.progress.items())
             ],
             "held": [
                 {"id": job, "until": wait.until, **_told(wait.error)}
-                for job, wait in list(scheduler.retries.held.now.items())[:MOST_TOLD]
+                for job, wait in list(scheduler.held.now.items())[:MOST_TOLD]
             ],
             "folders": [
                 self._folder(folder, counts.get(folder.name))
@@ -200,10 +200,10 @@ class Status:
         }
 
     def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
-        scheduler = self._house.scheduler
+        scheduler = self._scheduler
         intake = self._inboxes.report(folder.name)
         condition = intake.pop("condition", None)
-        wait = scheduler.retries.paused.now.get(folder.name)
+        wait = scheduler.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
         hanging = scheduler.hanging().get(folder.name)
         if (since := self._halts.since.get(folder.name)) is not None:
@@ -234,15 +234,19 @@ class Status:
         paused = sum(1 for folder in facts["folders"] if folder["paused"])
         trouble = f", {paused} folders paused" if paused else ""
         return (
-            f"engine {engine['state']}, {self._house.scheduler.running} jobs running, "
+            f"engine {engine['state']}, {self._scheduler.running} jobs running, "
             f"{facts['pages_per_s']:.2f} pages/s{trouble}"
         )
 
     def _all_alive(self) -> bool:
         """Whether dispatcher, watchers and engine have each moved since the last look."""
-        ticks, self._ticks = self._ticks, self._house.scheduler.ticks
-        moved = self._house.scheduler.ticks != ticks or self._house.scheduler.running > 0
-        return moved and self._inboxes.healthy() and self._house.engine.report().state in ALIVE
+        ticks, self._ticks = self._ticks, self._scheduler.ticks
+        moved = self._scheduler.ticks != ticks or self._scheduler.running > 0
+        return (
+            moved
+            and self._inboxes.healthy()
+            and self._scheduler.parts.engine.report().state in ALIVE
+        )
 
 
 def _age(counted: FolderGlance | None) -> float | None:

@@ -7,69 +7,29 @@ this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ocrd.config import Folder
-from ocrd.document.base import BundleSpec, BundleSummary
-from ocrd.engine.base import Engine
+from ocrd.document.base import BundleSpec
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
-from ocrd.events import Events
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
 from ocrd.pagelog import Entry, PageLog
-from ocrd.pages.source import ChildPageSource
-from ocrd.spool import Spool
+from ocrd.worker.calls import LEDGER, SPOOL
 from ocrd.worker.deliver import Delivery, Plan, remove_marker
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import (
-    LEDGER,
-    SPOOL,
-    Call,
-    PageRun,
-    PageRunner,
-    recipe,
-    separator_of,
-    told,
-)
-
-Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
-"""Builds a bundle of so many pages in a child process."""
+from ocrd.worker.pages import PageRun, PageRunner, Parts, recipe, separator_of, told
 
 CANCELLED = JobError(
     kind="cancelled",
     message="cancelled by an operator",
     hint="`ocrd retry` puts it back into the queue.",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The neighbours a worker works with, and the settings that concern it.
-
-    Attributes:
-        call: Runs a blocking step off the event loop.
-    """
-
-    ledger: Ledger
-    spool: Spool
-    pages: ChildPageSource
-    build: Build
-    engine: Engine
-    runner: PageRunner
-    delivery: Delivery
-    events: Events
-    call: Call
-    clock: Callable[[], float]
-    dpi: int
-    reuse_results: bool
-    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +45,8 @@ class Worker:
 
     def __init__(self, parts: Parts) -> None:
         self._ = parts
+        self.runner = PageRunner(parts)
+        self._delivery = Delivery(ledger=parts.ledger, spool=parts.spool, clock=parts.clock)
 
     async def run(self, job: Job, folder: Folder) -> Job:
         """Take a job on from wherever it stands: claimed, spooled, delivering.
@@ -104,7 +66,7 @@ class Worker:
         except BadFileError as error:
             return await self.fail(job, folder, told(error))
         finally:
-            self._.runner.progress.pop(job.id, None)
+            self.runner.progress.pop(job.id, None)
 
     async def fail(
         self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
@@ -112,7 +74,7 @@ class Worker:
         """The original to failed/, whatever was done so far dropped."""
         p = self._
         job = await p.call(
-            way_out(folder), p.delivery.fail, job, folder, error, cancelled=cancelled
+            way_out(folder), self._delivery.fail, job, folder, error, cancelled=cancelled
         )
         tell = p.events.emit if cancelled else p.events.warn
         tell(
@@ -135,12 +97,12 @@ class Worker:
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
-        key = self._recipe(job, folder, original)
+        key = recipe(p, job, folder, original)
         job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         log = p.spool.page_log(job)
         run = PageRun(job=job, folder=folder, original=original, recipe=key, log=log)
-        await p.runner.run(run, pages, await p.call(SPOOL, self._finished, run))
+        await self.runner.run(run, pages, await p.call(SPOOL, self._finished, run))
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
         await p.build(built.spec, pages)
         return job, built
@@ -165,18 +127,6 @@ class Worker:
                 raise
             job = self._.ledger.rerecord(job, identity(job, source))
             return job, self._.spool.claim(job, source)
-
-    def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
-        p = self._
-        kind, model = p.engine.named(folder.language)
-        return recipe(
-            engine=kind,
-            model=model,
-            dpi=p.dpi,
-            folder=folder,
-            only_for=None if p.reuse_results else job,
-            collation=original.collation.key(),
-        )
 
     def _finished(self, run: PageRun) -> set[int]:
         """The pages that need no reading: those in the log, and those that the ledger keeps.
@@ -224,7 +174,7 @@ class Worker:
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
         """The same under names that are free now."""
-        plan = self._.delivery.plan(job, folder)
+        plan = self._delivery.plan(job, folder)
         return _Built(plan=plan, spec=self._spec(job, folder, original, plan))
 
     def _spec(self, job: Job, folder: Folder, original: Original, plan: Plan) -> BundleSpec:
@@ -295,9 +245,9 @@ class Worker:
         p = self._
         if built is not None:
             p.spool.seal(job)
-            job = p.delivery.record(job, folder, built.plan)
+            job = self._delivery.record(job, folder, built.plan)
         try:
-            return p.delivery.deliver(job, folder)
+            return self._delivery.deliver(job, folder)
         except FileExistsError:
             return job
         except OcrdError as error:
