@@ -13,12 +13,23 @@ from ocrd.modes import Reader
 
 JSON: TypeAlias = JsonValue
 
-OUTPUTS = frozenset(
-    {"markdown", "text", "raw", "pdf", "pdfa", "alto", "hocr", "boxes", "images", "json"}
-)
+FIGURES = ".images"
+SUFFIXES = {  # of each output's files; who comes first here is the main one of those that are made
+    "markdown": (".md",),
+    "pdf": (".pdf",),
+    "text": (".txt",),
+    "json": (".json",),
+    "raw": (".raw.mmd",),
+    "pdfa": (".pdfa.pdf",),
+    "alto": (".alto.xml",),
+    "hocr": (".hocr",),
+    "boxes": (".boxes.pdf", ".boxes.jpg"),
+    "images": (FIGURES,),
+}
+OUTPUTS = frozenset(SUFFIXES)
 BLANK, BARCODE = "blank", "barcode"
 IMAGES = "images"  # the folder of the figures, beside the texts that link to them
-LONGEST_SUFFIX = ".boxes.pdf"  # a stem may have 255 bytes less the length of this
+SUFFIX_ROOM = max(len(end) for ends in SUFFIXES.values() for end in ends)  # bytes a stem leaves
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 
 from ocrd.document import records
 from ocrd.document.alto import AltoFile
-from ocrd.document.base import BundleSpec, BundleSummary
+from ocrd.document.base import SUFFIXES, BundleSpec, BundleSummary
 from ocrd.document.boxes import BoxesPdf, BoxesPicture
 from ocrd.document.figures import Figures
 from ocrd.document.hocr import HocrFile
@@ -85,11 +85,11 @@ def _artefacts(
     wanted, work = spec.outputs, spec.into / _WORK
     layouts, notes = Layouts(pages, spec.dpi), list(base.notes)
 
-    def target(suffix: str) -> Path:
-        return spec.into / f"{spec.name}{suffix}"
+    def target(output: str, kind: int = 0) -> Path:
+        return spec.into / f"{spec.name}{SUFFIXES[output][kind]}"
 
-    def text(suffix: str) -> TextIO:
-        return stack.enter_context(text_file(target(suffix)))
+    def text(output: str) -> TextIO:
+        return stack.enter_context(text_file(target(output)))
 
     def copy(path: Path) -> LayeredPdf:
         shutil.copyfile(base.path, path)
@@ -97,31 +97,31 @@ def _artefacts(
 
     made: dict[str, Callable[[], Artefact]] = {
         "images": lambda: Figures(pages, spec.into / spec.images, spec.dpi),
-        "markdown": lambda: MarkdownFile(text(".md")),
-        "text": lambda: TextFile(text(".txt")),
-        "raw": lambda: RawFile(text(".raw.mmd")),
-        "alto": lambda: AltoFile(text(".alto.xml"), layouts, spec.facts),
-        "hocr": lambda: HocrFile(text(".hocr"), layouts, spec.facts, total),
+        "markdown": lambda: MarkdownFile(text("markdown")),
+        "text": lambda: TextFile(text("text")),
+        "raw": lambda: RawFile(text("raw")),
+        "alto": lambda: AltoFile(text("alto"), layouts, spec.facts),
+        "hocr": lambda: HocrFile(text("hocr"), layouts, spec.facts, total),
     }
     yield from (make() for output, make in made.items() if output in wanted)
     if wanted & {"pdf", "pdfa"}:
         owned = "pdf" not in wanted
         searchable = SearchablePdf(
-            copy(work / "searchable.pdf" if owned else target(".pdf")), layouts, spec
+            copy(work / "searchable.pdf" if owned else target("pdf")), layouts, spec
         )
         if not owned:
             yield searchable
         if "pdfa" in wanted:
             copied = work / "pdfa.pdf"
-            place = target(".pdfa.pdf")
+            place = target("pdfa")
             yield ArchivalPdf(place, searchable, copied, notes, spec.dpi, owned=owned)
     if "boxes" in wanted and spec.kind == "image" and total == 1:
-        yield BoxesPicture(target(".boxes.jpg"), copy(work / "boxes.pdf"), spec)
+        yield BoxesPicture(target("boxes", 1), copy(work / "boxes.pdf"), spec)
     elif "boxes" in wanted:
-        yield BoxesPdf(copy(target(".boxes.pdf")), spec)
+        yield BoxesPdf(copy(target("boxes")), spec)
     if "json" in wanted:
         yield _Complaints(pages, spec)
-        yield Sidecar(text(".json"), layouts, spec.facts, notes)
+        yield Sidecar(text("json"), layouts, spec.facts, notes)
 
 
 def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> BundleSummary:

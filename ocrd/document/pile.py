@@ -22,7 +22,7 @@ from ocrd.document.base import (
     BLANK,
     IMAGES,
     JSON,
-    LONGEST_SUFFIX,
+    SUFFIX_ROOM,
     BundleSpec,
     BundleSummary,
     PageOrigin,
@@ -77,7 +77,7 @@ def split(total: int, separators: Collection[int]) -> list[list[int]]:
 def part_name(name: str, number: int) -> str:
     """What the `number`th document of the pile `name` is called."""
     tail = f"-{number}"
-    return fit(name, suffix_room=len(tail) + len(LONGEST_SUFFIX)) + tail
+    return fit(name, suffix_room=len(tail) + SUFFIX_ROOM) + tail
 
 
 def _separators(

@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from fastapi.responses import StreamingResponse
 
+from ocrd.document.base import FIGURES, SUFFIXES
 from ocrd.files import display, open_regular
 from ocrd.job import Job, JobState
 from ocrd.web.errors import MissingError
-from ocrd.worker.naming import FIGURES, SUFFIXES
 
 MEDIA = {
     "md": "text/markdown; charset=utf-8",

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
 from ocrd.config.ownership import Ownership, ownership
-from ocrd.document.base import IMAGES
+from ocrd.document.base import FIGURES, IMAGES
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
 from ocrd.inbox.join import pile_name
@@ -28,7 +28,6 @@ from ocrd.ledger.pages import PageRow, page_row
 from ocrd.names import NAME_MAX, fit
 from ocrd.spool import Spool
 from ocrd.worker.naming import (
-    FIGURES,
     Name,
     dated,
     flat_order,

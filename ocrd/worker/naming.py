@@ -15,25 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
 from ocrd.config.names import NameFacts, expand
-from ocrd.document.base import LONGEST_SUFFIX
+from ocrd.document.base import FIGURES, SUFFIX_ROOM, SUFFIXES
 from ocrd.job import Job
 from ocrd.names import fit, stem
 
-FIGURES = ".images"
-
-_ROOM = len(LONGEST_SUFFIX)
-SUFFIXES = {  # who comes first here is the main file of those that are made
-    "markdown": (".md",),
-    "pdf": (".pdf",),
-    "text": (".txt",),
-    "json": (".json",),
-    "raw": (".raw.mmd",),
-    "pdfa": (".pdfa.pdf",),
-    "alto": (".alto.xml",),
-    "hocr": (".hocr",),
-    "boxes": (".boxes.pdf", ".boxes.jpg"),
-    "images": (FIGURES,),
-}
 _RANKS = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
 
 
@@ -73,7 +58,7 @@ def wanted(job: Job, folder: Folder, counter: int = 0) -> Name:
     )
     *above, last = (_safe(part) for part in filled.split("/"))
     below = folder.outbox.joinpath(source.parent, *(fit(part) for part in above))
-    return Name(folder=below, stem=fit(last, suffix_room=_ROOM))
+    return Name(folder=below, stem=fit(last, suffix_room=SUFFIX_ROOM))
 
 
 def stems(name: str) -> Iterator[str]:
@@ -81,7 +66,7 @@ def stems(name: str) -> Iterator[str]:
     yield name
     for number in itertools.count(2):
         tail = f" ({number})"
-        yield fit(name, suffix_room=_ROOM + len(tail)) + tail
+        yield fit(name, suffix_room=SUFFIX_ROOM + len(tail)) + tail
 
 
 def dated(pattern: Path, now: float) -> Path:
