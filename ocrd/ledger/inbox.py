@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
@@ -150,7 +151,15 @@ def withdraw(
         if source in files or job.source in names:
             concerned.append(job)
     waiting = {job.id: job for job in concerned if _waits(job)}
-    return [gone(tx, waiting[number], _changed(waiting[number])) for number in sorted(waiting)]
+    given_up = []
+    for _, job in sorted(waiting.items()):
+        changed = JobError(
+            kind="source-changed",
+            message=f"{display(job.source)}: changed, or more pages came, before it was claimed",
+            hint="Nothing to do: its files are recorded anew as they are now.",
+        )
+        given_up.append(gone(tx, job, changed))
+    return given_up
 
 
 # --- what is known ---
@@ -193,13 +202,7 @@ def _standing(job: Job) -> Iterator[Standing]:
 
 
 def _standing_of(file: Job | Member, *, refused: bool = False) -> Standing:
-    return Standing(
-        source=file.source,
-        size=file.size,
-        mtime_ns=file.mtime_ns,
-        inode=file.inode,
-        refused=refused,
-    )
+    return Standing(**asdict(file.looks()), source=file.source, refused=refused)
 
 
 def _members_at_inbox(
@@ -392,14 +395,6 @@ def _waits(job: Job) -> bool:
 
 def _key(found: Found) -> Key:
     return found.folder, found.source
-
-
-def _changed(job: Job) -> JobError:
-    return JobError(
-        kind="source-changed",
-        message=f"{display(job.source)}: changed, or more pages came, before it was claimed",
-        hint="Nothing to do: its files are recorded anew as they are now.",
-    )
 
 
 def _new(found: Found, now: float) -> dict[str, Any]:

@@ -89,7 +89,12 @@ def release(
     """
     newer = tx.connection.execute(_REPLACED_BY, {"job": job.id}).scalar()
     if newer is not None:
-        return gone(tx, job, _superseded(job, newer))
+        replaced = JobError(
+            kind="source-changed",
+            message=f"{display(job.source)}: replaced in the inbox while it was claimed",
+            hint=f"Nothing to do: job {newer} reads the new file.",
+        )
+        return gone(tx, job, replaced)
     values = {
         "state": JobState.QUEUED,
         "not_before": 0 if not_before <= tx.now else min(not_before, tx.now + LONGEST_WAIT_S),
@@ -239,8 +244,19 @@ def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
 
     Of a joined document that may have been some of its files, and they may only have changed.
     """
-    if why is None:
-        why = _parted(job) if job.members and job.place is Place.INBOX else _taken_away(job)
+    if why is None and job.members and job.place is Place.INBOX:
+        files = f"not all of its {len(job.members)} files are as they were"
+        why = JobError(
+            kind="source-changed",
+            message=f"{display(job.source)}: {files}",
+            hint="Nothing to do: those that are there are looked at, and joined, anew.",
+        )
+    elif why is None:
+        why = JobError(
+            kind="source-gone",
+            message=f"{display(job.failed_to or job.source)}: taken away before it could be read",
+            hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
+        )
     values = {"failed_to": None, **error_columns(why)}
     values |= _ended(tx, JobState.CANCELLED, Place.GONE)
     states = (JobState.QUEUED, JobState.RUNNING)
@@ -268,30 +284,6 @@ def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place
     if place is not Place.FAILED:  # what stays where it is has no place in failed/
         values["failed_to"] = None
     return take(tx, job, name, UNDER_WAY, values)
-
-
-def _taken_away(job: Job) -> JobError:
-    return JobError(
-        kind="source-gone",
-        message=f"{display(job.failed_to or job.source)}: taken away before it could be read",
-        hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
-    )
-
-
-def _parted(job: Job) -> JobError:
-    return JobError(
-        kind="source-changed",
-        message=f"{display(job.source)}: not all of its {len(job.members)} files are as they were",
-        hint="Nothing to do: those that are there are looked at, and joined, anew.",
-    )
-
-
-def _superseded(job: Job, newer: int) -> JobError:
-    return JobError(
-        kind="source-changed",
-        message=f"{display(job.source)}: replaced in the inbox while it was claimed",
-        hint=f"Nothing to do: job {newer} reads the new file.",
-    )
 
 
 # --- statements in SQLite's own words ---

@@ -112,6 +112,11 @@ class Part:
         return self.info.pages if self.info else 1
 
     @property
+    def kind(self) -> str:
+        """`pdf` or `image`."""
+        return self.info.kind if self.info else UNREADABLE
+
+    @property
     def name(self) -> str:
         """What a person knows it by, in one harmless line."""
         return display(self.what.source.rpartition("/")[2])
@@ -142,14 +147,18 @@ class Original:
         kinds = {part.info.kind for part in self.parts if part.info}
         return "image" if kinds == {"image"} else "pdf"
 
+    def where(self, number: int) -> tuple[Part, int]:
+        """The file that holds page `number` of the document, and the page's number in it."""
+        file, page = self.collation.place(number)
+        return self.parts[file], page
+
     def find(self, number: int) -> tuple[Path, int]:
-        """The file that holds page `number` of the document, and the page's number in it.
+        """The same, to be read.
 
         Raises:
             BadFileError: That file cannot be opened; the document's other pages can be had.
         """
-        file, page = self.collation.place(number)
-        part = self.parts[file]
+        part, page = self.where(number)
         if part.error is not None:
             raise part.error
         return part.path, page
@@ -158,8 +167,7 @@ class Original:
         """What is wrong with a page, with the place where a person finds it."""
         if self.plain:
             return error
-        file, page = self.collation.place(number)
-        part = self.parts[file]
+        part, page = self.where(number)
         where = part.name if part.pages == 1 else f"{part.name}, page {page}"
         return type(error)(f"{where}: {error.message}", hint=error.hint, kind=error.kind)
 
@@ -167,14 +175,18 @@ class Original:
         """For the sidecar: where page `number` was found; None when that is plain."""
         if self.plain:
             return None
-        file, page = self.collation.place(number)
-        return {"file": self.parts[file].name, "page": page}
+        part, page = self.where(number)
+        return {"file": part.name, "page": page}
 
     def origins(self) -> tuple[PageOrigin, ...]:
         """For the document builder: where each page lies; empty when that is plain."""
         if self.plain:
             return ()
-        return tuple(map(self._origin, range(1, self.collation.pages + 1)))
+        found = map(self.where, range(1, self.collation.pages + 1))
+        return tuple(
+            PageOrigin(source=part.path, kind=part.kind, page=page, pages=part.pages)
+            for part, page in found
+        )
 
     def facts(self) -> dict[str, Any]:
         """For the sidecar's head: the files and what each gave, and how a pile was put together."""
@@ -196,12 +208,6 @@ class Original:
             ]
         return told
 
-    def _origin(self, number: int) -> PageOrigin:
-        file, page = self.collation.place(number)
-        part = self.parts[file]
-        kind = part.info.kind if part.info else UNREADABLE
-        return PageOrigin(source=part.path, kind=kind, page=page, pages=part.pages)
-
 
 async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> Original:
     """Look at every file of the original that lies at `path`.
@@ -218,7 +224,7 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
     if not job.members:
         parts = [Part(what=job, path=path, info=await pages.inspect(path))]
     else:
-        parts = [await _part(member, path / member.name, pages) for member in job.members]
+        parts = [await _part(each, path / each.name, pages) for each in job.members]
     broken = next((part for part in parts if part.error is not None), None)
     if broken is not None and duplex != SINGLE and broken.error is not None:
         raise BadFileError(
