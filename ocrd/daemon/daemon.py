@@ -192,7 +192,7 @@ class Daemon:
             parts, lambda: scheduler.folders, keep_done_days=keep_done_days, disk=self._disk
         )
         requests = Requests(scheduler, halts)
-        indexing = Indexing(parts.ledger, self._events, parts.call)
+        indexing = Indexing(parts)
         return {
             "the scheduler": scheduler.run,
             "the status": status.run,
