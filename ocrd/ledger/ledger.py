@@ -30,23 +30,31 @@ T = TypeVar("T")
 CHECKED_WHOLE_BYTES = 64 * 2**20  # so much is read through in a fraction of a second
 
 
-def _writing(
+def writing(
     work: Callable[Concatenate[Transaction, P], T],
 ) -> Callable[Concatenate[Ledger, P], T]:
-    """A method that does `work` as a transaction of its own."""
+    """A method that does `work` as a transaction of its own, in the writer's thread.
+
+    What it did is on the disk when the method returns.
+    """
 
     def method(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._write(work, *args, **kwargs)
+        def at_once(connection: Connection) -> T:
+            return work(Transaction(connection, self._clock()), *args, **kwargs)
+
+        with self._translated():
+            return self._writer.write(at_once)
 
     method.__doc__ = work.__doc__
     return method
 
 
-def _reading(look: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Ledger, P], T]:
+def reading(look: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Ledger, P], T]:
     """A method that looks at one moment of the ledger."""
 
     def method(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._read(look, *args, **kwargs)
+        with self._translated(), transaction(self._engine, immediate=False) as connection:
+            return look(Transaction(connection, self._clock()), *args, **kwargs)
 
     method.__doc__ = look.__doc__
     return method
@@ -116,56 +124,58 @@ class Ledger:
         return cls(path, partial(connect, path, busy_s), clock=clock)
 
     # --- how files become jobs ---
-    record = _writing(inbox.record)
-    record_refused = _writing(inbox.record_refused)
-    adopt = _writing(inbox.adopt)
-    withdraw = _writing(inbox.withdraw)
-    active_in_inbox = _reading(inbox.active_in_inbox)
+    record = writing(inbox.record)
+    record_refused = writing(inbox.record_refused)
+    adopt = writing(inbox.adopt)
+    withdraw = writing(inbox.withdraw)
+    active_in_inbox = reading(inbox.active_in_inbox)
+    _some_in_inbox = reading(inbox.some_in_inbox)
 
     # --- who works on which, and how far it has come ---
-    claim_some = _writing(jobs.claim_some)
-    resume = _writing(jobs.resume)
-    release = _writing(jobs.release)
-    unfinished = _reading(jobs.unfinished)
-    owner = _reading(jobs.owner)
-    bearer = _reading(jobs.bearer)
-    moved = _writing(jobs.moved)
-    progress = _writing(jobs.progress)
-    deliver = _writing(jobs.deliver)
-    redeliver = _writing(jobs.redeliver)
-    done = _writing(jobs.done)
-    intend_failure = _writing(jobs.intend_failure)
-    failed = _writing(jobs.failed)
-    cancelled = _writing(jobs.cancelled)
-    gone = _writing(jobs.gone)
-    next_number = _writing(jobs.next_number)
+    claim_some = writing(jobs.claim_some)
+    resume = writing(jobs.resume)
+    release = writing(jobs.release)
+    unfinished = reading(jobs.unfinished)
+    owner = reading(jobs.owner)
+    bearer = reading(jobs.bearer)
+    moved = writing(jobs.moved)
+    progress = writing(jobs.progress)
+    deliver = writing(jobs.deliver)
+    redeliver = writing(jobs.redeliver)
+    done = writing(jobs.done)
+    intend_failure = writing(jobs.intend_failure)
+    failed = writing(jobs.failed)
+    cancelled = writing(jobs.cancelled)
+    gone = writing(jobs.gone)
+    next_number = writing(jobs.next_number)
 
     # --- pages ---
-    set_pages = _writing(pages.set_pages)
-    rerecord = _writing(pages.rerecord)
-    page_texts = _reading(pages.page_texts)
-    reusable = _reading(pages.reusable)
+    set_pages = writing(pages.set_pages)
+    rerecord = writing(pages.rerecord)
+    page_texts = reading(pages.page_texts)
+    reusable = reading(pages.reusable)
+    _some_payloads = reading(pages.some_payloads)
 
     # --- what an operator and the housekeeping ask for ---
-    job = _reading(admin.job)
-    newest = _reading(admin.newest)
-    jobs = _reading(admin.listed)
-    count = _reading(admin.count)
-    counts = _reading(admin.counts)
-    pages = _reading(admin.pages_of)
-    events = _reading(transitions.events)
-    retry = _writing(admin.retry)
-    request_cancel = _writing(admin.request_cancel)
-    cancellations = _reading(admin.cancellations)
-    archived = _reading(admin.archived)
-    refiled = _reading(admin.refiled)
-    expired = _writing(admin.expired)
-    prune = _writing(admin.prune)
+    job = reading(admin.job)
+    newest = reading(admin.newest)
+    jobs = reading(admin.listed)
+    count = reading(admin.count)
+    counts = reading(admin.counts)
+    pages = reading(admin.pages_of)
+    events = reading(transitions.events)
+    retry = writing(admin.retry)
+    request_cancel = writing(admin.request_cancel)
+    cancellations = reading(admin.cancellations)
+    archived = reading(admin.archived)
+    refiled = reading(admin.refiled)
+    expired = writing(admin.expired)
+    prune = writing(admin.prune)
 
     # --- whose ledger it is ---
-    installation = _reading(admin.installation_id)
-    known_trees = _reading(admin.known_trees)
-    know_tree = _writing(admin.know_tree)
+    installation = reading(admin.installation_id)
+    known_trees = reading(admin.known_trees)
+    know_tree = writing(admin.know_tree)
 
     def in_inbox(self, folder: str) -> Iterator[Standing]:
         """Every file in a folder's inbox that a job stands for: they need no hashing again.
@@ -174,14 +184,14 @@ class Ledger:
         """
         after: tuple[str, int] | None = ("", 0)
         while after is not None:
-            some, after = self._read(inbox.some_in_inbox, folder, after)
+            some, after = self._some_in_inbox(folder, after)
             yield from some
 
     def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
         """The job's finished pages in order, each with its payload; a few in memory at a time."""
         after = 0
         while after != job.pages:
-            some = self._read(pages.some_payloads, job, recipe, after)
+            some = self._some_payloads(job, recipe, after)
             if not some:
                 return
             yield from some
@@ -214,24 +224,6 @@ class Ledger:
                 copy_ledger(raw, target, mode)
         except OSError as error:
             raise os_error(error, target) from error
-
-    def _write(
-        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """What `work` gives; what it did is on the disk.  It runs in the writer's thread."""
-
-        def at_once(connection: Connection) -> T:
-            return work(Transaction(connection, self._clock()), *args, **kwargs)
-
-        with self._translated():
-            return self._writer.write(at_once)
-
-    def _read(
-        self, look: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """What `look` gives; it sees one moment of the ledger."""
-        with self._translated(), transaction(self._engine, immediate=False) as connection:
-            return look(Transaction(connection, self._clock()), *args, **kwargs)
 
     @contextmanager
     def _bare(self) -> Iterator[sqlite3.Connection]:

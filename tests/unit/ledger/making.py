@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import event
 
 from ocrd.job import Found, Job, JobError, Member, Page, PageState, Place, joined
-from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.ledger import Ledger, reading
+from ocrd.ledger.store import Transaction
 
 NO_TEXT = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
 
@@ -147,14 +148,16 @@ def plans(ledger: Ledger, call: Callable[[], object]) -> list[str]:
     event.listen(engine, "before_cursor_execute", keep)
     call()
     event.remove(engine, "before_cursor_execute", keep)
-    return ledger._read(
-        lambda tx: [
+
+    def explained(tx: Transaction) -> list[str]:
+        return [
             row.detail
             for statement, told in executed
             if not isinstance(told, list)
             for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
         ]
-    )
+
+    return reading(explained)(ledger)
 
 
 MANY_DONE = """
