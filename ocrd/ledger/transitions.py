@@ -78,7 +78,10 @@ def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str
         for row in rows
     ]
     if values:
-        tx.connection.execute(insert(history).prefix_with("OR REPLACE"), values)
+        tx.connection.execute(_WRITE, values)
+
+
+_WRITE = insert(history).prefix_with("OR REPLACE")  # a later entry takes the slot over
 
 
 def events(tx: Transaction, number: int) -> list[Entry]:
