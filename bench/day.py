@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import shutil
 import statistics
 import struct
@@ -28,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.common import family, machine, memory
+from bench.common import cpu_s, family, machine, memory
 
 FILES_AN_HOUR = 10_000
 DAY = 24 * FILES_AN_HOUR
@@ -144,7 +143,7 @@ def look(pid: int, root: Path, began: float, done: int) -> Sample:
         threads=sum(_entries(f"/proc/{each}/task") for each in processes),
         ledger=sum(path.stat().st_size for path in ledger),
         status_s=status_s(root),
-        cpu_s=sum(map(_cpu_s, processes)),
+        cpu_s=sum(map(cpu_s, processes)),
     )
 
 
@@ -164,14 +163,6 @@ def _entries(folder: str) -> int:
     with contextlib.suppress(FileNotFoundError):  # a child that has just ended
         return sum(1 for _ in Path(folder).iterdir())
     return 0
-
-
-def _cpu_s(pid: int) -> float:
-    """What a process has used, those of its children included that have ended."""
-    with contextlib.suppress(FileNotFoundError):
-        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return sum(map(int, facts[11:15])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
 
 
 @contextmanager

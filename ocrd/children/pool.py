@@ -195,21 +195,18 @@ class ChildPool:
     async def _new(self) -> Child:
         """A new child; how many could not be started in a row is counted."""
         try:
-            child = await self._start_patiently()
+            try:
+                child = await self._start()
+            except EngineDownError:  # killed while it came up, perhaps: the next one need not be
+                if self._stopped:
+                    raise
+                child = await self._start()
         except EngineDownError:
             self._failed_starts += 1
             self._failed_at = self._clock()
             raise
         self._failed_starts = 0
         return child
-
-    async def _start_patiently(self) -> Child:
-        try:
-            return await self._start()
-        except EngineDownError:  # killed while it came up, perhaps: the next one need not be
-            if self._stopped:
-                raise
-        return await self._start()
 
     async def _start(self) -> Child:
         """A new child, confined and ready."""

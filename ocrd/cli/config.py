@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +93,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         if not as_json:
             typer.echo("\n".join(_lines(finding)))
     if as_json:
-        words.print_json({"version": 1, "findings": [asdict(finding) for finding in findings]})
+        words.print_json({"version": 1, "findings": [each._asdict() for each in findings]})
     if any(finding.verdict is Verdict.PROBLEM for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 

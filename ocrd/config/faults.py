@@ -53,14 +53,15 @@ def told(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any
     faults = list(_flat(error))
     # A mistyped key comes first: it is why another one is missing.
     faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
-    lines = [
-        (f"{_key(fault['loc'], table)}: {_said(fault)}", _remedy(fault, model)) for fault in faults
-    ]
+    lines, remedies = [], []
+    for fault in faults:
+        said, remedy = _told(fault, model)
+        lines.append(f"{_key(fault['loc'], table)}: {said}")
+        remedies.append(remedy)
     if len(lines) == 1:
-        return ConfigError(lines[0][0], hint=lines[0][1])
-    said = "".join(f"\n  {line}" for line, _ in lines)
-    remedies = "".join(f"\n  {remedy}" for _, remedy in lines)
-    return ConfigError(f"{len(lines)} mistakes:{said}", hint=f"For each in turn:{remedies}")
+        return ConfigError(lines[0], hint=remedies[0])
+    message = "\n  ".join([f"{len(lines)} mistakes:", *lines])
+    return ConfigError(message, hint="\n  ".join(["For each in turn:", *remedies]))
 
 
 def _flat(error: ValidationError, above: Location = ()) -> Iterator[ErrorDetails]:
@@ -89,38 +90,29 @@ def _key(location: Location, table: Mapping[str, Any]) -> str:
     return key
 
 
-def _said(fault: ErrorDetails) -> str:
+def _told(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    """What is wrong, and the remedy."""
+    refusal = fault.get("ctx", {}).get("error")
+    first, last = fault["loc"][0], fault["loc"][-1]
     match fault["type"]:
         case "extra_forbidden":
-            return "unknown key"
-        case "missing":
-            return "missing"
-        case "list_type" if isinstance(fault["input"], dict):
-            return "this is a list of tables"
-        case "model_type" if isinstance(fault["input"], list):
-            return "there is only one such table"
-    if isinstance(refusal := fault.get("ctx", {}).get("error"), ConfigError):
-        return refusal.message
-    said = _OF_TYPES.get(fault["type"], fault["msg"][0].lower() + fault["msg"][1:])
-    return f"{said}, not {fault['input']!r}"
-
-
-def _remedy(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    first, *_, last = (*fault["loc"], *fault["loc"])
-    match fault["type"]:
-        case "extra_forbidden":
-            return _did_you_mean(str(last), _keys_beside(fault["loc"], model))
+            return "unknown key", _did_you_mean(str(last), _keys_beside(fault["loc"], model))
         case "missing" if last == "root":
-            return 'Say where everything lies: root = "/srv/ocrd".'
+            return "missing", 'Say where everything lies: root = "/srv/ocrd".'
         case "missing":
-            return f"Add {last} = …; config.example.toml explains it."
+            return "missing", f"Add {last} = …; config.example.toml explains it."
         case "list_type" if isinstance(fault["input"], dict):
-            return f"Write [[{first}]] and not [{first}], once for each."
+            return (
+                "this is a list of tables",
+                f"Write [[{first}]] and not [{first}], once for each.",
+            )
         case "model_type" if isinstance(fault["input"], list):
-            return f"Write [{first}] and not [[{first}]], once."
-    if isinstance(refusal := fault.get("ctx", {}).get("error"), ConfigError):
-        return refusal.hint
-    return "Correct the value; config.example.toml lists what each key takes."
+            return "there is only one such table", f"Write [{first}] and not [[{first}]], once."
+    if isinstance(refusal, ConfigError):
+        return refusal.message, refusal.hint
+    said = _OF_TYPES.get(fault["type"], fault["msg"][0].lower() + fault["msg"][1:])
+    remedy = "Correct the value; config.example.toml lists what each key takes."
+    return f"{said}, not {fault['input']!r}", remedy
 
 
 def _keys_beside(location: Location, model: type[BaseModel]) -> list[str]:

@@ -21,7 +21,7 @@ from ocrd.daemon.retention import Retention
 from ocrd.daemon.retries import why
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
-from ocrd.daemon.wiring import House, MakePages, build
+from ocrd.daemon.wiring import MakePages, build
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
 from ocrd.events import Events
@@ -30,7 +30,7 @@ from ocrd.inbox.inboxes import MEMORY, Inboxes
 from ocrd.job import ACTIVE
 from ocrd.observe.systemd import Notifier
 from ocrd.spool.orphans import Orphan
-from ocrd.worker.pages import LEDGER
+from ocrd.worker.calls import LEDGER
 
 ENGINE_RETRY_S = (5.0, 15.0, 60.0)
 ENGINE_STOPS_S = 30.0
@@ -113,10 +113,11 @@ class Daemon:
             heed_hours=not self._once,
         )
         try:
-            return await self._serve(house)
+            self._scheduler, self._call = house.scheduler, house.scheduler.parts.call
+            return await self._serve()
         finally:
             closed = house.close()
-            self.left_behind = not closed or bool(house.call.hanging(0.0))
+            self.left_behind = not closed or bool(self._call.hanging(0.0))
             self._events.emit("daemon.stopped")
             self._events.remove(self.rates)
             self._last.cancel()
@@ -131,7 +132,7 @@ class Daemon:
 
     # --- its course ---
 
-    async def _serve(self, house: House) -> ExitCode:
+    async def _serve(self) -> ExitCode:
         self._events.emit(
             "daemon.started", config=str(self.config.file), root=str(self.config.root)
         )
@@ -139,51 +140,48 @@ class Daemon:
             self._events.warn("config.variable_unknown", variable=name)
         for name, reason in self._unserved.items():
             self._events.warn("folder.unserved", folder=name, hint=reason)
-        self._house = house
-        house.scheduler.folders = self._served(self.config)
-        self._know(house)
-        orphans = await recover(house, self._events)
-        orphans = await take_in(house, orphans, house.scheduler.folders, self._events)
+        self._scheduler.folders = self._served(self.config)
+        self._know()
+        orphans = await take_in(self._scheduler, await recover(self._scheduler))
         loop = asyncio.get_running_loop()
         self._inboxes = Inboxes(
-            house.ledger,
+            self._scheduler.parts.ledger,
             self._events,
             self.config.settings.watch,
             root=self.config.root,
             memory=self.config.spool / MEMORY,
-            wake=lambda: loop.call_soon_threadsafe(house.scheduler.wake),
+            wake=lambda: loop.call_soon_threadsafe(self._scheduler.wake),
             awaits_content=not self._once,
         )
-        house.scheduler.retries.inboxes = self._inboxes
+        self._scheduler.inboxes = self._inboxes
         self._follow(self.config)
         try:
             async with asyncio.TaskGroup() as tasks:
-                loading = tasks.create_task(self._bring_up(house))
+                loading = tasks.create_task(self._bring_up())
                 running = [
                     tasks.create_task(kept_going(name, part, self._troubles, self._events))
-                    for name, part in self._parts(house, orphans).items()
+                    for name, part in self._parts(orphans).items()
                 ]
-                await self._until_over(house)
+                await self._until_over()
                 loading.cancel()  # an engine that is still coming up is not waited for
                 await asyncio.wait({loading})
-                await self._wind_down(house)
+                await self._wind_down()
                 for task in running:
                     task.cancel()
         except BaseExceptionGroup as failures:
-            await self._wind_down(house)
+            await self._wind_down()
             raise first_of(failures) from None
         if self._interrupted:
             return ExitCode.INTERRUPTED
         return ExitCode.SOME_FAILED if self._once and self.rates.failed else ExitCode.OK
 
-    def _parts(
-        self, house: House, orphans: list[Orphan]
-    ) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    def _parts(self, orphans: list[Orphan]) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What runs side by side as long as the daemon does."""
         halts = Halts(self.config.spool, self._disk)
+        scheduler, parts = self._scheduler, self._scheduler.parts
         status = Status(
             lambda: self.config,
-            house,
+            scheduler,
             self._inboxes,
             self.rates,
             self._notifier,
@@ -191,36 +189,26 @@ class Daemon:
             troubles=self._troubles,
             listeners=self._listeners,
         )
+        keep_done_days = self.config.settings.ledger.keep_done_days
         retention = Retention(
-            house,
-            lambda: house.scheduler.folders,
-            keep_done_days=self.config.settings.ledger.keep_done_days,
-            events=self._events,
-            disk=self._disk,
+            parts, lambda: scheduler.folders, keep_done_days=keep_done_days, disk=self._disk
         )
-        requests = Requests(
-            self.config.spool,
-            scheduler=house.scheduler,
-            ledger=house.ledger,
-            halts=halts,
-            events=self._events,
-            call=house.call,
-        )
-        indexing = Indexing(house.ledger, self._events, house.call)
+        requests = Requests(scheduler, halts)
+        indexing = Indexing(parts)
         return {
-            "the scheduler": house.scheduler.run,
+            "the scheduler": scheduler.run,
             "the status": status.run,
-            "the watch over folders": partial(self._look_after, house, orphans),
+            "the watch over folders": partial(self._look_after, orphans),
             "the retention": retention.run,
             "the requests": requests.run,
             "the search index": indexing.run,
         }
 
-    async def _until_over(self, house: House) -> None:
+    async def _until_over(self) -> None:
         """Until a signal, or with `once` until nothing is left to do."""
         stop = asyncio.create_task(self._stop.wait())
         if self._once:
-            over = asyncio.create_task(self._worked_off(house))
+            over = asyncio.create_task(self._worked_off())
             await asyncio.wait({stop, over}, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 over.result()  # raises when it gave up
@@ -229,18 +217,18 @@ class Daemon:
             await stop
         stop.cancel()
 
-    async def _wind_down(self, house: House) -> None:
-        scheduler, drain_s = house.scheduler, self.config.settings.jobs.drain_s
+    async def _wind_down(self) -> None:
+        scheduler, drain_s = self._scheduler, self.config.settings.jobs.drain_s
         self._notifier.stopping()
         self._events.emit("daemon.stopping", running=scheduler.running)
         scheduler.stop()
-        await self._unless_hurried(house.call("the inboxes", self._inboxes.stop))
+        await self._unless_hurried(self._call("the inboxes", self._inboxes.stop))
         await self._unless_hurried(scheduler.drain(drain_s))
-        for each in house.call.hanging(LOOK_S) if scheduler.running else ():
+        for each in self._call.hanging(LOOK_S) if scheduler.running else ():
             self._events.warn("daemon.left_behind", place=each.place, calls=each.calls)
-        house.call.abandon()
+        self._call.abandon()
         await scheduler.let_go()
-        ending = asyncio.create_task(house.engine.stop())
+        ending = asyncio.create_task(self._scheduler.parts.engine.stop())
         if (await asyncio.wait({ending}, timeout=ENGINE_STOPS_S))[0]:
             ending.result()
 
@@ -256,9 +244,9 @@ class Daemon:
 
     # --- the engine ---
 
-    async def _bring_up(self, house: House) -> None:
+    async def _bring_up(self) -> None:
         """Start the engine; files are recorded meanwhile, and wait."""
-        engine = house.engine
+        engine = self._scheduler.parts.engine
         # Other machines may be off for a night; an engine of our own that does not start stays so.
         last = repeat(ENGINE_RETRY_S[-1]) if engine.kind == "server" else (None,)
         for delay in chain(ENGINE_RETRY_S, last):
@@ -276,7 +264,7 @@ class Daemon:
         self._events.emit("engine.ready", engine=engine.kind, model=engine.model)
         self._up = True
         self._notifier.ready()
-        house.scheduler.wake()
+        self._scheduler.wake()
 
     def _progress(self, stage: str) -> None:
         self._events.emit("engine.progress", stage=stage)
@@ -285,7 +273,7 @@ class Daemon:
 
     # --- the configuration ---
 
-    async def _look_after(self, house: House, orphans: list[Orphan]) -> None:
+    async def _look_after(self, orphans: list[Orphan]) -> None:
         """Take up and drop implicit folders as they come and go, and what waits for a folder."""
         while True:
             await asyncio.sleep(self.config.settings.watch.rescan_s)
@@ -293,26 +281,25 @@ class Daemon:
                 await self._renew(fresh_file=False)
             except OcrdError as error:
                 self._events.warn("folders.unchanged", **why(error))
-            served = house.scheduler.folders
-            orphans = await take_in(house, orphans, served, self._events, again=True)
+            orphans = await take_in(self._scheduler, orphans, again=True)
 
     async def _renew(self, *, fresh_file: bool) -> None:
         """Take the configuration as it is now; off the event loop, as its trees may not answer."""
         async with self._renewing:  # else one that was slow would undo a later one
             work = partial(reloaded, self.config, self._engine, fresh_file=fresh_file)
-            self._take(await self._house.call(PLACE, work))
-            self._know(self._house)
+            self._take(await self._call(PLACE, work))
+            self._know()
 
-    def _know(self, house: House) -> None:
+    def _know(self) -> None:
         """Work beneath the trees of the folders in force; each is marked as soon as it answers."""
-        for tree in house.spool.know(house.scheduler.folders.values()):
-            task = asyncio.create_task(self._mark(house, tree))
+        for tree in self._scheduler.parts.spool.know(self._scheduler.folders.values()):
+            task = asyncio.create_task(self._mark(tree))
             self._reloads.add(task)
             task.add_done_callback(self._reloads.discard)
 
-    async def _mark(self, house: House, tree: Path) -> None:
+    async def _mark(self, tree: Path) -> None:
         try:
-            await house.call(str(tree), house.spool.mark, tree)
+            await self._call(str(tree), self._scheduler.parts.spool.mark, tree)
         except OcrdError as error:
             if tree not in self._lost_trees:
                 self._events.warn("tree.lost", **why(error))
@@ -335,7 +322,7 @@ class Daemon:
             self._events.error("daemon.reload_refused", **why(error))
         else:
             self._troubles.refused = None
-            self._events.emit("daemon.reloaded", folders=len(self._house.scheduler.folders))
+            self._events.emit("daemon.reloaded", folders=len(self._scheduler.folders))
         if self._up:
             self._notifier.ready()
 
@@ -347,12 +334,12 @@ class Daemon:
     def _take(self, config: Config) -> None:
         self.config = config
         self._unserved = check_modes(config, self._engine)
-        self._house.scheduler.folders = self._served(config)
+        self._scheduler.folders = self._served(config)
         self._follow(config)
 
     def _follow(self, config: Config) -> None:
         known = [folder.inbox for folder in config.folders]
-        self._inboxes.follow(self._house.scheduler.folders, known)
+        self._inboxes.follow(self._scheduler.folders, known)
 
     def _served(self, config: Config) -> Mapping[str, Folder]:
         return {
@@ -361,7 +348,7 @@ class Daemon:
 
     # --- `--once` ---
 
-    async def _worked_off(self, house: House) -> None:
+    async def _worked_off(self) -> None:
         """Return when no file settles and no job is active.
 
         Raises:
@@ -370,42 +357,36 @@ class Daemon:
         stuck_since = None
         while True:
             settled = self._inboxes.settled()
-            if settled and not house.scheduler.running and not await self._active(house):
+            if settled and not self._scheduler.running and not await self._active():
                 return
             now = time.monotonic()
-            if not settled or not self._only_waits(house):
+            if not settled or not self._only_waits():
                 stuck_since = None
             elif stuck_since is None:
                 stuck_since = now
             elif now - stuck_since > STUCK_S:
-                raise _gives_up(house)
+                raise self._gives_up()
             await asyncio.sleep(LOOK_S)
 
-    async def _active(self, house: House) -> int:
+    async def _active(self) -> int:
         """Jobs of the folders watched that have not come to an end."""
-        counts = await house.call(LEDGER, house.ledger.counts)
-        watched = self._inboxes.names()
-        return sum(
-            number
-            for (folder, state), number in counts.items()
-            if state in ACTIVE and folder in watched
-        )
+        ledger, watched = self._scheduler.parts.ledger, self._inboxes.names()
+        counts = (await self._call(LEDGER, ledger.counts)).items()
+        return sum(n for (folder, state), n in counts if state in ACTIVE and folder in watched)
 
-    def _only_waits(self, house: House) -> bool:
+    def _only_waits(self) -> bool:
         """Whether nothing moves but the tries of what waits."""
-        paused, held = house.scheduler.retries.paused.now, house.scheduler.retries.held.now
-        return bool(paused or held) and house.scheduler.running <= len(paused) + len(held)
+        waits = len(self._scheduler.paused.now) + len(self._scheduler.held.now)
+        return 0 < waits >= self._scheduler.running
+
+    def _gives_up(self) -> OcrdError:
+        who, wait = next(iter((self._scheduler.paused.now or self._scheduler.held.now).items()))
+        what = f"folder {who}" if isinstance(who, str) else f"job {who}"
+        error = wait.error
+        return PlaceError(f"{what}: {error.message}", hint=error.hint, kind=error.kind)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-
-
-def _gives_up(house: House) -> OcrdError:
-    waits = house.scheduler.retries.paused.now or house.scheduler.retries.held.now
-    who, wait = next(iter(waits.items()))
-    what = f"folder {who}" if isinstance(who, str) else f"job {who}"
-    error = wait.error
-    return PlaceError(f"{what}: {error.message}", hint=error.hint, kind=error.kind)

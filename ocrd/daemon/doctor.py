@@ -7,18 +7,26 @@ import grp
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from ocrd import snapshot
 from ocrd.children import rights
 from ocrd.config import Config
 from ocrd.daemon import places
-from ocrd.daemon.engines import EMBEDDED, build_engine, check_modes, chosen_kind, missing_packages
-from ocrd.daemon.places import SHOWN, Check, Finding, Verdict
+from ocrd.daemon.engines import (
+    EMBEDDED,
+    build_engine,
+    check_modes,
+    chosen_kind,
+    missing_packages,
+    server_settings,
+    vllm_settings,
+)
+from ocrd.daemon.places import SHOWN, Check, Finding, Verdict, ok, problem, warning
 from ocrd.engine import osd
 from ocrd.engine.base import Engine, EngineState
 from ocrd.engine.rapid.doubt import SCRIPTS
-from ocrd.errors import OcrdError, PlaceError
+from ocrd.errors import OcrdError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts
 
@@ -33,29 +41,26 @@ def examine(config: Config) -> Iterator[Finding]:
     """
     user = _daemon_user(config)
     if os.geteuid() not in (0, user.pw_uid):
-        yield Finding(
-            check="user",
-            verdict=Verdict.PROBLEM,
-            found=f"what the daemon may read and write only its user {user.pw_name} can tell",
-            hint=f"sudo -u {user.pw_name} ocrd doctor",
+        yield problem(
+            "user",
+            f"what the daemon may read and write only its user {user.pw_name} can tell",
+            f"sudo -u {user.pw_name} ocrd doctor",
         )
         return
-    for check in CHECKS:
+    for check, as_the_daemon in CHECKS.items():
+        name, found = check.__name__.strip("_"), list[Finding]()
         try:
-            if check in AS_THE_DAEMON:
-                with _acting_as(user):
-                    found = list(check(config))
-                yield from found
-            else:
-                yield from check(config)
-        except (OcrdError, OSError) as error:
-            known = error if isinstance(error, OcrdError) else _unseen(error)
-            yield Finding(
-                check=check.__name__.strip("_"),
-                verdict=Verdict.PROBLEM,
-                found=known.message,
-                hint=known.hint,
+            with _acting_as(user) if as_the_daemon else nullcontext():
+                found += check(config)
+        except OcrdError as error:
+            found.append(problem(name, error.message, error.hint))
+        except OSError as error:
+            hint = (
+                "Run it as the daemon's user, who has to see everything: sudo -u ocrd ocrd doctor"
             )
+            unseen = f"{error.filename or 'a place'}: {error.strerror}"
+            found.append(problem(name, unseen, f"{hint}."))
+        yield from found
 
 
 @contextmanager
@@ -76,20 +81,13 @@ def _acting_as(user: pwd.struct_passwd) -> Iterator[None]:
         os.setgroups(before[0])
 
 
-def _unseen(error: OSError) -> PlaceError:
-    return PlaceError(
-        f"{error.filename or 'a place'}: {error.strerror}",
-        hint="Run it as the daemon's user, who has to see everything: sudo -u ocrd ocrd doctor.",
-    )
-
-
 def _daemon(config: Config) -> Iterator[Finding]:
     pid = snapshot.holder(config.spool / snapshot.LOCK)
     if pid is None:
         hint = "Start it: systemctl start ocrd, or ocrd run."
-        yield Finding(check="daemon", verdict=Verdict.WARNING, found="not running", hint=hint)
+        yield warning("daemon", "not running", hint)
     else:
-        yield Finding(check="daemon", verdict=Verdict.OK, found=f"running, pid {pid}")
+        yield ok("daemon", f"running, pid {pid}")
 
 
 def _troubles(config: Config) -> Iterator[Finding]:
@@ -107,49 +105,37 @@ def _troubles(config: Config) -> Iterator[Finding]:
     held = {each["message"]: each for each in said.get("held", ())}
     found += [("held up", each) for each in list(held.values())[:SHOWN]]
     for name, why in found:
-        yield Finding(
-            check=str(name), verdict=Verdict.PROBLEM, found=why["message"], hint=why["hint"]
-        )
+        yield problem(str(name), why["message"], why["hint"])
 
 
 def _ledger(config: Config) -> Iterator[Finding]:
     home = config.ledger.parent
     if home != config.spool and not home.is_dir():
         hint = f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {home}"
-        yield Finding(check="ledger", verdict=Verdict.PROBLEM, found=f"no folder {home}", hint=hint)
+        yield problem("ledger", f"no folder {home}", hint)
         return
     if not config.ledger.exists():
-        yield Finding(check="ledger", verdict=Verdict.OK, found="none yet; the daemon makes it")
+        yield ok("ledger", "none yet; the daemon makes it")
         return
-    table = mounts()
-    mount = mount_of(os.path.realpath(config.ledger), table)
+    mount = mount_of(os.path.realpath(config.ledger), mounts())
     if mount is not None and is_remote(mount.fstype):
-        hint = "Set ledger.path to a local disk."
-        yield Finding(
-            check="ledger", verdict=Verdict.PROBLEM, found=f"lies on {mount.fstype}", hint=hint
-        )
+        yield problem("ledger", f"lies on {mount.fstype}", "Set ledger.path to a local disk.")
         return
     with Ledger.open(config.ledger, create=False) as ledger:
         faults = ledger.verify()
     for fault in faults:
         hint = "Stop the daemon and see 'A damaged ledger' in docs/reliability.md."
-        yield Finding(check="ledger", verdict=Verdict.PROBLEM, found=fault, hint=hint)
+        yield problem("ledger", fault, hint)
     if not faults:
-        yield Finding(check="ledger", verdict=Verdict.OK, found=f"{config.ledger}: sound")
+        yield ok("ledger", f"{config.ledger}: sound")
 
 
 def _engine(config: Config) -> Iterator[Finding]:
     kind = chosen_kind(config.settings)
     engine = build_engine(config)
     for name, reason in check_modes(config, engine).items():
-        yield Finding(
-            check="engine",
-            verdict=Verdict.WARNING,
-            found=f"inbox/{name} is not served",
-            hint=reason,
-        )
+        yield warning("engine", f"inbox/{name} is not served", reason)
     if kind == "vllm":
-        from ocrd.daemon.engines import vllm_settings
         from ocrd.engine.resident.preflight import plan
 
         plan(vllm_settings(config))
@@ -162,7 +148,7 @@ def _engine(config: Config) -> Iterator[Finding]:
         if (error := missing_packages(config)) is not None:
             raise error
         yield from _languages(config, engine)
-    yield Finding(check="engine", verdict=Verdict.OK, found=f"{kind}: {engine.model}")
+    yield ok("engine", f"{kind}: {engine.model}")
 
 
 def _languages(config: Config, engine: Engine) -> Iterator[Finding]:
@@ -170,65 +156,53 @@ def _languages(config: Config, engine: Engine) -> Iterator[Finding]:
     for folder in config.folders:
         if folder.language:
             _, model = engine.named(folder.language)
-            yield Finding(
-                check=f"{folder.name} language",
-                verdict=Verdict.OK,
-                found=f"{folder.language}: {model}",
-            )
+            yield ok(f"{folder.name} language", f"{folder.language}: {model}")
     if engine.kind == "rapidocr" and not all(folder.language for folder in config.folders):
         found = f"{SCRIPTS} are read; pages in other scripts need the folder's `language`"
-        yield Finding(check="scripts", verdict=Verdict.OK, found=found)
+        yield ok("scripts", found)
 
 
 def _servers(config: Config) -> Iterator[Finding]:
     """Each server, asked as the daemon asks it."""
-    from ocrd.daemon.engines import server_settings
     from ocrd.engine.remote.engine import survey
 
     for server in asyncio.run(survey(server_settings(config))):
-        verdict = Verdict.PROBLEM
-        if server.state is EngineState.READY:
-            verdict = Verdict.WARNING if server.hint else Verdict.OK
-        yield Finding(check="engine", verdict=verdict, found=server.told(), hint=server.hint)
+        if server.state is not EngineState.READY:
+            yield problem("engine", server.told(), server.hint)
+        elif server.hint:
+            yield warning("engine", server.told(), server.hint)
+        else:
+            yield ok("engine", server.told())
 
 
 def _children(_config: Config) -> Iterator[Finding]:
     had = rights()
     for missing in had.missing:
         hint = "A newer kernel confines page workers further; they are bounded in any case."
-        yield Finding(check="page workers", verdict=Verdict.WARNING, found=missing, hint=hint)
+        yield warning("page workers", missing, hint)
     if not had.missing:
-        yield Finding(check="page workers", verdict=Verdict.OK, found="confined to their files")
+        yield ok("page workers", "confined to their files")
 
 
 def groups(config: Config) -> Iterator[Finding]:
     """The daemon's user may only give files to groups that it belongs to."""
     user = _daemon_user(config)
     for folder in config.folders:
-        if folder.group:
-            yield _group(f"{folder.name} group", folder.group, user)
-
-
-def _group(check: str, name: str, user: pwd.struct_passwd) -> Finding:
-    try:
-        gid = grp.getgrnam(name).gr_gid
-    except KeyError:
-        return Finding(
-            check=check,
-            verdict=Verdict.PROBLEM,
-            found=f"there is no group {name}",
-            hint=f"sudo groupadd {name}, or name another in the folder's `group`.",
-        )
-    if user.pw_uid != 0 and gid not in os.getgrouplist(user.pw_name, user.pw_gid):
-        return Finding(
-            check=check,
-            verdict=Verdict.PROBLEM,
-            found=f"the daemon's user {user.pw_name} is not in the group {name}",
-            hint=f"sudo usermod -aG {name} {user.pw_name}; sudo systemctl restart ocrd",
-        )
-    return Finding(
-        check=check, verdict=Verdict.OK, found=f"{user.pw_name} may give files to {name}"
-    )
+        check, name = f"{folder.name} group", folder.group
+        if not name:
+            continue
+        try:
+            gid = grp.getgrnam(name).gr_gid
+        except KeyError:
+            hint = f"sudo groupadd {name}, or name another in the folder's `group`."
+            yield problem(check, f"there is no group {name}", hint)
+            continue
+        if user.pw_uid == 0 or gid in os.getgrouplist(user.pw_name, user.pw_gid):
+            yield ok(check, f"{user.pw_name} may give files to {name}")
+        else:
+            found = f"the daemon's user {user.pw_name} is not in the group {name}"
+            hint = f"sudo usermod -aG {name} {user.pw_name}; sudo systemctl restart ocrd"
+            yield problem(check, found, hint)
 
 
 def _daemon_user(config: Config) -> pwd.struct_passwd:
@@ -251,15 +225,14 @@ def orientation(config: Config) -> Iterator[Finding]:
     if not wanting:
         return
     if chosen_kind(config.settings) in EMBEDDED:
-        yield Finding(check="upright", verdict=Verdict.OK, found="the engine sees it itself")
+        yield ok("upright", "the engine sees it itself")
     elif osd.installed():
-        yield Finding(check="upright", verdict=Verdict.OK, found="Tesseract sees it")
+        yield ok("upright", "Tesseract sees it")
     else:
-        yield Finding(
-            check="upright",
-            verdict=Verdict.WARNING,
-            found=f"nobody sees how a page lies; it stays so in: {', '.join(wanting)}",
-            hint="sudo apt install tesseract-ocr, then systemctl restart ocrd.",
+        yield warning(
+            "upright",
+            f"nobody sees how a page lies; it stays so in: {', '.join(wanting)}",
+            "sudo apt install tesseract-ocr, then systemctl restart ocrd.",
         )
 
 
@@ -272,30 +245,17 @@ def listening(config: Config) -> Iterator[Finding]:
     if not given.hosts:
         hint += "  It is answered under no name but its address until `hosts` has one."
     found = f"listens beyond this machine, on {given.host}:{given.port}, without TLS"
-    yield Finding(check="web", verdict=Verdict.WARNING, found=found, hint=hint)
+    yield warning("web", found, hint)
 
 
-CHECKS: tuple[Check, ...] = (
-    _daemon,
-    _troubles,
-    places.trees,
-    places.inboxes,
-    places.sub_folders,
-    places.strays,
-    places.watches,
-    places.space,
-    _ledger,
-    _engine,
-    groups,
-    orientation,
-    listening,
-    _children,
-)
-AS_THE_DAEMON = (
-    places.trees,
-    places.inboxes,
-    places.sub_folders,
-    places.strays,
-    places.watches,
-    places.space,
-)
+CHECKS: dict[Check, bool] = {  # and whether it is asked as the daemon's user
+    _daemon: False,
+    _troubles: False,
+    **dict.fromkeys(places.CHECKS, True),
+    _ledger: False,
+    _engine: False,
+    groups: False,
+    orientation: False,
+    listening: False,
+    _children: False,
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,11 +60,17 @@ def cores() -> int:
 def build_engine(config: Config, events: Events | None = None) -> Engine:
     """The engine, not started yet; heavy imports happen at its start."""
     kind = chosen_kind(config.settings)
-    if kind == "vllm":
-        return _vllm(config, events)
+    if kind in EMBEDDED:
+        return _embedded(config, kind)
     if kind == "server":
         return _servers(config, events)
-    return _embedded(config, kind)
+    from ocrd.engine.mixed import MixedEngine
+    from ocrd.engine.resident import VllmEngine
+
+    local = VllmEngine(vllm_settings(config), events=events)
+    if not config.settings.engine.servers:
+        return local
+    return MixedEngine(local, _servers(config, events), events=events)
 
 
 def _embedded(config: Config, kind: str) -> RapidEngine:
@@ -79,40 +85,30 @@ def _embedded(config: Config, kind: str) -> RapidEngine:
     )
 
 
-def missing_packages(config: Config) -> EngineSetupError | None:
-    """Why the engine that is asked for cannot run with what is installed, else None."""
-    kind = chosen_kind(config.settings)
-    if kind == "server":
-        return _no_client()
-    if kind == "vllm" and config.settings.engine.servers and (error := _no_client()) is not None:
-        return error
-    if kind != "vllm":
-        return _embedded(config, kind).missing()
-    from ocrd.engine.resident.preflight import installed
-
-    try:
-        installed()
-    except EngineSetupError as error:
-        return error
-    return None
-
-
-def _vllm(config: Config, events: Events | None) -> Engine:
-    from ocrd.engine.mixed import MixedEngine
-    from ocrd.engine.resident import VllmEngine
-
-    local = VllmEngine(vllm_settings(config), events=events)
-    if not config.settings.engine.servers:
-        return local
-    return MixedEngine(local, _servers(config, events), events=events)
-
-
 def _servers(config: Config, events: Events | None) -> Engine:
     if (error := _no_client()) is not None:
         raise error
     from ocrd.engine.remote.engine import ServerEngine
 
     return ServerEngine(server_settings(config), events=events)
+
+
+def missing_packages(config: Config) -> EngineSetupError | None:
+    """Why the engine that is asked for cannot run with what is installed, else None."""
+    kind = chosen_kind(config.settings)
+    if kind in EMBEDDED:
+        return _embedded(config, kind).missing()
+    asks_servers = kind == "server" or bool(config.settings.engine.servers)
+    if asks_servers and (error := _no_client()) is not None:
+        return error
+    if kind == "vllm":
+        from ocrd.engine.resident.preflight import installed
+
+        try:
+            installed()
+        except EngineSetupError as error:
+            return error
+    return None
 
 
 def _no_client() -> EngineSetupError | None:
@@ -146,29 +142,13 @@ def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
 
 
 def vllm_settings(config: Config) -> VllmSettings:
-    """What the resident engine is told."""
+    """What the resident engine is told: the keys of `[engine]` that bear the same names."""
     from ocrd.engine.resident import VllmSettings
 
-    given = config.settings.engine
-    return VllmSettings(
-        model=given.model,
-        profile=given.profile,
-        dtype=given.dtype,
-        max_model_len=given.max_model_len,
-        gpu_memory_utilization=given.gpu_memory_utilization,
-        max_pages_in_flight=given.max_pages_in_flight,
-        renderer_workers=given.renderer_workers,
-        max_num_seqs=given.max_num_seqs,
-        max_num_batched_tokens=given.max_num_batched_tokens,
-        devices=given.devices if given.devices == "all" else tuple(given.devices),
-        per_device=given.per_device,
-        page_timeout_s=given.page_timeout_s,
-        load_format=given.load_format,
-        max_crops=given.max_crops,
-        resolutions=asked_resolutions(config),
-        options=given.options,
-        sampling=given.sampling,
-    )
+    names = {field.name for field in fields(VllmSettings)}
+    given = config.settings.engine.model_dump(include=names)
+    given["devices"] = "all" if given["devices"] == "all" else tuple(given["devices"])
+    return VllmSettings(**given | {"resolutions": asked_resolutions(config)})
 
 
 def check_modes(config: Config, engine: Engine) -> dict[str, str]:
@@ -226,11 +206,6 @@ def check_languages(config: Config) -> None:
             )
 
 
-def barcode_preload() -> tuple[str, ...]:
-    """What page workers load before they are confined: nothing if the library is not there."""
-    return ("zxingcpp",) if _installed() else ()
-
-
 def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
     """Refuse folders that wait for barcodes which nobody could read.
 
@@ -242,16 +217,12 @@ def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
         ConfigError: The library is not installed.
     """
     waiting = [folder.name for folder in config.folders if folder.separator == "barcode"]
-    if waiting and not _installed(library):
+    if waiting and importlib.util.find_spec(library) is None:
         raise ConfigError(
             f'{config.file}: folder {waiting[0]!r}: separator = "barcode" needs zxing-cpp, which '
             "is not installed",
             hint="pip install 'ocrd-daemon[barcode]' in the environment that ocrd runs in.",
         )
-
-
-def _installed(library: str = BARCODES) -> bool:
-    return importlib.util.find_spec(library) is not None
 
 
 def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:

@@ -6,11 +6,11 @@ import asyncio
 
 from ocrd.daemon.retries import why
 from ocrd.errors import OcrdError
-from ocrd.events import Event, Events
+from ocrd.events import Event
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import SearchIndex, index_of
-from ocrd.worker.pages import Call
+from ocrd.worker.pages import Parts
 
 BATCH = 200  # jobs looked at together when it catches up
 INDEX = "the search index"  # as a place
@@ -21,15 +21,11 @@ class Indexing:
     """Adds each job that is done; at a start those that an earlier life had no time for.
 
     Args:
-        ledger: Keeps what was read.
-        events: Tell of jobs that are done.
-        call: Runs a call on a thread of a place.
+        parts: The ledger, which keeps what was read, and the events that tell of jobs done.
     """
 
-    def __init__(self, ledger: Ledger, events: Events, call: Call) -> None:
-        self._ledger = ledger
-        self._events = events
-        self._call = call
+    def __init__(self, parts: Parts) -> None:
+        self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Queue[int] = asyncio.Queue()
 

@@ -11,8 +11,8 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ocrd.config import Config, Folder, fixed_part
 from ocrd.files import display
@@ -30,25 +30,32 @@ class Verdict(enum.StrEnum):
     """How a check came out."""
 
     OK = "ok"
-    WARNING = "warning"  # it works, but not as well as it could
-    PROBLEM = "problem"  # jobs will wait or fail
+    WARNING = "warning"
+    PROBLEM = "problem"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        check: What was looked at.
-        verdict: How it came out.
-        found: In words.
-        hint: What to do; empty when nothing.
-    """
+class Finding(NamedTuple):
+    """What a check found, how it came out, and what to do (empty when nothing)."""
 
     check: str
     verdict: Verdict
     found: str
     hint: str = ""
+
+
+def ok(check: str, found: str) -> Finding:
+    """All is well."""
+    return Finding(check, Verdict.OK, found)
+
+
+def warning(check: str, found: str, hint: str) -> Finding:
+    """It works, but not as well as it could."""
+    return Finding(check, Verdict.WARNING, found, hint)
+
+
+def problem(check: str, found: str, hint: str) -> Finding:
+    """Jobs will wait or fail."""
+    return Finding(check, Verdict.PROBLEM, found, hint)
 
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -72,14 +79,13 @@ def trees(config: Config) -> Iterator[Finding]:
 def _writable(name: str, path: Path) -> Finding:
     nearest = next(each for each in (path, *path.parents) if each.exists())
     if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
-        return Finding(
-            check=name,
-            verdict=Verdict.PROBLEM,
-            found=f"{nearest} cannot be written by user {os.geteuid()}",
-            hint=f"chown it to the daemon's user, or chmod g+rwxs {nearest}.",
+        return problem(
+            name,
+            f"{nearest} cannot be written by user {os.geteuid()}",
+            f"chown it to the daemon's user, or chmod g+rwxs {nearest}.",
         )
     there = "writable" if nearest == path else "not there yet; the daemon makes it"
-    return Finding(check=name, verdict=Verdict.OK, found=f"{path}: {there}")
+    return ok(name, f"{path}: {there}")
 
 
 def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
@@ -95,11 +101,10 @@ def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
             probe.touch()
             probe.rename(target)
         except OSError:
-            yield Finding(
-                check=f"{folder.name} {kind}",
-                verdict=Verdict.WARNING,
-                found=f"{path} lies on another filesystem (or mount) than the spool",
-                hint="Files are copied instead of renamed: slower, equally safe.",
+            yield warning(
+                f"{folder.name} {kind}",
+                f"{path} lies on another filesystem (or mount) than the spool",
+                "Files are copied instead of renamed: slower, equally safe.",
             )
         finally:
             probe.unlink(missing_ok=True)
@@ -112,19 +117,12 @@ def inboxes(config: Config) -> Iterator[Finding]:
     for folder in config.folders:
         if _waited_for(config, folder):
             hint = f"mkdir -p {folder.inbox}, or mount its share."
-            yield Finding(
-                check=f"{folder.name} inbox",
-                verdict=Verdict.PROBLEM,
-                found=f"{folder.inbox} is not there",
-                hint=hint,
-            )
+            yield problem(f"{folder.name} inbox", f"{folder.inbox} is not there", hint)
             continue
         mount = mount_of(os.path.realpath(folder.inbox), table)
         fstype = mount.fstype if mount else "unknown"
         how = folder.watch if folder.watch != "auto" else watch_kind(folder.inbox)
-        yield Finding(
-            check=f"{folder.name} inbox", verdict=Verdict.OK, found=f"{fstype}, watched {how}"
-        )
+        yield ok(f"{folder.name} inbox", f"{fstype}, watched {how}")
 
 
 def _waited_for(config: Config, folder: Folder) -> bool:
@@ -147,12 +145,11 @@ def sub_folders(config: Config) -> Iterator[Finding]:
             ]
         me = user_name(os.geteuid())
         for each in closed[:SHOWN]:
-            yield Finding(
-                check=f"{folder.name} inbox",
-                verdict=Verdict.PROBLEM,
-                found=f"{display(each)} is closed to the daemon: {owned(each.stat())}"
+            yield problem(
+                f"{folder.name} inbox",
+                f"{display(each)} is closed to the daemon: {owned(each.stat())}"
                 + _and_more(len(closed) - SHOWN),
-                hint=f"sudo setfacl -R -m u:{me}:rwX {shlex.quote(display(each))}",
+                f"sudo setfacl -R -m u:{me}:rwX {shlex.quote(display(each))}",
             )
 
 
@@ -161,11 +158,10 @@ def strays(config: Config) -> Iterator[Finding]:
     lying = list(scan.strays(config.root, [folder.inbox for folder in config.folders]).items())
     for path, count in lying[:SHOWN]:
         what = "1 file lies" if count == 1 else f"{count} files lie"
-        yield Finding(
-            check="strays",
-            verdict=Verdict.WARNING,
-            found=f"{what} in no folder: {display(path)}" + _and_more(len(lying) - SHOWN),
-            hint="Add a [[folder]] of that name to the configuration, or move them.",
+        yield warning(
+            "strays",
+            f"{what} in no folder: {display(path)}" + _and_more(len(lying) - SHOWN),
+            "Add a [[folder]] of that name to the configuration, or move them.",
         )
 
 
@@ -180,16 +176,13 @@ def watches(config: Config) -> Iterator[Finding]:
         1 for folder in config.folders for _ in os.walk(folder.inbox) if folder.watch != "polling"
     )
     if folders > limit // 2:
-        yield Finding(
-            check="inotify",
-            verdict=Verdict.WARNING,
-            found=f"{folders} folders to watch, the limit is {limit} for all programs together",
-            hint=f"sysctl fs.inotify.max_user_watches={4 * folders}; until then polling helps out.",
+        yield warning(
+            "inotify",
+            f"{folders} folders to watch, the limit is {limit} for all programs together",
+            f"sysctl fs.inotify.max_user_watches={4 * folders}; until then polling helps out.",
         )
     else:
-        yield Finding(
-            check="inotify", verdict=Verdict.OK, found=f"watches {folders} of at most {limit}"
-        )
+        yield ok("inotify", f"watches {folders} of at most {limit}")
 
 
 def space(config: Config) -> Iterator[Finding]:
@@ -202,10 +195,13 @@ def space(config: Config) -> Iterator[Finding]:
             continue
         seen.add(device)
         free = shutil.disk_usage(nearest).free
-        low = free < LEAST_FREE_BYTES
-        yield Finding(
-            check="disk space",
-            verdict=Verdict.PROBLEM if low else Verdict.OK,
-            found=f"{nearest}: {free / 2**30:.1f} GiB free",
-            hint="Free some: full disks pause folders until there is room." if low else "",
-        )
+        room = f"{nearest}: {free / 2**30:.1f} GiB free"
+        if free < LEAST_FREE_BYTES:
+            hint = "Free some: full disks pause folders until there is room."
+            yield problem("disk space", room, hint)
+        else:
+            yield ok("disk space", room)
+
+
+CHECKS: tuple[Check, ...] = (trees, inboxes, sub_folders, strays, watches, space)
+"""They ask what the daemon may do, and so are asked as the daemon's user."""

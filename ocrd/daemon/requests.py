@@ -13,15 +13,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ocrd.daemon.calls import Calls
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.errors import OcrdError, UsageError
-from ocrd.events import Events
 from ocrd.files import Disk, display, os_error, write_durably
 from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
 from ocrd.requests import ANSWERS, REQUESTS
-from ocrd.worker.pages import LEDGER
+from ocrd.worker.calls import LEDGER
 
 LOOK_S = 0.2
 STALE_S = 60.0  # who asked is not waiting any more
@@ -69,32 +67,18 @@ class Requests:
     """Looks for requests, and answers them.
 
     Args:
-        spool: The daemon's own tree.
         scheduler: Whose jobs and folders are asked for.
-        ledger: Where jobs are put back.
         halts: The folders that are paused.
-        events: Is told of each request.
-        call: Runs blocking calls off the event loop.
     """
 
-    def __init__(
-        self,
-        spool: Path,
-        *,
-        scheduler: Scheduler,
-        ledger: Ledger,
-        halts: Halts,
-        events: Events,
-        call: Calls,
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, halts: Halts) -> None:
+        parts, spool = scheduler.parts, scheduler.parts.home
         self._requests = spool / REQUESTS
         self._answers = spool / ANSWERS
         self._gid = spool.parent.stat().st_gid
         self._scheduler = scheduler
-        self._ledger = ledger
+        self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call
         self._halts = halts
-        self._events = events
-        self._call = call
         scheduler.halted = set(halts.since)
 
     async def run(self) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ocrd.config import Folder, fixed_part
-from ocrd.daemon.wiring import House
 from ocrd.errors import OcrdError
-from ocrd.events import Events
 from ocrd.files import Disk
 from ocrd.job import Job
 from ocrd.spool.expiry import Fate, tidy
+from ocrd.worker.calls import LEDGER
 from ocrd.worker.naming import dated
-from ocrd.worker.pages import LEDGER
+from ocrd.worker.pages import Parts
 
 EVERY_S = 3600.0
 KEPT_OVER = 0.05  # so much longer than they are to be kept do jobs stay, at most an hour
@@ -30,30 +28,24 @@ class Retention:
     """Deletes and forgets, now and all along.
 
     Args:
-        house: The ledger; and what runs a call off the event loop.
+        parts: The ledger and the spool, where what is over lies.
         folders: The folders in force, by name.
         keep_done_days: Done jobs are forgotten after so many days; 0: never.
-        events: Is told how many.
         disk: The system calls.
-        clock: Seconds since the epoch.
     """
 
     def __init__(
         self,
-        house: House,
+        parts: Parts,
         folders: Callable[[], Mapping[str, Folder]],
         *,
         keep_done_days: float,
-        events: Events,
         disk: Disk | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._house = house
+        self._ = parts
         self._folders = folders
         self._keep_done_days = keep_done_days
-        self._events = events
         self._disk = disk or Disk()
-        self._clock = clock
 
     async def run(self) -> None:
         """Go on until cancelled.  What cannot be done now is done at the next round."""
@@ -61,7 +53,7 @@ class Retention:
             try:
                 await self.round()
             except OcrdError as error:  # the ledger is locked, or the disk is full
-                self._events.debug("retention.waits", error=error.message)
+                self._.events.debug("retention.waits", error=error.message)
             await asyncio.sleep(self._pause_s())
 
     def _pause_s(self) -> float:
@@ -81,9 +73,9 @@ class Retention:
     async def _expire(self, expiring: list[Folder]) -> None:
         fates: Counter[Fate] = Counter()
         for folder in expiring:
-            fates += await self._house.call(str(folder.archive), self._expire_in, folder)
+            fates += await self._.call(str(folder.archive), self._expire_in, folder)
         if fates[Fate.DELETED] or fates[Fate.FOREIGN]:
-            self._events.emit(
+            self._.events.emit(
                 "archive.expired", deleted=fates[Fate.DELETED], left=fates[Fate.FOREIGN]
             )
 
@@ -91,8 +83,8 @@ class Retention:
         """One folder's archive, in batches: delete, then tell the ledger, and again if need be."""
         fates: Counter[Fate] = Counter()
         archive, last = fixed_part(folder.archive), 0
-        before = self._clock() - folder.keep_archive_days * DAY_S
-        ledger = self._house.ledger
+        before = self._.clock() - folder.keep_archive_days * DAY_S
+        ledger = self._.ledger
         while _holds_something(archive):
             jobs = ledger.archived(folder.name, before, after=last, limit=ORIGINALS)
             if not jobs:
@@ -110,12 +102,12 @@ class Retention:
     def _fate(self, job: Job, archive: Path, folder: Folder) -> Fate | None:
         """What became of one original; None where that is still open."""
         try:
-            fate = self._house.spool.expire(job, archive)
+            fate = self._.spool.expire(job, archive)
         except (OSError, OcrdError) as error:
-            self._events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
+            self._.events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
             return None
         if fate in (Fate.DELETED, Fate.GONE) and job.archived_to:
-            in_use = dated(folder.archive, self._clock())
+            in_use = dated(folder.archive, self._.clock())
             tidy(Path(job.archived_to).parent, archive, in_use, self._disk)
         return None if fate is Fate.OUTSIDE else fate
 
@@ -123,13 +115,13 @@ class Retention:
         """Forget done jobs; not those whose originals are still to be deleted."""
         if not self._keep_done_days:
             return
-        before, total = self._clock() - self._keep_done_days * DAY_S, 0
-        while dropped := await self._house.call(
-            LEDGER, self._house.ledger.prune, before, BATCH, keep_archived=expiring
+        before, total = self._.clock() - self._keep_done_days * DAY_S, 0
+        while dropped := await self._.call(
+            LEDGER, self._.ledger.prune, before, BATCH, keep_archived=expiring
         ):
             total += dropped
         if total:
-            self._events.emit("ledger.pruned", jobs=total)
+            self._.events.emit("ledger.pruned", jobs=total)
 
 
 def _holds_something(archive: Path) -> bool:

@@ -1,28 +1,41 @@
-"""Which job runs when: claims, runs, cancels, the end.
+"""Which job runs when: claims, runs, waits, cancels, the end.
 
-A job of ours is in one of three places: under way (`_runs`), waiting with us (`retries.waiting`: it
-met a condition, or was under way when the daemon last went away), or in the ledger's queue.  What
-becomes of a job that met an error, and why a folder or a job waits, is the business of `retries`.
+A job of ours is in one of three places: under way (`_runs`), waiting with us (`waiting`: it met a
+condition, or was under way when the daemon last went away), or in the ledger's queue.  What becomes
+of a job that met an error, and when it is tried again, is decided in `retries`; here it is carried
+out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+import os
+import traceback
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from ocrd.config import Folder
-from ocrd.daemon.calls import Calls, Hanging
-from ocrd.daemon.retries import UNDER_WAY, Retries, Waiting, is_ending, why
-from ocrd.engine.base import Engine, EngineState
-from ocrd.errors import BadFileError, FencedError, OcrdError
-from ocrd.events import Events
-from ocrd.files import display
+from ocrd.daemon.retries import (
+    LONGEST_HOLD_S,
+    LONGEST_PAUSE_S,
+    LOOK_AGAIN_S,
+    UNDER_WAY,
+    Attempts,
+    Outcome,
+    Waits,
+    is_ending,
+    why,
+)
+from ocrd.engine.base import EngineState
+from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
+from ocrd.files import display, memory_short, os_error
+from ocrd.inbox.inboxes import Inboxes
 from ocrd.job import Job, JobState, Place
-from ocrd.ledger.ledger import Ledger
-from ocrd.worker.pages import LEDGER
+from ocrd.worker.calls import LEDGER, Hanging
+from ocrd.worker.pages import Parts, told
 from ocrd.worker.worker import Worker, facts, way_out
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
@@ -33,63 +46,63 @@ MOST_STARTS = 100  # a job that was under way at so many crashes is taken for th
 UNKNOWN_FOLDER_S = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
+class _Run(NamedTuple):
     task: asyncio.Task[None]
     folder: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A job that waits with us, and not in the ledger's queue.
+
+    Attributes:
+        job: As the ledger had it.
+        refund: Whether its next start costs no attempt: not after a crash.
+    """
+
+    job: Job
+    refund: bool = True
+
+
+@dataclass(kw_only=True, eq=False)
 class Scheduler:
     """Runs a worker for every job that may run.
 
-    Args:
+    Attributes:
+        parts: The ledger, where jobs come from, and the engine, before which nothing is claimed.
         worker: Runs one job.
-        ledger: Where jobs come from.
-        engine: Nothing is claimed before it is ready.
-        retries: Decides what becomes of a job that met an error.
-        events: Is told what happens.
-        call: Runs blocking calls off the event loop.
+        attempts: How often a transient fault is tried again, and how soon.
         max_running: How many jobs at once.
         expect: Is told how many jobs wait for the engine to get ready, so that all else is.
-        clock: Seconds since the epoch.
         heed_hours: False reads at any time: who works an inbox off by hand wants it done now.
-
-    Attributes:
+        inboxes: Are told of files that belong to no job any more.
         folders: The folders in force, by name.
         halted: The folders that a person has paused.
-        retries: Knows who waits, and why.
+        paused: Why folders wait.
+        held: Why jobs wait.
+        waiting: The jobs that wait with us, by number.
         waits: Why nothing can be claimed now.
         ticks: How often it has gone round.
     """
 
-    def __init__(
-        self,
-        *,
-        worker: Worker,
-        ledger: Ledger,
-        engine: Engine,
-        retries: Retries,
-        events: Events,
-        call: Calls,
-        max_running: int,
-        expect: Callable[[int], None] = lambda _jobs: None,
-        clock: Callable[[], float] = time.time,
-        heed_hours: bool = True,
-    ) -> None:
-        self._worker = worker
-        self._ledger = ledger
-        self._engine = engine
-        self._events = events
-        self._call = call
-        self._max_running = max_running
-        self._expect = expect
-        self._clock = clock
-        self._heed_hours = heed_hours
-        self.folders: Mapping[str, Folder] = {}
-        self.halted: Collection[str] = ()
-        self.retries = retries
-        self.waits: OcrdError | None = None
-        self.ticks = 0
+    parts: Parts
+    worker: Worker
+    attempts: Attempts
+    max_running: int
+    expect: Callable[[int], None] = lambda _jobs: None
+    heed_hours: bool = True
+    inboxes: Inboxes = field(init=False)
+    folders: Mapping[str, Folder] = field(default_factory=dict)
+    halted: Collection[str] = ()
+    paused: Waits = field(default_factory=lambda: Waits(LONGEST_PAUSE_S))
+    held: Waits = field(default_factory=lambda: Waits(LONGEST_HOLD_S))
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+    waits: OcrdError | None = None
+    ticks: int = 0
+
+    def __post_init__(self) -> None:
+        self._ledger, self._events = self.parts.ledger, self.parts.events
+        self._call, self._clock = self.parts.call, self.parts.clock
         self._runs: dict[int, _Run] = {}
         self._trials: dict[str, int] = {}  # the job that tried a paused folder's place last
         self._cancelling: dict[int, asyncio.Task[None]] = {}
@@ -111,11 +124,11 @@ class Scheduler:
         for job in jobs:
             if is_ending(job) and job.folder not in self.folders:
                 self._events.warn("job.folder_unknown", **facts(job))
-            self.retries.waiting[job.id] = Waiting(job=job, refund=False)
+            self.waiting[job.id] = Waiting(job=job, refund=False)
 
     def opens_at(self, folder: Folder) -> float | None:
         """When the folder's pages are read again, seconds since the epoch; None if they are now."""
-        return folder.schedule.opens_at(self._clock()) if self._heed_hours else None
+        return folder.schedule.opens_at(self._clock()) if self.heed_hours else None
 
     def hanging(self) -> dict[str, Hanging]:
         """Folders of which calls to a place do not answer."""
@@ -160,10 +173,10 @@ class Scheduler:
                 task.cancel()
             if (await asyncio.wait(tasks, timeout=STOPS_S))[1]:  # in a share that does not answer
                 break
-        for waiting in list(self.retries.waiting.values()):
+        for waiting in list(self.waiting.values()):
             if waiting.refund:
                 with contextlib.suppress(OcrdError):  # the next start finds it, an attempt further
-                    await self.retries.put_back(waiting.job)
+                    await self._put_back(waiting.job)
 
     async def let_go(self) -> None:
         """Calls that hang were abandoned: put back the jobs that waited for them."""
@@ -194,7 +207,7 @@ class Scheduler:
             if state is JobState.QUEUED and folder not in unknown
         )
         if not self._ready():
-            self._expect(waiting)
+            self.expect(waiting)
         more = waiting > 0
         while more and self._ready() and not self._stopping:
             more = await self._claim_some(unknown)
@@ -206,9 +219,9 @@ class Scheduler:
         hang take nobody else's turn.
         """
         hanging = self.hanging()
-        closed = {str(name) for name in self.retries.paused.now} | self._closed()
+        closed = {str(name) for name in self.paused.now} | self._closed()
         closed |= hanging.keys() | set(unknown)
-        most = min(self._max_running - self._busy(hanging), CLAIMED_AT_ONCE)
+        most = min(self.max_running - self._busy(hanging), CLAIMED_AT_ONCE)
         if most <= 0:
             most = 1
             closed |= {run.folder for run in self._runs.values()}
@@ -221,7 +234,7 @@ class Scheduler:
         )
         for job in jobs:
             if self._stopping:
-                await self.retries.put_back(job)
+                await self._put_back(job)
             else:
                 self._start(job)
         return len(jobs) == most
@@ -231,16 +244,12 @@ class Scheduler:
         return sum(run.folder not in hanging for run in self._runs.values())
 
     def _ready(self) -> bool:
-        return self._engine.report().state is EngineState.READY
+        return self.parts.engine.report().state is EngineState.READY
 
     def _closed(self) -> set[str]:
         """Folders of which nothing may begin: no inbox to be seen, not their time, or paused."""
         shut = {name for name, each in self.folders.items() if self.opens_at(each) is not None}
-        return self.retries.inboxes.closed() | shut | set(self.halted)
-
-    def _unreached(self, job: Job) -> bool:
-        """Whether its original cannot be had now."""
-        return job.place is Place.INBOX and job.folder in self._closed()
+        return self.inboxes.closed() | shut | set(self.halted)
 
     # --- what waits with us ---
 
@@ -251,33 +260,33 @@ class Scheduler:
             LedgerError: It cannot be used now; those that are left wait for the next step.
         """
         now, hanging = self._clock(), self.hanging()
-        for waiting in list(self.retries.waiting.values()):
-            if self._busy(hanging) >= self._max_running:
+        for waiting in list(self.waiting.values()):
+            if self._busy(hanging) >= self.max_running:
                 break
             job = waiting.job
             if not self._may_go_on(job, now):
                 continue
-            if self._unreached(job):
+            if job.place is Place.INBOX and job.folder in self._closed():  # it cannot be had now
                 if waiting.refund and not is_ending(job):
-                    await self.retries.put_back(job)
+                    await self._put_back(job)
                 continue
-            if job.folder in self.retries.paused.now:
+            if job.folder in self.paused.now:
                 self._trials[job.folder] = job.id
             with contextlib.suppress(FencedError):  # cancelled meanwhile
                 self._start(
                     await self._call(LEDGER, self._ledger.resume, job, refund=waiting.refund)
                 )
-            self.retries.waiting.pop(job.id, None)
-        for name in [str(name) for name in self.retries.paused.now]:
-            if self.retries.paused.over(name, now) and self._trials.get(name) not in self._runs:
-                self.retries.resumed(name)  # nothing of it waits with us: the next claim tries
+            self.waiting.pop(job.id, None)
+        for name in [str(name) for name in self.paused.now]:
+            if self.paused.over(name, now) and self._trials.get(name) not in self._runs:
+                self._resumed(name)  # nothing of it waits with us: the next claim tries
 
     def _may_go_on(self, job: Job, now: float) -> bool:
         if job.folder not in self.folders or job.id in self._cancelling:
             return False
-        if not self.retries.held.over(job.id, now) or not self.retries.paused.over(job.folder, now):
+        if not self.held.over(job.id, now) or not self.paused.over(job.folder, now):
             return False
-        if job.folder in self.retries.paused.now and self._trials.get(job.folder) in self._runs:
+        if job.folder in self.paused.now and self._trials.get(job.folder) in self._runs:
             return False  # a slow share takes its time to refuse
         return is_ending(job) or self._ready()
 
@@ -300,33 +309,155 @@ class Scheduler:
                 await self._put_aside(job)
                 return
             if job.attempts > MOST_STARTS and job.state is JobState.RUNNING:
-                await self.retries.met(job, folder, _ends_daemon(job))
+                await self._met(job, folder, _ends_daemon(job))
                 return
-            self.retries.free(await self._worker.run(job, folder))
+            self._free(await self.worker.run(job, folder))
         except asyncio.CancelledError:
             try:
-                await self.retries.put_back(job)
+                await self._put_back(job)
             except OcrdError:  # the ledger is locked or full
-                self.retries.waiting[job.id] = Waiting(job=job)
+                self.waiting[job.id] = Waiting(job=job)
             raise
         except FencedError:  # cancelled by an operator: carried out at the next step
             return
         except Exception as error:
             if folder is not None:
-                await self.retries.met(job, folder, error)
+                await self._met(job, folder, error)
             return
-        self.retries.resumed(folder.name)
+        self._resumed(folder.name)
 
     async def _put_aside(self, job: Job) -> None:
         """Its folder is no longer configured: it waits until it is again."""
         self._events.warn("job.folder_unknown", **facts(job))
         try:
             if not is_ending(job):
-                await self.retries.release(job, self._clock() + UNKNOWN_FOLDER_S, None)
+                await self._release(job, self._clock() + UNKNOWN_FOLDER_S, None)
                 return
         except OcrdError:  # the ledger is locked or full
             pass
-        self.retries.waiting[job.id] = Waiting(job=job)
+        self.waiting[job.id] = Waiting(job=job)
+
+    # --- errors, and what becomes of the jobs that met them ---
+
+    async def _met(self, job: Job, folder: Folder, error: Exception) -> None:
+        """Decide what becomes of a job that met an error, and carry it out."""
+        now, known = job, self._known(job, error)
+        try:
+            found = await self._call(LEDGER, self._ledger.job, job.id)
+            if found is not None and found.state in UNDER_WAY:
+                now = found
+                await self._carry_out(self._outcome(now, folder, known), now, folder, known)
+        except FencedError:
+            return
+        except Exception as unforeseen:  # failed/ or the ledger cannot be written either
+            self._refused(now, folder, unforeseen)
+            self.waiting[now.id] = Waiting(job=now)
+
+    def _refused(self, job: Job, folder: Folder, error: Exception) -> None:
+        """What a job needs to end was refused: the job, or its folder, waits."""
+        known = self._known(job, error)
+        self._waits_for(known, job, folder, self._outcome(job, folder, known))
+
+    def _outcome(self, job: Job, folder: Folder, error: OcrdError) -> Outcome:
+        trees = [path for _, path in folder.trees()]
+        return self.attempts.outcome(job, [*trees, self.parts.home / "jobs"], error)
+
+    async def _carry_out(
+        self, outcome: Outcome, job: Job, folder: Folder, error: OcrdError
+    ) -> None:
+        match outcome:
+            case Outcome.FAIL:
+                self._free(await self.worker.fail(job, folder, told(error)))
+            case Outcome.CHANGED:
+                await self._source_changed(job, folder, error)
+            case Outcome.RETRY:
+                delay = self.attempts.delay(job.attempts)
+                await self._release(job, self._clock() + delay, error, refund=False)
+                told_of = {"attempt": job.attempts, "again_s": delay, **why(error)}
+                self._events.warn("job.deferred", **facts(job), **told_of)
+            case Outcome.HOLD if not is_ending(job):
+                self._waits_for(error, job, folder, outcome)
+                await self._release(job, self.held.now[job.id].until, error)
+            case _:  # it stays where it is, its attempt going on
+                self.waiting[job.id] = Waiting(job=job)
+                self._waits_for(error, job, folder, outcome)
+
+    def _waits_for(self, error: OcrdError, job: Job, folder: Folder, outcome: Outcome) -> None:
+        """The folder waits, or the job alone.  Told once."""
+        if outcome is Outcome.PAUSE:
+            if self.paused.met(folder.name, error, self._clock()):
+                self._events.warn("folder.paused", folder=folder.name, **why(error))
+        elif self.held.met(job.id, error, self._clock()):
+            self._events.warn("job.held", **facts(job), **why(error))
+
+    def _resumed(self, folder: str) -> None:
+        """A job of the folder got through, or nothing holds it any more."""
+        wait = self.paused.ended(folder)
+        if wait is not None:
+            waited = round(self._clock() - wait.since, 1)
+            kind = wait.error.kind
+            self._events.emit("folder.resumed", folder=folder, kind=kind, waited_s=waited)
+
+    async def _source_changed(self, job: Job, folder: Folder, error: OcrdError) -> None:
+        """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew.
+
+        A joined document is given up in either case; its files come to rest, and are joined, anew.
+        """
+        is_gone = error.kind == "source-gone"
+        if is_gone and not await self._call(folder.inbox, os.path.isdir, folder.inbox):
+            message = f"{folder.inbox}: the inbox is not there"
+            hint = "Mount the share again, or create the folder; the files in it are not given up."
+            share_gone = PlaceError(message, hint=hint, kind="share-gone")
+            await self._carry_out(Outcome.PAUSE, job, folder, share_gone)
+            return
+        if is_gone or (job.members and job.place is Place.INBOX):
+            self._free(await self._call(LEDGER, self._ledger.gone, job))
+            self._events.warn("job.source_gone", **facts(job))
+            return
+        await self._release(job, self._clock() + max(folder.settle_s, LOOK_AGAIN_S), error)
+        self._events.warn("job.source_changed", **facts(job), error=error.message)
+        if job.place is Place.INBOX:  # no event may come of it, nor a rescan find it another
+            self.inboxes.hint(job.folder, job.source)
+
+    def _known(self, job: Job, error: Exception) -> OcrdError:
+        """An error as one with a remedy; what nobody foresaw is a defect."""
+        if isinstance(error, OcrdError):
+            return error
+        if isinstance(error, OSError) and error.errno:
+            return os_error(error, self.parts.home)
+        if isinstance(error, MemoryError):
+            return memory_short()
+        self._events.error("job.crashed", **facts(job), traceback=traceback.format_exc())
+        hint = "This is a defect of ocrd: please report it with the traceback in the log."
+        return OcrdError(repr(error), hint=hint, kind="internal")
+
+    # --- back into the queue, and out of it ---
+
+    async def _put_back(self, job: Job) -> None:
+        """Into the queue, as when the daemon stops: it goes on later, its finished pages kept."""
+        now = await self._call(LEDGER, self._ledger.job, job.id)
+        if now is None or now.state not in UNDER_WAY:
+            self.waiting.pop(job.id, None)
+        elif now.state is JobState.RUNNING and not now.cancel_requested and not is_ending(now):
+            await self._release(now, self._clock(), None)
+            self.waiting.pop(job.id, None)
+
+    async def _release(
+        self, job: Job, not_before: float, error: OcrdError | None, *, refund: bool = True
+    ) -> None:
+        """Into the queue until `not_before`; `refund` gives the attempt back."""
+        reason = told(error) if error else None
+        back = partial(self._ledger.release, not_before=not_before, error=reason, refund=refund)
+        await self._call(LEDGER, back, job)
+
+    def _free(self, job: Job) -> None:
+        """A job has ended.  What is left of it in the inbox is new again."""
+        self.held.ended(job.id)
+        if job.place is Place.GONE:
+            for member in job.members:
+                self.inboxes.hint(job.folder, member.source)
+        elif job.place is Place.INBOX and not job.members:
+            self.inboxes.hint(job.folder, job.source)
 
     # --- cancels ---
 
@@ -338,9 +469,9 @@ class Scheduler:
         """
         asked = list(await self._call(LEDGER, self._ledger.request_cancel, numbers))
         for number in set(numbers) - {job.id for job in asked}:
-            if number in self.retries.waiting and number in self.retries.held.now:
-                asked.append(self.retries.waiting[number].job)
-                self._cancel_soon(self.retries.waiting[number].job)
+            if number in self.waiting and number in self.held.now:
+                asked.append(self.waiting[number].job)
+                self._cancel_soon(self.waiting[number].job)
         self._cancelled_at = 0.0
         self.wake()
         return asked
@@ -358,17 +489,17 @@ class Scheduler:
         if (run := self._runs.get(job.id)) is not None:
             run.task.cancel()
             await asyncio.wait({run.task})
-        waiting = self.retries.waiting.pop(job.id, None)
+        waiting = self.waiting.pop(job.id, None)
         try:
             now = await self._call(LEDGER, self._ledger.job, job.id)
             if now is not None and now.state in (JobState.QUEUED, *UNDER_WAY):
-                self.retries.free(await self._worker.cancel(now, folder))
+                self._free(await self.worker.cancel(now, folder))
         except FencedError:
             return
         except Exception as error:
-            self.retries.refused(job, folder, error)
+            self._refused(job, folder, error)
             if waiting is not None:
-                self.retries.waiting[job.id] = waiting
+                self.waiting[job.id] = waiting
             await asyncio.sleep(POLL_S)  # it is asked for again
 
 

@@ -8,14 +8,15 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import rights
 from ocrd.daemon.requests import Halts
+from ocrd.daemon.scheduler import Scheduler
 from ocrd.daemon.troubles import Troubles
-from ocrd.daemon.wiring import House
 from ocrd.engine.base import EngineState
 from ocrd.errors import OcrdError
 from ocrd.events import Event
@@ -80,12 +81,13 @@ class Rates:
         return pages / span if span > 0 else 0.0
 
 
+@dataclass(eq=False)
 class Status:
     """Gathers what is to be told, and tells it.
 
-    Args:
+    Attributes:
         config: Tells what is in force.
-        house: The parts.
+        scheduler: Knows what runs and what waits.
         inboxes: The inboxes.
         rates: How fast it goes.
         notifier: Who supervises.
@@ -94,26 +96,16 @@ class Status:
         listeners: Are handed the same facts (metrics are).
     """
 
-    def __init__(
-        self,
-        config: Callable[[], Config],
-        house: House,
-        inboxes: Inboxes,
-        rates: Rates,
-        notifier: Notifier,
-        *,
-        halts: Halts,
-        troubles: Troubles,
-        listeners: Sequence[Listener] = (),
-    ) -> None:
-        self._listeners = listeners
-        self._config = config
-        self._house = house
-        self._inboxes = inboxes
-        self._rates = rates
-        self._notifier = notifier
-        self._halts = halts
-        self._troubles = troubles
+    config: Callable[[], Config]
+    scheduler: Scheduler
+    inboxes: Inboxes
+    rates: Rates
+    notifier: Notifier
+    halts: Halts
+    troubles: Troubles
+    listeners: Sequence[Listener] = ()
+
+    def __post_init__(self) -> None:
         self._started_at = time.time()
         self._ticks = -1
         self._closed: set[str] = set()  # what stood in the last snapshot
@@ -124,17 +116,17 @@ class Status:
         By threads of its own: those of the ledger or of a share may all wait, and a supervisor that
         hears nothing meanwhile ends a daemon that only waits.
         """
-        call = self._house.call
+        call = self.scheduler.parts.call
         while True:
             facts = self.facts(await call(PLACE, self._counts))
             with contextlib.suppress(OSError):  # a full disk: the folders' pauses tell of it
-                await call(PLACE, snapshot.write, self._config().spool, facts)
-            for listener in self._listeners:
+                await call(PLACE, snapshot.write, self.config().spool, facts)
+            for listener in self.listeners:
                 await call(PLACE, listener, facts)
             await call(PLACE, self._have_opened, facts)
-            self._notifier.status(self._line(facts))
+            self.notifier.status(self._line(facts))
             if self._all_alive():
-                self._notifier.alive()
+                self.notifier.alive()
             await asyncio.sleep(EVERY_S)
 
     def _have_opened(self, facts: Mapping[str, Any]) -> None:
@@ -144,28 +136,28 @@ class Status:
             told += [folder["paused"], *folder.get("conditions", ())]
         closed = {each["message"] for each in told if each and each["kind"] in CLOSED}
         if closed - self._closed:
-            rights.ask(self._config().spool)
+            rights.ask(self.config().spool)
         self._closed = closed
 
     def _counts(self) -> Mapping[str, FolderGlance]:
         try:
-            seen = glance(self._config().ledger)
+            seen = glance(self.config().ledger)
         except OcrdError:  # locked, or the disk is full: the scheduler tells of it
             return {}
         return {each.folder: each for each in seen.folders}
 
     def facts(self, counts: Mapping[str, FolderGlance]) -> dict[str, Any]:
         """What is known of a running daemon."""
-        engine, scheduler = self._house.engine, self._house.scheduler
+        engine, scheduler = self.scheduler.parts.engine, self.scheduler
         report = engine.report()
         return {
             "pid": os.getpid(),
             "started_at": self._started_at,
             "updated_at": time.time(),
-            "config": str(self._config().file),
-            "config_digest": self._config().digest,
-            "root": str(self._config().root),
-            "ledger": str(self._config().ledger),
+            "config": str(self.config().file),
+            "config_digest": self.config().digest,
+            "root": str(self.config().root),
+            "ledger": str(self.config().ledger),
             "engine": {
                 "kind": engine.kind,
                 "model": engine.model,
@@ -174,22 +166,22 @@ class Status:
                 "devices": list(report.devices),
                 "steps": list(report.steps),
             },
-            "pages_per_s": round(self._rates.pages_per_s(), 3),
-            "pages": self._rates.pages,
-            "pages_in_flight": self._house.gate.in_flight,
-            "troubles": self._troubles.told(),
-            "strays": self._inboxes.strays(),
+            "pages_per_s": round(self.rates.pages_per_s(), 3),
+            "pages": self.rates.pages,
+            "pages_in_flight": self.scheduler.parts.gate.in_flight,
+            "troubles": self.troubles.told(),
+            "strays": self.inboxes.strays(),
             "hanging": [
                 {"place": each.place, "calls": each.calls, "seconds": round(each.seconds, 1)}
-                for each in self._house.call.hanging()
+                for each in self.scheduler.parts.call.hanging()
             ],
             "running": [
                 {"id": job, "pages": pages, "pages_done": done}
-                for job, (pages, done) in sorted(self._house.runner.progress.items())
+                for job, (pages, done) in sorted(self.scheduler.worker.runner.progress.items())
             ],
             "held": [
                 {"id": job, "until": wait.until, **_told(wait.error)}
-                for job, wait in list(scheduler.retries.held.now.items())[:MOST_TOLD]
+                for job, wait in list(scheduler.held.now.items())[:MOST_TOLD]
             ],
             "folders": [
                 self._folder(folder, counts.get(folder.name))
@@ -198,13 +190,13 @@ class Status:
         }
 
     def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
-        scheduler = self._house.scheduler
-        intake = self._inboxes.report(folder.name)
+        scheduler = self.scheduler
+        intake = self.inboxes.report(folder.name)
         condition = intake.pop("condition", None)
-        wait = scheduler.retries.paused.now.get(folder.name)
+        wait = scheduler.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
         hanging = scheduler.hanging().get(folder.name)
-        if (since := self._halts.since.get(folder.name)) is not None:
+        if (since := self.halts.since.get(folder.name)) is not None:
             paused: Mapping[str, Any] | None = _by_a_person(folder.name, since)
         elif found is not None:
             paused = _told(found)
@@ -223,7 +215,7 @@ class Status:
             "waiting": counted.waiting if counted else 0,
             "running": counted.running if counted else 0,
             "oldest_waiting_s": _age(counted),
-            "pages_per_s": round(self._rates.pages_per_s(folder.name), 3),
+            "pages_per_s": round(self.rates.pages_per_s(folder.name), 3),
             **intake,
         }
 
@@ -232,15 +224,16 @@ class Status:
         paused = sum(1 for folder in facts["folders"] if folder["paused"])
         trouble = f", {paused} folders paused" if paused else ""
         return (
-            f"engine {engine['state']}, {self._house.scheduler.running} jobs running, "
+            f"engine {engine['state']}, {self.scheduler.running} jobs running, "
             f"{facts['pages_per_s']:.2f} pages/s{trouble}"
         )
 
     def _all_alive(self) -> bool:
-        """Whether dispatcher, watchers and engine have each moved since the last look."""
-        ticks, self._ticks = self._ticks, self._house.scheduler.ticks
-        moved = self._house.scheduler.ticks != ticks or self._house.scheduler.running > 0
-        return moved and self._inboxes.healthy() and self._house.engine.report().state in ALIVE
+        """Whether scheduler, watchers and engine have each moved since the last look."""
+        ticks, self._ticks = self._ticks, self.scheduler.ticks
+        moved = self.scheduler.ticks != ticks or self.scheduler.running > 0
+        state = self.scheduler.parts.engine.report().state
+        return moved and self.inboxes.healthy() and state in ALIVE
 
 
 def _age(counted: FolderGlance | None) -> float | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,9 +17,8 @@ import ocrd
 from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
-from ocrd.daemon.calls import Calls
-from ocrd.daemon.engines import EMBEDDED, barcode_preload, cores
-from ocrd.daemon.retries import Attempts, Retries
+from ocrd.daemon.engines import BARCODES, EMBEDDED, cores
+from ocrd.daemon.retries import Attempts
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
@@ -35,9 +34,8 @@ from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.spool.tree import make_folders
 from ocrd.spool.trees import Trees
-from ocrd.worker.deliver import Delivery
-from ocrd.worker.pages import PageRunner
-from ocrd.worker.worker import Parts as WorkerParts
+from ocrd.worker.calls import Calls
+from ocrd.worker.pages import Parts
 from ocrd.worker.worker import Worker
 
 PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not flood the gate
@@ -53,22 +51,17 @@ MakePages = Callable[..., tuple[ChildPageSource, ChildPool]]
 class House:
     """All parts, wired."""
 
-    ledger: Ledger
-    spool: Spool
-    engine: Engine
-    gate: PageGate
-    page_children: ChildPool
-    document_children: ChildPool
-    runner: PageRunner
     scheduler: Scheduler
-    call: Calls
+    children: tuple[ChildPool, ...]
     locks: tuple[int, ...]
 
     def close(self) -> bool:
         """Give everything back; whether all of it could be: a hanging disk keeps the ledger."""
-        self.page_children.stop()
-        self.document_children.stop()
-        closing = threading.Thread(target=self.ledger.close, name="close", daemon=True)
+        for pool in self.children:
+            pool.stop()
+        closing = threading.Thread(
+            target=self.scheduler.parts.ledger.close, name="close", daemon=True
+        )
         closing.start()
         closing.join(CLOSE_S)
         for lock in self.locks:
@@ -100,37 +93,24 @@ def build(
         LedgerError: The ledger cannot be used, or another daemon has it.
     """
     ledger, spool, locks = open_places(config, events, disk)
-    make_pages = make_pages or page_source
-    pages, page_children = make_pages(config, engine)
+    pages, page_children = (make_pages or page_source)(config, engine)
     document_children = _document_children(config)
     gate = PageGate(engine.capacity + page_children.processes)
-    call = Calls()
-    runner = PageRunner(
+    parts = Parts(
         ledger=ledger,
+        spool=spool,
+        home=config.spool,
         pages=pages,
+        build=partial(_build_bundle, document_children, config.settings.pages.max_pixels),
         engine=engine,
         gate=gate,
         events=events,
-        call=call,
+        call=Calls(),
+        dpi=config.settings.pages.dpi or engine.dpi,
         window=min(gate.capacity, PAGE_WINDOW),
         orientation=_orientation(engine, page_children),
-    )
-    worker = Worker(
-        WorkerParts(
-            ledger=ledger,
-            spool=spool,
-            pages=pages,
-            build=partial(_build_bundle, document_children, config.settings.pages.max_pixels),
-            engine=engine,
-            runner=runner,
-            delivery=Delivery(ledger=ledger, spool=spool, clock=time.time),
-            events=events,
-            call=call,
-            clock=time.time,
-            dpi=config.settings.pages.dpi or engine.dpi,
-            reuse_results=config.settings.engine.reuse_results,
-            versions=versions(),
-        )
+        reuse_results=config.settings.engine.reuse_results,
+        versions=versions(),
     )
 
     def expect(jobs: int) -> None:
@@ -138,40 +118,17 @@ def build(
         document_children.warm(jobs)
 
     given = config.settings.jobs
-    retries = Retries(
-        worker=worker,
-        ledger=ledger,
-        spool=config.spool,
-        events=events,
-        call=call,
-        clock=time.time,
+    scheduler = Scheduler(
+        parts=parts,
+        worker=Worker(parts),
         attempts=Attempts(
             most=given.max_attempts, delay_s=given.retry_delay_s, longest_s=given.retry_max_s
         ),
-    )
-    scheduler = Scheduler(
-        worker=worker,
-        ledger=ledger,
-        engine=engine,
-        retries=retries,
-        events=events,
-        call=call,
         max_running=given.max_running or gate.capacity + 8,
         expect=expect,
         heed_hours=heed_hours,
     )
-    return House(
-        ledger=ledger,
-        spool=spool,
-        engine=engine,
-        gate=gate,
-        page_children=page_children,
-        document_children=document_children,
-        runner=runner,
-        scheduler=scheduler,
-        call=call,
-        locks=locks,
-    )
+    return House(scheduler=scheduler, children=(page_children, document_children), locks=locks)
 
 
 def open_places(
@@ -191,7 +148,12 @@ def open_places(
         with blaming(config.spool):
             make_folders(config.spool, disk)
     if not config.ledger.parent.is_dir():
-        raise _no_folder(config.ledger.parent)
+        folder = config.ledger.parent
+        raise LedgerError(
+            f"there is no folder {folder} for the ledger",
+            hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {folder}",
+            kind="no-folder",
+        )
     with contextlib.ExitStack() as failed:
         locks = [_locked(config.ledger.with_name(config.ledger.name + ".lock"), failed)]
         ledger = failed.enter_context(Ledger.open(config.ledger))
@@ -215,37 +177,27 @@ def _locked(file: Path, failed: contextlib.ExitStack) -> int:
     except OSError as error:
         raise os_error(error, file) from None
     if lock is None:
-        raise _second_daemon(file)
+        raise LedgerError(
+            f"another ocrd daemon holds {file}",
+            hint="Stop it first (`systemctl stop ocrd`), or give this one its own root and ledger.",
+            kind="already-running",
+        )
     failed.callback(os.close, lock)
     return lock
-
-
-def _no_folder(folder: Path) -> LedgerError:
-    return LedgerError(
-        f"there is no folder {folder} for the ledger",
-        hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {folder}",
-        kind="no-folder",
-    )
-
-
-def _second_daemon(file: os.PathLike[str]) -> LedgerError:
-    return LedgerError(
-        f"another ocrd daemon holds {os.fspath(file)}",
-        hint="Stop it first (`systemctl stop ocrd`), or give this one its own root and ledger.",
-        kind="already-running",
-    )
 
 
 def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:
     """What makes page images, and its children."""
     given = config.settings.pages
+    preload = ["ocrd.pages.pdf", "ocrd.imaging"]
+    preload += [BARCODES] if importlib.util.find_spec(BARCODES) else []
     children = ChildPool(
         name="page worker",
         processes=given.workers or min(cores(), 16),
         limits=Limits(
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
-        preload=("ocrd.pages.pdf", "ocrd.imaging", *barcode_preload()),
+        preload=preload,
         threads=1,
     )
     source = ChildPageSource(

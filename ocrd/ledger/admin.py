@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TypedDict, Unpack
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
+    TextClause,
     and_,
     delete,
     exists,
     func,
+    insert,
     not_,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from ocrd.job import Job, JobState, Page, PageState, Place
 from ocrd.ledger.store import Transaction, padded
@@ -73,71 +72,62 @@ def newest(tx: Transaction, folder: str, source: str) -> Job | None:
     return None if row is None else to_job(row)
 
 
+class Such(TypedDict, total=False):
+    """Which jobs are meant: all that fit every one of these.
+
+    Attributes:
+        state: Those in this state.
+        folder: Those of this folder.
+        since: Those recorded then or later, seconds since the epoch.
+        name: Those with this in their path below the inbox, in any case.
+    """
+
+    state: JobState | None
+    folder: str | None
+    since: float | None
+    name: str | None
+
+
 def listed(
-    tx: Transaction,
-    *,
-    state: JobState | None = None,
-    folder: str | None = None,
-    since: float | None = None,
-    name: str | None = None,
-    limit: int = 50,
-    before_id: int | None = None,
+    tx: Transaction, *, limit: int = 50, before_id: int | None = None, **such: Unpack[Such]
 ) -> list[Job]:
     """Jobs, newest first.
 
     Args:
         tx: A transaction.
-        state: Only those in this state.
-        folder: Only those of this folder.
-        since: Only those recorded then or later, seconds since the epoch.
-        name: Only those with this in their path below the inbox, in any case.
         limit: At most so many.
         before_id: Only older ones than this: the last of one answer gives the next.
+        such: Which.
     """
-    query = _picked(select(jobs), state=state, folder=folder, since=since, name=name)
+    query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
     rows = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))
     return [to_job(row) for row in rows]
 
 
-def count(
-    tx: Transaction,
-    *,
-    state: JobState | None = None,
-    folder: str | None = None,
-    since: float | None = None,
-    name: str | None = None,
-) -> int:
+def count(tx: Transaction, **such: Unpack[Such]) -> int:
     """How many jobs `listed` would give without a limit."""
-    if since is None and name is None:  # as it is kept, with a million jobs as with one
+    state, folder = such.get("state"), such.get("folder")
+    if such.get("since") is None and such.get("name") is None:  # as is kept, however many there are
         kept = counts(tx).items()
         return sum(n for (f, s), n in kept if folder in (None, f) and state in (None, s))
-    query = select(func.count()).select_from(jobs)
-    query = _picked(query, state=state, folder=folder, since=since, name=name)
+    query = select(func.count()).select_from(jobs).where(*_picked(such))
     number: int = tx.connection.execute(query).scalar_one()
     return number
 
 
-def _picked(
-    query: Select[Any],
-    *,
-    state: JobState | None,
-    folder: str | None,
-    since: float | None,
-    name: str | None,
-) -> Select[Any]:
-    if state is not None:
-        query = query.where(jobs.c.state == state)
+def _picked(such: Such) -> Iterator[ColumnElement[bool] | TextClause]:
+    if (state := such.get("state")) is not None:
+        yield jobs.c.state == state
         if state is not JobState.DONE:
-            query = query.where(NOT_DONE)
-    if folder is not None:
-        query = query.where(jobs.c.folder == folder)
-    if since is not None:
-        query = query.where(jobs.c.created_at >= since)
-    if name is not None:
-        query = query.where(func.instr(func.lower(jobs.c.shown), name.lower()) > 0)
-    return query
+            yield NOT_DONE
+    if (folder := such.get("folder")) is not None:
+        yield jobs.c.folder == folder
+    if (since := such.get("since")) is not None:
+        yield jobs.c.created_at >= since
+    if (name := such.get("name")) is not None:
+        yield func.instr(func.lower(jobs.c.shown), name.lower()) > 0
 
 
 def counts(tx: Transaction) -> dict[tuple[str, JobState], int]:
@@ -361,7 +351,4 @@ def known_trees(tx: Transaction) -> dict[str, str]:
 
 def know_tree(tx: Transaction, path: str, fsid: str) -> None:
     """A tree was found to be itself, or a person adopted it: it lies on this file system."""
-    put = insert(trees).values(path=os.fspath(path), fsid=fsid)
-    tx.connection.execute(
-        put.on_conflict_do_update(index_elements=["path"], set_={"fsid": put.excluded.fsid})
-    )
+    tx.connection.execute(insert(trees).prefix_with("OR REPLACE").values(path=path, fsid=fsid))

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
 
-from ocrd.files import FileFacts, display
+from ocrd.files import display
 from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
 from ocrd.ledger.jobs import gone
 from ocrd.ledger.store import Transaction, padded
-from ocrd.ledger.tables import AT_INBOX, JOINED_AT_INBOX, error_columns, jobs, pages, to_job
+from ocrd.ledger.tables import (
+    AT_INBOX,
+    JOINED_AT_INBOX,
+    error_columns,
+    file_columns,
+    jobs,
+    pages,
+    to_job,
+)
 from ocrd.ledger.transitions import Happening, note
 
 Key = tuple[str, str]
@@ -24,7 +33,6 @@ Key = tuple[str, str]
 
 _BATCH = 500
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
-_FACTS = ("size", "mtime_ns", "inode", "sha256")
 _ENDED = (JobState.FAILED, JobState.CANCELLED)
 
 _by_name = tuple_(jobs.c.source, jobs.c.id)
@@ -72,7 +80,7 @@ def record_refused(
     member = _members_at_inbox(tx, {found.folder}).get(_key(found))
     standing = member[0] if member else _alone_standing(tx, [found]).get(_key(found))
     ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": failed_to}
-    refusal = _facts(found) | error_columns(error)
+    refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
     elif standing.state is JobState.FAILED and _is_news(standing, found, error):
@@ -143,7 +151,15 @@ def withdraw(
         if source in files or job.source in names:
             concerned.append(job)
     waiting = {job.id: job for job in concerned if _waits(job)}
-    return [gone(tx, waiting[number], _changed(waiting[number])) for number in sorted(waiting)]
+    given_up = []
+    for _, job in sorted(waiting.items()):
+        changed = JobError(
+            kind="source-changed",
+            message=f"{display(job.source)}: changed, or more pages came, before it was claimed",
+            hint="Nothing to do: its files are recorded anew as they are now.",
+        )
+        given_up.append(gone(tx, job, changed))
+    return given_up
 
 
 # --- what is known ---
@@ -186,13 +202,7 @@ def _standing(job: Job) -> Iterator[Standing]:
 
 
 def _standing_of(file: Job | Member, *, refused: bool = False) -> Standing:
-    return Standing(
-        source=file.source,
-        size=file.size,
-        mtime_ns=file.mtime_ns,
-        inode=file.inode,
-        refused=refused,
-    )
+    return Standing(**asdict(file.looks()), source=file.source, refused=refused)
 
 
 def _members_at_inbox(
@@ -270,7 +280,7 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
 
 def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
     """The job at this name takes the new contents; an ended one starts over."""
-    values: dict[str, Any] = _facts(found) | error_columns(None)
+    values: dict[str, Any] = file_columns(found) | error_columns(None)
     values |= {"priority": found.priority, "state": JobState.QUEUED}
     if job.state is not JobState.QUEUED:
         values |= {"attempts": 0, "not_before": 0, "finished_at": None, "failed_to": None}
@@ -378,20 +388,8 @@ def _key(found: Found) -> Key:
     return found.folder, found.source
 
 
-def _changed(job: Job) -> JobError:
-    return JobError(
-        kind="source-changed",
-        message=f"{display(job.source)}: changed, or more pages came, before it was claimed",
-        hint="Nothing to do: its files are recorded anew as they are now.",
-    )
-
-
-def _facts(found: FileFacts) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in _FACTS}
-
-
 def _new(found: Found, now: float) -> dict[str, Any]:
-    return _facts(found) | {
+    return file_columns(found) | {
         "token": secrets.token_hex(8),
         "folder": found.folder,
         "source": found.source,

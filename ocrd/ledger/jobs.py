@@ -9,33 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Subquery,
-    TextClause,
-    and_,
-    bindparam,
-    literal_column,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import TextClause, and_, bindparam, select, text
 
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Place
 from ocrd.ledger.pages import PageRow, finished
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
-    AT_INBOX,
     DEFERRED,
     DONE,
     ENDING,
     NOT_DONE,
     READY,
-    counters,
     error_columns,
     jobs,
-    tallies,
+    returning_jobs,
     to_job,
 )
 from ocrd.ledger.transitions import RUNNING, UNDER_WAY, Happening, note, take
@@ -101,7 +89,12 @@ def release(
     """
     newer = tx.connection.execute(_REPLACED_BY, {"job": job.id}).scalar()
     if newer is not None:
-        return gone(tx, job, _superseded(job, newer))
+        replaced = JobError(
+            kind="source-changed",
+            message=f"{display(job.source)}: replaced in the inbox while it was claimed",
+            hint=f"Nothing to do: job {newer} reads the new file.",
+        )
+        return gone(tx, job, replaced)
     values = {
         "state": JobState.QUEUED,
         "not_before": 0 if not_before <= tx.now else min(not_before, tx.now + LONGEST_WAIT_S),
@@ -251,8 +244,19 @@ def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
 
     Of a joined document that may have been some of its files, and they may only have changed.
     """
-    if why is None:
-        why = _parted(job) if job.members and job.place is Place.INBOX else _taken_away(job)
+    if why is None and job.members and job.place is Place.INBOX:
+        files = f"not all of its {len(job.members)} files are as they were"
+        why = JobError(
+            kind="source-changed",
+            message=f"{display(job.source)}: {files}",
+            hint="Nothing to do: those that are there are looked at, and joined, anew.",
+        )
+    elif why is None:
+        why = JobError(
+            kind="source-gone",
+            message=f"{display(job.failed_to or job.source)}: taken away before it could be read",
+            hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
+        )
     values = {"failed_to": None, **error_columns(why)}
     values |= _ended(tx, JobState.CANCELLED, Place.GONE)
     states = (JobState.QUEUED, JobState.RUNNING)
@@ -264,7 +268,7 @@ def next_number(tx: Transaction, folder: str) -> int:
 
     It is given for good: a crash leaves a gap, no double.
     """
-    number: int = tx.connection.execute(_NEXT, {"folder": folder, "value": 1}).scalar_one()
+    number: int = tx.connection.execute(_NEXT, {"folder": folder}).scalar_one()
     return number
 
 
@@ -282,96 +286,38 @@ def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place
     return take(tx, job, name, UNDER_WAY, values)
 
 
-def _taken_away(job: Job) -> JobError:
-    return JobError(
-        kind="source-gone",
-        message=f"{display(job.failed_to or job.source)}: taken away before it could be read",
-        hint="Nothing to do if that was intended; otherwise drop it into the inbox again.",
+# --- statements in SQLite's own words ---
+
+# The first ready job of each folder's queue; what lies behind it is never looked at.
+_CLAIM = returning_jobs(f"""
+    UPDATE jobs SET state = 'running', started_at = :now, epoch = epoch + 1,
+        attempts = attempts + 1, entries = entries + 1,
+        error_kind = NULL, error_message = NULL, error_hint = NULL
+    WHERE id = (
+        SELECT first.id FROM (
+            SELECT (
+                SELECT waiting.id FROM jobs AS waiting
+                WHERE {READY} AND waiting.folder = tallies.folder
+                ORDER BY waiting.priority DESC, waiting.id LIMIT 1
+            ) AS id FROM tallies
+            WHERE tallies.state = 'queued' AND tallies.jobs > 0 AND tallies.folder NOT IN :excluded
+        ) AS heads JOIN jobs AS first ON first.id = heads.id
+        ORDER BY first.priority DESC, first.id LIMIT 1
     )
-
-
-def _parted(job: Job) -> JobError:
-    return JobError(
-        kind="source-changed",
-        message=f"{display(job.source)}: not all of its {len(job.members)} files are as they were",
-        hint="Nothing to do: those that are there are looked at, and joined, anew.",
-    )
-
-
-def _superseded(job: Job, newer: int) -> JobError:
-    return JobError(
-        kind="source-changed",
-        message=f"{display(job.source)}: replaced in the inbox while it was claimed",
-        hint=f"Nothing to do: job {newer} reads the new file.",
-    )
-
-
-# --- the statements that are too long to be built where they are used ---
-
-
-def _heads() -> Subquery:
-    """The first ready job of each folder's queue; what lies behind it is never looked at."""
-    waiting = jobs.alias("waiting")
-    head = (
-        select(waiting.c.id)
-        .where(READY, waiting.c.folder == tallies.c.folder)
-        .order_by(waiting.c.priority.desc(), waiting.c.id)
-        .limit(literal_column("1"))
-        .correlate(tallies)
-        .scalar_subquery()
-    )
-    return (
-        select(head.label("id"))
-        .where(tallies.c.state == JobState.QUEUED, tallies.c.jobs > 0)
-        .where(tallies.c.folder.not_in(bindparam("excluded", expanding=True)))
-        .subquery("heads")
-    )
-
-
-_heads_now = _heads()
-_first = jobs.alias("first")
-_next_job = (
-    select(_first.c.id)
-    .join_from(_heads_now, _first, _first.c.id == _heads_now.c.id)
-    .order_by(_first.c.priority.desc(), _first.c.id)
-    .limit(literal_column("1"))
-    .scalar_subquery()
+""").bindparams(bindparam("excluded", expanding=True))  # noqa: S608 - our own words
+_PROMOTE = text(  # each half by itself is a range of the index
+    f"UPDATE jobs SET not_before = 0 WHERE ({DEFERRED} AND not_before <= :now)"  # noqa: S608 - likewise
+    f" OR ({DEFERRED} AND not_before > :absurd)"
 )
-_CLAIM = (
-    update(jobs)
-    .where(jobs.c.id == _next_job)
-    .values(
-        state=JobState.RUNNING,
-        started_at=bindparam("now"),
-        epoch=jobs.c.epoch + 1,
-        attempts=jobs.c.attempts + 1,
-        entries=jobs.c.entries + 1,
-        **error_columns(None),
-    )
-    .returning(jobs)
-)
-_PROMOTE = (
-    update(jobs)
-    .where(
-        or_(  # each half by itself is a range of the index
-            and_(DEFERRED, jobs.c.not_before <= bindparam("now")),
-            and_(DEFERRED, jobs.c.not_before > bindparam("absurd")),
-        )
-    )
-    .values(not_before=0)
-)
-
-_own = jobs.alias("own")
-_REPLACED_BY = (
-    select(jobs.c.id)
-    .join_from(_own, jobs, (jobs.c.folder == _own.c.folder) & (jobs.c.source == _own.c.source))
-    .where(_own.c.id == bindparam("job"), _own.c.place == Place.INBOX)
-    .where(AT_INBOX, jobs.c.state == JobState.QUEUED, jobs.c.ending.is_(None))
-    .where(_own.c.members.is_(None), jobs.c.members.is_(None))  # known by its files, not its name
-)
-
-_NEXT = (
-    insert(counters)
-    .on_conflict_do_update(index_elements=["folder"], set_={"value": counters.c.value + 1})
-    .returning(counters.c.value)
-)
+# A joined document is known by its files, not by its name.
+_REPLACED_BY = text("""
+    SELECT jobs.id FROM jobs AS own JOIN jobs
+        ON jobs.folder = own.folder AND jobs.source = own.source
+    WHERE own.id = :job AND own.place = 'inbox' AND own.members IS NULL
+        AND jobs.place = 'inbox' AND jobs.state = 'queued' AND jobs.ending IS NULL
+        AND jobs.members IS NULL
+""")
+_NEXT = text("""
+    INSERT INTO counters (folder, value) VALUES (:folder, 1)
+    ON CONFLICT (folder) DO UPDATE SET value = value + 1 RETURNING value
+""")

@@ -7,17 +7,21 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from ocrd.errors import LedgerError, UsageError
 from ocrd.files import os_error
 from ocrd.job import Job, Page, Standing
 from ocrd.ledger import admin, inbox, jobs, pages, transitions
-from ocrd.ledger.errors import READING, damaged, missing, place_at_fault, translated
+from ocrd.ledger.errors import WRITING, damaged, missing, place_at_fault, translated
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
-from ocrd.ledger.store import Store, Transaction, connect
+from ocrd.ledger.store import Transaction, Writer, connect, make_engine, transaction
 from ocrd.mounts import filesystem_of, is_remote
 
 P = ParamSpec("P")
@@ -26,23 +30,31 @@ T = TypeVar("T")
 CHECKED_WHOLE_BYTES = 64 * 2**20  # so much is read through in a fraction of a second
 
 
-def _write(
+def writing(
     work: Callable[Concatenate[Transaction, P], T],
 ) -> Callable[Concatenate[Ledger, P], T]:
-    """A method that does `work` as a transaction of its own."""
+    """A method that does `work` as a transaction of its own, in the writer's thread.
+
+    What it did is on the disk when the method returns.
+    """
 
     def method(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._store.write(work, *args, **kwargs)
+        def at_once(connection: Connection) -> T:
+            return work(Transaction(connection, self._clock()), *args, **kwargs)
+
+        with self._translated():
+            return self._writer.write(at_once)
 
     method.__doc__ = work.__doc__
     return method
 
 
-def _read(look: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Ledger, P], T]:
+def reading(look: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Ledger, P], T]:
     """A method that looks at one moment of the ledger."""
 
     def method(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._store.read(look, *args, **kwargs)
+        with self._translated(), transaction(self._engine, immediate=False) as connection:
+            return look(Transaction(connection, self._clock()), *args, **kwargs)
 
     method.__doc__ = look.__doc__
     return method
@@ -56,8 +68,20 @@ class Ledger:
     `LedgerError` (locked, damaged) or `PlaceError` (disk full, read-only); then it did nothing.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(
+        self,
+        path: Path,
+        opener: Callable[[], sqlite3.Connection],
+        *,
+        clock: Callable[[], float] = time.time,
+        access: int = WRITING,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._opener = opener
+        self._engine = make_engine(opener)
+        self._writer = Writer(self._engine)
+        self._translated = partial(translated, path, access, also=(SQLAlchemyError,))
 
     @classmethod
     def open(
@@ -89,69 +113,69 @@ class Ledger:
             PlaceError: Its folder is missing, full, read-only or not ours to write.
         """
         _refuse_remote(path, filesystem(path.parent))
-        if not os.access(path, os.F_OK):
-            _refuse_missing(path, create=create)
-        elif check:
-            _refuse_damaged(path, busy_s)
+        if os.access(path, os.F_OK):
+            if check:
+                _refuse_damaged(path, busy_s)
+        elif (fault := place_at_fault(path)) is not None:
+            raise fault
+        elif not create:
+            raise missing(path)
         prepare(path, busy_s, migrations)
-        return cls(Store(path, busy_s, clock))
-
-    @classmethod
-    def to_read(cls, path: Path, opener: Callable[[], sqlite3.Connection]) -> Self:
-        """The ledger over connections that may not write, for `readonly`."""
-        return cls(Store(path, 0.0, time.time, opener=opener, access=READING))
+        return cls(path, partial(connect, path, busy_s), clock=clock)
 
     # --- how files become jobs ---
-    record = _write(inbox.record)
-    record_refused = _write(inbox.record_refused)
-    adopt = _write(inbox.adopt)
-    withdraw = _write(inbox.withdraw)
-    active_in_inbox = _read(inbox.active_in_inbox)
+    record = writing(inbox.record)
+    record_refused = writing(inbox.record_refused)
+    adopt = writing(inbox.adopt)
+    withdraw = writing(inbox.withdraw)
+    active_in_inbox = reading(inbox.active_in_inbox)
+    _some_in_inbox = reading(inbox.some_in_inbox)
 
     # --- who works on which, and how far it has come ---
-    claim_some = _write(jobs.claim_some)
-    resume = _write(jobs.resume)
-    release = _write(jobs.release)
-    unfinished = _read(jobs.unfinished)
-    owner = _read(jobs.owner)
-    bearer = _read(jobs.bearer)
-    moved = _write(jobs.moved)
-    progress = _write(jobs.progress)
-    deliver = _write(jobs.deliver)
-    redeliver = _write(jobs.redeliver)
-    done = _write(jobs.done)
-    intend_failure = _write(jobs.intend_failure)
-    failed = _write(jobs.failed)
-    cancelled = _write(jobs.cancelled)
-    gone = _write(jobs.gone)
-    next_number = _write(jobs.next_number)
+    claim_some = writing(jobs.claim_some)
+    resume = writing(jobs.resume)
+    release = writing(jobs.release)
+    unfinished = reading(jobs.unfinished)
+    owner = reading(jobs.owner)
+    bearer = reading(jobs.bearer)
+    moved = writing(jobs.moved)
+    progress = writing(jobs.progress)
+    deliver = writing(jobs.deliver)
+    redeliver = writing(jobs.redeliver)
+    done = writing(jobs.done)
+    intend_failure = writing(jobs.intend_failure)
+    failed = writing(jobs.failed)
+    cancelled = writing(jobs.cancelled)
+    gone = writing(jobs.gone)
+    next_number = writing(jobs.next_number)
 
     # --- pages ---
-    set_pages = _write(pages.set_pages)
-    rerecord = _write(pages.rerecord)
-    page_texts = _read(pages.page_texts)
-    reusable = _read(pages.reusable)
+    set_pages = writing(pages.set_pages)
+    rerecord = writing(pages.rerecord)
+    page_texts = reading(pages.page_texts)
+    reusable = reading(pages.reusable)
+    _some_payloads = reading(pages.some_payloads)
 
     # --- what an operator and the housekeeping ask for ---
-    job = _read(admin.job)
-    newest = _read(admin.newest)
-    jobs = _read(admin.listed)
-    count = _read(admin.count)
-    counts = _read(admin.counts)
-    pages = _read(admin.pages_of)
-    events = _read(transitions.events)
-    retry = _write(admin.retry)
-    request_cancel = _write(admin.request_cancel)
-    cancellations = _read(admin.cancellations)
-    archived = _read(admin.archived)
-    refiled = _read(admin.refiled)
-    expired = _write(admin.expired)
-    prune = _write(admin.prune)
+    job = reading(admin.job)
+    newest = reading(admin.newest)
+    jobs = reading(admin.listed)
+    count = reading(admin.count)
+    counts = reading(admin.counts)
+    pages = reading(admin.pages_of)
+    events = reading(transitions.events)
+    retry = writing(admin.retry)
+    request_cancel = writing(admin.request_cancel)
+    cancellations = reading(admin.cancellations)
+    archived = reading(admin.archived)
+    refiled = reading(admin.refiled)
+    expired = writing(admin.expired)
+    prune = writing(admin.prune)
 
     # --- whose ledger it is ---
-    installation = _read(admin.installation_id)
-    known_trees = _read(admin.known_trees)
-    know_tree = _write(admin.know_tree)
+    installation = reading(admin.installation_id)
+    known_trees = reading(admin.known_trees)
+    know_tree = writing(admin.know_tree)
 
     def in_inbox(self, folder: str) -> Iterator[Standing]:
         """Every file in a folder's inbox that a job stands for: they need no hashing again.
@@ -160,14 +184,14 @@ class Ledger:
         """
         after: tuple[str, int] | None = ("", 0)
         while after is not None:
-            some, after = self._store.read(inbox.some_in_inbox, folder, after)
+            some, after = self._some_in_inbox(folder, after)
             yield from some
 
     def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
         """The job's finished pages in order, each with its payload; a few in memory at a time."""
         after = 0
         while after != job.pages:
-            some = self._store.read(pages.some_payloads, job, recipe, after)
+            some = self._some_payloads(job, recipe, after)
             if not some:
                 return
             yield from some
@@ -176,7 +200,7 @@ class Ledger:
     def verify(self) -> list[str]:
         """Read the whole file and say what is wrong with it; an empty list when nothing is."""
         try:
-            with self._store.bare() as raw:
+            with self._bare() as raw:
                 return admin.faults(raw)
         except LedgerError as error:
             if error.kind != "ledger-damaged":
@@ -196,19 +220,21 @@ class Ledger:
             )
         mode = stat.S_IMODE(self.path.stat().st_mode)
         try:
-            with self._store.bare() as raw, translated(target):
+            with self._bare() as raw, translated(target):
                 copy_ledger(raw, target, mode)
         except OSError as error:
             raise os_error(error, target) from error
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._store.path
+    @contextmanager
+    def _bare(self) -> Iterator[sqlite3.Connection]:
+        """A connection outside any transaction, for checks and copies."""
+        with self._translated(), closing(self._opener()) as raw:
+            yield raw
 
     def close(self) -> None:
-        """Give the file back; whoever closes it last folds its WAL into it."""
-        self._store.close()
+        """Write what waits and give the file back; the last to close it folds its WAL into it."""
+        self._writer.close()
+        self._engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -224,14 +250,6 @@ def _refuse_remote(path: Path, filesystem: str) -> None:
             hint="Set `path` under [ledger] to a local disk, such as /var/lib/ocrd/ledger.db.",
             kind="ledger-remote",
         )
-
-
-def _refuse_missing(path: Path, *, create: bool) -> None:
-    fault = place_at_fault(path)
-    if fault is not None:
-        raise fault
-    if not create:
-        raise missing(path)
 
 
 def _refuse_damaged(path: Path, busy_s: float) -> None:

@@ -5,7 +5,6 @@ The usual start, with nothing to do, needs neither Alembic nor a lock.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from ocrd.files import Disk
 from ocrd.ledger.errors import damaged, translated
 from ocrd.ledger.store import connect, make_engine, transaction
 from ocrd.ledger.tables import metadata
@@ -84,9 +84,9 @@ def copy_ledger(source: sqlite3.Connection, target: Path, mode: int) -> None:
         with closing(sqlite3.connect(unfinished)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
-        _sync(unfinished)
+        Disk().fsync_file(unfinished)
         unfinished.replace(target)
-        _sync(target.parent)
+        Disk().fsync_dir(target.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -129,11 +129,3 @@ def _run(connection: Connection, migrations: Migrations) -> None:
     config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,11 +11,12 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
-from ocrd.job import Job, Member, Page, PageState
+from ocrd.job import Found, Job, Page, PageState
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     REUSABLE,
     error_columns,
+    file_columns,
     jobs,
     packed,
     pages,
@@ -83,43 +84,14 @@ def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = Non
         if recipe is not None:
             stale = or_(stale, pages.c.recipe != recipe)
         tx.connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
-    sql = {"pages_done": f"({_FINISHED_OF_JOB})"}
-    return take(
-        tx,
-        job,
-        Happening.OPENED,
-        RUNNING,
-        {"pages": count},
-        sql=sql,
-        heed_cancel=True,
-        detail=f"pages: {count}",
-    )
+    values, sql = {"pages": count}, {"pages_done": f"({_FINISHED_OF_JOB})"}
+    opened, told = Happening.OPENED, f"pages: {count}"
+    return take(tx, job, opened, RUNNING, values, sql=sql, heed_cancel=True, detail=told)
 
 
-def rerecord(
-    tx: Transaction,
-    job: Job,
-    *,
-    size: int,
-    mtime_ns: int,
-    inode: int,
-    sha256: str,
-    members: tuple[Member, ...] | None = None,
-) -> Job:
-    """The original of a running job changed: its new identity; the old one's pages go.
-
-    Args:
-        tx: A write transaction.
-        job: As claimed.
-        size: And the others: what it is now.
-        mtime_ns: Likewise.
-        inode: Likewise.
-        sha256: Likewise.
-        members: Likewise; None when they are as they were.
-    """
-    values = {"size": size, "mtime_ns": mtime_ns, "inode": inode, "sha256": sha256}
-    values |= {"members": job.members if members is None else members}
-    values |= {"pages": None, "pages_done": 0}
+def rerecord(tx: Transaction, job: Job, now: Found) -> Job:
+    """The original of a running job changed into `now`; the pages of what it was go."""
+    values = {**file_columns(now), "members": now.members, "pages": None, "pages_done": 0}
     tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
     return take(tx, job, Happening.CHANGED, RUNNING, values)
 

@@ -40,14 +40,12 @@ _FOLDERS = """
             ORDER BY created_at LIMIT 1) AS oldest_waiting
     FROM tallies GROUP BY folder ORDER BY folder
 """
-_DONE = """
+_ENDED = """
     SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
-    FROM jobs WHERE state = 'done' ORDER BY finished_at DESC LIMIT ?
+    FROM jobs WHERE
 """
-_GIVEN_UP = """
-    SELECT id, folder, source, state, pages, finished_at, error_kind, error_message, error_hint
-    FROM jobs WHERE state = ? AND state <> 'done' ORDER BY id DESC LIMIT ?
-"""
+_DONE = f"{_ENDED} state = 'done' ORDER BY finished_at DESC LIMIT ?"
+_GIVEN_UP = f"{_ENDED} state = ? AND state <> 'done' ORDER BY id DESC LIMIT ?"
 
 
 class FolderGlance(NamedTuple):
@@ -121,7 +119,8 @@ def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
             return question(ledger)
 
     def ask(still: bool) -> T:
-        with Ledger.to_read(path, partial(_connect, path, _BUSY_S, still)) as ledger:
+        opener = partial(_connect, path, _BUSY_S, still)
+        with Ledger(path, opener, access=READING) as ledger:
             return question(ledger)
 
     return _steadily(path, ask)

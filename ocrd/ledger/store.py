@@ -10,19 +10,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
 
-from ocrd.ledger.errors import WRITING, translated
-
-P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST = 64  # parts of one transaction, so that the first does not wait for ever
@@ -108,71 +103,6 @@ class Transaction:
 
     connection: Connection
     now: float
-
-
-class Store:
-    """The ledger's file, open.  May be used from several threads at once.
-
-    Args:
-        path: The ledger.
-        busy_s: How long to wait for another process's lock, seconds.
-        clock: Seconds since the epoch.
-        opener: Makes a connection; one that may write by default.
-        access: What its user needs to be allowed.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        busy_s: float,
-        clock: Callable[[], float],
-        *,
-        opener: Callable[[], sqlite3.Connection] | None = None,
-        access: int = WRITING,
-    ) -> None:
-        self.path = path
-        self._clock = clock
-        self._opener = opener or partial(connect, path, busy_s)
-        self._engine = make_engine(self._opener)
-        self._writer = Writer(self._engine)
-        self._translated = partial(translated, path, access, also=(SQLAlchemyError,))
-
-    def write(
-        self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """What `work` gives; what it did is on the disk.  It runs in the writer's thread.
-
-        Raises:
-            LedgerError, PlaceError: The ledger cannot be written now; nothing was done.
-            Exception: Whatever `work` raised; then likewise.
-        """
-        with self._translated():
-            return self._writer.write(lambda tx: work(self._at(tx), *args, **kwargs))
-
-    def read(
-        self, look: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """What `look` gives; it sees one moment of the ledger.
-
-        Raises:
-            LedgerError, PlaceError: The ledger cannot be read now.
-        """
-        with self._translated(), transaction(self._engine, immediate=False) as connection:
-            return look(self._at(connection), *args, **kwargs)
-
-    @contextmanager
-    def bare(self) -> Iterator[sqlite3.Connection]:
-        """A connection outside any transaction, for checks and copies."""
-        with self._translated(), closing(self._opener()) as raw:
-            yield raw
-
-    def close(self) -> None:
-        """Write what waits and give every connection back; the last folds the WAL into the file."""
-        self._writer.close()
-        self._engine.dispose()
-
-    def _at(self, connection: Connection) -> Transaction:
-        return Transaction(connection, self._clock())
 
 
 class Writer:

@@ -13,9 +13,22 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import REAL, Column, Integer, LargeBinary, MetaData, Row, Table, Text, text
+from sqlalchemy import (
+    REAL,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    TextualSelect,
+    bindparam,
+    text,
+)
 from sqlalchemy.types import TypeDecorator
 
+from ocrd.files import FileFacts
 from ocrd.job import Job, JobError, JobState, Member, Page, PageState, Place
 
 V = TypeVar("V")
@@ -185,11 +198,11 @@ trees = Table(  # the trees that are known, and on which file system each lies
 
 # SQLite takes a partial index only where the query repeats the index's condition word for word,
 # constants included: these are text, not bound parameters.
-READY = text(
+READY = (
     "waiting.state = 'queued' AND waiting.not_before = 0"
     " AND waiting.cancel_requested = 0 AND waiting.ending IS NULL"
 )
-DEFERRED = text("jobs.state = 'queued' AND jobs.not_before <> 0")
+DEFERRED = "state = 'queued' AND not_before <> 0"
 AT_INBOX = text("jobs.place = 'inbox'")
 JOINED_AT_INBOX = text("jobs.members IS NOT NULL AND jobs.place = 'inbox'")
 NOT_DONE = text("jobs.state <> 'done'")
@@ -199,6 +212,18 @@ CANCEL_REQUESTED = text("jobs.cancel_requested = 1")
 REUSABLE = text("pages.state = 'done'")
 
 page_columns = [column for column in pages.c if column.name != "payload"]
+
+
+def returning_jobs(statement: str, *told: str) -> TextualSelect:
+    """A statement in SQLite's words, to which `RETURNING` is added: its rows are whole jobs.
+
+    Args:
+        statement: What it changes.
+        told: The columns whose values it names by `:column`.
+    """
+    columns = ", ".join(column.name for column in jobs.c)
+    typed = [bindparam(name, type_=jobs.c[name].type) for name in told]
+    return text(f"{statement} RETURNING {columns}").bindparams(*typed).columns(*jobs.c)
 
 
 def to_job(row: Row[Any]) -> Job:
@@ -230,6 +255,11 @@ def error_columns(error: JobError | None) -> dict[str, Any]:
     """The three columns of an error; all NULL for none."""
     told = asdict(error) if error else dict.fromkeys(("kind", "message", "hint"))
     return {f"error_{name}": value for name, value in told.items()}
+
+
+def file_columns(file: FileFacts) -> dict[str, Any]:
+    """The columns that tell which file a job stands for."""
+    return {name: getattr(file, name) for name in ("size", "mtime_ns", "inode", "sha256")}
 
 
 def packed(payload: str | None) -> bytes | None:

@@ -17,13 +17,12 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, TextualSelect, bindparam, select, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Row, TextualSelect, insert, select
 
 from ocrd.errors import FencedError
 from ocrd.job import Job, JobState
 from ocrd.ledger.store import Transaction
-from ocrd.ledger.tables import history, jobs, to_job
+from ocrd.ledger.tables import history, jobs, returning_jobs, to_job
 
 UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)
 RUNNING = (JobState.RUNNING,)
@@ -82,6 +81,9 @@ def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str
         tx.connection.execute(_WRITE, values)
 
 
+_WRITE = insert(history).prefix_with("OR REPLACE")  # a later entry takes the slot over
+
+
 def events(tx: Transaction, number: int) -> list[Entry]:
     """A job's history, oldest first; a long one lacks its middle."""
     query = select(history).where(history.c.job_id == number).order_by(history.c.seq)
@@ -94,13 +96,6 @@ def events(tx: Transaction, number: int) -> list[Entry]:
 def _slot(seq: int) -> int:
     """The first entries stay where they are; the later ones go round."""
     return seq if seq < KEPT else KEPT_FIRST + (seq - KEPT_FIRST) % (KEPT - KEPT_FIRST)
-
-
-_insert = insert(history)
-_WRITE = _insert.on_conflict_do_update(
-    index_elements=["job_id", "slot"],
-    set_={name: _insert.excluded[name] for name in ("seq", "at", "name", "detail")},
-)
 
 
 def take(
@@ -160,13 +155,11 @@ def _step(
     """The statement; there are as many as there are kinds of steps."""
     become = ", ".join(f"{column} = {value}" for column, value in changes)
     among = ", ".join(f"'{state}'" for state in states)
-    columns = ", ".join(column.name for column in jobs.c)
-    statement = text(
+    return returning_jobs(
         f"UPDATE jobs SET {become} WHERE id = :job AND epoch = :claim"  # noqa: S608 - our own words
-        f" AND state IN ({among}) AND ({only_if}) RETURNING {columns}"
+        f" AND state IN ({among}) AND ({only_if})",
+        *(name for name in told if name in jobs.c),
     )
-    typed = [bindparam(name, type_=jobs.c[name].type) for name in told if name in jobs.c]
-    return statement.bindparams(*typed).columns(*jobs.c)
 
 
 def _fenced(tx: Transaction, job: Job) -> FencedError:

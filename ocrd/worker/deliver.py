@@ -28,7 +28,6 @@ from ocrd.ledger.pages import PageRow, page_row
 from ocrd.names import NAME_MAX, fit
 from ocrd.spool import Spool
 from ocrd.worker.naming import (
-    Name,
     dated,
     flat_order,
     flat_suffixes,
@@ -53,7 +52,7 @@ class Plan:
         images: The folder of the figures in it.
     """
 
-    name: Name
+    name: Path
     artefacts: str
     images: str = IMAGES
 
@@ -85,8 +84,8 @@ class Delivery:
         name = wanted(job, folder, counter)
         if folder.layout == "flat":
             name = self._keep(job, name, flat_suffixes(folder.outputs))
-            return Plan(name=name, artefacts="", images=name.stem + FIGURES)
-        return Plan(name=name, artefacts=name.stem)
+            return Plan(name=name, artefacts="", images=name.name + FIGURES)
+        return Plan(name=name, artefacts=name.name)
 
     def record(self, job: Job, folder: Folder, plan: Plan) -> Job:
         """The bundle is sealed: its names, and the original's, go into the ledger.
@@ -160,7 +159,7 @@ class Delivery:
         """
         made = flat_order(self._spool.made(job))
         if is_flat(made):
-            return str(flat_target(made[-1], plan.name.folder, plan.name.stem))
+            return str(flat_target(made[-1], plan.name.parent, plan.name.name))
         if not made and folder.layout == "flat":
             return None
         return str(self._free_folder(plan.name))  # of a pile, too: its documents stay together
@@ -180,7 +179,7 @@ class Delivery:
             try:
                 self._spool.publish(job, recorded, _owner(folder))
             except FileExistsError:  # taken since the names were chosen
-                recorded = self._free_folder(_again(job, folder, recorded.parent, recorded.name))
+                recorded = self._free_folder(_again(job, folder, recorded))
                 job = self._ledger.redeliver(job, outputs=str(recorded))
             else:
                 return job
@@ -198,25 +197,25 @@ class Delivery:
                 left = flat_order(self._spool.made(job))
                 if not all(map(is_artefact, left)):
                     raise  # the text links to a folder of that name
-                name = self._keep(job, _again(job, folder, recorded.parent, stem), left)
-                recorded = flat_target(left[-1], name.folder, name.stem)
+                name = self._keep(job, _again(job, folder, recorded.parent / stem), left)
+                recorded = flat_target(left[-1], name.parent, name.name)
                 job = self._ledger.redeliver(job, outputs=str(recorded))
             else:
                 return job
 
-    def _free_folder(self, name: Name) -> Path:
-        return self._spool.free_name(name.folder, name.stem, is_dir=True)
+    def _free_folder(self, name: Path) -> Path:
+        return self._spool.free_name(name.parent, name.name, is_dir=True)
 
-    def _keep(self, job: Job, name: Name, suffixes: Collection[str]) -> Name:
+    def _keep(self, job: Job, name: Path, suffixes: Collection[str]) -> Path:
         """The first stem for which none of the names is taken, nor kept for another job."""
         while True:
             others = self._kept_by_others(job)
-            choices = (each for each in stems(name.stem) if name.folder / each not in others)
-            free = self._spool.free_stem(name.folder, choices, suffixes)
+            choices = (each for each in stems(name.name) if name.parent / each not in others)
+            free = self._spool.free_stem(name.parent, choices, suffixes)
             with self._lock:  # not while the disk is asked: a share may hang
-                if name.folder / free.name not in self._kept_by_others(job):
-                    self._kept[job.id] = name.folder / free.name
-                    return Name(folder=free.parent, stem=free.name)
+                if name.parent / free.name not in self._kept_by_others(job):
+                    self._kept[job.id] = name.parent / free.name
+                    return free
 
     def _kept_by_others(self, job: Job) -> set[Path]:
         return {path for number, path in list(self._kept.items()) if number != job.id}
@@ -330,8 +329,6 @@ def _owner(folder: Folder) -> Ownership:
     return ownership(folder.group, folder.umask)
 
 
-def _again(job: Job, folder: Folder, parent: Path, stem: str) -> Name:
+def _again(job: Job, folder: Folder, taken: Path) -> Path:
     """What to begin with when a name was taken; its number, if it had one, is not told again."""
-    if asks_for_counter(folder.output_name):
-        return Name(folder=parent, stem=stem)
-    return wanted(job, folder)
+    return taken if asks_for_counter(folder.output_name) else wanted(job, folder)

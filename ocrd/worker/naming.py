@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -22,21 +21,8 @@ from ocrd.names import fit, stem
 _RANKS = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Name:
-    """A name as it is wanted; it may be taken.
-
-    Attributes:
-        folder: Below the outbox, absolute.
-        stem: The bundle's, and its artefacts' before their suffixes.
-    """
-
-    folder: Path
-    stem: str
-
-
-def wanted(job: Job, folder: Folder, counter: int = 0) -> Name:
-    """The name that a folder's `output_name` gives a job's results.
+def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
+    """The name that a folder's `output_name` gives a job's results; it may be taken.
 
     Args:
         job: Whose.
@@ -56,9 +42,11 @@ def wanted(job: Job, folder: Folder, counter: int = 0) -> Name:
             counter=counter,
         ),
     )
-    *above, last = (_safe(part) for part in filled.split("/"))
+    # no part is a folder above, nor hidden, whatever a scan is called
+    parts = (part.strip().lstrip(".").strip() or "document" for part in filled.split("/"))
+    *above, last = parts
     below = folder.outbox.joinpath(source.parent, *(fit(part) for part in above))
-    return Name(folder=below, stem=fit(last, suffix_room=SUFFIX_ROOM))
+    return below / fit(last, suffix_room=SUFFIX_ROOM)
 
 
 def stems(name: str) -> Iterator[str]:
@@ -104,8 +92,3 @@ def is_flat_file(name: str) -> bool:
 def flat_target(entry: str, folder: Path, stem: str) -> Path:
     """Where an entry of a flat bundle is published."""
     return folder / (f"{stem}{entry}" if is_artefact(entry) else entry)
-
-
-def _safe(part: str) -> str:
-    """A part of the path that is no folder above, nor hidden, whatever a scan is called."""
-    return part.strip().lstrip(".").strip() or "document"

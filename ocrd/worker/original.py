@@ -10,15 +10,15 @@ import hashlib
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrd.document.base import PageOrigin
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
-from ocrd.files import display, open_regular
-from ocrd.job import Job, Member, digest_of
+from ocrd.files import FileFacts, display, open_regular
+from ocrd.job import Found, Job, Member, joined
 from ocrd.pages.base import DocumentInfo
 from ocrd.pages.source import ChildPageSource
 
@@ -112,6 +112,11 @@ class Part:
         return self.info.pages if self.info else 1
 
     @property
+    def kind(self) -> str:
+        """`pdf` or `image`."""
+        return self.info.kind if self.info else UNREADABLE
+
+    @property
     def name(self) -> str:
         """What a person knows it by, in one harmless line."""
         return display(self.what.source.rpartition("/")[2])
@@ -142,14 +147,18 @@ class Original:
         kinds = {part.info.kind for part in self.parts if part.info}
         return "image" if kinds == {"image"} else "pdf"
 
+    def where(self, number: int) -> tuple[Part, int]:
+        """The file that holds page `number` of the document, and the page's number in it."""
+        file, page = self.collation.place(number)
+        return self.parts[file], page
+
     def find(self, number: int) -> tuple[Path, int]:
-        """The file that holds page `number` of the document, and the page's number in it.
+        """The same, to be read.
 
         Raises:
             BadFileError: That file cannot be opened; the document's other pages can be had.
         """
-        file, page = self.collation.place(number)
-        part = self.parts[file]
+        part, page = self.where(number)
         if part.error is not None:
             raise part.error
         return part.path, page
@@ -158,8 +167,7 @@ class Original:
         """What is wrong with a page, with the place where a person finds it."""
         if self.plain:
             return error
-        file, page = self.collation.place(number)
-        part = self.parts[file]
+        part, page = self.where(number)
         where = part.name if part.pages == 1 else f"{part.name}, page {page}"
         return type(error)(f"{where}: {error.message}", hint=error.hint, kind=error.kind)
 
@@ -167,14 +175,18 @@ class Original:
         """For the sidecar: where page `number` was found; None when that is plain."""
         if self.plain:
             return None
-        file, page = self.collation.place(number)
-        return {"file": self.parts[file].name, "page": page}
+        part, page = self.where(number)
+        return {"file": part.name, "page": page}
 
     def origins(self) -> tuple[PageOrigin, ...]:
         """For the document builder: where each page lies; empty when that is plain."""
         if self.plain:
             return ()
-        return tuple(map(self._origin, range(1, self.collation.pages + 1)))
+        found = map(self.where, range(1, self.collation.pages + 1))
+        return tuple(
+            PageOrigin(source=part.path, kind=part.kind, page=page, pages=part.pages)
+            for part, page in found
+        )
 
     def facts(self) -> dict[str, Any]:
         """For the sidecar's head: the files and what each gave, and how a pile was put together."""
@@ -196,12 +208,6 @@ class Original:
             ]
         return told
 
-    def _origin(self, number: int) -> PageOrigin:
-        file, page = self.collation.place(number)
-        part = self.parts[file]
-        kind = part.info.kind if part.info else UNREADABLE
-        return PageOrigin(source=part.path, kind=kind, page=page, pages=part.pages)
-
 
 async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> Original:
     """Look at every file of the original that lies at `path`.
@@ -218,7 +224,7 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
     if not job.members:
         parts = [Part(what=job, path=path, info=await pages.inspect(path))]
     else:
-        parts = [await _part(member, path / member.name, pages) for member in job.members]
+        parts = [await _part(each, path / each.name, pages) for each in job.members]
     broken = next((part for part in parts if part.error is not None), None)
     if broken is not None and duplex != SINGLE and broken.error is not None:
         raise BadFileError(
@@ -231,8 +237,8 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
     return Original(path=path, parts=tuple(parts), collation=collation)
 
 
-def identity(job: Job, path: Path) -> dict[str, Any]:
-    """The columns that tell what lies at `path`: size, time, inode, digest, members.
+def identity(job: Job, path: Path) -> Found:
+    """What lies at `path` now.
 
     A file that was taken out of a joined document's folder belongs to it no longer.
 
@@ -242,22 +248,16 @@ def identity(job: Job, path: Path) -> dict[str, Any]:
         PlaceError: It cannot be read now.
     """
     if not job.members or path.is_symlink():
-        return _facts(path)
+        return Found(folder=job.folder, source=job.source, **asdict(_facts(path)))
     left = [each for each in job.members if (path / each.name).is_file()]
-    members = tuple(Member(source=each.source, **_facts(path / each.name)) for each in left)
-    if not members:
+    if not left:
         raise SourceChangedError(
             f"{display(job.source)}: none of its files is there any more",
             hint="Nothing to do if they were taken away on purpose; else drop them again.",
             kind="source-gone",
         )
-    return {
-        "size": sum(member.size for member in members),
-        "mtime_ns": max(member.mtime_ns for member in members),
-        "inode": 0,
-        "sha256": digest_of(members),
-        "members": members,
-    }
+    members = [Member(source=each.source, **asdict(_facts(path / each.name))) for each in left]
+    return joined(job.folder, job.source, members)
 
 
 async def _part(member: Member, path: Path, pages: ChildPageSource) -> Part:
@@ -267,16 +267,10 @@ async def _part(member: Member, path: Path, pages: ChildPageSource) -> Part:
         return Part(what=member, path=path, error=error)
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _facts(path: Path) -> FileFacts:
     with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        now = os.fstat(file.fileno())
-    return {
-        "size": now.st_size,
-        "mtime_ns": now.st_mtime_ns,
-        "inode": now.st_ino,
-        "sha256": sha256,
-    }
+        return FileFacts.of(os.fstat(file.fileno()), sha256)
 
 
 def _require_even(counts: Sequence[int]) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Collection
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import TypeAlias
 
 from ocrd.config import Folder
-from ocrd.document.base import BARCODE, BLANK, Separator
+from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.blank import is_blank
 from ocrd.engine.deepseek.grounding import with_blocks
@@ -35,10 +36,9 @@ from ocrd.page import PageImage, PageResult
 from ocrd.pagelog import Entry, PageLog
 from ocrd.pages.reading import OwnText, merged
 from ocrd.pages.source import ChildPageSource
-from ocrd.worker.original import Key, Original
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from ocrd.spool import Spool
+from ocrd.worker.calls import LEDGER, SPOOL, Calls
+from ocrd.worker.original import Original
 
 _OWN_TEXT_MODES = frozenset({"ocr", "document"})  # what these ask for, a PDF may say itself
 MAX_TRIES = 3  # a page that faults so often is at fault itself
@@ -46,17 +46,8 @@ ENGINE_POLL_S = 0.5
 TELL_S = 1.0  # how often the ledger is told how far a job has come
 
 
-class Call(Protocol):
-    """Runs a blocking call off the event loop."""
+Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
 
-    def __call__(
-        self, place: Path | str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Awaitable[T]:
-        """Await what `call` returns; `place` is what it waits for, if it waits."""
-
-
-LEDGER = "the ledger"  # as a place
-SPOOL = "the spool"  # likewise
 BLANKNESS = "the processor"
 
 
@@ -92,43 +83,50 @@ class PageRun:
     tell_at: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What jobs are worked on with, and the settings that concern it.
+
+    Attributes:
+        home: The daemon's own tree.
+        pages: Makes page images.
+        build: Builds a bundle of so many pages in a child process.
+        gate: Shares the engine among jobs.
+        call: Runs a blocking call off the event loop.
+        clock: Seconds since the epoch.
+        dpi: At which PDF pages are rendered.
+        window: At most so many pages of one job are under way, so that a book floods no gate.
+        orientation: Sees which way up a page is, for an engine that does not.
+        reuse_results: Whether a page of the same content is read once.
+        versions: What produced a result.
+    """
+
+    ledger: Ledger
+    spool: Spool
+    home: Path
+    pages: ChildPageSource
+    build: Build
+    engine: Engine
+    gate: PageGate
+    events: Events
+    call: Calls
+    dpi: int
+    window: int
+    orientation: Orientation | None
+    reuse_results: bool
+    versions: Mapping[str, str]
+    clock: Callable[[], float] = time.time
+
+
 class PageRunner:
     """Reads the pages of jobs.
-
-    Args:
-        ledger: Is told of finished pages, now and then.
-        pages: Makes page images.
-        engine: Reads them.
-        gate: Shares the engine among jobs.
-        events: Is told of each page.
-        call: Runs a blocking call off the event loop.
-        window: At most so many pages of one job are under way.
-        orientation: Sees which way up a page is, for an engine that does not.
 
     Attributes:
         progress: By job under way, how many pages it has and how many of them are finished.
     """
 
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        pages: ChildPageSource,
-        engine: Engine,
-        gate: PageGate,
-        events: Events,
-        call: Call,
-        window: int,
-        orientation: Orientation | None = None,
-    ) -> None:
-        self._ledger = ledger
-        self._pages = pages
-        self._engine = engine
-        self._gate = gate
-        self._events = events
-        self._call = call
-        self._window = window
-        self._orientation = orientation
+    def __init__(self, parts: Parts) -> None:
+        self._ = parts
         self._requests = itertools.count(1)
         self.progress: dict[int, tuple[int, int]] = {}
 
@@ -141,7 +139,7 @@ class PageRunner:
         """
         self.progress[run.job.id] = (count, len(finished))
         run.tell_at = asyncio.get_running_loop().time() + TELL_S
-        window = asyncio.Semaphore(self._window)
+        window = asyncio.Semaphore(self._.window)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(1, count + 1):
@@ -172,8 +170,8 @@ class PageRunner:
                 break
 
     async def _reuse(self, run: PageRun, number: int) -> bool:
-        payload = await self._call(
-            LEDGER, self._ledger.reusable, run.job.sha256, run.recipe, number
+        payload = await self._.call(
+            LEDGER, self._.ledger.reusable, run.job.sha256, run.recipe, number
         )
         if payload is None:
             return False
@@ -196,23 +194,21 @@ class PageRunner:
         if separator_of(run.folder) is not None or not original_text_counts(run.folder):
             return None
         path, page = run.original.find(number)
-        own = await self._pages.own_text(path, page)
+        own = await self._.pages.own_text(path, page)
         return None if own is None or own.fault else own
 
     async def _read_by_engine(self, run: PageRun, number: int) -> PageResult:
         while True:
-            await self._engine_ready()
-            async with self._gate.slot(run.job.id, run.folder.priority) as others:
-                image = await self._image(run, number)
-                try:
-                    return await self._recognise(run, number, image, others)
-                except EngineDownError as error:
-                    self._tell("page.waits", run, number, kind=error.kind, error=error.message)
+            if self._.engine.report().state is EngineState.READY:
+                async with self._.gate.slot(run.job.id, run.folder.priority) as others:
+                    path, page = run.original.find(number)
+                    codes = run.folder.separator == BARCODE
+                    image = await self._.pages.page(path, page, codes=codes)
+                    try:
+                        return await self._recognise(run, number, image, others)
+                    except EngineDownError as error:
+                        self._tell("page.waits", run, number, kind=error.kind, error=error.message)
             await asyncio.sleep(ENGINE_POLL_S)
-
-    async def _image(self, run: PageRun, number: int) -> PageImage:
-        path, page = run.original.find(number)
-        return await self._pages.page(path, page, codes=run.folder.separator == BARCODE)
 
     async def _recognise(
         self, run: PageRun, number: int, image: PageImage, others: int
@@ -220,26 +216,7 @@ class PageRunner:
         """What the engine reads; a separator page is not shown to it, for it might invent text."""
         if await self._separates(separator_of(run.folder), image):
             return PageResult(text="", codes=image.codes, notes=("a separator page, not read",))
-        request = self._request(run, number, image, others)
-        if run.folder.upright and self._orientation is not None:
-            result = await read_upright(self._engine, request, self._orientation)
-        else:
-            result = await read_page(self._engine, request)
-        return replace(result, codes=image.codes) if image.codes else result
-
-    async def _separates(self, separator: Separator | None, image: PageImage) -> bool:
-        if separator is None:
-            return False
-        if separator.kind == BLANK:
-            return await self._call(BLANKNESS, is_blank, image)
-        return separator.marks(image.codes)
-
-    async def _engine_ready(self) -> None:
-        while self._engine.report().state is not EngineState.READY:  # noqa: ASYNC110 - engines are asked for their state; they do not tell
-            await asyncio.sleep(ENGINE_POLL_S)
-
-    def _request(self, run: PageRun, number: int, image: PageImage, others: int) -> PageRequest:
-        return PageRequest(
+        request = PageRequest(
             id=f"{run.job.id}-{number}-{next(self._requests)}",
             image=image,
             mode=run.folder.mode,
@@ -249,6 +226,18 @@ class PageRunner:
             priority=run.folder.priority,
             others=others,
         )
+        if run.folder.upright and self._.orientation is not None:
+            result = await read_upright(self._.engine, request, self._.orientation)
+        else:
+            result = await read_page(self._.engine, request)
+        return replace(result, codes=image.codes) if image.codes else result
+
+    async def _separates(self, separator: Separator | None, image: PageImage) -> bool:
+        if separator is None:
+            return False
+        if separator.kind == BLANK:
+            return await self._.call(BLANKNESS, is_blank, image)
+        return separator.marks(image.codes)
 
     async def _finished(self, run: PageRun, number: int, tries: int, result: PageResult) -> None:
         doubt = None
@@ -277,7 +266,7 @@ class PageRunner:
         """A page is finished, and is not computed again whatever comes."""
         came_from = run.original.came_from(page.number)
         entry = Entry(page=page, result=payload, came_from=came_from)
-        await self._call(SPOOL, run.log.append, entry)
+        await self._.call(SPOOL, run.log.append, entry)
         run.untold.append(page)
         if asyncio.get_running_loop().time() >= run.tell_at:
             await self._tell_ledger(run)
@@ -289,10 +278,10 @@ class PageRunner:
         run.tell_at = asyncio.get_running_loop().time() + TELL_S
         told, run.untold = run.untold, []
         rows = [page_row(page, None, run.recipe) for page in told]
-        await self._call(LEDGER, self._ledger.progress, run.job, rows)
+        await self._.call(LEDGER, self._.ledger.progress, run.job, rows)
 
     def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
-        emit = self._events.debug if name == "page.done" else self._events.warn
+        emit = self._.events.debug if name == "page.done" else self._.events.warn
         emit(name, job=run.job.id, folder=run.job.folder, page=number, **fields)
 
 
@@ -301,35 +290,20 @@ def original_text_counts(folder: Folder) -> bool:
     return folder.mode.name in _OWN_TEXT_MODES and folder.pdf_text in ("auto", "keep")
 
 
-def recipe(
-    *,
-    engine: str,
-    model: str,
-    dpi: int,
-    folder: Folder,
-    only_for: Job | None = None,
-    collation: Key | None = None,
-) -> str:
-    """A digest of engine, model, prompt, limits, resolution and dpi.
-
-    Args:
-        engine: The engine's kind.
-        model: The engine's model.
-        dpi: At which PDF pages are rendered.
-        folder: Mode, target, resolution and language.
-        only_for: Makes the key this job's own, so that no other job's results fit.
-        collation: Which page of which file each page is, where that is not plain.
-    """
+def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
+    """A digest of all that shapes results but the content: engine, model, prompt, dpi and so on."""
+    engine, model = p.engine.named(folder.language)
+    collation = original.collation.key()
     parts: dict[str, object] = {
         "engine": engine,
         "model": model,
-        "dpi": dpi,
+        "dpi": p.dpi,
         "prompt": folder.mode.prompt.replace("{target}", folder.target),
         "reader": folder.mode.reader.value,
         "max_tokens": folder.mode.max_tokens,
         "guard": asdict(folder.mode.guard) if folder.mode.guard else None,
         "resolution": asdict(folder.resolution),
-        "only_for": only_for.token if only_for else None,
+        "only_for": None if p.reuse_results else job.token,
     }
     if collation is not None:
         parts["collation"] = collation

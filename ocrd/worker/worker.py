@@ -7,40 +7,22 @@ this module), 3 into the spool, 4 pages, 5 bundle, 6 names recorded, 7 published
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ocrd.config import Folder
-from ocrd.document.base import BundleSpec, BundleSummary
-from ocrd.engine.base import Engine
+from ocrd.document.base import BundleSpec
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
-from ocrd.events import Events
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
 from ocrd.pagelog import Entry, PageLog
-from ocrd.pages.source import ChildPageSource
-from ocrd.spool import Spool
+from ocrd.worker.calls import LEDGER, SPOOL
 from ocrd.worker.deliver import Delivery, Plan, remove_marker
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import (
-    LEDGER,
-    SPOOL,
-    Call,
-    PageRun,
-    PageRunner,
-    recipe,
-    separator_of,
-    told,
-)
-
-Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
-"""Builds a bundle of so many pages in a child process."""
+from ocrd.worker.pages import PageRun, PageRunner, Parts, recipe, separator_of, told
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -49,35 +31,8 @@ CANCELLED = JobError(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The neighbours a worker works with, and the settings that concern it.
-
-    Attributes:
-        call: Runs a blocking step off the event loop.
-    """
-
-    ledger: Ledger
-    spool: Spool
-    pages: ChildPageSource
-    build: Build
-    engine: Engine
-    runner: PageRunner
-    delivery: Delivery
-    events: Events
-    call: Call
-    clock: Callable[[], float]
-    dpi: int
-    reuse_results: bool
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Built:
-    """A bundle built (or to be built), still to be sealed, and the names planned for it."""
-
-    plan: Plan
-    spec: BundleSpec
+_Built: TypeAlias = tuple[Plan, BundleSpec]
+"""A bundle built (or to be built), still to be sealed, and the names planned for it."""
 
 
 class Worker:
@@ -85,6 +40,8 @@ class Worker:
 
     def __init__(self, parts: Parts) -> None:
         self._ = parts
+        self.runner = PageRunner(parts)
+        self._delivery = Delivery(ledger=parts.ledger, spool=parts.spool, clock=parts.clock)
 
     async def run(self, job: Job, folder: Folder) -> Job:
         """Take a job on from wherever it stands: claimed, spooled, delivering.
@@ -104,7 +61,7 @@ class Worker:
         except BadFileError as error:
             return await self.fail(job, folder, told(error))
         finally:
-            self._.runner.progress.pop(job.id, None)
+            self.runner.progress.pop(job.id, None)
 
     async def fail(
         self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
@@ -112,7 +69,7 @@ class Worker:
         """The original to failed/, whatever was done so far dropped."""
         p = self._
         job = await p.call(
-            way_out(folder), p.delivery.fail, job, folder, error, cancelled=cancelled
+            way_out(folder), self._delivery.fail, job, folder, error, cancelled=cancelled
         )
         tell = p.events.emit if cancelled else p.events.warn
         tell(
@@ -135,48 +92,31 @@ class Worker:
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
-        key = self._recipe(job, folder, original)
+        key = recipe(p, job, folder, original)
         job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         log = p.spool.page_log(job)
         run = PageRun(job=job, folder=folder, original=original, recipe=key, log=log)
-        await p.runner.run(run, pages, await p.call(SPOOL, self._finished, run))
+        await self.runner.run(run, pages, await p.call(SPOOL, self._finished, run))
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
-        await p.build(built.spec, pages)
+        await p.build(built[1], pages)
         return job, built
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
-        job, path = self._claim(job, origin(job, folder))
-        remove_marker(self._.spool, job, folder)
-        return self._.ledger.moved(job, Place.SPOOL), path
-
-    def _claim(self, job: Job, source: Path) -> tuple[Job, Path]:
-        """The original's way in.
-
-        One that a person has mended in failed/ is taken as it is now, as is one that could not be
-        read when it was recorded, and was tried again.
-        """
+        p, source = self._, origin(job, folder)
         try:
-            return job, self._.spool.claim(job, source)
+            path = p.spool.claim(job, source)
         except SourceChangedError as changed:
+            # One that a person has mended in failed/ is taken as it is now, as is one that could
+            # not be read when it was recorded, and was tried again.
             mended = job.place is Place.FAILED or not job.sha256
             if not mended or changed.kind == "source-gone":
                 raise
-            job = self._.ledger.rerecord(job, **identity(job, source))
-            return job, self._.spool.claim(job, source)
-
-    def _recipe(self, job: Job, folder: Folder, original: Original) -> str:
-        p = self._
-        kind, model = p.engine.named(folder.language)
-        return recipe(
-            engine=kind,
-            model=model,
-            dpi=p.dpi,
-            folder=folder,
-            only_for=None if p.reuse_results else job,
-            collation=original.collation.key(),
-        )
+            job = p.ledger.rerecord(job, identity(job, source))
+            path = p.spool.claim(job, source)
+        remove_marker(p.spool, job, folder)
+        return p.ledger.moved(job, Place.SPOOL), path
 
     def _finished(self, run: PageRun) -> set[int]:
         """The pages that need no reading: those in the log, and those that the ledger keeps.
@@ -198,25 +138,21 @@ class Worker:
             self._.ledger.progress(job, rows)
         return set(pages)
 
-    def _check(self, job: Job) -> None:
-        """What was read must still be what lies there; else the ledger takes it as it is now."""
-        if not self._.spool.unchanged(job):
-            spooled = self._.spool.spooled(job)
-            self._.ledger.rerecord(job, **identity(job, spooled))
+    def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
+        """What to build the bundle from.
+
+        Raises:
+            SourceChangedError: The original is no longer what was read: the ledger has it as it is.
+            BadFileError: No page of it could be read.
+        """
+        p = self._
+        if not p.spool.unchanged(job):
+            p.ledger.rerecord(job, identity(job, p.spool.spooled(job)))
             raise SourceChangedError(
                 f"{display(job.source)}: the file changed while its pages were read",
                 hint="Nothing to do: it is read again from the start.",
                 kind="changed-in-spool",
             )
-
-    def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
-        """What to build the bundle from.
-
-        Raises:
-            SourceChangedError: The original is no longer what was read.
-            BadFileError: No page of it could be read.
-        """
-        self._check(job)
         pages = [entry.page for entry in log.entries()]
         if pages and all(page.state is PageState.FAILED for page in pages):
             raise _nothing_read(job, pages)
@@ -224,12 +160,8 @@ class Worker:
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
         """The same under names that are free now."""
-        plan = self._.delivery.plan(job, folder)
-        return _Built(plan=plan, spec=self._spec(job, folder, original, plan))
-
-    def _spec(self, job: Job, folder: Folder, original: Original, plan: Plan) -> BundleSpec:
-        p = self._
-        return BundleSpec(
+        p, plan = self._, self._delivery.plan(job, folder)
+        return plan, BundleSpec(
             source=original.path,
             name=plan.artefacts,
             kind=original.kind,
@@ -245,7 +177,7 @@ class Worker:
             drop_blank=folder.drop_blank,
             upright=folder.upright,
             images=plan.images,
-            title=plan.name.stem,
+            title=plan.name.name,
         )
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
@@ -277,7 +209,7 @@ class Worker:
         while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
             original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
             built = await p.call(SPOOL, self._planned_anew, job, folder, original)
-            await p.build(built.spec, original.collation.pages)
+            await p.build(built[1], original.collation.pages)
             job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
@@ -295,9 +227,9 @@ class Worker:
         p = self._
         if built is not None:
             p.spool.seal(job)
-            job = p.delivery.record(job, folder, built.plan)
+            job = self._delivery.record(job, folder, built[0])
         try:
-            return p.delivery.deliver(job, folder)
+            return self._delivery.deliver(job, folder)
         except FileExistsError:
             return job
         except OcrdError as error:

@@ -186,7 +186,7 @@ class Hanging(Disk):
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are told of sooner than in life."""
-    monkeypatch.setattr("ocrd.daemon.calls.HANGS_S", 1.0)
+    monkeypatch.setattr("ocrd.worker.calls.HANGS_S", 1.0)
 
 
 @pytest.mark.usefixtures("soon")

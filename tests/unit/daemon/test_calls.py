@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from ocrd.daemon.calls import Calls
+from ocrd.worker.calls import Calls
 from tests.support.waiting import HANG_S
 
 PLACE = "a share"
@@ -150,7 +150,7 @@ def test_a_call_that_never_answers_does_not_keep_the_process() -> None:
     """Its thread is left behind: the interpreter ends."""
     program = """
 import asyncio, threading
-from ocrd.daemon.calls import Calls
+from ocrd.worker.calls import Calls
 async def main():
     calls = Calls()
     hung = asyncio.create_task(calls("a share", threading.Event().wait))

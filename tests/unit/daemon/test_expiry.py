@@ -15,14 +15,14 @@ from typing import cast
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.calls import Calls
 from ocrd.daemon.retention import DAY_S, Retention
-from ocrd.daemon.wiring import House
 from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.job import Found, Job, Member, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
+from ocrd.worker.calls import Calls
+from ocrd.worker.pages import Parts
 from tests.integration.tree import Tree, daemon, log, scan
 from tests.support.impostors import link, pipe
 from tests.support.waiting import wait_for
@@ -128,14 +128,18 @@ class World:
 
         async def round_() -> None:
             spool = Spool(self.root, disk=disk)
-            house = cast(House, SimpleNamespace(ledger=self.ledger, spool=spool, call=Calls()))
+            parts = SimpleNamespace(
+                ledger=self.ledger,
+                spool=spool,
+                call=Calls(),
+                events=Events(self.told.append),
+                clock=self.clock,
+            )
             retention = Retention(
-                house,
+                cast(Parts, parts),
                 self.folders,
                 keep_done_days=keep_done_days,
-                events=Events(self.told.append),
                 disk=disk,
-                clock=self.clock,
             )
             await retention.round()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +12,7 @@ from ocrd.config import Config, load
 from ocrd.daemon.engines import check_languages, missing_packages
 from ocrd.engine.tesseract import library, packs
 from ocrd.errors import ConfigError
+from ocrd.worker.original import SINGLE, Collation
 from ocrd.worker.pages import recipe
 
 
@@ -76,10 +79,11 @@ def test_what_rapidocr_reads_needs_no_tesseract(
 
 def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> None:
     folder = configured(tmp_path).folders[0]
+    engine = SimpleNamespace(named=lambda _language: ("e", "m"))
+    parts = cast(Any, SimpleNamespace(engine=engine, dpi=200, reuse_results=True))
+    plain = cast(Any, SimpleNamespace(collation=Collation.of([1], SINGLE)))
     keys = {
-        recipe(
-            engine="e", model="m", dpi=200, folder=folder.model_copy(update={"language": language})
-        )
+        recipe(parts, cast(Any, None), folder.model_copy(update={"language": language}), plain)
         for language in ("", "ru", "ru+en")
     }
     assert len(keys) == 3

@@ -10,19 +10,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.calls import Calls
-from ocrd.daemon.retries import Attempts, Retries
+from ocrd.daemon.retries import Attempts
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
 from ocrd.job import Found, Job, JobError, JobState
 from ocrd.ledger.ledger import Ledger
+from ocrd.worker.calls import Calls
 from tests.support.waiting import until
 
 FULL = PlaceError("/out: no space is left", hint="Free some space.", kind="disk-full")
@@ -109,18 +110,21 @@ class Bench:
         self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
         self.crew = Crew()
         self.told: list[Event] = []
-        common: dict[str, Any] = {
-            "worker": worker or self.crew,
-            "ledger": self.ledger,
-            "events": Events(self.told.append),
-            "call": Calls(4),
-            "clock": time.time,
-        }
-        attempts = Attempts(most=3, delay_s=0.0, longest_s=0.0)
-        retries = Retries(**common, spool=root / ".ocrd", attempts=attempts)
-        retries.inboxes = Shelf(self.closed)
-        engine = cast(Any, Ready())
-        self.scheduler = Scheduler(**common, engine=engine, retries=retries, max_running=8)
+        parts = SimpleNamespace(
+            ledger=self.ledger,
+            events=Events(self.told.append),
+            call=Calls(4),
+            clock=time.time,
+            engine=Ready(),
+            home=root / ".ocrd",
+        )
+        self.scheduler = Scheduler(
+            parts=cast(Any, parts),
+            worker=cast(Any, worker or self.crew),
+            attempts=Attempts(most=3, delay_s=0.0, longest_s=0.0),
+            max_running=8,
+        )
+        self.scheduler.inboxes = cast(Any, Shelf(self.closed))
         self.scheduler.folders = self.folders
 
     def close(self) -> None:

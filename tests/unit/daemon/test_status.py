@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from ocrd import snapshot
 from ocrd.config import load
-from ocrd.daemon.calls import Calls
 from ocrd.daemon.requests import Halts
 from ocrd.daemon.retries import Waits
 from ocrd.daemon.status import Rates, Status
@@ -18,7 +17,7 @@ from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
 from ocrd.observe.systemd import Notifier
-from ocrd.worker.pages import LEDGER
+from ocrd.worker.calls import LEDGER, Calls
 
 
 class Watchdog(Notifier):
@@ -38,28 +37,30 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
     file.write_text(f'root = "{tmp_path}"\n[[folder]]\nname = "scans"\n', encoding="utf-8")
     config = load(file)
     config.spool.mkdir(exist_ok=True)
-    scheduler = SimpleNamespace(
-        ticks=1,
-        running=1,
-        waits=None,
-        folders={each.name: each for each in config.folders},
-        retries=SimpleNamespace(paused=Waits(60.0), held=Waits(60.0)),
-        hanging=dict,
-        opens_at=lambda _folder: None,
-    )
-    house = SimpleNamespace(
+    parts = SimpleNamespace(
         call=changed.pop("call", None) or Calls(),
-        scheduler=scheduler,
-        runner=SimpleNamespace(progress={7: (3, 2)}),
         engine=SimpleNamespace(
             kind="fake", model="fake-1", report=lambda: EngineReport(state=EngineState.READY)
         ),
         gate=SimpleNamespace(in_flight=0),
     )
+    worker = SimpleNamespace(runner=SimpleNamespace(progress={7: (3, 2)}))
+    scheduler = SimpleNamespace(
+        parts=parts,
+        worker=worker,
+        ticks=1,
+        running=1,
+        waits=None,
+        folders={each.name: each for each in config.folders},
+        paused=Waits(60.0),
+        held=Waits(60.0),
+        hanging=dict,
+        opens_at=lambda _folder: None,
+    )
     intakes = SimpleNamespace(healthy=lambda: True, report=lambda _folder: {}, strays=list)
     return Status(
         lambda: load(file),
-        cast(Any, house),
+        cast(Any, scheduler),
         cast(Any, intakes),
         Rates(),
         changed.pop("notifier", Notifier()),

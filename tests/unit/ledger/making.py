@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import event
 
 from ocrd.job import Found, Job, JobError, Member, Page, PageState, Place, joined
-from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.ledger import Ledger, reading
+from ocrd.ledger.store import Transaction
 
 NO_TEXT = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
 
@@ -129,7 +130,7 @@ def work(ledger: Ledger, call: Callable[[], object]) -> int:
     def counting(raw: Any, _record: object, _proxy: object) -> None:
         raw.set_progress_handler(count, 1)
 
-    pool = ledger._store._engine.pool
+    pool = ledger._engine.pool
     event.listen(pool, "checkout", counting)
     call()
     event.remove(pool, "checkout", counting)
@@ -143,18 +144,20 @@ def plans(ledger: Ledger, call: Callable[[], object]) -> list[str]:
     def keep(_c: object, _cursor: object, statement: str, told: Any, *_: object) -> None:
         executed.append((statement, told))
 
-    engine = ledger._store._engine
+    engine = ledger._engine
     event.listen(engine, "before_cursor_execute", keep)
     call()
     event.remove(engine, "before_cursor_execute", keep)
-    return ledger._store.read(
-        lambda tx: [
+
+    def explained(tx: Transaction) -> list[str]:
+        return [
             row.detail
             for statement, told in executed
             if not isinstance(told, list)
             for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
         ]
-    )
+
+    return reading(explained)(ledger)
 
 
 MANY_DONE = """

@@ -213,9 +213,7 @@ class TestFencing:
         "moved": lambda ledger, job: ledger.moved(job, Place.SPOOL),
         "set_pages": lambda ledger, job: ledger.set_pages(job, 3),
         "progress": lambda ledger, job: ledger.progress(job, [page_row(page(1), "{}", "r")]),
-        "rerecord": lambda ledger, job: ledger.rerecord(
-            job, size=1, mtime_ns=1, inode=1, sha256="ab" * 32
-        ),
+        "rerecord": lambda ledger, job: ledger.rerecord(job, found(sha256="ab" * 32)),
         "release": lambda ledger, job: ledger.release(
             job, not_before=0.0, error=None, refund=False
         ),

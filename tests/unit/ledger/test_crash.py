@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.job import Job, JobState, PageState
-from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.ledger import Ledger, writing
 from ocrd.ledger.store import Transaction
 from tests.unit.ledger.making import found, python, taken_next
 
@@ -120,7 +120,7 @@ def test_a_transaction_killed_in_its_middle_never_happened(path: Path) -> None:
     child = os.fork()
     if child == 0:
         torn = Ledger.open(path)
-        torn._store.write(spoil_and_die)
+        writing(spoil_and_die)(torn)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     with Ledger.open(path) as ledger:

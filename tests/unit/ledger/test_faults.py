@@ -16,7 +16,7 @@ import pytest
 
 from ocrd.errors import Disposition, LedgerError, OcrdError, PlaceError
 from ocrd.job import Job, JobState
-from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.ledger import Ledger, reading, writing
 from ocrd.ledger.pages import page_row
 from ocrd.ledger.readonly import glance, read_ledger
 from ocrd.ledger.store import Transaction
@@ -80,7 +80,7 @@ def test_a_writer_holds_the_lock_before_it_reads(ledger: Ledger, path: Path) -> 
         ):
             other.execute("UPDATE jobs SET priority = 9")
 
-    ledger._store.write(meddle)
+    writing(meddle)(ledger)
 
 
 def remount(disk: Path, options: str) -> None:
@@ -160,7 +160,8 @@ def test_no_reader_waits_for_another(ledger: Ledger) -> None:
     job = queued(ledger)
     all_inside = threading.Barrier(30, timeout=HANG_S)
     with ThreadPoolExecutor(30) as threads:
-        looks = [threads.submit(ledger._store.read, lambda _: all_inside.wait()) for _ in range(30)]
+        wait = reading(lambda _: all_inside.wait())
+        looks = [threads.submit(wait, ledger) for _ in range(30)]
         assert sorted(look.result() for look in looks) == list(range(30))
     assert ledger.jobs() == [job]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ocrd.job import Job, JobState
-from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.ledger import Ledger, writing
 from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import (
     Clock,
@@ -35,7 +35,7 @@ DEEPER = 1.4  # a tree of many rows is a level or two deeper
 
 def all_put_off(ledger: Ledger) -> None:
     put_off = "UPDATE jobs SET not_before = 5000 WHERE state = 'queued'"
-    ledger._store.write(lambda tx: tx.connection.exec_driver_sql(put_off))
+    writing(lambda tx: tx.connection.exec_driver_sql(put_off))(ledger)
 
 
 def all_but(folders: range) -> list[str]:

@@ -180,7 +180,11 @@ class Agreement(RuleBasedStateMachine):
     @precondition(lambda self: self.of(JobState.RUNNING))
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
-        free = [job for job in self.of(JobState.RUNNING) if not job.cancel_requested]
+        free = [
+            job
+            for job in self.of(JobState.RUNNING)
+            if not job.cancel_requested and job.place is Place.SPOOL
+        ]
         if not free:
             return
         job = data.draw(st.sampled_from(free))

@@ -90,7 +90,7 @@ class TestANewLedger:
 
     def test_keeps_what_was_committed_through_a_power_cut(self, path: Path) -> None:
         names = ("journal_mode", "synchronous", "foreign_keys")
-        with Ledger.open(path) as ledger, ledger._store.bare() as raw:
+        with Ledger.open(path) as ledger, ledger._bare() as raw:
             settings = [raw.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
         full, on = 2, 1
         assert settings == ["wal", full, on]

@@ -182,14 +182,14 @@ class TestAChangedOriginal:
     def test_takes_its_new_identity_and_loses_its_pages(self, ledger: Ledger) -> None:
         job = opened(ledger)
         ledger.progress(job, [page_row(page(1), "{}", "r")])
-        after = ledger.rerecord(job, size=1, mtime_ns=2, inode=2**64 - 1, sha256="ab" * 32)
+        after = ledger.rerecord(job, found(size=1, mtime_ns=2, inode=2**64 - 1, sha256="ab" * 32))
         assert (after.size, after.mtime_ns, after.inode) == (1, 2, 2**64 - 1)
         assert (after.sha256, after.pages, after.pages_done) == ("ab" * 32, None, 0)
         assert ledger.pages(job.id) == []
 
     def test_keeps_later_pages_under_its_new_content(self, ledger: Ledger) -> None:
         stale = opened(ledger)
-        ledger.rerecord(stale, size=1, mtime_ns=2, inode=3, sha256="ab" * 32)
+        ledger.rerecord(stale, found(size=1, mtime_ns=2, inode=3, sha256="ab" * 32))
         ledger.progress(stale, [page_row(page(1), "{}", "r")])
         assert ledger.reusable("ab" * 32, "r", 1) == "{}"
         assert ledger.reusable(stale.sha256, "r", 1) is None
@@ -199,7 +199,7 @@ class TestAChangedOriginal:
         ledger.progress(old, [page_row(page(1), "{}", "r")])
         ledger.resume(old)
         with pytest.raises(FencedError):
-            ledger.rerecord(old, size=1, mtime_ns=2, inode=3, sha256="ab" * 32)
+            ledger.rerecord(old, found(size=1, mtime_ns=2, inode=3, sha256="ab" * 32))
         assert [known.number for known, _ in ledger.payloads(old, "r")] == [1]
 
 

@@ -88,7 +88,7 @@ class TestPrune:
                 ledger.progress(job, [page_row(page(1), os.urandom(3_000).hex(), "r")])
                 ledger.done(ledger.deliver(job, outputs=None, archived_to="/a"))
             ledger.prune(before=1e12)
-            with ledger._store.bare() as raw:
+            with ledger._bare() as raw:
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             sizes.append(path.stat().st_size)
         assert max(sizes[1:]) <= sizes[0] + 8 * 4096

@@ -34,7 +34,7 @@ def test_nor_is_a_link_to_a_folder_the_folder_of_a_joined_document(tmp_path: Pat
     (folder / "1.jpg").write_bytes(b"one")
     page = Member(source="1.jpg", size=3, mtime_ns=0, inode=0, sha256="00")
     job = replace(job_of(folder / "1.jpg", "pile"), members=(page,))
-    assert identity(job, folder)["size"] == 3
+    assert identity(job, folder).size == 3
     link(folder)
     with pytest.raises(BadFileError):
         identity(job, folder)

@@ -72,7 +72,7 @@ def test_no_scan_can_choose_a_name_outside_the_outbox(
     ground = Ground(tmp_path / "srv", f'output_name = "{template}"\n')
     job = replace(ground.spooled(), source=name)
     given = wanted(job, ground.folder)
-    path = given.folder / f"{given.stem}.boxes.pdf"
+    path = given.with_name(f"{given.name}.boxes.pdf")
     below = path.relative_to(ground.outbox)
     assert ".." not in below.parts
     assert all(0 < len(os.fsencode(part)) <= 255 for part in below.parts)

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 THREADS = 16  # for one place at most
 IDLE_S = 10.0  # a thread without work ends after so long
+LEDGER = "the ledger"  # as a place
+SPOOL = "the spool"  # likewise
 HANGS_S = 30.0  # a call that has not answered for so long is told of
 
 
