@@ -35,9 +35,6 @@ def claim(job: Job, source: Path, jobdir: JobDir) -> None:
     before = _inbox(job, source, jobdir)
     try:
         _take_all(wanted, jobdir)
-        for piece in wanted:
-            if not is_recorded(piece.what, piece.target, jobdir.disk):
-                raise _changed(piece.what)
     except SourceChangedError:
         if _inbox(job, source, jobdir) != before:  # what was taken would be put beneath its share
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(source.parent)) from None
@@ -92,6 +89,7 @@ def _take_all(wanted: Sequence[Piece], jobdir: JobDir) -> None:
     for piece in wanted:
         if jobdir.has(piece.target):
             drop_second_name(piece.source, piece.target, jobdir.disk)
+            _check(piece, jobdir)
             continue
         try:
             _take(piece, jobdir)
@@ -119,8 +117,15 @@ def _take(piece: Piece, jobdir: JobDir) -> None:
             jobdir.disk.rename(piece.source, piece.hidden)
             jobdir.disk.fsync_dir(piece.hidden.parent)
         else:
+            _check(piece, jobdir)
             return
     _take_copy(piece, jobdir)
+
+
+def _check(piece: Piece, jobdir: JobDir) -> None:
+    """What lies in the spool is what was recorded; a copy's inode can be that of a file gone."""
+    if not is_recorded(piece.what, piece.target, jobdir.disk):
+        raise _changed(piece.what)
 
 
 def _take_copy(piece: Piece, jobdir: JobDir) -> None:

@@ -112,5 +112,7 @@ def test_a_file_that_a_sticky_folder_leaves_to_its_owner_is_named_with_what_help
         (folder / "sticky" / "scan.pdf").touch()
         told = as_nobody(lambda: move(folder))
     assert isinstance(told, OcrdError)
-    assert told.message.startswith(f"{folder}/sticky/scan.pdf: permission denied (owned by 0:0")
+    assert told.message.startswith(
+        f"{folder}/sticky/scan.pdf: permission denied (owned by root:root"
+    )
     assert f"sudo chmod -t {folder}/sticky" in told.hint

@@ -95,7 +95,7 @@ def test_a_model_that_is_not_there_is_left_to_the_start(tmp_path: Path) -> None:
 def test_an_engine_that_is_not_installed_is_told_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocrd.engine.resident.preflight.DISTRIBUTIONS", ("no-such-vllm",))
+    monkeypatch.setattr("ocrd.engine.deepseek.plugin.DISTRIBUTIONS", ("no-such-vllm",))
     missing = missing_packages(configured(tmp_path))
     assert missing is not None
     assert "ocrd-daemon[vllm]" in missing.hint
