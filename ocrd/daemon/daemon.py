@@ -18,7 +18,6 @@ from ocrd.daemon.indexing import Indexing
 from ocrd.daemon.recover import recover, take_in
 from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
-from ocrd.daemon.retries import why
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
 from ocrd.daemon.wiring import MakePages, build
@@ -256,7 +255,7 @@ class Daemon:
             except EngineDownError as error:
                 if delay is None or self._once:
                     raise
-                self._events.warn("engine.down", again_s=delay, **why(error))
+                self._events.warn("engine.down", again_s=delay, **error.told())
                 await asyncio.sleep(delay)
             else:
                 break
@@ -280,7 +279,7 @@ class Daemon:
             try:
                 await self._renew(fresh_file=False)
             except OcrdError as error:
-                self._events.warn("folders.unchanged", **why(error))
+                self._events.warn("folders.unchanged", **error.told())
             orphans = await take_in(self._scheduler, orphans, again=True)
 
     async def _renew(self, *, fresh_file: bool) -> None:
@@ -302,7 +301,7 @@ class Daemon:
             await self._call(str(tree), self._scheduler.parts.spool.mark, tree)
         except OcrdError as error:
             if tree not in self._lost_trees:
-                self._events.warn("tree.lost", **why(error))
+                self._events.warn("tree.lost", **error.told())
             self._lost_trees.add(tree)
         else:
             self._lost_trees.discard(tree)
@@ -319,7 +318,7 @@ class Daemon:
             await self._renew(fresh_file=True)
         except OcrdError as error:
             self._troubles.refused = (error, time.time())
-            self._events.error("daemon.reload_refused", **why(error))
+            self._events.error("daemon.reload_refused", **error.told())
         else:
             self._troubles.refused = None
             self._events.emit("daemon.reloaded", folders=len(self._scheduler.folders))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ocrd.daemon.retries import why
 from ocrd.errors import OcrdError
 from ocrd.events import Event
 from ocrd.job import JobState
@@ -44,7 +43,7 @@ class Indexing:
                     index = await self._call(INDEX, SearchIndex, index_of(self._ledger.path))
                     await self._fill(index)
                 except OcrdError as error:
-                    self._events.warn("search.waits", **why(error))
+                    self._events.warn("search.waits", **error.told())
                     await asyncio.sleep(AGAIN_S)
         finally:
             self._events.remove(self)

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 
-from ocrd.daemon.retries import why
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.errors import OcrdError
 from ocrd.files import display
@@ -66,7 +65,7 @@ async def take_in(
         except OcrdError as error:
             left.append(orphan)
             if not again:
-                p.events.warn("spool.orphan", path=display(str(orphan.path)), **why(error))
+                p.events.warn("spool.orphan", path=display(str(orphan.path)), **error.told())
     return left
 
 

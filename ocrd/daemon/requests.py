@@ -153,9 +153,8 @@ class Requests:
                 raise request
             answer = await self._carry_out(request)
         except OcrdError as error:
-            why = {"kind": error.kind, "message": error.message, "hint": error.hint}
             self._events.warn("request.refused", kind=error.kind, error=error.message)
-            return {"version": 1, "error": why}
+            return {"version": 1, "error": error.shown()}
         self._events.emit("request.carried_out", what=str(request["do"]))
         return {"version": 1, **answer}
 

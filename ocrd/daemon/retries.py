@@ -127,8 +127,3 @@ class Waits:
     def ended(self, who: str | int) -> Wait | None:
         """It got through: the wait that ends with it, if there was one."""
         return self._now.pop(who, None)
-
-
-def why(error: OcrdError) -> dict[str, str]:
-    """An error as events tell it."""
-    return {"kind": error.kind, "error": error.message, "hint": error.hint}

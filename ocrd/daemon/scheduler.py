@@ -27,7 +27,6 @@ from ocrd.daemon.retries import (
     Outcome,
     Waits,
     is_ending,
-    why,
 )
 from ocrd.engine.base import EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
@@ -149,7 +148,7 @@ class Scheduler:
                 await self._step()
             except OcrdError as error:  # the ledger is locked or full: it passes
                 if self.waits is None:
-                    self._events.warn("dispatch.waits", **why(error))
+                    self._events.warn("dispatch.waits", **error.told())
                 self.waits = error
             else:
                 if self.waits is not None:
@@ -373,7 +372,7 @@ class Scheduler:
             case Outcome.RETRY:
                 delay = self.attempts.delay(job.attempts)
                 await self._release(job, self._clock() + delay, error, refund=False)
-                told_of = {"attempt": job.attempts, "again_s": delay, **why(error)}
+                told_of = {"attempt": job.attempts, "again_s": delay, **error.told()}
                 self._events.warn("job.deferred", **facts(job), **told_of)
             case Outcome.HOLD if not is_ending(job):
                 self._waits_for(error, job, folder, outcome)
@@ -386,9 +385,9 @@ class Scheduler:
         """The folder waits, or the job alone.  Told once."""
         if outcome is Outcome.PAUSE:
             if self.paused.met(folder.name, error, self._clock()):
-                self._events.warn("folder.paused", folder=folder.name, **why(error))
+                self._events.warn("folder.paused", folder=folder.name, **error.told())
         elif self.held.met(job.id, error, self._clock()):
-            self._events.warn("job.held", **facts(job), **why(error))
+            self._events.warn("job.held", **facts(job), **error.told())
 
     def _resumed(self, folder: str) -> None:
         """A job of the folder got through, or nothing holds it any more."""

@@ -180,7 +180,7 @@ class Status:
                 for job, (pages, done) in sorted(self.scheduler.worker.runner.progress.items())
             ],
             "held": [
-                {"id": job, "until": wait.until, **_told(wait.error)}
+                {"id": job, "until": wait.until, **wait.error.shown()}
                 for job, wait in list(scheduler.held.now.items())[:MOST_TOLD]
             ],
             "folders": [
@@ -199,7 +199,7 @@ class Status:
         if (since := self.halts.since.get(folder.name)) is not None:
             paused: Mapping[str, Any] | None = _by_a_person(folder.name, since)
         elif found is not None:
-            paused = _told(found)
+            paused = found.shown()
         elif hanging is not None:
             hint = "Look at the disk or the share, and at its server; work goes on when it answers."
             paused = {"kind": "hangs", "message": hanging.message, "hint": hint}
@@ -240,10 +240,6 @@ def _age(counted: FolderGlance | None) -> float | None:
     if counted is None or counted.oldest_waiting is None:
         return None
     return round(max(0.0, time.time() - counted.oldest_waiting), 1)
-
-
-def _told(error: OcrdError) -> dict[str, str]:
-    return {"kind": error.kind, "message": error.message, "hint": error.hint}
 
 
 def _by_a_person(folder: str, since: float) -> dict[str, str]:

@@ -60,7 +60,7 @@ def separator_of(folder: Folder) -> Separator | None:
 
 def told(error: OcrdError) -> JobError:
     """An error as the ledger keeps it."""
-    return JobError(kind=error.kind, message=error.message, hint=error.hint)
+    return JobError(**error.shown())
 
 
 @dataclass(kw_only=True)
