@@ -141,10 +141,13 @@ def serve_command(
     """Print the command that starts a vLLM server which fits this configuration."""
     from ocrd.config import load
     from ocrd.daemon.engines import server_settings
-    from ocrd.engine.remote.settings import compose_service, shell_line
+    from ocrd.engine.remote.settings import TRUST, compose_service, shell_line
 
     settings = server_settings(load(config))
     if compose:
         typer.echo(compose_service(settings), nl=False)
     else:
-        typer.echo(shell_line(settings))
+        line = shell_line(settings)
+        typer.echo(line)
+        if TRUST in line:
+            typer.echo(f"(vLLM before 0.31 knows no {TRUST}: leave it out there.)", err=True)
