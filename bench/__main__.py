@@ -5,6 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-for name in ("status", "web_page", "first_scan", "daemon_overhead", "throughput"):
+for name in ("status", "web_page", "first_scan"):
     print(f"--- {name}", flush=True)
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

@@ -15,8 +15,7 @@ from pathlib import Path
 import httpx
 from fastapi.testclient import TestClient
 
-from bench.common import cpu_s, machine, root_with
-from bench.status import fill as recorded
+from bench.common import cpu_s, fill, machine, root_with
 from ocrd.config import load
 from ocrd.ledger.search import SearchIndex, index_of
 from ocrd.web.app import create_app
@@ -40,25 +39,16 @@ PATHS = (
     "/search?q=word17",
     "/search?q=common+word17",
 )
-_MORE = """
-    WITH RECURSIVE numbers (n) AS (SELECT :known UNION ALL SELECT n + 1 FROM numbers
-        WHERE n + 1 < :jobs)
-    INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
-        created_at, entries)
-    SELECT hex(randomblob(8)), 'scans', CAST('scan-' || n AS BLOB), 'scan-' || n, 'queued',
-        'archive', 100000, n, n, randomblob(32), 1.79e9 + n, 1 FROM numbers
-"""
 _ENDED = """
     UPDATE jobs SET finished_at = created_at, place = 'archive',
         state = CASE id % 1000 WHEN 1 THEN 'failed' ELSE 'done' END WHERE id % 1000 <> 2
 """
 
 
-def fill(ledger: Path, jobs: int) -> None:
-    """So many jobs of a page each, most of them done, a few failed or waiting: as after years."""
-    recorded(ledger, min(jobs, FEW))
+def after_years(ledger: Path, jobs: int) -> None:
+    """So many jobs of a page each, most of them done, a few failed or waiting."""
+    fill(ledger, jobs)
     with closing(sqlite3.connect(ledger)) as db, db:
-        db.execute(_MORE, {"known": FEW, "jobs": jobs}) if jobs > FEW else None
         db.execute(_ENDED)
     index = index_of(ledger)
     SearchIndex(index).close()
@@ -72,7 +62,7 @@ def fill(ledger: Path, jobs: int) -> None:
 def seconds(jobs: int) -> dict[str, float]:
     """The least time of each path over so many jobs: what a busy machine adds is no part of it."""
     with root_with() as root:
-        fill(root / ".ocrd" / "ledger.db", jobs)
+        after_years(root / ".ocrd" / "ledger.db", jobs)
         app = create_app(load(root / "config.toml"))
         token = app.state.desk.store.add_token("bench", Role.OPERATE, None)
         headers = {"authorization": f"Bearer {token}"}
