@@ -248,6 +248,8 @@ def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> 
 
 def report(samples: list[Sample]) -> None:
     """The last tenth of the run against the second."""
+    if len(samples) < 4:
+        raise SystemExit("too short to compare")
     tenth = max(2, len(samples) // 10)
     early, late = samples[tenth : 2 * tenth], samples[-tenth:]
     print(f"{samples[-1].at_s:.0f} s, {len(samples)} samples; second tenth, last tenth, ratio:")

@@ -206,7 +206,7 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     for tree in (*TREES, "inbox/scans"):
         yield _folder(_below(prefix, root / tree), SHARED, user, prefix)
     yield _state(_below(prefix, STATE), user, prefix)
-    yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
+    yield _file(_below(prefix, CONFIG), FIRST_CONFIG.format(root=root, state=STATE), keep=True)
     for unit in UNITS:
         yield _file(_below(prefix, unit), unit_text(user, root, unit.name), keep=False)
     page = Path(sys.prefix, MAN_PAGE)
@@ -218,10 +218,6 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
 
 def _has_systemd(prefix: Path) -> bool:
     return prefix == Path("/") and Path("/run/systemd/system").exists()
-
-
-def _first_config(root: Path) -> str:
-    return FIRST_CONFIG.format(root=root, state=STATE)
 
 
 def unit_text(user: str, root: Path, name: str = UNIT.name) -> str:
@@ -258,7 +254,8 @@ def _user(user: str, prefix: Path) -> Step:
     passwd = _below(prefix, Path("/etc/passwd"))
     known = any(line.startswith(f"{user}:") for line in _lines(passwd))
     command = ["useradd", "--system", "--user-group", "--home-dir", str(STATE)]
-    command += ["--shell", "/usr/sbin/nologin", *_prefix_option(prefix), user]
+    command += [] if prefix == Path("/") else ["--prefix", str(prefix)]
+    command += ["--shell", "/usr/sbin/nologin", user]
     return Step(f"create the system user {user}", lambda: _call(command), known)
 
 
@@ -272,8 +269,7 @@ def _folder(path: Path, mode: int, user: str, prefix: Path) -> Step:
         path.chmod(mode)
 
     done = path.is_dir() and stat.S_IMODE(path.stat().st_mode) & SHARED == mode
-    if done and ours:
-        done = _belongs(path, user)
+    done = done and (not ours or _belongs(path, user))
     return Step(f"make {path}, mode {mode:o}, for user and group {user}", act, done)
 
 
@@ -320,10 +316,6 @@ def _link(path: Path, target: Path) -> Step:
 def _reload() -> Step:
     command = ["systemctl", "daemon-reload"]
     return Step("tell systemd: systemctl daemon-reload", lambda: _call(command), done=False)
-
-
-def _prefix_option(prefix: Path) -> list[str]:
-    return [] if prefix == Path("/") else ["--prefix", str(prefix)]
 
 
 def _call(command: list[str]) -> None:

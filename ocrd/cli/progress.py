@@ -20,14 +20,14 @@ class Progress:
     waiting are taken to have as many pages as those on average.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.fields[stage]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("files  {task.fields[speed]}"),
-            console=console or Console(stderr=True),
+            console=Console(stderr=True),
         )
         self._rates = Rates()
         self._task = self._bars.add_task("run", total=0, stage="starting", speed="")

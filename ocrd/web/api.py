@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ocrd.job import JobState
 from ocrd.views.jobs import job_facts, story_facts
 from ocrd.web.access import token_for
-from ocrd.web.body import Body, received
+from ocrd.web.body import Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError
 from ocrd.web.results import file_response
@@ -40,7 +40,7 @@ async def ocr(
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     asked: dict[str, Any] = {"folder": folder, "mode": mode, "wait": wait}
     first = desk.folder(token, folder, mode)
-    async with received(request, lambda: desk.room(first)) as body:
+    async with desk.received(request, first) as body:
         await _from_json(body)
         asked |= {key: body.fields[key] for key in asked if key in body.fields}
         seconds = _seconds(asked["wait"])
@@ -128,7 +128,7 @@ async def cancel(request: Request, number: str) -> dict[str, Any]:
     """Stop it; its original goes to failed/."""
     desk, token = desk_of(request), token_for(request, Role.OPERATE)
     found = await desk.job(number, token)
-    if not await desk.request("cancel", found):
+    if not await asyncio.to_thread(desk.request, "cancel", found):
         raise _conflict(f"job {number} is {found.state}; there is nothing to cancel")
     return {"id": found.id, "state": found.state.value, "cancelling": True}
 
@@ -138,7 +138,7 @@ async def retry(request: Request, number: str) -> dict[str, Any]:
     """Read it again, its attempts counted anew."""
     desk, token = desk_of(request), token_for(request, Role.OPERATE)
     found = await desk.job(number, token)
-    if not await desk.request("retry", found):
+    if not await asyncio.to_thread(desk.request, "retry", found):
         raise _conflict(f"job {number} is {found.state}; it cannot be retried")
     return {"id": found.id, "state": JobState.QUEUED.value}
 

@@ -12,6 +12,7 @@ import re
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import RANKED, index_of, search
 from ocrd.views.locate import locate
 from ocrd.views.status import gather
-from ocrd.web.body import Incoming, opened
+from ocrd.web.body import Body, Incoming, opened, received
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, require_tree
@@ -42,13 +43,7 @@ Known = Job | Handed
 
 
 class Desk:
-    """Takes requests of one installation.
-
-    Args:
-        config: What is in force.
-        store: Remembers who handed over what.
-        changes: Tells when to look again.
-    """
+    """Takes requests of one installation."""
 
     def __init__(self, config: Config, store: Store, changes: Changes) -> None:
         self.config = config
@@ -87,9 +82,9 @@ class Desk:
             )
         return fitting[0]
 
-    def room(self, folder: Folder) -> Incoming:
-        """Where a document may stream to."""
-        return Incoming(folder.inbox, self.config.settings.web.max_upload_mib * 2**20)
+    def received(self, request: Request, folder: Folder) -> AbstractAsyncContextManager[Body]:
+        """The body of a request; its documents stream towards the folder's inbox."""
+        return received(request, folder.inbox, self.config.settings.web.max_upload_mib * 2**20)
 
     # --- handing over ---
 
@@ -283,15 +278,12 @@ class Desk:
         """
         return await asyncio.to_thread(Results.of, job, self.disk)
 
-    async def original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
+    def original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
         """The file that holds a page, the page's number in it, and which file that is.
 
         Raises:
             MissingError: It is not filed, or not there any more.
         """
-        return await asyncio.to_thread(self._original, job, number)
-
-    def _original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
         if job.archived_to is None:
             raise MissingError(
                 f"job {job.id} has no archived original", hint="It is shown once the job is done."
@@ -351,14 +343,11 @@ class Desk:
 
     # --- asking ---
 
-    async def request(self, verb: str, job: Job) -> bool:
+    def request(self, verb: str, job: Job) -> bool:
         """Have a job retried or cancelled by the daemon; whether it can be.
 
         Where no daemon runs the ledger keeps it for its next start.
         """
-        return await asyncio.to_thread(self._request, verb, job)
-
-    def _request(self, verb: str, job: Job) -> bool:
         asked = {"do": verb, "jobs": [job.id]}
         return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
 

@@ -15,10 +15,8 @@ from typing import TypeAlias
 from ocrd.config import Folder
 from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
-from ocrd.engine.blank import is_blank
 from ocrd.engine.deepseek.grounding import with_blocks
-from ocrd.engine.policy import read_page
-from ocrd.engine.upright import Orientation, read_upright
+from ocrd.engine.policy import Orientation, is_blank, read_page, read_upright
 from ocrd.errors import (
     BadFileError,
     EngineDownError,

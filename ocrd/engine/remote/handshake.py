@@ -24,7 +24,6 @@ class Abilities:
     """What a server can do, by its own answers.
 
     Attributes:
-        model: What it calls the model.
         vllm: Whether it is vLLM, and takes what only vLLM takes.
         views: Whether each page can have its own resolution.
         guard: Whether this package's n-gram guard runs there.
