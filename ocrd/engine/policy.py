@@ -18,7 +18,7 @@ from ocrd.engine.base import Engine, PageRequest
 from ocrd.engine.osd import Upright
 from ocrd.engine.repetition import said_once
 from ocrd.errors import PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, Guard, Resolution
 from ocrd.page import Finish, PageImage, PageResult
 
 STRONG_GUARD = Guard(ngram=20, window=50)  # the official setting for PDF pages that loop
@@ -163,7 +163,7 @@ def further_tries(
     if doubt is not Doubt.PICTURE and other is not None:
         note = f"retried: resolution {other.name}"
         yield note, replace(request, mode=mode, resolution=other)
-    if mode.reader in {Reader.DOCUMENT, Reader.SPANS} and not mode.needs_target:
+    if mode.answers in {AnswerFormat.DOCUMENT, AnswerFormat.SPANS} and not mode.needs_target:
         plain = replace(PLAIN, guard=STRONG_GUARD, max_tokens=mode.max_tokens)
         yield "retried: mode ocr", replace(request, mode=plain)
 

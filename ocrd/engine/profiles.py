@@ -9,10 +9,10 @@ from typing import Any
 
 from ocrd.engine import answers
 from ocrd.engine.deepseek import grounding, tiling
-from ocrd.modes import BUILT_IN_MODES, Guard, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, AnswerFormat, Guard, PromptMode, Resolution
 from ocrd.page import Block
 
-Parser = Callable[[str, Reader, tuple[int, int]], list[Block]]
+Parser = Callable[[str, AnswerFormat, tuple[int, int]], list[Block]]
 
 # Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
 PARSERS: Mapping[str, Parser] = MappingProxyType(
@@ -148,7 +148,7 @@ class ModelProfile:
 
     def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
         """What an answer means; coordinates in it run to `scale`."""
-        return tuple(PARSERS[self.parser](text, mode.reader, scale))
+        return tuple(PARSERS[self.parser](text, mode.answers, scale))
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if the model can serve the mode, else a sentence that says why not."""

@@ -18,7 +18,7 @@ from ocrd.engine.deepseek.grounding import parse
 from ocrd.engine.osd import AS_IT_IS, Upright, installed, stand_up
 from ocrd.engine.policy import as_it_came, read_upright
 from ocrd.engine.tesseract import packs
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode, Resolution
 from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
 from tests.support.needs import needs
 from tests.support.samples import scan_of
@@ -137,7 +137,7 @@ class RedSpotEngine:
         text = f"<|ref|>text<|/ref|><|det|>[{place}]<|/det|>\nspot [[1, 2, 3, 4]]"
         return PageResult(
             text=text,
-            blocks=tuple(parse(text, Reader.DOCUMENT)),
+            blocks=tuple(parse(text, AnswerFormat.DOCUMENT)),
             lines=(line,),
             prompt_tokens=1,
         )
