@@ -45,6 +45,8 @@ path = "{state}/ledger.db"
 [[folder]]
 name = "scans"
 """
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,8 @@ def install(
     prefix: Annotated[
         Path, typer.Option(help="Write below this folder instead of / (for images and tests).")
     ] = Path("/"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be done.")
-    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Set up user, folders, a first configuration and the systemd unit.  Can be run again."""
     again = _below(prefix, UNIT).exists()
@@ -99,10 +99,8 @@ def uninstall(
     prefix: Annotated[
         Path, typer.Option(help="Look below this folder instead of / (for images and tests).")
     ] = Path("/"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be done.")
-    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Stop the daemon and take its unit away; every file, the ledger and the configuration stay."""
     unit, config = _below(prefix, UNIT), _below(prefix, CONFIG)

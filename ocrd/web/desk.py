@@ -28,6 +28,7 @@ from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import RANKED, index_of, search
+from ocrd.views.jobs import hit_facts
 from ocrd.views.locate import locate
 from ocrd.views.status import gather
 from ocrd.web.body import Body, Incoming, opened, received
@@ -333,7 +334,7 @@ class Desk:
             some = found[start : start + limit]
             jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in some}))
             hits += [
-                {"job": hit.job, "page": hit.page, "folder": job.folder, "source": job.source}
+                hit_facts(hit, job)
                 for hit in some
                 if (job := jobs.get(hit.job)) is not None and token.sees(job.folder)
             ]
