@@ -224,7 +224,7 @@ def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> 
     with daemon(root) as running:
         if people:
             asking.start()
-        began = time.perf_counter()
+        began, due_s = time.perf_counter(), 0.0
         while scanner.done < files:
             at_s = time.perf_counter() - began
             if at_s > limit_s and (people or scanner.done == scanner.dropped):
@@ -232,7 +232,8 @@ def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> 
             room = BACKLOG - (scanner.dropped - scanner.done)
             scanner.drop(0 if at_s > limit_s else min(room, files - scanner.dropped))
             scanner.collect()
-            if scanner.done and at_s >= (len(samples) + 1) * SAMPLE_S:
+            if scanner.done and at_s >= due_s:  # the daemon is up
+                due_s = at_s + SAMPLE_S
                 samples.append(look(running.pid, root, began, scanner.done))
                 keep.write_text(json.dumps([asdict(each) for each in samples]), encoding="utf-8")
             if running.poll() is not None or (people and not asking.is_alive()):
