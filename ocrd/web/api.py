@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from ocrd.job import JobState
+from ocrd.job import Job, JobState
 from ocrd.views.jobs import job_facts, story_facts
 from ocrd.web.access import token_for
 from ocrd.web.body import Body
@@ -126,25 +126,25 @@ async def job(request: Request, number: str, wait: Wait = 0.0) -> dict[str, Any]
 @router.delete("/jobs/{number}", status_code=202, summary="Cancel a job")
 async def cancel(request: Request, number: str) -> dict[str, Any]:
     """Stop it; its original goes to failed/."""
-    desk, token = desk_of(request), token_for(request, Role.OPERATE)
-    found = await desk.job(number, token)
-    if not await asyncio.to_thread(desk.request, "cancel", found):
-        raise _conflict(f"job {number} is {found.state}; there is nothing to cancel")
+    found = await _asked(request, number, "cancel", "there is nothing to cancel")
     return {"id": found.id, "state": found.state.value, "cancelling": True}
 
 
 @router.post("/jobs/{number}/retry", status_code=202, summary="Put a failed job back")
 async def retry(request: Request, number: str) -> dict[str, Any]:
     """Read it again, its attempts counted anew."""
-    desk, token = desk_of(request), token_for(request, Role.OPERATE)
-    found = await desk.job(number, token)
-    if not await asyncio.to_thread(desk.request, "retry", found):
-        raise _conflict(f"job {number} is {found.state}; it cannot be retried")
+    found = await _asked(request, number, "retry", "it cannot be retried")
     return {"id": found.id, "state": JobState.QUEUED.value}
 
 
-def _conflict(message: str) -> RefusedError:
-    return RefusedError(409, message, hint="GET the job to see how it stands.")
+async def _asked(request: Request, number: str, verb: str, refusal: str) -> Job:
+    """The job of which this was asked, as it was before."""
+    desk, token = desk_of(request), token_for(request, Role.OPERATE)
+    found = await desk.job(number, token)
+    if not await asyncio.to_thread(desk.request, verb, found):
+        message = f"job {number} is {found.state}; {refusal}"
+        raise RefusedError(409, message, hint="GET the job to see how it stands.")
+    return found
 
 
 @router.get("/jobs/{number}/result", summary="What came out")

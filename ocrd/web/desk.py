@@ -11,7 +11,6 @@ import asyncio
 import re
 import secrets
 import stat
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -265,9 +264,10 @@ class Desk:
             return [job for job in mine.values() if filters.get("state") in (None, job.state)]
         if token.folders is None or "folder" in filters:
             return await self.changes.ask(lambda ledger: ledger.jobs(**filters))
-        found: list[Job] = []
-        for folder in sorted(token.folders):
-            found += await self.changes.ask(partial(_jobs_of, folder, filters))
+        folders = sorted(token.folders)
+        found = await self.changes.ask(
+            lambda ledger: [job for each in folders for job in ledger.jobs(folder=each, **filters)]
+        )
         found.sort(key=lambda job: job.id, reverse=True)
         return found[: filters.get("limit", 50)]
 
@@ -371,7 +371,3 @@ def _no_job(name: str) -> MissingError:
 def _jobs_by_id(numbers: Any, ledger: Ledger) -> dict[int, Job]:
     found = map(ledger.job, numbers)
     return {job.id: job for job in found if job is not None}
-
-
-def _jobs_of(folder: str, filters: Mapping[str, Any], ledger: Ledger) -> list[Job]:
-    return ledger.jobs(folder=folder, **filters)
