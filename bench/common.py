@@ -24,19 +24,17 @@ _QUEUED = """
 
 
 @contextmanager
-def root_with(folder: str = "scans", **sections: str) -> Iterator[Path]:
+def root_with(**sections: str) -> Iterator[Path]:
     """A root with an inbox and a configuration; removed afterwards.
 
-    Args:
-        folder: The one folder's name.
-        **sections: Further TOML, such as `watch="settle_s = 0.2"`.
+    Each section is further TOML, such as `watch="settle_s = 0.2"`.
     """
     root = Path(tempfile.mkdtemp(prefix="ocrd-bench-"))
     try:
-        (root / "inbox" / folder).mkdir(parents=True)
+        (root / "inbox" / "scans").mkdir(parents=True)
         text = f'root = "{root}"\n'
         text += "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
-        text += f'[[folder]]\nname = "{folder}"\n'
+        text += '[[folder]]\nname = "scans"\n'
         (root / "config.toml").write_text(text, encoding="utf-8")
         yield root
     finally:

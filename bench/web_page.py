@@ -25,6 +25,7 @@ from tests.support.site import site, until
 
 FEW, MANY = 1_000, 1_000_000
 RUNS = 15
+DOCUMENTS = 20
 PATHS = (
     "/",
     "/part/now",
@@ -79,7 +80,7 @@ def _least(client: TestClient, path: str) -> float:
     return min(taken)
 
 
-def latency(documents: int = 20) -> None:
+def latency() -> None:
     """Upload one after the other; the fastest, as others may use the machine."""
     with root_with() as root, site(root / "srv", fast=True) as up, up.client() as client:
         until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
@@ -89,16 +90,16 @@ def latency(documents: int = 20) -> None:
         for warm in range(3):
             _uploaded(client, f"warm {warm}")
         before = [cpu_s(pid) for pid in both]
-        taken = sorted(_uploaded(client, f"document {n}") for n in range(documents))
+        taken = sorted(_uploaded(client, f"document {n}") for n in range(DOCUMENTS))
         spent = [cpu_s(pid) - was for pid, was in zip(both, before, strict=True)]
         with closing(sqlite3.connect(up.root / ".ocrd/ledger.db")) as db:
             query = "SELECT name, at FROM history WHERE job_id = ? ORDER BY seq"
             steps = [(name, at - taken[0][1]) for name, at in db.execute(query, (taken[0][2],))]
     print(machine())
     print(", ".join(f"{name} {after * 1000:.0f} ms" for name, after in steps))
-    print(f"CPU a document: daemon {spent[0] / documents * 1000:.0f} ms without its children, "
-          f"web {spent[1] / documents * 1000:.0f} ms")  # fmt: skip
-    print(f"least {taken[0][0]:.2f} s, median {taken[documents // 2][0]:.2f} s")
+    print(f"CPU a document: daemon {spent[0] / DOCUMENTS * 1000:.0f} ms without its children, "
+          f"web {spent[1] / DOCUMENTS * 1000:.0f} ms")  # fmt: skip
+    print(f"least {taken[0][0]:.2f} s, median {taken[DOCUMENTS // 2][0]:.2f} s")
 
 
 def _uploaded(client: httpx.Client, words: str) -> tuple[float, float, int]:
