@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark that needs no GPU, one after the other."""
+"""`make bench`: the benchmarks that take minutes and need no GPU, one after the other."""
 
 from __future__ import annotations
 
