@@ -42,7 +42,7 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## The benchmarks, each of which prints one ratio
+bench: $(READY) ## The benchmarks that take minutes and need no GPU
 	$(BIN)/python -m bench
 
 faults: $(READY) ## Every kind of fault once, in minutes (as root all of them can be tried)

@@ -24,12 +24,13 @@ from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.engine import osd
 from ocrd.engine.base import Engine
-from ocrd.engine.upright import Orientation
+from ocrd.engine.policy import Orientation
 from ocrd.errors import LedgerError
 from ocrd.events import Events
 from ocrd.files import Disk, blaming, display, os_error
 from ocrd.gate import PageGate
 from ocrd.ledger.ledger import Ledger
+from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.spool.tree import make_folders
@@ -200,13 +201,10 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
         preload=preload,
         threads=1,
     )
-    source = ChildPageSource(
-        children,
-        dpi=given.dpi or engine.dpi,
-        max_pixels=given.max_pixels,
-        max_pages=given.max_pages,
-        page_wall_s=given.timeout_s,
+    wanted = Rendering(
+        dpi=given.dpi or engine.dpi, max_pixels=given.max_pixels, max_pages=given.max_pages
     )
+    source = ChildPageSource(children, wanted, page_wall_s=given.timeout_s)
     return source, children
 
 
@@ -214,7 +212,7 @@ def _orientation(engine: Engine, children: ChildPool) -> Orientation | None:
     """Who sees which way up a page is: the embedded engine itself, for others Tesseract."""
     if engine.kind in EMBEDDED:
         return None
-    return osd.TesseractOsd(children) if osd.installed() else None
+    return partial(osd.stand_up, children) if osd.installed() else None
 
 
 def _document_children(config: Config) -> ChildPool:

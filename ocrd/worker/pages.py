@@ -15,10 +15,8 @@ from typing import TypeAlias
 from ocrd.config import Folder
 from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
-from ocrd.engine.blank import is_blank
 from ocrd.engine.deepseek.grounding import with_blocks
-from ocrd.engine.policy import read_page
-from ocrd.engine.upright import Orientation, read_upright
+from ocrd.engine.policy import Orientation, is_blank, read_page, read_upright
 from ocrd.errors import (
     BadFileError,
     EngineDownError,
@@ -175,7 +173,7 @@ class PageRunner:
         )
         if payload is None:
             return False
-        payload = with_blocks(payload, run.folder.mode.reader)
+        payload = with_blocks(payload, run.folder.mode.answers)
         page = Page(number=number, state=PageState.DONE, reused=True)
         await self._keep(run, page, payload)
         self._tell("page.done", run, number, reused=True, seconds=0.0, tokens=0)
@@ -299,7 +297,7 @@ def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
         "model": model,
         "dpi": p.dpi,
         "prompt": folder.mode.prompt.replace("{target}", folder.target),
-        "reader": folder.mode.reader.value,
+        "reader": folder.mode.answers.value,
         "max_tokens": folder.mode.max_tokens,
         "guard": asdict(folder.mode.guard) if folder.mode.guard else None,
         "resolution": asdict(folder.resolution),

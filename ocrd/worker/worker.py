@@ -123,13 +123,13 @@ class Worker:
 
         The ledger has them of a job that failed, or of one that an older ocrd had begun.
         """
-        job, log, reader = run.job, run.log, run.folder.mode.reader
+        job, log, answers = run.job, run.log, run.folder.mode.answers
         log.begin(run.recipe, job.sha256)
         pages = {entry.page.number: entry.page for entry in log.entries()}
         kept = self._.ledger.payloads(job, run.recipe) if job.pages_done else ()
         for page, payload in kept:
             if page.number not in pages:
-                result = None if payload is None else with_blocks(payload, reader)
+                result = None if payload is None else with_blocks(payload, answers)
                 came_from = run.original.came_from(page.number)
                 log.append(Entry(page=page, result=result, came_from=came_from))
                 pages[page.number] = page
@@ -168,7 +168,7 @@ class Worker:
             pages=p.spool.page_log(job).path,
             into=p.spool.new_bundle(job),
             outputs=folder.outputs,
-            reader=folder.mode.reader,
+            answers=folder.mode.answers,
             dpi=p.dpi,
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),

@@ -86,7 +86,6 @@ class ServerSettings:
     """Settings of the engine.
 
     Attributes:
-        addresses: The servers.
         api_key_file: Holds what they take for a key; read at each connection.
         vllm: What a resident engine would be told: model, profile, resolutions, limits.
     """
