@@ -176,8 +176,8 @@ class Status:
                 for each in self.scheduler.parts.call.hanging()
             ],
             "running": [
-                {"id": job, "pages": pages, "pages_done": done}
-                for job, (pages, done) in sorted(self.scheduler.worker.runner.progress.items())
+                {"id": job, "pages": run.count, "pages_done": len(run.finished)}
+                for job, run in sorted(self.scheduler.worker.runs.items())
             ],
             "held": [
                 {"id": job, "until": wait.until, **wait.error.shown()}

@@ -10,14 +10,13 @@ import json
 import os
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
 from ocrd.config.ownership import Ownership, ownership
-from ocrd.document.base import FIGURES, IMAGES
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
 from ocrd.inbox.join import pile_name
@@ -42,21 +41,6 @@ from ocrd.worker.naming import (
 ERROR_SUFFIX = ".error.json"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """How a bundle is built.
-
-    Attributes:
-        name: What the results will be called, as far as nobody takes that name meanwhile.
-        artefacts: The stem of the artefacts in the bundle.
-        images: The folder of the figures in it.
-    """
-
-    name: Path
-    artefacts: str
-    images: str = IMAGES
-
-
 class Delivery:
     """Publishes, archives and fails jobs.  Blocking: run it off the event loop; threads may share.
 
@@ -73,8 +57,8 @@ class Delivery:
         self._lock = threading.Lock()
         self._kept: dict[int, Path] = {}  # by job: stems that are chosen and not published yet
 
-    def plan(self, job: Job, folder: Folder) -> Plan:
-        """What the results are to be called, before the bundle is built.
+    def plan(self, job: Job, folder: Folder) -> Path:
+        """What the results will be called, as far as nobody takes that name meanwhile.
 
         In layout `flat` the name is kept for the job until it ends: the text links to figures by
         their folder's name, so that another one would mean to build anew.
@@ -82,17 +66,15 @@ class Delivery:
         counted = asks_for_counter(folder.output_name)
         counter = self._ledger.next_number(folder.name) if counted else 0
         name = wanted(job, folder, counter)
-        if folder.layout == "flat":
-            name = self._keep(job, name, flat_suffixes(folder.outputs))
-            return Plan(name=name, artefacts="", images=name.name + FIGURES)
-        return Plan(name=name, artefacts=name.name)
+        flat = folder.layout == "flat"
+        return self._keep(job, name, flat_suffixes(folder.outputs)) if flat else name
 
-    def record(self, job: Job, folder: Folder, plan: Plan) -> Job:
+    def record(self, job: Job, folder: Folder, name: Path) -> Job:
         """The bundle is sealed: its names, and the original's, go into the ledger.
 
         One that was recorded before, and built anew because its name was taken, is recorded again.
         """
-        outputs = self._outputs(job, folder, plan)
+        outputs = self._outputs(job, folder, name)
         if job.state is JobState.DELIVERING:
             return self._ledger.redeliver(job, outputs=outputs)
         archived_to = self._archived(job, folder)
@@ -152,17 +134,17 @@ class Delivery:
 
     # --- the bundle ---
 
-    def _outputs(self, job: Job, folder: Folder, plan: Plan) -> str | None:
+    def _outputs(self, job: Job, folder: Folder, name: Path) -> str | None:
         """The path to record for a bundle that was built: its folder, or its main file.
 
         None when it holds nothing that could lie in the outbox by itself.
         """
         made = flat_order(self._spool.made(job))
         if is_flat(made):
-            return str(flat_target(made[-1], plan.name.parent, plan.name.name))
+            return str(flat_target(made[-1], name.parent, name.name))
         if not made and folder.layout == "flat":
             return None
-        return str(self._free_folder(plan.name))  # of a pile, too: its documents stay together
+        return str(self._free_folder(name))  # of a pile, too: its documents stay together
 
     def publish(self, job: Job, folder: Folder) -> Job:
         """To the outbox under the recorded name, or the next free one; again after a crash."""

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
-from ocrd.config.names import NameFacts, expand
-from ocrd.document.base import FIGURES, SUFFIX_ROOM, SUFFIXES
+from ocrd.config.names import expand
+from ocrd.document.base import FIGURES, IMAGES, SUFFIX_ROOM, SUFFIXES
 from ocrd.job import Job
 from ocrd.names import fit, stem
 
@@ -34,13 +34,11 @@ def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
     base = stem(f"{source.name}.") if job.members else stem(source.name)
     filled = expand(
         folder.output_name,
-        NameFacts(
-            stem=base,
-            recorded=datetime.fromtimestamp(job.created_at).astimezone(),
-            folder=folder.name,
-            job=job.id,
-            counter=counter,
-        ),
+        stem=base,
+        recorded=datetime.fromtimestamp(job.created_at).astimezone(),
+        folder=folder.name,
+        job=job.id,
+        counter=counter,
     )
     # no part is a folder above, nor hidden, whatever a scan is called
     parts = (part.strip().lstrip(".").strip() or "document" for part in filled.split("/"))
@@ -62,6 +60,11 @@ def dated(pattern: Path, now: float) -> Path:
     if "%" not in str(pattern):
         return pattern
     return Path(datetime.fromtimestamp(now).astimezone().strftime(str(pattern)))
+
+
+def in_bundle(folder: Folder, name: Path) -> tuple[str, str]:
+    """The stem of the artefacts in a bundle that will have this name, and the figures' folder."""
+    return ("", name.name + FIGURES) if folder.layout == "flat" else (name.name, IMAGES)
 
 
 def flat_suffixes(outputs: Collection[str]) -> list[str]:
