@@ -54,11 +54,8 @@ class Retention:
                 await self.round()
             except OcrdError as error:  # the ledger is locked, or the disk is full
                 self._events.debug("retention.waits", error=error.message)
-            await asyncio.sleep(self._pause_s())
-
-    def _pause_s(self) -> float:
-        kept_s = self._keep_done_days * DAY_S
-        return min(EVERY_S, KEPT_OVER * kept_s) if kept_s else EVERY_S
+            kept_s = self._keep_done_days * DAY_S
+            await asyncio.sleep(min(EVERY_S, KEPT_OVER * kept_s) if kept_s else EVERY_S)
 
     async def round(self) -> None:
         """Delete and forget what is due now.
@@ -67,10 +64,6 @@ class Retention:
             LedgerError, PlaceError: The ledger cannot be used.
         """
         expiring = [each for each in self._folders().values() if each.keep_archive_days]
-        await self._expire(expiring)
-        await self._prune({folder.name for folder in expiring})
-
-    async def _expire(self, expiring: list[Folder]) -> None:
         fates: Counter[Fate] = Counter()
         for folder in expiring:
             fates += await self._parts.call(str(folder.archive), self._expire_in, folder)
@@ -78,6 +71,7 @@ class Retention:
             self._events.emit(
                 "archive.expired", deleted=fates[Fate.DELETED], left=fates[Fate.FOREIGN]
             )
+        await self._prune({folder.name for folder in expiring})
 
     def _expire_in(self, folder: Folder) -> Counter[Fate]:
         """One folder's archive, in batches: delete, then tell the ledger, and again if need be."""

@@ -191,6 +191,9 @@ class Status:
 
     def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
         scheduler = self.scheduler
+        waited_s = None
+        if counted and counted.oldest_waiting is not None:
+            waited_s = round(max(0.0, time.time() - counted.oldest_waiting), 1)
         intake = self.inboxes.report(folder.name)
         condition = intake.pop("condition", None)
         wait = scheduler.paused.now.get(folder.name)
@@ -214,7 +217,7 @@ class Status:
             "waits_until": scheduler.opens_at(folder),
             "waiting": counted.waiting if counted else 0,
             "running": counted.running if counted else 0,
-            "oldest_waiting_s": _age(counted),
+            "oldest_waiting_s": waited_s,
             "pages_per_s": round(self.rates.pages_per_s(folder.name), 3),
             **intake,
         }
@@ -234,12 +237,6 @@ class Status:
         moved = self.scheduler.ticks != ticks or self.scheduler.running > 0
         state = self.scheduler.parts.engine.report().state
         return moved and self.inboxes.healthy() and state in ALIVE
-
-
-def _age(counted: FolderGlance | None) -> float | None:
-    if counted is None or counted.oldest_waiting is None:
-        return None
-    return round(max(0.0, time.time() - counted.oldest_waiting), 1)
 
 
 def _by_a_person(folder: str, since: float) -> dict[str, str]:

@@ -27,9 +27,10 @@ from ocrd.engine.base import Engine
 from ocrd.engine.upright import Orientation
 from ocrd.errors import LedgerError
 from ocrd.events import Events
-from ocrd.files import Disk, blaming, display, os_error
+from ocrd.files import Disk, display
 from ocrd.gate import PageGate
 from ocrd.ledger.ledger import Ledger
+from ocrd.oserrors import blaming, os_error
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.spool.tree import make_folders

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.errors import Reason
-from ocrd.files import display, os_error
+from ocrd.files import display
+from ocrd.oserrors import os_error
 from ocrd.owners import user_name
 
 _SHARE_REMEDY = "See that the server of the share answers, then mount it again."

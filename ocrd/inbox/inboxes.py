@@ -14,17 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
 from ocrd.inbox.conditions import stalled, stray
-from ocrd.inbox.inbox import Inbox, Ledger
+from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.scan import strays
 from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
 from ocrd.mounts import MOUNTINFO, parse
+
+if TYPE_CHECKING:
+    from ocrd.ledger.ledger import Ledger
 
 JOIN_S = 5.0
 LONGEST_S = 1.0  # a thread looks around at least so often

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
 
 from ocrd.files import display
-from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
+from ocrd.job import Found, Job, JobError, JobState, Member, Place
 from ocrd.ledger.jobs import gone
 from ocrd.ledger.store import Transaction, padded
 from ocrd.ledger.tables import (
@@ -83,7 +82,9 @@ def record_refused(
     refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
-    elif standing.state is JobState.FAILED and _is_news(standing, found, error):
+    elif standing.state is JobState.FAILED:
+        if _same(standing, found) and standing.error and standing.error.kind == error.kind:
+            return standing  # said before
         row = _renew(tx, standing, refusal, Happening.REFUSED, error.message)
     elif not standing.members and _waits_in_vain(standing, found):
         values = refusal | ending | {"cancel_requested": 0}
@@ -167,10 +168,8 @@ def withdraw(
 
 def some_in_inbox(
     tx: Transaction, folder: str, after: tuple[str, int]
-) -> tuple[list[Standing], tuple[str, int] | None]:
-    """Some of the files in a folder's inbox that a job stands for: they need no hashing again.
-
-    Of a joined document each of its files, not the document.
+) -> tuple[list[Member], tuple[str, int] | None]:
+    """Some of the files in a folder's inbox, for `Ledger.in_inbox`.
 
     Args:
         tx: A transaction.
@@ -182,27 +181,21 @@ def some_in_inbox(
     """
     query = select(jobs).where(AT_INBOX, jobs.c.folder == folder, _by_name > after)
     rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(_BATCH)).all()
-    standing = [each for row in rows for each in _standing(to_job(row))]
+    standing: list[Member] = []
+    for job in map(to_job, rows):
+        if job.members:
+            standing += job.members
+        elif job.sha256 or job.state is not JobState.FAILED:
+            standing.append(Member(source=job.source, **job.facts()))
     return standing, (rows[-1].source, rows[-1].id) if rows else None
 
 
-def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Standing]:
+def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Member]:
     """Those of a folder's files that a job which has not ended stands for."""
     members = _members_at_inbox(tx, {folder})
-    found: list[Job | Member] = [*_alone_and_active(tx, folder, sources)]
-    found += [members[folder, each][1] for each in sources if (folder, each) in members]
-    return [_standing_of(each) for each in found]
-
-
-def _standing(job: Job) -> Iterator[Standing]:
-    if job.members:
-        yield from map(_standing_of, job.members)
-    else:
-        yield _standing_of(job, refused=job.state is JobState.FAILED and not job.sha256)
-
-
-def _standing_of(file: Job | Member, *, refused: bool = False) -> Standing:
-    return Standing(**asdict(file.looks()), source=file.source, refused=refused)
+    alone = _alone_and_active(tx, folder, sources)
+    found = [Member(source=job.source, **job.facts()) for job in alone]
+    return found + [members[folder, each][1] for each in sources if (folder, each) in members]
 
 
 def _members_at_inbox(
@@ -217,7 +210,8 @@ def _members_at_inbox(
 def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job]:
     """The job of a single file at each name in the inbox; of several the one that is to run."""
     found = _alone(tx, map(_key, batch))
-    found.sort(key=lambda job: (_precedence(job), job.id))
+    later = {JobState.RUNNING: 1, JobState.QUEUED: 2}
+    found.sort(key=lambda job: (later.get(job.state, 0), job.id))
     return {(job.folder, job.source): job for job in found}
 
 
@@ -354,19 +348,10 @@ def _same(job: Job, found: Found) -> bool:
     return same
 
 
-def _precedence(job: Job) -> int:
-    """Larger wins: waiting, then claimed, then ended."""
-    return {JobState.QUEUED: 2, JobState.RUNNING: 1}.get(job.state, 0)
-
-
 def _belongs_to_another(job: Job, found: Found) -> bool:
     """Whether the name was freed: the job's own file is being taken away just now."""
     taken = job.state is JobState.RUNNING or job.ending is not None
     return taken and not _same(job, found)
-
-
-def _is_news(job: Job, found: Found, error: JobError) -> bool:
-    return not _same(job, found) or job.error is None or job.error.kind != error.kind
 
 
 def _waits_in_vain(job: Job, found: Found) -> bool:

@@ -76,7 +76,8 @@ class Notices:
     def _run(self) -> None:
         while True:
             try:
-                event = self._waiting.get(timeout=self._patience())
+                due_s = self._digest_due - self._clock()
+                event = self._waiting.get(timeout=max(0.0, due_s) if self._digest else None)
             except queue.Empty:
                 self._send_digest()
                 continue
@@ -84,9 +85,6 @@ class Notices:
                 self._send_digest()
                 return
             self._tell(event)
-
-    def _patience(self) -> float | None:
-        return max(0.0, self._digest_due - self._clock()) if self._digest else None
 
     def _tell(self, event: Event) -> None:
         failed = event.name == "job.failed"

@@ -79,7 +79,7 @@ class Calls:
             args: With what.
             kwargs: Likewise.
         """
-        begun = self._of(str(place)).submit(partial(call, *args, **kwargs))
+        begun = self._place(str(place)).submit(partial(call, *args, **kwargs))
         ended = asyncio.wrap_future(begun)
         self._awaited.add(ended)
         try:
@@ -106,7 +106,7 @@ class Calls:
         for ended in list(self._awaited):
             ended.cancel()
 
-    def _of(self, name: str) -> _Place:
+    def _place(self, name: str) -> _Place:
         if name not in self._places:
             self._places[name] = _Place(name, self._most, self._clock)
         return self._places[name]

@@ -227,7 +227,8 @@ class Delivery:
         while True:
             try:
                 if job.ending is None:
-                    target = self._failed_name(job, below)
+                    name = fit(PurePosixPath(job.source).name, suffix_room=len(ERROR_SUFFIX))
+                    target = self._spool.free_name(below, name)
                     job = self._ledger.intend_failure(
                         job, error, str(target), cancelled=cancelled, pages=self._pages(job)
                     )
@@ -249,10 +250,6 @@ class Delivery:
                 job = replace(job, ending=None)
             else:
                 return job
-
-    def _failed_name(self, job: Job, below: Path) -> Path:
-        name = fit(PurePosixPath(job.source).name, suffix_room=len(ERROR_SUFFIX))
-        return self._spool.free_name(below, name)
 
     def _report(self, job: Job, error: JobError) -> bytes:
         """NAME.error.json: what a person finds beside the file that failed."""

@@ -60,11 +60,6 @@ def separator_of(folder: Folder) -> Separator | None:
     return Separator(kind=folder.separator, code=folder.separator_code)
 
 
-def told(error: OcrdError) -> JobError:
-    """An error as the ledger keeps it."""
-    return JobError(**error.shown())
-
-
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What jobs are worked on with, and the settings that concern it.
@@ -267,7 +262,7 @@ class PageRun:
 
     async def _failed(self, number: int, tries: int, error: OcrdError) -> None:
         error = self.original.blamed(number, error)
-        page = Page(number=number, state=PageState.FAILED, tries=tries, error=told(error))
+        page = Page(number=number, state=PageState.FAILED, tries=tries, error=JobError.of(error))
         await self._keep(page, None)
         self._tell("page.failed", number, kind=error.kind, error=error.message)
 

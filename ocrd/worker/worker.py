@@ -21,7 +21,7 @@ from ocrd.worker.calls import LEDGER, SPOOL
 from ocrd.worker.deliver import Delivery, remove_marker
 from ocrd.worker.naming import in_bundle
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import PageRun, Parts, recipe, separator_of, told
+from ocrd.worker.pages import PageRun, Parts, recipe, separator_of
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -62,7 +62,7 @@ class Worker:
                 job, built = await self._prepare(job, folder)
             return await self._deliver(job, folder, built)
         except BadFileError as error:
-            return await self.fail(job, folder, told(error))
+            return await self.fail(job, folder, JobError.of(error))
         finally:
             self.runs.pop(job.id, None)
 

@@ -238,10 +238,10 @@ class TestInInbox:
         assert [each.source for each in ledger.in_inbox("claims")] == ["letter.pdf"]
         assert list(ledger.in_inbox("invoices-2")) == []
 
-    def test_tells_refused_files_apart(self, ledger: Ledger) -> None:
+    def test_leaves_out_what_could_not_be_read(self, ledger: Ledger) -> None:
         queued(ledger, "a.pdf")
         ledger.record_refused(found("b.pdf", sha256=""), FIFO)
-        assert [each.refused for each in ledger.in_inbox("invoices")] == [False, True]
+        assert [each.source for each in ledger.in_inbox("invoices")] == ["a.pdf"]
 
 
 def test_batches_of_all_sizes_are_looked_up_by_few_statements() -> None:

@@ -141,7 +141,6 @@ class TestKnown:
         assert sorted(standing) == ["other.pdf", *LETTER]
         one, it = standing[LETTER[2]], found(LETTER[2])
         assert (one.size, one.mtime_ns, one.inode) == (it.size, it.mtime_ns, it.inode)
-        assert not one.refused
 
     def test_files_that_were_asked_for_are_found_whatever_stands_for_them(
         self, ledger: Ledger, letter: Found
