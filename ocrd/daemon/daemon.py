@@ -21,7 +21,7 @@ from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
-from ocrd.daemon.wiring import MakePages, build
+from ocrd.daemon.wiring import build
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
 from ocrd.events import Events
@@ -51,7 +51,6 @@ class Daemon:
         notifier: Who supervises; nobody by default.
         engine: Reads the pages; chosen by the configuration by default.
         disk: The system calls of every move.
-        make_pages: Makes what page images come from; `wiring.page_source` by default.
         listeners: Are handed, once a second, what is known of the daemon.
 
     Attributes:
@@ -68,7 +67,6 @@ class Daemon:
         notifier: Notifier | None = None,
         engine: Engine | None = None,
         disk: Disk | None = None,
-        make_pages: MakePages | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.config = config
@@ -79,7 +77,6 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._engine = engine or build_engine(config, events)
         self._disk = disk
-        self._make_pages = make_pages
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._troubles = Troubles()
@@ -109,7 +106,6 @@ class Daemon:
             self._events,
             self._engine,
             disk=self._disk,
-            make_pages=self._make_pages,
             heed_hours=not self._once,
         )
         try:

@@ -30,12 +30,7 @@ PLACE = "the requests"
 
 
 class Halts:
-    """The folders that people have paused; kept in the spool, over restarts.
-
-    Args:
-        spool: The daemon's own tree.
-        disk: The system calls.
-    """
+    """The folders that people have paused; kept in the spool, over restarts."""
 
     def __init__(self, spool: Path, disk: Disk | None = None) -> None:
         self._file = spool / "paused.json"
@@ -65,12 +60,7 @@ class Halts:
 
 
 class Requests:
-    """Looks for requests, and answers them.
-
-    Args:
-        scheduler: Whose jobs and folders are asked for.
-        halts: The folders that are paused.
-    """
+    """Looks for requests, and answers them."""
 
     def __init__(self, scheduler: Scheduler, halts: Halts) -> None:
         parts, spool = scheduler.parts, scheduler.parts.home

@@ -25,14 +25,7 @@ DAY_S = 86400.0
 
 
 class Retention:
-    """Deletes and forgets, now and all along.
-
-    Args:
-        parts: The ledger and the spool, where what is over lies.
-        folders: The folders in force, by name.
-        keep_done_days: Done jobs are forgotten after so many days; 0: never.
-        disk: The system calls.
-    """
+    """Deletes and forgets, now and all along; done jobs after `keep_done_days`, with 0 never."""
 
     def __init__(
         self,

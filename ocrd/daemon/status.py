@@ -68,11 +68,7 @@ class Rates:
         self.failed += event.name in FAILURES
 
     def pages_per_s(self, folder: str | None = None) -> float:
-        """Pages finished per second over the last minute (or since the start, if sooner).
-
-        Args:
-            folder: Whose; of all if None.
-        """
+        """Pages (of one folder) finished per second over the last minute, or since the start."""
         now = self._clock()
         while self._recent and self._recent[0][0] < now - WINDOW_S:
             self._lately[self._recent.popleft()[1]] -= 1
@@ -83,18 +79,7 @@ class Rates:
 
 @dataclass(eq=False)
 class Status:
-    """Gathers what is to be told, and tells it.
-
-    Attributes:
-        config: Tells what is in force.
-        scheduler: Knows what runs and what waits.
-        inboxes: The inboxes.
-        rates: How fast it goes.
-        notifier: Who supervises.
-        halts: The folders that people have paused.
-        troubles: What is wrong with the daemon itself.
-        listeners: Are handed the same facts (metrics are).
-    """
+    """Gathers what is to be told, and tells it."""
 
     config: Callable[[], Config]
     scheduler: Scheduler

@@ -368,10 +368,6 @@ class Inbox:
 
     # -- from other threads ---------------------------------------------------------------------
 
-    def hint(self, source: str) -> None:
-        """Look at a file again: its job found it changed."""
-        self.watcher.hint(source)
-
     def settled(self) -> bool:
         """Whether the inbox has been looked through and nothing in it is about to be taken."""
         if self.watcher.paused is not None:

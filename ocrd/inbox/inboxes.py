@@ -36,14 +36,7 @@ MEMORY = "inboxes"  # in the spool: what was once seen of them
 
 
 class _Lane(threading.Thread):
-    """A thread that steps inboxes.
-
-    Args:
-        name: Of the thread.
-        shared: Whether it is for all inboxes on disks of this machine; else for one that is not.
-        hand_over: Told an inbox that is for the other kind of lane.
-        events: Is told of inboxes that begin to be watched.
-    """
+    """A thread that steps inboxes."""
 
     def __init__(
         self,
@@ -269,8 +262,8 @@ class Inboxes:
                     lane.drop(inbox)
         for name, folder in folders.items():
             if name not in self._inboxes:
-                inbox = self._inboxes[name] = self._inbox(folder)
-                self._own_lane(inbox)  # until it is known where it lies
+                self._inboxes[name] = self._inbox(folder)
+                self._own_lane(self._inboxes[name])  # until it is known where it lies
         if self._looking is None:
             self._looking = threading.Thread(target=self._look_for_strays, daemon=True)
             self._looking.start()
@@ -302,7 +295,7 @@ class Inboxes:
     def hint(self, folder: str, source: str) -> None:
         """Look at a file of a folder again."""
         if folder in self._inboxes:
-            self._inboxes[folder].hint(source)
+            self._inboxes[folder].watcher.hint(source)
             for lane in self._lanes:
                 lane.wake()
 
@@ -362,10 +355,5 @@ def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
     """Whether the daemon may make a folder's inbox: below the root, and never seen before.
 
     One that was seen is away because a person took it, or because its share is not mounted.
-
-    Args:
-        folder: Whose inbox.
-        root: The common parent of everything that gets moved.
-        memory: Where it is remembered that the inbox was seen.
     """
     return folder.inbox.is_relative_to(root) and not memory.exists()

@@ -91,14 +91,7 @@ class Such(TypedDict, total=False):
 def listed(
     tx: Transaction, *, limit: int = 50, before_id: int | None = None, **such: Unpack[Such]
 ) -> list[Job]:
-    """Jobs, newest first.
-
-    Args:
-        tx: A transaction.
-        limit: At most so many.
-        before_id: Only older ones than this: the last of one answer gives the next.
-        such: Which.
-    """
+    """Jobs, newest first, older ones than `before_id`: the last of one answer gives the next."""
     query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
@@ -150,13 +143,9 @@ def pages_of(tx: Transaction, number: int) -> list[Page]:
 
 
 def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
-    """Put failed or cancelled jobs back into the queue; their finished pages are kept.
+    """Put these jobs, or all that failed, back into the queue; their finished pages are kept.
 
     A job stays as it is if its original is gone, or if a newer job stands for its name.
-
-    Args:
-        tx: A write transaction.
-        numbers: Which; None for all that failed (and not those that were cancelled).
 
     Returns:
         Those put back.
@@ -252,12 +241,7 @@ def archived(
 ) -> list[Job]:
     """Jobs of a folder, done before a moment, whose originals lie in the archive.
 
-    Args:
-        tx: A transaction.
-        folder: Its name.
-        before: Seconds since the epoch.
-        after: Only jobs with a larger number: the last of one answer gives the next.
-        limit: At most so many.
+    Seconds since the epoch.  The last of one answer is what the next one comes `after`.
     """
     query = select(jobs).where(
         DONE,
@@ -281,12 +265,7 @@ def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
 
 
 def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
-    """The archived originals of these jobs are not there any more, or not ours.
-
-    Args:
-        tx: A write transaction.
-        fates: What became of each, for its history.
-    """
+    """The archived originals of these jobs are not there any more, or not ours; why, of each."""
     for number, fate in fates.items():
         change = update(jobs).where(DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
         change = change.values(place=Place.GONE, entries=jobs.c.entries + 1)

@@ -59,26 +59,17 @@ def record(tx: Transaction, found: Sequence[Found]) -> list[Job | None]:
     return [job for batch in _distinct(found) for job in _record(tx, batch)]
 
 
-def record_refused(
-    tx: Transaction, found: Found, error: JobError, *, failed_to: str | None = None
-) -> Job:
+def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
     """A file that cannot be admitted (a FIFO, no permission): a job that failed at once.
 
-    Its original is still in the inbox.  Whoever moves it to `failed_to` afterwards says so with
-    `moved`.  As long as it stays, there is one job for it, however often it is found.
+    Its original stays in the inbox, and there is one job for it, however often it is found.
 
     A job that is queued for a file which was never read, or another one, fails: its file is not to
     be had.
-
-    Args:
-        tx: A write transaction.
-        found: Where and what it is; `sha256` empty, as it could not be read.
-        error: Why it cannot be admitted.
-        failed_to: Where it will be moved, if it can be.
     """
     member = _members_at_inbox(tx, {found.folder}).get(_key(found))
     standing = member[0] if member else _alone_standing(tx, [found]).get(_key(found))
-    ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": failed_to}
+    ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": None}
     refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
@@ -101,14 +92,6 @@ def adopt(
 
     So it is after a ledger was lost, or put back from an older copy, once the bundle had been
     published and before the original was archived.
-
-    Args:
-        tx: A write transaction.
-        found: What the original is, and where it came from.
-        number: The job's number, which names it in the spool together with its token.
-        token: The job's token.
-        outputs: Where its bundle lies.
-        archived_to: Where its original will go.
 
     Returns:
         The job; None when its number is another's by now.

@@ -150,12 +150,7 @@ def _version(path: Path, still: bool) -> int:
 
 
 def _steadily(path: Path, look: Callable[[bool], T]) -> T:
-    """One look at the ledger during which nobody opened or closed it.
-
-    Args:
-        path: The ledger.
-        look: Reads it, told whether it lies still, so that it may be read as `immutable`.
-    """
+    """One look, told whether the ledger lies still, during which nobody opened or closed it."""
     while True:
         still = _lies_still(path)
         try:

@@ -137,14 +137,7 @@ class JobRecord:
 
 @dataclass(frozen=True)
 class JobDir:
-    """The folder `ID-TOKEN`.  Its names are put together once, as they are asked for often.
-
-    Attributes:
-        path: Where it is.
-        token: The job's token.
-        original: Where the original lies while it is ours.
-        disk: The system calls.
-    """
+    """The folder `ID-TOKEN`.  Its names are put together once, as they are asked for often."""
 
     path: Path
     token: str

@@ -346,12 +346,7 @@ class Spool:
             return names.free_stem(folder, choices, suffixes, self._disk)
 
     def expire(self, job: Job, archive: Path) -> Fate:
-        """Delete the archived original of a done job (see `expiry.expire`).
-
-        Args:
-            job: Tells where it was filed, its size and its digest.
-            archive: The folder's archive up to its date pattern, one of the trees.
-        """
+        """Delete the archived original of a done job (see `expiry.expire`)."""
         with self._working(archive):
             return expire(job, archive, self._disk)
 

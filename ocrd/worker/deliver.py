@@ -26,6 +26,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import PageRow, page_row
 from ocrd.names import NAME_MAX, fit
 from ocrd.spool import Spool
+from ocrd.spool.names import REPORT_SUFFIX
 from ocrd.worker.naming import (
     dated,
     flat_order,
@@ -38,16 +39,11 @@ from ocrd.worker.naming import (
     wanted,
 )
 
-ERROR_SUFFIX = ".error.json"
-
 
 class Delivery:
     """Publishes, archives and fails jobs.  Blocking: run it off the event loop; threads may share.
 
-    Args:
-        ledger: Records intents and outcomes.
-        spool: Does the moves.
-        clock: Seconds since the epoch; dates the archive's folders.
+    The clock, seconds since the epoch, dates the archive's folders.
     """
 
     def __init__(self, *, ledger: Ledger, spool: Spool, clock: Callable[[], float]) -> None:
@@ -227,7 +223,7 @@ class Delivery:
         while True:
             try:
                 if job.ending is None:
-                    name = fit(PurePosixPath(job.source).name, suffix_room=len(ERROR_SUFFIX))
+                    name = fit(PurePosixPath(job.source).name, suffix_room=len(REPORT_SUFFIX))
                     target = self._spool.free_name(below, name)
                     job = self._ledger.intend_failure(
                         job, error, str(target), cancelled=cancelled, pages=self._pages(job)
@@ -238,7 +234,7 @@ class Delivery:
                 if job.place is Place.INBOX:
                     self._spool.claim(job, folder.inbox / job.source)
                     remove_marker(self._spool, job, folder)
-                    job = self._ledger.moved(job, Place.SPOOL)
+                    job = self._ledger.moved(job)
                 report = self._report(job, error)
                 self._spool.fail(job, _recorded(job.failed_to), report, _owner(folder))
             except FileExistsError:
@@ -272,11 +268,6 @@ def remove_marker(spool: Spool, job: Job, folder: Folder) -> None:
 
     Before, it must stay: an original that turns out to have changed waits for its claim again.  To
     be called between the claim and its record, so that after a crash in between it is done again.
-
-    Args:
-        spool: Removes it.
-        job: As it was before its original was moved into the spool.
-        folder: Where from.
     """
     if not folder.done_marker or job.place is not Place.INBOX:
         return

@@ -22,13 +22,7 @@ _RANKS = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
 
 
 def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
-    """The name that a folder's `output_name` gives a job's results; it may be taken.
-
-    Args:
-        job: Whose.
-        folder: Whose outbox and template.
-        counter: The document's number, for a template that asks for one.
-    """
+    """The name that a folder's `output_name` gives a job's results; it may be taken."""
     source = PurePosixPath(job.source)
     # a joined document's name has no extension to take off
     base = stem(f"{source.name}.") if job.members else stem(source.name)

@@ -97,17 +97,7 @@ class Parts:
 
 @dataclass(kw_only=True, eq=False)
 class PageRun:
-    """The pages of one job on their way through the engine.
-
-    Attributes:
-        parts: What reads them.
-        job: As `set_pages` gave it.
-        folder: Whose modes and separators count.
-        original: Where each page lies.
-        recipe: What shapes the results.
-        log: Keeps each finished page.
-        finished: Which pages need no reading any more.
-    """
+    """The pages of one job on their way through the engine."""
 
     parts: Parts
     job: Job

@@ -121,7 +121,7 @@ class Worker:
             job = p.ledger.rerecord(job, identity(job, source))
             path = p.spool.claim(job, source)
         remove_marker(p.spool, job, folder)
-        return p.ledger.moved(job, Place.SPOOL), path
+        return p.ledger.moved(job), path
 
     def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
         """What to build the bundle from.

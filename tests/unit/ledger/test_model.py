@@ -147,7 +147,7 @@ class Agreement(RuleBasedStateMachine):
     def move(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.of(JobState.RUNNING)))
         failed_to = job.failed_to if job.ending else None
-        self.keep(self.ledger.moved(job, Place.SPOOL), place=Place.SPOOL, failed_to=failed_to)
+        self.keep(self.ledger.moved(job), place=Place.SPOOL, failed_to=failed_to)
 
     @precondition(lambda self: self.of(JobState.RUNNING))
     @rule(data=st.data(), refund=st.booleans(), later=st.booleans())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrd.config import Folder, load
 from ocrd.files import Disk
-from ocrd.job import Found, Job, Place
+from ocrd.job import Found, Job
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
 from ocrd.worker.deliver import Delivery
@@ -71,7 +71,7 @@ class Ground:
         """A job that has been claimed and has come into the spool."""
         job = self.claimed(source, content)
         self.spool.claim(job, self.folder.inbox / source)
-        return self.ledger.moved(job, Place.SPOOL)
+        return self.ledger.moved(job)
 
     def built(self, job: Job, figures: bool = True) -> Path:
         """The job's bundle, built as planned; the text links to the figure by its name."""
