@@ -42,7 +42,10 @@ class Place(enum.StrEnum):
     GONE = "gone"  # a person removed it before it was claimed, or it was kept long enough
 
 
-ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING})
+ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)  # not ended
+UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)  # claimed
+UNDELIVERED = (JobState.QUEUED, JobState.RUNNING)  # what a cancel still stops
+GIVEN_UP = (JobState.FAILED, JobState.CANCELLED)  # what `ocrd retry` takes back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,6 @@ LONGEST_PAUSE_S = 60.0
 LONGEST_HOLD_S = 300.0
 NO_MEMORY = "no-memory"  # of a child that the kernel ended for want of it
 LOOK_AGAIN_S = 1.0  # a file that changed is left alone at least so long
-UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)
 
 
 class Outcome(enum.Enum):

@@ -22,7 +22,6 @@ from ocrd.daemon.retries import (
     LONGEST_HOLD_S,
     LONGEST_PAUSE_S,
     LOOK_AGAIN_S,
-    UNDER_WAY,
     Attempts,
     Outcome,
     Waits,
@@ -32,7 +31,7 @@ from ocrd.engine.base import EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
 from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
-from ocrd.job import Job, JobError, JobState, Place
+from ocrd.job import ACTIVE, UNDER_WAY, Job, JobError, JobState, Place
 from ocrd.oserrors import memory_short, os_error
 from ocrd.worker.calls import LEDGER, Hanging
 from ocrd.worker.pages import Parts
@@ -493,7 +492,7 @@ class Scheduler:
         waiting = self.waiting.pop(job.id, None)
         try:
             now = await self._call(LEDGER, self._ledger.job, job.id)
-            if now is not None and now.state in (JobState.QUEUED, *UNDER_WAY):
+            if now is not None and now.state in ACTIVE:
                 self._free(await self.worker.cancel(now, folder))
         except FencedError:
             return

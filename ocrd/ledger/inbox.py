@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
 
 from ocrd.files import display
-from ocrd.job import Found, Job, JobError, JobState, Member, Place
+from ocrd.job import GIVEN_UP, UNDELIVERED, Found, Job, JobError, JobState, Member, Place
 from ocrd.ledger.jobs import gone
-from ocrd.ledger.store import Transaction, padded
+from ocrd.ledger.store import BATCH, Transaction, padded
 from ocrd.ledger.tables import (
     AT_INBOX,
     JOINED_AT_INBOX,
@@ -30,9 +30,7 @@ from ocrd.ledger.transitions import Happening, note
 Key = tuple[str, str]
 """A folder and a path below its inbox."""
 
-_BATCH = 500
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
-_ENDED = (JobState.FAILED, JobState.CANCELLED)
 
 _by_name = tuple_(jobs.c.source, jobs.c.id)
 
@@ -163,7 +161,7 @@ def some_in_inbox(
         The files, and behind what the next ones come; None when there are no more.
     """
     query = select(jobs).where(AT_INBOX, jobs.c.folder == folder, _by_name > after)
-    rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(_BATCH)).all()
+    rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(BATCH)).all()
     standing: list[Member] = []
     for job in map(to_job, rows):
         if job.members:
@@ -200,7 +198,7 @@ def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job
 
 def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) -> list[Job]:
     """Jobs that have not ended, each of one of these files in the inbox."""
-    active = jobs.c.state.in_((JobState.QUEUED, JobState.RUNNING))
+    active = jobs.c.state.in_(UNDELIVERED)
     return _alone(tx, ((folder, source) for source in sources), active)
 
 
@@ -222,8 +220,8 @@ def _by_folder(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
     for folder, source in keys:
         of.setdefault(folder, []).append(source)
     for folder, sources in of.items():
-        for start in range(0, len(sources), _BATCH):
-            yield folder, sources[start : start + _BATCH]
+        for start in range(0, len(sources), BATCH):
+            yield folder, sources[start : start + BATCH]
 
 
 def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
@@ -296,7 +294,7 @@ def _add(
 
 def _give_up(tx: Transaction, keys: Iterable[Key]) -> None:
     """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
-    ended = jobs.c.state.in_(_ENDED)
+    ended = jobs.c.state.in_(GIVEN_UP)
     for folder, sources in _by_folder(keys):
         given_up = update(jobs).where(_alone_at(folder, sources), ended)
         tx.connection.execute(given_up.values(place=Place.GONE))
@@ -306,7 +304,7 @@ def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
     """Bounded, and with each name at most once: a second sighting must see the first's job."""
     batch: dict[Key, Found] = {}
     for each in found:
-        if _key(each) in batch or len(batch) == _BATCH:
+        if _key(each) in batch or len(batch) == BATCH:
             yield list(batch.values())
             batch = {}
         batch[_key(each)] = each
@@ -326,7 +324,7 @@ def _is_known(found: Found, members: Mapping[Key, tuple[Job, Member]]) -> bool:
 
 def _same(job: Job, found: Found) -> bool:
     same = job.untouched(found)
-    if job.state in _ENDED or not job.sha256:  # perhaps it can be read by now
+    if job.state in GIVEN_UP or not job.sha256:  # perhaps it can be read by now
         return same and job.sha256 == found.sha256
     return same
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import TextClause, and_, bindparam, select, text
 
 from ocrd.files import display
-from ocrd.job import Job, JobError, JobState, Place
+from ocrd.job import ACTIVE, UNDELIVERED, UNDER_WAY, Job, JobError, JobState, Place
 from ocrd.ledger.pages import PageRow, finished
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
@@ -26,7 +26,7 @@ from ocrd.ledger.tables import (
     returning_jobs,
     to_job,
 )
-from ocrd.ledger.transitions import RUNNING, UNDER_WAY, Happening, note, take
+from ocrd.ledger.transitions import RUNNING, Happening, note, take
 
 LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
 
@@ -58,7 +58,7 @@ def resume(tx: Transaction, job: Job, *, refund: bool = False) -> Job:
     sql = {"epoch": "epoch + 1", "attempts": "attempts + (state = 'running') * :cost"}
     begun = "state <> 'queued' OR ending IS NOT NULL"
     cost = {"cost": int(not refund)}
-    return take(tx, job, Happening.RESUMED, UNDER_WAY, cost, sql=sql, only_if=begun)
+    return take(tx, job, Happening.RESUMED, ACTIVE, cost, sql=sql, only_if=begun)
 
 
 def release(
@@ -90,7 +90,7 @@ def release(
 
 def unfinished(tx: Transaction) -> list[Job]:
     """Jobs that somebody was at work on: running, delivering, or on their way to failed/."""
-    claimed = jobs.c.state.in_((JobState.RUNNING, JobState.DELIVERING))
+    claimed = jobs.c.state.in_(UNDER_WAY)
     found: dict[int, Job] = {}
     for where in (and_(NOT_DONE, claimed), ENDING):  # each by an index of its own
         for row in tx.connection.execute(select(jobs).where(where)):
@@ -124,9 +124,10 @@ def moved(tx: Transaction, job: Job) -> Job:
     """The original is in the spool now."""
     # where a retried job's original used to lie says nothing any more
     sql = {"failed_to": "CASE WHEN ending IS NOT NULL THEN failed_to END"}
-    states = (JobState.QUEUED, JobState.RUNNING)
     spool = Place.SPOOL
-    return take(tx, job, Happening.MOVED, states, {"place": spool}, sql=sql, detail=f"to {spool}")
+    return take(
+        tx, job, Happening.MOVED, UNDELIVERED, {"place": spool}, sql=sql, detail=f"to {spool}"
+    )
 
 
 def progress(tx: Transaction, job: Job, pages: Sequence[PageRow]) -> None:
@@ -182,7 +183,7 @@ def intend_failure(
     values |= finished(tx, job, pages)
     detail = f"{error.kind}: {error.message}"
     sql = {"failed_to": "CASE place WHEN 'failed' THEN failed_to ELSE :failed_to END"}
-    return take(tx, job, Happening.ENDING, UNDER_WAY, values, sql=sql, detail=detail)
+    return take(tx, job, Happening.ENDING, ACTIVE, values, sql=sql, detail=detail)
 
 
 def failed(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
@@ -215,8 +216,7 @@ def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
         )
     values = {"failed_to": None, **error_columns(why)}
     values |= _ended(tx, JobState.CANCELLED, Place.GONE)
-    states = (JobState.QUEUED, JobState.RUNNING)
-    return take(tx, job, Happening.GONE, states, values, detail=why.message)
+    return take(tx, job, Happening.GONE, UNDELIVERED, values, detail=why.message)
 
 
 def next_number(tx: Transaction, folder: str) -> int:
@@ -239,7 +239,7 @@ def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place
     values = _ended(tx, state, place)
     if place is not Place.FAILED:  # what stays where it is has no place in failed/
         values["failed_to"] = None
-    return take(tx, job, name, UNDER_WAY, values)
+    return take(tx, job, name, ACTIVE, values)
 
 
 # --- statements in SQLite's own words ---

@@ -24,7 +24,6 @@ from ocrd.job import Job, JobState
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import history, jobs, returning_jobs, to_job
 
-UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)
 RUNNING = (JobState.RUNNING,)
 KEPT_FIRST = 8
 KEPT = 64
