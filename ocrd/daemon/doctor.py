@@ -48,11 +48,11 @@ def examine(config: Config) -> Iterator[Finding]:
             f"sudo -u {user.pw_name} ocrd doctor",
         )
         return
-    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    own_groups = os.getgrouplist(user.pw_name, user.pw_gid)
     for check, as_the_daemon in CHECKS.items():
         name, found = check.__name__.strip("_"), list[Finding]()
         try:
-            as_user = acting_as(user.pw_uid, user.pw_gid, groups)
+            as_user = acting_as(user.pw_uid, user.pw_gid, own_groups)
             with as_user if as_the_daemon else nullcontext():
                 found += check(config)
         except OcrdError as error:
