@@ -41,7 +41,8 @@ def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
 
 def _of_the_system(error: OSError) -> tuple[str, str]:
     """What the system refused, and what helps."""
-    from ocrd.files import display, os_error
+    from ocrd.files import display
+    from ocrd.oserrors import os_error
     from ocrd.owners import how_to_be_let_in
 
     named = error.filename if isinstance(error.filename, (str, bytes)) else None

@@ -24,9 +24,9 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from ocrd.files import os_error
 from ocrd.inbox.submit import Draft
 from ocrd.names import fit
+from ocrd.oserrors import os_error
 from ocrd.web.errors import RefusedError
 
 if TYPE_CHECKING:

@@ -21,12 +21,13 @@ from fastapi import Request
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import offline
-from ocrd.files import Disk, os_error
+from ocrd.files import Disk
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import RANKED, index_of, search
+from ocrd.oserrors import os_error
 from ocrd.views.jobs import hit_facts
 from ocrd.views.locate import locate
 from ocrd.views.status import gather

@@ -30,7 +30,7 @@ def test_an_admitted_file_is_not_offered_again_by_any_rescan(
     watch.settler.taken(candidate)
     for _ in range(3):
         assert rescanned(watch, clock) == []
-    assert watch.report.waiting == 0
+    assert len(watch.settler) == 0
 
 
 def test_an_admitted_file_that_changes_is_offered_again(
@@ -128,7 +128,7 @@ def test_a_step_is_bounded_and_nothing_is_left_out(inbox: Path, clock: Clock) ->
     with watching(inbox, clock, settle_s=SETTLE, batch=64) as watch:
         clock.turn(SETTLE)
         steps = [watch.step()]
-        while watch.report.busy:
+        while watch.busy:
             steps.append(watch.step())
         assert max(map(len, steps)) <= 2 * 64
         assert paths([candidate for batch in steps for candidate in batch]) == names

@@ -16,7 +16,7 @@ import pytest
 from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.job import Job
-from ocrd.spool import report_path
+from ocrd.spool.names import report as report_path
 from ocrd.spool.trees import MARKER
 from tests.support.needs import slow
 from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
