@@ -1,15 +1,13 @@
 """A pile as it comes out of a feeder: a page that lies, and the empty back side of another."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pymupdf
 import pytest
 
-from tests.integration.tree import CONFIG, Tree
-from tests.support.commands import OCRD
+from tests.integration.tree import CONFIG, Tree, order
 from tests.support.needs import needs
 from tests.support.samples import scan_of
 from tests.unit.engine.test_upright import LETTER
@@ -48,7 +46,7 @@ def results(tree: Tree, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]
 def test_empty_back_sides_are_dropped_and_pages_turned_when_a_folder_asks(tree: Tree) -> None:
     configured(tree, "drop_blank = true", "upright = true", engine="rapidocr")
     tree.drop("pile.pdf", pile((LETTER, 0), ("", 0), (LETTER, 180)))
-    subprocess.run([OCRD, "run", "--once", "--config", tree.config], check=True)
+    order(tree, "run", "--once")
     pages, summary, pdf = results(tree, "pile")
     assert [page["dropped"] for page in pages] == [False, True, False]
     assert summary["dropped"] == 1
@@ -60,7 +58,7 @@ def test_empty_back_sides_are_dropped_and_pages_turned_when_a_folder_asks(tree: 
 def test_by_default_every_page_stays_as_it_was_scanned(tree: Tree) -> None:
     configured(tree, engine="rapidocr")
     tree.drop("pile.pdf", pile((LETTER, 180), ("", 0)))
-    subprocess.run([OCRD, "run", "--once", "--config", tree.config], check=True)
+    order(tree, "run", "--once")
     pages, _, pdf = results(tree, "pile")
     assert [page["dropped"] for page in pages] == [False, False]
     assert [page.rotation for page in pdf] == [0, 0]
