@@ -20,7 +20,8 @@ RUSSIAN = UNKNOWN[0]
 @needs("tesseract", "tesseract-languages", "fonts")
 def test_the_folder_with_a_language_reads_and_the_other_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        f'root = "{tmp_path}"\n[engine]\nkind = "rapidocr"\nworkers = 1\n[watch]\nsettle_s = 0\n'
+        f'root = "{tmp_path}"\n[watch]\nsettle_s = 0\n'
+        '[engine]\nkind = "rapidocr"\nworkers = 1\nthreads = 1\n'
         '[[folder]]\nname = "letters"\nlanguage = "ru"\n'
         '[[folder]]\nname = "others"\nupright = true\n',
         encoding="utf-8",

@@ -32,7 +32,8 @@ def pile(*sheets: tuple[str, int]) -> bytes:
 
 
 def configured(tree: Tree, *lines: str, engine: str = "auto") -> None:
-    text = CONFIG.format(root=tree.root) + "\n".join(lines) + f'\n[engine]\nkind = "{engine}"\n'
+    lines = (*lines, "[engine]", f'kind = "{engine}"', "workers = 1", "threads = 1", "")
+    text = CONFIG.format(root=tree.root) + "\n".join(lines)
     tree.config.write_text(text, encoding="utf-8")
 
 

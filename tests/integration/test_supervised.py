@@ -19,7 +19,7 @@ PATIENCE_S = 240
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path / "srv")
-    text = CONFIG.format(root=tree.root) + '[engine]\nkind = "rapidocr"\nworkers = 1\n'
+    text = CONFIG.format(root=tree.root) + '[engine]\nkind = "rapidocr"\nworkers = 1\nthreads = 1\n'
     tree.config.write_text(text, encoding="utf-8")
     return tree
 

@@ -101,7 +101,8 @@ def site(
         for name in ("web", "private"):
             (root / "inbox" / name).mkdir(parents=True, exist_ok=True)
         (root / "config.toml").write_text(
-            f'root = "{root}"\n[engine]\nkind = "rapidocr"\n[watch]\nsettle_s = 0.2\n'
+            f'root = "{root}"\n[watch]\nsettle_s = 0.2\n'
+            '[engine]\nkind = "rapidocr"\nworkers = 1\nthreads = 1\n'
             f"[web]\nport = {port}\n{limit}\n{more}\n{folders}"
         )
         running = Site(root=root, url=f"http://127.0.0.1:{port}", tokens={}, fast=fast)

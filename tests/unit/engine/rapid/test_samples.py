@@ -68,7 +68,7 @@ def images(sample: Sample) -> Iterator[PageImage]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Read]:
-    reader, pages = PageReader(threads=2), {}
+    reader, pages = PageReader(threads=1), {}
     for sample in write_samples(tmp_path_factory.mktemp("samples")):
         for number, (image, truth) in enumerate(zip(images(sample), sample.pages, strict=True), 1):
             reading = reader.read(image)
