@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from tests.support.commands import ocrd
-from tests.support.needs import needs
+from tests.support.needs import needs, slow
 from tests.support.scripts import UNKNOWN
 from tests.unit.engine.test_rapid import wrong
 
 RUSSIAN = UNKNOWN[0]
 
 
+@slow  # tests/unit/engine/tesseract reads the same page
 @needs("tesseract", "tesseract-languages", "fonts")
 def test_the_folder_with_a_language_reads_and_the_other_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(

@@ -8,7 +8,7 @@ import pymupdf
 import pytest
 
 from tests.integration.tree import CONFIG, Tree, order
-from tests.support.needs import needs
+from tests.support.needs import needs, slow
 from tests.support.samples import scan_of
 from tests.unit.engine.test_upright import LETTER
 
@@ -56,6 +56,7 @@ def test_empty_back_sides_are_dropped_and_pages_turned_when_a_folder_asks(tree: 
     assert [page.rotation for page in pdf] == [0, 180]
 
 
+@slow
 def test_by_default_every_page_stays_as_it_was_scanned(tree: Tree) -> None:
     configured(tree, engine="rapidocr")
     tree.drop("pile.pdf", pile((LETTER, 180), ("", 0)))

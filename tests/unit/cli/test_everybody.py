@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from ocrd.cli.app import COMMANDS
 from ocrd.ledger.ledger import Ledger
 from ocrd.requests import ask
 from tests.support.commands import ocrd
-from tests.support.needs import needs
+from tests.support.needs import few, needs
 from tests.support.nobody import in_a_child
 from tests.unit.cli.conftest import Tree
 from tests.unit.ledger import making
@@ -217,8 +218,7 @@ def daemon(tree: Tree, *, runs: bool) -> Iterator[None]:
             os.close(held)
 
 
-@pytest.mark.parametrize("runs", [True, False], ids=["with a daemon", "without one"])
-@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize(("person", "runs"), few([*product(PEOPLE, (True, False))]))
 def test_whoever_asks_is_answered_or_told_what_is_missing(
     tree: Tree, person: str, *, runs: bool
 ) -> None:
@@ -239,7 +239,7 @@ def test_whoever_asks_is_answered_or_told_what_is_missing(
     assert [each for each in answers if faulty(each[1])] == []
 
 
-@pytest.mark.parametrize("state", SPOILT)
+@pytest.mark.parametrize("state", few([*SPOILT]))
 def test_whatever_state_things_are_in_nobody_sees_a_traceback(state: str) -> None:
     with made_tree() as tree:
         SPOILT[state](tree)
