@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PARALLEL := --numprocesses auto --dist loadscope
+# Modules as they are collected, the longest (tests/integration) first: no core waits at the end.
+PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +22,7 @@ demo: $(READY) ## Sample scans through the whole system, results shown
 	$(BIN)/ocrd demo demo
 
 test: $(READY) ## The quick tests; what this machine lacks is skipped, with its reason
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/unit tests/integration
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/integration tests/unit
 
 test-slow: $(READY) ## The tests that take their time: faults, kills, torture in its short form
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not vllm and slow' --ignore tests/slow/box tests

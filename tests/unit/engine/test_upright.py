@@ -13,15 +13,16 @@ import pytest_asyncio
 from PIL import Image
 
 from ocrd.children import ChildPool, Limits
-from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.grounding import parse
 from ocrd.engine.osd import AS_IT_IS, Upright, installed, stand_up
 from ocrd.engine.policy import as_it_came, read_upright
 from ocrd.engine.tesseract import packs
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat
 from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
 from tests.support.needs import needs
 from tests.support.samples import scan_of
+from tests.unit.engine.fake import FakeEngine
 
 LETTER = (
     "The harbour master wishes to remind all owners of small boats that ropes left lying on the "
@@ -102,28 +103,10 @@ async def test_a_look_that_takes_too_long_turns_nothing() -> None:
         hasty.stop()
 
 
-class RedSpotEngine:
+class RedSpotEngine(FakeEngine):
     """Sees one thing, the red spot on the page, and says where it is as DeepSeek-OCR would."""
 
-    kind, model, capacity, dpi = "fake", "red spot", 1, 72
-
-    def named(self, language: str) -> tuple[str, str]:
-        return self.kind, self.model
-
-    def report(self) -> EngineReport:
-        return EngineReport(state=EngineState.READY)
-
-    def unsupported(self, mode: PromptMode) -> str | None:
-        return None
-
-    def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        return None
-
-    async def start(self, progress: Callable[[str], None]) -> None:
-        pass
-
-    async def stop(self) -> None:
-        pass
+    model = "red spot"
 
     async def recognise(self, request: PageRequest) -> PageResult:
         image = request.image
