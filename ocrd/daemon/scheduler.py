@@ -22,7 +22,6 @@ from ocrd.daemon.retries import (
     LONGEST_HOLD_S,
     LONGEST_PAUSE_S,
     LOOK_AGAIN_S,
-    UNDER_WAY,
     Attempts,
     Outcome,
     Waits,
@@ -30,11 +29,12 @@ from ocrd.daemon.retries import (
 )
 from ocrd.engine.base import EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
-from ocrd.files import display, memory_short, os_error
+from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
-from ocrd.job import Job, JobState, Place
+from ocrd.job import ACTIVE, UNDER_WAY, Job, JobError, JobState, Place
+from ocrd.oserrors import memory_short, os_error
 from ocrd.worker.calls import LEDGER, Hanging
-from ocrd.worker.pages import Parts, told
+from ocrd.worker.pages import Parts
 from ocrd.worker.worker import Worker, facts, way_out
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
@@ -295,11 +295,12 @@ class Scheduler:
         """Work on it, in a task of its own."""
         task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
         self._runs[job.id] = _Run(task=task, folder=job.folder)
-        task.add_done_callback(lambda _task: self._ended(job.id))
 
-    def _ended(self, job: int) -> None:
-        del self._runs[job]
-        self.wake()
+        def ended(_task: asyncio.Task[None]) -> None:
+            del self._runs[job.id]
+            self.wake()
+
+        task.add_done_callback(ended)
 
     async def _work(self, job: Job) -> None:
         folder = self.folders.get(job.folder)
@@ -366,7 +367,7 @@ class Scheduler:
     ) -> None:
         match outcome:
             case Outcome.FAIL:
-                self._free(await self.worker.fail(job, folder, told(error)))
+                self._free(await self.worker.fail(job, folder, JobError.of(error)))
             case Outcome.CHANGED:
                 await self._source_changed(job, folder, error)
             case Outcome.RETRY:
@@ -445,7 +446,7 @@ class Scheduler:
         self, job: Job, not_before: float, error: OcrdError | None, *, refund: bool = True
     ) -> None:
         """Into the queue until `not_before`; `refund` gives the attempt back."""
-        reason = told(error) if error else None
+        reason = JobError.of(error) if error else None
         back = partial(self._ledger.release, not_before=not_before, error=reason, refund=refund)
         await self._call(LEDGER, back, job)
 
@@ -491,7 +492,7 @@ class Scheduler:
         waiting = self.waiting.pop(job.id, None)
         try:
             now = await self._call(LEDGER, self._ledger.job, job.id)
-            if now is not None and now.state in (JobState.QUEUED, *UNDER_WAY):
+            if now is not None and now.state in ACTIVE:
                 self._free(await self.worker.cancel(now, folder))
         except FencedError:
             return
