@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ocrd.document.standard_fonts import StandardFonts
 from ocrd.pdffile import Document, PdfPage, pymupdf
 
 mupdf: Any = pymupdf.mupdf
@@ -47,6 +48,7 @@ class Inspector:
     def __init__(self) -> None:
         self._known: dict[tuple[int, bool], str] = {}
         self._fonts = True
+        self._standard = StandardFonts()
 
     def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
         """The first fault of a page, in a few words; empty if there is none.
@@ -105,6 +107,8 @@ class Inspector:
         if any(mupdf.pdf_is_stream(_get(descriptor, key)) for key in _PROGRAMS):
             if _name(holder, "Subtype") == "CIDFontType2" and not _has(holder, "CIDToGIDMap"):
                 mupdf.pdf_dict_puts(holder, "CIDToGIDMap", mupdf.pdf_new_name("Identity"))
+            return ""
+        if self._standard.embed(font):
             return ""
         return f"its font {_name(font, 'BaseFont') or '(unnamed)'} is not embedded"
 

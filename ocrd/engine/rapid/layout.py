@@ -6,17 +6,19 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
 
 from ocrd.engine.rapid.order import Row, columns, rows
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
-from ocrd.engine.rapid.pieces import Piece, is_item, running, union
+from ocrd.engine.rapid.pieces import Piece, is_item, numbered, running, union
+from ocrd.engine.rapid.stacks import framed, stacks
 from ocrd.engine.rapid.tables import Cells, Rule, grids, groups
 from ocrd.page import Line
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
+BOLD_TITLE = 1.04  # bold type, where what stands below is short
 JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
 INDENT = 2  # heights of a line
@@ -33,7 +35,6 @@ MOST_HEADINGS = 0.3  # of the letters
 TOUCH = 8.0  # pixels between the ends of rules that meet
 LEAST_BODY = 5  # rows: on a slip with fewer nothing is a running head
 
-_NUMBERED = re.compile(r"(?:\d{1,2}|[IVX]{1,4})(?:\.\d{1,2})*\.?\s+[^\W\d_]")
 _AMOUNT = re.compile(r"\d[.,]\d\d\D{0,4}$")  # at a receipt's foot
 _DATE = re.compile(r"\d{1,2}\.?\s+(?:de\s+)?[^\W\d_]+\.?,?\s+(?:de\s+)?\d{2,4}\.?")  # 12 March 2026
 _PAGE_NUMBER = re.compile(
@@ -73,25 +74,26 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     level, standing = list[Piece](), list[Piece]()
     for piece in pieces:
         (standing if piece.on_end else level).append(piece)
-    tables, level = _ruled(level, rules)
+    ruled, level = _ruled(level, rules)
     head, body, foot = _margins(rows(level), page_height)
+    stacked = [row for found in ruled.values() if not found.cells for row in found.rows]
+    page = Type.of([TextLine(row) for row in (*body, *stacked)])
     found = [Found("text", piece.text, ((piece,),)) for piece in standing]
     found += [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
-    page = Type.of([TextLine(row) for row in body])
-    leading = _leading(body, tables, page)
+    leading = _leading(body, ruled, page)
     found += _blocks_of(body[:leading], page)
-    for column in columns([*tables, *(piece for row in body[leading:] for piece in row)]):
-        found += _around_tables(column, tables, page)
+    for column in columns([*ruled, *(piece for row in body[leading:] for piece in row)]):
+        found += _around_ruled(column, ruled, page)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in foot]
     return _few_headings(found)
 
 
-def _leading(body: Sequence[Row], tables: Iterable[Piece], page: Type) -> int:
+def _leading(body: Sequence[Row], ruled: Iterable[Piece], page: Type) -> int:
     """How many rows are a title in the middle of all columns, however many there are."""
     if not body:
         return 0
     left, right = min(row[0].box.x1 for row in body), max(row[-1].box.x2 for row in body)
-    top = min((table.box.y1 for table in tables), default=math.inf)
+    top = min((piece.box.y1 for piece in ruled), default=math.inf)
     for number, row in enumerate(body[:LONGEST_LEAD]):
         line = TextLine(row)
         off = abs((line.left + line.right) - (left + right)) / 2
@@ -102,17 +104,26 @@ def _leading(body: Sequence[Row], tables: Iterable[Piece], page: Type) -> int:
 
 
 def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Found], list[Piece]]:
-    """Tables between rules, each with a piece that holds its place; and the pieces in none."""
-    tables: dict[Piece, Found] = {}
+    """Tables and stacks between rules, each with a piece in its place; and the pieces in none."""
+    ruled: dict[Piece, Found] = {}
     for grid in grids(rules, TOUCH):
         inside = [piece for piece in pieces if grid.holds(piece)]
         cells = grid.cells(inside)
         if cells is not None:
             place = union(piece.box for piece in inside)
             printed = tuple(rows(inside))
-            tables[Piece(Line("", place), place)] = _table(cells, printed)
+            ruled[Piece(Line("", place), place)] = _table(cells, printed)
             pieces = [piece for piece in pieces if not grid.holds(piece)]
-    return tables, pieces
+    for stack in framed(pieces, rules):
+        taken = {piece for row in stack for piece in row}
+        pieces = [piece for piece in pieces if piece not in taken]
+        ruled[stack[0][0]] = _stack(stack)  # it stands where its label does
+    return ruled, pieces
+
+
+def _stack(printed: Sequence[Row]) -> Found:
+    """Lines that stay lines: a label and what was filled in."""
+    return Found("text", "\n".join(map(_plain, printed)), tuple(printed))
 
 
 def _table(cells: Cells, printed: tuple[Row, ...]) -> Found:
@@ -120,19 +131,17 @@ def _table(cells: Cells, printed: tuple[Row, ...]) -> Found:
     return Found("table", said, printed, cells=cells)
 
 
-def _around_tables(
-    column: Sequence[Row], tables: dict[Piece, Found], page: Type
-) -> Iterator[Found]:
-    """The blocks of a column in which ruled tables stand."""
+def _around_ruled(column: Sequence[Row], ruled: dict[Piece, Found], page: Type) -> Iterator[Found]:
+    """The blocks of a column in which tables and stacks stand between rules."""
     text: list[Row] = []
     for row in column:
-        here = [piece for piece in row if piece in tables]
-        if here:
+        for is_ruled, part in groupby(row, key=ruled.__contains__):
+            if not is_ruled:
+                text.append(tuple(part))
+                continue
             yield from _blocks_of(text, page)
-            yield from (tables[piece] for piece in here)
+            yield from (ruled[piece] for piece in part)
             text = []
-        if rest := tuple(piece for piece in row if piece not in tables):
-            text.append(rest)
     yield from _blocks_of(text, page)
 
 
@@ -192,6 +201,13 @@ def _usual(found: Iterable[tuple[float, int]]) -> float:
 
 
 def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
+    """The blocks of a column without rules."""
+    for side_by_side, others in stacks(column):
+        yield from map(_stack, side_by_side)
+        yield from _unpaired(others, page)
+
+
+def _unpaired(column: Sequence[Row], page: Type) -> Iterator[Found]:
     text: list[Row] = []
     for group in groups(column):
         halves = group.halves()
@@ -239,23 +255,33 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
         return 1
     if text[-1] in ".,;:" or _AMOUNT.search(text) or any(len(line.row) > 1 for line in lines):
         return 0
-    wordy = any(sum(len(line.text) for line in block) >= LEAST_BELOW for block in below)
+    said = [sum(len(line.text) for line in block) for block in below]
+    wordy = any(letters >= LEAST_BELOW for letters in said)
     higher = median(line.height for line in lines) / page.height
+    bold = all(_stands_out(line, page) for line in lines)
     if larger >= SUB_TITLE and higher >= (HIGHER if len(text) < JUDGED else LOWEST):
-        return 2 if wordy or not below else 0
-    if not wordy or _stands_out(below[0][0], page) or _NUMBERED.match(below[0][0].text):
+        return 2 if wordy or not below or bold else 0
+    if not below or _stands_out(below[0][0], page):
         return 0
-    if all(_stands_out(line, page) for line in lines):
+    if bold and (wordy or (larger >= BOLD_TITLE and sum(said) >= LEAST_BELOW)):
         return 2
+    if not wordy or (numbered(below[0][0].text) and not _deeper(below[0][0].text, text)):
+        return 0
     alone = len(lines) == 1 and len(text) <= LONGEST_PLAIN
     return 2 if alone and (_numbered(lines[0], below) or _centred(lines[0], below)) else 0
+
+
+def _deeper(text: str, heading: str) -> bool:
+    """Whether a line has a number below its heading's: 2.1 or (1) under 2."""
+    number = heading.split()[0].rstrip(".")
+    return text.startswith((f"{number}.", "("))
 
 
 def _numbered(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
     """Whether a number leads the line, where the text below begins; a date is none."""
     left = min(other.left for block in below for other in block)
     return (
-        _NUMBERED.match(line.text) is not None
+        numbered(line.text)
         and _DATE.fullmatch(line.text) is None
         and abs(line.left - left) < INDENT * line.height
     )

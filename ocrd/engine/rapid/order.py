@@ -24,7 +24,7 @@ LEAST_FULL = 0.4  # of a column's rows
 LEVEL = 0.2  # heights by which the rows of a table differ
 WORDY = 14  # letters of an average line of text
 STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
-STRIP_TEXT = 30  # letters of a line beside it
+PROSE = 30  # letters of a line that is no cell
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 LOOSE = 2.2  # heights from line to line: running text is set closer
 
@@ -112,22 +112,52 @@ def _bands(pieces: list[Piece], edge: float, slack: float) -> list[_Band]:
         elif piece.box.x2 <= edge + slack:
             left.append(piece)
         else:
-            bands += [_Band(tuple(left), tuple(right)), _Band((piece,), ())]
+            head = _heading(left, right, piece)
+            bands += [_Band(tuple(left), tuple(right)), *head, _Band((piece,), ())]
             left, right = [], []
     return [*bands, _Band(tuple(left), tuple(right))]
 
 
+def _heading(left: list[Piece], right: list[Piece], wide: Piece) -> list[_Band]:
+    """Take from the left column what is below both and nearer to the wide piece that follows."""
+    if len(left) < 2 or not right or left[-1].box.y1 < max(piece.box.y2 for piece in right):
+        return []
+    if wide.middle - left[-1].middle > left[-1].middle - left[-2].middle:
+        return []
+    return [_Band((left.pop(),), ())]
+
+
 def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
-    """Whether running text stands on both sides, side by side."""
-    left, right = _next_to_gutter(band.left, -1), _next_to_gutter(band.right, 0)
-    if min(len(left), len(right)) < least_rows:
+    """Whether running text stands on both sides, side by side; or on one, and a table beside it."""
+    left, right = sides = _next_to_gutter(band.left, -1), _next_to_gutter(band.right, 0)
+    texts = [side for side in sides if all(piece.text for row in side for piece in row)]
+    if any(len(side) < least_rows for side in texts):
         return False
-    top = max(side[0][0].box.y1 for side in (left, right))
-    bottom = min(side[-1][0].box.y2 for side in (left, right))
+    top = max(side[0][0].box.y1 for side in sides)
+    bottom = min(side[-1][0].box.y2 for side in sides)
     if bottom <= top or _strip(left, right) or _strip(right, left):
         return bottom > top
+    if len(texts) < len(sides):
+        return all(_running(side, level=False) for side in texts)
     level = _level(left, right)
+    if not level and (_beside_prose(left, right) or _beside_prose(right, left)):
+        return True
     return _running(left, level=level) and _running(right, level=level)
+
+
+def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:
+    """Whether rows of any kind, set close, stand beside lines of text that are set full."""
+    return (
+        _close(other)
+        and _running(text, level=True)
+        and sum(len(row[0].text) for row in text) > PROSE * len(text)
+    )
+
+
+def _close(lines: Sequence[Row]) -> bool:
+    line = max(1.0, median(piece.height for row in lines for piece in row))
+    pitches = [b[0].middle - a[0].middle for a, b in pairwise(lines)] or [0.0]
+    return median(pitches) < LOOSE * line
 
 
 def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
@@ -141,7 +171,7 @@ def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
         and len(words) > STRIP_WORDS * len(narrow)
         and width < LEAST_WIDTH * line
         and _running(text, level=True)
-        and sum(len(row[0].text) for row in text) > STRIP_TEXT * len(text)
+        and sum(len(row[0].text) for row in text) > PROSE * len(text)
     )
 
 
@@ -175,9 +205,5 @@ def _running(lines: Sequence[Row], *, level: bool) -> bool:
     filled = [sum(piece.width for piece in row) / max(width, 1.0) for row in lines]
     full = sum(share >= FULL for share in filled) >= LEAST_FULL * len(lines)
     letters = sum(len(piece.text) for piece in pieces) / len(lines)
-    pitches = [b[0].middle - a[0].middle for a, b in pairwise(lines)] or [0.0]
-    return (
-        width >= LEAST_WIDTH * line
-        and (full or (not level and letters >= WORDY))
-        and median(pitches) < LOOSE * line
-    )
+    wordy = letters >= (PROSE if level else WORDY)
+    return width >= LEAST_WIDTH * line and (full or wordy) and _close(lines)

@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 
 from ocrd.engine.rapid.order import Row
-from ocrd.engine.rapid.pieces import Piece, is_item, is_wide
+from ocrd.engine.rapid.pieces import Piece, is_item, is_wide, numbered
 
 GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
 INDENT = 0.8  # heights of a line
@@ -140,14 +140,23 @@ def _join(block: list[tuple[Join, TextLine]], line: TextLine, pitch: float, righ
     came, above = block[-1]
     if line.middle - above.middle > GAP * pitch or _other_type(above, line):
         return Join.NEW
+    room = right - above.right > line.first_word + 0.5 * line.height
+    if came is Join.NEW and room and _heads(above, line):
+        return Join.NEW
     if is_item(line.text):
         return Join.BREAK
     item = any(is_item(earlier.text) for _, earlier in block)
     if line.left - above.left > INDENT * line.height and not item:
         return Join.NEW
-    if right - above.right > line.first_word + 0.5 * line.height:
+    if room:
         return Join.NEW if came is Join.FLOW and not item else Join.BREAK
     return Join.FLOW
+
+
+def _heads(above: TextLine, line: TextLine) -> bool:
+    """Whether a line is the numbered heading of the next, and they are no items of a list."""
+    items = is_item(above.text) and is_item(line.text)
+    return numbered(above.text) and above.text[-1] not in ".,;:" and not items
 
 
 def _other_type(a: TextLine, b: TextLine) -> bool:

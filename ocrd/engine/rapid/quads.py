@@ -147,11 +147,13 @@ def slope(quad: Quad) -> float:
 
 
 def skew(quads: Iterable[Quad]) -> float:
-    """The slope of a page: the middle one of its longer lines, the longest counting most."""
-    slopes = sorted((slope(quad), width(quad)) for quad in quads if width(quad) > 5 * height(quad))
-    half = sum(length for _, length in slopes) / 2
-    for angle, length in slopes:
-        half -= length
+    """The slope of a page: the middle one of its lines; long ones count far more than short."""
+    slopes = sorted(
+        (slope(quad), width(quad) ** 2) for quad in quads if width(quad) > 2 * height(quad)
+    )
+    half = sum(weight for _, weight in slopes) / 2
+    for angle, weight in slopes:
+        half -= weight
         if half <= 0:
             return angle
     return 0.0

@@ -128,18 +128,83 @@ def typed(path: Path, *, font: str = "helv", ink: tuple[float, ...] = (0,)) -> P
     return path
 
 
+def renamed(name: str) -> Callable[[Any], None]:
+    """Give the font of a page another name, and no widths of its own."""
+
+    def change(document: Any) -> None:
+        document.xref_set_key(document[0].get_fonts()[0][0], "BaseFont", f"/{name}")
+
+    return change
+
+
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_a_page_whose_fonts_are_not_embedded_becomes_a_picture_with_its_words(
     tmp_path: Path, rotation: int
 ) -> None:
-    source = changed(typed(tmp_path / "a.pdf"), lambda doc: doc[0].set_rotation(rotation))
+    source = changed(typed(tmp_path / "a.pdf"), renamed("Frutiger"))
+    changed(source, lambda doc: doc[0].set_rotation(rotation))
     pdf = archived(tmp_path, source, PageResult(text="x"))
     assert faults(pdf) == []
     assert hits(by_mupdf(pdf), by_mupdf(source)) == 1.0
     assert looks_alike(pdf, source)
     assert notes(tmp_path) == [
-        "page 1 of the PDF/A is a picture: its font Helvetica is not embedded"
+        "page 1 of the PDF/A is a picture: its font Frutiger is not embedded"
     ]
+
+
+@pytest.mark.parametrize("font", ["helv", "hebi", "tiro", "tibo", "cour", "coit"])
+def test_a_font_that_every_viewer_has_is_embedded_and_its_text_stays_text(
+    tmp_path: Path, font: str
+) -> None:
+    source = typed(tmp_path / "a.pdf", font=font)
+    pdf = archived(tmp_path, source, PageResult(text="x"))
+    assert faults(pdf) == []
+    assert hits(by_mupdf(pdf), by_mupdf(source)) == 1.0
+    assert looks_alike(pdf, source)
+    assert notes(tmp_path) == []
+    with pymupdf.open(str(pdf)) as document:
+        assert document[0].get_images() == []
+        assert "Invoice" in document[0].get_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["Arial,Bold", "ArialMT", "TimesNewRomanPS-ItalicMT", "CourierNew"]
+)
+def test_its_other_names_are_known(tmp_path: Path, name: str) -> None:
+    source = changed(typed(tmp_path / "a.pdf"), renamed(name))
+    pdf = archived(tmp_path, source, PageResult(text="x"))
+    assert faults(pdf) == []
+    with pymupdf.open(str(pdf)) as document:
+        assert document[0].get_images() == []
+
+
+def test_its_program_is_in_the_file_once(tmp_path: Path) -> None:
+    source = typed(tmp_path / "a.pdf")
+    for _ in range(20):
+        changed(source, lambda doc: doc.new_page().insert_text((72, 90), "More", fontname="helv"))
+    pdf = archived(tmp_path, source, *[PageResult(text="x")] * 21)
+    assert faults(pdf) == []
+    assert pdf.stat().st_size < 120_000
+
+
+@pytest.mark.parametrize("name", ["ArialNarrow", "Arial-Black", "SymbolNeu", "TimesTen-Roman"])
+def test_a_font_that_is_only_called_like_one_is_none(tmp_path: Path, name: str) -> None:
+    source = changed(typed(tmp_path / "a.pdf"), renamed(name))
+    archived(tmp_path, source, PageResult(text="x"))
+    assert notes(tmp_path) == [f"page 1 of the PDF/A is a picture: its font {name} is not embedded"]
+
+
+def test_letters_of_another_width_are_not_replaced(tmp_path: Path) -> None:
+    source = typed(tmp_path / "a.pdf")
+
+    def narrow(document: Any) -> None:
+        font = document[0].get_fonts()[0][0]
+        document.xref_set_key(font, "Widths", f"[{' 400' * 95}]")
+        document.xref_set_key(font, "FirstChar", "32")
+        document.xref_set_key(font, "LastChar", "126")
+
+    archived(tmp_path, changed(source, narrow), PageResult(text="x"))
+    assert "is not embedded" in notes(tmp_path)[0]
 
 
 def test_a_page_whose_fonts_are_embedded_stays_as_it_is(tmp_path: Path) -> None:
@@ -344,7 +409,7 @@ def test_a_pdfa_that_comes_in_stays_one(tmp_path: Path, level: str, kept: str) -
 
 
 def test_a_claim_that_is_not_true_does_not_count(tmp_path: Path) -> None:
-    source = typed(tmp_path / "a.pdf")
+    source = changed(typed(tmp_path / "a.pdf"), renamed("Frutiger"))
     (tmp_path / "first").mkdir()
     xmp = archived(tmp_path / "first", source, PageResult(text=""))
     with pymupdf.open(str(xmp)) as document:
@@ -359,6 +424,7 @@ def test_a_long_document_is_made_in_turns(tmp_path: Path) -> None:
     with pymupdf.open() as document:
         for number in range(150):
             document.new_page(width=200, height=200).insert_text((20, 90), f"page {number}")
+        renamed("Frutiger")(document)
         document.save(str(tmp_path / "a.pdf"))
     pdf = archived(tmp_path, tmp_path / "a.pdf", *[PageResult(text="")] * 150)
     assert faults(pdf) == []

@@ -88,6 +88,41 @@ def test_a_line_that_stands_out_above_text_is_a_heading(heading: Piece) -> None:
 
 
 @pytest.mark.parametrize(
+    ("heading", "below"),
+    [
+        ("\u00a7 3 What was found", "(1) It was found"),
+        ("III. What was found", "It was found"),
+        ("Article 4", "It was found"),
+        ("2. What was found", "2.1 It was found"),
+    ],
+)
+def test_a_numbered_heading_close_above_its_text_is_one(heading: str, below: str) -> None:
+    text = f"{below} {'y' * (59 - len(below))}"
+    page = [
+        *lines(f"{FULL}\n{FULL}\nends.", 100, 100),
+        *lines(f"{heading}\n{text}\n{FULL}", 100, 200),
+    ]
+    assert ("sub_title", heading) in labelled(page)
+
+
+def test_a_bold_heading_in_slightly_larger_type_stands_above_short_lines() -> None:
+    page = [
+        it
+        for n in range(3)
+        for it in (
+            piece(f"Part {'abc'[n]} of the form", 100, 100 + 200 * n, size=1.1, weight=2.8),
+            *lines(
+                "here a choice of some kind\nthere another one, of two",
+                100,
+                140 + 200 * n,
+                pitch=40,
+            ),
+        )
+    ]
+    assert [label for label, _ in labelled(page)].count("sub_title") == 3
+
+
+@pytest.mark.parametrize(
     "other",
     [
         piece("it was found.", 100, 100, weight=2.6),

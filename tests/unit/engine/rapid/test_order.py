@@ -101,6 +101,26 @@ def test_the_cells_of_a_table_are_read_row_by_row() -> None:
     ]
 
 
+def test_a_table_beside_text_is_read_apart_from_it() -> None:
+    text = lines(
+        "\n".join([f"line {n} of the text, which is set in full" for n in range(7)]), 50, 100
+    )
+    table = [it for n in range(5) for it in row(104 + 31 * n, ("Rope", 550), (f"{n}.50", 750))]
+    assert read(text + table) == [it.text for it in text] + [f"Rope | {n}.50" for n in range(5)]
+
+
+def test_short_paragraphs_in_columns_whose_lines_are_level_are_read_column_by_column() -> None:
+    ends = "a line of text that is set in full\nand ends\nIts heading"
+    text = "\n".join([ends, "another paragraph, which is long too", ends])
+    assert read(lines(text, 50, 100) + lines(text, 500, 100)) == text.splitlines() * 2
+
+
+def test_a_heading_below_columns_goes_with_the_wide_text_that_follows_it() -> None:
+    heading, below = piece("What came of it", 50, 240), piece("x" * 80, 50, 270)
+    page = [*lines(LEFT, 50, 100), *lines(RIGHT, 400, 100), heading, below]
+    assert read(page) == [*LEFT.splitlines(), *RIGHT.splitlines(), heading.text, below.text]
+
+
 def test_narrow_columns_of_codes_are_read_row_by_row() -> None:
     codes = [cell for n in range(4) for cell in row(100 + 25 * n, (f"A-{n}", 50), (f"B-{n}", 200))]
     assert read(codes) == ["A-0 | B-0", "A-1 | B-1", "A-2 | B-2", "A-3 | B-3"]

@@ -1,0 +1,126 @@
+"""Embeds the fonts that every viewer was once bound to have, where a PDF only names them.
+
+ISO 32000-1, 9.6.2.2, lists fourteen.  MuPDF brings URW's fonts, whose letters are as wide as
+theirs; their licence (AGPL, with an exception for documents) lets every PDF hold them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ocrd.pdffile import pymupdf
+
+mupdf: Any = pymupdf.mupdf
+Object = Any
+
+_FAMILIES = (  # what a name begins with, MuPDF's names: regular, bold, italic, both
+    (r"helvetica|arial(?!.?(?:narrow|black|unicode|rounded))", ("helv", "hebo", "heit", "hebi")),
+    (r"times(?:newroman|$|[-,](?:roman|bold|italic))", ("tiro", "tibo", "tiit", "tibi")),
+    (r"courier", ("cour", "cobo", "coit", "cobi")),
+    (r"symbol(?:mt)?$", ("symb",) * 4),
+    (r"zapfdingbats", ("zadb",) * 4),
+)
+_SYMBOLIC, _PLAIN, _FIXED, _SERIF, _ITALIC = 4, 32, 1, 2, 64  # flags (ISO 32000-1, 9.8.2)
+_OFF = 2.0  # thousandths of an em by which a width may differ
+_CODES = 256
+
+
+def standard_font(name: str) -> str | None:
+    """MuPDF's name of the font that stands for one of the fourteen; None for any other."""
+    plain = re.sub(r"^[A-Z]{6}\+|\s", "", name).lower()
+    family = next((faces for begins, faces in _FAMILIES if re.match(begins, plain)), None)
+    bold, italic = "bold" in plain, "italic" in plain or "oblique" in plain
+    return family[bold + 2 * italic] if family else None
+
+
+class StandardFonts:
+    """Embeds such fonts in one document, each program once."""
+
+    def __init__(self) -> None:
+        self._descriptors: dict[str, int] = {}
+
+    def embed(self, font: Object) -> bool:
+        """Embed a simple font that only has a name; whether there was one just as wide.
+
+        Its dictionary, MuPDF's, is changed only if that is so.
+        """
+        face = standard_font(_name(font, "BaseFont"))
+        if face is None or _name(font, "Subtype") not in ("Type1", "TrueType"):
+            return False
+        document, trial = mupdf.pdf_get_bound_document(font), mupdf.pdf_copy_dict(font)
+        if face not in self._descriptors:
+            self._descriptors[face] = mupdf.pdf_to_num(_descriptor(document, face))
+        descriptor = mupdf.pdf_new_indirect(document, self._descriptors[face], 0)
+        mupdf.pdf_dict_puts(trial, "Subtype", mupdf.pdf_new_name("Type1"))
+        mupdf.pdf_dict_puts(trial, "FontDescriptor", descriptor)
+        mupdf.pdf_dict_puts(trial, "BaseFont", mupdf.pdf_dict_gets(descriptor, "FontName"))
+        widths = _widths(document, trial)
+        if not _as_wide(font, widths):
+            return False
+        array = mupdf.pdf_new_array(document, _CODES)
+        for width in widths:
+            mupdf.pdf_array_push_real(array, width)
+        mupdf.pdf_dict_puts(trial, "FirstChar", mupdf.pdf_new_int(0))
+        mupdf.pdf_dict_puts(trial, "LastChar", mupdf.pdf_new_int(_CODES - 1))
+        mupdf.pdf_dict_puts(trial, "Widths", array)
+        for key in ("Subtype", "FontDescriptor", "BaseFont", "FirstChar", "LastChar", "Widths"):
+            mupdf.pdf_dict_puts(font, key, mupdf.pdf_dict_gets(trial, key))
+        return True
+
+
+def _name(node: Object, key: str) -> str:
+    return str(mupdf.pdf_to_name(mupdf.pdf_dict_gets(node, key)))
+
+
+def _descriptor(document: Object, face: str) -> Object:
+    """What a PDF says of a font that it holds, the program with it."""
+    program = pymupdf.Font(face)
+    data = mupdf.pdf_add_stream(
+        document,
+        mupdf.fz_new_buffer_from_copied_data(bytes(program.buffer)),
+        mupdf.pdf_new_dict(document, 2),
+        0,
+    )
+    mupdf.pdf_dict_puts(data, "Subtype", mupdf.pdf_new_name("Type1C"))
+    flags = _SYMBOLIC if face in ("symb", "zadb") else _PLAIN
+    flags |= _FIXED * face.startswith("co") | _SERIF * face.startswith("ti")
+    italic = face[2:] in ("it", "bi")
+    figures = {
+        "Flags": flags | _ITALIC * italic,
+        "ItalicAngle": -12 * italic,
+        "Ascent": round(1000 * program.ascender),
+        "Descent": round(1000 * program.descender),
+        "CapHeight": 720,
+        "StemV": 140 if face[2:] in ("bo", "bi") else 80,
+    }
+    descriptor = mupdf.pdf_new_dict(document, 10)
+    mupdf.pdf_dict_puts(descriptor, "Type", mupdf.pdf_new_name("FontDescriptor"))
+    mupdf.pdf_dict_puts(descriptor, "FontName", mupdf.pdf_new_name(program.name))
+    for key, figure in figures.items():
+        mupdf.pdf_dict_puts(descriptor, key, mupdf.pdf_new_int(figure))
+    box = mupdf.pdf_new_array(document, 4)
+    for edge in (program.bbox.x0, program.bbox.y0, program.bbox.x1, program.bbox.y1):
+        mupdf.pdf_array_push_int(box, round(1000 * edge))
+    mupdf.pdf_dict_puts(descriptor, "FontBBox", box)
+    mupdf.pdf_dict_puts(descriptor, "FontFile3", data)
+    return mupdf.pdf_add_object(document, descriptor)
+
+
+def _widths(document: Object, font: Object) -> list[float]:
+    """How wide the program is at each code, by the font's encoding."""
+    loaded = mupdf.ll_pdf_load_font(document.m_internal, None, font.m_internal)
+    glyphs = [mupdf.ll_pdf_font_cid_to_gid(loaded, code) for code in range(_CODES)]
+    widths = [1000 * mupdf.ll_fz_advance_glyph(loaded.font, glyph, 0) for glyph in glyphs]
+    mupdf.ll_pdf_drop_font(loaded)
+    return widths
+
+
+def _as_wide(font: Object, widths: list[float]) -> bool:
+    """Whether a font that tells its widths tells these."""
+    told, first = mupdf.pdf_dict_gets(font, "Widths"), mupdf.pdf_dict_gets(font, "FirstChar")
+    for at in range(mupdf.pdf_array_len(told)):
+        width, code = mupdf.pdf_array_get_real(told, at), mupdf.pdf_to_int(first) + at
+        if width and not (0 <= code < _CODES and abs(width - widths[code]) <= _OFF):
+            return False
+    return True
