@@ -24,7 +24,7 @@ def exfat(image: Path, at: Path) -> Iterator[None]:
     with image.open("wb") as disk:
         disk.truncate(64 << 20)
     subprocess.run(["mkfs.exfat", image], check=True, capture_output=True)
-    lent = ["losetup", "--find", "--show", image]
+    lent = ["losetup", "--find", "--show", str(image)]
     device = subprocess.run(lent, check=True, capture_output=True, text=True).stdout.strip()
     try:
         at.mkdir(parents=True)
