@@ -108,7 +108,7 @@ def _read(file: Path) -> bytes:
     try:
         with open(file, "rb", opener=_opened) as opened:
             if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise ConfigError(f"{file}: no file but a folder, a pipe or a device", hint=_READABLE)
+                raise ConfigError(f"{file}: no file but a pipe or a device", hint=_READABLE)
             raw = opened.read(LONGEST + 1)
     except FileNotFoundError:
         hint = "Create it (`ocrd install` writes a first one), or name another with --config."
