@@ -271,8 +271,12 @@ def _opened(place: Path) -> str:
 
     is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
     rights = "rwX" if is_folder else "rw"
+    me, named = os.geteuid(), shlex.quote(display(place))
+    with contextlib.suppress(OSError):
+        if me and place.stat().st_uid == me:  # an entry for its owner adds nothing to its mode
+            return f"sudo chmod -R u+{rights} {named}; work goes on by itself."
     return (
-        f"sudo setfacl -R -m u:{user_name(os.geteuid())}:{rights} {shlex.quote(display(place))} "
+        f"sudo setfacl -R -m u:{user_name(me)}:{rights} {named} "
         "(or chown it to the daemon's user); work goes on by itself."
     )
 
