@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from ocrd.config.faults import told
 from ocrd.config.folder import Folder
 from ocrd.config.settings import HOOKED, SPOOL, Settings, folders
 from ocrd.errors import ConfigError
+from ocrd.smallfile import read_small
 
-LONGEST = 4 << 20  # bytes
 DEFAULT_FILE = Path("/etc/ocrd/config.toml")
-_READABLE = "Make it a file that this user may read."
 OTHER_VARIABLES = ("config", "encoder", "engine_log", "test_all")  # that ocrd looks at as well
 
 
@@ -106,24 +104,13 @@ def load(given: Path | None = None) -> Config:
 
 def _read(file: Path) -> bytes:
     try:
-        with open(file, "rb", opener=_opened) as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise ConfigError(f"{file}: no file but a pipe or a device", hint=_READABLE)
-            raw = opened.read(LONGEST + 1)
+        return read_small(file)
     except FileNotFoundError:
         hint = "Create it (`ocrd install` writes a first one), or name another with --config."
         raise ConfigError(f"{file}: there is no such file", hint=hint) from None
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint=_READABLE) from None
-    if len(raw) > LONGEST:
-        hint = "That is no configuration: name the right file with --config."
-        raise ConfigError(f"{file}: larger than {LONGEST >> 20} MiB", hint=hint)
-    return raw
-
-
-def _opened(file: str, flags: int) -> int:
-    """Without waiting for somebody to write into a pipe: the daemon reads it, too."""
-    return os.open(file, flags | os.O_NONBLOCK)
+        hint = "Make it a file that this user may read."
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint=hint) from None
 
 
 def _parse(raw: bytes, file: Path) -> dict[str, Any]:

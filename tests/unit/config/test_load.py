@@ -9,6 +9,7 @@ import pytest
 from ocrd.config import Config, load
 from ocrd.config.load import leaves
 from ocrd.errors import ConfigError, ExitCode
+from ocrd.views.locate import locate
 
 ROOT = Path(__file__).parents[3]
 
@@ -250,6 +251,8 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str
         load(file)
     assert caught.value.message.startswith(str(file))
     assert caught.value.hint
+    with pytest.raises(ConfigError):  # the quick way of `ocrd status`
+        locate(file)
 
 
 def test_a_file_that_is_not_utf8_is_told_where(tmp_path: Path) -> None:
