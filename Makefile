@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PARALLEL := --numprocesses auto --dist loadscope
+# Modules as they are collected, the longest (tests/integration) first: no core waits at the end.
+PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +22,7 @@ demo: $(READY) ## Sample scans through the whole system, results shown
 	$(BIN)/ocrd demo demo
 
 test: $(READY) ## The quick tests; what this machine lacks is skipped, with its reason
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/unit tests/integration
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/integration tests/unit
 
 test-slow: $(READY) ## The tests that take their time: faults, kills, torture in its short form
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not vllm and slow' --ignore tests/slow/box tests
@@ -42,7 +43,7 @@ lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## The benchmarks, each of which prints one ratio
+bench: $(READY) ## The benchmarks that take minutes and need no GPU
 	$(BIN)/python -m bench
 
 faults: $(READY) ## Every kind of fault once, in minutes (as root all of them can be tried)

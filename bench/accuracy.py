@@ -6,8 +6,6 @@ Everything runs on one thread.  A peer that is not installed is skipped, and tha
 
 - cer: character errors, order-free: each word against its best match, what is left over counts.
 - cer in order: edit distance of the whole text, without spaces.
-- words: F1 of the bag of words.
-- order: neighbouring blocks of the truth that come out in this order.
 - teds: tables as trees of rows and cells, 1 - edits / nodes, rows and cells aligned in order; a
   table not found counts 0.  Peers without tables have none.
 - false: pages of prose on which a table is seen.
@@ -31,9 +29,8 @@ import sys
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -49,17 +46,8 @@ from ocrd.page import Box
 
 TESSERACT = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "ru": "rus", "el": "ell",
              "ko": "kor", "ja": "jpn", "zh": "chi_sim"}  # fmt: skip
-PROSE = (
-    "book",
-    "letter",
-    "two-columns",
-    "three-columns",
-    "report",
-    "notice",
-    "sparse",
-    "script",
-    "born",
-)
+PROSE = ("book", "letter", "two-columns", "three-columns", "report", "notice", "sparse", "script",
+         "born")  # fmt: skip
 ALIKE = 80  # of 100
 NONE = "-"
 BARE = """
@@ -72,14 +60,6 @@ engine = RapidOCR(params={"Global.log_level": "error", threads: 1})
 for path in map(Path, sys.argv[2:]):
     texts = engine(cv2.imread(str(path))).txts
     (Path(sys.argv[1]) / f"{path.name}.txt").write_text("\\n".join(texts or ()), encoding="utf-8")
-"""
-PYMUPDF4LLM = """
-import sys
-from pathlib import Path
-import pymupdf4llm
-for path in map(Path, sys.argv[2:]):
-    said = pymupdf4llm.to_markdown(str(path))
-    (Path(sys.argv[1]) / f"{path.name}.md").write_text(said, encoding="utf-8")
 """
 
 
@@ -119,18 +99,12 @@ def _bare(text: str) -> str:
 
 def ocrd(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
     """The daemon on a folder, once."""
-    with root_with(
-        engine='kind = "rapidocr"\nworkers = 1\nthreads = 1', watch="settle_s = 0.2"
-    ) as root:
+    engine = 'kind = "rapidocr"\nworkers = 1\nthreads = 1'
+    with root_with(engine=engine, watch="settle_s = 0.2") as root:
         for page in pages:
             shutil.copy(folder / page.name, root / "inbox" / "scans")
-        command = [
-            str(Path(sys.executable).with_name("ocrd")),
-            "run",
-            "--once",
-            "--config",
-            str(root / "config.toml"),
-        ]
+        command = [sys.executable, "-m", "ocrd", "run", "--once"]
+        command += ["--config", str(root / "config.toml")]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         shutil.copytree(root / "outbox" / "scans", out, dirs_exist_ok=True)
     return {page.name: _from_bundle(out / Path(page.name).stem) for page in pages}
@@ -146,55 +120,29 @@ def _from_bundle(bundle: Path) -> Answer:
 
 def ocrmypdf(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
     """OCRmyPDF with Tesseract, told the language of each page."""
+    answers = {}
     for page in pages:
-        files = (folder / page.name, out / f"{page.name}.pdf")
-        options = [
-            "-q",
-            "--jobs",
-            "1",
-            "--skip-text",
-            "-l",
-            TESSERACT[page.language],
-            "--sidecar",
-            f"{files[1]}.txt",
-        ]
-        subprocess.run(["ocrmypdf", *options, *map(str, files)], check=True)
+        pdf, text = out / f"{page.name}.pdf", out / f"{page.name}.txt"
+        options = ["-q", "--jobs", "1", "--skip-text", "-l", TESSERACT[page.language]]
+        options += ["--sidecar", str(text), str(folder / page.name), str(pdf)]
+        subprocess.run(["ocrmypdf", *options], check=True)
         if page.born:  # the sidecar leaves out pages that have text
-            with pymupdf.open(files[1]) as document:
-                Path(f"{files[1]}.txt").write_text(document[0].get_text(), encoding="utf-8")
-    return {
-        page.name: _plain(out / f"{page.name}.pdf.txt", out / f"{page.name}.pdf") for page in pages
-    }
-
-
-def _plain(text: Path, pdf: Path | None = None) -> Answer:
-    return Answer(text.read_text(encoding="utf-8"), pdf=pdf)
+            with pymupdf.open(pdf) as document:
+                text.write_text(document[0].get_text(), encoding="utf-8")
+        answers[page.name] = Answer(text.read_text(encoding="utf-8"), pdf=pdf)
+    return answers
 
 
 def rapidocr(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
     """RapidOCR as it comes."""
-    images = [str(folder / page.name) for page in pages if not page.born]
+    names = [page.name for page in pages if not page.born]
+    images = [str(folder / name) for name in names]
     subprocess.run([sys.executable, "-c", BARE, str(out), *images], check=True)
-    return {page.name: _plain(out / f"{page.name}.txt") for page in pages if not page.born}
-
-
-def pymupdf4llm(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
-    """On pages with text of their own."""
-    born = [page.name for page in pages if page.born]
-    paths = [str(folder / name) for name in born]
-    subprocess.run(
-        [sys.executable, "-c", PYMUPDF4LLM, str(out), *paths], check=True, stdout=subprocess.DEVNULL
-    )
-    return {name: from_markdown((out / f"{name}.md").read_text(encoding="utf-8")) for name in born}
+    return {name: Answer((out / f"{name}.txt").read_text(encoding="utf-8")) for name in names}
 
 
 System = Callable[[Sequence[TruePage], Path, Path], dict[str, Answer]]
-SYSTEMS: dict[str, tuple[System, str]] = {
-    "ocrd": (ocrd, ""),
-    "ocrmypdf": (ocrmypdf, "apt install ocrmypdf, and Tesseract's packages of the languages"),
-    "rapidocr": (rapidocr, ""),
-    "pymupdf4llm": (pymupdf4llm, "pip install pymupdf4llm"),
-}
+SYSTEMS: dict[str, System] = {"ocrd": ocrd, "ocrmypdf": ocrmypdf, "rapidocr": rapidocr}
 
 
 def cer(truth: str, said: str, *, ordered: bool) -> float:
@@ -203,12 +151,8 @@ def cer(truth: str, said: str, *, ordered: bool) -> float:
     length = max(1, sum(map(len, a)))
     if ordered:
         return Levenshtein.distance("".join(a), "".join(b)) / length
-    return (
-        _unordered(
-            list((Counter(a) - Counter(b)).elements()), list((Counter(b) - Counter(a)).elements())
-        )
-        / length
-    )
+    missing, extra = Counter(a) - Counter(b), Counter(b) - Counter(a)
+    return _unordered(list(missing.elements()), list(extra.elements())) / length
 
 
 def _unordered(missing: list[str], extra: list[str]) -> int:
@@ -229,23 +173,6 @@ def words(text: str) -> list[str]:
     """Words; of a script without spaces, characters."""
     plain = unicodedata.normalize("NFC", text).translate({0x2018: "'", 0x2019: "'"})
     return re.findall(r"[\u2e80-\u9fff\uf900-\ufaff]|[^\s\u2e80-\u9fff\uf900-\ufaff]+", plain)
-
-
-def f1(truth: str, said: str) -> float:
-    a, b = Counter(words(truth)), Counter(words(said))
-    return 2 * (a & b).total() / max(1, a.total() + b.total())
-
-
-def in_order(truth: Iterable[str], said: str) -> tuple[int, int]:
-    """Neighbouring blocks in order, of so many."""
-    blocks, text = ["".join(block.split()) for block in truth], "".join(said.split())
-    found = [
-        fuzz.partial_ratio_alignment(block, text, score_cutoff=ALIKE)
-        for block in blocks
-        if len(block) >= 8
-    ]
-    starts = [one.dest_start for one in found if one is not None]
-    return sum(a < b for a, b in pairwise(starts)), max(0, len(starts) - 1)
 
 
 def teds(truth: Cells, said: Cells) -> float:
@@ -271,13 +198,8 @@ def _aligned(
     for one in a:
         here = [above[0] + cost(one)]
         for number, other in enumerate(b):
-            here.append(
-                min(
-                    above[number] + change(one, other),
-                    above[number + 1] + cost(one),
-                    here[-1] + cost(other),
-                )
-            )
+            least = min(above[number + 1] + cost(one), here[-1] + cost(other))
+            here.append(min(above[number] + change(one, other), least))
         above = here
     return above[-1]
 
@@ -308,18 +230,10 @@ def headings(page: TruePage, answer: Answer) -> tuple[int, int, int]:
 def placed(page: TruePage, pdf: Path) -> tuple[int, int]:
     """Words of the PDF at their place, of so many."""
     with pymupdf.open(pdf) as document:
-        sheet = document[0]
+        width, height = document[0].rect.width, document[0].rect.height
         found = [
-            (
-                word,
-                Box(
-                    x1 / sheet.rect.width,
-                    y1 / sheet.rect.height,
-                    x2 / sheet.rect.width,
-                    y2 / sheet.rect.height,
-                ),
-            )
-            for x1, y1, x2, y2, word, *_ in sheet.get_text("words")
+            (word, Box(x1 / width, y1 / height, x2 / width, y2 / height))
+            for x1, y1, x2, y2, word, *_ in document[0].get_text("words")
         ]
     there = [
         any(said == word.text and _iou(word.box, box) >= 0.5 for said, box in found)
@@ -343,64 +257,40 @@ def scores(
     pages: Sequence[TruePage], answers: dict[str, Answer], folder: Path, *, structured: bool
 ) -> dict[str, str]:
     """One row of the table: figures over the pages that a system answered."""
-    pages = [page for page in pages if page.name in answers]
-    pairs = [(page, answers[page.name], "\n".join(truth_of(page))) for page in pages]
+    pairs = [(page, answers[page.name]) for page in pages if page.name in answers]
     if not pairs:
         return {}
-    order = [in_order(truth_of(page), answer.text) for page, answer, _ in pairs]
-    heads = [headings(page, answer) for page, answer, _ in pairs]
-    found = [score for page, answer, _ in pairs for score in tables(page, answer)]
-    prose = [bool(answer.tables) for page, answer, _ in pairs if page.kind in PROSE]
-    put = [
-        placed(page, answer.pdf)
-        for page, answer, _ in pairs
-        if answer.pdf and page.language not in ("zh", "ja")
-    ]
-    size = [
-        answer.pdf.stat().st_size / (folder / page.name).stat().st_size
-        for page, answer, _ in pairs
-        if answer.pdf
-    ]
-    bad = [
-        answer.doubtful
-        for page, answer, truth in pairs
-        if cer(truth, answer.text, ordered=False) > 0.1
-    ]
+    true = [(truth_of(page), answer) for page, answer in pairs]
+    errors = [cer("\n".join(truth), answer.text, ordered=False) for truth, answer in true]
+    ordered = [cer("\n".join(truth), answer.text, ordered=True) for truth, answer in true]
+    found = [score for page, answer in pairs for score in tables(page, answer)]
+    prose = [bool(answer.tables) for page, answer in pairs if page.kind in PROSE]
+    right, said, headed = map(sum, zip(*(headings(*pair) for pair in pairs), strict=True))
+    pdfs = [(page, answer.pdf) for page, answer in pairs if answer.pdf]
+    put = [placed(page, pdf) for page, pdf in pdfs if page.language not in ("zh", "ja")]
+    size = [pdf.stat().st_size / (folder / page.name).stat().st_size for page, pdf in pdfs]
+    bad = [answer.doubtful for error, (_, answer) in zip(errors, pairs, strict=True) if error > 0.1]
     return {
         "pages": str(len(pairs)),
-        "cer": _percent(
-            fmean(cer(truth, answer.text, ordered=False) for _, answer, truth in pairs)
-        ),
-        "cer in order": _percent(
-            fmean(cer(truth, answer.text, ordered=True) for _, answer, truth in pairs)
-        ),
-        "words": _percent(fmean(f1(truth, answer.text) for _, answer, truth in pairs)),
-        "order": _share(*map(sum, zip(*order, strict=True))),
+        "cer": f"{100 * fmean(errors):.2f}",
+        "cer in order": f"{100 * fmean(ordered):.2f}",
         "teds": f"{fmean(found):.2f}" if found and structured else NONE,
         "false": _share(sum(prose), len(prose)) if structured else NONE,
-        "headings": _headings(*map(sum, zip(*heads, strict=True))) if structured else NONE,
+        "headings": f"{_share(right, said)} / {_share(right, headed)}" if structured else NONE,
         "placed": _share(*map(sum, zip(*put, strict=True))) if put else NONE,
         "size": f"{median(size):.2f}" if size else NONE,
         "said": f"{sum(bad)} of {len(bad)}",
     }
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"
-
-
 def _share(part: int, of: int) -> str:
     return f"{100 * part / of:.1f}" if of else NONE
-
-
-def _headings(right: int, found: int, true: int) -> str:
-    return f"{_share(right, found)} / {_share(right, true)}"
 
 
 def absent(name: str) -> bool:
     if name == "ocrmypdf":
         return shutil.which(name) is None
-    return importlib.util.find_spec("rapidocr" if name == "ocrd" else name) is None
+    return importlib.util.find_spec("rapidocr") is None
 
 
 def main() -> None:
@@ -409,9 +299,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--keep", type=Path, help="a folder for the pages and what was made of them"
-    )
+    parser.add_argument("--keep", type=Path, help="for the pages and what was made of them")
     given = parser.parse_args()
     pages = every(given.pages, given.kinds, given.seed)
     print(machine(), f"{len(pages)} pages", sep="; ", flush=True)
@@ -422,7 +310,7 @@ def main() -> None:
             (folder / "pages" / page.name).write_bytes(page.data)
         for name in given.systems:
             if absent(name):
-                print(f"{name}: not here ({SYSTEMS[name][1] or 'pip install .[cpu]'})")
+                print(f"{name} is not installed")
             else:
                 _report(name, pages, folder)
 
@@ -430,7 +318,7 @@ def main() -> None:
 def _report(name: str, pages: Sequence[TruePage], folder: Path) -> None:
     (out := folder / name).mkdir(exist_ok=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    answers = SYSTEMS[name][0](pages, folder / "pages", out)
+    answers = SYSTEMS[name](pages, folder / "pages", out)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     structured = any(answer.tables or answer.headings for answer in answers.values())

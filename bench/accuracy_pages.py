@@ -10,9 +10,10 @@ import io
 import random
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pymupdf
@@ -57,7 +58,7 @@ class TrueBlock:
 
 @dataclass(frozen=True, slots=True)
 class TruePage:
-    """A page and the truth about it; `born` if its file is a PDF that has its own text."""
+    """A page and the truth about it."""
 
     name: str
     kind: str
@@ -65,7 +66,11 @@ class TruePage:
     data: bytes
     blocks: list[TrueBlock]
     words: list[TrueWord]
-    born: bool = False
+
+    @property
+    def born(self) -> bool:
+        """Whether its file is a PDF that has its own text."""
+        return self.name.endswith(".pdf")
 
 
 @cache
@@ -146,28 +151,17 @@ class Draft:
             x += blank
         writer.write_text(self.page)
 
-    def heading(
-        self,
-        text: str,
-        x: float,
-        y: float,
-        *,
-        size: float = 0,
-        bold: bool = False,
-        anchor: float = 0,
-    ) -> float:
-        self.blocks.append(TrueBlock(text, heading=True))
-        self.put(text, x, y, size=size, bold=bold, anchor=anchor)
-        return y + LEADING * (size or self.size)
+    def heading(self, text: str, x: float, y: float, **look: Any) -> float:
+        return self.lines([text], x, y, heading=True, **look)
 
     def lines(
-        self, lines: Sequence[str], x: float, y: float, *, anchor: float = 0, size: float = 0
+        self, lines: Sequence[str], x: float, y: float, *, heading: bool = False, **look: Any
     ) -> float:
-        """Lines that are broken on purpose."""
-        self.blocks.append(TrueBlock("\n".join(lines)))
+        """Lines that are broken on purpose; they look as `put` is told."""
+        self.blocks.append(TrueBlock("\n".join(lines), heading=heading))
         for line in lines:
-            self.put(line, x, y, anchor=anchor, size=size)
-            y += LEADING * (size or self.size)
+            self.put(line, x, y, **look)
+            y += LEADING * (look.get("size") or self.size)
         return y
 
     def paragraph(
@@ -251,12 +245,8 @@ def prose(draft: Draft) -> None:
         draft.lines(strip, 45, 90, anchor=1)
     y = 90.0
     if draft.rng.random() < 0.4:
-        y = (
-            draft.heading(
-                draft.phrase(3), draft.width / 2, y + 30, size=draft.size * 1.7, anchor=0.5
-            )
-            + 20
-        )
+        said, size = draft.phrase(3), draft.size * 1.7
+        y = draft.heading(said, draft.width / 2, y + 30, size=size, anchor=0.5) + 20
     while y < draft.height - 170:
         y = draft.paragraph(draft.prose(2, 6), left, y, right - left, indent=15, justify=True)
     draft.lines([str(draft.rng.randint(2, 400))], draft.width / 2, draft.height - 50, anchor=0.5)
@@ -316,9 +306,8 @@ def report(draft: Draft) -> None:
         elif style == "larger":
             y = draft.heading(said, left, y, size=draft.size * 1.3)
         else:
-            y = draft.heading(
-                said.upper() if style == "capitals" else said, left, y, bold=style == "bold"
-            )
+            said = said.upper() if style == "capitals" else said
+            y = draft.heading(said, left, y, bold=style == "bold")
         y, number = y + 4, number + 1
         for _ in range(draft.rng.randint(1, 3)):
             y = draft.paragraph(draft.prose(2, 4), left, y, width) + 6
@@ -389,25 +378,16 @@ def _tabled(draft: Draft, rules: str) -> None:
         count, rows = draft.rng.randint(2, 5), draft.rng.choice((2, 3, 5, 8, 12))
         wrapped = draft.rng.choice((0, 0, 0.4))
         cells = [[draft.phrase(1) for _ in range(count)]]
-        cells += [
-            [draft.phrase(1, 2), *(draft.money() for _ in range(count - 1))]
-            for _ in range(rows - 1)
-        ]
+        for _ in range(rows - 1):
+            cells.append([draft.phrase(1, 2), *(draft.money() for _ in range(count - 1))])
         step = width / (count + 1)
         lefts = [left, *(left + step * (n + 1) for n in range(1, count))]
         for row in cells[1:]:
             if draft.rng.random() < wrapped:
                 row[0] += f"\n{draft.phrase(1)}"
         figures = [False, *[draft.rng.random() < 0.7] * (count - 1)]
-        y = draft.table(
-            cells,
-            lefts,
-            left + width,
-            y,
-            rules=rules,
-            figures=figures,
-            pitch=draft.rng.uniform(1.3, 2),
-        )
+        pitch = draft.rng.uniform(1.3, 2)
+        y = draft.table(cells, lefts, left + width, y, rules=rules, figures=figures, pitch=pitch)
         y = draft.paragraph(draft.prose(2), left, y + 8, width) + 14
 
 
@@ -451,15 +431,8 @@ def make(kind: str, number: int, seed: int = 0) -> TruePage:
     name = f"{kind}-{number:03d}-{language}-{scan}"
     if kind.startswith("born"):
         words = [TrueWord(word, _fraction(box, draft)) for word, box in draft.placed]
-        return TruePage(
-            f"{name}.pdf",
-            kind,
-            language,
-            draft.document.tobytes(no_new_id=True),
-            draft.blocks,
-            words,
-            True,
-        )
+        data = draft.document.tobytes(no_new_id=True)
+        return TruePage(f"{name}.pdf", kind, language, data, draft.blocks, words)
     data, suffix, words = _scanned(draft, scan, rng)
     return TruePage(name + suffix, kind, language, data, draft.blocks, words)
 
@@ -475,19 +448,13 @@ def _scanned(draft: Draft, scan: str, rng: random.Random) -> tuple[bytes, str, l
     drawn = draft.page.get_pixmap(dpi=dpi, colorspace=pymupdf.csGRAY)
     clean = Image.frombytes("L", (drawn.width, drawn.height), drawn.samples)
     words = [TrueWord(word, _inked(clean, _fraction(box, draft))) for word, box in draft.placed]
-    laid = skew(
-        rng.choice((-1, 1)) * rng.uniform(0.5, 3) if scan == "skewed" else rng.uniform(-0.3, 0.3),
-        clean.size,
-    )
+    askew = rng.choice((-1, 1)) * rng.uniform(0.5, 3) if scan == "skewed" else 0.0
+    laid = skew(askew or rng.uniform(-0.3, 0.3), clean.size)
     image = laid.draw(clean.point(lambda value: 25 + value * 220 // 255), clean.size, 245)
     words = [TrueWord(word.text, laid.box(word.box)) for word in words]
     if scan == "bilevel":
-        return *_file(
-            image.point(lambda value: 255 * (value > 150)).convert("1"),
-            dpi,
-            "TIFF",
-            compression="group4",
-        ), words
+        bitonal = image.point(lambda value: 255 * (value > 150)).convert("1")
+        return *_file(bitonal, dpi, "TIFF", compression="group4"), words
     if scan == "noisy":
         specks(image, image.width * image.height // 20_000, rng)
         image = grained(image.filter(ImageFilter.GaussianBlur(0.8)), 70, rng)
@@ -511,12 +478,8 @@ def _inked(image: Image.Image, box: Box) -> Box:
     across, down = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
     if not len(across):
         return box
-    return Box(
-        (left + across[0]) / width,
-        (top + down[0]) / height,
-        (left + across[-1] + 1) / width,
-        (top + down[-1] + 1) / height,
-    )
+    start = Box((left + across[0]) / width, (top + down[0]) / height, 0, 0)
+    return replace(start, x2=(left + across[-1] + 1) / width, y2=(top + down[-1] + 1) / height)
 
 
 def every(pages: int, kinds: Sequence[str], seed: int = 0) -> list[TruePage]:

@@ -6,35 +6,47 @@ import contextlib
 import os
 import platform
 import shutil
+import sqlite3
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Self
 
-SAMPLE_S = 0.05
+from ocrd.ledger.ledger import Ledger
+
+_QUEUED = """
+    WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :jobs)
+    INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
+        created_at, entries)
+    SELECT hex(randomblob(8)), 'scans', CAST('scan-' || n AS BLOB), 'scan-' || n, 'queued',
+        'inbox', 100000, n, n, randomblob(32), 1.79e9 + n, 1 FROM numbers
+"""
 
 
 @contextmanager
-def root_with(folder: str = "scans", **sections: str) -> Iterator[Path]:
+def root_with(**sections: str) -> Iterator[Path]:
     """A root with an inbox and a configuration; removed afterwards.
 
-    Args:
-        folder: The one folder's name.
-        **sections: Further TOML, such as `watch="settle_s = 0.2"`.
+    Each section is further TOML, such as `watch="settle_s = 0.2"`.
     """
     root = Path(tempfile.mkdtemp(prefix="ocrd-bench-"))
     try:
-        (root / "inbox" / folder).mkdir(parents=True)
+        (root / "inbox" / "scans").mkdir(parents=True)
         text = f'root = "{root}"\n'
         text += "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
-        text += f'[[folder]]\nname = "{folder}"\n'
+        text += '[[folder]]\nname = "scans"\n'
         (root / "config.toml").write_text(text, encoding="utf-8")
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def fill(ledger: Path, jobs: int) -> None:
+    """Record so many jobs, all of them queued."""
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    Ledger.open(ledger).close()
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute(_QUEUED, {"jobs": jobs})
 
 
 def machine() -> str:
@@ -45,31 +57,6 @@ def machine() -> str:
         model = next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     cores = len(os.sched_getaffinity(0))
     return f"{cores} cores of {model}, Linux {platform.release()}, {platform.python_version()}"
-
-
-class Peak:
-    """The most memory that a process and its descendants had at once, sampled; bytes of PSS.
-
-    PSS counts a page that several processes share once, split among them.
-    """
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.bytes = 0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(SAMPLE_S):
-            self.bytes = max(self.bytes, sum(map(memory, family(self._pid))))
 
 
 def family(pid: int) -> list[int]:
@@ -97,13 +84,3 @@ def cpu_s(pid: int) -> float:
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return sum(map(int, facts[11:15])) / os.sysconf("SC_CLK_TCK")
     return 0.0
-
-
-def wait_until(true: Callable[[], bool], poll_s: float = 0.05, limit_s: float = 3600.0) -> float:
-    """Seconds until the callable `true` is; gives up after `limit_s`."""
-    began = time.perf_counter()
-    while not true():
-        if time.perf_counter() - began > limit_s:
-            raise TimeoutError
-        time.sleep(poll_s)
-    return time.perf_counter() - began

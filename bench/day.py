@@ -1,11 +1,13 @@
 """A simulated day, 240,000 files at 10,000 an hour, in as little time as the daemon needs for it.
 
-    python -m bench.day [--files N] [--limit-s S] [--root DIR] [--samples FILE]
+    python -m bench.day [--files N] [--limit-s S] [--people] [--root DIR] [--samples FILE]
 
 The daemon is a process of its own with all that it has: inotify, ledger, spool, page workers and
 document builders; only its engine answers at once.  A writer keeps `BACKLOG` small pictures
 waiting, in a new sub-folder for each hour, and takes originals and bundles away as they appear,
 counted.  Finished jobs are forgotten all along, so that the ledger can stay as small as it is.
+With `--people` some files are damaged, and once a second some of the jobs on their way are
+cancelled, and all that failed or were cancelled are retried.
 Prints, for what must not grow or slow down, the last tenth of the run against the second.
 """
 
@@ -15,26 +17,35 @@ import argparse
 import contextlib
 import json
 import shutil
+import sqlite3
 import statistics
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.common import cpu_s, family, machine, memory
+from ocrd.requests import ask
 
 FILES_AN_HOUR = 10_000
 DAY = 24 * FILES_AN_HOUR
 BACKLOG = 400
 KEEP_S = 240.0  # finished jobs are forgotten after so long
-SAMPLES = 400  # in the whole run
+SAMPLE_S = 5.0
 POLL_S = 0.1
+DAMAGED = 20
+CANCELLED = 4  # jobs, once every `ASK_S`
+ASK_S = 1.0
+ON_THEIR_WAY = "state IN ('queued', 'running') ORDER BY id DESC"
+GIVEN_UP = "state IN ('failed', 'cancelled') ORDER BY id"
 CONFIG = """\
 root = "{root}"
 [watch]
@@ -111,6 +122,34 @@ class Scanner:
                     hour.rmdir()
 
 
+class People(threading.Thread):
+    """Cancel jobs and retry them, until it is over."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(daemon=True)
+        self._root = root
+        self.over = threading.Event()
+        self.done: Counter[str] = Counter()
+
+    def run(self) -> None:
+        for number in range(DAMAGED):
+            damaged = self._root / "inbox" / "scans" / f"damaged-{number}.png"
+            damaged.write_bytes(b"\x89PNG\r\n\x1a\n")
+        while not self.over.wait(ASK_S):
+            self._ask("cancel", ON_THEIR_WAY, CANCELLED)
+            self._ask("retry", GIVEN_UP, BACKLOG)
+
+    def _ask(self, what: str, which: str, most: int) -> None:
+        spool = self._root / ".ocrd"
+        if not (spool / "answers").exists():  # the daemon has yet to begin
+            return
+        url = f"file:{spool}/ledger.db?mode=ro"
+        with closing(sqlite3.connect(url, uri=True, timeout=60)) as ledger:
+            rows = ledger.execute(f"SELECT id FROM jobs WHERE {which} LIMIT {most}")
+            jobs = [number for (number,) in rows]
+        self.done[what] += len(ask(spool, {"do": what, "jobs": jobs}, wait_s=60)["jobs"])
+
+
 def _count(seen: set[str], name: str) -> None:
     if name in seen or " (" in name:
         raise SystemExit(f"{name} came out twice")
@@ -179,31 +218,40 @@ def daemon(root: Path) -> Iterator[subprocess.Popen[bytes]]:
             running.terminate()
 
 
-def day(root: Path, files: int, limit_s: float, keep: Path) -> list[Sample]:
+def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> list[Sample]:
     """Through the day, or as far as it gets in `limit_s`; the samples are kept as they come."""
-    scanner, samples = Scanner(root), list[Sample]()
+    scanner, asking, samples = Scanner(root), People(root), list[Sample]()
     with daemon(root) as running:
-        began = time.perf_counter()
+        if people:
+            asking.start()
+        began, due_s = time.perf_counter(), 0.0
         while scanner.done < files:
-            over = time.perf_counter() - began > limit_s
-            if over and scanner.done == scanner.dropped:
+            at_s = time.perf_counter() - began
+            if at_s > limit_s and (people or scanner.done == scanner.dropped):
                 break
             room = BACKLOG - (scanner.dropped - scanner.done)
-            scanner.drop(0 if over else min(room, files - scanner.dropped))
+            scanner.drop(0 if at_s > limit_s else min(room, files - scanner.dropped))
             scanner.collect()
-            if scanner.done >= (len(samples) + 1) * files // SAMPLES:
+            if scanner.done and at_s >= due_s:  # the daemon is up
+                due_s = at_s + SAMPLE_S
                 samples.append(look(running.pid, root, began, scanner.done))
                 keep.write_text(json.dumps([asdict(each) for each in samples]), encoding="utf-8")
-            if running.poll() is not None:
-                raise SystemExit("the daemon has ended")
+            if running.poll() is not None or (people and not asking.is_alive()):
+                raise SystemExit("the daemon has ended, or does not answer")
             time.sleep(POLL_S)
+        asking.over.set()
+        if people:
+            asking.join()
+            print(f"{asking.done['cancel']:,} cancelled, {asking.done['retry']:,} retried")
     print(f"{scanner.done:,} of {files:,} files, each original and each bundle exactly once")
     return samples
 
 
 def report(samples: list[Sample]) -> None:
     """The last tenth of the run against the second."""
-    tenth = len(samples) // 10
+    if len(samples) < 4:
+        raise SystemExit("too short to compare")
+    tenth = max(2, len(samples) // 10)
     early, late = samples[tenth : 2 * tenth], samples[-tenth:]
     print(f"{samples[-1].at_s:.0f} s, {len(samples)} samples; second tenth, last tenth, ratio:")
     for name in ("memory", "own_memory", "descriptors", "threads", "ledger", "status_s"):
@@ -227,12 +275,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, default=DAY)
     parser.add_argument("--limit-s", type=float, default=float("inf"))
+    parser.add_argument("--people", action="store_true")
     parser.add_argument("--root", type=Path, help="an empty folder, kept; else a temporary one")
     parser.add_argument("--samples", type=Path, default=Path("day.json"))
     given = parser.parse_args()
     root = given.root or Path(tempfile.mkdtemp(prefix="ocrd-day-"))
     try:
-        samples = day(root, given.files, given.limit_s, given.samples)
+        samples = day(root, given.files, given.limit_s, given.samples, people=given.people)
     finally:
         if given.root is None:
             shutil.rmtree(root, ignore_errors=True)

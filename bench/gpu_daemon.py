@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ocrd.engine.base import PageRequest
     from ocrd.engine.resident.client import Ready, VllmClient
 
-ASK, ANSWER = "ask.json", "answer.json"
+ASK, ANSWER, LATE = "ask.json", "answer.json", "late"
 ASK_S = 0.2
 IN_FLIGHT = 512
 DISTINCT = 320  # pages of the ceiling that differ
@@ -57,8 +57,10 @@ def seed_lengths(shortened: int) -> None:
     Args:
         shortened: Tokens are divided by it, for a CPU.
     """
-    client: Any = importlib.import_module("ocrd.engine.resident.client")
-    usual = client.sampling
+    clients: list[Any] = [
+        importlib.import_module(f"ocrd.engine.{kind}.client") for kind in ("resident", "remote")
+    ]
+    usual = clients[0].sampling
 
     def seeded(request: PageRequest, *args: Any, **kwargs: Any) -> dict[str, Any]:
         chosen: dict[str, Any] = usual(request, *args, **kwargs)
@@ -67,7 +69,8 @@ def seed_lengths(shortened: int) -> None:
             chosen |= {"max_tokens": min(kwargs["room"], tokens), "min_tokens": 0}
         return chosen
 
-    client.sampling = seeded
+    for client in clients:
+        client.sampling = seeded
 
 
 def offer_ceiling(root: Path, pages: Path) -> None:
@@ -83,10 +86,13 @@ def offer_ceiling(root: Path, pages: Path) -> None:
 
 
 async def answer(engine: Any, root: Path, pages: Path) -> None:
-    """Measure the ceiling whenever it is asked for."""
+    """Measure the ceiling whenever it is asked for, and how late the event loop is meanwhile."""
     ready: dict[str, list[Ready]] = {}
+    late = (root / LATE).open("w", buffering=1)
     while True:
+        due = time.monotonic() + ASK_S
         await asyncio.sleep(ASK_S)
+        late.write(f"{time.time():.3f} {(time.monotonic() - due) * 1e3:.2f}\n")
         if (root / ASK).exists():
             asked = json.loads((root / ASK).read_text())
             (root / ASK).unlink()

@@ -88,8 +88,7 @@ def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
                 print(f"left out, {bench.left_s:.0f} s left of {seconds:.0f}", flush=True)
     finally:
         for one in daemons:
-            with contextlib.suppress(ProcessLookupError):  # none of them is to keep the GPU
-                os.killpg(one.process.pid, signal.SIGKILL)
+            one.kill()
             shutil.copy(one.log, bench.out.with_suffix(f".{one.name.replace(' ', '-')}.log"))
 
 

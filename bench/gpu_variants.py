@@ -6,7 +6,10 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,18 +18,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from bench.gpu_material import plugin_path
 from bench.gpu_watch import Cards
 
 PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
 TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
-# Settings and options of the engine beside the defaults.
+# The engines of a card take turns on it: CUDA looks for MPS where none is.
+NO_MPS = {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
+# Settings and options of the engine beside the defaults.  "servers": as many on the card, and pages
+# go there over HTTP, by the command that ocrd prints.
 VARIANTS: dict[str, dict[str, Any]] = {
     "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": TIMED},
     "after": {"per_device": 2, "scheduler_cls": GROUPS},
     "one engine": {"per_device": 1, "scheduler_cls": GROUPS},
     "ungrouped": {"per_device": 2, "scheduler_cls": TIMED},
+    "slices": {"per_device": 2, "scheduler_cls": GROUPS, "environment": NO_MPS},
+    "wide": {"per_device": 2, "scheduler_cls": GROUPS, "places": 384},
+    "server": {"per_device": 1, "scheduler_cls": GROUPS, "servers": 1},
 }
 FOLDERS = {  # workload: mode, resolution
     "uniform": ("uniform", "gundam"),
@@ -39,7 +49,9 @@ FOLDERS = {  # workload: mode, resolution
 PLACES = 256
 PAGE_KIB = 60 * 1400  # of cache that a page takes, on the mean of its reading
 BESIDE_CACHE_MIB = 13_500
+SERVER_S = 300.0
 GUESS_PAGES_PER_S = 12.0
+PLACES_OF = ("devices", "per_device")  # an engine
 OPTIONS = ("compilation_config", "scheduler_cls", "kv_cache_memory_bytes")
 
 
@@ -52,7 +64,8 @@ class Daemon:
     engines: int
     places: int
     process: subprocess.Popen[bytes]
-    speed: float = GUESS_PAGES_PER_S
+    servers: list[subprocess.Popen[bytes]]
+    speed: float
     _read: int = 0
     _found: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -80,6 +93,12 @@ class Daemon:
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
+
+    def kill(self) -> None:
+        """Nothing of it is to keep the card."""
+        for one in (self.process, *self.servers):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
 
 
 @dataclass
@@ -143,42 +162,90 @@ def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
     cache_mib = int(bench.cards.memory_mib * 0.92) // beside - BESIDE_CACHE_MIB
     places = min(PLACES, cache_mib * 1024 // PAGE_KIB // 8 * 8) if bench.cards.names else 4
     cache_mib = min(cache_mib, places * PAGE_KIB * 9 // 8 // 1024)
-    fixed: dict[str, Any] = {"max_num_seqs": places, "max_pages_in_flight": 2 * places}
+    fixed: dict[str, Any] = {}
     if bench.cards.names:
         # The share is only what has to be free at the start; the cache's size is said.
-        fixed |= {"kv_cache_memory_bytes": cache_mib << 20, "gpu_memory_utilization": 0.1}
+        fixed = {"kv_cache_memory_bytes": cache_mib << 20, "gpu_memory_utilization": 0.1}
     bench.keep("room", {"cache_mib": cache_mib, "places": places, "engines": beside})
-    command = [sys.executable, "-m", "bench.gpu_daemon"]
     daemons = []
     for name, variant in chosen.items():
-        root = bench.work / f"root-{name.replace(' ', '-')}"
-        shutil.rmtree(root, ignore_errors=True)
-        for folder in ("steps", "staging"):
-            (root / folder).mkdir(parents=True)
-        text = configuration(bench, root, variant | fixed)
-        (root / "config.toml").write_text(text, encoding="utf-8")
-        engines = variant["per_device"] * len(variant["devices"])
-        process = subprocess.Popen(
-            [*command, str(root), str(bench.work / "pages"), "100" if bench.small else "1"],
-            env=environment(bench.work, small=bench.small)
-            | {"OCRD_BENCH_STEPS": str(root / "steps")},
-            stdout=subprocess.DEVNULL,
-            stderr=(root / "log").open("w"),
-            start_new_session=True,
-        )
-        daemons.append(Daemon(name, root, engines, places * engines, process))
+        own = variant.pop("places", places)
+        settings = variant | fixed | {"max_num_seqs": own, "max_pages_in_flight": 2 * own}
+        daemons.append(started(bench, name, settings, own))
     return daemons
+
+
+def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Daemon:
+    """One daemon, and the servers that it asks if that is what is compared."""
+    root = bench.work / f"root-{name.replace(' ', '-')}"
+    shutil.rmtree(root, ignore_errors=True)
+    for folder in ("steps", "staging"):
+        (root / folder).mkdir(parents=True)
+    count, own = variant.pop("servers", 0), variant.pop("environment", {})
+    if count:
+        ports = [free_port() for _ in range(count)]
+        addresses = [f"http://127.0.0.1:{port}" for port in ports]
+        variant |= {"kind": "server", "servers": addresses}
+    (root / "config.toml").write_text(configuration(bench, root, variant), encoding="utf-8")
+    known = environment(bench.work, small=bench.small) | own
+    known |= {"OCRD_BENCH_STEPS": str(root / "steps")}
+    servers = [serve(root, port, known) for port in ports] if count else []
+    for one, port in zip(servers, ports if count else [], strict=True):
+        wait_for_server(one, port)  # a daemon that finds none asks again in a minute only
+    command = [sys.executable, "-m", "bench.gpu_daemon", str(root), str(bench.work / "pages")]
+    process = subprocess.Popen(
+        [*command, "100" if bench.small else "1"],
+        env=known,
+        stdout=subprocess.DEVNULL,
+        stderr=(root / "log").open("w"),
+        start_new_session=True,
+    )
+    engines = count or variant["per_device"] * len(variant["devices"])
+    guess = GUESS_PAGES_PER_S * (1 if count else len(variant["devices"]))
+    return Daemon(name, root, engines, places * engines, process, servers, guess)
+
+
+def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A server by the command that ocrd prints; vLLM's CPU build has no `vllm` that works."""
+    ask = [sys.executable, "-m", "ocrd", "engine", "serve-command"]
+    line = subprocess.check_output(
+        [*ask, "--config", str(root / "config.toml")], env=known, text=True
+    )
+    _, _, model, *words = shlex.split(line)
+    words[words.index("--port") + 1] = str(port)
+    return subprocess.Popen(
+        [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *words],
+        env=known,
+        stdout=subprocess.DEVNULL,
+        stderr=(root / f"server-{port}.log").open("w"),
+        start_new_session=True,
+    )
+
+
+def wait_for_server(server: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + SERVER_S
+    while server.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return
+        time.sleep(1)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
 
 
 def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:
     """A file as an operator would write it, and modes named after the length of their answers."""
     engine = {"kind": "vllm", "model": str(bench.work / "model"), "load_format": "dummy"} | engine
-    engine |= {"reuse_results": False, "page_timeout_s": 900.0}
+    engine = {"page_timeout_s": 900.0, **engine} | {"reuse_results": False}
     options = {name: engine.pop(name) for name in list(engine) if name in OPTIONS}
     if bench.small:
         engine |= {"dtype": "float32", "max_model_len": 2048, "max_num_batched_tokens": 2048}
         engine |= {"renderer_workers": 1, "devices": [0]}
         options |= {"enforce_eager": True}
+    if engine["kind"] == "server":  # which knows nothing of cards
+        engine = {name: value for name, value in engine.items() if name not in PLACES_OF}
     lines = [f"root = {json.dumps(str(root))}", "[engine]", *table(engine)]
     lines += ["[engine.options]", *table(options)]
     lines += ["[engine.sampling]", "temperature = 1.0", "ignore_eos = true"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
+
+from bench.common import cpu_s, family
 
 SAMPLE_S = 0.1
 
@@ -37,7 +41,10 @@ class Cards:
         with contextlib.suppress(Exception):  # no driver: a CPU
             nvml.nvmlInit()
             self._nvml = nvml
-            self._handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in numbers]
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES")  # CUDA counts these, NVML all
+            known = [int(number) for number in seen.split(",")] if seen else None
+            chosen = [known[number] for number in numbers] if known else numbers
+            self._handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in chosen]
             self.memory_mib = nvml.nvmlDeviceGetMemoryInfo(self._handles[0]).total >> 20
             self.names = [str(nvml.nvmlDeviceGetName(handle)) for handle in self._handles]
             threading.Thread(target=self._run, daemon=True).start()
@@ -53,6 +60,24 @@ class Cards:
                 rates = [self._nvml.nvmlDeviceGetUtilizationRates(one).gpu for one in self._handles]
                 self._samples.append((time.time(), fmean(rates) / 100))
             time.sleep(SAMPLE_S)
+
+
+def spent(pid: int) -> dict[str, float]:
+    """CPU seconds so far of a daemon's processes: its own, its engines', its page workers'."""
+    found: dict[str, float] = defaultdict(float)
+    for one in family(pid):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{one}/cmdline").read_bytes()
+            name = "main" if one == pid else "workers" if b"ocrd.children" in words else "engines"
+            found[name] += cpu_s(one)
+    return found
+
+
+def lateness(path: Path, began: float, ended: float) -> float | None:
+    """By how much the daemon's event loop was late, ms, 99 % of the time at most."""
+    rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    found = sorted(float(late) for moment, late in rows if began <= float(moment) <= ended)
+    return found[len(found) * 99 // 100] if found else None
 
 
 @dataclass(frozen=True)

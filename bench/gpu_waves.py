@@ -8,9 +8,10 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from bench.gpu_daemon import ANSWER, ASK
+from bench.common import family, memory
+from bench.gpu_daemon import ANSWER, ASK, LATE
 from bench.gpu_variants import Bench, Daemon
-from bench.gpu_watch import Steps
+from bench.gpu_watch import Steps, lateness, spent
 
 POLL_S = 0.1
 STEADY_AT_LEAST = 32  # pages
@@ -25,6 +26,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         shutil.copy(path, staged / f"{number}-{path.name}")
     moments = daemon.moments()
     began, past, lost = time.time(), len(moments["job.done"]), len(moments["job.failed"])
+    before = spent(daemon.process.pid)
     for path in staged.iterdir():
         path.rename(daemon.root / "inbox" / folder / path.name)
 
@@ -33,7 +35,13 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         return len(now["job.done"]) - past + len(now["job.failed"]) - lost >= count
 
     whole = until(bench, daemon, ended, count)
-    more = {"failed": len(moments["job.failed"]) - lost}
+    after, took = spent(daemon.process.pid), time.time() - began
+    more = {
+        "failed": len(moments["job.failed"]) - lost,
+        "cores": {name: (after[name] - before.get(name, 0.0)) / took for name in after},
+        "late_ms": lateness(daemon.root / LATE, began, time.time()),
+        "memory_gib": sum(map(memory, family(daemon.process.pid))) / 2**30,
+    }
     report_wave(bench, daemon, folder, began, moments["job.done"][past:], count, whole, more)
 
 

@@ -10,33 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.common import machine, root_with
-from ocrd.job import Found
-from ocrd.ledger.ledger import Ledger
+from bench.common import fill, machine, root_with
 
 JOBS = 100_000
 RUNS = 21
-BATCH = 5_000
-
-
-def fill(ledger: Path, jobs: int) -> None:
-    """Record so many jobs."""
-    ledger.parent.mkdir(parents=True, exist_ok=True)
-    with Ledger.open(ledger) as opened:
-        for start in range(0, jobs, BATCH):
-            opened.record(
-                [
-                    Found(
-                        folder="scans",
-                        source=f"{number // 1000}/scan-{number}.pdf",
-                        size=100_000,
-                        mtime_ns=number,
-                        inode=number,
-                        sha256=f"{number:064x}",
-                    )
-                    for number in range(start, min(start + BATCH, jobs))
-                ]
-            )
 
 
 def seconds(command: Sequence[str]) -> float:

@@ -15,8 +15,7 @@ from pathlib import Path
 import httpx
 from fastapi.testclient import TestClient
 
-from bench.common import cpu_s, machine, root_with
-from bench.status import fill as recorded
+from bench.common import cpu_s, fill, machine, root_with
 from ocrd.config import load
 from ocrd.ledger.search import SearchIndex, index_of
 from ocrd.web.app import create_app
@@ -26,6 +25,7 @@ from tests.support.site import site, until
 
 FEW, MANY = 1_000, 1_000_000
 RUNS = 15
+DOCUMENTS = 20
 PATHS = (
     "/",
     "/part/now",
@@ -40,25 +40,16 @@ PATHS = (
     "/search?q=word17",
     "/search?q=common+word17",
 )
-_MORE = """
-    WITH RECURSIVE numbers (n) AS (SELECT :known UNION ALL SELECT n + 1 FROM numbers
-        WHERE n + 1 < :jobs)
-    INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
-        created_at, entries)
-    SELECT hex(randomblob(8)), 'scans', CAST('scan-' || n AS BLOB), 'scan-' || n, 'queued',
-        'archive', 100000, n, n, randomblob(32), 1.79e9 + n, 1 FROM numbers
-"""
 _ENDED = """
     UPDATE jobs SET finished_at = created_at, place = 'archive',
         state = CASE id % 1000 WHEN 1 THEN 'failed' ELSE 'done' END WHERE id % 1000 <> 2
 """
 
 
-def fill(ledger: Path, jobs: int) -> None:
-    """So many jobs of a page each, most of them done, a few failed or waiting: as after years."""
-    recorded(ledger, min(jobs, FEW))
+def after_years(ledger: Path, jobs: int) -> None:
+    """So many jobs of a page each, most of them done, a few failed or waiting."""
+    fill(ledger, jobs)
     with closing(sqlite3.connect(ledger)) as db, db:
-        db.execute(_MORE, {"known": FEW, "jobs": jobs}) if jobs > FEW else None
         db.execute(_ENDED)
     index = index_of(ledger)
     SearchIndex(index).close()
@@ -72,7 +63,7 @@ def fill(ledger: Path, jobs: int) -> None:
 def seconds(jobs: int) -> dict[str, float]:
     """The least time of each path over so many jobs: what a busy machine adds is no part of it."""
     with root_with() as root:
-        fill(root / ".ocrd" / "ledger.db", jobs)
+        after_years(root / ".ocrd" / "ledger.db", jobs)
         app = create_app(load(root / "config.toml"))
         token = app.state.desk.store.add_token("bench", Role.OPERATE, None)
         headers = {"authorization": f"Bearer {token}"}
@@ -89,7 +80,7 @@ def _least(client: TestClient, path: str) -> float:
     return min(taken)
 
 
-def latency(documents: int = 20) -> None:
+def latency() -> None:
     """Upload one after the other; the fastest, as others may use the machine."""
     with root_with() as root, site(root / "srv", fast=True) as up, up.client() as client:
         until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
@@ -99,16 +90,16 @@ def latency(documents: int = 20) -> None:
         for warm in range(3):
             _uploaded(client, f"warm {warm}")
         before = [cpu_s(pid) for pid in both]
-        taken = sorted(_uploaded(client, f"document {n}") for n in range(documents))
+        taken = sorted(_uploaded(client, f"document {n}") for n in range(DOCUMENTS))
         spent = [cpu_s(pid) - was for pid, was in zip(both, before, strict=True)]
         with closing(sqlite3.connect(up.root / ".ocrd/ledger.db")) as db:
             query = "SELECT name, at FROM history WHERE job_id = ? ORDER BY seq"
             steps = [(name, at - taken[0][1]) for name, at in db.execute(query, (taken[0][2],))]
     print(machine())
     print(", ".join(f"{name} {after * 1000:.0f} ms" for name, after in steps))
-    print(f"CPU a document: daemon {spent[0] / documents * 1000:.0f} ms without its children, "
-          f"web {spent[1] / documents * 1000:.0f} ms")  # fmt: skip
-    print(f"least {taken[0][0]:.2f} s, median {taken[documents // 2][0]:.2f} s")
+    print(f"CPU a document: daemon {spent[0] / DOCUMENTS * 1000:.0f} ms without its children, "
+          f"web {spent[1] / DOCUMENTS * 1000:.0f} ms")  # fmt: skip
+    print(f"least {taken[0][0]:.2f} s, median {taken[DOCUMENTS // 2][0]:.2f} s")
 
 
 def _uploaded(client: httpx.Client, words: str) -> tuple[float, float, int]:

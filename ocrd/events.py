@@ -17,7 +17,6 @@ class Level(enum.IntEnum):
 
     ERROR = 3
     WARNING = 4
-    NOTICE = 5
     INFO = 6
     DEBUG = 7
 

@@ -21,9 +21,7 @@ from typing import Any, Self
 
 from ocrd.errors import BadFileError, SourceChangedError
 from ocrd.names import display as display  # beside what else there is for files
-from ocrd.oserrors import blaming as blaming
-from ocrd.oserrors import memory_short as memory_short
-from ocrd.oserrors import os_error as os_error
+from ocrd.oserrors import os_error
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -204,8 +202,11 @@ class Disk:
             if folder:
                 descriptors.append(place := _open_beneath(place, folder, f"{tree}/{folder}"))
             yield place, name or "."
-        except OSError as error:
-            _name(error, whole)
+        except OSError as error:  # the kernel was asked for a name in a folder: tell the whole path
+            if error.filename2 is not None and not str(error.filename2).startswith("/"):
+                error.filename2 = whole
+            elif not str(error.filename).startswith("/"):
+                error.filename = whole
             raise
         finally:
             for descriptor in descriptors:
@@ -466,14 +467,6 @@ def _walk_beneath(tree: int, folder: str, path: str) -> int:
         error.filename = str(path)
         raise
     return place
-
-
-def _name(error: OSError, path: str) -> None:
-    """Tell the whole path where the kernel was asked for a name in a folder."""
-    if error.filename2 is not None and not str(error.filename2).startswith("/"):
-        error.filename2 = path
-    elif not str(error.filename).startswith("/"):
-        error.filename = path
 
 
 def _os_error(code: int, source: Path, target: Path) -> OSError:

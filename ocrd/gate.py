@@ -57,16 +57,12 @@ class PageGate:
         try:
             return await turn
         except asyncio.CancelledError:
-            self._give_up(job, turn)
+            if turn.done() and not turn.cancelled():  # the slot came with the cancellation
+                self._release(job)
+            elif job in self._waiting and turn in self._waiting[job]:
+                self._waiting[job].remove(turn)
+                self._forget_if_idle(job)
             raise
-
-    def _give_up(self, job: int, turn: asyncio.Future[int]) -> None:
-        """Leave the queue, or give back the slot that came with the cancellation."""
-        if turn.done() and not turn.cancelled():
-            self._release(job)
-        elif job in self._waiting and turn in self._waiting[job]:
-            self._waiting[job].remove(turn)
-            self._forget_if_idle(job)
 
     def _release(self, job: int) -> None:
         self._in_flight[job] -= 1

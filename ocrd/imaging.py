@@ -5,7 +5,6 @@ Pillow's decoders may crash on hostile files, so this runs in child processes on
 
 from __future__ import annotations
 
-import errno
 import io
 import math
 import os
@@ -18,11 +17,11 @@ import pillow_heif
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from ocrd.errors import OcrdError, PageError, PlaceError
+from ocrd.oserrors import of_a_place
 from ocrd.tone import eight_bits, on_white
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG2000", "HEIF", "AVIF", "PPM")
 
-_OF_THE_DISK = frozenset({errno.EIO, errno.ESTALE, errno.EACCES, errno.ENODEV, errno.ENOTCONN})
 _WEIGHT_OF_BITONAL = 0.25  # of a colour pixel's memory: plans are scanned so
 _NOT_A_PAGE = 0b101  # NewSubfileType: a reduced version of another frame, or its mask
 _SUBFILE, _OLD_SUBFILE, _OLD_REDUCED = 254, 255, 2
@@ -225,7 +224,7 @@ def faults(subject: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise _damaged(subject, "it is damaged, or of a variety not known here") from error
     except OSError as error:
-        if error.errno in _OF_THE_DISK:
+        if of_a_place(error):
             raise PlaceError(
                 f"The file cannot be read: {os.strerror(error.errno or 0)}.",
                 hint="Look at the disk or the share it lies on, and at its permissions.",

@@ -6,6 +6,7 @@ import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from ocrd.errors import Reason
 from ocrd.files import FileFacts
@@ -41,18 +42,10 @@ class Place(enum.StrEnum):
     GONE = "gone"  # a person removed it before it was claimed, or it was kept long enough
 
 
-TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
-    JobState.RUNNING: frozenset(
-        {JobState.QUEUED, JobState.DELIVERING, JobState.FAILED, JobState.CANCELLED}
-    ),
-    JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
-    JobState.DONE: frozenset(),
-    JobState.FAILED: frozenset({JobState.QUEUED}),  # `ocrd retry`
-    JobState.CANCELLED: frozenset({JobState.QUEUED}),  # `ocrd retry`
-}
-
-ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING})
+ACTIVE = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)  # not ended
+UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)  # claimed
+UNDELIVERED = (JobState.QUEUED, JobState.RUNNING)  # what a cancel still stops
+GIVEN_UP = (JobState.FAILED, JobState.CANCELLED)  # what `ocrd retry` takes back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +56,15 @@ class JobError(Reason):
     message: str
     hint: str
 
+    @classmethod
+    def of(cls, reason: Reason) -> Self:
+        """The same, to be kept."""
+        return cls(kind=reason.kind, message=reason.message, hint=reason.hint)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member(FileFacts):
-    """One of the files that a joined document consists of, as it was when it was hashed.
+    """A file that a job stands for, as it was when it was recorded: its only one, or one of many.
 
     Attributes:
         source: Path below the folder's inbox, as `os.fsdecode` gives it.
@@ -97,19 +95,6 @@ class Found(FileFacts):
     source: str
     priority: int = 0
     members: tuple[Member, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing(FileFacts):
-    """A file in an inbox that a job stands for already, as it was when it was recorded.
-
-    Attributes:
-        source: Path below the inbox.
-        refused: Whether it could not be read.
-    """
-
-    source: str
-    refused: bool = False
 
 
 def joined(folder: str, source: str, members: Sequence[Member], priority: int = 0) -> Found:

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 
-class Reader(enum.StrEnum):
+class AnswerFormat(enum.StrEnum):
     """How the model's words are to be read."""
 
     PLAIN = "plain"  # the text itself
@@ -35,14 +35,14 @@ class PromptMode:
     Attributes:
         name: What a folder's `mode` says.
         prompt: The text after the image; `{target}` is replaced by the folder's `target`.
-        reader: How the answer is read.
+        answers: How the answer is read.
         max_tokens: At most so many tokens out; clipped to what the context leaves.
         guard: The n-gram rule, or None for no guard.
     """
 
     name: str
     prompt: str
-    reader: Reader
+    answers: AnswerFormat
     max_tokens: int = 8192
     guard: Guard | None = Guard()
 
@@ -72,19 +72,23 @@ class Resolution:
 BUILT_IN_MODES: dict[str, PromptMode] = {
     mode.name: mode
     for mode in (
-        PromptMode(name="ocr", prompt="Free OCR.", reader=Reader.PLAIN),
+        PromptMode(name="ocr", prompt="Free OCR.", answers=AnswerFormat.PLAIN),
         PromptMode(
             name="document",
             prompt="<|grounding|>Convert the document to markdown.",
-            reader=Reader.DOCUMENT,
+            answers=AnswerFormat.DOCUMENT,
         ),
-        PromptMode(name="layout", prompt="<|grounding|>OCR this image.", reader=Reader.SPANS),
-        PromptMode(name="describe", prompt="Describe this image in detail.", reader=Reader.PLAIN),
-        PromptMode(name="figure", prompt="Parse the figure.", reader=Reader.FIGURE),
+        PromptMode(
+            name="layout", prompt="<|grounding|>OCR this image.", answers=AnswerFormat.SPANS
+        ),
+        PromptMode(
+            name="describe", prompt="Describe this image in detail.", answers=AnswerFormat.PLAIN
+        ),
+        PromptMode(name="figure", prompt="Parse the figure.", answers=AnswerFormat.FIGURE),
         PromptMode(
             name="locate",
             prompt="Locate <|ref|>{target}<|/ref|> in the image.",
-            reader=Reader.SPANS,
+            answers=AnswerFormat.SPANS,
         ),
     )
 }

@@ -160,12 +160,7 @@ def numbered(name: str, n: int, *, is_dir: bool = False) -> str:
 
 
 def first_free(name: str, give: Callable[[str], _T]) -> _T:
-    """What `give` says of the first of NAME, NAME (2), … that it does not find taken.
-
-    Args:
-        name: The first choice.
-        give: Raises `FileExistsError` for a name that is taken.
-    """
+    """What `give` says of the first of NAME, NAME (2), … that raises no `FileExistsError`."""
     for number in itertools.count(1):
         with contextlib.suppress(FileExistsError):
             return give(numbered(name, number))

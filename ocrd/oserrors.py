@@ -189,9 +189,7 @@ def os_error(error: OSError, path: Path) -> OcrdError:
         error: Its answer; of two names in it the second, where something was to go, is told.
         path: What was being worked on, for answers without a name.
     """
-    verdict = _VERDICTS.get(error.errno or 0, _UNKNOWN)
-    if verdict.kind == "invalid-name" and error.filename is None:  # the call was given no name
-        verdict = _UNKNOWN
+    verdict = _verdict(error)
     place = error.filename2 or error.filename or path
     if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
         place = path
@@ -211,6 +209,18 @@ def os_error(error: OSError, path: Path) -> OcrdError:
     if isinstance(told, PlaceError):
         told.path = place
     return told
+
+
+def of_a_place(error: OSError) -> bool:
+    """Whether the disk or the share is out of order, and not what was read from it."""
+    return _verdict(error).error is PlaceError
+
+
+def _verdict(error: OSError) -> _Verdict:
+    verdict = _VERDICTS.get(error.errno or 0, _UNKNOWN)
+    if verdict.kind == "invalid-name" and error.filename is None:  # the call was given no name
+        return _UNKNOWN
+    return verdict
 
 
 def memory_short() -> OcrdError:

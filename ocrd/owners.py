@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -48,6 +50,24 @@ def how_to_be_let_in(place: Path) -> str:
     return (
         f"Be in the group {group}: sudo usermod -aG {group} {me}, then log in again.  Or use sudo."
     )
+
+
+@contextlib.contextmanager
+def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
+    """Ask and do things as another user, which root can; nothing changes for who is that user."""
+    if os.geteuid() == uid:
+        yield
+        return
+    before = os.getgroups(), os.getegid(), os.geteuid()
+    os.setgroups(groups)
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before[2])
+        os.setegid(before[1])
+        os.setgroups(before[0])
 
 
 def _members(gid: int) -> list[str]:

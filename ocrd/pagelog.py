@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ocrd.files import Disk, blaming
+from ocrd.files import Disk
 from ocrd.job import JobError, Page, PageState
+from ocrd.oserrors import blaming
 
 _HEADER = 18
 _RECIPE = "recipe"

@@ -68,7 +68,7 @@ def fault_of(words: Iterable[str]) -> str:
     """What is wrong with a page's words, in a few words; empty if they read like text."""
     said = list(words)
     text = "".join(said)
-    odd = sum(_is_odd(char) for char in text)
+    odd = sum(c == "\ufffd" or unicodedata.category(c) in ("Co", "Cn", "Cc") for c in text)
     if odd > _MOST_ODD * len(text):
         return "its characters have no meaning"
     letters = sum(char.isalpha() for char in text)
@@ -119,10 +119,6 @@ def scan_dpi(page: PdfPage) -> float | None:
     native = max((dpi for box, dpi in found if box.area > _PATCH), default=0.0)
     covered = sum(box.area for box, _ in found)
     return native if covered >= _SCAN_COVERS and native > 0 else None
-
-
-def _is_odd(char: str) -> bool:
-    return char == "\ufffd" or unicodedata.category(char) in ("Co", "Cn", "Cc")
 
 
 def _plain(char: str) -> str:

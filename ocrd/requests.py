@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.errors import OcrdError, UsageError
-from ocrd.files import display, os_error
+from ocrd.files import display
+from ocrd.oserrors import os_error
 from ocrd.owners import how_to_be_let_in
 
 REQUESTS = "requests"
@@ -71,7 +72,10 @@ def _put(path: Path, content: bytes) -> None:
             file.write(content)
         draft.rename(path)
     except PermissionError:
-        raise _not_allowed(path.parent) from None
+        raise UsageError(
+            f"{display(path.parent)}: only members of the daemon's group may ask that of it",
+            hint=how_to_be_let_in(path.parent),
+        ) from None
     except FileNotFoundError:
         raise OcrdError(
             f"{path.parent} is not there, so nobody takes requests",
@@ -80,13 +84,6 @@ def _put(path: Path, content: bytes) -> None:
         ) from None
     except OSError as error:
         raise os_error(error, path) from error
-
-
-def _not_allowed(folder: Path) -> UsageError:
-    return UsageError(
-        f"{display(folder)}: only members of the daemon's group may ask that of it",
-        hint=how_to_be_let_in(folder),
-    )
 
 
 def _wait_for(answer: Path, wait_s: float) -> dict[str, Any] | None:

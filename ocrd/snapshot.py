@@ -28,10 +28,6 @@ def write(spool: Path, facts: Mapping[str, Any]) -> None:
     On a full disk, of which `ocrd status` has to tell, it is written over in place: the blank
     room that each snapshot has at its end is what a longer one then needs.
 
-    Args:
-        spool: The daemon's own tree.
-        facts: What `ocrd status` shows; JSON-able.
-
     Raises:
         OSError: The spool cannot be written.
     """

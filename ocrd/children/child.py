@@ -36,7 +36,7 @@ from ocrd.errors import (
     PlaceError,
     SourceChangedError,
 )
-from ocrd.files import os_error
+from ocrd.oserrors import os_error
 
 TURN, RENEW = b"!", b"n"
 _ERRORS = {  # what may be said to have happened; the rest is the daemon's own to find

@@ -29,6 +29,8 @@ from typing import Any
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
+from ocrd.files import write_all
+
 SLATE_MIB = 256  # more than any page image
 _SIZE = SLATE_MIB << 20
 _HEAD = 4  # bytes that tell how long the msgpack is
@@ -78,11 +80,7 @@ class Slate:
             raise ValueError("the value is too large to be sent")
         self._file.seek(0)
         for part in (len(packed).to_bytes(_HEAD, "big"), packed, *outside):
-            self._write_all(memoryview(part))
-
-    def _write_all(self, part: memoryview) -> None:
-        while part:
-            part = part[self._file.write(part) :]
+            write_all(self.fileno(), part)
 
     def read(self) -> Any:
         """What the other side wrote, as plain values; the memory is given back.

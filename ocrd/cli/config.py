@@ -66,20 +66,12 @@ def _in_force(loaded: Config) -> Iterator[dict[str, Any]]:
     """Every key; where the file leaves one out, what stands in for it."""
     from ocrd.config.load import leaves
 
-    standing_in = _standing_in(loaded)
-    for key, value in leaves(loaded.settings):
-        if value is None:
-            value = standing_in.get(key)
-        yield {"key": key, "value": value, "origin": loaded.origins[key]}
-
-
-def _standing_in(loaded: Config) -> dict[str, Any]:
-    """What keys without a value of their own take theirs from."""
-    settings = loaded.settings
-    found: dict[str, Any] = {"ledger.path": str(loaded.ledger)}
+    standing_in: dict[str, Any] = {"ledger.path": str(loaded.ledger)}
     for folder in loaded.folders:
-        found[f"folder.{folder.name}.max_crops"] = settings.engine.max_crops
-    return found
+        standing_in[f"folder.{folder.name}.max_crops"] = loaded.settings.engine.max_crops
+    for key, value in leaves(loaded.settings):
+        shown = standing_in.get(key) if value is None else value
+        yield {"key": key, "value": shown, "origin": loaded.origins[key]}
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -141,10 +133,13 @@ def serve_command(
     """Print the command that starts a vLLM server which fits this configuration."""
     from ocrd.config import load
     from ocrd.daemon.engines import server_settings
-    from ocrd.engine.remote.settings import compose_service, shell_line
+    from ocrd.engine.remote.settings import TRUST, compose_service, shell_line
 
     settings = server_settings(load(config))
     if compose:
         typer.echo(compose_service(settings), nl=False)
     else:
-        typer.echo(shell_line(settings))
+        line = shell_line(settings)
+        typer.echo(line)
+        if TRUST in line:
+            typer.echo(f"(vLLM before 0.31 knows no {TRUST}: leave it out there.)", err=True)

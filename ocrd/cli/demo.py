@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ocrd.errors import UsageError
-
-if TYPE_CHECKING:
-    from ocrd.errors import ExitCode
 
 FOLDER = "scans"
 CONFIG = """\
@@ -48,9 +46,12 @@ def demo(
     ] = Path("ocrd-demo"),
 ) -> None:
     """Make a small tree, drop sample scans, run once, show the results."""
+    from ocrd.cli.run import serve
+    from ocrd.config import load
+
     root = folder.absolute()
     config = prepare(root)
-    code = _run(config)
+    code = serve(load(config), once=True)
     show(root)
     raise typer.Exit(code)
 
@@ -67,26 +68,14 @@ def prepare(root: Path) -> Path:
         raise UsageError(f"{root} holds something else already", hint=hint)
     inbox = root / "inbox" / FOLDER
     inbox.mkdir(parents=True, exist_ok=True)
-    config.write_text(CONFIG.format(root=_toml(root), folder=FOLDER), encoding="utf-8")
+    # A TOML basic string has JSON's escapes.
+    config.write_text(CONFIG.format(root=json.dumps(str(root)), folder=FOLDER), encoding="utf-8")
     typer.echo(f"Sample scans go into {inbox}:")
     for name, title in SAMPLES.items():
         scan = resources.files("ocrd").joinpath("samples", name).read_bytes()
         (inbox / name).write_bytes(scan)
         typer.echo(f"  {name:<18} {title}")
     return config
-
-
-def _toml(path: Path) -> str:
-    import json
-
-    return json.dumps(str(path))  # a TOML basic string has JSON's escapes
-
-
-def _run(config: Path) -> ExitCode:
-    from ocrd.cli.run import serve
-    from ocrd.config import load
-
-    return serve(load(config), once=True)
 
 
 def show(root: Path) -> None:

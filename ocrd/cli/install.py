@@ -45,6 +45,8 @@ path = "{state}/ledger.db"
 [[folder]]
 name = "scans"
 """
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,8 @@ def install(
     prefix: Annotated[
         Path, typer.Option(help="Write below this folder instead of / (for images and tests).")
     ] = Path("/"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be done.")
-    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Set up user, folders, a first configuration and the systemd unit.  Can be run again."""
     again = _below(prefix, UNIT).exists()
@@ -99,10 +99,8 @@ def uninstall(
     prefix: Annotated[
         Path, typer.Option(help="Look below this folder instead of / (for images and tests).")
     ] = Path("/"),
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be done.")
-    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Stop the daemon and take its unit away; every file, the ledger and the configuration stay."""
     unit, config = _below(prefix, UNIT), _below(prefix, CONFIG)
@@ -206,7 +204,7 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     for tree in (*TREES, "inbox/scans"):
         yield _folder(_below(prefix, root / tree), SHARED, user, prefix)
     yield _state(_below(prefix, STATE), user, prefix)
-    yield _file(_below(prefix, CONFIG), _first_config(root), keep=True)
+    yield _file(_below(prefix, CONFIG), FIRST_CONFIG.format(root=root, state=STATE), keep=True)
     for unit in UNITS:
         yield _file(_below(prefix, unit), unit_text(user, root, unit.name), keep=False)
     page = Path(sys.prefix, MAN_PAGE)
@@ -218,10 +216,6 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
 
 def _has_systemd(prefix: Path) -> bool:
     return prefix == Path("/") and Path("/run/systemd/system").exists()
-
-
-def _first_config(root: Path) -> str:
-    return FIRST_CONFIG.format(root=root, state=STATE)
 
 
 def unit_text(user: str, root: Path, name: str = UNIT.name) -> str:
@@ -258,7 +252,8 @@ def _user(user: str, prefix: Path) -> Step:
     passwd = _below(prefix, Path("/etc/passwd"))
     known = any(line.startswith(f"{user}:") for line in _lines(passwd))
     command = ["useradd", "--system", "--user-group", "--home-dir", str(STATE)]
-    command += ["--shell", "/usr/sbin/nologin", *_prefix_option(prefix), user]
+    command += [] if prefix == Path("/") else ["--prefix", str(prefix)]
+    command += ["--shell", "/usr/sbin/nologin", user]
     return Step(f"create the system user {user}", lambda: _call(command), known)
 
 
@@ -272,8 +267,7 @@ def _folder(path: Path, mode: int, user: str, prefix: Path) -> Step:
         path.chmod(mode)
 
     done = path.is_dir() and stat.S_IMODE(path.stat().st_mode) & SHARED == mode
-    if done and ours:
-        done = _belongs(path, user)
+    done = done and (not ours or _belongs(path, user))
     return Step(f"make {path}, mode {mode:o}, for user and group {user}", act, done)
 
 
@@ -320,10 +314,6 @@ def _link(path: Path, target: Path) -> Step:
 def _reload() -> Step:
     command = ["systemctl", "daemon-reload"]
     return Step("tell systemd: systemctl daemon-reload", lambda: _call(command), done=False)
-
-
-def _prefix_option(prefix: Path) -> list[str]:
-    return [] if prefix == Path("/") else ["--prefix", str(prefix)]
 
 
 def _call(command: list[str]) -> None:

@@ -20,7 +20,7 @@ from ocrd.cli.app import MOST, ConfigOption, FolderOption, JsonOption
 from ocrd.errors import ExitCode, OcrdError, UsageError
 from ocrd.files import display
 from ocrd.job import Job, JobState, Page, Place
-from ocrd.views.jobs import job_facts, story_facts
+from ocrd.views.jobs import hit_facts, job_facts, story_facts
 from ocrd.views.locate import asked, locate
 from ocrd.views.phrases import clock, counted, iso, when
 
@@ -236,11 +236,7 @@ def search(
     jobs = asked(config, lambda ledger: {hit.job: ledger.job(hit.job) for hit in hits})
     found = [(hit, job) for hit in hits if (job := jobs[hit.job]) is not None]
     if as_json:
-        told = [
-            {"job": job.id, "page": hit.page, "folder": job.folder, "source": display(job.source)}
-            for hit, job in found
-        ]
-        words.print_json({"version": 1, "hits": told})
+        words.print_json({"version": 1, "hits": [hit_facts(*each) for each in found]})
     else:
         for hit, job in found:
             typer.echo(f"{job.id}  {job.folder}  {display(job.source)}  page {hit.page}")

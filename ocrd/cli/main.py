@@ -52,7 +52,8 @@ def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:
 
 def _of_the_system(error: OSError) -> tuple[str, str]:
     """What the system refused, and what helps."""
-    from ocrd.files import display, os_error
+    from ocrd.files import display
+    from ocrd.oserrors import os_error
     from ocrd.owners import how_to_be_let_in
 
     named = error.filename if isinstance(error.filename, (str, bytes)) else None
@@ -77,33 +78,19 @@ def _of_ours(error: Exception) -> tuple[str, str]:
 
 def _run(words: Sequence[str]) -> int:
     """Building the command line takes longer than `ocrd status` itself, which goes without."""
-    match words:
-        case ["status"]:
-            return _status(None, as_json=False)
-        case ["status", "--json"]:
-            return _status(None, as_json=True)
-        case ["status", "--config" | "-c", config]:
-            return _status(config, as_json=False)
-        case ["status", "--json", "--config" | "-c", config] | [
-            "status",
-            "--config" | "-c",
-            config,
-            "--json",
-        ]:
-            return _status(config, as_json=True)
-        case ["version"]:
-            from ocrd import __version__
+    if words[:1] == ["status"]:
+        match [word for word in words[1:] if word != "--json"]:
+            case []:
+                return _status(None, as_json="--json" in words)
+            case ["--config" | "-c", config]:
+                return _status(Path(config) if config else None, as_json="--json" in words)
+    from ocrd.cli import app
 
-            print(f"ocrd {__version__}")
-            return ExitCode.OK
-        case _:
-            from ocrd.cli import app
-
-            app.run(words)
-            return ExitCode.OK
+    app.run(words)
+    return ExitCode.OK
 
 
-def _status(config: str | None, *, as_json: bool) -> int:
+def _status(config: Path | None, *, as_json: bool) -> int:
     from ocrd.cli.status import tell
 
-    return tell(Path(config) if config else None, as_json=as_json)
+    return tell(config, as_json=as_json)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
@@ -20,14 +18,14 @@ class Progress:
     waiting are taken to have as many pages as those on average.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self) -> None:
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.fields[stage]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("files  {task.fields[speed]}"),
-            console=console or Console(stderr=True),
+            console=Console(stderr=True),
         )
         self._rates = Rates()
         self._task = self._bars.add_task("run", total=0, stage="starting", speed="")
@@ -40,12 +38,7 @@ class Progress:
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
     def __call__(self, event: Event) -> None:

@@ -82,7 +82,7 @@ def _folders(facts: dict[str, Any]) -> list[str]:
     ]
     lines = words.table(heads, rows, right=heads[1:], give=["folder"])
     for each in facts["folders"]:
-        for line in (*hours(each), *marks(each), *troubles(each)):
+        for line in (*hours(each), *troubles(each)):
             lines += words.wrapped(f"{each['name']}: {line}", "  ")
     return lines
 
@@ -146,18 +146,12 @@ def hours(folder: dict[str, Any], now: float | None = None) -> list[str]:
     return [f"waits until {time.strftime(form, time.localtime(opens))}, by its schedule"]
 
 
-def marks(folder: dict[str, Any]) -> list[str]:
-    """How many files wait for their done marker."""
-    count = folder["unmarked"]
-    if not count:
-        return []
-    return [f"{counted(count, 'file')} {'waits' if count == 1 else 'wait'} for a done marker"]
-
-
 def troubles(folder: dict[str, Any]) -> list[str]:
     """What keeps a folder waiting, each with its remedy."""
-    paused = folder["paused"]
-    found = [f"paused: {paused['message']} - {paused['hint']}"] if paused else []
+    paused, count = folder["paused"], folder["unmarked"]
+    wait = "waits" if count == 1 else "wait"
+    found = [f"{counted(count, 'file')} {wait} for a done marker"] if count else []
+    found += [f"paused: {paused['message']} - {paused['hint']}"] if paused else []
     found += [
         f"{each['message']} - {each['hint']}"
         for each in folder["conditions"]

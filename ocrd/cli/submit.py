@@ -131,10 +131,6 @@ def _place(file: Path, below: Path, into: Folder, owner: Owner | None) -> Placed
 
 def _recorded(loaded: Config, placed: list[Placed], began: float, until: float) -> list[Placed]:
     """The same with the daemon's jobs, as far as it has recorded them by then."""
-
-    def look() -> list[Placed]:
-        return [replace(each, job=known.get((each.folder, each.source))) for each in placed]
-
     known: dict[tuple[str, str], Job] = {}
     while len(known) < len(placed) and time.monotonic() < until:
         for job in _jobs(loaded, lambda ledger: ledger.jobs(since=began - 1, limit=100_000)):
@@ -142,7 +138,7 @@ def _recorded(loaded: Config, placed: list[Placed], began: float, until: float) 
             wanted = {(each.folder, each.source) for each in placed}
             known |= {key: job for key in ((job.folder, s) for s in sources) if key in wanted}
         time.sleep(LOOK_S)
-    return look()
+    return [replace(each, job=known.get((each.folder, each.source))) for each in placed]
 
 
 def _ended(loaded: Config, placed: list[Placed]) -> list[Placed]:

@@ -10,17 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 NARROW = 80  # columns where nobody says how many
-STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
-STATE_STYLES = {
-    "running": "green",
-    "ready": "green",
-    "done": "green",
-    "loading": "yellow",
-    "restarting": "yellow",
-    "delivering": "cyan",
-    "stopped": "red",
-    "failed": "red",
-    "cancelled": "dim",
+COLOURS = {  # of states, as terminals number them
+    "running": "32",
+    "ready": "32",
+    "done": "32",
+    "loading": "33",
+    "restarting": "33",
+    "delivering": "36",
+    "stopped": "31",
+    "failed": "31",
+    "cancelled": "2",
 }
 
 
@@ -34,24 +33,16 @@ def print_json(facts: dict[str, Any], indent: int | None = 2) -> None:
     print(re.sub("[\ud800-\udfff]", lambda odd: f"\\u{ord(odd[0]):04x}", text), flush=True)
 
 
-def styled(text: str, style: str) -> str:
-    """The text in a colour, on a terminal that has some."""
-    code = STYLES.get(style)
-    return f"\x1b[{code}m{text}\x1b[0m" if code and text and _coloured() else text
-
-
 def state_of(state: str) -> str:
-    """A state in its colour."""
-    return styled(state, STATE_STYLES.get(state, ""))
+    """A state in its colour, on a terminal that has some."""
+    code = COLOURS.get(state)
+    coloured = code and on_screen() and "NO_COLOR" not in os.environ
+    return f"\x1b[{code}m{state}\x1b[0m" if coloured else state
 
 
 def on_screen() -> bool:
     """Whether stdout is a terminal that can be drawn on, not a pipe, a file or a dumb one."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def _coloured() -> bool:
-    return on_screen() and "NO_COLOR" not in os.environ
 
 
 def width() -> int | None:

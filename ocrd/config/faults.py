@@ -43,13 +43,7 @@ def _did_you_mean(name: str, among: Iterable[str]) -> str:
 
 
 def told(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any]) -> ConfigError:
-    """Every fault as one error, so that an operator mends them in one go.
-
-    Args:
-        error: What validation found.
-        model: Of the whole file.
-        table: The file's content, for the names of its entries.
-    """
+    """Every fault as one error, so that an operator mends them in one go."""
     faults = list(_flat(error))
     # A mistyped key comes first: it is why another one is missing.
     faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")

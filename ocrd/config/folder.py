@@ -19,8 +19,7 @@ from pydantic import (
 )
 
 from ocrd.config.faults import known
-from ocrd.config.joining import checked_marker, checked_pattern
-from ocrd.config.names import checked_output_name
+from ocrd.config.names import checked_marker, checked_output_name, checked_pattern
 from ocrd.config.ownership import checked_umask
 from ocrd.config.schema import EngineSettings, Language, Name, Section, WatchSettings
 from ocrd.errors import ConfigError

@@ -1,4 +1,6 @@
-"""`output_name`: what results are called and where below the outbox they go.  Pure.
+"""The keys that make names, or read them: `output_name`, `done_marker`, `join_pattern`.  Pure.
+
+What results are called and where below the outbox they go, in `output_name`:
 
     {stem}      the scan's name without its extension
     {date}      when the scan was recorded; {date:%Y-%m}, {time:%H%M} as in strftime(3)
@@ -13,42 +15,19 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from ocrd.errors import ConfigError
 
-FIELDS = ("stem", "date", "time", "folder", "job", "counter")
+OF_RESULTS = ("stem", "date", "time", "folder", "job", "counter")
+OF_MARKERS = ("name", "stem")
+GROUPS = ("document", "page")
+EXAMPLE = r"""'(?P<document>.+)_(?P<page>\d+)\.jpg'"""
+DOCUMENTS = (".pdf", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif")
 _USUAL = {"date": "%Y-%m-%d", "time": "%H%M%S"}
 _WIDTH = re.compile(r"(0?[1-9][0-9]?)?d?")
 _MOMENT = re.compile(r"(?:[^%]|%[aAbBdFGHIjmMpSuUVwWyY%])+")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NameFacts:
-    """What a name may tell of a document.
-
-    Attributes:
-        stem: The scan's name without its extension.
-        recorded: When the job was recorded: the same on every attempt.
-        folder: The folder's name.
-        job: The job's number.
-        counter: The document's number in its folder; 0 for a template that does not ask.
-    """
-
-    stem: str
-    recorded: datetime
-    folder: str
-    job: int
-    counter: int = 0
-
-
-class _Piece(NamedTuple):
-    text: str
-    field: str
-    form: str
 
 
 def checked_output_name(template: str) -> str:
@@ -58,67 +37,130 @@ def checked_output_name(template: str) -> str:
         ConfigError: It makes no name; the message says why.
     """
     try:
-        facts = NameFacts(stem="scan", recorded=datetime(2026, 1, 2), folder="f", job=1)
-        fault = _misplaced(expand(template, facts))
+        moment = datetime(2026, 1, 2)
+        fault = _misplaced(expand(template, stem="scan", recorded=moment, folder="f", job=1))
     except ValueError as error:
         fault = str(error)
     if fault:
         raise ConfigError(
             f"{template!r}: {fault}",
-            hint=f"Known are {', '.join(f'{{{field}}}' for field in FIELDS)}; such as "
+            hint=f"Known are {', '.join(f'{{{field}}}' for field in OF_RESULTS)}; such as "
             'output_name = "{date:%Y/%m}/{counter:04} {stem}".',
         )
     return template
 
 
+def checked_pattern(pattern: str) -> str:
+    """A folder's `join_pattern`.
+
+    Raises:
+        ConfigError: It does not tell a document and its page.
+    """
+    if not pattern:
+        raise ConfigError(
+            "missing, and join = 'pattern' needs it",
+            hint=f"Say how the files of a document are named: join_pattern = {EXAMPLE}.",
+        )
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ConfigError(
+            f"{pattern!r} is no regular expression: {error}",
+            hint=f"Mend it, and put it between single quotes: join_pattern = {EXAMPLE}.",
+        ) from None
+    for group in GROUPS:
+        if group not in groups:
+            raise ConfigError(
+                f"{pattern!r} has no group named {group!r}",
+                hint=f"Put (?P<{group}>…) around that part of the name: {EXAMPLE}.",
+            )
+    return pattern
+
+
+def checked_marker(template: str) -> str:
+    """A folder's `done_marker`; empty for none.
+
+    Raises:
+        ConfigError: It does not tell whose marker it is, or could be a document.
+    """
+    if not template:
+        return template
+    try:
+        pieces = list(_pieces(template, OF_MARKERS))
+    except ValueError:
+        pieces = []
+    plain = "{{" not in template and "}}" not in template and not any(form for *_, form in pieces)
+    if not plain or not any(field for _, field, _ in pieces):
+        raise ConfigError(
+            f"{template!r} does not say of which file it is the marker",
+            hint='Use {name} (scan.pdf) or {stem} (scan) and no other braces: "{name}.done".',
+        )
+    if "/" in template or "\0" in template:
+        raise ConfigError(
+            f"{template!r} is not the name of a file",
+            hint='The marker lies beside its file: give a name without a slash, "{name}.done".',
+        )
+    own = "".join(text for text, *_ in pieces)  # else a file that is no marker could bear its name
+    if not own.strip() or template.lower().endswith(DOCUMENTS):
+        raise ConfigError(
+            f"{template!r} would take files for their own markers",
+            hint='Add what documents do not have, such as an extension: "{name}.done".',
+        )
+    return template
+
+
 def asks_for_counter(template: str) -> bool:
-    """Whether the template needs a number of its own for each document."""
-    return any(piece.field == "counter" for piece in _pieces(template))
+    """Whether an `output_name` needs a number of its own for each document."""
+    return any(field == "counter" for _, field, _ in _pieces(template, OF_RESULTS))
 
 
-def expand(template: str, facts: NameFacts) -> str:
-    """The template filled in: a path below the outbox, its parts not yet made safe.
+def expand(
+    template: str, *, stem: str, recorded: datetime, folder: str, job: int, counter: int = 0
+) -> str:
+    """An `output_name` filled in: a path below the outbox, its parts not yet made safe.
+
+    Args:
+        template: The folder's.
+        stem: The scan's name without its extension.
+        recorded: When the job was recorded: the same on every attempt.
+        folder: The folder's name.
+        job: The job's number.
+        counter: The document's number in its folder; 0 for a template that does not ask.
 
     Raises:
         ValueError: The template is none.
     """
-    return "".join(piece.text + _filled(piece, facts) for piece in _pieces(template))
+    told: dict[str, str | int | datetime] = {"stem": stem, "folder": folder}
+    told |= {"date": recorded, "time": recorded, "job": job, "counter": counter}
+    pieces = _pieces(template, OF_RESULTS)
+    return "".join(
+        text + (_filled(field, form, told[field]) if field else "") for text, field, form in pieces
+    )
 
 
-def _pieces(template: str) -> Iterator[_Piece]:
+def _pieces(template: str, fields: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """A template's texts, each with the field that follows it, if one does, and its format."""
     for text, field, form, conversion in string.Formatter().parse(template):
-        if field is not None and field not in FIELDS:
+        if field is not None and field not in fields:
             raise ValueError(f"{{{field}}} is unknown")
         if conversion:
             raise ValueError(f"!{conversion} has no meaning here")
-        yield _Piece(text, field or "", form or "")
+        yield text, field or "", form or ""
 
 
-def _filled(piece: _Piece, facts: NameFacts) -> str:
-    match piece.field:
-        case "":
-            return ""
-        case "date" | "time":
-            return _moment(piece, facts.recorded)
-        case "job" | "counter":
-            return _number(piece, getattr(facts, piece.field))
-    if piece.form:
-        raise ValueError(f"{{{piece.field}}} takes no format, not {piece.form!r}")
-    # No slash in them, and none that a folder of that name could not hold.
-    return str(getattr(facts, piece.field))
-
-
-def _moment(piece: _Piece, when: datetime) -> str:
-    form = piece.form or _USUAL[piece.field]
-    if not _MOMENT.fullmatch(form):
-        raise ValueError(f"{form!r} is no format of a date")
-    return when.strftime(form)
-
-
-def _number(piece: _Piece, number: int) -> str:
-    if not _WIDTH.fullmatch(piece.form):
-        raise ValueError(f"{piece.form!r} is no format of a number; {{{piece.field}:04}} is one")
-    return format(number, piece.form)
+def _filled(field: str, form: str, value: str | int | datetime) -> str:
+    if isinstance(value, datetime):
+        form = form or _USUAL[field]
+        if not _MOMENT.fullmatch(form):
+            raise ValueError(f"{form!r} is no format of a date")
+        return value.strftime(form)
+    if isinstance(value, int):
+        if not _WIDTH.fullmatch(form):
+            raise ValueError(f"{form!r} is no format of a number; {{{field}:04}} is one")
+        return format(value, form)
+    if form:
+        raise ValueError(f"{{{field}}} takes no format, not {form!r}")
+    return value  # no slash in it, and none that a folder of that name could not hold
 
 
 def _misplaced(path: str) -> str:

@@ -24,7 +24,7 @@ from pydantic import (
 from ocrd.config.faults import known
 from ocrd.errors import ConfigError
 from ocrd.languages import canonical
-from ocrd.modes import RESOLUTIONS, Guard, PromptMode, Reader
+from ocrd.modes import RESOLUTIONS, AnswerFormat, Guard, PromptMode
 
 # One visible path component; `%` would be taken for a date pattern.
 Name = Annotated[str, StringConstraints(pattern=r"^[^./%\x00-\x1f\x7f][^/%\x00-\x1f\x7f]{0,99}$")]
@@ -183,7 +183,7 @@ class ModeSettings(Section):
 
     name: Name
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-    reader: Reader = Reader.PLAIN
+    reader: AnswerFormat = AnswerFormat.PLAIN
     max_tokens: Annotated[int, Field(ge=1)] = 8192
     ngram: Annotated[int, Field(ge=0, le=1000)] = 30
     window: Annotated[int, Field(ge=0, le=10_000)] = 90
@@ -194,7 +194,7 @@ class ModeSettings(Section):
         return PromptMode(
             name=self.name,
             prompt=self.prompt,
-            reader=self.reader,
+            answers=self.reader,
             max_tokens=self.max_tokens,
             guard=guard,
         )

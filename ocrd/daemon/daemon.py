@@ -7,10 +7,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
@@ -20,7 +21,7 @@ from ocrd.daemon.requests import Halts, Requests
 from ocrd.daemon.retention import Retention
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
-from ocrd.daemon.wiring import MakePages, build
+from ocrd.daemon.wiring import build
 from ocrd.engine.base import Engine
 from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
 from ocrd.events import Events
@@ -50,7 +51,6 @@ class Daemon:
         notifier: Who supervises; nobody by default.
         engine: Reads the pages; chosen by the configuration by default.
         disk: The system calls of every move.
-        make_pages: Makes what page images come from; `wiring.page_source` by default.
         listeners: Are handed, once a second, what is known of the daemon.
 
     Attributes:
@@ -67,7 +67,6 @@ class Daemon:
         notifier: Notifier | None = None,
         engine: Engine | None = None,
         disk: Disk | None = None,
-        make_pages: MakePages | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.config = config
@@ -78,13 +77,12 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._engine = engine or build_engine(config, events)
         self._disk = disk
-        self._make_pages = make_pages
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._troubles = Troubles()
         self._lost_trees: set[Path] = set()  # of which it was said
         self._renewing = asyncio.Lock()
-        self._reloads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._interrupted = False
@@ -108,7 +106,6 @@ class Daemon:
             self._events,
             self._engine,
             disk=self._disk,
-            make_pages=self._make_pages,
             heed_hours=not self._once,
         )
         try:
@@ -292,9 +289,13 @@ class Daemon:
     def _know(self) -> None:
         """Work beneath the trees of the folders in force; each is marked as soon as it answers."""
         for tree in self._scheduler.parts.spool.know(self._scheduler.folders.values()):
-            task = asyncio.create_task(self._mark(tree))
-            self._reloads.add(task)
-            task.add_done_callback(self._reloads.discard)
+            self._aside(self._mark(tree))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it in a task of its own."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _mark(self, tree: Path) -> None:
         try:
@@ -324,11 +325,6 @@ class Daemon:
             self._events.emit("daemon.reloaded", folders=len(self._scheduler.folders))
         if self._up:
             self._notifier.ready()
-
-    def _reload_soon(self) -> None:
-        task = asyncio.create_task(self._reload())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
 
     def _take(self, config: Config) -> None:
         self.config = config
@@ -388,4 +384,4 @@ class Daemon:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._aside(self._reload()))

@@ -7,7 +7,7 @@ import grp
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 from ocrd import snapshot
 from ocrd.children import rights
@@ -29,6 +29,7 @@ from ocrd.engine.rapid.doubt import SCRIPTS
 from ocrd.errors import OcrdError
 from ocrd.ledger.ledger import Ledger
 from ocrd.mounts import is_remote, mount_of, mounts
+from ocrd.owners import acting_as
 
 LOOPBACK = ("localhost", "::1")
 __all__ = ["Finding", "Verdict", "examine", "groups"]
@@ -47,10 +48,12 @@ def examine(config: Config) -> Iterator[Finding]:
             f"sudo -u {user.pw_name} ocrd doctor",
         )
         return
+    own_groups = os.getgrouplist(user.pw_name, user.pw_gid)
     for check, as_the_daemon in CHECKS.items():
         name, found = check.__name__.strip("_"), list[Finding]()
         try:
-            with _acting_as(user) if as_the_daemon else nullcontext():
+            as_user = acting_as(user.pw_uid, user.pw_gid, own_groups)
+            with as_user if as_the_daemon else nullcontext():
                 found += check(config)
         except OcrdError as error:
             found.append(problem(name, error.message, error.hint))
@@ -61,24 +64,6 @@ def examine(config: Config) -> Iterator[Finding]:
             unseen = f"{error.filename or 'a place'}: {error.strerror}"
             found.append(problem(name, unseen, f"{hint}."))
         yield from found
-
-
-@contextmanager
-def _acting_as(user: pwd.struct_passwd) -> Iterator[None]:
-    """Ask the kernel as that user; nothing changes for who is that user already."""
-    if os.geteuid() == user.pw_uid:
-        yield
-        return
-    before = (os.getgroups(), os.getegid(), os.geteuid())
-    os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
-    os.setegid(user.pw_gid)
-    os.seteuid(user.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(before[2])
-        os.setegid(before[1])
-        os.setgroups(before[0])
 
 
 def _daemon(config: Config) -> Iterator[Finding]:

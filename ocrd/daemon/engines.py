@@ -209,10 +209,6 @@ def check_languages(config: Config) -> None:
 def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
     """Refuse folders that wait for barcodes which nobody could read.
 
-    Args:
-        config: What is to be served.
-        library: What would read them.
-
     Raises:
         ConfigError: The library is not installed.
     """

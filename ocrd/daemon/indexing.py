@@ -17,11 +17,7 @@ AGAIN_S = 60.0  # after the index could not be written
 
 
 class Indexing:
-    """Adds each job that is done; at a start those that an earlier life had no time for.
-
-    Args:
-        parts: The ledger, which keeps what was read, and the events that tell of jobs done.
-    """
+    """Adds each job that is done; at a start those that an earlier life had no time for."""
 
     def __init__(self, parts: Parts) -> None:
         self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call

@@ -34,7 +34,7 @@ async def recover(scheduler: Scheduler) -> list[Orphan]:
     scheduler.take_over(jobs)
     unknown: list[Orphan] = []
     for orphan in await p.call(SPOOL, p.spool.orphans):
-        owner = await p.call(LEDGER, p.ledger.owner, orphan.token)
+        owner = await p.call(LEDGER, p.ledger.owner, orphan.jobdir.token)
         if owner is None:
             unknown.append(orphan)
         elif owner.state not in ACTIVE and orphan.original is None:
@@ -65,18 +65,19 @@ async def take_in(
         except OcrdError as error:
             left.append(orphan)
             if not again:
-                p.events.warn("spool.orphan", path=display(str(orphan.path)), **error.told())
+                p.events.warn("spool.orphan", path=display(str(orphan.jobdir.path)), **error.told())
     return left
 
 
 async def _take_in(scheduler: Scheduler, orphan: Orphan) -> None:
     p, record, names = scheduler.parts, orphan.record, orphan.names
+    lies = display(orphan.jobdir.path)
     name = record.found.folder if record else ""
     folder = scheduler.folders.get(name)
     if folder is None or record is None:
         raise OcrdError(
             f"folder {name} is not configured" if name else "nothing tells which folder it is of",
-            hint=f"Configure it, or move what you need out of {display(orphan.path)} by hand.",
+            hint=f"Configure it, or move what you need out of {lies} by hand.",
             kind="orphan",
         )
     if orphan.sealed and orphan.original and names and names.outputs and names.archived_to:

@@ -15,9 +15,10 @@ from typing import Any
 
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.errors import OcrdError, UsageError
-from ocrd.files import Disk, display, os_error, write_durably
+from ocrd.files import Disk, display, write_durably
 from ocrd.job import Job
 from ocrd.ledger.ledger import Ledger
+from ocrd.oserrors import os_error
 from ocrd.requests import ANSWERS, REQUESTS
 from ocrd.worker.calls import LEDGER
 
@@ -29,12 +30,7 @@ PLACE = "the requests"
 
 
 class Halts:
-    """The folders that people have paused; kept in the spool, over restarts.
-
-    Args:
-        spool: The daemon's own tree.
-        disk: The system calls.
-    """
+    """The folders that people have paused; kept in the spool, over restarts."""
 
     def __init__(self, spool: Path, disk: Disk | None = None) -> None:
         self._file = spool / "paused.json"
@@ -64,12 +60,7 @@ class Halts:
 
 
 class Requests:
-    """Looks for requests, and answers them.
-
-    Args:
-        scheduler: Whose jobs and folders are asked for.
-        halts: The folders that are paused.
-    """
+    """Looks for requests, and answers them."""
 
     def __init__(self, scheduler: Scheduler, halts: Halts) -> None:
         parts, spool = scheduler.parts, scheduler.parts.home
@@ -163,7 +154,8 @@ class Requests:
             case {"do": "retry", "failed": True}:
                 return answer_of(await self._call(LEDGER, self._ledger.retry, None))
             case {"do": "retry" | "cancel" as what, "jobs": list(numbers)}:
-                return await self._of_numbers(what, [each for each in numbers if _is_number(each)])
+                given = (each for each in numbers if type(each) is int and 0 < each < 1 << 62)
+                return await self._of_numbers(what, list(given))
             case {"do": "pause" | "resume" as what, "all": True}:
                 return await self._halt(what, list(self._scheduler.folders))
             case {"do": "pause" | "resume" as what, "folders": list(names)}:
@@ -201,10 +193,6 @@ class Requests:
             draft.write_text(json.dumps(answer), encoding="utf-8")
             draft.chmod(0o640)
             draft.rename(self._answers / name)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 62
 
 
 def known_among(ledger: Ledger, numbers: Collection[int]) -> tuple[list[int], list[int]]:

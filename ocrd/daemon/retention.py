@@ -25,14 +25,7 @@ DAY_S = 86400.0
 
 
 class Retention:
-    """Deletes and forgets, now and all along.
-
-    Args:
-        parts: The ledger and the spool, where what is over lies.
-        folders: The folders in force, by name.
-        keep_done_days: Done jobs are forgotten after so many days; 0: never.
-        disk: The system calls.
-    """
+    """Deletes and forgets, now and all along; done jobs after `keep_done_days`, with 0 never."""
 
     def __init__(
         self,
@@ -42,7 +35,7 @@ class Retention:
         keep_done_days: float,
         disk: Disk | None = None,
     ) -> None:
-        self._ = parts
+        self._parts, self._events = parts, parts.events
         self._folders = folders
         self._keep_done_days = keep_done_days
         self._disk = disk or Disk()
@@ -53,12 +46,9 @@ class Retention:
             try:
                 await self.round()
             except OcrdError as error:  # the ledger is locked, or the disk is full
-                self._.events.debug("retention.waits", error=error.message)
-            await asyncio.sleep(self._pause_s())
-
-    def _pause_s(self) -> float:
-        kept_s = self._keep_done_days * DAY_S
-        return min(EVERY_S, KEPT_OVER * kept_s) if kept_s else EVERY_S
+                self._events.debug("retention.waits", error=error.message)
+            kept_s = self._keep_done_days * DAY_S
+            await asyncio.sleep(min(EVERY_S, KEPT_OVER * kept_s) if kept_s else EVERY_S)
 
     async def round(self) -> None:
         """Delete and forget what is due now.
@@ -67,24 +57,21 @@ class Retention:
             LedgerError, PlaceError: The ledger cannot be used.
         """
         expiring = [each for each in self._folders().values() if each.keep_archive_days]
-        await self._expire(expiring)
-        await self._prune({folder.name for folder in expiring})
-
-    async def _expire(self, expiring: list[Folder]) -> None:
         fates: Counter[Fate] = Counter()
         for folder in expiring:
-            fates += await self._.call(str(folder.archive), self._expire_in, folder)
+            fates += await self._parts.call(str(folder.archive), self._expire_in, folder)
         if fates[Fate.DELETED] or fates[Fate.FOREIGN]:
-            self._.events.emit(
+            self._events.emit(
                 "archive.expired", deleted=fates[Fate.DELETED], left=fates[Fate.FOREIGN]
             )
+        await self._prune({folder.name for folder in expiring})
 
     def _expire_in(self, folder: Folder) -> Counter[Fate]:
         """One folder's archive, in batches: delete, then tell the ledger, and again if need be."""
         fates: Counter[Fate] = Counter()
         archive, last = fixed_part(folder.archive), 0
-        before = self._.clock() - folder.keep_archive_days * DAY_S
-        ledger = self._.ledger
+        before = self._parts.clock() - folder.keep_archive_days * DAY_S
+        ledger = self._parts.ledger
         while _holds_something(archive):
             jobs = ledger.archived(folder.name, before, after=last, limit=ORIGINALS)
             if not jobs:
@@ -102,12 +89,12 @@ class Retention:
     def _fate(self, job: Job, archive: Path, folder: Folder) -> Fate | None:
         """What became of one original; None where that is still open."""
         try:
-            fate = self._.spool.expire(job, archive)
+            fate = self._parts.spool.expire(job, archive)
         except (OSError, OcrdError) as error:
-            self._.events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
+            self._events.debug("archive.waits", folder=folder.name, job=job.id, error=str(error))
             return None
         if fate in (Fate.DELETED, Fate.GONE) and job.archived_to:
-            in_use = dated(folder.archive, self._.clock())
+            in_use = dated(folder.archive, self._parts.clock())
             tidy(Path(job.archived_to).parent, archive, in_use, self._disk)
         return None if fate is Fate.OUTSIDE else fate
 
@@ -115,13 +102,13 @@ class Retention:
         """Forget done jobs; not those whose originals are still to be deleted."""
         if not self._keep_done_days:
             return
-        before, total = self._.clock() - self._keep_done_days * DAY_S, 0
-        while dropped := await self._.call(
-            LEDGER, self._.ledger.prune, before, BATCH, keep_archived=expiring
+        before, total = self._parts.clock() - self._keep_done_days * DAY_S, 0
+        while dropped := await self._parts.call(
+            LEDGER, self._parts.ledger.prune, before, BATCH, keep_archived=expiring
         ):
             total += dropped
         if total:
-            self._.events.emit("ledger.pruned", jobs=total)
+            self._events.emit("ledger.pruned", jobs=total)
 
 
 def _holds_something(archive: Path) -> bool:

@@ -23,7 +23,6 @@ LONGEST_PAUSE_S = 60.0
 LONGEST_HOLD_S = 300.0
 NO_MEMORY = "no-memory"  # of a child that the kernel ended for want of it
 LOOK_AGAIN_S = 1.0  # a file that changed is left alone at least so long
-UNDER_WAY = (JobState.RUNNING, JobState.DELIVERING)
 
 
 class Outcome(enum.Enum):
@@ -49,13 +48,7 @@ class Attempts:
         return min(self.longest_s, self.delay_s * 2.0 ** (max(attempts, 1) - 1))
 
     def outcome(self, job: Job, trees: Iterable[Path], error: OcrdError) -> Outcome:
-        """Decide.
-
-        Args:
-            job: As the ledger has it now.
-            trees: What the folder's jobs are moved between.
-            error: What it met.
-        """
+        """Decide, of a job whose folder moves its files between these trees."""
         if error.disposition is Disposition.CONDITION:
             return Outcome.HOLD if _its_own(error, trees) else Outcome.PAUSE
         if is_ending(job):  # no queue takes it back

@@ -22,7 +22,6 @@ from ocrd.daemon.retries import (
     LONGEST_HOLD_S,
     LONGEST_PAUSE_S,
     LOOK_AGAIN_S,
-    UNDER_WAY,
     Attempts,
     Outcome,
     Waits,
@@ -30,11 +29,12 @@ from ocrd.daemon.retries import (
 )
 from ocrd.engine.base import EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
-from ocrd.files import display, memory_short, os_error
+from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
-from ocrd.job import Job, JobState, Place
+from ocrd.job import ACTIVE, UNDER_WAY, Job, JobError, JobState, Place
+from ocrd.oserrors import memory_short, os_error
 from ocrd.worker.calls import LEDGER, Hanging
-from ocrd.worker.pages import Parts, told
+from ocrd.worker.pages import Parts
 from ocrd.worker.worker import Worker, facts, way_out
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
@@ -372,7 +372,7 @@ class Scheduler:
     ) -> None:
         match outcome:
             case Outcome.FAIL:
-                self._free(await self.worker.fail(job, folder, told(error)))
+                self._free(await self.worker.fail(job, folder, JobError.of(error)))
             case Outcome.CHANGED:
                 await self._source_changed(job, folder, error)
             case Outcome.RETRY:
@@ -451,7 +451,7 @@ class Scheduler:
         self, job: Job, not_before: float, error: OcrdError | None, *, refund: bool = True
     ) -> None:
         """Into the queue until `not_before`; `refund` gives the attempt back."""
-        reason = told(error) if error else None
+        reason = JobError.of(error) if error else None
         back = partial(self._ledger.release, not_before=not_before, error=reason, refund=refund)
         await self._call(LEDGER, back, job)
 
@@ -500,7 +500,7 @@ class Scheduler:
         waiting = self.waiting.pop(job.id, None)
         try:
             now = await self._call(LEDGER, self._ledger.job, job.id)
-            if now is not None and now.state in (JobState.QUEUED, *UNDER_WAY):
+            if now is not None and now.state in ACTIVE:
                 self._free(await self.worker.cancel(now, folder))
         except FencedError:
             return

@@ -68,11 +68,7 @@ class Rates:
         self.failed += event.name in FAILURES
 
     def pages_per_s(self, folder: str | None = None) -> float:
-        """Pages finished per second over the last minute (or since the start, if sooner).
-
-        Args:
-            folder: Whose; of all if None.
-        """
+        """Pages (of one folder) finished per second over the last minute, or since the start."""
         now = self._clock()
         while self._recent and self._recent[0][0] < now - WINDOW_S:
             self._lately[self._recent.popleft()[1]] -= 1
@@ -83,18 +79,7 @@ class Rates:
 
 @dataclass(eq=False)
 class Status:
-    """Gathers what is to be told, and tells it.
-
-    Attributes:
-        config: Tells what is in force.
-        scheduler: Knows what runs and what waits.
-        inboxes: The inboxes.
-        rates: How fast it goes.
-        notifier: Who supervises.
-        halts: The folders that people have paused.
-        troubles: What is wrong with the daemon itself.
-        listeners: Are handed the same facts (metrics are).
-    """
+    """Gathers what is to be told, and tells it."""
 
     config: Callable[[], Config]
     scheduler: Scheduler
@@ -176,8 +161,8 @@ class Status:
                 for each in self.scheduler.parts.call.hanging()
             ],
             "running": [
-                {"id": job, "pages": pages, "pages_done": done}
-                for job, (pages, done) in sorted(self.scheduler.worker.runner.progress.items())
+                {"id": job, "pages": run.count, "pages_done": len(run.finished)}
+                for job, run in sorted(self.scheduler.worker.runs.items())
             ],
             "held": [
                 {"id": job, "until": wait.until, **wait.error.shown()}
@@ -191,6 +176,9 @@ class Status:
 
     def _folder(self, folder: Folder, counted: FolderGlance | None) -> dict[str, Any]:
         scheduler = self.scheduler
+        waited_s = None
+        if counted and counted.oldest_waiting is not None:
+            waited_s = round(max(0.0, time.time() - counted.oldest_waiting), 1)
         intake = self.inboxes.report(folder.name)
         condition = intake.pop("condition", None)
         wait = scheduler.paused.now.get(folder.name)
@@ -214,7 +202,7 @@ class Status:
             "waits_until": scheduler.opens_at(folder),
             "waiting": counted.waiting if counted else 0,
             "running": counted.running if counted else 0,
-            "oldest_waiting_s": _age(counted),
+            "oldest_waiting_s": waited_s,
             "pages_per_s": round(self.rates.pages_per_s(folder.name), 3),
             **intake,
         }
@@ -234,12 +222,6 @@ class Status:
         moved = self.scheduler.ticks != ticks or self.scheduler.running > 0
         state = self.scheduler.parts.engine.report().state
         return moved and self.inboxes.healthy() and state in ALIVE
-
-
-def _age(counted: FolderGlance | None) -> float | None:
-    if counted is None or counted.oldest_waiting is None:
-        return None
-    return round(max(0.0, time.time() - counted.oldest_waiting), 1)
 
 
 def _by_a_person(folder: str, since: float) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ocrd.errors import OcrdError
 from ocrd.events import Events
-from ocrd.files import os_error
+from ocrd.oserrors import os_error
 from ocrd.views.phrases import iso
 
 RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -24,12 +23,13 @@ from ocrd.document import pile
 from ocrd.document.base import BundleSpec, BundleSummary
 from ocrd.engine import osd
 from ocrd.engine.base import Engine
-from ocrd.engine.upright import Orientation
 from ocrd.errors import LedgerError
 from ocrd.events import Events
-from ocrd.files import Disk, blaming, display, os_error
+from ocrd.files import Disk, display
 from ocrd.gate import PageGate
 from ocrd.ledger.ledger import Ledger
+from ocrd.oserrors import blaming, os_error
+from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.spool.tree import make_folders
@@ -42,9 +42,6 @@ PAGE_WINDOW = 64  # pages of one job under way at most, so that a book does not 
 BUNDLE_S = 120.0  # a bundle may take so long, and so much more for each page
 BUNDLE_PAGE_S = 5.0
 CLOSE_S = 5.0  # the ledger has so long to be closed
-
-MakePages = Callable[..., tuple[ChildPageSource, ChildPool]]
-"""Called as `page_source`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +72,6 @@ def build(
     engine: Engine,
     *,
     disk: Disk | None = None,
-    make_pages: MakePages | None = None,
     heed_hours: bool = True,
 ) -> House:
     """Wire everything up; the scheduler still wants to be told of folders and inboxes.
@@ -85,7 +81,6 @@ def build(
         events: Is told what happens.
         engine: Reads the pages; not started yet.
         disk: The system calls of every move.
-        make_pages: Makes what page images come from; `page_source` by default.
         heed_hours: Whether folders' schedules count.
 
     Raises:
@@ -93,8 +88,11 @@ def build(
         LedgerError: The ledger cannot be used, or another daemon has it.
     """
     ledger, spool, locks = open_places(config, events, disk)
-    pages, page_children = (make_pages or page_source)(config, engine)
+    pages, page_children = page_source(config, engine)
     document_children = _document_children(config)
+    orientation = None  # for others than the embedded engine, which sees it itself
+    if engine.kind not in EMBEDDED and osd.installed():
+        orientation = partial(osd.stand_up, page_children)
     gate = PageGate(engine.capacity + page_children.processes)
     parts = Parts(
         ledger=ledger,
@@ -108,7 +106,7 @@ def build(
         call=Calls(),
         dpi=config.settings.pages.dpi or engine.dpi,
         window=min(gate.capacity, PAGE_WINDOW),
-        orientation=_orientation(engine, page_children),
+        orientation=orientation,
         reuse_results=config.settings.engine.reuse_results,
         versions=versions(),
     )
@@ -200,21 +198,11 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
         preload=preload,
         threads=1,
     )
-    source = ChildPageSource(
-        children,
-        dpi=given.dpi or engine.dpi,
-        max_pixels=given.max_pixels,
-        max_pages=given.max_pages,
-        page_wall_s=given.timeout_s,
+    wanted = Rendering(
+        dpi=given.dpi or engine.dpi, max_pixels=given.max_pixels, max_pages=given.max_pages
     )
+    source = ChildPageSource(children, wanted, page_wall_s=given.timeout_s)
     return source, children
-
-
-def _orientation(engine: Engine, children: ChildPool) -> Orientation | None:
-    """Who sees which way up a page is: the embedded engine itself, for others Tesseract."""
-    if engine.kind in EMBEDDED:
-        return None
-    return osd.TesseractOsd(children) if osd.installed() else None
 
 
 def _document_children(config: Config) -> ChildPool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 
 JSON: TypeAlias = JsonValue
 
@@ -80,7 +80,7 @@ class BundleSpec:
             `pile_page` (number).
         into: The bundle: a folder that exists and is empty.
         outputs: Which artefacts are wanted, of `OUTPUTS`.
-        reader: How the model's words are to be read.
+        answers: How the model's words are to be read.
         dpi: Resolution of figures, and of the boxes drawn over an image.
         facts: What the sidecar says about the job: source, sha256, engine, model, mode, prompt …
         pdf_text: What becomes of text that a PDF's page has: `auto` and `ocr` leave it and add to
@@ -101,7 +101,7 @@ class BundleSpec:
     pages: Path
     into: Path
     outputs: frozenset[str]
-    reader: Reader
+    answers: AnswerFormat
     dpi: int
     facts: Mapping[str, JSON]
     pdf_text: str = "auto"

@@ -12,7 +12,7 @@ from ocrd.document.font import text_width
 from ocrd.document.incremental_pdf import LayeredPdf
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.transform import PageFrame, Rect, numbers
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 
 FONT = "OcrdLabel"
@@ -93,7 +93,7 @@ def has_marks(page: ReadPage) -> bool:
 
 def is_labelled(page: ReadPage) -> bool:
     """Whether its boxes wear their labels: of spans, the text is the label."""
-    return page.reader is not Reader.SPANS
+    return page.answers is not AnswerFormat.SPANS
 
 
 def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> bytes:

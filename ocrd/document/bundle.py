@@ -29,7 +29,7 @@ from ocrd.document.source_pdf import SourcePdf, collated, from_image, from_pdf
 from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
 from ocrd.job import PageState
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 
 _WORK = ".work"  # in the bundle while it is being built
 
@@ -129,7 +129,7 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     states: Counter[PageState] = Counter()
     count = 0
     for record in records.read(spec.pages):
-        page = read_page(record, spec.reader)
+        page = read_page(record, spec.answers)
         if spec.drop_blank:
             page.dropped = is_blank_page(page, pages, spec.dpi)
         for artefact in artefacts:
@@ -147,10 +147,10 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     )
 
 
-def read_page(record: PageRecord, reader: Reader) -> ReadPage:
+def read_page(record: PageRecord, answers: AnswerFormat) -> ReadPage:
     """A page and what was read on it; nothing was where it failed."""
     read = None if record.state is PageState.FAILED else record.result
-    return ReadPage(record=record, reader=reader, blocks=list(read.blocks) if read else [])
+    return ReadPage(record=record, answers=answers, blocks=list(read.blocks) if read else [])
 
 
 def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:

@@ -16,7 +16,7 @@ from ocrd.document.records import ReadPage
 from ocrd.document.sheet import Sheet
 from ocrd.document.view import PageView
 from ocrd.job import PageState
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, Line, PageResult, WordsFrom
 
 _LINES = 12  # that show which face a page is set in
@@ -111,12 +111,12 @@ class Layouts:
             lines = placing.place_lines(result.lines, sheet)
         else:
             sheet = Sheet.of(view, result.turned)
-            lines = place(sheet, result, page.blocks, page.reader)
+            lines = place(sheet, result, page.blocks, page.answers)
         return Layout(sheet, tuple(_owned(lines, page.blocks, sheet)))
 
 
 def place(
-    sheet: Sheet, result: PageResult, blocks: Sequence[Block], reader: Reader
+    sheet: Sheet, result: PageResult, blocks: Sequence[Block], answers: AnswerFormat
 ) -> list[Placed]:
     """Where the page's text lies: by its printed lines, its blocks, or the look of the page."""
     if result.lines:
@@ -128,7 +128,7 @@ def place(
         return placing.place_rows(
             rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
         )
-    most = 1 if reader is Reader.SPANS else None  # other boxes of a span are other places
+    most = 1 if answers is AnswerFormat.SPANS else None  # other boxes of a span are other places
     longest = max(said, key=_length)
     face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
     return [

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from ocrd.document import tables
 from ocrd.document.plain import FIGURES, one_line, tidy, tidy_markup
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Markup
 
 CAPTIONS = frozenset({"image_caption", "figure_caption", "figure_title", "caption"})
@@ -44,15 +44,15 @@ _HEADING = re.compile(r"#{1,6} ")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
-def page(blocks: Sequence[Block], reader: Reader, figures: Mapping[int, str]) -> str:
+def page(blocks: Sequence[Block], answers: AnswerFormat, figures: Mapping[int, str]) -> str:
     """One page, without page separators or labels.
 
     Args:
         blocks: What was read.
-        reader: How it was read; plain text and chart data keep their form.
+        answers: How it was read; plain text and chart data keep their form.
         figures: For a block's index, the picture cut out for it, relative to the Markdown.
     """
-    parts = [_block(blocks, index, reader, figures) for index in range(len(blocks))]
+    parts = [_block(blocks, index, answers, figures) for index in range(len(blocks))]
     return _BLANK_LINES.sub("\n\n", "\n\n".join(part for part in parts if part)).strip("\n")
 
 
@@ -72,13 +72,15 @@ def escaped(line: str) -> str:
     return _PRINTED_STARTS.sub(r"\\\g<0>", marked)
 
 
-def _block(blocks: Sequence[Block], index: int, reader: Reader, figures: Mapping[int, str]) -> str:
+def _block(
+    blocks: Sequence[Block], index: int, answers: AnswerFormat, figures: Mapping[int, str]
+) -> str:
     block = blocks[index]
     printed = block.markup is Markup.PLAIN
     text = (tidy if printed else tidy_markup)(block.text).strip("\n")
-    if reader is Reader.PLAIN:
+    if answers is AnswerFormat.PLAIN:
         return text if printed and not block.rows else _with_tables(text, _safe)
-    if reader is Reader.FIGURE:
+    if answers is AnswerFormat.FIGURE:
         return _chart(text)
     if block.label in FIGURES:
         said = (_printed(block, text) if printed else _prose(text)) if text.strip() else ""

@@ -108,7 +108,7 @@ def _blank(spec: BundleSpec, work: Path, among: Collection[int]) -> list[int]:
 
 
 def _read(spec: BundleSpec) -> Iterator[ReadPage]:
-    return (read_page(record, spec.reader) for record in records.read(spec.pages))
+    return (read_page(record, spec.answers) for record in records.read(spec.pages))
 
 
 def _is_silent(page: ReadPage) -> bool:

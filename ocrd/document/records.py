@@ -11,7 +11,7 @@ from ocrd.document.base import JSON
 from ocrd.document.plain import one_line
 from ocrd.files import Disk
 from ocrd.job import JobError, PageState
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, PageResult
 from ocrd.pagelog import Entry, PageLog
 from ocrd.pdffile import FAULTS
@@ -70,7 +70,7 @@ class ReadPage:
 
     Attributes:
         record: The page as it was handed over.
-        reader: How its text was read.
+        answers: How its text was read.
         blocks: What its text says.
         dropped: It is blank and left out of the Markdown and the PDF.
         figures: Block index -> picture, relative to the bundle.
@@ -79,7 +79,7 @@ class ReadPage:
     """
 
     record: PageRecord
-    reader: Reader
+    answers: AnswerFormat
     blocks: list[Block]
     dropped: bool = False
     figures: dict[int, str] = field(default_factory=dict)

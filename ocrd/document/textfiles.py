@@ -40,7 +40,7 @@ class MarkdownFile:
         record = page.record
         if record.state in (PageState.FAILED, PageState.PENDING):
             return markdown.unread(record.number, record.reason)
-        body = markdown.page(page.blocks, page.reader, page.figures)
+        body = markdown.page(page.blocks, page.answers, page.figures)
         if record.state is PageState.PARTIAL:
             label = markdown.incomplete(record.number, record.reason)
             return f"{label}\n\n{body}" if body else label

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ocrd.engine.deepseek import grounding
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 
 LABELS = {  # other models' words for what `grounding` and the document have a name for
@@ -56,7 +56,7 @@ def box_of(values: Sequence[float], scale: tuple[int, int]) -> Box | None:
     return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
 
 
-def det_label(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+def det_label(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
     """`<|det|>label [x1, y1, x2, y2]<|/det|>text`: Unlimited-OCR's.
 
     It is DeepSeek-OCR's way with the label in another place, and is read as that.
@@ -68,16 +68,16 @@ def det_label(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
         boxes = inner if inner.lstrip().startswith("[") else f"[{inner}]"
         return f"<|ref|>{_label(label)}<|/ref|><|det|>[{boxes}]<|/det|>\n"
 
-    spans = Reader.DOCUMENT if reader is Reader.SPANS else reader
+    spans = AnswerFormat.DOCUMENT if answers is AnswerFormat.SPANS else answers
     return grounding.parse(_DET.sub(as_reference, text), spans, scale)
 
 
-def md_anchor(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+def md_anchor(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
     """`![label](x1,y1,x2,y2) text`, up to the next such: LightOnOCR-3's.
 
     A label with a plus goes on with the last block of that label.
     """
-    del reader  # it says the same however it is asked
+    del answers  # it says the same however it is asked
     text = _TORN_ANCHOR.sub("", text)
     marks = list(_ANCHOR.finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)] * bool(marks)
@@ -94,18 +94,18 @@ def md_anchor(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
     return blocks
 
 
-def json_bbox(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+def json_bbox(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
     """A list of `{"bbox": [x1, y1, x2, y2], "category": …, "text": …}`: dots.ocr's."""
-    del reader  # what is no list of elements is text
+    del answers  # what is no list of elements is text
     return list(_elements(_unfenced(text), scale))
 
 
-def markdown(text: str, reader: Reader, scale: tuple[int, int]) -> list[Block]:
+def markdown(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
     """Plain Markdown; figures may be `![words](page_X_Y_WIDTH_HEIGHT.png)`: olmOCR-2's.
 
     The lines of properties that olmOCR-2 puts before the text are no part of the page.
     """
-    del reader
+    del answers
     text = _FRONT.sub("", _unfenced(text))
     blocks, start = [], 0
     for figure in _FIGURE.finditer(text):

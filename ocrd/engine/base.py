@@ -37,7 +37,6 @@ class PageRequest:
 
     Attributes:
         id: Unique while the page is in flight; names it in the engine's log.
-        image: The page.
         mode: What is asked.
         resolution: How the model is to see the page; ignored by engines without the notion.
         target: What to look for, for modes whose prompt asks.

@@ -22,8 +22,6 @@ class MixedEngine:
     Args:
         local: Is preferred; its kind and model name the whole.
         servers: Takes what is more than the first's capacity, and all while the first is down.
-        events: Is told of a half that does not come up.
-        sleep: How the time between two tries is waited for.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ocrd.engine.deepseek import tiling
-from ocrd.engine.profiles import NOTHING, DeepSeekVision, ModelProfile
+from ocrd.engine.profiles import NOTHING, ModelProfile, Vision
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, Guard, Resolution
 
@@ -56,7 +56,7 @@ DEEPSEEK_OCR = ModelProfile(
     names=("deepseek-ocr", "deepseek_ocr"),
     template="<image>\n{prompt}",
     image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
-    vision=DeepSeekVision(tiling.DEEPSEEK_OCR),
+    vision=Vision(tiling.DEEPSEEK_OCR),
     tokens=MappingProxyType(
         {
             "<image>": 128815,
@@ -74,17 +74,12 @@ DEEPSEEK_OCR = ModelProfile(
     never_banned=("<td>", "</td>"),
 )
 
-DEEPSEEK_OCR_2 = ModelProfile(
+DEEPSEEK_OCR_2 = replace(
+    DEEPSEEK_OCR,
     name="DeepSeek-OCR-2",
     architectures=("DeepseekOCR2ForCausalLM",),
     names=("deepseek-ocr-2", "deepseek_ocr_2", "deepseek-ocr2"),
-    template=DEEPSEEK_OCR.template,
-    image_token=DEEPSEEK_OCR.image_token,
-    vision=DeepSeekVision(tiling.DEEPSEEK_OCR_2),
-    tokens=DEEPSEEK_OCR.tokens,
-    vocab_size=DEEPSEEK_OCR.vocab_size,
-    guarded=True,
-    never_banned=DEEPSEEK_OCR.never_banned,
+    vision=Vision(tiling.DEEPSEEK_OCR_2),
     resolutions=MappingProxyType(
         {  # its weights know views of 768 and 1024 only
             "tiny": Resolution(name="tiny", base=768),

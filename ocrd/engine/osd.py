@@ -45,20 +45,12 @@ class Upright:
 AS_IT_IS = Upright()
 
 
-class TesseractOsd:
-    """Asks Tesseract in a pool of confined children."""
-
-    name = "Tesseract"
-
-    def __init__(self, pool: ChildPool) -> None:
-        self._pool = pool
-
-    async def __call__(self, image: PageImage) -> Upright:
-        """The page as it should be read; as it is when it breaks what looks at it."""
-        try:
-            return await self._pool.run(find_upright, image)
-        except PageFaultError:
-            return AS_IT_IS
+async def stand_up(pool: ChildPool, image: PageImage) -> Upright:
+    """The page as it should be read; as it is when it breaks the child that looks at it."""
+    try:
+        return await pool.run(find_upright, image)
+    except PageFaultError:
+        return AS_IT_IS
 
 
 def installed() -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from ocrd.engine import answers
 from ocrd.engine.deepseek import grounding, tiling
-from ocrd.modes import BUILT_IN_MODES, Guard, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, AnswerFormat, Guard, PromptMode, Resolution
 from ocrd.page import Block
 
-Parser = Callable[[str, Reader, tuple[int, int]], list[Block]]
+Parser = Callable[[str, AnswerFormat, tuple[int, int]], list[Block]]
 
 # Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
 PARSERS: Mapping[str, Parser] = MappingProxyType(
@@ -28,77 +28,42 @@ PARSERS: Mapping[str, Parser] = MappingProxyType(
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class Vision(Protocol):
-    """How a family of models sees a page, and what that costs in tokens."""
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """How a model sees a page, and what that costs in tokens.
+
+    Attributes:
+        geometry: Of the global view and the tiles of DeepSeek's models; None for a model that sees
+            every page in one way of its own, whatever the folder says.
+    """
+
+    geometry: tiling.Geometry | None = None
 
     def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
         """What the model's image processor must be told for one page."""
+        return {} if self.geometry is None else dict(tiling.processor_kwargs(resolution))
 
     def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
         """What it must be told at the start, so that memory is kept for all of these."""
-
-    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        """Tokens that a page of so many pixels takes; None if only the processor knows."""
-
-    def problem(self, resolution: Resolution) -> str | None:
-        """None if the model can see pages so; else what is wrong."""
-
-    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
-        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeepSeekVision:
-    """A global view and tiles, in the geometry of one of DeepSeek's models."""
-
-    geometry: tiling.Geometry
-
-    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
-        """Sides and number of tiles."""
-        return dict(tiling.processor_kwargs(resolution))
-
-    def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
-        """The same for the costliest of them."""
+        if self.geometry is None:
+            return {}
         return self.processor_kwargs(tiling.costliest(resolutions, self.geometry))
 
     def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        """By the formula of the published code."""
+        """Tokens that a page of so many pixels takes; None if only the processor knows."""
+        if self.geometry is None:
+            return None
         return tiling.prompt_tokens(resolution, width, height, self.geometry)
 
     def problem(self, resolution: Resolution) -> str | None:
-        """Sides that the weights know, and a sensible number of tiles."""
-        return tiling.problem(resolution, self.geometry)
+        """None if the model can see pages so; else what is wrong."""
+        return None if self.geometry is None else tiling.problem(resolution, self.geometry)
 
     def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
-        """Fewer tiles, or the costliest view that there is room for."""
+        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
+        if self.geometry is None:
+            return resolution
         return tiling.within(resolution, room, self.geometry)
-
-
-class OwnVision:
-    """A model that sees every page in one way of its own, whatever the folder says."""
-
-    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
-        """Nothing to tell."""
-        return {}
-
-    def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
-        """Nothing to tell."""
-        return {}
-
-    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        """Only its processor knows."""
-        return None
-
-    def problem(self, resolution: Resolution) -> str | None:
-        """No resolution is a problem."""
-        return None
-
-    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
-        """As asked."""
-        return resolution
-
-
-OWN_VISION = OwnVision()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +104,7 @@ class ModelProfile:
     template: str | None = None
     chat: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     image_token: str
-    vision: Vision = OWN_VISION
+    vision: Vision = Vision()
     prompts: Mapping[str, str] | None = None
     parser: str = "ref-det"
     coordinate_scale: int | None = 999
@@ -156,8 +121,8 @@ class ModelProfile:
 
     def prompt(self, mode: PromptMode, target: str = "") -> str:
         """What the model is asked in a mode, without image and chat markers."""
-        own = self.prompts.get(mode.name, mode.prompt) if self.prompts is not None else mode.prompt
-        return own.replace("{target}", target)
+        own = (self.prompts or NOTHING).get(mode.name, mode.prompt)
+        return str(own).replace("{target}", target)
 
     def words(self, mode: PromptMode, target: str = "") -> str:
         """The prompt as the model gets it, image token included, where it has a template."""
@@ -183,7 +148,7 @@ class ModelProfile:
 
     def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
         """What an answer means; coordinates in it run to `scale`."""
-        return tuple(PARSERS[self.parser](text, mode.reader, scale))
+        return tuple(PARSERS[self.parser](text, mode.answers, scale))
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if the model can serve the mode, else a sentence that says why not."""

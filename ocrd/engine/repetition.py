@@ -6,26 +6,18 @@ at the end of what it wrote, so the question is whether a long tail of the text 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LOOKED_AT = 6000  # characters from the end: enough for 4 rounds of any period up to 1,500
 MIN_ROUNDS = 4
 MIN_LENGTH = 160  # a leader of dots or a ruled line is shorter
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """A tail that repeats.
-
-    Attributes:
-        start: Where in the text the tail begins.
-        period: Characters in one round.
-        rounds: Whole rounds seen in the part looked at.
-    """
+class Loop(NamedTuple):
+    """Where in a text a tail begins that repeats, and of how many characters one round is."""
 
     start: int
     period: int
-    rounds: int
 
 
 def loop_at_end(text: str) -> Loop | None:
@@ -38,7 +30,7 @@ def loop_at_end(text: str) -> Loop | None:
     for length, border in enumerate(_borders(backwards), start=1):
         period = length - border
         if length >= MIN_LENGTH and length >= MIN_ROUNDS * period:
-            found = Loop(start=len(text) - length, period=period, rounds=length // period)
+            found = Loop(start=len(text) - length, period=period)
     return found
 
 

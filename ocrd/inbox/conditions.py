@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.errors import Reason
-from ocrd.files import display, os_error
+from ocrd.files import display
+from ocrd.oserrors import os_error
 from ocrd.owners import user_name
 
 _SHARE_REMEDY = "See that the server of the share answers, then mount it again."
@@ -50,12 +51,7 @@ def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
 
 
 def locked(path: str, found: os.stat_result) -> Condition:
-    """A sub-folder out of which no file can be taken: the daemon's user may not write there.
-
-    Args:
-        path: The sub-folder.
-        found: What `lstat` says of it.
-    """
+    """A sub-folder out of which no file can be taken: the daemon's user may not write there."""
     owner, mode = user_name(found.st_uid), stat.S_IMODE(found.st_mode)
     return Condition(
         kind="no-permission",
@@ -107,14 +103,7 @@ def missing(path: str) -> Condition:
 
 
 def unmounted(path: str, source: str, point: str, memory: Path | None) -> Condition:
-    """The share that held the inbox is gone; what lies beneath is not the inbox.
-
-    Args:
-        path: The inbox.
-        source: The share.
-        point: Where it was mounted.
-        memory: The file that tells of it after a restart.
-    """
+    """The share that held the inbox is gone; what lies beneath is not the inbox."""
     return Condition(
         kind="share-lost",
         message=f"the share {display(source)} of the inbox {display(path)} is not mounted",

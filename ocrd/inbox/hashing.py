@@ -52,13 +52,6 @@ class Unit:
 class Hashing:
     """Units from when they are ready until they are recorded; for one thread.
 
-    Args:
-        folder: Whose files they are.
-        disk: Knows the inbox as a tree.
-        clock: Seconds, never stepping back.
-        wake: Called, from any thread, when something large was hashed.
-        max_bytes: A larger file is refused.
-
     Attributes:
         hashed: What waits for its record.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
@@ -17,38 +17,17 @@ from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
-from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing, joined
+from ocrd.job import Found, Job, JobError, JobState, Member, Place, joined
 from ocrd.names import claimed_by
+
+if TYPE_CHECKING:
+    from ocrd.ledger.ledger import Ledger
 
 HELD_S = 0.2  # how often files that wait for others, or for a marker, are thought of
 LEDGER_AGAIN_S = 1.0  # before a ledger that is full or locked is asked again
 EMPTY_S = 600.0  # a sub-folder that the daemon emptied goes after so long
 FAULT_S = (1.0, 5.0, 30.0, 60.0)  # before watching begins anew after a fault that nobody foresaw
 FAULT_SHOWN_S = 600.0
-
-
-class Ledger(Protocol):
-    """What is asked of the ledger."""
-
-    def record(self, found: Sequence[Found]) -> list[Job | None]:
-        """Queue settled files; None for each that is known already."""
-
-    def record_refused(self, found: Found, error: JobError, *, failed_to: str | None = None) -> Job:
-        """A file that cannot be admitted: a job that has failed."""
-
-    def in_inbox(self, folder: str) -> Iterable[Standing]:
-        """Files in the folder's inbox that a job stands for."""
-
-    def active_in_inbox(self, folder: str, sources: Collection[str]) -> Sequence[Standing]:
-        """Those of these files that a job stands for which has not ended."""
-
-    def withdraw(
-        self, folder: str, found: Collection[Found], *, by_name: bool = False
-    ) -> list[Job]:
-        """Take back queued jobs that these replace; their files stay where they are."""
-
-    def bearer(self, token: str) -> Job | None:
-        """The job of that token, whatever its state."""
 
 
 class Inbox:
@@ -130,8 +109,7 @@ class Inbox:
                 self.folder.inbox.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OcrdError):  # locked: then everything is looked at anew
             standing = self._ledger.in_inbox(self.folder.name)
-            known = [(each.source, each.looks()) for each in standing if not each.refused]
-            self.watcher.settler.recall(known)
+            self.watcher.settler.recall((each.source, each.looks()) for each in standing)
         self.watcher.check_root()
         self.begun = self._looked_at = True
 
@@ -162,7 +140,10 @@ class Inbox:
             self._record()
             self._remove_leftovers()
         except OcrdError as error:  # the ledger is locked or full; it is asked again
-            self._wait_for(error)
+            if self._waits is None:  # told once, and shown until it goes on
+                self._events.warn("intake.waits", folder=self.folder.name, **error.told())
+            self._waits = error
+            self._ledger_at = self._clock() + LEDGER_AGAIN_S
         self._remove_empty()
         self._tell_conditions()
         self._look_back()
@@ -207,7 +188,7 @@ class Inbox:
         looks = bool(self.folder.done_marker) and self._marks.due()
         complete = joiner.complete(
             now,
-            seen_until=self.watcher.report.seen_until,
+            seen_until=self.watcher.seen_until,
             unsettled=list(self.watcher.settler.unsettled(now)),
             marked=self._marks.of_document if looks else None,
         )
@@ -243,8 +224,8 @@ class Inbox:
         for unit in units:
             self._answer_refusals(unit)
         whole = [unit for unit in units if unit.whole()]
-        self._record_alone([unit for unit in whole if unit.document is None])
-        self._record_documents([unit for unit in whole if unit.document is not None])
+        self._record_units([(each, each.whole()[0]) for each in whole if each.document is None])
+        self._record_documents([each for each in whole if each.document is not None])
         self._hashing.recorded()
         if self._waits is not None:
             self._events.emit("intake.goes_on", folder=self.folder.name, kind=self._waits.kind)
@@ -273,8 +254,7 @@ class Inbox:
         """It cannot even be opened: a job says so, and the thing stays where it is."""
         looks = candidate.seen.facts()
         found = Found(folder=self.folder.name, source=candidate.path, **looks)
-        why = JobError(**error.shown())
-        job = self._ledger.record_refused(found, why)
+        job = self._ledger.record_refused(found, JobError.of(error))
         if job.state is JobState.RUNNING and not job.members:  # for another file of this name
             self.watcher.hint(candidate.path)
             return
@@ -282,10 +262,10 @@ class Inbox:
         if (job.finished_at or 0.0) >= self._built_at:  # else an earlier run has told of it
             self._events.warn("file.refused", **_about(job, candidate.path), **error.told())
 
-    def _record_alone(self, units: Sequence[Unit]) -> None:
+    def _record_units(self, units: Sequence[tuple[Unit, Found]]) -> None:
         if units:
-            jobs = self._ledger.record([unit.whole()[0] for unit in units])
-            for unit, job in zip(units, jobs, strict=True):
+            jobs = self._ledger.record([found for _, found in units])
+            for (unit, _), job in zip(units, jobs, strict=True):
                 self._queued(unit, job)
             self._wake()
 
@@ -314,10 +294,7 @@ class Inbox:
                 self._joiner.drop(path)
         for path in paths:
             self.watcher.hint(path)
-        jobs = self._ledger.record([each for _, each in fresh])
-        for (unit, _), queued in zip(fresh, jobs, strict=True):
-            self._queued(unit, queued)
-        self._wake()
+        self._record_units(fresh)
 
     def _document(self, unit: Unit) -> Found:
         found = unit.whole()
@@ -342,13 +319,6 @@ class Inbox:
             paths = ", ".join(map(display, document.doubled))
             hint = "Both are in the document, one after the other: look which one is right."
             self._events.warn("document.page_twice", **facts, files=paths, hint=hint)
-
-    def _wait_for(self, error: OcrdError) -> None:
-        """The ledger takes nothing now: told once, and shown until it does."""
-        if self._waits is None:
-            self._events.warn("intake.waits", folder=self.folder.name, **error.told())
-        self._waits = error
-        self._ledger_at = self._clock() + LEDGER_AGAIN_S
 
     # -- what is left behind --------------------------------------------------------------------
 
@@ -398,51 +368,47 @@ class Inbox:
 
     # -- from other threads ---------------------------------------------------------------------
 
-    def hint(self, source: str) -> None:
-        """Look at a file again: its job found it changed."""
-        self.watcher.hint(source)
-
     def settled(self) -> bool:
         """Whether the inbox has been looked through and nothing in it is about to be taken."""
-        if self.watcher.report.paused is not None:
+        if self.watcher.paused is not None:
             return True
         return not self.watcher.hinted() and self._settled
 
     def closed(self) -> bool:
         """Whether the inbox cannot be read now, or was not looked at yet."""
-        return not self._looked_at or self.watcher.report.paused is not None
+        return not self._looked_at or self.watcher.paused is not None
 
     def report(self) -> dict[str, Any]:
         """What `ocrd status` shows of the inbox."""
-        report, now = self.watcher.report, self._clock()
+        watcher, now = self.watcher, self._clock()
         recent = [self._fault] if self._fault and now - self._fault_at < FAULT_SHOWN_S else []
-        paused = self._fault if now < self._resume_at else report.paused or self._waits
+        paused = self._fault if now < self._resume_at else watcher.paused or self._waits
         return {
-            "watch": report.kind,
-            "settling": max(0, report.waiting - self._unmarked),
+            "watch": watcher.kind,
+            "settling": max(0, len(watcher.settler) - self._unmarked),
             "unmarked": self._unmarked,
             "overdue": list(self._overdue),
-            "conditions": [found.shown() for found in (*report.conditions, *recent)],
+            "conditions": [found.shown() for found in (*watcher.conditions, *recent)],
             "condition": paused and paused.shown(),
         }
 
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
-        report, marks, joiner = self.watcher.report, self._marks, self._joiner or ()
-        late = [path for path in report.overdue if path not in marks and path not in joiner]
+        watcher, marks, joiner = self.watcher, self._marks, self._joiner or ()
+        late = [path for path in watcher.overdue() if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
         self._unmarked = len(marks)
         self._settled = (
-            report.scans > 0
-            and not report.busy
+            watcher.scans > 0
+            and not watcher.busy
             and not self._hashing
             and not len(joiner)
-            and report.waiting <= len(late) + self._unmarked
+            and len(watcher.settler) <= len(late) + self._unmarked
         )
 
     def _tell_conditions(self) -> None:
         """Each condition once when it begins and once when it ends."""
-        now = {found.message: found for found in self.watcher.report.conditions}
+        now = {found.message: found for found in self.watcher.conditions}
         for message in now.keys() - self._told:
             self._events.warn("inbox.condition", folder=self.folder.name, **now[message].told())
         for message in self._told - now.keys():

@@ -14,17 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocrd.config import Folder
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Events
 from ocrd.inbox.conditions import stalled, stray
-from ocrd.inbox.inbox import Inbox, Ledger
+from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inotify import Inotify
 from ocrd.inbox.scan import strays
 from ocrd.inbox.watcher import LIMIT_AGAIN_S, Watcher
 from ocrd.mounts import MOUNTINFO, parse
+
+if TYPE_CHECKING:
+    from ocrd.ledger.ledger import Ledger
 
 JOIN_S = 5.0
 LONGEST_S = 1.0  # a thread looks around at least so often
@@ -33,14 +36,7 @@ MEMORY = "inboxes"  # in the spool: what was once seen of them
 
 
 class _Lane(threading.Thread):
-    """A thread that steps inboxes.
-
-    Args:
-        name: Of the thread.
-        shared: Whether it is for all inboxes on disks of this machine; else for one that is not.
-        hand_over: Told an inbox that is for the other kind of lane.
-        events: Is told of inboxes that begin to be watched.
-    """
+    """A thread that steps inboxes."""
 
     def __init__(
         self,
@@ -266,8 +262,8 @@ class Inboxes:
                     lane.drop(inbox)
         for name, folder in folders.items():
             if name not in self._inboxes:
-                inbox = self._inboxes[name] = self._inbox(folder)
-                self._own_lane(inbox)  # until it is known where it lies
+                self._inboxes[name] = self._inbox(folder)
+                self._own_lane(self._inboxes[name])  # until it is known where it lies
         if self._looking is None:
             self._looking = threading.Thread(target=self._look_for_strays, daemon=True)
             self._looking.start()
@@ -299,7 +295,7 @@ class Inboxes:
     def hint(self, folder: str, source: str) -> None:
         """Look at a file of a folder again."""
         if folder in self._inboxes:
-            self._inboxes[folder].hint(source)
+            self._inboxes[folder].watcher.hint(source)
             for lane in self._lanes:
                 lane.wake()
 
@@ -359,10 +355,5 @@ def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
     """Whether the daemon may make a folder's inbox: below the root, and never seen before.
 
     One that was seen is away because a person took it, or because its share is not mounted.
-
-    Args:
-        folder: Whose inbox.
-        root: The common parent of everything that gets moved.
-        memory: Where it is remembered that the inbox was seen.
     """
     return folder.inbox.is_relative_to(root) and not memory.exists()

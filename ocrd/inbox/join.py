@@ -120,7 +120,11 @@ class ByPause:
                 piles.append([])
             piles[-1].append(part)
             last = part.seen.mtime_ns
-        return [_pile(pile) for pile in piles]
+        named = [sorted(pile, key=lambda part: natural(part.path)) for pile in piles]
+        return [
+            Document(name=pile_name(pile[0].path), parts=tuple(pile), alone=len(pile) == 1)
+            for pile in named
+        ]
 
 
 def natural(name: str) -> Order:
@@ -134,11 +138,6 @@ def pile_name(first: str) -> str:
     """What a pile is called that begins with the file `first`, be it the only one."""
     folder, slash, name = first.rpartition("/")
     return f"{folder}{slash}{stem(name)}"
-
-
-def _pile(parts: Sequence[Candidate]) -> Document:
-    ordered = sorted(parts, key=lambda part: natural(part.path))
-    return Document(name=pile_name(ordered[0].path), parts=tuple(ordered), alone=len(ordered) == 1)
 
 
 def _page_order(page: str, path: str) -> Order:

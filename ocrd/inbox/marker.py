@@ -34,12 +34,7 @@ class Marker:
         self._is_one = re.compile(".+".join(map(re.escape, literals)), re.DOTALL).fullmatch
 
     def of(self, path: str, *, document: bool = False) -> str:
-        """The path of the marker that belongs to `path`: it lies in the same folder.
-
-        Args:
-            path: Of a file, or a document of several.
-            document: Whether it is one of several.
-        """
+        """The path of the marker that belongs to `path`: it lies in the same folder."""
         folder, slash, name = path.rpartition("/")
         words = {"name": name, "stem": name if document else PurePosixPath(name).stem}
         return folder + slash + _FIELD.sub(lambda field: words[field[1]], self._template)
@@ -53,12 +48,6 @@ class Marks:
     """Files that wait for their marker, and looks for it now and then.
 
     No event need tell of a marker: its name may be one that the watch leaves alone.
-
-    Args:
-        root: The inbox.
-        disk: Knows it as a tree.
-        marker: How it is called.
-        clock: Seconds, never stepping back.
     """
 
     def __init__(

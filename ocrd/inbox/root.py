@@ -63,7 +63,10 @@ class Root:
             self._identity = None
             return unmarked(shown, MARKER, self._memory)
         if self._identity is None:
-            self._begin(identity)
+            self._identity = identity
+            self.real = os.path.realpath(self.path)
+            self._mount = mount_at(self.path)
+            self.generation += 1
         self._marked = marked
         if (self._mount, marked) != self._kept:
             self._kept = self._mount, marked
@@ -83,12 +86,6 @@ class Root:
         below = self.real.rstrip("/") + "/"
         remote = any(is_remote(each.fstype) and each.point.startswith(below) for each in table)
         return here is not None and not is_remote(here.fstype) and not remote
-
-    def _begin(self, identity: tuple[int, int]) -> None:
-        self._identity = identity
-        self.real = os.path.realpath(self.path)
-        self._mount = mount_at(self.path)
-        self.generation += 1
 
 
 def _recall(file: Path) -> tuple[Mount | None, bool]:

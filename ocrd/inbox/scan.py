@@ -89,10 +89,6 @@ def lying(folder: str | Path, most: int | None = None) -> int:
 def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
     """How many files lie below `root/inbox` and in no inbox, by where; shares are left alone.
 
-    Args:
-        root: The common parent of everything that gets moved.
-        known: All inboxes.
-
     Raises:
         OSError: `root/inbox` cannot be listed.
     """

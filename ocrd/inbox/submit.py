@@ -23,7 +23,7 @@ from ocrd.files import Disk, FileFacts, display, write_all
 from ocrd.inbox.join import rule_for
 from ocrd.inbox.marker import Marker
 from ocrd.names import first_free, ignored, included
-from ocrd.owners import how_to_be_let_in
+from ocrd.owners import acting_as, how_to_be_let_in
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -74,7 +74,8 @@ def submit(
         UsageError: `file` cannot be read or is no regular file.
         PlaceError: The inbox cannot be written.
     """
-    with _opened(file) as reading, _acting_as(owner):
+    as_owner = acting_as(*owner, [owner.gid]) if owner else contextlib.nullcontext()
+    with _opened(file) as reading, as_owner:
         try:
             with _folder(inbox, below.parts) as folder:
                 name = place(reading, file.name, folder)
@@ -314,20 +315,3 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
         f"{display(path)}: {error.strerror or error}",
         hint="Name regular files that you may read.",
     )
-
-
-@contextlib.contextmanager
-def _acting_as(owner: Owner | None) -> Iterator[None]:
-    if owner is None:
-        yield
-        return
-    groups, gid, uid = os.getgroups(), os.getegid(), os.geteuid()
-    os.setgroups([owner.gid])
-    os.setegid(owner.gid)
-    os.seteuid(owner.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)

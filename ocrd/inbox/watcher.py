@@ -33,35 +33,6 @@ SHOWN = 100  # so many overdue files and conditions are reported at most
 DRAFT_S = 86400.0  # a hidden copy of `ocrd submit` that is older was left behind by a kill
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WatchReport:
-    """How an inbox is getting on, as of the last step.
-
-    Attributes:
-        kind: How it is watched now.
-        waiting: Files seen and not yet taken.
-        overdue: Files that have waited too long (the first hundred).
-        conditions: What is out of order (the first hundred).
-        scans: How often all of it was looked through since the start.
-        seen_until: Whatever came before this moment (of the watch's clock) has been seen; minus
-            infinity before the first look through all of it.
-        busy: Whether the last step left work undone: the next one should follow at once.
-    """
-
-    kind: WatchKind = "polling"
-    waiting: int = 0
-    overdue: tuple[str, ...] = ()
-    conditions: tuple[Condition, ...] = ()
-    scans: int = 0
-    seen_until: float = float("-inf")
-    busy: bool = False
-
-    @property
-    def paused(self) -> Condition | None:
-        """Why no file is taken from the inbox; None when files are."""
-        return next((found for found in self.conditions if found.pauses), None)
-
-
 @dataclass(slots=True)
 class _Scan:
     folder: str  # below the inbox; empty for all of it
@@ -76,8 +47,8 @@ class _Scan:
 class Watcher:
     """Finds the files of one inbox and says when each has come to rest.
 
-    One thread steps it and hands it events; `hint`, `hinted` and `report` are for any.  A step does
-    a bounded piece of work; `report.busy` says that it left some undone.
+    One thread steps it and hands it events; `hint`, `hinted` and `paused` are for any.  A step does
+    a bounded piece of work; `busy` says that it left some undone.
 
     What becomes of a candidate is told by `settler.taken` (it is recorded, be it as a job or as a
     failure) or by `hint` (not now: let it come to rest again).
@@ -93,6 +64,10 @@ class Watcher:
         clock: Seconds, never stepping back.
 
     Attributes:
+        paused: Why no file is taken from the inbox; None when files are.
+        scans: How often all of it was looked through since the start.
+        seen_until: Whatever came before this moment (of the watch's clock) has been seen; minus
+            infinity before the first look through all of it.
         hidden: Originals under the hidden name of a claim, found by scans; whoever reads it
             empties it.
     """
@@ -109,7 +84,9 @@ class Watcher:
         memory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.report = WatchReport()
+        self.paused: Condition | None = None
+        self.scans = 0
+        self.seen_until = float("-inf")
         self.hidden: list[str] = []
         self.root = Root(folder.inbox, memory)
         self.settler = Settler(folder.settle_s, folder.max_wait_s, closed_s=folder.closed_s)
@@ -126,11 +103,8 @@ class Watcher:
         self._no_events: Condition | None = None  # why there are none although there should be
         self._ask_again = float("-inf")
         self._generation = 0
-        self._scans: deque[_Scan] = deque()
-        self._scanned = 0
-        self._seen_until = float("-inf")
+        self._under_way: deque[_Scan] = deque()
         self._next_rescan = self._next_root_look = float("-inf")
-        self._paused: Condition | None = None
         self._blocked: list[Condition] = []
 
     # -- from other threads -------------------------------------------------------------------
@@ -187,6 +161,22 @@ class Watcher:
         listens = self._inotify is not None and self._no_events is None
         return "native" if listens and self.wants_events else "polling"
 
+    @property
+    def busy(self) -> bool:
+        """Whether the next step should follow at once."""
+        due = bool(self._under_way) or self.settler.next_due() <= self._clock()
+        return self.paused is None and due
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is out of order (the first hundred)."""
+        found = (self.paused, self._no_events, *self._blocked)
+        return tuple(each for each in found if each is not None)[:SHOWN]
+
+    def overdue(self) -> list[str]:
+        """Files that have waited too long (the first hundred)."""
+        return list(itertools.islice(self.settler.overdue(self._clock()), SHOWN))
+
     def _watch(self, folder: str) -> None:
         """Have events of a folder that is about to be looked through."""
         if self._inotify is None or self.kind != "native":
@@ -217,24 +207,23 @@ class Watcher:
         self.check_root()
         self._heed_hints(now)
         found: list[Candidate] = []
-        if self._paused is None:
+        if self.paused is None:
             if self._no_events is not None and now >= self._ask_again:
                 self._no_events, self._next_rescan = None, now
-            if now >= self._next_rescan and not self._scans:
+            if now >= self._next_rescan and not self._under_way:
                 self._next_rescan = float("inf")
                 self.settler.begin_scan()
                 self._scan("")
             found = [*self._look_at_due(), *self._go_on_scanning()]
-            if self._scanned and self.kind == "native" and not self._scans:
-                self._seen_until = max(self._seen_until, now - EVENTS_LATE_S)
-        self._publish(self._clock())
+            if self.scans and self.kind == "native" and not self._under_way:
+                self.seen_until = max(self.seen_until, now - EVENTS_LATE_S)
         return found
 
     def next_step(self) -> float:
         """When the next step has something to do."""
-        if self.hinted() or self.report.busy:
+        if self.hinted() or self.busy:
             return float("-inf")
-        if self._paused is not None:
+        if self.paused is not None:
             return self._next_root_look
         return min(self._next_root_look, self._next_rescan, self.settler.next_due())
 
@@ -249,8 +238,8 @@ class Watcher:
         if now < self._next_root_look:
             return
         self._next_root_look = now + ROOT_LOOK_S
-        self._paused = self.root.check()
-        if self._paused is not None:
+        self.paused = self.root.check()
+        if self.paused is not None:
             self._abandon_scans()
             self._generation = 0
         elif self._generation != self.root.generation:
@@ -259,7 +248,6 @@ class Watcher:
             if self._inotify is not None:
                 self._inotify.remove(self)
             self._next_rescan = now
-        self._publish(now)
 
     def _heed_hints(self, now: float) -> None:
         with self._lock:
@@ -282,7 +270,7 @@ class Watcher:
                 self.settler.postpone(path, self._clock())
                 continue
             if found is not None and stat.S_ISDIR(found.st_mode):
-                if len(self._scans) < SUBSCANS:
+                if len(self._under_way) < SUBSCANS:
                     self._scan(path)
                 else:
                     self._next_rescan = self._clock()
@@ -314,18 +302,18 @@ class Watcher:
 
     def _scan(self, folder: str) -> None:
         sights = walk(self.root.real, folder, self._passed_by, self._watch)
-        self._scans.append(_Scan(folder, sights, self._clock()))
+        self._under_way.append(_Scan(folder, sights, self._clock()))
 
     def _go_on_scanning(self) -> Iterator[Candidate]:
         for _ in range(self._batch):
-            if not self._scans:
+            if not self._under_way:
                 return
-            scan = self._scans[0]
+            scan = self._under_way[0]
             began = self._clock()
             sight = next(scan.sights, None)
             scan.spent += self._clock() - began
             if sight is None:
-                self._scans.popleft()
+                self._under_way.popleft()
                 self._scan_done(scan)
             elif isinstance(sight, Blocked):
                 path = f"{self.root.real}/{sight.path}"
@@ -353,24 +341,12 @@ class Watcher:
         if there and not scan.blocked:
             self.settler.end_scan()
         self._blocked = scan.blocked + scan.locked
-        self._scanned += 1
-        self._seen_until = max(self._seen_until, scan.began)
+        self.scans += 1
+        self.seen_until = max(self.seen_until, scan.began)
         often = self._rescan_s if self.kind == "native" else min(self._rescan_s, POLL_S)
         pause = max(often, scan.spent / SCAN_SHARE)
         self._next_rescan = min(self._next_rescan, now + pause)
 
     def _abandon_scans(self) -> None:
-        while self._scans:
-            self._scans.popleft().sights.close()
-
-    def _publish(self, now: float) -> None:
-        conditions = (self._paused, self._no_events, *self._blocked)
-        self.report = WatchReport(
-            kind=self.kind,
-            waiting=len(self.settler),
-            overdue=tuple(itertools.islice(self.settler.overdue(now), SHOWN)),
-            conditions=tuple(found for found in conditions if found is not None)[:SHOWN],
-            scans=self._scanned,
-            seen_until=self._seen_until,
-            busy=self._paused is None and (bool(self._scans) or self.settler.next_due() <= now),
-        )
+        while self._under_way:
+            self._under_way.popleft().sights.close()

@@ -20,8 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from ocrd.job import Job, JobState, Page, PageState, Place
-from ocrd.ledger.store import Transaction, padded
+from ocrd.job import GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
+from ocrd.ledger.store import BATCH, Transaction, padded
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
     DONE,
@@ -38,10 +38,7 @@ from ocrd.ledger.tables import (
 )
 from ocrd.ledger.transitions import Happening, note
 
-_BATCH = 500
-_ENDED = (JobState.FAILED, JobState.CANCELLED)
 _UNREAD = (PageState.FAILED, PageState.PENDING)
-_ACTIVE_AT_INBOX = (JobState.QUEUED, JobState.RUNNING)
 
 _TALLY_FAULTS = """
     WITH counted AS (SELECT folder, state, count(*) AS jobs FROM jobs GROUP BY folder, state),
@@ -53,7 +50,7 @@ _PAGE_FAULTS = """
     SELECT jobs.id FROM jobs WHERE pages_done <>
         (SELECT count(*) FROM pages WHERE job_id = jobs.id AND pages.state <> 'pending')
 """
-_MOOT = and_(NOT_DONE, jobs.c.state.in_(_ENDED), jobs.c.place == Place.GONE)
+_MOOT = and_(NOT_DONE, jobs.c.state.in_(GIVEN_UP), jobs.c.place == Place.GONE)
 
 
 # --- looking ---
@@ -91,14 +88,7 @@ class Such(TypedDict, total=False):
 def listed(
     tx: Transaction, *, limit: int = 50, before_id: int | None = None, **such: Unpack[Such]
 ) -> list[Job]:
-    """Jobs, newest first.
-
-    Args:
-        tx: A transaction.
-        limit: At most so many.
-        before_id: Only older ones than this: the last of one answer gives the next.
-        such: Which.
-    """
+    """Jobs, newest first, older ones than `before_id`: the last of one answer gives the next."""
     query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
@@ -150,13 +140,9 @@ def pages_of(tx: Transaction, number: int) -> list[Page]:
 
 
 def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
-    """Put failed or cancelled jobs back into the queue; their finished pages are kept.
+    """Put these jobs, or all that failed, back into the queue; their finished pages are kept.
 
     A job stays as it is if its original is gone, or if a newer job stands for its name.
-
-    Args:
-        tx: A write transaction.
-        numbers: Which; None for all that failed (and not those that were cancelled).
 
     Returns:
         Those put back.
@@ -177,7 +163,7 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
     for batch in _batches(numbers):
         ask = update(jobs).where(
             jobs.c.id.in_(padded(batch)),
-            jobs.c.state.in_(_ACTIVE_AT_INBOX),
+            jobs.c.state.in_(UNDELIVERED),
             jobs.c.ending.is_(None),
             jobs.c.cancel_requested == 0,
         )
@@ -190,7 +176,7 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
 
 def cancellations(tx: Transaction) -> list[Job]:
     """Queued and running jobs that an operator wants cancelled, until they are."""
-    where = (CANCEL_REQUESTED, jobs.c.state.in_(_ACTIVE_AT_INBOX))
+    where = (CANCEL_REQUESTED, jobs.c.state.in_(UNDELIVERED))
     rows = tx.connection.execute(select(jobs).where(*where).order_by(jobs.c.id))
     return [to_job(row) for row in rows]
 
@@ -231,17 +217,17 @@ def _retriable() -> list[ColumnElement[bool]]:
         other.c.source == jobs.c.source,
         other.c.members.is_(None),
         other.c.id != jobs.c.id,
-        or_(other.c.state.in_(_ACTIVE_AT_INBOX), other.c.id > jobs.c.id),
+        or_(other.c.state.in_(UNDELIVERED), other.c.id > jobs.c.id),
     )
     there = jobs.c.place != Place.GONE
-    return [jobs.c.state.in_(_ENDED), there, or_(jobs.c.place != Place.INBOX, ~newer)]
+    return [jobs.c.state.in_(GIVEN_UP), there, or_(jobs.c.place != Place.INBOX, ~newer)]
 
 
 def _batches(numbers: Collection[int]) -> Iterator[list[int]]:
     """Bounded: SQLite limits the parameters of a statement."""
     ordered = sorted(set(numbers))
-    for start in range(0, len(ordered), _BATCH):
-        yield ordered[start : start + _BATCH]
+    for start in range(0, len(ordered), BATCH):
+        yield ordered[start : start + BATCH]
 
 
 # --- forgetting ---
@@ -252,12 +238,7 @@ def archived(
 ) -> list[Job]:
     """Jobs of a folder, done before a moment, whose originals lie in the archive.
 
-    Args:
-        tx: A transaction.
-        folder: Its name.
-        before: Seconds since the epoch.
-        after: Only jobs with a larger number: the last of one answer gives the next.
-        limit: At most so many.
+    Seconds since the epoch.  The last of one answer is what the next one comes `after`.
     """
     query = select(jobs).where(
         DONE,
@@ -281,12 +262,7 @@ def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
 
 
 def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
-    """The archived originals of these jobs are not there any more, or not ours.
-
-    Args:
-        tx: A write transaction.
-        fates: What became of each, for its history.
-    """
+    """The archived originals of these jobs are not there any more, or not ours; why, of each."""
     for number, fate in fates.items():
         change = update(jobs).where(DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
         change = change.values(place=Place.GONE, entries=jobs.c.entries + 1)

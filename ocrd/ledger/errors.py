@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ocrd.errors import LedgerError, OcrdError, PlaceError
-from ocrd.files import os_error
+from ocrd.oserrors import os_error
 
 _PRIMARY = 0xFF  # SQLite's extended result codes carry the primary one in their low byte
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

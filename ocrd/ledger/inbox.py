@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
 
 from ocrd.files import display
-from ocrd.job import Found, Job, JobError, JobState, Member, Place, Standing
+from ocrd.job import GIVEN_UP, UNDELIVERED, Found, Job, JobError, JobState, Member, Place
 from ocrd.ledger.jobs import gone
-from ocrd.ledger.store import Transaction, padded
+from ocrd.ledger.store import BATCH, Transaction, padded
 from ocrd.ledger.tables import (
     AT_INBOX,
     JOINED_AT_INBOX,
@@ -31,9 +30,7 @@ from ocrd.ledger.transitions import Happening, note
 Key = tuple[str, str]
 """A folder and a path below its inbox."""
 
-_BATCH = 500
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
-_ENDED = (JobState.FAILED, JobState.CANCELLED)
 
 _by_name = tuple_(jobs.c.source, jobs.c.id)
 
@@ -60,30 +57,23 @@ def record(tx: Transaction, found: Sequence[Found]) -> list[Job | None]:
     return [job for batch in _distinct(found) for job in _record(tx, batch)]
 
 
-def record_refused(
-    tx: Transaction, found: Found, error: JobError, *, failed_to: str | None = None
-) -> Job:
+def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
     """A file that cannot be admitted (a FIFO, no permission): a job that failed at once.
 
-    Its original is still in the inbox.  Whoever moves it to `failed_to` afterwards says so with
-    `moved`.  As long as it stays, there is one job for it, however often it is found.
+    Its original stays in the inbox, and there is one job for it, however often it is found.
 
     A job that is queued for a file which was never read, or another one, fails: its file is not to
     be had.
-
-    Args:
-        tx: A write transaction.
-        found: Where and what it is; `sha256` empty, as it could not be read.
-        error: Why it cannot be admitted.
-        failed_to: Where it will be moved, if it can be.
     """
     member = _members_at_inbox(tx, {found.folder}).get(_key(found))
     standing = member[0] if member else _alone_standing(tx, [found]).get(_key(found))
-    ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": failed_to}
+    ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": None}
     refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
-    elif standing.state is JobState.FAILED and _is_news(standing, found, error):
+    elif standing.state is JobState.FAILED:
+        if _same(standing, found) and standing.error and standing.error.kind == error.kind:
+            return standing  # said before
         row = _renew(tx, standing, refusal, Happening.REFUSED, error.message)
     elif not standing.members and _waits_in_vain(standing, found):
         values = refusal | ending | {"cancel_requested": 0}
@@ -100,14 +90,6 @@ def adopt(
 
     So it is after a ledger was lost, or put back from an older copy, once the bundle had been
     published and before the original was archived.
-
-    Args:
-        tx: A write transaction.
-        found: What the original is, and where it came from.
-        number: The job's number, which names it in the spool together with its token.
-        token: The job's token.
-        outputs: Where its bundle lies.
-        archived_to: Where its original will go.
 
     Returns:
         The job; None when its number is another's by now.
@@ -167,10 +149,8 @@ def withdraw(
 
 def some_in_inbox(
     tx: Transaction, folder: str, after: tuple[str, int]
-) -> tuple[list[Standing], tuple[str, int] | None]:
-    """Some of the files in a folder's inbox that a job stands for: they need no hashing again.
-
-    Of a joined document each of its files, not the document.
+) -> tuple[list[Member], tuple[str, int] | None]:
+    """Some of the files in a folder's inbox, for `Ledger.in_inbox`.
 
     Args:
         tx: A transaction.
@@ -181,28 +161,22 @@ def some_in_inbox(
         The files, and behind what the next ones come; None when there are no more.
     """
     query = select(jobs).where(AT_INBOX, jobs.c.folder == folder, _by_name > after)
-    rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(_BATCH)).all()
-    standing = [each for row in rows for each in _standing(to_job(row))]
+    rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(BATCH)).all()
+    standing: list[Member] = []
+    for job in map(to_job, rows):
+        if job.members:
+            standing += job.members
+        elif job.sha256 or job.state is not JobState.FAILED:
+            standing.append(Member(source=job.source, **job.facts()))
     return standing, (rows[-1].source, rows[-1].id) if rows else None
 
 
-def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Standing]:
+def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Member]:
     """Those of a folder's files that a job which has not ended stands for."""
     members = _members_at_inbox(tx, {folder})
-    found: list[Job | Member] = [*_alone_and_active(tx, folder, sources)]
-    found += [members[folder, each][1] for each in sources if (folder, each) in members]
-    return [_standing_of(each) for each in found]
-
-
-def _standing(job: Job) -> Iterator[Standing]:
-    if job.members:
-        yield from map(_standing_of, job.members)
-    else:
-        yield _standing_of(job, refused=job.state is JobState.FAILED and not job.sha256)
-
-
-def _standing_of(file: Job | Member, *, refused: bool = False) -> Standing:
-    return Standing(**asdict(file.looks()), source=file.source, refused=refused)
+    alone = _alone_and_active(tx, folder, sources)
+    found = [Member(source=job.source, **job.facts()) for job in alone]
+    return found + [members[folder, each][1] for each in sources if (folder, each) in members]
 
 
 def _members_at_inbox(
@@ -217,13 +191,14 @@ def _members_at_inbox(
 def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job]:
     """The job of a single file at each name in the inbox; of several the one that is to run."""
     found = _alone(tx, map(_key, batch))
-    found.sort(key=lambda job: (_precedence(job), job.id))
+    later = {JobState.RUNNING: 1, JobState.QUEUED: 2}
+    found.sort(key=lambda job: (later.get(job.state, 0), job.id))
     return {(job.folder, job.source): job for job in found}
 
 
 def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) -> list[Job]:
     """Jobs that have not ended, each of one of these files in the inbox."""
-    active = jobs.c.state.in_((JobState.QUEUED, JobState.RUNNING))
+    active = jobs.c.state.in_(UNDELIVERED)
     return _alone(tx, ((folder, source) for source in sources), active)
 
 
@@ -245,8 +220,8 @@ def _by_folder(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
     for folder, source in keys:
         of.setdefault(folder, []).append(source)
     for folder, sources in of.items():
-        for start in range(0, len(sources), _BATCH):
-            yield folder, sources[start : start + _BATCH]
+        for start in range(0, len(sources), BATCH):
+            yield folder, sources[start : start + BATCH]
 
 
 def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
@@ -319,7 +294,7 @@ def _add(
 
 def _give_up(tx: Transaction, keys: Iterable[Key]) -> None:
     """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
-    ended = jobs.c.state.in_(_ENDED)
+    ended = jobs.c.state.in_(GIVEN_UP)
     for folder, sources in _by_folder(keys):
         given_up = update(jobs).where(_alone_at(folder, sources), ended)
         tx.connection.execute(given_up.values(place=Place.GONE))
@@ -329,7 +304,7 @@ def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
     """Bounded, and with each name at most once: a second sighting must see the first's job."""
     batch: dict[Key, Found] = {}
     for each in found:
-        if _key(each) in batch or len(batch) == _BATCH:
+        if _key(each) in batch or len(batch) == BATCH:
             yield list(batch.values())
             batch = {}
         batch[_key(each)] = each
@@ -349,24 +324,15 @@ def _is_known(found: Found, members: Mapping[Key, tuple[Job, Member]]) -> bool:
 
 def _same(job: Job, found: Found) -> bool:
     same = job.untouched(found)
-    if job.state in _ENDED or not job.sha256:  # perhaps it can be read by now
+    if job.state in GIVEN_UP or not job.sha256:  # perhaps it can be read by now
         return same and job.sha256 == found.sha256
     return same
-
-
-def _precedence(job: Job) -> int:
-    """Larger wins: waiting, then claimed, then ended."""
-    return {JobState.QUEUED: 2, JobState.RUNNING: 1}.get(job.state, 0)
 
 
 def _belongs_to_another(job: Job, found: Found) -> bool:
     """Whether the name was freed: the job's own file is being taken away just now."""
     taken = job.state is JobState.RUNNING or job.ending is not None
     return taken and not _same(job, found)
-
-
-def _is_news(job: Job, found: Found, error: JobError) -> bool:
-    return not _same(job, found) or job.error is None or job.error.kind != error.kind
 
 
 def _waits_in_vain(job: Job, found: Found) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import TextClause, and_, bindparam, select, text
 
 from ocrd.files import display
-from ocrd.job import Job, JobError, JobState, Place
+from ocrd.job import ACTIVE, UNDELIVERED, UNDER_WAY, Job, JobError, JobState, Place
 from ocrd.ledger.pages import PageRow, finished
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
@@ -26,7 +26,7 @@ from ocrd.ledger.tables import (
     returning_jobs,
     to_job,
 )
-from ocrd.ledger.transitions import RUNNING, UNDER_WAY, Happening, note, take
+from ocrd.ledger.transitions import RUNNING, Happening, note, take
 
 LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
 
@@ -37,14 +37,7 @@ LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that 
 def claim_some(
     tx: Transaction, most: int, *, now: float, exclude_folders: Collection[str] = ()
 ) -> list[Job]:
-    """Take the next jobs that may run: the highest priority, then the oldest.
-
-    Args:
-        tx: A write transaction.
-        most: At most so many.
-        now: Seconds since the epoch; jobs put off until later stay where they are.
-        exclude_folders: Take none from these.
-    """
+    """Take the next jobs that may run at `now` (s since the epoch): the highest priority first."""
     tx.connection.execute(_PROMOTE, {"now": now, "absurd": now + LONGEST_WAIT_S})
     told = {"now": now, "excluded": sorted(exclude_folders)}
     claimed: list[Job] = []
@@ -60,32 +53,21 @@ def claim_some(
 def resume(tx: Transaction, job: Job, *, refund: bool = False) -> Job:
     """Claim anew a job whose claimant went away; the old claim's steps are fenced off.
 
-    Args:
-        tx: A write transaction.
-        job: As `unfinished` gave it.  Its state stays.
-        refund: Whether a running job's new claim is to cost no attempt; other states never cost
-            one.
+    Its state stays.  With `refund` it costs a running job no attempt; others it never costs one.
     """
     sql = {"epoch": "epoch + 1", "attempts": "attempts + (state = 'running') * :cost"}
     begun = "state <> 'queued' OR ending IS NOT NULL"
     cost = {"cost": int(not refund)}
-    return take(tx, job, Happening.RESUMED, UNDER_WAY, cost, sql=sql, only_if=begun)
+    return take(tx, job, Happening.RESUMED, ACTIVE, cost, sql=sql, only_if=begun)
 
 
 def release(
     tx: Transaction, job: Job, *, not_before: float, error: JobError | None, refund: bool
 ) -> Job:
-    """Put a running job back into the queue.
+    """Put a running job back into the queue until `not_before`, seconds since the epoch.
 
     A job whose file was replaced in the inbox meanwhile, by one that is queued itself, has nothing
     left to do: it ends as cancelled.
-
-    Args:
-        tx: A write transaction.
-        job: As claimed.
-        not_before: When it may be claimed again, seconds since the epoch; at most a day off.
-        error: Why, if something went wrong.
-        refund: Whether the attempt is given back.
     """
     newer = tx.connection.execute(_REPLACED_BY, {"job": job.id}).scalar()
     if newer is not None:
@@ -108,7 +90,7 @@ def release(
 
 def unfinished(tx: Transaction) -> list[Job]:
     """Jobs that somebody was at work on: running, delivering, or on their way to failed/."""
-    claimed = jobs.c.state.in_((JobState.RUNNING, JobState.DELIVERING))
+    claimed = jobs.c.state.in_(UNDER_WAY)
     found: dict[int, Job] = {}
     for where in (and_(NOT_DONE, claimed), ENDING):  # each by an index of its own
         for row in tx.connection.execute(select(jobs).where(where)):
@@ -138,23 +120,14 @@ def _of_token(tx: Transaction, state: TextClause, token: str) -> Job | None:
 # --- the steps on its way ---
 
 
-def moved(tx: Transaction, job: Job, place: Place, *, failed_to: str | None = None) -> Job:
-    """The original is in `place` now.
-
-    Args:
-        tx: A write transaction.
-        job: Running; or failed, when a refused file was moved after all.
-        place: Where.
-        failed_to: Its path, when that is failed/ and not recorded yet.
-    """
-    values: dict[str, Any] = {"place": place}
-    if place is Place.FAILED:
-        values["failed_to"] = failed_to
-        sql = {"failed_to": "coalesce(:failed_to, failed_to)"}
-    else:  # where a retried job's original used to lie says nothing any more
-        sql = {"failed_to": "CASE WHEN ending IS NOT NULL THEN failed_to END"}
-    states = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED)
-    return take(tx, job, Happening.MOVED, states, values, sql=sql, detail=f"to {place}")
+def moved(tx: Transaction, job: Job) -> Job:
+    """The original is in the spool now."""
+    # where a retried job's original used to lie says nothing any more
+    sql = {"failed_to": "CASE WHEN ending IS NOT NULL THEN failed_to END"}
+    spool = Place.SPOOL
+    return take(
+        tx, job, Happening.MOVED, UNDELIVERED, {"place": spool}, sql=sql, detail=f"to {spool}"
+    )
 
 
 def progress(tx: Transaction, job: Job, pages: Sequence[PageRow]) -> None:
@@ -170,15 +143,7 @@ def deliver(
     archived_to: str,
     pages: Sequence[PageRow] = (),
 ) -> Job:
-    """The bundle is complete and will be published under these names.
-
-    Args:
-        tx: A write transaction.
-        job: Running, its original in the spool.
-        outputs: The bundle's absolute path, or None for a folder that makes none.
-        archived_to: The original's.
-        pages: What became of its pages, a row each.
-    """
+    """The bundle, if the folder makes one, is complete and will be published under these names."""
     values = {"state": JobState.DELIVERING, "outputs": outputs, "archived_to": archived_to}
     values |= finished(tx, job, pages)
     return take(tx, job, Happening.DELIVERING, RUNNING, values, heed_cancel=True)
@@ -212,21 +177,13 @@ def intend_failure(
     """The original will go to `failed_to` for this reason.  May be said again.
 
     An original that lies in failed/ already, from an earlier failure, stays where it is.
-
-    Args:
-        tx: A write transaction.
-        job: Not ended.
-        error: The reason.
-        failed_to: The original's path.
-        cancelled: Whether a person wants it so.
-        pages: As for `deliver`.
     """
     ending = JobState.CANCELLED if cancelled else JobState.FAILED
     values = {"ending": ending, "failed_to": failed_to, **error_columns(error)}
     values |= finished(tx, job, pages)
     detail = f"{error.kind}: {error.message}"
     sql = {"failed_to": "CASE place WHEN 'failed' THEN failed_to ELSE :failed_to END"}
-    return take(tx, job, Happening.ENDING, UNDER_WAY, values, sql=sql, detail=detail)
+    return take(tx, job, Happening.ENDING, ACTIVE, values, sql=sql, detail=detail)
 
 
 def failed(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
@@ -259,8 +216,7 @@ def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
         )
     values = {"failed_to": None, **error_columns(why)}
     values |= _ended(tx, JobState.CANCELLED, Place.GONE)
-    states = (JobState.QUEUED, JobState.RUNNING)
-    return take(tx, job, Happening.GONE, states, values, detail=why.message)
+    return take(tx, job, Happening.GONE, UNDELIVERED, values, detail=why.message)
 
 
 def next_number(tx: Transaction, folder: str) -> int:
@@ -283,7 +239,7 @@ def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place
     values = _ended(tx, state, place)
     if place is not Place.FAILED:  # what stays where it is has no place in failed/
         values["failed_to"] = None
-    return take(tx, job, name, UNDER_WAY, values)
+    return take(tx, job, name, ACTIVE, values)
 
 
 # --- statements in SQLite's own words ---

@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ocrd.errors import LedgerError, UsageError
-from ocrd.files import os_error
-from ocrd.job import Job, Page, Standing
+from ocrd.job import Job, Member, Page
 from ocrd.ledger import admin, inbox, jobs, pages, transitions
 from ocrd.ledger.errors import WRITING, damaged, missing, place_at_fault, translated
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
 from ocrd.ledger.store import Transaction, Writer, connect, make_engine, transaction
 from ocrd.mounts import filesystem_of, is_remote
+from ocrd.oserrors import os_error
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -177,10 +177,10 @@ class Ledger:
     known_trees = reading(admin.known_trees)
     know_tree = writing(admin.know_tree)
 
-    def in_inbox(self, folder: str) -> Iterator[Standing]:
+    def in_inbox(self, folder: str) -> Iterator[Member]:
         """Every file in a folder's inbox that a job stands for: they need no hashing again.
 
-        Of a joined document each of its files, not the document.
+        Of a joined document each of its files, not the document; none that could not be read.
         """
         after: tuple[str, int] | None = ("", 0)
         while after is not None:

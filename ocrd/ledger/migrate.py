@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ocrd.files import Disk
 from ocrd.ledger.errors import damaged, translated
+from ocrd.ledger.readonly import APPLICATION_ID, NEWEST, backup_path, known_version
 from ocrd.ledger.store import connect, make_engine, transaction
 from ocrd.ledger.tables import metadata
-from ocrd.ledger.version import APPLICATION_ID, NEWEST, backup_path, known_version
 
 TRIGGERS = {"jobs_added", "jobs_dropped", "jobs_changed"}  # without them jobs wait unseen
 

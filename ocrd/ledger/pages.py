@@ -73,11 +73,7 @@ def finished(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> dict[str, An
 def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = None) -> Job:
     """The document has `count` pages.  They are pending, without a row each.
 
-    Args:
-        tx: A write transaction.
-        job: As claimed.
-        count: At least 0.
-        recipe: Forget what was finished under any other.
+    What was finished under another recipe is forgotten.
     """
     if job.pages is not None:  # else there are none
         stale = pages.c.number > count

@@ -18,14 +18,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ocrd.errors import OcrdError
+from ocrd.errors import LedgerError, OcrdError
 from ocrd.ledger.errors import READING, place_at_fault, translated
-from ocrd.ledger.version import NEWEST, known_version
 
 if TYPE_CHECKING:
     from ocrd.ledger.ledger import Ledger
 
 T = TypeVar("T")
+
+# `PRAGMA user_version` holds the number of the last revision, `PRAGMA application_id` tells a
+# ledger from any other SQLite file.
+APPLICATION_ID = 0x6F637264  # "ocrd"
+NEWEST = 3  # the newest revision in migrations/
 
 _GLANCE_BUSY_S = 2.0
 _BUSY_S = 10.0
@@ -146,12 +150,7 @@ def _version(path: Path, still: bool) -> int:
 
 
 def _steadily(path: Path, look: Callable[[bool], T]) -> T:
-    """One look at the ledger during which nobody opened or closed it.
-
-    Args:
-        path: The ledger.
-        look: Reads it, told whether it lies still, so that it may be read as `immutable`.
-    """
+    """One look, told whether the ledger lies still, during which nobody opened or closed it."""
     while True:
         still = _lies_still(path)
         try:
@@ -179,3 +178,34 @@ def _connect(path: Path, busy_s: float, still: bool) -> sqlite3.Connection:
 def _lies_still(path: Path) -> bool:
     """Whether nobody has the ledger open: the last to close it takes its WAL away."""
     return not path.with_name(path.name + "-wal").exists()
+
+
+def known_version(raw: sqlite3.Connection, path: Path, newest: int) -> int:
+    """The file's revision: 0 for an empty one.
+
+    Raises:
+        LedgerError: It is newer than `newest`, or no ledger at all.
+    """
+    # In this order, as another process may be making the ledger just now.
+    empty = raw.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
+    ours = raw.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    version = int(raw.execute("PRAGMA user_version").fetchone()[0])
+    if not ours and not empty:
+        raise LedgerError(
+            f"{path}: this is another program's database, not a ledger",
+            hint="Set `path` under [ledger] to a file of ocrd's own.",
+            kind="ledger-foreign",
+        )
+    if version > newest:
+        raise LedgerError(
+            f"{path}: a newer ocrd made this ledger (schema {version}, this one knows {newest})",
+            hint="Install that ocrd again, or put back the copy it made before its upgrade "
+            f"({backup_path(path, newest).name}); what was recorded since is lost with the copy.",
+            kind="ledger-newer",
+        )
+    return version
+
+
+def backup_path(path: Path, version: int) -> Path:
+    """Where the copy goes that is made before an upgrade from `version`."""
+    return path.with_name(f"{path.name}.schema-{version}.bak")

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 T = TypeVar("T")
 
 MOST = 64  # parts of one transaction, so that the first does not wait for ever
+BATCH = 500  # rows in one statement, as SQLite limits its parameters
 CACHE_KIB = 256  # of each connection; what is left out lies in the kernel's cache
 KEPT_OPEN = 8  # connections that wait for their next use
 

@@ -24,7 +24,6 @@ from ocrd.job import Job, JobState
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import history, jobs, returning_jobs, to_job
 
-UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.DELIVERING)
 RUNNING = (JobState.RUNNING,)
 KEPT_FIRST = 8
 KEPT = 64
@@ -66,17 +65,13 @@ class Entry:
 
 def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str = "") -> None:
     """Write one entry for each job whose row (with `entries` already counted up) is given."""
-    values = [
-        {
-            "job_id": row.id,
-            "slot": _slot(row.entries - 1),
-            "seq": row.entries - 1,
-            "at": tx.now,
-            "name": name,
-            "detail": detail,
-        }
-        for row in rows
-    ]
+    values = []
+    for row in rows:
+        seq = slot = row.entries - 1
+        if seq >= KEPT:  # the first entries stay where they are; the later ones go round
+            slot = KEPT_FIRST + (seq - KEPT_FIRST) % (KEPT - KEPT_FIRST)
+        entry = {"job_id": row.id, "slot": slot, "seq": seq, "at": tx.now}
+        values.append({**entry, "name": name, "detail": detail})
     if values:
         tx.connection.execute(_WRITE, values)
 
@@ -91,11 +86,6 @@ def events(tx: Transaction, number: int) -> list[Entry]:
         Entry(at=row.at, name=Happening(row.name), detail=row.detail)
         for row in tx.connection.execute(query)
     ]
-
-
-def _slot(seq: int) -> int:
-    """The first entries stay where they are; the later ones go round."""
-    return seq if seq < KEPT else KEPT_FIRST + (seq - KEPT_FIRST) % (KEPT - KEPT_FIRST)
 
 
 def take(

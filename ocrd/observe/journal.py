@@ -24,11 +24,7 @@ def under_systemd() -> bool:
 
 
 def journal_sink(level: str) -> Sink:
-    """A sink that writes entries of `level` and worse.
-
-    Args:
-        level: `debug`, `info`, `warning` or `error`.
-    """
+    """A sink that writes entries of `level` and worse."""
     least = Level[level.upper()]
 
     def sink(event: Event) -> None:

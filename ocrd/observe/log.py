@@ -23,7 +23,6 @@ _STDERR = 2
 LEVELS = {
     Level.ERROR: logging.ERROR,
     Level.WARNING: logging.WARNING,
-    Level.NOTICE: logging.INFO,
     Level.INFO: logging.INFO,
     Level.DEBUG: logging.DEBUG,
 }

@@ -34,15 +34,10 @@ JOB_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900, 3600, 14400)
 
 
 class Metrics:
-    """A sink that counts, with gauges set from the daemon's snapshot.
+    """A sink that counts, with gauges set from the daemon's snapshot."""
 
-    Args:
-        registry: Where the metrics live; a fresh one by default.
-    """
-
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
-        into = self.registry
+    def __init__(self) -> None:
+        self.registry = into = CollectorRegistry()
         self._jobs = Counter("ocrd_jobs", "Jobs ended.", ["folder", "outcome"], registry=into)
         self._failures = Counter(
             "ocrd_failures", "Jobs failed, by kind.", ["folder", "kind"], registry=into

@@ -36,7 +36,6 @@ class Notices:
     Args:
         settings: Whom, and how.
         events: Is told when telling fails.
-        clock: A clock that never goes back, seconds.
         sendmail: The program that takes a mail on its standard input.
     """
 
@@ -45,12 +44,10 @@ class Notices:
         settings: NotifySettings,
         events: Events,
         *,
-        clock: Callable[[], float] = time.monotonic,
         sendmail: str = SENDMAIL,
     ) -> None:
         self._settings = settings
         self._events = events
-        self._clock = clock
         self._sendmail = sendmail
         self._waiting: queue.Queue[Event | None] = queue.Queue(LONGEST_QUEUE)
         self._digest: list[Mapping[str, Any]] = []
@@ -76,7 +73,8 @@ class Notices:
     def _run(self) -> None:
         while True:
             try:
-                event = self._waiting.get(timeout=self._patience())
+                due_s = self._digest_due - time.monotonic()
+                event = self._waiting.get(timeout=max(0.0, due_s) if self._digest else None)
             except queue.Empty:
                 self._send_digest()
                 continue
@@ -85,9 +83,6 @@ class Notices:
                 return
             self._tell(event)
 
-    def _patience(self) -> float | None:
-        return max(0.0, self._digest_due - self._clock()) if self._digest else None
-
     def _tell(self, event: Event) -> None:
         failed = event.name == "job.failed"
         command = self._settings.on_failed if failed else self._settings.on_done
@@ -95,7 +90,7 @@ class Notices:
             self._guarded("command", lambda: self._call(command, event))
         if failed and (self._settings.webhook or self._settings.mail_to):
             if not self._digest:
-                self._digest_due = self._clock() + self._settings.digest_s
+                self._digest_due = time.monotonic() + self._settings.digest_s
             self._failures += 1
             if len(self._digest) < LISTED:
                 self._digest.append(dict(event.fields))

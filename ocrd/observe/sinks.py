@@ -19,12 +19,7 @@ from ocrd.observe.notices import Notices
 
 @dataclass(frozen=True)
 class Audience:
-    """Everybody who listens.
-
-    Attributes:
-        events: What happens goes in here.
-        listeners: What is known of the daemon once a second goes to these.
-    """
+    """Everybody who listens."""
 
     events: Events
     listeners: list[Callable[[Mapping[str, Any]], None]] = field(default_factory=list)
@@ -33,10 +28,6 @@ class Audience:
 @contextmanager
 def audience(settings: Settings, level: str) -> Iterator[Audience]:
     """Gather the audience for a run; at its end, what is still to be told is told.
-
-    Args:
-        settings: Who is to listen.
-        level: The least level of the log: `debug`, `info`, `warning` or `error`.
 
     Raises:
         PlaceError: The metrics' port is taken.

@@ -6,10 +6,9 @@ Words of prose are a quarter of an em apart, so that no gutter runs through thre
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-from ocrd.page import Box, Word
+from ocrd.page import Block, Box, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em
 _APART = 2.6  # line heights between the tops of rows, at most
@@ -23,16 +22,8 @@ _SHORT = 2.5  # words of a cell in the mean, in the column that has fewest
 Span = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table: where it stands, and its cells row by row."""
-
-    box: Box
-    rows: tuple[tuple[str, ...], ...]
-
-
-def grids(words: Sequence[Word]) -> Iterator[Grid]:
-    """The tables among the words of a page, top to bottom."""
+def grids(words: Sequence[Word]) -> Iterator[Block]:
+    """The tables among the words of a page, top to bottom, each with its cells row by row."""
     rows = _rows(words)
     start = 0
     while start < len(rows):
@@ -133,7 +124,7 @@ def _halves(
     return left, [word for word in words if word.box.x1 >= at]
 
 
-def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Grid | None:
+def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Block | None:
     """The rows as a table; None if they are columns of prose."""
     told = [_cells(row, gutters) for row in run]
     most = _INKED_FIGURES if _has_figures(told) else _INKED
@@ -153,7 +144,7 @@ def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Grid | None
         else:
             rows.append(said)
     box = Box.around(word.box for row in run for word in row)
-    return Grid(box, tuple(map(tuple, rows)))
+    return Block("table", "", (box,), Markup.PLAIN, rows=tuple(map(tuple, rows)))
 
 
 def _has_figures(told: Sequence[dict[int, list[str]]]) -> bool:

@@ -38,20 +38,11 @@ def own_text(page: PdfPage) -> OwnText | None:
     if not words or not _is_level(page):
         return None
     tables = list(_tables(page))
-    loose = [word for word in words if not any(box.holds(word.box) for box, _ in tables)]
-    for grid in grids(loose):
-        block = Block("table", "", (grid.box,), Markup.PLAIN, rows=grid.rows)
-        tables.append((grid.box, block))
+    tables += grids([word for word in words if not _in_any(tables, word.box)])
     links = list(_links(page))
-    rows = [
-        row
-        for row in _rows(page, [box for _, _, box in links])
-        if not any(box.holds(row.box) for box, _ in tables)
-    ]
-    blocks = [
-        *typeset.blocks(rows, list(_dots(page)), _typography(page)),
-        *(block for _, block in tables),
-    ]
+    linked_places = [box for _, _, box in links]
+    rows = [row for row in _rows(page, linked_places) if not _in_any(tables, row.box)]
+    blocks = [*typeset.blocks(rows, list(_dots(page)), _typography(page)), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
     linked = [_linked(block, links) for block in typeset.flowing(in_order(blocks))]
@@ -67,6 +58,10 @@ def own_text(page: PdfPage) -> OwnText | None:
         not is_scan(page) or is_hidden(page)
     )
     return OwnText(result, fault_of(word.text for word in words), whole)
+
+
+def _in_any(blocks: Sequence[Block], box: Box) -> bool:
+    return any(block.boxes[0].holds(box) for block in blocks)
 
 
 def _is_level(page: PdfPage) -> bool:
@@ -135,7 +130,7 @@ def _dots(page: PdfPage) -> Iterator[Box]:
             yield seen_box(page, drawing["rect"])
 
 
-def _tables(page: PdfPage) -> Iterator[tuple[Box, Block]]:
+def _tables(page: PdfPage) -> Iterator[Block]:
     """The tables that rules show."""
     if not page.get_cdrawings():
         return
@@ -144,7 +139,7 @@ def _tables(page: PdfPage) -> Iterator[tuple[Box, Block]]:
         filled = sum(bool(cell) for row in cells for cell in row)
         if len(cells) > 1 and table.col_count > 1 and filled >= _CELLS:
             box = seen_box(page, table.bbox)
-            yield box, Block("table", "", (box,), Markup.PLAIN, rows=tuple(cells))
+            yield Block("table", "", (box,), Markup.PLAIN, rows=tuple(cells))
 
 
 def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:

@@ -94,11 +94,7 @@ def choose_dpi(width: float, height: float, wanted: Rendering, native: float | N
     next to nothing; that a small page (a receipt, a card) gets enough pixels to be read; and
     that a huge one stays within the limits, which come last and win.
 
-    Args:
-        width: Of the page, in points.
-        height: Likewise.
-        wanted: The wish and the limits.
-        native: The resolution of the scan that the page consists of; None for any other page.
+    `native` is the resolution of the scan that the page consists of; None for any other page.
     """
     dpi = float(wanted.dpi)
     if native is not None and native < dpi * _SNAP:
@@ -134,23 +130,15 @@ def _render(page: PdfPage, number: int, wanted: Rendering) -> PageImage:
     width, height = page.rect.width, page.rect.height
     if not (0 < width < _NO_PAGE_IS_LARGER and 0 < height < _NO_PAGE_IS_LARGER):
         raise _damaged_page(number, f"its size is {width:g} by {height:g} points")
-    zoom = choose_dpi(width, height, wanted, _native_dpi(page)) / _POINTS_PER_INCH
+    native = None if page.get_fonts() else scan_dpi(page)
+    zoom = choose_dpi(width, height, wanted, native) / _POINTS_PER_INCH
     pixels = page.get_pixmap(matrix=pymupdf.Matrix(zoom, zoom), alpha=False, annots=True)
     image = PageImage(pixels.width, pixels.height, pixels.samples)
     problems = pymupdf.TOOLS.mupdf_warnings()
     memory_ran_out(problems)
-    if "error" in problems and _is_one_colour(image.rgb):
+    if "error" in problems and image.rgb.count(image.rgb[0]) == len(image.rgb):  # of one colour
         raise _damaged_page(number, problems)
     return image
-
-
-def _native_dpi(page: PdfPage) -> float | None:
-    """The resolution of a page that is a scan and has no text drawn; None for any other page."""
-    return None if page.get_fonts() else scan_dpi(page)
-
-
-def _is_one_colour(rgb: bytes) -> bool:
-    return rgb.count(rgb[0]) == len(rgb)
 
 
 def _is_cut_off(file: BinaryIO) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from ocrd.errors import BadFileError
 
@@ -13,15 +12,7 @@ HEAD = 4096  # so many bytes tell a picture from a text …
 _TAIL = 65536  # … and so many what an archive holds
 
 READABLE = "PDF, JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000, HEIC, AVIF or PNM"
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """A kind of file that has pages."""
-
-    kind: Literal["pdf", "image"]
-    media_type: str
-
+PDF = "application/pdf"
 
 _IMAGES: tuple[tuple[bytes, str], ...] = (
     (rb"\xff\xd8\xff", "image/jpeg"),
@@ -70,25 +61,25 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def sniff_file(file: BinaryIO) -> Media:
-    """What an open file is; see `sniff`."""
+def sniff_file(file: BinaryIO) -> str:
+    """The media type of an open file; see `sniff`."""
     descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, HEAD, 0)
     return sniff(head, os.pread(descriptor, _TAIL, max(size - _TAIL, HEAD)))
 
 
-def sniff(head: bytes, tail: bytes = b"") -> Media:
-    """What a file is that begins with `head` (its first `HEAD` bytes) and ends with `tail`.
+def sniff(head: bytes, tail: bytes = b"") -> str:
+    """The media type of a file that begins with `head` (its first `HEAD` bytes), ends with `tail`.
 
     Raises:
         BadFileError: Nothing with pages; the message says what it looks like.
     """
     if b"%PDF-" in head[:1024]:
-        return Media("pdf", "application/pdf")
+        return PDF
     for pattern, media_type in _IMAGES:
         if re.match(pattern, head, re.DOTALL):
-            return Media("image", media_type)
+            return media_type
     if not head:
         raise BadFileError(
             "The file is empty.",

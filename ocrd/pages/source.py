@@ -25,28 +25,14 @@ class ChildPageSource:
 
     Args:
         pool: Its children must be able to read the files.
-        dpi: At which PDF pages are rendered, as far as the limits allow.
-        max_pixels: See `Rendering`.
-        max_pages: See `Rendering`.
+        wanted: How images are to be made.
         page_wall_s: Seconds one page, or looking at a file, may take.
-        max_side: See `Rendering`.
     """
 
-    def __init__(
-        self,
-        pool: ChildPool,
-        *,
-        dpi: int,
-        max_pixels: int,
-        max_pages: int,
-        page_wall_s: float,
-        max_side: int = 5000,
-    ) -> None:
+    def __init__(self, pool: ChildPool, wanted: Rendering, *, page_wall_s: float) -> None:
         self._pool = pool
+        self._wanted = wanted
         self._wall_s = page_wall_s
-        self._wanted = Rendering(
-            dpi=dpi, max_pixels=max_pixels, max_pages=max_pages, max_side=max_side
-        )
 
     async def inspect(self, path: Path) -> DocumentInfo:
         """What the file is and how many pages it has.

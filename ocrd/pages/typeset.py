@@ -60,8 +60,6 @@ class Row:
     """A line of the page with what its type shows.
 
     Attributes:
-        text: What it says.
-        box: Where it stands.
         style: In what most of it is set.
         code: As it was typed, if it is set in type of equal widths.
     """
@@ -122,10 +120,8 @@ def _edge_key(row: Row) -> tuple[str, bool] | None:
 def blocks(rows: Sequence[Row], dots: Sequence[Box], document: Typography) -> Iterator[Block]:
     """Paragraphs, headings, items and page numbers of the lines of a page, in their order.
 
-    Args:
-        rows: The lines.
-        dots: Small drawings, which may be the marks of items.
-        document: What is known of the other pages.
+    `dots` are small drawings, which may be the marks of items; of `document` what is known of the
+    other pages.
     """
     own = _styles(row for row in rows if not row.code) or _styles(rows)
     everywhere = document.styles or own

@@ -18,7 +18,7 @@ from ocrd.files import open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
 from ocrd.pages.reading import OwnText
-from ocrd.pages.sniff import Media, sniff_file
+from ocrd.pages.sniff import PDF, sniff_file
 
 if TYPE_CHECKING:
     from ocrd.imaging import ImagePages
@@ -71,7 +71,7 @@ def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
     """See `ChildPageSource.inspect`."""
     with open_regular(path) as file:
         media = sniff_file(file)
-        if media.kind == "pdf":
+        if media == PDF:
             from ocrd.pages import pdf
 
             count = pdf.count_pages(file)
@@ -79,23 +79,23 @@ def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
             count = _image_pages(file, wanted).count
     if count > wanted.max_pages:
         raise BadFileError(
-            f"The {'PDF' if media.kind == 'pdf' else 'file'} has {count} pages; at most"
+            f"The {'PDF' if media == PDF else 'file'} has {count} pages; at most"
             f" {wanted.max_pages} are allowed.",
             hint="Split it, or raise max_pages in the configuration.",
             kind="too-large",
         )
-    return DocumentInfo(kind=media.kind, media_type=media.media_type, pages=count)
+    return DocumentInfo(kind="pdf" if media == PDF else "image", media_type=media, pages=count)
 
 
 def page(path: Path, number: int, wanted: Rendering) -> PageImage:
     """See `ChildPageSource.page`."""
     with open_regular(path) as file:
-        image = _rendered(file, sniff_file(file), number, wanted)
+        image = _rendered(file, number, wanted)
     return replace(image, codes=barcodes(image)) if wanted.codes else image
 
 
-def _rendered(file: BinaryIO, media: Media, number: int, wanted: Rendering) -> PageImage:
-    if media.kind == "pdf":
+def _rendered(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
+    if sniff_file(file) == PDF:
         from ocrd.pages import pdf
 
         return pdf.render(file, number, wanted)
@@ -127,7 +127,7 @@ def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
 def own_text(path: Path, number: int) -> OwnText | None:
     """What page `number` of a PDF says of itself; None of anything else, or if it says nothing."""
     with open_regular(path) as file:
-        if sniff_file(file).kind != "pdf":
+        if sniff_file(file) != PDF:
             return None
         from ocrd.pages import pdf
 

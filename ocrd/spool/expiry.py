@@ -26,11 +26,6 @@ class Fate(enum.StrEnum):
 def expire(job: Job, archive: Path, disk: Disk) -> Fate:
     """Delete the archived original of a done job, if that is what lies there.
 
-    Args:
-        job: Tells where it was filed, its size and its digest.
-        archive: The folder's archive up to its date pattern.
-        disk: The system calls.
-
     Raises:
         OSError: The archive cannot be read or written now.
     """

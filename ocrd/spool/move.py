@@ -1,7 +1,7 @@
 """Moves that never overwrite, never show anything half-written, and survive a crash at any step.
 
 On one file system a move is one `renameat2(RENAME_NOREPLACE)`.  Where that cannot be had, each
-step whose outcome a crash would leave in doubt is recorded first (see `record`):
+step whose outcome a crash would leave in doubt is recorded first (see `jobdir`):
 
 - a file system without RENAME_NOREPLACE (NFS, most FUSE): a file gets the target as a second name
   and then loses the first; where links are refused, too (`fs.protected_hardlinks`), an empty file
@@ -22,8 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.spool.jobdir import JobDir
-from ocrd.spool.record import NAME, Intent, Phase
+from ocrd.spool.jobdir import NAME, Intent, JobDir, Phase
 from ocrd.spool.tree import copy_tree, remove_tree
 
 _NO_EXCLUSIVE_RENAME = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}

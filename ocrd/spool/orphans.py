@@ -11,9 +11,8 @@ from ocrd.files import Disk, draft_of
 from ocrd.job import Member
 from ocrd.names import claimed
 from ocrd.spool import names
-from ocrd.spool.jobdir import JobDir
+from ocrd.spool.jobdir import NAME, FinalNames, JobDir, JobRecord
 from ocrd.spool.move import Mover, forget, is_folder, settle
-from ocrd.spool.record import NAME, FinalNames, JobRecord
 from ocrd.spool.take import hidden_members, leave, put_back
 from ocrd.spool.tree import remove_tree
 
@@ -25,20 +24,16 @@ class Orphan:
     """A job's folder without a job.
 
     Attributes:
-        path: The folder.
-        token: The token in its name.
+        jobdir: The folder.
         record: What `job.json` says; None when it says nothing that can be understood.
         original: The original, when it lies there; a folder of members for a joined document.
-        published: Whether its bundle was complete and has left for the outbox.
         sealed: Whether its bundle was complete, be it here still or not.
         names: What the job's files are called outside; None before any of them left.
     """
 
-    path: Path
-    token: str
+    jobdir: JobDir
     record: JobRecord | None
     original: Path | None
-    published: bool
     sealed: bool
     names: FinalNames | None
 
@@ -48,13 +43,12 @@ def look(path: Path, disk: Disk) -> Orphan:
     held = disk.names(path)
     originals = [name for name in held if name == "source" or name.startswith("source.")]
     token = path.name.partition("-")[2] or path.name
-    record, kept = JobDir(path, token, path, disk).recorded()
+    jobdir = JobDir(path, token, path / (originals[0] if originals else names.ORIGINAL), disk)
+    record, kept = jobdir.recorded()
     return Orphan(
-        path=path,
-        token=token,
+        jobdir=jobdir,
         record=record,
-        original=path / originals[0] if originals else None,
-        published="sealed" in held and not ("bundle" in held and disk.names(path / "bundle")),
+        original=jobdir.original if originals else None,
         sealed="sealed" in held,
         names=kept,
     )
@@ -67,7 +61,7 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
     """
     orphan = look(path, disk)
     with contextlib.suppress(OSError):
-        settle(_jobdir(orphan, disk), _STEPS)
+        settle(orphan.jobdir, _STEPS)
     if set(disk.names(path)) <= {draft_of(NAME)}:
         remove_tree(path, disk)
         return None
@@ -76,10 +70,10 @@ def settled(path: Path, disk: Disk) -> Orphan | None:
 
 def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk) -> Path | None:
     """The original to its inbox, the rest away (see `Spool.put_back`)."""
-    settle(_jobdir(orphan, disk), _STEPS)
-    orphan = look(orphan.path, disk)
-    jobdir = _jobdir(orphan, disk)
-    _report(orphan, jobdir)
+    settle(orphan.jobdir, _STEPS)
+    orphan = look(orphan.jobdir.path, disk)
+    jobdir = orphan.jobdir
+    _report(orphan)
     lying = [(thing, wanted) for thing, wanted in _things(orphan, inbox, disk) if jobdir.has(thing)]
     placed = [put_back(thing, wanted, jobdir) for thing, wanted in lying]
     for folder in _folders(orphan, disk):
@@ -88,19 +82,15 @@ def put_orphan_back(orphan: Orphan, inbox: Path, disk: Disk) -> Path | None:
     return placed[0] if placed else None
 
 
-def _report(orphan: Orphan, jobdir: JobDir) -> None:
+def _report(orphan: Orphan) -> None:
     """An original that has just gone to failed/ gets its reason."""
+    jobdir = orphan.jobdir
     failed_to = orphan.names.failed_to if orphan.names else None
     if failed_to is None or jobdir.has(jobdir.original) or not jobdir.has(jobdir.report):
         return
     if jobdir.has(Path(failed_to)):
         with contextlib.suppress(FileExistsError):
             Mover(jobdir, "report").move(jobdir.report, names.report(Path(failed_to)))
-
-
-def _jobdir(orphan: Orphan, disk: Disk) -> JobDir:
-    original = orphan.original or orphan.path / "source"
-    return JobDir(path=orphan.path, token=orphan.token, original=original, disk=disk)
 
 
 def _things(orphan: Orphan, inbox: Path, disk: Disk) -> Iterator[tuple[Path, Path]]:
@@ -114,7 +104,7 @@ def _things(orphan: Orphan, inbox: Path, disk: Disk) -> Iterator[tuple[Path, Pat
     for thing in (orphan.original, _claimed(orphan)):
         if thing is not None and thing not in folders:
             yield thing, _wanted(orphan, thing, inbox)
-    hidden = hidden_members(inbox, _members(orphan), orphan.token)
+    hidden = hidden_members(inbox, _members(orphan), orphan.jobdir.token)
     for thing, member in zip(hidden, _members(orphan), strict=True):
         yield thing, inbox / member.source
 
@@ -135,14 +125,14 @@ def _claimed(orphan: Orphan) -> Path | None:
     """Where an original waits, hidden, that was to be copied from another file system."""
     if orphan.record is None:
         return None
-    return orphan.record.origin.with_name(claimed(orphan.token))
+    return orphan.record.origin.with_name(claimed(orphan.jobdir.token))
 
 
 def _wanted(orphan: Orphan, thing: Path, inbox: Path) -> Path:
     """The original's old name; where nothing tells it, one made of the folder's."""
     told = orphan.record
     if told is None or not _is_below(told.found.source):
-        return inbox / f"{orphan.path.name}{thing.suffix}"
+        return inbox / f"{orphan.jobdir.path.name}{thing.suffix}"
     return inbox / told.found.source
 
 

@@ -104,10 +104,7 @@ def set_permissions(
 def make_ours(top: Path, draft: Path, disk: Disk) -> None:
     """Replace files of other users by copies that are ours: only an owner may change a mode.
 
-    Args:
-        top: A file, or a folder with all below it.
-        draft: A name on the same file system for a copy in the making.
-        disk: The system calls.
+    A copy in the making is called `draft`, a name on the same file system.
     """
     for path, facts in _looked_at(top, disk):
         if stat.S_ISREG(facts.st_mode) and os.geteuid() not in (0, facts.st_uid):

@@ -1,7 +1,7 @@
 """The spool: where a job's original, scratch and bundle are ours alone, and the ways in and out.
 
     ROOT/.ocrd/jobs/ID-TOKEN/
-        job.json        what this is about, and the moves under way (see `record`)
+        job.json        what this is about, and the moves under way (see `jobdir`)
         source.EXT      the original; its name is in job.json
         source/         or, of a joined document, the folder of its members
         pages.jsonl     its finished pages (see `ocrd.pagelog`)
@@ -24,8 +24,9 @@ from pathlib import Path
 from ocrd.config import Folder
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
-from ocrd.files import Disk, blaming, display, write_durably
+from ocrd.files import Disk, display, write_durably
 from ocrd.job import Job
+from ocrd.oserrors import blaming
 from ocrd.pagelog import PageLog
 from ocrd.spool import names, orphans, take
 from ocrd.spool.expiry import Fate, expire
@@ -345,12 +346,7 @@ class Spool:
             return names.free_stem(folder, choices, suffixes, self._disk)
 
     def expire(self, job: Job, archive: Path) -> Fate:
-        """Delete the archived original of a done job (see `expiry.expire`).
-
-        Args:
-            job: Tells where it was filed, its size and its digest.
-            archive: The folder's archive up to its date pattern, one of the trees.
-        """
+        """Delete the archived original of a done job (see `expiry.expire`)."""
         with self._working(archive):
             return expire(job, archive, self._disk)
 

@@ -44,12 +44,9 @@ def copy_tree(source: Path, target: Path, disk: Disk) -> None:
 
 
 def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
-    """Remove a file, or a folder with all below it; what is gone already is no error.
+    """Remove a file, or a folder with all below it, of which `last` goes when all else has gone.
 
-    Args:
-        top: What to remove.
-        disk: The system calls.
-        last: A file in it that goes when all else has gone.
+    What is gone already is no error.
     """
     found = list(bottom_up(top, disk))
     if last is not None:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ocrd.errors import PlaceError
-from ocrd.files import Disk, blaming, display, write_durably
+from ocrd.files import Disk, display, write_durably
 from ocrd.mounts import mount_at, place_on
+from ocrd.oserrors import blaming
 from ocrd.spool.tree import make_folders
 
 MARKER = ".ocrd-tree"

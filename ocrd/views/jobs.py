@@ -11,6 +11,7 @@ from ocrd.views.phrases import iso
 
 if TYPE_CHECKING:
     from ocrd.job import Job, Page
+    from ocrd.ledger.search import Hit
     from ocrd.ledger.transitions import Entry
 
 
@@ -46,6 +47,11 @@ def story_facts(job: Job, pages: Sequence[Page], history: Sequence[Entry]) -> di
     """A job with its pages and what happened to it."""
     told = [{"at": iso(each.at), "name": str(each.name), "detail": each.detail} for each in history]
     return {**job_facts(job), "page_list": _pages(pages), "history": told}
+
+
+def hit_facts(hit: Hit, job: Job) -> dict[str, Any]:
+    """A page that holds the words that were looked for."""
+    return {"job": job.id, "page": hit.page, "folder": job.folder, "source": display(job.source)}
 
 
 def _path(key: str, path: str | None) -> dict[str, str | None]:

@@ -64,12 +64,7 @@ class Rate:
 
 
 class Gatekeeper:
-    """Tells who a request comes from.
-
-    Args:
-        store: Knows tokens and sessions.
-        config: Says whether a proxy is believed, and how many requests are taken.
-    """
+    """Tells who a request comes from."""
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store
@@ -104,10 +99,7 @@ class Gatekeeper:
     def require(self, request: Request, role: Role | None, csrf: str | None) -> Token:
         """Who asks, and may do what `role` may; without a role anybody known.
 
-        Args:
-            request: What is asked.
-            role: What it takes.
-            csrf: The secret that a form repeats; else a header does.
+        `csrf` is the secret that a form repeats; else a header does.
 
         Raises:
             RefusedError: Nobody known, somebody who may not, a forged request, or too many of them.
@@ -176,14 +168,19 @@ def _presented(request: Request) -> str | None:
     return next((each for each in found if each), None)
 
 
+def gatekeeper_of(request: Request) -> Gatekeeper:
+    """Who tells where the request comes from."""
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return gatekeeper
+
+
 def token_for(request: Request, role: Role | None = None, csrf: str | None = None) -> Token:
     """Who asks; see `Gatekeeper.require`.
 
     Raises:
         RefusedError: Nobody known, or somebody who may not.
     """
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    return gatekeeper.require(request, role, csrf)
+    return gatekeeper_of(request).require(request, role, csrf)
 
 
 def origin_of(request: Request) -> str:

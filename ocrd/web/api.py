@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from ocrd.job import JobState
+from ocrd.job import Job, JobState
 from ocrd.views.jobs import job_facts, story_facts
 from ocrd.web.access import token_for
-from ocrd.web.body import Body, received
+from ocrd.web.body import Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError
 from ocrd.web.results import file_response
@@ -40,7 +40,7 @@ async def ocr(
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     asked: dict[str, Any] = {"folder": folder, "mode": mode, "wait": wait}
     first = desk.folder(token, folder, mode)
-    async with received(request, lambda: desk.room(first)) as body:
+    async with desk.received(request, first) as body:
         await _from_json(body)
         asked |= {key: body.fields[key] for key in asked if key in body.fields}
         seconds = _seconds(asked["wait"])
@@ -126,25 +126,25 @@ async def job(request: Request, number: str, wait: Wait = 0.0) -> dict[str, Any]
 @router.delete("/jobs/{number}", status_code=202, summary="Cancel a job")
 async def cancel(request: Request, number: str) -> dict[str, Any]:
     """Stop it; its original goes to failed/."""
-    desk, token = desk_of(request), token_for(request, Role.OPERATE)
-    found = await desk.job(number, token)
-    if not await desk.request("cancel", found):
-        raise _conflict(f"job {number} is {found.state}; there is nothing to cancel")
+    found = await _asked(request, number, "cancel", "there is nothing to cancel")
     return {"id": found.id, "state": found.state.value, "cancelling": True}
 
 
 @router.post("/jobs/{number}/retry", status_code=202, summary="Put a failed job back")
 async def retry(request: Request, number: str) -> dict[str, Any]:
     """Read it again, its attempts counted anew."""
-    desk, token = desk_of(request), token_for(request, Role.OPERATE)
-    found = await desk.job(number, token)
-    if not await desk.request("retry", found):
-        raise _conflict(f"job {number} is {found.state}; it cannot be retried")
+    found = await _asked(request, number, "retry", "it cannot be retried")
     return {"id": found.id, "state": JobState.QUEUED.value}
 
 
-def _conflict(message: str) -> RefusedError:
-    return RefusedError(409, message, hint="GET the job to see how it stands.")
+async def _asked(request: Request, number: str, verb: str, refusal: str) -> Job:
+    """The job of which this was asked, as it was before."""
+    desk, token = desk_of(request), token_for(request, Role.OPERATE)
+    found = await desk.job(number, token)
+    if not await asyncio.to_thread(desk.request, verb, found):
+        message = f"job {number} is {found.state}; {refusal}"
+        raise RefusedError(409, message, hint="GET the job to see how it stands.")
+    return found
 
 
 @router.get("/jobs/{number}/result", summary="What came out")

@@ -95,7 +95,6 @@ class _Front:
     """Refuses other names than ours, and keeps a browser from being used against us.
 
     Args:
-        app: What answers.
         hosts: Under which names we may be reached; `*` for any.
     """
 

@@ -15,7 +15,6 @@ from fastapi.responses import JSONResponse, Response
 
 from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
-from ocrd.web.body import received
 from ocrd.web.desk import desk_of, name_of
 from ocrd.web.errors import RefusedError, sentence
 from ocrd.web.results import ReadPage, Results, file_response
@@ -39,7 +38,7 @@ async def analyze(request: Request, model: str) -> Response:
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     _require_model(model)
     folder = desk.folder(token)
-    async with received(request, lambda: desk.room(folder)) as body:
+    async with desk.received(request, folder) as body:
         if "urlSource" in body.fields:
             raise RefusedError(
                 400, "urlSource is refused: no URL is fetched", hint="Send base64Source."

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,9 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from ocrd.files import os_error
 from ocrd.inbox.submit import Draft
 from ocrd.names import fit
+from ocrd.oserrors import os_error
 from ocrd.web.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -104,23 +104,21 @@ def opened(folder: Path) -> Iterator[int]:
         os.close(here)
 
 
-Open = Callable[[], Incoming]
-"""Makes room for a document."""
-
-
 @dataclass
 class Body:
     """What a request has brought.
 
     Attributes:
-        open: Makes room for a document.
+        folder: Where its documents go: one that exists, on the file system of the inbox.
+        limit: Bytes that each may have at most.
         fields: A form's fields (the last of a name), or what the JSON says: there an `Incoming`
             stands in the place of a document.
         lists: A form's fields, all of a name.
         documents: The documents, in order.
     """
 
-    open: Open
+    folder: Path
+    limit: int
     fields: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
     documents: list[Incoming] = field(default_factory=list)
@@ -135,18 +133,13 @@ class Body:
             raise RefusedError(
                 413, f"more than {MOST} documents at once", hint="Send several requests."
             )
-        made = self.open()
+        made = Incoming(self.folder, self.limit)
         made.name = safe_name(name)
         self.documents.append(made)
         return made
 
     async def decoded(self, told: object, name: object = None) -> Incoming | None:
-        """The document that a JSON value is: a long string is one already, a short one is made one.
-
-        Args:
-            told: The value.
-            name: What the client calls it.
-        """
+        """The document of a JSON value: a long string is one already, a short one is made one."""
         if isinstance(told, str) and told:
             document = self.document()
             sink = _Base64(document)
@@ -161,14 +154,14 @@ class Body:
 
 
 @contextlib.asynccontextmanager
-async def received(request: Request, open_file: Open) -> AsyncIterator[Body]:
+async def received(request: Request, folder: Path, limit: int) -> AsyncIterator[Body]:
     """The body of a request; what has not appeared by the end is removed.
 
     Raises:
         RefusedError: It cannot be taken.
         PlaceError: The disk does not take it.
     """
-    body = Body(open_file)
+    body = Body(folder, limit)
     try:
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         if kind == b"multipart/form-data":
@@ -298,9 +291,6 @@ class JsonReader:
 
     In what `end` returns an `Incoming` stands in the place of each; short strings in base64 can be
     made one by `Body.decoded`.  A data URI's head is taken off.
-
-    Args:
-        body: Gets the documents.
     """
 
     def __init__(self, body: Body) -> None:

@@ -26,10 +26,6 @@ class Changes:
 
     A commit touches the ledger's WAL.  The daemon replaces its snapshot once a second, which is
     only a change where it says something else.
-
-    Args:
-        ledger: The ledger.
-        spool: Where the snapshot lies.
     """
 
     def __init__(self, ledger: Path, spool: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrd.cli.app import ConfigOption
+from ocrd.cli.jobs import require_folder
 from ocrd.errors import ConfigError, OcrdError, UsageError
 from ocrd.files import display
 
@@ -123,9 +124,7 @@ def add(
     except ValueError:
         raise UsageError(f"there is no role {role!r}", hint="submit, read or operate") from None
     for each in folder or ():
-        if loaded.folder(each) is None:
-            known = ", ".join(known.name for known in loaded.folders)
-            raise UsageError(f"there is no folder {each!r}", hint=f"Folders: {known}.")
+        require_folder(each, [known.name for known in loaded.folders])
     store = _store(context)
     typer.echo(store.add_token(name, wanted, frozenset(folder) if folder else None))
 

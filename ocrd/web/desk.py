@@ -11,7 +11,7 @@ import asyncio
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,17 @@ from fastapi import Request
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import offline
-from ocrd.files import Disk, os_error
+from ocrd.files import Disk
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import RANKED, index_of, search
+from ocrd.oserrors import os_error
+from ocrd.views.jobs import hit_facts
 from ocrd.views.locate import locate
 from ocrd.views.status import gather
-from ocrd.web.body import Incoming, opened
+from ocrd.web.body import Body, Incoming, opened, received
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, require_tree
@@ -42,13 +44,7 @@ Known = Job | Handed
 
 
 class Desk:
-    """Takes requests of one installation.
-
-    Args:
-        config: What is in force.
-        store: Remembers who handed over what.
-        changes: Tells when to look again.
-    """
+    """Takes requests of one installation."""
 
     def __init__(self, config: Config, store: Store, changes: Changes) -> None:
         self.config = config
@@ -87,9 +83,9 @@ class Desk:
             )
         return fitting[0]
 
-    def room(self, folder: Folder) -> Incoming:
-        """Where a document may stream to."""
-        return Incoming(folder.inbox, self.config.settings.web.max_upload_mib * 2**20)
+    def received(self, request: Request, folder: Folder) -> AbstractAsyncContextManager[Body]:
+        """The body of a request; its documents stream towards the folder's inbox."""
+        return received(request, folder.inbox, self.config.settings.web.max_upload_mib * 2**20)
 
     # --- handing over ---
 
@@ -269,9 +265,10 @@ class Desk:
             return [job for job in mine.values() if filters.get("state") in (None, job.state)]
         if token.folders is None or "folder" in filters:
             return await self.changes.ask(lambda ledger: ledger.jobs(**filters))
-        found: list[Job] = []
-        for folder in sorted(token.folders):
-            found += await self.changes.ask(partial(_jobs_of, folder, filters))
+        folders = sorted(token.folders)
+        found = await self.changes.ask(
+            lambda ledger: [job for each in folders for job in ledger.jobs(folder=each, **filters)]
+        )
         found.sort(key=lambda job: job.id, reverse=True)
         return found[: filters.get("limit", 50)]
 
@@ -283,15 +280,12 @@ class Desk:
         """
         return await asyncio.to_thread(Results.of, job, self.disk)
 
-    async def original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
+    def original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
         """The file that holds a page, the page's number in it, and which file that is.
 
         Raises:
             MissingError: It is not filed, or not there any more.
         """
-        return await asyncio.to_thread(self._original, job, number)
-
-    def _original(self, job: Job, number: int) -> tuple[Path, int, tuple[int, int]]:
         if job.archived_to is None:
             raise MissingError(
                 f"job {job.id} has no archived original", hint="It is shown once the job is done."
@@ -341,7 +335,7 @@ class Desk:
             some = found[start : start + limit]
             jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in some}))
             hits += [
-                {"job": hit.job, "page": hit.page, "folder": job.folder, "source": job.source}
+                hit_facts(hit, job)
                 for hit in some
                 if (job := jobs.get(hit.job)) is not None and token.sees(job.folder)
             ]
@@ -351,14 +345,11 @@ class Desk:
 
     # --- asking ---
 
-    async def request(self, verb: str, job: Job) -> bool:
+    def request(self, verb: str, job: Job) -> bool:
         """Have a job retried or cancelled by the daemon; whether it can be.
 
         Where no daemon runs the ledger keeps it for its next start.
         """
-        return await asyncio.to_thread(self._request, verb, job)
-
-    def _request(self, verb: str, job: Job) -> bool:
         asked = {"do": verb, "jobs": [job.id]}
         return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
 
@@ -381,7 +372,3 @@ def _no_job(name: str) -> MissingError:
 def _jobs_by_id(numbers: Any, ledger: Ledger) -> dict[int, Job]:
     found = map(ledger.job, numbers)
     return {job.id: job for job in found if job is not None}
-
-
-def _jobs_of(folder: str, filters: Mapping[str, Any], ledger: Ledger) -> list[Job]:
-    return ledger.jobs(folder=folder, **filters)

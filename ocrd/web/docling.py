@@ -20,7 +20,7 @@ import ocrd
 from ocrd.files import Disk
 from ocrd.job import Job, JobState
 from ocrd.web.access import token_for
-from ocrd.web.body import MOST, Body, received
+from ocrd.web.body import MOST, Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import MissingError, RefusedError, sentence
 from ocrd.web.results import Results
@@ -117,7 +117,7 @@ async def _submitted(
     request: Request, desk: Desk, token: Token
 ) -> tuple[list[Known], dict[str, Any]]:
     folder = desk.folder(token)
-    async with received(request, lambda: desk.room(folder)) as body:
+    async with desk.received(request, folder) as body:
         options = await _sources(body)
         if not body.documents:
             raise RefusedError(422, "there is no document in it", hint="Send `files` or `sources`.")

@@ -20,8 +20,6 @@ class RefusedError(OcrdError):
 
     Args:
         status: As in HTTP.
-        message: Why.
-        hint: What to do about it.
         retry_after: Seconds after which it may be sent again.
     """
 
@@ -85,9 +83,7 @@ def joined(message: str, hint: str) -> str:
 def install(app: FastAPI, show: Show) -> None:
     """Have every error of the application answered in the shape of the interface that was asked.
 
-    Args:
-        app: The application.
-        show: Answers a person who looks at a page; None where a program asks.
+    `show` answers a person who looks at a page, and says None where a program asks.
     """
 
     async def told(request: Request, raised: Exception) -> Response:

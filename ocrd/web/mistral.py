@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from ocrd.job import Job, JobState
 from ocrd.web.access import origin_of, token_for
-from ocrd.web.body import Body, received
+from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError
 from ocrd.web.results import ReadPage, Results
@@ -46,7 +46,7 @@ async def ocr(request: Request) -> JSONResponse:
     """Read a document and wait for what comes out."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     folder = desk.folder(token)
-    async with received(request, lambda: desk.room(folder)) as body:
+    async with desk.received(request, folder) as body:
         asked = body.fields
         if any(asked.get(key) for key in _ANNOTATIONS):
             raise RefusedError(422, "annotations are not supported", hint="Leave those fields out.")
@@ -226,7 +226,7 @@ async def upload(request: Request) -> dict[str, Any]:
     """Keep a file until it is read or deleted."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     folder = desk.folder(token)
-    async with received(request, lambda: desk.room(folder)) as body:
+    async with desk.received(request, folder) as body:
         if not body.documents:
             raise RefusedError(422, "file is missing", hint="Send a form with a part named file.")
         return _told(await desk.hold(body.documents[0], folder, token))

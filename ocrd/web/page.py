@@ -17,7 +17,7 @@ from ocrd.errors import OcrdError
 from ocrd.files import display
 from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
-from ocrd.web.access import COOKIE, CSRF_FIELD, Gatekeeper, scheme_of, token_for
+from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, scheme_of, token_for
 from ocrd.web.desk import Desk, desk_of
 from ocrd.web.errors import MissingError, joined, sentence
 from ocrd.web.render import PageRenderer
@@ -40,14 +40,10 @@ _templates.filters |= {
 }
 
 
-def wants_page(request: Request) -> bool:
-    """Whether a browser shows the answer to a person."""
-    return "text/html" in request.headers.get("accept", "")
-
-
 def shown(request: Request, status: int, error: OcrdError) -> Response | None:
     """An error for a person: whoever is not known logs in first; None where a program asks."""
-    if not wants_page(request) or request.url.path.startswith("/api/"):
+    by_browser = "text/html" in request.headers.get("accept", "")
+    if not by_browser or request.url.path.startswith("/api/"):
         return None
     if status == 401 and request.url.path != "/login":
         return RedirectResponse("/login", 303)
@@ -55,7 +51,7 @@ def shown(request: Request, status: int, error: OcrdError) -> Response | None:
 
 
 def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResponse:
-    gatekeeper = _gatekeeper(request)
+    gatekeeper = gatekeeper_of(request)
     token = gatekeeper.known(request)
     told |= {
         "token": token,
@@ -66,11 +62,6 @@ def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResp
     }
     headers = {"cache-control": "no-store"}
     return HTMLResponse(_templates.get_template(template).render(told), status, headers)
-
-
-def _gatekeeper(request: Request) -> Gatekeeper:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    return gatekeeper
 
 
 # --- how it stands ---
@@ -158,7 +149,7 @@ async def picture(request: Request, number: str, page: int) -> Response:
     """The picture of a page, as it was read."""
     desk, token = desk_of(request), token_for(request)
     found = await desk.job(number, token)
-    path, own_number, which = await desk.original(found, page)
+    path, own_number, which = await asyncio.to_thread(desk.original, found, page)
     renderer: PageRenderer = request.app.state.renderer
     image = await renderer.jpeg(path, own_number, which)
     headers = {"cache-control": "private, max-age=60"}
@@ -174,7 +165,7 @@ async def ask(
 ) -> Response:
     """Retry or cancel, from a form."""
     desk, token = desk_of(request), token_for(request, Role.OPERATE, csrf)
-    await desk.request(verb, await desk.job(number, token))
+    await asyncio.to_thread(desk.request, verb, await desk.job(number, token))
     return RedirectResponse(f"/jobs/{number}", 303)
 
 
@@ -205,7 +196,7 @@ async def login(
     csrf: Annotated[str, Form(alias=CSRF_FIELD)],
 ) -> Response:
     """Open a session for who has a token."""
-    gatekeeper, store = _gatekeeper(request), desk_of(request).store
+    gatekeeper, store = gatekeeper_of(request), desk_of(request).store
     gatekeeper.require_csrf(request, csrf)
     token = await asyncio.to_thread(store.bearer, secret.strip())
     if token is None:
@@ -227,7 +218,7 @@ async def login(
 @router.post("/logout")
 async def logout(request: Request, csrf: Annotated[str, Form(alias=CSRF_FIELD)]) -> Response:
     """End the session."""
-    _gatekeeper(request).require_csrf(request, csrf)
+    gatekeeper_of(request).require_csrf(request, csrf)
     session = request.cookies.get(COOKIE, "")
     await asyncio.to_thread(desk_of(request).store.close_session, session)
     answer = RedirectResponse("/login", 303)

@@ -18,11 +18,7 @@ _WALL_S = 30.0
 
 
 class PageRenderer:
-    """Draws pages; its children start with the first.
-
-    Args:
-        config: Says what children may use and read.
-    """
+    """Draws pages; its children start with the first."""
 
     def __init__(self, config: Config) -> None:
         given = config.settings.pages
@@ -37,10 +33,7 @@ class PageRenderer:
     async def jpeg(self, path: Path, number: int, which: tuple[int, int]) -> bytes:
         """Page `number` (1-based) of a document as a JPEG at most `WIDTH` pixels wide.
 
-        Args:
-            path: The document.
-            number: Which page.
-            which: The device and inode that were found there through no link.
+        `which` is the device and inode that were found there through no link.
 
         Raises:
             OcrdError: It cannot be drawn.

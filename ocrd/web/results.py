@@ -16,8 +16,9 @@ from urllib.parse import quote
 from fastapi.responses import StreamingResponse
 
 from ocrd.document.base import FIGURES, SUFFIXES
-from ocrd.files import Disk, display, os_error
+from ocrd.files import Disk, display
 from ocrd.job import Job, JobState
+from ocrd.oserrors import os_error
 from ocrd.web.errors import MissingError
 
 MEDIA = {

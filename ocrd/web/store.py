@@ -13,7 +13,6 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,6 @@ class Token:
     """Who may do what.
 
     Attributes:
-        name: What the operator calls it.
-        role: What it may do.
         folders: In which folders; None for all.
     """
 
@@ -107,17 +104,12 @@ class Handed:
 class Store:
     """The file.  Several threads may call; each statement is a transaction.
 
-    Args:
-        path: Where; its folder must be there.
-        clock: Seconds since the epoch.
-
     Raises:
         PlaceError: It cannot be used there; of every method.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._clock = clock
         self._lock = threading.Lock()
         try:
             path.touch(mode=0o600, exist_ok=True)
@@ -148,7 +140,7 @@ class Store:
         """
         secret = "ocrd_" + secrets.token_urlsafe(32)
         named = None if folders is None else json.dumps(sorted(folders))
-        row = (name, _digest(secret), role.value, named, self._clock())
+        row = (name, _digest(secret), role.value, named, time.time())
         if not self._run("INSERT OR IGNORE INTO tokens VALUES (?, ?, ?, ?, ?) RETURNING 1", *row):
             raise UsageError(
                 f"there is a token {display(name)} already",
@@ -174,7 +166,7 @@ class Store:
 
     def open_session(self, token: Token) -> str:
         """A session's secret, for a cookie."""
-        secret, now = secrets.token_urlsafe(32), self._clock()
+        secret, now = secrets.token_urlsafe(32), time.time()
         self._run("DELETE FROM sessions WHERE expires_at < ?", now)
         row = (_digest(secret), token.name, now + SESSION_S)
         self._run("INSERT INTO sessions VALUES (?, ?, ?)", *row)
@@ -186,7 +178,7 @@ class Store:
             "SELECT name, role, folders FROM sessions JOIN tokens ON tokens.name = sessions.token"
             " WHERE sessions.digest = ? AND expires_at > ?",
             _digest(secret),
-            self._clock(),
+            time.time(),
         )
         return _token(rows[0]) if rows else None
 
@@ -204,7 +196,7 @@ class Store:
             "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at, name)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
             *(folder, source, facts.size, facts.mtime_ns, facts.inode),
-            *(token.name, self._clock(), name),
+            *(token.name, time.time(), name),
         )
         return _handed(rows[0])
 
@@ -218,10 +210,10 @@ class Store:
         rows = self._run("SELECT * FROM handed WHERE ticket = ?", ticket)
         return _handed(rows[0]) if rows else None
 
-    def handed_before(self, moment: float, most: int = 1000) -> list[Handed]:
-        """What came in before a moment, the oldest first."""
-        query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT ?"
-        return [_handed(row) for row in self._run(query, moment, most)]
+    def handed_before(self, moment: float) -> list[Handed]:
+        """What came in before a moment, the oldest 1,000 first."""
+        query = "SELECT * FROM handed WHERE at < ? ORDER BY at LIMIT 1000"
+        return [_handed(row) for row in self._run(query, moment)]
 
     def held_before(self, moment: float) -> list[Handed]:
         """What came before a moment and nobody has asked for."""

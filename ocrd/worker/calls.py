@@ -56,12 +56,10 @@ class Calls:
 
     Args:
         threads: For one place at most.
-        clock: A clock that never goes back, seconds.
     """
 
-    def __init__(self, threads: int = THREADS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
-        self._clock = clock
         self._places: dict[str, _Place] = {}
         self._awaited: set[asyncio.Future[Any]] = set()
 
@@ -79,7 +77,7 @@ class Calls:
             args: With what.
             kwargs: Likewise.
         """
-        begun = self._of(str(place)).submit(partial(call, *args, **kwargs))
+        begun = self._place(str(place)).submit(partial(call, *args, **kwargs))
         ended = asyncio.wrap_future(begun)
         self._awaited.add(ended)
         try:
@@ -93,7 +91,7 @@ class Calls:
 
     def hanging(self, least_s: float | None = None) -> list[Hanging]:
         """The places that have not answered a call for so long, or `HANGS_S`, the longest first."""
-        now, found = self._clock(), []
+        now, found = time.monotonic(), []
         least_s = HANGS_S if least_s is None else least_s
         for name, place in list(self._places.items()):
             waits = [now - since for since in place.since()]
@@ -106,19 +104,18 @@ class Calls:
         for ended in list(self._awaited):
             ended.cancel()
 
-    def _of(self, name: str) -> _Place:
+    def _place(self, name: str) -> _Place:
         if name not in self._places:
-            self._places[name] = _Place(name, self._most, self._clock)
+            self._places[name] = _Place(name, self._most)
         return self._places[name]
 
 
 class _Place:
     """The threads of one place: as many as are needed, up to the most."""
 
-    def __init__(self, name: str, most: int, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
-        self._clock = clock
         self._lock = threading.Lock()
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         self._waiting = 0  # calls
@@ -146,7 +143,7 @@ class _Place:
         while (taken := self._next()) is not None:
             future, call = taken
             if future.set_running_or_notify_cancel():
-                self._since[me] = self._clock()
+                self._since[me] = time.monotonic()
                 try:
                     tell = partial(future.set_result, call())
                 except BaseException as error:

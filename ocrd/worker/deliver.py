@@ -10,14 +10,13 @@ import json
 import os
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
 from ocrd.config.ownership import Ownership, ownership
-from ocrd.document.base import FIGURES, IMAGES
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
 from ocrd.inbox.join import pile_name
@@ -27,6 +26,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import PageRow, page_row
 from ocrd.names import NAME_MAX, fit
 from ocrd.spool import Spool
+from ocrd.spool.names import REPORT_SUFFIX
 from ocrd.worker.naming import (
     dated,
     flat_order,
@@ -39,31 +39,11 @@ from ocrd.worker.naming import (
     wanted,
 )
 
-ERROR_SUFFIX = ".error.json"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """How a bundle is built.
-
-    Attributes:
-        name: What the results will be called, as far as nobody takes that name meanwhile.
-        artefacts: The stem of the artefacts in the bundle.
-        images: The folder of the figures in it.
-    """
-
-    name: Path
-    artefacts: str
-    images: str = IMAGES
-
 
 class Delivery:
     """Publishes, archives and fails jobs.  Blocking: run it off the event loop; threads may share.
 
-    Args:
-        ledger: Records intents and outcomes.
-        spool: Does the moves.
-        clock: Seconds since the epoch; dates the archive's folders.
+    The clock, seconds since the epoch, dates the archive's folders.
     """
 
     def __init__(self, *, ledger: Ledger, spool: Spool, clock: Callable[[], float]) -> None:
@@ -73,8 +53,8 @@ class Delivery:
         self._lock = threading.Lock()
         self._kept: dict[int, Path] = {}  # by job: stems that are chosen and not published yet
 
-    def plan(self, job: Job, folder: Folder) -> Plan:
-        """What the results are to be called, before the bundle is built.
+    def plan(self, job: Job, folder: Folder) -> Path:
+        """What the results will be called, as far as nobody takes that name meanwhile.
 
         In layout `flat` the name is kept for the job until it ends: the text links to figures by
         their folder's name, so that another one would mean to build anew.
@@ -82,17 +62,15 @@ class Delivery:
         counted = asks_for_counter(folder.output_name)
         counter = self._ledger.next_number(folder.name) if counted else 0
         name = wanted(job, folder, counter)
-        if folder.layout == "flat":
-            name = self._keep(job, name, flat_suffixes(folder.outputs))
-            return Plan(name=name, artefacts="", images=name.name + FIGURES)
-        return Plan(name=name, artefacts=name.name)
+        flat = folder.layout == "flat"
+        return self._keep(job, name, flat_suffixes(folder.outputs)) if flat else name
 
-    def record(self, job: Job, folder: Folder, plan: Plan) -> Job:
+    def record(self, job: Job, folder: Folder, name: Path) -> Job:
         """The bundle is sealed: its names, and the original's, go into the ledger.
 
         One that was recorded before, and built anew because its name was taken, is recorded again.
         """
-        outputs = self._outputs(job, folder, plan)
+        outputs = self._outputs(job, folder, name)
         if job.state is JobState.DELIVERING:
             return self._ledger.redeliver(job, outputs=outputs)
         archived_to = self._archived(job, folder)
@@ -152,17 +130,17 @@ class Delivery:
 
     # --- the bundle ---
 
-    def _outputs(self, job: Job, folder: Folder, plan: Plan) -> str | None:
+    def _outputs(self, job: Job, folder: Folder, name: Path) -> str | None:
         """The path to record for a bundle that was built: its folder, or its main file.
 
         None when it holds nothing that could lie in the outbox by itself.
         """
         made = flat_order(self._spool.made(job))
         if is_flat(made):
-            return str(flat_target(made[-1], plan.name.parent, plan.name.name))
+            return str(flat_target(made[-1], name.parent, name.name))
         if not made and folder.layout == "flat":
             return None
-        return str(self._free_folder(plan.name))  # of a pile, too: its documents stay together
+        return str(self._free_folder(name))  # of a pile, too: its documents stay together
 
     def publish(self, job: Job, folder: Folder) -> Job:
         """To the outbox under the recorded name, or the next free one; again after a crash."""
@@ -245,7 +223,8 @@ class Delivery:
         while True:
             try:
                 if job.ending is None:
-                    target = self._failed_name(job, below)
+                    name = fit(PurePosixPath(job.source).name, suffix_room=len(REPORT_SUFFIX))
+                    target = self._spool.free_name(below, name)
                     job = self._ledger.intend_failure(
                         job, error, str(target), cancelled=cancelled, pages=self._pages(job)
                     )
@@ -255,7 +234,7 @@ class Delivery:
                 if job.place is Place.INBOX:
                     self._spool.claim(job, folder.inbox / job.source)
                     remove_marker(self._spool, job, folder)
-                    job = self._ledger.moved(job, Place.SPOOL)
+                    job = self._ledger.moved(job)
                 report = self._report(job, error)
                 self._spool.fail(job, _recorded(job.failed_to), report, _owner(folder))
             except FileExistsError:
@@ -267,10 +246,6 @@ class Delivery:
                 job = replace(job, ending=None)
             else:
                 return job
-
-    def _failed_name(self, job: Job, below: Path) -> Path:
-        name = fit(PurePosixPath(job.source).name, suffix_room=len(ERROR_SUFFIX))
-        return self._spool.free_name(below, name)
 
     def _report(self, job: Job, error: JobError) -> bytes:
         """NAME.error.json: what a person finds beside the file that failed."""
@@ -293,11 +268,6 @@ def remove_marker(spool: Spool, job: Job, folder: Folder) -> None:
 
     Before, it must stay: an original that turns out to have changed waits for its claim again.  To
     be called between the claim and its record, so that after a crash in between it is done again.
-
-    Args:
-        spool: Removes it.
-        job: As it was before its original was moved into the spool.
-        folder: Where from.
     """
     if not folder.done_marker or job.place is not Place.INBOX:
         return

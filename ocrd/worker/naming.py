@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
-from ocrd.config.names import NameFacts, expand
-from ocrd.document.base import FIGURES, SUFFIX_ROOM, SUFFIXES
+from ocrd.config.names import expand
+from ocrd.document.base import FIGURES, IMAGES, SUFFIX_ROOM, SUFFIXES
 from ocrd.job import Job
 from ocrd.names import fit, stem
 
@@ -22,25 +22,17 @@ _RANKS = [suffix for suffixes in SUFFIXES.values() for suffix in suffixes]
 
 
 def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
-    """The name that a folder's `output_name` gives a job's results; it may be taken.
-
-    Args:
-        job: Whose.
-        folder: Whose outbox and template.
-        counter: The document's number, for a template that asks for one.
-    """
+    """The name that a folder's `output_name` gives a job's results; it may be taken."""
     source = PurePosixPath(job.source)
     # a joined document's name has no extension to take off
     base = stem(f"{source.name}.") if job.members else stem(source.name)
     filled = expand(
         folder.output_name,
-        NameFacts(
-            stem=base,
-            recorded=datetime.fromtimestamp(job.created_at).astimezone(),
-            folder=folder.name,
-            job=job.id,
-            counter=counter,
-        ),
+        stem=base,
+        recorded=datetime.fromtimestamp(job.created_at).astimezone(),
+        folder=folder.name,
+        job=job.id,
+        counter=counter,
     )
     # no part is a folder above, nor hidden, whatever a scan is called
     parts = (part.strip().lstrip(".").strip() or "document" for part in filled.split("/"))
@@ -62,6 +54,11 @@ def dated(pattern: Path, now: float) -> Path:
     if "%" not in str(pattern):
         return pattern
     return Path(datetime.fromtimestamp(now).astimezone().strftime(str(pattern)))
+
+
+def in_bundle(folder: Folder, name: Path) -> tuple[str, str]:
+    """The stem of the artefacts in a bundle that will have this name, and the figures' folder."""
+    return ("", name.name + FIGURES) if folder.layout == "flat" else (name.name, IMAGES)
 
 
 def flat_suffixes(outputs: Collection[str]) -> list[str]:

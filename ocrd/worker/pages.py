@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -15,10 +15,8 @@ from typing import TypeAlias
 from ocrd.config import Folder
 from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
-from ocrd.engine.blank import is_blank
 from ocrd.engine.deepseek.grounding import with_blocks
-from ocrd.engine.policy import read_page
-from ocrd.engine.upright import Orientation, read_upright
+from ocrd.engine.policy import Orientation, is_blank, read_page, read_upright
 from ocrd.errors import (
     BadFileError,
     EngineDownError,
@@ -34,7 +32,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
 from ocrd.page import PageImage, PageResult
 from ocrd.pagelog import Entry, PageLog
-from ocrd.pages.reading import OwnText, merged
+from ocrd.pages.reading import merged
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
 from ocrd.worker.calls import LEDGER, SPOOL, Calls
@@ -50,37 +48,14 @@ Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
 
 BLANKNESS = "the processor"
 
+_REQUESTS = itertools.count(1)  # the engine is never given one id twice
+
 
 def separator_of(folder: Folder) -> Separator | None:
     """What ends a document in this folder; None where a file is one document."""
     if folder.separator == "none":
         return None
     return Separator(kind=folder.separator, code=folder.separator_code)
-
-
-def told(error: OcrdError) -> JobError:
-    """An error as the ledger keeps it."""
-    return JobError(**error.shown())
-
-
-@dataclass(kw_only=True)
-class PageRun:
-    """What all pages of one job have in common.
-
-    Attributes:
-        job: As `set_pages` gave it.
-        log: Keeps each finished page.
-        untold: Finished pages of which the ledger does not know.
-        tell_at: When it is told of them, by the event loop's clock.
-    """
-
-    job: Job
-    folder: Folder
-    original: Original
-    recipe: str
-    log: PageLog
-    untold: list[Page] = field(default_factory=list)
-    tell_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,128 +93,145 @@ class Parts:
     clock: Callable[[], float] = time.time
 
 
-class PageRunner:
-    """Reads the pages of jobs.
+@dataclass(kw_only=True, eq=False)
+class PageRun:
+    """The pages of one job on their way through the engine."""
 
-    Attributes:
-        progress: By job under way, how many pages it has and how many of them are finished.
-    """
+    parts: Parts
+    job: Job
+    folder: Folder
+    original: Original
+    recipe: str
+    log: PageLog
+    finished: set[int] = field(default_factory=set)
 
-    def __init__(self, parts: Parts) -> None:
-        self._ = parts
-        self._requests = itertools.count(1)
-        self.progress: dict[int, tuple[int, int]] = {}
+    def __post_init__(self) -> None:
+        self.count = self.original.collation.pages
+        self._separator = separator_of(self.folder)
+        self._untold: list[Page] = []  # finished pages of which the ledger does not know
+        self._tell_at = 0.0  # when it is told of them, by the event loop's clock
 
-    async def run(self, run: PageRun, count: int, finished: Collection[int]) -> None:
-        """Finish every page of so many that is not finished yet.
+    def recall(self) -> None:
+        """Find the pages that need no reading: those in the log, and those that the ledger keeps.
+
+        The ledger has them of a job that failed, or of one that an older ocrd had begun.  Blocks.
+        """
+        job, ledger = self.job, self.parts.ledger
+        self.log.begin(self.recipe, job.sha256)
+        pages = {entry.page.number: entry.page for entry in self.log.entries()}
+        kept = ledger.payloads(job, self.recipe) if job.pages_done else ()
+        for page, payload in kept:
+            if page.number not in pages:
+                result = None if payload is None else self._with_blocks(payload)
+                self.log.append(self._entry(page, result))
+                pages[page.number] = page
+        if len(pages) != job.pages_done:
+            ledger.progress(job, [page_row(page, None, self.recipe) for page in pages.values()])
+        self.finished = set(pages)
+
+    async def read(self) -> None:
+        """Finish every page that is not finished yet.
 
         Raises:
             FencedError: The job is somebody else's now, or cancelled.
             OcrdError: A place fails; the pages finished so far are kept.
         """
-        self.progress[run.job.id] = (count, len(finished))
-        run.tell_at = asyncio.get_running_loop().time() + TELL_S
-        window = asyncio.Semaphore(self._.window)
+        self._tell_at = asyncio.get_running_loop().time() + TELL_S
+        before = len(self.finished)
+        window = asyncio.Semaphore(self.parts.window)
         try:
             async with asyncio.TaskGroup() as group:
-                for number in range(1, count + 1):
-                    if number not in finished:
+                for number in range(1, self.count + 1):
+                    if number not in self.finished:
                         await window.acquire()
-                        task = group.create_task(self._page(run, number))
+                        task = group.create_task(self._page(number))
                         task.add_done_callback(lambda _task: window.release())
         except BaseExceptionGroup as failures:
             raise first_of(failures) from None
-        if len(finished) + len(run.untold) < count:  # a long one: its documents may take long, too
-            await self._tell_ledger(run)
+        if before + len(self._untold) < self.count:  # a long one: its documents may take long, too
+            await self._tell_ledger()
 
-    async def _page(self, run: PageRun, number: int) -> None:
-        if await self._reuse(run, number):
+    async def _page(self, number: int) -> None:
+        if await self._reuse(number):
             return
         for tries in range(1, MAX_TRIES + 1):
             try:
-                result = await self._read(run, number)
+                result = await self._read(number)
             except PageFaultError as error:
-                self._tell("page.fault", run, number, kind=error.kind, error=error.message)
+                self._tell("page.fault", number, kind=error.kind, error=error.message)
                 if tries == MAX_TRIES:
-                    await self._failed(run, number, tries, error)
+                    await self._failed(number, tries, error)
             except (PageError, BadFileError) as error:
-                await self._failed(run, number, tries, error)
+                await self._failed(number, tries, error)
                 break
             else:
-                await self._finished(run, number, tries, result)
+                await self._done(number, tries, result)
                 break
 
-    async def _reuse(self, run: PageRun, number: int) -> bool:
-        payload = await self._.call(
-            LEDGER, self._.ledger.reusable, run.job.sha256, run.recipe, number
-        )
+    async def _reuse(self, number: int) -> bool:
+        reusable = self.parts.ledger.reusable
+        payload = await self.parts.call(LEDGER, reusable, self.job.sha256, self.recipe, number)
         if payload is None:
             return False
-        payload = with_blocks(payload, run.folder.mode.reader)
         page = Page(number=number, state=PageState.DONE, reused=True)
-        await self._keep(run, page, payload)
-        self._tell("page.done", run, number, reused=True, seconds=0.0, tokens=0)
+        await self._keep(page, self._with_blocks(payload))
+        self._tell("page.done", number, reused=True, seconds=0.0, tokens=0)
         return True
 
-    async def _read(self, run: PageRun, number: int) -> PageResult:
-        """One try, which waits for the engine as long as it takes: that costs no try."""
-        own = await self._own_text(run, number)
-        if own is not None and own.whole:
-            return own.result
-        result = await self._read_by_engine(run, number)
-        return merged(own.result, result) if own is not None else result
+    async def _read(self, number: int) -> PageResult:
+        """One try, which waits for the engine as long as it takes: that costs no try.
 
-    async def _own_text(self, run: PageRun, number: int) -> OwnText | None:
-        """What the page says of itself, if that is wanted and sound; separators are looked at."""
-        if separator_of(run.folder) is not None or not original_text_counts(run.folder):
-            return None
-        path, page = run.original.find(number)
-        own = await self._.pages.own_text(path, page)
-        return None if own is None or own.fault else own
+        What a page says of itself is asked first; not where separators are looked for.
+        """
+        own = None
+        if self._separator is None and original_text_counts(self.folder):
+            own = await self.parts.pages.own_text(*self.original.find(number))
+        if own is None or own.fault:
+            return await self._read_by_engine(number)
+        return own.result if own.whole else merged(own.result, await self._read_by_engine(number))
 
-    async def _read_by_engine(self, run: PageRun, number: int) -> PageResult:
+    async def _read_by_engine(self, number: int) -> PageResult:
         while True:
-            if self._.engine.report().state is EngineState.READY:
-                async with self._.gate.slot(run.job.id, run.folder.priority) as others:
-                    path, page = run.original.find(number)
-                    codes = run.folder.separator == BARCODE
-                    image = await self._.pages.page(path, page, codes=codes)
+            if self.parts.engine.report().state is EngineState.READY:
+                async with self.parts.gate.slot(self.job.id, self.folder.priority) as others:
+                    path, page = self.original.find(number)
+                    codes = self.folder.separator == BARCODE
+                    image = await self.parts.pages.page(path, page, codes=codes)
                     try:
-                        return await self._recognise(run, number, image, others)
+                        return await self._recognise(number, image, others)
                     except EngineDownError as error:
-                        self._tell("page.waits", run, number, kind=error.kind, error=error.message)
+                        self._tell("page.waits", number, kind=error.kind, error=error.message)
             await asyncio.sleep(ENGINE_POLL_S)
 
-    async def _recognise(
-        self, run: PageRun, number: int, image: PageImage, others: int
-    ) -> PageResult:
+    async def _recognise(self, number: int, image: PageImage, others: int) -> PageResult:
         """What the engine reads; a separator page is not shown to it, for it might invent text."""
-        if await self._separates(separator_of(run.folder), image):
+        if await self._separates(image):
             return PageResult(text="", codes=image.codes, notes=("a separator page, not read",))
+        folder, engine, orientation = self.folder, self.parts.engine, self.parts.orientation
         request = PageRequest(
-            id=f"{run.job.id}-{number}-{next(self._requests)}",
+            id=f"{self.job.id}-{number}-{next(_REQUESTS)}",
             image=image,
-            mode=run.folder.mode,
-            resolution=run.folder.resolution,
-            target=run.folder.target,
-            language=run.folder.language,
-            priority=run.folder.priority,
+            mode=folder.mode,
+            resolution=folder.resolution,
+            target=folder.target,
+            language=folder.language,
+            priority=folder.priority,
             others=others,
         )
-        if run.folder.upright and self._.orientation is not None:
-            result = await read_upright(self._.engine, request, self._.orientation)
+        if folder.upright and orientation is not None:
+            result = await read_upright(engine, request, orientation)
         else:
-            result = await read_page(self._.engine, request)
+            result = await read_page(engine, request)
         return replace(result, codes=image.codes) if image.codes else result
 
-    async def _separates(self, separator: Separator | None, image: PageImage) -> bool:
-        if separator is None:
+    async def _separates(self, image: PageImage) -> bool:
+        if self._separator is None:
             return False
-        if separator.kind == BLANK:
-            return await self._.call(BLANKNESS, is_blank, image)
-        return separator.marks(image.codes)
+        if self._separator.kind == BLANK:
+            return await self.parts.call(BLANKNESS, is_blank, image)
+        return self._separator.marks(image.codes)
 
-    async def _finished(self, run: PageRun, number: int, tries: int, result: PageResult) -> None:
+    async def _done(self, number: int, tries: int, result: PageResult) -> None:
         doubt = None
         if result.partial:
             hint = "Compare the text with the page image; another mode or resolution may help."
@@ -252,37 +244,41 @@ class PageRunner:
             seconds=result.seconds,
             error=doubt,
         )
-        await self._keep(run, page, result.to_json())
+        await self._keep(page, result.to_json())
         facts = {"seconds": round(result.seconds, 3), "tokens": result.output_tokens}
-        self._tell("page.partial" if doubt else "page.done", run, number, reused=False, **facts)
+        self._tell("page.partial" if doubt else "page.done", number, reused=False, **facts)
 
-    async def _failed(self, run: PageRun, number: int, tries: int, error: OcrdError) -> None:
-        error = run.original.blamed(number, error)
-        page = Page(number=number, state=PageState.FAILED, tries=tries, error=told(error))
-        await self._keep(run, page, None)
-        self._tell("page.failed", run, number, kind=error.kind, error=error.message)
+    async def _failed(self, number: int, tries: int, error: OcrdError) -> None:
+        error = self.original.blamed(number, error)
+        page = Page(number=number, state=PageState.FAILED, tries=tries, error=JobError.of(error))
+        await self._keep(page, None)
+        self._tell("page.failed", number, kind=error.kind, error=error.message)
 
-    async def _keep(self, run: PageRun, page: Page, payload: str | None) -> None:
+    async def _keep(self, page: Page, payload: str | None) -> None:
         """A page is finished, and is not computed again whatever comes."""
-        came_from = run.original.came_from(page.number)
-        entry = Entry(page=page, result=payload, came_from=came_from)
-        await self._.call(SPOOL, run.log.append, entry)
-        run.untold.append(page)
-        if asyncio.get_running_loop().time() >= run.tell_at:
-            await self._tell_ledger(run)
-        pages, done = self.progress.get(run.job.id, (0, 0))
-        self.progress[run.job.id] = (pages, done + 1)
+        await self.parts.call(SPOOL, self.log.append, self._entry(page, payload))
+        self._untold.append(page)
+        if asyncio.get_running_loop().time() >= self._tell_at:
+            await self._tell_ledger()
+        self.finished.add(page.number)
 
-    async def _tell_ledger(self, run: PageRun) -> None:
+    async def _tell_ledger(self) -> None:
         """For whoever looks; it also says whether the job is still ours."""
-        run.tell_at = asyncio.get_running_loop().time() + TELL_S
-        told, run.untold = run.untold, []
-        rows = [page_row(page, None, run.recipe) for page in told]
-        await self._.call(LEDGER, self._.ledger.progress, run.job, rows)
+        self._tell_at = asyncio.get_running_loop().time() + TELL_S
+        untold, self._untold = self._untold, []
+        rows = [page_row(page, None, self.recipe) for page in untold]
+        await self.parts.call(LEDGER, self.parts.ledger.progress, self.job, rows)
 
-    def _tell(self, name: str, run: PageRun, number: int, **fields: object) -> None:
-        emit = self._.events.debug if name == "page.done" else self._.events.warn
-        emit(name, job=run.job.id, folder=run.job.folder, page=number, **fields)
+    def _entry(self, page: Page, result: str | None) -> Entry:
+        return Entry(page=page, result=result, came_from=self.original.came_from(page.number))
+
+    def _with_blocks(self, payload: str) -> str:
+        return with_blocks(payload, self.folder.mode.answers)
+
+    def _tell(self, name: str, number: int, **fields: object) -> None:
+        events = self.parts.events
+        emit = events.debug if name == "page.done" else events.warn
+        emit(name, job=self.job.id, folder=self.job.folder, page=number, **fields)
 
 
 def original_text_counts(folder: Folder) -> bool:
@@ -299,7 +295,7 @@ def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
         "model": model,
         "dpi": p.dpi,
         "prompt": folder.mode.prompt.replace("{target}", folder.target),
-        "reader": folder.mode.reader.value,
+        "reader": folder.mode.answers.value,
         "max_tokens": folder.mode.max_tokens,
         "guard": asdict(folder.mode.guard) if folder.mode.guard else None,
         "resolution": asdict(folder.resolution),

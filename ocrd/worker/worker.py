@@ -13,16 +13,15 @@ from typing import Any, TypeAlias
 
 from ocrd.config import Folder
 from ocrd.document.base import BundleSpec
-from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
-from ocrd.ledger.pages import page_row
-from ocrd.pagelog import Entry, PageLog
+from ocrd.pagelog import PageLog
 from ocrd.worker.calls import LEDGER, SPOOL
-from ocrd.worker.deliver import Delivery, Plan, remove_marker
+from ocrd.worker.deliver import Delivery, remove_marker
+from ocrd.worker.naming import in_bundle
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import PageRun, PageRunner, Parts, recipe, separator_of, told
+from ocrd.worker.pages import PageRun, Parts, recipe, separator_of
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -31,16 +30,20 @@ CANCELLED = JobError(
 )
 
 
-_Built: TypeAlias = tuple[Plan, BundleSpec]
-"""A bundle built (or to be built), still to be sealed, and the names planned for it."""
+_Built: TypeAlias = tuple[Path, BundleSpec]
+"""A bundle built (or to be built), still to be sealed, and the name planned for it."""
 
 
 class Worker:
-    """Takes claimed jobs to done or failed; many `run`s may be under way at once."""
+    """Takes claimed jobs to done or failed; many `run`s may be under way at once.
+
+    Attributes:
+        runs: The pages of each job under way, by its number.
+    """
 
     def __init__(self, parts: Parts) -> None:
-        self._ = parts
-        self.runner = PageRunner(parts)
+        self.runs: dict[int, PageRun] = {}
+        self._parts = parts
         self._delivery = Delivery(ledger=parts.ledger, spool=parts.spool, clock=parts.clock)
 
     async def run(self, job: Job, folder: Folder) -> Job:
@@ -59,15 +62,15 @@ class Worker:
                 job, built = await self._prepare(job, folder)
             return await self._deliver(job, folder, built)
         except BadFileError as error:
-            return await self.fail(job, folder, told(error))
+            return await self.fail(job, folder, JobError.of(error))
         finally:
-            self.runner.progress.pop(job.id, None)
+            self.runs.pop(job.id, None)
 
     async def fail(
         self, job: Job, folder: Folder, error: JobError, *, cancelled: bool = False
     ) -> Job:
         """The original to failed/, whatever was done so far dropped."""
-        p = self._
+        p = self._parts
         job = await p.call(
             way_out(folder), self._delivery.fail, job, folder, error, cancelled=cancelled
         )
@@ -88,7 +91,7 @@ class Worker:
 
     async def _prepare(self, job: Job, folder: Folder) -> tuple[Job, _Built]:
         """Steps 3 to 5: spool, pages, bundle; the bundle is still to be sealed."""
-        p = self._
+        p = self._parts
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
@@ -96,15 +99,17 @@ class Worker:
         job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         log = p.spool.page_log(job)
-        run = PageRun(job=job, folder=folder, original=original, recipe=key, log=log)
-        await self.runner.run(run, pages, await p.call(SPOOL, self._finished, run))
+        run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
+        await p.call(SPOOL, run.recall)
+        self.runs[job.id] = run
+        await run.read()
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
         await p.build(built[1], pages)
         return job, built
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
-        p, source = self._, origin(job, folder)
+        p, source = self._parts, origin(job, folder)
         try:
             path = p.spool.claim(job, source)
         except SourceChangedError as changed:
@@ -116,27 +121,7 @@ class Worker:
             job = p.ledger.rerecord(job, identity(job, source))
             path = p.spool.claim(job, source)
         remove_marker(p.spool, job, folder)
-        return p.ledger.moved(job, Place.SPOOL), path
-
-    def _finished(self, run: PageRun) -> set[int]:
-        """The pages that need no reading: those in the log, and those that the ledger keeps.
-
-        The ledger has them of a job that failed, or of one that an older ocrd had begun.
-        """
-        job, log, reader = run.job, run.log, run.folder.mode.reader
-        log.begin(run.recipe, job.sha256)
-        pages = {entry.page.number: entry.page for entry in log.entries()}
-        kept = self._.ledger.payloads(job, run.recipe) if job.pages_done else ()
-        for page, payload in kept:
-            if page.number not in pages:
-                result = None if payload is None else with_blocks(payload, reader)
-                came_from = run.original.came_from(page.number)
-                log.append(Entry(page=page, result=result, came_from=came_from))
-                pages[page.number] = page
-        if len(pages) != job.pages_done:
-            rows = [page_row(page, None, run.recipe) for page in pages.values()]
-            self._.ledger.progress(job, rows)
-        return set(pages)
+        return p.ledger.moved(job), path
 
     def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
         """What to build the bundle from.
@@ -145,7 +130,7 @@ class Worker:
             SourceChangedError: The original is no longer what was read: the ledger has it as it is.
             BadFileError: No page of it could be read.
         """
-        p = self._
+        p = self._parts
         if not p.spool.unchanged(job):
             p.ledger.rerecord(job, identity(job, p.spool.spooled(job)))
             raise SourceChangedError(
@@ -160,15 +145,16 @@ class Worker:
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
         """The same under names that are free now."""
-        p, plan = self._, self._delivery.plan(job, folder)
-        return plan, BundleSpec(
+        p, name = self._parts, self._delivery.plan(job, folder)
+        artefacts, images = in_bundle(folder, name)
+        return name, BundleSpec(
             source=original.path,
-            name=plan.artefacts,
+            name=artefacts,
             kind=original.kind,
             pages=p.spool.page_log(job).path,
             into=p.spool.new_bundle(job),
             outputs=folder.outputs,
-            reader=folder.mode.reader,
+            answers=folder.mode.answers,
             dpi=p.dpi,
             facts=self._facts(job, folder) | original.facts(),
             origins=original.origins(),
@@ -176,13 +162,13 @@ class Worker:
             pdf_text=folder.pdf_text,
             drop_blank=folder.drop_blank,
             upright=folder.upright,
-            images=plan.images,
-            title=plan.name.name,
+            images=images,
+            title=name.name,
         )
 
     def _facts(self, job: Job, folder: Folder) -> dict[str, Any]:
         """The sidecar's head: what was read, by what, how."""
-        p = self._
+        p = self._parts
         kind, model = p.engine.named(folder.language)
         return {
             "source": display(job.source),
@@ -204,7 +190,7 @@ class Worker:
 
     async def _deliver(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """Steps 6 to 9, and the end of step 5 for a bundle just built."""
-        p = self._
+        p = self._parts
         job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
         while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
             original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
@@ -224,7 +210,7 @@ class Worker:
 
     def _deliver_sealed(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """To done; or still delivering, when the bundle must be built anew."""
-        p = self._
+        p = self._parts
         if built is not None:
             p.spool.seal(job)
             job = self._delivery.record(job, folder, built[0])

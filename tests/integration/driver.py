@@ -24,13 +24,13 @@ from typing import Any
 
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
-from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.base import EngineState, PageRequest
 from ocrd.errors import ExitCode, OcrdError
 from ocrd.events import Event, Events
 from ocrd.files import Disk
-from ocrd.modes import PromptMode, Resolution
 from ocrd.observe.log import log_sink
 from ocrd.page import Block, PageResult
+from tests.unit.engine.fake import FakeEngine
 
 WRITES = frozenset(
     {
@@ -67,10 +67,8 @@ class Diary:
             self.note("finished", event.fields["job"], event.fields["page"])
 
 
-class DiaryEngine:
+class DiaryEngine(FakeEngine):
     """Takes a moment for a page and says a text that only this page has."""
-
-    kind, model, capacity, dpi = "fake", "fake-1", 3, 72
 
     def __init__(
         self,
@@ -80,24 +78,11 @@ class DiaryEngine:
         gate: Path | None = None,
         first: int = 0,
     ) -> None:
+        super().__init__(workers=3, delay_s=delay_s)
         self._diary = diary
-        self._delay_s = delay_s
         self._start_s = start_s
         self._gate = gate
         self._first = first
-        self._state = EngineState.STOPPED
-
-    def named(self, language: str) -> tuple[str, str]:
-        return self.kind, self.model
-
-    def report(self) -> EngineReport:
-        return EngineReport(state=self._state)
-
-    def unsupported(self, mode: PromptMode) -> str | None:
-        return None
-
-    def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        return None
 
     async def start(self, progress: Callable[[str], None]) -> None:
         self._state = EngineState.LOADING
@@ -118,9 +103,6 @@ class DiaryEngine:
             output_tokens=4,
             seconds=self._delay_s,
         )
-
-    async def stop(self) -> None:
-        self._state = EngineState.STOPPED
 
 
 class DeadlyDisk(Disk):

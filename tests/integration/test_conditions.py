@@ -55,6 +55,7 @@ def test_a_full_outbox_pauses_its_folder_and_costs_no_attempt(tree: Tree) -> Non
         tree.check_whole()
 
 
+@slow
 def test_a_disk_full_of_everything_is_told_by_status_and_log_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_disk_full_of_everything_is_told_by_status_and_log_and_loses_nothing(
         tree.check_done()
 
 
+@slow
 def test_a_disk_full_of_all_but_the_ledger_costs_no_attempt_either(tmp_path: Path) -> None:
     """As after `ocrd install`: claims go on, and meet the full disk at every step."""
     with tmpfs(tmp_path / "disk", "8m"):

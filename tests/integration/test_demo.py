@@ -17,7 +17,10 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrd.page import Box
 from tests.support.commands import OCRD
+from tests.support.needs import slow
 from tests.support.samples import Sample, write_samples
+
+pytestmark = slow  # tests/unit/engine/rapid/test_samples.py reads the same scans, in this process
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -1,10 +1,7 @@
 """`ocrd run --once` with an engine that cannot start: told with its remedy, and no job pays."""
 
 import json
-import os
 import signal
-import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +11,9 @@ import pytest
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
-from tests.support.commands import OCRD
+from tests.support.forked import Forked, run_ocrd
 from tests.support.samples import scan_of
+from tests.support.waiting import HANG_S, wait_for
 
 FAILED = 1
 
@@ -89,15 +87,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     tree = Tree(tmp_path_factory.mktemp("refused") / "srv")
     tree.drop("a.jpg", scan_of("Waits for an engine", width=200, height=80, dpi=72, seed=1).data)
     with tree.start("--engine-delay", "600") as daemon:
-        while "asked" not in (tree.diary.read_text() if tree.diary.exists() else ""):
-            assert daemon.poll() is None
-            time.sleep(0.05)
+        wait_for(lambda: tree.diary.exists() and "asked" in tree.diary.read_text(), process=daemon)
         daemon.send_signal(signal.SIGTERM)
     return tree
 
 
-def run_once(tree: Tree, machine: Machine, scratch: Path) -> subprocess.CompletedProcess[str]:
-    """`ocrd run --once` on such a machine."""
+def run_once(
+    tree: Tree, machine: Machine, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str]:
+    """`ocrd run --once` on such a machine: its exit code, and what it says."""
     model = scratch / "model"
     for name, text in (WHOLE if machine.files is None else machine.files).items():
         model.mkdir(exist_ok=True)
@@ -105,31 +103,32 @@ def run_once(tree: Tree, machine: Machine, scratch: Path) -> subprocess.Complete
     config = scratch / "config.toml"
     engine = f'[engine]\nkind = "vllm"\nmodel = "{machine.model or model}"\n[watch]'
     config.write_text(tree.config.read_text().replace("[watch]", engine))
-    environment = os.environ | dict(machine.environment or {})
+    for name, value in (machine.environment or {}).items():
+        monkeypatch.setenv(name, value)
     if machine.vllm:
         package = scratch / "site" / f"vllm-{machine.vllm}.dist-info"
         package.mkdir(parents=True)
         (package / "METADATA").write_text(f"Name: vllm\nVersion: {machine.vllm}\n")
-        paths = (str(scratch / "site"), environment.get("PYTHONPATH", ""))
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-    command = [OCRD, "run", "--once", "--config", str(config)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        monkeypatch.syspath_prepend(scratch / "site")  # which a process of its own takes over
+    said = scratch / "said"
+    with Forked(run_ocrd, "run", "--once", "--config", str(config), output=said) as ended:
+        return ended.wait(HANG_S), said.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("refused", REFUSALS)
 def test_what_keeps_the_engine_from_starting_is_told_and_costs_no_attempt(
-    tree: Tree, tmp_path: Path, refused: str
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     machine, said, remedy = REFUSALS[refused]
     tree.drop("new.jpg", b"not looked at yet")
-    ended = run_once(tree, machine, tmp_path)
-    assert ended.returncode == FAILED
-    *_, what, hint = ended.stderr.splitlines()
+    code, told = run_once(tree, machine, tmp_path, monkeypatch)
+    assert code == FAILED
+    *_, what, hint = told.splitlines()
     assert what.startswith("ocrd: ")
     assert said in what
     assert hint.startswith("  ")
     assert remedy in hint
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in told
     with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
         jobs = ledger.jobs(limit=10)
     assert {(job.state, job.attempts, job.error) for job in jobs} == {(JobState.QUEUED, 0, None)}

@@ -44,7 +44,7 @@ def test_a_letter_overtakes_a_book_of_three_thousand_pages(tmp_path: Path) -> No
         wait_for((tree.root / "archive" / "letters" / "letter.jpg").exists, process=daemon)
         overtaken = job(tree, 1)
         daemon.send_signal(signal.SIGTERM)
-        daemon.communicate(timeout=HANG_S)
+        daemon.wait(HANG_S)
     assert (overtaken.source, overtaken.state) == ("book.pdf", JobState.RUNNING)
     assert overtaken.pages == PAGES
     asked = [line.split()[1] for line in tree.diary.read_text().splitlines() if "asked" in line]

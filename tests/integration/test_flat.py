@@ -16,7 +16,7 @@ from ocrd.engine.deepseek.grounding import parse
 from ocrd.errors import ExitCode
 from ocrd.events import Events
 from ocrd.files import Disk
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import PageResult
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.tree import Tree, scan
@@ -28,7 +28,7 @@ class FigureEngine(DiaryEngine):
     """Sees a figure on every page."""
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        blocks = tuple(parse(FIGURE, Reader.DOCUMENT))
+        blocks = tuple(parse(FIGURE, AnswerFormat.DOCUMENT))
         return PageResult(text=FIGURE, blocks=blocks, output_tokens=4)
 
 

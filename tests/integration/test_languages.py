@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.support.commands import OCRD, ocrd
-from tests.support.needs import needs
+from tests.support.commands import ocrd
+from tests.support.needs import needs, slow
 from tests.support.scripts import UNKNOWN
 from tests.unit.engine.test_rapid import wrong
 
 RUSSIAN = UNKNOWN[0]
 
 
+@slow  # tests/unit/engine/tesseract reads the same page
 @needs("tesseract", "tesseract-languages", "fonts")
 def test_the_folder_with_a_language_reads_and_the_other_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
-        f'root = "{tmp_path}"\n[engine]\nkind = "rapidocr"\nworkers = 1\n[watch]\nsettle_s = 0\n'
+        f'root = "{tmp_path}"\n[watch]\nsettle_s = 0\n'
+        '[engine]\nkind = "rapidocr"\nworkers = 1\nthreads = 1\n'
         '[[folder]]\nname = "letters"\nlanguage = "ru"\n'
         '[[folder]]\nname = "others"\nupright = true\n',
         encoding="utf-8",
@@ -31,8 +32,8 @@ def test_the_folder_with_a_language_reads_and_the_other_says_what_to_do(tmp_path
     for folder in ("letters", "others"):
         (tmp_path / "inbox" / folder).mkdir(parents=True)
         image.save(tmp_path / "inbox" / folder / "a.png", dpi=(200, 200))
-    command = [OCRD, "run", "--once", "--config", str(tmp_path / "config.toml")]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    ran = ocrd("run", "--once", "--config", str(tmp_path / "config.toml"))
+    assert ran.returncode == 0, ran.stderr
 
     def sidecar(folder: str) -> Any:
         file = tmp_path / "outbox" / folder / "a" / "a.json"

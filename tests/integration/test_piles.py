@@ -1,16 +1,14 @@
 """A pile as it comes out of a feeder: a page that lies, and the empty back side of another."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pymupdf
 import pytest
 
-from tests.integration.tree import CONFIG, Tree
-from tests.support.commands import OCRD
-from tests.support.needs import needs
+from tests.integration.tree import CONFIG, Tree, order
+from tests.support.needs import needs, slow
 from tests.support.samples import scan_of
 from tests.unit.engine.test_upright import LETTER
 
@@ -34,7 +32,8 @@ def pile(*sheets: tuple[str, int]) -> bytes:
 
 
 def configured(tree: Tree, *lines: str, engine: str = "auto") -> None:
-    text = CONFIG.format(root=tree.root) + "\n".join(lines) + f'\n[engine]\nkind = "{engine}"\n'
+    lines = (*lines, "[engine]", f'kind = "{engine}"', "workers = 1", "threads = 1", "")
+    text = CONFIG.format(root=tree.root) + "\n".join(lines)
     tree.config.write_text(text, encoding="utf-8")
 
 
@@ -48,7 +47,7 @@ def results(tree: Tree, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]
 def test_empty_back_sides_are_dropped_and_pages_turned_when_a_folder_asks(tree: Tree) -> None:
     configured(tree, "drop_blank = true", "upright = true", engine="rapidocr")
     tree.drop("pile.pdf", pile((LETTER, 0), ("", 0), (LETTER, 180)))
-    subprocess.run([OCRD, "run", "--once", "--config", tree.config], check=True)
+    order(tree, "run", "--once")
     pages, summary, pdf = results(tree, "pile")
     assert [page["dropped"] for page in pages] == [False, True, False]
     assert summary["dropped"] == 1
@@ -57,10 +56,11 @@ def test_empty_back_sides_are_dropped_and_pages_turned_when_a_folder_asks(tree: 
     assert [page.rotation for page in pdf] == [0, 180]
 
 
+@slow
 def test_by_default_every_page_stays_as_it_was_scanned(tree: Tree) -> None:
     configured(tree, engine="rapidocr")
     tree.drop("pile.pdf", pile((LETTER, 180), ("", 0)))
-    subprocess.run([OCRD, "run", "--once", "--config", tree.config], check=True)
+    order(tree, "run", "--once")
     pages, _, pdf = results(tree, "pile")
     assert [page["dropped"] for page in pages] == [False, False]
     assert [page.rotation for page in pdf] == [0, 0]

@@ -68,6 +68,7 @@ def test_a_page_with_the_code_parts_two_documents_and_is_not_read(tree: Tree) ->
     assert tree.visible("archive") == ["pile.pdf"]
 
 
+@slow
 def test_what_was_found_on_a_page_is_kept_with_its_result(tree: Tree) -> None:
     configure(tree, 'separator = "barcode"')
     data = pile("One", SEPARATOR, "Two")
@@ -80,6 +81,7 @@ def test_what_was_found_on_a_page_is_kept_with_its_result(tree: Tree) -> None:
     assert asked(tree) == before
 
 
+@slow
 def test_results_from_before_codes_were_looked_for_are_not_used_again(tree: Tree) -> None:
     data = pile("One", SEPARATOR, "Two")
     tree.drop("first.pdf", data)
@@ -102,12 +104,14 @@ def test_empty_pages_part_documents_where_the_folder_says_so(tree: Tree) -> None
     assert printed(tree, "letter") == ["Alone"]
 
 
+@slow
 def test_by_default_nothing_is_taken_apart(tree: Tree) -> None:
     tree.drop("pile.pdf", pile("One", "", SEPARATOR, "Two"))
     assert tree.run()[0] == 0
     assert len(printed(tree, "pile")) == 4
 
 
+@slow
 def test_a_joined_duplex_pile_is_taken_apart_in_the_order_of_its_pages(tree: Tree) -> None:
     configure(tree, 'duplex = "reversed"', 'separator = "barcode"')
     fronts, backs = pile("1", SEPARATOR, "3"), pile("4", "printed", "2")
@@ -123,6 +127,7 @@ def test_a_joined_duplex_pile_is_taken_apart_in_the_order_of_its_pages(tree: Tre
     ]
 
 
+@slow
 def test_the_documents_of_a_pile_stay_together_where_results_lie_side_by_side(tree: Tree) -> None:
     configure(tree, 'separator = "barcode"', 'layout = "flat"')
     tree.drop("pile.pdf", pile("One", SEPARATOR, "Two"))
@@ -170,6 +175,7 @@ def prepared(root: Path, data: bytes) -> Tree:
     return tree
 
 
+@slow
 def test_pictures_can_be_separators_too(tree: Tree) -> None:
     configure(tree, 'separator = "barcode"')
     frames = [sheet(), sheet(barcode("SEPARATOR")), sheet()]

@@ -13,7 +13,7 @@ import pytest
 
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
-from tests.support.needs import need
+from tests.support.needs import need, slow
 from tests.support.ports import reserved_port
 from tests.support.samples import scan_of
 from tests.support.waiting import wait_for
@@ -87,6 +87,7 @@ def test_a_server_killed_with_pages_in_it_costs_no_attempt(tmp_path: Path) -> No
     assert "engine.server-" in said, "the daemon noticed"
 
 
+@slow
 # As it comes, and as docs/gpu.md says that it should be started.
 @pytest.mark.parametrize("words", [(), ("--disable-retries", "--health-check-interval-secs", "1")])
 def test_a_server_killed_behind_a_router_costs_no_attempt(

@@ -107,6 +107,7 @@ def test_pictures_and_a_pdf_become_one_document(tree: Tree) -> None:
     }
 
 
+@slow
 def test_a_document_of_which_one_page_was_scanned_is_a_document_like_any_other(tree: Tree) -> None:
     drop_joined(tree, "sub/s", {"sub/s_1.pdf": book("A")})
     code, said = tree.run()
@@ -130,6 +131,7 @@ def test_a_damaged_file_costs_its_own_page_and_shifts_none(tree: Tree) -> None:
     assert "**Page 2 could not be read:**" in markdown
 
 
+@slow
 def test_a_document_of_nothing_but_damaged_files_fails_as_one(tree: Tree) -> None:
     drop_joined(tree, "s", {"s_1.jpg": DAMAGED, "s_2.jpg": b""})
     assert tree.run()[0] == 5
@@ -177,6 +179,7 @@ def test_a_link_that_was_put_in_its_place_fails_at_once_and_is_not_followed(tree
     assert failed.is_symlink()
 
 
+@slow
 def test_a_link_in_an_inbox_that_is_tried_again_is_refused_again(tree: Tree) -> None:
     kept = tree.root / "kept.jpg"
     kept.write_bytes(picture(1))
@@ -192,6 +195,7 @@ def test_a_link_in_an_inbox_that_is_tried_again_is_refused_again(tree: Tree) -> 
     assert tree.visible("archive") == ["letter.jpg"]
 
 
+@slow
 def test_a_pile_that_was_mended_in_failed_is_read_on_a_retry(tree: Tree) -> None:
     """The front that was fed twice is taken out, the damaged back scanned again."""
     configure(tree, 'duplex = "same"')
@@ -247,6 +251,7 @@ def test_an_uneven_pile_is_refused_and_kept(tree: Tree, fronts: Sequence[str]) -
     assert "scan it again" in report["hint"]
 
 
+@slow
 def test_the_order_of_a_pile_is_no_reason_to_take_another_orders_results(tree: Tree) -> None:
     data = book("1", "3", "4", "2")
     tree.drop("plain.pdf", data)

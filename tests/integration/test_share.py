@@ -28,6 +28,8 @@ TEXT = "The harbour master wishes to remind all owners of small boats of the spr
 SETTINGS = f"""\
 [engine]
 kind = "rapidocr"
+workers = 1
+threads = 1
 [watch]
 settle_s = 0.5
 rescan_s = 2

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.tree import CONFIG, Tree
 from tests.support.commands import OCRD
+from tests.support.needs import slow
 
 PATIENCE_S = 240
 
@@ -19,7 +20,7 @@ PATIENCE_S = 240
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path / "srv")
-    text = CONFIG.format(root=tree.root) + '[engine]\nkind = "rapidocr"\nworkers = 1\n'
+    text = CONFIG.format(root=tree.root) + '[engine]\nkind = "rapidocr"\nworkers = 1\nthreads = 1\n'
     tree.config.write_text(text, encoding="utf-8")
     return tree
 
@@ -56,6 +57,7 @@ def log(tree: Tree) -> str:
     return (tree.root / "log").read_text(encoding="utf-8")
 
 
+@slow
 def test_a_reload_while_the_engine_loads_does_not_end_the_start(tree: Tree) -> None:
     with supervised(tree) as (process, heard):
         assert until(heard, b"EXTEND_TIMEOUT_USEC") == [b"EXTEND_TIMEOUT_USEC"]  # it loads

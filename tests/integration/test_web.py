@@ -24,6 +24,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from mistralai.client import Mistral
 from PIL import Image, ImageDraw, ImageFont
 
+from tests.support.needs import slow
 from tests.support.site import Site, memory_kib, site, until
 from tests.support.waiting import HANG_S
 
@@ -129,6 +130,7 @@ def test_a_result_comes_without_settling(running: Site) -> None:
     assert ended["state"] == "done"
 
 
+@slow
 def test_a_piles_documents_are_shown_as_the_pages_of_one(tmp_path: Path) -> None:
     held = io.BytesIO()
     blank = Image.new("L", (1000, 400), 255)

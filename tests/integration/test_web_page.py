@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.support.needs import needs
+from tests.support.needs import needs, slow
 from tests.support.site import Site, site, until
 from tests.support.waiting import HANG_S
 
@@ -121,6 +121,7 @@ def test_a_page_lies_beside_its_text_and_both_light_up_together(page: Page, runn
     assert 0.35 < middle < 0.42  # the second line stands at 420 of 1200
 
 
+@slow
 def test_pages_are_turned_over_by_keys(page: Page, running: Site) -> None:
     held = io.BytesIO()
     sheets = [Image.open(io.BytesIO(scan(f"Sheet number {n}"))) for n in (1, 2, 3)]
@@ -132,6 +133,7 @@ def test_pages_are_turned_over_by_keys(page: Page, running: Site) -> None:
         assert page.evaluate("location.hash") == f"#page-{expected}"
 
 
+@slow
 def test_a_search_leads_to_the_page_with_its_block_marked(page: Page, running: Site) -> None:
     number = handed_over(running, "sought.png", scan("Nothing of note here", "Quixotic zeppelin"))
     found = f"{running.url}/api/v1/search?q=quixotic"
@@ -145,6 +147,7 @@ def test_a_search_leads_to_the_page_with_its_block_marked(page: Page, running: S
     assert page.locator(".block.hit").all_inner_texts() == ["Quixotic zeppelin"]
 
 
+@slow
 def test_what_failed_is_said_with_its_remedy_and_can_be_retried(page: Page, running: Site) -> None:
     number = handed_over(running, "no scan.pdf", b"%PDF-1.7 and nothing else")
     page.goto(running.url)
@@ -193,6 +196,7 @@ def test_a_change_that_no_page_of_ours_asked_for_is_refused(page: Page, running:
     assert session["httpOnly"] and session["sameSite"] == "Strict"
 
 
+@slow
 def test_logging_out_ends_it(page: Page, running: Site) -> None:
     cookies = {each["name"]: each["value"] for each in page.context.cookies()}
     page.get_by_role("button", name="Log out").click()
@@ -253,6 +257,7 @@ SEEN = """() => {
 }"""
 
 
+@slow
 def test_everything_is_reached_by_the_keyboard_and_is_seen_to_be(page: Page, running: Site) -> None:
     number = handed_over(running, "keys.png", scan("Reached by keys", "and read so"))
     page.goto(running.url)
@@ -281,6 +286,7 @@ def walked(page: Page, steps: int) -> dict[str, bool]:
     return found
 
 
+@slow
 def test_it_fits_a_phone_and_weighs_little(browser: Browser, running: Site) -> None:
     context = context_of(browser, viewport={"width": 360, "height": 700}, color_scheme="dark")
     opened = context.new_page()

@@ -7,8 +7,6 @@ import hashlib
 import io
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.spool.trees import MARKER
 from tests.integration import driver
 from tests.support.commands import ocrd
+from tests.support.forked import Forked
 from tests.support.samples import scan_of
 from tests.support.waiting import HANG_S
 
@@ -69,17 +68,15 @@ class Tree:
         (self.inbox / name).write_bytes(data)
         self.dropped[name] = hashlib.sha256(data).hexdigest()
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.integration.driver",
-            str(self.config),
-            str(self.diary),
-        ]
-        return subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+    @property
+    def log(self) -> Path:
+        """What its daemons have told, those of `start`."""
+        return self.root / "log"
+
+    def start(self, *options: str) -> Forked:
+        """A daemon in a process of its own."""
+        words = (str(self.config), str(self.diary), *options)
+        return Forked(driver.main, *words, output=self.log)
 
     def run(self, *options: str) -> tuple[int, str]:
         """A daemon works all of it off; its exit code and what it said.
@@ -87,9 +84,10 @@ class Tree:
         One that is to be killed, or has other options, is a process of its own.
         """
         if options:
+            before = len(log(self))
             with self.start(*options) as daemon:
-                said, _ = daemon.communicate(timeout=2 * HANG_S)
-            return daemon.returncode, said
+                code = daemon.wait(2 * HANG_S)
+            return code, log(self)[before:]
         told = io.StringIO()
         with contextlib.redirect_stderr(told):
             code = driver.main([str(self.config), str(self.diary)])
@@ -159,16 +157,11 @@ def scan(number: int) -> bytes:
 
 
 @contextmanager
-def daemon(tree: Tree, *options: str) -> Iterator[subprocess.Popen[str]]:
+def daemon(tree: Tree, *options: str) -> Iterator[Forked]:
     """A daemon that runs until the block ends; it must then stop by itself."""
-    told = (tree.root / "log").open("a+", encoding="utf-8")
-    command = [sys.executable, "-m", "tests.integration.driver", str(tree.config), str(tree.diary)]
-    with (
-        told,
-        subprocess.Popen([*command, "--forever", *options], stdout=told, stderr=told) as process,
-    ):
+    with tree.start("--forever", *options) as process:
         try:
-            yield process  # type: ignore[misc]  # its streams are the log's
+            yield process
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -178,8 +171,8 @@ def daemon(tree: Tree, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def log(tree: Tree) -> str:
-    """What a daemon has told."""
-    return (tree.root / "log").read_text(encoding="utf-8")
+    """What its daemons have told."""
+    return tree.log.read_text(encoding="utf-8") if tree.log.exists() else ""
 
 
 def ask(tree: Tree, *words: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import traceback
 from collections.abc import Callable
 
 from ocrd.errors import OcrdError
@@ -31,12 +32,16 @@ def in_a_child(look: Callable[[], object]) -> object:
     child = os.fork()
     if child == 0:
         try:
-            seen: object = look()
-        except OcrdError as error:
-            seen = error
-        with open(writer, "wb") as pipe:
-            pickle.dump(seen, pipe)
-        os._exit(0)
+            try:
+                seen: object = look()
+            except OcrdError as error:
+                seen = error
+            with open(writer, "wb") as pipe:
+                pickle.dump(seen, pipe)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
     os.close(writer)
     with open(reader, "rb") as pipe:
         seen = pickle.load(pipe)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.commands import OCRD, ocrd
+from tests.integration import driver
+from tests.support.commands import ocrd
+from tests.support.forked import Forked, run_ocrd
 from tests.support.ports import reserved_port
 from tests.support.waiting import HANG_S, wait_for
 
@@ -28,8 +28,8 @@ class Site:
     url: str
     tokens: dict[str, str]
     fast: bool = False
-    daemon: subprocess.Popen[bytes] | None = None
-    web: subprocess.Popen[bytes] | None = None
+    daemon: Forked | None = None
+    web: Forked | None = None
 
     @property
     def config(self) -> Path:
@@ -41,16 +41,16 @@ class Site:
         return httpx.Client(base_url=self.url, headers=headers, timeout=2 * HANG_S, **options)  # type: ignore[arg-type]  # httpx's own options, passed on
 
     def start_daemon(self) -> None:
-        command = [OCRD, "run", "--config", str(self.config)]
+        config = str(self.config)
         if self.fast:
             diary = str(self.root.with_name("diary"))
-            command = [sys.executable, "-m", "tests.integration.driver", str(self.config), diary]
-            command += ["--forever", "--engine-delay", "0.01"]
-        self.daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+            words = (config, diary, "--forever", "--engine-delay", "0.01")
+            self.daemon = Forked(driver.main, *words)
+        else:
+            self.daemon = Forked(run_ocrd, "run", "--config", config)
 
     def start_web(self) -> None:
-        command = [OCRD, "web", "--config", str(self.config)]
-        self.web = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        self.web = Forked(run_ocrd, "web", "--config", str(self.config))
         until(self._answers)
 
     def _answers(self) -> bool:
@@ -101,7 +101,8 @@ def site(
         for name in ("web", "private"):
             (root / "inbox" / name).mkdir(parents=True, exist_ok=True)
         (root / "config.toml").write_text(
-            f'root = "{root}"\n[engine]\nkind = "rapidocr"\n[watch]\nsettle_s = 0.2\n'
+            f'root = "{root}"\n[watch]\nsettle_s = 0.2\n'
+            '[engine]\nkind = "rapidocr"\nworkers = 1\nthreads = 1\n'
             f"[web]\nport = {port}\n{limit}\n{more}\n{folders}"
         )
         running = Site(root=root, url=f"http://127.0.0.1:{port}", tokens={}, fast=fast)
@@ -127,7 +128,7 @@ def _token(running: Site, name: str, *options: str) -> str:
     return made.stdout.strip()
 
 
-def memory_kib(process: subprocess.Popen[bytes], what: str = "VmHWM") -> int:
+def memory_kib(process: Forked, what: str = "VmHWM") -> int:
     """The most that a process has held in memory."""
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
         if line.startswith(what):
@@ -135,6 +136,6 @@ def memory_kib(process: subprocess.Popen[bytes], what: str = "VmHWM") -> int:
     raise AssertionError(what)
 
 
-def resident_kib(process: subprocess.Popen[bytes]) -> int:
+def resident_kib(process: Forked) -> int:
     """What a process holds in memory now."""
     return memory_kib(process, "VmRSS")

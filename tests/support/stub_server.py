@@ -19,7 +19,7 @@ from aiohttp import web
 from PIL import Image
 
 from ocrd.engine.deepseek import tiling
-from ocrd.modes import RESOLUTIONS, Reader
+from ocrd.modes import RESOLUTIONS, AnswerFormat
 from ocrd.page import PageImage
 from tests.unit.engine.fake import answer_of, words_of
 
@@ -175,9 +175,11 @@ class Stub:
 
     def read(self, asked: Asked) -> str:
         """What stands on a page, as the model would say it."""
-        reader = Reader.DOCUMENT if "Convert" in asked.words else Reader.PLAIN
-        reader = Reader.SPANS if "OCR this" in asked.words or "Locate" in asked.words else reader
-        return answer_of(words_of(asked.image), reader)
+        answers = AnswerFormat.DOCUMENT if "Convert" in asked.words else AnswerFormat.PLAIN
+        answers = (
+            AnswerFormat.SPANS if "OCR this" in asked.words or "Locate" in asked.words else answers
+        )
+        return answer_of(words_of(asked.image), answers)
 
     def _refused(self, body: dict[str, Any]) -> web.Response | None:
         told = body.get("mm_processor_kwargs")

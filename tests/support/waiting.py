@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 HANG_S = 240.0
 """What has not come to pass after so many seconds never does."""
+
+
+class Process(Protocol):
+    """One that may end: `subprocess.Popen`, `Forked`."""
+
+    def poll(self) -> int | None: ...
 
 
 def wait_for(
     true: Callable[[], object],
     *,
     despite: tuple[type[Exception], ...] = (),
-    process: subprocess.Popen[str] | subprocess.Popen[bytes] | None = None,
+    process: Process | None = None,
     seconds: float = HANG_S,
 ) -> None:
     """Wait until something is true; the test fails if it never is.

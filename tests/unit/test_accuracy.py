@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.accuracy import cer, f1, from_markdown, in_order, teds
+from bench.accuracy import cer, from_markdown, teds
 
 TRUTH = "The keeper wrote down the wind"
 
@@ -24,16 +24,6 @@ def test_characters_are_counted_with_and_without_their_order(
 ) -> None:
     assert cer(TRUTH, said, ordered=False) == unordered / 25
     assert cer(TRUTH, said, ordered=True) == ordered / 25
-
-
-def test_words_count_as_often_as_they_stand() -> None:
-    assert f1("a b b", "a b c") == pytest.approx(4 / 6)
-
-
-def test_blocks_in_another_order_are_counted_pair_by_pair() -> None:
-    blocks = ["the first of them", "second it came", "last of all they"]
-    assert in_order(blocks, " ".join(blocks)) == (2, 2)
-    assert in_order(blocks, " ".join([blocks[1], blocks[0], blocks[2]])) == (1, 2)
 
 
 def test_a_table_without_one_of_its_rows_lacks_that_rows_nodes() -> None:

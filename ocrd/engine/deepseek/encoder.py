@@ -28,6 +28,13 @@ PATCH = 16
 # scale -> [n, rows, columns, heads * width]
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 
+# x [n, rows, columns, width], what is added to it, the side of the windows in which that lies, a
+# LayerNorm, the side of the windows into which the result is to be cut (0: none) -> the sum, and
+# the sum normalised, [n * windows, side, side, width], zeros where a window reaches beyond the view
+Join = Callable[
+    [torch.Tensor, torch.Tensor, int, torch.nn.LayerNorm, int], tuple[torch.Tensor, torch.Tensor]
+]
+
 
 def chosen(device: torch.device) -> bool:
     """Whether this encoder is to be used: on a GPU, unless OCRD_ENCODER=upstream is set."""
@@ -48,12 +55,14 @@ class SamEncoder:
     Args:
         sam: vLLM's module.
         attend: How to attend.
+        join: How to add, normalise and cut into windows.
     """
 
-    def __init__(self, sam: Any, attend: Attend) -> None:
+    def __init__(self, sam: Any, attend: Attend, join: Join) -> None:
         weight = sam.patch_embed.proj.weight
         self._sam = sam
         self._attend = attend
+        self._join = join
         # [out, 3, 16, 16] to [out, 16 * 16 * 3]: pixels come with their colours together.
         self._patch_weight = weight.permute(0, 2, 3, 1).flatten(1).contiguous()
         self._convolutions = [
@@ -68,10 +77,10 @@ class SamEncoder:
         if across not in self._sizes:
             self._sizes[across] = Size.of(self._sam, across)
         size = self._sizes[across]
-        x = self._embed(views) + size.position
+        x, more = self._embed(views), size.position.expand(len(views), -1, -1, -1).contiguous()
         for block, tables in zip(self._sam.blocks, size.tables, strict=True):
-            x = run_block(block, x, tables, self._attend)
-        return self._neck(x)
+            x, more = self._block(block, x, more, tables)
+        return self._neck(x + more)
 
     def _embed(self, views: torch.Tensor) -> torch.Tensor:
         """Patches as vectors, [n, rows, columns, width]."""
@@ -80,6 +89,20 @@ class SamEncoder:
         cut = views.view(n, across, PATCH, across, PATCH, 3).transpose(2, 3)
         patches = normalise(cut.reshape(n, across, across, -1), self._patch_weight.dtype)
         return F.linear(patches, self._patch_weight, self._sam.patch_embed.proj.bias)
+
+    def _block(
+        self, block: Any, x: torch.Tensor, more: torch.Tensor, tables: Tables
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One transformer block; what it adds to `x` is left to the next to add."""
+        layer, window = block.attn, block.window_size
+        x, seen = self._join(x, more, 0, block.norm1, window)
+        qkv = F.linear(seen, layer.qkv.weight, layer.qkv.bias)
+        qkv = qkv.view(*seen.shape[:3], 3, layer.num_heads, -1)
+        seen = self._attend(qkv, *tables, layer.scale)
+        seen = F.linear(seen, layer.proj.weight, layer.proj.bias)
+        x, seen = self._join(x, seen, window, block.norm2, 0)
+        hidden = F.gelu(F.linear(seen, block.mlp.lin1.weight, block.mlp.lin1.bias))
+        return x, F.linear(hidden, block.mlp.lin2.weight, block.mlp.lin2.bias)
 
     def _neck(self, x: torch.Tensor) -> torch.Tensor:
         first, norm_1, _, norm_2 = self._sam.neck
@@ -119,22 +142,6 @@ class Size:
         return cls(sam.get_abs_pos(sam.pos_embed, across), tables)
 
 
-def run_block(block: Any, x: torch.Tensor, tables: Tables, attend: Attend) -> torch.Tensor:
-    """One of SAM's transformer blocks, [n, rows, columns, width] to the same."""
-    layer, window = block.attn, block.window_size
-    seen = block.norm1(x)
-    if window:
-        seen = into_windows(seen, window)
-    qkv = F.linear(seen, layer.qkv.weight, layer.qkv.bias)
-    qkv = qkv.view(*seen.shape[:3], 3, layer.num_heads, -1)
-    seen = F.linear(attend(qkv, *tables, layer.scale), layer.proj.weight, layer.proj.bias)
-    if window:
-        seen = out_of_windows(seen, window, x.shape[1], x.shape[2])
-    x = x + seen
-    hidden = F.gelu(F.linear(block.norm2(x), block.mlp.lin1.weight, block.mlp.lin1.bias))
-    return x + F.linear(hidden, block.mlp.lin2.weight, block.mlp.lin2.bias)
-
-
 def stretched(table: torch.Tensor, across: int) -> torch.Tensor:
     """A table by distance, for views of so many patches along the side.
 
@@ -147,20 +154,3 @@ def stretched(table: torch.Tensor, across: int) -> torch.Tensor:
         return table
     stretched = F.interpolate(table.float().t()[None], size=2 * across - 1, mode="linear")
     return stretched[0].t().to(table.dtype).contiguous()
-
-
-def into_windows(x: torch.Tensor, side: int) -> torch.Tensor:
-    """[n, rows, columns, width] to [n * windows, side, side, width], padded with zeros."""
-    n, rows, columns, width = x.shape
-    down, right = -rows % side, -columns % side
-    x = F.pad(x, (0, 0, 0, right, 0, down))
-    x = x.view(n, (rows + down) // side, side, (columns + right) // side, side, width)
-    return x.transpose(2, 3).reshape(-1, side, side, width)
-
-
-def out_of_windows(x: torch.Tensor, side: int, rows: int, columns: int) -> torch.Tensor:
-    """The inverse of `into_windows`."""
-    width = x.shape[-1]
-    high, wide = -(-rows // side), -(-columns // side)
-    x = x.view(-1, high, wide, side, side, width).transpose(2, 3)
-    return x.reshape(-1, high * side, wide * side, width)[:, :rows, :columns]

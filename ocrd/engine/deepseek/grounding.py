@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, PageResult
 
 SCALE = (999, 999)  # DeepSeek-OCR's, across and down
@@ -40,20 +40,20 @@ _NUMBER = re.compile(r"-?[0-9]{1,7}(?:\.[0-9]{0,7})?")
 _ONLY_COORDINATES = re.compile(r"[-0-9.,\s\[\]]*")
 
 
-def parse(text: str, reader: Reader, scale: tuple[int, int] = SCALE) -> list[Block]:
+def parse(text: str, answers: AnswerFormat, scale: tuple[int, int] = SCALE) -> list[Block]:
     """The blocks that `text` describes, in its order.
 
     Args:
         text: What the model said, verbatim.
-        reader: `DOCUMENT`: the ref is a layout label.  `SPANS`: the ref is the text itself.
+        answers: `DOCUMENT`: the ref is a layout label.  `SPANS`: the ref is the text itself.
             `PLAIN` and `FIGURE` expect no tags and give one block, unless there are some.
         scale: What coordinates run to, across and down.
     """
     text = _SPECIAL.sub("", text)
-    if reader in (Reader.PLAIN, Reader.FIGURE) and not _TAG.search(text):
-        label = "figure" if reader is Reader.FIGURE else "text"
+    if answers in (AnswerFormat.PLAIN, AnswerFormat.FIGURE) and not _TAG.search(text):
+        label = "figure" if answers is AnswerFormat.FIGURE else "text"
         return [Block(label, text.strip())] if text.strip() else []
-    builder = _Builder(spans=reader is Reader.SPANS, scale=scale)
+    builder = _Builder(spans=answers is AnswerFormat.SPANS, scale=scale)
     for tag, content, following in _pieces(text):
         if tag == "ref":
             builder.ref(content, closed=following in ("/ref", "det"))
@@ -64,13 +64,13 @@ def parse(text: str, reader: Reader, scale: tuple[int, int] = SCALE) -> list[Blo
     return builder.finish()
 
 
-def with_blocks(payload: str, reader: Reader) -> str:
+def with_blocks(payload: str, answers: AnswerFormat) -> str:
     """A kept result as it is kept today; results of old versions have their blocks as tags."""
     record = json.loads(payload)
     if "blocks" in record:
         return payload
     across, down = record.get("scale") or SCALE
-    blocks = parse(record["text"], Reader(record.get("reader") or reader), (across, down))
+    blocks = parse(record["text"], AnswerFormat(record.get("reader") or answers), (across, down))
     return replace(PageResult.from_json(payload), blocks=tuple(blocks)).to_json()
 
 

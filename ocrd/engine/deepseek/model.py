@@ -90,8 +90,9 @@ class PerRequestViews:
             self.sam = self._own_sam
             if chosen(views.device):
                 from ocrd.engine.deepseek.attention_kernel import fused  # Triton needs a GPU
+                from ocrd.engine.deepseek.join_kernel import joined
 
-                self.sam = SamEncoder(self.sam_model, fused)
+                self.sam = SamEncoder(self.sam_model, fused, joined)
         return in_parts(self.sam, views, (views.shape[1] // PATCH) ** 2)
 
     def _own_sam(self, views: torch.Tensor) -> torch.Tensor:

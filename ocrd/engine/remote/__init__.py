@@ -2,7 +2,3 @@
 
 `settings` needs no HTTP client; `engine` does.
 """
-
-from ocrd.engine.remote.settings import Address, ServerSettings, family
-
-__all__ = ["Address", "ServerSettings", "family"]

@@ -49,12 +49,6 @@ DEADLY = (
 class ServerClient:
     """Talks to one server.
 
-    Args:
-        address: Where it listens.
-        settings: Of the engine.
-        profile: Of the model.
-        threads: Encode pages.
-
     Attributes:
         can: What the last handshake found.
     """

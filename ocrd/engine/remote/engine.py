@@ -30,9 +30,7 @@ class ServerEngine:
     """Reads pages on servers that other machines run.  An `ocrd.engine.base.Engine`.
 
     Args:
-        settings: Which servers, and how they are to read.
         events: Is told of servers that come and go, and of pages that end them.
-        clock: Monotonic seconds.
 
     Raises:
         EngineSetupError: `engine.profile` names no profile.
@@ -45,12 +43,10 @@ class ServerEngine:
         settings: ServerSettings,
         *,
         events: Events | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.profile: ModelProfile = family(settings.vllm)
         self._settings = settings
         self._events = events or Events()
-        self._clock = clock
         self._servers: list[Server] = []
         self._threads: ThreadPoolExecutor | None = None
         self._last_words: tuple[str, ...] = ()  # of servers that did not serve at the start
@@ -142,7 +138,7 @@ class ServerEngine:
             PageError: This page cannot be read.
             PageFaultError: It took too long, or no server made sense of it.
         """
-        started = self._clock()
+        started = time.monotonic()
         if (refusal := self.unsupported(request.mode)) is not None:
             raise PageError(refusal, hint="Give the folder another mode.", kind="mode")
         await self._killers.refuse(request.image)
@@ -152,7 +148,7 @@ class ServerEngine:
             self._search.left(request.id, finished=False)
             self._convicted.discard(request.id)
             self._announce()
-        return replace(answer, seconds=self._clock() - started)
+        return replace(answer, seconds=time.monotonic() - started)
 
     async def stop(self) -> None:
         """Leave every server; pages in flight fail with `EngineDownError`."""

@@ -24,7 +24,6 @@ class Abilities:
     """What a server can do, by its own answers.
 
     Attributes:
-        model: What it calls the model.
         vllm: Whether it is vLLM, and takes what only vLLM takes.
         views: Whether each page can have its own resolution.
         guard: Whether this package's n-gram guard runs there.
@@ -51,7 +50,7 @@ async def _served(http: Connection, wanted: str) -> dict[str, Any]:
         entries = [dict(entry, id=str(entry["id"])) for entry in json.loads(body)["data"]]
     except (ValueError, LookupError, TypeError):
         raise MisfitError("is no OpenAI server", f"Correct engine.servers. {FIT}") from None
-    for same in (_same, _same_end):
+    for same in (str.__eq__, _same_end):
         for entry in entries:
             if any(same(wanted, str(entry.get(key) or "")) for key in ("id", "root")):
                 return entry
@@ -131,14 +130,9 @@ async def _special_tokens(http: Connection, model: str, profile: ModelProfile) -
     return ids
 
 
-def _same(wanted: str, found: str) -> bool:
-    return wanted == found
-
-
 def _same_end(wanted: str, found: str) -> bool:
     """`deepseek-ai/DeepSeek-OCR`, `/models/deepseek-ocr` and `DeepSeek_OCR` are one model."""
-    ends = (
+    one, other = (
         NAMELESS.sub("", name.rstrip("/").rsplit("/", 1)[-1].lower()) for name in (wanted, found)
     )
-    one, other = ends
     return bool(one) and one == other

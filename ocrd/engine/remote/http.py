@@ -23,9 +23,6 @@ HERE = "ocrd:image"  # where the picture goes in the body that is written around
 class Connection:
     """To one server.
 
-    Args:
-        address: Where it listens.
-
     Attributes:
         key: What it takes for a key.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.remote.answers import (
@@ -33,13 +33,9 @@ class Server:
     """One server: connected to, watched, connected to again.
 
     Args:
-        client: Talks to it.
-        name: Its address.
-        capacity: Pages at once.
         events: Is told when it comes and goes.
         accuse: Is told of the pages that a server died with.
         changed: Is called whenever a page that waits should look again.
-        sleep: Waits; seconds.
 
     Attributes:
         state: What it is doing.
@@ -58,7 +54,6 @@ class Server:
         events: Events,
         accuse: Accuse,
         changed: Callable[[], None],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.client = client
         self.name = name
@@ -71,7 +66,6 @@ class Server:
         self._events = events
         self._accuse = accuse
         self._changed = changed
-        self._sleep = sleep
         self._barren = 0  # connections since a page came through
         self._rest_until = 0.0
         self._trouble = asyncio.Event()  # no longer to be trusted
@@ -201,7 +195,7 @@ class Server:
             pause = min(LONGEST_PAUSE_S, pause_s(self._barren))
             if pause:
                 self.words += f"; asked again in {pause:g} s"
-            await self._sleep(pause)
+            await asyncio.sleep(pause)
             await self._connect()
 
     async def _watch(self) -> None:

@@ -20,6 +20,7 @@ from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS
 
 UNIX = "unix:"
+TRUST = "--trust-request-mm-kwargs"  # of vLLM 0.31 and later; before, requests are always trusted
 OURS_ONLY = ("model", "disable_log_stats")  # the first has its own place on the command line
 CONTAINER_PORT = 8000
 COMPOSE = """\
@@ -85,7 +86,6 @@ class ServerSettings:
     """Settings of the engine.
 
     Attributes:
-        addresses: The servers.
         api_key_file: Holds what they take for a key; read at each connection.
         vllm: What a resident engine would be told: model, profile, resolutions, limits.
     """

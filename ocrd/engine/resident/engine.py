@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.models import PROFILES
 from ocrd.engine.poison import KnownKillers
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
+from ocrd.engine.resident.faults import reason
 from ocrd.engine.resident.preflight import (
     Plan,
     check_options,
@@ -25,13 +27,20 @@ from ocrd.engine.resident.preflight import (
     places,
     plan,
 )
-from ocrd.engine.resident.process import Launcher, LaunchError, forget, write_log_config
+from ocrd.engine.resident.process import (
+    Launched,
+    Launcher,
+    LaunchError,
+    forget,
+    write_log_config,
+)
 from ocrd.engine.resident.settings import (
     Place,
     VllmSettings,
     engine_arguments,
     unsupported_resolution,
 )
+from ocrd.engine.resident.sharing import CardSharing, refused
 from ocrd.engine.resident.supervisor import EngineSupervisor, Tell
 from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
@@ -70,6 +79,7 @@ class VllmEngine:
         self._plan: Plan | None = None
         self._supervisors: list[EngineSupervisor] = []
         self._folder: Path | None = None
+        self._sharing: CardSharing | None = None
         self._state = EngineState.STOPPED
         self._stage = ""
         self._killers = KnownKillers()
@@ -185,6 +195,9 @@ class VllmEngine:
         self._state, self._stage = EngineState.STOPPED, ""
         await asyncio.gather(*(one.stop() for one in self._supervisors))
         self._supervisors = []
+        if self._sharing is not None:
+            await self._sharing.stop()
+            self._sharing = None
         if self._folder is not None:
             forget(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -199,6 +212,7 @@ class VllmEngine:
         vllm = await asyncio.to_thread(import_vllm, log_config)
         check_options(self._settings, vllm)
         launcher = Launcher(vllm, folder, log_config)
+        self._sharing = CardSharing(folder)
         self._supervisors = [
             EngineSupervisor(
                 name=place.name,
@@ -226,7 +240,7 @@ class VllmEngine:
             EngineSetupError: It came up, but model and tokenizer do not fit, or it fails on pages.
         """
         arguments = engine_arguments(settings, found.profile, place)
-        launched = await launcher.launch(arguments, tell)
+        launched = await self._launch(launcher, place, arguments, tell)
         client = self._client(launched, launcher.vllm, found.profile, settings)
         try:
             tell("trying it out")
@@ -241,6 +255,24 @@ class VllmEngine:
                 raise LaunchError(words) from error
             raise
         return client
+
+    async def _launch(
+        self, launcher: Launcher, place: Place, arguments: dict[str, Any], tell: Tell
+    ) -> Launched:
+        """An engine's process; one that shares its card computes beside the others if it can."""
+        sharing = self._sharing
+        if sharing is None or place.sharing < 2 or not place.gpu:
+            return await launcher.launch(arguments, tell)
+        beside = await sharing.ensure()
+        self._events.emit("engine.sharing", device=place.name, mps=beside)
+        try:
+            return await launcher.launch(arguments, tell)
+        except LaunchError as fault:
+            if not (beside and refused([*fault.words, str(fault.__cause__)])):
+                raise
+            self._events.warn("engine.no-mps", device=place.name, reason=reason(fault.words))
+            sharing.give_up()
+            return await launcher.launch(arguments, tell)
 
     async def _start_all(self, tell: Tell) -> None:
         """All at once; those that fail go on trying if others serve."""

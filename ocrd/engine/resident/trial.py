@@ -17,7 +17,7 @@ from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineDiedError
 from ocrd.engine.resident.settings import LETTER, VllmSettings
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode, Resolution
 from ocrd.page import PageImage, PageResult
 
 SAMPLE = "Grüße, 世界: <|ref|>title<|/ref|> 3 × 4 = 12"  # noqa: RUF001 - a sign of its own
@@ -164,7 +164,7 @@ def trial_page(
     """A page of bars, to be answered in a few tokens under the loop guard."""
     document = BUILT_IN_MODES["document"]
     words = next(iter((profile.prompts or {"": document.prompt}).values()))
-    mode = PromptMode(name="trial", prompt=words, reader=Reader.PLAIN, max_tokens=FEW_TOKENS)
+    mode = PromptMode(name="trial", prompt=words, answers=AnswerFormat.PLAIN, max_tokens=FEW_TOKENS)
     return PageRequest(id=name, image=bars(*size), mode=mode, resolution=resolution)
 
 

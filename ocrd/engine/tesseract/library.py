@@ -53,7 +53,6 @@ class Seen:
     """A word of a line.
 
     Attributes:
-        text: What it says.
         score: How sure Tesseract is, 0 to 1.
         left: Where it begins, pixels.
         right: Where it ends.
@@ -114,7 +113,6 @@ class Tesseract:
     """Models, loaded.
 
     Args:
-        folder: Where they lie.
         packs: Their names, joined by `+`; `osd` sees how a page lies.
 
     Raises:

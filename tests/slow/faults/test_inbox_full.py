@@ -42,7 +42,7 @@ def test_an_original_that_finds_no_room_in_its_inbox_goes_back_when_there_is(tre
             tree.drop("a.jpg", scan(1))
             wait_for(lambda: tree.visible("inbox") == [] and folder_of(tree)["running"] == 1)
             process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=120)
+            process.wait(120)
         for path in files_of_ledger(tree):
             path.unlink()
         full = FullDisk(tree.inbox)

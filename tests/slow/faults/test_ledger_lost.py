@@ -77,7 +77,7 @@ def test_a_lost_ledger_costs_no_file_that_was_under_way(tree: Tree) -> None:
             tree.drop(f"{number}.jpg", scan(number))
         wait_for(lambda: tree.visible("inbox") == [] and folder_of(tree)["running"] == 3)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=120)
+        process.wait(120)
     for path in files_of_ledger(tree):
         path.unlink()
     tree.drop("3.jpg", scan(3))

@@ -108,7 +108,7 @@ def short(mode: str, max_tokens: int = 6) -> PromptMode:
     return PromptMode(
         name=known.name,
         prompt=known.prompt,
-        reader=known.reader,
+        answers=known.answers,
         max_tokens=max_tokens,
         guard=known.guard,
     )

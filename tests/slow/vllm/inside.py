@@ -14,7 +14,7 @@ from ocrd.engine.deepseek.layout import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import Resolution
 from tests.slow.vllm.by_heart.loader import Extension
-from tests.slow.vllm.plain_attention import plain
+from tests.slow.vllm.plain_sam import plain, plain_join
 
 
 class Inside(Extension):
@@ -42,7 +42,7 @@ class Inside(Extension):
         )
         layout = torch.tensor([[0, 256, 256, 256, 320, 1, 2]])
         found = []
-        for sam in (SamEncoder(model.sam_model, plain), model._own_sam):
+        for sam in (SamEncoder(model.sam_model, plain, plain_join), model._own_sam):
             model.sam = sam
             (ours,) = model.embed_multimodal(
                 pixel_values=global_view, images_crop=tiles, images_layout=layout

@@ -14,7 +14,7 @@ from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
 from vllm.model_executor.models.deepencoder import ImageEncoderViT
 
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
-from tests.slow.vllm.plain_attention import plain
+from tests.slow.vllm.plain_sam import plain, plain_join
 
 pytestmark = pytest.mark.vllm
 
@@ -44,7 +44,7 @@ def sam() -> ImageEncoderViT:
 def test_features_are_those_of_vllm_at_every_size(sam: ImageEncoderViT, side: int) -> None:
     pixels = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
     theirs = sam(normalise(pixels, torch.float32).permute(0, 3, 1, 2).contiguous())
-    ours = SamEncoder(sam, plain)(pixels)
+    ours = SamEncoder(sam, plain, plain_join)(pixels)
     assert ours.shape == theirs.shape
     assert ((ours - theirs).norm() / theirs.norm()).item() < 1e-5
 
@@ -52,7 +52,7 @@ def test_features_are_those_of_vllm_at_every_size(sam: ImageEncoderViT, side: in
 @torch.inference_mode()
 def test_a_view_s_features_do_not_depend_on_the_views_beside_it(sam: ImageEncoderViT) -> None:
     pixels = torch.randint(0, 256, (3, 512, 512, 3), dtype=torch.uint8)
-    encoder = SamEncoder(sam, plain)
+    encoder = SamEncoder(sam, plain, plain_join)
     alone = torch.cat([encoder(view[None]) for view in pixels])
     torch.testing.assert_close(encoder(pixels), alone, rtol=1e-4, atol=1e-4)
 
@@ -69,7 +69,8 @@ def test_bytes_become_the_numbers_that_torchvision_makes() -> None:
 COMPARE = """
 import torch
 from ocrd.engine.deepseek.attention_kernel import fused
-from tests.slow.vllm.plain_attention import plain
+from ocrd.engine.deepseek.join_kernel import joined
+from tests.slow.vllm.plain_sam import plain, plain_join
 
 torch.manual_seed(1)
 for rows, columns in [(14, 14), (8, 8), (9, 20)]:
@@ -77,10 +78,20 @@ for rows, columns in [(14, 14), (8, 8), (9, 20)]:
     by_row, by_column = torch.randn(2 * rows - 1, 16), torch.randn(2 * columns - 1, 16)
     given = qkv, by_row, by_column, 0.25
     torch.testing.assert_close(fused(*given), plain(*given), rtol=1e-4, atol=1e-4)
+for rows, columns, before, after in [(6, 6, 0, 0), (8, 5, 0, 4), (8, 5, 4, 0), (7, 9, 4, 3)]:
+    norm = torch.nn.LayerNorm(24, eps=1e-6)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = torch.randn(2, rows, columns, 24)
+    windows = (2 * -(-rows // before) * -(-columns // before), before, before) if before else ()
+    more = torch.randn(*(windows or (2, rows, columns)), 24)
+    for ours, theirs in zip(joined(x, more, before, norm, after),
+                            plain_join(x, more, before, norm, after), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 """
 
 
-def test_the_kernel_computes_the_same_attention() -> None:
+def test_the_kernels_compute_the_same() -> None:
     root = Path(__file__).parents[3]
     interpreted = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-c", COMPARE], env=interpreted, check=True, timeout=800)

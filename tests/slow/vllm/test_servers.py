@@ -17,9 +17,8 @@ import pytest
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.deepseek.tiling import prompt_tokens
-from ocrd.engine.remote import Address, ServerSettings
 from ocrd.engine.remote.engine import ServerEngine
-from ocrd.engine.remote.settings import serve_command
+from ocrd.engine.remote.settings import Address, ServerSettings, serve_command
 from ocrd.errors import EngineDownError, PageError
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS

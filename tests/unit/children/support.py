@@ -70,13 +70,15 @@ def forget_strangers() -> None:
 def children() -> set[int]:
     """This process's children, zombies included, but for what multiprocessing keeps for itself.
 
-    Its resource tracker, once another test has started it, stays as long as the process.
+    Its resource tracker and its fork server, once another test has started them, stay as long as
+    the process.
     """
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
             found.update(map(int, (task / "children").read_text().split()))
-    return {pid for pid in found - _strangers if b"resource_tracker" not in _command(pid)}
+    kept = (b"resource_tracker", b"forkserver")
+    return {pid for pid in found - _strangers if not any(name in _command(pid) for name in kept)}
 
 
 def _command(pid: int) -> bytes:

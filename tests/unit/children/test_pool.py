@@ -286,6 +286,7 @@ async def test_fifty_crashes_in_a_row_leave_a_pool_that_serves(pool: ChildPool) 
     assert await pool.run(calls.pid)
 
 
+@slow
 async def test_three_hundred_calls_leave_no_zombie_and_no_descriptor() -> None:
     pool = make_pool(processes=2, max_tasks=25)
     await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(2)))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pymupdf
 from PIL import Image
 
-from ocrd.job import Place
 from ocrd.ledger.ledger import Ledger
 from tests.unit.cli.conftest import Tree
 from tests.unit.ledger import making
@@ -63,7 +62,7 @@ def test_the_time_a_page_took_lately_counts_and_idle_time_does_not(
         for number in range(3):  # three documents of 10 pages, 40 s each, a day apart
             making.queued(ledger, f"{number}.pdf")
             (job,) = ledger.claim_some(1, now=clock.now)
-            job = ledger.set_pages(ledger.moved(job, Place.SPOOL), 10)
+            job = ledger.set_pages(ledger.moved(job), 10)
             clock.now += 40
             ledger.done(ledger.deliver(job, outputs="/o", archived_to="/a"))
             clock.now += 86_400

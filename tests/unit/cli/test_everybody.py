@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import importlib
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,11 @@ import pytest
 from ocrd import snapshot
 from ocrd.cli.app import COMMANDS
 from ocrd.ledger.ledger import Ledger
-from tests.support.needs import needs
-from tests.unit.cli.conftest import PROJECT, Tree
+from ocrd.requests import ask
+from tests.support.commands import ocrd
+from tests.support.needs import few, needs
+from tests.support.nobody import in_a_child
+from tests.unit.cli.conftest import Tree
 from tests.unit.ledger import making
 
 DAEMON, GROUP, MEMBER, OUTSIDER = 60_001, 60_001, 60_002, 60_003
@@ -130,32 +132,11 @@ SPOILT: dict[str, Callable[[Tree], object]] = {
     "tokens of garbage": spoilt(".ocrd/web.db", b"garbage" * 999),
 }
 NEVER_ENDING = {"run", "demo"}  # they have tests of their own
-# All calls in one process that has given up root: a process for each would take minutes.
-RUN = """
-import contextlib, io, json, os, sys
-import ocrd.daemon.wiring, ocrd.engine.remote.engine, ocrd.requests, ocrd.web.store
-from ocrd.cli.main import main
-
-def answer(call):
-    sys.argv, sys.stdin = ["ocrd", *call.split("\\t")], io.StringIO()
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            main()
-        except SystemExit:
-            pass
-        except BaseException as error:
-            said.write(f"Traceback {error!r}")
-    return said.getvalue()
-
-ocrd.requests.ask.__kwdefaults__["wait_s"] = 0.5  # this daemon answers nobody
-uid, gid, *calls = sys.argv[1:]
-warming = "config\\tcheck", "doctor", "jobs", "pause", "install\\t--dry-run", "estimate\\t/nowhere"
-for call in (*warming, "engine\tserve-command", "web\ttoken\tlist", "show\t0"):
-    answer(call)  # everything is imported while it can be read: Python may lie in /root
-os.setgroups([]); os.setgid(int(gid)); os.setuid(int(uid))
-print(json.dumps([(call, answer(call)) for call in calls]))
-"""
+WARMING = [
+    *(["config", "check"], ["doctor"], ["jobs"], ["pause"], ["install", "--dry-run"]),
+    *(["estimate", "/nowhere"], ["engine", "serve-command"], ["web", "token", "list"]),
+    ["show", "0"],
+]
 
 pytestmark = needs("root")
 
@@ -164,6 +145,15 @@ pytestmark = needs("root")
 def tree() -> Iterator[Tree]:
     with made_tree() as tree:
         yield tree
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _everything_is_imported(tree: Tree) -> None:
+    """As long as it can be read: Python may lie in /root."""
+    for module in ("ocrd.daemon.wiring", "ocrd.engine.remote.engine"):
+        importlib.import_module(module)
+    for words in WARMING:
+        tree.ocrd(*words)
 
 
 @contextmanager
@@ -188,24 +178,29 @@ def made_tree() -> Iterator[Tree]:
 def asked(tree: Tree, home: Path, person: str, calls: list[list[str]]) -> list[tuple[str, str]]:
     """Each call of a person, as typed, and what was said; all of them in one process."""
     uid, gid = PEOPLE[person]
-    lines = ["\t".join(words).format(home=home, scan=home / "scan.pdf") for words in calls]
-    ended = subprocess.run(
-        [sys.executable, "-c", RUN, str(uid), str(gid), *lines],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env={
-            **os.environ,
-            "OCRD_CONFIG": str(tree.config),
-            "HOME": str(home),
-            "PYTHONPATH": str(PROJECT),
-        },
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    answers = [(call, said) for call, said in json.loads(ended.stdout)]
-    assert [call for call, _ in answers] == lines
+    typed = [[word.format(home=home, scan=home / "scan.pdf") for word in words] for words in calls]
+
+    def look() -> list[tuple[str, str]]:
+        assert ask.__kwdefaults__
+        ask.__kwdefaults__["wait_s"] = 0.5  # this daemon answers nobody
+        os.chdir(home)
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+        return [(" ".join(words), answer(tree, home, words)) for words in typed]
+
+    answers = in_a_child(look)
+    assert isinstance(answers, list) and len(answers) == len(calls)
     return answers
+
+
+def answer(tree: Tree, home: Path, words: list[str]) -> str:
+    """What a call says, on both streams."""
+    try:
+        ended = ocrd(*words, OCRD_CONFIG=str(tree.config), HOME=str(home))
+    except BaseException as error:
+        return f"Traceback {error!r}"
+    return ended.stdout + ended.stderr
 
 
 def faulty(said: str) -> bool:
@@ -223,8 +218,7 @@ def daemon(tree: Tree, *, runs: bool) -> Iterator[None]:
             os.close(held)
 
 
-@pytest.mark.parametrize("runs", [True, False], ids=["with a daemon", "without one"])
-@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize(("person", "runs"), few([*product(PEOPLE, (True, False))]))
 def test_whoever_asks_is_answered_or_told_what_is_missing(
     tree: Tree, person: str, *, runs: bool
 ) -> None:
@@ -245,7 +239,7 @@ def test_whoever_asks_is_answered_or_told_what_is_missing(
     assert [each for each in answers if faulty(each[1])] == []
 
 
-@pytest.mark.parametrize("state", SPOILT)
+@pytest.mark.parametrize("state", few([*SPOILT]))
 def test_whatever_state_things_are_in_nobody_sees_a_traceback(state: str) -> None:
     with made_tree() as tree:
         SPOILT[state](tree)

@@ -4,16 +4,10 @@ from datetime import datetime
 
 import pytest
 
-from ocrd.config.names import NameFacts, asks_for_counter, checked_output_name, expand
+from ocrd.config.names import asks_for_counter, checked_output_name, expand
 from ocrd.errors import ConfigError
 
-FACTS = NameFacts(
-    stem="letter",
-    recorded=datetime(2026, 3, 9, 7, 5, 2),
-    folder="invoices",
-    job=42,
-    counter=7,
-)
+RECORDED = datetime(2026, 3, 9, 7, 5, 2)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +25,10 @@ FACTS = NameFacts(
 )
 def test_a_template_is_filled_in(template: str, path: str) -> None:
     assert checked_output_name(template) == template
-    assert expand(template, FACTS) == path
+    assert (
+        expand(template, stem="letter", recorded=RECORDED, folder="invoices", job=42, counter=7)
+        == path
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import Disposition, OcrdError, PlaceError, SourceChangedError
+from ocrd.errors import Disposition, OcrdError, PageError, PlaceError, SourceChangedError
+from ocrd.imaging import faults
 from ocrd.oserrors import blaming, os_error
 from tests.support.nobody import as_nobody
 from tests.unit.inbox.support import public_folder
@@ -126,3 +127,23 @@ def test_a_file_that_a_sticky_folder_leaves_to_its_owner_is_named_with_what_help
         f"{folder}/sticky/scan.pdf: permission denied (owned by root:root"
     )
     assert f"sudo chmod -t {folder}/sticky" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        (errno.EIO, True),
+        (errno.ESTALE, True),
+        (errno.ETIMEDOUT, True),
+        (errno.EHOSTDOWN, True),
+        (errno.EACCES, True),
+        (errno.EINVAL, False),  # a decoder seeks where nothing is
+        (None, False),  # a decoder's own words
+    ],
+)
+def test_a_share_that_fails_while_an_image_is_read_is_not_the_image_s_fault(
+    code: int | None, place: bool
+) -> None:
+    refused = OSError(code, "said") if code else OSError("image file is truncated")
+    with pytest.raises(PlaceError if place else PageError), faults("The image"):
+        raise refused

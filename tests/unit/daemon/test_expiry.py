@@ -116,7 +116,7 @@ class World:
         (job,) = self.ledger.record([found])
         assert job is not None
         (claimed,) = self.ledger.claim_some(1, now=self.clock.now)
-        job = self.ledger.moved(claimed, Place.SPOOL)
+        job = self.ledger.moved(claimed)
         job = self.ledger.deliver(job, outputs="/outbox/x", archived_to=str(target))
         done = self.ledger.done(job)
         self.clock.now = NOW

@@ -44,7 +44,8 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         ),
         gate=SimpleNamespace(in_flight=0),
     )
-    worker = SimpleNamespace(runner=SimpleNamespace(progress={7: (3, 2)}))
+    run = SimpleNamespace(count=3, finished={1, 2})
+    worker = SimpleNamespace(runs={7: run})
     scheduler = SimpleNamespace(
         parts=parts,
         worker=worker,

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrd.engine.deepseek.grounding import parse
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 
-DOCUMENT, SPANS = Reader.DOCUMENT, Reader.SPANS
+DOCUMENT, SPANS = AnswerFormat.DOCUMENT, AnswerFormat.SPANS
 
 
 def box(x1: int, y1: int, x2: int, y2: int) -> Box:
@@ -142,17 +142,19 @@ def test_special_tokens_vanish() -> None:
 
 def test_plain_text_is_one_block_word_for_word() -> None:
     text = "title[[20, 37, 459, 160]]\nis *kept* as <b>it</b> is"
-    assert parse(text, Reader.PLAIN) == [Block("text", text)]
-    assert parse(" \n", Reader.PLAIN) == []
+    assert parse(text, AnswerFormat.PLAIN) == [Block("text", text)]
+    assert parse(" \n", AnswerFormat.PLAIN) == []
 
 
 def test_tags_in_plain_text_are_read_all_the_same() -> None:
     text = "<|ref|>text<|/ref|><|det|>[[1, 2, 30, 40]]<|/det|>\nsaid anyway"
-    assert parse(text, Reader.PLAIN) == [Block("text", "said anyway", (box(1, 2, 30, 40),))]
+    assert parse(text, AnswerFormat.PLAIN) == [Block("text", "said anyway", (box(1, 2, 30, 40),))]
 
 
 def test_chart_data_is_kept_as_it_came() -> None:
-    assert parse("{'line': [(1, 2)]}\n", Reader.FIGURE) == [Block("figure", "{'line': [(1, 2)]}")]
+    assert parse("{'line': [(1, 2)]}\n", AnswerFormat.FIGURE) == [
+        Block("figure", "{'line': [(1, 2)]}")
+    ]
 
 
 WELL_FORMED = (
@@ -180,7 +182,7 @@ tags = st.sampled_from(["<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>"])
 pieces = st.one_of(
     tags, tags, dets, labels, sentences, st.sampled_from(["\n", "\n\n", " ", "[", "]]"])
 )
-readers = st.sampled_from(list(Reader))
+readers = st.sampled_from(list(AnswerFormat))
 
 
 def letters(text: str) -> str:
@@ -206,18 +208,18 @@ def test_well_formed_text_comes_back_whole(blocks: list[tuple[str, str, str]]) -
 
 @settings(deadline=None)
 @given(st.lists(pieces, max_size=30), st.integers(0, 10), readers)
-def test_mangled_text_loses_no_letter(parts: list[str], cut: int, reader: Reader) -> None:
+def test_mangled_text_loses_no_letter(parts: list[str], cut: int, answers: AnswerFormat) -> None:
     text = "".join(parts)
     text = text[: max(len(text) - cut, 0)]
-    found = "".join(f"{block.label} {block.text}" for block in parse(text, reader))
+    found = "".join(f"{block.label} {block.text}" for block in parse(text, answers))
     wanted = re.sub(r"<\|/?(?:ref|det)\|>", "", text)
     assert is_subsequence(letters(wanted), letters(found))
 
 
 @settings(deadline=None)
 @given(st.lists(pieces, max_size=30), readers)
-def test_boxes_always_lie_on_the_page(parts: list[str], reader: Reader) -> None:
-    for block in parse("".join(parts), reader):
+def test_boxes_always_lie_on_the_page(parts: list[str], answers: AnswerFormat) -> None:
+    for block in parse("".join(parts), answers):
         for place in block.boxes:
             assert 0 <= place.x1 < place.x2 <= 1
             assert 0 <= place.y1 < place.y2 <= 1
@@ -228,11 +230,13 @@ def test_boxes_always_lie_on_the_page(parts: list[str], reader: Reader) -> None:
     ["<|ref|>", "<|det|>", "<|det|>[[", "[[1, 2, 3, 4]]", "[[1,1],", "[[", "]]", "a[[1,1,1,1]]",
      "<|ref|>a<|det|>", "<\uff5c", "title[[", "<|/det|>\n", "[[1, 2, 3, 4], ", "[[1,1]]"],
 )  # fmt: skip
-@pytest.mark.parametrize("reader", [DOCUMENT, SPANS])
+@pytest.mark.parametrize("answers", [DOCUMENT, SPANS])
 @pytest.mark.timeout(100)
-def test_time_grows_with_the_length_and_not_with_its_square(unit: str, reader: Reader) -> None:
+def test_time_grows_with_the_length_and_not_with_its_square(
+    unit: str, answers: AnswerFormat
+) -> None:
     """Half a megabyte of the worst takes a second or so; quadratic time would take hours."""
-    parse(unit * (500_000 // len(unit)), reader)
+    parse(unit * (500_000 // len(unit)), answers)
 
 
 def test_coordinates_are_read_on_the_models_own_scale() -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
 from ocrd.engine.deepseek.grounding import with_blocks
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Box, Line, PageResult
 from tests.support.grain import grain
 from tests.support.needs import need
@@ -192,16 +192,16 @@ def record(
         "error": error,
         "result": json.loads(result.to_json()) if result else None,
     }
-    return understood(page, Reader.DOCUMENT)
+    return understood(page, AnswerFormat.DOCUMENT)
 
 
-def understood(page: dict[str, Any], reader: Reader) -> dict[str, Any]:
+def understood(page: dict[str, Any], answers: AnswerFormat) -> dict[str, Any]:
     """The page with its blocks, where a test only said what the model answered."""
     result = page["result"]
     if result is None or any("markup" in block for block in result.get("blocks", ())):
         return page
     old = json.dumps({key: value for key, value in result.items() if key != "blocks"})
-    return page | {"result": json.loads(with_blocks(old, reader))}
+    return page | {"result": json.loads(with_blocks(old, answers))}
 
 
 def bundle(
@@ -210,15 +210,15 @@ def bundle(
     """Build a bundle named `scan` in `folder/out`."""
     lines = folder / "pages.jsonl"
     with lines.open("w", encoding="utf-8") as file:
-        reader = options.get("reader", Reader.DOCUMENT)
-        file.writelines(json.dumps(understood(page, reader)) + "\n" for page in pages)
+        answers = options.get("answers", AnswerFormat.DOCUMENT)
+        file.writelines(json.dumps(understood(page, answers)) + "\n" for page in pages)
     into = folder / "out"
     into.mkdir()
     settings: dict[str, Any] = {
         "name": "scan",
         "kind": "pdf",
         "outputs": OUTPUTS - {"pdfa", "alto", "hocr"},
-        "reader": Reader.DOCUMENT,
+        "answers": AnswerFormat.DOCUMENT,
         "dpi": 144,
         "facts": {"source": source.name},
         **options,

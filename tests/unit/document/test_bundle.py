@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.bundle import build_bundle
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Finish, PageResult
 from tests.support.grain import grain
 from tests.support.needs import need, slow
@@ -162,7 +162,7 @@ def test_only_what_was_asked_for_is_made(tmp_path: Path, output: str) -> None:
 def test_plain_text_mode_writes_the_text_itself(tmp_path: Path) -> None:
     source = blank_pdf(tmp_path / "a.pdf", 1)
     page = record(1, PageResult(text="Dear Sir,\n\n  no * marks_ here\n"))
-    bundle(tmp_path, source, [page], reader=Reader.PLAIN)
+    bundle(tmp_path, source, [page], answers=AnswerFormat.PLAIN)
     assert (tmp_path / "out" / "scan.md").read_text() == "Dear Sir,\n\n  no * marks_ here\n"
 
 
@@ -259,7 +259,7 @@ def test_the_original_is_only_read(tmp_path: Path) -> None:
 def test_what_is_handed_to_a_child_process_can_be_pickled() -> None:
     spec = BundleSpec(
         source=Path("a.pdf"), name="a", kind="pdf", pages=Path("p"), into=Path("o"),
-        outputs=OUTPUTS, reader=Reader.DOCUMENT, dpi=144, facts={"source": "a"},
+        outputs=OUTPUTS, answers=AnswerFormat.DOCUMENT, dpi=144, facts={"source": "a"},
     )  # fmt: skip
     assert pickle.loads(pickle.dumps((build_bundle, spec))) == (build_bundle, spec)
 
@@ -293,7 +293,7 @@ def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, small_disk: Path, ou
     (tmp_path / "p.jsonl").write_text(json.dumps(record(1, PageResult(text=said))) + "\n")
     spec = BundleSpec(
         source=source, name="a", kind="pdf", pages=tmp_path / "p.jsonl", into=small_disk,
-        outputs=frozenset({output}), reader=Reader.DOCUMENT, dpi=144, facts={},
+        outputs=frozenset({output}), answers=AnswerFormat.DOCUMENT, dpi=144, facts={},
     )  # fmt: skip
     with pytest.raises(OSError, match="No space left") as caught:
         build_bundle(spec)
@@ -305,10 +305,10 @@ import json, re, sys
 from pathlib import Path
 from ocrd.document.base import BundleSpec, OUTPUTS
 from ocrd.document.bundle import build_bundle
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 folder = Path(sys.argv[1])
 build_bundle(BundleSpec(source=folder / "a.pdf", name="a", kind="pdf", pages=folder / "p.jsonl",
-    into=folder / "out", outputs=OUTPUTS, reader=Reader.DOCUMENT, dpi=100, facts={}))
+    into=folder / "out", outputs=OUTPUTS, answers=AnswerFormat.DOCUMENT, dpi=100, facts={}))
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 

@@ -8,12 +8,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from ocrd.document.markdown import incomplete, page, unread
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Markup
 
 
 def shown(*blocks: Block, figures: dict[int, str] | None = None) -> str:
-    return page(blocks, Reader.DOCUMENT, figures or {})
+    return page(blocks, AnswerFormat.DOCUMENT, figures or {})
 
 
 def text(said: str) -> str:
@@ -116,21 +116,21 @@ def test_a_picture_description_cannot_leave_its_brackets() -> None:
 
 def test_plain_text_stays_as_it_is_but_for_markup_that_could_act() -> None:
     said = "A * B_c_ \\( x \\)\n  indented\n# 5\n<script>"
-    assert page([Block("text", said)], Reader.PLAIN, {}) == (
+    assert page([Block("text", said)], AnswerFormat.PLAIN, {}) == (
         "A * B_c_ \\( x \\)\n  indented\n# 5\n&lt;script>"
     )
 
 
 def test_spans_stand_one_by_one() -> None:
     blocks = [Block("text", "Total"), Block("text", "12.50")]
-    assert page(blocks, Reader.SPANS, {}) == "Total\n\n12.50"
+    assert page(blocks, AnswerFormat.SPANS, {}) == "Total\n\n12.50"
 
 
 def test_chart_data_is_fenced_and_a_chart_table_is_a_table() -> None:
     data = [Block("figure", "{'line': ['a -- b']}\n```")]
-    assert page(data, Reader.FIGURE, {}) == "````\n{'line': ['a -- b']}\n```\n````"
+    assert page(data, AnswerFormat.FIGURE, {}) == "````\n{'line': ['a -- b']}\n```\n````"
     table = [Block("figure", "<table><tr><td>x</td></tr><tr><td>1</td></tr></table>")]
-    assert page(table, Reader.FIGURE, {}) == "| x |\n| --- |\n| 1 |"
+    assert page(table, AnswerFormat.FIGURE, {}) == "| x |\n| --- |\n| 1 |"
 
 
 def test_code_is_fenced_once() -> None:
@@ -183,7 +183,7 @@ def test_a_cell_of_print_is_shown_as_it_was_printed(line: str) -> None:
 
 @pytest.mark.parametrize("line", PRINTED)
 def test_plain_text_is_not_touched(line: str) -> None:
-    assert page([Block("text", line, (), Markup.PLAIN)], Reader.PLAIN, {}) == line
+    assert page([Block("text", line, (), Markup.PLAIN)], AnswerFormat.PLAIN, {}) == line
 
 
 class _Text(HTMLParser):

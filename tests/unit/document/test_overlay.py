@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import PageResult
 from tests.unit.document.scans import bundle, pymupdf, record, scan_pdf, typeset
 
@@ -58,7 +58,7 @@ def test_every_box_wears_its_label(tmp_path: Path) -> None:
 def test_boxes_of_spans_wear_no_label(tmp_path: Path) -> None:
     source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40))
     page = record(1, PageResult(text=SAID.replace("title", "你好")))
-    bundle(tmp_path, source, [page], outputs=BOXES, reader=Reader.SPANS)
+    bundle(tmp_path, source, [page], outputs=BOXES, answers=AnswerFormat.SPANS)
     with pymupdf.open(str(tmp_path / "out" / "scan.boxes.pdf")) as document:
         assert document[0].get_text().split() == []
     assert outlines(tmp_path / "out" / "scan.boxes.pdf") == PLACES

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
 from ocrd.document.pile import build, part_name, split
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import PageResult
 from tests.unit.document.scans import pymupdf, record
 
@@ -50,7 +50,7 @@ def built(
         "name": "scan",
         "kind": "pdf",
         "outputs": frozenset({"markdown", "pdf", "images", "json"}),
-        "reader": Reader.DOCUMENT,
+        "answers": AnswerFormat.DOCUMENT,
         "dpi": 72,
         "facts": {"source": source.name, "members": [{"source": "a.pdf", "pages": [1]}]},
         **options,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ocrd.errors import BadFileError
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Box, Line, PageResult
 from tests.support.needs import need
 from tests.unit.document.scans import (
@@ -154,7 +154,7 @@ def test_plain_text_finds_its_lines_on_the_page(tmp_path: Path) -> None:
     truth = typeset()
     result = PageResult(text="\n".join(LETTER))
     source = scan_pdf(tmp_path / "a.pdf", truth)
-    pdf = searchable(tmp_path, source, result, reader=Reader.PLAIN)
+    pdf = searchable(tmp_path, source, result, answers=AnswerFormat.PLAIN)
     assert_found(pdf, truth.words, 0.95)
 
 

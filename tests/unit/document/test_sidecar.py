@@ -14,7 +14,7 @@ from PIL import Image
 
 from ocrd.document.base import BLANK, BundleSpec, Separator
 from ocrd.document.pile import build
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, Finish, Line, Markup, PageResult, WordsFrom
 from tests.unit.document.scans import bundle, pymupdf, record, scan_pdf, typeset
 
@@ -76,7 +76,7 @@ def pile(folder: Path) -> dict[str, Any]:
     (folder / "pile").mkdir()
     spec = BundleSpec(
         source=folder / "pile.pdf", name="pile", kind="pdf", pages=folder / "pile.jsonl",
-        into=folder / "pile", outputs=frozenset({"json"}), reader=Reader.PLAIN, dpi=72,
+        into=folder / "pile", outputs=frozenset({"json"}), answers=AnswerFormat.PLAIN, dpi=72,
         facts=FACTS | JOINED, separator=Separator(kind=BLANK),
     )  # fmt: skip
     build(spec)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from ocrd.document.markdown import page
 from ocrd.document.tables import Table, split
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block
 
 
 def markdown(html: str) -> str:
-    return page([Block("table", html)], Reader.DOCUMENT, {})
+    return page([Block("table", html)], AnswerFormat.DOCUMENT, {})
 
 
 def test_a_table_without_spans_becomes_pipes() -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.errors import EngineDownError, PageError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode
 from ocrd.page import Finish, PageImage, PageResult
 from tests.support.samples import Scan, scan_of
 from tests.support.waiting import HANG_S
@@ -214,7 +214,8 @@ class ReadingContract(EngineContract):
         assert result.text.strip() == ""
 
     @pytest.mark.parametrize(
-        "mode", [mode for mode in BUILT_IN_MODES.values() if mode.reader is not Reader.FIGURE]
+        "mode",
+        [mode for mode in BUILT_IN_MODES.values() if mode.answers is not AnswerFormat.FIGURE],
     )
     async def test_answers_are_blocks_with_places_where_these_are_asked_for(
         self, engine: Engine, mode: PromptMode
@@ -224,4 +225,4 @@ class ReadingContract(EngineContract):
         blocks = (await engine.recognise(self.ask(pixels(ticket(7)), mode))).blocks
         assert blocks
         assert all(block.text and "<|" not in block.text for block in blocks)
-        assert mode.reader is Reader.PLAIN or all(block.boxes for block in blocks)
+        assert mode.answers is AnswerFormat.PLAIN or all(block.boxes for block in blocks)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.deepseek.grounding import parse
 from ocrd.errors import EngineDownError, OcrdError, PageError
-from ocrd.modes import PromptMode, Reader, Resolution
+from ocrd.modes import AnswerFormat, PromptMode, Resolution
 from ocrd.page import Box, Line, PageImage, PageResult, Word
 
 PLACE = Box(0.1, 0.1, 0.9, 0.2)
@@ -111,10 +111,10 @@ class FakeEngine:
         if (fault := self._fault(request, seen)) is not None:
             raise fault
         line = Line(words, PLACE, tuple(Word(word, PLACE) for word in words.split()))
-        said = answer_of(words, request.mode.reader)
+        said = answer_of(words, request.mode.answers)
         return PageResult(
             text=said,
-            blocks=tuple(parse(said, request.mode.reader)),
+            blocks=tuple(parse(said, request.mode.answers)),
             output_tokens=len(words),
             seconds=max(self._delay_s, 1e-6),
             lines=(line,) if words else (),
@@ -138,12 +138,12 @@ class FakeEngine:
         self._stopping.set()
 
 
-def answer_of(words: str, reader: Reader) -> str:
-    """The words in the form that the reader expects, at `PLACE`."""
+def answer_of(words: str, answers: AnswerFormat) -> str:
+    """The words in the form that the model answers in, at `PLACE`."""
     place = "<|det|>[[100, 100, 899, 200]]<|/det|>"
-    if not words or reader in (Reader.PLAIN, Reader.FIGURE):
+    if not words or answers in (AnswerFormat.PLAIN, AnswerFormat.FIGURE):
         return words
-    if reader is Reader.SPANS:
+    if answers is AnswerFormat.SPANS:
         return f"<|ref|>{words}<|/ref|>{place}"
     return f"<|ref|>text<|/ref|>{place}\n{words}"
 

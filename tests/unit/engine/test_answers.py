@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.engine.profiles import PARSERS
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 
 PAGE = (1000, 1000)
@@ -21,8 +21,8 @@ NUMBERS = st.tuples(*[st.integers(0, 1000)] * 4)
 DOTS = ("Caption", "Footnote", "Formula", "List-item", "Page-footer", "Section-header", "Table")
 
 
-def read(parser: str, text: str, reader: Reader = Reader.DOCUMENT) -> list[Block]:
-    return PARSERS[parser](text, reader, PAGE)
+def read(parser: str, text: str, answers: AnswerFormat = AnswerFormat.DOCUMENT) -> list[Block]:
+    return PARSERS[parser](text, answers, PAGE)
 
 
 def words(blocks: list[Block]) -> list[str]:
@@ -60,7 +60,7 @@ def test_an_anchor_begins_a_block_that_runs_to_the_next() -> None:
 
 def test_a_label_stands_inside_the_tag_of_unlimited_ocr() -> None:
     text = "<|det|>title [0, 0, 999, 99]<|/det|>Heading\n<|det|>text [1, 2, 3"
-    blocks = PARSERS["det-label"](text, Reader.DOCUMENT, (999, 999))
+    blocks = PARSERS["det-label"](text, AnswerFormat.DOCUMENT, (999, 999))
     assert [(block.label, block.text) for block in blocks] == [("title", "Heading")]
     assert blocks[0].boxes == (Box(0, 0, 1, 99 / 999),)
 
@@ -94,8 +94,8 @@ def test_a_fence_around_the_whole_is_not_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("parser", NEW)
-@pytest.mark.parametrize("reader", [Reader.DOCUMENT, Reader.PLAIN, Reader.SPANS])
-def test_coordinates_beyond_the_page_do_no_harm(parser: str, reader: Reader) -> None:
+@pytest.mark.parametrize("answers", [AnswerFormat.DOCUMENT, AnswerFormat.PLAIN, AnswerFormat.SPANS])
+def test_coordinates_beyond_the_page_do_no_harm(parser: str, answers: AnswerFormat) -> None:
     for numbers in ((-5, 0, 1001, 99999), (7, 7, 7, 7), (900, 900, 100, 100)):
         made = {
             "det-label": det("text", numbers, "word"),
@@ -103,7 +103,7 @@ def test_coordinates_beyond_the_page_do_no_harm(parser: str, reader: Reader) -> 
             "json-bbox": json.dumps([element("Text", numbers, "word")]),
             "markdown": f"word ![](page_{abs(numbers[0])}_0_99999_1.png)",
         }[parser]
-        blocks = PARSERS[parser](made, reader, PAGE)
+        blocks = PARSERS[parser](made, answers, PAGE)
         assert words(blocks) == ["word"]
         for box in (box for block in blocks for box in block.boxes):
             assert 0 <= box.x1 < box.x2 <= 1
@@ -113,8 +113,8 @@ def test_coordinates_beyond_the_page_do_no_harm(parser: str, reader: Reader) -> 
 @pytest.mark.parametrize("parser", NEW)
 @given(st.text() | st.text('<|det/>![](){}",:0123text\\u category bbox\n'))
 def test_nothing_that_a_model_says_breaks_a_parser(parser: str, text: str) -> None:
-    for reader in Reader:
-        read(parser, text, reader)
+    for answers in AnswerFormat:
+        read(parser, text, answers)
 
 
 @pytest.mark.parametrize("parser", NEW)

@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrd.engine.base import Engine
 from ocrd.engine.rapid import RapidEngine
 from ocrd.errors import PageFaultError
-from ocrd.modes import PromptMode, Reader
+from ocrd.modes import AnswerFormat, PromptMode
 from ocrd.page import Box, PageResult
 from tests.support.samples import Scan, scan_of
 from tests.unit.children.support import children
@@ -86,13 +86,13 @@ class TestRapidEngine(ReadingContract):
             assert wrong(" ".join(word.text for word in inside), line.text) <= 0.1
 
     async def test_an_operators_mode_with_a_known_prompt_is_served(self, engine: Engine) -> None:
-        mode = PromptMode(name="slips", prompt="Free OCR.", reader=Reader.PLAIN)
+        mode = PromptMode(name="slips", prompt="Free OCR.", answers=AnswerFormat.PLAIN)
         scan = ticket(1)
         assert engine.unsupported(mode) is None
         assert self.says(await engine.recognise(request(pixels(scan), mode)), scan)
 
     async def test_an_operators_mode_with_words_of_its_own_is_not(self, engine: Engine) -> None:
-        mode = PromptMode(name="totals", prompt="What is the total?", reader=Reader.PLAIN)
+        mode = PromptMode(name="totals", prompt="What is the total?", answers=AnswerFormat.PLAIN)
         why = engine.unsupported(mode)
         assert why is not None
         assert "totals" in why

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,16 @@ import pytest_asyncio
 from PIL import Image
 
 from ocrd.children import ChildPool, Limits
-from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.grounding import parse
-from ocrd.engine.osd import AS_IT_IS, TesseractOsd, Upright, installed
+from ocrd.engine.osd import AS_IT_IS, Upright, installed, stand_up
+from ocrd.engine.policy import as_it_came, read_upright
 from ocrd.engine.tesseract import packs
-from ocrd.engine.upright import as_it_came, read_upright
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, PromptMode, Reader, Resolution
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat
 from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
 from tests.support.needs import needs
 from tests.support.samples import scan_of
+from tests.unit.engine.fake import FakeEngine
 
 LETTER = (
     "The harbour master wishes to remind all owners of small boats that ropes left lying on the "
@@ -56,7 +58,7 @@ async def pool() -> AsyncIterator[ChildPool]:
 async def test_a_letter_is_stood_up_whichever_way_it_lies(
     pool: ChildPool, lies: int, degrees: int
 ) -> None:
-    found = await TesseractOsd(pool)(letter(lies))
+    found = await stand_up(pool, letter(lies))
     assert found.degrees == degrees
     if degrees:
         assert found.image is not None
@@ -87,7 +89,7 @@ UNSURE: dict[str, Callable[[], Image.Image]] = {
 async def test_where_it_is_not_clear_the_page_is_left_as_it_is(
     pool: ChildPool, page: Callable[[], Image.Image]
 ) -> None:
-    assert await TesseractOsd(pool)(pixels(page())) == AS_IT_IS
+    assert await stand_up(pool, pixels(page())) == AS_IT_IS
 
 
 @needs_tesseract
@@ -96,33 +98,15 @@ async def test_a_look_that_takes_too_long_turns_nothing() -> None:
         name="page worker", processes=1, limits=Limits(memory_mib=2048, cpu_s=60, wall_s=0.01)
     )
     try:
-        assert await TesseractOsd(hasty)(letter(90)) == AS_IT_IS
+        assert await stand_up(hasty, letter(90)) == AS_IT_IS
     finally:
         hasty.stop()
 
 
-class RedSpotEngine:
+class RedSpotEngine(FakeEngine):
     """Sees one thing, the red spot on the page, and says where it is as DeepSeek-OCR would."""
 
-    kind, model, capacity, dpi = "fake", "red spot", 1, 72
-
-    def named(self, language: str) -> tuple[str, str]:
-        return self.kind, self.model
-
-    def report(self) -> EngineReport:
-        return EngineReport(state=EngineState.READY)
-
-    def unsupported(self, mode: PromptMode) -> str | None:
-        return None
-
-    def unsupported_resolution(self, resolution: Resolution) -> str | None:
-        return None
-
-    async def start(self, progress: Callable[[str], None]) -> None:
-        pass
-
-    async def stop(self) -> None:
-        pass
+    model = "red spot"
 
     async def recognise(self, request: PageRequest) -> PageResult:
         image = request.image
@@ -136,7 +120,7 @@ class RedSpotEngine:
         text = f"<|ref|>text<|/ref|><|det|>[{place}]<|/det|>\nspot [[1, 2, 3, 4]]"
         return PageResult(
             text=text,
-            blocks=tuple(parse(text, Reader.DOCUMENT)),
+            blocks=tuple(parse(text, AnswerFormat.DOCUMENT)),
             lines=(line,),
             prompt_tokens=1,
         )
@@ -155,7 +139,7 @@ async def test_places_are_told_on_the_page_as_it_came(pool: ChildPool, lies: int
         id="1", image=pixels(image), mode=BUILT_IN_MODES["document"],
         resolution=RESOLUTIONS["gundam"],
     )  # fmt: skip
-    result = await read_upright(RedSpotEngine(), request, TesseractOsd(pool))
+    result = await read_upright(RedSpotEngine(), request, partial(stand_up, pool))
     assert result.turned == (360 - lies) % 360
     assert [note.split(" (")[0] for note in result.notes] == (
         [f"turned {360 - lies} degrees clockwise, as Tesseract found"] if lies else []
@@ -181,17 +165,14 @@ def test_there_and_back_is_the_same_place(degrees: int) -> None:
 
 
 async def test_a_page_that_is_upright_is_handed_on_untouched() -> None:
-    class Nobody:
-        name = "nobody"
-
-        async def __call__(self, image: PageImage) -> Upright:
-            return AS_IT_IS
+    async def nobody(_image: PageImage) -> Upright:
+        return AS_IT_IS
 
     page = letter()
     request = PageRequest(
         id="1", image=page, mode=BUILT_IN_MODES["document"], resolution=RESOLUTIONS["gundam"]
     )
-    result = await read_upright(RedSpotEngine(), request, Nobody())
+    result = await read_upright(RedSpotEngine(), request, nobody)
     assert (result.turned, result.notes) == (0, ())
 
 

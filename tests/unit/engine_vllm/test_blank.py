@@ -5,7 +5,7 @@ import random
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrd.engine.blank import is_blank
+from ocrd.engine.policy import is_blank
 from ocrd.page import PageImage
 
 LETTER = (1224, 1584)

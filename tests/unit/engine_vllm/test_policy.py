@@ -7,7 +7,7 @@ import pytest
 from ocrd.engine.deepseek.grounding import parse
 from ocrd.engine.policy import read_page
 from ocrd.errors import EngineDownError, PageError, PageFaultError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, Reader
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, Guard
 from ocrd.page import Finish, PageImage, PageResult
 from tests.unit.engine_vllm.fakes import ScriptedEngine, page
 
@@ -15,7 +15,7 @@ WHITE = PageImage(64, 64, b"\xff" * (64 * 64 * 3))
 
 
 def said(text: str, finish: Finish = Finish.STOP) -> PageResult:
-    blocks = tuple(parse(text, Reader.DOCUMENT))
+    blocks = tuple(parse(text, AnswerFormat.DOCUMENT))
     return PageResult(
         text=text, blocks=blocks, finish=finish, prompt_tokens=900, output_tokens=len(text)
     )

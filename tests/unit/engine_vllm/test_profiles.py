@@ -10,7 +10,7 @@ from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import check_tokens, prompt
 from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
-from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Guard, PromptMode, Reader
+from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, Guard, PromptMode
 from tests.unit.engine_vllm.fakes import page
 
 PADDLE = ModelProfile(
@@ -47,7 +47,7 @@ def test_deepseek_serves_every_built_in_mode(profile: ModelProfile) -> None:
 
 
 def test_a_prompt_with_an_image_token_of_its_own_is_refused() -> None:
-    twice = PromptMode(name="mine", prompt="<image>Read.", reader=Reader.PLAIN)
+    twice = PromptMode(name="mine", prompt="<image>Read.", answers=AnswerFormat.PLAIN)
     assert "<image>" in (DEEPSEEK_OCR.unsupported(twice) or "")
 
 
@@ -75,7 +75,7 @@ def test_a_mode_that_another_model_lacks_is_told_with_those_it_has() -> None:
 
 
 def test_an_operators_own_mode_goes_to_any_model() -> None:
-    own = PromptMode(name="receipt", prompt="Read the receipt.", reader=Reader.PLAIN)
+    own = PromptMode(name="receipt", prompt="Read the receipt.", answers=AnswerFormat.PLAIN)
     assert PADDLE.unsupported(own) is None
     assert PADDLE.words(own).endswith("Read the receipt.\nAssistant: ")
 

@@ -82,7 +82,7 @@ def steps_until(watch: FolderWatch, done: Callable[[], bool], what: str = "it") 
     found: list[Candidate] = []
     limit = time.monotonic() + HANG_S
     while not done():
-        assert time.monotonic() < limit, f"{what} did not happen; {watch.report}"
+        assert time.monotonic() < limit, f"{what} did not happen; {watch.conditions}"
         found += watch.step()
         time.sleep(0.01)
     return found
@@ -90,7 +90,7 @@ def steps_until(watch: FolderWatch, done: Callable[[], bool], what: str = "it") 
 
 def until_waiting(watch: FolderWatch, count: int) -> list[Candidate]:
     """Step until the watch knows of `count` files that wait."""
-    return steps_until(watch, lambda: watch.report.waiting == count, f"{count} files waiting")
+    return steps_until(watch, lambda: len(watch.settler) == count, f"{count} files waiting")
 
 
 def caught_up(watch: FolderWatch) -> list[Candidate]:
@@ -105,7 +105,7 @@ def caught_up(watch: FolderWatch) -> list[Candidate]:
 def drain(watch: FolderWatch) -> list[Candidate]:
     """Step until there is nothing left to do."""
     found = watch.step()
-    while watch.report.busy:
+    while watch.busy:
         found += watch.step()
     return found
 
@@ -117,7 +117,7 @@ def paths(candidates: list[Candidate]) -> list[str]:
 
 def settled(watch: FolderWatch, clock: Clock) -> list[str]:
     """What comes to rest when the settle time passes after all that has happened."""
-    early = caught_up(watch) if watch.report.kind == "native" else []
+    early = caught_up(watch) if watch.kind == "native" else []
     assert early == []
     clock.turn(SETTLE)
     return paths(drain(watch))
@@ -125,9 +125,9 @@ def settled(watch: FolderWatch, clock: Clock) -> list[str]:
 
 def rescanned(watch: FolderWatch, clock: Clock) -> list[Candidate]:
     """What the next rescan, and the settle time after it, bring."""
-    scans = watch.report.scans
+    scans = watch.scans
     clock.turn(RESCAN)
-    found = steps_until(watch, lambda: watch.report.scans > scans, "a rescan")
+    found = steps_until(watch, lambda: watch.scans > scans, "a rescan")
     clock.turn(SETTLE)
     return found + drain(watch)
 
@@ -153,7 +153,7 @@ def watching(root: Path, clock: Callable[[], float], **options: Any) -> Iterator
     """A started watch that has looked through everything once."""
     watch = begun(root, clock, **options)
     try:
-        steps_until(watch, lambda: watch.report.scans > 0 or watch.report.paused is not None)
+        steps_until(watch, lambda: watch.scans > 0 or watch.paused is not None)
         yield watch
     finally:
         watch.stop()

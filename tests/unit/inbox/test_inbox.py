@@ -22,7 +22,7 @@ from ocrd.inbox.hashing import LARGE_BYTES
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit
-from ocrd.job import Found, Job, JobState, Place
+from ocrd.job import Found, Job, JobState
 from ocrd.ledger.ledger import Ledger
 from tests.support.waiting import HANG_S, wait_for
 
@@ -100,7 +100,7 @@ class House:
         (job,) = self.ledger.claim_some(1, now=time.time())
         for each in job.members or (job,):
             (self.inbox / each.source).unlink()
-        return self.ledger.moved(job, Place.SPOOL)
+        return self.ledger.moved(job)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [dict(event.fields) for event in self.told if event.name == name]
@@ -194,7 +194,7 @@ class TestByName:
         house.drop("a_1.jpg", "a_2.jpg")
         with house.intake(BY_NAME) as intake:
             wait_for(intake.settled)
-            intake.hint("a_2.jpg")
+            intake.watcher.hint("a_2.jpg")
             house.drop("b_1.jpg")  # whatever becomes of the hint has become of it before this
             wait_for(lambda: "b" in house.jobs())
             wait_for(intake.settled)
@@ -241,7 +241,7 @@ class TestByName:
             (house.inbox / "a_2.jpg").unlink()
             house.ledger.gone(job)
             for member in job.members:
-                intake.hint(member.source)
+                intake.watcher.hint(member.source)
             wait_for(lambda: house.jobs() == {"a": ["a_1.jpg", "a_3.jpg"]})
 
     def test_a_page_that_is_missing_or_doubled_is_told(self, house: House) -> None:
@@ -467,7 +467,7 @@ class TestMending:
             wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
             (refused,) = house.ledger.jobs()
             house.ledger.retry([refused.id])
-            intake.hint("scan.pdf")  # as its claim does, which finds no file of that digest
+            intake.watcher.hint("scan.pdf")  # as its claim does, which finds no file of that digest
             wait_for(lambda: house.ledger.jobs(state=JobState.FAILED))
 
     def test_a_fault_that_nobody_foresaw_is_shown_and_watching_begins_anew(

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ocrd.files import Disk
-from ocrd.job import Found, Place
+from ocrd.job import Found
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER
@@ -55,7 +55,7 @@ def claimed_while_the_share_goes(tree: Tree, server: Path) -> str:
         ledger.record([found])
         (job,) = ledger.claim_some(1, now=1e12)
         spool.claim(job, tree.inbox / "a.jpg")
-        ledger.moved(job, Place.SPOOL)
+        ledger.moved(job)
     return job.token
 
 

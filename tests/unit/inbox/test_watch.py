@@ -100,7 +100,7 @@ def test_a_folder_renamed_inside_the_inbox_takes_its_waiting_files_along(
     until_waiting(watch, 1)
     (inbox / "before").rename(inbox / "after")
     assert settled(watch, clock) == ["after/scan.pdf"]
-    assert watch.report.waiting == 1
+    assert len(watch.settler) == 1
 
 
 def test_many_folders_moved_in_at_once_are_all_found(
@@ -199,7 +199,7 @@ def test_a_file_that_stays_empty_is_overdue_and_handed_over(
     caught_up(watch)
     clock.turn(MAX_WAIT)
     assert paths(drain(watch)) == ["scan.pdf"]
-    assert list(watch.report.overdue) == ["scan.pdf"]
+    assert watch.overdue() == ["scan.pdf"]
 
 
 def test_a_file_that_never_rests_is_overdue_and_waits_on(inbox: Path, clock: Clock) -> None:
@@ -210,10 +210,10 @@ def test_a_file_that_never_rests_is_overdue_and_waits_on(inbox: Path, clock: Clo
         for second in range(0, 24, SETTLE - 1):
             file.write(b"more")
             caught_up(watch)
-            assert bool(watch.report.overdue) == (second >= 20)
+            assert bool(watch.overdue()) == (second >= 20)
             clock.turn(SETTLE - 1)
             assert drain(watch) == []
-        assert list(watch.report.overdue) == ["endless.pdf"]
+        assert watch.overdue() == ["endless.pdf"]
 
 
 def test_a_removed_file_is_waited_for_no_longer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ocrd.inbox.settle import Candidate
 from tests.unit.inbox.support import (
     MAX_WAIT,
     SETTLE,
@@ -20,27 +21,28 @@ from tests.unit.inbox.support import (
 )
 
 
-def test_an_admitted_file_is_not_offered_again_by_any_rescan(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
+def offered(inbox: Path, watch: FolderWatch, clock: Clock) -> Candidate:
+    """A file that has come to rest."""
     (inbox / "scan.pdf").write_bytes(b"scan")
     caught_up(watch)
     clock.turn(SETTLE)
     [candidate] = drain(watch)
-    watch.settler.taken(candidate)
+    return candidate
+
+
+def test_an_admitted_file_is_not_offered_again_by_any_rescan(
+    inbox: Path, watch: FolderWatch, clock: Clock
+) -> None:
+    watch.settler.taken(offered(inbox, watch, clock))
     for _ in range(3):
         assert rescanned(watch, clock) == []
-    assert watch.report.waiting == 0
+    assert len(watch.settler) == 0
 
 
 def test_an_admitted_file_that_changes_is_offered_again(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:
-    (inbox / "scan.pdf").write_bytes(b"scan")
-    caught_up(watch)
-    clock.turn(SETTLE)
-    [candidate] = drain(watch)
-    watch.settler.taken(candidate)
+    watch.settler.taken(offered(inbox, watch, clock))
     until_waiting(watch, 0)
     with (inbox / "scan.pdf").open("ab") as file:
         file.write(b", second page")
@@ -51,10 +53,7 @@ def test_an_admitted_file_that_changes_is_offered_again(
 def test_an_admitted_file_taken_away_and_put_back_is_a_new_one(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:
-    (inbox / "scan.pdf").write_bytes(b"scan")
-    caught_up(watch)
-    clock.turn(SETTLE)
-    watch.settler.taken(drain(watch)[0])
+    watch.settler.taken(offered(inbox, watch, clock))
     until_waiting(watch, 0)
     (inbox / "scan.pdf").rename(inbox.parent / "claimed.pdf")
     (inbox.parent / "claimed.pdf").rename(inbox / "scan.pdf")  # same inode, size and time
@@ -65,10 +64,7 @@ def test_an_admitted_file_taken_away_and_put_back_is_a_new_one(
 def test_a_file_written_to_while_it_was_admitted_is_offered_again(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:
-    (inbox / "scan.pdf").write_bytes(b"scan")
-    caught_up(watch)
-    clock.turn(SETTLE)
-    [candidate] = drain(watch)
+    candidate = offered(inbox, watch, clock)
     with (inbox / "scan.pdf").open("ab") as file:
         file.write(b", second page")
     caught_up(watch)
@@ -128,7 +124,7 @@ def test_a_step_is_bounded_and_nothing_is_left_out(inbox: Path, clock: Clock) ->
     with watching(inbox, clock, settle_s=SETTLE, batch=64) as watch:
         clock.turn(SETTLE)
         steps = [watch.step()]
-        while watch.report.busy:
+        while watch.busy:
             steps.append(watch.step())
         assert max(map(len, steps)) <= 2 * 64
         assert paths([candidate for batch in steps for candidate in batch]) == names

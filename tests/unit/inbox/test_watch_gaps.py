@@ -30,10 +30,10 @@ from tests.unit.inbox.support import (
 
 def test_a_file_that_no_event_tells_of_is_found_by_the_rescan(inbox: Path, clock: Clock) -> None:
     with watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN, watch="polling") as watch:
-        assert watch.report.kind == "polling"
+        assert watch.kind == "polling"
         (inbox / "scan.pdf").write_bytes(b"scan")
         assert drain(watch) == []
-        assert watch.report.waiting == 0
+        assert len(watch.settler) == 0
         assert paths(rescanned(watch, clock)) == ["scan.pdf"]
 
 
@@ -63,7 +63,7 @@ def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) ->
         watch.step()  # has met the one file, and not yet said that this was all
         (inbox / "new.pdf").write_bytes(b"scan")
         watch.heard(Event(None, "", "", Sign.LOOK, is_folder=False))
-        steps_until(watch, lambda: watch.report.scans == 3, "another rescan")
+        steps_until(watch, lambda: watch.scans == 3, "another rescan")
         assert list(watch.settler) == ["old.pdf", "new.pdf"]
 
 
@@ -72,7 +72,7 @@ def test_what_is_done_between_two_looks_does_not_make_them_rarer(inbox: Path, cl
         (inbox / f"{number}.pdf").write_bytes(b"scan")
     with watching(inbox, clock, rescan_s=RESCAN, watch="polling", batch=1) as watch:
         clock.turn(RESCAN)
-        while watch.report.scans == 1:
+        while watch.scans == 1:
             watch.step()
             clock.turn(30)  # what was found is hashed
         (inbox / "new.pdf").write_bytes(b"scan")
@@ -97,7 +97,7 @@ def test_an_inbox_renamed_away_and_made_anew_is_watched_again(
     inbox.rename(inbox.parent / "away")
     inbox.mkdir()
     clock.turn(1)
-    steps_until(watch, lambda: watch.report.scans == 2, "the scan of the new inbox")
+    steps_until(watch, lambda: watch.scans == 2, "the scan of the new inbox")
     (inbox / "scan.pdf").write_bytes(b"scan")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
@@ -109,13 +109,13 @@ def test_a_deleted_inbox_is_a_condition_until_it_is_back(
     inbox.rmdir()
     clock.turn(1)
     drain(watch)
-    paused = watch.report.paused
+    paused = watch.paused
     assert paused is not None
     assert (paused.kind, f"mkdir -p {inbox}" in paused.hint) == ("missing", True)
     inbox.mkdir()
     clock.turn(1)
     drain(watch)
-    assert not watch.report.conditions
+    assert not watch.conditions
     (inbox / "scan.pdf").write_bytes(b"scan")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
@@ -125,12 +125,12 @@ def test_an_inbox_that_is_missing_at_the_start_is_taken_up_when_it_comes(
     tmp_path: Path, clock: Clock
 ) -> None:
     with watching(tmp_path / "later", clock, settle_s=SETTLE) as watch:
-        assert watch.report.paused is not None
+        assert watch.paused is not None
         (tmp_path / "later").mkdir()
         (tmp_path / "later/scan.pdf").write_bytes(b"scan")
         clock.turn(1)
         until_waiting(watch, 1)
-        assert not watch.report.conditions
+        assert not watch.conditions
 
 
 def test_an_inbox_deleted_and_made_again_within_a_moment_is_watched_again(
@@ -138,13 +138,13 @@ def test_an_inbox_deleted_and_made_again_within_a_moment_is_watched_again(
 ) -> None:
     inbox.rmdir()
     inbox.mkdir()  # often with the same inode number
-    steps_until(watch, lambda: watch.report.scans == 2, "noticing")
+    steps_until(watch, lambda: watch.scans == 2, "noticing")
     clock.turn(10)
-    steps_until(watch, lambda: watch.report.kind == "native", "a new watch")
+    steps_until(watch, lambda: watch.kind == "native", "a new watch")
     (inbox / "scan.pdf").write_bytes(b"scan")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
-    assert not watch.report.conditions
+    assert not watch.conditions
 
 
 def test_a_watch_has_one_descriptor_and_no_thread(inbox: Path, clock: Clock) -> None:
@@ -169,15 +169,15 @@ def test_a_sub_folder_without_permission_is_a_condition_and_stops_nothing_else(
         with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
             clock.turn(SETTLE)
             assert paths(drain(watch)) == ["b.pdf"]
-            [condition] = watch.report.conditions
+            [condition] = watch.conditions
             assert condition.message == f"{inbox}/locked cannot be read: Permission denied"
             assert "setfacl" in condition.hint
-            assert watch.report.paused is None
+            assert watch.paused is None
             rescanned(watch, clock)
-            assert watch.report.conditions == (condition,)
+            assert watch.conditions == (condition,)
             chmod_as_root(inbox / "locked", "777")
             assert paths(rescanned(watch, clock)) == ["b.pdf", "locked/a.pdf"]
-            assert not watch.report.conditions
+            assert not watch.conditions
 
 
 def test_an_inbox_without_permission_is_a_condition_that_pauses_it(clock: Clock) -> None:
@@ -185,8 +185,8 @@ def test_an_inbox_without_permission_is_a_condition_that_pauses_it(clock: Clock)
         inbox = folder / "inbox"
         inbox.mkdir(mode=0o700)
         with as_nobody(), watching(inbox, clock) as watch:
-            assert watch.report.paused is not None
-            assert watch.report.paused.kind == "unreadable"
+            assert watch.paused is not None
+            assert watch.paused.kind == "unreadable"
 
 
 def test_a_file_that_cannot_be_looked_at_for_a_while_is_offered_afterwards(clock: Clock) -> None:
@@ -213,10 +213,10 @@ def test_admitted_files_behind_a_door_locked_for_a_while_are_not_offered_again(
             watch.settler.taken(drain(watch)[0])
             chmod_as_root(inbox / "sub", "700")
             assert rescanned(watch, clock) == []
-            assert len(watch.report.conditions) == 1
+            assert len(watch.conditions) == 1
             chmod_as_root(inbox / "sub", "777")
             assert rescanned(watch, clock) == []
-            assert not watch.report.conditions
+            assert not watch.conditions
 
 
 def test_a_sub_folder_out_of_which_nothing_can_be_taken_is_told_and_holds_up_nothing_else(
@@ -233,13 +233,13 @@ def test_a_sub_folder_out_of_which_nothing_can_be_taken_is_told_and_holds_up_not
         with as_nobody(), watching(inbox, clock, settle_s=SETTLE, rescan_s=RESCAN) as watch:
             clock.turn(SETTLE)
             assert paths(drain(watch)) == ["shared/b.pdf", "theirs/a.pdf"]
-            [condition] = watch.report.conditions
-            assert watch.report.paused is None
+            [condition] = watch.conditions
+            assert watch.paused is None
             assert f"{inbox}/theirs: it belongs to root, mode 755" in condition.message
             assert f"setfacl -m u:root:rwx,d:u:root:rwx {inbox}/theirs" in condition.hint
             chmod_as_root(inbox / "theirs", "777")
             rescanned(watch, clock)
-            assert not watch.report.conditions
+            assert not watch.conditions
 
 
 def test_a_copy_that_a_killed_submit_left_behind_goes_after_a_day(

@@ -38,10 +38,10 @@ def test_after_an_overflow_of_the_event_queue_no_file_is_missing(tmp_path: Path)
     with sysctl(Path("/proc/sys/fs/inotify/max_queued_events"), 16):
         watch = begun(tmp_path, clock, settle_s=SETTLE)
     try:
-        steps_until(watch, lambda: watch.report.scans == 1)
+        steps_until(watch, lambda: watch.scans == 1)
         names = fill(tmp_path, 3000)  # nobody takes the events off their queue meanwhile
         # The clock stands still: only the overflow can make it look through everything again.
-        steps_until(watch, lambda: watch.report.scans > 1, "a rescan")
+        steps_until(watch, lambda: watch.scans > 1, "a rescan")
         until_waiting(watch, len(names))
         assert caught_up(watch) == []
         clock.turn(SETTLE)
@@ -65,10 +65,10 @@ def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_name
     clock = Clock()
     with sysctl(LIMITS / "max_inotify_watches", 20):
         watch = begun(tree, clock, settle_s=SETTLE, rescan_s=60)
-        steps_until(watch, lambda: watch.report.scans == 1)
+        steps_until(watch, lambda: watch.scans == 1)
     try:
-        assert watch.report.kind == "polling"
-        [condition] = watch.report.conditions
+        assert watch.kind == "polling"
+        [condition] = watch.conditions
         assert (condition.kind, condition.pauses) == ("watch-limit", False)
         assert "sysctl fs.inotify.max_user_watches" in condition.hint
         (tree / "sub59/scan.pdf").write_bytes(b"scan")
@@ -76,10 +76,10 @@ def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_name
         until_waiting(watch, 1)
         clock.turn(SETTLE)
         assert paths(drain(watch)) == ["sub59/scan.pdf"]
-        assert watch.report.conditions == (condition,)
+        assert watch.conditions == (condition,)
         clock.turn(600)  # the limit was raised meanwhile
-        steps_until(watch, lambda: watch.report.kind == "native", "another try")
-        assert not watch.report.conditions
+        steps_until(watch, lambda: watch.kind == "native", "another try")
+        assert not watch.conditions
     finally:
         watch.stop()
 
@@ -88,14 +88,14 @@ def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_name
 def test_a_limit_met_by_a_new_sub_folder_is_noticed_by_the_rescan(tree: Path) -> None:
     clock = Clock()
     with watching(tree, clock, settle_s=SETTLE, rescan_s=60) as watch:
-        assert watch.report.kind == "native"
+        assert watch.kind == "native"
         with sysctl(LIMITS / "max_inotify_watches", 1):
             (tree / "one-too-many").mkdir()
             (tree / "one-too-many/scan.pdf").write_bytes(b"scan")
             clock.turn(60)
-            steps_until(watch, lambda: watch.report.kind == "polling", "noticing")
-        assert [condition.kind for condition in watch.report.conditions] == ["watch-limit"]
-        assert watch.report.waiting == 1
+            steps_until(watch, lambda: watch.kind == "polling", "noticing")
+        assert [condition.kind for condition in watch.conditions] == ["watch-limit"]
+        assert len(watch.settler) == 1
 
 
 @with_limits_of_its_own
@@ -108,7 +108,7 @@ def test_without_an_inotify_instance_the_inbox_is_polled_and_the_remedy_named(
         watch = begun(tmp_path, clock, settle_s=SETTLE)
     try:
         until_waiting(watch, 1)
-        [condition] = watch.report.conditions
+        [condition] = watch.conditions
         assert condition.kind == "watch-limit"
         assert "sysctl fs.inotify.max_user_instances" in condition.hint
     finally:

@@ -53,8 +53,8 @@ def paused(watch: FolderWatch, clock: Clock) -> Condition:
     """The condition that a second later keeps files from being taken."""
     clock.turn(1)
     assert drain(watch) == []
-    assert watch.report.paused is not None
-    return watch.report.paused
+    assert watch.paused is not None
+    return watch.paused
 
 
 def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: Path) -> None:
@@ -63,8 +63,8 @@ def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: P
         mounted(share, *BINDFS, str(server)),
         watching(share, clock, **TIMES) as watch,
     ):
-        assert watch.report.kind == "polling"
-        assert not watch.report.conditions
+        assert watch.kind == "polling"
+        assert not watch.conditions
         (server / "scan.pdf").write_bytes(b"scan")
         clock.turn(POLL)
         until_waiting(watch, 1)
@@ -85,7 +85,7 @@ def test_the_stand_in_does_not_tell_of_remote_changes(server: Path, share: Path)
         (server / "unheard.pdf").write_bytes(b"scan")
         (share / "heard.pdf").write_bytes(b"scan")
         caught_up(watch)
-        assert watch.report.kind == "native"
+        assert watch.kind == "native"
         clock.turn(SETTLE)
         assert paths(drain(watch)) == ["heard.pdf"]
 
@@ -118,7 +118,7 @@ def test_a_share_that_is_not_mounted_at_the_next_start_pauses_the_inbox(
         mounted(share, *BINDFS, str(server)),
         watching(share, clock, memory=memory, **TIMES) as watch,
     ):
-        assert watch.report.paused is None
+        assert watch.paused is None
     with watching(share, clock, memory=memory, **TIMES) as watch:
         condition = paused(watch, clock)
         assert (condition.kind, condition.pauses) == ("share-lost", True)
@@ -127,10 +127,10 @@ def test_a_share_that_is_not_mounted_at_the_next_start_pauses_the_inbox(
         with mounted(share, *BINDFS, str(server)):
             clock.turn(1)
             until_waiting(watch, 1)
-            assert watch.report.paused is None
+            assert watch.paused is None
     memory.unlink()
     with watching(share, clock, memory=memory, **TIMES) as watch:
-        assert watch.report.paused is None
+        assert watch.paused is None
 
 
 @pytest.mark.parametrize("words", [b"", b"{", b"[]", b'{"mount": 7, "marked": 1}', b"\xff"])
@@ -140,7 +140,7 @@ def test_a_memory_that_cannot_be_understood_is_none(
     memory = tmp_path / "scans.json"
     memory.write_bytes(words)
     with watching(share, Clock(), memory=memory, **TIMES) as watch:
-        assert watch.report.paused is None
+        assert watch.paused is None
     assert memory.read_bytes() != words
 
 
@@ -165,14 +165,14 @@ def test_an_unmounted_share_pauses_the_inbox_until_it_is_back(server: Path, shar
         assert f"mount {share}" in condition.hint
         clock.turn(600)
         assert drain(watch) == []
-        assert watch.report.paused == condition
-        assert watch.report.waiting == 1
+        assert watch.paused == condition
+        assert len(watch.settler) == 1
 
         mount(share, *BINDFS, str(server))
         clock.turn(1)
         # It looks as it did before; and what was taken is not taken for deleted and new.
         assert paths(drain(watch)) == ["waits.pdf"]
-        assert not watch.report.conditions
+        assert not watch.conditions
 
 
 def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
@@ -190,18 +190,18 @@ def test_a_share_lost_in_the_middle_of_a_rescan_leaves_nothing_for_deleted(
         for candidate in drain(watch):
             watch.settler.taken(candidate)
         until_waiting(watch, 0)
-        scans = watch.report.scans
+        scans = watch.scans
         clock.turn(POLL)
         watch.step()
         unmount(share)
-        steps_until(watch, lambda: watch.report.scans > scans, "the end of the rescan")
+        steps_until(watch, lambda: watch.scans > scans, "the end of the rescan")
         paused(watch, clock)
         mount(share, *BINDFS, str(server))
         clock.turn(POLL)
         assert drain(watch) == []
         clock.turn(SETTLE)
         assert drain(watch) == []
-        assert watch.report.waiting == 0
+        assert len(watch.settler) == 0
 
 
 def test_a_share_whose_server_died_pauses_the_inbox_and_names_the_remedy(
@@ -228,13 +228,13 @@ def test_a_disk_taken_out_and_put_back_is_watched_natively_again(share: Path) ->
     clock = Clock()
     tmpfs = ("mount", "-t", "tmpfs", "ocrd-test")
     with mounted(share, *tmpfs), watching(share, clock, **TIMES) as watch:
-        assert watch.report.kind == "native"
+        assert watch.kind == "native"
         unmount(share)
         assert paused(watch, clock).kind == "share-lost"
         mount(share, *tmpfs)
         clock.turn(1)
         drain(watch)
-        assert watch.report.kind == "native"
+        assert watch.kind == "native"
         (share / "scan.pdf").write_bytes(b"scan")
         until_waiting(watch, 1)
 
@@ -256,7 +256,7 @@ def test_a_disk_out_for_less_than_a_look_is_watched_again(share: Path, tmp_path:
         mount(share, *ext4)
         after = share.stat()
         assert (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
-        steps_until(watch, lambda: watch.report.scans == 2, "noticing")
+        steps_until(watch, lambda: watch.scans == 2, "noticing")
         (share / "scan.pdf").write_bytes(b"scan")
         until_waiting(watch, 1)
 
@@ -277,20 +277,20 @@ def test_a_share_mounted_over_the_inbox_later_is_polled_from_then_on(
 ) -> None:
     clock = Clock()
     with watching(share, clock, **TIMES) as watch:
-        before = watch.report
+        before = watch.kind
         (server / "scan.pdf").write_bytes(b"scan")
         with mounted(share, *BINDFS, str(server)):
             clock.turn(1)
             until_waiting(watch, 1)
-            assert (before.kind, watch.report.kind) == ("native", "polling")
-            assert not watch.report.conditions
+            assert (before, watch.kind) == ("native", "polling")
+            assert not watch.conditions
 
 
 def test_a_marker_that_was_seen_and_is_gone_pauses_the_inbox(share: Path) -> None:
     clock = Clock()
     (share / MARKER).touch()
     with watching(share, clock, **TIMES) as watch:
-        assert not watch.report.conditions
+        assert not watch.conditions
         (share / MARKER).unlink()
         (share / "scan.pdf").write_bytes(b"scan")
         condition = paused(watch, clock)
@@ -298,6 +298,6 @@ def test_a_marker_that_was_seen_and_is_gone_pauses_the_inbox(share: Path) -> Non
         (share / MARKER).touch()
         clock.turn(1)
         drain(watch)
-        assert not watch.report.conditions
+        assert not watch.conditions
         clock.turn(SETTLE)
         assert paths(drain(watch)) == ["scan.pdf"]

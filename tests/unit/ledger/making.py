@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from ocrd.job import Found, Job, JobError, Member, Page, PageState, Place, joined
+from ocrd.job import Found, Job, JobError, Member, Page, PageState, joined
 from ocrd.ledger.ledger import Ledger, reading
 from ocrd.ledger.store import Transaction
 
@@ -93,7 +93,7 @@ def claimed(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") 
 
 def spooled(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:
     """One claimed file, its original in the spool."""
-    return ledger.moved(claimed(ledger, source, folder), Place.SPOOL)
+    return ledger.moved(claimed(ledger, source, folder))
 
 
 def delivering(ledger: Ledger, source: str = "scan.pdf", folder: str = "invoices") -> Job:

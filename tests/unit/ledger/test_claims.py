@@ -118,7 +118,7 @@ class TestRelease:
         second = taken_next(ledger, now=0.0)
         assert second is not None and (second.attempts, second.epoch) == (1, 2)
         with pytest.raises(FencedError):
-            ledger.moved(first, Place.SPOOL)
+            ledger.moved(first)
 
     def test_waits_no_longer_than_a_day(self, ledger: Ledger, clock: Clock) -> None:
         job = claimed(ledger)
@@ -146,7 +146,7 @@ class TestRelease:
         self, ledger: Ledger
     ) -> None:
         stale = claimed(ledger)
-        ledger.moved(stale, Place.SPOOL)
+        ledger.moved(stale)
         ledger.record([found(inode=3, sha256="ab" * 32)])
         back = ledger.release(stale, not_before=0.0, error=None, refund=True)
         assert (back.state, back.place) == (JobState.QUEUED, Place.SPOOL)
@@ -210,7 +210,7 @@ class TestFencing:
     """Once a job was claimed anew, its former claimant can do nothing to it."""
 
     STEPS: ClassVar[dict[str, Callable[[Ledger, Job], object]]] = {
-        "moved": lambda ledger, job: ledger.moved(job, Place.SPOOL),
+        "moved": lambda ledger, job: ledger.moved(job),
         "set_pages": lambda ledger, job: ledger.set_pages(job, 3),
         "progress": lambda ledger, job: ledger.progress(job, [page_row(page(1), "{}", "r")]),
         "rerecord": lambda ledger, job: ledger.rerecord(job, found(sha256="ab" * 32)),
@@ -247,7 +247,7 @@ class TestFencing:
         job = done(ledger)
         assert ledger.prune(clock.now + 1) == 1
         with pytest.raises(FencedError, match="not in the ledger"):
-            ledger.moved(job, Place.SPOOL)
+            ledger.moved(job)
 
     @pytest.mark.parametrize("name", ["set_pages", "progress", "deliver"])
     def test_a_cancel_stops_the_claimant_at_its_next_step(self, ledger: Ledger, name: str) -> None:
@@ -260,4 +260,4 @@ class TestFencing:
     def test_a_cancel_does_not_hide_where_the_original_went(self, ledger: Ledger) -> None:
         job = claimed(ledger)
         ledger.request_cancel([job.id])
-        assert ledger.moved(job, Place.SPOOL).place is Place.SPOOL
+        assert ledger.moved(job).place is Place.SPOOL

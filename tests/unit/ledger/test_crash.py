@@ -35,7 +35,7 @@ for batch in range(first, first + 1_000_000):
     files = [found(f"{batch}-{number}.pdf") for number in range(7)]
     ledger.record(files)
     said("recorded", batch)
-    job = ledger.moved(taken_next(ledger, now=0.0), Place.SPOOL)
+    job = ledger.moved(taken_next(ledger, now=0.0))
     said("claimed", job.id)
     job = ledger.set_pages(job, 2)
     for number in (1, 2):

@@ -121,7 +121,7 @@ class TestRecord:
         (new,) = ledger.record([found(inode=3, sha256="ab" * 32)])
         assert new is not None and new.id != old.id
         assert ledger.record([found(inode=3, sha256="ab" * 32)]) == [None]
-        assert ledger.moved(old, Place.SPOOL).place is Place.SPOOL
+        assert ledger.moved(old).place is Place.SPOOL
 
     @pytest.mark.parametrize("earlier", [spooled, done, failed])
     def test_under_a_name_whose_file_is_taken_away_is_a_new_job(
@@ -193,12 +193,6 @@ class TestARefusedFile:
         assert (job.id, job.state, job.error) == (refused.id, JobState.QUEUED, None)
         assert (job.sha256, job.finished_at) == (found().sha256, None)
 
-    def test_may_be_moved_to_failed_afterwards(self, ledger: Ledger) -> None:
-        job = ledger.record_refused(found(sha256=""), FIFO, failed_to="/failed/scan.pdf")
-        assert (job.place, job.failed_to) == (Place.INBOX, "/failed/scan.pdf")
-        moved = ledger.moved(job, Place.FAILED)
-        assert (moved.place, moved.failed_to) == (Place.FAILED, "/failed/scan.pdf")
-
     def test_that_is_put_back_into_the_queue_and_refused_again_fails_again(
         self, ledger: Ledger
     ) -> None:
@@ -238,10 +232,10 @@ class TestInInbox:
         assert [each.source for each in ledger.in_inbox("claims")] == ["letter.pdf"]
         assert list(ledger.in_inbox("invoices-2")) == []
 
-    def test_tells_refused_files_apart(self, ledger: Ledger) -> None:
+    def test_leaves_out_what_could_not_be_read(self, ledger: Ledger) -> None:
         queued(ledger, "a.pdf")
         ledger.record_refused(found("b.pdf", sha256=""), FIFO)
-        assert [each.refused for each in ledger.in_inbox("invoices")] == [False, True]
+        assert [each.source for each in ledger.in_inbox("invoices")] == ["a.pdf"]
 
 
 def test_batches_of_all_sizes_are_looked_up_by_few_statements() -> None:

@@ -83,7 +83,7 @@ class TestRecorded:
         recorded(ledger, letter)
         job = taken_next(ledger, now=0.0)
         assert job is not None
-        ledger.moved(job, Place.SPOOL)
+        ledger.moved(job)
         assert known(ledger) == []
         new = recorded(ledger, found(LETTER[1]))
         assert (new.state, new.members) == (JobState.QUEUED, ())
@@ -141,7 +141,6 @@ class TestKnown:
         assert sorted(standing) == ["other.pdf", *LETTER]
         one, it = standing[LETTER[2]], found(LETTER[2])
         assert (one.size, one.mtime_ns, one.inode) == (it.size, it.mtime_ns, it.inode)
-        assert not one.refused
 
     def test_files_that_were_asked_for_are_found_whatever_stands_for_them(
         self, ledger: Ledger, letter: Found
@@ -229,13 +228,13 @@ class TestEnded:
         job = recorded(ledger, letter)
         assert [each.id for each in ledger.request_cancel([job.id])] == [job.id]
         ending = ledger.intend_failure(job, UNREADABLE, "/failed/sub/letter", cancelled=True)
-        ended = ledger.cancelled(ledger.moved(ending, Place.SPOOL))
+        ended = ledger.cancelled(ledger.moved(ending))
         (again,) = ledger.retry([ended.id])
         assert (again.state, again.place) == (JobState.QUEUED, Place.FAILED)
         assert again.members == letter.members
         claim = taken_next(ledger, now=0.0)
         assert claim is not None and ledger.owner(claim.token) == claim
-        job = ledger.moved(claim, Place.SPOOL)
+        job = ledger.moved(claim)
         job = ledger.deliver(job, outputs="/outbox/letter", archived_to="/archive/letter")
         assert ledger.done(job).members == letter.members
         assert ledger.verify() == []

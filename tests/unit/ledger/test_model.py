@@ -17,13 +17,23 @@ from hypothesis.stateful import (
     rule,
 )
 
-from ocrd.job import TRANSITIONS, Found, Job, JobError, JobState, Place
+from ocrd.job import Found, Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
 from tests.unit.ledger.making import NO_TEXT, Clock, found, taken_next
 
 FOLDERS = ("a", "b", "c")
 NAMES = ("1.pdf", "2.pdf", "3\n\udcff.pdf")
 DELAY = 50.0
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(
+        {JobState.QUEUED, JobState.DELIVERING, JobState.FAILED, JobState.CANCELLED}
+    ),
+    JobState.DELIVERING: frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.DONE: frozenset(),
+    JobState.FAILED: frozenset({JobState.QUEUED}),  # `ocrd retry`
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),  # `ocrd retry`
+}
 
 files = st.builds(
     found,
@@ -137,7 +147,7 @@ class Agreement(RuleBasedStateMachine):
     def move(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.of(JobState.RUNNING)))
         failed_to = job.failed_to if job.ending else None
-        self.keep(self.ledger.moved(job, Place.SPOOL), place=Place.SPOOL, failed_to=failed_to)
+        self.keep(self.ledger.moved(job), place=Place.SPOOL, failed_to=failed_to)
 
     @precondition(lambda self: self.of(JobState.RUNNING))
     @rule(data=st.data(), refund=st.booleans(), later=st.booleans())

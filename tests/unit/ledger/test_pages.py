@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import FencedError, OcrdError
-from ocrd.job import Job, JobError, JobState, Page, PageState, Place
+from ocrd.job import Job, JobError, JobState, Page, PageState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
 from ocrd.page import Box, Finish, Line, PageResult
@@ -235,7 +235,7 @@ class TestAThickDocument:
 def test_pages_are_known_as_far_as_their_count(ledger: Ledger) -> None:
     assert ledger.pages(queued(ledger, "a.pdf").id) == []
     assert ledger.pages(999) == []
-    job = ledger.set_pages(ledger.moved(claimed(ledger, "b.pdf", "x"), Place.SPOOL), 2)
+    job = ledger.set_pages(ledger.moved(claimed(ledger, "b.pdf", "x")), 2)
     ledger.progress(job, [page_row(page(2), "{}", "r")])
     assert ledger.pages(job.id) == [Page(number=1, state=PageState.PENDING), page(2)]
 

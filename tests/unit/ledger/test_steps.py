@@ -33,7 +33,7 @@ def names(ledger: Ledger, job: Job) -> list[Happening]:
 class TestTheWayToDone:
     def test_each_step_is_kept(self, ledger: Ledger, clock: Clock) -> None:
         job = claimed(ledger)
-        moved = ledger.moved(job, Place.SPOOL)
+        moved = ledger.moved(job)
         assert moved == replace(job, place=Place.SPOOL)
         named = ledger.deliver(moved, outputs=BROKEN_NAME, archived_to="/archive/scan.pdf")
         assert named == replace(
@@ -131,7 +131,7 @@ class TestTheWayToFailed:
         assert (job.place, job.failed_to) == (Place.FAILED, "/failed/scan.pdf")
         again = taken_next(ledger, now=0.0)
         assert again is not None
-        taken = ledger.moved(again, Place.SPOOL)
+        taken = ledger.moved(again)
         assert (taken.place, taken.failed_to) == (Place.SPOOL, None)
 
     def test_a_retried_job_that_fails_at_once_keeps_its_place(self, ledger: Ledger) -> None:

@@ -90,8 +90,8 @@ def test_plain_lines_begin_with_time_level_and_event() -> None:
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        ("debug", ["a.error", "a.warning", "a.notice", "a.info", "a.debug"]),
-        ("info", ["a.error", "a.warning", "a.notice", "a.info"]),
+        ("debug", ["a.error", "a.warning", "a.info", "a.debug"]),
+        ("info", ["a.error", "a.warning", "a.info"]),
         ("warning", ["a.error", "a.warning"]),
         ("error", ["a.error"]),
     ],

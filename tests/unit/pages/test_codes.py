@@ -12,6 +12,7 @@ from PIL import Image
 
 from ocrd.children import ChildPool, Limits
 from ocrd.page import PageImage
+from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from ocrd.pages.work import barcodes as codes
 from tests.support.grain import grain
@@ -65,7 +66,9 @@ def source(tmp_path: Path) -> Iterator[ChildPageSource]:
         preload=("ocrd.pages.pdf", "ocrd.imaging", "zxingcpp"),
         threads=1,
     )
-    yield ChildPageSource(pool, dpi=144, max_pixels=10**8, max_pages=100, page_wall_s=60.0)
+    yield ChildPageSource(
+        pool, Rendering(dpi=144, max_pixels=10**8, max_pages=100), page_wall_s=60.0
+    )
     pool.stop()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from ocrd.children import ChildPool, Limits
 from ocrd.errors import BadFileError, OcrdError, PageError
+from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from tests.support.needs import slow
 from tests.unit.children.support import children, descriptors, from_proc
@@ -53,9 +54,8 @@ async def pool(tmp_path: Path) -> AsyncIterator[ChildPool]:
 @pytest.fixture
 def source(pool: ChildPool) -> ChildPageSource:
     """Small pages, so that many files can be tried."""
-    return ChildPageSource(
-        pool, dpi=60, max_pixels=20_000_000, max_pages=500, page_wall_s=WALL_S, max_side=MAX_SIDE
-    )
+    wanted = Rendering(dpi=60, max_pixels=20_000_000, max_pages=500, max_side=MAX_SIDE)
+    return ChildPageSource(pool, wanted, page_wall_s=WALL_S)
 
 
 async def end_of(source: ChildPageSource, path: Path) -> str:

@@ -10,7 +10,7 @@ import pymupdf as _pymupdf
 import pytest
 
 from ocrd.document.markdown import page as markdown
-from ocrd.modes import Reader
+from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
 from ocrd.pages.reading import OwnText, in_order, merged
 from ocrd.pages.work import own_text
@@ -57,7 +57,7 @@ def letter(page: Any) -> None:
 
 def test_a_letter_comes_out_with_its_structure_and_every_word(tmp_path: Path) -> None:
     blocks = sound(read(tmp_path, letter)).blocks
-    assert markdown(blocks, Reader.DOCUMENT, {}).split("\n") == [
+    assert markdown(blocks, AnswerFormat.DOCUMENT, {}).split("\n") == [
         "# Minutes of the board",
         "",
         PROSE,
@@ -130,7 +130,7 @@ def test_a_table_without_rules_has_its_cells(tmp_path: Path, size: int) -> None:
         page.insert_textbox((60, 330, 535, 460), OTHER, fontsize=size)
 
     blocks = sound(read(tmp_path, draw)).blocks
-    assert markdown(blocks, Reader.DOCUMENT, {}) == f"{PROSE}\n\n{SHOWN}\n\n{OTHER}"
+    assert markdown(blocks, AnswerFormat.DOCUMENT, {}) == f"{PROSE}\n\n{SHOWN}\n\n{OTHER}"
 
 
 @pytest.mark.parametrize("align", [0, 3])
@@ -161,7 +161,7 @@ def test_what_a_program_types_keeps_its_lines(tmp_path: Path) -> None:
             page.insert_text((60, 150 + 13 * at), line, fontname="cour", fontsize=10)
         page.insert_textbox((60, 180, 535, 260), OTHER, fontsize=11)
 
-    shown = markdown(sound(read(tmp_path, draw)).blocks, Reader.DOCUMENT, {})
+    shown = markdown(sound(read(tmp_path, draw)).blocks, AnswerFormat.DOCUMENT, {})
     assert shown == "\n".join([PROSE, "", "```", *code, "```", "", OTHER])
 
 
@@ -185,7 +185,7 @@ def test_a_link_of_several_words_is_one_link(tmp_path: Path) -> None:
     """As word processors write it: a place for each piece, a space among them."""
     html = "<p>See <a href='https://example.org/x'>the site</a> or ask. Fish office.</p>"
     found = read(tmp_path, lambda page: page.insert_htmlbox((60, 60, 535, 700), html))
-    shown = markdown(sound(found).blocks, Reader.DOCUMENT, {})
+    shown = markdown(sound(found).blocks, AnswerFormat.DOCUMENT, {})
     assert shown == "See [the site](<https://example.org/x>) or ask. Fish office."
 
 
@@ -197,7 +197,7 @@ def test_a_link_leads_where_it_led(tmp_path: Path) -> None:
         page.insert_link({"kind": pymupdf.LINK_URI, "from": place, "uri": uri})
 
     (block,) = sound(read(tmp_path, draw)).blocks
-    assert markdown([block], Reader.DOCUMENT, {}) == (
+    assert markdown([block], AnswerFormat.DOCUMENT, {}) == (
         "Write to the office at [example.org](<https://example.org/a(1)>) for a copy"
     )
 
@@ -276,7 +276,7 @@ def test_items_lie_in_items_whether_their_marks_are_typed_or_drawn(
         for number, left in enumerate(lefts):
             mark(page, 150 + 14 * number, left)
 
-    shown = markdown(sound(read(tmp_path, draw)).blocks, Reader.DOCUMENT, {})
+    shown = markdown(sound(read(tmp_path, draw)).blocks, AnswerFormat.DOCUMENT, {})
     lines = [f"{'    ' * depth}- {said}" for depth, said in zip(DEPTHS, ITEMS, strict=True)]
     assert shown == "\n".join([PROSE, "", *lines])
 
@@ -288,7 +288,7 @@ def test_numbers_without_a_dot_before_items_count_them(tmp_path: Path) -> None:
             page.insert_text((60, 150 + 14 * number), str(number + 1), fontsize=11)
             page.insert_text((80, 150 + 14 * number), said, fontsize=11)
 
-    shown = markdown(sound(read(tmp_path, draw)).blocks, Reader.DOCUMENT, {})
+    shown = markdown(sound(read(tmp_path, draw)).blocks, AnswerFormat.DOCUMENT, {})
     assert shown.split("\n")[2:] == [f"{at}. {said}" for at, said in enumerate(ITEMS, start=1)]
 
 
@@ -390,7 +390,7 @@ def test_links_of_the_same_words_lead_where_each_led(tmp_path: Path) -> None:
         "<a href='https://a.example/3'>keeper of the lighthouse and his long and bitter month "
         "upon the frozen sea</a>.</p>"
     )
-    shown = markdown(sound(read(tmp_path, html(body))).blocks, Reader.DOCUMENT, {})
+    shown = markdown(sound(read(tmp_path, html(body))).blocks, AnswerFormat.DOCUMENT, {})
     assert shown == (
         "Others ask at the harbour, or [here](<https://a.example/1>) and "
         "[here](<https://a.example/2>). There is also a rather long story about the [keeper of the "

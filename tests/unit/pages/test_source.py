@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,6 +17,7 @@ from PIL import Image
 from ocrd.children import ChildPool, Limits
 from ocrd.errors import BadFileError, PageError
 from ocrd.page import PageImage
+from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from tests.support.waiting import until
 from tests.unit.children.support import children, from_proc, servants
@@ -32,7 +35,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     pools = []
 
     def make(
-        *, processes: int = 1, memory_mib: int = 1024, page_wall_s: float = 60.0, **changed: int
+        *, processes: int = 1, memory_mib: int = 1024, page_wall_s: float = 60.0, **changed: Any
     ) -> ChildPageSource:
         pool = ChildPool(
             name="page worker",
@@ -42,8 +45,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
             threads=1,
         )
         pools.append(pool)
-        settings = {"dpi": 144, "max_pixels": 120_000_000, "max_pages": 5000, **changed}
-        return ChildPageSource(pool, page_wall_s=page_wall_s, **settings)
+        wanted = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
+        return ChildPageSource(pool, replace(wanted, **changed), page_wall_s=page_wall_s)
 
     yield make
     for pool in pools:

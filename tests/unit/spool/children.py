@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
-
-from tests.support.needs import need
-from tests.unit.spool.mounts import tmpfs
-from tests.unit.spool.world import World
 
 NOBODY = 65534
 
@@ -40,20 +33,6 @@ def as_nobody(act: Callable[[], object]) -> int:
         act()
 
     return in_a_child(drop_rights_and_act)
-
-
-@pytest.fixture
-def nobodys_world() -> Iterator[World]:
-    """A root that everybody can reach and whose spool belongs to nobody."""
-    need("root", "mounts")
-    top = Path(tempfile.mkdtemp())
-    top.chmod(0o755)
-    with tmpfs(top / "root") as root:
-        world = World(root)
-        world.make()
-        yield world
-    (top / "root").rmdir()
-    top.rmdir()
 
 
 def give_to_nobody(folder: Path) -> None:

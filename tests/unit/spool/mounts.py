@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.support.needs import need, needs
+from tests.unit.spool.world import TREES, World
 
 needs_root = needs("root", "mounts")
 
@@ -37,6 +36,15 @@ def bound(at: Path) -> contextlib.AbstractContextManager[Path]:
     """A folder mounted over itself: same file system, same `st_dev`, yet renames say EXDEV."""
     at.mkdir(parents=True, exist_ok=True)
     return mounted("--bind", str(at), at=at)
+
+
+@contextlib.contextmanager
+def apart(world: World) -> Iterator[World]:
+    """Every tree of a root is a mount of its own."""
+    with contextlib.ExitStack() as stack:
+        for tree in TREES:
+            stack.enter_context(bound(world.tree(tree)))
+        yield world
 
 
 @contextlib.contextmanager
@@ -67,10 +75,3 @@ def served(source: Path, at: Path) -> Iterator[subprocess.Popen[bytes]]:
 def remount(at: Path, *options: str) -> None:
     """Change a mount's options in place."""
     subprocess.run(["mount", "-o", ",".join(("remount", *options)), str(at)], check=True)
-
-
-@pytest.fixture(scope="module")
-def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory, where an fsync costs nothing."""
-    with tmpfs(tmp_path_factory.mktemp("memory")) as at:
-        yield at

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import SourceChangedError
+from ocrd.files import Disk
 from ocrd.job import Job, Page, PageState, Place
 from ocrd.pagelog import Entry
 from ocrd.spool import Spool
+from tests.unit.spool.steps import Call, Hooked, Trace
 from tests.unit.spool.world import (
     MEMBERS,
     ORIGINAL,
@@ -426,3 +428,19 @@ def outcome(world: World) -> tuple[dict[str, bytes], list[str], list[str]]:
 def wanted(scenario: Scenario) -> tuple[dict[str, bytes], list[str], list[str]]:
     """What there must be at the end."""
     return dict(scenario.after), [], sorted(scenario.spooled)
+
+
+def prepared(world: World, scenario: Scenario) -> Job:
+    """The state the scenario starts from."""
+    world.make()
+    job = scenario.prepare(world)
+    assert world.visible() == dict(scenario.before)
+    return job
+
+
+def trace(world: World, scenario: Scenario, disk: Disk) -> list[Call]:
+    """The calls of an undisturbed run."""
+    trace = Trace()
+    job = prepared(world, scenario)
+    scenario.act(world.spool(Hooked(trace, disk)), world, job)
+    return trace.calls

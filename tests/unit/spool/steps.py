@@ -119,3 +119,10 @@ class WithoutLinks(WithoutExclusiveRename):
 
     def link(self, source: Path, target: Path) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(source))
+
+
+DISKS = {
+    "plain": Disk(),
+    "no-exclusive-rename": WithoutExclusiveRename(),
+    "no-links-either": WithoutLinks(),
+}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,19 +16,12 @@ from ocrd.job import Job, Place
 from tests.support.impostors import pipe
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked
-from tests.unit.spool.world import ORIGINAL, REPORT, TREES, World
+from tests.unit.spool.world import ORIGINAL, REPORT, World
 
 
-@pytest.fixture(params=["near", pytest.param("far", marks=needs_root)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """One file system, and trees that are mounts of their own."""
-    world = World(tmp_path)
-    with ExitStack() as stack:
-        if request.param == "far":
-            for tree in TREES:
-                stack.enter_context(bound(world.tree(tree)))
-        world.make()
-        yield world
+@pytest.fixture
+def world(near_or_far: World) -> World:
+    return near_or_far
 
 
 def claim(world: World, job: Job, disk: Disk | None = None) -> Path:

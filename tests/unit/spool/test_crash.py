@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ocrd.files import Disk
-from ocrd.job import Job
 from tests.support.needs import few, slow
 from tests.unit.spool.children import in_a_child
-from tests.unit.spool.mounts import bound, fuse, memory
+from tests.unit.spool.mounts import fuse
 from tests.unit.spool.scenarios import (
     SCENARIOS,
     Scenario,
@@ -23,27 +20,12 @@ from tests.unit.spool.scenarios import (
     foreign,
     names,
     outcome,
+    prepared,
+    trace,
     wanted,
 )
-from tests.unit.spool.steps import (
-    TEARABLE,
-    Call,
-    Hooked,
-    Trace,
-    WithoutExclusiveRename,
-    WithoutLinks,
-    dying,
-)
-from tests.unit.spool.world import TREES, World
-
-__all__ = ["memory"]
-
-DISKS = {
-    "plain": Disk(),
-    "no-exclusive-rename": WithoutExclusiveRename(),
-    "no-links-either": WithoutLinks(),
-}
-
+from tests.unit.spool.steps import DISKS, TEARABLE, Call, Hooked, WithoutLinks, dying
+from tests.unit.spool.world import World
 
 ON_FUSE = [scenario for scenario in SCENARIOS if scenario.name in ("publish", "archive")]
 
@@ -51,16 +33,6 @@ ON_FUSE = [scenario for scenario in SCENARIOS if scenario.name in ("publish", "a
 @pytest.fixture
 def one_file_system(memory: Path) -> World:
     return World(memory / "one")
-
-
-@pytest.fixture(scope="module")
-def mounts_of_their_own(memory: Path) -> Iterator[World]:
-    """Every tree a mount of its own of one file system: `st_dev` is the same, renames fail."""
-    world = World(memory / "own")
-    with ExitStack() as stack:
-        for tree in TREES:
-            stack.enter_context(bound(world.tree(tree)))
-        yield world
 
 
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS.keys())
@@ -131,19 +103,3 @@ def kill_at(world: World, scenario: Scenario, disk: Disk, call: Call, *, torn: b
     scenario.act(world.spool(disk), world, job)
     assert outcome(world) == wanted(scenario), moment
     assert foreign(scenario.owner, world) == [], moment
-
-
-def trace(world: World, scenario: Scenario, disk: Disk) -> list[Call]:
-    """The calls of an undisturbed run."""
-    trace = Trace()
-    job = prepared(world, scenario)
-    scenario.act(world.spool(Hooked(trace, disk)), world, job)
-    return trace.calls
-
-
-def prepared(world: World, scenario: Scenario) -> Job:
-    """The state the scenario starts from."""
-    world.make()
-    job = scenario.prepare(world)
-    assert world.visible() == dict(scenario.before)
-    return job

@@ -16,15 +16,13 @@ import pytest
 from ocrd.config.ownership import Ownership
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.job import Job
-from ocrd.spool import report_path
+from ocrd.spool.names import report as report_path
 from ocrd.spool.trees import MARKER
 from tests.support.needs import slow
-from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
+from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, dying
 from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
-
-__all__ = ["nobodys_world"]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,16 +12,22 @@ import pytest
 
 from ocrd.errors import Disposition, OcrdError, PlaceError
 from ocrd.files import Disk
-from ocrd.job import Job
 from tests.slow.faults.evidence import files_below
 from tests.support.needs import few, slow
-from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody, nobodys_world
-from tests.unit.spool.mounts import bound, memory, needs_root, remount, served, tmpfs
-from tests.unit.spool.scenarios import SCENARIOS, Scenario, complaints, names, outcome, wanted
-from tests.unit.spool.steps import TEARABLE, Call, Hooked, Trace, WithoutExclusiveRename, failing
-from tests.unit.spool.world import BUNDLE, ORIGINAL, REPORT, TREES, World, bundle_at
-
-__all__ = ["memory", "nobodys_world"]
+from tests.unit.spool.children import NOBODY, as_nobody, give_to_nobody
+from tests.unit.spool.mounts import needs_root, remount, served, tmpfs
+from tests.unit.spool.scenarios import (
+    SCENARIOS,
+    Scenario,
+    complaints,
+    names,
+    outcome,
+    prepared,
+    trace,
+    wanted,
+)
+from tests.unit.spool.steps import TEARABLE, Call, Hooked, WithoutExclusiveRename, failing
+from tests.unit.spool.world import BUNDLE, ORIGINAL, REPORT, World, bundle_at
 
 ANSWERS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.ESTALE, errno.EBUSY, errno.EACCES)
 
@@ -36,14 +41,12 @@ def test_any_answer_to_any_call_is_survived(memory: Path, scenario: Scenario) ->
 
 @slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=names)
-def test_any_answer_between_file_systems_is_survived(memory: Path, scenario: Scenario) -> None:
-    world = World(memory / "own")
-    with ExitStack() as stack:
-        for tree in TREES:
-            stack.enter_context(bound(world.tree(tree)))
-        for disk in (Disk(), WithoutExclusiveRename()):
-            fail_at_every_step(world, scenario, disk, errno.ENOSPC)
-            fail_at_every_step(world, scenario, disk, errno.EIO)
+def test_any_answer_between_file_systems_is_survived(
+    mounts_of_their_own: World, scenario: Scenario
+) -> None:
+    for disk in (Disk(), WithoutExclusiveRename()):
+        fail_at_every_step(mounts_of_their_own, scenario, disk, errno.ENOSPC)
+        fail_at_every_step(mounts_of_their_own, scenario, disk, errno.EIO)
 
 
 def fail_at_every_step(world: World, scenario: Scenario, disk: Disk, code: int) -> None:
@@ -68,18 +71,6 @@ def fail_at(
     assert complaints(scenario, world) == [], moment
     scenario.act(world.spool(disk), world, job)
     assert outcome(world) == wanted(scenario), moment
-
-
-def trace(world: World, scenario: Scenario, disk: Disk) -> list[Call]:
-    trace = Trace()
-    job = prepared(world, scenario)
-    scenario.act(world.spool(Hooked(trace, disk)), world, job)
-    return trace.calls
-
-
-def prepared(world: World, scenario: Scenario) -> Job:
-    world.make()
-    return scenario.prepare(world)
 
 
 def test_a_full_outbox_shows_nothing_and_takes_the_bundle_once_there_is_space(
@@ -203,15 +194,11 @@ def test_a_share_that_died_is_not_taken_for_an_empty_one(tmp_path: Path) -> None
         }
 
 
-def test_no_descriptor_stays_open(memory: Path) -> None:
-    world = World(memory / "own")
-    with ExitStack() as stack:
-        for tree in TREES:
-            stack.enter_context(bound(world.tree(tree)))
-        before = set(os.listdir("/proc/self/fd"))
-        for scenario in SCENARIOS[::4]:
-            fail_at_every_step(world, scenario, WithoutExclusiveRename(), errno.EIO)
-        assert set(os.listdir("/proc/self/fd")) <= before
+def test_no_descriptor_stays_open(mounts_of_their_own: World) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    for scenario in SCENARIOS[::4]:
+        fail_at_every_step(mounts_of_their_own, scenario, WithoutExclusiveRename(), errno.EIO)
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 def fill(ballast: Path) -> None:

@@ -7,25 +7,15 @@ every change before it, so that a power cut on ext4 cannot show a missing one.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from ocrd.files import Disk
-from tests.unit.spool.mounts import bound, memory
 from tests.unit.spool.scenarios import SCENARIOS, Scenario, names, outcome, wanted
-from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, WithoutLinks
+from tests.unit.spool.steps import DISKS, Call, Hooked
 from tests.unit.spool.world import TREES, World
 
-__all__ = ["memory"]
-
-DISKS = {
-    "plain": Disk(),
-    "no-exclusive-rename": WithoutExclusiveRename(),
-    "no-links-either": WithoutLinks(),
-}
 RENAMES = ("rename", "rename_exclusive")
 
 
@@ -86,13 +76,9 @@ def _is_ours(path: Path) -> bool:
 
 
 @pytest.fixture(params=["one-file-system", "mounts-of-their-own"])
-def world(request: pytest.FixtureRequest, memory: Path) -> Iterator[World]:
-    world = World(memory / request.param)
-    with ExitStack() as stack:
-        if request.param == "mounts-of-their-own":
-            for tree in TREES:
-                stack.enter_context(bound(world.tree(tree)))
-        yield world
+def world(request: pytest.FixtureRequest, memory: Path, mounts_of_their_own: World) -> World:
+    apart = request.param == "mounts-of-their-own"
+    return mounts_of_their_own if apart else World(memory / request.param)
 
 
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS.keys())

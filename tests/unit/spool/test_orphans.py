@@ -33,11 +33,11 @@ def test_an_orphan_tells_what_its_job_was(world: World) -> None:
     assert (found.folder, found.source) == ("letters", job.source)
     assert (found.size, found.mtime_ns, found.inode) == (job.size, job.mtime_ns, job.inode)
     assert (found.sha256, found.priority) == (job.sha256, job.priority)
-    assert (orphan.record.id, orphan.token) == (job.id, job.token)
+    assert (orphan.record.id, orphan.jobdir.token) == (job.id, job.token)
     assert orphan.record.created_at == job.created_at
     assert orphan.original is not None
     assert orphan.original.read_bytes() == ORIGINAL
-    assert not orphan.published
+    assert not orphan.sealed
 
 
 def test_a_put_back_original_lies_where_it_came_from(world: World) -> None:
@@ -62,7 +62,7 @@ def test_what_a_job_that_ended_left_behind_is_cleared_away(world: World) -> None
     job = world.bundled()
     world.spool().archive(job, world.tree("archive") / "scan.pdf")
     (orphan,) = world.spool().orphans()
-    assert (orphan.original, orphan.published) == (None, False)
+    assert (orphan.original, orphan.jobdir.has(orphan.jobdir.bundle)) == (None, True)
     assert world.spool().put_back(orphan, world.tree("inbox")) is None
     assert world.files() == {"archive/scan.pdf": ORIGINAL}
 
@@ -71,7 +71,7 @@ def test_an_orphan_whose_bundle_has_left_says_so(world: World) -> None:
     job = world.bundled()
     world.spool().publish(job, world.tree("outbox") / "scan")
     (orphan,) = world.spool().orphans()
-    assert orphan.published
+    assert orphan.sealed and not orphan.jobdir.has(orphan.jobdir.bundle)
     assert orphan.original is not None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.needs import few, need
-from tests.unit.spool.mounts import bound, memory, mounted
+from tests.unit.spool.mounts import apart, mounted
 from tests.unit.spool.scenarios import (
     INBOX,
     SCENARIOS,
@@ -28,9 +28,7 @@ from tests.unit.spool.scenarios import (
     wanted,
 )
 from tests.unit.spool.steps import CALLS, Call, Hooked
-from tests.unit.spool.world import ORIGINAL, TREES, World
-
-__all__ = ["memory"]
+from tests.unit.spool.world import ORIGINAL, World
 
 CHANGING = frozenset(CALLS) - {"lstat", "stat", "names", "open", "digest"}
 ALONE = ("claim", "keep pages", "publish", "archive", "fail")
@@ -68,8 +66,7 @@ class Disc:
         # commit=300: nothing reaches the disk of itself during the test
         stack.enter_context(mounted("-o", "loop,commit=300", str(image), at=self.at))
         if self.apart:
-            for tree in TREES:
-                stack.enter_context(bound(self.at / tree))
+            stack.enter_context(apart(World(self.at)))
         return stack
 
     def copy(self, call: Call) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from ocrd.files import Disk
 from ocrd.job import Job
-from ocrd.spool.jobdir import JobDir
-from ocrd.spool.record import FinalNames, Intent, Phase
+from ocrd.spool.jobdir import FinalNames, Intent, JobDir, Phase
 from tests.unit.spool.world import ORIGINAL, World
 
 NAMES = {"outputs": "/o/scan", "archived_to": "/a/sc\udce9an.pdf", "failed_to": None}

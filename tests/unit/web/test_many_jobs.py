@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from bench.web_page import PATHS, fill
+from bench.web_page import PATHS, after_years
 from ocrd.config import load
 from ocrd.ledger import readonly
 from ocrd.web.app import create_app
@@ -20,7 +20,7 @@ def steps(root: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, i
     """How many hundreds of instructions SQLite runs for each path, by its own count."""
     (root / "inbox/scans").mkdir(parents=True)
     (root / "config.toml").write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n')
-    fill(root / ".ocrd/ledger.db", jobs)
+    after_years(root / ".ocrd/ledger.db", jobs)
     count = 0
 
     def counted(*given: Any) -> sqlite3.Connection:

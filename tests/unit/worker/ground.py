@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ocrd.config import Folder, load
 from ocrd.files import Disk
-from ocrd.job import Found, Job, Place
+from ocrd.job import Found, Job
 from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
-from ocrd.worker.deliver import Delivery, Plan
+from ocrd.worker.deliver import Delivery
+from ocrd.worker.naming import in_bundle
 
 NOW = 1_773_040_000.0
 ORIGINAL = b"%PDF-1.7 an original"
@@ -70,26 +71,26 @@ class Ground:
         """A job that has been claimed and has come into the spool."""
         job = self.claimed(source, content)
         self.spool.claim(job, self.folder.inbox / source)
-        return self.ledger.moved(job, Place.SPOOL)
+        return self.ledger.moved(job)
 
-    def built(self, job: Job, figures: bool = True) -> Plan:
+    def built(self, job: Job, figures: bool = True) -> Path:
         """The job's bundle, built as planned; the text links to the figure by its name."""
-        plan = self.delivery.plan(job, self.folder)
+        name = self.delivery.plan(job, self.folder)
+        stem, images = in_bundle(self.folder, name)
         bundle = self.spool.new_bundle(job)
-        files = {f"{plan.artefacts}{suffix}": suffix for suffix in (".pdf", ".json")}
-        files[f"{plan.artefacts}.md"] = f"![]({plan.images}/1-1.jpg)"
+        files = {f"{stem}{suffix}": suffix for suffix in (".pdf", ".json")}
+        files[f"{stem}.md"] = f"![]({images}/1-1.jpg)"
         if figures:
-            files[f"{plan.images}/1-1.jpg"] = "a figure"
-        for name, text in files.items():
-            (bundle / name).parent.mkdir(exist_ok=True)
-            (bundle / name).write_text(text)
+            files[f"{images}/1-1.jpg"] = "a figure"
+        for file, text in files.items():
+            (bundle / file).parent.mkdir(exist_ok=True)
+            (bundle / file).write_text(text)
         self.spool.seal(job)
-        return plan
+        return name
 
     def recorded(self, job: Job, *, figures: bool = True) -> Job:
         """A job whose bundle is built and whose names are in the ledger."""
-        plan = self.built(job, figures)
-        return self.delivery.record(job, self.folder, plan)
+        return self.delivery.record(job, self.folder, self.built(job, figures))
 
     def done(self, source: str = "scan.pdf", content: bytes = ORIGINAL) -> Job:
         """A job that went all the way."""

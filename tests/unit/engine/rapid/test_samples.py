@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pymupdf
 import pytest
@@ -20,6 +21,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrd.engine.rapid.layout import Found, blocks
 from ocrd.engine.rapid.reader import PageReader
 from ocrd.page import Box, PageImage, Word
+from tests.support.needs import slow
 from tests.support.samples import Sample, SamplePage, write_samples
 
 MOST_WRONG = {
@@ -32,7 +34,13 @@ MOST_WRONG = {
     "report-2": 0.006,
     "report-3": 0.006,
 }
-LATIN = [name for name in MOST_WRONG if name != "chinese-1"]
+QUICK = {"letter-1", "two-columns-1", "table-1"}
+
+
+def each_of(*names: str) -> pytest.MarkDecorator:
+    """A test of these pages, of which most are read in CI alone."""
+    found = [name if name in QUICK else pytest.param(name, marks=slow) for name in names]
+    return pytest.mark.parametrize("name", found)
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,26 @@ def images(sample: Sample) -> Iterator[PageImage]:
         yield PageImage(image.width, image.height, image.tobytes())
 
 
+class Pages(dict[str, Read]):
+    """The samples' pages, each read when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._samples = {sample.path.stem: sample for sample in write_samples(folder)}
+        self._reader = PageReader(threads=1)
+
+    def __missing__(self, name: str) -> Read:
+        stem, _, number = name.rpartition("-")
+        sample, index = self._samples[stem], int(number) - 1
+        image = [*images(sample)][index]
+        reading = self._reader.read(image)
+        found = blocks(reading.pieces, reading.pose.height)
+        self[name] = Read(sample.pages[index], found, reading.pose.turned)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Read]:
-    reader, pages = PageReader(threads=2), {}
-    for sample in write_samples(tmp_path_factory.mktemp("samples")):
-        for number, (image, truth) in enumerate(zip(images(sample), sample.pages, strict=True), 1):
-            reading = reader.read(image)
-            found = blocks(reading.pieces, reading.pose.height)
-            pages[f"{sample.path.stem}-{number}"] = Read(truth, found, reading.pose.turned)
-    return pages
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
+    return Pages(tmp_path_factory.mktemp("samples"))
 
 
 def letters(text: str) -> str:
@@ -96,8 +115,8 @@ def covered(true: Box, found: Box) -> float:
     return both / (sum(areas) - both)
 
 
-@pytest.mark.parametrize("name", MOST_WRONG)
-def test_the_text_is_what_is_printed(pages: dict[str, Read], name: str) -> None:
+@each_of(*MOST_WRONG)
+def test_the_text_is_what_is_printed(pages: Pages, name: str) -> None:
     page = pages[name]
     assert (
         wrong("\n\n".join(block.printed for block in page.found), page.truth.text)
@@ -105,13 +124,13 @@ def test_the_text_is_what_is_printed(pages: dict[str, Read], name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", MOST_WRONG)
-def test_no_upright_page_is_turned(pages: dict[str, Read], name: str) -> None:
+@each_of(*MOST_WRONG)
+def test_no_upright_page_is_turned(pages: Pages, name: str) -> None:
     assert pages[name].turned == 0
 
 
-@pytest.mark.parametrize("name", LATIN)
-def test_words_stand_where_they_are_printed(pages: dict[str, Read], name: str) -> None:
+@each_of(*(name for name in MOST_WRONG if name != "chinese-1"))
+def test_words_stand_where_they_are_printed(pages: Pages, name: str) -> None:
     """Nine in ten are found with a box that shares half its area with the true one."""
     page = pages[name]
     placed = [
@@ -121,7 +140,8 @@ def test_words_stand_where_they_are_printed(pages: dict[str, Read], name: str) -
     assert sum(placed) / len(placed) >= 0.9
 
 
-def test_chinese_runs_stand_where_they_are_printed(pages: dict[str, Read]) -> None:
+@slow
+def test_chinese_runs_stand_where_they_are_printed(pages: Pages) -> None:
     """A run between marks; the mark behind it belongs to the word found, not to the true one."""
     page = pages["chinese-1"]
 
@@ -136,7 +156,7 @@ def test_chinese_runs_stand_where_they_are_printed(pages: dict[str, Read]) -> No
     assert sum(placed) / len(placed) >= 0.8
 
 
-def test_columns_are_read_one_after_the_other(pages: dict[str, Read]) -> None:
+def test_columns_are_read_one_after_the_other(pages: Pages) -> None:
     texts = [block.text for block in pages["two-columns-1"].found]
     assert texts[0] == "What a Lighthouse Keeper Wrote Down"
     headings = [block.text for block in pages["two-columns-1"].found if block.level == 2]
@@ -145,13 +165,13 @@ def test_columns_are_read_one_after_the_other(pages: dict[str, Read]) -> None:
     assert texts[ships - 1].endswith("stayed away.")
 
 
-def test_words_broken_at_line_ends_are_whole_in_a_document(pages: dict[str, Read]) -> None:
+def test_words_broken_at_line_ends_are_whole_in_a_document(pages: Pages) -> None:
     text = "\n".join(block.text for block in pages["two-columns-1"].found)
     assert "cupboard. When the light" in text
     assert "the weather. It is the birds." in text
 
 
-def test_the_table_has_its_rows_and_cells(pages: dict[str, Read]) -> None:
+def test_the_table_has_its_rows_and_cells(pages: Pages) -> None:
     tables = [block.cells for block in pages["table-1"].found if block.label == "table"]
     assert len(tables) == 1
     (cells,) = tables
@@ -165,13 +185,13 @@ def test_the_table_has_its_rows_and_cells(pages: dict[str, Read]) -> None:
     assert same >= 43  # of 45; a speck of dust may look like a full stop
 
 
-@pytest.mark.parametrize("name", [name for name in MOST_WRONG if name != "table-1"])
-def test_no_table_is_seen_where_there_is_none(pages: dict[str, Read], name: str) -> None:
+@each_of(*(name for name in MOST_WRONG if name != "table-1"))
+def test_no_table_is_seen_where_there_is_none(pages: Pages, name: str) -> None:
     assert all(block.label != "table" for block in pages[name].found)
 
 
-@pytest.mark.parametrize("name", ["letter-1", "photo-1", "report-1", "report-2", "report-3"])
-def test_paragraphs_are_those_of_the_text(pages: dict[str, Read], name: str) -> None:
+@each_of("letter-1", "photo-1", "report-1", "report-2", "report-3")
+def test_paragraphs_are_those_of_the_text(pages: Pages, name: str) -> None:
     """Each paragraph of the truth is a block of its own; a lone page number may be overlooked."""
     blocks = [re.sub(r"\s+", "", block.text) for block in pages[name].found]
     truth = [re.sub(r"\s+", "", part) for part in pages[name].truth.text.split("\n\n")]
@@ -181,15 +201,16 @@ def test_paragraphs_are_those_of_the_text(pages: dict[str, Read], name: str) -> 
     assert all(wrong(a, b) < 0.05 for a, b in zip(found, paragraphs, strict=True))
 
 
-def test_the_head_and_foot_of_a_report_are_told_from_its_text(pages: dict[str, Read]) -> None:
+@slow
+def test_the_head_and_foot_of_a_report_are_told_from_its_text(pages: Pages) -> None:
     labels = [[block.label for block in pages[f"report-{n}"].found] for n in (2, 3)]
     assert [it[0] for it in labels] == ["header", "header"]
     assert [it[-1] for it in labels] == ["page_number", "page_number"]
     assert all("sub_title" in it and "text" in it for it in labels)
 
 
-@pytest.mark.parametrize("name", ["two-columns-1", "table-1", "photo-1", "chinese-1", "report-1"])
-def test_a_page_begins_with_its_title(pages: dict[str, Read], name: str) -> None:
+@each_of("two-columns-1", "table-1", "photo-1", "chinese-1", "report-1")
+def test_a_page_begins_with_its_title(pages: Pages, name: str) -> None:
     labels = [block.label for block in pages[name].found if block.label != "header"]
     assert labels[0] == "title"
     assert labels.count("title") == 1

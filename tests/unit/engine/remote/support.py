@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.remote import Address, ServerSettings
 from ocrd.engine.remote.engine import ServerEngine
+from ocrd.engine.remote.settings import Address, ServerSettings
 from ocrd.engine.resident import VllmSettings
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS

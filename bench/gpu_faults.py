@@ -1,0 +1,123 @@
+"""Engines that die, run out of memory and hang while pages are being read: what becomes of them.
+
+    python -m bench.gpu_faults --devices 0,1
+
+A daemon with two engines a card reads files.  One engine is killed; then another process takes what
+is free of the last card, so that engines there run out of memory, and gives it back; then an engine
+is stopped for good (SIGSTOP).  Each file must come out once, at its first attempt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.common import family
+from bench.gpu_material import model_folder, write_pages
+from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, started, wait_up
+from bench.gpu_watch import Cards
+from bench.gpu_waves import POLL_S
+
+PLACES, PAGES, APART = 64, 900, 150
+HANG_S = 45.0  # a page takes some seconds where so few are read at once
+HOG_S = 25.0
+HOG = """
+import sys, time, torch
+free, _ = torch.cuda.mem_get_info(int(sys.argv[1]))
+taken = torch.empty(free - (64 << 20), dtype=torch.uint8, device=f"cuda:{sys.argv[1]}")
+print("taken", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def engines(daemon: Daemon) -> list[int]:
+    """The processes of its engines, the oldest first."""
+    found = []
+    for pid in family(daemon.process.pid):
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return sorted(found)
+
+
+def said(bench: Bench, daemon: Daemon) -> dict[str, Any]:
+    """What `ocrd status` says of the engine."""
+    ask = [sys.executable, "-m", "ocrd", "status", "--json", "--config"]
+    text = subprocess.run(
+        [*ask, str(daemon.root / "config.toml")],
+        env=environment(bench.work, small=bench.small),
+        capture_output=True,
+        check=False,
+        text=True,
+    ).stdout
+    told: dict[str, Any] = json.loads(text)["engine"]
+    return {name: told.get(name) for name in ("state", "detail", "devices", "steps")}
+
+
+def course(bench: Bench, daemon: Daemon, card: int) -> None:
+    def hog() -> None:
+        words = [sys.executable, "-c", HOG, str(card), str(HOG_S)]
+        subprocess.Popen(words, stdout=subprocess.PIPE).stdout.readline()  # type: ignore[union-attr] # a pipe
+
+    faults: list[tuple[str, Callable[[], None]]] = [
+        ("killed", lambda: os.kill(engines(daemon)[0], signal.SIGKILL)),
+        ("out of memory", hog),
+        ("hangs", lambda: os.kill(engines(daemon)[-1], signal.SIGSTOP)),
+    ]
+    for path in sorted((bench.work / "pages").iterdir())[:PAGES]:
+        (daemon.root / "inbox" / "uniform" / path.name).hardlink_to(path)
+    began, after = time.time(), APART
+    while (done := len(daemon.moments()["job.done"])) < PAGES and bench.left_s > 0:
+        if faults and done >= after:
+            name, fault = faults.pop(0)
+            fault()
+            after = done + APART
+            time.sleep(2)
+            bench.keep(name, {"at": time.time() - began, "done": done} | said(bench, daemon))
+        time.sleep(POLL_S * 10)
+    ledger = sqlite3.connect(f"file:{daemon.root / '.ocrd' / 'ledger.db'}?mode=ro", uri=True)
+    states = ledger.execute("SELECT state, attempts, count(*) FROM jobs GROUP BY 1, 2").fetchall()
+    found = len(list((daemon.root / "outbox" / "uniform").iterdir()))
+    figures = {"seconds": time.time() - began, "states": str(states), "bundles": found}
+    bench.keep("end", figures | said(bench, daemon))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--devices", default="0", help="GPU numbers")
+    parser.add_argument("--budget-s", type=float, default=400)
+    parser.add_argument("--work", type=Path, default=Path("build/gpu"))
+    parser.add_argument("--out", type=Path, default=Path("build/gpu-faults.json"))
+    given = parser.parse_args()
+    numbers = [int(number) for number in given.devices.split(",")]
+    cards = Cards(numbers)
+    if not cards.names:
+        sys.exit("There is no GPU here, or no NVML to ask it with.")
+    work = given.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(work, given.out.absolute(), False, cards, time.time() + given.budget_s, PAGES)
+    model_folder(work / "model", small=False)
+    write_pages(work / "pages", PAGES, small=False)
+    own: dict[str, Any] = {"max_num_seqs": PLACES, "max_pages_in_flight": 2 * PLACES}
+    variant = VARIANTS["after"] | own | {"devices": numbers, "page_timeout_s": HANG_S}
+    daemon = started(bench, "faults", variant, PLACES)
+    try:
+        if wait_up(bench, [daemon], 250):
+            course(bench, daemon, numbers[-1])
+    finally:
+        daemon.kill()
+        bench.out.with_suffix(".log").write_bytes(daemon.log.read_bytes()[-4_000_000:])
+
+
+if __name__ == "__main__":
+    main()

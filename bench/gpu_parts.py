@@ -1,0 +1,148 @@
+"""Parts of the engine on a card, each in turns with what it stands for: milliseconds, and a ratio.
+
+    python -m bench.gpu_parts
+
+The first encoder takes 8 gundam pages at once, with random weights: vLLM's, ours with torch's own
+kernels between the products, and ours.  The loop guard, as vLLM's second model runner drives it,
+takes 256 answers of 1,000 tokens; what it bans is held against the published rule.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+
+from ocrd.engine.deepseek.device_guard import DeviceGuard
+from ocrd.engine.deepseek.encoder import SamEncoder, normalise
+from ocrd.engine.deepseek.ngram import NgramRule
+from tests.slow.vllm.plain_sam import plain_join
+from tests.unit.deepseek.plain_rule import banned_tokens
+
+ROUNDS = 7
+PAGES = 8
+VIEWS = ((1024, PAGES), (640, 6 * PAGES))
+ROWS, VOCABULARY, PROMPT, ANSWER, LONGEST = 256, 129_280, 939, 1000, 8192
+RULE = NgramRule(30, 90, frozenset({128821, 128822}))
+
+
+def in_turns(parts: dict[str, Callable[[], Any]], each: int) -> dict[str, float]:
+    """Milliseconds of each, the median of rounds in which they take turns."""
+    for part in parts.values():
+        part()
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(ROUNDS):
+        for name, part in parts.items():
+            began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            began.record()
+            part()
+            ended.record()
+            torch.cuda.synchronize()
+            times[name].append(began.elapsed_time(ended) / each)
+    return {name: median(found) for name, found in times.items()}
+
+
+def encoders() -> None:
+    """Of the true size."""
+    from vllm.config import VllmConfig, set_current_vllm_config
+    from vllm.model_executor.models.deepencoder import ImageEncoderViT
+
+    from ocrd.engine.deepseek.attention_kernel import fused
+    from ocrd.engine.deepseek.join_kernel import joined
+
+    torch.manual_seed(7)
+    with set_current_vllm_config(VllmConfig()):
+        sam = ImageEncoderViT(
+            depth=12,
+            embed_dim=768,
+            num_heads=12,
+            out_chans=256,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            global_attn_indexes=(2, 5, 8, 11),
+            window_size=14,
+        )
+    for parameter in sam.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    sam = sam.eval().to("cuda", torch.bfloat16)
+    views = [
+        torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device="cuda")
+        for side, count in VIEWS
+    ]
+
+    def theirs(stack: torch.Tensor) -> torch.Tensor:
+        return sam(normalise(stack, torch.bfloat16).permute(0, 3, 1, 2).contiguous())
+
+    known: dict[str, Callable[[], Any]] = {
+        "vLLM's": lambda: [theirs(view) for stack in views for view in stack.split(1)],
+        "torch between products": partial(map_all, SamEncoder(sam, fused, plain_join), views),
+        "ours": partial(map_all, SamEncoder(sam, fused, joined), views),
+    }
+    times = in_turns(known, PAGES)
+    for name, spent in times.items():
+        print(f"encoder, {name}: {spent:.2f} ms a page", flush=True)
+    ratio = times["torch between products"] / times["ours"]
+    over = times["vLLM's"] / times["ours"]
+    print(f"encoder: {over:.2f} and {ratio:.2f} times")
+    sample = views[0][:1]
+    ours = [SamEncoder(sam, fused, join)(sample).float() for join in (plain_join, joined)]
+    wanted = theirs(sample).float()
+    apart = [((one - wanted).norm() / wanted.norm()).item() for one in ours]
+    print(f"encoder: apart from vLLM's by {apart[0]:.4f} and {apart[1]:.4f}", flush=True)
+
+
+def map_all(encoder: SamEncoder, views: list[torch.Tensor]) -> list[torch.Tensor]:
+    return [encoder(stack) for stack in views]
+
+
+def answers(kind: str, chance: random.Random) -> list[list[int]]:
+    """Random tokens, rows of a table, or a loop that the rule has to end."""
+    if kind == "random":
+        return [[chance.randrange(VOCABULARY) for _ in range(ANSWER)] for _ in range(ROWS)]
+    length = 40 if kind == "loops" else 7
+    answers = []
+    for _ in range(ROWS):
+        period = [chance.randrange(VOCABULARY) for _ in range(length)]
+        answer = [period[place % length] for place in range(ANSWER)]
+        if kind == "table":
+            answer = [
+                token if place % 5 else chance.randrange(VOCABULARY)
+                for place, token in enumerate(answer)
+            ]
+        answers.append(answer)
+    return answers
+
+
+def guards() -> None:
+    device = torch.device("cuda")
+    chance = random.Random(5)
+    guard = DeviceGuard(ROWS, device)
+    for slot in range(ROWS):
+        guard.set(slot, RULE)
+    guard.flush()
+    slots = torch.arange(ROWS, device=device)
+    begins = torch.full((ROWS,), PROMPT, device=device, dtype=torch.int32)
+    ends = begins + ANSWER
+    for kind in ("random", "table", "loops"):
+        said = answers(kind, chance)
+        tokens = torch.zeros((ROWS, LONGEST), dtype=torch.int32, device=device)
+        tokens[:, PROMPT : PROMPT + ANSWER] = torch.tensor(said, dtype=torch.int32)
+        logits = torch.zeros((ROWS, VOCABULARY), device=device)
+        spent = in_turns({kind: partial(guard.apply, logits, slots, tokens, begins, ends)}, 1)[kind]
+        banned = [set(row.nonzero().flatten().tolist()) for row in (logits == -torch.inf).cpu()]
+        right = banned == [banned_tokens(answer, RULE) for answer in said]
+        count = sum(map(len, banned))
+        print(f"guard, {kind}: {spent:.3f} ms a step, {count} bans, as published: {right}")
+
+
+if __name__ == "__main__":
+    if not torch.cuda.is_available():
+        sys.exit("There is no GPU here.")
+    with torch.inference_mode():
+        encoders()
+        guards()

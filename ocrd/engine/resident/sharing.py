@@ -1,0 +1,110 @@
+"""Engines that share a card and compute side by side there, by NVIDIA's MPS.
+
+Without it the driver gives the whole card to each process in turns, and one that decodes, bound by
+memory, never runs beside one that encodes pages, bound by arithmetic.  MPS comes with the driver:
+a control process of ours, which ends with us, and a server that it starts with the first engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+CONTROL = "nvidia-cuda-mps-control"
+PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"  # environment, CUDA's own names
+USUAL_PIPES = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA looks if it is not told
+UP_S, LOOK_S = 10.0, 0.02
+REFUSED = re.compile(r"CUDA_ERROR_MPS_|MPS (?:client|server|daemon)|Multi-Process Service")
+
+
+class CardSharing:
+    """The control process of MPS.  Engines find it by the environment.
+
+    An operator who has one running, or whose environment says where to look, is let alone.
+
+    Args:
+        folder: A private one, for its sockets and logs.
+        usual: Where an operator's own would be.
+    """
+
+    def __init__(self, folder: Path, usual: Path = USUAL_PIPES) -> None:
+        self._folder = folder / "mps"
+        self._usual = usual
+        self._process: asyncio.subprocess.Process | None = None
+        self._wanted = True
+        self._door = asyncio.Lock()
+
+    async def ensure(self) -> bool:
+        """See that it runs, before an engine that shares its card is started.
+
+        Returns:
+            Whether the engine will compute beside others, for all that ocrd knows.
+        """
+        async with self._door:
+            running = self._process is not None and self._process.returncode is None
+            theirs = PIPES in os.environ and os.environ[PIPES] != str(self._folder)
+            if theirs or (self._usual / "control").exists():
+                return True
+            return self._wanted and (running or await self._start())
+
+    def give_up(self) -> None:
+        """It does not work here: later engines do without.  Those that do with it go on."""
+        self._wanted = False
+        for name in (PIPES, LOGS):
+            if os.environ.get(name) == str(self._folder):
+                del os.environ[name]
+
+    async def stop(self) -> None:
+        """End it and its server; the engines have ended."""
+        self.give_up()
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _start(self) -> bool:
+        control = shutil.which(CONTROL)
+        if control is None:
+            return False
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(mode=0o700)
+        os.environ |= {PIPES: str(self._folder), LOGS: str(self._folder)}
+        self._process = await asyncio.create_subprocess_exec(
+            *bound_to_us(control, "-f"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        if await self._is_up():
+            return True
+        await self.stop()
+        return False
+
+    async def _is_up(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UP_S):
+                while not (self._folder / "control").exists():
+                    if self._process is None or self._process.returncode is not None:
+                        return False
+                    await asyncio.sleep(LOOK_S)
+                return True
+        return False
+
+
+def bound_to_us(*command: str) -> list[str]:
+    """The command, so that it ends when we are killed, where util-linux is there to see to it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
+
+
+def refused(words: Iterable[str]) -> bool:
+    """Whether an engine did not start because of MPS."""
+    return any(REFUSED.search(line) for line in words)

@@ -1,0 +1,104 @@
+"""Processes of their own that begin at once: forked from one that has imported what they need.
+
+A daemon spends a second and a half of CPU on its imports, most of what a test of one costs.  Here
+multiprocessing's fork server has done so once for all of a test run.  It has no threads and holds
+nothing of a test's; what it forks has its own pid, memory and signals, and is killed as any other.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ocrd.cli.main import main
+
+Program = Callable[[Sequence[str]], int | None]
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["ocrd.cli.run", "ocrd.observe.sinks", "ocrd.web.app", "tests.integration.driver", "uvicorn"]
+)
+
+
+def run_ocrd(words: Sequence[str]) -> None:
+    """`ocrd WORDS`, to be forked."""
+    sys.argv = ["ocrd", *words]
+    main()
+
+
+class Forked:
+    """A program in a process of its own, to be handled like a `subprocess.Popen`.
+
+    Args:
+        program: A function of some module.  What it returns is the exit code.
+        words: Its command line.
+        output: A file to which what it says is added; else nobody hears it.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *words: str,
+        output: Path | None = None,
+    ) -> None:
+        told = str(output or os.devnull)
+        self._process = _SERVER.Process(
+            target=_begin, args=(program, words, dict(os.environ), told), daemon=True
+        )
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """As of `subprocess`: -N for signal N."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.wait()
+
+
+def _begin(
+    program: Program,
+    words: Sequence[str],
+    environment: dict[str, str],
+    output: str,
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    told = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(told, sys.stdout.fileno())
+    os.dup2(told, sys.stderr.fileno())
+    os.close(told)
+    sys.exit(program(words))

@@ -1,0 +1,148 @@
+"""Engines that share a card, with a control process that behaves as NVIDIA's does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocrd.engine.resident.sharing import CONTROL, LOGS, PIPES, CardSharing, bound_to_us, refused
+from tests.support.waiting import wait_for
+
+STAYS = """#!{python}
+import os, pathlib, time
+pipes = pathlib.Path(os.environ["CUDA_MPS_PIPE_DIRECTORY"])
+(pipes / "pid").write_text(str(os.getpid()))
+(pipes / "control").touch()
+time.sleep(600)
+"""
+ENDS = "#!/bin/sh\nexit 1\n"
+
+
+@pytest.fixture(autouse=True)
+def no_mps_of_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (PIPES, LOGS):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def put(folder: Path, text: str) -> None:
+    program = folder / CONTROL
+    program.write_text(text.format(python=sys.executable))
+    program.chmod(0o755)
+
+
+def sharing(tmp_path: Path) -> CardSharing:
+    return CardSharing(tmp_path, usual=tmp_path / "usual")
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_it_runs_until_the_engines_have_ended(tmp_path: Path, bin_folder: Path) -> None:
+    put(bin_folder, STAYS)
+    one = sharing(tmp_path)
+    assert await one.ensure()
+    assert os.environ[PIPES] == os.environ[LOGS] == str(tmp_path / "mps")
+    assert (tmp_path / "mps").stat().st_mode & 0o777 == 0o700
+    pid = int((tmp_path / "mps" / "pid").read_text())
+    assert await one.ensure()
+    assert int((tmp_path / "mps" / "pid").read_text()) == pid, "it was there already"
+    await one.stop()
+    assert not alive(pid)
+    assert PIPES not in os.environ
+    assert LOGS not in os.environ
+
+
+async def test_it_is_started_anew_where_it_died(tmp_path: Path, bin_folder: Path) -> None:
+    put(bin_folder, STAYS)
+    one = sharing(tmp_path)
+    await one.ensure()
+    first = int((tmp_path / "mps" / "pid").read_text())
+    os.kill(first, signal.SIGKILL)
+    assert one._process is not None
+    await one._process.wait()
+    assert await one.ensure()
+    assert int((tmp_path / "mps" / "pid").read_text()) != first
+    await one.stop()
+
+
+@pytest.mark.parametrize("program", [None, ENDS])
+async def test_where_it_is_not_or_does_not_come_up_engines_take_turns(
+    tmp_path: Path, bin_folder: Path, program: str | None
+) -> None:
+    if program:
+        put(bin_folder, program)
+    one = sharing(tmp_path)
+    assert not await one.ensure()
+    assert PIPES not in os.environ
+    await one.stop()
+
+
+async def test_an_operator_s_own_is_let_alone(
+    tmp_path: Path, bin_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bin_folder, STAYS)
+    one = sharing(tmp_path)
+    monkeypatch.setenv(PIPES, "/run/mps")
+    assert await one.ensure()
+    monkeypatch.delenv(PIPES)
+    (tmp_path / "usual").mkdir()
+    (tmp_path / "usual" / "control").touch()
+    assert await one.ensure()
+    assert not (tmp_path / "mps").exists()
+    await one.stop()
+
+
+async def test_later_engines_do_without_once_one_was_refused(
+    tmp_path: Path, bin_folder: Path
+) -> None:
+    put(bin_folder, STAYS)
+    one = sharing(tmp_path)
+    await one.ensure()
+    pid = int((tmp_path / "mps" / "pid").read_text())
+    one.give_up()
+    assert PIPES not in os.environ
+    assert not await one.ensure()
+    assert alive(pid), "an engine that came up with it goes on"
+    await one.stop()
+    assert not alive(pid)
+
+
+def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    child = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid()));"
+    command = bound_to_us(sys.executable, "-c", f"{child} time.sleep(600)")
+    parent = f"import subprocess, time; subprocess.Popen({command!r}); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    wait_for(lambda: told.exists() and told.read_text())
+    pid = int(told.read_text())
+    process.kill()
+    process.wait()
+    wait_for(lambda: not alive(pid))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: CUDA error: MPS client failed to connect to the MPS control daemon",
+        "torch.AcceleratorError: CUDA error: the remote procedural call between the MPS server",
+        "CUDA_ERROR_MPS_CONNECTION_FAILED",
+    ],
+)
+def test_what_cuda_says_of_it(line: str) -> None:
+    assert refused(["Traceback", line])
+    assert not refused(["torch.OutOfMemoryError: CUDA out of memory.", "lamps clients"])
