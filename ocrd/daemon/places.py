@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ocrd.config import Config, Folder, fixed_part
-from ocrd.files import display, os_error
+from ocrd.files import display
 from ocrd.inbox import scan
 from ocrd.inbox.inboxes import MEMORY, makes_inbox
 from ocrd.mounts import mount_of, mounts, watch_kind
+from ocrd.oserrors import os_error
 from ocrd.owners import owned, user_name
 
 LEAST_FREE_BYTES = 1 << 30
