@@ -111,7 +111,9 @@ class SourceChangedError(OcrdError):
     kind = "source-changed"
 
 
-_OF_ONE_PATH = frozenset({"no-permission", "name-too-long", "blocked", "invalid-name"})
+_OF_ONE_PATH = frozenset(
+    {"no-permission", "name-too-long", "blocked", "invalid-name", "file-size", "folder-full"}
+)
 
 
 class PlaceError(OcrdError):

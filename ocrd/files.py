@@ -212,6 +212,23 @@ class Disk:
             for descriptor in descriptors:
                 os.close(descriptor)
 
+    @contextlib.contextmanager
+    def _new(self, path: Path, source: Path | None = None) -> Iterator[tuple[int | None, str]]:
+        """The same for a name that is to be made, or given to what lies at `source`.
+
+        exFAT through FUSE answers ENOENT for a name that it does not take.  Where neither the
+        folder nor the source is gone, that is told as EILSEQ, as other file systems do.
+        """
+        with self._place(path) as (folder, name):
+            try:
+                yield folder, name
+            except FileNotFoundError as error:
+                if folder is None or not os.fstat(folder).st_nlink:
+                    raise
+                if source is not None and self.lstat(source) is None:
+                    raise
+                raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(path)) from error
+
     def _open(self, path: Path, flags: int, mode: int = 0o777) -> int:
         with self._place(path) as (folder, name):
             return os.open(name, flags, mode, dir_fd=folder)
@@ -274,7 +291,7 @@ class Disk:
         rename = getattr(_libc, "renameat2", None)
         if rename is None:  # a C library older than glibc 2.28
             raise _os_error(errno.ENOSYS, source, target)
-        with self._place(source) as (here, old), self._place(target) as (there, new):
+        with self._place(source) as (here, old), self._new(target, source) as (there, new):
             here, there = (_AT_FDCWD if at is None else at for at in (here, there))
             places = (here, os.fsencode(old), there, os.fsencode(new))
             if rename(*places, _RENAME_NOREPLACE) != 0:
@@ -282,12 +299,12 @@ class Disk:
 
     def rename(self, source: Path, target: Path) -> None:
         """Plain `rename`: replaces a file or an empty folder of that name."""
-        with self._place(source) as (here, old), self._place(target) as (there, new):
+        with self._place(source) as (here, old), self._new(target, source) as (there, new):
             os.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
 
     def link(self, source: Path, target: Path) -> None:
         """A second name for a file."""
-        with self._place(source) as (here, old), self._place(target) as (there, new):
+        with self._place(source) as (here, old), self._new(target, source) as (there, new):
             os.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
 
     def unlink(self, path: Path) -> None:
@@ -307,16 +324,17 @@ class Disk:
         if self.tree_of(path) == path:  # a tree itself: there is no descriptor of it yet
             path.mkdir(mode)
             return
-        with self._place(path) as (folder, name):
+        with self._new(path) as (folder, name):
             os.mkdir(name, mode, dir_fd=folder)
 
     def create(self, path: Path) -> None:
         """Make an empty file where nothing is."""
-        os.close(self._open(path, _CREATE, 0o600))
+        with self._new(path) as (folder, name):
+            os.close(os.open(name, _CREATE, 0o600, dir_fd=folder))
 
     def write(self, path: Path, content: bytes) -> None:
         """Make a small file or replace what it holds.  Not atomic, not yet durable."""
-        with self._place(path) as (folder, name):
+        with self._new(path) as (folder, name):
             descriptor = os.open(name, _REPLACE, 0o666, dir_fd=folder)
             try:
                 write_all(descriptor, content)
@@ -325,7 +343,7 @@ class Disk:
 
     def append(self, path: Path, content: bytes, end: int) -> None:
         """Add to a file of ours, which is made, from byte `end` on; on the disk when it returns."""
-        with self._place(path) as (folder, name):
+        with self._new(path) as (folder, name):
             descriptor = os.open(name, _OURS, 0o600, dir_fd=folder)
             try:
                 os.ftruncate(descriptor, end)
@@ -343,7 +361,7 @@ class Disk:
         """
         from shutil import copyfileobj  # which takes longer to load than all that status needs
 
-        with self.open(source) as reading, self._place(target) as (folder, name):
+        with self.open(source) as reading, self._new(target) as (folder, name):
             if not stat.S_ISREG(os.fstat(reading.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(source))
             with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=folder), "wb") as writing:

@@ -80,6 +80,13 @@ _TABLE = (
             errno.ENODEV,
             errno.ENXIO,
             errno.ESHUTDOWN,
+            errno.ECONNREFUSED,
+            errno.ENETRESET,
+            errno.ENOLINK,
+            errno.ECOMM,
+            errno.EPROTO,
+            errno.EPIPE,
+            errno.ENOLCK,
         ),
     ),
     _Verdict(
@@ -88,7 +95,29 @@ _TABLE = (
         "the disk or the share reports an input/output error",
         "Look into `dmesg`: a dying disk or a lost connection.  Work goes on when it answers "
         "again.",
-        (errno.EIO, errno.EREMOTEIO, errno.EUCLEAN),
+        (errno.EIO, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOMEDIUM),
+    ),
+    _Verdict(
+        PlaceError,
+        "locked",
+        "the encrypted folder, or the ticket for the share, is not unlocked",
+        "Unlock it for the daemon's user (fscrypt unlock, kinit); work goes on by itself.",
+        (errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREVOKED, errno.EKEYREJECTED),
+    ),
+    _Verdict(
+        PlaceError,
+        "file-size",
+        "a file may not be so large there",
+        "FAT takes files of up to 4 GiB: `ocrd cancel` the job, or give the folder an outbox and "
+        "an archive on another file system.  The service's own limit is LimitFSIZE=.",
+        (errno.EFBIG,),
+    ),
+    _Verdict(
+        PlaceError,
+        "folder-full",
+        "the folder holds as many sub-folders as its file system can count",
+        "Move some of them elsewhere; work goes on by itself.",
+        (errno.EMLINK,),
     ),
     _Verdict(
         PlaceError,
@@ -114,10 +143,10 @@ _TABLE = (
         (errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR),
     ),
     _Verdict(
-        OcrdError,
+        PlaceError,
         "descriptors",
         "too many files are open",
-        "It is tried again.  If it stays, raise LimitNOFILE= of the service.",
+        "Work goes on by itself.  If it stays, raise LimitNOFILE= of the service.",
         (errno.EMFILE, errno.ENFILE),
     ),
     _Verdict(
@@ -252,8 +281,12 @@ def _opened(place: Path) -> str:
 
     is_folder = os.path.isdir(place)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
     rights = "rwX" if is_folder else "rw"
+    me, named = os.geteuid(), shlex.quote(display(place))
+    with contextlib.suppress(OSError):
+        if me and place.stat().st_uid == me:  # an entry for its owner adds nothing to its mode
+            return f"sudo chmod -R u+{rights} {named}; work goes on by itself."
     return (
-        f"sudo setfacl -R -m u:{user_name(os.geteuid())}:{rights} {shlex.quote(display(place))} "
+        f"sudo setfacl -R -m u:{user_name(me)}:{rights} {named} "
         "(or chown it to the daemon's user); work goes on by itself."
     )
 

@@ -29,7 +29,8 @@ _HINTS = {
     "at once (`pages.workers`, `engine.workers`); work goes on by itself.",
     "crashed": "A damaged or hostile file can do this; the file is at fault if it happens again.",
     "timed-out": "Allow more time a page in the configuration, or save the file anew.",
-    "no-children": "Look for too little memory or too low a limit on processes (`ocrd doctor`).",
+    "no-children": "Look for too little memory, or too low a limit on processes or on open files "
+    "(`ocrd doctor`; TasksMax= and LimitNOFILE= of the service).",
     "stopped": "The daemon is shutting down; the page is read at its next start.",
 }
 

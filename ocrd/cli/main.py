@@ -10,11 +10,13 @@ from pathlib import Path
 
 from ocrd.errors import ExitCode, OcrdError
 
+STDOUT, STDERR = 1, 2
 FRAMES = 3  # of a fault of our own, the innermost first
 
 
 def main() -> None:
     """Run a command; an error goes to stderr with its remedy, and decides the exit code."""
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a name holds, it can be printed
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -31,6 +33,15 @@ def main() -> None:
     except Exception as error:
         code = _tell(*_of_ours(error), ExitCode.FAILED)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """What the caller closed (`>&-`) leads nowhere; else the next file takes its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(STDOUT, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w", encoding="utf-8", closefd=False)
 
 
 def _tell(message: str, hint: str, code: ExitCode) -> ExitCode:

@@ -17,6 +17,7 @@ from ocrd.config.faults import told
 from ocrd.config.folder import Folder
 from ocrd.config.settings import HOOKED, SPOOL, Settings, folders
 from ocrd.errors import ConfigError
+from ocrd.smallfile import read_small
 
 DEFAULT_FILE = Path("/etc/ocrd/config.toml")
 OTHER_VARIABLES = ("config", "encoder", "engine_log", "test_all")  # that ocrd looks at as well
@@ -103,7 +104,7 @@ def load(given: Path | None = None) -> Config:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_small(file)
     except FileNotFoundError:
         hint = "Create it (`ocrd install` writes a first one), or name another with --config."
         raise ConfigError(f"{file}: there is no such file", hint=hint) from None

@@ -5,7 +5,9 @@ To be asked as the daemon's user.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import os
 import secrets
 import shlex
@@ -19,6 +21,7 @@ from ocrd.files import display
 from ocrd.inbox import scan
 from ocrd.inbox.inboxes import MEMORY, makes_inbox
 from ocrd.mounts import mount_of, mounts, watch_kind
+from ocrd.oserrors import os_error
 from ocrd.owners import owned, user_name
 
 LEAST_FREE_BYTES = 1 << 30
@@ -78,12 +81,16 @@ def trees(config: Config) -> Iterator[Finding]:
 
 def _writable(name: str, path: Path) -> Finding:
     nearest = next(each for each in (path, *path.parents) if each.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=True):
-        return problem(
-            name,
-            f"{nearest} cannot be written by user {os.geteuid()}",
-            f"chown it to the daemon's user, or chmod g+rwxs {nearest}.",
-        )
+    code = 0
+    if not nearest.is_dir():
+        code = errno.ENOTDIR
+    elif os.statvfs(nearest).f_flag & os.ST_RDONLY:
+        code = errno.EROFS
+    elif not os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+        code = errno.EACCES
+    if code:
+        refused = os_error(OSError(code, os.strerror(code), str(nearest)), nearest)
+        return problem(name, refused.message, refused.hint)
     there = "writable" if nearest == path else "not there yet; the daemon makes it"
     return ok(name, f"{path}: {there}")
 
@@ -93,22 +100,27 @@ def _renames(spool: Path, folder: Folder) -> Iterator[Finding]:
     if not spool.is_dir():
         return
     for kind, path in folder.trees():
-        if not path.is_dir() or not os.access(path, os.W_OK, effective_ids=True):
+        if not path.is_dir() or not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
             continue
         token = f".ocrd-doctor-{secrets.token_hex(4)}.part"
         probe, target = spool / token, path / token
         try:
             probe.touch()
             probe.rename(target)
-        except OSError:
-            yield warning(
-                f"{folder.name} {kind}",
-                f"{path} lies on another filesystem (or mount) than the spool",
-                "Files are copied instead of renamed: slower, equally safe.",
-            )
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                yield warning(
+                    f"{folder.name} {kind}",
+                    f"{path} lies on another filesystem (or mount) than the spool",
+                    "Files are copied instead of renamed: slower, equally safe.",
+                )
+            else:
+                refused = os_error(error, path)
+                yield problem(f"{folder.name} {kind}", refused.message, refused.hint)
         finally:
-            probe.unlink(missing_ok=True)
-            target.unlink(missing_ok=True)
+            for file in (probe, target):
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
 
 
 def inboxes(config: Config) -> Iterator[Finding]:

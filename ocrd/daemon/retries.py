@@ -1,7 +1,9 @@
 """What becomes of a job that met an error, and when it is tried again.
 
 A *pause* concerns a place that many jobs need: a full disk, a share that is gone.  Its folder
-starts nothing; now and then one of its jobs goes first and tries.  A *hold* concerns one job: a
+starts nothing; now and then one of its jobs goes first and tries.  If it gets through, the others
+follow, and the pause ends when all that waited did: a disk with room for one of them is one pause
+and not many.  A *hold* concerns one job: a
 sub-folder without rights, a name that the target refuses, a file that needs more memory than there
 is.  The others go on.  Neither costs an attempt; only a *retry* does.
 """
@@ -71,16 +73,20 @@ def _its_own(error: OcrdError, trees: Iterable[Path]) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
-    """Why a folder or a job waits, since when, and when it is tried again (times of one clock)."""
+    """Why a folder or a job waits, since when, and when it is tried again (times of one clock).
+
+    `through` says that the last try got through, so that all others may follow.
+    """
 
     error: OcrdError
     since: float
     until: float
     delay: float
+    through: bool = False
 
     def over(self, now: float) -> bool:
         """Whether it is time for a try: not after years, when the clock was put back meanwhile."""
-        return now >= self.until or now < self.until - self.delay
+        return self.through or now >= self.until or now < self.until - self.delay
 
 
 class Waits:
@@ -109,8 +115,15 @@ class Waits:
             return True
         if before.over(now):  # the try failed; several that fail at once are one failure
             delay = min(before.delay * 2, self._longest_s)
-            self._now[who] = replace(before, error=error, until=now + delay, delay=delay)
+            self._now[who] = replace(
+                before, error=error, until=now + delay, delay=delay, through=False
+            )
         return False
+
+    def passes(self, who: str | int) -> None:
+        """A try got through."""
+        if who in self._now:
+            self._now[who] = replace(self._now[who], through=True)
 
     def over(self, who: str | int, now: float) -> bool:
         """Whether it may be tried now."""
@@ -118,5 +131,5 @@ class Waits:
         return wait is None or wait.over(now)
 
     def ended(self, who: str | int) -> Wait | None:
-        """It got through: the wait that ends with it, if there was one."""
+        """All that waited got through: the wait that ends with it, if there was one."""
         return self._now.pop(who, None)

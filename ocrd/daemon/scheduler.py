@@ -48,6 +48,7 @@ UNKNOWN_FOLDER_S = 60.0
 class _Run(NamedTuple):
     task: asyncio.Task[None]
     folder: str
+    waited: bool  # with us, and not in the ledger's queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,6 @@ class Scheduler:
         self._ledger, self._events = self.parts.ledger, self.parts.events
         self._call, self._clock = self.parts.call, self.parts.clock
         self._runs: dict[int, _Run] = {}
-        self._trials: dict[str, int] = {}  # the job that tried a paused folder's place last
         self._cancelling: dict[int, asyncio.Task[None]] = {}
         self._cancelled_at = 0.0  # when cancellations are looked for next, by the loop's clock
         self._wake = asyncio.Event()
@@ -218,7 +218,8 @@ class Scheduler:
         hang take nobody else's turn.
         """
         hanging = self.hanging()
-        closed = {str(name) for name in self.paused.now} | self._closed()
+        paused = {str(name) for name, wait in self.paused.now.items() if not wait.through}
+        closed = paused | self._closed()
         closed |= hanging.keys() | set(unknown)
         most = min(self.max_running - self._busy(hanging), CLAIMED_AT_ONCE)
         if most <= 0:
@@ -269,38 +270,44 @@ class Scheduler:
                 if waiting.refund and not is_ending(job):
                     await self._put_back(job)
                 continue
-            if job.folder in self.paused.now:
-                self._trials[job.folder] = job.id
             with contextlib.suppress(FencedError):  # cancelled meanwhile
-                self._start(
-                    await self._call(LEDGER, self._ledger.resume, job, refund=waiting.refund)
-                )
+                again = await self._call(LEDGER, self._ledger.resume, job, refund=waiting.refund)
+                self._start(again, waited=True)
             self.waiting.pop(job.id, None)
+        alone = self.held.now.keys()  # the place of the folder is not what those wait for
+        waits = {each.job.folder for each in self.waiting.values() if each.job.id not in alone}
         for name in [str(name) for name in self.paused.now]:
-            if self.paused.over(name, now) and self._trials.get(name) not in self._runs:
-                self._resumed(name)  # nothing of it waits with us: the next claim tries
+            if name not in waits and self.paused.over(name, now) and not self._is_tried(name):
+                self._resumed(name)
 
     def _may_go_on(self, job: Job, now: float) -> bool:
         if job.folder not in self.folders or job.id in self._cancelling:
             return False
         if not self.held.over(job.id, now) or not self.paused.over(job.folder, now):
             return False
-        if job.folder in self.paused.now and self._trials.get(job.folder) in self._runs:
+        pause = self.paused.now.get(job.folder)
+        if pause is not None and not pause.through and self._is_tried(job.folder):
             return False  # a slow share takes its time to refuse
         return is_ending(job) or self._ready()
 
+    def _is_tried(self, folder: str) -> bool:
+        """Whether a job that waited for a folder's place is at it now."""
+        return any(run.waited and run.folder == folder for run in self._runs.values())
+
     # --- runs ---
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: Job, *, waited: bool = False) -> None:
         """Work on it, in a task of its own."""
         task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
-        self._runs[job.id] = _Run(task=task, folder=job.folder)
+        self._runs[job.id] = _Run(task=task, folder=job.folder, waited=waited)
+        task.add_done_callback(lambda _task: self._ended(job.id))
 
-        def ended(_task: asyncio.Task[None]) -> None:
-            del self._runs[job.id]
-            self.wake()
-
-        task.add_done_callback(ended)
+    def _ended(self, job: int) -> None:
+        run = self._runs.pop(job)
+        tried = run.waited and job not in self.held.now
+        if tried and self.paused.over(run.folder, self._clock()):  # nothing refused it
+            self.paused.passes(run.folder)
+        self.wake()
 
     async def _work(self, job: Job) -> None:
         folder = self.folders.get(job.folder)
@@ -323,8 +330,6 @@ class Scheduler:
         except Exception as error:
             if folder is not None:
                 await self._met(job, folder, error)
-            return
-        self._resumed(folder.name)
 
     async def _put_aside(self, job: Job) -> None:
         """Its folder is no longer configured: it waits until it is again."""
@@ -391,7 +396,7 @@ class Scheduler:
             self._events.warn("job.held", **facts(job), **error.told())
 
     def _resumed(self, folder: str) -> None:
-        """A job of the folder got through, or nothing holds it any more."""
+        """All of its jobs that waited got through, or were cancelled."""
         wait = self.paused.ended(folder)
         if wait is not None:
             waited = round(self._clock() - wait.since, 1)
@@ -469,9 +474,12 @@ class Scheduler:
         """
         asked = list(await self._call(LEDGER, self._ledger.request_cancel, numbers))
         for number in set(numbers) - {job.id for job in asked}:
-            if number in self.waiting and number in self.held.now:
-                asked.append(self.waiting[number].job)
-                self._cancel_soon(self.waiting[number].job)
+            if number not in self.held.now:
+                continue
+            job = await self._call(LEDGER, self._ledger.job, number)
+            if job is not None and job.state is JobState.DELIVERING:  # it may be at a try just now
+                asked.append(job)
+                self._cancel_soon(job)
         self._cancelled_at = 0.0
         self.wake()
         return asked

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from ocrd.files import Disk
 from ocrd.ledger.errors import damaged, translated
@@ -52,7 +53,7 @@ def prepare(
         version = known_version(raw, path, migrations.newest)
         _keep_wal(raw, busy_s, sleep)
     if version < migrations.newest:
-        with translated(path):
+        with translated(path, also=(SQLAlchemyError,)):
             _upgrade(path, busy_s, migrations)
     if migrations.newest == NEWEST:
         with translated(path), closing(connect(path, busy_s)) as raw:

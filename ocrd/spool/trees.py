@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -156,8 +157,12 @@ class Trees:
             self._adopted(tree)
 
     def _marker(self, tree: Path) -> str | None:
-        """What it bears: None for no marker, "" for one that a person made."""
-        if self._disk.lstat(tree / MARKER) is None:
+        """What it bears: None for no marker, "" for one that a person made.
+
+        A folder, a link or a pipe of that name is none, whoever put it there.
+        """
+        found = self._disk.lstat(tree / MARKER)
+        if found is None or not stat.S_ISREG(found.st_mode):
             return None
         with self._disk.open(tree / MARKER) as file:
             return file.read(1024).decode("ascii", "replace").strip()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ocrd import snapshot
 from ocrd.errors import ConfigError, PlaceError
+from ocrd.smallfile import read_small
 
 if TYPE_CHECKING:
     from ocrd.config import Config
@@ -100,7 +101,7 @@ def _file(given: Path | None) -> Path:
 def _quickly(given: Path | None) -> Located | None:
     """As an earlier check of this very configuration found it; None when there was none."""
     try:
-        raw = _file(given).read_bytes()
+        raw = read_small(_file(given))
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
         mark = _mark(raw)
         for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
@@ -145,7 +146,7 @@ def _own_cache(given: Path | None) -> list[Path]:
 
 def _kept(config: Config) -> dict[str, Any]:
     return {
-        "mark": _mark(config.file.read_bytes()),
+        "mark": _mark(read_small(config.file)),
         "file_digest": config.digest,
         "ledger": str(config.ledger),
         "folders": {folder.name: str(folder.inbox) for folder in config.folders},
@@ -156,7 +157,7 @@ def _kept(config: Config) -> dict[str, Any]:
 def _as_the_daemon_says(given: Path | None) -> Located | None:
     """What the running daemon works with, if it read this very file before it was spoilt."""
     try:
-        raw = _file(given).read_bytes()
+        raw = read_small(_file(given))
     except OSError:
         return None
     line = re.search(ROOT_LINE, raw)

@@ -200,9 +200,9 @@ async def test_a_share_that_hangs_stops_neither_other_folders_nor_the_end(tmp_pa
     task = asyncio.create_task(house.daemon.run())
     try:
         await until(lambda: disk.hanging)
-        await until(lambda: house.facts.get("hanging"))
-        (told,) = house.facts["hanging"]
-        assert told["place"] == str(hung)
+        await until(  # on a busy machine the ledger, too, may take its second
+            lambda: str(hung) in {each["place"] for each in house.facts.get("hanging", ())}
+        )
         paused = {each["name"]: each["paused"] for each in house.facts["folders"]}
         assert f"to {hung} have not answered for " in paused["hung"]["message"]
         house.tree.drop("a.jpg", scan(1))

@@ -206,5 +206,6 @@ THINGS = {
         there=lambda: importlib.util.find_spec("vllm_router") is not None,
         lacking="vllm-router is missing: pip install vllm-router",
     ),
-    "btrfs": _package("btrfs-progs", "mkfs.btrfs"),
+    "btrfs": _package("btrfs-progs", "mkfs.btrfs", "btrfs"),
+    "exfat": _package("exfat-fuse and exfatprogs", "mount.exfat-fuse", "mkfs.exfat"),
 }

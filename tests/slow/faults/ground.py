@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from tests.slow.faults.auditor import audit, audit_diary
 from tests.slow.faults.evidence import Dropped, Site, digest, files_below
 from tests.slow.faults.watched import audit_watched
 from tests.support.needs import has
+from tests.support.ports import reserved_ports
 
 FOLDERS = ("scans", "share", "tight", "narrow")
 SERVERS = 3
@@ -204,7 +204,8 @@ class OverServers(Process):
 
     def __init__(self, where: Place, log: IO[str]) -> None:
         self._where = where
-        ports = [free_port() for _ in range(SERVERS)]
+        self._held = contextlib.ExitStack()
+        ports = self._held.enter_context(reserved_ports(SERVERS))
         stub = [sys.executable, "-m", "tests.support.stub_server"]
         self.servers = [Process([*stub, str(port), "0.05"], log) for port in ports]
         config = where.root.parent / "config.toml"
@@ -230,13 +231,7 @@ class OverServers(Process):
         super().close()
         for server in self.servers:
             server.close()
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
+        self._held.close()
 
 
 class Watcher(Process):

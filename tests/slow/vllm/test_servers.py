@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from ocrd.page import PageResult
 from tests.integration.test_servers import router
 from tests.slow.vllm.deadly import MARK
 from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings, until
+from tests.support.ports import reserved_ports
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
 
@@ -46,12 +46,10 @@ def configured(checkpoint: Path, *ports: int) -> ServerSettings:
     )
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+@pytest.fixture
+def ports() -> Iterator[list[int]]:
+    with reserved_ports(2) as held:
+        yield held
 
 
 class Served:
@@ -105,8 +103,9 @@ async def up(*servers: Served) -> AsyncIterator[None]:
             one.kill()
 
 
-async def test_two_servers_one_killed_one_poisoned(checkpoint: Path, tmp_path: Path) -> None:
-    ports = free_ports(2)
+async def test_two_servers_one_killed_one_poisoned(
+    checkpoint: Path, tmp_path: Path, ports: list[int]
+) -> None:
     given = configured(checkpoint, *ports)
     told: list[Event] = []
     words = serve_command(given)[2:]
@@ -137,8 +136,9 @@ async def test_two_servers_one_killed_one_poisoned(checkpoint: Path, tmp_path: P
         await engine.stop()
 
 
-async def test_servers_behind_a_router_one_killed(checkpoint: Path, tmp_path: Path) -> None:
-    ports = free_ports(2)
+async def test_servers_behind_a_router_one_killed(
+    checkpoint: Path, tmp_path: Path, ports: list[int]
+) -> None:
     words = serve_command(configured(checkpoint, *ports))[2:]
     servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
     urls = [one.url for one in servers]
@@ -173,9 +173,9 @@ def poisoned() -> PageRequest:
 
 
 async def test_a_server_without_the_plugin_survives_the_handshake_and_reads(
-    checkpoint: Path, tmp_path: Path
+    checkpoint: Path, tmp_path: Path, ports: list[int]
 ) -> None:
-    (port,) = free_ports(1)
+    port = ports[0]
     given = configured(checkpoint, port)
     words = [
         *(str(checkpoint), "--load-format", "dummy", "--dtype", "float32", "--enforce-eager"),

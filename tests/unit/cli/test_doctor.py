@@ -7,6 +7,7 @@ import os
 import pwd
 import random
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 
 from ocrd.config import load
 from ocrd.daemon import doctor
-from ocrd.daemon.places import Verdict
+from ocrd.daemon.places import Verdict, trees
 from ocrd.engine.tesseract import packs
 from ocrd.ledger.ledger import Ledger
 from tests.support.needs import needs
+from tests.support.nobody import NOBODY, as_nobody
 from tests.unit.cli.conftest import Tree
+from tests.unit.inbox.support import public_folder
 from tests.unit.ledger import making
 
 
@@ -168,3 +171,42 @@ def test_files_that_lie_in_no_folder_are_told_of(tree: Tree) -> None:
     found = worst(findings(tree)[1], "strays")
     assert found["found"] == f"1 file lies in no folder: {stray.parent}"
     assert "[[folder]]" in found["hint"]
+
+
+def looked_at(config: Path) -> list[tuple[str, str, str]]:
+    """What is found of the trees, and the remedies, by a user without rights."""
+    seen = as_nobody(lambda: [(*each,) for each in trees(load(config))])
+    assert isinstance(seen, list), seen
+    return [(check, found, hint) for check, verdict, found, hint in seen if verdict != "ok"]
+
+
+def test_what_is_said_of_trees_that_are_closed_names_each_and_its_remedy_opens_it() -> None:
+    with public_folder() as top:
+        tree = Tree(top / "srv")
+        places = {kind: tree.root / kind / "invoices" for kind in ("outbox", "archive", "failed")}
+        for path in places.values():
+            path.mkdir(parents=True)
+        for path in (tree.root, *tree.root.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        tree.config.chmod(0o644)
+        assert looked_at(tree.config) == []
+        os.chown(places["outbox"], 0, 0)  # another's
+        places["outbox"].chmod(0o755)
+        places["failed"].chmod(0o600)  # its own, without the right to enter
+        places["archive"].rmdir()
+        places["archive"].touch()  # a file in its place
+        found = looked_at(tree.config)
+        assert [check for check, _, _ in found] == [
+            "invoices outbox",
+            "invoices archive",
+            "invoices failed",
+        ]
+        for _, said, hint in found:
+            assert "filesystem" not in said, "it is on the same"
+            command = hint.partition(";")[0].partition(" (or")[0]
+            if command.startswith("sudo "):
+                subprocess.run(command.removeprefix("sudo "), shell=True, check=True)
+            else:
+                assert "Move or rename it" in hint
+                places["archive"].rename(top / "away")
+        assert looked_at(tree.config) == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from ocrd import __version__
 from ocrd.ledger.ledger import Ledger
 from tests.support.commands import ocrd
-from tests.unit.cli.conftest import Tree, spawned
+from tests.unit.cli.conftest import PROJECT, Tree, spawned
 from tests.unit.ledger import making
 
 OK, FAILED, USAGE, NOT_RUNNING, CONFIG = range(5)
@@ -20,6 +23,37 @@ def test_status_of_a_stopped_daemon_says_so_and_ends_with_3(tree: Tree, words: l
     ended = tree.ocrd(*words)
     assert (ended.returncode, ended.stderr) == (NOT_RUNNING, "")
     assert "stopped" in ended.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "> /dev/full"])
+@pytest.mark.parametrize("words", ["status", "jobs", "config check", "jobs -f typo"])
+def test_streams_that_are_closed_or_full_break_no_command(
+    tree: Tree, tmp_path: Path, words: str, closed: str
+) -> None:
+    """What a caller closes leads nowhere; no file that is opened then takes its number."""
+    Ledger.open(tree.ledger).close()
+    kept = (tmp_path / "kept").open("w+")
+    script = f'{sys.executable} -m ocrd {words} {closed} 3>&-; echo "ended with $?" >&4'
+    environment = {**os.environ, "OCRD_CONFIG": str(tree.config), "PYTHONPATH": str(PROJECT)}
+    with kept:
+        ended = subprocess.run(
+            ["bash", "-c", f"exec 4>&{kept.fileno()}; {script}"],
+            pass_fds=[kept.fileno()],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        kept.seek(0)
+        code = kept.read()
+    assert "Traceback" not in ended.stderr
+    assert "fault of ocrd" not in ended.stderr
+    expected = {"status": NOT_RUNNING, "jobs -f typo": USAGE}.get(words, OK)
+    if closed.endswith("full") and words != "jobs -f typo":
+        assert code == f"ended with {FAILED}\n"
+    else:
+        assert code == f"ended with {expected}\n"
+    Ledger.open(tree.ledger).close()
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

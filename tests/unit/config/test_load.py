@@ -1,5 +1,6 @@
 """Every mistake in a configuration is one error with the file, the key and a remedy."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ocrd.config import Config, load
 from ocrd.config.load import leaves
 from ocrd.errors import ConfigError, ExitCode
+from ocrd.views.locate import locate
 
 ROOT = Path(__file__).parents[3]
 
@@ -229,6 +231,28 @@ def test_variables_that_name_no_key_are_known(
 def test_a_missing_file_is_an_error_and_not_the_defaults(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "huge"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """A reload reads it inside the daemon, which a pipe would stop for ever."""
+    file = tmp_path / "config.toml"
+    match kind:
+        case "pipe":
+            os.mkfifo(file)
+        case "folder":
+            file.mkdir()
+        case "device":
+            file.symlink_to("/dev/zero")
+        case "huge":
+            with file.open("wb") as sparse:
+                sparse.truncate(1 << 40)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert caught.value.message.startswith(str(file))
+    assert caught.value.hint
+    with pytest.raises(ConfigError):  # the quick way of `ocrd status`
+        locate(file)
 
 
 def test_a_file_that_is_not_utf8_is_told_where(tmp_path: Path) -> None:

@@ -281,6 +281,64 @@ async def test_what_the_disk_answers_pauses_the_folder_and_costs_nothing(
     assert bench.events("job.crashed") == []
 
 
+class Narrow(Crew):
+    """A place with room for so many jobs, and for no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = 0
+        self.through = set[int]()
+        self.elsewhere = asyncio.Event()
+
+    async def run(self, job: Job, _folder: Folder) -> Job:
+        self.ran.append(job.id)
+        if job.source == "elsewhere.pdf":  # it needs that place not at all
+            await self.elsewhere.wait()
+        elif not self.room:
+            raise FULL
+        else:
+            self.room -= 1
+            self.through.add(job.id)
+        return job
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_a_place_with_room_for_some_is_one_pause_until_all_are_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """As a full failed/ beside an outbox that takes everything: told once, and its end once."""
+    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+    crew = Narrow()
+    with closing(Bench(tmp_path, crew)) as bench:
+        jobs = bench.queued("elsewhere.pdf", *(f"{number}.pdf" for number in range(6)))
+        async with bench.running():
+            await until(lambda: bench.events("folder.paused") and len(crew.ran) > len(jobs))
+            crew.elsewhere.set()
+            while len(crew.through) < 6:
+                through, crew.room = len(crew.through), most
+                await until(lambda: len(crew.through) > through and not crew.room)  # noqa: B023
+                assert "scans" in bench.scheduler.paused.now or len(crew.through) == 6
+            await until(lambda: bench.events("folder.resumed"))
+            assert not bench.scheduler.paused.now
+    assert len(bench.events("folder.paused")) == len(bench.events("folder.resumed")) == 1
+
+
+async def test_a_place_that_is_back_is_tried_by_one_and_then_taken_up_by_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+    jobs = bench.queued(*(f"{number}.pdf" for number in range(4)))
+    bench.crew.error = FULL
+    async with bench.running():
+        await until(lambda: len(bench.crew.ran) > len(jobs))
+        bench.crew.error = None
+        await until(lambda: bench.events("folder.resumed"))
+        (later,) = bench.queued("later.pdf")
+        bench.scheduler.wake()
+        await until(lambda: later.id in bench.crew.ran)
+    assert len(bench.events("folder.paused")) == len(bench.events("folder.resumed")) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -336,6 +394,34 @@ class Refused(Crew):
     async def cancel(self, job: Job, _folder: Folder) -> Job:
         self.cancelled.append(job.id)
         return job
+
+
+async def test_a_job_that_is_held_can_be_cancelled_while_it_is_being_tried(tmp_path: Path) -> None:
+    crew = Trying()
+    with closing(Bench(tmp_path, crew)) as bench:
+        (job,) = bench.claimed("a.pdf")
+        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+        bench.scheduler.take_over(bench.ledger.unfinished())
+        async with bench.running():
+            await until(crew.tried.is_set)
+            (asked,) = await bench.scheduler.cancel([job.id])
+            assert asked.id == job.id
+            await until(lambda: crew.cancelled == [job.id])
+
+
+class Trying(Refused):
+    """Meets it once, and then takes its time to meet it again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried = asyncio.Event()
+
+    async def run(self, job: Job, folder: Folder) -> Job:
+        if job.id in self.ran:
+            self.tried.set()
+            await asyncio.Event().wait()
+        self.ran.append(job.id)
+        return await super().run(job, folder)
 
 
 async def test_a_folder_that_a_person_paused_starts_nothing_until_it_is_resumed(

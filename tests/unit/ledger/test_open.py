@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.tables import metadata
 from tests.support.needs import need
+from tests.support.nobody import in_a_child
 from tests.unit.ledger.making import answer, done, found, python, queued
 
 SECOND_REVISION = '''
@@ -308,3 +310,20 @@ class TestDamage:
             with pytest.raises(LedgerError) as met:
                 ledger.jobs()
         assert met.value.kind == "ledger-damaged"
+
+
+@pytest.mark.parametrize("room", [0, 4096, 16384, 65536])
+def test_a_disk_that_refuses_while_the_ledger_is_made_is_told_as_that(
+    tmp_path: Path, room: int
+) -> None:
+    """The limit on a file's size stands for it: what is met comes from SQLite or SQLAlchemy."""
+
+    def attempt() -> object:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        Ledger.open(tmp_path / "ledger.db").close()
+        return None
+
+    told = in_a_child(attempt)
+    assert isinstance(told, (LedgerError, PlaceError)), told
+    assert told.kind in ("ledger-io", "disk-full")
+    Ledger.open(tmp_path / "ledger.db").close()

@@ -89,6 +89,29 @@ def test_a_folder_that_a_person_removed_is_made_anew(memory: Memory, tmp_path: P
     assert bears(tree) == ID
 
 
+@pytest.mark.parametrize("planted", ["folder", "link", "dangling link", "pipe"])
+def test_what_a_member_plants_in_the_place_of_a_marker_stops_nothing(
+    memory: Memory, tmp_path: Path, planted: str
+) -> None:
+    tree = tmp_path / "outbox"
+    trees = memory.start()
+    trees.check(tree)
+    (tree / MARKER).unlink()
+    match planted:
+        case "folder":
+            (tree / MARKER).mkdir()
+        case "link":
+            (tmp_path / "other").write_text(OTHER)
+            (tree / MARKER).symlink_to(tmp_path / "other")
+        case "dangling link":
+            (tree / MARKER).symlink_to("nowhere")
+        case "pipe":
+            os.mkfifo(tree / MARKER)
+    use(trees, tree / "scan")
+    use(memory.start(), tree / "scan")
+    assert (tree / MARKER).is_dir() if planted == "folder" else bears(tree) == ID
+
+
 def test_another_installations_tree_is_refused_until_a_person_says_so(
     memory: Memory, tmp_path: Path
 ) -> None:
