@@ -276,6 +276,8 @@ def import_vllm(log_config: Path) -> Vllm:
     os.environ[LOG_CONFIG] = str(log_config)
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # vLLM from 0.31 on would take its second model runner on a GPU, with which ocrd has not run.
+    os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
     params = importlib.import_module("vllm.sampling_params")
     names = Vllm(
         AsyncLLM=importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM,
