@@ -47,11 +47,18 @@ class CardSharing:
             Whether the engine will compute beside others, for all that ocrd knows.
         """
         async with self._door:
+            theirs = self._theirs()
+            if theirs is not None:
+                return (theirs / "control").exists()
             running = self._process is not None and self._process.returncode is None
-            theirs = PIPES in os.environ and os.environ[PIPES] != str(self._folder)
-            if theirs or (self._usual / "control").exists():
-                return True
             return self._wanted and (running or await self._start())
+
+    def _theirs(self) -> Path | None:
+        """Where an operator's own is, or is said to be."""
+        told = os.environ.get(PIPES)
+        if told is None:
+            return self._usual if (self._usual / "control").exists() else None
+        return None if told == str(self._folder) else Path(told)
 
     def give_up(self) -> None:
         """It does not work here: later engines do without.  Those that do with it go on."""

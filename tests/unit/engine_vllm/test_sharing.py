@@ -97,12 +97,15 @@ async def test_an_operator_s_own_is_let_alone(
 ) -> None:
     put(bin_folder, STAYS)
     one = sharing(tmp_path)
-    monkeypatch.setenv(PIPES, "/run/mps")
+    usual = tmp_path / "usual"
+    usual.mkdir()
+    (usual / "control").touch()
     assert await one.ensure()
-    monkeypatch.delenv(PIPES)
-    (tmp_path / "usual").mkdir()
-    (tmp_path / "usual" / "control").touch()
+    monkeypatch.setenv(PIPES, str(usual))
     assert await one.ensure()
+    monkeypatch.setenv(PIPES, "/nonexistent")
+    assert not await one.ensure(), "which is how to do without"
+    assert os.environ[PIPES] == "/nonexistent"
     assert not (tmp_path / "mps").exists()
     await one.stop()
 
