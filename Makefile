@@ -1,6 +1,6 @@
 # Everything a new machine needs is Python >= 3.11 and make.  `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-slow test-box test-vllm lint bench faults torture man clean
+.PHONY: help demo test test-all test-slow test-box test-vllm lint bench faults torture clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,7 +31,7 @@ test-box: $(READY) ## The units under a systemd of their own, in a box (first us
 	$(BIN)/python -m pytest tests/slow/box
 
 test-all: export OCRD_TEST_ALL = 1
-test-all: test test-slow ## Every test but those of vLLM; a thing that is missing is a failure
+test-all: test test-slow ## Every test but those of the box and of vLLM; a thing that is missing is a failure
 
 test-vllm: $(READY) ## The tests with the real vLLM on the CPU (first use installs 4.6 GB)
 	.ci/vllm-env $(BIN)/python

@@ -211,7 +211,8 @@ def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[byte
     line = subprocess.check_output(
         [*ask, "--config", str(root / "config.toml")], env=known, text=True
     )
-    _, _, model, *words = shlex.split(line)
+    said = shlex.split(line)
+    model, *words = said[said.index("serve") + 1 :]
     words[words.index("--port") + 1] = str(port)
     return subprocess.Popen(
         [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *words],

@@ -23,6 +23,7 @@ UNIX = "unix:"
 TRUST = "--trust-request-mm-kwargs"  # of vLLM 0.31 and later; before, requests are always trusted
 OURS_ONLY = ("model", "disable_log_stats")  # the first has its own place on the command line
 CONTAINER_PORT = 8000
+FIRST_RUNNER = "VLLM_USE_V2_MODEL_RUNNER=0"  # ocrd has not run with the second on a GPU
 COMPOSE = """\
 services:
   ocr:
@@ -40,6 +41,8 @@ services:
       - huggingface:/root/.cache/huggingface
     ipc: host
     restart: unless-stopped
+    environment:
+      VLLM_USE_V2_MODEL_RUNNER: "0"
 {key}    deploy:
       resources:
         reservations:
@@ -51,7 +54,6 @@ volumes:
   huggingface: {{}}
 """
 COMPOSE_KEY = """\
-    environment:
       VLLM_API_KEY: ${VLLM_API_KEY}  # as in engine.api_key_file
 """
 
@@ -160,8 +162,8 @@ def shell_line(settings: ServerSettings) -> str:
         words += ["--port", str(parts.port or CONTAINER_PORT)]
     key = ""
     if settings.api_key_file is not None:
-        key = f'VLLM_API_KEY="$(cat {shlex.quote(str(settings.api_key_file))})" '
-    return key + shlex.join(words)
+        key = f' VLLM_API_KEY="$(cat {shlex.quote(str(settings.api_key_file))})"'
+    return f"{FIRST_RUNNER}{key} {shlex.join(words)}"
 
 
 def compose_service(settings: ServerSettings) -> str:

@@ -17,7 +17,7 @@ LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
 # machine has cores enough for their processes, the pages' and the daemon's.
 ROOMY_MIB = 28_000
 CORES = 12
-GUIDE = "See 'Running on a GPU' in the README."
+GUIDE = "See docs/gpu.md."
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,10 +161,15 @@ def test_the_command_says_what_the_configuration_needs(tmp_path: Path) -> None:
         assert words[words.index(flag) + 1] == value
     assert {"--trust-request-mm-kwargs", "--no-enable-prefix-caching"} <= set(words)
     line = shell_line(given)
-    assert line.startswith(f'VLLM_API_KEY="$(cat {tmp_path}/key)" vllm serve')
+    key = f'VLLM_API_KEY="$(cat {tmp_path}/key)"'
+    assert line.startswith(f"VLLM_USE_V2_MODEL_RUNNER=0 {key} vllm serve")
     assert line.endswith("--host 0.0.0.0 --port 9000")
     assert shell_line(settings("unix:/run/v.sock")).endswith("--uds /run/v.sock")
-    assert '      - "--trust-request-mm-kwargs"' in compose_service(given).splitlines()
+    service = compose_service(given).splitlines()
+    assert '      - "--trust-request-mm-kwargs"' in service
+    at = service.index("    environment:")
+    assert service[at + 1] == '      VLLM_USE_V2_MODEL_RUNNER: "0"'
+    assert service[at + 2].startswith("      VLLM_API_KEY: ")
     assert "trust" not in shell_line(settings("http://a", model="allenai/olmOCR-2-7B"))
 
 
