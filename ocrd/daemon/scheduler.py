@@ -24,6 +24,7 @@ from ocrd.daemon.retries import (
     LOOK_AGAIN_S,
     Attempts,
     Outcome,
+    Wait,
     Waits,
     is_ending,
 )
@@ -48,7 +49,8 @@ UNKNOWN_FOLDER_S = 60.0
 class _Run(NamedTuple):
     task: asyncio.Task[None]
     folder: str
-    waited: bool  # with us, and not in the ledger's queue
+    waited: bool  # with us, for the folder's place
+    alone: bool  # and tries that place for all others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,12 +274,13 @@ class Scheduler:
                 continue
             with contextlib.suppress(FencedError):  # cancelled meanwhile
                 again = await self._call(LEDGER, self._ledger.resume, job, refund=waiting.refund)
-                self._start(again, waited=True)
+                self._start(again, self.paused.now.get(job.folder))
             self.waiting.pop(job.id, None)
         alone = self.held.now.keys()  # the place of the folder is not what those wait for
         waits = {each.job.folder for each in self.waiting.values() if each.job.id not in alone}
+        waits |= {run.folder for run in self._runs.values() if run.waited}
         for name in [str(name) for name in self.paused.now]:
-            if name not in waits and self.paused.over(name, now) and not self._is_tried(name):
+            if name not in waits and self.paused.over(name, now):
                 self._resumed(name)
 
     def _may_go_on(self, job: Job, now: float) -> bool:
@@ -291,20 +294,21 @@ class Scheduler:
         return is_ending(job) or self._ready()
 
     def _is_tried(self, folder: str) -> bool:
-        """Whether a job that waited for a folder's place is at it now."""
-        return any(run.waited and run.folder == folder for run in self._runs.values())
+        """Whether a job tries a folder's place now, for all others."""
+        return any(run.alone and run.folder == folder for run in self._runs.values())
 
     # --- runs ---
 
-    def _start(self, job: Job, *, waited: bool = False) -> None:
-        """Work on it, in a task of its own."""
+    def _start(self, job: Job, pause: Wait | None = None) -> None:
+        """Work on it, in a task of its own; it may have waited for the end of a pause."""
         task = asyncio.create_task(self._work(job), name=f"job-{job.id}")
-        self._runs[job.id] = _Run(task=task, folder=job.folder, waited=waited)
+        waited, alone = pause is not None, pause is not None and not pause.through
+        self._runs[job.id] = _Run(task=task, folder=job.folder, waited=waited, alone=alone)
         task.add_done_callback(lambda _task: self._ended(job.id))
 
     def _ended(self, job: int) -> None:
         run = self._runs.pop(job)
-        tried = run.waited and job not in self.held.now
+        tried = run.waited and not run.task.cancelled() and job not in self.held.now
         if tried and self.paused.over(run.folder, self._clock()):  # nothing refused it
             self.paused.passes(run.folder)
         self.wake()
@@ -467,7 +471,7 @@ class Scheduler:
     # --- cancels ---
 
     async def cancel(self, numbers: Collection[int]) -> list[Job]:
-        """Have jobs cancelled: queued and running ones, and those that deliver but are held up.
+        """Have jobs cancelled: queued and running ones, and those that end but are held up.
 
         Returns:
             Those that will be.
@@ -477,7 +481,8 @@ class Scheduler:
             if number not in self.held.now:
                 continue
             job = await self._call(LEDGER, self._ledger.job, number)
-            if job is not None and job.state is JobState.DELIVERING:  # it may be at a try just now
+            ours = number in self.waiting or number in self._runs  # it may be at a try just now
+            if ours and job is not None and job.state in ACTIVE and is_ending(job):
                 asked.append(job)
                 self._cancel_soon(job)
         self._cancelled_at = 0.0
@@ -500,8 +505,12 @@ class Scheduler:
         waiting = self.waiting.pop(job.id, None)
         try:
             now = await self._call(LEDGER, self._ledger.job, job.id)
+            if now is not None and waiting is None and is_ending(now):
+                waiting = Waiting(job=now)  # it was at a try: nobody else would take it up again
             if now is not None and now.state in ACTIVE:
-                self._free(await self.worker.cancel(now, folder))
+                now = await self.worker.cancel(now, folder)
+            if now is not None and now.state not in UNDER_WAY:  # or the try was faster
+                self._free(now)
         except FencedError:
             return
         except Exception as error:

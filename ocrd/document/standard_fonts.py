@@ -56,7 +56,7 @@ class StandardFonts:
         mupdf.pdf_dict_puts(trial, "FontDescriptor", descriptor)
         mupdf.pdf_dict_puts(trial, "BaseFont", mupdf.pdf_dict_gets(descriptor, "FontName"))
         widths = _widths(document, trial)
-        if not _as_wide(font, widths):
+        if not (_as_wide(font, widths) and _has_all(face, font)):
             return False
         array = mupdf.pdf_new_array(document, _CODES)
         for width in widths:
@@ -114,6 +114,16 @@ def _widths(document: Object, font: Object) -> list[float]:
     widths = [1000 * mupdf.ll_fz_advance_glyph(loaded.font, glyph, 0) for glyph in glyphs]
     mupdf.ll_pdf_drop_font(loaded)
     return widths
+
+
+def _has_all(face: str, font: Object) -> bool:
+    """Whether a program has all glyphs that a font's own encoding names."""
+    program = pymupdf.Font(face).this
+    named = mupdf.pdf_dict_gets(mupdf.pdf_dict_gets(font, "Encoding"), "Differences")
+    entries = (mupdf.pdf_array_get(named, at) for at in range(mupdf.pdf_array_len(named)))
+    names = {str(mupdf.pdf_to_name(entry)) for entry in entries if mupdf.pdf_is_name(entry)}
+    known = mupdf.fz_encode_character_by_glyph_name
+    return all(known(program, name) > 0 for name in names - {".notdef"})
 
 
 def _as_wide(font: Object, widths: list[float]) -> bool:

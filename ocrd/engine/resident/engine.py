@@ -48,6 +48,8 @@ from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageResult
 
+TOGETHER_S = 10.0
+
 
 class VllmEngine:
     """Reads pages with a model that stays loaded.  An `ocrd.engine.base.Engine`.
@@ -80,6 +82,8 @@ class VllmEngine:
         self._supervisors: list[EngineSupervisor] = []
         self._folder: Path | None = None
         self._sharing: CardSharing | None = None
+        self._launched: dict[int | None, tuple[str, float]] = {}  # the last of each card, and when
+        self._up = False  # all that was to be started at first has been
         self._state = EngineState.STOPPED
         self._stage = ""
         self._killers = KnownKillers()
@@ -192,7 +196,7 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End every engine and its process."""
-        self._state, self._stage = EngineState.STOPPED, ""
+        self._state, self._stage, self._up = EngineState.STOPPED, "", False
         await asyncio.gather(*(one.stop() for one in self._supervisors))
         self._supervisors = []
         if self._sharing is not None:
@@ -224,6 +228,7 @@ class VllmEngine:
             for place in found.places
         ]
         await self._start_all(tell)
+        self._up = True
 
     async def _build(
         self,
@@ -263,6 +268,11 @@ class VllmEngine:
         sharing = self._sharing
         if sharing is None or place.sharing < 2 or not place.gpu:
             return await launcher.launch(arguments, tell)
+        if self._died_beside_another(place):
+            self._events.warn(
+                "engine.no-mps", device=place.name, reason="a fault ended two engines"
+            )
+            sharing.give_up()
         beside = await sharing.ensure()
         self._events.emit("engine.sharing", device=place.name, mps=beside)
         try:
@@ -273,6 +283,18 @@ class VllmEngine:
             self._events.warn("engine.no-mps", device=place.name, reason=reason(fault.words))
             sharing.give_up()
             return await launcher.launch(arguments, tell)
+
+    def _died_beside_another(self, place: Place) -> bool:
+        """Whether two engines of a card are started anew together.
+
+        One fault may have ended both, and of two pages that are read alone at the time nobody could
+        tell which one it was.
+        """
+        now, last = self._clock(), self._launched.get(place.number)
+        self._launched[place.number] = (place.name, now)
+        return (
+            self._up and last is not None and last[0] != place.name and now - last[1] < TOGETHER_S
+        )
 
     async def _start_all(self, tell: Tell) -> None:
         """All at once; those that fail go on trying if others serve."""

@@ -36,6 +36,7 @@ class CardSharing:
     def __init__(self, folder: Path, usual: Path = USUAL_PIPES) -> None:
         self._folder = folder / "mps"
         self._usual = usual
+        self._given = os.environ.get(PIPES)
         self._process: asyncio.subprocess.Process | None = None
         self._wanted = True
         self._door = asyncio.Lock()
@@ -47,29 +48,23 @@ class CardSharing:
             Whether the engine will compute beside others, for all that ocrd knows.
         """
         async with self._door:
-            theirs = self._theirs()
-            if theirs is not None:
-                return (theirs / "control").exists()
+            if not self._wanted:
+                return False
+            if self._given is not None or has_control(self._usual):
+                return has_control(Path(self._given or self._usual))
             running = self._process is not None and self._process.returncode is None
-            return self._wanted and (running or await self._start())
-
-    def _theirs(self) -> Path | None:
-        """Where an operator's own is, or is said to be."""
-        told = os.environ.get(PIPES)
-        if told is None:
-            return self._usual if (self._usual / "control").exists() else None
-        return None if told == str(self._folder) else Path(told)
+            return running or await self._start()
 
     def give_up(self) -> None:
         """It does not work here: later engines do without.  Those that do with it go on."""
         self._wanted = False
-        for name in (PIPES, LOGS):
-            if os.environ.get(name) == str(self._folder):
-                del os.environ[name]
+        os.environ[PIPES] = str(self._folder / "none")
 
     async def stop(self) -> None:
         """End it and its server; the engines have ended."""
-        self.give_up()
+        os.environ.pop(PIPES, None)
+        if self._given is not None:
+            os.environ[PIPES] = self._given
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -80,29 +75,39 @@ class CardSharing:
         control = shutil.which(CONTROL)
         if control is None:
             return False
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700)
-        os.environ |= {PIPES: str(self._folder), LOGS: str(self._folder)}
-        self._process = await asyncio.create_subprocess_exec(
-            *bound_to_us(control, "-f"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        if await self._is_up():
-            return True
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(mode=0o700)
+            os.environ[PIPES] = str(self._folder)
+            self._process = await asyncio.create_subprocess_exec(
+                *bound_to_us(control, "-f"),
+                env=os.environ | {LOGS: str(self._folder)},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            if await self._is_up():
+                return True
         await self.stop()
         return False
 
     async def _is_up(self) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UP_S):
-                while not (self._folder / "control").exists():
+                while not has_control(self._folder):
                     if self._process is None or self._process.returncode is not None:
                         return False
                     await asyncio.sleep(LOOK_S)
                 return True
+        return False
+
+
+def has_control(folder: Path) -> bool:
+    """Whether a control process listens there; a folder that is closed to us is as none."""
+    try:
+        return (folder / "control").exists()
+    except OSError:
         return False
 
 

@@ -323,6 +323,42 @@ async def test_a_place_with_room_for_some_is_one_pause_until_all_are_through(
     assert len(bench.events("folder.paused")) == len(bench.events("folder.resumed")) == 1
 
 
+async def test_a_long_job_keeps_no_other_of_its_folder_from_trying_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A book that was under way at a restart, beside a letter that finds the disk full."""
+    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+    crew = Narrow()
+    with closing(Bench(tmp_path, crew)) as bench:
+        book, letter = bench.claimed("elsewhere.pdf", "letter.pdf")
+        bench.scheduler.take_over(bench.ledger.unfinished())
+        async with bench.running():
+            await until(lambda: crew.ran.count(letter.id) > 2)
+            crew.room = 1
+            await until(lambda: letter.id in crew.through)
+            await until(lambda: bench.events("folder.resumed"))
+            assert crew.ran.count(book.id) == 1, "it is still being read"
+            crew.elsewhere.set()
+
+
+async def test_a_try_that_a_person_cancels_says_nothing_of_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+    crew = Gone()
+    with closing(Bench(tmp_path, crew)) as bench:
+        bench.queued("a.pdf", "b.pdf", "c.pdf")
+        async with bench.running():
+            await until(lambda: crew.at_a_try)
+            (trial,) = crew.at_a_try
+            await bench.scheduler.cancel([trial])
+            await until(lambda: crew.cancelled == [trial])
+            await until(lambda: len(crew.at_a_try) > 1)
+            ticks = bench.scheduler.ticks
+            await until(lambda: bench.scheduler.ticks > ticks + 2)
+            assert len(crew.at_a_try) == 2, "one tries, as before"
+
+
 async def test_a_place_that_is_back_is_tried_by_one_and_then_taken_up_by_all(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,12 +445,75 @@ async def test_a_job_that_is_held_can_be_cancelled_while_it_is_being_tried(tmp_p
             await until(lambda: crew.cancelled == [job.id])
 
 
+async def test_a_job_whose_end_is_refused_can_be_cancelled_wherever_it_stands(
+    tmp_path: Path,
+) -> None:
+    """It is to fail, and failed/ takes it as little: the ledger takes no cancel of it any more."""
+    crew = Refused()
+    with closing(Bench(tmp_path, crew)) as bench:
+        (job,) = bench.claimed("a.pdf")
+        bench.ledger.intend_failure(job, BAD, "/failed/a.pdf")
+        bench.scheduler.take_over(bench.ledger.unfinished())
+        async with bench.running():
+            await until(lambda: bench.events("job.held"))
+            (asked,) = await bench.scheduler.cancel([job.id])
+            assert asked.id == job.id
+            await until(lambda: crew.cancelled == [job.id])
+
+
+async def test_a_cancel_that_is_refused_while_the_job_is_tried_leaves_it_with_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+    crew = Trying()
+    crew.refuses_cancels = True
+    with closing(Bench(tmp_path, crew)) as bench:
+        (job,) = bench.claimed("a.pdf")
+        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+        bench.scheduler.take_over(bench.ledger.unfinished())
+        async with bench.running():
+            await until(crew.tried.is_set)
+            crew.tried.clear()
+            await bench.scheduler.cancel([job.id])
+            await until(crew.tried.is_set)
+            crew.refuses_cancels = False
+            (asked,) = await bench.scheduler.cancel([job.id])
+            assert asked.id == job.id
+            await until(lambda: crew.cancelled == [job.id])
+
+
+class Gone(Crew):
+    """A share that is gone, and takes its time to say so again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_a_try: list[int] = []
+        self.cancelled: list[int] = []
+
+    async def run(self, job: Job, _folder: Folder) -> Job:
+        if len(self.ran) >= 3:
+            self.at_a_try.append(job.id)
+            await asyncio.Event().wait()
+        self.ran.append(job.id)
+        raise FULL
+
+    async def cancel(self, job: Job, _folder: Folder) -> Job:
+        self.cancelled.append(job.id)
+        return job
+
+
 class Trying(Refused):
     """Meets it once, and then takes its time to meet it again."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tried = asyncio.Event()
+        self.refuses_cancels = False
+
+    async def cancel(self, job: Job, folder: Folder) -> Job:
+        if self.refuses_cancels:
+            raise OSError(errno.EFBIG, "File too large", str(folder.failed / "a.pdf"))
+        return await super().cancel(job, folder)
 
     async def run(self, job: Job, folder: Folder) -> Job:
         if job.id in self.ran:

@@ -207,6 +207,29 @@ def test_letters_of_another_width_are_not_replaced(tmp_path: Path) -> None:
     assert "is not embedded" in notes(tmp_path)[0]
 
 
+@pytest.mark.parametrize("font", ["helv", "cour"])
+@pytest.mark.parametrize(
+    ("encoding", "there"),
+    [
+        ("<</Differences[65/g17]>>", False),
+        ("<</BaseEncoding/WinAnsiEncoding/Differences[65/A/a52 97/kropka]>>", False),
+        ("<</BaseEncoding/WinAnsiEncoding/Differences[65/A/B 130/.notdef]>>", True),
+        ("<</BaseEncoding/WinAnsiEncoding/Differences[128/Euro/zcaron]>>", True),
+    ],
+)
+def test_letters_that_the_font_lacks_are_not_left_out(
+    tmp_path: Path, font: str, encoding: str, there: bool
+) -> None:
+    """Names of a font's own say nothing to another, though each of its letters may be as wide."""
+    source = typed(tmp_path / "a.pdf", font=font)
+
+    def named(document: Any) -> None:
+        document.xref_set_key(document[0].get_fonts()[0][0], "Encoding", encoding)
+
+    archived(tmp_path, changed(source, named), PageResult(text="x"))
+    assert ("is not embedded" not in " ".join(notes(tmp_path))) is there
+
+
 def test_a_page_whose_fonts_are_embedded_stays_as_it_is(tmp_path: Path) -> None:
     with pymupdf.open() as document:
         page = document.new_page()

@@ -48,6 +48,10 @@ def sharing(tmp_path: Path) -> CardSharing:
     return CardSharing(tmp_path, usual=tmp_path / "usual")
 
 
+def known_pipes() -> Path:
+    return Path(os.environ[PIPES])
+
+
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
@@ -56,7 +60,7 @@ async def test_it_runs_until_the_engines_have_ended(tmp_path: Path, bin_folder: 
     put(bin_folder, STAYS)
     one = sharing(tmp_path)
     assert await one.ensure()
-    assert os.environ[PIPES] == os.environ[LOGS] == str(tmp_path / "mps")
+    assert os.environ[PIPES] == str(tmp_path / "mps")
     assert (tmp_path / "mps").stat().st_mode & 0o777 == 0o700
     pid = int((tmp_path / "mps" / "pid").read_text())
     assert await one.ensure()
@@ -64,7 +68,6 @@ async def test_it_runs_until_the_engines_have_ended(tmp_path: Path, bin_folder: 
     await one.stop()
     assert not alive(pid)
     assert PIPES not in os.environ
-    assert LOGS not in os.environ
 
 
 async def test_it_is_started_anew_where_it_died(tmp_path: Path, bin_folder: Path) -> None:
@@ -80,7 +83,7 @@ async def test_it_is_started_anew_where_it_died(tmp_path: Path, bin_folder: Path
     await one.stop()
 
 
-@pytest.mark.parametrize("program", [None, ENDS])
+@pytest.mark.parametrize("program", [None, ENDS, "no program"])
 async def test_where_it_is_not_or_does_not_come_up_engines_take_turns(
     tmp_path: Path, bin_folder: Path, program: str | None
 ) -> None:
@@ -96,15 +99,15 @@ async def test_an_operator_s_own_is_let_alone(
     tmp_path: Path, bin_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(bin_folder, STAYS)
-    one = sharing(tmp_path)
     usual = tmp_path / "usual"
     usual.mkdir()
     (usual / "control").touch()
-    assert await one.ensure()
+    assert await sharing(tmp_path).ensure()
     monkeypatch.setenv(PIPES, str(usual))
+    one = sharing(tmp_path)
     assert await one.ensure()
     monkeypatch.setenv(PIPES, "/nonexistent")
-    assert not await one.ensure(), "which is how to do without"
+    assert not await sharing(tmp_path).ensure(), "which is how to do without"
     assert os.environ[PIPES] == "/nonexistent"
     assert not (tmp_path / "mps").exists()
     await one.stop()
@@ -118,11 +121,30 @@ async def test_later_engines_do_without_once_one_was_refused(
     await one.ensure()
     pid = int((tmp_path / "mps" / "pid").read_text())
     one.give_up()
-    assert PIPES not in os.environ
+    assert not known_pipes().exists()
     assert not await one.ensure()
     assert alive(pid), "an engine that came up with it goes on"
     await one.stop()
     assert not alive(pid)
+    assert PIPES not in os.environ
+
+
+async def test_an_operator_s_own_that_refuses_is_left_for_as_long_as_we_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "usual"
+    usual.mkdir()
+    (usual / "control").touch()
+    for told in (None, str(usual)):
+        if told:
+            monkeypatch.setenv(PIPES, told)
+        one = sharing(tmp_path)
+        assert await one.ensure()
+        one.give_up()
+        assert not await one.ensure()
+        assert not known_pipes().exists(), "where CUDA would look for it"
+        await one.stop()
+        assert os.environ.get(PIPES) == told
 
 
 def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
