@@ -6,11 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from ocrd.engine.resident.engine import VllmEngine
+from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.engine.resident.sharing import CONTROL, LOGS, PIPES, CardSharing, bound_to_us, refused
+from ocrd.events import Event, Events
 from tests.support.waiting import wait_for
 
 STAYS = """#!{python}
@@ -171,3 +176,56 @@ def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
 def test_what_cuda_says_of_it(line: str) -> None:
     assert refused(["Traceback", line])
     assert not refused(["torch.OutOfMemoryError: CUDA out of memory.", "lamps clients"])
+
+
+class Sharing:
+    """Stands for an MPS that answers."""
+
+    given_up = False
+
+    async def ensure(self) -> bool:
+        return not self.given_up
+
+    def give_up(self) -> None:
+        self.given_up = True
+
+
+class Launcher:
+    """Starts nothing, at once."""
+
+    async def launch(self, arguments: dict[str, Any], tell: Callable[[str], None]) -> Any:
+        return arguments
+
+
+@pytest.mark.parametrize(
+    ("starts", "together"),
+    [
+        ([("1 of 2", 0.0), ("2 of 2", 0.4)], True),
+        ([("1 of 2", 0.0), ("1 of 2", 0.4)], False),
+        ([("1 of 2", 0.0), ("2 of 2", 60.0)], False),
+        ([("1 of 2", 0.0)], False),
+    ],
+)
+async def test_engines_of_a_card_that_end_together_take_turns_from_then_on(
+    starts: list[tuple[str, float]], together: bool
+) -> None:
+    """One page may have ended both; beside another that is read alone, it could not be told."""
+    now = [1000.0]
+    told: list[Event] = []
+    engine = VllmEngine(VllmSettings(model="m"), clock=lambda: now[0], events=Events(told.append))
+    engine._sharing = sharing = cast(Any, Sharing())
+
+    async def start(name: str) -> None:
+        place = Place(name, 0, sharing=2)
+        await engine._launch(cast(Any, Launcher()), place, {}, lambda _stage: None)
+
+    for name in ("1 of 2", "2 of 2"):
+        await start(name)
+    assert not sharing.given_up, "at first all start together"
+    engine._up = True
+    now[0] += 3600
+    for name, after in starts:
+        now[0] += after
+        await start(name)
+    assert sharing.given_up is together
+    assert [event.name for event in told].count("engine.no-mps") == together
