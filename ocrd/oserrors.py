@@ -109,7 +109,8 @@ _TABLE = (
         "file-size",
         "a file may not be so large there",
         "FAT takes files of up to 4 GiB: `ocrd cancel` the job, or give the folder an outbox and "
-        "an archive on another file system.  The service's own limit is LimitFSIZE=.",
+        "an archive on another file system.  The service's own limit is LimitFSIZE=, and no result "
+        "is larger than 16 GiB.",
         (errno.EFBIG,),
     ),
     _Verdict(
