@@ -110,7 +110,9 @@ async def test_a_letter_overtakes_the_pages_of_a_book_that_wait_in_vllm(
         reading = [asyncio.create_task(read(request)) for request in [*book, little("letter")]]
         await until(lambda: resident.unfinished() == len(reading))
     await asyncio.gather(*reading)
-    assert ended.index("letter") < 8
+    # At the latest with the second eight: the first may have begun before the engine, which reads
+    # what came meanwhile one by one, had heard of the letter.  Without its priority it is the last.
+    assert ended.index("letter") < 16
 
 
 async def test_a_resolution_of_its_own_for_each_page(resident: Resident) -> None:
