@@ -29,7 +29,7 @@ from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 from ocrd.engine.deepseek.device_guard import DeviceGuard
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
 from ocrd.engine.deepseek.ngram import NgramRule
-from tests.slow.vllm.plain_sam import plain_join
+from tests.slow.vllm.plain_sam import plain_join, random_sam
 from tests.unit.deepseek.plain_rule import banned_tokens
 
 ROUNDS = 7
@@ -57,27 +57,11 @@ def in_turns(parts: dict[str, Callable[[], Any]], each: int) -> dict[str, float]
 
 def encoders() -> None:
     """Of the true size."""
-    from vllm.config import VllmConfig, set_current_vllm_config
-    from vllm.model_executor.models.deepencoder import ImageEncoderViT
-
     from ocrd.engine.deepseek.attention_kernel import fused
     from ocrd.engine.deepseek.join_kernel import joined
 
-    torch.manual_seed(7)
-    with set_current_vllm_config(VllmConfig()):
-        sam = ImageEncoderViT(
-            depth=12,
-            embed_dim=768,
-            num_heads=12,
-            out_chans=256,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            global_attn_indexes=(2, 5, 8, 11),
-            window_size=14,
-        )
-    for parameter in sam.parameters():
-        torch.nn.init.normal_(parameter, std=0.02)
-    sam = sam.eval().to("cuda", torch.bfloat16)
+    sam = random_sam("cuda", depth=12, width=768, heads=12, unwindowed=(2, 5, 8, 11), spread=0.02)
+    sam = sam.to("cuda", torch.bfloat16)
     views = [
         torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device="cuda")
         for side, count in VIEWS

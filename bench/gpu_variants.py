@@ -9,19 +9,21 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from bench.gpu_material import plugin_path
 from bench.gpu_watch import Cards
+from tests.support.ports import reserved_ports
+from tests.support.waiting import wait_for
 
 PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
 TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
@@ -182,16 +184,19 @@ def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Da
     for folder in ("steps", "staging"):
         (root / folder).mkdir(parents=True)
     count, own = variant.pop("servers", 0), variant.pop("environment", {})
-    if count:
-        ports = [free_port() for _ in range(count)]
-        addresses = [f"http://127.0.0.1:{port}" for port in ports]
-        variant |= {"kind": "server", "servers": addresses}
-    (root / "config.toml").write_text(configuration(bench, root, variant), encoding="utf-8")
     known = environment(bench.work, small=bench.small) | own
     known |= {"OCRD_BENCH_STEPS": str(root / "steps")}
-    servers = [serve(root, port, known) for port in ports] if count else []
-    for one, port in zip(servers, ports if count else [], strict=True):
-        wait_for_server(one, port)  # a daemon that finds none asks again in a minute only
+    with reserved_ports(count) as ports:
+        if ports:
+            addresses = [f"http://127.0.0.1:{port}" for port in ports]
+            variant |= {"kind": "server", "servers": addresses}
+        (root / "config.toml").write_text(configuration(bench, root, variant), encoding="utf-8")
+        servers = [serve(root, port, known) for port in ports]
+        for one, port in zip(servers, ports, strict=True):
+            # A daemon that finds none asks again in a minute only; one that ends is told of later.
+            with contextlib.suppress(AssertionError):
+                up = partial(serves, port)
+                wait_for(up, despite=(OSError,), process=one, seconds=SERVER_S)
     command = [sys.executable, "-m", "bench.gpu_daemon", str(root), str(bench.work / "pages")]
     process = subprocess.Popen(
         [*command, "100" if bench.small else "1"],
@@ -223,17 +228,9 @@ def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[byte
     )
 
 
-def wait_for_server(server: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + SERVER_S
-    while server.poll() is None and time.monotonic() < end:
-        with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-            return
-        time.sleep(1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+def serves(port: int) -> bool:
+    with urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+        return True
 
 
 def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:

@@ -3,9 +3,9 @@
 A *pause* concerns a place that many jobs need: a full disk, a share that is gone.  Its folder
 starts nothing; now and then one of its jobs goes first and tries.  If it gets through, the others
 follow, and the pause ends when all that waited did: a disk with room for one of them is one pause
-and not many.  A *hold* concerns one job: a
-sub-folder without rights, a name that the target refuses, a file that needs more memory than there
-is.  The others go on.  Neither costs an attempt; only a *retry* does.
+and not many.  A *hold* concerns one job: a sub-folder without rights, a name that the target
+refuses, a file that needs more memory than there is.  The others go on.  Neither costs an attempt;
+only a *retry* does.
 """
 
 from __future__ import annotations

@@ -48,6 +48,8 @@ class StandardFonts:
         face = standard_font(_name(font, "BaseFont"))
         if face is None or _name(font, "Subtype") not in ("Type1", "TrueType"):
             return False
+        if not _has_all(face, font):
+            return False
         document, trial = mupdf.pdf_get_bound_document(font), mupdf.pdf_copy_dict(font)
         if face not in self._descriptors:
             self._descriptors[face] = mupdf.pdf_to_num(_descriptor(document, face))
@@ -56,7 +58,7 @@ class StandardFonts:
         mupdf.pdf_dict_puts(trial, "FontDescriptor", descriptor)
         mupdf.pdf_dict_puts(trial, "BaseFont", mupdf.pdf_dict_gets(descriptor, "FontName"))
         widths = _widths(document, trial)
-        if not (_as_wide(font, widths) and _has_all(face, font)):
+        if not _as_wide(font, widths):
             return False
         array = mupdf.pdf_new_array(document, _CODES)
         for width in widths:

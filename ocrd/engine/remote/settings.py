@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ocrd.engine.deepseek.plugin import NEWEST
 from ocrd.engine.models import MARKDOWN, PROFILES, by_name, profile_named
 from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.resident.preflight import expected_profile
+from ocrd.engine.resident.preflight import SECOND_RUNNER, expected_profile
 from ocrd.engine.resident.settings import MOST_RENDERERS, Place, VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError
 from ocrd.modes import RESOLUTIONS
@@ -23,7 +23,6 @@ UNIX = "unix:"
 TRUST = "--trust-request-mm-kwargs"  # of vLLM 0.31 and later; before, requests are always trusted
 OURS_ONLY = ("model", "disable_log_stats")  # the first has its own place on the command line
 CONTAINER_PORT = 8000
-FIRST_RUNNER = "VLLM_USE_V2_MODEL_RUNNER=0"  # ocrd has not run with the second on a GPU
 COMPOSE = """\
 services:
   ocr:
@@ -42,7 +41,7 @@ services:
     ipc: host
     restart: unless-stopped
     environment:
-      VLLM_USE_V2_MODEL_RUNNER: "0"
+      {runner}: "0"
 {key}    deploy:
       resources:
         reservations:
@@ -163,13 +162,14 @@ def shell_line(settings: ServerSettings) -> str:
     key = ""
     if settings.api_key_file is not None:
         key = f' VLLM_API_KEY="$(cat {shlex.quote(str(settings.api_key_file))})"'
-    return f"{FIRST_RUNNER}{key} {shlex.join(words)}"
+    return f"{SECOND_RUNNER}=0{key} {shlex.join(words)}"
 
 
 def compose_service(settings: ServerSettings) -> str:
     """A service for a compose file beside a checkout of ocrd, whose plugin it needs."""
     words = (json.dumps(word.replace("$", "$$")) for word in serve_command(settings)[2:])
     return COMPOSE.format(
+        runner=SECOND_RUNNER,
         version=f"{NEWEST[0]}.{NEWEST[1]}.0",
         words="\n".join(f"      - {word}" for word in words),
         key=COMPOSE_KEY if settings.api_key_file is not None else "",

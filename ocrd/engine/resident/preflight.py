@@ -24,6 +24,8 @@ from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import Place, VllmSettings, check_names
 from ocrd.errors import EngineSetupError
 
+# vLLM from 0.31 on would take its second model runner on a GPU, with which ocrd has not run.
+SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
 PLUGINS = "vllm.general_plugins"
 PLUGIN = "ocrd_deepseek"
@@ -276,8 +278,7 @@ def import_vllm(log_config: Path) -> Vllm:
     os.environ[LOG_CONFIG] = str(log_config)
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # vLLM from 0.31 on would take its second model runner on a GPU, with which ocrd has not run.
-    os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+    os.environ.setdefault(SECOND_RUNNER, "0")
     params = importlib.import_module("vllm.sampling_params")
     names = Vllm(
         AsyncLLM=importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM,

@@ -1,9 +1,34 @@
-"""Parts of SAM's encoder, written out as their published formulas have them."""
+"""vLLM's SAM with random weights, and parts of it written out as published formulas have them."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that all of torch's users know
+from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
+from vllm.model_executor.models.deepencoder import ImageEncoderViT
+
+
+def random_sam(
+    device: str, *, depth: int, width: int, heads: int, unwindowed: tuple[int, ...], spread: float
+) -> ImageEncoderViT:
+    """The encoder with weights of that spread; those layers look at the whole view."""
+    torch.manual_seed(7)
+    with set_current_vllm_config(VllmConfig(device_config=DeviceConfig(device))):
+        sam = ImageEncoderViT(
+            depth=depth,
+            embed_dim=width,
+            num_heads=heads,
+            out_chans=256,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            global_attn_indexes=unwindowed,
+            window_size=14,
+        )
+    for parameter in sam.parameters():
+        torch.nn.init.normal_(parameter, std=spread)
+    return sam.eval()
 
 
 def plain(

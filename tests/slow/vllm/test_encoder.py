@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from vllm.config import DeviceConfig, VllmConfig, set_current_vllm_config
 from vllm.model_executor.models.deepencoder import ImageEncoderViT
 
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
-from tests.slow.vllm.plain_sam import plain, plain_join
+from tests.slow.vllm.plain_sam import plain, plain_join, random_sam
 
 pytestmark = pytest.mark.vllm
 
@@ -22,21 +20,7 @@ pytestmark = pytest.mark.vllm
 @pytest.fixture(scope="module")
 def sam() -> ImageEncoderViT:
     """The encoder with fewer and narrower layers: two with windows, one without."""
-    torch.manual_seed(7)
-    with set_current_vllm_config(VllmConfig(device_config=DeviceConfig("cpu"))):
-        encoder = ImageEncoderViT(
-            depth=3,
-            embed_dim=128,
-            num_heads=2,
-            out_chans=256,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            global_attn_indexes=(1,),
-            window_size=14,
-        )
-    for parameter in encoder.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return encoder.eval()
+    return random_sam("cpu", depth=3, width=128, heads=2, unwindowed=(1,), spread=0.2)
 
 
 @pytest.mark.parametrize("side", [512, 640, 1024, 1280])

@@ -39,6 +39,7 @@ class Crew:
         self.error: Exception | None = None
         self.spared: set[str] = set()
         self.failed: list[tuple[str, str]] = []
+        self.cancelled: list[int] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
     async def run(self, job: Job, _folder: Folder) -> Job:
@@ -50,6 +51,10 @@ class Crew:
 
     async def fail(self, job: Job, _folder: Folder, error: JobError) -> Job:
         self.failed.append((job.source, error.kind))
+        return job
+
+    async def cancel(self, job: Job, _folder: Folder) -> Job:
+        self.cancelled.append(job.id)
         return job
 
 
@@ -100,7 +105,7 @@ class Shelf:
 class Bench:
     """A ledger, one folder, and the scheduler between them."""
 
-    def __init__(self, root: Path, worker: object = None) -> None:
+    def __init__(self, root: Path, worker: Crew | Mover | None = None) -> None:
         file = root / "config.toml"
         file.write_text(f'root = "{root}"\n[[folder]]\nname = "scans"\n', encoding="utf-8")
         (self.folder,) = load(file).folders
@@ -108,7 +113,7 @@ class Bench:
         self.folders = {"scans": self.folder}
         self.closed: set[str] = set()
         self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
-        self.crew = Crew()
+        self.crew = worker if isinstance(worker, Crew) else Crew()
         self.told: list[Event] = []
         parts = SimpleNamespace(
             ledger=self.ledger,
@@ -144,6 +149,12 @@ class Bench:
         job = self.ledger.job(number)
         assert job is not None
         return job
+
+    async def cancel(self, job: Job) -> None:
+        """Ask for it, and wait until the workers are told."""
+        (asked,) = await self.scheduler.cancel([job.id])
+        assert asked.id == job.id
+        await until(lambda: self.crew.cancelled == [job.id])
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -411,25 +422,14 @@ async def test_a_job_that_is_held_while_it_delivers_can_be_cancelled(tmp_path: P
         bench.scheduler.take_over(bench.ledger.unfinished())
         async with bench.running():
             await until(lambda: bench.events("job.held"))
-            (asked,) = await bench.scheduler.cancel([job.id])
-            assert asked.id == job.id
-            await until(lambda: crew.cancelled == [job.id])
+            await bench.cancel(job)
 
 
 class Refused(Crew):
-    """Meets a name that cannot be, and takes cancels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error = OSError(errno.EINVAL, "Invalid argument")
-        self.cancelled: list[int] = []
+    """Meets a name that cannot be."""
 
     async def run(self, job: Job, folder: Folder) -> Job:
         raise OSError(errno.EINVAL, "Invalid argument", str(folder.outbox / "a:b"))
-
-    async def cancel(self, job: Job, _folder: Folder) -> Job:
-        self.cancelled.append(job.id)
-        return job
 
 
 async def test_a_job_that_is_held_can_be_cancelled_while_it_is_being_tried(tmp_path: Path) -> None:
@@ -440,9 +440,7 @@ async def test_a_job_that_is_held_can_be_cancelled_while_it_is_being_tried(tmp_p
         bench.scheduler.take_over(bench.ledger.unfinished())
         async with bench.running():
             await until(crew.tried.is_set)
-            (asked,) = await bench.scheduler.cancel([job.id])
-            assert asked.id == job.id
-            await until(lambda: crew.cancelled == [job.id])
+            await bench.cancel(job)
 
 
 async def test_a_job_whose_end_is_refused_can_be_cancelled_wherever_it_stands(
@@ -456,9 +454,7 @@ async def test_a_job_whose_end_is_refused_can_be_cancelled_wherever_it_stands(
         bench.scheduler.take_over(bench.ledger.unfinished())
         async with bench.running():
             await until(lambda: bench.events("job.held"))
-            (asked,) = await bench.scheduler.cancel([job.id])
-            assert asked.id == job.id
-            await until(lambda: crew.cancelled == [job.id])
+            await bench.cancel(job)
 
 
 async def test_a_cancel_that_is_refused_while_the_job_is_tried_leaves_it_with_us(
@@ -477,9 +473,7 @@ async def test_a_cancel_that_is_refused_while_the_job_is_tried_leaves_it_with_us
             await bench.scheduler.cancel([job.id])
             await until(crew.tried.is_set)
             crew.refuses_cancels = False
-            (asked,) = await bench.scheduler.cancel([job.id])
-            assert asked.id == job.id
-            await until(lambda: crew.cancelled == [job.id])
+            await bench.cancel(job)
 
 
 class Gone(Crew):
@@ -488,7 +482,6 @@ class Gone(Crew):
     def __init__(self) -> None:
         super().__init__()
         self.at_a_try: list[int] = []
-        self.cancelled: list[int] = []
 
     async def run(self, job: Job, _folder: Folder) -> Job:
         if len(self.ran) >= 3:
@@ -496,10 +489,6 @@ class Gone(Crew):
             await asyncio.Event().wait()
         self.ran.append(job.id)
         raise FULL
-
-    async def cancel(self, job: Job, _folder: Folder) -> Job:
-        self.cancelled.append(job.id)
-        return job
 
 
 class Trying(Refused):
