@@ -49,6 +49,7 @@ _CLOCKWISE = {90: 6, 180: 3, 270: 8}
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, frame by frame
+Image.init()  # all formats now, once, and not with the first file of each process
 pillow_heif.register_heif_opener(thumbnails=False)
 pillow_heif.options.DECODE_THREADS = 1
 

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter
 
 from ocrd.children.confine import Confinement, Scope, die_with, start_cpu_budget
-from ocrd.children.wire import Slate, arguments, named
+from ocrd.children.wire import Slate, arguments, named, prepare
 from ocrd.errors import (
     BadFileError,
     Disposition,
@@ -117,11 +117,13 @@ def main() -> None:
         _keep_servants(peer, slate, confinement)
 
 
-def begin(confinement: Confinement, preload: tuple[str, ...]) -> None:
-    """The first call to a child: give up what it has no use for, import what it needs."""
+def begin(confinement: Confinement, preload: tuple[str, ...], calls: tuple[str, ...]) -> None:
+    """The first call to a child: give up what it has no use for, get ready for what is to come."""
     confinement.apply()
     for module in preload:
         importlib.import_module(module)
+    for call in calls:
+        prepare(named(call))
 
 
 def _first(peer: socket.socket, slate: Slate) -> Confinement:

@@ -14,12 +14,13 @@ from typing import NoReturn, TypeVar
 from ocrd.children.child import Failure, begin
 from ocrd.children.confine import Confinement, Limits, Scope
 from ocrd.children.process import Child
-from ocrd.children.wire import BadAnswerError
+from ocrd.children.wire import BadAnswerError, name_of
 from ocrd.errors import EngineDownError, PageFaultError
 
 T = TypeVar("T")
 
 AGAIN_S = 10.0  # from one failure to come up to the next try, where nobody asks while it is down
+LOOK_S = 1.0  # a child that dies in the second after the kernel killed another is taken for such
 _START_S = 60.0  # a child that is not ready by then never will be
 _START_CPU_S = 60
 _NO_MEMORY = "The kernel killed a {}: there was no memory left."
@@ -49,6 +50,7 @@ class ChildPool:
         limits: What each child may use.
         max_tasks: Who makes the calls is replaced after so many, so that leaks end with it.
         preload: Modules a child imports before its first call.
+        calls: What it will mostly be asked to call: it gets ready once, and not each servant anew.
         threads: What numerical libraries are told to use; they choose if None.
         resident: Children make all calls themselves and keep what they load; they may use no
             files but the system's.  Else each scope's calls are made by a process of their own.
@@ -63,6 +65,7 @@ class ChildPool:
         limits: Limits,
         max_tasks: int = 200,
         preload: Sequence[str] = (),
+        calls: Sequence[Callable[..., object]] = (),
         threads: int | None = None,
         resident: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -74,7 +77,7 @@ class ChildPool:
         self._threads = threads
         self._resident = resident
         confinement = Confinement(limits=limits, parent=os.getpid(), resident=resident)
-        self._orders = (confinement, tuple(preload))
+        self._orders = (confinement, tuple(preload), tuple(map(name_of, calls)))
         self._idle: list[Child] = []  # in the order they were used
         self._places = asyncio.Semaphore(processes)
         self._children: set[Child] = set()
@@ -84,6 +87,8 @@ class ChildPool:
         self._failed_at = 0.0
         self._clock = clock
         self._stopped = False
+        self._oom_kills = 0  # how many there had been when somebody last looked, and when that was
+        self._looked_at = -LOOK_S
 
     async def run(
         self,
@@ -244,7 +249,8 @@ class ChildPool:
         scope: Scope,
         wall_s: float,
     ) -> T | Failure:
-        kills = _oom_kills()
+        if self._clock() - self._looked_at >= LOOK_S:
+            self._looked_at, self._oom_kills = self._clock(), _oom_kills()
         try:
             async with asyncio.timeout(wall_s):
                 await self._admit(child, scope)
@@ -255,7 +261,7 @@ class ChildPool:
             if self._stopped:
                 raise self._was_stopped() from None
             code = await asyncio.to_thread(child.reap)
-            if code == -signal.SIGKILL and _oom_kills() > kills:
+            if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
                 raise _down(_NO_MEMORY.format(self.name), kind="no-memory") from None
             self._blame(*_obituary(code))
         except BadAnswerError as error:

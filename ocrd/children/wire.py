@@ -138,6 +138,11 @@ def named(name: str) -> Callable[..., object]:
     return typing.cast("Callable[..., object]", found)
 
 
+def prepare(function: Callable[..., object]) -> None:
+    """Take in what a function declares, which takes longer than many a call."""
+    _adapters(function)
+
+
 def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:
     """Plain values as the types that a function declares for its parameters.
 

@@ -29,6 +29,7 @@ from ocrd.files import Disk, display
 from ocrd.gate import PageGate
 from ocrd.ledger.ledger import Ledger
 from ocrd.oserrors import blaming, os_error
+from ocrd.pages import work
 from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from ocrd.spool import Spool
@@ -196,6 +197,7 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
             memory_mib=given.memory_mib, cpu_s=int(given.timeout_s) + 1, wall_s=given.timeout_s
         ),
         preload=preload,
+        calls=(work.inspect, work.page, work.own_text),
         threads=1,
     )
     wanted = Rendering(
@@ -211,7 +213,7 @@ def _document_children(config: Config) -> ChildPool:
         name="document builder",
         processes=min(cores(), 16),
         limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
-        preload=("ocrd.document.pile",),
+        calls=(pile.build,),
         threads=1,
     )
 
