@@ -22,6 +22,7 @@ from urllib.request import urlopen
 
 from bench.gpu_material import plugin_path
 from bench.gpu_watch import Cards
+from ocrd.engine.remote.settings import TRUST
 from tests.support.ports import reserved_ports
 from tests.support.waiting import wait_for
 
@@ -212,12 +213,16 @@ def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Da
 
 def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[bytes]:
     """A server by the command that ocrd prints; vLLM's CPU build has no `vllm` that works."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
     ask = [sys.executable, "-m", "ocrd", "engine", "serve-command"]
     line = subprocess.check_output(
         [*ask, "--config", str(root / "config.toml")], env=known, text=True
     )
     said = shlex.split(line)
     model, *words = said[said.index("serve") + 1 :]
+    if not hasattr(AsyncEngineArgs, "trust_request_mm_kwargs"):  # before vLLM 0.31
+        words.remove(TRUST)
     words[words.index("--port") + 1] = str(port)
     return subprocess.Popen(
         [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *words],
