@@ -150,7 +150,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self._trees: set[str] = set()
+        self._trees: dict[str, Path] = {}
         self._held = threading.local()  # by tree: the descriptor that this thread works beneath
         self._sync_folder = Shared(self._fsync_dir)
 
@@ -158,12 +158,11 @@ class Disk:
 
     def know(self, tree: Path) -> None:
         """From now on what lies below `tree` is resolved beneath it."""
-        self._trees.add(str(tree))
+        self._trees[str(tree)] = tree
 
     def tree_of(self, path: Path) -> Path | None:
         """The innermost known tree that `path` is, or lies in."""
-        tree = self._tree_of(str(path))
-        return Path(tree) if tree else None
+        return self._trees.get(self._tree_of(str(path)))
 
     def _tree_of(self, place: str) -> str:
         while place and place not in self._trees:
@@ -185,32 +184,11 @@ class Disk:
                 held[str(tree)] = before
             os.close(descriptor)
 
-    @contextlib.contextmanager
-    def _place(self, path: Path) -> Iterator[tuple[int | None, str]]:
+    def _place(self, path: Path) -> _At:
         """The descriptor and the name by which the kernel is to be asked for `path`."""
         whole = str(path)
         tree = self._tree_of(whole)
-        descriptors: list[int] = []
-        try:
-            if not tree:
-                yield None, whole
-                return
-            place = vars(self._held).get(tree)
-            if place is None:
-                descriptors.append(place := os.open(tree, _FOLDER))
-            folder, _, name = whole[len(tree) + 1 :].rpartition("/")
-            if folder:
-                descriptors.append(place := _open_beneath(place, folder, f"{tree}/{folder}"))
-            yield place, name or "."
-        except OSError as error:  # the kernel was asked for a name in a folder: tell the whole path
-            if error.filename2 is not None and not str(error.filename2).startswith("/"):
-                error.filename2 = whole
-            elif not str(error.filename).startswith("/"):
-                error.filename = whole
-            raise
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        return _At(whole, tree, vars(self._held).get(tree))
 
     @contextlib.contextmanager
     def _new(self, path: Path, source: Path | None = None) -> Iterator[tuple[int | None, str]]:
@@ -420,6 +398,56 @@ class Disk:
         except OSError as error:  # the call knows a descriptor only; the operator wants the name
             raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
+            os.close(descriptor)
+
+
+class _At:
+    """Where a path is, for the kernel: in which folder, if it lies below a tree, under what name.
+
+    It is a class, as a generator costs several times as much; each file takes a hundred.
+
+    Args:
+        path: Whole.
+        tree: The tree that it lies in; empty for none.
+        held: A descriptor of that tree, if the thread has one.
+    """
+
+    __slots__ = ("_held", "_opened", "_path", "_tree")
+
+    def __init__(self, path: str, tree: str, held: int | None) -> None:
+        self._path = path
+        self._tree = tree
+        self._held = held
+        self._opened: list[int] = []
+
+    def __enter__(self) -> tuple[int | None, str]:
+        if not self._tree:
+            return None, self._path
+        place = self._held
+        try:
+            if place is None:
+                self._opened.append(place := os.open(self._tree, _FOLDER))
+            folder, _, name = self._path[len(self._tree) + 1 :].rpartition("/")
+            if folder:
+                place = _open_beneath(place, folder, f"{self._tree}/{folder}")
+                self._opened.append(place)
+        except OSError:
+            self._close()
+            raise
+        return place, name or "."
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._close()
+        if not isinstance(error, OSError):
+            return
+        # The kernel was asked for a name in a folder: tell the whole path.
+        if error.filename2 is not None and not str(error.filename2).startswith("/"):
+            error.filename2 = self._path
+        elif not str(error.filename).startswith("/"):
+            error.filename = self._path
+
+    def _close(self) -> None:
+        for descriptor in self._opened:
             os.close(descriptor)
 
 

@@ -22,13 +22,13 @@ class Indexing:
     def __init__(self, parts: Parts) -> None:
         self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call
         self._loop = asyncio.get_running_loop()
-        self._done: asyncio.Queue[int] = asyncio.Queue()
+        self._done: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
 
     def __call__(self, event: Event) -> None:
         """Hear of a job that is done, from any thread."""
         if event.name == "job.done":
-            number = int(event.fields["job"])
-            self._loop.call_soon_threadsafe(self._done.put_nowait, number)
+            done = (int(event.fields["job"]), str(event.fields["folder"]))
+            self._loop.call_soon_threadsafe(self._done.put_nowait, done)
 
     async def run(self) -> None:
         """Go on until cancelled; an index that cannot be written is tried again later."""
@@ -48,8 +48,7 @@ class Indexing:
         try:
             await self._call(INDEX, catch_up, self._ledger, index)
             while True:
-                number = await self._done.get()
-                await self._call(INDEX, add_job, self._ledger, index, number)
+                await self._call(INDEX, add_job, self._ledger, index, *await self._done.get())
         finally:
             index.close()
 
@@ -62,7 +61,7 @@ def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -
         known = index.knows(job.id for job in jobs)
         for job in jobs:
             if job.id not in known:
-                add_job(ledger, index, job.id)
+                add_job(ledger, index, job.id, job.folder)
                 added += 1
         if len(known) == len(jobs) and not all_of_them:
             break
@@ -70,8 +69,7 @@ def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -
     return added
 
 
-def add_job(ledger: Ledger, index: SearchIndex, number: int) -> None:
+def add_job(ledger: Ledger, index: SearchIndex, number: int, folder: str) -> None:
     """Add what was read of one job."""
-    texts, job = ledger.page_texts(number), ledger.job(number)
-    if texts and job is not None:
-        index.add(number, job.folder, texts)
+    if texts := ledger.page_texts(number):
+        index.add(number, folder, texts)

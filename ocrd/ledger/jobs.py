@@ -13,7 +13,7 @@ from sqlalchemy import TextClause, and_, bindparam, select, text
 
 from ocrd.files import display
 from ocrd.job import ACTIVE, UNDELIVERED, UNDER_WAY, Job, JobError, JobState, Place
-from ocrd.ledger.pages import PageRow, finished
+from ocrd.ledger.pages import PAGES_DONE, PageRow, put_pages
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     DEFERRED,
@@ -132,7 +132,8 @@ def moved(tx: Transaction, job: Job) -> Job:
 
 def progress(tx: Transaction, job: Job, pages: Sequence[PageRow]) -> None:
     """Pages of a running job are finished: a row each."""
-    take(tx, job, None, RUNNING, finished(tx, job, pages), heed_cancel=True)
+    put_pages(tx, job, pages)
+    take(tx, job, None, RUNNING, {}, sql=PAGES_DONE, heed_cancel=True)
 
 
 def deliver(
@@ -145,8 +146,8 @@ def deliver(
 ) -> Job:
     """The bundle, if the folder makes one, is complete and will be published under these names."""
     values = {"state": JobState.DELIVERING, "outputs": outputs, "archived_to": archived_to}
-    values |= finished(tx, job, pages)
-    return take(tx, job, Happening.DELIVERING, RUNNING, values, heed_cancel=True)
+    put_pages(tx, job, pages)
+    return take(tx, job, Happening.DELIVERING, RUNNING, values, sql=PAGES_DONE, heed_cancel=True)
 
 
 def redeliver(
@@ -180,9 +181,9 @@ def intend_failure(
     """
     ending = JobState.CANCELLED if cancelled else JobState.FAILED
     values = {"ending": ending, "failed_to": failed_to, **error_columns(error)}
-    values |= finished(tx, job, pages)
+    put_pages(tx, job, pages)
     detail = f"{error.kind}: {error.message}"
-    sql = {"failed_to": "CASE place WHEN 'failed' THEN failed_to ELSE :failed_to END"}
+    sql = {"failed_to": "CASE place WHEN 'failed' THEN failed_to ELSE :failed_to END"} | PAGES_DONE
     return take(tx, job, Happening.ENDING, ACTIVE, values, sql=sql, detail=detail)
 
 

@@ -28,8 +28,10 @@ from ocrd.page import PageResult
 
 CHUNK = 64  # payloads in memory at once while they are streamed
 
-_FINISHED = pages.c.state != PageState.PENDING
-_FINISHED_OF_JOB = "SELECT count(*) FROM pages WHERE job_id = jobs.id AND state <> 'pending'"
+PAGES_DONE = {
+    "pages_done": "(SELECT count(*) FROM pages WHERE job_id = jobs.id AND state <> 'pending')"
+}
+"""What a step makes of that column of a job: how many of its pages are finished."""
 
 
 PageRow = dict[str, Any]
@@ -57,17 +59,15 @@ def page_row(page: Page, payload: str | None, recipe: str) -> PageRow:
     }
 
 
-def finished(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> dict[str, Any]:
-    """Write what became of pages of a job; what that changes in the job's own row.
+def put_pages(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> None:
+    """Write what became of pages of a job, before a step that counts them (`PAGES_DONE`).
 
     It is undone with the rest of the step if the step is fenced.
     """
-    connection = tx.connection
-    own = connection.execute(select(jobs.c.id, jobs.c.sha256).where(jobs.c.id == job.id)).first()
-    if own is not None and rows:  # else the step that follows says what is wrong
-        connection.execute(_PUT, [{**row, "job_id": own.id, "sha256": own.sha256} for row in rows])
-    count = select(func.count()).where(pages.c.job_id == job.id, _FINISHED)
-    return {"pages_done": connection.execute(count).scalar_one()}
+    own = tx.connection.execute(_CONTENT_OF, {"job": job.id}).scalar() if rows else None
+    if own is not None:  # else the step says what is wrong
+        told = {"job_id": job.id, "sha256": own}
+        tx.connection.execute(_PUT, [row | told for row in rows])
 
 
 def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = None) -> Job:
@@ -80,9 +80,8 @@ def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = Non
         if recipe is not None:
             stale = or_(stale, pages.c.recipe != recipe)
         tx.connection.execute(delete(pages).where(pages.c.job_id == job.id, stale))
-    values, sql = {"pages": count}, {"pages_done": f"({_FINISHED_OF_JOB})"}
-    opened, told = Happening.OPENED, f"pages: {count}"
-    return take(tx, job, opened, RUNNING, values, sql=sql, heed_cancel=True, detail=told)
+    opened, told, values = Happening.OPENED, f"pages: {count}", {"pages": count}
+    return take(tx, job, opened, RUNNING, values, sql=PAGES_DONE, heed_cancel=True, detail=told)
 
 
 def rerecord(tx: Transaction, job: Job, now: Found) -> Job:
@@ -118,12 +117,19 @@ def _words(payload: str | None) -> str:
     return "\n".join([*(block.text for block in read.blocks), *cells]) or read.text
 
 
+def known_pages(tx: Transaction, sha256: str, recipe: str) -> list[int]:
+    """Numbers of the pages for which `reusable` has a payload, in order."""
+    told = {"content": sha256, "recipe": recipe}
+    return list(tx.connection.execute(_KNOWN_PAGES, told).scalars())
+
+
 def reusable(tx: Transaction, sha256: str, recipe: str, number: int) -> str | None:
     """The payload of a page that is done, of any job with the same content and recipe."""
     told = {"content": sha256, "recipe": recipe, "number": number}
     return unpacked(tx.connection.execute(_SAME_PAGE, told).scalar())
 
 
+_CONTENT_OF = select(jobs.c.sha256).where(jobs.c.id == bindparam("job"))
 _insert = insert(pages)
 _PUT = _insert.on_conflict_do_update(
     index_elements=["job_id", "number"],
@@ -144,9 +150,10 @@ _PAYLOADS = (
     .order_by(pages.c.number)
     .limit(CHUNK)
 )
-_SAME_PAGE = (
+_OF_CONTENT = (
     select(pages.c.payload)
     .where(REUSABLE, pages.c.payload.is_not(None), pages.c.sha256 == bindparam("content"))
-    .where(pages.c.recipe == bindparam("recipe"), pages.c.number == bindparam("number"))
-    .limit(1)
+    .where(pages.c.recipe == bindparam("recipe"))
 )
+_SAME_PAGE = _OF_CONTENT.where(pages.c.number == bindparam("number")).limit(1)
+_KNOWN_PAGES = _OF_CONTENT.with_only_columns(pages.c.number).distinct().order_by(pages.c.number)

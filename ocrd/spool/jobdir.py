@@ -227,7 +227,7 @@ class JobDir:
         after = {**before, **changes, "version": _VERSION}
         if after == before:
             return
-        write_durably(self.path / NAME, (json.dumps(after, indent=2) + "\n").encode(), self.disk)
+        write_durably(self.path / NAME, (json.dumps(after) + "\n").encode(), self.disk)
         if before.get("version") != _VERSION:
             for name in filter(_is_old, self.disk.names(self.path)):
                 self.disk.unlink(self.path / name)

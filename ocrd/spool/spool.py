@@ -17,7 +17,7 @@ import errno
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -102,14 +102,18 @@ class Spool:
             if self._disk.stat(tree) is not None:
                 self._trees.check(tree)
 
+    def at_work(self) -> AbstractContextManager[None]:
+        """The spool is itself for all that this thread does within; each call would look anew."""
+        return self._working(self._jobs)
+
     @contextmanager
     def _working(self, place: Path) -> Iterator[None]:
         """The spool and the tree of this path are themselves; what the kernel answers is told.
 
         A folder for jobs that somebody has deleted is made anew: what lay in it is gone.
         """
-        with self._trees.holding(self._jobs, place), blaming(place):
-            if self._disk.lstat(self._jobs) is None:
+        with blaming(place), self._trees.holding(self._jobs, place) as begins:
+            if begins and self._disk.lstat(self._jobs) is None:
                 self.prepare()
             yield
 

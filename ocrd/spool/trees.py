@@ -55,6 +55,7 @@ class Trees:
         self._adopted = adopted
         self._turns: dict[Path, threading.Lock] = {}
         self._fresh: set[Path] = set()
+        self._within = _Within()
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
@@ -72,20 +73,30 @@ class Trees:
             self._keep(tree)
 
     @contextlib.contextmanager
-    def holding(self, *paths: Path) -> Iterator[None]:
+    def holding(self, *paths: Path) -> Iterator[bool]:
         """The trees of these paths are themselves, and this thread works beneath what they are now.
 
-        A path that lies in no known tree is let pass.
+        A path that lies in no known tree is let pass, and so is a tree that this thread holds.
+
+        Yields:
+            Whether one was looked at.
 
         Raises:
             PlaceError: One is not itself (kind `tree-lost`), or cannot be read now.
         """
+        held = self._within.trees
+        trees = [tree for tree in dict.fromkeys(map(self._disk.tree_of, paths)) if tree]
+        new = [tree for tree in trees if tree not in held]
+        if not new:
+            yield False
+            return
         with contextlib.ExitStack() as stack:
-            for tree in dict.fromkeys(map(self._disk.tree_of, paths)):
-                if tree is not None:
-                    with blaming(tree):
-                        self._hold(tree, stack)
-            yield
+            for tree in new:
+                with blaming(tree):
+                    self._hold(tree, stack)
+                held.add(tree)
+                stack.callback(held.discard, tree)
+            yield True
 
     def _hold(self, tree: Path, stack: contextlib.ExitStack) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -175,6 +186,13 @@ class Trees:
     def _tell(self, name: str, value: str) -> None:
         self._known[name] = value
         self._remember(name, value)
+
+
+class _Within(threading.local):
+    """The trees that a thread holds."""
+
+    def __init__(self) -> None:
+        self.trees: set[Path] = set()
 
 
 def place_of(path: Path) -> str:

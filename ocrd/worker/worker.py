@@ -21,7 +21,7 @@ from ocrd.worker.calls import LEDGER, SPOOL
 from ocrd.worker.deliver import Delivery, remove_marker
 from ocrd.worker.naming import in_bundle
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import PageRun, Parts, recipe, separator_of
+from ocrd.worker.pages import PageRun, Parts, facts, recipe, separator_of
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -95,12 +95,9 @@ class Worker:
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
-        key = recipe(p, job, folder, original)
-        job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
-        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
-        log = p.spool.page_log(job)
+        key, log = recipe(p, job, folder, original), p.spool.page_log(job)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
-        await p.call(SPOOL, run.recall)
+        job = await p.call(LEDGER, run.begin)
         self.runs[job.id] = run
         await run.read()
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
@@ -110,18 +107,19 @@ class Worker:
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
         p, source = self._parts, origin(job, folder)
-        try:
-            path = p.spool.claim(job, source)
-        except SourceChangedError as changed:
-            # One that a person has mended in failed/ is taken as it is now, as is one that could
-            # not be read when it was recorded, and was tried again.
-            mended = job.place is Place.FAILED or not job.sha256
-            if not mended or changed.kind == "source-gone":
-                raise
-            job = p.ledger.rerecord(job, identity(job, source))
-            path = p.spool.claim(job, source)
-        remove_marker(p.spool, job, folder)
-        return p.ledger.moved(job), path
+        with p.spool.at_work():
+            try:
+                path = p.spool.claim(job, source)
+            except SourceChangedError as changed:
+                # One that a person has mended in failed/ is taken as it is now, as is one that
+                # could not be read when it was recorded, and was tried again.
+                mended = job.place is Place.FAILED or not job.sha256
+                if not mended or changed.kind == "source-gone":
+                    raise
+                job = p.ledger.rerecord(job, identity(job, source))
+                path = p.spool.claim(job, source)
+            remove_marker(p.spool, job, folder)
+            return p.ledger.moved(job), path
 
     def _planned(self, job: Job, folder: Folder, original: Original, log: PageLog) -> _Built:
         """What to build the bundle from.
@@ -131,17 +129,18 @@ class Worker:
             BadFileError: No page of it could be read.
         """
         p = self._parts
-        if not p.spool.unchanged(job):
-            p.ledger.rerecord(job, identity(job, p.spool.spooled(job)))
-            raise SourceChangedError(
-                f"{display(job.source)}: the file changed while its pages were read",
-                hint="Nothing to do: it is read again from the start.",
-                kind="changed-in-spool",
-            )
-        pages = [entry.page for entry in log.entries()]
-        if pages and all(page.state is PageState.FAILED for page in pages):
-            raise _nothing_read(job, pages)
-        return self._planned_anew(job, folder, original)
+        with p.spool.at_work():
+            if not p.spool.unchanged(job):
+                p.ledger.rerecord(job, identity(job, p.spool.spooled(job)))
+                raise SourceChangedError(
+                    f"{display(job.source)}: the file changed while its pages were read",
+                    hint="Nothing to do: it is read again from the start.",
+                    kind="changed-in-spool",
+                )
+            pages = [entry.page for entry in log.entries()]
+            if pages and all(page.state is PageState.FAILED for page in pages):
+                raise _nothing_read(job, pages)
+            return self._planned_anew(job, folder, original)
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
         """The same under names that are free now."""
@@ -211,17 +210,18 @@ class Worker:
     def _deliver_sealed(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """To done; or still delivering, when the bundle must be built anew."""
         p = self._parts
-        if built is not None:
-            p.spool.seal(job)
-            job = self._delivery.record(job, folder, built[0])
-        try:
-            return self._delivery.deliver(job, folder)
-        except FileExistsError:
-            return job
-        except OcrdError as error:
-            if error.kind != "unsealed":  # a crash came while it was built anew
-                raise
-            return job
+        with p.spool.at_work():
+            if built is not None:
+                p.spool.seal(job)
+                job = self._delivery.record(job, folder, built[0])
+            try:
+                return self._delivery.deliver(job, folder)
+            except FileExistsError:
+                return job
+            except OcrdError as error:
+                if error.kind != "unsealed":  # a crash came while it was built anew
+                    raise
+                return job
 
 
 def origin(job: Job, folder: Folder) -> Path:
@@ -229,11 +229,6 @@ def origin(job: Job, folder: Folder) -> Path:
     if job.place is Place.FAILED and job.failed_to is not None:
         return Path(job.failed_to)
     return folder.inbox / job.source
-
-
-def facts(job: Job) -> dict[str, Any]:
-    """What every event about a job says."""
-    return {"job": job.id, "folder": job.folder, "source": display(job.source)}
 
 
 def way_out(folder: Folder) -> str:
