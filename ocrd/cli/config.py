@@ -132,10 +132,10 @@ def serve_command(
 ) -> None:
     """Print the command that starts a vLLM server which fits this configuration."""
     from ocrd.config import load
-    from ocrd.daemon.engines import server_settings
+    from ocrd.daemon.engines import vllm_settings
     from ocrd.engine.remote.settings import TRUST, compose_service, shell_line
 
-    settings = server_settings(load(config))
+    settings = vllm_settings(load(config))
     if compose:
         typer.echo(compose_service(settings), nl=False)
     else:

@@ -21,10 +21,11 @@ from ocrd.engine.remote.answers import (
 )
 from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
 from ocrd.engine.remote.http import CHAT, CONNECT_S, Connection, chat, encoded
-from ocrd.engine.remote.settings import Address, ServerSettings
+from ocrd.engine.remote.settings import Address, api_key
 from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_size
 from ocrd.engine.resident.settings import (
     LETTER,
+    VllmSettings,
     check_resolution,
     room,
     sampling,
@@ -54,9 +55,9 @@ class ServerClient:
     """
 
     def __init__(
-        self, address: Address, settings: ServerSettings, profile: ModelProfile, threads: Executor
+        self, address: Address, settings: VllmSettings, profile: ModelProfile, threads: Executor
     ) -> None:
-        self.can = Abilities(model=settings.vllm.model)
+        self.can = Abilities(model=settings.model)
         self._address = address
         self._settings = settings
         self._profile = profile
@@ -96,13 +97,13 @@ class ServerClient:
             ServerError: It cannot serve, or not now.
             EngineSetupError: The key cannot be read.
         """
-        self._http.key = self._settings.api_key()
+        self._http.key = api_key(self._settings)
         self._prompts.clear()
         if (why := await self.well()) is not None:
             raise DownError(why)
         try:
             async with asyncio.timeout(ASK_S):
-                self.can = await abilities(self._http, self._settings.vllm.model, self._profile)
+                self.can = await abilities(self._http, self._settings.model, self._profile)
         except TimeoutError:
             raise DownError(f"did not answer the first questions within {ASK_S:g} s") from None
         await self._trial()
@@ -114,7 +115,7 @@ class ServerClient:
             ServerError: The server did not do its part.
             PageError, PageFaultError: This page.
         """
-        limit_s = self._settings.vllm.page_timeout_s
+        limit_s = self._settings.page_timeout_s
         async with page_time(limit_s, f"The server {self._address.text}"):
             return await self._read(request)
 
@@ -133,7 +134,7 @@ class ServerClient:
         """
         if self._died.count(self.can) >= TRIALS:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
-        seen = room(self._settings.vllm, self._profile)
+        seen = room(self._settings, self._profile)
         costs = {one: self._profile.vision.image_tokens(one, *LETTER) or 0 for one in seen}
         costliest = max(costs, key=costs.__getitem__)
         try:
@@ -150,7 +151,7 @@ class ServerClient:
     # A page
 
     async def _read(self, request: PageRequest) -> PageResult:
-        settings, profile = self._settings.vllm, self._profile
+        settings, profile = self._settings, self._profile
         resolution = view(settings, profile, request.resolution)
         check_resolution(profile, resolution)
         size = wanted_size(request.image, profile)
@@ -198,7 +199,7 @@ class ServerClient:
 
     def _fields(self, request: PageRequest) -> dict[str, Any]:
         """How the answer is to be made: for vLLM all of it, for others what OpenAI's have."""
-        settings, profile = self._settings.vllm, self._profile
+        settings, profile = self._settings, self._profile
         room_left = self.can.context or settings.max_model_len
         chosen = sampling(request, profile, settings, room=room_left)
         for name in ("detokenize", "extra_args"):

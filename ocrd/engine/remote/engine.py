@@ -15,8 +15,8 @@ from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.remote.answers import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.client import ServerClient
 from ocrd.engine.remote.server import Server
-from ocrd.engine.remote.settings import Address, ServerSettings, family
-from ocrd.engine.resident.settings import unsupported_resolution
+from ocrd.engine.remote.settings import Address, family
+from ocrd.engine.resident.settings import VllmSettings, unsupported_resolution
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
@@ -40,11 +40,11 @@ class ServerEngine:
 
     def __init__(
         self,
-        settings: ServerSettings,
+        settings: VllmSettings,
         *,
         events: Events | None = None,
     ) -> None:
-        self.profile: ModelProfile = family(settings.vllm)
+        self.profile: ModelProfile = family(settings)
         self._settings = settings
         self._events = events or Events()
         self._servers: list[Server] = []
@@ -60,13 +60,13 @@ class ServerEngine:
     @property
     def model(self) -> str:
         """The model as configured; read as another would be, that is said."""
-        model, profile = self._settings.vllm.model, self._settings.vllm.profile
+        model, profile = self._settings.model, self._settings.profile
         return f"{model} (read as {self.profile.name})" if profile else model
 
     @property
     def capacity(self) -> int:
         """Pages at once on all servers."""
-        return self._settings.vllm.max_pages_in_flight * len(self._settings.addresses)
+        return self._settings.max_pages_in_flight * len(self._settings.servers)
 
     @property
     def dpi(self) -> int:
@@ -85,7 +85,7 @@ class ServerEngine:
             said.append(f"{serving} of {len(self._servers)} servers serve")
         if self._search:
             said.append(f"{len(self._search)} pages are read one by one: a server died with them")
-        if self.profile is MARKDOWN and not self._settings.vllm.profile:
+        if self.profile is MARKDOWN and not self._settings.profile:
             said.append("a model without a profile: plain Markdown, no boxes")
         return EngineReport(
             state=self._overall(),
@@ -102,7 +102,7 @@ class ServerEngine:
 
         What a server lacks is made up for by another, or said in the page's notes.
         """
-        return unsupported_resolution(self._settings.vllm, self.profile, resolution)
+        return unsupported_resolution(self._settings, self.profile, resolution)
 
     async def start(self, progress: Callable[[str], None]) -> None:
         """Connect to every server; those that are down or do not fit are asked again for ever.
@@ -114,10 +114,9 @@ class ServerEngine:
         self._state = EngineState.LOADING
         # Encoding is what these do, and it lets go of Python's lock.
         self._threads = ThreadPoolExecutor(
-            self._settings.vllm.renderers, thread_name_prefix="ocrd-encode"
+            self._settings.renderers, thread_name_prefix="ocrd-encode"
         )
-        addresses, threads = self._settings.addresses, self._threads
-        self._servers = [self._server(address, threads) for address in addresses]
+        self._servers = [self._server(one, self._threads) for one in self._settings.servers]
         try:
             await asyncio.gather(*(one.start(progress) for one in self._servers))
             self._see_who_serves()
@@ -160,11 +159,11 @@ class ServerEngine:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
 
-    def _server(self, address: Address, threads: ThreadPoolExecutor) -> Server:
+    def _server(self, address: str, threads: ThreadPoolExecutor) -> Server:
         return Server(
-            ServerClient(address, self._settings, self.profile, threads),
-            name=address.text,
-            capacity=self._settings.vllm.max_pages_in_flight,
+            ServerClient(Address.parse(address), self._settings, self.profile, threads),
+            name=address,
+            capacity=self._settings.max_pages_in_flight,
             events=self._events,
             accuse=self._accuse,
             changed=self._announce,
@@ -216,7 +215,7 @@ class ServerEngine:
             if enters and self._search.may_enter(request.id, trial.in_flight):
                 return trial
             return None
-        resolution = self.profile.seen(self._settings.vllm.seen(request.resolution))
+        resolution = self.profile.seen(self._settings.seen(request.resolution))
         able = [one for one in serving if one.client.sees(resolution)] or serving
         free = [one for one in able if one.takes_pages and one is not self._on_trial]
         return min(free, key=lambda one: len(one.in_flight), default=None)
@@ -269,11 +268,11 @@ class ServerEngine:
         )
 
 
-async def survey(settings: ServerSettings) -> list[Server]:
+async def survey(settings: VllmSettings) -> list[Server]:
     """Each server, asked once what it can do and left again: for `ocrd doctor`."""
     engine = ServerEngine(settings)
-    with ThreadPoolExecutor(settings.vllm.renderers) as threads:
-        servers = [engine._server(address, threads) for address in settings.addresses]
+    with ThreadPoolExecutor(settings.renderers) as threads:
+        servers = [engine._server(one, threads) for one in settings.servers]
         await asyncio.gather(*(one.look() for one in servers))
         await asyncio.gather(*(one.client.close() for one in servers))
     return servers

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from PIL import Image
@@ -126,7 +126,7 @@ class VllmClient:
 
     async def try_out(self, request: PageRequest) -> PageResult:
         """The same without the operator's sampling settings: for the self-test."""
-        return await self._limited(request, replace(self._settings, sampling={}))
+        return await self._limited(request, self._settings.changed(sampling={}))
 
     def last_words(self) -> list[str]:
         """The end of the engine's log."""

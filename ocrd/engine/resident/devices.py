@@ -31,7 +31,7 @@ class Gpu:
 
 def on_cpu(settings: VllmSettings) -> tuple[Place, ...]:
     """Of a build without GPU: one engine, or as many as are listed or asked for."""
-    listed = len(settings.devices) if isinstance(settings.devices, tuple) else 1
+    listed = len(settings.devices) if isinstance(settings.devices, list) else 1
     count = listed * (1 if settings.per_device == "auto" else settings.per_device)
     names = ["cpu"] if count == 1 else [f"cpu:{number}" for number in range(count)]
     return tuple(Place(name, gpu=False) for name in names)
@@ -52,7 +52,7 @@ def on_gpus(
         EngineSetupError: No card, not the ones asked for, or too small.
     """
     if cards is None:  # no way to ask: vLLM will see for itself
-        chosen = settings.devices if isinstance(settings.devices, tuple) else (None,)
+        chosen = settings.devices if isinstance(settings.devices, list) else [None]
         names = ("gpu" if number is None else f"gpu:{number}" for number in chosen)
         wanted = [Place(name, number) for name, number in zip(names, chosen, strict=True)]
     elif not cards:
@@ -87,8 +87,7 @@ def place(card: Gpu, settings: VllmSettings) -> Place:
             hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
             kind="gpu-memory",
         )
-    number = None if settings.devices is None else card.number
-    return Place(f"gpu:{card.number} {card.name}", number, memory_mib=card.memory_mib)
+    return Place(f"gpu:{card.number} {card.name}", card.number, memory_mib=card.memory_mib)
 
 
 def shared(places: list[Place]) -> tuple[Place, ...]:
@@ -112,14 +111,12 @@ def chosen_cards(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
     """
     if settings.devices == "all":
         return cards
-    if settings.devices is None:
-        return cards[:1]
     by_number = {card.number: card for card in cards}
     absent = [number for number in settings.devices if number not in by_number]
     if absent or not settings.devices:
         there = ", ".join(str(number) for number in by_number)
         raise EngineSetupError(
-            f"engine.devices is {list(settings.devices)}, but the GPUs here are {there}.",
+            f"engine.devices is {settings.devices}, but the GPUs here are {there}.",
             hint='List GPUs that nvidia-smi shows, or set engine.devices to "all".',
             kind="no-gpu",
         )

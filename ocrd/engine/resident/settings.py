@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
+from ocrd.config.schema import EngineSettings
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.deepseek.tiling import MAX_CROPS
@@ -58,55 +58,21 @@ class Place:
     memory_mib: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VllmSettings:
-    """Settings of the engine.
+class VllmSettings(EngineSettings):
+    """`[engine]` as the engines take it; `config.example.toml` explains the keys.
 
     Attributes:
-        model: A folder, or a name on the Hugging Face hub.
-        profile: The family that it answers like; empty to tell by its architecture and name.
-        dtype: Of the weights.
-        max_model_len: Tokens of one page, prompt and answer together.
-        gpu_memory_utilization: Share of each card's memory that the engine takes.
-        max_pages_in_flight: Pages at once on each device, those that wait for their turn included.
-        renderer_workers: Threads that prepare images; 0: as many as cores, at most 8.
-        max_num_seqs: Pages that generate at once on each device.
-        max_num_batched_tokens: Tokens in one step of the model.
-        devices: GPU numbers, `"all"`, or None for one engine on whatever vLLM chooses.  A number
-            that is listed twice gets two engines.  On a CPU build of vLLM the numbers mean nothing:
-            as many engines run in one machine.
-        per_device: Engines on each device; `"auto"` is two where a card's memory and the machine's
-            cores suffice, since Python feeds a fast card too slowly from one process.
-        page_timeout_s: A page that takes longer, its wait in the engine included, is given up.
-        load_format: Of the weights; `dummy` for random ones.
-        max_crops: No page is cut into more tiles than this.
         resolutions: What pages may ask for: the engine keeps memory for the costliest, and one
             that asks for more is seen as nearly so as that allows.
         resolution: Every page is seen so, whatever its folder says; None to obey the folder.
-        seed: Of vLLM.
-        options: Further arguments of vLLM's `AsyncEngineArgs`, by name; they win over ours.
-        sampling: Further arguments of vLLM's `SamplingParams`, by name; they win over ours.
     """
 
-    model: str
-    profile: str = ""
-    dtype: str = "auto"
-    max_model_len: int = 8192
-    gpu_memory_utilization: float = 0.9
-    max_pages_in_flight: int = 512
-    renderer_workers: int = 0
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 16384
-    devices: tuple[int, ...] | Literal["all"] | None = "all"
-    per_device: int | Literal["auto"] = "auto"
-    page_timeout_s: float = 600.0
-    load_format: str = "auto"
-    max_crops: int = MAX_CROPS
-    resolutions: tuple[Resolution, ...] = ANY_RESOLUTION
+    resolutions: tuple[Resolution, ...] = ANY_RESOLUTION  # type: ignore[assignment] # not names
     resolution: str | None = None
-    seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    sampling: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def changed(self, **values: Any) -> VllmSettings:
+        """The same but for these."""
+        return self.model_copy(update=values)
 
     @property
     def renderers(self) -> int:
@@ -191,7 +157,7 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
         "max_num_seqs": settings.at_once,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "load_format": settings.load_format,
-        "seed": settings.seed,
+        "seed": 0,
         "enable_prefix_caching": False,
         "mm_processor_cache_gb": 0,
         "renderer_num_workers": settings.renderers,

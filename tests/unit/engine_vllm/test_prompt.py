@@ -63,7 +63,7 @@ def test_a_resolution_that_the_model_cannot_see_at_fails_the_page() -> None:
 def made(mode: str = "document", room: int = 7000, **settings: Any) -> dict[str, Any]:
     request = page(mode=mode)
     return sampling(
-        request, DEEPSEEK_OCR, replace(SETTINGS, **settings), room=room, never_banned=[8, 9]
+        request, DEEPSEEK_OCR, SETTINGS.changed(**settings), room=room, never_banned=[8, 9]
     )
 
 
