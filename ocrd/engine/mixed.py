@@ -32,21 +32,12 @@ class MixedEngine:
         events: Events | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.kind, self.model = local.kind, local.model  # both are configured to be the same
         self._halves = (local, servers)
         self._in_flight = [0, 0]
         self._events = events or Events()
         self._sleep = sleep
         self._later: list[asyncio.Task[None]] = []
-
-    @property
-    def kind(self) -> str:
-        """That of the first."""
-        return self._halves[0].kind
-
-    @property
-    def model(self) -> str:
-        """That of the first; both are configured to be the same."""
-        return self._halves[0].model
 
     @property
     def capacity(self) -> int:

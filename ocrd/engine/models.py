@@ -183,42 +183,36 @@ PROFILES: tuple[ModelProfile, ...] = (
 )
 
 
-def profile_named(name: str, known: tuple[ModelProfile, ...] = PROFILES) -> ModelProfile:
+def profile_named(name: str) -> ModelProfile:
     """The profile of that name, in small letters or large.
 
     Raises:
         EngineSetupError: There is none.
     """
-    for profile in known:
+    for profile in PROFILES:
         if profile.name.lower() == name.lower():
             return profile
     raise EngineSetupError(
         f"engine.profile is {name!r}, and there is no such profile.",
-        hint=f"Set it to one of these: {', '.join(profile.name for profile in known)}.",
+        hint=f"Set it to one of these: {', '.join(profile.name for profile in PROFILES)}.",
         kind="unknown-profile",
     )
 
 
-def profile_for(
-    model: str,
-    architectures: Collection[str],
-    known: tuple[ModelProfile, ...] = PROFILES,
-    *,
-    chosen: str = "",
-) -> ModelProfile:
+def profile_for(model: str, architectures: Collection[str], chosen: str = "") -> ModelProfile:
     """The profile of a model: the chosen one, or by its architecture, or by its name.
 
     Raises:
         EngineSetupError: No profile knows it.
     """
     if chosen:
-        return profile_named(chosen, known)
-    for profile in known:
+        return profile_named(chosen)
+    for profile in PROFILES:
         if set(architectures) & set(profile.architectures):
             return profile
-    if (named := by_name(model, known)) is not None:
+    if (named := by_name(model)) is not None:
         return named
-    names = ", ".join(profile.name for profile in known)
+    names = ", ".join(profile.name for profile in PROFILES)
     raise EngineSetupError(
         f"The model {model} is a {'/'.join(architectures) or 'model of unnamed architecture'}, "
         "which ocrd has no profile for.",
@@ -228,12 +222,12 @@ def profile_for(
     )
 
 
-def by_name(model: str, known: tuple[ModelProfile, ...] = PROFILES) -> ModelProfile | None:
+def by_name(model: str) -> ModelProfile | None:
     """The profile whose name is in the model's; the longest such name counts."""
     found = [
         (len(name), place)
-        for place, profile in enumerate(known)
+        for place, profile in enumerate(PROFILES)
         for name in profile.names
         if name in model.lower()
     ]
-    return known[max(found)[1]] if found else None
+    return PROFILES[max(found)[1]] if found else None

@@ -45,6 +45,8 @@ class ServerEngine:
         events: Events | None = None,
     ) -> None:
         self.profile: ModelProfile = family(settings)
+        read_as = f" (read as {self.profile.name})" if settings.profile else ""
+        self.model = f"{settings.model}{read_as}"
         self._settings = settings
         self._events = events or Events()
         self._servers: list[Server] = []
@@ -56,12 +58,6 @@ class ServerEngine:
         self._on_trial: Server | None = None  # reads nothing but suspects
         self._convicted: set[str] = set()
         self._killers = KnownKillers()
-
-    @property
-    def model(self) -> str:
-        """The model as configured; read as another would be, that is said."""
-        model, profile = self._settings.model, self._settings.profile
-        return f"{model} (read as {self.profile.name})" if profile else model
 
     @property
     def capacity(self) -> int:

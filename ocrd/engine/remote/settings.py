@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ocrd.engine.deepseek.plugin import NEWEST
-from ocrd.engine.models import MARKDOWN, PROFILES, by_name, profile_named
+from ocrd.engine.models import MARKDOWN, by_name, profile_named
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.preflight import SECOND_RUNNER, expected_profile
 from ocrd.engine.resident.settings import MOST_RENDERERS, Place, VllmSettings, engine_arguments
@@ -115,7 +115,7 @@ def family(settings: VllmSettings) -> ModelProfile:
         EngineSetupError: `engine.profile` names none.
     """
     if settings.profile:
-        return profile_named(settings.profile, PROFILES)
+        return profile_named(settings.profile)
     return expected_profile(settings) or by_name(settings.model) or MARKDOWN
 
 

