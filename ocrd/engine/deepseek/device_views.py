@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ocrd.engine.deepseek.layout import GREY, Layout
+from ocrd.engine.deepseek.tiling import GREY, Layout
 
 PRECISION = 22  # bits of a weight after the point: eight are a pixel's, and two guard the sum
 HALF = 1 << (PRECISION - 1)

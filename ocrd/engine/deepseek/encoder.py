@@ -4,7 +4,7 @@ Its attention adds to each score what the query says about the distance to the k
 columns.  vLLM 0.26 writes that out as a tensor of [heads, patches, patches] for each view (400 MB
 for the view of 1024 pixels, in each of four layers), which no fast attention kernel accepts.  Here
 the two terms never leave the small form in which they are computed, [patches, rows] and [patches,
-columns], until `attention_kernel` adds them:
+columns], until `kernels` adds them:
 
 score(query, key) = scale * query · key + query · R[row of query - row of key]
                                         + query · C[column of query - column of key]

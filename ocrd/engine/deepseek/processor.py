@@ -29,8 +29,14 @@ from vllm.multimodal.parse import ImageEmbeddingItems, ImageSize, MultiModalData
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 
 from ocrd.engine.deepseek import tiling
-from ocrd.engine.deepseek.layout import goes_whole, largest_whole, lay_out
-from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
+from ocrd.engine.deepseek.tiling import (
+    DEEPSEEK_OCR,
+    DEEPSEEK_OCR_2,
+    Geometry,
+    goes_whole,
+    largest_whole,
+    lay_out,
+)
 from ocrd.engine.deepseek.views import Pixels, Views, pixels, prepare
 from ocrd.modes import Resolution
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ocrd.engine.deepseek.layout import GREY, Layout
+from ocrd.engine.deepseek.tiling import GREY, Layout
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -8,19 +8,23 @@ from typing import Any
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import flat_args
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import (
+from ocrd.engine.models import ModelProfile
+from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
+from ocrd.engine.remote.http import (
+    CHAT,
+    CONNECT_S,
+    Connection,
     DiedError,
     DownError,
     MisfitError,
     ServerError,
     UnusableError,
+    chat,
     completion,
+    encoded,
     message,
     trouble,
 )
-from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
-from ocrd.engine.remote.http import CHAT, CONNECT_S, Connection, chat, encoded
 from ocrd.engine.remote.settings import Address, api_key
 from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_size
 from ocrd.engine.resident.settings import (

@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.models import MARKDOWN
+from ocrd.engine.models import MARKDOWN, ModelProfile
 from ocrd.engine.poison import KnownKillers, PoisonSearch, kills_engine
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.client import ServerClient
+from ocrd.engine.remote.http import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.server import Server
 from ocrd.engine.remote.settings import Address, family
 from ocrd.engine.resident.settings import VllmSettings, unsupported_resolution

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import UNTRUSTED, MisfitError, message, trouble
-from ocrd.engine.remote.http import Connection, tiny
+from ocrd.engine.models import ModelProfile
+from ocrd.engine.remote.http import UNTRUSTED, Connection, MisfitError, message, tiny, trouble
 from ocrd.modes import RESOLUTIONS
 
 PLUGIN_SAYS = "must be an integer"

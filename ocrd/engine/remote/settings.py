@@ -11,8 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ocrd.engine.deepseek.plugin import NEWEST
-from ocrd.engine.models import MARKDOWN, by_name, profile_named
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import MARKDOWN, ModelProfile, by_name, profile_named
 from ocrd.engine.resident.preflight import SECOND_RUNNER, expected_profile
 from ocrd.engine.resident.settings import MOST_RENDERERS, Place, VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError

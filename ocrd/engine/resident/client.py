@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PIL import Image
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import ModelProfile
 from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.preflight import Vllm
 from ocrd.engine.resident.process import Launched

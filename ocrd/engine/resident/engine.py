@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.models import DEEPSEEK_OCR
+from ocrd.engine.models import DEEPSEEK_OCR, ModelProfile
 from ocrd.engine.poison import KnownKillers
-from ocrd.engine.profiles import ModelProfile
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
 from ocrd.engine.resident.faults import reason
 from ocrd.engine.resident.preflight import (

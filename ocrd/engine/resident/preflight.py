@@ -18,8 +18,7 @@ from typing import Any
 
 from ocrd.engine.deepseek import plugin
 from ocrd.engine.deepseek.plugin import NEWEST, OLDEST
-from ocrd.engine.models import profile_for
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import ModelProfile, profile_for
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import Place, VllmSettings, check_names
 from ocrd.errors import EngineSetupError

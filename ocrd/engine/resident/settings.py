@@ -12,7 +12,7 @@ from ocrd.config.schema import EngineSettings
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.deepseek.tiling import MAX_CROPS
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import ModelProfile
 from ocrd.errors import EngineSetupError, PageError
 from ocrd.modes import RESOLUTIONS, Resolution
 

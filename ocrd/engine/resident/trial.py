@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import ModelProfile
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
 from ocrd.engine.resident.settings import LETTER, VllmSettings
 from ocrd.errors import EngineSetupError, PageError, PageFaultError

@@ -10,7 +10,7 @@ from PIL import Image
 from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
 
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
-from ocrd.engine.deepseek.layout import lay_out
+from ocrd.engine.deepseek.tiling import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import Resolution
 from tests.slow.vllm.by_heart.loader import Extension

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrd.engine.deepseek.device_views import compiled, cut_on_device, resampled, resize, taps
-from ocrd.engine.deepseek.layout import lay_out
+from ocrd.engine.deepseek.tiling import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import RESOLUTIONS, Resolution
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ocrd.engine.deepseek.layout import goes_whole, lay_out
-from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
+from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry, goes_whole, lay_out
 from ocrd.engine.deepseek.views import Views, prepare
 from ocrd.modes import RESOLUTIONS, Resolution
 

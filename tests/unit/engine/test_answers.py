@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.profiles import PARSERS
+from ocrd.engine.models import PARSERS
 from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 

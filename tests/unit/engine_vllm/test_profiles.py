@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine import models
-from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, profile_for
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, ModelProfile, profile_for
 from ocrd.engine.resident.client import check_tokens, prompt
 from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
