@@ -33,44 +33,6 @@ PARSERS: Mapping[str, Parser] = MappingProxyType(
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Vision:
-    """How a model sees a page, and what that costs in tokens.
-
-    Attributes:
-        geometry: Of the global view and the tiles of DeepSeek's models; None for a model that sees
-            every page in one way of its own, whatever the folder says.
-    """
-
-    geometry: tiling.Geometry | None = None
-
-    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
-        """What the model's image processor must be told for one page."""
-        return {} if self.geometry is None else dict(tiling.processor_kwargs(resolution))
-
-    def room(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
-        """What it must be told at the start, so that memory is kept for all of these."""
-        if self.geometry is None:
-            return {}
-        return self.processor_kwargs(tiling.costliest(resolutions, self.geometry))
-
-    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
-        """Tokens that a page of so many pixels takes; None if only the processor knows."""
-        if self.geometry is None:
-            return None
-        return tiling.prompt_tokens(resolution, width, height, self.geometry)
-
-    def problem(self, resolution: Resolution) -> str | None:
-        """None if the model can see pages so; else what is wrong."""
-        return None if self.geometry is None else tiling.problem(resolution, self.geometry)
-
-    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
-        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
-        if self.geometry is None:
-            return resolution
-        return tiling.within(resolution, room, self.geometry)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelProfile:
     """One family of models.
@@ -83,7 +45,8 @@ class ModelProfile:
             template that comes with the tokenizer.
         chat: What that template is told.
         image_token: The token that stands for the image in the prompt.
-        vision: How it sees a page.
+        geometry: Of the global view and the tiles of DeepSeek's models; None for a model that sees
+            every page in one way of its own, whatever the folder says.
         prompts: Its own words for prompt modes, by the mode's name; None if it understands the
             words of the modes as they are.  A built-in mode that is not among them is not
             offered; an operator's own mode always is.
@@ -109,7 +72,7 @@ class ModelProfile:
     template: str | None = None
     chat: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     image_token: str
-    vision: Vision = Vision()
+    geometry: tiling.Geometry | None = None
     prompts: Mapping[str, str] | None = None
     parser: str = "ref-det"
     coordinate_scale: int | None = 999
@@ -145,6 +108,32 @@ class ModelProfile:
         if own is None:
             return resolution
         return replace(own, max_crops=resolution.max_crops) if own.tile else own
+
+    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
+        """What the model's image processor must be told for one page."""
+        return {} if self.geometry is None else dict(tiling.processor_kwargs(resolution))
+
+    def kwargs_for(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
+        """What it must be told at the start, so that memory is kept for all of these."""
+        if self.geometry is None:
+            return {}
+        return self.processor_kwargs(tiling.costliest(resolutions, self.geometry))
+
+    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
+        """Tokens that a page of so many pixels takes; None if only the processor knows."""
+        if self.geometry is None:
+            return None
+        return tiling.prompt_tokens(resolution, width, height, self.geometry)
+
+    def problem(self, resolution: Resolution) -> str | None:
+        """None if the model can see pages so; else what is wrong."""
+        return None if self.geometry is None else tiling.problem(resolution, self.geometry)
+
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
+        if self.geometry is None:
+            return resolution
+        return tiling.within(resolution, room, self.geometry)
 
     def scale(self, width: int, height: int) -> tuple[int, int]:
         """What coordinates run to, across and down, on an image of so many pixels."""
@@ -207,7 +196,7 @@ DEEPSEEK_OCR = ModelProfile(
     names=("deepseek-ocr", "deepseek_ocr"),
     template="<image>\n{prompt}",
     image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
-    vision=Vision(tiling.DEEPSEEK_OCR),
+    geometry=tiling.DEEPSEEK_OCR,
     tokens=MappingProxyType(
         {
             "<image>": 128815,
@@ -230,7 +219,7 @@ DEEPSEEK_OCR_2 = replace(
     name="DeepSeek-OCR-2",
     architectures=("DeepseekOCR2ForCausalLM",),
     names=("deepseek-ocr-2", "deepseek_ocr_2", "deepseek-ocr2"),
-    vision=Vision(tiling.DEEPSEEK_OCR_2),
+    geometry=tiling.DEEPSEEK_OCR_2,
     resolutions=MappingProxyType(
         {  # its weights know views of 768 and 1024 only
             "tiny": Resolution(name="tiny", base=768),

@@ -125,25 +125,19 @@ def _shapes(max_crops: int) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(found, key=lambda shape: (shape[0] * shape[1], shape)))
 
 
-def grid(width: int, height: int, tile: int, max_crops: int) -> tuple[int, int]:
-    """Columns and rows of tiles for an image of so many pixels; (1, 1) means no tiles."""
-    if max_crops < MIN_CROPS or (width <= tile and height <= tile):
+def grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
+    """Columns and rows of tiles for a page of so many pixels; (1, 1) means no tiles."""
+    tile = resolution.tile
+    if not tiles(resolution) or (width <= tile and height <= tile):
         return 1, 1
     ratio = width / height
     best, nearest = (1, 1), float("inf")
-    for columns, rows in _shapes(max_crops):
+    for columns, rows in _shapes(resolution.max_crops):
         distance = abs(ratio - columns / rows)
         large = width * height > 0.5 * tile * tile * columns * rows
         if distance < nearest or (distance == nearest and large):
             best, nearest = (columns, rows), distance
     return best
-
-
-def page_grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
-    """`grid` for a page at a resolution."""
-    if not tiles(resolution):
-        return 1, 1
-    return grid(width, height, resolution.tile, resolution.max_crops)
 
 
 def side_tokens(side: int) -> int:
@@ -166,7 +160,7 @@ def prompt_tokens(
     resolution: Resolution, width: int, height: int, geometry: Geometry = DEEPSEEK_OCR
 ) -> int:
     """Tokens that an image of so many pixels takes in the prompt."""
-    return _tokens(resolution, page_grid(resolution, width, height), geometry)
+    return _tokens(resolution, grid(resolution, width, height), geometry)
 
 
 def most_tokens(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> int:
@@ -247,19 +241,13 @@ def lay_out(
     width: int, height: int, resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR
 ) -> Layout:
     """The views of a page of so many pixels, as the published code cuts them."""
-    columns, rows = page_grid(resolution, width, height)
+    columns, rows = grid(resolution, width, height)
     base = resolution.base
     inner = base, base
-    if tiles(resolution) or base > geometry.squash:
-        inner = _within(width, height, base)
+    if tiles(resolution) or base > geometry.squash:  # as large as it fits: `ImageOps.contain`
+        across, down = round(width / height * base), round(height / width * base)
+        inner = (base, down) if width > height else (across, base)
     return Layout(base, *inner, resolution.tile or base, columns, rows)
-
-
-def _within(width: int, height: int, side: int) -> tuple[int, int]:
-    """The page as large as a square holds it: `ImageOps.contain`."""
-    if width > height:
-        return side, round(height / width * side)
-    return round(width / height * side), side
 
 
 def goes_whole(width: int, height: int, layout: Layout) -> bool:

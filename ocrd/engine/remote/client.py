@@ -83,9 +83,9 @@ class ServerClient:
         """
         try:
             async with asyncio.timeout(CONNECT_S):
-                status, body = await self._http.get("/health")
+                status, body = await self._http.request("/health")
                 if status == 404 or (status >= 500 and body):
-                    status, body = await self._http.get("/v1/models")
+                    status, body = await self._http.request("/v1/models")
         except ServerError as error:
             return error.why
         except TimeoutError:
@@ -125,7 +125,7 @@ class ServerClient:
 
     def sees(self, resolution: Resolution) -> bool:
         """Whether pages that ask for a resolution are seen so here."""
-        own = self._profile.vision.processor_kwargs(resolution)
+        own = self._profile.processor_kwargs(resolution)
         return self.can.views or not own or resolution.name == "gundam"
 
     async def _trial(self) -> None:
@@ -139,7 +139,7 @@ class ServerClient:
         if self._died.count(self.can) >= TRIALS:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
         seen = room(self._settings, self._profile)
-        costs = {one: self._profile.vision.image_tokens(one, *LETTER) or 0 for one in seen}
+        costs = {one: self._profile.image_tokens(one, *LETTER) or 0 for one in seen}
         costliest = max(costs, key=costs.__getitem__)
         try:
             await self.read(trial_page("trial", LETTER, costliest, self._profile))
@@ -163,13 +163,13 @@ class ServerClient:
         body = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._body, request, resolution, size
         )
-        status, answer = await self._http.post(CHAT, body)
+        status, answer = await self._http.request(CHAT, body)
         if status != 200:
-            raise trouble(status, answer.decode(errors="replace"))
+            raise trouble(status, answer)
         text, reason, prompt_tokens, output_tokens = completion(answer)
         if reason in ("abort", "error"):
             raise UnusableError(f"gave a page up ({reason})")
-        tokens = profile.vision.image_tokens(resolution, *size) if self.can.views else None
+        tokens = profile.image_tokens(resolution, *size) if self.can.views else None
         self._check_image(prompt_tokens, expected, tokens)
         return PageResult(
             text=text,
@@ -183,7 +183,7 @@ class ServerClient:
     def _notes(self, request: PageRequest, resolution: Resolution) -> tuple[str, ...]:
         """What of the request this server could not do."""
         notes = []
-        if self._profile.vision.processor_kwargs(resolution) and not self.can.views:
+        if self._profile.processor_kwargs(resolution) and not self.can.views:
             notes += [lack for lack in self.can.lacks if lack in (PLAINLY, AS_STARTED)]
         elif self.can.views:
             notes += seen_otherwise(request.resolution, resolution)
@@ -196,7 +196,7 @@ class ServerClient:
         picture, kind = encoded(to_pillow(request.image), size, near=self._address.near)
         words = self._profile.prompt(request.mode, request.target)
         fields = self._fields(request)
-        own = self._profile.vision.processor_kwargs(resolution)
+        own = self._profile.processor_kwargs(resolution)
         if own and self.can.views:
             fields["mm_processor_kwargs"] = own
         return chat(self.can.model, words, picture, kind, **fields)
@@ -241,7 +241,7 @@ class ServerClient:
         words = self._profile.prompt(request.mode, request.target)
         status, body = await self._http.ask(self.can.model, words or "?")
         try:
-            return completion(body.encode())[2] if status == 200 else None
+            return completion(body)[2] if status == 200 else None
         except UnusableError:
             return None
 

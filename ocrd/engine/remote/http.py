@@ -111,43 +111,38 @@ class Connection:
         """Cut every connection."""
         await self._session.close()
 
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an answer."""
-        status, body = await self._request("GET", path, None)
-        return status, body.decode(errors="replace")
-
-    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of an answer to JSON."""
-        return await self._request("POST", path, body)
-
-    async def ask(self, model: str, words: str, *picture: Any, **fields: Any) -> tuple[int, str]:
+    async def ask(self, model: str, words: str, *picture: Any, **fields: Any) -> tuple[int, bytes]:
         """Something small, to be answered in one token."""
-        status, answer = await self.post(CHAT, chat(model, words, *picture, max_tokens=1, **fields))
-        return status, answer.decode(errors="replace")
+        return await self.request(CHAT, chat(model, words, *picture, max_tokens=1, **fields))
 
     async def tokenize(self, model: str, text: str, **fields: Any) -> list[int] | None:
         """Token ids of a text; None from a server that does not tell."""
         body = json.dumps({"model": model, "prompt": text, **fields}).encode()
-        status, answer = await self.post("/tokenize", body)
+        status, answer = await self.request("/tokenize", body)
         if status >= 500 or status in (401, 403):
-            raise trouble(status, answer.decode(errors="replace"))
+            raise trouble(status, answer)
         try:
             return [int(one) for one in json.loads(answer)["tokens"]] if status == 200 else None
         except (ValueError, LookupError, TypeError):
             return None
 
-    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    async def request(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """Status and body of an answer; a body is JSON, and posted.
+
+        Raises:
+            ServerError: There is none, or none for now.
+        """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        url = self._address.base + path
+        method, url = "GET" if body is None else "POST", self._address.base + path
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 said = await _whole(answer)
                 if answer.status in BUSY:
-                    raise trouble(answer.status, "", answer.headers.get("Retry-After"))
+                    raise trouble(answer.status, b"", answer.headers.get("Retry-After"))
                 return answer.status, said
         except aiohttp.ClientConnectorError as error:
             raise DownError(f"does not answer: {error.os_error.strerror or error}") from error
@@ -203,9 +198,9 @@ def tiny() -> bytes:
     return encoded(Image.new("RGB", (32, 32), "white"), (32, 32), near=True)[0]
 
 
-def trouble(status: int, body: str, retry_after: str | None = None) -> ServerError | OcrdError:
+def trouble(status: int, body: bytes, retry_after: str | None = None) -> ServerError | OcrdError:
     """The error that an answer other than 200 stands for."""
-    said = message(body)
+    said, text = message(body), body.decode(errors="replace")
     if status in BUSY:
         return BusyError(BUSY[status], wait_s=wait(retry_after))
     if status == 503:
@@ -218,9 +213,9 @@ def trouble(status: int, body: str, retry_after: str | None = None) -> ServerErr
         return DownError("takes no mm_processor_kwargs any more")
     if 400 <= status < 500:
         return refused_page(status, said)
-    if UNREACHED.search(body):
+    if UNREACHED.search(text):
         return GatewayError(f"its gateway cannot reach it ({status})")
-    if DEAD.search(body):
+    if DEAD.search(text):
         return DiedError("its engine died", certain=True)
     if status >= 500:
         return page_fault(RuntimeError(f"answer {status}: {said}"))
@@ -257,7 +252,7 @@ def wait(retry_after: str | None) -> float:
     return min(max(asked, 0.1), LONGEST_WAIT_S)
 
 
-def message(body: str) -> str:
+def message(body: bytes) -> str:
     """What an error's body says, in whichever of the usual forms, cut short."""
     try:
         said: Any = json.loads(body)
@@ -265,7 +260,7 @@ def message(body: str) -> str:
             if isinstance(said, dict) and key in said:
                 said = said[key]
     except (ValueError, RecursionError):
-        said = body
+        said = body.decode(errors="replace")
     return " ".join(str(said).split())[:SAID] or "nothing more"
 
 

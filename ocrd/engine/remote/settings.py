@@ -123,7 +123,7 @@ def serve_command(settings: VllmSettings) -> list[str]:
     profile = family(settings)
     elsewhere = Place("a server", gpu=False)  # whose CUDA graphs would fill this line with numbers
     arguments = engine_arguments(settings, profile, elsewhere)
-    if profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
+    if profile.processor_kwargs(RESOLUTIONS["gundam"]):
         arguments["trust_request_mm_kwargs"] = True
     # Of the machine that will serve, nothing is known here.
     arguments["renderer_num_workers"] = settings.renderer_workers or MOST_RENDERERS

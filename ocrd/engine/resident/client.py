@@ -152,7 +152,7 @@ class VllmClient:
         tokens = inputs["prompt_token_ids"]
         room = self._context - len(tokens)
         height, width, _ = raw["multi_modal_data"]["image"].shape
-        expected = self._profile.vision.image_tokens(resolution, width, height)
+        expected = self._profile.image_tokens(resolution, width, height)
         check_tokens(tokens.count(self._image_token), expected, room=room)
         return Ready(inputs, room, len(tokens), self._profile.scale(width, height))
 
@@ -358,7 +358,7 @@ def prompt(
     return {
         "prompt": words,
         "multi_modal_data": {"image": pixels(request.image, profile)},
-        "mm_processor_kwargs": profile.vision.processor_kwargs(resolution),
+        "mm_processor_kwargs": profile.processor_kwargs(resolution),
     }
 
 

@@ -144,7 +144,11 @@ class VllmEngine:
         Raises:
             EngineSetupError: No device could be brought up.
         """
-        tell = self._teller(progress)
+
+        def tell(stage: str) -> None:
+            self._stage = stage
+            progress(stage)
+
         self._state = EngineState.LOADING
         try:
             await self._start(tell)
@@ -324,10 +328,3 @@ class VllmEngine:
             if state in states:
                 return state
         return self._state
-
-    def _teller(self, progress: Tell) -> Tell:
-        def tell(stage: str) -> None:
-            self._stage = stage
-            progress(stage)
-
-        return tell

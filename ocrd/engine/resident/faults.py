@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import EngineSetupError
-from ocrd.modes import RESOLUTIONS, Resolution
+from ocrd.modes import RESOLUTIONS
 
 # In the order of DeepSeek-OCR's deployment guide: a smaller share of the card, fewer tiles, fewer
 # pages at once, then a smaller view of every page.
@@ -94,14 +94,11 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
         fewer = max(FEWEST_PAGES, settings.at_once // 2)
         note = f"max_pages_in_flight {settings.max_pages_in_flight} -> {fewer}"
         return Step(settings.changed(max_pages_in_flight=fewer), note)
-    if settings.resolution is None and any(map(_larger, settings.resolutions)):
+    last = RESOLUTIONS[LAST_RESORT]
+    larger = any(one.tile or one.base > last.base for one in settings.resolutions)
+    if settings.resolution is None and larger:
         return Step(settings.changed(resolution=LAST_RESORT), f"resolution -> {LAST_RESORT}")
     return None
-
-
-def _larger(resolution: Resolution) -> bool:
-    """Whether the last resort takes less memory."""
-    return bool(resolution.tile) or resolution.base > RESOLUTIONS[LAST_RESORT].base
 
 
 def _lower(now: float, rungs: tuple[float, ...]) -> float | None:

@@ -103,10 +103,19 @@ def room(settings: VllmSettings, profile: ModelProfile) -> list[Resolution]:
     return [profile.seen(settings.seen(resolution)) for resolution in settings.resolutions]
 
 
+def costs(settings: VllmSettings, profile: ModelProfile) -> dict[Resolution, int | None]:
+    """Tokens of a letter page at each of them that the model can see; None if nobody knows."""
+    return {
+        seen: profile.image_tokens(seen, *LETTER)
+        for seen in room(settings, profile)
+        if profile.problem(seen) is None
+    }
+
+
 def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) -> Resolution:
     """How a page that asks for a resolution is seen: as the model can, within the memory kept."""
     asked = profile.seen(settings.seen(resolution))
-    return profile.vision.within(asked, room(settings, profile))
+    return profile.within(asked, room(settings, profile))
 
 
 def unsupported_resolution(
@@ -114,7 +123,7 @@ def unsupported_resolution(
 ) -> str | None:
     """None, but for what the model cannot see and what there is no room for."""
     asked = profile.seen(settings.seen(resolution))
-    problem = profile.vision.problem(asked)
+    problem = profile.problem(asked)
     if problem is not None:
         return f"{profile.name} cannot see pages so: {problem}."
     return None if view(settings, profile, resolution) == asked else NO_ROOM
@@ -126,7 +135,7 @@ def check_resolution(profile: ModelProfile, resolution: Resolution) -> None:
     Raises:
         PageError: It cannot.
     """
-    problem = profile.vision.problem(resolution)
+    problem = profile.problem(resolution)
     if problem is not None:
         raise PageError(
             f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
@@ -162,7 +171,7 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
         "mm_processor_cache_gb": 0,
         "renderer_num_workers": settings.renderers,
         "limit_mm_per_prompt": {"image": 1},
-        "mm_processor_kwargs": profile.vision.room(room(settings, profile)),
+        "mm_processor_kwargs": profile.kwargs_for(room(settings, profile)),
         "scheduling_policy": "priority",
         "disable_log_stats": True,
     }
@@ -195,14 +204,9 @@ def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
     They are those of all pages that are being read, one token each, and of one to three that begin,
     at each resolution; none if only the model's processor knows what a page takes.
     """
-    pages = {
-        profile.vision.image_tokens(seen, *LETTER)
-        for seen in room(settings, profile)
-        if profile.vision.problem(seen) is None
-    }
     steps = {
         settings.at_once + count * (tokens + WORDS)
-        for tokens in pages
+        for tokens in set(costs(settings, profile).values())
         if tokens is not None
         for count in range(1, GRAPH_PAGES + 1)
     }

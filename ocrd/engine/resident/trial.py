@@ -15,7 +15,7 @@ from typing import Any
 from ocrd.engine.base import PageRequest
 from ocrd.engine.models import ModelProfile
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
-from ocrd.engine.resident.settings import LETTER, VllmSettings
+from ocrd.engine.resident.settings import LETTER, VllmSettings, costs
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode, Resolution
 from ocrd.page import PageImage
@@ -106,17 +106,12 @@ def waves(profile: ModelProfile, settings: VllmSettings) -> Iterator[list[Resolu
 
     The last wave fills one step of the model, or takes all pages that may be in flight.
     """
-    seen = dict.fromkeys(profile.seen(settings.seen(one)) for one in settings.resolutions)
-    costs = {
-        one: profile.vision.image_tokens(one, *LETTER) or 0
-        for one in seen
-        if profile.vision.problem(one) is None
-    }
-    if not costs:
+    tokens = costs(settings, profile)
+    if not tokens:
         return
-    yield from ([one] for one in costs)
-    costliest = max(costs, key=costs.__getitem__)
-    enough = -(-settings.max_num_batched_tokens // max(1, costs[costliest]))
+    yield from ([one] for one in tokens)
+    costliest = max(tokens, key=lambda one: tokens[one] or 0)
+    enough = -(-settings.max_num_batched_tokens // (tokens[costliest] or 1))
     count = 1
     while count < min(enough, settings.at_once):
         count = min(2 * count, settings.at_once)

@@ -59,7 +59,7 @@ def test_another_model_needs_only_its_data(monkeypatch: pytest.MonkeyPatch) -> N
         "User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>OCR:\nAssistant: "
     )
     assert made["mm_processor_kwargs"] == {}
-    check_tokens(700, profile.vision.image_tokens(RESOLUTIONS["gundam"], 100, 100), room=50)
+    check_tokens(700, profile.image_tokens(RESOLUTIONS["gundam"], 100, 100), room=50)
     chosen = sampling(page(mode="ocr"), profile, VllmSettings(model="m"), room=8000)
     assert chosen["max_tokens"] == 8000
     assert "extra_args" not in chosen, "the guard is not part of that model's engine"
