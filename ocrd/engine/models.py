@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from ocrd.engine import answers
@@ -17,20 +16,8 @@ from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, AnswerFormat, Guard, PromptMode, Resolution
 from ocrd.page import Block
 
-Parser = Callable[[str, AnswerFormat, tuple[int, int]], list[Block]]
-
 # Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
-PARSERS: Mapping[str, Parser] = MappingProxyType(
-    {
-        "ref-det": grounding.parse,
-        "det-label": answers.det_label,
-        "md-anchor": answers.md_anchor,
-        "json-bbox": answers.json_bbox,
-        "markdown": answers.markdown,
-    }
-)
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+Parser = Callable[[str, AnswerFormat, tuple[int, int]], list[Block]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +37,7 @@ class ModelProfile:
         prompts: Its own words for prompt modes, by the mode's name; None if it understands the
             words of the modes as they are.  A built-in mode that is not among them is not
             offered; an operator's own mode always is.
-        parser: How its answers are read, by its name in `PARSERS`.
+        parser: Reads its answers.
         coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
             that it sees.
         side_multiple: Its processor makes sides multiples of this, which moves such pixels: pages
@@ -70,26 +57,26 @@ class ModelProfile:
     architectures: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     template: str | None = None
-    chat: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    chat: Mapping[str, Any] = field(default_factory=dict)
     image_token: str
     geometry: tiling.Geometry | None = None
     prompts: Mapping[str, str] | None = None
-    parser: str = "ref-det"
+    parser: Parser = grounding.parse
     coordinate_scale: int | None = 999
     side_multiple: int = 1
-    tokens: Mapping[str, int | None] = field(default_factory=lambda: NOTHING)
+    tokens: Mapping[str, int | None] = field(default_factory=dict)
     vocab_size: int | None = None
     guarded: bool = False
     guard: Guard | None = None
     never_banned: tuple[str, ...] = ()
-    sampling: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    resolutions: Mapping[str, Resolution] = field(default_factory=lambda: NOTHING)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     dpi: int = 144
     longest_side: int | None = None
 
     def prompt(self, mode: PromptMode, target: str = "") -> str:
         """What the model is asked in a mode, without image and chat markers."""
-        own = (self.prompts or NOTHING).get(mode.name, mode.prompt)
+        own = (self.prompts or {}).get(mode.name, mode.prompt)
         return str(own).replace("{target}", target)
 
     def words(self, mode: PromptMode, target: str = "") -> str:
@@ -142,7 +129,7 @@ class ModelProfile:
 
     def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
         """What an answer means; coordinates in it run to `scale`."""
-        return tuple(PARSERS[self.parser](text, mode.answers, scale))
+        return tuple(self.parser(text, mode.answers, scale))
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None if the model can serve the mode, else a sentence that says why not."""
@@ -197,18 +184,16 @@ DEEPSEEK_OCR = ModelProfile(
     template="<image>\n{prompt}",
     image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
     geometry=tiling.DEEPSEEK_OCR,
-    tokens=MappingProxyType(
-        {
-            "<image>": 128815,
-            "<|ref|>": None,
-            "<|/ref|>": None,
-            "<|det|>": None,
-            "<|/det|>": None,
-            "<|grounding|>": None,
-            "<td>": 128821,
-            "</td>": 128822,
-        }
-    ),
+    tokens={
+        "<image>": 128815,
+        "<|ref|>": None,
+        "<|/ref|>": None,
+        "<|det|>": None,
+        "<|/det|>": None,
+        "<|grounding|>": None,
+        "<td>": 128821,
+        "</td>": 128822,
+    },
     vocab_size=129280,
     guarded=True,
     never_banned=("<td>", "</td>"),
@@ -220,15 +205,13 @@ DEEPSEEK_OCR_2 = replace(
     architectures=("DeepseekOCR2ForCausalLM",),
     names=("deepseek-ocr-2", "deepseek_ocr_2", "deepseek-ocr2"),
     geometry=tiling.DEEPSEEK_OCR_2,
-    resolutions=MappingProxyType(
-        {  # its weights know views of 768 and 1024 only
-            "tiny": Resolution(name="tiny", base=768),
-            "small": Resolution(name="small", base=768),
-            "base": Resolution(name="base", base=1024),
-            "large": Resolution(name="large", base=1024),
-            "gundam": Resolution(name="gundam", base=1024, tile=768, max_crops=6),
-        }
-    ),
+    resolutions={  # its weights know views of 768 and 1024 only
+        "tiny": Resolution(name="tiny", base=768),
+        "small": Resolution(name="small", base=768),
+        "base": Resolution(name="base", base=1024),
+        "large": Resolution(name="large", base=1024),
+        "gundam": Resolution(name="gundam", base=1024, tile=768, max_crops=6),
+    },
 )
 
 UNLIMITED_OCR = ModelProfile(
@@ -238,7 +221,7 @@ UNLIMITED_OCR = ModelProfile(
     template="<image>{prompt}",
     image_token=DEEPSEEK_OCR.image_token,
     prompts=dict.fromkeys(("document", "layout", "ocr"), "document parsing."),
-    parser="det-label",
+    parser=answers.det_label,
     guarded=True,
     guard=Guard(ngram=35, window=128),
     never_banned=DEEPSEEK_OCR.never_banned,
@@ -247,12 +230,12 @@ UNLIMITED_OCR = ModelProfile(
 LIGHTON_OCR_3 = ModelProfile(
     name="LightOnOCR-3",
     names=("lightonocr-3", "lightonocr3"),
-    chat=MappingProxyType({"enable_thinking": False}),
+    chat={"enable_thinking": False},
     image_token="<|image_pad|>",  # noqa: S106 - a token of a vocabulary, not a secret
     prompts=dict.fromkeys(("document", "layout", "ocr"), "grounding"),
-    parser="md-anchor",
+    parser=answers.md_anchor,
     coordinate_scale=1000,
-    sampling=MappingProxyType({"temperature": 0.1}),
+    sampling={"temperature": 0.1},
     dpi=200,
     longest_side=2048,
 )
@@ -261,7 +244,7 @@ LIGHTON_OCR_3_1B = replace(
     LIGHTON_OCR_3,
     name="LightOnOCR-3-1B",
     names=("lightonocr-3-1b",),
-    chat=NOTHING,
+    chat={},
     longest_side=1540,
 )
 
@@ -270,14 +253,12 @@ DOTS_OCR = ModelProfile(
     architectures=("DotsOCRForCausalLM",),
     names=("dots.ocr", "dotsocr", "dots-ocr"),
     image_token="<|imgpad|>",  # noqa: S106 - a token of a vocabulary, not a secret
-    prompts=MappingProxyType(
-        {
-            "document": DOTS_LAYOUT,
-            "layout": DOTS_LAYOUT,
-            "ocr": "Extract the text content from this image.",
-        }
-    ),
-    parser="json-bbox",
+    prompts={
+        "document": DOTS_LAYOUT,
+        "layout": DOTS_LAYOUT,
+        "ocr": "Extract the text content from this image.",
+    },
+    parser=answers.json_bbox,
     coordinate_scale=None,
     side_multiple=28,
     dpi=200,
@@ -289,24 +270,22 @@ OLM_OCR_2 = ModelProfile(
     names=("olmocr",),
     image_token="<|image_pad|>",  # noqa: S106 - a token of a vocabulary, not a secret
     prompts=dict.fromkeys(("document", "ocr"), OLM_PAGE),
-    parser="markdown",
+    parser=answers.markdown,
     coordinate_scale=None,
-    sampling=MappingProxyType({"temperature": 0.1}),
+    sampling={"temperature": 0.1},
     longest_side=1288,
 )
 
 MARKDOWN = ModelProfile(
     name="Markdown",
     image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
-    prompts=MappingProxyType(
-        {
-            "document": ANY_PAGE,
-            "ocr": "Write down all text of this page as it is printed, in reading order, and "
-            "nothing else.",
-            "describe": BUILT_IN_MODES["describe"].prompt,
-        }
-    ),
-    parser="markdown",
+    prompts={
+        "document": ANY_PAGE,
+        "ocr": "Write down all text of this page as it is printed, in reading order, and "
+        "nothing else.",
+        "describe": BUILT_IN_MODES["describe"].prompt,
+    },
+    parser=answers.markdown,
     coordinate_scale=None,
     longest_side=2048,
 )

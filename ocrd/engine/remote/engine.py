@@ -100,12 +100,7 @@ class ServerEngine:
         return unsupported_resolution(self._settings, self.profile, resolution)
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Connect to every server; those that are down or do not fit are asked again for ever.
-
-        Raises:
-            EngineSetupError: None fits.
-            EngineDownError: None serves now.
-        """
+        """Connect to every server; those that are down or do not fit are asked again for ever."""
         self._state = EngineState.LOADING
         # Encoding is what these do, and it lets go of Python's lock.
         self._threads = ThreadPoolExecutor(
@@ -125,13 +120,7 @@ class ServerEngine:
             raise
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page on the least busy server, through as many servers as it takes.
-
-        Raises:
-            EngineDownError: None serves.
-            PageError: This page cannot be read.
-            PageFaultError: It took too long, or no server made sense of it.
-        """
+        """Read one page on the least busy server, through as many servers as it takes."""
         started = time.monotonic()
         if (refusal := self.unsupported(request.mode)) is not None:
             raise PageError(refusal, hint="Give the folder another mode.", kind="mode")

@@ -139,11 +139,7 @@ class VllmEngine:
         return unsupported_resolution(self._settings, profile, resolution)
 
     async def start(self, progress: Tell) -> None:
-        """Load the model on every device; minutes at the first time.
-
-        Raises:
-            EngineSetupError: No device could be brought up.
-        """
+        """Load the model on every device; minutes at the first time."""
 
         def tell(stage: str) -> None:
             self._stage = stage
@@ -160,13 +156,7 @@ class VllmEngine:
         self._stage = ""
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page on the least busy device that serves.
-
-        Raises:
-            EngineDownError: None serves.
-            PageError: This page cannot be read.
-            PageFaultError: It took too long, or vLLM failed on it.
-        """
+        """Read one page on the least busy device that serves."""
         started = self._clock()
         refusal = self.unsupported(request.mode)
         if refusal is not None:

@@ -6,6 +6,7 @@ gigabytes, and nothing but a starting engine may pay for it.
 
 from __future__ import annotations
 
+import difflib
 import gc
 import importlib
 import importlib.metadata
@@ -20,7 +21,7 @@ from ocrd.engine.deepseek import plugin
 from ocrd.engine.deepseek.plugin import NEWEST, OLDEST
 from ocrd.engine.models import ModelProfile, profile_for
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
-from ocrd.engine.resident.settings import Place, VllmSettings, check_names
+from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
 # vLLM from 0.31 on would take its second model runner on a GPU, with which ocrd has not run.
@@ -284,8 +285,19 @@ def check_options(settings: VllmSettings, vllm: Vllm) -> None:
     """See that what is passed through to vLLM is known there.
 
     Raises:
-        EngineSetupError: A name is not.
+        EngineSetupError: A name is not; the nearest that is, is named.
     """
     arguments = {field.name for field in fields(vllm.AsyncEngineArgs)}
-    check_names("options", settings.options, arguments)
-    check_names("sampling", settings.sampling, vllm.SamplingParams.__struct_fields__)
+    params = set(vllm.SamplingParams.__struct_fields__)
+    for section, given, known, names in (
+        ("options", settings.options, arguments, "engine arguments"),
+        ("sampling", settings.sampling, params, "SamplingParams"),
+    ):
+        for name in (name for name in given if name not in known):
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "Remove it."
+            raise EngineSetupError(
+                f"engine.{section} has {name!r}, which this version of vLLM does not know.",
+                hint=f"{hint} Names are those of vLLM's {names}.",
+                kind="unknown-option",
+            )

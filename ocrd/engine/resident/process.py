@@ -121,7 +121,10 @@ class Launcher:
             kill_child(log.pid)
             if building is not None:
                 await asyncio.wait({building})
-            await self._discard(building, log)
+            if building is None or building.exception() is not None:
+                log.close()
+            else:
+                await Launched(building.result(), log).close()
             raise
         except Exception as error:
             words = log.words()
@@ -144,12 +147,6 @@ class Launcher:
         return self.vllm.AsyncLLM.from_vllm_config(
             config, disable_log_stats=given.disable_log_stats
         )
-
-    async def _discard(self, building: asyncio.Future[Any] | None, log: EngineLog) -> None:
-        if building is not None and building.exception() is None:
-            await Launched(building.result(), log).close()
-        else:
-            log.close()
 
 
 def compile_caches() -> list[Path]:

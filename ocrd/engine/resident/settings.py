@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.deepseek.tiling import MAX_CROPS
 from ocrd.engine.models import ModelProfile
-from ocrd.errors import EngineSetupError, PageError
+from ocrd.errors import PageError
 from ocrd.modes import RESOLUTIONS, Resolution
 
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
@@ -216,25 +215,6 @@ def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
     rounded = {-(-step // GRAPH_STEP) * GRAPH_STEP for step in steps}
     most = settings.max_num_batched_tokens
     return [size for size in sorted({*usual, settings.at_once, *rounded}) if size <= most]
-
-
-def check_names(section: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """See that every name is one that this version of vLLM knows.
-
-    Raises:
-        EngineSetupError: One is not; the nearest that is, is named.
-    """
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Remove it."
-            raise EngineSetupError(
-                f"engine.{section} has {name!r}, which this version of vLLM does not know.",
-                hint=f"{hint} Names are those of vLLM's engine arguments."
-                if section == "options"
-                else f"{hint} Names are those of vLLM's SamplingParams.",
-                kind="unknown-option",
-            )
 
 
 def sampling(

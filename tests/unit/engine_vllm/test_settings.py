@@ -1,15 +1,15 @@
 """What may be set, and how that becomes vLLM's own arguments."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, LIGHTON_OCR_3
+from ocrd.engine.resident.preflight import Vllm, check_options
 from ocrd.engine.resident.settings import (
     Place,
     VllmSettings,
-    check_names,
     engine_arguments,
     graph_sizes,
     view,
@@ -153,11 +153,29 @@ def test_tiles_are_capped() -> None:
     assert SETTINGS.seen(RESOLUTIONS["gundam"]) == RESOLUTIONS["gundam"]
 
 
-def test_a_misspelt_option_names_the_nearest() -> None:
+@dataclass
+class Arguments:
+    """Of vLLM's, two."""
+
+    enforce_eager: bool = False
+    seed: int = 0
+
+
+class Params:
+    __struct_fields__ = ("temperature", "top_p")
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "right"),
+    [("options", "enforce_eagre", "enforce_eager"), ("sampling", "temprature", "temperature")],
+)
+def test_a_misspelt_option_names_the_nearest(section: str, wrong: str, right: str) -> None:
+    vllm = Vllm(None, Arguments, Params, None, RuntimeError)
+    check_options(SETTINGS.changed(**{section: {right: 1}}), vllm)
     with pytest.raises(EngineSetupError) as error:
-        check_names("options", {"enforce_eagre": True}, {"enforce_eager", "seed"})
-    assert "enforce_eagre" in error.value.message
-    assert "enforce_eager" in error.value.hint
+        check_options(SETTINGS.changed(**{section: {right: 1, wrong: 1}}), vllm)
+    assert f"engine.{section} has {wrong!r}" in error.value.message
+    assert f"Did you mean {right!r}?" in error.value.hint
 
 
 def test_workers_default_to_the_cores_but_never_more_than_16() -> None:
