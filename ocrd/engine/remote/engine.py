@@ -46,6 +46,7 @@ class ServerEngine:
         self.profile: ModelProfile = family(settings)
         read_as = f" (read as {self.profile.name})" if settings.profile else ""
         self.model = f"{settings.model}{read_as}"
+        self.dpi = self.profile.dpi
         self._settings = settings
         self._events = events or Events()
         self._servers: list[Server] = []
@@ -62,11 +63,6 @@ class ServerEngine:
     def capacity(self) -> int:
         """Pages at once on all servers."""
         return self._settings.max_pages_in_flight * len(self._settings.servers)
-
-    @property
-    def dpi(self) -> int:
-        """What suits the model."""
-        return self.profile.dpi
 
     def named(self, language: str) -> tuple[str, str]:
         """The same for all languages."""

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import aiohttp
@@ -43,24 +44,22 @@ REMEDY = {
 }
 
 
+@dataclass(eq=False)
 class ServerError(Exception):
     """A server did not do its part; the page goes elsewhere and loses nothing.
 
-    Args:
+    Attributes:
         why: What it did, to be read after the server's name.
         hint: What to do about it.
         wait_s: How long it wants to be left alone.
         certain: Whether it said itself that its engine is dead.
     """
 
-    def __init__(
-        self, why: str, hint: str = "", *, wait_s: float = SOON_S, certain: bool = False
-    ) -> None:
-        super().__init__(why)
-        self.why = why
-        self.hint = hint
-        self.wait_s = wait_s
-        self.certain = certain
+    why: str
+    hint: str = ""
+    _: KW_ONLY
+    wait_s: float = SOON_S
+    certain: bool = False
 
 
 class BusyError(ServerError):
