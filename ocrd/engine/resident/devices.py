@@ -63,7 +63,7 @@ def on_gpus(
             kind="no-gpu",
         )
     else:
-        wanted = [place(card, settings) for card in chosen_cards(settings, cards)]
+        wanted = [_place(card) for card in _chosen(settings, cards)]
     each = settings.per_device
     if each == "auto":
         several = len({one.number for one in wanted}) < len(wanted)
@@ -71,15 +71,10 @@ def on_gpus(
         parallel = any(name.endswith("parallel_size") for name in settings.options)
         roomy = share >= ROOMY_MIB and cores // len(wanted) >= CORES
         each = 2 if known and roomy and not several and not parallel else 1
-    return shared([one for one in wanted for _ in range(each)])
+    return _shared([one for one in wanted for _ in range(each)])
 
 
-def place(card: Gpu, settings: VllmSettings) -> Place:
-    """On a card that is large enough.
-
-    Raises:
-        EngineSetupError: It is not.
-    """
+def _place(card: Gpu) -> Place:
     if card.memory_mib < LEAST_MEMORY_MIB:
         raise EngineSetupError(
             f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
@@ -90,7 +85,7 @@ def place(card: Gpu, settings: VllmSettings) -> Place:
     return Place(f"gpu:{card.number} {card.name}", card.number, memory_mib=card.memory_mib)
 
 
-def shared(places: list[Place]) -> tuple[Place, ...]:
+def _shared(places: list[Place]) -> tuple[Place, ...]:
     """The same places, where each knows how many engines run on its card and has its own name."""
     counts = Counter(one.number for one in places)
     seen: Counter[int | None] = Counter()
@@ -103,12 +98,7 @@ def shared(places: list[Place]) -> tuple[Place, ...]:
     return tuple(named)
 
 
-def chosen_cards(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
-    """The cards that the settings name.
-
-    Raises:
-        EngineSetupError: One of them is not there.
-    """
+def _chosen(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
     if settings.devices == "all":
         return cards
     by_number = {card.number: card for card in cards}

@@ -123,7 +123,7 @@ def model_config(settings: VllmSettings) -> dict[str, Any]:
     if looks_like_path(settings.model):
         found = in_folder(Path(settings.model).expanduser(), settings.load_format)
     else:
-        found = on_hub(settings.model)
+        found = _on_hub(settings.model)
     try:
         config = dict(json.loads(found.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -166,12 +166,8 @@ def in_folder(folder: Path, load_format: str) -> Path:
     return folder / "config.json"
 
 
-def on_hub(name: str) -> Path:
-    """`config.json` of a model on the hub: cached, or fetched if the network allows.
-
-    Raises:
-        EngineSetupError: Neither.
-    """
+def _on_hub(name: str) -> Path:
+    """`config.json` of a model on the hub: cached, or fetched if the network allows."""
     cached = in_cache(name)
     if cached is not None:
         return cached
