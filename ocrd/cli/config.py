@@ -16,7 +16,6 @@ from ocrd.views.phrases import counted
 
 if TYPE_CHECKING:
     from ocrd.config import Config
-    from ocrd.daemon.doctor import Finding
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
@@ -83,7 +82,9 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for finding in examine(load(config)):
         findings.append(finding)
         if not as_json:
-            typer.echo("\n".join(_lines(finding)))
+            typer.echo(f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}")
+        if finding.hint and not as_json:
+            typer.echo(f"         {finding.hint}")
     if as_json:
         words.print_json({"version": 1, "findings": [each._asdict() for each in findings]})
     if any(finding.verdict is Verdict.PROBLEM for finding in findings):
@@ -109,13 +110,6 @@ def rights(config: ConfigOption = None) -> None:
         raise typer.Exit(ExitCode.FAILED)
     if not opened:
         typer.echo("nothing to open: every folder below the inboxes is open to its group", err=True)
-
-
-def _lines(finding: Finding) -> list[str]:
-    lines = [f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}"]
-    if finding.hint:
-        lines.append(f"         {finding.hint}")
-    return lines
 
 
 @engine_app.callback()

@@ -30,7 +30,6 @@ from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_
 from ocrd.engine.resident.settings import (
     LETTER,
     VllmSettings,
-    check_resolution,
     room,
     sampling,
     seen_otherwise,
@@ -157,7 +156,6 @@ class ServerClient:
     async def _read(self, request: PageRequest) -> PageResult:
         settings, profile = self._settings, self._profile
         resolution = view(settings, profile, request.resolution)
-        check_resolution(profile, resolution)
         size = wanted_size(request.image, profile)
         expected = await self._text_tokens(request)
         body = await asyncio.get_running_loop().run_in_executor(

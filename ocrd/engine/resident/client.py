@@ -22,7 +22,6 @@ from ocrd.engine.resident.process import Launched
 from ocrd.engine.resident.settings import (
     OTHER_RESOLUTION,
     VllmSettings,
-    check_resolution,
     sampling,
     seen_otherwise,
     view,
@@ -341,11 +340,7 @@ def prompt(
         profile: Of the model.
         resolution: How it is to see the page.
         tokenizer: The model's, for a profile that leaves the template to it.
-
-    Raises:
-        PageError: The model cannot see pages at this resolution.
     """
-    check_resolution(profile, resolution)
     words = profile.words(request.mode, request.target)
     if profile.template is None:
         content = [{"type": "image"}, {"type": "text", "text": words}]

@@ -112,9 +112,20 @@ def costs(settings: VllmSettings, profile: ModelProfile) -> dict[Resolution, int
 
 
 def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) -> Resolution:
-    """How a page that asks for a resolution is seen: as the model can, within the memory kept."""
+    """How a page that asks for a resolution is seen: as the model can, within the memory kept.
+
+    Raises:
+        PageError: The model cannot see it so.
+    """
     asked = profile.seen(settings.seen(resolution))
-    return profile.within(asked, room(settings, profile))
+    seen = profile.within(asked, room(settings, profile))
+    if (problem := profile.problem(seen)) is not None:
+        raise PageError(
+            f"{profile.name} cannot see a page at resolution {seen.name!r}: {problem}.",
+            hint=OTHER_RESOLUTION,
+            kind="resolution",
+        )
+    return seen
 
 
 def unsupported_resolution(
@@ -125,22 +136,7 @@ def unsupported_resolution(
     problem = profile.problem(asked)
     if problem is not None:
         return f"{profile.name} cannot see pages so: {problem}."
-    return None if view(settings, profile, resolution) == asked else NO_ROOM
-
-
-def check_resolution(profile: ModelProfile, resolution: Resolution) -> None:
-    """See that the model can see a page so.
-
-    Raises:
-        PageError: It cannot.
-    """
-    problem = profile.problem(resolution)
-    if problem is not None:
-        raise PageError(
-            f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
-            hint=OTHER_RESOLUTION,
-            kind="resolution",
-        )
+    return None if profile.within(asked, room(settings, profile)) == asked else NO_ROOM
 
 
 def seen_otherwise(asked: Resolution, seen: Resolution) -> tuple[str, ...]:
