@@ -141,7 +141,7 @@ class ServerEngine:
 
     def _server(self, address: str, threads: ThreadPoolExecutor) -> Server:
         return Server(
-            ServerClient(Address.parse(address), self._settings, self.profile, threads),
+            ServerClient(Address(address), self._settings, self.profile, threads),
             name=address,
             capacity=self._settings.max_pages_in_flight,
             events=self._events,

@@ -6,7 +6,6 @@ import ipaddress
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,29 +54,26 @@ COMPOSE_KEY = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
 class Address:
     """Where a server listens.
 
+    Args:
+        text: `http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`; names
+            the server everywhere.
+
     Attributes:
-        text: As it is configured; names the server everywhere.
         base: What paths such as `/v1/models` are added to.
         socket: Of a Unix socket, its path.
         near: Whether pages stay on this machine: then they travel uncompressed.
     """
 
-    text: str
-    base: str
-    socket: str | None
-    near: bool
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """`http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`."""
-        if text.startswith(UNIX):
-            return cls(text, "http://localhost", text.removeprefix(UNIX), near=True)
-        base = text.rstrip("/").removesuffix("/v1")
-        return cls(text, base, None, near=_is_loopback(urlsplit(text).hostname or ""))
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.socket = text.removeprefix(UNIX) if text.startswith(UNIX) else None
+        self.base = (
+            text.rstrip("/").removesuffix("/v1") if self.socket is None else "http://localhost"
+        )
+        self.near = self.socket is not None or _is_loopback(urlsplit(text).hostname or "")
 
 
 def api_key(settings: VllmSettings) -> str:
@@ -138,7 +134,7 @@ def serve_command(settings: VllmSettings) -> list[str]:
 def shell_line(settings: VllmSettings) -> str:
     """The same for a shell: with the key, and listening where the first server is said to be."""
     words = serve_command(settings)
-    first = Address.parse((*settings.servers, "http://localhost:8000")[0])
+    first = Address((*settings.servers, "http://localhost:8000")[0])
     if first.socket is not None:
         words += ["--uds", first.socket]
     else:

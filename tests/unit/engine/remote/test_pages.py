@@ -286,7 +286,7 @@ def to_pillow_again(data: bytes) -> bytes:
 
 
 def test_nearness_decides_by_the_address() -> None:
-    near = {text: Address.parse(text).near for text in (
+    near = {text: Address(text).near for text in (
         "http://127.0.0.1:8000", "http://localhost:8000/v1", "http://[::1]:8000",
         "unix:/run/vllm.sock", "http://gpu1:8000", "https://10.0.0.7",
     )}  # fmt: skip
