@@ -57,8 +57,7 @@ def in_turns(parts: dict[str, Callable[[], Any]], each: int) -> dict[str, float]
 
 def encoders() -> None:
     """Of the true size."""
-    from ocrd.engine.deepseek.attention_kernel import fused
-    from ocrd.engine.deepseek.join_kernel import joined
+    from ocrd.engine.deepseek.kernels import fused, joined
 
     sam = random_sam("cuda", depth=12, width=768, heads=12, unwindowed=(2, 5, 8, 11), spread=0.02)
     sam = sam.to("cuda", torch.bfloat16)

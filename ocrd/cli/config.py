@@ -16,7 +16,6 @@ from ocrd.views.phrases import counted
 
 if TYPE_CHECKING:
     from ocrd.config import Config
-    from ocrd.daemon.doctor import Finding
 
 MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
@@ -83,7 +82,9 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for finding in examine(load(config)):
         findings.append(finding)
         if not as_json:
-            typer.echo("\n".join(_lines(finding)))
+            typer.echo(f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}")
+        if finding.hint and not as_json:
+            typer.echo(f"         {finding.hint}")
     if as_json:
         words.print_json({"version": 1, "findings": [each._asdict() for each in findings]})
     if any(finding.verdict is Verdict.PROBLEM for finding in findings):
@@ -111,13 +112,6 @@ def rights(config: ConfigOption = None) -> None:
         typer.echo("nothing to open: every folder below the inboxes is open to its group", err=True)
 
 
-def _lines(finding: Finding) -> list[str]:
-    lines = [f"{MARKS[finding.verdict]}  {finding.check}: {finding.found}"]
-    if finding.hint:
-        lines.append(f"         {finding.hint}")
-    return lines
-
-
 @engine_app.callback()
 def engine() -> None:
     """What concerns the engine."""
@@ -132,10 +126,10 @@ def serve_command(
 ) -> None:
     """Print the command that starts a vLLM server which fits this configuration."""
     from ocrd.config import load
-    from ocrd.daemon.engines import server_settings
+    from ocrd.daemon.engines import vllm_settings
     from ocrd.engine.remote.settings import TRUST, compose_service, shell_line
 
-    settings = server_settings(load(config))
+    settings = vllm_settings(load(config))
     if compose:
         typer.echo(compose_service(settings), nl=False)
     else:

@@ -6,6 +6,7 @@ carries out; where none runs, whoever may write the ledger does it in its place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,22 +39,14 @@ def retry(
             "name jobs, or say --failed for all that failed", hint="ocrd retry 12 13, or --failed"
         )
     chosen: dict[str, Any] = {"failed": True} if failed else {"jobs": numbers}
-    left = _requested(config, {"do": "retry", **chosen})
-    for job in left:
-        typer.echo(f"job {job.id} was left as it is: {_why_not_retried(job)}", err=True)
-    if left:
-        raise typer.Exit(ExitCode.FAILED)
+    _request(config, {"do": "retry", **chosen}, _why_not_retried)
 
 
 def cancel(numbers: NumbersArgument = None, config: ConfigOption = None) -> None:
     """Stop queued or running jobs; their originals go to failed/."""
     if not numbers:
         raise UsageError("name the jobs to cancel", hint="ocrd cancel 12 13")
-    left = _requested(config, {"do": "cancel", "jobs": numbers})
-    for job in left:
-        typer.echo(f"job {job.id} {_why_not_cancelled(job)}; nothing to cancel", err=True)
-    if left:
-        raise typer.Exit(ExitCode.FAILED)
+    _request(config, {"do": "cancel", "jobs": numbers}, _why_not_cancelled)
 
 
 def pause(
@@ -87,8 +80,8 @@ def _hold(config: Path | None, verb: str, folder: str | None, *, everything: boo
         typer.echo(f"{name} is {verb}d")
 
 
-def _requested(config: Path | None, request: dict[str, Any]) -> list[Job]:
-    """Have it done, and say so of each job; the jobs that are left as they were.
+def _request(config: Path | None, request: dict[str, Any], why_not: Callable[[Job], str]) -> None:
+    """Have it done, and say so of each job, or why it is left as it was.
 
     Raises:
         UsageError: Some number is no job's; what could be done is done.
@@ -105,21 +98,26 @@ def _requested(config: Path | None, request: dict[str, Any]) -> list[Job]:
     for number in answer["unknown"]:
         raise no_such_job(number)
     left = asked(config, lambda ledger: [ledger.job(number) for number in answer["left"]])
-    return [job for job in left if job is not None]
+    for job in filter(None, left):
+        typer.echo(f"job {job.id} {why_not(job)}", err=True)
+    if any(left):
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _why_not_retried(job: Job) -> str:
     if job.state not in (JobState.FAILED, JobState.CANCELLED):
         again = "; drop the file again to have it read anew" if job.state is JobState.DONE else ""
-        return f"it is {job.state}, and only failed and cancelled jobs are retried{again}"
-    if job.place is Place.GONE:
-        return "its original is gone; drop the file again"
-    return "a newer job stands for the same file; `ocrd jobs` lists it"
+        why = f"it is {job.state}, and only failed and cancelled jobs are retried{again}"
+    elif job.place is Place.GONE:
+        why = "its original is gone; drop the file again"
+    else:
+        why = "a newer job stands for the same file; `ocrd jobs` lists it"
+    return f"was left as it is: {why}"
 
 
 def _why_not_cancelled(job: Job) -> str:
     if job.cancel_requested:
-        return "is being cancelled already"
+        return "is being cancelled already; nothing to cancel"
     if job.state is JobState.DELIVERING or job.ending is not None:
-        return "is being delivered"
-    return f"has ended: {job.state}"
+        return "is being delivered; nothing to cancel"
+    return f"has ended: {job.state}; nothing to cancel"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -203,7 +203,9 @@ def plan(user: str, root: Path, prefix: Path) -> Iterator[Step]:
     yield _folder(_below(prefix, root), OURS, user, prefix)
     for tree in (*TREES, "inbox/scans"):
         yield _folder(_below(prefix, root / tree), SHARED, user, prefix)
-    yield _state(_below(prefix, STATE), user, prefix)
+    state = _below(prefix, STATE)  # systemd would make it, but `ocrd run` can be started without
+    told = f"make {state}, for the ledger"
+    yield replace(_folder(state, 0o750, user, prefix), told=told, done=state.is_dir())
     yield _file(_below(prefix, CONFIG), FIRST_CONFIG.format(root=root, state=STATE), keep=True)
     for unit in UNITS:
         yield _file(_below(prefix, unit), unit_text(user, root, unit.name), keep=False)
@@ -276,18 +278,6 @@ def _belongs(path: Path, user: str) -> bool:
         return path.owner() == path.group() == user
     except KeyError:  # of a user or group without a name
         return False
-
-
-def _state(path: Path, user: str, prefix: Path) -> Step:
-    """Where the ledger lies; systemd would make it, but `ocrd run` can be started without."""
-
-    def act() -> None:
-        path.mkdir(parents=True)
-        if prefix == Path("/"):
-            shutil.chown(path, user, user)
-        path.chmod(0o750)
-
-    return Step(f"make {path}, for the ledger", act, path.is_dir())
 
 
 def _file(path: Path, text: str, *, keep: bool) -> Step:

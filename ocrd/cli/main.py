@@ -78,19 +78,14 @@ def _of_ours(error: Exception) -> tuple[str, str]:
 
 def _run(words: Sequence[str]) -> int:
     """Building the command line takes longer than `ocrd status` itself, which goes without."""
-    if words[:1] == ["status"]:
-        match [word for word in words[1:] if word != "--json"]:
-            case []:
-                return _status(None, as_json="--json" in words)
-            case ["--config" | "-c", config]:
-                return _status(Path(config) if config else None, as_json="--json" in words)
+    rest = [word for word in words[1:] if word != "--json"]
+    named = rest[:1] in (["--config"], ["-c"]) and len(rest) == 2
+    if words[:1] == ["status"] and (named or not rest):
+        from ocrd.cli.status import tell
+
+        config = Path(rest[1]) if named and rest[1] else None
+        return tell(config, as_json="--json" in words)
     from ocrd.cli import app
 
     app.run(words)
     return ExitCode.OK
-
-
-def _status(config: Path | None, *, as_json: bool) -> int:
-    from ocrd.cli.status import tell
-
-    return tell(config, as_json=as_json)

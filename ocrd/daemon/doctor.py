@@ -19,7 +19,6 @@ from ocrd.daemon.engines import (
     check_modes,
     chosen_kind,
     missing_packages,
-    server_settings,
     vllm_settings,
 )
 from ocrd.daemon.places import SHOWN, Check, Finding, Verdict, ok, problem, warning
@@ -151,7 +150,7 @@ def _servers(config: Config) -> Iterator[Finding]:
     """Each server, asked as the daemon asks it."""
     from ocrd.engine.remote.engine import survey
 
-    for server in asyncio.run(survey(server_settings(config))):
+    for server in asyncio.run(survey(vllm_settings(config))):
         if server.state is not EngineState.READY:
             yield problem("engine", server.told(), server.hint)
         elif server.hint:

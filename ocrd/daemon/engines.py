@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ from ocrd.modes import RESOLUTIONS, Resolution
 
 if TYPE_CHECKING:
     from ocrd.engine.rapid import RapidEngine
-    from ocrd.engine.remote.settings import ServerSettings
     from ocrd.engine.resident import VllmSettings
 
 BARCODES = "zxingcpp"  # an extra, for folders whose piles barcodes separate
@@ -90,7 +89,7 @@ def _servers(config: Config, events: Events | None) -> Engine:
         raise error
     from ocrd.engine.remote.engine import ServerEngine
 
-    return ServerEngine(server_settings(config), events=events)
+    return ServerEngine(vllm_settings(config), events=events)
 
 
 def missing_packages(config: Config) -> EngineSetupError | None:
@@ -121,18 +120,6 @@ def _no_client() -> EngineSetupError | None:
     )
 
 
-def server_settings(config: Config) -> ServerSettings:
-    """What the engine of servers is told."""
-    from ocrd.engine.remote.settings import Address, ServerSettings
-
-    given = config.settings.engine
-    return ServerSettings(
-        addresses=tuple(Address.parse(server) for server in given.servers),
-        api_key_file=given.api_key_file,
-        vllm=vllm_settings(config),
-    )
-
-
 def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
     """What pages may ask for: what is listed, and what the folders have, implicit ones too."""
     given = config.settings.engine
@@ -142,13 +129,11 @@ def asked_resolutions(config: Config) -> tuple[Resolution, ...]:
 
 
 def vllm_settings(config: Config) -> VllmSettings:
-    """What the resident engine is told: the keys of `[engine]` that bear the same names."""
+    """What resident engine and servers are told: `[engine]`, and what the folders ask for."""
     from ocrd.engine.resident import VllmSettings
 
-    names = {field.name for field in fields(VllmSettings)}
-    given = config.settings.engine.model_dump(include=names)
-    given["devices"] = "all" if given["devices"] == "all" else tuple(given["devices"])
-    return VllmSettings(**given | {"resolutions": asked_resolutions(config)})
+    given = dict(config.settings.engine) | {"resolutions": asked_resolutions(config)}
+    return VllmSettings(**given)
 
 
 def check_modes(config: Config, engine: Engine) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,19 +43,6 @@ _FRONT = re.compile(r"\A\s*---\n(?:[a-z_]{1,40}:[^\n]{0,200}\n)+---(?:\n|\Z)")
 _FIGURE = re.compile(r"!\[([^\]\n]{0,2000})\]\(page_(\d{1,6})_(\d{1,6})_(\d{1,6})_(\d{1,6})\.png\)")
 
 
-def box_of(values: Sequence[float], scale: tuple[int, int]) -> Box | None:
-    """Four numbers as a box, clamped to the page; None if they are not four or span nothing."""
-    if len(values) != 4:
-        return None
-    x1, y1, x2, y2 = (
-        min(max(value / max(end, 1), 0.0), 1.0)
-        for value, end in zip(values, scale * 2, strict=True)
-    )
-    if x1 == x2 or y1 == y2:
-        return None
-    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
-
-
 def det_label(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[Block]:
     """`<|det|>label [x1, y1, x2, y2]<|/det|>text`: Unlimited-OCR's.
 
@@ -84,7 +71,7 @@ def md_anchor(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[
     before = text[: marks[0].start()] if marks else text
     blocks = [_block("text", before)] if before.strip() else []
     for mark, end in zip(marks, ends, strict=True):
-        found = box_of([float(number) for number in mark[3].split(",")], scale)
+        found = grounding.box_of([float(number) for number in mark[3].split(",")], scale)
         block = _block(mark[1], text[mark.end() : end], found)
         same = [n for n, one in enumerate(blocks) if one.label == block.label] if mark[2] else []
         if same:
@@ -111,7 +98,8 @@ def markdown(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[B
     for figure in _FIGURE.finditer(text):
         blocks += _prose(text[start : figure.start()])
         x, y, width, height = map(int, figure.groups()[1:])
-        blocks.append(_block("image", figure[1], box_of([x, y, x + width, y + height], scale)))
+        box = grounding.box_of([x, y, x + width, y + height], scale)
+        blocks.append(_block("image", figure[1], box))
         start = figure.end()
     return blocks + _prose(text[start:])
 
@@ -166,9 +154,8 @@ def _stray(text: str) -> list[Block]:
 
 def _element(said: Mapping[str, Any], scale: tuple[int, int]) -> Block:
     text, label = said.get("text"), said.get("category")
-    known = isinstance(label, str) and bool(label)
     return _block(
-        label if known and isinstance(label, str) else "text",
+        label if isinstance(label, str) else "",
         text if isinstance(text, str) else "" if text is None else json.dumps(text),
         _numbers(said.get("bbox"), scale),
     )
@@ -178,7 +165,7 @@ def _numbers(said: object, scale: tuple[int, int]) -> Box | None:
     if not isinstance(said, list) or not all(type(one) in (int, float) for one in said):
         return None
     try:
-        return box_of([float(one) for one in said], scale)
+        return grounding.box_of([float(one) for one in said], scale)
     except OverflowError:
         return None
 
@@ -196,7 +183,7 @@ def _spoilt(text: str, scale: tuple[int, int]) -> Block:
     rest = _FIELD_NAME.sub("", _FIELD_BOX.sub("", head))
     rest = "" if re.fullmatch(r'[\s,{}\[\]]*(?:"[a-z]{0,8}"?\s*:?\s*"?)?\s*', rest) else rest
     words = "\n".join(part for part in (rest.strip(), _ESCAPED.sub(_unescaped, said)) if part)
-    return _block(name[1] if name else "text", words, box_of(numbers, scale))
+    return _block(name[1] if name else "text", words, grounding.box_of(numbers, scale))
 
 
 def _unescaped(match: re.Match[str]) -> str:

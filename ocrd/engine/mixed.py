@@ -32,21 +32,12 @@ class MixedEngine:
         events: Events | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self.kind, self.model = local.kind, local.model  # both are configured to be the same
         self._halves = (local, servers)
         self._in_flight = [0, 0]
         self._events = events or Events()
         self._sleep = sleep
         self._later: list[asyncio.Task[None]] = []
-
-    @property
-    def kind(self) -> str:
-        """That of the first."""
-        return self._halves[0].kind
-
-    @property
-    def model(self) -> str:
-        """That of the first; both are configured to be the same."""
-        return self._halves[0].model
 
     @property
     def capacity(self) -> int:
@@ -88,12 +79,7 @@ class MixedEngine:
         )
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Bring up both at once; one that does not come up is tried again in the background.
-
-        Raises:
-            EngineSetupError: Neither can be started as configured.
-            EngineDownError: Neither could be started, one of them only for now.
-        """
+        """Bring up both at once; one that does not come up is tried again in the background."""
         outcomes = await asyncio.gather(
             *(half.start(progress) for half in self._halves), return_exceptions=True
         )
@@ -110,13 +96,7 @@ class MixedEngine:
                 raise outcome
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page on the first half, or on the second where the first is full or down.
-
-        Raises:
-            EngineDownError: Neither serves.
-            PageError: This page cannot be read.
-            PageFaultError: It took too long, or an engine failed on it.
-        """
+        """Read one page on the first half, or on the second where the first is full or down."""
         first = self._chosen()
         try:
             return await self._read(first, request)

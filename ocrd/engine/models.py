@@ -1,4 +1,4 @@
-"""The models that ocrd knows: another one is another entry here, nothing else.
+"""The models that ocrd knows, as data: another one is another entry here, nothing else.
 
 A profile is chosen by its name (`engine.profile`), by the `architectures` of a model's
 `config.json`, or by the model's name: models of one architecture may have learnt different things.
@@ -6,14 +6,141 @@ A profile is chosen by its name (`engine.profile`), by the `architectures` of a 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ocrd.engine.deepseek import tiling
-from ocrd.engine.profiles import NOTHING, ModelProfile, Vision
+from ocrd.engine import answers
+from ocrd.engine.deepseek import grounding, tiling
 from ocrd.errors import EngineSetupError
-from ocrd.modes import BUILT_IN_MODES, Guard, Resolution
+from ocrd.modes import BUILT_IN_MODES, AnswerFormat, Guard, PromptMode, Resolution
+from ocrd.page import Block
+
+# Reads an answer: the text verbatim, how it was asked for, and what coordinates in it run to.
+Parser = Callable[[str, AnswerFormat, tuple[int, int]], list[Block]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelProfile:
+    """One family of models.
+
+    Attributes:
+        name: For people and sidecars, and for `engine.profile`.
+        architectures: What `config.json` calls it, where no other model is called so.
+        names: What the model's name holds, in small letters.
+        template: The whole prompt; `{prompt}` stands for the mode's words.  None: the chat
+            template that comes with the tokenizer.
+        chat: What that template is told.
+        image_token: The token that stands for the image in the prompt.
+        geometry: Of the global view and the tiles of DeepSeek's models; None for a model that sees
+            every page in one way of its own, whatever the folder says.
+        prompts: Its own words for prompt modes, by the mode's name; None if it understands the
+            words of the modes as they are.  A built-in mode that is not among them is not
+            offered; an operator's own mode always is.
+        parser: Reads its answers.
+        coordinate_scale: Coordinates run from 0 to this; None if they are pixels of the image
+            that it sees.
+        side_multiple: Its processor makes sides multiples of this, which moves such pixels: pages
+            are made so beforehand.
+        tokens: Tokens that it needs as one piece, with their official ids (None: any).
+        vocab_size: The official size; ids are compared when the model has it.
+        guarded: Whether the n-gram guard of this package runs inside the model's engine.
+        guard: What stands for the usual guard of the modes, if the model's is another.
+        never_banned: Tokens that the guard lets repeat.
+        sampling: What to say to the sampler besides the defaults.
+        resolutions: What the resolution modes mean to it, by name; others are taken as they are.
+        dpi: At which PDF pages suit it.
+        longest_side: Pages are scaled down to this many pixels; None for no limit.
+    """
+
+    name: str
+    architectures: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    template: str | None = None
+    chat: Mapping[str, Any] = field(default_factory=dict)
+    image_token: str
+    geometry: tiling.Geometry | None = None
+    prompts: Mapping[str, str] | None = None
+    parser: Parser = grounding.parse
+    coordinate_scale: int | None = 999
+    side_multiple: int = 1
+    tokens: Mapping[str, int | None] = field(default_factory=dict)
+    vocab_size: int | None = None
+    guarded: bool = False
+    guard: Guard | None = None
+    never_banned: tuple[str, ...] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
+    dpi: int = 144
+    longest_side: int | None = None
+
+    def prompt(self, mode: PromptMode, target: str = "") -> str:
+        """What the model is asked in a mode, without image and chat markers."""
+        own = (self.prompts or {}).get(mode.name, mode.prompt)
+        return str(own).replace("{target}", target)
+
+    def words(self, mode: PromptMode, target: str = "") -> str:
+        """The prompt as the model gets it, image token included, where it has a template."""
+        return (self.template or "{prompt}").replace("{prompt}", self.prompt(mode, target))
+
+    def guard_of(self, mode: PromptMode) -> Guard | None:
+        """What stops its answers from going in circles; None where this package's guard is not."""
+        if not self.guarded:
+            return None
+        return self.guard if self.guard is not None and mode.guard == Guard() else mode.guard
+
+    def seen(self, resolution: Resolution) -> Resolution:
+        """What a folder's resolution means to this model."""
+        own = self.resolutions.get(resolution.name)
+        if own is None:
+            return resolution
+        return replace(own, max_crops=resolution.max_crops) if own.tile else own
+
+    def processor_kwargs(self, resolution: Resolution) -> dict[str, Any]:
+        """What the model's image processor must be told for one page."""
+        return {} if self.geometry is None else dict(tiling.processor_kwargs(resolution))
+
+    def kwargs_for(self, resolutions: Collection[Resolution]) -> dict[str, Any]:
+        """What it must be told at the start, so that memory is kept for all of these."""
+        if self.geometry is None:
+            return {}
+        return self.processor_kwargs(tiling.costliest(resolutions, self.geometry))
+
+    def image_tokens(self, resolution: Resolution, width: int, height: int) -> int | None:
+        """Tokens that a page of so many pixels takes; None if only the processor knows."""
+        if self.geometry is None:
+            return None
+        return tiling.prompt_tokens(resolution, width, height, self.geometry)
+
+    def problem(self, resolution: Resolution) -> str | None:
+        """None if the model can see pages so; else what is wrong."""
+        return None if self.geometry is None else tiling.problem(resolution, self.geometry)
+
+    def within(self, resolution: Resolution, room: Collection[Resolution]) -> Resolution:
+        """The resolution, or the nearest for which memory is kept that was kept for `room`."""
+        if self.geometry is None:
+            return resolution
+        return tiling.within(resolution, room, self.geometry)
+
+    def scale(self, width: int, height: int) -> tuple[int, int]:
+        """What coordinates run to, across and down, on an image of so many pixels."""
+        end = self.coordinate_scale
+        return (width, height) if end is None else (end, end)
+
+    def blocks(self, text: str, mode: PromptMode, scale: tuple[int, int]) -> tuple[Block, ...]:
+        """What an answer means; coordinates in it run to `scale`."""
+        return tuple(self.parser(text, mode.answers, scale))
+
+    def unsupported(self, mode: PromptMode) -> str | None:
+        """None if the model can serve the mode, else a sentence that says why not."""
+        if self.image_token in mode.prompt:
+            return f"The prompt of mode {mode.name!r} contains {self.image_token}: leave it out."
+        built_in = BUILT_IN_MODES.get(mode.name) == mode
+        if built_in and self.prompts is not None and mode.name not in self.prompts:
+            offered = ", ".join(sorted(self.prompts))
+            return f"{self.name} has no mode {mode.name!r}; it offers {offered}."
+        return None
+
 
 # The words that these models were trained with, from the code published with them.
 DOTS_LAYOUT = """\
@@ -56,19 +183,17 @@ DEEPSEEK_OCR = ModelProfile(
     names=("deepseek-ocr", "deepseek_ocr"),
     template="<image>\n{prompt}",
     image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
-    vision=Vision(tiling.DEEPSEEK_OCR),
-    tokens=MappingProxyType(
-        {
-            "<image>": 128815,
-            "<|ref|>": None,
-            "<|/ref|>": None,
-            "<|det|>": None,
-            "<|/det|>": None,
-            "<|grounding|>": None,
-            "<td>": 128821,
-            "</td>": 128822,
-        }
-    ),
+    geometry=tiling.DEEPSEEK_OCR,
+    tokens={
+        "<image>": 128815,
+        "<|ref|>": None,
+        "<|/ref|>": None,
+        "<|det|>": None,
+        "<|/det|>": None,
+        "<|grounding|>": None,
+        "<td>": 128821,
+        "</td>": 128822,
+    },
     vocab_size=129280,
     guarded=True,
     never_banned=("<td>", "</td>"),
@@ -79,16 +204,14 @@ DEEPSEEK_OCR_2 = replace(
     name="DeepSeek-OCR-2",
     architectures=("DeepseekOCR2ForCausalLM",),
     names=("deepseek-ocr-2", "deepseek_ocr_2", "deepseek-ocr2"),
-    vision=Vision(tiling.DEEPSEEK_OCR_2),
-    resolutions=MappingProxyType(
-        {  # its weights know views of 768 and 1024 only
-            "tiny": Resolution(name="tiny", base=768),
-            "small": Resolution(name="small", base=768),
-            "base": Resolution(name="base", base=1024),
-            "large": Resolution(name="large", base=1024),
-            "gundam": Resolution(name="gundam", base=1024, tile=768, max_crops=6),
-        }
-    ),
+    geometry=tiling.DEEPSEEK_OCR_2,
+    resolutions={  # its weights know views of 768 and 1024 only
+        "tiny": Resolution(name="tiny", base=768),
+        "small": Resolution(name="small", base=768),
+        "base": Resolution(name="base", base=1024),
+        "large": Resolution(name="large", base=1024),
+        "gundam": Resolution(name="gundam", base=1024, tile=768, max_crops=6),
+    },
 )
 
 UNLIMITED_OCR = ModelProfile(
@@ -98,7 +221,7 @@ UNLIMITED_OCR = ModelProfile(
     template="<image>{prompt}",
     image_token=DEEPSEEK_OCR.image_token,
     prompts=dict.fromkeys(("document", "layout", "ocr"), "document parsing."),
-    parser="det-label",
+    parser=answers.det_label,
     guarded=True,
     guard=Guard(ngram=35, window=128),
     never_banned=DEEPSEEK_OCR.never_banned,
@@ -107,12 +230,12 @@ UNLIMITED_OCR = ModelProfile(
 LIGHTON_OCR_3 = ModelProfile(
     name="LightOnOCR-3",
     names=("lightonocr-3", "lightonocr3"),
-    chat=MappingProxyType({"enable_thinking": False}),
+    chat={"enable_thinking": False},
     image_token="<|image_pad|>",  # noqa: S106 - a token of a vocabulary, not a secret
     prompts=dict.fromkeys(("document", "layout", "ocr"), "grounding"),
-    parser="md-anchor",
+    parser=answers.md_anchor,
     coordinate_scale=1000,
-    sampling=MappingProxyType({"temperature": 0.1}),
+    sampling={"temperature": 0.1},
     dpi=200,
     longest_side=2048,
 )
@@ -121,7 +244,7 @@ LIGHTON_OCR_3_1B = replace(
     LIGHTON_OCR_3,
     name="LightOnOCR-3-1B",
     names=("lightonocr-3-1b",),
-    chat=NOTHING,
+    chat={},
     longest_side=1540,
 )
 
@@ -130,14 +253,12 @@ DOTS_OCR = ModelProfile(
     architectures=("DotsOCRForCausalLM",),
     names=("dots.ocr", "dotsocr", "dots-ocr"),
     image_token="<|imgpad|>",  # noqa: S106 - a token of a vocabulary, not a secret
-    prompts=MappingProxyType(
-        {
-            "document": DOTS_LAYOUT,
-            "layout": DOTS_LAYOUT,
-            "ocr": "Extract the text content from this image.",
-        }
-    ),
-    parser="json-bbox",
+    prompts={
+        "document": DOTS_LAYOUT,
+        "layout": DOTS_LAYOUT,
+        "ocr": "Extract the text content from this image.",
+    },
+    parser=answers.json_bbox,
     coordinate_scale=None,
     side_multiple=28,
     dpi=200,
@@ -149,24 +270,22 @@ OLM_OCR_2 = ModelProfile(
     names=("olmocr",),
     image_token="<|image_pad|>",  # noqa: S106 - a token of a vocabulary, not a secret
     prompts=dict.fromkeys(("document", "ocr"), OLM_PAGE),
-    parser="markdown",
+    parser=answers.markdown,
     coordinate_scale=None,
-    sampling=MappingProxyType({"temperature": 0.1}),
+    sampling={"temperature": 0.1},
     longest_side=1288,
 )
 
 MARKDOWN = ModelProfile(
     name="Markdown",
     image_token="<image>",  # noqa: S106 - a token of a vocabulary, not a secret
-    prompts=MappingProxyType(
-        {
-            "document": ANY_PAGE,
-            "ocr": "Write down all text of this page as it is printed, in reading order, and "
-            "nothing else.",
-            "describe": BUILT_IN_MODES["describe"].prompt,
-        }
-    ),
-    parser="markdown",
+    prompts={
+        "document": ANY_PAGE,
+        "ocr": "Write down all text of this page as it is printed, in reading order, and "
+        "nothing else.",
+        "describe": BUILT_IN_MODES["describe"].prompt,
+    },
+    parser=answers.markdown,
     coordinate_scale=None,
     longest_side=2048,
 )
@@ -183,42 +302,36 @@ PROFILES: tuple[ModelProfile, ...] = (
 )
 
 
-def profile_named(name: str, known: tuple[ModelProfile, ...] = PROFILES) -> ModelProfile:
+def profile_named(name: str) -> ModelProfile:
     """The profile of that name, in small letters or large.
 
     Raises:
         EngineSetupError: There is none.
     """
-    for profile in known:
+    for profile in PROFILES:
         if profile.name.lower() == name.lower():
             return profile
     raise EngineSetupError(
         f"engine.profile is {name!r}, and there is no such profile.",
-        hint=f"Set it to one of these: {', '.join(profile.name for profile in known)}.",
+        hint=f"Set it to one of these: {', '.join(profile.name for profile in PROFILES)}.",
         kind="unknown-profile",
     )
 
 
-def profile_for(
-    model: str,
-    architectures: Collection[str],
-    known: tuple[ModelProfile, ...] = PROFILES,
-    *,
-    chosen: str = "",
-) -> ModelProfile:
+def profile_for(model: str, architectures: Collection[str], chosen: str = "") -> ModelProfile:
     """The profile of a model: the chosen one, or by its architecture, or by its name.
 
     Raises:
         EngineSetupError: No profile knows it.
     """
     if chosen:
-        return profile_named(chosen, known)
-    for profile in known:
+        return profile_named(chosen)
+    for profile in PROFILES:
         if set(architectures) & set(profile.architectures):
             return profile
-    if (named := by_name(model, known)) is not None:
+    if (named := by_name(model)) is not None:
         return named
-    names = ", ".join(profile.name for profile in known)
+    names = ", ".join(profile.name for profile in PROFILES)
     raise EngineSetupError(
         f"The model {model} is a {'/'.join(architectures) or 'model of unnamed architecture'}, "
         "which ocrd has no profile for.",
@@ -228,12 +341,12 @@ def profile_for(
     )
 
 
-def by_name(model: str, known: tuple[ModelProfile, ...] = PROFILES) -> ModelProfile | None:
+def by_name(model: str) -> ModelProfile | None:
     """The profile whose name is in the model's; the longest such name counts."""
     found = [
         (len(name), place)
-        for place, profile in enumerate(known)
+        for place, profile in enumerate(PROFILES)
         for name in profile.names
         if name in model.lower()
     ]
-    return known[max(found)[1]] if found else None
+    return PROFILES[max(found)[1]] if found else None

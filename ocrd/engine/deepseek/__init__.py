@@ -1,6 +1,6 @@
 """What DeepSeek-OCR and DeepSeek-OCR-2 need inside vLLM.
 
-`tiling`, `ngram` and `host_guard` are plain arithmetic for everyone; `views` needs numpy.  The
+`tiling` and `ngram` are plain arithmetic for everyone; `views` needs numpy.  The
 other modules are loaded by vLLM itself, in its own processes: `model` through the entry point in
 `plugin`, `guard` by its name among the engine's logits processors.
 """

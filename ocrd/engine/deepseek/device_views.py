@@ -12,35 +12,21 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ocrd.engine.deepseek.layout import GREY, Layout
+from ocrd.engine.deepseek.tiling import GREY, Layout
 
 PRECISION = 22  # bits of a weight after the point: eight are a pixel's, and two guard the sum
 HALF = 1 << (PRECISION - 1)
 REACH = 2.0  # pixels to either side that the bicubic kernel looks at
 SHARPNESS = -0.5  # the kernel's parameter, commonly called `a`
 
+Taps = tuple[torch.Tensor, torch.Tensor]  # `taps`, on the device
 Resample = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Taps:
-    """What each pixel of a resized line is made of.
-
-    Attributes:
-        first: [target] the first pixel of the source that counts.
-        weights: [target, taps] what it and those after it count, in 2 ** -22.  Those that lie
-            beyond the end count nothing.
-    """
-
-    first: torch.Tensor
-    weights: torch.Tensor
 
 
 def cut_on_device(page: torch.Tensor, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,7 +66,7 @@ def resize(page: torch.Tensor, width: int, height: int) -> torch.Tensor:
 def _resample(lines: torch.Tensor, taps: Taps) -> torch.Tensor:
     """[lines, source, together] to [lines, target, together]."""
     work = compiled() if lines.is_cuda else resampled
-    return work(lines, taps.first, taps.weights)
+    return work(lines, *taps)
 
 
 def resampled(lines: torch.Tensor, first: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -102,11 +88,16 @@ def compiled() -> Resample:
 def _taps(source: int, target: int, device: torch.device) -> Taps:
     """`taps`, kept: the pages of a folder are mostly of one size."""
     first, weights = taps(source, target)
-    return Taps(torch.from_numpy(first).to(device), torch.from_numpy(weights).to(device))
+    return torch.from_numpy(first).to(device), torch.from_numpy(weights).to(device)
 
 
 def taps(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """`first` and `weights` of `Taps` for a line of `source` pixels that gets `target`."""
+    """What each pixel of a line of `source` pixels is made of that gets `target`.
+
+    Returns:
+        [target] the first pixel of the source that counts, and [target, taps] what it and those
+        after it count, in 2 ** -22.  Those that lie beyond the end count nothing.
+    """
     scale = source / target
     wider = max(scale, 1.0)  # made smaller, a pixel stands for all that it covers
     reach = REACH * wider

@@ -4,7 +4,7 @@ Its attention adds to each score what the query says about the distance to the k
 columns.  vLLM 0.26 writes that out as a tensor of [heads, patches, patches] for each view (400 MB
 for the view of 1024 pixels, in each of four layers), which no fast attention kernel accepts.  Here
 the two terms never leave the small form in which they are computed, [patches, rows] and [patches,
-columns], until `attention_kernel` adds them:
+columns], until `kernels` adds them:
 
 score(query, key) = scale * query · key + query · R[row of query - row of key]
                                         + query · C[column of query - column of key]
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +33,8 @@ Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tenso
 Join = Callable[
     [torch.Tensor, torch.Tensor, int, torch.nn.LayerNorm, int], tuple[torch.Tensor, torch.Tensor]
 ]
+
+Tables = tuple[torch.Tensor, torch.Tensor]
 
 
 def chosen(device: torch.device) -> bool:
@@ -69,18 +70,31 @@ class SamEncoder:
             layer.weight.contiguous(memory_format=torch.channels_last)
             for layer in (sam.neck[2], sam.net_2, sam.net_3)
         ]
-        self._sizes: dict[int, Size] = {}
+        self._sizes: dict[int, tuple[torch.Tensor, list[Tables]]] = {}
 
     def __call__(self, views: torch.Tensor) -> torch.Tensor:
         """Views [n, side, side, 3] in bytes to features [n, channels, side / 64, side / 64]."""
         across = views.shape[1] // PATCH
         if across not in self._sizes:
-            self._sizes[across] = Size.of(self._sam, across)
-        size = self._sizes[across]
-        x, more = self._embed(views), size.position.expand(len(views), -1, -1, -1).contiguous()
-        for block, tables in zip(self._sam.blocks, size.tables, strict=True):
+            self._sizes[across] = self._of_size(across)
+        position, sizes = self._sizes[across]
+        x, more = self._embed(views), position.expand(len(views), -1, -1, -1).contiguous()
+        for block, tables in zip(self._sam.blocks, sizes, strict=True):
             x, more = self._block(block, x, more, tables)
         return self._neck(x + more)
+
+    def _of_size(self, across: int) -> tuple[torch.Tensor, list[Tables]]:
+        """What the weights say of views of so many patches along the side.
+
+        Returns:
+            [1, rows, columns, width] added to the patches, and for each block what distances by
+            rows and by columns mean.
+        """
+        tables = []
+        for block in self._sam.blocks:
+            reach, layer = block.window_size or across, block.attn
+            tables.append((stretched(layer.rel_pos_h, reach), stretched(layer.rel_pos_w, reach)))
+        return self._sam.get_abs_pos(self._sam.pos_embed, across), tables
 
     def _embed(self, views: torch.Tensor) -> torch.Tensor:
         """Patches as vectors, [n, rows, columns, width]."""
@@ -114,32 +128,6 @@ class SamEncoder:
         for weight in self._convolutions[1:]:
             x = F.conv2d(x, weight, stride=2, padding=1)
         return x
-
-
-Tables = tuple[torch.Tensor, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What the weights say of views of one size.
-
-    Attributes:
-        position: [1, rows, columns, width] added to the patches.
-        tables: For each block what distances by rows and by columns mean.
-    """
-
-    position: torch.Tensor
-    tables: list[Tables]
-
-    @classmethod
-    def of(cls, sam: Any, across: int) -> Size:
-        """For views of so many patches along the side."""
-        tables = []
-        for block in sam.blocks:
-            reach = block.window_size or across
-            layer = block.attn
-            tables.append((stretched(layer.rel_pos_h, reach), stretched(layer.rel_pos_w, reach)))
-        return cls(sam.get_abs_pos(sam.pos_embed, across), tables)
 
 
 def stretched(table: torch.Tensor, across: int) -> torch.Tensor:

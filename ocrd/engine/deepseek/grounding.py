@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ocrd.modes import AnswerFormat
@@ -72,6 +72,19 @@ def with_blocks(payload: str, answers: AnswerFormat) -> str:
     across, down = record.get("scale") or SCALE
     blocks = parse(record["text"], AnswerFormat(record.get("reader") or answers), (across, down))
     return replace(PageResult.from_json(payload), blocks=tuple(blocks)).to_json()
+
+
+def box_of(values: Sequence[float], scale: tuple[int, int]) -> Box | None:
+    """Four numbers as a box, clamped to the page; None if they are not four or span nothing."""
+    if len(values) != 4:
+        return None
+    x1, y1, x2, y2 = (
+        min(max(value / max(end, 1), 0.0), 1.0)
+        for value, end in zip(values, scale * 2, strict=True)
+    )
+    if x1 == x2 or y1 == y2:
+        return None
+    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))  # corners may come swapped
 
 
 def is_label(text: str) -> bool:
@@ -233,11 +246,7 @@ def _box(group: str, scale: tuple[int, int]) -> Box | None:
     tokens = [token.strip() for token in group.strip(" ,\t\n").split(",")]
     if len(tokens) != 4 or not all(_NUMBER.fullmatch(token) for token in tokens):
         return None
-    ends = scale * 2  # x1, y1, x2, y2
     values = [float(token) for token in tokens]
-    if not all(0 <= value <= end + BEYOND for value, end in zip(values, ends, strict=True)):
+    if not all(0 <= value <= end + BEYOND for value, end in zip(values, scale * 2, strict=True)):
         return None
-    x1, y1, x2, y2 = (min(value / end, 1.0) for value, end in zip(values, ends, strict=True))
-    if x1 == x2 or y1 == y2:
-        return None
-    return Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))  # corners may come swapped
+    return box_of(values, scale)

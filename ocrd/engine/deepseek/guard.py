@@ -20,8 +20,7 @@ from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
 from ocrd.engine.deepseek.device_guard import DeviceGuard
-from ocrd.engine.deepseek.host_guard import HostGuard
-from ocrd.engine.deepseek.ngram import rule_of
+from ocrd.engine.deepseek.ngram import HostGuard, rule_of
 
 try:
     from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as SecondInterface

@@ -21,8 +21,8 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from ocrd.engine.deepseek.device_views import cut_on_device
 from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, chosen, normalise
-from ocrd.engine.deepseek.layout import Layout
 from ocrd.engine.deepseek.processor import FIELDS, PageInfo, PageInfo2, PageMultiModalProcessor
+from ocrd.engine.deepseek.tiling import Layout
 
 # So many patches or tokens go through an encoder at once: enough to fill the largest device, few
 # enough that what it needs of the device's memory stays below 1 GiB.
@@ -89,8 +89,7 @@ class PerRequestViews:
         if self.sam is None:
             self.sam = self._own_sam
             if chosen(views.device):
-                from ocrd.engine.deepseek.attention_kernel import fused  # Triton needs a GPU
-                from ocrd.engine.deepseek.join_kernel import joined
+                from ocrd.engine.deepseek.kernels import fused, joined  # Triton needs a GPU
 
                 self.sam = SamEncoder(self.sam_model, fused, joined)
         return in_parts(self.sam, views, (views.shape[1] // PATCH) ** 2)

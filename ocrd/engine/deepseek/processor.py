@@ -29,9 +29,15 @@ from vllm.multimodal.parse import ImageEmbeddingItems, ImageSize, MultiModalData
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 
 from ocrd.engine.deepseek import tiling
-from ocrd.engine.deepseek.layout import goes_whole, largest_whole, lay_out
-from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2, Geometry
-from ocrd.engine.deepseek.views import Pixels, Views, pixels, prepare
+from ocrd.engine.deepseek.tiling import (
+    DEEPSEEK_OCR,
+    DEEPSEEK_OCR_2,
+    Geometry,
+    goes_whole,
+    largest_whole,
+    lay_out,
+)
+from ocrd.engine.deepseek.views import Pixels, pixels, prepare
 from ocrd.modes import Resolution
 
 IMAGE_TOKEN = "<image>"  # noqa: S105 - a token of a vocabulary, not a secret
@@ -101,14 +107,14 @@ def sent(page: Pixels, resolution: Resolution, geometry: Geometry) -> dict[str, 
     height, width, _ = page.shape
     layout = lay_out(width, height, resolution, geometry)
     whole = goes_whole(width, height, layout)
-    views = (
-        Views(page, np.empty((0, layout.tile, layout.tile, 3), np.uint8))
+    global_view, tiles = (
+        (page, np.empty((0, layout.tile, layout.tile, 3), np.uint8))
         if whole
         else prepare(Image.fromarray(page), layout)
     )
     return {
-        "pixel_values": torch.from_numpy(views.global_view),
-        "images_crop": torch.from_numpy(views.tiles),
+        "pixel_values": torch.from_numpy(global_view),
+        "images_crop": torch.from_numpy(tiles),
         "images_layout": torch.tensor([whole, *astuple(layout)]),
     }
 

@@ -1,13 +1,19 @@
-"""How a page becomes views and tokens.  Pure.
+"""How a page becomes views and tokens, in numbers.  Pure.
 
 A page is seen as one *global view*, a square of `base` pixels, and, where the resolution tiles, as
 a grid of *tiles*, squares of `tile` pixels.  The rules are those of the code DeepSeek published
 with the models (`image_process.py` of DeepSeek-OCR and DeepSeek-OCR-2).
+
+There are two ways to the same bytes.  A page that is not much larger than its views goes to the
+model's process as it is, and `device_views` makes them there; of any other `views` makes them
+before.  In both pixels stay bytes until the encoder scales them to -1 … 1, which gives the same
+numbers and moves a quarter of the memory.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +26,15 @@ MIN_CROPS = 2
 MAX_CROPS = 9
 SMALLEST_SIDE = 64  # one token
 LARGEST_SIDE = 1536  # up to here every attention kernel takes the encoder's folded vectors
+
+GREY = 127  # beside a page that is no square
+# So many times the pixels of its views a page may have.  To move them costs a tenth of what Pillow
+# needs to make the views, but they take memory of the device, for a batch of pages at once.
+WORTH_MOVING = 3
+# Thinner pages do not go as they are: at some shape no pixel is left of them in the global view,
+# which Pillow says in this process and nobody must find out in the model's.
+NARROWEST = 64
+LONGEST = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,25 +125,19 @@ def _shapes(max_crops: int) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(found, key=lambda shape: (shape[0] * shape[1], shape)))
 
 
-def grid(width: int, height: int, tile: int, max_crops: int) -> tuple[int, int]:
-    """Columns and rows of tiles for an image of so many pixels; (1, 1) means no tiles."""
-    if max_crops < MIN_CROPS or (width <= tile and height <= tile):
+def grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
+    """Columns and rows of tiles for a page of so many pixels; (1, 1) means no tiles."""
+    tile = resolution.tile
+    if not tiles(resolution) or (width <= tile and height <= tile):
         return 1, 1
     ratio = width / height
     best, nearest = (1, 1), float("inf")
-    for columns, rows in _shapes(max_crops):
+    for columns, rows in _shapes(resolution.max_crops):
         distance = abs(ratio - columns / rows)
         large = width * height > 0.5 * tile * tile * columns * rows
         if distance < nearest or (distance == nearest and large):
             best, nearest = (columns, rows), distance
     return best
-
-
-def page_grid(resolution: Resolution, width: int, height: int) -> tuple[int, int]:
-    """`grid` for a page at a resolution."""
-    if not tiles(resolution):
-        return 1, 1
-    return grid(width, height, resolution.tile, resolution.max_crops)
 
 
 def side_tokens(side: int) -> int:
@@ -151,7 +160,7 @@ def prompt_tokens(
     resolution: Resolution, width: int, height: int, geometry: Geometry = DEEPSEEK_OCR
 ) -> int:
     """Tokens that an image of so many pixels takes in the prompt."""
-    return _tokens(resolution, page_grid(resolution, width, height), geometry)
+    return _tokens(resolution, grid(resolution, width, height), geometry)
 
 
 def most_tokens(resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR) -> int:
@@ -190,3 +199,69 @@ def costliest(resolutions: Iterable[Resolution], geometry: Geometry = DEEPSEEK_O
     need more are refused one by one.
     """
     return max(resolutions, key=lambda resolution: most_tokens(resolution, geometry))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The views of a page, in numbers.
+
+    Attributes:
+        base: Side of the global view.
+        width: Of the page within the global view; it stands in the middle, amid grey.
+        height: Likewise.
+        tile: Side of a tile.
+        columns: Of tiles; 1 by 1 means none.
+        rows: Likewise.
+    """
+
+    base: int
+    width: int
+    height: int
+    tile: int
+    columns: int
+    rows: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether there are tiles."""
+        return (self.columns, self.rows) != (1, 1)
+
+    @property
+    def margin(self) -> tuple[int, int]:
+        """Grey columns to the left of the page and grey rows above it."""
+        return round((self.base - self.width) * 0.5), round((self.base - self.height) * 0.5)
+
+    @property
+    def pixels(self) -> int:
+        """Of all views."""
+        return self.base**2 + (self.columns * self.rows * self.tile**2 if self.cut else 0)
+
+
+def lay_out(
+    width: int, height: int, resolution: Resolution, geometry: Geometry = DEEPSEEK_OCR
+) -> Layout:
+    """The views of a page of so many pixels, as the published code cuts them."""
+    columns, rows = grid(resolution, width, height)
+    base = resolution.base
+    inner = base, base
+    if tiles(resolution) or base > geometry.squash:  # as large as it fits: `ImageOps.contain`
+        across, down = round(width / height * base), round(height / width * base)
+        inner = (base, down) if width > height else (across, base)
+    return Layout(base, *inner, resolution.tile or base, columns, rows)
+
+
+def goes_whole(width: int, height: int, layout: Layout) -> bool:
+    """Whether a page is to be cut where the model runs."""
+    short, long = sorted((width, height))
+    if short < NARROWEST or long > LONGEST * short:
+        return False
+    return width * height <= WORTH_MOVING * layout.pixels
+
+
+def largest_whole(layout: Layout) -> int:
+    """How many times larger than its tiles, or its global view, such a page still goes whole.
+
+    vLLM measures with such a page how much memory it must leave.
+    """
+    shown = layout.columns * layout.rows * layout.tile**2 if layout.cut else layout.base**2
+    return math.isqrt(WORTH_MOVING * layout.pixels // shown)

@@ -8,36 +8,26 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ocrd.engine.deepseek.layout import GREY, Layout
+from ocrd.engine.deepseek.tiling import GREY, Layout
 
 Pixels = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Views:
-    """What the model is shown of one page.
-
-    Attributes:
-        global_view: [base, base, 3] the whole page.
-        tiles: [columns * rows, tile, tile, 3] its parts, row by row; none if it was not cut.
-    """
-
-    global_view: Pixels
-    tiles: Pixels
-
-
-def prepare(image: Image.Image, layout: Layout) -> Views:
+def prepare(image: Image.Image, layout: Layout) -> tuple[Pixels, Pixels]:
     """The views of a page.
 
     Args:
         image: The page, in RGB.
         layout: Of its views.
+
+    Returns:
+        The global view, [base, base, 3], and the tiles, [columns * rows, tile, tile, 3], row by
+        row; none if the page is not cut.
 
     Raises:
         ValueError: The page is so thin that nothing of it is left in the global view.
@@ -46,16 +36,12 @@ def prepare(image: Image.Image, layout: Layout) -> Views:
     left, top = layout.margin
     inner = pixels(_resized(image, layout.width, layout.height))
     global_view[top : top + layout.height, left : left + layout.width] = inner
-    return Views(global_view, _tiles(image, layout))
-
-
-def _tiles(image: Image.Image, layout: Layout) -> Pixels:
     side, columns, rows = layout.tile, layout.columns, layout.rows
     if not layout.cut:
-        return np.empty((0, side, side, 3), np.uint8)
+        return global_view, np.empty((0, side, side, 3), np.uint8)
     whole = pixels(_resized(image, columns * side, rows * side))
     parts = whole.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
-    return parts.copy(order="C").reshape(rows * columns, side, side, 3)
+    return global_view, parts.copy(order="C").reshape(rows * columns, side, side, 3)
 
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:

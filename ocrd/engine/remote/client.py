@@ -8,24 +8,28 @@ from typing import Any
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import flat_args
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import (
+from ocrd.engine.models import ModelProfile
+from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
+from ocrd.engine.remote.http import (
+    CHAT,
+    CONNECT_S,
+    Connection,
     DiedError,
     DownError,
     MisfitError,
     ServerError,
     UnusableError,
+    chat,
     completion,
+    encoded,
     message,
     trouble,
 )
-from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
-from ocrd.engine.remote.http import CHAT, CONNECT_S, Connection, chat, encoded
-from ocrd.engine.remote.settings import Address, ServerSettings
+from ocrd.engine.remote.settings import Address, api_key
 from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_size
 from ocrd.engine.resident.settings import (
     LETTER,
-    check_resolution,
+    VllmSettings,
     room,
     sampling,
     seen_otherwise,
@@ -54,9 +58,9 @@ class ServerClient:
     """
 
     def __init__(
-        self, address: Address, settings: ServerSettings, profile: ModelProfile, threads: Executor
+        self, address: Address, settings: VllmSettings, profile: ModelProfile, threads: Executor
     ) -> None:
-        self.can = Abilities(model=settings.vllm.model)
+        self.can = Abilities(model=settings.model)
         self._address = address
         self._settings = settings
         self._profile = profile
@@ -78,9 +82,9 @@ class ServerClient:
         """
         try:
             async with asyncio.timeout(CONNECT_S):
-                status, body = await self._http.get("/health")
+                status, body = await self._http.request("/health")
                 if status == 404 or (status >= 500 and body):
-                    status, body = await self._http.get("/v1/models")
+                    status, body = await self._http.request("/v1/models")
         except ServerError as error:
             return error.why
         except TimeoutError:
@@ -96,13 +100,13 @@ class ServerClient:
             ServerError: It cannot serve, or not now.
             EngineSetupError: The key cannot be read.
         """
-        self._http.key = self._settings.api_key()
+        self._http.key = api_key(self._settings)
         self._prompts.clear()
         if (why := await self.well()) is not None:
             raise DownError(why)
         try:
             async with asyncio.timeout(ASK_S):
-                self.can = await abilities(self._http, self._settings.vllm.model, self._profile)
+                self.can = await abilities(self._http, self._settings.model, self._profile)
         except TimeoutError:
             raise DownError(f"did not answer the first questions within {ASK_S:g} s") from None
         await self._trial()
@@ -114,13 +118,13 @@ class ServerClient:
             ServerError: The server did not do its part.
             PageError, PageFaultError: This page.
         """
-        limit_s = self._settings.vllm.page_timeout_s
+        limit_s = self._settings.page_timeout_s
         async with page_time(limit_s, f"The server {self._address.text}"):
             return await self._read(request)
 
     def sees(self, resolution: Resolution) -> bool:
         """Whether pages that ask for a resolution are seen so here."""
-        own = self._profile.vision.processor_kwargs(resolution)
+        own = self._profile.processor_kwargs(resolution)
         return self.can.views or not own or resolution.name == "gundam"
 
     async def _trial(self) -> None:
@@ -133,8 +137,8 @@ class ServerClient:
         """
         if self._died.count(self.can) >= TRIALS:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
-        seen = room(self._settings.vllm, self._profile)
-        costs = {one: self._profile.vision.image_tokens(one, *LETTER) or 0 for one in seen}
+        seen = room(self._settings, self._profile)
+        costs = {one: self._profile.image_tokens(one, *LETTER) or 0 for one in seen}
         costliest = max(costs, key=costs.__getitem__)
         try:
             await self.read(trial_page("trial", LETTER, costliest, self._profile))
@@ -150,21 +154,20 @@ class ServerClient:
     # A page
 
     async def _read(self, request: PageRequest) -> PageResult:
-        settings, profile = self._settings.vllm, self._profile
+        settings, profile = self._settings, self._profile
         resolution = view(settings, profile, request.resolution)
-        check_resolution(profile, resolution)
         size = wanted_size(request.image, profile)
         expected = await self._text_tokens(request)
         body = await asyncio.get_running_loop().run_in_executor(
             self._threads, self._body, request, resolution, size
         )
-        status, answer = await self._http.post(CHAT, body)
+        status, answer = await self._http.request(CHAT, body)
         if status != 200:
-            raise trouble(status, answer.decode(errors="replace"))
+            raise trouble(status, answer)
         text, reason, prompt_tokens, output_tokens = completion(answer)
         if reason in ("abort", "error"):
             raise UnusableError(f"gave a page up ({reason})")
-        tokens = profile.vision.image_tokens(resolution, *size) if self.can.views else None
+        tokens = profile.image_tokens(resolution, *size) if self.can.views else None
         self._check_image(prompt_tokens, expected, tokens)
         return PageResult(
             text=text,
@@ -178,7 +181,7 @@ class ServerClient:
     def _notes(self, request: PageRequest, resolution: Resolution) -> tuple[str, ...]:
         """What of the request this server could not do."""
         notes = []
-        if self._profile.vision.processor_kwargs(resolution) and not self.can.views:
+        if self._profile.processor_kwargs(resolution) and not self.can.views:
             notes += [lack for lack in self.can.lacks if lack in (PLAINLY, AS_STARTED)]
         elif self.can.views:
             notes += seen_otherwise(request.resolution, resolution)
@@ -191,14 +194,14 @@ class ServerClient:
         picture, kind = encoded(to_pillow(request.image), size, near=self._address.near)
         words = self._profile.prompt(request.mode, request.target)
         fields = self._fields(request)
-        own = self._profile.vision.processor_kwargs(resolution)
+        own = self._profile.processor_kwargs(resolution)
         if own and self.can.views:
             fields["mm_processor_kwargs"] = own
         return chat(self.can.model, words, picture, kind, **fields)
 
     def _fields(self, request: PageRequest) -> dict[str, Any]:
         """How the answer is to be made: for vLLM all of it, for others what OpenAI's have."""
-        settings, profile = self._settings.vllm, self._profile
+        settings, profile = self._settings, self._profile
         room_left = self.can.context or settings.max_model_len
         chosen = sampling(request, profile, settings, room=room_left)
         for name in ("detokenize", "extra_args"):
@@ -236,7 +239,7 @@ class ServerClient:
         words = self._profile.prompt(request.mode, request.target)
         status, body = await self._http.ask(self.can.model, words or "?")
         try:
-            return completion(body.encode())[2] if status == 200 else None
+            return completion(body)[2] if status == 200 else None
         except UnusableError:
             return None
 

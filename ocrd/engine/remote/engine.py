@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.models import MARKDOWN
+from ocrd.engine.models import MARKDOWN, ModelProfile
 from ocrd.engine.poison import KnownKillers, PoisonSearch, kills_engine
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.client import ServerClient
+from ocrd.engine.remote.http import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.server import Server
-from ocrd.engine.remote.settings import Address, ServerSettings, family
-from ocrd.engine.resident.settings import unsupported_resolution
+from ocrd.engine.remote.settings import Address, family
+from ocrd.engine.resident.settings import VllmSettings, unsupported_resolution
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
 from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
@@ -40,11 +39,14 @@ class ServerEngine:
 
     def __init__(
         self,
-        settings: ServerSettings,
+        settings: VllmSettings,
         *,
         events: Events | None = None,
     ) -> None:
-        self.profile: ModelProfile = family(settings.vllm)
+        self.profile: ModelProfile = family(settings)
+        read_as = f" (read as {self.profile.name})" if settings.profile else ""
+        self.model = f"{settings.model}{read_as}"
+        self.dpi = self.profile.dpi
         self._settings = settings
         self._events = events or Events()
         self._servers: list[Server] = []
@@ -58,20 +60,9 @@ class ServerEngine:
         self._killers = KnownKillers()
 
     @property
-    def model(self) -> str:
-        """The model as configured; read as another would be, that is said."""
-        model, profile = self._settings.vllm.model, self._settings.vllm.profile
-        return f"{model} (read as {self.profile.name})" if profile else model
-
-    @property
     def capacity(self) -> int:
         """Pages at once on all servers."""
-        return self._settings.vllm.max_pages_in_flight * len(self._settings.addresses)
-
-    @property
-    def dpi(self) -> int:
-        """What suits the model."""
-        return self.profile.dpi
+        return self._settings.max_pages_in_flight * len(self._settings.servers)
 
     def named(self, language: str) -> tuple[str, str]:
         """The same for all languages."""
@@ -85,7 +76,7 @@ class ServerEngine:
             said.append(f"{serving} of {len(self._servers)} servers serve")
         if self._search:
             said.append(f"{len(self._search)} pages are read one by one: a server died with them")
-        if self.profile is MARKDOWN and not self._settings.vllm.profile:
+        if self.profile is MARKDOWN and not self._settings.profile:
             said.append("a model without a profile: plain Markdown, no boxes")
         return EngineReport(
             state=self._overall(),
@@ -102,22 +93,16 @@ class ServerEngine:
 
         What a server lacks is made up for by another, or said in the page's notes.
         """
-        return unsupported_resolution(self._settings.vllm, self.profile, resolution)
+        return unsupported_resolution(self._settings, self.profile, resolution)
 
     async def start(self, progress: Callable[[str], None]) -> None:
-        """Connect to every server; those that are down or do not fit are asked again for ever.
-
-        Raises:
-            EngineSetupError: None fits.
-            EngineDownError: None serves now.
-        """
+        """Connect to every server; those that are down or do not fit are asked again for ever."""
         self._state = EngineState.LOADING
         # Encoding is what these do, and it lets go of Python's lock.
         self._threads = ThreadPoolExecutor(
-            self._settings.vllm.renderers, thread_name_prefix="ocrd-encode"
+            self._settings.renderers, thread_name_prefix="ocrd-encode"
         )
-        addresses, threads = self._settings.addresses, self._threads
-        self._servers = [self._server(address, threads) for address in addresses]
+        self._servers = [self._server(one, self._threads) for one in self._settings.servers]
         try:
             await asyncio.gather(*(one.start(progress) for one in self._servers))
             self._see_who_serves()
@@ -131,13 +116,7 @@ class ServerEngine:
             raise
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page on the least busy server, through as many servers as it takes.
-
-        Raises:
-            EngineDownError: None serves.
-            PageError: This page cannot be read.
-            PageFaultError: It took too long, or no server made sense of it.
-        """
+        """Read one page on the least busy server, through as many servers as it takes."""
         started = time.monotonic()
         if (refusal := self.unsupported(request.mode)) is not None:
             raise PageError(refusal, hint="Give the folder another mode.", kind="mode")
@@ -160,11 +139,11 @@ class ServerEngine:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
 
-    def _server(self, address: Address, threads: ThreadPoolExecutor) -> Server:
+    def _server(self, address: str, threads: ThreadPoolExecutor) -> Server:
         return Server(
-            ServerClient(address, self._settings, self.profile, threads),
-            name=address.text,
-            capacity=self._settings.vllm.max_pages_in_flight,
+            ServerClient(Address(address), self._settings, self.profile, threads),
+            name=address,
+            capacity=self._settings.max_pages_in_flight,
             events=self._events,
             accuse=self._accuse,
             changed=self._announce,
@@ -216,7 +195,7 @@ class ServerEngine:
             if enters and self._search.may_enter(request.id, trial.in_flight):
                 return trial
             return None
-        resolution = self.profile.seen(self._settings.vllm.seen(request.resolution))
+        resolution = self.profile.seen(self._settings.seen(request.resolution))
         able = [one for one in serving if one.client.sees(resolution)] or serving
         free = [one for one in able if one.takes_pages and one is not self._on_trial]
         return min(free, key=lambda one: len(one.in_flight), default=None)
@@ -269,11 +248,11 @@ class ServerEngine:
         )
 
 
-async def survey(settings: ServerSettings) -> list[Server]:
+async def survey(settings: VllmSettings) -> list[Server]:
     """Each server, asked once what it can do and left again: for `ocrd doctor`."""
     engine = ServerEngine(settings)
-    with ThreadPoolExecutor(settings.vllm.renderers) as threads:
-        servers = [engine._server(address, threads) for address in settings.addresses]
+    with ThreadPoolExecutor(settings.renderers) as threads:
+        servers = [engine._server(one, threads) for one in settings.servers]
         await asyncio.gather(*(one.look() for one in servers))
         await asyncio.gather(*(one.client.close() for one in servers))
     return servers

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.remote.answers import UNTRUSTED, MisfitError, message, trouble
-from ocrd.engine.remote.http import Connection, tiny
+from ocrd.engine.models import ModelProfile
+from ocrd.engine.remote.http import UNTRUSTED, Connection, MisfitError, message, tiny, trouble
 from ocrd.modes import RESOLUTIONS
 
 PLUGIN_SAYS = "must be an integer"
@@ -43,7 +42,7 @@ class Abilities:
 
 async def _served(http: Connection, wanted: str) -> dict[str, Any]:
     """The entry of our model among those that are served."""
-    status, body = await http.get("/v1/models")
+    status, body = await http.request("/v1/models")
     if status != 200:
         raise trouble(status, body)
     try:
@@ -71,7 +70,10 @@ async def abilities(http: Connection, wanted: str, profile: ModelProfile) -> Abi
     context = entry.get("max_model_len")
     views, why = await _views(http, model, profile)
     lacks += why
-    guard = profile.guarded and vllm and await _refuses_wrong_guard(http, model)
+    guard = False
+    if profile.guarded and vllm:
+        wrong = {"vllm_xargs": {"ngram_size": 0, "window_size": 0}}
+        guard = (await http.ask(model, "?", **wrong))[0] == 400
     if profile.guarded and not guard:
         lacks.append("no n-gram guard: answers that go in circles are only cut off")
     if profile.tokens and not vllm:
@@ -93,7 +95,7 @@ async def _views(http: Connection, model: str, profile: ModelProfile) -> tuple[b
 
     A side that is no number is refused by every server, and by each for a reason of its own.
     """
-    if not profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
+    if not profile.processor_kwargs(RESOLUTIONS["gundam"]):
         return False, []
     told = {"mm_processor_kwargs": {"base_size": "ocrd?"}}
     status, body = await http.ask(model, "?", tiny(), "bmp", **told)
@@ -104,12 +106,6 @@ async def _views(http: Connection, model: str, profile: ModelProfile) -> tuple[b
     if UNTRUSTED in message(body):
         return False, [AS_STARTED]
     return False, [PLAINLY]
-
-
-async def _refuses_wrong_guard(http: Connection, model: str) -> bool:
-    wrong = {"vllm_xargs": {"ngram_size": 0, "window_size": 0}}
-    status, _ = await http.ask(model, "?", **wrong)
-    return status == 400
 
 
 async def _special_tokens(http: Connection, model: str, profile: ModelProfile) -> dict[str, int]:

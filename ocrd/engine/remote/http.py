@@ -1,23 +1,89 @@
-"""Requests to one server: what goes over the wire, and what is made of a wire that breaks."""
+"""Requests to one server: what goes over the wire, and what an answer, or none, means."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import re
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import aiohttp
 from PIL import Image
 
-from ocrd.engine.remote.answers import BUSY, DiedError, DownError, UnusableError, trouble
 from ocrd.engine.remote.settings import Address
+from ocrd.engine.resident.client import page_fault, too_large
+from ocrd.errors import OcrdError, PageError
 
 CHAT = "/v1/chat/completions"
 CONNECT_S = 10.0
 LARGEST_ANSWER = 64 << 20
 LARGEST_WEBP = 16383  # pixels of a side
 HERE = "ocrd:image"  # where the picture goes in the body that is written around it
+SOON_S = 1.0  # until a server that is full or not up yet is asked again
+LONGEST_WAIT_S = 60.0
+DEAD = re.compile(r"EngineCore encountered an issue|EngineDeadError")
+TOO_LONG = re.compile(r"maximum context length|maximum model length|max_model_len|longer than the")
+NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
+# vllm-router answers 500 in these words, as plain text, where it cannot reach a server behind it.
+UNREACHED = re.compile(r"\A(?:Request failed: |Failed to (?:get|read) response body)")
+UNTRUSTED = "Per-request mm_processor_kwargs are disabled"
+SAID = 300  # characters of an answer that are shown
+BUSY = {408: "is slow (408)", 429: "is full (429)"}
+GATEWAY = {502: "its gateway cannot reach it (502)", 504: "its gateway waited in vain (504)"}
+REFUSED = {
+    401: "refuses the key (401)",
+    403: "refuses the key (403)",
+    404: "does not serve the model, or is no OpenAI server (404)",
+}
+REMEDY = {
+    401: "Write the server's key into engine.api_key_file.",
+    403: "Write the server's key into engine.api_key_file.",
+    404: "Correct engine.servers and engine.model.",
+}
+
+
+@dataclass(eq=False)
+class ServerError(Exception):
+    """A server did not do its part; the page goes elsewhere and loses nothing.
+
+    Attributes:
+        why: What it did, to be read after the server's name.
+        hint: What to do about it.
+        wait_s: How long it wants to be left alone.
+        certain: Whether it said itself that its engine is dead.
+    """
+
+    why: str
+    hint: str = ""
+    _: KW_ONLY
+    wait_s: float = SOON_S
+    certain: bool = False
+
+
+class BusyError(ServerError):
+    """It takes no pages for a while."""
+
+
+class DownError(ServerError):
+    """It cannot be reached, or says so itself: it has to be looked at anew."""
+
+
+class GatewayError(DownError):
+    """What stands before it lost it with the page, which may be why."""
+
+
+class MisfitError(ServerError):
+    """It cannot serve as configured: wrong key, other model, lost images."""
+
+
+class DiedError(ServerError):
+    """Its engine died, or the connection was cut with the page in it: the page may be why."""
+
+
+class UnusableError(ServerError):
+    """It lives, and yet no use can be made of what it said to this page."""
 
 
 class Connection:
@@ -44,43 +110,38 @@ class Connection:
         """Cut every connection."""
         await self._session.close()
 
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an answer."""
-        status, body = await self._request("GET", path, None)
-        return status, body.decode(errors="replace")
-
-    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of an answer to JSON."""
-        return await self._request("POST", path, body)
-
-    async def ask(self, model: str, words: str, *picture: Any, **fields: Any) -> tuple[int, str]:
+    async def ask(self, model: str, words: str, *picture: Any, **fields: Any) -> tuple[int, bytes]:
         """Something small, to be answered in one token."""
-        status, answer = await self.post(CHAT, chat(model, words, *picture, max_tokens=1, **fields))
-        return status, answer.decode(errors="replace")
+        return await self.request(CHAT, chat(model, words, *picture, max_tokens=1, **fields))
 
     async def tokenize(self, model: str, text: str, **fields: Any) -> list[int] | None:
         """Token ids of a text; None from a server that does not tell."""
         body = json.dumps({"model": model, "prompt": text, **fields}).encode()
-        status, answer = await self.post("/tokenize", body)
+        status, answer = await self.request("/tokenize", body)
         if status >= 500 or status in (401, 403):
-            raise trouble(status, answer.decode(errors="replace"))
+            raise trouble(status, answer)
         try:
             return [int(one) for one in json.loads(answer)["tokens"]] if status == 200 else None
         except (ValueError, LookupError, TypeError):
             return None
 
-    async def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    async def request(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """Status and body of an answer; a body is JSON, and posted.
+
+        Raises:
+            ServerError: There is none, or none for now.
+        """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        url = self._address.base + path
+        method, url = "GET" if body is None else "POST", self._address.base + path
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 said = await _whole(answer)
                 if answer.status in BUSY:
-                    raise trouble(answer.status, "", answer.headers.get("Retry-After"))
+                    raise trouble(answer.status, b"", answer.headers.get("Retry-After"))
                 return answer.status, said
         except aiohttp.ClientConnectorError as error:
             raise DownError(f"does not answer: {error.os_error.strerror or error}") from error
@@ -134,3 +195,87 @@ def encoded(image: Image.Image, size: tuple[int, int], *, near: bool) -> tuple[b
 def tiny() -> bytes:
     """A picture to ask with, as BMP."""
     return encoded(Image.new("RGB", (32, 32), "white"), (32, 32), near=True)[0]
+
+
+def trouble(status: int, body: bytes, retry_after: str | None = None) -> ServerError | OcrdError:
+    """The error that an answer other than 200 stands for."""
+    said, text = message(body), body.decode(errors="replace")
+    if status in BUSY:
+        return BusyError(BUSY[status], wait_s=wait(retry_after))
+    if status == 503:
+        return DownError("is not ready (503)")
+    if status in GATEWAY:
+        return GatewayError(GATEWAY[status])
+    if status in REFUSED:
+        return MisfitError(f"{REFUSED[status]}: {said}", REMEDY[status])
+    if UNTRUSTED in said:
+        return DownError("takes no mm_processor_kwargs any more")
+    if 400 <= status < 500:
+        return refused_page(status, said)
+    if UNREACHED.search(text):
+        return GatewayError(f"its gateway cannot reach it ({status})")
+    if DEAD.search(text):
+        return DiedError("its engine died", certain=True)
+    if status >= 500:
+        return page_fault(RuntimeError(f"answer {status}: {said}"))
+    hint = "Correct engine.servers: the address of the server itself, and http or https."
+    return MisfitError(f"answers {status} instead of a page", hint)
+
+
+def refused_page(status: int, said: str) -> PageError:
+    """A 400 or its like concerns this page alone."""
+    if NO_ROOM.search(said):
+        return PageError(
+            f"The server has no room for the page at this resolution: {said}",
+            hint="Start it with what `ocrd engine serve-command` prints, or lower the resolution.",
+            kind="prepare",
+        )
+    if TOO_LONG.search(said):
+        return too_large()
+    if status == 413:
+        hint = "Raise the limit of the proxy before the server (nginx: client_max_body_size 64m)."
+        return PageError("The page is too large for the way to the server.", hint=hint)
+    return PageError(
+        f"The server refuses the page ({status}): {said}",
+        hint="Try another mode or resolution; the server's log has the details.",
+        kind="prepare",
+    )
+
+
+def wait(retry_after: str | None) -> float:
+    """Seconds to leave a server alone, by its `Retry-After` header."""
+    try:
+        asked = float(retry_after or SOON_S)
+    except ValueError:  # a date
+        return SOON_S
+    return min(max(asked, 0.1), LONGEST_WAIT_S)
+
+
+def message(body: bytes) -> str:
+    """What an error's body says, in whichever of the usual forms, cut short."""
+    try:
+        said: Any = json.loads(body)
+        for key in ("error", "message", "detail"):
+            if isinstance(said, dict) and key in said:
+                said = said[key]
+    except (ValueError, RecursionError):
+        said = body.decode(errors="replace")
+    return " ".join(str(said).split())[:SAID] or "nothing more"
+
+
+def completion(body: bytes) -> tuple[str, str | None, int, int]:
+    """Text, finish reason, prompt tokens and output tokens of an answer.
+
+    Raises:
+        UnusableError: It is no answer.
+    """
+    try:
+        record = json.loads(body)
+        choice, usage = record["choices"][0], record["usage"]
+        text, reason = choice["message"]["content"] or "", choice["finish_reason"]
+        tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise UnusableError("answers with what is no answer") from None
+    if not (isinstance(text, str) and all(type(count) is int for count in tokens)):
+        raise UnusableError("answers with what is no answer")
+    return text, reason, *tokens

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from ocrd.engine.base import EngineState, PageRequest
-from ocrd.engine.remote.answers import (
+from ocrd.engine.remote.client import ServerClient
+from ocrd.engine.remote.handshake import FIT
+from ocrd.engine.remote.http import (
     BusyError,
     DiedError,
     DownError,
@@ -14,8 +16,6 @@ from ocrd.engine.remote.answers import (
     ServerError,
     UnusableError,
 )
-from ocrd.engine.remote.client import ServerClient
-from ocrd.engine.remote.handshake import FIT
 from ocrd.engine.resident.client import unless
 from ocrd.engine.resident.supervisor import pause_s
 from ocrd.errors import EngineSetupError, PageFaultError

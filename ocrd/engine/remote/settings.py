@@ -6,14 +6,11 @@ import ipaddress
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ocrd.engine.deepseek.plugin import NEWEST
-from ocrd.engine.models import MARKDOWN, PROFILES, by_name, profile_named
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import MARKDOWN, ModelProfile, by_name, profile_named
 from ocrd.engine.resident.preflight import SECOND_RUNNER, expected_profile
 from ocrd.engine.resident.settings import MOST_RENDERERS, Place, VllmSettings, engine_arguments
 from ocrd.errors import EngineSetupError
@@ -57,68 +54,53 @@ COMPOSE_KEY = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
 class Address:
     """Where a server listens.
 
+    Args:
+        text: `http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`; names
+            the server everywhere.
+
     Attributes:
-        text: As it is configured; names the server everywhere.
         base: What paths such as `/v1/models` are added to.
         socket: Of a Unix socket, its path.
         near: Whether pages stay on this machine: then they travel uncompressed.
     """
 
-    text: str
-    base: str
-    socket: str | None
-    near: bool
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """`http://gpu1:8000`, `https://ocr.example.org/prefix` or `unix:/run/vllm.sock`."""
-        if text.startswith(UNIX):
-            return cls(text, "http://localhost", text.removeprefix(UNIX), near=True)
-        base = text.rstrip("/").removesuffix("/v1")
-        return cls(text, base, None, near=_is_loopback(urlsplit(text).hostname or ""))
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.socket = text.removeprefix(UNIX) if text.startswith(UNIX) else None
+        self.base = (
+            text.rstrip("/").removesuffix("/v1") if self.socket is None else "http://localhost"
+        )
+        self.near = self.socket is not None or _is_loopback(urlsplit(text).hostname or "")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServerSettings:
-    """Settings of the engine.
+def api_key(settings: VllmSettings) -> str:
+    """What the servers take for a key; empty where none is configured.
 
-    Attributes:
-        api_key_file: Holds what they take for a key; read at each connection.
-        vllm: What a resident engine would be told: model, profile, resolutions, limits.
+    Raises:
+        EngineSetupError: It cannot be read.
     """
-
-    addresses: tuple[Address, ...]
-    api_key_file: Path | None
-    vllm: VllmSettings
-
-    def api_key(self) -> str:
-        """The key; empty where none is configured.
-
-        Raises:
-            EngineSetupError: It cannot be read.
-        """
-        if self.api_key_file is None:
-            return ""
-        try:
-            key = self.api_key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise EngineSetupError(
-                f"engine.api_key_file {self.api_key_file} cannot be read: {reason}.",
-                hint="Write the servers' key into it, readable for the daemon's user alone.",
-                kind="api-key",
-            ) from error
-        if not key.isascii() or not key.isprintable() or not key:
-            raise EngineSetupError(
-                f"engine.api_key_file {self.api_key_file} holds no key.",
-                hint="It must hold the key that the servers were started with, and nothing else.",
-                kind="api-key",
-            )
-        return key
+    file = settings.api_key_file
+    if file is None:
+        return ""
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EngineSetupError(
+            f"engine.api_key_file {file} cannot be read: {reason}.",
+            hint="Write the servers' key into it, readable for the daemon's user alone.",
+            kind="api-key",
+        ) from error
+    if not key.isascii() or not key.isprintable() or not key:
+        raise EngineSetupError(
+            f"engine.api_key_file {file} holds no key.",
+            hint="It must hold the key that the servers were started with, and nothing else.",
+            kind="api-key",
+        )
+    return key
 
 
 def family(settings: VllmSettings) -> ModelProfile:
@@ -128,31 +110,31 @@ def family(settings: VllmSettings) -> ModelProfile:
         EngineSetupError: `engine.profile` names none.
     """
     if settings.profile:
-        return profile_named(settings.profile, PROFILES)
+        return profile_named(settings.profile)
     return expected_profile(settings) or by_name(settings.model) or MARKDOWN
 
 
-def serve_command(settings: ServerSettings) -> list[str]:
+def serve_command(settings: VllmSettings) -> list[str]:
     """The command that starts a server which fits, one word each, key and address apart."""
-    profile = family(settings.vllm)
+    profile = family(settings)
     elsewhere = Place("a server", gpu=False)  # whose CUDA graphs would fill this line with numbers
-    arguments = engine_arguments(settings.vllm, profile, elsewhere)
-    if profile.vision.processor_kwargs(RESOLUTIONS["gundam"]):
+    arguments = engine_arguments(settings, profile, elsewhere)
+    if profile.processor_kwargs(RESOLUTIONS["gundam"]):
         arguments["trust_request_mm_kwargs"] = True
     # Of the machine that will serve, nothing is known here.
-    arguments["renderer_num_workers"] = settings.vllm.renderer_workers or MOST_RENDERERS
-    arguments["served_model_name"] = settings.vllm.model
-    words = ["vllm", "serve", settings.vllm.model]
+    arguments["renderer_num_workers"] = settings.renderer_workers or MOST_RENDERERS
+    arguments["served_model_name"] = settings.model
+    words = ["vllm", "serve", settings.model]
     for name, value in sorted(arguments.items()):
         if name not in OURS_ONLY:
             words += _option(name, value)
     return words
 
 
-def shell_line(settings: ServerSettings) -> str:
+def shell_line(settings: VllmSettings) -> str:
     """The same for a shell: with the key, and listening where the first server is said to be."""
     words = serve_command(settings)
-    first = settings.addresses[0] if settings.addresses else Address.parse("http://localhost:8000")
+    first = Address((*settings.servers, "http://localhost:8000")[0])
     if first.socket is not None:
         words += ["--uds", first.socket]
     else:
@@ -165,7 +147,7 @@ def shell_line(settings: ServerSettings) -> str:
     return f"{SECOND_RUNNER}=0{key} {shlex.join(words)}"
 
 
-def compose_service(settings: ServerSettings) -> str:
+def compose_service(settings: VllmSettings) -> str:
     """A service for a compose file beside a checkout of ocrd, whose plugin it needs."""
     words = (json.dumps(word.replace("$", "$$")) for word in serve_command(settings)[2:])
     return COMPOSE.format(

@@ -9,20 +9,19 @@ import re
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from PIL import Image
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import ModelProfile
 from ocrd.engine.repetition import loop_at_end
 from ocrd.engine.resident.preflight import Vllm
 from ocrd.engine.resident.process import Launched
 from ocrd.engine.resident.settings import (
     OTHER_RESOLUTION,
     VllmSettings,
-    check_resolution,
     sampling,
     seen_otherwise,
     view,
@@ -50,32 +49,6 @@ class EngineDiedError(Exception):
     """The engine's process is gone, and the page with it."""
 
 
-class EngineClient(Protocol):
-    """A running engine, as the supervisor that keeps it alive sees it."""
-
-    died: asyncio.Event
-
-    async def read(self, request: PageRequest) -> PageResult:
-        """Read one page.
-
-        Raises:
-            EngineDiedError: The engine died meanwhile.
-            PageError, PageFaultError: This page cannot be read, or not now.
-        """
-
-    def last_words(self) -> list[str]:
-        """The end of the engine's log."""
-
-    async def responds(self) -> bool:
-        """Whether it still takes calls, be it slowly."""
-
-    def kill(self) -> None:
-        """End its process at once."""
-
-    async def close(self) -> None:
-        """Give everything back."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A page prepared for the engine."""
@@ -87,13 +60,17 @@ class Ready:
 
 
 class VllmClient:
-    """A `EngineClient` over one `AsyncLLM`.
+    """A running engine: one `AsyncLLM`.
 
     Args:
-        launched: The engine.
+        launched: The engine, and its log.
         vllm: vLLM's names.
         profile: The model's family.
         settings: As it was started.
+
+    Attributes:
+        died: Set once its process is gone.
+        tokenizer: The model's.
     """
 
     def __init__(
@@ -105,9 +82,9 @@ class VllmClient:
         self._vllm = vllm
         self._profile = profile
         self._settings = settings
-        self._tokenizer = self._engine.renderer.get_tokenizer()
-        self._image_token = self._tokenizer.convert_tokens_to_ids(profile.image_token)
-        self._never_banned = self._tokenizer.convert_tokens_to_ids(list(profile.never_banned))
+        self.tokenizer = self._engine.renderer.get_tokenizer()
+        self._image_token = self.tokenizer.convert_tokens_to_ids(profile.image_token)
+        self._never_banned = self.tokenizer.convert_tokens_to_ids(list(profile.never_banned))
         self._context = self._engine.model_config.max_model_len
         self._shares = settings.options.get("mm_tensor_ipc") == "torch_shm"
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
@@ -115,18 +92,19 @@ class VllmClient:
         self._renderers = ThreadPoolExecutor(settings.renderers, thread_name_prefix="ocrd-render")
         self._watch = asyncio.create_task(self._watch_health())
 
-    @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self._tokenizer
+    async def read(self, request: PageRequest, settings: VllmSettings | None = None) -> PageResult:
+        """Prepare, generate, decode; all of it within the page's time limit.
 
-    async def read(self, request: PageRequest) -> PageResult:
-        """Prepare, generate, decode; all of it within the page's time limit."""
-        return await self._limited(request, self._settings)
+        Raises:
+            EngineDiedError: The engine died meanwhile.
+            PageError, PageFaultError: This page cannot be read, or not now.
+        """
+        async with page_time(self._settings.page_timeout_s, "The engine"):
+            return await self.generate(request, await self.prepare(request), settings)
 
     async def try_out(self, request: PageRequest) -> PageResult:
         """The same without the operator's sampling settings: for the self-test."""
-        return await self._limited(request, replace(self._settings, sampling={}))
+        return await self.read(request, self._settings.changed(sampling={}))
 
     def last_words(self) -> list[str]:
         """The end of the engine's log."""
@@ -163,7 +141,7 @@ class VllmClient:
             PageError: The model cannot see this page.
         """
         resolution = self._resolution(request)
-        raw = prompt(request, self._profile, resolution, self._tokenizer)
+        raw = prompt(request, self._profile, resolution, self.tokenizer)
         try:
             (inputs,) = self._engine.renderer.render_cmpl([raw])
         except Exception as error:  # whatever image code makes of a strange image
@@ -173,7 +151,7 @@ class VllmClient:
         tokens = inputs["prompt_token_ids"]
         room = self._context - len(tokens)
         height, width, _ = raw["multi_modal_data"]["image"].shape
-        expected = self._profile.vision.image_tokens(resolution, width, height)
+        expected = self._profile.image_tokens(resolution, width, height)
         check_tokens(tokens.count(self._image_token), expected, room=room)
         return Ready(inputs, room, len(tokens), self._profile.scale(width, height))
 
@@ -200,11 +178,6 @@ class VllmClient:
             output_tokens=len(output.token_ids),
             notes=seen_otherwise(request.resolution, self._resolution(request)),
         )
-
-    async def _limited(self, request: PageRequest, settings: VllmSettings) -> PageResult:
-        async with page_time(settings.page_timeout_s, "The engine"):
-            ready = await self.prepare(request)
-            return await self.generate(request, ready, settings)
 
     def _resolution(self, request: PageRequest) -> Resolution:
         return view(self._settings, self._profile, request.resolution)
@@ -233,10 +206,10 @@ class VllmClient:
     async def _decode(self, tokens: list[int]) -> str:
         """Tokens to text in one go, off the event loop, where vLLM would go token by token."""
         loop = asyncio.get_running_loop()
-        if tokens and tokens[-1] == self._tokenizer.eos_token_id:
+        if tokens and tokens[-1] == self.tokenizer.eos_token_id:
             tokens.pop()
         as_it_is = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-        decode = functools.partial(self._tokenizer.decode, tokens, **as_it_is)
+        decode = functools.partial(self.tokenizer.decode, tokens, **as_it_is)
         text: str = await loop.run_in_executor(self._renderers, decode)
         return text
 
@@ -367,11 +340,7 @@ def prompt(
         profile: Of the model.
         resolution: How it is to see the page.
         tokenizer: The model's, for a profile that leaves the template to it.
-
-    Raises:
-        PageError: The model cannot see pages at this resolution.
     """
-    check_resolution(profile, resolution)
     words = profile.words(request.mode, request.target)
     if profile.template is None:
         content = [{"type": "image"}, {"type": "text", "text": words}]
@@ -384,7 +353,7 @@ def prompt(
     return {
         "prompt": words,
         "multi_modal_data": {"image": pixels(request.image, profile)},
-        "mm_processor_kwargs": profile.vision.processor_kwargs(resolution),
+        "mm_processor_kwargs": profile.processor_kwargs(resolution),
     }
 
 

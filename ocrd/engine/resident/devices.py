@@ -31,7 +31,7 @@ class Gpu:
 
 def on_cpu(settings: VllmSettings) -> tuple[Place, ...]:
     """Of a build without GPU: one engine, or as many as are listed or asked for."""
-    listed = len(settings.devices) if isinstance(settings.devices, tuple) else 1
+    listed = len(settings.devices) if isinstance(settings.devices, list) else 1
     count = listed * (1 if settings.per_device == "auto" else settings.per_device)
     names = ["cpu"] if count == 1 else [f"cpu:{number}" for number in range(count)]
     return tuple(Place(name, gpu=False) for name in names)
@@ -52,7 +52,7 @@ def on_gpus(
         EngineSetupError: No card, not the ones asked for, or too small.
     """
     if cards is None:  # no way to ask: vLLM will see for itself
-        chosen = settings.devices if isinstance(settings.devices, tuple) else (None,)
+        chosen = settings.devices if isinstance(settings.devices, list) else [None]
         names = ("gpu" if number is None else f"gpu:{number}" for number in chosen)
         wanted = [Place(name, number) for name, number in zip(names, chosen, strict=True)]
     elif not cards:
@@ -63,7 +63,7 @@ def on_gpus(
             kind="no-gpu",
         )
     else:
-        wanted = [place(card, settings) for card in chosen_cards(settings, cards)]
+        wanted = [_place(card) for card in _chosen(settings, cards)]
     each = settings.per_device
     if each == "auto":
         several = len({one.number for one in wanted}) < len(wanted)
@@ -71,15 +71,10 @@ def on_gpus(
         parallel = any(name.endswith("parallel_size") for name in settings.options)
         roomy = share >= ROOMY_MIB and cores // len(wanted) >= CORES
         each = 2 if known and roomy and not several and not parallel else 1
-    return shared([one for one in wanted for _ in range(each)])
+    return _shared([one for one in wanted for _ in range(each)])
 
 
-def place(card: Gpu, settings: VllmSettings) -> Place:
-    """On a card that is large enough.
-
-    Raises:
-        EngineSetupError: It is not.
-    """
+def _place(card: Gpu) -> Place:
     if card.memory_mib < LEAST_MEMORY_MIB:
         raise EngineSetupError(
             f"GPU {card.number} ({card.name}) has {card.memory_mib} MiB of memory; "
@@ -87,11 +82,10 @@ def place(card: Gpu, settings: VllmSettings) -> Place:
             hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
             kind="gpu-memory",
         )
-    number = None if settings.devices is None else card.number
-    return Place(f"gpu:{card.number} {card.name}", number, memory_mib=card.memory_mib)
+    return Place(f"gpu:{card.number} {card.name}", card.number, memory_mib=card.memory_mib)
 
 
-def shared(places: list[Place]) -> tuple[Place, ...]:
+def _shared(places: list[Place]) -> tuple[Place, ...]:
     """The same places, where each knows how many engines run on its card and has its own name."""
     counts = Counter(one.number for one in places)
     seen: Counter[int | None] = Counter()
@@ -104,22 +98,15 @@ def shared(places: list[Place]) -> tuple[Place, ...]:
     return tuple(named)
 
 
-def chosen_cards(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
-    """The cards that the settings name.
-
-    Raises:
-        EngineSetupError: One of them is not there.
-    """
+def _chosen(settings: VllmSettings, cards: list[Gpu]) -> list[Gpu]:
     if settings.devices == "all":
         return cards
-    if settings.devices is None:
-        return cards[:1]
     by_number = {card.number: card for card in cards}
     absent = [number for number in settings.devices if number not in by_number]
     if absent or not settings.devices:
         there = ", ".join(str(number) for number in by_number)
         raise EngineSetupError(
-            f"engine.devices is {list(settings.devices)}, but the GPUs here are {there}.",
+            f"engine.devices is {settings.devices}, but the GPUs here are {there}.",
             hint='List GPUs that nvidia-smi shows, or set engine.devices to "all".',
             kind="no-gpu",
         )

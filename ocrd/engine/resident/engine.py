@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.models import PROFILES
+from ocrd.engine.models import DEEPSEEK_OCR, ModelProfile
 from ocrd.engine.poison import KnownKillers
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.resident.client import EngineClient, EngineDiedError, VllmClient
+from ocrd.engine.resident.client import EngineDiedError, VllmClient
 from ocrd.engine.resident.faults import reason
 from ocrd.engine.resident.preflight import (
     Plan,
@@ -57,9 +56,7 @@ class VllmEngine:
     Args:
         settings: What may be set.
         events: Is told of what happens to the engine.
-        profiles: The models it knows.
         clock: Monotonic seconds.
-        client: What is to be made of each engine that was launched.
     """
 
     kind = "vllm"
@@ -69,17 +66,14 @@ class VllmEngine:
         settings: VllmSettings,
         *,
         events: Events | None = None,
-        profiles: tuple[ModelProfile, ...] = PROFILES,
         clock: Callable[[], float] = time.monotonic,
-        client: type[VllmClient] = VllmClient,
     ) -> None:
+        self.model = settings.model
+        self.supervisors: list[EngineSupervisor] = []  # one for each device, once started
         self._settings = settings
         self._events = events or Events()
-        self._profiles = profiles
         self._clock = clock
-        self._client = client
         self._plan: Plan | None = None
-        self._supervisors: list[EngineSupervisor] = []
         self._folder: Path | None = None
         self._sharing: CardSharing | None = None
         self._launched: dict[int | None, tuple[str, float]] = {}  # the last of each card, and when
@@ -89,31 +83,21 @@ class VllmEngine:
         self._killers = KnownKillers()
 
     @property
-    def model(self) -> str:
-        """The model as configured."""
-        return self._settings.model
-
-    @property
     def profile(self) -> ModelProfile | None:
         """The model's family; None before the start of a model that is still to be fetched."""
         return self._plan.profile if self._plan else self._expected_profile
 
     @property
-    def supervisors(self) -> tuple[EngineSupervisor, ...]:
-        """One for each device, once started."""
-        return tuple(self._supervisors)
-
-    @property
     def capacity(self) -> int:
         """Pages at once on all devices; before the start, on those that will be started."""
-        if self._supervisors:
-            return sum(one.capacity for one in self._supervisors)
+        if self.supervisors:
+            return sum(one.capacity for one in self.supervisors)
         return self._settings.max_pages_in_flight * self._expected_engines
 
     @property
     def dpi(self) -> int:
         """What suits the model."""
-        return (self.profile or self._profiles[0]).dpi
+        return (self.profile or DEEPSEEK_OCR).dpi
 
     def named(self, language: str) -> tuple[str, str]:
         """The same for all languages."""
@@ -121,15 +105,15 @@ class VllmEngine:
 
     def report(self) -> EngineReport:
         """State of the whole, and what each device has to say."""
-        several = len(self._supervisors) > 1
+        several = len(self.supervisors) > 1
         said = [
             f"{one.name}: {one.detail}" if several else one.detail
-            for one in self._supervisors
+            for one in self.supervisors
             if one.detail
         ]
         steps = tuple(
             f"{one.name}: {step}" if several else step
-            for one in self._supervisors
+            for one in self.supervisors
             for step in one.steps
         )
         return EngineReport(
@@ -155,12 +139,12 @@ class VllmEngine:
         return unsupported_resolution(self._settings, profile, resolution)
 
     async def start(self, progress: Tell) -> None:
-        """Load the model on every device; minutes at the first time.
+        """Load the model on every device; minutes at the first time."""
 
-        Raises:
-            EngineSetupError: No device could be brought up.
-        """
-        tell = self._teller(progress)
+        def tell(stage: str) -> None:
+            self._stage = stage
+            progress(stage)
+
         self._state = EngineState.LOADING
         try:
             await self._start(tell)
@@ -172,13 +156,7 @@ class VllmEngine:
         self._stage = ""
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page on the least busy device that serves.
-
-        Raises:
-            EngineDownError: None serves.
-            PageError: This page cannot be read.
-            PageFaultError: It took too long, or vLLM failed on it.
-        """
+        """Read one page on the least busy device that serves."""
         started = self._clock()
         refusal = self.unsupported(request.mode)
         if refusal is not None:
@@ -197,8 +175,8 @@ class VllmEngine:
     async def stop(self) -> None:
         """End every engine and its process."""
         self._state, self._stage, self._up = EngineState.STOPPED, "", False
-        await asyncio.gather(*(one.stop() for one in self._supervisors))
-        self._supervisors = []
+        await asyncio.gather(*(one.stop() for one in self.supervisors))
+        self.supervisors = []
         if self._sharing is not None:
             await self._sharing.stop()
             self._sharing = None
@@ -209,7 +187,7 @@ class VllmEngine:
 
     async def _start(self, tell: Tell) -> None:
         tell("looking at model and devices")
-        found = self._plan = await asyncio.to_thread(plan, self._settings, self._profiles)
+        found = self._plan = await asyncio.to_thread(plan, self._settings)
         tell(f"importing vLLM {found.vllm.version}")
         folder = self._folder = Path(tempfile.mkdtemp(prefix="ocrd-vllm-"))
         log_config = write_log_config(folder)
@@ -217,7 +195,7 @@ class VllmEngine:
         check_options(self._settings, vllm)
         launcher = Launcher(vllm, folder, log_config)
         self._sharing = CardSharing(folder)
-        self._supervisors = [
+        self.supervisors = [
             EngineSupervisor(
                 name=place.name,
                 settings=self._settings,
@@ -237,7 +215,7 @@ class VllmEngine:
         place: Place,
         settings: VllmSettings,
         tell: Tell,
-    ) -> EngineClient:
+    ) -> VllmClient:
         """An engine in its place, tried out and ready for pages.
 
         Raises:
@@ -246,7 +224,7 @@ class VllmEngine:
         """
         arguments = engine_arguments(settings, found.profile, place)
         launched = await self._launch(launcher, place, arguments, tell)
-        client = self._client(launched, launcher.vllm, found.profile, settings)
+        client = VllmClient(launched, launcher.vllm, found.profile, settings)
         try:
             tell("trying it out")
             await self_test(client, found.profile, found.config)
@@ -298,24 +276,24 @@ class VllmEngine:
 
     async def _start_all(self, tell: Tell) -> None:
         """All at once; those that fail go on trying if others serve."""
-        several = len(self._supervisors) > 1
+        several = len(self.supervisors) > 1
 
         def told(name: str) -> Tell:
             return lambda stage: tell(f"{name}: {stage}" if several else stage)
 
-        starts = (one.start(told(one.name)) for one in self._supervisors)
+        starts = (one.start(told(one.name)) for one in self.supervisors)
         outcomes = await asyncio.gather(*starts, return_exceptions=True)
         failures = [outcome for outcome in outcomes if outcome is not None]
-        if len(failures) == len(self._supervisors):
+        if len(failures) == len(self.supervisors):
             raise failures[0]
-        for one, outcome in zip(self._supervisors, outcomes, strict=True):
+        for one, outcome in zip(self.supervisors, outcomes, strict=True):
             if outcome is not None:
                 self._events.error("engine.not-up", device=one.name, error=str(outcome))
                 one.start_later()
 
     @functools.cached_property
     def _expected_profile(self) -> ModelProfile | None:
-        return expected_profile(self._settings, self._profiles)
+        return expected_profile(self._settings)
 
     @functools.cached_property
     def _expected_engines(self) -> int:
@@ -325,7 +303,7 @@ class VllmEngine:
             return 1
 
     def _least_busy(self) -> EngineSupervisor:
-        serving = [one for one in self._supervisors if one.state is EngineState.READY]
+        serving = [one for one in self.supervisors if one.state is EngineState.READY]
         if not serving:
             report = self.report()
             raise EngineDownError(
@@ -335,15 +313,8 @@ class VllmEngine:
         return min(serving, key=lambda one: (one.on_trial, one.calls))
 
     def _overall(self) -> EngineState:
-        states = {one.state for one in self._supervisors}
+        states = {one.state for one in self.supervisors}
         for state in (EngineState.READY, EngineState.RESTARTING):
             if state in states:
                 return state
         return self._state
-
-    def _teller(self, progress: Tell) -> Tell:
-        def tell(stage: str) -> None:
-            self._stage = stage
-            progress(stage)
-
-        return tell

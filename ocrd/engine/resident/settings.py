@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
+from ocrd.config.schema import EngineSettings
 from ocrd.engine.base import PageRequest
 from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.deepseek.tiling import MAX_CROPS
-from ocrd.engine.profiles import ModelProfile
-from ocrd.errors import EngineSetupError, PageError
+from ocrd.engine.models import ModelProfile
+from ocrd.errors import PageError
 from ocrd.modes import RESOLUTIONS, Resolution
 
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
@@ -58,55 +57,21 @@ class Place:
     memory_mib: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VllmSettings:
-    """Settings of the engine.
+class VllmSettings(EngineSettings):
+    """`[engine]` as the engines take it; `config.example.toml` explains the keys.
 
     Attributes:
-        model: A folder, or a name on the Hugging Face hub.
-        profile: The family that it answers like; empty to tell by its architecture and name.
-        dtype: Of the weights.
-        max_model_len: Tokens of one page, prompt and answer together.
-        gpu_memory_utilization: Share of each card's memory that the engine takes.
-        max_pages_in_flight: Pages at once on each device, those that wait for their turn included.
-        renderer_workers: Threads that prepare images; 0: as many as cores, at most 8.
-        max_num_seqs: Pages that generate at once on each device.
-        max_num_batched_tokens: Tokens in one step of the model.
-        devices: GPU numbers, `"all"`, or None for one engine on whatever vLLM chooses.  A number
-            that is listed twice gets two engines.  On a CPU build of vLLM the numbers mean nothing:
-            as many engines run in one machine.
-        per_device: Engines on each device; `"auto"` is two where a card's memory and the machine's
-            cores suffice, since Python feeds a fast card too slowly from one process.
-        page_timeout_s: A page that takes longer, its wait in the engine included, is given up.
-        load_format: Of the weights; `dummy` for random ones.
-        max_crops: No page is cut into more tiles than this.
         resolutions: What pages may ask for: the engine keeps memory for the costliest, and one
             that asks for more is seen as nearly so as that allows.
         resolution: Every page is seen so, whatever its folder says; None to obey the folder.
-        seed: Of vLLM.
-        options: Further arguments of vLLM's `AsyncEngineArgs`, by name; they win over ours.
-        sampling: Further arguments of vLLM's `SamplingParams`, by name; they win over ours.
     """
 
-    model: str
-    profile: str = ""
-    dtype: str = "auto"
-    max_model_len: int = 8192
-    gpu_memory_utilization: float = 0.9
-    max_pages_in_flight: int = 512
-    renderer_workers: int = 0
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 16384
-    devices: tuple[int, ...] | Literal["all"] | None = "all"
-    per_device: int | Literal["auto"] = "auto"
-    page_timeout_s: float = 600.0
-    load_format: str = "auto"
-    max_crops: int = MAX_CROPS
-    resolutions: tuple[Resolution, ...] = ANY_RESOLUTION
+    resolutions: tuple[Resolution, ...] = ANY_RESOLUTION  # type: ignore[assignment] # not names
     resolution: str | None = None
-    seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    sampling: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def changed(self, **values: Any) -> VllmSettings:
+        """The same but for these."""
+        return self.model_copy(update=values)
 
     @property
     def renderers(self) -> int:
@@ -137,10 +102,30 @@ def room(settings: VllmSettings, profile: ModelProfile) -> list[Resolution]:
     return [profile.seen(settings.seen(resolution)) for resolution in settings.resolutions]
 
 
+def costs(settings: VllmSettings, profile: ModelProfile) -> dict[Resolution, int | None]:
+    """Tokens of a letter page at each of them that the model can see; None if nobody knows."""
+    return {
+        seen: profile.image_tokens(seen, *LETTER)
+        for seen in room(settings, profile)
+        if profile.problem(seen) is None
+    }
+
+
 def view(settings: VllmSettings, profile: ModelProfile, resolution: Resolution) -> Resolution:
-    """How a page that asks for a resolution is seen: as the model can, within the memory kept."""
+    """How a page that asks for a resolution is seen: as the model can, within the memory kept.
+
+    Raises:
+        PageError: The model cannot see it so.
+    """
     asked = profile.seen(settings.seen(resolution))
-    return profile.vision.within(asked, room(settings, profile))
+    seen = profile.within(asked, room(settings, profile))
+    if (problem := profile.problem(seen)) is not None:
+        raise PageError(
+            f"{profile.name} cannot see a page at resolution {seen.name!r}: {problem}.",
+            hint=OTHER_RESOLUTION,
+            kind="resolution",
+        )
+    return seen
 
 
 def unsupported_resolution(
@@ -148,25 +133,10 @@ def unsupported_resolution(
 ) -> str | None:
     """None, but for what the model cannot see and what there is no room for."""
     asked = profile.seen(settings.seen(resolution))
-    problem = profile.vision.problem(asked)
+    problem = profile.problem(asked)
     if problem is not None:
         return f"{profile.name} cannot see pages so: {problem}."
-    return None if view(settings, profile, resolution) == asked else NO_ROOM
-
-
-def check_resolution(profile: ModelProfile, resolution: Resolution) -> None:
-    """See that the model can see a page so.
-
-    Raises:
-        PageError: It cannot.
-    """
-    problem = profile.vision.problem(resolution)
-    if problem is not None:
-        raise PageError(
-            f"{profile.name} cannot see a page at resolution {resolution.name!r}: {problem}.",
-            hint=OTHER_RESOLUTION,
-            kind="resolution",
-        )
+    return None if profile.within(asked, room(settings, profile)) == asked else NO_ROOM
 
 
 def seen_otherwise(asked: Resolution, seen: Resolution) -> tuple[str, ...]:
@@ -191,12 +161,12 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
         "max_num_seqs": settings.at_once,
         "max_num_batched_tokens": settings.max_num_batched_tokens,
         "load_format": settings.load_format,
-        "seed": settings.seed,
+        "seed": 0,
         "enable_prefix_caching": False,
         "mm_processor_cache_gb": 0,
         "renderer_num_workers": settings.renderers,
         "limit_mm_per_prompt": {"image": 1},
-        "mm_processor_kwargs": profile.vision.room(room(settings, profile)),
+        "mm_processor_kwargs": profile.kwargs_for(room(settings, profile)),
         "scheduling_policy": "priority",
         "disable_log_stats": True,
     }
@@ -229,14 +199,9 @@ def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
     They are those of all pages that are being read, one token each, and of one to three that begin,
     at each resolution; none if only the model's processor knows what a page takes.
     """
-    pages = {
-        profile.vision.image_tokens(seen, *LETTER)
-        for seen in room(settings, profile)
-        if profile.vision.problem(seen) is None
-    }
     steps = {
         settings.at_once + count * (tokens + WORDS)
-        for tokens in pages
+        for tokens in set(costs(settings, profile).values())
         if tokens is not None
         for count in range(1, GRAPH_PAGES + 1)
     }
@@ -246,25 +211,6 @@ def graph_sizes(settings: VllmSettings, profile: ModelProfile) -> list[int]:
     rounded = {-(-step // GRAPH_STEP) * GRAPH_STEP for step in steps}
     most = settings.max_num_batched_tokens
     return [size for size in sorted({*usual, settings.at_once, *rounded}) if size <= most]
-
-
-def check_names(section: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """See that every name is one that this version of vLLM knows.
-
-    Raises:
-        EngineSetupError: One is not; the nearest that is, is named.
-    """
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Remove it."
-            raise EngineSetupError(
-                f"engine.{section} has {name!r}, which this version of vLLM does not know.",
-                hint=f"{hint} Names are those of vLLM's engine arguments."
-                if section == "options"
-                else f"{hint} Names are those of vLLM's SamplingParams.",
-                kind="unknown-option",
-            )
 
 
 def sampling(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.poison import PoisonSearch, kills_engine
-from ocrd.engine.resident.client import EngineClient, EngineDiedError, unless
+from ocrd.engine.resident.client import EngineDiedError, VllmClient, unless
 from ocrd.engine.resident.faults import (
     compile_cache_broken,
     next_step,
@@ -29,7 +29,7 @@ from ocrd.page import PageResult
 LONGEST_PAUSE_S = 300.0
 
 Tell = Callable[[str], None]
-Build = Callable[[VllmSettings, Tell], Awaitable[EngineClient]]
+Build = Callable[[VllmSettings, Tell], Awaitable[VllmClient]]
 Convicted = Callable[[PageRequest], None]
 
 
@@ -53,6 +53,7 @@ class EngineSupervisor:
         detail: About that, for people.
         steps: Settings lowered so far, in order.
         calls: Pages here, waiting ones included.
+        client: The engine that serves now, if one does.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class EngineSupervisor:
         self._events = events
         self._convicted = convicted
         self._sleep = sleep
-        self._client: EngineClient | None = None
+        self.client: VllmClient | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -89,11 +90,6 @@ class EngineSupervisor:
     def capacity(self) -> int:
         """Pages at once."""
         return self._settings.max_pages_in_flight
-
-    @property
-    def client(self) -> EngineClient | None:
-        """The engine that serves now, if one does."""
-        return self._client
 
     @property
     def on_trial(self) -> bool:
@@ -150,32 +146,32 @@ class EngineSupervisor:
         if tasks:
             await asyncio.wait(tasks)
         self._send_back(self._down())
-        client, self._client = self._client, None
+        client, self.client = self.client, None
         if client is not None:
             client.died.set()
             await client.close()
 
     # A page's way
 
-    async def _enter(self, request: PageRequest) -> EngineClient:
+    async def _enter(self, request: PageRequest) -> VllmClient:
         while True:
             refusal = kills_engine() if request.id in self._killers else self._hopeless
             if refusal is not None:
                 raise refusal
-            client = self._client
+            client = self.client
             if client is not None and self._may_enter(client, request):
                 self._in_flight[request.id] = request
                 return client
             await self._changed.wait()
 
-    def _may_enter(self, client: EngineClient, request: PageRequest) -> bool:
+    def _may_enter(self, client: VllmClient, request: PageRequest) -> bool:
         return (
             not client.died.is_set()
             and len(self._in_flight) < self.capacity
             and self._suspects.may_enter(request.id, self._in_flight)
         )
 
-    async def _through(self, client: EngineClient, request: PageRequest) -> PageResult:
+    async def _through(self, client: VllmClient, request: PageRequest) -> PageResult:
         """The page through this engine; if the engine dies, the page stays on its list."""
         try:
             answer = await unless(client.died, client.read(request), EngineDiedError())
@@ -193,9 +189,9 @@ class EngineSupervisor:
         self._killers.discard(request.id)
         self._announce()
 
-    async def _probe(self, client: EngineClient) -> None:
+    async def _probe(self, client: VllmClient) -> None:
         """A page ran out of time: is the engine only slow, or does it hang?"""
-        if not await client.responds() and client is self._client:
+        if not await client.responds() and client is self.client:
             self._events.error("engine.hung", device=self.name)
             client.kill()
 
@@ -208,14 +204,14 @@ class EngineSupervisor:
 
     async def _keep(self) -> None:
         while True:
-            if self._client is not None:
-                await self._client.died.wait()
-                await self._bury(self._client)
+            if self.client is not None:
+                await self.client.died.wait()
+                await self._bury(self.client)
             await self._revive()
 
-    async def _bury(self, client: EngineClient) -> None:
+    async def _bury(self, client: VllmClient) -> None:
         """The engine is dead: note why, lower settings or accuse pages, and clear it away."""
-        self._client = None
+        self.client = None
         self._barren += 1
         words = client.last_words()
         why = reason(words)
@@ -256,7 +252,7 @@ class EngineSupervisor:
                 self._serve_with(client)
                 return
 
-    async def _bring_up(self, tell: Tell) -> EngineClient:
+    async def _bring_up(self, tell: Tell) -> VllmClient:
         compiled_anew = False
         while True:
             try:
@@ -290,8 +286,8 @@ class EngineSupervisor:
         self._events.warn("engine.step", device=self.name, step=step.note, short=short)
         return True
 
-    def _serve_with(self, client: EngineClient) -> None:
-        self._client = client
+    def _serve_with(self, client: VllmClient) -> None:
+        self.client = client
         self._hopeless = None
         self._set(EngineState.READY, "")
         self._events.emit("engine.ready", device=self.name)

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.profiles import ModelProfile
-from ocrd.engine.resident.client import EngineDiedError
-from ocrd.engine.resident.settings import LETTER, VllmSettings
+from ocrd.engine.models import ModelProfile
+from ocrd.engine.resident.client import EngineDiedError, VllmClient
+from ocrd.engine.resident.settings import LETTER, VllmSettings, costs
 from ocrd.errors import EngineSetupError, PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, PromptMode, Resolution
-from ocrd.page import PageImage, PageResult
+from ocrd.page import PageImage
 
 SAMPLE = "Grüße, 世界: <|ref|>title<|/ref|> 3 × 4 = 12"  # noqa: RUF001 - a sign of its own
 WRONG_TOKENIZER = (
@@ -30,18 +30,7 @@ SMALL = (256, 192)  # pixels
 LINE = 16  # pixels from one bar to the next
 
 
-class Newcomer(Protocol):
-    """An engine that has just come up."""
-
-    @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-
-    async def try_out(self, request: PageRequest) -> PageResult:
-        """Read one page without the operator's sampling settings."""
-
-
-async def self_test(engine: Newcomer, profile: ModelProfile, config: dict[str, Any]) -> None:
+async def self_test(engine: VllmClient, profile: ModelProfile, config: dict[str, Any]) -> None:
     """Try the tokenizer, its special tokens and one small image.
 
     With random weights (`load_format` dummy) the image shows only that shapes fit.
@@ -50,8 +39,7 @@ async def self_test(engine: Newcomer, profile: ModelProfile, config: dict[str, A
         EngineSetupError: One of them fails; the remedy is named.
         EngineDiedError: The engine died of the image.
     """
-    check_round_trip(engine.tokenizer)
-    check_tokens(engine.tokenizer, profile, vocabulary(config))
+    check_tokenizer(engine.tokenizer, profile, config)
     try:
         answer = await engine.try_out(trial_page("self-test", SMALL, RESOLUTIONS["tiny"], profile))
     except (PageError, PageFaultError) as error:
@@ -61,46 +49,31 @@ async def self_test(engine: Newcomer, profile: ModelProfile, config: dict[str, A
         raise _not_up("says nothing to a small image.", hint)
 
 
-def check_round_trip(tokenizer: Any) -> None:
-    """See that text survives being turned into tokens and back.
+def check_tokenizer(tokenizer: Any, profile: ModelProfile, config: dict[str, Any]) -> None:
+    """See that text survives being turned into tokens and back, and the model's special tokens.
+
+    They are one token each, and where the vocabulary has the official size, the official one.
 
     Raises:
-        EngineSetupError: It does not.
+        EngineSetupError: It is not so.
     """
     tokens = tokenizer.encode(SAMPLE, add_special_tokens=False)
     back = tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    if back != SAMPLE:
+    wrong = "" if back == SAMPLE else f"{SAMPLE!r} into {back!r}"
+    language = config.get("language_config") or config.get("text_config") or config
+    known = language.get("vocab_size") == profile.vocab_size
+    for token, official in profile.tokens.items():
+        ids = tokenizer.encode(token, add_special_tokens=False)
+        wanted = f" instead of [{official}]" if known and official is not None else ""
+        if len(ids) != 1 or (wanted and ids != [official]):
+            wrong = wrong or f"{token} into {ids}{wanted}"
+    if wrong:
         raise EngineSetupError(
-            f"The tokenizer turns {SAMPLE!r} into {back!r}.", hint=WRONG_TOKENIZER, kind="self-test"
+            f"The tokenizer turns {wrong}.", hint=WRONG_TOKENIZER, kind="self-test"
         )
 
 
-def check_tokens(tokenizer: Any, profile: ModelProfile, size: int | None) -> None:
-    """See that the model's special tokens are one token each, with the ids they were trained with.
-
-    Raises:
-        EngineSetupError: One is not.
-    """
-    for token, official in profile.tokens.items():
-        ids = tokenizer.encode(token, add_special_tokens=False)
-        free = official is None or size != profile.vocab_size
-        if len(ids) != 1 or not (free or ids == [official]):
-            wanted = "" if free else f" instead of [{official}]"
-            raise EngineSetupError(
-                f"The tokenizer turns {token} into {ids}{wanted}.",
-                hint=WRONG_TOKENIZER,
-                kind="self-test",
-            )
-
-
-def vocabulary(config: dict[str, Any]) -> int | None:
-    """Size of the vocabulary, by a model's `config.json`."""
-    language = config.get("language_config") or config.get("text_config") or config
-    size = language.get("vocab_size")
-    return size if isinstance(size, int) else None
-
-
-async def warm_up(engine: Newcomer, profile: ModelProfile, settings: VllmSettings) -> None:
+async def warm_up(engine: VllmClient, profile: ModelProfile, settings: VllmSettings) -> None:
     """A page at each resolution, then ever more at once at the costliest.
 
     Each page has the time limit of any page, so that this ends, whatever the engine does.
@@ -133,17 +106,12 @@ def waves(profile: ModelProfile, settings: VllmSettings) -> Iterator[list[Resolu
 
     The last wave fills one step of the model, or takes all pages that may be in flight.
     """
-    seen = dict.fromkeys(profile.seen(settings.seen(one)) for one in settings.resolutions)
-    costs = {
-        one: profile.vision.image_tokens(one, *LETTER) or 0
-        for one in seen
-        if profile.vision.problem(one) is None
-    }
-    if not costs:
+    tokens = costs(settings, profile)
+    if not tokens:
         return
-    yield from ([one] for one in costs)
-    costliest = max(costs, key=costs.__getitem__)
-    enough = -(-settings.max_num_batched_tokens // max(1, costs[costliest]))
+    yield from ([one] for one in tokens)
+    costliest = max(tokens, key=lambda one: tokens[one] or 0)
+    enough = -(-settings.max_num_batched_tokens // (tokens[costliest] or 1))
     count = 1
     while count < min(enough, settings.at_once):
         count = min(2 * count, settings.at_once)

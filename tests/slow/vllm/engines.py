@@ -38,7 +38,7 @@ def settings(checkpoint: Path) -> VllmSettings:
         max_num_batched_tokens=CONTEXT,
         max_pages_in_flight=8,
         renderer_workers=2,
-        devices=(0, 1),
+        devices=[0, 1],
         page_timeout_s=HANG_S,
         resolutions=(RESOLUTIONS["tiny"], LITTLE),
         options={

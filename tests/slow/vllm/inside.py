@@ -10,7 +10,7 @@ from PIL import Image
 from vllm.model_executor.models.deepseek_ocr import DeepseekOCRForCausalLM
 
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
-from ocrd.engine.deepseek.layout import lay_out
+from ocrd.engine.deepseek.tiling import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import Resolution
 from tests.slow.vllm.by_heart.loader import Extension
@@ -60,10 +60,10 @@ class Inside(Extension):
         seen = Resolution(name="little", base=256, tile=256, max_crops=4)
         layout = lay_out(420, 500, seen)
         assert layout.cut
-        views = prepare(Image.fromarray(page.numpy()), layout)
+        global_view, tiles = prepare(Image.fromarray(page.numpy()), layout)
         ways = [
             (page, page.new_empty((0, 256, 256, 3)), 1),
-            (torch.from_numpy(views.global_view), torch.from_numpy(views.tiles), 0),
+            (torch.from_numpy(global_view), torch.from_numpy(tiles), 0),
         ]
         whole, ready = self.model_runner.model.embed_multimodal(
             pixel_values=[pixels for pixels, _, _ in ways],

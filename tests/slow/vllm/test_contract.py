@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,8 @@ class TestVllmEngine(EngineContract):
 
     def make(self) -> Engine:
         return VllmEngine(
-            replace(
-                settings(self.model),
-                devices=None,
+            settings(self.model).changed(
+                devices=[0],
                 load_format="random",  # registered by the worker's extension
                 max_pages_in_flight=3,
                 resolutions=(LITTLE,),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrd.engine.deepseek.device_views import compiled, cut_on_device, resampled, resize, taps
-from ocrd.engine.deepseek.layout import lay_out
+from ocrd.engine.deepseek.tiling import lay_out
 from ocrd.engine.deepseek.views import prepare
 from ocrd.modes import RESOLUTIONS, Resolution
 
@@ -61,8 +61,8 @@ def test_both_ways_give_the_same_views(resolution: Resolution, size: tuple[int, 
     layout = lay_out(*size, resolution)
     before = prepare(Image.fromarray(page), layout)
     global_view, tiles = cut_on_device(torch.from_numpy(page), layout)
-    assert np.array_equal(global_view.numpy(), before.global_view)
-    assert np.array_equal(tiles.numpy(), before.tiles)
+    assert np.array_equal(global_view.numpy(), before[0])
+    assert np.array_equal(tiles.numpy(), before[1])
 
 
 def test_compiled_once_it_makes_the_same_of_pages_of_every_size() -> None:

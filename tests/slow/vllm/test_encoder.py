@@ -52,8 +52,7 @@ def test_bytes_become_the_numbers_that_torchvision_makes() -> None:
 
 COMPARE = """
 import torch
-from ocrd.engine.deepseek.attention_kernel import fused
-from ocrd.engine.deepseek.join_kernel import joined
+from ocrd.engine.deepseek.kernels import fused, joined
 from tests.slow.vllm.plain_sam import plain, plain_join
 
 torch.manual_seed(1)

@@ -66,7 +66,7 @@ async def test_loading_is_told_stage_by_stage(resident: Resident) -> None:
 async def test_full_pages_warm_it_up_and_leave_nothing_behind(
     resident: Resident, checkpoint: Path
 ) -> None:
-    few = replace(settings(checkpoint), resolutions=(LITTLE,), max_pages_in_flight=2)
+    few = settings(checkpoint).changed(resolutions=(LITTLE,), max_pages_in_flight=2)
     await warm_up(resident.cores()[0], DEEPSEEK_OCR, few)
     assert resident.unfinished() == 0
 
@@ -187,7 +187,7 @@ async def test_a_page_out_of_time_is_given_up_by_vllm(resident: Resident) -> Non
         core._launched,
         core._vllm,
         core._profile,
-        replace(core._settings, page_timeout_s=1.5),
+        core._settings.changed(page_timeout_s=1.5),
     )
     with resident.held(), pytest.raises(PageFaultError) as fault:
         await hasty.read(little("slow", max_tokens=900))
@@ -197,7 +197,7 @@ async def test_a_page_out_of_time_is_given_up_by_vllm(resident: Resident) -> Non
 
 
 async def test_a_misspelt_option_is_told_before_anything_is_loaded(checkpoint: Path) -> None:
-    engine = VllmEngine(replace(settings(checkpoint), options={"enforce_eagre": True}))
+    engine = VllmEngine(settings(checkpoint).changed(options={"enforce_eagre": True}))
     with pytest.raises(EngineSetupError) as error:
         await engine.start(lambda stage: None)
     assert "enforce_eager" in error.value.hint
@@ -205,7 +205,7 @@ async def test_a_misspelt_option_is_told_before_anything_is_loaded(checkpoint: P
 
 
 async def test_what_vllm_refuses_is_told_in_its_words(checkpoint: Path) -> None:
-    engine = VllmEngine(replace(settings(checkpoint), dtype="float13", devices=None))
+    engine = VllmEngine(settings(checkpoint).changed(dtype="float13", devices=[0]))
     with pytest.raises(EngineSetupError) as error:
         await engine.start(lambda stage: None)
     assert "float13" in error.value.message

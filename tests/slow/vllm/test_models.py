@@ -269,10 +269,9 @@ MODELS = (
 @asynccontextmanager
 async def serving(model: Model, folder: Path) -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(
-        replace(
-            settings(model.make(folder)),
+        settings(model.make(folder)).changed(
             profile=model.profile,
-            devices=None,
+            devices=[0],
             sampling={"ignore_eos": True, "max_tokens": TOKENS, "min_tokens": TOKENS},
             max_model_len=CONTEXT,
             max_num_batched_tokens=CONTEXT,

@@ -18,7 +18,8 @@ import pytest
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.deepseek.tiling import prompt_tokens
 from ocrd.engine.remote.engine import ServerEngine
-from ocrd.engine.remote.settings import Address, ServerSettings, serve_command
+from ocrd.engine.remote.settings import serve_command
+from ocrd.engine.resident import VllmSettings
 from ocrd.errors import EngineDownError, PageError
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
@@ -35,15 +36,12 @@ TOKENS = 6
 PAGES = 24
 
 
-def configured(checkpoint: Path, *ports: int) -> ServerSettings:
+def configured(checkpoint: Path, *ports: int) -> VllmSettings:
     made = settings(checkpoint)
     fixed = {"ignore_eos": True, "max_tokens": TOKENS, "min_tokens": TOKENS}
     options = {**made.options, "distributed_executor_backend": None}
-    return ServerSettings(
-        addresses=tuple(Address.parse(f"http://127.0.0.1:{port}") for port in ports),
-        api_key_file=None,
-        vllm=replace(made, resolutions=(LITTLE,), sampling=fixed, options=options),
-    )
+    servers = [f"http://127.0.0.1:{port}" for port in ports]
+    return made.changed(resolutions=(LITTLE,), sampling=fixed, options=options, servers=servers)
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ocrd.engine.deepseek.host_guard import HostGuard
-from ocrd.engine.deepseek.ngram import NgramRule
+from ocrd.engine.deepseek.ngram import HostGuard, NgramRule
 from tests.unit.deepseek.plain_rule import banned_tokens
 
 SLOTS = 4

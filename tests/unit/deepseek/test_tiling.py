@@ -90,7 +90,7 @@ def test_every_shape_costs_what_the_published_formula_says(
     w, h = (1, 1)
     if width > tile or height > tile:
         w, h = published_grid(width, height, tile, max_crops)
-    assert tiling.page_grid(resolution, width, height) == (w, h)
+    assert tiling.grid(resolution, width, height) == (w, h)
     q, t = math.ceil((base // 16) / 4), math.ceil((tile // 16) / 4)
     with_rows = q * (q + 1) + 1 + ((h * t) * (w * t + 1) if w > 1 or h > 1 else 0)
     without = q * q + 1 + ((h * t) * (w * t) if w > 1 or h > 1 else 0)
@@ -101,8 +101,9 @@ def test_every_shape_costs_what_the_published_formula_says(
 
 def test_a_tie_between_shapes_goes_to_the_later_for_large_images_only() -> None:
     # 5:4 is as far from 1:2 as from 2:1, and half of two tiles is 409,600 pixels.
-    assert tiling.grid(700, 560, 640, 2) == (1, 2)
-    assert tiling.grid(1250, 1000, 640, 2) == (2, 1)
+    two = Resolution(name="two", base=1024, tile=640, max_crops=2)
+    assert tiling.grid(two, 700, 560) == (1, 2)
+    assert tiling.grid(two, 1250, 1000) == (2, 1)
 
 
 @given(base=views, tile=views, max_crops=crops)

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.profiles import PARSERS
+from ocrd.engine import answers as parsers
 from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box
 
 PAGE = (1000, 1000)
-NEW = ("det-label", "md-anchor", "json-bbox", "markdown")
+PARSERS = {
+    "det-label": parsers.det_label,
+    "md-anchor": parsers.md_anchor,
+    "json-bbox": parsers.json_bbox,
+    "markdown": parsers.markdown,
+}
+NEW = tuple(PARSERS)
 WORD = st.text("abcdefghijklmnopqrstuvwxyzäß世界0123456789", min_size=3, max_size=9)
 TEXT = st.lists(WORD, min_size=1, max_size=6).map(" ".join)
 NUMBERS = st.tuples(*[st.integers(0, 1000)] * 4)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
-from ocrd.engine.resident.client import EngineDiedError
+from ocrd.engine.resident.client import EngineDiedError, VllmClient
 from ocrd.engine.resident.process import LaunchError
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import OcrdError
@@ -67,7 +67,7 @@ class ScriptedEngine:
     async def stop(self) -> None: ...
 
 
-class FakeClient:
+class FakeClient(VllmClient):
     """A client that reads every page in a few turns of the event loop, and dies of some."""
 
     def __init__(self, world: World) -> None:
@@ -78,7 +78,7 @@ class FakeClient:
         self._world = world
         self._reading: set[str] = set()
 
-    async def read(self, request: PageRequest) -> PageResult:
+    async def read(self, request: PageRequest, settings: VllmSettings | None = None) -> PageResult:
         self._reading.add(request.id)
         self.crowds.append(frozenset(self._reading))
         self._world.most_at_once = max(self._world.most_at_once, len(self._reading))

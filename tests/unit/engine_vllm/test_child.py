@@ -1,6 +1,5 @@
 """What runs inside an engine's own process: real processes, made as vLLM makes them."""
 
-import asyncio
 import json
 import logging
 import logging.config
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.engine.resident.preflight import LOG_CONFIG
-from ocrd.engine.resident.process import SOCKET, EngineLog, log_config, write_log_config
+from ocrd.engine.resident.process import SOCKET, EngineLog, write_log_config
 from tests.support.waiting import until
 from tests.unit.engine_vllm.eager_logging import run
 
@@ -85,7 +84,7 @@ async def test_an_engine_does_not_outlive_a_daemon_that_is_killed(tmp_path: Path
         [sys.executable, "-c", DAEMON, str(write_log_config(tmp_path))],
         env={**os.environ, SOCKET: str(path)},
     )
-    await asyncio.wait_for(log.spoken.wait(), HANG_S)
+    await until(lambda: log.pid is not None)
     engine = log.pid
     assert engine is not None
     daemon.kill()
@@ -111,7 +110,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_in_the_daemon_itself_vllms_records_go_to_its_own_logging() -> None:
+def test_in_the_daemon_itself_vllms_records_go_to_its_own_logging(tmp_path: Path) -> None:
     records: list[logging.LogRecord] = []
 
     class Keep(logging.Handler):
@@ -124,7 +123,7 @@ def test_in_the_daemon_itself_vllms_records_go_to_its_own_logging() -> None:
     logger.setLevel(logging.WARNING)
     os.environ.pop(SOCKET, None)
     try:
-        logging.config.dictConfig(log_config())
+        logging.config.dictConfig(json.loads(write_log_config(tmp_path).read_text()))
         logging.getLogger("vllm.config").info("chatter")
         logging.getLogger("vllm.config").warning("careful")
     finally:

@@ -1,7 +1,5 @@
 """What is given up when the GPU's memory does not suffice."""
 
-from dataclasses import replace
-
 from ocrd.engine.resident.faults import Shortage, next_step
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.modes import RESOLUTIONS
@@ -63,7 +61,7 @@ def test_what_no_page_asks_for_is_not_given_up() -> None:
         resolutions=(RESOLUTIONS["tiny"], RESOLUTIONS["small"]),
     )
     assert steps(plain, Shortage.CARD) == []
-    base = replace(plain, resolutions=(RESOLUTIONS["base"],))
+    base = plain.changed(resolutions=(RESOLUTIONS["base"],))
     assert steps(base, Shortage.CARD) == ["resolution -> small"]
-    gundam = replace(plain, resolutions=(RESOLUTIONS["gundam"],))
+    gundam = plain.changed(resolutions=(RESOLUTIONS["gundam"],))
     assert steps(gundam, Shortage.CARD)[0] == "max_crops 6 -> 4"

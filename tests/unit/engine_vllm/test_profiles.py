@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, profile_for
-from ocrd.engine.profiles import ModelProfile
+from ocrd.engine import models
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, ModelProfile, profile_for
 from ocrd.engine.resident.client import check_tokens, prompt
 from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
@@ -51,15 +51,15 @@ def test_a_prompt_with_an_image_token_of_its_own_is_refused() -> None:
     assert "<image>" in (DEEPSEEK_OCR.unsupported(twice) or "")
 
 
-def test_another_model_needs_only_its_data() -> None:
-    profiles = (*PROFILES, PADDLE)
-    profile = profile_for("m", ["PaddleOCRVLForConditionalGeneration"], profiles)
+def test_another_model_needs_only_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "PROFILES", (*PROFILES, PADDLE))
+    profile = profile_for("m", ["PaddleOCRVLForConditionalGeneration"])
     made = prompt(page(mode="ocr"), profile, profile.seen(RESOLUTIONS["gundam"]))
     assert made["prompt"] == (
         "User: <|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>OCR:\nAssistant: "
     )
     assert made["mm_processor_kwargs"] == {}
-    check_tokens(700, profile.vision.image_tokens(RESOLUTIONS["gundam"], 100, 100), room=50)
+    check_tokens(700, profile.image_tokens(RESOLUTIONS["gundam"], 100, 100), room=50)
     chosen = sampling(page(mode="ocr"), profile, VllmSettings(model="m"), room=8000)
     assert chosen["max_tokens"] == 8000
     assert "extra_args" not in chosen, "the guard is not part of that model's engine"

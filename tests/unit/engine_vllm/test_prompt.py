@@ -7,7 +7,7 @@ import pytest
 
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2
 from ocrd.engine.resident.client import check_tokens, pixels, prompt
-from ocrd.engine.resident.settings import VllmSettings, sampling, vllm_priority
+from ocrd.engine.resident.settings import VllmSettings, sampling, view, vllm_priority
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
 from ocrd.page import PageImage
@@ -56,14 +56,14 @@ def test_the_prompt_of_each_mode(mode: str, words: str) -> None:
 def test_a_resolution_that_the_model_cannot_see_at_fails_the_page() -> None:
     odd = Resolution(name="odd", base=1000)
     with pytest.raises(PageError) as error:
-        prompt(page(), DEEPSEEK_OCR, odd)
+        view(SETTINGS, DEEPSEEK_OCR, odd)
     assert error.value.kind == "resolution"
 
 
 def made(mode: str = "document", room: int = 7000, **settings: Any) -> dict[str, Any]:
     request = page(mode=mode)
     return sampling(
-        request, DEEPSEEK_OCR, replace(SETTINGS, **settings), room=room, never_banned=[8, 9]
+        request, DEEPSEEK_OCR, SETTINGS.changed(**settings), room=room, never_banned=[8, 9]
     )
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.models import DEEPSEEK_OCR
-from ocrd.engine.resident.trial import check_tokens, self_test, vocabulary
+from ocrd.engine.resident.client import VllmClient
+from ocrd.engine.resident.trial import check_tokenizer, self_test
 from ocrd.errors import EngineSetupError, OcrdError, PageError
 from ocrd.page import Finish, PageResult
 
@@ -55,7 +56,7 @@ class ByteTokenizer:
         return text.encode(self._encoding, "ignore")
 
 
-class NewEngine:
+class NewEngine(VllmClient):
     """Says what it was told to say."""
 
     def __init__(self, says: PageResult | OcrdError = FEW, tokenizer: Any = None) -> None:
@@ -109,9 +110,25 @@ async def test_ids_that_are_not_those_the_weights_know_are_found_out() -> None:
     assert "[128000] instead of [128815]" in error.message
 
 
-def test_a_model_of_another_vocabulary_has_ids_of_its_own() -> None:
-    moved = OFFICIAL | {"<image>": 300}
-    check_tokens(ByteTokenizer(moved), DEEPSEEK_OCR, 512)
+@pytest.mark.parametrize(
+    ("config", "official"),
+    [
+        (CONFIG, True),
+        ({"text_config": {"vocab_size": SIZE}}, True),
+        ({"vocab_size": SIZE}, True),
+        ({"text_config": {"vocab_size": 512}}, False),
+        ({}, False),
+    ],
+)
+def test_a_model_of_another_vocabulary_has_ids_of_its_own(
+    config: dict[str, Any], official: bool
+) -> None:
+    moved = ByteTokenizer(OFFICIAL | {"<image>": 300})
+    if official:
+        with pytest.raises(EngineSetupError, match="300"):
+            check_tokenizer(moved, DEEPSEEK_OCR, config)
+    else:
+        check_tokenizer(moved, DEEPSEEK_OCR, config)
 
 
 async def test_an_engine_that_fails_on_a_small_image_does_not_get_a_large_one() -> None:
@@ -123,13 +140,3 @@ async def test_an_engine_that_fails_on_a_small_image_does_not_get_a_large_one() 
 async def test_an_engine_that_says_nothing_is_not_trusted() -> None:
     silent = PageResult(text="", finish=Finish.STOP, prompt_tokens=90, output_tokens=0)
     assert "says nothing" in (await refused(NewEngine(silent))).message
-
-
-@pytest.mark.parametrize(
-    ("config", "size"),
-    [(CONFIG, SIZE), ({"text_config": {"vocab_size": 7}}, 7), ({"vocab_size": 9}, 9), ({}, None)],
-)
-def test_the_size_of_the_vocabulary_is_found_in_any_config(
-    config: dict[str, Any], size: int | None
-) -> None:
-    assert vocabulary(config) == size

@@ -1,15 +1,15 @@
 """What may be set, and how that becomes vLLM's own arguments."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, LIGHTON_OCR_3
+from ocrd.engine.resident.preflight import Vllm, check_options
 from ocrd.engine.resident.settings import (
     Place,
     VllmSettings,
-    check_names,
     engine_arguments,
     graph_sizes,
     view,
@@ -39,13 +39,13 @@ def test_memory_is_kept_for_the_costliest_page_that_may_come() -> None:
         "image_size": 640,
         "max_crops": 9,
     }
-    fewer = replace(SETTINGS, resolutions=(RESOLUTIONS["small"], RESOLUTIONS["base"]))
+    fewer = SETTINGS.changed(resolutions=(RESOLUTIONS["small"], RESOLUTIONS["base"]))
     kwargs = engine_arguments(fewer, DEEPSEEK_OCR, CARD)["mm_processor_kwargs"]
     assert kwargs == {"base_size": 1024, "image_size": 1024, "max_crops": 0}
 
 
 def test_a_smaller_resolution_for_all_needs_less_memory() -> None:
-    lowered = replace(SETTINGS, resolution="small")
+    lowered = SETTINGS.changed(resolution="small")
     kwargs = engine_arguments(lowered, DEEPSEEK_OCR, CARD)["mm_processor_kwargs"]
     assert kwargs == {"base_size": 640, "image_size": 640, "max_crops": 0}
 
@@ -57,14 +57,14 @@ def test_the_second_model_tiles_in_its_own_size() -> None:
 
 def test_options_win_over_ours() -> None:
     arguments = engine_arguments(
-        replace(SETTINGS, options={"seed": 7, "enforce_eager": True}), DEEPSEEK_OCR, CARD
+        SETTINGS.changed(options={"seed": 7, "enforce_eager": True}), DEEPSEEK_OCR, CARD
     )
     assert (arguments["seed"], arguments["enforce_eager"]) == (7, True)
 
 
 def test_logits_processors_in_options_come_beside_the_guard() -> None:
     options = {"logits_processors": ["package.module:Class"]}
-    arguments = engine_arguments(replace(SETTINGS, options=options), DEEPSEEK_OCR, CARD)
+    arguments = engine_arguments(SETTINGS.changed(options=options), DEEPSEEK_OCR, CARD)
     assert arguments["logits_processors"] == [
         "ocrd.engine.deepseek.guard:NgramGuard",
         "package.module:Class",
@@ -87,17 +87,17 @@ def test_steps_that_take_in_up_to_three_pages_have_graphs(
     folders: list[str], beyond: list[int]
 ) -> None:
     offered = tuple(RESOLUTIONS[name] for name in folders)
-    sizes = graph_sizes(replace(SETTINGS, resolutions=offered), DEEPSEEK_OCR)
+    sizes = graph_sizes(SETTINGS.changed(resolutions=offered), DEEPSEEK_OCR)
     assert [size for size in sizes if size > 512] == (beyond or [608])
     assert {1, 2, 4, 8, 248, 256, 272, 512} <= set(sizes), "the usual ones stay"
 
 
 def test_no_graph_is_recorded_for_more_than_a_step_can_hold() -> None:
-    sizes = graph_sizes(replace(SETTINGS, max_num_batched_tokens=2048), DEEPSEEK_OCR)
+    sizes = graph_sizes(SETTINGS.changed(max_num_batched_tokens=2048), DEEPSEEK_OCR)
     assert max(sizes) <= 2048
-    odd = graph_sizes(replace(SETTINGS, max_num_seqs=100), DEEPSEEK_OCR)
+    odd = graph_sizes(SETTINGS.changed(max_num_seqs=100), DEEPSEEK_OCR)
     assert 100 in odd, "the steps of a full engine are the most frequent"
-    few = replace(SETTINGS, max_num_seqs=16, resolutions=(RESOLUTIONS["gundam"],))
+    few = SETTINGS.changed(max_num_seqs=16, resolutions=(RESOLUTIONS["gundam"],))
     assert graph_sizes(few, DEEPSEEK_OCR) == [1, 2, 4, 8, 16, 24, 32, 960, 1904, 2848]
 
 
@@ -115,19 +115,19 @@ def test_a_model_whose_tokens_nobody_can_count_keeps_the_graphs_of_vllm() -> Non
     ],
 )
 def test_what_the_operator_says_of_graphs_stays(given: dict[str, Any]) -> None:
-    arguments = engine_arguments(replace(SETTINGS, options=given), DEEPSEEK_OCR, CARD)
+    arguments = engine_arguments(SETTINGS.changed(options=given), DEEPSEEK_OCR, CARD)
     assert arguments["compilation_config"] == given["compilation_config"]
 
 
 def test_what_else_the_operator_says_of_compilation_stays_beside_the_graphs() -> None:
     options = {"compilation_config": {"mode": 3}}
-    arguments = engine_arguments(replace(SETTINGS, options=options), DEEPSEEK_OCR, CARD)
+    arguments = engine_arguments(SETTINGS.changed(options=options), DEEPSEEK_OCR, CARD)
     assert arguments["compilation_config"]["mode"] == 3
     assert 1200 in arguments["compilation_config"]["cudagraph_capture_sizes"]
 
 
 def test_without_a_card_or_without_graphs_none_are_asked_for() -> None:
-    eager = replace(SETTINGS, options={"enforce_eager": True})
+    eager = SETTINGS.changed(options={"enforce_eager": True})
     assert "compilation_config" not in engine_arguments(eager, DEEPSEEK_OCR, CARD)
     cpu = Place("cpu", gpu=False)
     assert "compilation_config" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, cpu)
@@ -143,26 +143,44 @@ def test_two_engines_on_a_card_have_half_of_its_memory_each() -> None:
 
 
 def test_no_more_sequences_than_pages_in_flight() -> None:
-    arguments = engine_arguments(replace(SETTINGS, max_pages_in_flight=100), DEEPSEEK_OCR, CARD)
+    arguments = engine_arguments(SETTINGS.changed(max_pages_in_flight=100), DEEPSEEK_OCR, CARD)
     assert arguments["max_num_seqs"] == 100
 
 
 def test_tiles_are_capped() -> None:
-    seen = replace(SETTINGS, max_crops=4).seen(RESOLUTIONS["gundam"])
+    seen = SETTINGS.changed(max_crops=4).seen(RESOLUTIONS["gundam"])
     assert (seen.name, seen.tile, seen.max_crops) == ("gundam", 640, 4)
     assert SETTINGS.seen(RESOLUTIONS["gundam"]) == RESOLUTIONS["gundam"]
 
 
-def test_a_misspelt_option_names_the_nearest() -> None:
+@dataclass
+class Arguments:
+    """Of vLLM's, two."""
+
+    enforce_eager: bool = False
+    seed: int = 0
+
+
+class Params:
+    __struct_fields__ = ("temperature", "top_p")
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "right"),
+    [("options", "enforce_eagre", "enforce_eager"), ("sampling", "temprature", "temperature")],
+)
+def test_a_misspelt_option_names_the_nearest(section: str, wrong: str, right: str) -> None:
+    vllm = Vllm(None, Arguments, Params, None, RuntimeError)
+    check_options(SETTINGS.changed(**{section: {right: 1}}), vllm)
     with pytest.raises(EngineSetupError) as error:
-        check_names("options", {"enforce_eagre": True}, {"enforce_eager", "seed"})
-    assert "enforce_eagre" in error.value.message
-    assert "enforce_eager" in error.value.hint
+        check_options(SETTINGS.changed(**{section: {right: 1, wrong: 1}}), vllm)
+    assert f"engine.{section} has {wrong!r}" in error.value.message
+    assert f"Did you mean {right!r}?" in error.value.hint
 
 
 def test_workers_default_to_the_cores_but_never_more_than_16() -> None:
     assert 1 <= SETTINGS.renderers <= 8
-    assert replace(SETTINGS, renderer_workers=5).renderers == 5
+    assert SETTINGS.changed(renderer_workers=5).renderers == 5
 
 
 @pytest.mark.parametrize(
@@ -178,11 +196,11 @@ def test_workers_default_to_the_cores_but_never_more_than_16() -> None:
 def test_a_page_is_seen_as_nearly_as_asked_as_there_is_room(
     room: str, asked: str, seen: Resolution
 ) -> None:
-    settings = replace(SETTINGS, resolutions=(RESOLUTIONS[room],))
+    settings = SETTINGS.changed(resolutions=(RESOLUTIONS[room],))
     assert view(settings, DEEPSEEK_OCR, RESOLUTIONS[asked]) == seen
 
 
 def test_a_page_may_get_fewer_tiles_than_asked() -> None:
-    settings = replace(SETTINGS, resolutions=(RESOLUTIONS["gundam"],))
+    settings = SETTINGS.changed(resolutions=(RESOLUTIONS["gundam"],))
     nine = replace(RESOLUTIONS["gundam"], max_crops=9)
     assert view(settings, DEEPSEEK_OCR, nine) == RESOLUTIONS["gundam"]

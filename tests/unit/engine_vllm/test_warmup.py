@@ -7,7 +7,7 @@ import pytest
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.models import DEEPSEEK_OCR
-from ocrd.engine.resident.client import EngineDiedError
+from ocrd.engine.resident.client import EngineDiedError, VllmClient
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.engine.resident.trial import bars, warm_up
 from ocrd.errors import EngineSetupError, PageFaultError
@@ -17,10 +17,8 @@ from ocrd.page import Finish, PageResult
 GUNDAM_TOKENS = 903  # of a letter page, by the formula of the published code
 
 
-class Taking:
+class Taking(VllmClient):
     """Takes pages, and remembers which it held together."""
-
-    tokenizer = None
 
     def __init__(self, fault: Exception | None = None, fault_at: int = 0) -> None:
         self.waves: list[list[PageRequest]] = []

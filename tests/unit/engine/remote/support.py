@@ -8,7 +8,6 @@ from typing import Any
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.remote.engine import ServerEngine
-from ocrd.engine.remote.settings import Address, ServerSettings
 from ocrd.engine.resident import VllmSettings
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
@@ -18,13 +17,9 @@ from tests.support.stub_server import Stub
 MODEL = "deepseek-ai/DeepSeek-OCR"
 
 
-def settings(
-    *servers: str, key_file: Any = None, model: str = MODEL, **more: Any
-) -> ServerSettings:
-    return ServerSettings(
-        addresses=tuple(Address.parse(server) for server in servers),
-        api_key_file=key_file,
-        vllm=VllmSettings(model=model, renderer_workers=2, **more),
+def settings(*servers: str, key_file: Any = None, model: str = MODEL, **more: Any) -> VllmSettings:
+    return VllmSettings(
+        servers=list(servers), api_key_file=key_file, model=model, renderer_workers=2, **more
     )
 
 

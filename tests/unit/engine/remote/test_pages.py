@@ -15,13 +15,14 @@ from PIL import Image
 from ocrd.engine.base import EngineState
 from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.http import encoded
+from ocrd.engine.remote.settings import Address
 from ocrd.engine.resident.client import to_pillow
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.page import PageImage
 from tests.support.stub_server import ENGINE_DEAD, Asked, Script, Stub, refusal
 from tests.support.waiting import HANG_S
 from tests.unit.engine.fake import words_of
-from tests.unit.engine.remote.support import page, serving, settings
+from tests.unit.engine.remote.support import page, serving
 
 Answer = Callable[[Stub], Awaitable[web.StreamResponse | None]]
 
@@ -285,7 +286,7 @@ def to_pillow_again(data: bytes) -> bytes:
 
 
 def test_nearness_decides_by_the_address() -> None:
-    near = {text: settings(text).addresses[0].near for text in (
+    near = {text: Address(text).near for text in (
         "http://127.0.0.1:8000", "http://localhost:8000/v1", "http://[::1]:8000",
         "unix:/run/vllm.sock", "http://gpu1:8000", "https://10.0.0.7",
     )}  # fmt: skip
