@@ -32,6 +32,7 @@ from ocrd.job import PageState
 from ocrd.modes import AnswerFormat
 
 _WORK = ".work"  # in the bundle while it is being built
+_GROWTH, _SPARE = 1.3, 20_000  # bytes, of an original: a PDF that takes more has a note
 
 
 class Artefact(Protocol):
@@ -121,6 +122,8 @@ def _artefacts(
         yield BoxesPdf(copy(target("boxes")), spec)
     if "json" in wanted:
         yield _Complaints(pages, spec)
+        layered = [target(output) for output in ("pdf", "pdfa") if output in wanted]
+        yield _Growth(layered, pages, spec, notes)
         yield Sidecar(text("json"), layouts, spec.facts, notes)
 
 
@@ -181,4 +184,32 @@ class _Complaints:
                 page.notes.append(f"the page may show less than it should: {said}")
 
     def finish(self) -> str:
+        return ""
+
+
+class _Growth:
+    """Says which PDFs are much larger than their original, and how much was added to its pages."""
+
+    def __init__(
+        self, made: list[Path], pages: PdfPages, spec: BundleSpec, notes: list[str]
+    ) -> None:
+        self._made = made
+        self._pages = pages.path
+        self._notes = notes
+        self._sources = {origin.source for origin in spec.origins} or {spec.source}
+
+    def add(self, page: ReadPage) -> None:
+        """Nothing: it looks at what was made."""
+
+    def finish(self) -> str:
+        """Tell; it makes no file."""
+        before = sum(source.stat().st_size for source in self._sources)
+        for path in filter(Path.exists, self._made):
+            size = path.stat().st_size
+            if size > _GROWTH * before + _SPARE:
+                added = max(0, size - self._pages.stat().st_size)
+                said = f"{path.name} takes {size // 1000} kB and its original {before // 1000} kB"
+                if added > _SPARE:
+                    said += f"; {added // 1000} kB were added, for the text of its pages above all"
+                self._notes.append(said)
         return ""

@@ -22,7 +22,7 @@ _COLOURS = {1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK"}
 _PROFILES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 _COMPONENTS = {"1": 1, "L": 1, "I;16": 1, "RGB": 3, "CMYK": 4}
 _LOSSY = frozenset({"HEIF", "AVIF"})
-_PNG = frozenset({"L", "RGB", "P"})
+_PNG = frozenset({"1", "L", "RGB", "P"})
 _KEPT = frozenset({"1", "L", "P", "RGB", "CMYK"})  # modes that PDF knows
 _HEADER = 13  # bytes of an IHDR
 _USUAL = 2  # of zlib's four levels of compression, as its streams tell them
@@ -93,17 +93,30 @@ def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
     if image.format == "PNG" and page.alone and image.mode in _PNG and not _is_clear(image):
         parts = _png_parts(page.data())
         if _can_stay(*parts):
-            return _from_png(image, *parts)
+            kept = _from_png(image, *parts)
+            return kept if image.mode != "1" else _smallest(kept, _bitonal(image))
     plain = _plain(image)
     if _is_lossy(page, image):
         return _lossy(plain, limit)
     lean = _lean(plain)
     made = _bitonal(lean) if lean.mode == "1" else _packed(lean)
-    if len(made.data) <= limit or lean.mode not in ("L", "RGB"):
+    if len(made.data) <= limit:
         return made
-    few = _few_colours(lean)
-    others = [_deflated(lean), _jpeg2000(lean), *([_packed(few)] if few else [])]
-    return min([made, *others], key=lambda way: len(way.data))
+    return _smallest(made, *_other_ways(lean))
+
+
+def _other_ways(image: Image.Image) -> Iterator[Picture]:
+    """Without loss, but not as usual."""
+    if image.mode == "1":
+        yield _packed(image)  # of dots and patterns G4 makes more than they were
+    if image.mode in ("L", "RGB"):
+        yield from (_deflated(image), _jpeg2000(image))
+    if few := _few_colours(image):
+        yield _packed(few)
+
+
+def _smallest(*ways: Picture) -> Picture:
+    return min(ways, key=lambda way: len(way.data))
 
 
 def _is_lossy(page: ImagePage, image: Image.Image) -> bool:
