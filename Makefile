@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Modules as they are collected, the longest (tests/integration) first: no core waits at the end.
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
+# The tests start hundreds of processes: not each of them shall compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
