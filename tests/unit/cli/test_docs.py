@@ -11,8 +11,6 @@ import pytest
 import typer.main
 
 from ocrd.cli.app import COMMANDS, build
-from ocrd.config import Settings
-from ocrd.config.load import leaves
 from ocrd.errors import ExitCode
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
 from tests.support.needs import needs
@@ -22,7 +20,6 @@ OPERATING = (PROJECT / "docs" / "operating.md").read_text()
 GPU = (PROJECT / "docs" / "gpu.md").read_text()
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 MAN = (PROJECT / "docs" / "ocrd.1").read_text().replace(r"\-", "-")
-EXAMPLE = (PROJECT / "config.example.toml").read_text()
 
 
 def options() -> list[tuple[str, str]]:
@@ -62,22 +59,12 @@ def test_the_document_tells_of_every_mode_and_resolution() -> None:
     assert [mode for mode in (*BUILT_IN_MODES, *RESOLUTIONS) if f"`{mode}`" not in GPU] == []
 
 
-def test_the_example_configuration_tells_of_every_key() -> None:
-    keys = [key for key, _ in leaves(Settings(root=Path("/srv")))]
-    told = set(re.findall(r"^(?:# )?(\w+) = ", EXAMPLE, re.MULTILINE))
-    assert keys and [key for key in keys if key.split(".")[-1] not in told] == []
-
-
 def test_the_constraints_name_every_package_that_is_needed() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needed = [*project["dependencies"], *extras["cpu"], *extras["web"], *extras["barcode"]]
     pinned = {line.partition("==")[0] for line in (PROJECT / "constraints.txt").read_text().split()}
     assert {re.split(r"[>=<~]", each)[0] for each in needed} - pinned == set()
-
-
-def test_the_example_configuration_is_valid() -> None:
-    Settings.model_validate(tomllib.loads(EXAMPLE))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
