@@ -8,6 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Modules as they are collected, the longest (tests/integration) first: no core waits at the end.
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder
+# The slow ones make little for a whole module: who has none left takes over some of another's.
+SHARED := --numprocesses auto --dist worksteal
+# The tests start hundreds of processes: not each of them shall compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +29,7 @@ test: $(READY) ## The quick tests; what this machine lacks is skipped, with its 
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not vllm' tests/integration tests/unit
 
 test-slow: $(READY) ## The tests that take their time: faults, kills, torture in its short form
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not vllm and slow' --ignore tests/slow/box tests
+	$(BIN)/python -m pytest $(SHARED) -m 'not vllm and slow' --ignore tests/slow/box tests
 
 test-box: $(READY) ## The units under a systemd of their own, in a box (first use makes its root: 0.9 GB)
 	$(BIN)/python -m pytest tests/slow/box

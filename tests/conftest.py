@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
-from tests.support.needs import find_system_programs, need
+from tests.support.needs import everything, find_system_programs, need
 
 find_system_programs()
+
+# Hypothesis' own profile for CI: the same examples everywhere, none judged by how long it took.
+settings.register_profile(
+    "ocrd", settings.get_profile("ci"), max_examples=100 if everything() else 25
+)
 
 
 @pytest.hookimpl(tryfirst=True)

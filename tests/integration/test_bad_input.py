@@ -137,15 +137,6 @@ def test_names_with_newlines_or_broken_bytes_are_shown_escaped_and_read(
     assert (tree.root / "archive" / "scans" / BROKEN).exists()
 
 
-def test_a_failed_file_lies_in_failed_with_its_reason_beside_it(tree: Tree, jobs: Jobs) -> None:
-    failed = tree.root / "failed" / "scans"
-    report = json.loads((failed / "locked.pdf.error.json").read_text(encoding="utf-8"))
-    assert report["kind"] == "encrypted"
-    assert report["hint"]
-    assert (failed / "locked.pdf").read_bytes().startswith(b"%PDF")
-    assert jobs["locked.pdf"]["failed_to"] == str(failed / "locked.pdf")
-
-
 def test_what_a_link_points_to_is_left_alone(tree: Tree, jobs: Jobs) -> None:
     assert (tree.root.parent / "secret.jpg").read_bytes() == picture()
     assert (tree.inbox / "link.jpg").is_symlink()

@@ -35,14 +35,6 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "srv")
 
 
-def test_without_a_kill_every_file_ends_in_the_archive(tree: Tree) -> None:
-    tree.drop("a.jpg", scan(1))
-    tree.drop("sub/b.pdf", book(3))
-    assert tree.run()[0] == 0
-    assert tree.visible("archive") == ["a.jpg", "sub/b.pdf"]
-    assert "sub/b/b.pdf" in tree.visible("outbox")
-
-
 def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) -> None:
     """Positions are spread evenly over all system calls that one file's way makes."""
     whole = Tree(tmp_path / "whole")

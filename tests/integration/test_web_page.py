@@ -213,8 +213,7 @@ def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, runn
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
 def test_axe_finds_no_violation_on_any_page(
     browser: Browser, running: Site, scheme: Literal["light", "dark"], width: int
 ) -> None:

@@ -48,7 +48,7 @@ def need(*things: str) -> None:
     """Skip the running test where the machine lacks one of the things, or fail it in CI."""
     for thing in things:
         if not has(thing):
-            refuse = pytest.fail if _everything() else pytest.skip
+            refuse = pytest.fail if everything() else pytest.skip
             refuse(THINGS[thing].lacking)
 
 
@@ -60,13 +60,14 @@ def has(thing: str) -> bool:
 
 def few(items: Sequence[T], most: int | None = None) -> list[T]:
     """Items evenly spread from the first to the last: three, or `most` (or all) of them in CI."""
-    count = min(len(items), (most or len(items)) if _everything() else FEW)
+    count = min(len(items), (most or len(items)) if everything() else FEW)
     if count < 2:
         return list(items[:count])
     return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
 
 
-def _everything() -> bool:
+def everything() -> bool:
+    """Whether all of it is to be tried, as in CI."""
     return os.environ.get("OCRD_TEST_ALL") == "1"
 
 

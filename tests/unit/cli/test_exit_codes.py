@@ -25,8 +25,17 @@ def test_status_of_a_stopped_daemon_says_so_and_ends_with_3(tree: Tree, words: l
     assert "stopped" in ended.stdout
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "> /dev/full"])
-@pytest.mark.parametrize("words", ["status", "jobs", "config check", "jobs -f typo"])
+@pytest.mark.parametrize(
+    ("words", "closed"),
+    [
+        ("status", ">&-"),
+        ("jobs", "2>&-"),
+        ("config check", "<&- >&- 2>&-"),
+        ("jobs", "> /dev/full"),
+        ("jobs -f typo", "2>&-"),
+        ("jobs -f typo", "> /dev/full"),
+    ],
+)
 def test_streams_that_are_closed_or_full_break_no_command(
     tree: Tree, tmp_path: Path, words: str, closed: str
 ) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from ocrd.cli.demo import SAMPLES
 from ocrd.page import Box
-from tests.support.samples import Sample, SamplePage, scan_of, write_samples
+from tests.support.samples import Sample, SamplePage, write_samples
 
 DARKER = 60  # shades by which ink is darker than the paper around it
 
@@ -56,9 +56,3 @@ def test_each_shipped_scan_has_ink_where_the_tests_expect_its_words(
 
 def test_the_demo_knows_every_scan_that_the_tests_make(samples: dict[str, Sample]) -> None:
     assert {name: sample.title for name, sample in samples.items()} == SAMPLES
-
-
-def test_another_seed_is_another_scan_of_the_same_text() -> None:
-    one, other = scan_of("Ticket 4711", seed=1), scan_of("Ticket 4711", seed=2)
-    assert one.data != other.data
-    assert one.page.text == other.page.text == "Ticket 4711"

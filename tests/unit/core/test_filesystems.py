@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.mounts import Mount, filesystem_of, is_remote, parse
+from ocrd.mounts import Mount, filesystem_of, parse
 
 # In the form of proc(5): optional fields before the dash differ in number; \040 is a blank.
 MOUNTS = rb"""22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw
@@ -44,15 +44,3 @@ def test_the_running_kernel_is_asked_by_default() -> None:
 
 def test_where_the_kernel_tells_nothing_nothing_is_known(tmp_path: Path) -> None:
     assert filesystem_of(tmp_path, []) == ""
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk"])
-def test_a_local_filesystem_may_hold_the_ledger(kind: str) -> None:
-    assert not is_remote(kind)
-
-
-@pytest.mark.parametrize(
-    "kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse", "fuse.sshfs"]
-)
-def test_a_network_filesystem_may_not(kind: str) -> None:
-    assert is_remote(kind)

@@ -163,11 +163,11 @@ WELL_FORMED = (
 )
 
 
-@pytest.mark.parametrize("end", range(len(WELL_FORMED)))
-def test_text_cut_off_anywhere_keeps_the_words_before_the_cut(end: int) -> None:
-    said = "".join(block.label + block.text for block in parse(WELL_FORMED[:end], DOCUMENT))
-    for word in ("Annual", "report", "good", "year"):
-        assert (word in said) == (word in WELL_FORMED[:end])
+def test_text_cut_off_anywhere_keeps_the_words_before_the_cut() -> None:
+    for end in range(len(WELL_FORMED)):
+        said = "".join(block.label + block.text for block in parse(WELL_FORMED[:end], DOCUMENT))
+        for word in ("Annual", "report", "good", "year"):
+            assert (word in said) == (word in WELL_FORMED[:end]), end
 
 
 # Property: every letter of the input that is not in a tag is in the output, in the same order.
