@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from tokenizers import pre_tokenizers
+from transformers import AutoTokenizer
 
 from ocrd.engine.models import profile_for, profile_named
 from ocrd.engine.resident import VllmEngine
@@ -31,12 +32,12 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
 TOKENS = 6
 CONTEXT = 4096
 PAGE = (300, 200)  # pixels
-PATCH = 14
+LETTER = (2550, 3300)  # at 300 dpi
 OFFICES = ("<|endoftext|>", "<|eos|>", "<|pad|>")
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
 LETTERS = sorted(pre_tokenizers.ByteLevel.alphabet())
 QWEN = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
-        "<|video_pad|>", "<|vision_pad|>")  # fmt: skip
+        "<|video_pad|>", "<|vision_pad|>", "<think>", "</think>")  # fmt: skip
 DOTS = ("<|user|>", "<|endofuser|>", "<|assistant|>", "<|endofassistant|>", "<|img|>",
         "<|imgpad|>", "<|endofimg|>", "<|video_pad|>", "<|system|>", "<|endofsystem|>")  # fmt: skip
 QWEN_CHAT = (
@@ -45,6 +46,17 @@ QWEN_CHAT = (
     "{% if c.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
     "{% else %}{{ c.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+# It thinks where it is not told: a test would else not see that the profile's word gets there.
+QWEN_3_5_CHAT = QWEN_CHAT.removesuffix("{% endif %}") + (
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
+    "{% else %}<think>\n{% endif %}{% endif %}"
+)
+LIGHTON_CHAT = (
+    "<|im_start|>system<|im_end|>\n{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% for c in m.content %}"
+    "{% if c.type == 'image' %}<|image_pad|>{% else %}{{ c.text }}\n{% endif %}{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 DOTS_CHAT = (
     "{% for m in messages %}<|user|>{% for c in m.content %}"
@@ -73,6 +85,28 @@ TEXT: dict[str, Any] = {
     "bos_token_id": 256,
     "eos_token_id": 257,
 }
+# As in TEXT, and what makes it a Qwen3.5: three layers of linear attention before each full one.
+# Heads have the published sizes, which its position code and vLLM's kernels ask for.
+QWEN_3_5_TEXT = TEXT | {
+    "model_type": "qwen3_5_text",
+    "num_hidden_layers": 4,
+    "head_dim": 256,
+    "attn_output_gate": True,
+    "full_attention_interval": 4,
+    "layer_types": [*["linear_attention"] * 3, "full_attention"],
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 2,
+    "mamba_ssm_dtype": "float32",
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 1e7,
+        "partial_rotary_factor": 0.25,
+        "mrope_interleaved": True,
+        "mrope_section": [11, 11, 10],
+    },
+}
 QWEN_IMAGES = {
     "image_processor_type": "Qwen2VLImageProcessor",
     "patch_size": 14,
@@ -89,29 +123,33 @@ class Model:
 
     Attributes:
         profile: Its name.
+        name: The model's, where a profile has several.
         config: `config.json`; ids of special tokens are written as the tokens themselves.
         images: `preprocessor_config.json`.
+        square: Pixels across and down that one token of an image stands for.
+        grids: Such squares across and down that the model must get of a page, by its pixels.
         more: Other files, by name.
         options: What `[engine.options]` has to say.
+        dtype: What vLLM's CPU kernels can compute it in.
         specials: Its own special tokens.
         chat: The template.
-        seen: Pixels that the model must get of `PAGE`, across and down.
-        image_tokens: That stand for it in the prompt.
-        before: What precedes them.
+        before: What precedes the image's tokens.
         after: What follows; `{}` stands for the words of the mode.
     """
 
     profile: str
+    name: str = ""
     config: Mapping[str, Any]
     images: Mapping[str, Any]
+    square: int
+    grids: Mapping[tuple[int, int], tuple[int, int]]
     specials: tuple[str, ...]
     chat: str
-    seen: tuple[int, int]
-    image_tokens: int
     before: str
     after: str
     more: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
 
     def make(self, folder: Path) -> Path:
         record = json.loads(json.dumps(self.config), object_hook=self._with_ids)
@@ -144,8 +182,69 @@ class Model:
         }
 
 
+def qwen_3_5(size: str, value_heads: int) -> Model:
+    """LightOnOCR-3 0.8B or 4B, whose linear attention has one or two values to a key.
+
+    Sides are rounded to 32 pixels; a page has 65,536 pixels at least and 16,777,216 at most, so
+    that one of 2048 pixels goes as it is.
+    """
+    return Model(
+        profile="LightOnOCR-3",
+        name=f"LightOnOCR-3-{size}",
+        dtype="bfloat16",
+        config={
+            "architectures": ["Qwen3_5ForConditionalGeneration"],
+            "model_type": "qwen3_5",
+            "torch_dtype": "bfloat16",
+            "tie_word_embeddings": True,
+            "image_token_id": "<|image_pad|>",
+            "video_token_id": "<|video_pad|>",
+            "vision_start_token_id": "<|vision_start|>",
+            "vision_end_token_id": "<|vision_end|>",
+            "text_config": QWEN_3_5_TEXT | {"linear_num_value_heads": value_heads},
+            "vision_config": {
+                "model_type": "qwen3_5",
+                "depth": 2,
+                "hidden_size": 64,
+                "hidden_act": "gelu_pytorch_tanh",
+                "intermediate_size": 128,
+                "num_heads": 2,
+                "in_channels": 3,
+                "patch_size": 16,
+                "spatial_merge_size": 2,
+                "temporal_patch_size": 2,
+                "out_hidden_size": 128,
+                "num_position_embeddings": 2304,
+                "deepstack_visual_indexes": [],
+            },
+        },
+        images={
+            "image_processor_type": "Qwen2VLImageProcessorFast",
+            "processor_class": "Qwen3VLProcessor",
+            "patch_size": 16,
+            "merge_size": 2,
+            "temporal_patch_size": 2,
+            "size": {"shortest_edge": 65536, "longest_edge": 16777216},
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+        },
+        square=32,
+        grids={
+            PAGE: (10, 7),
+            LETTER: (49, 64),
+            (4096, 4096): (64, 64),
+            (2048, 2048): (64, 64),
+            (4000, 100): (64, 2),
+        },
+        specials=QWEN,
+        chat=QWEN_3_5_CHAT,
+        before="<|im_start|>user\n<|vision_start|>",
+        after="<|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    )
+
+
 MODELS = (
-    # Sides are rounded to 28 pixels, a token for each such square.
+    # Sides are rounded to 28 pixels.
     Model(
         profile="olmOCR-2",
         config=TEXT
@@ -175,10 +274,10 @@ MODELS = (
             },
         },
         images=QWEN_IMAGES,
+        square=28,
+        grids={PAGE: (11, 7), LETTER: (36, 46)},
         specials=QWEN,
         chat=QWEN_CHAT,
-        seen=(308, 196),
-        image_tokens=11 * 7,
         before="<|im_start|>user\n<|vision_start|>",
         after="<|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n",
     ),
@@ -205,12 +304,12 @@ MODELS = (
             },
         },
         images=QWEN_IMAGES | {"temporal_patch_size": 1, "max_pixels": 11289600},
+        square=28,
+        grids={PAGE: (11, 7), LETTER: (91, 118)},
         more={"configuration_dots.py": DOTS_CODE},
         options={"trust_remote_code": True},
         specials=DOTS,
         chat=DOTS_CHAT,
-        seen=(308, 196),
-        image_tokens=11 * 7,
         before="<|user|><|img|>",
         after="<|endofimg|>{}<|endofuser|><|assistant|>",
     ),
@@ -246,6 +345,8 @@ MODELS = (
             "size": {"longest_edge": 1540},
             "do_pad": True,
         },
+        square=28,
+        grids={PAGE: (11, 8), LETTER: (43, 55)},
         more={
             "processor_config.json": {
                 "processor_class": "PixtralProcessor",
@@ -257,12 +358,11 @@ MODELS = (
             }
         },
         specials=QWEN,
-        chat=QWEN_CHAT,
-        seen=(308, 224),
-        image_tokens=11 * 8,
-        before="<|im_start|>user\n<|vision_start|>",
-        after="<|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n",
+        chat=LIGHTON_CHAT,
+        before="<|im_start|>system<|im_end|>\n<|im_start|>user\n",
+        after="{}\n<|im_end|>\n<|im_start|>assistant\n",
     ),
+    *map(qwen_3_5, ("0.8B", "4B"), (2, 4)),
 )
 
 
@@ -271,6 +371,7 @@ async def serving(model: Model, folder: Path) -> AsyncIterator[VllmEngine]:
     engine = VllmEngine(
         settings(model.make(folder)).changed(
             profile=model.profile,
+            dtype=model.dtype,
             devices=[0],
             sampling={"ignore_eos": True, "max_tokens": TOKENS, "min_tokens": TOKENS},
             max_model_len=CONTEXT,
@@ -289,36 +390,63 @@ async def serving(model: Model, folder: Path) -> AsyncIterator[VllmEngine]:
         await engine.stop()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=[model.profile for model in MODELS])
+each_model = pytest.mark.parametrize(
+    "model", MODELS, ids=[one.name or one.profile for one in MODELS]
+)
+
+
+def asked_of(model: Model, words: str, page: tuple[int, int]) -> list[int]:
+    """The tokens that a model must get of a page."""
+    columns, rows = model.grids[page]
+    image = [model.ids[profile_named(model.profile).image_token]] * (columns * rows)
+    return [*model.encoded(model.before), *image, *model.encoded(model.after.format(words))]
+
+
+@each_model
 async def test_a_page_is_asked_for_and_seen_as_the_model_was_published(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     profile = profile_named(model.profile)
     asked = replace(little("page"), image=noise(1, *PAGE), mode=BUILT_IN_MODES["document"])
-    expected = [
-        *model.encoded(model.before),
-        *[model.ids[profile.image_token]] * model.image_tokens,
-        *model.encoded(model.after.format(profile.prompt(asked.mode))),
-    ]
+    expected = asked_of(model, profile.prompt(asked.mode), PAGE)
     async with serving(model, tmp_path) as engine:
         (client,) = [one.client for one in engine.supervisors]
         assert isinstance(client, VllmClient)
         inputs = (await client.prepare(asked)).inputs
         assert list(inputs["prompt_token_ids"]) == expected
-        assert seen(inputs) == model.seen
+        (item,) = inputs["mm_kwargs"]["image"]
+        assert seen({name: element.data for name, element in item.items()}) == model.grids[PAGE]
         result = await engine.recognise(asked)
         assert (result.prompt_tokens, result.output_tokens) == (len(expected), TOKENS)
 
 
-def seen(inputs: Any) -> tuple[int, int]:
-    """Width and height of the image that the encoder gets."""
-    (item,) = inputs["mm_kwargs"]["image"]
-    if "image_grid_thw" in item:
-        _, rows, columns = item["image_grid_thw"].data.tolist()
-        return columns * PATCH, rows * PATCH
-    height, width = item["pixel_values"].data.shape[-2:]
-    return width, height
+def seen(tensors: Mapping[str, Any], merged: int = 2, square: int = 28) -> tuple[int, int]:
+    """Squares across and down of the image that the encoder gets."""
+    if "image_grid_thw" in tensors:
+        _, rows, columns = tensors["image_grid_thw"].tolist()
+        return columns // merged, rows // merged
+    height, width = tensors["pixel_values"].shape[-2:]
+    return width // square, height // square
+
+
+@each_model
+def test_pages_of_any_size_reach_the_model_as_it_was_published(
+    model: Model, tmp_path: Path
+) -> None:
+    """Without an engine: what a page becomes in `wanted_size` and the model's own processor."""
+    profile, mode = profile_named(model.profile), BUILT_IN_MODES["document"]
+    folder = model.make(tmp_path)
+    process = processor(folder, None, **model.options)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **model.options)
+    for page, grid in model.grids.items():
+        asked = replace(little("page"), image=noise(1, *page), mode=mode)
+        made = prompt(asked, profile, asked.resolution, tokenizer)
+        height, width, _ = made["multi_modal_data"]["image"].shape
+        found, place, tensors = prepare(process, made["prompt"], (width, height), None)
+        assert seen(tensors) == grid, page
+        assert place == grid[0] * grid[1]
+        assert found == asked_of(model, profile.prompt(mode), page)
 
 
 @pytest.mark.parametrize(("size", "image_tokens"), [((300, 200), 273), ((1224, 1584), 1513)])

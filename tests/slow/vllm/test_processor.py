@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ GUNDAM = RESOLUTIONS["gundam"]
 NINE = Resolution(name="nine", base=1024, tile=640, max_crops=9)
 
 
-def processor(folder: Path, room: Resolution | None) -> Any:
+def processor(folder: Path, room: Resolution | None, **options: Any) -> Any:
     register()
-    options: Mapping[str, Any] = {"mm_processor_kwargs": processor_kwargs(room)} if room else {}
+    options |= {"mm_processor_kwargs": processor_kwargs(room)} if room else {}
     config = ModelConfig(
         str(folder), dtype="bfloat16", max_model_len=8192, mm_processor_cache_gb=0, **options
     )

@@ -24,6 +24,8 @@ NEW = tuple(PARSERS)
 WORD = st.text("abcdefghijklmnopqrstuvwxyzäß世界0123456789", min_size=3, max_size=9)
 TEXT = st.lists(WORD, min_size=1, max_size=6).map(" ".join)
 NUMBERS = st.tuples(*[st.integers(0, 1000)] * 4)
+LIGHTON = ("title", "section", "text", "list", "caption", "footnote", "aside_text", "header",
+           "footer", "page_number", "table", "chart", "formula", "code", "image")  # fmt: skip
 DOTS = ("Caption", "Footnote", "Formula", "List-item", "Page-footer", "Section-header", "Table")
 
 
@@ -170,6 +172,31 @@ def test_anchors_and_tags_torn_off_anywhere_keep_what_they_said(
             at = whole.index(text, at) + len(text)
             if at <= len(torn):
                 assert text in found
+
+
+ANCHORED = st.tuples(
+    st.sampled_from(LIGHTON), st.booleans(), NUMBERS, st.sampled_from([" ", "\n"]), TEXT
+)
+
+
+@given(st.lists(ANCHORED, min_size=1, max_size=6), st.floats(0, 1))
+def test_every_label_of_lightonocr_3_keeps_its_words_and_its_box_wherever_it_is_torn_off(
+    parts: list[tuple[str, bool, tuple[int, ...], str, str]], where: float
+) -> None:
+    """The forms that are published with it: the text may begin on the line after its marker."""
+    whole, said, marks = "", list[tuple[int, str]](), list[tuple[int, tuple[int, ...]]]()
+    for label, goes_on, numbers, between, text in parts:
+        whole += f"![{label}{'+' * goes_on}]({','.join(map(str, numbers))})"
+        marks.append((len(whole), numbers))
+        said.append((len(whole + between), text))
+        whole += f"{between}{text}\n"
+    torn = whole[: round(where * len(whole))]
+    blocks = read("md-anchor", torn)
+    there = " ".join(text[: max(0, len(torn) - at)] for at, text in said)
+    assert words(blocks) == sorted(re.findall(r"\w+", there))
+    assert not re.search(r"[\[\](),]", " ".join(block.text for block in blocks))
+    spanned = [n for at, n in marks if at <= len(torn) and n[0] != n[2] and n[1] != n[3]]
+    assert sum(len(block.boxes) for block in blocks) == len(spanned)
 
 
 def test_quotes_that_a_model_forgot_to_escape_spoil_one_element_only() -> None:

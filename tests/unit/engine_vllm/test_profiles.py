@@ -90,6 +90,7 @@ def test_coordinates_run_to_the_models_scale_or_to_the_pixels_it_sees() -> None:
     [
         ("lightonai/LightOnOCR-3-1B", "LightOnOCR-3-1B"),
         ("lightonai/LightOnOCR-3-4B", "LightOnOCR-3"),
+        ("richardyoung/lightonocr-3-0.8b:latest", "LightOnOCR-3"),
         ("baidu/Unlimited-OCR", "Unlimited-OCR"),
         ("rednote-hilab/dots.ocr", "dots.ocr"),
         ("allenai/olmOCR-2-7B-1025-FP8", "olmOCR-2"),
