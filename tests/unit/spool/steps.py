@@ -81,25 +81,6 @@ def dying(at: int, *, torn: bool = False) -> Hook:
     return hook
 
 
-class Killed(BaseException):
-    """What `dead` raises in the place of SIGKILL: nothing that catches errors catches it."""
-
-
-def dead(at: int, *, torn: bool = False) -> Hook:
-    """From call `at` on nothing reaches the disk any more, as after a kill, and no fork is needed.
-
-    What would clean up after an exception (`finally`) is refused as well: a kill runs none of it.
-    """
-
-    def hook(call: Call) -> None:
-        if call.number == at and torn:
-            tear(call)
-        if call.number >= at:
-            raise Killed
-
-    return hook
-
-
 def failing(at: int, code: int, *, torn: bool = False) -> Hook:
     """The system answers `code` to call `at`; `torn` leaves half of what was to be written."""
 

@@ -1,14 +1,10 @@
-"""A process that is killed before any of its system calls leaves nothing that cannot be mended.
-
-On a FUSE mount, and in tests/integration/test_killed.py, processes are killed for real.  Elsewhere
-the disk is `dead` from the call on, which is the same to what lies there.
-"""
+"""A process that is killed before any of its system calls leaves nothing that cannot be mended."""
 
 from __future__ import annotations
 
 import random
 import signal
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,16 +24,7 @@ from tests.unit.spool.scenarios import (
     trace,
     wanted,
 )
-from tests.unit.spool.steps import (
-    DISKS,
-    TEARABLE,
-    Call,
-    Hooked,
-    Killed,
-    WithoutLinks,
-    dead,
-    dying,
-)
+from tests.unit.spool.steps import DISKS, TEARABLE, Call, Hooked, WithoutLinks, dying
 from tests.unit.spool.world import World
 
 ON_FUSE = [scenario for scenario in SCENARIOS if scenario.name in ("publish", "archive")]
@@ -72,7 +59,7 @@ def test_a_kill_on_a_fuse_mount_is_mended_by_doing_it_again(
     memory: Path, scenario: Scenario
 ) -> None:
     with fuse(memory / "behind", memory / "fuse") as root:
-        kill_at_every_step(World(root), scenario, Disk(), really=True)
+        kill_at_every_step(World(root), scenario, Disk())
 
 
 @slow
@@ -88,37 +75,29 @@ def test_kills_during_the_mending_are_mended_as_well(
         job = prepared(world, scenario)
         places = [(draw.randrange(steps), draw.random() < 0.5) for _ in range(4)]
         for at, torn in places:
-            with suppress(Killed):  # the mending may have fewer steps
-                scenario.act(world.spool(Hooked(dead(at, torn=torn), disk)), world, job)
+            spool = world.spool(Hooked(dying(at, torn=torn), disk))
+            in_a_child(partial(scenario.act, spool, world, job))
             assert complaints(scenario, world, reserving=True) == [], places
         scenario.act(world.spool(disk), world, job)
         assert outcome(world) == wanted(scenario), places
 
 
-def kill_at_every_step(
-    world: World, scenario: Scenario, disk: Disk, *, really: bool = False
-) -> None:
+def kill_at_every_step(world: World, scenario: Scenario, disk: Disk) -> None:
     """The whole scenario for each of its calls: kill before it (and within it), look, repeat."""
     calls = trace(world, scenario, disk)
     assert outcome(world) == wanted(scenario), "without a kill"
     for call in few(calls):
-        for torn in (False, True) if call.name in TEARABLE else (False,):
-            kill_at(world, scenario, disk, call, torn=torn, really=really)
+        kill_at(world, scenario, disk, call, torn=False)
+        if call.name in TEARABLE:
+            kill_at(world, scenario, disk, call, torn=True)
 
 
-def kill_at(
-    world: World, scenario: Scenario, disk: Disk, call: Call, *, torn: bool, really: bool
-) -> None:
+def kill_at(world: World, scenario: Scenario, disk: Disk, call: Call, *, torn: bool) -> None:
     moment = f"killed {'within' if torn else 'before'} {call}"
     job = prepared(world, scenario)
-    hook = (dying if really else dead)(call.number, torn=torn)
-    spool = world.spool(Hooked(hook, disk))
-    if really:
-        status = in_a_child(lambda: scenario.act(spool, world, job))
-        assert status == -signal.SIGKILL, moment
-    else:
-        with pytest.raises(Killed):
-            scenario.act(spool, world, job)
+    spool = world.spool(Hooked(dying(call.number, torn=torn), disk))
+    status = in_a_child(lambda: scenario.act(spool, world, job))
+    assert status == -signal.SIGKILL, moment
     reserving = isinstance(disk, WithoutLinks)
     assert complaints(scenario, world, reserving=reserving) == [], moment
     scenario.act(world.spool(disk), world, job)
