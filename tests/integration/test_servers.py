@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ kind = "server"
 servers = [{servers}]
 max_pages_in_flight = 8
 """
+HANG_S = 900
 
 
 @contextmanager
@@ -61,29 +62,43 @@ def router(servers: Sequence[str], log: Path, *words: str) -> Iterator[str]:
                 process.kill()
 
 
-def read_all(tree: Tree, urls: Sequence[str], victim: subprocess.Popen[bytes]) -> str:
-    """Files through the daemon; the victim is killed when the first is done.  What was said."""
-    for number in range(FILES):
+def read_all(
+    tree: Tree, urls: Sequence[str], kill: Callable[[], None], *, files: int = FILES, more: str = ""
+) -> str:
+    """Files through the daemon, each once and at its first attempt.
+
+    Args:
+        tree: For one run.
+        urls: Of the servers.
+        kill: Ends one of them; called when the first file is done.
+        files: How many.
+        more: What else `[engine]` has to say.
+
+    Returns:
+        What the daemon said.
+    """
+    for number in range(files):
         scan = scan_of(f"Scan {number}", width=200, height=80, dpi=72, seed=number)
         tree.drop(f"scan-{number}.jpg", scan.data)
-    engine = ENGINE.format(servers=", ".join(f'"{url}"' for url in urls))
+    engine = ENGINE.format(servers=", ".join(f'"{url}"' for url in urls)) + more
     tree.config.write_text(tree.config.read_text().replace("[[folder]]", engine + "[[folder]]"))
     command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(tree.config)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
         wait_for(lambda: tree.visible("archive"), process=daemon)
-        victim.kill()
-        _, said = daemon.communicate(timeout=300)
+        kill()
+        _, said = daemon.communicate(timeout=HANG_S)
     assert daemon.returncode == 0, said
     tree.check_done()
     with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
-        assert {job.attempts for job in ledger.jobs(limit=1000)} == {1}, said
+        jobs = ledger.jobs(limit=1000)
+    assert (len(jobs), {job.attempts for job in jobs}) == (files, {1}), said
     return said
 
 
 def test_a_server_killed_with_pages_in_it_costs_no_attempt(tmp_path: Path) -> None:
     with ExitStack() as stack:
         servers = [stack.enter_context(stub(0.1)) for _ in range(3)]
-        said = read_all(Tree(tmp_path / "srv"), [url for url, _ in servers], servers[0][1])
+        said = read_all(Tree(tmp_path / "srv"), [url for url, _ in servers], servers[0][1].kill)
     assert "engine.server-" in said, "the daemon noticed"
 
 
@@ -97,4 +112,4 @@ def test_a_server_killed_behind_a_router_costs_no_attempt(
         servers = [stack.enter_context(stub(0.1)) for _ in range(3)]
         urls = [url for url, _ in servers]
         before = stack.enter_context(router(urls, tmp_path / "router.log", *words))
-        read_all(Tree(tmp_path / "srv"), [before], servers[0][1])
+        read_all(Tree(tmp_path / "srv"), [before], servers[0][1].kill)

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,11 @@ from ocrd.errors import EngineDownError, PageError
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
 from ocrd.page import PageResult
-from tests.integration.test_servers import router
+from tests.integration.test_servers import read_all, router
+from tests.integration.tree import Tree
 from tests.slow.vllm.deadly import MARK
 from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings, until
+from tests.slow.vllm.test_models import MODELS
 from tests.support.ports import reserved_ports
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
@@ -34,6 +37,15 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
 READY_S = 300
 TOKENS = 6
 PAGES = 24
+FILES = 100
+CHAT = """\
+model = "{model}"
+profile = "{profile}"
+[engine.sampling]
+ignore_eos = true
+min_tokens = 6
+max_tokens = 6
+"""
 
 
 def configured(checkpoint: Path, *ports: int) -> VllmSettings:
@@ -154,6 +166,29 @@ async def test_servers_behind_a_router_one_killed(
             assert {one.prompt_tokens for one in results} == {tokens}
             assert {one.notes for one in results} == {()}
             await engine.stop()
+
+
+@pytest.mark.parametrize("routed", [False, True], ids=["named", "behind a router"])
+async def test_a_hundred_files_of_the_daemon_outlive_a_server(
+    routed: bool, tmp_path: Path, ports: list[int]
+) -> None:
+    """Over servers of a model that needs no plugin, and is quick to read on a CPU."""
+    (model,) = [one for one in MODELS if one.profile == "LightOnOCR-3-1B"]
+    (folder := tmp_path / "model").mkdir()
+    given = configured(model.make(folder), *ports)
+    options = {**given.options, "logits_processors": []}
+    words = serve_command(given.changed(profile=model.profile, options=options))[2:]
+    servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
+    async with up(*servers):
+        with ExitStack() as stack:
+            urls = [one.url for one in servers]
+            if routed:
+                before = router(urls, tmp_path / "router.log", "--disable-retries")
+                urls = [stack.enter_context(before)]
+            more = CHAT.format(model=folder, profile=model.profile)
+            read = partial(read_all, files=FILES, more=more)
+            said = await asyncio.to_thread(read, Tree(tmp_path / "srv"), urls, servers[1].kill)
+    assert routed or "engine.server-" in said, "the daemon noticed"
 
 
 async def as_a_worker(engine: ServerEngine, number: int) -> PageResult:
