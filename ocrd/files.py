@@ -431,7 +431,7 @@ class _At:
             if folder:
                 place = _open_beneath(place, folder, f"{self._tree}/{folder}")
                 self._opened.append(place)
-        except OSError:
+        except BaseException:
             self._close()
             raise
         return place, name or "."

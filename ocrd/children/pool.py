@@ -87,7 +87,7 @@ class ChildPool:
         self._failed_at = 0.0
         self._clock = clock
         self._stopped = False
-        self._oom_kills = 0  # how many there had been when somebody last looked, and when that was
+        self._oom_kills = 0  # how many there had been at the last look
         self._looked_at = -LOOK_S
 
     async def run(
@@ -249,8 +249,7 @@ class ChildPool:
         scope: Scope,
         wall_s: float,
     ) -> T | Failure:
-        if self._clock() - self._looked_at >= LOOK_S:
-            self._looked_at, self._oom_kills = self._clock(), _oom_kills()
+        kills = self._kills_so_far()
         try:
             async with asyncio.timeout(wall_s):
                 await self._admit(child, scope)
@@ -261,13 +260,19 @@ class ChildPool:
             if self._stopped:
                 raise self._was_stopped() from None
             code = await asyncio.to_thread(child.reap)
-            if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
+            if code == -signal.SIGKILL and _oom_kills() > kills:
                 raise _down(_NO_MEMORY.format(self.name), kind="no-memory") from None
             self._blame(*_obituary(code))
         except BadAnswerError as error:
             self._blame("crashed", f"gave an answer that is none ({error})")
         except OSError as error:
             raise _down(f"No page could be given to a {self.name}: {error}.") from error
+
+    def _kills_so_far(self) -> int:
+        """How often the kernel had killed for memory, as of the last second."""
+        if self._clock() - self._looked_at >= LOOK_S:
+            self._looked_at, self._oom_kills = self._clock(), _oom_kills()
+        return self._oom_kills
 
     async def _admit(self, child: Child, scope: Scope) -> None:
         """Let another process make the calls of another scope, and from time to time of this."""

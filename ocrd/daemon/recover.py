@@ -12,7 +12,7 @@ from ocrd.files import display
 from ocrd.job import ACTIVE
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.calls import LEDGER, SPOOL
-from ocrd.worker.pages import facts
+from ocrd.worker.worker import facts
 
 
 async def recover(scheduler: Scheduler) -> list[Orphan]:

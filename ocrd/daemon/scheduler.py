@@ -35,8 +35,8 @@ from ocrd.inbox.inboxes import Inboxes
 from ocrd.job import ACTIVE, UNDER_WAY, Job, JobError, JobState, Place
 from ocrd.oserrors import memory_short, os_error
 from ocrd.worker.calls import LEDGER, Hanging
-from ocrd.worker.pages import Parts, facts
-from ocrd.worker.worker import Worker, way_out
+from ocrd.worker.pages import Parts
+from ocrd.worker.worker import Worker, facts, way_out
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen

@@ -153,7 +153,7 @@ class Ledger:
     set_pages = writing(pages.set_pages)
     rerecord = writing(pages.rerecord)
     page_texts = reading(pages.page_texts)
-    known_pages = reading(pages.known_pages)
+    knows = reading(pages.knows)
     reusable = reading(pages.reusable)
     _some_payloads = reading(pages.some_payloads)
 

@@ -117,10 +117,10 @@ def _words(payload: str | None) -> str:
     return "\n".join([*(block.text for block in read.blocks), *cells]) or read.text
 
 
-def known_pages(tx: Transaction, sha256: str, recipe: str) -> list[int]:
-    """Numbers of the pages for which `reusable` has a payload, in order."""
+def knows(tx: Transaction, sha256: str, recipe: str) -> bool:
+    """Whether `reusable` has the payload of any page."""
     told = {"content": sha256, "recipe": recipe}
-    return list(tx.connection.execute(_KNOWN_PAGES, told).scalars())
+    return tx.connection.execute(_ANY_PAGE, told).first() is not None
 
 
 def reusable(tx: Transaction, sha256: str, recipe: str, number: int) -> str | None:
@@ -154,6 +154,7 @@ _OF_CONTENT = (
     select(pages.c.payload)
     .where(REUSABLE, pages.c.payload.is_not(None), pages.c.sha256 == bindparam("content"))
     .where(pages.c.recipe == bindparam("recipe"))
+    .limit(1)
 )
-_SAME_PAGE = _OF_CONTENT.where(pages.c.number == bindparam("number")).limit(1)
-_KNOWN_PAGES = _OF_CONTENT.with_only_columns(pages.c.number).distinct().order_by(pages.c.number)
+_SAME_PAGE = _OF_CONTENT.where(pages.c.number == bindparam("number"))
+_ANY_PAGE = _OF_CONTENT.with_only_columns(pages.c.number)

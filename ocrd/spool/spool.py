@@ -17,7 +17,7 @@ import errno
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,14 +76,17 @@ class Spool:
         Raises:
             PlaceError: Beyond the usual: what lies there is not this installation's (`tree-lost`).
         """
-        spool = self._jobs.parent
         with blaming(self._jobs):
-            self._trees.check(spool)
-            for folder, mode in ((spool, LOOKING), (self._jobs, PRIVATE)):
-                with suppress(FileExistsError):
-                    self._disk.mkdir(folder, mode)
-                self._disk.chmod(folder, mode)
-                self._disk.fsync_dir(folder.parent)
+            self._trees.check(self._jobs.parent)
+            self._furnish()
+
+    def _furnish(self) -> None:
+        spool = self._jobs.parent
+        with suppress(FileExistsError):
+            self._disk.mkdir(self._jobs, PRIVATE)
+        for folder, mode in ((spool, LOOKING), (self._jobs, PRIVATE)):
+            self._disk.chmod(folder, mode)
+            self._disk.fsync_dir(folder.parent)
 
     def know(self, folders: Iterable[Folder]) -> set[Path]:
         """Work beneath the trees of these folders from now on; those trees.  Looks at no disk."""
@@ -102,19 +105,24 @@ class Spool:
             if self._disk.stat(tree) is not None:
                 self._trees.check(tree)
 
-    def at_work(self) -> AbstractContextManager[None]:
-        """The spool is itself for all that this thread does within; each call would look anew."""
-        return self._working(self._jobs)
+    @contextmanager
+    def at_work(self, *places: Path) -> Iterator[None]:
+        """The spool is itself for all that this thread does within; each call would look anew.
+
+        So are the trees of `places`.  A folder for jobs that somebody has deleted is made anew:
+        what lay in it is gone.
+        """
+        with self._trees.holding(self._jobs, *places) as looked:
+            if looked:
+                with blaming(self._jobs):
+                    if self._disk.lstat(self._jobs) is None:
+                        self._furnish()
+            yield
 
     @contextmanager
     def _working(self, place: Path) -> Iterator[None]:
-        """The spool and the tree of this path are themselves; what the kernel answers is told.
-
-        A folder for jobs that somebody has deleted is made anew: what lay in it is gone.
-        """
-        with blaming(place), self._trees.holding(self._jobs, place) as begins:
-            if begins and self._disk.lstat(self._jobs) is None:
-                self.prepare()
+        """`at_work` there; what the kernel answers is told."""
+        with blaming(place), self.at_work(place):
             yield
 
     @contextmanager

@@ -69,8 +69,9 @@ class Trees:
             PlaceError: It is not itself (kind `tree-lost`), or cannot be read now.
         """
         self._disk.know(tree)
-        with self.holding(tree):
-            self._keep(tree)
+        with self.holding(tree) as looked:
+            if looked:  # what a thread holds may be another than what lies there by now
+                self._keep(tree)
 
     @contextlib.contextmanager
     def holding(self, *paths: Path) -> Iterator[bool]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ocrd.config import Folder
 from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
@@ -26,7 +26,6 @@ from ocrd.errors import (
     first_of,
 )
 from ocrd.events import Events
-from ocrd.files import display
 from ocrd.gate import PageGate
 from ocrd.job import Job, JobError, Page, PageState
 from ocrd.ledger.ledger import Ledger
@@ -111,36 +110,26 @@ class PageRun:
         self._separator = separator_of(self.folder)
         self._untold: list[Page] = []  # finished pages of which the ledger does not know
         self._tell_at = 0.0  # when it is told of them, by the event loop's clock
+        self._has_twin = False  # some of the same pages were read before, as far as is known
 
-    def begin(self) -> Job:
-        """Record how many pages there are, and find those that need no reading.  Blocks.
+    def recall(self) -> None:
+        """Find the pages that need no reading: those in the log, and those that the ledger keeps.
 
-        They are those in the log; those that the ledger keeps of this job, which failed, or which
-        an older ocrd had begun; and those that were read before for any other.
+        The ledger has them of a job that failed, or of one that an older ocrd had begun.  Blocks.
         """
-        ledger, key = self.parts.ledger, self.recipe
-        job = self.job = ledger.set_pages(self.job, self.count, recipe=key)
-        self.parts.events.emit("job.started", **facts(job), attempt=job.attempts, pages=self.count)
-        self.log.begin(key, job.sha256)
+        job, ledger = self.job, self.parts.ledger
+        self.log.begin(self.recipe, job.sha256)
         pages = {entry.page.number: entry.page for entry in self.log.entries()}
-        for page, payload in ledger.payloads(job, key) if job.pages_done else ():
+        kept = ledger.payloads(job, self.recipe) if job.pages_done else ()
+        for page, payload in kept:
             if page.number not in pages:
-                self._recall(page, payload)
+                result = None if payload is None else self._with_blocks(payload)
+                self.log.append(self._entry(page, result))
                 pages[page.number] = page
-        for number in ledger.known_pages(job.sha256, key):
-            payload = None if number in pages else ledger.reusable(job.sha256, key, number)
-            if payload is not None:
-                pages[number] = Page(number=number, state=PageState.DONE, reused=True)
-                self._recall(pages[number], payload)
-                self._tell("page.done", number, reused=True, seconds=0.0, tokens=0)
         if len(pages) != job.pages_done:
-            ledger.progress(job, [page_row(page, None, key) for page in pages.values()])
+            ledger.progress(job, [page_row(page, None, self.recipe) for page in pages.values()])
         self.finished = set(pages)
-        return job
-
-    def _recall(self, page: Page, payload: str | None) -> None:
-        result = None if payload is None else with_blocks(payload, self.folder.mode.answers)
-        self.log.append(self._entry(page, result))
+        self._has_twin = ledger.knows(job.sha256, self.recipe)
 
     async def read(self) -> None:
         """Finish every page that is not finished yet.
@@ -165,6 +154,8 @@ class PageRun:
             await self._tell_ledger()
 
     async def _page(self, number: int) -> None:
+        if self._has_twin and await self._reuse(number):
+            return
         for tries in range(1, MAX_TRIES + 1):
             try:
                 result = await self._read(number)
@@ -179,6 +170,16 @@ class PageRun:
                 await self._done(number, tries, result)
                 break
 
+    async def _reuse(self, number: int) -> bool:
+        reusable = self.parts.ledger.reusable
+        payload = await self.parts.call(LEDGER, reusable, self.job.sha256, self.recipe, number)
+        if payload is None:
+            return False
+        page = Page(number=number, state=PageState.DONE, reused=True)
+        await self._keep(page, self._with_blocks(payload))
+        self._tell("page.done", number, reused=True, seconds=0.0, tokens=0)
+        return True
+
     async def _read(self, number: int) -> PageResult:
         """One try, which waits for the engine as long as it takes: that costs no try.
 
@@ -186,7 +187,7 @@ class PageRun:
         """
         own = None
         asked = self._separator is None and original_text_counts(self.folder)
-        if asked and self.original.where(number)[0].kind == "pdf":
+        if asked and self.original.where(number)[0].kind != "image":
             own = await self.parts.pages.own_text(*self.original.find(number))
         if own is None or own.fault:
             return await self._read_by_engine(number)
@@ -274,15 +275,13 @@ class PageRun:
     def _entry(self, page: Page, result: str | None) -> Entry:
         return Entry(page=page, result=result, came_from=self.original.came_from(page.number))
 
+    def _with_blocks(self, payload: str) -> str:
+        return with_blocks(payload, self.folder.mode.answers)
+
     def _tell(self, name: str, number: int, **fields: object) -> None:
         events = self.parts.events
         emit = events.debug if name == "page.done" else events.warn
         emit(name, job=self.job.id, folder=self.job.folder, page=number, **fields)
-
-
-def facts(job: Job) -> dict[str, Any]:
-    """What every event about a job says."""
-    return {"job": job.id, "folder": job.folder, "source": display(job.source)}
 
 
 def original_text_counts(folder: Folder) -> bool:

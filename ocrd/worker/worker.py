@@ -21,7 +21,7 @@ from ocrd.worker.calls import LEDGER, SPOOL
 from ocrd.worker.deliver import Delivery, remove_marker
 from ocrd.worker.naming import in_bundle
 from ocrd.worker.original import Original, identity, opened
-from ocrd.worker.pages import PageRun, Parts, facts, recipe, separator_of
+from ocrd.worker.pages import PageRun, Parts, recipe, separator_of
 
 CANCELLED = JobError(
     kind="cancelled",
@@ -96,8 +96,10 @@ class Worker:
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
         key, log = recipe(p, job, folder, original), p.spool.page_log(job)
+        job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
+        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
-        job = await p.call(LEDGER, run.begin)
+        await p.call(SPOOL, run.recall)
         self.runs[job.id] = run
         await run.read()
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
@@ -229,6 +231,11 @@ def origin(job: Job, folder: Folder) -> Path:
     if job.place is Place.FAILED and job.failed_to is not None:
         return Path(job.failed_to)
     return folder.inbox / job.source
+
+
+def facts(job: Job) -> dict[str, Any]:
+    """What every event about a job says."""
+    return {"job": job.id, "folder": job.folder, "source": display(job.source)}
 
 
 def way_out(folder: Folder) -> str:

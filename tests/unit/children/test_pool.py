@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.children import ChildPool
+from ocrd.children import pool as pool_module
 from ocrd.children.pool import AGAIN_S
 from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
 from tests.support.needs import slow
@@ -222,6 +223,24 @@ async def test_a_child_that_the_kernel_kills_for_memory_is_no_fault_of_its_page(
 
     assert caught.value.kind == "no-memory"
     await until(lambda: (starved / "cgroup.procs").read_text() == "")
+
+
+async def test_a_page_that_begins_meanwhile_hides_no_kill_for_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, kills = 100.0, 7
+    monkeypatch.setattr(pool_module, "_oom_kills", lambda: kills)
+    pool = make_pool(processes=2, clock=lambda: now)
+    victim = await pool.run(calls.pid)
+    killed = asyncio.create_task(pool.run(calls.sleep, 30))
+    await until(lambda: not pool._idle)
+    now, kills = 200.0, 8  # as the kernel counts it, before we hear of the end
+    await pool.run(calls.pid)
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(EngineDownError) as caught:
+        await killed
+    pool.stop()
+    assert caught.value.kind == "no-memory"
 
 
 async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool) -> None:

@@ -281,3 +281,13 @@ def test_an_original_that_is_in_its_inbox_and_in_the_spool_is_one(tmp_path: Path
     world.spool().archive(job, world.tree("archive") / "scan.pdf")
     world.spool().finish(job)
     assert world.files() == {"archive/scan.pdf": ORIGINAL}
+
+
+def test_a_name_that_the_kernel_cannot_be_asked_for_leaves_nothing_open(tmp_path: Path) -> None:
+    disk = Disk()
+    disk.know(tmp_path)
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with pytest.raises(UnicodeEncodeError):
+            disk.lstat(tmp_path / "\ud800" / "scan.pdf")
+    assert os.listdir("/proc/self/fd") == before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -141,6 +143,54 @@ def test_a_new_ledger_takes_over_the_id_of_the_spool_that_it_finds(
         for tree in trees:
             started.check(tree)
     assert [bears(tree) for tree in trees] == [ID, ID]
+
+
+def test_a_tree_that_goes_away_while_a_thread_holds_it_is_not_adopted(
+    memory: Memory, tmp_path: Path
+) -> None:
+    """As a share that is unmounted in the middle of a step: what lies there then is a bare folder.
+
+    The share is a file system of its own behind a link.
+    """
+    tree, trees = tmp_path / "outbox", memory.start()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as share:
+        tree.symlink_to(share)
+        trees.check(tree)
+        with trees.holding(tree):
+            tree.unlink()
+            tree.mkdir()
+            use(trees, tree / "scan")
+            trees.check(tree)
+        lost(lambda: use(trees, tree / "scan"))
+    assert list(tree.iterdir()) == []
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_spool_that_goes_away_during_a_step_leaves_nothing_where_it_was(
+    tmp_path: Path, bare: bool
+) -> None:
+    home, outbox = tmp_path / ".ocrd", tmp_path / "outbox"
+    outbox.mkdir()
+    disk = Disk()
+    known: dict[str, str] = {}
+    spool = Spool(tmp_path, trees=Trees(ID, known, disk, known.__setitem__), disk=disk)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as share:
+        home.symlink_to(share)
+        spool.prepare()
+        disk.know(outbox)
+        with spool.at_work():
+            shutil.rmtree(Path(share, "jobs"))
+            home.unlink()
+            if bare:
+                home.mkdir()
+            with spool.at_work(outbox):
+                assert Path(share, "jobs").is_dir()
+        if bare:
+            with pytest.raises(PlaceError), spool.at_work():
+                pass
+            assert list(home.iterdir()) == []
+        else:
+            assert not home.exists()
 
 
 def test_a_link_that_leads_nowhere_is_not_the_tree(memory: Memory, tmp_path: Path) -> None:
