@@ -9,6 +9,7 @@ from PIL import Image, ImageChops, TiffImagePlugin
 
 LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
+_BLANK = 0.0005  # a page is blank with less ink than this share of its area
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
 
@@ -52,6 +53,18 @@ def quantile(histogram: Sequence[int], share: float) -> int:
         if seen > wanted:
             return value
     return 255
+
+
+def is_blank(grey: Image.Image) -> bool:
+    """Whether a page, less its margins, is paper and nothing else.
+
+    Args:
+        grey: The page at some 36 dpi: so coarse that the grain of paper averages out.
+    """
+    x, y = grey.width // 25, grey.height // 25
+    histogram = grey.crop((x, y, grey.width - x, grey.height - y)).histogram()
+    limit = max(quantile(grey.histogram(), 0.5) - LEAST_CONTRAST, 0)
+    return sum(histogram[:limit]) < _BLANK * sum(histogram)
 
 
 def _shallow(image: Image.Image) -> Image.Image:

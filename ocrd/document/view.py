@@ -14,14 +14,15 @@ from functools import cached_property
 
 from PIL import Image
 
-from ocrd.blank import is_blank
 from ocrd.document.transform import Matrix
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
 from ocrd.pdftext import scan_dpi, words_of
+from ocrd.tone import is_blank
 
 _GREY_DPI, _GREY_PIXELS = 100, 4_000_000
 _COLOUR_PIXELS = 30_000_000
+_BLANK_DPI = 36
 _JPEG_PIXELS = 100_000_000
 _NUMBER = rb"(-?\d*\.?\d+)"
 _ONE_IMAGE = re.compile(rb"\s*q\s+" + rb"\s+".join([_NUMBER] * 6) + rb"\s+cm\s+/\S+\s+Do\s+Q\s*")
@@ -100,7 +101,8 @@ class PageView:
     @property
     def is_blank(self) -> bool:
         """Whether it is paper and nothing else."""
-        return is_blank(self.grey)
+        zoom = self._zoom(_BLANK_DPI, _GREY_PIXELS)
+        return is_blank(self.grey.resize(self._size(zoom), Image.Resampling.BOX))
 
     def cut(self, box: Box) -> Image.Image:
         """A part of the page.

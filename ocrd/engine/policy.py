@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ocrd import blank
 from ocrd.engine.base import Engine, PageRequest
 from ocrd.engine.osd import Upright
 from ocrd.engine.repetition import said_once
@@ -30,6 +29,9 @@ OTHER_VIEWS = {  # in order of preference; the engine may have room for some onl
     "base": ("gundam", "small"),
 }
 OTHERWISE = ("base", "small", "tiny")
+CELL = 4  # pixels; an average over 4 x 4 drowns single specks and keeps the stroke of a letter
+CONTRAST = 40  # of 255, against the paper
+SPECKS = 2  # so many cells may stand out: dust
 
 Orientation = Callable[[PageImage], Awaitable[Upright]]
 """Sees which way up a page is."""
@@ -71,10 +73,15 @@ def as_it_came(result: PageResult, degrees: int) -> PageResult:
 
 
 def is_blank(image: PageImage) -> bool:
-    """Whether the page is an empty sheet; a page number is something."""
-    return blank.is_blank(
-        Image.frombuffer("RGB", (image.width, image.height), image.rgb, "raw", "RGB", 0, 1)
-    )
+    """Whether the page is one even shade but for a speck or two; a page number is something.
+
+    About 10 ms for a letter page at 144 dpi.
+    """
+    size = (image.width, image.height)
+    grey = Image.frombuffer("RGB", size, image.rgb, "raw", "RGB", 0, 1).convert("L")
+    cells = grey.reduce(CELL).histogram()
+    paper = max(range(256), key=cells.__getitem__)
+    return sum(n for shade, n in enumerate(cells) if abs(shade - paper) > CONTRAST) <= SPECKS
 
 
 async def read_page(engine: Engine, request: PageRequest) -> PageResult:

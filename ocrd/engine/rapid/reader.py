@@ -18,9 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import rapidocr
-from PIL import Image
 
-from ocrd.blank import marks
 from ocrd.engine.rapid import engine, quads
 from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
 from ocrd.engine.rapid.ink import (
@@ -50,7 +48,6 @@ DOUBT = 0.3  # share of votes against; the classifier alone errs on a page of fe
 LEGIBLE = 0.8  # mean confidence without which no page is turned over
 BETTER = 1.1  # times as well read
 STILL_READ = 0.85  # times as well as before
-SHADOW = 0.006  # of the longer side: around a hole
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,6 @@ class PageReader:
         """Find and recognise the text of a page, whichever way it lies."""
         rgb = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
         page, turned = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), 0
-        _fill(page, marks(Image.fromarray(rgb)) or ())
         if self._recogniser.mirrored:
             page = np.ascontiguousarray(page[:, ::-1])
         print_ = glyphs(page)
@@ -234,17 +230,6 @@ class PageReader:
         crops = [cut(page, quad) for quad in places]
         read = self._recogniser.lines(crops) if crops else []
         return [Recognised(*each) for each in zip(places, crops, read, strict=True)]
-
-
-def _fill(page: Pixels, holes: Iterable[Box]) -> None:
-    """Make holes, staples and dark edges of an empty sheet paper, lest they be read."""
-    height, width = page.shape[:2]
-    paper = np.median(page[::8, ::8].reshape(-1, 3), axis=0)
-    rim = SHADOW * max(height, width)
-    for box in holes:
-        top, bottom = max(0, int(box.y1 * height - rim)), int(box.y2 * height + rim)
-        left, right = max(0, int(box.x1 * width - rim)), int(box.x2 * width + rim)
-        page[top:bottom, left:right] = paper
 
 
 def _breadth(line: Recognised) -> float:

@@ -213,25 +213,3 @@ def test_angle_brackets_and_stars_are_text_like_any_other() -> None:
     (block,) = read(typeset((said, 70, 100), size=12), "document").blocks
     assert block.text == said
     assert block.markup == "plain"
-
-
-def punched(image: Image.Image, holes: int, dpi: int = 200) -> Image.Image:
-    """With holes of 6 mm, 80 mm apart, 12 mm from the left edge; and a staple."""
-    draw, mm = ImageDraw.Draw(image), dpi / 25.4
-    for number in range(holes):
-        x, y = 12 * mm, image.height / 2 + (number - (holes - 1) / 2) * 80 * mm
-        draw.ellipse((x - 3 * mm, y - 3 * mm, x + 3 * mm, y + 3 * mm), (40, 40, 40))
-    draw.line((185 * mm, 18 * mm, 194 * mm, 27 * mm), (60, 60, 60), round(0.8 * mm))
-    return image
-
-
-@pytest.mark.parametrize("holes", [2, 4])
-def test_holes_and_staples_are_not_print(holes: int) -> None:
-    sheet = read(punched(typeset(), holes))
-    assert (sheet.text, sheet.partial) == ("", None)
-
-
-@pytest.mark.parametrize("said", ["Page left empty on purpose", "17"])
-def test_a_punched_sheet_with_print_is_read(said: str) -> None:
-    sheet = read(punched(typeset((said, 280, 790)), 2))
-    assert (sheet.text, sheet.partial) == (said, None)
