@@ -222,7 +222,7 @@ def serve(root: Path, port: int, known: dict[str, str]) -> subprocess.Popen[byte
     said = shlex.split(line)
     model, *words = said[said.index("serve") + 1 :]
     if not hasattr(AsyncEngineArgs, "trust_request_mm_kwargs"):  # before vLLM 0.31
-        words.remove(TRUST)
+        words = [word for word in words if word != TRUST]
     words[words.index("--port") + 1] = str(port)
     return subprocess.Popen(
         [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, *words],

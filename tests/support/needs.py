@@ -200,6 +200,7 @@ THINGS = {
     "procps": _package("procps", "pgrep"),
     "setpriv": _package("util-linux", "setpriv"),
     "man": _package("man-db", "man"),
+    "acl": _package("acl", "setfacl"),
     "box": Thing(
         there=_box, lacking="no system can be booted here; `.ci/box lacks` says what is missing"
     ),

@@ -61,6 +61,9 @@ class ServerError(Exception):
     wait_s: float = SOON_S
     certain: bool = False
 
+    def __str__(self) -> str:
+        return self.why
+
 
 class BusyError(ServerError):
     """It takes no pages for a while."""

@@ -180,6 +180,7 @@ def looked_at(config: Path) -> list[tuple[str, str, str]]:
     return [(check, found, hint) for check, verdict, found, hint in seen if verdict != "ok"]
 
 
+@needs("acl")
 def test_what_is_said_of_trees_that_are_closed_names_each_and_its_remedy_opens_it() -> None:
     with public_folder() as top:
         tree = Tree(top / "srv")
