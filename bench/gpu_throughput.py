@@ -46,8 +46,7 @@ LETTERS = 3
 
 def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[float, Any]]:
     """What to measure, the most wanted first, with the seconds that each will take."""
-    own = [one for one in daemons if not one.servers]  # whose engines can be asked
-    last = (own or daemons)[-1]
+    last = next((one for one in reversed(daemons) if not one.servers), daemons[-1])
 
     def pages(daemon: Daemon) -> int:
         return bench.pages * daemon.engines
@@ -62,13 +61,12 @@ def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[f
     for number in range(rounds):
         for daemon in daemons:
             yield files(daemon, "uniform", number)
-        if own and number == 0:
+        if number == 0:
             yield engines(guard=True)
     for place in range(LETTERS):
         yield from ((10, partial(letter, bench, one, place)) for one in daemons)
-    if own:
-        yield engines(guard=False)
-        yield engines(guard=True)
+    yield engines(guard=False)
+    yield engines(guard=True)
     for folder in ("equal", "tiny", "lognormal", "base", "unguarded"):
         yield files(last, folder)
     for folder in ("equal", "lognormal") if len(daemons) > 1 else ():

@@ -46,7 +46,9 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
 
 
 def ceiling(bench: Bench, daemon: Daemon, count: int, *, guard: bool) -> None:
-    """(b) on the very engines of a daemon."""
+    """(b) on the very engines of a daemon; one that asks servers has none."""
+    if daemon.servers:
+        return
     answer = daemon.root / ANSWER
     answer.unlink(missing_ok=True)
     (daemon.root / f"{ASK}.new").write_text(json.dumps({"count": count, "guard": guard}))

@@ -196,14 +196,16 @@ class _Growth:
         self._made = made
         self._pages = pages.path
         self._notes = notes
-        self._sources = {origin.source for origin in spec.origins} or {spec.source}
+        self._spec = spec
 
     def add(self, page: ReadPage) -> None:
         """Nothing: it looks at what was made."""
 
     def finish(self) -> str:
         """Tell; it makes no file."""
-        before = sum(source.stat().st_size for source in self._sources)
+        spec = self._spec  # of a pile it may be some pages only
+        parts = [origin.source.stat().st_size / origin.pages for origin in spec.origins]
+        before = round(sum(parts)) if parts else spec.source.stat().st_size
         for path in filter(Path.exists, self._made):
             size = path.stat().st_size
             if size > _GROWTH * before + _SPARE:
