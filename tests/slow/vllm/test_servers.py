@@ -21,10 +21,9 @@ from ocrd.engine.deepseek.tiling import prompt_tokens
 from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.settings import serve_command
 from ocrd.engine.resident import VllmSettings
-from ocrd.errors import EngineDownError, PageError
+from ocrd.errors import PageError
 from ocrd.events import Event, Events
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS
-from ocrd.page import PageResult
 from tests.integration.test_servers import read_all, router
 from tests.integration.tree import Tree
 from tests.slow.vllm.deadly import MARK
@@ -146,28 +145,6 @@ async def test_two_servers_one_killed_one_poisoned(
         await engine.stop()
 
 
-async def test_servers_behind_a_router_one_killed(
-    checkpoint: Path, tmp_path: Path, ports: list[int]
-) -> None:
-    words = serve_command(configured(checkpoint, *ports))[2:]
-    servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
-    urls = [one.url for one in servers]
-    async with up(*servers):
-        with router(urls, tmp_path / "router.log", "--disable-retries") as url:
-            engine = ServerEngine(configured(checkpoint, int(url.rpartition(":")[2])))
-            await engine.start(lambda _: None)
-            assert engine.report().devices == (f"{url}: ready, 0 pages there",)
-            read = [asyncio.create_task(as_a_worker(engine, n)) for n in range(PAGES)]
-            await until(lambda: not engine.report().devices[0].endswith(", 0 pages there"))
-            servers[1].kill()
-            results = await asyncio.wait_for(asyncio.gather(*read), HANG_S)
-            text = len(f"\n{BUILT_IN_MODES['ocr'].prompt}") + 1  # a token a byte, and the first
-            tokens = prompt_tokens(LITTLE, 160, 120) + text
-            assert {one.prompt_tokens for one in results} == {tokens}
-            assert {one.notes for one in results} == {()}
-            await engine.stop()
-
-
 @pytest.mark.parametrize("routed", [False, True], ids=["named", "behind a router"])
 async def test_a_hundred_files_of_the_daemon_outlive_a_server(
     routed: bool, tmp_path: Path, ports: list[int]
@@ -189,15 +166,6 @@ async def test_a_hundred_files_of_the_daemon_outlive_a_server(
             read = partial(read_all, files=FILES, more=more)
             said = await asyncio.to_thread(read, Tree(tmp_path / "srv"), urls, servers[1].kill)
     assert routed or "engine.server-" in said, "the daemon noticed"
-
-
-async def as_a_worker(engine: ServerEngine, number: int) -> PageResult:
-    """Wait for an engine, and ask it again."""
-    while True:
-        try:
-            return await engine.recognise(little(f"p{number}", seed=number))
-        except EngineDownError:
-            await asyncio.sleep(0.1)
 
 
 def poisoned() -> PageRequest:

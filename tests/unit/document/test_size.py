@@ -176,7 +176,7 @@ def test_what_has_no_loss_keeps_its_pixels(tmp_path: Path, kind: str) -> None:
         (folder := tmp_path / content).mkdir()
         data = LOSSLESS[kind](CONTENTS[content](size))
         made(folder, data)
-        true = Image.open(io.BytesIO(data))
+        true: Image.Image = Image.open(io.BytesIO(data))
         if true.has_transparency_data:
             seen = true.convert("RGBA")
             true = Image.new("RGBA", seen.size, "white")
