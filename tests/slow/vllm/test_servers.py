@@ -28,7 +28,7 @@ from tests.integration.test_servers import read_all, router
 from tests.integration.tree import Tree
 from tests.slow.vllm.deadly import MARK
 from tests.slow.vllm.engines import HANG_S, LITTLE, little, settings, until
-from tests.slow.vllm.test_models import MODELS
+from tests.slow.vllm.test_models import CONTEXT, MODELS
 from tests.support.ports import reserved_ports
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(2 * HANG_S)]
@@ -153,15 +153,17 @@ async def test_a_hundred_files_of_the_daemon_outlive_a_server(
     (model,) = [one for one in MODELS if one.profile == "LightOnOCR-3-1B"]
     (folder := tmp_path / "model").mkdir()
     given = configured(model.make(folder), *ports)
-    options = {**given.options, "logits_processors": []}
-    words = serve_command(given.changed(profile=model.profile, options=options))[2:]
+    own = {"profile": model.profile, "options": {**given.options, "logits_processors": []}}
+    room = {"max_model_len": CONTEXT, "max_num_batched_tokens": CONTEXT}
+    words = serve_command(given.changed(**own, **room))[2:]
     servers = [Served(words, port, tmp_path / f"{port}.log") for port in ports]
     async with up(*servers):
         with ExitStack() as stack:
             urls = [one.url for one in servers]
             if routed:
-                before = router(urls, tmp_path / "router.log", "--disable-retries")
-                urls = [stack.enter_context(before)]
+                # Else it goes on choosing the dead server for a minute, which has the fewest pages.
+                asked = ["--disable-retries", "--health-check-interval-secs", "1"]
+                urls = [stack.enter_context(router(urls, tmp_path / "router.log", *asked))]
             more = CHAT.format(model=folder, profile=model.profile)
             read = partial(read_all, files=FILES, more=more)
             said = await asyncio.to_thread(read, Tree(tmp_path / "srv"), urls, servers[1].kill)
