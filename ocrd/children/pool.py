@@ -87,7 +87,7 @@ class ChildPool:
         self._failed_at = 0.0
         self._clock = clock
         self._stopped = False
-        self._oom_kills = 0  # how many there had been at the last look
+        self._kills = 0  # how many there had been at the last look
         self._looked_at = -LOOK_S
 
     async def run(
@@ -271,8 +271,8 @@ class ChildPool:
     def _kills_so_far(self) -> int:
         """How often the kernel had killed for memory, as of the last second."""
         if self._clock() - self._looked_at >= LOOK_S:
-            self._looked_at, self._oom_kills = self._clock(), _oom_kills()
-        return self._oom_kills
+            self._looked_at, self._kills = self._clock(), _oom_kills()
+        return self._kills
 
     async def _admit(self, child: Child, scope: Scope) -> None:
         """Let another process make the calls of another scope, and from time to time of this."""

@@ -95,9 +95,10 @@ class Worker:
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
-        key, log = recipe(p, job, folder, original), p.spool.page_log(job)
+        key = recipe(p, job, folder, original)
         job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
         p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
+        log = p.spool.page_log(job)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
         await p.call(SPOOL, run.recall)
         self.runs[job.id] = run
