@@ -23,7 +23,9 @@ FIRST_SPECIAL = 128815  # <image>; the others follow, as in the published tokeni
 FIRST_IDS = 3  # begin, end, padding
 LETTER = (612, 792)  # points
 DPI = 144
+QUALITY = 85
 LINES = 44
+DOCUMENT = 8  # pages of a file that has several
 
 
 def model_folder(folder: Path, *, small: bool) -> Path:
@@ -85,34 +87,64 @@ def write_pages(folder: Path, count: int, *, small: bool) -> None:
         list(pool.map(partial(_write_page, folder, small), range(count), chunksize=8))
 
 
+def write_documents(folder: Path, count: int, *, small: bool) -> None:
+    """So many pages as PDFs of `DOCUMENT` pages, every other page a scan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(partial(_write_document, folder, small), range(count // DOCUMENT)))
+
+
 def _write_page(folder: Path, small: bool, number: int) -> None:
+    if number % 2:
+        document = pymupdf.open()
+        _print(document, number, small)
+        document.save(folder / f"page-{number:04}.pdf")
+    else:
+        image = _scan(number, small)
+        image.save(folder / f"page-{number:04}.jpg", quality=QUALITY, dpi=(DPI, DPI))
+
+
+def _write_document(folder: Path, small: bool, number: int) -> None:
+    document = pymupdf.open()
+    for page in range(number * DOCUMENT, (number + 1) * DOCUMENT):
+        if page % 2:
+            _print(document, page, small)
+            continue
+        width, height = _size(small)
+        scan = io.BytesIO()
+        _scan(page, small).save(scan, "JPEG", quality=QUALITY)
+        sheet = document.new_page(width=width, height=height)
+        sheet.insert_image(sheet.rect, stream=scan.getvalue())
+    document.save(folder / f"document-{number:04}.pdf")
+
+
+def _size(small: bool) -> tuple[int, int]:
+    return (120, 90) if small else LETTER
+
+
+def _lines(number: int, small: bool) -> list[str]:
     words = random.Random(number)
-    lines = [
+    return [
         " ".join(f"{words.choice(WORDS)}{words.randrange(99)}" for _ in range(9))
         for _ in range(2 if small else LINES)
     ]
-    size = (120, 90) if small else LETTER
-    if number % 2:
-        _pdf(folder / f"page-{number:04}.pdf", lines, size)
-    else:
-        _scan(folder / f"page-{number:04}.jpg", lines, size)
 
 
-def _pdf(path: Path, lines: list[str], size: tuple[int, int]) -> None:
-    document = pymupdf.open()
-    page = document.new_page(width=size[0], height=size[1])
-    for place, line in enumerate(lines):
+def _print(document: pymupdf.Document, number: int, small: bool) -> None:
+    width, height = _size(small)
+    page = document.new_page(width=width, height=height)
+    for place, line in enumerate(_lines(number, small)):
         page.insert_text((20, 20 + 17 * place), line, fontsize=9)
-    document.save(path)
 
 
-def _scan(path: Path, lines: list[str], size: tuple[int, int]) -> None:
+def _scan(number: int, small: bool) -> Image.Image:
+    width, height = _size(small)
     scale = DPI / 72
-    image = Image.new("RGB", (round(size[0] * scale), round(size[1] * scale)), "white")
+    image = Image.new("RGB", (round(width * scale), round(height * scale)), "white")
     draw = ImageDraw.Draw(image)
-    for place, line in enumerate(lines):
+    for place, line in enumerate(_lines(number, small)):
         draw.text((40, 30 + 34 * place), line, fill="black", font_size=19)
-    image.save(path, quality=85, dpi=(DPI, DPI))
+    return image
 
 
 WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number", "dated")

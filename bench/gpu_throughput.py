@@ -8,7 +8,8 @@ card was.  *Steady* counts only what ended while every place in the engines was 
     python -m bench.gpu_throughput --work build/gpu --out build/gpu.json --budget-s 560
     python -m bench.gpu_throughput --work build/gpu --out build/gpu-a.json --budget-s 260 --parts a
 
-Part `c`: files to bundles, for each variant, and ocrd's engine with pages prepared beforehand (b).
+Part `c`: files to bundles, for each variant, of one page each and of eight, and ocrd's engine with
+pages prepared beforehand (b).
 Part `a`: upstream vLLM, raw prompts as its recipe has it (a), and prepared beforehand (a').
 The model has the true architecture and size and random weights.  All that is known is written to
 `--out` after each figure.  `--small` tries it all out on a CPU.  `--devices 0,1` compares two cards
@@ -31,12 +32,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.common import machine
-from bench.gpu_material import model_folder, write_pages
+from bench.gpu_material import DOCUMENT, model_folder, write_documents, write_pages
 from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, start, variants, wait_up
 from bench.gpu_watch import Cards
 from bench.gpu_waves import POLL_S, STEADY_AT_LEAST, ceiling, letter, wave
@@ -59,8 +61,8 @@ def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[f
         return pages(last) / last.speed + 6, partial(ceiling, bench, last, pages(last), guard=guard)
 
     for number in range(rounds):
-        for daemon in daemons:
-            yield files(daemon, "uniform", number)
+        for folder, daemon in product(("uniform", "documents"), daemons):
+            yield files(daemon, folder, number)
         if number == 0:
             yield engines(guard=True)
     for place in range(LETTERS):
@@ -198,12 +200,13 @@ def main() -> None:
         sys.exit("There is no GPU here, or no NVML to ask it with; --small needs none.")
     work = given.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
-    pages = given.pages or (6 if given.small else 640)
+    pages = given.pages or (DOCUMENT if given.small else 640)
     bench = Bench(work, given.out.absolute(), given.small, cards, end, pages)
     bench.keep("machine", {"cards": ", ".join(cards.names), "host": machine(), "with": versions()})
     model_folder(work / "model", small=given.small)
     engines = max(one["per_device"] * len(one["devices"]) for one in variants(given).values())
     write_pages(work / "pages", pages * engines, small=given.small)
+    write_documents(work / "documents", pages * engines, small=given.small)
     if "c" in given.parts:
         measure_daemons(bench, given)
     if "a" in given.parts:

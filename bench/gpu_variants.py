@@ -43,6 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 FOLDERS = {  # workload: mode, resolution
     "uniform": ("uniform", "gundam"),
+    "documents": ("uniform", "gundam"),
     "lognormal": ("lognormal", "gundam"),
     "equal": ("equal", "gundam"),
     "unguarded": ("uniform-unguarded", "gundam"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.common import family, memory
 from bench.gpu_daemon import ANSWER, ASK, LATE
+from bench.gpu_material import DOCUMENT
 from bench.gpu_variants import Bench, Daemon
 from bench.gpu_watch import Steps, lateness, spent
 
@@ -18,8 +19,17 @@ STEADY_AT_LEAST = 32  # pages
 
 
 def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> None:
-    """Files into an inbox, all at once, until the last bundle is there."""
-    files = sorted((bench.work / "pages").iterdir())[:count]
+    """Files into an inbox, all at once, until the last bundle is there.
+
+    Args:
+        bench: Where it works.
+        daemon: Whose inbox.
+        folder: Its name, and the workload's; `documents` are files of several pages.
+        number: Of the wave.
+        count: Pages.
+    """
+    source, each = ("documents", DOCUMENT) if folder == "documents" else ("pages", 1)
+    files = sorted((bench.work / source).iterdir())[: count // each]
     staged = daemon.root / "staging" / f"{folder}-{number}"
     staged.mkdir()
     for path in files:
@@ -32,7 +42,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
 
     def ended() -> bool:
         now = daemon.moments()
-        return len(now["job.done"]) - past + len(now["job.failed"]) - lost >= count
+        return len(now["job.done"]) - past + len(now["job.failed"]) - lost >= len(files)
 
     whole = until(bench, daemon, ended, count)
     after, took = spent(daemon.process.pid), time.time() - began
@@ -42,7 +52,8 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         "late_ms": lateness(daemon.root / LATE, began, time.time()),
         "memory_gib": sum(map(memory, family(daemon.process.pid))) / 2**30,
     }
-    report_wave(bench, daemon, folder, began, moments["job.done"][past:], count, whole, more)
+    done = [moment for moment in moments["job.done"][past:] for _ in range(each)]
+    report_wave(bench, daemon, folder, began, done, count, whole, more)
 
 
 def ceiling(bench: Bench, daemon: Daemon, count: int, *, guard: bool) -> None:
