@@ -50,6 +50,7 @@ FOLDERS = {  # workload: mode, resolution
     "base": ("uniform", "base"),
     "tiny": ("uniform", "tiny"),
 }
+FAULTS = ("engine.died", "engine.not-up", "engine.no-mps", "engine.hung")
 PLACES = 256
 PAGE_KIB = 60 * 1400  # of cache that a page takes, on the mean of its reading
 BESIDE_CACHE_MIB = 13_500
@@ -70,6 +71,7 @@ class Daemon:
     process: subprocess.Popen[bytes]
     servers: list[subprocess.Popen[bytes]]
     speed: float
+    faults: list[str] = field(default_factory=list)
     _read: int = 0
     _found: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -88,6 +90,9 @@ class Daemon:
                 told = json.loads(line)
                 moment = datetime.fromisoformat(told["timestamp"]).timestamp()
                 self._found[told["event"] + (":all" if "engine" in told else "")].append(moment)
+                if told["event"] in FAULTS:
+                    why = told.get("reason") or told.get("error")
+                    self.faults.append(f"{told['event']} {told['device']}: {why}")
         return self._found
 
     @property

@@ -36,6 +36,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         shutil.copy(path, staged / f"{number}-{path.name}")
     moments = daemon.moments()
     began, past, lost = time.time(), len(moments["job.done"]), len(moments["job.failed"])
+    faults = len(daemon.faults)
     before = spent(daemon.process.pid)
     for path in staged.iterdir():
         path.rename(daemon.root / "inbox" / folder / path.name)
@@ -51,6 +52,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         "cores": {name: (after[name] - before.get(name, 0.0)) / took for name in after},
         "late_ms": lateness(daemon.root / LATE, began, time.time()),
         "memory_gib": sum(map(memory, family(daemon.process.pid))) / 2**30,
+        "faults": daemon.faults[faults:] or None,  # what is measured is something else then
     }
     done = [moment for moment in moments["job.done"][past:] for _ in range(each)]
     report_wave(bench, daemon, folder, began, done, count, whole, more)

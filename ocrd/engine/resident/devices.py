@@ -18,15 +18,17 @@ LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
 ROOMY_MIB = 28_000
 CORES = 12
 GUIDE = "See docs/gpu.md."
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # environment, CUDA's own name
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One card: its number, as vLLM counts, its name, and its memory in MiB."""
+    """One card: its number, as vLLM counts, its name, its memory in MiB, and its name for CUDA."""
 
     number: int
     name: str
     memory_mib: int
+    uuid: str = ""
 
 
 def on_cpu(settings: VllmSettings) -> tuple[Place, ...]:
@@ -82,7 +84,8 @@ def _place(card: Gpu) -> Place:
             hint="Leave it out of engine.devices, or set engine.kind to rapidocr.",
             kind="gpu-memory",
         )
-    return Place(f"gpu:{card.number} {card.name}", card.number, memory_mib=card.memory_mib)
+    name = f"gpu:{card.number} {card.name}"
+    return Place(name, card.number, memory_mib=card.memory_mib, uuid=card.uuid)
 
 
 def _shared(places: list[Place]) -> tuple[Place, ...]:
@@ -126,7 +129,12 @@ def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
         nvml.nvmlInit()
         handles = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
         cards = [
-            Gpu(number, nvml.nvmlDeviceGetName(one), nvml.nvmlDeviceGetMemoryInfo(one).total >> 20)
+            Gpu(
+                number,
+                nvml.nvmlDeviceGetName(one),
+                nvml.nvmlDeviceGetMemoryInfo(one).total >> 20,
+                nvml.nvmlDeviceGetUUID(one),
+            )
             for number, one in enumerate(handles)
         ]
     except nvml.NVMLError:
@@ -134,16 +142,21 @@ def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
     finally:
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
-    return visible(cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return visible(cards, os.environ.get(VISIBLE))
 
 
 def visible(cards: list[Gpu], chosen: str | None) -> list[Gpu]:
-    """Those that `CUDA_VISIBLE_DEVICES` lets through, renumbered; names by UUID cannot be told."""
+    """Those that `CUDA_VISIBLE_DEVICES` lets through, renumbered.
+
+    Parts of a card have names of their own there, which NVML's list of cards lacks: they are taken
+    for as large as the first cards are.
+    """
     if not chosen:
         return cards
-    numbers = [part.strip() for part in chosen.split(",")]
-    if not all(number.isdigit() for number in numbers):
-        return cards[: len(numbers)]
-    by_number = {card.number: card for card in cards}
-    kept = [by_number[int(number)] for number in numbers if int(number) in by_number]
-    return [Gpu(place, card.name, card.memory_mib) for place, card in enumerate(kept)]
+    named = [part.strip() for part in chosen.split(",")]
+    known = {key: card for card in cards for key in (str(card.number), card.uuid)}
+    if not any(name.isdigit() for name in named):
+        parts = zip(named, cards, strict=False)
+        known = {name: replace(card, uuid=name) for name, card in parts} | known
+    kept = [known[name] for name in named if name in known]
+    return [replace(card, number=place) for place, card in enumerate(kept)]

@@ -16,6 +16,7 @@ from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.models import DEEPSEEK_OCR, ModelProfile
 from ocrd.engine.poison import KnownKillers
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
+from ocrd.engine.resident.devices import VISIBLE
 from ocrd.engine.resident.faults import reason
 from ocrd.engine.resident.preflight import (
     Plan,
@@ -30,7 +31,6 @@ from ocrd.engine.resident.process import (
     Launched,
     Launcher,
     LaunchError,
-    forget,
     write_log_config,
 )
 from ocrd.engine.resident.settings import (
@@ -75,7 +75,7 @@ class VllmEngine:
         self._clock = clock
         self._plan: Plan | None = None
         self._folder: Path | None = None
-        self._sharing: CardSharing | None = None
+        self._sharing: dict[int | None, CardSharing] = {}  # of each card that several engines have
         self._launched: dict[int | None, tuple[str, float]] = {}  # the last of each card, and when
         self._up = False  # all that was to be started at first has been
         self._state = EngineState.STOPPED
@@ -177,11 +177,10 @@ class VllmEngine:
         self._state, self._stage, self._up = EngineState.STOPPED, "", False
         await asyncio.gather(*(one.stop() for one in self.supervisors))
         self.supervisors = []
-        if self._sharing is not None:
-            await self._sharing.stop()
-            self._sharing = None
+        for sharing in self._sharing.values():
+            await sharing.stop()
+        self._sharing = {}
         if self._folder is not None:
-            forget(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
@@ -194,11 +193,15 @@ class VllmEngine:
         vllm = await asyncio.to_thread(import_vllm, log_config)
         check_options(self._settings, vllm)
         launcher = Launcher(vllm, folder, log_config)
-        self._sharing = CardSharing(folder)
+        self._sharing = {
+            place.number: CardSharing(folder / f"mps-{place.number}", place.uuid)
+            for place in found.places
+            if place.gpu and place.sharing > 1
+        }
         self.supervisors = [
             EngineSupervisor(
                 name=place.name,
-                settings=self._settings,
+                settings=self._settings.beside(len(found.places)),
                 build=functools.partial(self._build, launcher, found, place),
                 events=self._events,
                 convicted=lambda request: self._killers.add(request.image),
@@ -243,9 +246,10 @@ class VllmEngine:
         self, launcher: Launcher, place: Place, arguments: dict[str, Any], tell: Tell
     ) -> Launched:
         """An engine's process; one that shares its card computes beside the others if it can."""
-        sharing = self._sharing
-        if sharing is None or place.sharing < 2 or not place.gpu:
-            return await launcher.launch(arguments, tell)
+        own = {VISIBLE: place.uuid} if place.uuid else {}
+        sharing = self._sharing.get(place.number)
+        if sharing is None:
+            return await launcher.launch(arguments, tell, own)
         if self._died_beside_another(place):
             self._events.warn(
                 "engine.no-mps", device=place.name, reason="a fault ended two engines"
@@ -254,13 +258,13 @@ class VllmEngine:
         beside = await sharing.ensure()
         self._events.emit("engine.sharing", device=place.name, mps=beside)
         try:
-            return await launcher.launch(arguments, tell)
+            return await launcher.launch(arguments, tell, own | sharing.environment)
         except LaunchError as fault:
             if not (beside and refused([*fault.words, str(fault.__cause__)])):
                 raise
             self._events.warn("engine.no-mps", device=place.name, reason=reason(fault.words))
             sharing.give_up()
-            return await launcher.launch(arguments, tell)
+            return await launcher.launch(arguments, tell, own | sharing.environment)
 
     def _died_beside_another(self, place: Place) -> bool:
         """Whether two engines of a card are started anew together.

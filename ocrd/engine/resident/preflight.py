@@ -6,6 +6,7 @@ gigabytes, and nothing but a starting engine may pay for it.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import gc
 import importlib
@@ -13,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -252,24 +254,39 @@ class Vllm:
     EngineDeadError: type[Exception]
 
 
+@contextlib.contextmanager
+def exported(values: Mapping[str, str]) -> Iterator[None]:
+    """These are in the environment meanwhile, for what is imported or started."""
+    usual = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in usual.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def import_vllm(log_config: Path) -> Vllm:
     """Import vLLM, told where to log and to leave the network alone.  Takes seconds.
 
     Args:
         log_config: File for `logging.config.dictConfig`, read by vLLM here and in its children.
     """
-    os.environ[LOG_CONFIG] = str(log_config)
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a fork of a threaded daemon hangs
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault(SECOND_RUNNER, "0")
-    params = importlib.import_module("vllm.sampling_params")
-    names = Vllm(
-        AsyncLLM=importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM,
-        AsyncEngineArgs=importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs,
-        SamplingParams=params.SamplingParams,
-        FINAL_ONLY=params.RequestOutputKind.FINAL_ONLY,
-        EngineDeadError=importlib.import_module("vllm.v1.engine.exceptions").EngineDeadError,
-    )
+    with exported({LOG_CONFIG: str(log_config)}):
+        params = importlib.import_module("vllm.sampling_params")
+        names = Vllm(
+            AsyncLLM=importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM,
+            AsyncEngineArgs=importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs,
+            SamplingParams=params.SamplingParams,
+            FINAL_ONLY=params.RequestOutputKind.FINAL_ONLY,
+            EngineDeadError=importlib.import_module("vllm.v1.engine.exceptions").EngineDeadError,
+        )
     # The import leaves 700,000 objects, which stay: to look through them for garbage would hold
     # Python's lock, and with it every page, for half a second or more.
     gc.collect()

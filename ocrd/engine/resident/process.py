@@ -22,12 +22,12 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrd.engine.resident.preflight import LOG_CONFIG, Vllm
+from ocrd.engine.resident.preflight import LOG_CONFIG, Vllm, exported
 
 SOCKET = "OCRD_ENGINE_LOG"  # environment: where the daemon listens
 LONGEST = 16_000  # bytes of one message; the end of a traceback says the most
@@ -99,8 +99,18 @@ class Launcher:
         self._numbers = itertools.count(1)
         self._door = asyncio.Lock()
 
-    async def launch(self, arguments: dict[str, Any], tell: Callable[[str], None]) -> Launched:
+    async def launch(
+        self,
+        arguments: dict[str, Any],
+        tell: Callable[[str], None],
+        environment: Mapping[str, str],
+    ) -> Launched:
         """One engine, which takes vLLM half a minute or more.
+
+        Args:
+            arguments: vLLM's.
+            tell: Is told of each stage of loading.
+            environment: Its process gets this beside ours.
 
         Raises:
             LaunchError: It did not come up; its cause is vLLM's exception.
@@ -109,13 +119,14 @@ class Launcher:
         log = EngineLog(path, tell)
         building: asyncio.Future[Any] | None = None
         try:
+            told = {SOCKET: str(path), LOG_CONFIG: str(self._log_config), **environment}
             async with self._door:  # until the new process has its environment
-                os.environ[SOCKET] = str(path)
-                os.environ[LOG_CONFIG] = str(self._log_config)
-                before = engine_processes()
-                building = asyncio.get_running_loop().run_in_executor(None, self._build, arguments)
-                while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
-                    await asyncio.sleep(CHILD_S)
+                with exported(told):
+                    before = engine_processes()
+                    loop = asyncio.get_running_loop()
+                    building = loop.run_in_executor(None, self._build, arguments)
+                    while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
+                        await asyncio.sleep(CHILD_S)
             return Launched(await asyncio.shield(building), log)
         except asyncio.CancelledError:
             kill_child(log.pid)
@@ -168,13 +179,6 @@ def set_aside(caches: Iterable[Path]) -> list[Path]:
                 cache.rename(broken)
                 aside.append(broken)
     return aside
-
-
-def forget(folder: Path) -> None:
-    """Point no later engine process at files of a folder that is going away."""
-    for name in (SOCKET, LOG_CONFIG):
-        if Path(os.environ.get(name, "")).is_relative_to(folder):
-            del os.environ[name]
 
 
 def engine_processes() -> set[int | None]:

@@ -18,6 +18,7 @@ from ocrd.modes import RESOLUTIONS, Resolution
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
 MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 MOST_RENDERERS = 8  # more threads than this only fight for the interpreter
+LEAST_RENDERERS = 2  # for an engine: 10 ms of CPU a page where the card makes the views
 # Beside the cache an engine needs this for weights, encoders, a full step and CUDA itself.
 BESIDE_CACHE_MIB = 14_000
 # vLLM records CUDA graphs for steps of up to 512 tokens.  A step that takes in a page has more, and
@@ -48,6 +49,7 @@ class Place:
         gpu: Whether it is one.
         sharing: How many engines run there.
         memory_mib: All that the card has; 0 if nobody knows.
+        uuid: The card's name for CUDA; empty if nobody knows.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Place:
     gpu: bool = True
     sharing: int = 1
     memory_mib: int = 0
+    uuid: str = ""
 
 
 class VllmSettings(EngineSettings):
@@ -77,6 +80,15 @@ class VllmSettings(EngineSettings):
     def renderers(self) -> int:
         """Threads that prepare images, 0 resolved."""
         return self.renderer_workers or max(1, min(MOST_RENDERERS, os.cpu_count() or 1))
+
+    def beside(self, engines: int) -> VllmSettings:
+        """For each of so many engines in one process, which share the threads for images.
+
+        Each thread has a tokenizer of its own: a second of Python's lock at the engine's start,
+        which the pages of the engines beside it wait for.
+        """
+        each = max(LEAST_RENDERERS, self.renderers // engines)
+        return self if self.renderer_workers else self.changed(renderer_workers=each)
 
     @property
     def at_once(self) -> int:
@@ -170,7 +182,7 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
         "scheduling_policy": "priority",
         "disable_log_stats": True,
     }
-    if place.number is not None:
+    if place.number is not None and not place.uuid:  # which is all that the engine will see
         arguments["device_ids"] = [place.number]
     cache_mib = int(place.memory_mib * arguments["gpu_memory_utilization"]) - BESIDE_CACHE_MIB
     if place.sharing > 1 and cache_mib > 0:

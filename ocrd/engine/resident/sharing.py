@@ -2,7 +2,8 @@
 
 Without it the driver gives the whole card to each process in turns, and one that decodes, bound by
 memory, never runs beside one that encodes pages, bound by arithmetic.  MPS comes with the driver:
-a control process of ours, which ends with us, and a server that it starts with the first engine.
+a control process of ours for each card, which ends with us, and a server that it starts with the
+first engine.  One server for several cards would end the engines of all when it fails on one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+from ocrd.engine.resident.devices import VISIBLE
+
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"  # environment, CUDA's own names
 USUAL_PIPES = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA looks if it is not told
@@ -24,17 +27,23 @@ REFUSED = re.compile(r"CUDA_ERROR_MPS_|MPS (?:client|server|daemon)|Multi-Proces
 
 
 class CardSharing:
-    """The control process of MPS.  Engines find it by the environment.
+    """The control process of MPS for one card.  Engines find it by their environment.
 
     An operator who has one running, or whose environment says where to look, is let alone.
 
     Args:
-        folder: A private one, for its sockets and logs.
+        folder: A private one, not there yet, for its sockets and logs.
+        uuid: The card's name for CUDA; empty if nobody knows.
         usual: Where an operator's own would be.
+
+    Attributes:
+        environment: What an engine has to be told beside the daemon's own.
     """
 
-    def __init__(self, folder: Path, usual: Path = USUAL_PIPES) -> None:
-        self._folder = folder / "mps"
+    def __init__(self, folder: Path, uuid: str = "", usual: Path = USUAL_PIPES) -> None:
+        self.environment: dict[str, str] = {}
+        self._folder = folder
+        self._uuid = uuid
         self._usual = usual
         self._given = os.environ.get(PIPES)
         self._process: asyncio.subprocess.Process | None = None
@@ -58,13 +67,11 @@ class CardSharing:
     def give_up(self) -> None:
         """It does not work here: later engines do without.  Those that do with it go on."""
         self._wanted = False
-        os.environ[PIPES] = str(self._folder / "none")
+        self.environment = {PIPES: str(self._folder / "none")}
 
     async def stop(self) -> None:
         """End it and its server; the engines have ended."""
-        os.environ.pop(PIPES, None)
-        if self._given is not None:
-            os.environ[PIPES] = self._given
+        self.environment = {}
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -78,10 +85,11 @@ class CardSharing:
         with contextlib.suppress(OSError):
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700)
-            os.environ[PIPES] = str(self._folder)
+            self.environment = {PIPES: str(self._folder)}
+            seen = {VISIBLE: self._uuid} if self._uuid else {}
             self._process = await asyncio.create_subprocess_exec(
                 *bound_to_us(control, "-f"),
-                env=os.environ | {LOGS: str(self._folder)},
+                env=os.environ | self.environment | seen | {LOGS: str(self._folder)},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -24,13 +24,14 @@ from ocrd.engine.resident.process import (
     write_log_config,
 )
 
+CARD = "OCRD_TEST_CARD"  # environment
 IMPORTS_S = 0.7  # what a child takes before it says a word; vLLM's takes half a minute
 
 
 def child(name: str) -> None:
     time.sleep(IMPORTS_S)
     logging.config.dictConfig(json.loads(Path(os.environ[LOG_CONFIG]).read_text()))
-    logging.getLogger("vllm").warning("I am %s", name)
+    logging.getLogger("vllm").warning("I am %s and see %s", name, os.environ.get(CARD))
 
 
 class Config:
@@ -77,13 +78,17 @@ async def test_engines_are_started_side_by_side_and_each_is_heard_on_its_own(
     tmp_path: Path,
 ) -> None:
     launcher = Launcher(VLLM, tmp_path, write_log_config(tmp_path))
-    names = ["one", "other"]
+    names, before = ["one", "other"], dict(os.environ)
     launched = await asyncio.gather(
-        *(launcher.launch({"model": name}, lambda stage: None) for name in names)
+        *(launcher.launch({"model": name}, lambda stage: None, {CARD: name}) for name in names)
     )
     last_begun = max(one.engine.begun for one in launched)
     assert last_begun < min(one.engine.spoken for one in launched), "neither waited for the other"
-    assert [one.log.words() for one in launched] == [["I am one"], ["I am other"]]
+    assert [one.log.words() for one in launched] == [
+        ["I am one and see one"],
+        ["I am other and see other"],
+    ]
+    assert dict(os.environ) == before, "it is theirs alone"
     for one in launched:
         await one.close()
 
@@ -94,7 +99,7 @@ async def test_nothing_is_left_of_an_engine_that_is_given_up_while_it_starts(
 ) -> None:
     ended.clear()
     launcher = Launcher(VLLM, tmp_path, write_log_config(tmp_path))
-    launching = asyncio.create_task(launcher.launch({"model": "m"}, lambda stage: None))
+    launching = asyncio.create_task(launcher.launch({"model": "m"}, lambda stage: None, {}))
     await asyncio.sleep(after_s)
     launching.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -107,7 +112,7 @@ async def test_pages_begin_in_groups_unless_the_operator_names_a_scheduler(tmp_p
     launcher = Launcher(VLLM, tmp_path, write_log_config(tmp_path))
 
     async def scheduler(**given: Any) -> Any:
-        one = await launcher.launch({"model": "m", **given}, lambda stage: None)
+        one = await launcher.launch({"model": "m", **given}, lambda stage: None, {})
         await one.close()
         return one.engine.config.scheduler_config.scheduler_cls
 

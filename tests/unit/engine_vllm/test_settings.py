@@ -29,7 +29,9 @@ def test_caches_that_pages_never_share_are_off() -> None:
 
 def test_an_engine_is_put_on_its_device() -> None:
     assert engine_arguments(SETTINGS, DEEPSEEK_OCR, Place("gpu:3", 3))["device_ids"] == [3]
-    assert "device_ids" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
+    alone = Place("gpu:3", 3, uuid="GPU-8f2a")  # by its environment it sees no other
+    for place in (CARD, alone):
+        assert "device_ids" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, place)
 
 
 def test_memory_is_kept_for_the_costliest_page_that_may_come() -> None:
@@ -181,6 +183,9 @@ def test_a_misspelt_option_names_the_nearest(section: str, wrong: str, right: st
 def test_workers_default_to_the_cores_but_never_more_than_16() -> None:
     assert 1 <= SETTINGS.renderers <= 8
     assert SETTINGS.changed(renderer_workers=5).renderers == 5
+    usual = SETTINGS.renderers
+    assert [SETTINGS.beside(n).renderers for n in (1, 100)] == [max(usual, 2), 2]
+    assert SETTINGS.changed(renderer_workers=5).beside(4).renderers == 5, "as it was asked for"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from ocrd.engine.resident.devices import VISIBLE
 from ocrd.engine.resident.engine import VllmEngine
 from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.engine.resident.sharing import CONTROL, LOGS, PIPES, CardSharing, bound_to_us, refused
@@ -22,6 +22,7 @@ STAYS = """#!{python}
 import os, pathlib, time
 pipes = pathlib.Path(os.environ["CUDA_MPS_PIPE_DIRECTORY"])
 (pipes / "pid").write_text(str(os.getpid()))
+(pipes / "card").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 (pipes / "control").touch()
 time.sleep(600)
 """
@@ -49,12 +50,12 @@ def put(folder: Path, text: str) -> None:
     program.chmod(0o755)
 
 
-def sharing(tmp_path: Path) -> CardSharing:
-    return CardSharing(tmp_path, usual=tmp_path / "usual")
+def sharing(tmp_path: Path, uuid: str = "") -> CardSharing:
+    return CardSharing(tmp_path / f"mps{uuid}", uuid, usual=tmp_path / "usual")
 
 
-def known_pipes() -> Path:
-    return Path(os.environ[PIPES])
+def known_pipes(one: CardSharing) -> Path:
+    return Path(one.environment[PIPES])
 
 
 def alive(pid: int) -> bool:
@@ -65,14 +66,30 @@ async def test_it_runs_until_the_engines_have_ended(tmp_path: Path, bin_folder: 
     put(bin_folder, STAYS)
     one = sharing(tmp_path)
     assert await one.ensure()
-    assert os.environ[PIPES] == str(tmp_path / "mps")
+    assert one.environment == {PIPES: str(tmp_path / "mps")}
     assert (tmp_path / "mps").stat().st_mode & 0o777 == 0o700
     pid = int((tmp_path / "mps" / "pid").read_text())
     assert await one.ensure()
     assert int((tmp_path / "mps" / "pid").read_text()) == pid, "it was there already"
     await one.stop()
     assert not alive(pid)
-    assert PIPES not in os.environ
+    assert one.environment == {}
+
+
+async def test_each_card_has_one_of_its_own_that_the_other_s_end_leaves_alone(
+    tmp_path: Path, bin_folder: Path
+) -> None:
+    put(bin_folder, STAYS)
+    first, second = sharing(tmp_path, "GPU-a"), sharing(tmp_path, "GPU-b")
+    assert await first.ensure()
+    assert await second.ensure()
+    folders = [known_pipes(one) for one in (first, second)]
+    assert [(folder / "card").read_text() for folder in folders] == ["GPU-a", "GPU-b"]
+    first.give_up()
+    await first.stop()
+    assert alive(int((folders[1] / "pid").read_text()))
+    assert await second.ensure()
+    await second.stop()
 
 
 async def test_it_is_started_anew_where_it_died(tmp_path: Path, bin_folder: Path) -> None:
@@ -96,7 +113,7 @@ async def test_where_it_is_not_or_does_not_come_up_engines_take_turns(
         put(bin_folder, program)
     one = sharing(tmp_path)
     assert not await one.ensure()
-    assert PIPES not in os.environ
+    assert one.environment == {}
     await one.stop()
 
 
@@ -113,7 +130,7 @@ async def test_an_operator_s_own_is_let_alone(
     assert await one.ensure()
     monkeypatch.setenv(PIPES, "/nonexistent")
     assert not await sharing(tmp_path).ensure(), "which is how to do without"
-    assert os.environ[PIPES] == "/nonexistent"
+    assert one.environment == {}, "it has that from us"
     assert not (tmp_path / "mps").exists()
     await one.stop()
 
@@ -126,12 +143,11 @@ async def test_later_engines_do_without_once_one_was_refused(
     await one.ensure()
     pid = int((tmp_path / "mps" / "pid").read_text())
     one.give_up()
-    assert not known_pipes().exists()
+    assert not known_pipes(one).exists()
     assert not await one.ensure()
     assert alive(pid), "an engine that came up with it goes on"
     await one.stop()
     assert not alive(pid)
-    assert PIPES not in os.environ
 
 
 async def test_an_operator_s_own_that_refuses_is_left_for_as_long_as_we_run(
@@ -147,9 +163,8 @@ async def test_an_operator_s_own_that_refuses_is_left_for_as_long_as_we_run(
         assert await one.ensure()
         one.give_up()
         assert not await one.ensure()
-        assert not known_pipes().exists(), "where CUDA would look for it"
+        assert not known_pipes(one).exists(), "where CUDA would look for it"
         await one.stop()
-        assert os.environ.get(PIPES) == told
 
 
 def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
@@ -181,7 +196,9 @@ def test_what_cuda_says_of_it(line: str) -> None:
 class Sharing:
     """Stands for an MPS that answers."""
 
-    given_up = False
+    def __init__(self) -> None:
+        self.given_up = False
+        self.environment: dict[str, str] = {}
 
     async def ensure(self) -> bool:
         return not self.given_up
@@ -193,8 +210,8 @@ class Sharing:
 class Launcher:
     """Starts nothing, at once."""
 
-    async def launch(self, arguments: dict[str, Any], tell: Callable[[str], None]) -> Any:
-        return arguments
+    async def launch(self, arguments: Any, tell: Any, environment: dict[str, str]) -> Any:
+        return environment
 
 
 @pytest.mark.parametrize(
@@ -213,11 +230,13 @@ async def test_engines_of_a_card_that_end_together_take_turns_from_then_on(
     now = [1000.0]
     told: list[Event] = []
     engine = VllmEngine(VllmSettings(model="m"), clock=lambda: now[0], events=Events(told.append))
-    engine._sharing = sharing = cast(Any, Sharing())
+    sharing, other = Sharing(), Sharing()
+    engine._sharing = cast(Any, {0: sharing, 1: other})
 
     async def start(name: str) -> None:
-        place = Place(name, 0, sharing=2)
-        await engine._launch(cast(Any, Launcher()), place, {}, lambda _stage: None)
+        place = Place(name, 0, sharing=2, uuid="GPU-a")
+        given = await engine._launch(cast(Any, Launcher()), place, {}, lambda _stage: None)
+        assert cast(Any, given) == {VISIBLE: "GPU-a"}, "and no other card"
 
     for name in ("1 of 2", "2 of 2"):
         await start(name)
@@ -228,4 +247,5 @@ async def test_engines_of_a_card_that_end_together_take_turns_from_then_on(
         now[0] += after
         await start(name)
     assert sharing.given_up is together
+    assert not other.given_up, "those of the other card go on as they did"
     assert [event.name for event in told].count("engine.no-mps") == together
