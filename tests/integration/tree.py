@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import signal
 from collections.abc import Iterator
@@ -79,19 +77,11 @@ class Tree:
         return Forked(driver.main, *words, output=self.log)
 
     def run(self, *options: str) -> tuple[int, str]:
-        """A daemon works all of it off; its exit code and what it said.
-
-        One that is to be killed, or has other options, is a process of its own.
-        """
-        if options:
-            before = len(log(self))
-            with self.start(*options) as daemon:
-                code = daemon.wait(2 * HANG_S)
-            return code, log(self)[before:]
-        told = io.StringIO()
-        with contextlib.redirect_stderr(told):
-            code = driver.main([str(self.config), str(self.diary)])
-        return code, told.getvalue()
+        """A daemon works all of it off; its exit code and what it said."""
+        before = len(log(self))
+        with self.start(*options) as daemon:
+            code = daemon.wait(2 * HANG_S)
+        return code, log(self)[before:]
 
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show.
