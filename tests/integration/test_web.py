@@ -456,8 +456,8 @@ def test_a_large_upload_takes_no_more_memory_than_a_small_one(running: Site) -> 
 def test_many_uploads_at_once_are_each_one_job(running: Site) -> None:
     def send(number: int) -> int:
         with running.client("submit") as client:
-            name = f"crowd {number}.png"
-            answer = client.post("/api/v1/ocr", params={"name": name}, content=page(f"{number}"))
+            name, content = f"crowd {number}.png", b"no picture, so nobody reads it"
+            answer = client.post("/api/v1/ocr", params={"name": name}, content=content)
             return int(answer.json()["id"])
 
     with concurrent.futures.ThreadPoolExecutor(16) as threads:
@@ -466,7 +466,7 @@ def test_many_uploads_at_once_are_each_one_job(running: Site) -> None:
 
 
 def test_documents_are_taken_while_the_daemon_is_down(tmp_path: Path) -> None:
-    with site(tmp_path / "site", daemon=False) as up, up.client() as client:
+    with site(tmp_path / "site", daemon=False, fast=True) as up, up.client() as client:
         answer = client.post("/api/v1/ocr?name=early.png", content=page(), timeout=2 * HANG_S)
         assert (answer.status_code, answer.json()["state"]) == (202, "inbox")
         up.start_daemon()
