@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from ocrd.spool.trees import MARKER
 from tests.integration import driver
 from tests.support.commands import ocrd
 from tests.support.forked import Forked
+from tests.support.needs import few
 from tests.support.samples import scan_of
 from tests.support.waiting import HANG_S
 
@@ -83,6 +84,12 @@ class Tree:
             code = daemon.wait(2 * HANG_S)
         return code, log(self)[before:]
 
+    def work_off(self) -> str:
+        """As `run`, and all of it well; what was said."""
+        code, said = self.run()
+        assert code == ExitCode.OK, said
+        return said
+
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show.
 
@@ -135,6 +142,29 @@ class Tree:
                 finished.add(tuple(page))
             elif what == "asked":
                 assert tuple(page) not in finished
+
+
+def killed_on_the_way(
+    top: Path, dropped: Callable[[Path], Tree], most: int, code: ExitCode = ExitCode.OK
+) -> Iterator[Tree]:
+    """Trees whose daemon was killed before one of the calls of the system that its moves make.
+
+    The places are spread evenly over all of them, from the first to the last.
+
+    Args:
+        top: An empty folder.
+        dropped: Makes a tree with its files, here.
+        most: Of the places, where all tests are run.
+        code: That of a daemon which nobody kills.
+    """
+    whole = dropped(top / "whole")
+    assert whole.run()[0] == code
+    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
+    for fatal in few(range(1, calls + 1), most):
+        tree = dropped(top / f"killed-{fatal}")
+        ended, said = tree.run("--kill-before", str(fatal))
+        assert ended == -signal.SIGKILL, said
+        yield tree
 
 
 def _digest(path: Path) -> str:
