@@ -30,6 +30,7 @@ from ocrd.events import Event, Events
 from ocrd.files import Disk
 from ocrd.observe.log import log_sink
 from ocrd.page import Block, PageResult
+from tests.support.forked_children import fork_children
 from tests.unit.engine.fake import FakeEngine
 
 WRITES = frozenset(
@@ -143,6 +144,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine-first", type=int, default=0)
     parser.add_argument("--forever", action="store_true")
     given = parser.parse_args(words)
+    fork_children()
     diary = Diary(given.diary)
     disk = DeadlyDisk(given.kill_before)
     engine = DiaryEngine(

@@ -127,20 +127,22 @@ def samba_config(root: Path) -> str:
 
 
 @contextlib.contextmanager
-def daemon(share: Share, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(share: Share) -> Iterator[None]:
     """A daemon as its own user, of the group of results, without rights over others' files.
 
     It may read everything, so that it finds an interpreter below a home folder.
     """
     caps = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
     user = [f"--reuid={OCRD}", f"--regid={OCRD}", f"--groups={OFFICE}"]
+    driver = [sys.executable, "-m", "tests.integration.driver", "--forever"]
+    driver += [str(share.root / "config.toml"), str(share.root / "diary")]
     running = subprocess.Popen(
-        ["setpriv", *user, *caps, "--bounding-set=-all,+dac_read_search", sys.executable, *words],
+        ["setpriv", *user, *caps, "--bounding-set=-all,+dac_read_search", *driver],
         env={**os.environ, "HOME": str(share.root)},
         start_new_session=True,
     )
     try:
-        yield running
+        yield
     finally:
         running.terminate()
         running.wait(timeout=120)

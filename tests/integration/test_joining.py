@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from tests.integration.test_several_files import came_from, configure, picture, sidecar
-from tests.integration.tree import Tree, ask, daemon, folder_of
-from tests.support.needs import few, slow
+from tests.integration.test_several_files import came_from, configure, sidecar
+from tests.integration.tree import Tree, ask, daemon, folder_of, killed_on_the_way, scan
+from tests.support.needs import slow
 from tests.support.waiting import wait_for
 
 BY_NAME = (
@@ -22,7 +21,7 @@ BY_NAME = (
     r"join_pattern = '(?P<document>.+)_(?P<page>\d+)\.jpg'",
 )
 BY_PAUSE = ('join = "pause"', "join_pause_s = 6")  # many times what a drop takes
-POSITIONS = 4  # places on a file's way at which the daemon is killed
+POSITIONS = 6  # places on a file's way at which the daemon is killed
 DOCUMENTS, KILLS = 8, 6
 
 
@@ -48,17 +47,16 @@ def states(tree: Tree) -> dict[str, str]:
 
 def test_pages_by_name_and_an_unrelated_file_are_two_documents(tree: Tree) -> None:
     configure(tree, *BY_NAME)
-    pages = {f"letter_{number}.jpg": picture(number) for number in (10, 8, 11, 9, 12)}
+    pages = {f"letter_{number}.jpg": scan(number) for number in (10, 8, 11, 9, 12)}
     for name, data in pages.items():
         tree.drop(name, data)
-    tree.drop("other.jpg", picture(99))
-    code, said = tree.run()
-    assert code == 0, said
+    tree.drop("other.jpg", scan(99))
+    tree.work_off()
     assert bundles(tree) == {"letter", "other"}
     in_order = [(f"letter_{number}.jpg", 1) for number in range(8, 13)]
     assert came_from(sidecar(tree, "letter")) == in_order
     originals = {f"letter/{name}": data for name, data in pages.items()}
-    assert archived(tree) == {**originals, "other.jpg": picture(99)}
+    assert archived(tree) == {**originals, "other.jpg": scan(99)}
     assert tree.visible("inbox") == []
     assert states(tree) == {"letter": "done", "other.jpg": "done"}
     listed = {job["source"]: job["members"] for job in ask(tree, "jobs")["jobs"]}
@@ -70,10 +68,10 @@ def test_pages_that_a_scanner_delivers_one_by_one_are_one_document(tree: Tree) -
     with daemon(tree):
         wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")
         for number in (9, 10, 11):
-            tree.drop(f"scan {number}.jpg", picture(number))
+            tree.drop(f"scan {number}.jpg", scan(number))
             time.sleep(0.5)
         wait_for(lambda: folder_of(tree)["done"] == 1)
-        tree.drop("scan 1.jpg", picture(1))
+        tree.drop("scan 1.jpg", scan(1))
         wait_for(lambda: folder_of(tree)["done"] == 2)
     assert came_from(sidecar(tree, "scan 9")) == [
         ("scan 9.jpg", 1),
@@ -82,8 +80,8 @@ def test_pages_that_a_scanner_delivers_one_by_one_are_one_document(tree: Tree) -
     ]
     assert bundles(tree) == {"scan 9", "scan 1"}
     assert archived(tree) == {
-        **{f"scan 9/scan {number}.jpg": picture(number) for number in (9, 10, 11)},
-        "scan 1.jpg": picture(1),
+        **{f"scan 9/scan {number}.jpg": scan(number) for number in (9, 10, 11)},
+        "scan 1.jpg": scan(1),
     }
 
 
@@ -92,18 +90,17 @@ def test_a_page_replaced_before_the_claim_loses_nothing(tree: Tree) -> None:
     configure(tree, *BY_NAME)
     (tree.root / ".ocrd").mkdir()
     for number in (1, 2, 3):
-        tree.drop(f"a_{number}.jpg", picture(number))
+        tree.drop(f"a_{number}.jpg", scan(number))
     with daemon(tree, "--engine-start", "1000"):
         wait_for(lambda: folder_of(tree)["waiting"] == 1)
-    tree.drop("a_2.jpg", picture(22))
-    tree.drop("a_4.jpg", picture(4))
-    code, said = tree.run()
-    assert code == 0, said
+    tree.drop("a_2.jpg", scan(22))
+    tree.drop("a_4.jpg", scan(4))
+    tree.work_off()
     assert archived(tree) == {
-        "a/a_1.jpg": picture(1),
-        "a/a_2.jpg": picture(22),
-        "a/a_3.jpg": picture(3),
-        "a/a_4.jpg": picture(4),
+        "a/a_1.jpg": scan(1),
+        "a/a_2.jpg": scan(22),
+        "a/a_3.jpg": scan(3),
+        "a/a_4.jpg": scan(4),
     }
     assert bundles(tree) == {"a"}
     assert len(came_from(sidecar(tree, "a"))) == 4
@@ -113,37 +110,36 @@ def test_a_member_that_changed_behind_the_daemons_back_frees_the_others(tree: Tr
     """Recorded, then changed while no daemon ran: only the claim can find it."""
     configure(tree, *BY_NAME)
     for number in (1, 2, 3):
-        tree.drop(f"a_{number}.jpg", picture(number))
+        tree.drop(f"a_{number}.jpg", scan(number))
     with daemon(tree, "--engine-start", "1000"):
         wait_for(lambda: folder_of(tree)["waiting"] == 1)
     (tree.inbox / "a_2.jpg").unlink()
-    code, said = tree.run()
-    assert code == 0, said
-    assert archived(tree) == {"a/a_1.jpg": picture(1), "a/a_3.jpg": picture(3)}
+    said = tree.work_off()
+    assert archived(tree) == {"a/a_1.jpg": scan(1), "a/a_3.jpg": scan(3)}
     assert bundles(tree) == {"a"}
     assert "event=job.source_gone" in said
 
 
 def test_marked_files_are_taken_and_their_markers_go(tree: Tree) -> None:
     configure(tree, 'done_marker = "{name}.done"')
-    tree.drop("a.jpg", picture(1))
-    tree.drop("b.jpg", picture(2))
+    tree.drop("a.jpg", scan(1))
+    tree.drop("b.jpg", scan(2))
     for marker in ("a.jpg.done", "c.jpg.done"):
         (tree.inbox / marker).touch()
     with daemon(tree):
         wait_for(lambda: folder_of(tree)["done"] == 1)
         wait_for(lambda: folder_of(tree)["unmarked"] == 1)
     assert tree.visible("inbox") == ["b.jpg", "c.jpg.done"]
-    assert archived(tree) == {"a.jpg": picture(1)}
-    assert tree.run()[0] == 0  # what waits for a marker is not waited for
+    assert archived(tree) == {"a.jpg": scan(1)}
+    tree.work_off()  # what waits for a marker is not waited for
     (tree.inbox / "b.jpg.done").touch()
-    assert tree.run()[0] == 0
+    tree.work_off()
     assert tree.visible("inbox") == ["c.jpg.done"]
 
 
 def test_a_cancelled_jobs_marker_goes_with_its_original(tree: Tree) -> None:
     configure(tree, 'done_marker = "{stem}.ok"')
-    tree.drop("a.jpg", picture(1))
+    tree.drop("a.jpg", scan(1))
     (tree.inbox / "a.ok").touch()
     with daemon(tree, "--engine-start", "1000"):
         wait_for(lambda: folder_of(tree)["waiting"] == 1)
@@ -159,23 +155,18 @@ def test_a_cancelled_jobs_marker_goes_with_its_original(tree: Tree) -> None:
 def test_killed_on_the_way_a_marked_document_arrives_once_and_leaves_no_marker(
     tmp_path: Path,
 ) -> None:
-    def dropped(tree: Tree) -> Tree:
+    def dropped(root: Path) -> Tree:
+        tree = Tree(root)
         configure(tree, *BY_NAME, 'done_marker = "{name}.done"')
-        tree.drop("a_1.jpg", picture(1))
-        tree.drop("a_2.jpg", picture(2))
+        tree.drop("a_1.jpg", scan(1))
+        tree.drop("a_2.jpg", scan(2))
         (tree.inbox / "a.done").touch()
         return tree
 
-    whole = dropped(Tree(tmp_path / "whole"))
-    assert whole.run()[0] == 0
-    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
-    for fatal in few(range(1, calls // 2), POSITIONS):  # the claim is in the first half
-        tree = dropped(Tree(tmp_path / f"killed-{fatal}"))
-        assert tree.run("--kill-before", str(fatal))[0] == -signal.SIGKILL
-        code, said = tree.run()
-        assert code == 0, said
+    for tree in killed_on_the_way(tmp_path, dropped, POSITIONS):
+        tree.work_off()
         assert tree.visible("inbox") == []
-        assert archived(tree) == {"a/a_1.jpg": picture(1), "a/a_2.jpg": picture(2)}
+        assert archived(tree) == {"a/a_1.jpg": scan(1), "a/a_2.jpg": scan(2)}
         assert bundles(tree) == {"a"}
         assert states(tree) == {"a": "done"}
 
@@ -184,7 +175,7 @@ def test_killed_on_the_way_a_marked_document_arrives_once_and_leaves_no_marker(
 def test_killed_at_random_moments_every_document_arrives_whole(tree: Tree) -> None:
     configure(tree, *BY_NAME)
     pages = {
-        f"doc-{number}_{page}.jpg": picture(10 * number + page)
+        f"doc-{number}_{page}.jpg": scan(10 * number + page)
         for number in range(DOCUMENTS)
         for page in (1, 2, 3)
     }
@@ -197,8 +188,7 @@ def test_killed_at_random_moments_every_document_arrives_whole(tree: Tree) -> No
                 process.wait(timeout=rng.uniform(1.5, 4.0))
             except subprocess.TimeoutExpired:
                 process.kill()
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     assert archived(tree) == {f"{name.split('_')[0]}/{name}": data for name, data in pages.items()}
     assert bundles(tree) == {f"doc-{number}" for number in range(DOCUMENTS)}
     for number in range(DOCUMENTS):

@@ -1,7 +1,6 @@
 """SIGKILL at any moment, then another start: everything once, nothing lost, nothing half."""
 
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -13,8 +12,8 @@ from ocrd.errors import OcrdError
 from ocrd.job import Job, PageState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.readonly import read_ledger
-from tests.integration.tree import Tree, scan
-from tests.support.needs import few, slow
+from tests.integration.tree import Tree, killed_on_the_way, scan
+from tests.support.needs import slow
 from tests.support.waiting import wait_for
 
 POSITIONS = 16  # places between a file's first and last system call at which it is killed
@@ -37,18 +36,15 @@ def tree(tmp_path: Path) -> Tree:
 
 def test_killed_between_any_two_steps_a_file_still_arrives_once(tmp_path: Path) -> None:
     """Positions are spread evenly over all system calls that one file's way makes."""
-    whole = Tree(tmp_path / "whole")
-    whole.drop("a.pdf", book(2))
-    assert whole.run()[0] == 0
-    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
-    for fatal in few(range(1, calls + 1), POSITIONS):
-        tree = Tree(tmp_path / f"killed-{fatal}")
+
+    def dropped(root: Path) -> Tree:
+        tree = Tree(root)
         tree.drop("a.pdf", book(2))
-        code, _ = tree.run("--kill-before", str(fatal))
-        assert code == -signal.SIGKILL
+        return tree
+
+    for tree in killed_on_the_way(tmp_path, dropped, POSITIONS):
         tree.check_whole()
-        code, said = tree.run()
-        assert code == 0, said
+        tree.work_off()
         tree.check_done()
         tree.check_nothing_twice()
 
@@ -67,8 +63,7 @@ def test_killed_at_random_moments_fifty_files_all_arrive_once(tree: Tree) -> Non
                 daemon.kill()
         time.sleep(0.05)
         tree.check_whole()
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     tree.check_done()
     tree.check_nothing_twice()
 
@@ -96,8 +91,7 @@ def test_how_far_a_job_has_come_is_told_and_a_cancel_and_a_retry_later_it_goes_o
     with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
         (back,) = ledger.retry([job.id])
         assert back.pages_done >= job.pages_done
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     tree.check_done()
     tree.check_nothing_twice()
 

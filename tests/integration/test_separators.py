@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.integration.test_several_files import configure, drop_joined, printed, sidecar
-from tests.integration.tree import Tree
-from tests.support.needs import few, slow
+from tests.integration.tree import Tree, killed_on_the_way
+from tests.support.needs import slow
 from tests.unit.pages.barcodes import barcode, sheet
 
 SEPARATOR = "<separator>"
@@ -56,8 +54,7 @@ def tree(tmp_path: Path) -> Tree:
 def test_a_page_with_the_code_parts_two_documents_and_is_not_read(tree: Tree) -> None:
     configure(tree, 'separator = "barcode"', 'separator_code = "PATCHT"')
     tree.drop("pile.pdf", pile("One", "Two", SEPARATOR, "Three", "<another>"))
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     assert documents(tree, "pile") == [["One", "Two"], ["Three", ""]]
     index = sidecar(tree, "pile")
     assert index["separators"] == [{"page": 3, "codes": ["PATCHT"]}]
@@ -73,10 +70,10 @@ def test_what_was_found_on_a_page_is_kept_with_its_result(tree: Tree) -> None:
     configure(tree, 'separator = "barcode"')
     data = pile("One", SEPARATOR, "Two")
     tree.drop("first.pdf", data)
-    assert tree.run()[0] == 0
+    tree.work_off()
     before = asked(tree)
     tree.drop("second.pdf", data)
-    assert tree.run()[0] == 0
+    tree.work_off()
     assert documents(tree, "first") == documents(tree, "second") == [["One"], ["Two"]]
     assert asked(tree) == before
 
@@ -85,11 +82,11 @@ def test_what_was_found_on_a_page_is_kept_with_its_result(tree: Tree) -> None:
 def test_results_from_before_codes_were_looked_for_are_not_used_again(tree: Tree) -> None:
     data = pile("One", SEPARATOR, "Two")
     tree.drop("first.pdf", data)
-    assert tree.run()[0] == 0
+    tree.work_off()
     assert "documents" not in sidecar(tree, "first")
     configure(tree, 'separator = "barcode"')
     tree.drop("second.pdf", data)
-    assert tree.run()[0] == 0
+    tree.work_off()
     assert documents(tree, "second") == [["One"], ["Two"]]
 
 
@@ -97,8 +94,7 @@ def test_empty_pages_part_documents_where_the_folder_says_so(tree: Tree) -> None
     configure(tree, 'separator = "blank"')
     tree.drop("pile.pdf", pile("", "One", "", "", "Two", "Three", ""))
     tree.drop("letter.pdf", pile("Alone"))
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     assert documents(tree, "pile") == [["One"], ["Two", "Three"]]
     assert [each["page"] for each in sidecar(tree, "pile")["separators"]] == [1, 3, 4, 7]
     assert printed(tree, "letter") == ["Alone"]
@@ -107,7 +103,7 @@ def test_empty_pages_part_documents_where_the_folder_says_so(tree: Tree) -> None
 @slow
 def test_by_default_nothing_is_taken_apart(tree: Tree) -> None:
     tree.drop("pile.pdf", pile("One", "", SEPARATOR, "Two"))
-    assert tree.run()[0] == 0
+    tree.work_off()
     assert len(printed(tree, "pile")) == 4
 
 
@@ -116,8 +112,7 @@ def test_a_joined_duplex_pile_is_taken_apart_in_the_order_of_its_pages(tree: Tre
     configure(tree, 'duplex = "reversed"', 'separator = "barcode"')
     fronts, backs = pile("1", SEPARATOR, "3"), pile("4", "printed", "2")
     drop_joined(tree, "pile", {"fronts.pdf": fronts, "backs.pdf": backs})
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     assert documents(tree, "pile") == [["1", "2"], ["printed", "3", "4"]]
     second = sidecar(tree, "pile/pile-2")["pages"]
     assert [page["came_from"] for page in second] == [
@@ -132,8 +127,7 @@ def test_the_documents_of_a_pile_stay_together_where_results_lie_side_by_side(tr
     configure(tree, 'separator = "barcode"', 'layout = "flat"')
     tree.drop("pile.pdf", pile("One", SEPARATOR, "Two"))
     tree.drop("letter.pdf", pile("Alone"))
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     assert tree.visible("outbox") == [
         "letter.json",
         "letter.md",
@@ -149,30 +143,21 @@ def test_the_documents_of_a_pile_stay_together_where_results_lie_side_by_side(tr
 
 @slow
 def test_killed_between_any_two_steps_a_pile_is_still_taken_apart_once(tmp_path: Path) -> None:
-    data = pile("One", SEPARATOR, "Two", "Three")
-    whole = prepared(tmp_path / "whole", data)
-    assert whole.run()[0] == 0
-    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
-    made = whole.visible("outbox")
-    assert len(made) == 7
-    for fatal in few(range(1, calls + 1), POSITIONS):
-        tree = prepared(tmp_path / f"killed-{fatal}", data)
-        code, said = tree.run("--kill-before", str(fatal))
-        assert code == -signal.SIGKILL, said
+    def dropped(root: Path) -> Tree:
+        tree = Tree(root)
+        configure(tree, 'separator = "barcode"')
+        tree.drop("pile.pdf", pile("One", SEPARATOR, "Two", "Three"))
+        return tree
+
+    parts = [f"pile/pile-{n}/pile-{n}.{kind}" for n in "12" for kind in ("json", "md", "pdf")]
+    made = [*parts, "pile/pile.json"]
+    for tree in killed_on_the_way(tmp_path, dropped, POSITIONS):
         assert tree.visible("outbox") in ([], made)
-        code, said = tree.run()
-        assert code == 0, said
+        tree.work_off()
         assert documents(tree, "pile") == [["One"], ["Two", "Three"]]
         assert (tree.visible("outbox"), tree.visible("archive")) == (made, ["pile.pdf"])
-        assert os.listdir(tree.root / ".ocrd" / "jobs") == []
+        assert tree.spooled() == []
         tree.check_nothing_twice()
-
-
-def prepared(root: Path, data: bytes) -> Tree:
-    tree = Tree(root)
-    configure(tree, 'separator = "barcode"')
-    tree.drop("pile.pdf", data)
-    return tree
 
 
 @slow
@@ -185,7 +170,7 @@ def test_pictures_can_be_separators_too(tree: Tree) -> None:
     data = io.BytesIO()
     frames[0].save(data, "TIFF", save_all=True, append_images=frames[1:])
     tree.drop("fax.tif", data.getvalue())
-    assert tree.run()[0] == 0
+    tree.work_off()
     told: dict[str, Any] = json.loads(
         (tree.root / "outbox" / "scans" / "fax" / "fax.json").read_text(encoding="utf-8")
     )

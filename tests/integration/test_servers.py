@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from tests.integration.tree import Tree
+from tests.integration.tree import Tree, log
+from tests.support import stub_server
+from tests.support.forked import Forked, run_ocrd
 from tests.support.needs import need, slow
 from tests.support.ports import reserved_port
 from tests.support.samples import scan_of
 from tests.support.waiting import wait_for
 
-FILES = 40
+FILES = 20
 ENGINE = """
 [engine]
 kind = "server"
@@ -29,12 +31,11 @@ HANG_S = 900
 
 
 @contextmanager
-def stub(delay_s: float) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def stub(delay_s: float) -> Iterator[tuple[str, Forked]]:
     """A server in a process of its own, up."""
     with ExitStack() as stack:
         port = stack.enter_context(reserved_port())
-        command = [sys.executable, "-m", "tests.support.stub_server", str(port), str(delay_s)]
-        process = stack.enter_context(subprocess.Popen(command))
+        process = stack.enter_context(Forked(stub_server.main, str(port), str(delay_s)))
         stack.callback(process.kill)
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: _answers(url), despite=(OSError,), process=process)
@@ -82,12 +83,13 @@ def read_all(
         tree.drop(f"scan-{number}.jpg", scan.data)
     engine = ENGINE.format(servers=", ".join(f'"{url}"' for url in urls)) + more
     tree.config.write_text(tree.config.read_text().replace("[[folder]]", engine + "[[folder]]"))
-    command = [sys.executable, "-m", "ocrd", "run", "--once", "--config", str(tree.config)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as daemon:
+    words = ("run", "--once", "--config", str(tree.config))
+    with Forked(run_ocrd, *words, output=tree.log) as daemon:
         wait_for(lambda: tree.visible("archive"), process=daemon)
         kill()
-        _, said = daemon.communicate(timeout=HANG_S)
-    assert daemon.returncode == 0, said
+        code = daemon.wait(HANG_S)
+    said = log(tree)
+    assert code == 0, said
     tree.check_done()
     with Ledger.open(tree.root / ".ocrd" / "ledger.db") as ledger:
         jobs = ledger.jobs(limit=1000)

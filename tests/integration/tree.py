@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from ocrd.spool.trees import MARKER
 from tests.integration import driver
 from tests.support.commands import ocrd
 from tests.support.forked import Forked
+from tests.support.needs import few
 from tests.support.samples import scan_of
 from tests.support.waiting import HANG_S
 
@@ -79,19 +78,17 @@ class Tree:
         return Forked(driver.main, *words, output=self.log)
 
     def run(self, *options: str) -> tuple[int, str]:
-        """A daemon works all of it off; its exit code and what it said.
+        """A daemon works all of it off; its exit code and what it said."""
+        before = len(log(self))
+        with self.start(*options) as daemon:
+            code = daemon.wait(2 * HANG_S)
+        return code, log(self)[before:]
 
-        One that is to be killed, or has other options, is a process of its own.
-        """
-        if options:
-            before = len(log(self))
-            with self.start(*options) as daemon:
-                code = daemon.wait(2 * HANG_S)
-            return code, log(self)[before:]
-        told = io.StringIO()
-        with contextlib.redirect_stderr(told):
-            code = driver.main([str(self.config), str(self.diary)])
-        return code, told.getvalue()
+    def work_off(self) -> str:
+        """As `run`, and all of it well; what was said."""
+        code, said = self.run()
+        assert code == ExitCode.OK, said
+        return said
 
     def visible(self, tree: str) -> list[str]:
         """Files below a tree, hidden ones included: nothing half-written may show.
@@ -145,6 +142,29 @@ class Tree:
                 finished.add(tuple(page))
             elif what == "asked":
                 assert tuple(page) not in finished
+
+
+def killed_on_the_way(
+    top: Path, dropped: Callable[[Path], Tree], most: int, code: ExitCode = ExitCode.OK
+) -> Iterator[Tree]:
+    """Trees whose daemon was killed before one of the calls of the system that its moves make.
+
+    The places are spread evenly over all of them, from the first to the last.
+
+    Args:
+        top: An empty folder.
+        dropped: Makes a tree with its files, here.
+        most: Of the places, where all tests are run.
+        code: That of a daemon which nobody kills.
+    """
+    whole = dropped(top / "whole")
+    assert whole.run()[0] == code
+    calls = int(whole.diary.read_text(encoding="utf-8").split()[-1])
+    for fatal in few(range(1, calls + 1), most):
+        tree = dropped(top / f"killed-{fatal}")
+        ended, said = tree.run("--kill-before", str(fatal))
+        assert ended == -signal.SIGKILL, said
+        yield tree
 
 
 def _digest(path: Path) -> str:

@@ -22,7 +22,11 @@ Program = Callable[[Sequence[str]], int | None]
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["ocrd.cli.run", "ocrd.observe.sinks", "ocrd.web.app", "tests.integration.driver", "uvicorn"]
+    [
+        *("ocrd.cli.run", "ocrd.observe.sinks", "ocrd.web.app", "tests.integration.driver"),
+        *("uvicorn", "alembic.command", "ocrd.engine.rapid.engine"),  # imported on the way
+        *("ocrd.imaging", "ocrd.pages.pdf", "zxingcpp"),  # what a daemon's children need
+    ]
 )
 
 

@@ -1,7 +1,7 @@
 """A server with OpenAI's interface and no model: what vLLM answers, slowly or wrongly on demand.
 
 It reads a page as the fake engine does: a name for its pixels.  As a program
-(`python -m tests.support.stub_server PORT`) it can be killed for real.
+(`python -m tests.support.stub_server PORT DELAY_S`) it can be killed for real.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import contextlib
 import io
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,5 +228,11 @@ async def _serve(port: int, delay_s: float) -> None:
     await asyncio.Event().wait()
 
 
+def main(words: Sequence[str]) -> None:
+    """Serve on a port, taking so many seconds for a page."""
+    port, delay_s = words
+    asyncio.run(_serve(int(port), float(delay_s)))
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
+    main(sys.argv[1:])

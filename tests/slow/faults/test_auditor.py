@@ -182,7 +182,6 @@ PLANTS: dict[str, tuple[Plant, str]] = {
         lambda r: copy(r.bundle(), r.bundle().with_name("copy (2)")),
         "has a bundle too many: archived: 2, bundles: 3",
     ),
-    "no sidecar": (lambda r: (r.bundle() / "copy.json").unlink(), "has 0 sidecars"),
     "half a PDF": (lambda r: halve(r.bundle() / "copy.pdf"), "'copy.pdf' is no whole PDF"),
     "a torn figure": (
         lambda r: copy(r.bundle() / "copy.md", r.bundle() / "images" / "1-1.jpg"),

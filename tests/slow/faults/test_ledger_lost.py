@@ -1,6 +1,5 @@
 """A ledger that is damaged, lost or locked, and an archive that cannot be written to."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -10,13 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.errors import ExitCode
 from tests.integration.test_conditions import tmpfs
 from tests.integration.test_killed import book
-from tests.integration.tree import Tree, ask, daemon, folder_of, log, scan
+from tests.integration.tree import (
+    Tree,
+    ask,
+    daemon,
+    folder_of,
+    killed_on_the_way,
+    log,
+    scan,
+)
 from tests.slow.faults.strikes import LockedLedger
 from tests.support.waiting import wait_for
 
-STRIDE = int(os.environ.get("OCRD_TEST_STRIDE", "9"))  # 1: killed before each call
+KINDS = ("json", "md", "pdf")
+POSITIONS = 10  # places on a file's way at which the daemon is killed
 PAGE = 4096  # bytes of a page of the SQLite file; the first holds the header
 
 
@@ -44,7 +53,7 @@ def overwrite(ledger: Path) -> None:
 
 def test_with_a_damaged_ledger_it_refuses_to_start_and_says_what_to_do(tree: Tree) -> None:
     tree.drop("a.jpg", scan(1))
-    assert tree.run()[0] == 0
+    tree.work_off()
     overwrite(ledger_of(tree))
     damaged = ledger_of(tree).read_bytes()
     tree.drop("b.jpg", scan(2))
@@ -58,13 +67,12 @@ def test_with_a_damaged_ledger_it_refuses_to_start_and_says_what_to_do(tree: Tre
 
 def test_once_the_damaged_ledger_is_moved_aside_everything_goes_on(tree: Tree) -> None:
     tree.drop("a.jpg", scan(1))
-    assert tree.run()[0] == 0
+    tree.work_off()
     overwrite(ledger_of(tree))
     for path in files_of_ledger(tree):
         path.rename(tree.root / path.name)
     tree.drop("b.jpg", scan(2))
-    code, said = tree.run()
-    assert code == 0, said
+    tree.work_off()
     tree.check_whole()
     assert tree.visible("archive") == ["a.jpg", "b.jpg"]
     assert [job["source"] for job in ask(tree, "jobs")["jobs"]] == ["b.jpg"]
@@ -81,8 +89,7 @@ def test_a_lost_ledger_costs_no_file_that_was_under_way(tree: Tree) -> None:
     for path in files_of_ledger(tree):
         path.unlink()
     tree.drop("3.jpg", scan(3))
-    code, said = tree.run()
-    assert code == 0, said
+    said = tree.work_off()
     assert said.count("event=spool.put_back") == 3
     tree.check_done()
 
@@ -120,34 +127,32 @@ def test_an_archive_mounted_read_only_pauses_its_folder_until_it_is_writable(tre
         tree.check_done()
 
 
-def calls_of(tree: Tree, code: int) -> int:
-    """How many system calls its moves make when nothing is in the way."""
-    assert tree.run()[0] == code
-    return int(tree.diary.read_text(encoding="utf-8").split()[-1])
-
-
-def outcome(tree: Tree) -> dict[str, list[str]]:
-    """All that a person sees."""
-    return {kind: tree.visible(kind) for kind in ("inbox", "outbox", "archive", "failed")}
-
-
-@pytest.mark.parametrize(("content", "code"), [(book(2), 0), (b"%PDF-1.7 cut off", 5)])
+@pytest.mark.parametrize(
+    ("content", "code", "seen"),
+    [
+        (book(2), ExitCode.OK, ["archive/a.pdf", *(f"outbox/a/a.{kind}" for kind in KINDS)]),
+        (b"%PDF-1.7 cut off", ExitCode.SOME_FAILED, ["failed/a.pdf", "failed/a.pdf.error.json"]),
+    ],
+)
 def test_killed_anywhere_and_the_ledger_lost_there_is_one_result_of_one_original(
-    tmp_path: Path, content: bytes, code: int
+    tmp_path: Path, content: bytes, code: ExitCode, seen: list[str]
 ) -> None:
     """Places are spread over all system calls of a job that is done, and of one that fails."""
-    whole = Tree(tmp_path / "whole")
-    whole.drop("a.pdf", content)
-    calls = calls_of(whole, code)
-    for fatal in range(1, calls + 1, STRIDE):
-        tree = Tree(tmp_path / f"killed-{fatal}")
+
+    def dropped(root: Path) -> Tree:
+        tree = Tree(root)
         tree.drop("a.pdf", content)
-        assert tree.run("--kill-before", str(fatal))[0] == -signal.SIGKILL
+        return tree
+
+    for tree in killed_on_the_way(tmp_path, dropped, POSITIONS, code):
         for path in files_of_ledger(tree):
             path.unlink()
-        assert tree.run()[0] in (0, code)  # 0: it had come to its end
-        assert outcome(tree) == outcome(whole), f"killed before call {fatal} of {calls}"
-        assert list((tree.root / ".ocrd" / "jobs").iterdir()) == []
+        assert tree.run()[0] in (ExitCode.OK, code)  # OK: it had come to its end
+        trees = ("archive", "failed", "inbox", "outbox")
+        assert [f"{each}/{name}" for each in trees for name in tree.visible(each)] == seen, (
+            tree.root.name
+        )
+        assert tree.spooled() == []
 
 
 def test_a_ledger_put_back_from_a_copy_made_while_a_job_was_delivered_holds_nothing_up(
@@ -155,9 +160,9 @@ def test_a_ledger_put_back_from_a_copy_made_while_a_job_was_delivered_holds_noth
 ) -> None:
     """The copy says that it is on its way; its original and its bundle have long arrived."""
     tree.drop("a.jpg", scan(1))
-    assert tree.run()[0] == 0
+    tree.work_off()
     with closing(sqlite3.connect(ledger_of(tree))) as raw, raw:
         raw.execute("UPDATE jobs SET state = 'delivering', place = 'spool', finished_at = NULL")
     tree.drop("b.jpg", scan(2))
-    assert tree.run()[0] == 0
+    tree.work_off()
     tree.check_done()

@@ -27,7 +27,7 @@ def shared(tree: Tree, server: Path) -> Iterator[None]:
 def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> None:
     """Killed before the first original was taken: one job is running, all lie in the inbox."""
     empty, tree, server = Tree(tmp_path / "empty"), Tree(tmp_path / "srv"), tmp_path / "server"
-    assert empty.run()[0] == 0
+    empty.work_off()
     first = int(empty.diary.read_text(encoding="utf-8").split()[-1]) + 1
     server.mkdir()
     with shared(tree, server):
