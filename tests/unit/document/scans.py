@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def around(boxes: Iterable[Box]) -> Box:
     )
 
 
+@cache
 def typeset(
-    lines: Sequence[str] = LETTER,
+    lines: tuple[str, ...] = LETTER,
     *,
     font: str = "helv",
     size: float = 12,
@@ -126,6 +128,7 @@ def scan_pdf(path: Path, *truths: Truth, rotation: int = 0, margin: float = 0) -
     return path
 
 
+@cache
 def two_columns() -> Truth:
     """A heading over two columns of justified text, whose gaps are as wide as each line asks."""
     text = " ".join(LETTER[:4])
@@ -144,6 +147,7 @@ def two_columns() -> Truth:
     return Truth(png, tuple(tuple(rows[key]) for key in keys))
 
 
+@cache
 def worn(truth: Truth, skew: float, turned: int = 0) -> Truth:
     """The page as a poor scanner sees it: falling to the right by `skew` degrees, noisy, a JPEG.
 

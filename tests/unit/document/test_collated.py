@@ -154,7 +154,7 @@ def test_what_cannot_be_had_is_said_in_its_place(tmp_path: Path, broken: str) ->
 
 
 def test_text_is_found_where_it_stands_on_joined_pages(tmp_path: Path) -> None:
-    first, second = typeset(), typeset(["Another page altogether", "with other words on it"])
+    first, second = typeset(), typeset(("Another page altogether", "with other words on it"))
     (tmp_path / "1.png").write_bytes(first.png)
     scan_pdf(tmp_path / "2.pdf", second)
     pages: list[dict[str, Any]] = [

@@ -15,6 +15,7 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
+from ocrd.document.source_pdf import from_image
 from ocrd.page import PageResult
 from tests.support.needs import need
 from tests.unit.document.scans import (
@@ -274,7 +275,7 @@ def test_a_profile_of_the_wrong_kind_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_every_frame_of_a_tiff_is_a_page_with_its_own_text(tmp_path: Path) -> None:
-    truths = [typeset([f"Page {word} of the fax"], size=20) for word in ("one", "two", "three")]
+    truths = [typeset((f"Page {word} of the fax",), size=20) for word in ("one", "two", "three")]
     frames = [Image.open(io.BytesIO(truth.png)).convert("1") for truth in truths]
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:], dpi=(110, 110))
     results = [PageResult(text="x", lines=truth.as_lines()) for truth in truths]
@@ -327,8 +328,8 @@ def test_the_page_has_the_size_of_the_paper(
 ) -> None:
     options = {"dpi": dpi} if dpi else {}
     Image.new("1", size, 1).save(tmp_path / "a.png", **options)
-    found = page_size(to_pdf(tmp_path, tmp_path / "a.png"))
-    assert found == pytest.approx(points, abs=1)
+    base = from_image(tmp_path / "a.png", tmp_path / "base.pdf", 1, max_pixels=100_000_000)
+    assert page_size(base.path) == pytest.approx(points, abs=1)
 
 
 def test_a_huge_image_is_a_page_that_readers_can_show(tmp_path: Path) -> None:

@@ -220,13 +220,13 @@ def test_a_page_is_decoded_once_to_be_read_and_once_at_most_to_be_shown(
 
 def test_pages_of_a_long_tiff_are_each_opened_once(tmp_path: Path) -> None:
     """A hundred pages take ten times as long as ten, not a hundred times."""
-    frames = [Image.new("1", (16, 16), number % 2) for number in range(300)]
+    frames = [Image.new("1", (16, 16), number % 2) for number in range(150)]
     data = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
     assert struct.unpack("<H", data[2:4]) == (42,)
     summary = made(tmp_path, data, outputs=frozenset({"pdf"}))
-    assert summary.pages == 300
+    assert summary.pages == 150
     with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
-        looks = [document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, 298, 299)]
+        looks = [document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, 148, 149)]
     assert looks == [0, 255, 0, 255]
 
 
