@@ -171,7 +171,7 @@ def worn(truth: Truth, skew: float, turned: int = 0) -> Truth:
         return around(Box(x, y, x, y) for x, y in places)
 
     lines = tuple(tuple(Word(w.text, moved(w.box)) for w in line) for line in truth.lines)
-    return Truth(jpeg(image, quality=60), lines)
+    return Truth(saved(image, quality=60), lines)
 
 
 def _pdf_rect(*corners: float) -> str:
@@ -342,8 +342,23 @@ def pixels(pdf: Path, page: int = 0, dpi: int = 50) -> bytes:
         return bytes(document[page].get_pixmap(dpi=dpi).samples)
 
 
-def jpeg(image: Image.Image, **options: Any) -> bytes:
-    """An image as the bytes of a JPEG file."""
+def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """An image as the bytes of a file of that kind."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def book(path: Path, *texts: str) -> Path:
+    """A PDF with a page for each text; an empty one makes an empty page."""
+    with pymupdf.open() as document:
+        for text in texts:
+            document.new_page(width=300, height=200).insert_text((20, 50), text)
+        path.write_bytes(document.tobytes())
+    return path
+
+
+def texts_on(path: Path) -> list[str]:
+    """What stands on each page of a PDF."""
+    with pymupdf.open(str(path)) as document:
+        return [page.get_text().strip() for page in document]

@@ -21,7 +21,7 @@ from ocrd.modes import AnswerFormat
 from ocrd.page import Finish, PageResult
 from tests.support.grain import grain
 from tests.support.needs import need, slow
-from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, scan_pdf, typeset
+from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, saved, scan_pdf, typeset
 
 DEAD = {"kind": "page-fault", "message": "the engine died on it", "hint": "Try it alone."}
 FACTS = {"source": "a.pdf", "sha256": "00ff", "engine": "vllm", "version": 99, "pages": None}
@@ -327,7 +327,7 @@ def peak_memory(folder: Path, pages: int) -> int:
             page = document.new_page(width=153, height=198)  # small: 2,000 are to be looked at
             # pages do not share their pictures, but each is small
             png = Image.linear_gradient("L").rotate(number % 360).resize((120, 150))
-            image = page.insert_image(page.rect, stream=_png(png), keep_proportion=False)
+            image = page.insert_image(page.rect, stream=saved(png, "PNG"), keep_proportion=False)
         assert image
         document.save(str(folder / "a.pdf"))
     figure = "<|ref|>image<|/ref|><|det|>[[500, 600, 900, 900]]<|/det|>"
@@ -339,14 +339,6 @@ def peak_memory(folder: Path, pages: int) -> int:
             file.write(json.dumps(record(number, PageResult(text=text, lines=lines))) + "\n")
     command = [sys.executable, "-c", PEAK, str(folder)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _png(image: Image.Image) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @slow

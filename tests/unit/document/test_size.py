@@ -20,7 +20,7 @@ from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect
 from tests.support.grain import grain
 from tests.support.needs import everything, few
-from tests.unit.document.scans import bundle, pymupdf, record, typeset
+from tests.unit.document.scans import bundle, pymupdf, record, saved, typeset
 
 WANTED = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
 SIZES = [(701, 997), (333, 478), (1241, 90), (17, 23)]
@@ -60,12 +60,6 @@ CONTENTS: dict[str, Callable[[tuple[int, int]], Image.Image]] = {
     "noise": noise,
     "dots": lambda size: grain(size, 60).point(lambda shade: 255 * (shade < 240)).convert("RGB"),
 }
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def bilevel(image: Image.Image, *, dithered: bool = False) -> Image.Image:

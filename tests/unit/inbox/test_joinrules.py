@@ -10,19 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.files import FileFacts
 from ocrd.inbox.join import NS, ByPattern, ByPause, Document, natural
-from ocrd.inbox.settle import Candidate
+from tests.unit.inbox.test_join import file, names
 
 BY_NAME = ByPattern(r"(?P<document>.+?)(_(?P<page>\w+))?\.jpg")
-
-
-def file(path: str, written: float = 0.0) -> Candidate:
-    return Candidate(path, FileFacts(size=1, mtime_ns=int(written * NS), inode=1))
-
-
-def names(document: Document) -> list[str]:
-    return [part.path for part in document.parts]
 
 
 def joined(*paths: str) -> Document:
