@@ -81,15 +81,17 @@ async def test_each_scope_has_a_process_of_its_own_and_shares_it_with_no_other(
     assert len({*first, third}) == 3
 
 
-async def test_a_resident_child_makes_all_calls_itself_and_is_replaced_after_its_share() -> None:
-    pool = make_pool(resident=True, max_tasks=4)
+@pytest.mark.parametrize("resident", [False, True])
+async def test_who_makes_the_calls_is_replaced_after_its_share(resident: bool) -> None:
+    """A resident child makes all calls itself."""
+    pool = make_pool(resident=resident, max_tasks=4)
     pids = [await pool.run(calls.pid) for _ in range(8)]
     keeper = await pool.run(calls.keeper)
     pool.stop()
 
     assert len(set(pids[:3])) == 1
     assert len(set(pids)) == 3
-    assert keeper == os.getpid()
+    assert (keeper == os.getpid()) == resident
 
 
 async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
@@ -98,16 +100,6 @@ async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
     pids = await asyncio.gather(*(pool.run(calls.sleep, 0.05) for _ in range(8)))
 
     assert len(set(pids)) == 2
-
-
-async def test_a_child_is_replaced_after_its_share_of_calls() -> None:
-    pool = make_pool(max_tasks=4)
-    pids = [await pool.run(calls.pid) for _ in range(8)]
-    pool.stop()
-
-    assert len(set(pids[:3])) == 1
-    assert pids[0] != pids[7]
-    assert len(set(pids)) == 3
 
 
 @ON_SHARED

@@ -55,7 +55,7 @@ class Scenario:
 
     name: str
     prepare: Callable[[World], Job]
-    act: Callable[[Spool, World, Job], None]
+    act: Callable[[Spool, World, Job], object]
     before: Mapping[str, bytes] = field(default_factory=dict)
     after: Mapping[str, bytes] = field(default_factory=dict)
     spooled: tuple[str, ...] = ()
