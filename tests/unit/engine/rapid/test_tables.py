@@ -52,7 +52,7 @@ def test_a_cell_over_several_columns_leaves_the_others_empty() -> None:
 
 
 @pytest.mark.parametrize(("first", "left"), [(50, 200), (300, 50)], ids=["second", "first"])
-def test_a_cell_of_two_lines_is_one_cell(first: float, left: float) -> None:
+def test_a_cell_of_two_lines_is_one_cell(first: int, left: int) -> None:
     page = [
         *row(100, ("1", first), ("Rope of hemp,", left), ("4.50", 500)),
         *row(120, ("tarred", left)),
