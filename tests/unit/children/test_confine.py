@@ -1,13 +1,15 @@
 """What a child may not do, tried by a child."""
 
+import asyncio
 import os
 import shutil
-import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from ocrd.children import ChildPool, rights
 from ocrd.errors import OcrdError, PageFaultError
@@ -15,22 +17,30 @@ from tests.support.needs import needs
 from tests.unit.children import calls
 from tests.unit.children.support import from_proc, make_pool
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 NEEDS_LANDLOCK = needs("landlock")
 NEEDS_SECCOMP = needs("seccomp")
 
 
-@pytest.fixture
-async def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChildPool]:
-    """One child; the daemon has secrets, and there are folders of three jobs."""
-    monkeypatch.setenv("OCRD_ENGINE__API_KEY", "secret")
-    monkeypatch.setenv("HF_TOKEN", "secret")
-    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[ChildPool]:
+    """One child; the daemon has secrets when it starts."""
+    pool = make_pool(threads=3, open_files=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCRD_ENGINE__API_KEY", "secret")
+        patch.setenv("HF_TOKEN", "secret")
+        patch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+        await pool.run(calls.pid)
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path) -> None:
+    """Of three jobs."""
     for name in ("in", "out", "elsewhere"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_bytes(b"content")
-    pool = make_pool(threads=3, open_files=40)
-    yield pool
-    pool.stop()
 
 
 async def test_a_child_reads_and_writes_what_it_was_given(pool: ChildPool, tmp_path: Path) -> None:
@@ -130,22 +140,17 @@ async def test_the_kernel_holds_a_childs_limits(pool: ChildPool) -> None:
 
 
 @NEEDS_LANDLOCK
-def test_a_user_without_any_privilege_confines_children_too(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "file").write_bytes(b"content")
+async def test_a_user_without_any_privilege_confines_children_too(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"content")
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    told = subprocess.run(
-        [*drop, sys.executable, "-m", "tests.unit.children.plain_user", os.fspath(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [*drop, sys.executable, "-m", "tests.unit.children.plain_user", os.fspath(tmp_path)]
+    user = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+    told, _ = await user.communicate()
 
-    assert told.stdout.split() == ["CapEff:0000000000000000", "given:content", "secret:refused"]
+    assert told.split() == [b"CapEff:0000000000000000", b"given:content", b"secret:refused"]
 
 
-def test_what_this_kernel_lacks_is_said() -> None:
+async def test_what_this_kernel_lacks_is_said() -> None:
     here = rights()
 
     assert here.files == (here.landlock >= 1)

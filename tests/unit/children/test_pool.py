@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from ocrd.children import ChildPool
 from ocrd.children import pool as pool_module
@@ -18,6 +19,8 @@ from tests.support.waiting import until
 from tests.unit.children import calls
 from tests.unit.children.support import children, descriptors, is_running, make_pool
 
+ON_SHARED = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.fixture
 def pool() -> Iterator[ChildPool]:
@@ -27,22 +30,33 @@ def pool() -> Iterator[ChildPool]:
     pool.stop()
 
 
-async def test_a_call_runs_in_another_process_and_its_value_comes_back(pool: ChildPool) -> None:
-    assert await pool.run(calls.sleep, 0) != os.getpid()
-    assert await pool.run(calls.spin_for, 0.0) >= 0.0
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[ChildPool]:
+    """One child, for calls that do not break it."""
+    pool = make_pool()
+    yield pool
+    pool.stop()
 
 
-async def test_a_page_image_comes_back_byte_for_byte(pool: ChildPool) -> None:
-    image = await pool.run(calls.image, 3200)  # 30 MB
+@ON_SHARED
+async def test_a_call_runs_in_another_process_and_its_value_comes_back(shared: ChildPool) -> None:
+    assert await shared.run(calls.sleep, 0) != os.getpid()
+    assert await shared.run(calls.spin_for, 0.0) >= 0.0
+
+
+@ON_SHARED
+async def test_a_page_image_comes_back_byte_for_byte(shared: ChildPool) -> None:
+    image = await shared.run(calls.image, 3200)  # 30 MB
 
     assert (image.width, image.height) == (3200, 3200)
     assert image.rgb == bytes(range(256)) * (3200 * 3200 * 3 // 256)
 
 
-async def test_a_page_image_goes_to_a_child_byte_for_byte(pool: ChildPool) -> None:
+@ON_SHARED
+async def test_a_page_image_goes_to_a_child_byte_for_byte(shared: ChildPool) -> None:
     image = calls.image(256)
 
-    assert await pool.run(calls.total, image) == sum(image.rgb)
+    assert await shared.run(calls.total, image) == sum(image.rgb)
 
 
 async def test_children_stay_for_many_calls(pool: ChildPool) -> None:
@@ -67,15 +81,17 @@ async def test_each_scope_has_a_process_of_its_own_and_shares_it_with_no_other(
     assert len({*first, third}) == 3
 
 
-async def test_a_resident_child_makes_all_calls_itself_and_is_replaced_after_its_share() -> None:
-    pool = make_pool(resident=True, max_tasks=4)
+@pytest.mark.parametrize("resident", [False, True])
+async def test_who_makes_the_calls_is_replaced_after_its_share(resident: bool) -> None:
+    """A resident child makes all calls itself."""
+    pool = make_pool(resident=resident, max_tasks=4)
     pids = [await pool.run(calls.pid) for _ in range(8)]
     keeper = await pool.run(calls.keeper)
     pool.stop()
 
     assert len(set(pids[:3])) == 1
     assert len(set(pids)) == 3
-    assert keeper == os.getpid()
+    assert (keeper == os.getpid()) == resident
 
 
 async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
@@ -86,21 +102,12 @@ async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
     assert len(set(pids)) == 2
 
 
-async def test_a_child_is_replaced_after_its_share_of_calls() -> None:
-    pool = make_pool(max_tasks=4)
-    pids = [await pool.run(calls.pid) for _ in range(8)]
-    pool.stop()
-
-    assert len(set(pids[:3])) == 1
-    assert pids[0] != pids[7]
-    assert len(set(pids)) == 3
-
-
+@ON_SHARED
 async def test_an_error_of_ours_arrives_as_itself_with_the_childs_traceback(
-    pool: ChildPool,
+    shared: ChildPool,
 ) -> None:
     with pytest.raises(BadFileError) as caught:
-        await pool.run(calls.bad_file, "encrypted")
+        await shared.run(calls.bad_file, "encrypted")
 
     error = caught.value
     assert (error.message, error.hint, error.kind) == (
@@ -111,20 +118,22 @@ async def test_an_error_of_ours_arrives_as_itself_with_the_childs_traceback(
     assert "calls.py" in error.__notes__[0]
 
 
+@ON_SHARED
 async def test_an_error_nobody_foresaw_arrives_as_unexpected_and_spares_the_child(
-    pool: ChildPool,
+    shared: ChildPool,
 ) -> None:
-    before = await pool.run(calls.pid)
+    before = await shared.run(calls.pid)
     with pytest.raises(PageFaultError, match="nobody foresaw this") as caught:
-        await pool.run(calls.key_error)
+        await shared.run(calls.key_error)
 
     assert caught.value.kind == "unexpected"
-    assert await pool.run(calls.pid) == before
+    assert await shared.run(calls.pid) == before
 
 
-async def test_a_value_that_cannot_be_sent_is_unexpected_not_a_hang(pool: ChildPool) -> None:
+@ON_SHARED
+async def test_a_value_that_cannot_be_sent_is_unexpected_not_a_hang(shared: ChildPool) -> None:
     with pytest.raises(PageFaultError, match="no plain data") as caught:
-        await pool.run(calls.unsendable)
+        await shared.run(calls.unsendable)
 
     assert caught.value.kind == "unexpected"
 

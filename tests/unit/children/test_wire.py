@@ -3,14 +3,17 @@
 import contextlib
 import errno
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
+import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrd.children import ChildPool, process
 from ocrd.children.child import Failure
 from ocrd.children.confine import Scope
 from ocrd.children.wire import BadAnswerError, Slate, answer
@@ -19,6 +22,14 @@ from ocrd.page import Box, Finish, Line, PageImage, PageResult
 from ocrd.pages.base import DocumentInfo
 from tests.unit.children import calls
 from tests.unit.children.support import children, make_pool
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[ChildPool]:
+    """One child, for calls that do not break it."""
+    pool = make_pool()
+    yield pool
+    pool.stop()
 
 
 def packed(value: object) -> bytes:
@@ -46,10 +57,26 @@ def packed(value: object) -> bytes:
         (b"", "incomplete input"),
     ],
 )
-async def test_a_forged_answer_is_a_crash_and_does_nothing(message: bytes, words: str) -> None:
+async def test_a_forged_answer_is_none(
+    message: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_spawn", lambda *_: None)  # what it would say is laid down here
+    child = process.Child()
+
+    async def taken_over(_turn: bytes) -> None:
+        child._slate.read()
+        os.pwrite(child._slate.fileno(), message, 0)
+
+    monkeypatch.setattr(child, "_take_turns", taken_over)
+    with pytest.raises(BadAnswerError, match=words):
+        await child.call(calls.forge_with, [b""], cpu_s=1, scope=Scope())
+    child.close()
+
+
+async def test_a_child_that_gives_a_forged_answer_is_a_crash_and_ends() -> None:
     pool = make_pool(resident=True)
-    with pytest.raises(PageFaultError, match=words) as caught:
-        await pool.run(calls.forge_with, message)
+    with pytest.raises(PageFaultError, match="text: Input should be a valid string") as caught:
+        await pool.run(calls.forge_with, packed([{"text": 7}]))
 
     assert caught.value.kind == "crashed"
     assert children() == set()
@@ -144,25 +171,25 @@ def test_no_answer_however_mangled_does_more_than_be_refused(
     ],
 )
 @pytest.mark.parametrize("named", [True, False])
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_condition_of_the_disk_is_told_as_what_it_is(
-    code: int, error: type[OcrdError], kind: str, named: bool, tmp_path: Path
+    code: int, error: type[OcrdError], kind: str, named: bool, pool: ChildPool, tmp_path: Path
 ) -> None:
-    pool = make_pool()
     name = os.fspath(tmp_path / "file") if named else None
     with pytest.raises(error) as caught:
         await pool.run(calls.os_error, code, name, writable=[tmp_path])
-    pool.stop()
 
     assert caught.value.kind == kind or (kind, caught.value.kind) == ("quota", "disk-full")
 
 
-async def test_a_damaged_file_is_damaged_only_if_it_can_be_read(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_damaged_file_is_damaged_only_if_it_can_be_read(
+    pool: ChildPool, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"content")
-    pool = make_pool()
     with pytest.raises(BadFileError):
         await pool.run(calls.damaged, readable=[tmp_path / "file"])
     with pytest.raises(PlaceError) as caught:
         await pool.run(calls.damaged, readable=[Path("/proc/self/mem")])  # EIO at its first byte
-    pool.stop()
 
     assert caught.value.kind == "io-error"

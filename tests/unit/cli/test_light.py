@@ -74,12 +74,6 @@ def test_status_as_json_loads_nothing_heavy(tree: Tree) -> None:
     assert loaded_by(tree, "status", "--json") & HEAVY == set()
 
 
-def test_the_check_would_notice_a_heavy_module(tree: Tree) -> None:
-    """`jobs` does read the ledger through SQLAlchemy: the list of modules is the real one."""
-    fill(tree)
-    assert "sqlalchemy" in loaded_by(tree, "jobs")
-
-
 def test_importing_the_program_loads_no_command_and_nothing_heavy() -> None:
     code = "import json, sys, ocrd.cli.main; print(json.dumps(sorted(sys.modules)))"
     said = subprocess.run(

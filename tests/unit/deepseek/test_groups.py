@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ocrd.engine.deepseek.groups import LONGEST_S, PageGroups
+from tests.support.needs import few
 
 PLACES = 256
 STEP_S = 0.01
@@ -81,7 +82,7 @@ def test_a_page_beside_a_few_others_waits_no_longer_than_its_share_of_the_bound(
     assert 0 < engine.waits[-1] <= LONGEST_S * 64 / PLACES + STEP_S
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", few(range(20)))
 @pytest.mark.parametrize("places", [1, 7, 16, 100, 256])
 def test_nobody_waits_for_others_longer_than_the_bound(places: int, seed: int) -> None:
     """Whatever comes, a page that could begin does so within the bound, and none is forgotten."""

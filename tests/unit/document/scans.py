@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def around(boxes: Iterable[Box]) -> Box:
     )
 
 
+@cache
 def typeset(
-    lines: Sequence[str] = LETTER,
+    lines: tuple[str, ...] = LETTER,
     *,
     font: str = "helv",
     size: float = 12,
@@ -126,6 +128,7 @@ def scan_pdf(path: Path, *truths: Truth, rotation: int = 0, margin: float = 0) -
     return path
 
 
+@cache
 def two_columns() -> Truth:
     """A heading over two columns of justified text, whose gaps are as wide as each line asks."""
     text = " ".join(LETTER[:4])
@@ -144,6 +147,7 @@ def two_columns() -> Truth:
     return Truth(png, tuple(tuple(rows[key]) for key in keys))
 
 
+@cache
 def worn(truth: Truth, skew: float, turned: int = 0) -> Truth:
     """The page as a poor scanner sees it: falling to the right by `skew` degrees, noisy, a JPEG.
 
@@ -167,7 +171,7 @@ def worn(truth: Truth, skew: float, turned: int = 0) -> Truth:
         return around(Box(x, y, x, y) for x, y in places)
 
     lines = tuple(tuple(Word(w.text, moved(w.box)) for w in line) for line in truth.lines)
-    return Truth(jpeg(image, quality=60), lines)
+    return Truth(saved(image, quality=60), lines)
 
 
 def _pdf_rect(*corners: float) -> str:
@@ -338,8 +342,23 @@ def pixels(pdf: Path, page: int = 0, dpi: int = 50) -> bytes:
         return bytes(document[page].get_pixmap(dpi=dpi).samples)
 
 
-def jpeg(image: Image.Image, **options: Any) -> bytes:
-    """An image as the bytes of a JPEG file."""
+def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """An image as the bytes of a file of that kind."""
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def book(path: Path, *texts: str) -> Path:
+    """A PDF with a page for each text; an empty one makes an empty page."""
+    with pymupdf.open() as document:
+        for text in texts:
+            document.new_page(width=300, height=200).insert_text((20, 50), text)
+        path.write_bytes(document.tobytes())
+    return path
+
+
+def texts_on(path: Path) -> list[str]:
+    """What stands on each page of a PDF."""
+    with pymupdf.open(str(path)) as document:
+        return [page.get_text().strip() for page in document]

@@ -168,7 +168,7 @@ def test_a_page_that_was_not_read_keeps_its_number_and_says_why(tmp_path: Path) 
 )
 def test_whatever_was_read_is_told_word_by_word(tmp_path: Path, line: str) -> None:
     """In the order of reading, whichever way the script runs; what XML cannot hold is replaced."""
-    source = scan_pdf(tmp_path / "a.pdf", typeset([" "]))
+    source = scan_pdf(tmp_path / "a.pdf", typeset((" ",)))
     page = record(1, PageResult(text=line, lines=(Line(line, Box(0.1, 0.1, 0.8, 0.12)),)))
     facts = {
         "source": os.fsdecode(b"a\xff<&>.pdf"),
@@ -189,5 +189,5 @@ def test_an_engines_own_words_count_where_the_ink_says_nothing(tmp_path: Path) -
     words = tuple(map(Printed, ("left", "right"), boxes))
     line = Line("left right", around(boxes), words)
     page = record(1, PageResult(text="x", lines=(line,)))
-    alto, _ = made(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset([" "])), page)
+    alto, _ = made(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset((" ",))), page)
     assert hits(by_alto(alto), [Word(word.text, word.box) for word in words]) == 1.0

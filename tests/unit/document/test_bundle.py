@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ocrd.document.base import OUTPUTS, BundleSpec
+from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
 from ocrd.document.bundle import build_bundle
 from ocrd.modes import AnswerFormat
 from ocrd.page import Finish, PageResult
 from tests.support.grain import grain
 from tests.support.needs import need, slow
-from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, scan_pdf, typeset
+from tests.unit.document.scans import bundle, by_poppler, pymupdf, record, saved, scan_pdf, typeset
 
 DEAD = {"kind": "page-fault", "message": "the engine died on it", "hint": "Try it alone."}
+FACTS = {"source": "a.pdf", "sha256": "00ff", "engine": "vllm", "version": 99, "pages": None}
 CUT = {"kind": "page", "message": "cut off at 8192 tokens", "hint": "Use a larger limit."}
 
 
@@ -75,33 +76,37 @@ Half of it
 Ünïcode 你好 😀"""
 
 
-def test_pages_of_every_state_stand_in_their_place(tmp_path: Path) -> None:
-    summary = bundle(tmp_path, blank_pdf(tmp_path / "a.pdf", 4), four_states())
-    assert (tmp_path / "out" / "scan.md").read_text(encoding="utf-8") == MARKDOWN
-    assert (tmp_path / "out" / "scan.raw.mmd").read_text(encoding="utf-8") == RAW
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BundleSummary]:
+    """The bundle of pages in all four states, and what was said of it."""
+    folder = tmp_path_factory.mktemp("four")
+    summary = bundle(folder, blank_pdf(folder / "a.pdf", 4), four_states(), facts=FACTS)
+    return folder / "out", summary
+
+
+def test_pages_of_every_state_stand_in_their_place(four: tuple[Path, BundleSummary]) -> None:
+    out, summary = four
+    assert (out / "scan.md").read_text(encoding="utf-8") == MARKDOWN
+    assert (out / "scan.raw.mmd").read_text(encoding="utf-8") == RAW
     assert (summary.pages, summary.partial, summary.failed) == (4, 1, 1)
     assert summary.characters == len("First" + "Half of it" + "Ünïcode 你好 😀")
-    assert by_poppler(tmp_path / "out" / "scan.pdf", 2) == []
-    assert [word.text for word in by_poppler(tmp_path / "out" / "scan.pdf", 3)] == [
-        "Ünïcode", "你好", "😀",
-    ]  # fmt: skip
+    assert by_poppler(out / "scan.pdf", 2) == []
+    assert [word.text for word in by_poppler(out / "scan.pdf", 3)] == ["Ünïcode", "你好", "😀"]
 
 
-def test_a_page_that_is_not_whole_says_so_in_both_pdfs(tmp_path: Path) -> None:
-    bundle(tmp_path, blank_pdf(tmp_path / "a.pdf", 4), four_states())
-    with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
+def test_a_page_that_is_not_whole_says_so_in_both_pdfs(four: tuple[Path, BundleSummary]) -> None:
+    out, _ = four
+    with pymupdf.open(str(out / "scan.pdf")) as document:
         notes = [[note.info["content"] for note in page.annots()] for page in document]
     dead = f"Page 3 could not be read: {DEAD['message']}"
     assert notes == [[], ["Page 2 is incomplete: cut off at 8192 tokens"], [dead], []]
-    with pymupdf.open(str(tmp_path / "out" / "scan.boxes.pdf")) as document:
+    with pymupdf.open(str(out / "scan.boxes.pdf")) as document:
         words = [page.get_text().split() for page in document]
     assert words == [["title"], ["partial"], ["failed"], []]
 
 
-def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
-    facts = {"source": "a.pdf", "sha256": "00ff", "engine": "vllm", "version": 99, "pages": None}
-    bundle(tmp_path, blank_pdf(tmp_path / "a.pdf", 4), four_states(), facts=facts)
-    sidecar = json.loads((tmp_path / "out" / "scan.json").read_text(encoding="utf-8"))
+def test_the_sidecar_says_what_was_done_on_each_page(four: tuple[Path, BundleSummary]) -> None:
+    sidecar = json.loads((four[0] / "scan.json").read_text(encoding="utf-8"))
     assert (sidecar["version"], sidecar["source"], sidecar["sha256"]) == (1, "a.pdf", "00ff")
     assert sidecar["pages"][0] == {
         "number": 1, "size_px": [1190, 1684], "size_in": [8.264, 11.694], "dpi": 144.0,
@@ -126,11 +131,7 @@ def test_the_sidecar_says_what_was_done_on_each_page(tmp_path: Path) -> None:
         "characters": 27, "tokens": 100, "seconds": 2.0,
     }  # fmt: skip
 
-
-def test_the_spans_of_the_sidecar_cut_the_pages_out_of_the_markdown(tmp_path: Path) -> None:
-    bundle(tmp_path, blank_pdf(tmp_path / "a.pdf", 4), four_states())
-    markdown = (tmp_path / "out" / "scan.md").read_text(encoding="utf-8")
-    sidecar = json.loads((tmp_path / "out" / "scan.json").read_text(encoding="utf-8"))
+    markdown = (four[0] / "scan.md").read_text(encoding="utf-8")
     cut = [markdown[slice(*page["span"])] for page in sidecar["pages"]]
     assert cut[0] == "# First"
     assert cut[2] == "> **Page 3 could not be read:** the engine died on it"
@@ -326,7 +327,7 @@ def peak_memory(folder: Path, pages: int) -> int:
             page = document.new_page(width=153, height=198)  # small: 2,000 are to be looked at
             # pages do not share their pictures, but each is small
             png = Image.linear_gradient("L").rotate(number % 360).resize((120, 150))
-            image = page.insert_image(page.rect, stream=_png(png), keep_proportion=False)
+            image = page.insert_image(page.rect, stream=saved(png, "PNG"), keep_proportion=False)
         assert image
         document.save(str(folder / "a.pdf"))
     figure = "<|ref|>image<|/ref|><|det|>[[500, 600, 900, 900]]<|/det|>"
@@ -338,14 +339,6 @@ def peak_memory(folder: Path, pages: int) -> int:
             file.write(json.dumps(record(number, PageResult(text=text, lines=lines))) + "\n")
     command = [sys.executable, "-c", PEAK, str(folder)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _png(image: Image.Image) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @slow

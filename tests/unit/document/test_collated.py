@@ -15,14 +15,16 @@ from ocrd.page import PageResult
 from tests.support.grain import grain
 from tests.unit.document.scans import (
     READERS,
+    book,
     bundle,
     complaints,
     hits,
-    jpeg,
     pixels,
     pymupdf,
     record,
+    saved,
     scan_pdf,
+    texts_on,
     typeset,
 )
 
@@ -30,16 +32,8 @@ MOST = 10_000_000
 MISSING = "This page of the original cannot be shown."
 
 
-def pdf(path: Path, *texts: str) -> Path:
-    with pymupdf.open() as document:
-        for text in texts:
-            document.new_page(width=300, height=200).insert_text((20, 50), text)
-        path.write_bytes(document.tobytes())
-    return path
-
-
 def picture(path: Path, shade: int) -> Path:
-    path.write_bytes(jpeg(Image.new("L", (300, 200), shade), dpi=(100, 100)))
+    path.write_bytes(saved(Image.new("L", (300, 200), shade), dpi=(100, 100)))
     return path
 
 
@@ -59,11 +53,6 @@ def made(folder: Path, *origins: PageOrigin) -> tuple[Path, tuple[str, ...]]:
     work.mkdir()
     base = collated(origins, work, folder / "base.pdf", max_pixels=MOST)
     return base.path, base.notes
-
-
-def texts(path: Path) -> list[str]:
-    with pymupdf.open(str(path)) as document:
-        return [page.get_text().strip() for page in document]
 
 
 def shades(path: Path) -> list[int]:
@@ -86,9 +75,9 @@ def test_pictures_are_taken_over_byte_for_byte_in_any_order(tmp_path: Path) -> N
 
 
 def test_pages_of_one_file_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
-    book = pdf(tmp_path / "book.pdf", "1", "3", "4", "2")
-    path, _ = made(tmp_path, *(of(book, page, 4) for page in (1, 4, 2, 3)))
-    assert texts(path) == ["1", "2", "3", "4"]
+    pages = book(tmp_path / "book.pdf", "1", "3", "4", "2")
+    path, _ = made(tmp_path, *(of(pages, page, 4) for page in (1, 4, 2, 3)))
+    assert texts_on(path) == ["1", "2", "3", "4"]
 
 
 def test_frames_of_one_picture_file_do_so_too(tmp_path: Path) -> None:
@@ -110,11 +99,11 @@ def test_a_thumbnail_between_two_pages_is_no_page(tmp_path: Path) -> None:
 
 
 def test_pdfs_and_pictures_stand_side_by_side(tmp_path: Path) -> None:
-    book, pile = pdf(tmp_path / "b.pdf", "A", "B"), fax(tmp_path / "p.tif", 60, 120)
+    pages, pile = book(tmp_path / "b.pdf", "A", "B"), fax(tmp_path / "p.tif", 60, 120)
     grey = picture(tmp_path / "g.jpg", 200)
-    origins = [of(pile, 2, 2), of(book, 1, 2), of(grey), of(book, 2, 2), of(pile, 1, 2)]
+    origins = [of(pile, 2, 2), of(pages, 1, 2), of(grey), of(pages, 2, 2), of(pile, 1, 2)]
     path, notes = made(tmp_path, *origins)
-    assert texts(path) == ["", "A", "", "B", ""]
+    assert texts_on(path) == ["", "A", "", "B", ""]
     assert [shade for shade in shades(path) if shade < 250] == [120, 200, 60]
     assert (complaints(path), notes) == ("", ())
 
@@ -130,15 +119,15 @@ def test_pictures_in_a_pdf_are_not_encoded_anew(tmp_path: Path) -> None:
 
 
 def test_more_pages_than_are_held_at_once(tmp_path: Path) -> None:
-    book = pdf(tmp_path / "book.pdf", *map(str, range(1, 151)))
-    path, _ = made(tmp_path, *(of(book, page, 150) for page in range(150, 0, -1)))
-    assert texts(path) == [str(number) for number in range(150, 0, -1)]
+    pages = book(tmp_path / "book.pdf", *map(str, range(1, 151)))
+    path, _ = made(tmp_path, *(of(pages, page, 150) for page in range(150, 0, -1)))
+    assert texts_on(path) == [str(number) for number in range(150, 0, -1)]
     assert complaints(path) == ""
 
 
 @pytest.mark.parametrize("broken", ["cut-off.jpg", "no.pdf", "absent page", "unreadable"])
 def test_what_cannot_be_had_is_said_in_its_place(tmp_path: Path, broken: str) -> None:
-    before, after = pdf(tmp_path / "before.pdf", "before"), pdf(tmp_path / "after.pdf", "after")
+    before, after = book(tmp_path / "before.pdf", "before"), book(tmp_path / "after.pdf", "after")
     origin = of(before, 2, 2)
     if broken == "cut-off.jpg":
         whole = io.BytesIO()
@@ -149,12 +138,12 @@ def test_what_cannot_be_had_is_said_in_its_place(tmp_path: Path, broken: str) ->
         (tmp_path / broken).write_bytes(b"%PDF-1.7\nnothing of use")
         origin = of(tmp_path / broken, kind="unreadable" if broken == "unreadable" else "pdf")
     path, notes = made(tmp_path, of(before), origin, of(after))
-    assert texts(path) == ["before", MISSING, "after"]
+    assert texts_on(path) == ["before", MISSING, "after"]
     assert notes
 
 
 def test_text_is_found_where_it_stands_on_joined_pages(tmp_path: Path) -> None:
-    first, second = typeset(), typeset(["Another page altogether", "with other words on it"])
+    first, second = typeset(), typeset(("Another page altogether", "with other words on it"))
     (tmp_path / "1.png").write_bytes(first.png)
     scan_pdf(tmp_path / "2.pdf", second)
     pages: list[dict[str, Any]] = [

@@ -67,7 +67,7 @@ def test_marks_that_sit_on_letters_take_no_room() -> None:
 def test_readers_of_the_pdf_agree_with_the_widths(tmp_path: Path) -> None:
     """Each character begins where the sum of the widths before it says."""
     line = "Wij il你 Ж½ﬁｱ😀é"
-    source = scan_pdf(tmp_path / "a.pdf", typeset([" "]))
+    source = scan_pdf(tmp_path / "a.pdf", typeset((" ",)))
     result = PageResult(text=line, lines=(Line(line, Box(0.1, 0.1, 0.9, 0.12)),))
     bundle(tmp_path, source, [record(1, result)], outputs=frozenset({"pdf"}))
     with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:

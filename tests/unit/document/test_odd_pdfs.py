@@ -155,6 +155,6 @@ def test_the_sidecar_says_where_a_pages_words_come_from(
     block = Block("text", "a word", (Box(0.1, 0.1, 0.2, 0.2),), Markup.PLAIN)
     line = Line("a word", Box(0.1, 0.1, 0.2, 0.2))
     result = PageResult(text="a word", blocks=(block,), lines=(line,), words_from=words_from)
-    notes(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset([" "])), result)
+    notes(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset((" ",))), result)
     sidecar = json.loads((tmp_path / "out" / "scan.json").read_text())
     assert sidecar["pages"][0]["words_from"] == words_from.value

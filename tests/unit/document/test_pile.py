@@ -16,20 +16,11 @@ from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separa
 from ocrd.document.pile import build, part_name, split
 from ocrd.modes import AnswerFormat
 from ocrd.page import PageResult
-from tests.unit.document.scans import pymupdf, record
+from tests.unit.document.scans import book, record, texts_on
 
 BLANKS = Separator(kind=BLANK)
 CODES = Separator(kind=BARCODE, code="PATCHT")
 DEAD = {"kind": "page", "message": "the engine died on it", "hint": "Try it alone."}
-
-
-def book(path: Path, *texts: str) -> Path:
-    """A PDF; an empty text makes an empty page."""
-    with pymupdf.open() as document:
-        for text in texts:
-            document.new_page(width=300, height=200).insert_text((20, 50), text)
-        path.write_bytes(document.tobytes())
-    return path
 
 
 def read(*texts: str) -> list[dict[str, Any]]:
@@ -70,11 +61,6 @@ def told(folder: Path, name: str) -> dict[str, Any]:
     return facts
 
 
-def printed(path: Path) -> list[str]:
-    with pymupdf.open(str(path)) as document:
-        return [page.get_text().strip() for page in document]
-
-
 @given(st.lists(st.booleans(), max_size=30))
 def test_every_page_is_in_one_document_or_separates(marks: list[bool]) -> None:
     separators = {number for number, mark in enumerate(marks, start=1) if mark}
@@ -100,8 +86,8 @@ def test_blank_pages_end_documents_and_two_make_no_empty_one(tmp_path: Path) -> 
         "scan-2/scan-2.pdf",
         "scan.json",
     ]
-    assert printed(tmp_path / "out" / "scan-1" / "scan-1.pdf") == ["One", "Two"]
-    assert printed(tmp_path / "out" / "scan-2" / "scan-2.pdf") == ["Three"]
+    assert texts_on(tmp_path / "out" / "scan-1" / "scan-1.pdf") == ["One", "Two"]
+    assert texts_on(tmp_path / "out" / "scan-2" / "scan-2.pdf") == ["Three"]
     index = told(tmp_path, "scan.json")
     assert index["separator"] == {"kind": "blank", "code": ""}
     assert [each["page"] for each in index["separators"]] == [3, 4, 6]
@@ -141,7 +127,7 @@ def test_without_separators_or_documents_it_is_a_bundle_like_any_other(
 ) -> None:
     built(tmp_path, book(tmp_path / "pile.pdf", *texts), read(*texts))
     assert entries(tmp_path) == ["scan.json", "scan.md", "scan.pdf"]
-    assert len(printed(tmp_path / "out" / "scan.pdf")) == len(texts)
+    assert len(texts_on(tmp_path / "out" / "scan.pdf")) == len(texts)
     assert "pile_page" not in told(tmp_path, "scan.json")["pages"][0]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ def sidecar(folder: Path, source: Path, *pages: dict[str, Any], **options: Any) 
     return told
 
 
-def all_kinds(folder: Path) -> Iterator[dict[str, Any]]:
-    """Sidecars with everything that one can have."""
+@pytest.fixture(scope="module")
+def all_kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sidecars with everything that one can have: of a document, and of a pile."""
+    folder = tmp_path_factory.mktemp("sidecars")
     truth = typeset(dpi=40)
     source = scan_pdf(folder / "a.pdf", *[truth] * 5)
     line = Line("Total 12", Box(0.1, 0.1, 0.3, 0.12), confidence=0.75)
@@ -61,8 +63,8 @@ def all_kinds(folder: Path) -> Iterator[dict[str, Any]]:
         record(6, read),  # there is none
     ]
     part = {"document": {"number": 1, "of": 2, "pile": "a"}}
-    yield sidecar(folder, source, *pages, drop_blank=True, facts=FACTS | JOINED | part)
-    yield pile(folder)
+    document = sidecar(folder, source, *pages, drop_blank=True, facts=FACTS | JOINED | part)
+    return document, pile(folder)
 
 
 def pile(folder: Path) -> dict[str, Any]:
@@ -86,13 +88,13 @@ def pile(folder: Path) -> dict[str, Any]:
     return told
 
 
-def test_what_is_written_is_what_the_schema_says(tmp_path: Path) -> None:
-    for told in all_kinds(tmp_path):
+def test_what_is_written_is_what_the_schema_says(all_kinds: tuple[dict[str, Any], ...]) -> None:
+    for told in all_kinds:
         VALIDATOR.validate(told)
 
 
-def test_every_key_of_the_schema_is_written(tmp_path: Path) -> None:
-    document, index = all_kinds(tmp_path)
+def test_every_key_of_the_schema_is_written(all_kinds: tuple[dict[str, Any], ...]) -> None:
+    document, index = all_kinds
     pages = document["pages"]
     written = {
         "document": document.keys(),
@@ -112,9 +114,9 @@ def test_every_key_of_the_schema_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [(), ("pages", 0), ("pages", 0, "blocks", 0), ("summary",)])
 def test_a_key_that_the_schema_does_not_know_is_refused(
-    tmp_path: Path, where: tuple[str | int, ...]
+    all_kinds: tuple[dict[str, Any], ...], where: tuple[str | int, ...]
 ) -> None:
-    told = next(all_kinds(tmp_path))
+    told = copy.deepcopy(all_kinds[0])
     place: Any = told
     for step in where:
         place = place[step]

@@ -15,6 +15,7 @@ import pytest
 from ocrd.engine.resident.preflight import LOG_CONFIG
 from ocrd.engine.resident.process import SOCKET, EngineLog, write_log_config
 from tests.support.waiting import until
+from tests.unit.children.support import is_running
 from tests.unit.engine_vllm.eager_logging import run
 
 HANG_S = 120
@@ -101,13 +102,6 @@ if __name__ == "__main__":
     child.start()
     child.join()
 """
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_in_the_daemon_itself_vllms_records_go_to_its_own_logging(tmp_path: Path) -> None:

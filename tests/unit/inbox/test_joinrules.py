@@ -10,19 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.files import FileFacts
 from ocrd.inbox.join import NS, ByPattern, ByPause, Document, natural
-from ocrd.inbox.settle import Candidate
+from tests.unit.inbox.test_join import file, names
 
 BY_NAME = ByPattern(r"(?P<document>.+?)(_(?P<page>\w+))?\.jpg")
-
-
-def file(path: str, written: float = 0.0) -> Candidate:
-    return Candidate(path, FileFacts(size=1, mtime_ns=int(written * NS), inode=1))
-
-
-def names(document: Document) -> list[str]:
-    return [part.path for part in document.parts]
 
 
 def joined(*paths: str) -> Document:
@@ -44,16 +35,9 @@ class TestByPattern:
     def test_a_name_that_no_folder_should_bear_is_no_documents(self, name: str) -> None:
         assert BY_NAME.bin(name) is None
 
-    def test_pages_are_in_the_order_of_their_numbers(self) -> None:
-        assert names(joined("a_10.jpg", "a_9.jpg", "a_1.jpg")) == ["a_1.jpg", "a_9.jpg", "a_10.jpg"]
-
     def test_a_page_without_a_number_comes_first_and_other_words_last(self) -> None:
         document = joined("a_index.jpg", "a_2.jpg", "a.jpg", "a_cover.jpg")
         assert names(document) == ["a.jpg", "a_2.jpg", "a_cover.jpg", "a_index.jpg"]
-
-    def test_pages_that_lack_in_the_middle_are_named(self) -> None:
-        assert joined("a_3.jpg", "a_6.jpg", "a_4.jpg", "a_8.jpg").missing == (5, 7)
-        assert joined("a_3.jpg", "a_4.jpg").missing == ()
 
     def test_an_absurd_number_costs_nothing(self) -> None:
         document = joined("a_1.jpg", f"a_{10**200}.jpg")

@@ -24,21 +24,6 @@ def settler() -> Settler:
     return Settler(SETTLE, MAX_WAIT, reoffer_s=REOFFER)
 
 
-def test_a_file_is_complete_after_the_settle_time() -> None:
-    s = settler()
-    assert not s.observe("scan.pdf", SCAN, 0)
-    assert not s.observe("scan.pdf", SCAN, 4.9)
-    assert s.observe("scan.pdf", SCAN, 5)
-
-
-def test_a_file_that_grows_is_not_settled() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    assert not s.observe("scan.pdf", GROWN, 5)
-    assert not s.observe("scan.pdf", GROWN, 9)
-    assert s.observe("scan.pdf", GROWN, 10)
-
-
 @pytest.mark.parametrize(
     "other",
     [
@@ -53,24 +38,6 @@ def test_any_difference_begins_the_settle_time_anew(other: FileFacts) -> None:
     s.observe("scan.pdf", SCAN, 0)
     assert not s.observe("scan.pdf", other, 5)
     assert s.observe("scan.pdf", other, 10)
-
-
-def test_an_event_begins_the_settle_time_anew_even_if_nothing_looks_different() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    s.event("scan.pdf", 4)
-    s.observe("scan.pdf", SCAN, 4)
-    assert not s.observe("scan.pdf", SCAN, 5)
-    assert s.observe("scan.pdf", SCAN, 9)
-
-
-def test_an_event_asks_for_a_look_at_once_and_another_after_the_settle_time() -> None:
-    s = settler()
-    s.event("scan.pdf", 0)
-    assert s.due(0) == ["scan.pdf"]
-    s.observe("scan.pdf", SCAN, 0)
-    assert s.due(4.9) == []
-    assert s.due(5) == ["scan.pdf"]
 
 
 def test_many_events_in_one_instant_ask_for_one_look() -> None:
@@ -104,15 +71,6 @@ def test_a_file_that_vanishes_is_waited_for_no_longer() -> None:
     assert s.due(1000) == []
 
 
-def test_a_file_made_again_under_the_same_name_settles_from_its_beginning() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    s.observe("scan.pdf", None, 3)
-    s.observe("scan.pdf", SCAN, 4)
-    assert not s.observe("scan.pdf", SCAN, 5)
-    assert s.observe("scan.pdf", SCAN, 9)
-
-
 def test_a_placeholder_waits_quietly_for_its_content() -> None:
     s = settler()
     s.observe("scan.pdf", EMPTY, 0, awaited=True)
@@ -122,27 +80,11 @@ def test_a_placeholder_waits_quietly_for_its_content() -> None:
     assert s.observe("scan.pdf", SCAN, 45)
 
 
-def test_a_file_that_stays_empty_is_handed_over_in_the_end() -> None:
-    s = settler()
-    s.observe("scan.pdf", EMPTY, 0, awaited=True)
-    assert s.due(60) == ["scan.pdf"]
-    assert s.observe("scan.pdf", EMPTY, 60, awaited=True)
-
-
 def test_where_content_is_not_awaited_an_empty_file_settles_like_any_other() -> None:
     s = settler()
     s.observe("scan.pdf", EMPTY, 0)
     assert not s.observe("scan.pdf", EMPTY, SETTLE - 1)
     assert s.observe("scan.pdf", EMPTY, SETTLE)
-
-
-def test_an_empty_file_that_was_just_touched_is_not_handed_over() -> None:
-    s = settler()
-    s.observe("scan.pdf", EMPTY, 0, awaited=True)
-    touched = replace(EMPTY, mtime_ns=2)
-    assert not s.observe("scan.pdf", touched, 60, awaited=True)
-    assert not s.observe("scan.pdf", touched, 64, awaited=True)
-    assert s.observe("scan.pdf", touched, 65, awaited=True)
 
 
 def test_a_complete_file_that_nobody_took_is_offered_again_later() -> None:
@@ -152,14 +94,6 @@ def test_a_complete_file_that_nobody_took_is_offered_again_later() -> None:
     assert not s.observe("scan.pdf", SCAN, 34)
     assert s.due(35) == ["scan.pdf"]
     assert s.observe("scan.pdf", SCAN, 35)
-
-
-def test_a_taken_file_is_forgotten() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    s.observe("scan.pdf", SCAN, 5)
-    assert s.taken(Candidate("scan.pdf", SCAN))
-    assert (len(s), s.due(1000)) == (0, [])
 
 
 def test_a_file_that_changed_while_it_was_taken_goes_on_waiting() -> None:

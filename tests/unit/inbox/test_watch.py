@@ -7,7 +7,10 @@ events have told.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.unit.inbox.support import (
     MAX_WAIT,
@@ -44,29 +47,16 @@ def test_a_new_file_is_offered_after_the_settle_time_and_not_before(
     assert (candidate.path, candidate.seen.size) == ("scan.pdf", 4)
 
 
-def test_a_file_renamed_into_the_inbox_is_found(
-    inbox: Path, watch: FolderWatch, clock: Clock
+@pytest.mark.parametrize(
+    ("before", "give_its_name"),
+    [("../ready.pdf", os.rename), ("../ready.pdf", os.link), ("upload.part", os.rename)],
+    ids=["renamed into it", "linked into it", "renamed inside"],
+)
+def test_a_file_is_found_under_the_name_that_it_gets_in_the_end(
+    inbox: Path, watch: FolderWatch, clock: Clock, before: str, give_its_name: Callable[..., None]
 ) -> None:
-    (inbox.parent / "ready.pdf").write_bytes(b"scan")
-    (inbox.parent / "ready.pdf").rename(inbox / "ready.pdf")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["ready.pdf"]
-
-
-def test_a_file_linked_into_the_inbox_is_found(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    (inbox.parent / "ready.pdf").write_bytes(b"scan")
-    (inbox / "linked.pdf").hardlink_to(inbox.parent / "ready.pdf")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["linked.pdf"]
-
-
-def test_a_file_that_gets_its_final_name_inside_the_inbox_is_found_under_it(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    (inbox / "upload.part").write_bytes(b"scan")
-    (inbox / "upload.part").rename(inbox / "scan.pdf")
+    (inbox / before).write_bytes(b"scan")
+    give_its_name(inbox / before, inbox / "scan.pdf")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
 

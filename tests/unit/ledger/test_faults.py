@@ -20,6 +20,7 @@ from ocrd.ledger.ledger import Ledger, reading, writing
 from ocrd.ledger.pages import page_row
 from ocrd.ledger.readonly import glance, read_ledger
 from ocrd.ledger.store import Transaction
+from tests.support.needs import few
 from tests.support.waiting import HANG_S, wait_for
 from tests.unit.ledger.making import document, found, page, queued, spooled, taken_next
 
@@ -204,7 +205,7 @@ class TestADamagedLedger:
             ledger.progress(job, [page_row(page(1), "{}" * 50, "r")])
         return path
 
-    @pytest.mark.parametrize("seed", range(30))
+    @pytest.mark.parametrize("seed", few(range(30)))
     def test_is_said_to_be_damaged_or_works(self, full: Path, seed: int) -> None:
         chance, content = random.Random(seed), bytearray(full.read_bytes())
         for _ in range(chance.choice((1, 3, 20))):

@@ -24,6 +24,7 @@ from ocrd.config.schema import NotifySettings
 from ocrd.events import Event, Events
 from ocrd.observe.notices import LISTED, Notices
 from tests.support.waiting import HANG_S, wait_for
+from tests.unit.children.support import is_running
 
 HANGS_S = 2.0  # so long, once it runs, takes no command that does not hang
 
@@ -223,7 +224,7 @@ def test_with_a_command_that_hangs_goes_all_that_it_started(tmp_path: Path, begu
     wait_for(lambda: told.heard.named("notice.failed"))
     told.notices.stop()
     (child,) = _lines(begun)
-    wait_for(lambda: not _lives(child))
+    wait_for(lambda: not is_running(int(child)))
     assert len(told.heard.named("notice.failed")) == 1
 
 
@@ -360,11 +361,3 @@ def test_a_name_with_a_nul_fails_that_notice_only(tmp_path: Path) -> None:
 
 def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
-
-
-def _lives(pid: str) -> bool:
-    """Whether it runs; a zombie that nobody has reaped yet does not."""
-    try:
-        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

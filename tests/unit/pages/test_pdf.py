@@ -1,6 +1,7 @@
 """PDF pages come out as a viewer shows them, whatever they are made of."""
 
 import os
+from functools import cache
 
 import pymupdf
 import pytest
@@ -238,12 +239,17 @@ def test_a_pdf_locked_in_a_way_of_its_own_is_encrypted(put: Put, wanted: Renderi
     assert caught.value.kind == "encrypted"
 
 
+@cache
+def ten_pages() -> bytes:
+    return written(of_text(10), deflate=True)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
 @pytest.mark.parametrize("padded", [False, True], ids=["cut", "cut, then zeros"])
 def test_a_part_of_a_pdf_is_damaged_and_never_a_shorter_document(
     share: float, padded: bool, put: Put, wanted: Rendering
 ) -> None:
-    whole = written(of_text(10), deflate=True)
+    whole = ten_pages()
     part = whole[: int(len(whole) * share)]
     path = put(part.ljust(len(whole), b"\0") if padded else part)
     with pytest.raises(BadFileError) as caught:

@@ -55,7 +55,7 @@ class Scenario:
 
     name: str
     prepare: Callable[[World], Job]
-    act: Callable[[Spool, World, Job], None]
+    act: Callable[[Spool, World, Job], object]
     before: Mapping[str, bytes] = field(default_factory=dict)
     after: Mapping[str, bytes] = field(default_factory=dict)
     spooled: tuple[str, ...] = ()
@@ -87,10 +87,6 @@ def _failed_before(world: World) -> Job:
     return replace(job, place=Place.FAILED, failed_to=str(world.root / FAILED))
 
 
-def _claim_failed(spool: Spool, world: World, job: Job) -> None:
-    spool.claim(job, world.root / FAILED)
-
-
 def _keep_pages(spool: Spool, _world: World, job: Job) -> None:
     """Two pages; what was finished before a crash is not made again."""
     log = spool.page_log(job)
@@ -110,14 +106,6 @@ def _stale_bundle(world: World) -> Job:
     return job
 
 
-def _rebuild(spool: Spool, _world: World, job: Job) -> None:
-    build(spool, job)
-
-
-def _publish(spool: Spool, world: World, job: Job) -> None:
-    spool.publish(job, world.root / PUBLISHED)
-
-
 def _publish_pieces(spool: Spool, world: World, job: Job) -> None:
     folder = world.root / "outbox" / "letters"
     targets = [(f"{name}", folder / f"scan{name}") for name in (".json", ".md")]
@@ -128,30 +116,10 @@ def _archive(spool: Spool, world: World, job: Job) -> None:
     spool.archive(job, world.root / ARCHIVED)
 
 
-def _fail(spool: Spool, world: World, job: Job) -> None:
-    spool.fail(job, world.root / FAILED, REPORT)
-
-
-def _publish_for_all(spool: Spool, world: World, job: Job) -> None:
-    spool.publish(job, world.root / PUBLISHED, TEAM)
-
-
-def _archive_for_all(spool: Spool, world: World, job: Job) -> None:
-    spool.archive(job, world.root / ARCHIVED, TEAM)
-
-
-def _fail_for_all(spool: Spool, world: World, job: Job) -> None:
-    spool.fail(job, world.root / FAILED, REPORT, TEAM)
-
-
 def _archived(world: World) -> Job:
     job = world.bundled()
     _archive(world.spool(), world, job)
     return job
-
-
-def _finish(spool: Spool, _world: World, job: Job) -> None:
-    spool.finish(job)
 
 
 def _put_back(spool: Spool, world: World, _job: Job) -> None:
@@ -180,7 +148,7 @@ ALONE = (
     Scenario(
         "claim for a retry",
         _failed_before,
-        _claim_failed,
+        lambda spool, world, job: spool.claim(job, world.root / FAILED),
         before={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
         spooled=_CLAIMED,
     ),
@@ -193,13 +161,13 @@ ALONE = (
     Scenario(
         "build a bundle anew",
         _stale_bundle,
-        _rebuild,
+        lambda spool, _world, job: build(spool, job),
         spooled=(*_CLAIMED, f"{HOME}/sealed", *_BUNDLE),
     ),
     Scenario(
         "publish",
         lambda world: world.bundled(),
-        _publish,
+        lambda spool, world, job: spool.publish(job, world.root / PUBLISHED),
         after=bundle_at(PUBLISHED),
         spooled=(*_CLAIMED, f"{HOME}/sealed"),
     ),
@@ -221,14 +189,14 @@ ALONE = (
     Scenario(
         "fail",
         lambda world: world.claimed(),
-        _fail,
+        lambda spool, world, job: spool.fail(job, world.root / FAILED, REPORT),
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
         spooled=(f"{HOME}/job.json",),
     ),
     Scenario(
         "publish for a group",
         lambda world: world.bundled(),
-        _publish_for_all,
+        lambda spool, world, job: spool.publish(job, world.root / PUBLISHED, TEAM),
         after=bundle_at(PUBLISHED),
         spooled=(*_CLAIMED, f"{HOME}/sealed"),
         owner=TEAM,
@@ -236,7 +204,7 @@ ALONE = (
     Scenario(
         "archive for a group",
         lambda world: world.claimed(),
-        _archive_for_all,
+        lambda spool, world, job: spool.archive(job, world.root / ARCHIVED, TEAM),
         after={ARCHIVED: ORIGINAL},
         spooled=(f"{HOME}/job.json",),
         owner=TEAM,
@@ -244,12 +212,18 @@ ALONE = (
     Scenario(
         "fail for a group",
         lambda world: world.claimed(),
-        _fail_for_all,
+        lambda spool, world, job: spool.fail(job, world.root / FAILED, REPORT, TEAM),
         after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
         spooled=(f"{HOME}/job.json",),
         owner=TEAM,
     ),
-    Scenario("finish", _archived, _finish, before={ARCHIVED: ORIGINAL}, after={ARCHIVED: ORIGINAL}),
+    Scenario(
+        "finish",
+        _archived,
+        lambda spool, _world, job: spool.finish(job),
+        before={ARCHIVED: ORIGINAL},
+        after={ARCHIVED: ORIGINAL},
+    ),
     Scenario(
         "put an orphan back",
         lambda world: world.bundled(),
@@ -290,18 +264,6 @@ def _failed_joined(world: World) -> Job:
     return replace(job, place=Place.FAILED, failed_to=failed_to)
 
 
-def _claim_failed_joined(spool: Spool, world: World, job: Job) -> None:
-    spool.claim(job, world.root / JOINED_FAILED)
-
-
-def _archive_joined(spool: Spool, world: World, job: Job) -> None:
-    spool.archive(job, world.root / JOINED_ARCHIVED)
-
-
-def _fail_joined(spool: Spool, world: World, job: Job) -> None:
-    spool.fail(job, world.root / JOINED_FAILED, REPORT)
-
-
 JOINED_INBOX = "inbox/letters"
 JOINED_ARCHIVED = "archive/letters/2026/scan"
 JOINED_FAILED = "failed/letters/scan"
@@ -337,7 +299,7 @@ JOINED = (
     Scenario(
         "claim joined for a retry",
         _failed_joined,
-        _claim_failed_joined,
+        lambda spool, world, job: spool.claim(job, world.root / JOINED_FAILED),
         before={**members_at(JOINED_FAILED), **_JOINED_REPORT},
         spooled=_JOINED_CLAIMED,
         kept=(_FIRST, _SECOND),
@@ -345,7 +307,7 @@ JOINED = (
     Scenario(
         "archive joined",
         lambda world: world.claimed_joined(),
-        _archive_joined,
+        lambda spool, world, job: spool.archive(job, world.root / JOINED_ARCHIVED),
         after=members_at(JOINED_ARCHIVED),
         spooled=(f"{HOME}/job.json",),
         kept=(_FIRST, _SECOND),
@@ -353,7 +315,7 @@ JOINED = (
     Scenario(
         "fail joined",
         lambda world: world.claimed_joined(),
-        _fail_joined,
+        lambda spool, world, job: spool.fail(job, world.root / JOINED_FAILED, REPORT),
         after={**members_at(JOINED_FAILED), **_JOINED_REPORT},
         spooled=(f"{HOME}/job.json",),
         kept=(_FIRST, _SECOND),

@@ -15,13 +15,8 @@ from ocrd.files import Disk
 from ocrd.spool.jobdir import JobDir
 from ocrd.spool.move import Mover
 from tests.unit.spool.mounts import bound, needs_root
-from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, WithoutLinks
+from tests.unit.spool.steps import DISKS, Call, Hooked, WithoutExclusiveRename, WithoutLinks
 
-DISKS = {
-    "plain": Disk(),
-    "no-exclusive-rename": WithoutExclusiveRename(),
-    "no-links-either": WithoutLinks(),
-}
 CONTENT = bytes(range(256)) * 5000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,13 +29,9 @@ def test_one_column_is_read_from_top_to_bottom() -> None:
     assert read(page[::-1]) == ["one", "two", "three"]
 
 
-def test_two_columns_are_read_one_after_the_other() -> None:
-    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 100)
-    assert read(page) == LEFT.splitlines() + RIGHT.splitlines()
-
-
-def test_columns_whose_lines_are_not_level_are_read_one_after_the_other() -> None:
-    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 112)
+@pytest.mark.parametrize("lower", [0, 12], ids=["level", "not level"])
+def test_two_columns_are_read_one_after_the_other(lower: float) -> None:
+    page = lines(LEFT, 50, 100) + lines(RIGHT, 400, 100 + lower)
     assert read(page) == LEFT.splitlines() + RIGHT.splitlines()
 
 

@@ -46,16 +46,19 @@ def read(image: Image.Image, form: str = "ocr") -> PageResult:
     return child.read(PageImage(rgb.width, rgb.height, rgb.tobytes()), form, 1)
 
 
-@pytest.mark.parametrize("bilevel", [False, True], ids=["grey", "bilevel"])
 @pytest.mark.parametrize(
-    ("said", "size", "dpi"),
+    ("said", "size", "dpi", "bilevel"),
     few(
         [
-            ("Received with thanks on 4 May.", 10, 200),
-            ("Paid in full", 10, 300),
-            ("See the enclosed letter, please.", 8, 200),
-            ("The keys are at the porter's.", 12, 300),
-            ("Page left empty on purpose", 11, 200),
+            (*printed, bilevel)
+            for printed in (
+                ("Received with thanks on 4 May.", 10, 200),
+                ("Paid in full", 10, 300),
+                ("See the enclosed letter, please.", 8, 200),
+                ("The keys are at the porter's.", 12, 300),
+                ("Page left empty on purpose", 11, 200),
+            )
+            for bilevel in (False, True)
         ]
     ),
 )
@@ -139,11 +142,14 @@ def test_a_line_that_is_not_read_is_told_of_with_its_place() -> None:
 def test_an_empty_page_with_a_little_dust_is_whole() -> None:
     page = Image.new("RGB", (1654, 2339), "white")
     page.putpixel((300, 400), (0, 0, 0))
-    assert (read(page).text, read(page).partial) == ("", None)
+    result = read(page)
+    assert (result.text, result.partial) == ("", None)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 2000), (2000, 3), (33, 31)])
-@pytest.mark.parametrize("shade", [255, None], ids=["white", "noise"])
+@pytest.mark.parametrize(
+    ("shade", "size"),
+    few([*product([255, None], [(3, 2000), (1, 1), (2, 2), (33, 31), (2000, 3)])]),
+)
 def test_pages_of_odd_shapes_are_read_like_any_other(
     size: tuple[int, int], shade: int | None
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ LATIN = (VIETNAMESE, TURKISH)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[Engine]:
-    made = RapidEngine(workers=2, threads=1)
+    made = RapidEngine(workers=1, threads=1)
     await made.start(lambda _stage: None)
     yield made
     await made.stop()
@@ -77,8 +78,11 @@ async def test_a_page_that_looks_turkish_is_noted(engine: Engine) -> None:
     assert [note for note in result.notes if 'language = "tr"' in note]
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-@pytest.mark.parametrize("printed", [UNKNOWN[0], UNKNOWN[4]], ids=lambda it: it.language)
+@pytest.mark.parametrize(
+    ("degrees", "printed"),
+    few([*product([90, 180, 270], [UNKNOWN[0], UNKNOWN[4]])]),
+    ids=lambda it: getattr(it, "language", it),
+)
 async def test_a_page_that_lies_is_read_and_its_words_stay_in_place(
     engine: Engine, printed: Print, degrees: int
 ) -> None:
