@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine
 
 T = TypeVar("T")
 
@@ -24,8 +24,6 @@ MOST = 64  # parts of one transaction, so that the first does not wait for ever
 BATCH = 500  # rows in one statement, as SQLite limits its parameters
 CACHE_KIB = 256  # of each connection; what is left out lies in the kernel's cache
 KEPT_OPEN = 8  # connections that wait for their next use
-
-_IMMEDIATE = "ocrd_immediate"
 
 
 def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.Connection:
@@ -52,30 +50,26 @@ def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.
 
 
 def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
-    """An engine whose writers take the write lock when they begin.
-
-    A transaction that reads first and writes later fails at once when another process wrote in
-    between, whatever the busy time-out (https://sqlite.org/rescode.html#busy_snapshot).
-    """
+    """An engine with as many connections as are asked for at once."""
     # Nobody waits for a connection: a reader that a slow disk holds up holds up no other.
     pool = {"poolclass": QueuePool, "pool_size": KEPT_OPEN, "max_overflow": -1}
-    engine = create_engine("sqlite://", creator=opener, **pool)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get(_IMMEDIATE, False)
-        driver(connection).execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
+    return create_engine("sqlite://", creator=opener, **pool)
 
 
 @contextmanager
 def transaction(engine: Engine, *, immediate: bool) -> Iterator[Connection]:
-    """One transaction: committed at the end, rolled back on any error."""
-    with engine.connect() as connection:
-        connection.execution_options(**{_IMMEDIATE: immediate})
-        with connection.begin():
-            yield connection
+    """One transaction: committed at the end, rolled back on any error.
+
+    Args:
+        engine: Whose connection to use.
+        immediate: Whether to take the write lock at once, as writers must: one that reads first
+            and writes later fails when another process wrote in between, whatever the busy
+            time-out (https://sqlite.org/rescode.html#busy_snapshot).
+    """
+    with engine.connect() as connection, connection.begin():
+        # A listener to SQLAlchemy's own beginning would be asked about each statement, too.
+        driver(connection).execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        yield connection
 
 
 def padded(items: Sequence[T]) -> list[T]:
