@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,14 @@ find_system_programs()
 settings.register_profile(
     "ocrd", settings.get_profile("ci"), max_examples=100 if everything() else 25
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands keep for their user is none of the home's; vLLM's compiled code is."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("VLLM_CACHE_ROOT", str(usual / "vllm"))
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.hookimpl(tryfirst=True)

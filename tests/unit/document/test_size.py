@@ -188,6 +188,11 @@ def test_what_has_does_not_grow(tmp_path: Path, kind: str) -> None:
         made(folder, LOSSY[kind](CONTENTS[content](size)))
 
 
+def test_pictures_that_grow_a_little_each_and_much_together_say_why(tmp_path: Path) -> None:
+    many = pages(bilevel(shapes((701, 997)), dithered=True), compression="tiff_adobe_deflate")
+    assert made(tmp_path, many), "else this is no such case"
+
+
 OF_ITS_OWN = {"webp with alpha", "jpeg cmyk"}  # packed like nothing in a PDF; no profile, no PDF/A
 
 
