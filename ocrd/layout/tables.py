@@ -134,9 +134,17 @@ class Group:
         return close <= MOST_CLOSE * len(gaps)
 
     def _listed(self) -> bool:
-        """Whether these are items behind their marks."""
-        marks = [piece.text for row in self.rows for piece in row if self.columns[0].meets(piece)]
-        return len(self.columns) == 2 and all(map(is_mark, marks))
+        """Whether these are items behind their marks, perhaps with numbers in the margin."""
+        said = [
+            [piece.text for row in self.rows for piece in row if column.meets(piece)]
+            for column in self.columns
+        ]
+        if len(said) == 3:
+            margin = next((at for at in (0, 2) if all(map(str.isdigit, said[at]))), None)
+            if margin is None or all(map(str.isdigit, said[1 - margin // 2])):
+                return False
+            del said[margin]
+        return len(said) == 2 and all(map(is_mark, said[0]))
 
     def runs(self) -> bool:
         """Whether a column is running text, and what stands beside it is its margin."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ocrd.layout.order import rows
 from ocrd.layout.pieces import Piece
 from ocrd.layout.tables import Cells, groups, level_ruled
@@ -131,6 +133,17 @@ def test_a_head_needs_no_rule_above_it() -> None:
     assert [len(cells) for _, cells in level_ruled(page, RULES, 8)] == [3]
 
 
-def test_items_behind_their_marks_are_no_table() -> None:
-    page = [it for n in range(4) for it in row(100 + 30 * n, (f"({n})", 50), ("a clause", 150))]
+@pytest.mark.parametrize("margin", [[], [20.0], [400.0]], ids=["none", "left", "right"])
+def test_items_behind_their_marks_are_no_table(margin: list[float]) -> None:
+    """Nor are they with numbers in the margin."""
+    page = [
+        cell
+        for n in range(1, 5)
+        for cell in row(
+            100 + 30 * n,
+            *((str(30 + n), x) for x in margin),
+            (f"({n})", 60),
+            ("a clause", 150),
+        )
+    ]
     assert cells(page) == []
