@@ -1,42 +1,128 @@
-"""Tables without rules: rows whose words leave the same white gutters.  Pure.
+"""Tables that no grid of rules shows: a page's words as pieces, and how those are laid out.  Pure.
 
-Words of prose are a quarter of an em apart, so that no gutter runs through three lines of it.
+Words of prose are a quarter of an em apart; what is further apart may stand in another column.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 
-from ocrd.page import Block, Box, Markup, Word
+from ocrd.layout.order import Row, columns
+from ocrd.layout.pieces import Piece, union
+from ocrd.layout.tables import Cells, groups, level_ruled
+from ocrd.page import Block, Box, Line, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em
-_APART = 2.6  # line heights between the tops of rows, at most
-_ROWS = 3  # of a table, at least
-_WORDY = 3.5  # words of a cell in the mean: more is a column of prose
-_INKED = 0.65  # of a row's length, in the mean: more is prose in narrow columns
-_INKED_FIGURES = 0.85  # the same where a column holds figures, as prose does not
-_ASIDE, _ASIDE_TIMES = 0.15, 2.2  # of the page's width, and times the other gutters
-_SHORT = 2.5  # words of a cell in the mean, in the column that has fewest
-
-Span = tuple[float, float]
+_STRIP, _ROWS, _APART = 0.25, 3, 2.6  # of it, where so many lines, so many heights apart, have it
+_TOUCH = 3.0  # points between the ends of rules that are meant to be the same
 
 
-def grids(words: Sequence[Word]) -> Iterator[Block]:
-    """The tables among the words of a page, top to bottom, each with its cells row by row."""
-    rows = _rows(words)
-    start = 0
-    while start < len(rows):
-        run, gutters = _run(rows[start:])
-        if len(run) < _ROWS:
-            start += 1
-            continue
-        if halves := _halves(run, gutters):
+def tables(
+    words: Sequence[Word],
+    rules: Sequence[Box],
+    known: Sequence[Block],
+    width: float,
+    height: float,
+) -> Iterator[Block]:
+    """The tables among the words of a page, each with its cells row by row.
+
+    Args:
+        words: Of the page, without those in tables that are known.
+        rules: That are level.
+        known: Tables between rules that cross.
+        width: Of the page, points.
+        height: Of the page, points.
+    """
+
+    def placed(box: Box) -> Box:
+        return Box(box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
+
+    pieces = [
+        Piece(Line(" ".join(word.text for word in part), box), placed(box))
+        for part in _parts(_rows(words))
+        for box in [union(word.box for word in part)]
+    ]
+    taken = [placed(table.boxes[0]) for table in known]
+    level = [(rule.x1, rule.y1, rule.x2, rule.y1) for rule in map(placed, rules)]
+    for lines, cells in list(level_ruled(pieces, level, _TOUCH)):
+        inside = [piece for row in lines for piece in row]
+        yield _table(inside, cells)
+        taken.append(union(piece.box for piece in inside))
+        pieces = [piece for piece in pieces if piece not in inside]
+    held = [Piece(Line("", box), box) for box in taken]
+    for column in columns([*pieces, *held]):
+        for is_held, part in groupby(column, lambda row: any(piece in held for piece in row)):
+            if not is_held:
+                yield from _aligned(list(part))
+
+
+def _aligned(column: Sequence[Row]) -> Iterator[Block]:
+    for group in groups(column):
+        if halves := group.halves():
             for half in halves:
-                yield from grids(half)
-        elif found := _grid(run, gutters):
-            yield found
-        start += len(run)
+                yield from _aligned(half)
+        elif cells := group.cells():
+            yield _table([piece for row in group.rows for piece in row], cells)
+
+
+def _table(pieces: Sequence[Piece], cells: Cells) -> Block:
+    box = union(piece.line.box for piece in pieces)
+    return Block("table", "", (box,), Markup.PLAIN, rows=cells)
+
+
+def _parts(lines: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
+    """Printed lines, parted where words stand further apart than words do.
+
+    Less is enough where several lines below each other leave the same white.
+    """
+    strips: list[_Strip] = []
+    ends = set[int]()  # words, by identity, that end a part
+    for line in lines:
+        unit = _shape(line) * _height(line)
+        going_on: list[_Strip] = []
+        for last, word in pairwise(line):
+            white = last.box.x2, word.box.x1
+            if white[1] - white[0] >= _GUTTER * unit:
+                ends.add(id(last))
+            if white[1] - white[0] >= _STRIP * unit:
+                going_on += _Strip.followed(strips, white, last, _STRIP * unit)
+        strips = going_on
+        for strip in strips:
+            if len(strip.words) >= _ROWS:
+                ends.update(map(id, strip.words))
+    for line in lines:
+        part: list[Word] = []
+        for word in line:
+            part.append(word)
+            if id(word) in ends or word is line[-1]:
+                yield part
+                part = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """White from `left` to `right` behind words of lines below each other."""
+
+    left: float
+    right: float
+    words: tuple[Word, ...]
+
+    @classmethod
+    def followed(
+        cls, strips: Sequence[_Strip], white: tuple[float, float], word: Word, least: float
+    ) -> Iterator[_Strip]:
+        """The strips that go on with the white behind a word, or one that begins with it."""
+        alone = True
+        for strip in strips:
+            left, right = max(strip.left, white[0]), min(strip.right, white[1])
+            near = word.box.y1 - strip.words[-1].box.y1 < _APART * (word.box.y2 - word.box.y1)
+            if right - left >= least and near:
+                yield cls(left, right, (*strip.words, word))
+                alone = False
+        if alone:
+            yield cls(*white, (word,))
 
 
 def _rows(words: Sequence[Word]) -> list[list[Word]]:
@@ -51,126 +137,14 @@ def _rows(words: Sequence[Word]) -> list[list[Word]]:
     return [sorted(row, key=lambda word: word.box.x1) for row in rows]
 
 
-def _run(rows: Sequence[list[Word]]) -> tuple[list[list[Word]], list[Span]]:
-    """The rows from the first on that leave gutters between them, and those gutters."""
-    run, gutters = [rows[0]], _gutters(rows[0])
-    for row in rows[1:]:
-        height = run[-1][0].box.y2 - run[-1][0].box.y1
-        left = list(_common(gutters, row, height))
-        fewer = len(run) >= _ROWS and len(left) < len(gutters)
-        if not left or fewer or row[0].box.y1 - run[-1][0].box.y1 > _APART * height:
-            break
-        run.append(row)
-        gutters = left
-    while len(run) > 1 and len(_cells(run[-1], gutters)) == 1:
-        run.pop()
-    return run, gutters
-
-
-def _gutters(row: Sequence[Word]) -> list[Span]:
-    height = row[0].box.y2 - row[0].box.y1
-    gaps = [(one.box.x2, other.box.x1) for one, other in pairwise(row)]
-    return [gap for gap in gaps if gap[1] - gap[0] >= _shape(row) * _GUTTER * height]
-
-
 def _shape(row: Sequence[Word]) -> float:
     """Fractions of the width in a fraction of the height, by letters of ordinary width."""
     letters = sum(len(word.text) for word in row)
     across = sum(word.box.x2 - word.box.x1 for word in row)
-    height = row[0].box.y2 - row[0].box.y1
-    return across / max(letters, 1) / height / 0.38  # a letter is half an em wide, a line 1.3 high
+    return (
+        across / max(letters, 1) / _height(row) / 0.38
+    )  # a letter is half an em wide, a line 1.3 high
 
 
-def _common(gutters: Sequence[Span], row: Sequence[Word], height: float) -> Iterator[Span]:
-    """What of the gutters a row leaves white."""
-    least = _shape(row) * _GUTTER * height
-    for start, end in gutters:
-        pieces = [(start, end)]
-        for word in row:
-            pieces = [
-                part
-                for left, right in pieces
-                for part in ((left, min(right, word.box.x1)), (max(left, word.box.x2), right))
-                if part[1] - part[0] >= least
-            ]
-        if pieces:
-            yield max(pieces, key=lambda part: part[1] - part[0])
-
-
-def _cells(row: Sequence[Word], gutters: Sequence[Span]) -> dict[int, list[str]]:
-    """The words of a row by the number of their column."""
-    cells: dict[int, list[str]] = {}
-    for word in row:
-        middle = (word.box.x1 + word.box.x2) / 2
-        column = sum(start < middle for start, _ in gutters)
-        cells.setdefault(column, []).append(word.text)
-    return cells
-
-
-def _halves(
-    run: Sequence[Sequence[Word]], gutters: Sequence[Span]
-) -> tuple[list[Word], list[Word]] | None:
-    """An address and what stands beside it, label by label: they are no table together."""
-    widths = [right - left for left, right in gutters]
-    if len(widths) < 2 or widths[0] < max(_ASIDE, _ASIDE_TIMES * max(widths[1:])):
-        return None
-    told = [_cells(row, gutters) for row in run]
-    labels = [" ".join(cells[column]) for cells in told for column in (0, 1) if column in cells]
-    if not all(any(map(str.isalpha, label)) for label in labels):
-        return None
-    at = sum(gutters[0]) / 2
-    words = [word for row in run for word in row]
-    left = [word for word in words if word.box.x1 < at]
-    return left, [word for word in words if word.box.x1 >= at]
-
-
-def _grid(run: Sequence[Sequence[Word]], gutters: Sequence[Span]) -> Block | None:
-    """The rows as a table; None if they are columns of prose."""
-    told = [_cells(row, gutters) for row in run]
-    most = _INKED_FIGURES if _has_figures(told) else _INKED
-    if sum(len(cells) > 1 for cells in told) < _ROWS or _mean(list(map(_inked, run))) > most:
-        return None
-    lengths = [_mean([len(cells[at]) for cells in told if at in cells])
-               for at in range(len(gutters) + 1)]  # fmt: skip
-    if sum(length > _WORDY for length in lengths) > 1:
-        return None
-    if min(lengths) > _SHORT:
-        return None
-    rows: list[list[str]] = []
-    for at, cells in enumerate(told):
-        said = [" ".join(cells.get(column, ())) for column in range(len(lengths))]
-        if len(cells) == 1 and _continues(run, at):
-            rows[-1] = [" ".join(filter(None, both)) for both in zip(rows[-1], said, strict=True)]
-        else:
-            rows.append(said)
-    box = Box.around(word.box for row in run for word in row)
-    return Block("table", "", (box,), Markup.PLAIN, rows=tuple(map(tuple, rows)))
-
-
-def _has_figures(told: Sequence[dict[int, list[str]]]) -> bool:
-    """Whether a column but the first is one of figures below its head."""
-    columns = {column for cells in told for column in cells if column}
-    return any(
-        all(
-            len(cells[column]) == 1 and any(map(str.isdigit, cells[column][0]))
-            for cells in told[1:]
-            if column in cells
-        )
-        for column in columns
-    )
-
-
-def _inked(row: Sequence[Word]) -> float:
-    """How much of a row's length its words take."""
-    length = row[-1].box.x2 - row[0].box.x1
-    return sum(word.box.x2 - word.box.x1 for word in row) / max(length, 1e-6)
-
-
-def _continues(run: Sequence[Sequence[Word]], at: int) -> bool:
-    """Whether a row is nearer to the one above than to the one below."""
-    tops = [row[0].box.y1 for row in run]
-    return at > 0 and (at + 1 == len(run) or tops[at] - tops[at - 1] < tops[at + 1] - tops[at])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def _height(row: Sequence[Word]) -> float:
+    return max(row[0].box.y2 - row[0].box.y1, 1e-6)

@@ -14,8 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
-from ocrd.pages import typeset
-from ocrd.pages.columns import grids
+from ocrd.pages import columns, typeset
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.typeset import Row, Style, Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out, pymupdf
@@ -26,6 +25,7 @@ _FIGURE = 0.01  # of the page: a smaller picture is a speck or a rule
 _BOLD, _MONO, _ITALIC = 16, 8, 2
 _CELLS = 4  # of a table, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
+_RULE = 2.5  # points: a drawing so low is a rule
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
 _LIGATURE = re.compile("[\ufb00-\ufb06]")
@@ -37,8 +37,10 @@ def own_text(page: PdfPage) -> OwnText | None:
     words = words_of(page)
     if not words or not _is_level(page):
         return None
-    tables = list(_tables(page))
-    tables += grids([word for word in words if not _in_any(tables, word.box)])
+    ruled = list(_tables(page))
+    rest = [word for word in words if not _in_any(ruled, word.box)]
+    size = page.rect.width, page.rect.height
+    tables = [*ruled, *columns.tables(rest, list(_level_rules(page)), ruled, *size)]
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     rows = [row for row in _rows(page, linked_places) if not _in_any(tables, row.box)]
@@ -128,6 +130,32 @@ def _dots(page: PdfPage) -> Iterator[Box]:
         x1, y1, x2, y2 = drawing["rect"]
         if 0 < x2 - x1 < _DOT and 0 < y2 - y1 < _DOT and 0.7 < (x2 - x1) / (y2 - y1) < 1.4:
             yield seen_box(page, drawing["rect"])
+
+
+def _level_rules(page: PdfPage) -> Iterator[Box]:
+    """Straight rules from side to side; those that touch are one."""
+    drawings = page.get_cdrawings()
+    thin = [
+        rule
+        for drawing in (drawings if len(drawings) < _MOST_DRAWINGS else ())
+        for rule in _thin(drawing)
+    ]
+    found: list[list[float]] = []
+    for x1, y1, x2, y2 in sorted(thin, key=lambda rule: (round(rule[1]), rule[0])):
+        if found and abs(found[-1][1] - y1) < _RULE and x1 - found[-1][2] < _RULE:
+            found[-1][2] = max(found[-1][2], x2)
+        else:
+            found.append([x1, y1, x2, y2])
+    yield from (seen_box(page, rule) for rule in found)
+
+
+def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]]:
+    """What of a drawing is a level rule, or a rectangle so low that it is one."""
+    lines = [(*item[1], *item[2]) for item in drawing["items"] if item[0] == "l"]
+    boxes = [item[1] for item in drawing["items"] if item[0] == "re"]
+    for x1, y1, x2, y2 in [*lines, *boxes, drawing["rect"]]:
+        if abs(y2 - y1) < _RULE and abs(x2 - x1) > _DOT:
+            yield min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
 def _tables(page: PdfPage) -> Iterator[Block]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from ocrd.page import Block, Box, PageResult, WordsFrom
 
 _GUTTER = 0.012  # of the page's width, at least, between columns
+_LEVEL = 0.75  # of the lines with several blocks: more is a form
+_LINE = 0.03  # of the page's height: a block so low is one line
+_LONGEST = 40  # characters of a label, or of what was filled in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
     if len(blocks) < 2 or not all(block.boxes for block in blocks):
         return list(blocks)
     bands = _bands(blocks)
+    if _cells(bands):
+        return [block for band in bands for block in sorted(band, key=lambda it: it.boxes[0].x1)]
     parts = _columns(blocks) if len(bands) < len(blocks) else []
     if len(parts) > 1:
         return [block for part in parts for block in in_order(part)]
@@ -60,6 +65,22 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
         for group in (*([band] for band in bands[:start]), bands[start:end], bands[end:])
         for block in in_order([block for band in group for block in band])
     ]
+
+
+def _cells(bands: Sequence[Sequence[Block]]) -> bool:
+    """Whether what stands side by side is line by line a label and what was filled in."""
+    beside = [band for band in bands if len(band) > 1]
+    level = [band for band in beside if all(_is_cell(block, band[0]) for block in band)]
+    return len(level) > 1 and len(level) > _LEVEL * len(beside)
+
+
+def _is_cell(block: Block, first: Block) -> bool:
+    """Whether a block is short, no item, and one line on a level with another."""
+    box, other = block.boxes[0], first.boxes[0]
+    slack = min(box.y2 - box.y1, other.y2 - other.y1) / 2
+    level = abs(box.y1 - other.y1) < slack and abs(box.y2 - other.y2) < slack
+    level = level and box.y2 - box.y1 < _LINE
+    return level and block.label != "list" and 0 < len(block.text) < _LONGEST
 
 
 def _columned(bands: Sequence[Sequence[Block]]) -> tuple[int, int]:

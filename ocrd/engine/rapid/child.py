@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocrd.engine.rapid import doubt
 from ocrd.engine.rapid.layout import Found, blocks
-from ocrd.engine.rapid.pieces import union
+from ocrd.layout.pieces import union
 from ocrd.page import Block, Markup, PageImage, PageResult
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from statistics import median
 
-from ocrd.engine.rapid.order import Row, columns, rows
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
-from ocrd.engine.rapid.pieces import Piece, is_item, numbered, running, union
 from ocrd.engine.rapid.stacks import framed, stacks
-from ocrd.engine.rapid.tables import Cells, Rule, grids, groups
+from ocrd.layout.order import Row, columns, rows
+from ocrd.layout.pieces import Piece, is_item, numbered, running, union
+from ocrd.layout.tables import Cells, Rule, grids, groups, level_ruled
 from ocrd.page import Line
 
 TITLE = 1.5  # times the type of the page
@@ -114,6 +114,11 @@ def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Foun
             printed = tuple(rows(inside))
             ruled[Piece(Line("", place), place)] = _table(cells, printed)
             pieces = [piece for piece in pieces if not grid.holds(piece)]
+    for lines, cells in list(level_ruled(pieces, rules, TOUCH)):
+        inside = [piece for row in lines for piece in row]
+        place = union(piece.box for piece in inside)
+        ruled[Piece(Line("", place), place)] = _table(cells, tuple(lines))
+        pieces = [piece for piece in pieces if piece not in inside]
     for stack in framed(pieces, rules):
         taken = {piece for row in stack for piece in row}
         pieces = [piece for piece in pieces if piece not in taken]

@@ -13,8 +13,8 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
-from ocrd.engine.rapid.order import Row
-from ocrd.engine.rapid.pieces import Piece, is_item, is_wide, numbered
+from ocrd.layout.order import Row
+from ocrd.layout.pieces import Piece, is_item, is_wide, numbered
 
 GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
 INDENT = 0.8  # heights of a line

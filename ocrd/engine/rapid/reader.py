@@ -33,11 +33,11 @@ from ocrd.engine.rapid.ink import (
     turned_over,
 )
 from ocrd.engine.rapid.lines import Pose, Recognised, Seams, printed
-from ocrd.engine.rapid.pieces import Piece, is_wide
 from ocrd.engine.rapid.quads import Quad
 from ocrd.engine.rapid.recogniser import RapidRecogniser, Recogniser
-from ocrd.engine.rapid.tables import Rule
 from ocrd.errors import EngineSetupError
+from ocrd.layout.pieces import Piece, is_wide
+from ocrd.layout.tables import Rule
 from ocrd.page import Box, PageImage
 
 DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of 6 points is found

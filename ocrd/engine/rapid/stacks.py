@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from ocrd.engine.rapid.order import Row, rows
-from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.tables import Rule
+from ocrd.layout.order import Row, rows
+from ocrd.layout.pieces import Piece
+from ocrd.layout.tables import Rule
 
 NEARER = 0.8  # of the distance to the rows around them
 ALIGNED = 1.0  # heights between their left ends, or their middles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -503,3 +504,103 @@ def test_three_columns_of_several_blocks_stay_apart() -> None:
     title = Block("title", "title", (Box(0.05, 0.05, 0.95, 0.1),))
     said = [each.text for each in in_order([*blocks, title])]
     assert said == ["title", *(f"{column}{row}" for column in range(3) for row in range(6))]
+
+
+FIGURES = [
+    ("Valve", "Bar", "Litres"),
+    ("North gate", "2.5", "1310"),
+    ("South gate", "3.1", "986"),
+    ("Mill lane", "2.8", "1204"),
+]
+
+
+def set_table(
+    page: Any, left: float, top: float, cells: Sequence[tuple[str, ...]], *, step: float
+) -> None:
+    for number, row in enumerate(cells):
+        for column, cell in enumerate(row):
+            page.insert_text((left + step * column, top + 12 * number), cell, fontsize=8)
+
+
+@pytest.mark.parametrize("beside", [285, 310])
+@pytest.mark.parametrize("ruled", [False, True])
+def test_a_table_in_one_of_two_columns_is_read_in_its_place(
+    tmp_path: Path, beside: float, ruled: bool
+) -> None:
+    """With rules above and below its head and at its foot, or with none."""
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((50, 60, 270, 200), PROSE, fontsize=9)
+        set_table(page, 54, 220, FIGURES, step=70)
+        for y in (211, 223.5, 260) if ruled else ():
+            page.draw_line((50, y), (270, y), width=0.6)
+        page.insert_textbox((50, 280, 270, 420), OTHER, fontsize=9)
+        page.insert_textbox((beside, 63, 535, 420), f"{OTHER} {PROSE} {OTHER}", fontsize=9)
+        page.insert_text((293, 820), "7", fontsize=9)
+
+    found = sound(read(tmp_path, draw)).blocks
+    assert [it.rows or it.text for it in found if it.label != "page_number"] == [
+        PROSE, tuple(FIGURES), OTHER, f"{OTHER} {PROSE} {OTHER}",
+    ]  # fmt: skip
+
+
+def test_columns_between_rules_may_stand_closer_than_half_an_em(tmp_path: Path) -> None:
+    cells = [("Now", "And", "Said"), *[("146.22", "284.17", "306.81")] * 3]
+    step = pymupdf.get_text_length("146.22", fontsize=8) + 3.6
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 130), PROSE, fontsize=11)
+        set_table(page, 64, 200, cells, step=step)
+        for y in (191, 203.5, 240):
+            page.draw_line((60, y), (68 + 3 * step, y), width=0.6)
+        page.insert_textbox((60, 300, 535, 430), OTHER, fontsize=11)
+
+    found = sound(read(tmp_path, draw)).blocks
+    assert [block.rows or block.text for block in found] == [PROSE, tuple(cells), OTHER]
+
+
+def test_two_rows_between_rules_are_a_table_and_the_text_to_the_next_is_none(
+    tmp_path: Path,
+) -> None:
+    def draw(page: Any) -> None:
+        for top in (200, 300):
+            set_table(page, 64, top, FIGURES[:2], step=150)
+            for y in (top - 10, top + 4, top + 16):
+                page.draw_line((60, y), (535, y), width=0.6)
+        page.insert_textbox((60, 230, 535, 280), OTHER, fontsize=9)
+
+    found = sound(read(tmp_path, draw)).blocks
+    table = tuple(FIGURES[:2])
+    assert [block.rows or block.text for block in found] == [table, OTHER, table]
+
+
+@pytest.mark.parametrize("marks", ["(1) (2) (3)", "2.1 2.2 2.3", "a) b) c)"])
+def test_clauses_behind_their_numbers_are_no_table(tmp_path: Path, marks: str) -> None:
+    clauses = ["The lessee pays at once.", "Repairs are the lessor's.", "Animals are allowed."]
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 130), PROSE, fontsize=11)
+        for number, (mark, said) in enumerate(zip(marks.split(), clauses, strict=True)):
+            page.insert_text((60, 160 + 16 * number), mark, fontsize=11)
+            page.insert_text((84, 160 + 16 * number), said, fontsize=11)
+
+    result = sound(read(tmp_path, draw))
+    assert "table" not in {block.label for block in result.blocks}
+    pairs = " ".join(f"{mark} {said}" for mark, said in zip(marks.split(), clauses, strict=True))
+    assert " ".join(result.text.split()).endswith(pairs)
+
+
+def test_what_was_filled_in_beside_labels_is_read_line_by_line(tmp_path: Path) -> None:
+    labels = ["Profession:", "Bank:", "Street:", "Date of accident:", "Town:", "E-mail:"]
+    answers = ["", "8564128", "Mill Lane 6", "2 May", "", "ann@example.org"]
+    fields = list(zip(labels, answers, strict=True))
+
+    def draw(page: Any) -> None:
+        page.insert_text((60, 60), "Report of an accident", fontsize=16)
+        for number, (label, said) in enumerate(fields):
+            x, y = 60 + 250 * (number % 2), 100 + 34 * (number // 2)
+            page.insert_text((x, y), label, fontsize=10)
+            page.insert_text((x + 100, y), said, fontsize=10)
+
+    said = sound(read(tmp_path, draw)).text.split()
+    assert said == ["Report", "of", "an", "accident", *" ".join(map(" ".join, fields)).split()]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.engine.rapid.layout import blocks
-from ocrd.engine.rapid.pieces import Piece
+from ocrd.layout.pieces import Piece
 from ocrd.page import Box, Line
-from tests.unit.engine.rapid.printed import PAGE, lines, piece, row
+from tests.unit.layout.printed import PAGE, lines, piece, row
 
 FULL = "x" * 60  # a line that reaches from margin to margin
 

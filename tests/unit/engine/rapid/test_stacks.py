@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ocrd.engine.rapid.layout import blocks
-from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.tables import Rule
-from tests.unit.engine.rapid.printed import PAGE, piece, row
+from ocrd.layout.pieces import Piece
+from ocrd.layout.tables import Rule
+from tests.unit.layout.printed import PAGE, piece, row
 
 NAMES = (("Name", "Anna Lind"), ("Born", "4 May 1961"), ("Street", "Old Lane 4"), ("Town", "Oslo"))
 

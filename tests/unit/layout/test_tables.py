@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.engine.rapid.order import rows
-from ocrd.engine.rapid.pieces import Piece
-from ocrd.engine.rapid.tables import Cells, groups
-from tests.unit.engine.rapid.printed import lines, piece, row
+from ocrd.layout.order import rows
+from ocrd.layout.pieces import Piece
+from ocrd.layout.tables import Cells, groups, level_ruled
+from tests.unit.layout.printed import lines, piece, row
 
 GOODS = [
     *row(100, ("Item", 50), ("Quantity", 300), ("Price", 500)),
@@ -102,3 +102,39 @@ def test_cells_that_do_not_line_up_are_no_table() -> None:
 
 def test_lines_of_running_text_are_no_table() -> None:
     assert cells(lines("one line\nanother\na third\na fourth", 50, 100)) == []
+
+
+RULES = [(40.0, y, 600.0, y) for y in (85.0, 112.0, 140.0)]
+
+
+def test_a_head_and_a_row_between_level_rules_are_a_table() -> None:
+    page = [*row(100, ("Harbour", 50), ("Depth", 310)), *row(126, ("Bergen", 50), ("deep", 310))]
+    found = list(level_ruled(page, RULES, 8))
+    assert [cells for _, cells in found] == [(("Harbour", "Depth"), ("Bergen", "deep"))]
+
+
+def test_lines_below_level_rules_that_run_across_their_heads_are_no_cells() -> None:
+    page = [*row(100, ("Harbour", 50), ("Depth", 310)), *lines("x" * 50, 50, 126)]
+    assert list(level_ruled(page, RULES, 8)) == []
+
+
+def test_a_head_needs_no_rule_above_it() -> None:
+    page = [*row(72, ("Harbour", 50), ("Depth", 310)), *row(98, ("Bergen", 50), ("deep", 310)),
+            *row(126, ("Malmo", 50), ("low", 310))]  # fmt: skip
+    assert [len(cells) for _, cells in level_ruled(page, RULES, 8)] == [3]
+
+
+@pytest.mark.parametrize("margin", [[], [20.0], [400.0]], ids=["none", "left", "right"])
+def test_items_behind_their_marks_are_no_table(margin: list[float]) -> None:
+    """Nor are they with numbers in the margin."""
+    page = [
+        cell
+        for n in range(1, 5)
+        for cell in row(
+            100 + 30 * n,
+            *((str(30 + n), x) for x in margin),
+            (f"({n})", 60),
+            ("a clause", 150),
+        )
+    ]
+    assert cells(page) == []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from ocrd.engine.rapid.pieces import Piece
+from ocrd.layout.pieces import Piece
 
 Row = tuple[Piece, ...]
 
@@ -176,7 +176,10 @@ def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
 
 
 def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
-    """The rows of the column next to a gutter: the first or the last of a side."""
+    """The rows of the column next to a gutter: the first or the last of a side.
+
+    A single piece (a page number in the middle) is none.
+    """
     found: list[list[Piece]] = []
     end = 0.0
     for piece in sorted(pieces, key=lambda piece: piece.box.x1):
@@ -185,6 +188,7 @@ def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
         else:
             found.append([piece])
         end = max(end, piece.box.x2)
+    found = [column for column in found if len(column) > 1] or found
     return rows(found[which]) if found else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.engine.rapid.pieces import is_item, running
+from ocrd.layout.pieces import is_item, running
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrd.engine.rapid.order import columns, rows
-from ocrd.engine.rapid.pieces import Piece
-from tests.unit.engine.rapid.printed import lines, piece, row
+from ocrd.layout.order import columns, rows
+from ocrd.layout.pieces import Piece
+from tests.unit.layout.printed import lines, piece, row
 
 LEFT = (
     "the first column of the page\nis read from its top down to\nits very last line of text\nleft."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocrd.engine.rapid.pieces import Piece
+from ocrd.layout.pieces import Piece
 from ocrd.page import Box, Line
 
 PAGE = 1000  # pixels, both ways

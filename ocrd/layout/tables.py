@@ -10,11 +10,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, starmap
 from statistics import median
 
-from ocrd.engine.rapid.order import Row, rows
-from ocrd.engine.rapid.pieces import Piece, running
+from ocrd.layout.order import Row, rows
+from ocrd.layout.pieces import Piece, is_mark, running
+from ocrd.page import Box
 
 LEAST_ROWS = 3
 REGULAR = 0.5  # of the rows must have nearly as many cells as there are columns
@@ -108,16 +109,22 @@ class Group:
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         return distance > max(usual, FAR_AT_FIRST * self.height)
 
-    def cells(self) -> Cells | None:
-        """Its cells if it is a table.  Cells over several columns leave the others empty."""
+    def cells(self, *, framed: bool = False) -> Cells | None:
+        """Its cells if it is a table.  Cells over several columns leave the others empty.
+
+        `framed` says that rules show where it begins and ends.
+        """
         found, count = self._spread(), len(self.columns)
         letters = sum(len(piece.text) for row in self.rows for piece in row)
-        if count < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
+        if min(count, len(found)) < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if not (_regular(found, count) or _headed(found, count)):
+        if self.runs():
             return None
-        if self.runs() or not self._spaced():
-            return None
+        if not framed:
+            if not (_regular(found, count) or _headed(found, count)):
+                return None
+            if self._listed() or not self._spaced():
+                return None
         return tuple(tuple(map(running, cells)) for cells in found)
 
     def _spaced(self) -> bool:
@@ -126,13 +133,28 @@ class Group:
         close = sum(gap < CLOSE * self.height for gap in gaps)
         return close <= MOST_CLOSE * len(gaps)
 
+    def _listed(self) -> bool:
+        """Whether these are items behind their marks, perhaps with numbers in the margin."""
+        said = [
+            [piece.text for row in self.rows for piece in row if column.meets(piece)]
+            for column in self.columns
+        ]
+        if len(said) == 3:
+            margin = next((at for at in (0, 2) if all(map(str.isdigit, said[at]))), None)
+            if margin is None or all(map(str.isdigit, said[1 - margin // 2])):
+                return False
+            del said[margin]
+        return len(said) == 2 and all(map(is_mark, said[0]))
+
     def runs(self) -> bool:
         """Whether a column is running text, and what stands beside it is its margin."""
         for column in self.columns:
-            lines = [piece for row in self.rows for piece in row if column.meets(piece)]
-            full = sum(piece.width > FULL * (column.right - column.left) for piece in lines)
-            wordy = sum(len(piece.text) for piece in lines) > RUNNING * len(lines)
-            if wordy and full > MOSTLY * len(lines) > 2:
+            lines = [[piece for piece in row if column.meets(piece)] for row in self.rows]
+            lines = [line for line in lines if line]
+            width = FULL * (column.right - column.left)
+            full = sum(line[-1].box.x2 - line[0].box.x1 > width for line in lines)
+            letters = sum(len(piece.text) for line in lines for piece in line)
+            if letters > RUNNING * len(lines) and full > MOSTLY * len(lines) > 2:
                 return True
         return False
 
@@ -323,6 +345,60 @@ def grids(ruled: Sequence[Rule], touch: float) -> list[Grid]:
         if len(lefts) > 2 and len(tops) > 2:
             found.append(Grid(lefts, tops))
     return found
+
+
+def level_ruled(
+    pieces: Sequence[Piece], ruled: Sequence[Rule], touch: float
+) -> Iterator[tuple[list[Row], Cells]]:
+    """Tables with level rules alone: heads above one, their columns down to the next of its length.
+
+    Args:
+        pieces: Of the page.
+        ruled: Level and upright.
+        touch: How far apart ends may be that are meant to be the same, pixels.
+    """
+    for stack in _alike(ruled, touch):
+        left, top, right, _ = stack[0]
+        above = top - (stack[1][1] - top)  # the head may have a rule below it only
+        bands = [
+            rows(piece for piece in pieces if box.holds(piece.box))
+            for box in starmap(_between, pairwise([(left, above, right, above), *stack]))
+        ]
+        while len(bands) > 1:
+            end = 1
+            while end < len(bands) and _below_heads(bands[0], bands[end]):
+                end += 1
+            lines = [row for band in bands[:end] for row in band]
+            if end > 1 and (cells := _group(lines).cells(framed=True)):
+                yield lines, cells
+                pieces = [piece for piece in pieces if not any(piece in row for row in lines)]
+            bands = bands[end:]
+
+
+def _between(above: Rule, below: Rule) -> Box:
+    return Box(above[0], above[1], above[2], below[1])
+
+
+def _alike(ruled: Sequence[Rule], touch: float) -> list[list[Rule]]:
+    """Several level rules with the same ends, from top to bottom."""
+    stacks: list[list[Rule]] = []
+    for rule in sorted((rule for rule in ruled if rule[1] == rule[3]), key=lambda rule: rule[1]):
+        same = [s for s in stacks if max(abs(s[0][0] - rule[0]), abs(s[0][2] - rule[2])) < touch]
+        if not same:
+            stacks.append([rule])
+        elif rule[1] - same[0][-1][1] > touch:
+            same[0].append(rule)
+    return [stack for stack in stacks if len(stack) > 1]
+
+
+def _below_heads(band: Sequence[Row], below: Sequence[Row]) -> bool:
+    """Whether what stands below a band of several heads lies below one of them each."""
+    heads = _group(band).columns if band and len(band[0]) > 1 else []
+    if len(heads) < 2 or not any(len(row) > 1 for row in below):
+        return False
+    stubs = heads[0].left  # what stands left of all heads needs none
+    pieces = [piece for row in below for piece in row if piece.box.x2 > stubs]
+    return all(sum(head.meets(piece) for head in heads) == 1 for piece in pieces)
 
 
 def _meet(a: Rule, b: Rule, touch: float) -> bool:

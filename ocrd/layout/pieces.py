@@ -15,6 +15,9 @@ from ocrd.page import Box, Line
 _HYPHENS = "-\u00ad\u2010"
 _UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")  # Thai to Khmer
 _ITEM = re.compile(r"^(?:[-\u2013*•·●▪◦‣∙]\s*\S|\(?(?:\d{1,2}|[a-z])[.)]\s)")
+_MARK = re.compile(
+    r"[-\u2013*•·●▪◦‣∙]|\d{1,2}|\(?(?:\d{1,3}|[a-z]{1,2}|[ivx]{1,5})[.)]|\d{1,2}(?:\.\d{1,2})+\.?"
+)
 _NUMBERED = re.compile(
     r"(?:\d{1,2}(?:\.\d{1,2})*|[IVX]{1,5})\.?\s+[^\W\d_]|§+\s*\d"
     r"|(?:(?i:art(?:icle|ikel|ículo|icolo|\.)|section|chapter|kapitel|chapitre|capítulo))\s\d"
@@ -82,6 +85,11 @@ def is_stop(char: str) -> bool:
 def is_item(text: str) -> bool:
     """Whether a line begins like an item of a list."""
     return _ITEM.match(text) is not None
+
+
+def is_mark(text: str) -> bool:
+    """Whether a text is only what leads an item or a clause: a bullet, 1, (1), a), 2.1."""
+    return _MARK.fullmatch(text) is not None
 
 
 def numbered(text: str) -> bool:
