@@ -35,5 +35,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: a test that waits leaves its core to another."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two for a core: a test that waits leaves its core to another."""
+    return 2 * len(os.sched_getaffinity(0))
