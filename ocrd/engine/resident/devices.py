@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrd.engine.resident.settings import Place, VllmSettings
+from ocrd.engine.resident.settings import VISIBLE, Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
 LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
@@ -18,7 +19,6 @@ LEAST_MEMORY_MIB = 7500  # weights of 6.2 GB, a page's cache, CUDA itself
 ROOMY_MIB = 28_000
 CORES = 12
 GUIDE = "See docs/gpu.md."
-VISIBLE = "CUDA_VISIBLE_DEVICES"  # environment, CUDA's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,8 @@ def on_gpus(
     if each == "auto":
         several = len({one.number for one in wanted}) < len(wanted)
         share = wanted[0].memory_mib * settings.gpu_memory_utilization / 2
-        parallel = any(name.endswith("parallel_size") for name in settings.options)
         roomy = share >= ROOMY_MIB and cores // len(wanted) >= CORES
-        each = 2 if known and roomy and not several and not parallel else 1
+        each = 2 if known and roomy and not several and not settings.spans_cards else 1
     return _shared([one for one in wanted for _ in range(each)])
 
 
@@ -146,17 +145,24 @@ def gpus(device: Path = Path("/dev/nvidiactl")) -> list[Gpu] | None:
 
 
 def visible(cards: list[Gpu], chosen: str | None) -> list[Gpu]:
-    """Those that `CUDA_VISIBLE_DEVICES` lets through, renumbered.
+    """Those that `CUDA_VISIBLE_DEVICES` lets through, in its order, renumbered.
 
-    Parts of a card have names of their own there, which NVML's list of cards lacks: they are taken
-    for as large as the first cards are.
+    As CUDA does, up to the first name that is none; an empty list hides all.
     """
-    if not chosen:
+    if chosen is None:
         return cards
-    named = [part.strip() for part in chosen.split(",")]
-    known = {key: card for card in cards for key in (str(card.number), card.uuid)}
-    if not any(name.isdigit() for name in named):
-        parts = zip(named, cards, strict=False)
-        known = {name: replace(card, uuid=name) for name, card in parts} | known
-    kept = [known[name] for name in named if name in known]
-    return [replace(card, number=place) for place, card in enumerate(kept)]
+    found = (_named(name.strip(), cards) for name in chosen.split(","))
+    kept = itertools.takewhile(lambda card: card is not None, found)
+    return [replace(card, number=place) for place, card in enumerate(kept) if card]
+
+
+def _named(name: str, cards: list[Gpu]) -> Gpu | None:
+    """The card of that number or, maybe cut short, UUID.
+
+    Of a part of a card, which NVML does not list, nothing is known but its name: it is taken for
+    as large as the first card.
+    """
+    for card in cards:
+        if name == str(card.number) or (name and card.uuid.startswith(name)):
+            return card
+    return replace(cards[0], uuid=name) if cards and name.startswith("MIG-") else None

@@ -16,7 +16,6 @@ from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.models import DEEPSEEK_OCR, ModelProfile
 from ocrd.engine.poison import KnownKillers
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
-from ocrd.engine.resident.devices import VISIBLE
 from ocrd.engine.resident.faults import reason
 from ocrd.engine.resident.preflight import (
     Plan,
@@ -36,6 +35,7 @@ from ocrd.engine.resident.process import (
 from ocrd.engine.resident.settings import (
     Place,
     VllmSettings,
+    alone,
     engine_arguments,
     unsupported_resolution,
 )
@@ -246,7 +246,7 @@ class VllmEngine:
         self, launcher: Launcher, place: Place, arguments: dict[str, Any], tell: Tell
     ) -> Launched:
         """An engine's process; one that shares its card computes beside the others if it can."""
-        own = {VISIBLE: place.uuid} if place.uuid else {}
+        own = alone(self._settings, place)
         sharing = self._sharing.get(place.number)
         if sharing is None:
             return await launcher.launch(arguments, tell, own)

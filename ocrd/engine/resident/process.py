@@ -125,8 +125,11 @@ class Launcher:
                     before = engine_processes()
                     loop = asyncio.get_running_loop()
                     building = loop.run_in_executor(None, self._build, arguments)
-                    while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
-                        await asyncio.sleep(CHILD_S)
+                    begun = loop.create_task(_begun(building, before))
+                    try:
+                        await asyncio.shield(begun)
+                    finally:  # it comes with the wrong environment, else, whoever gives it up
+                        await begun
             return Launched(await asyncio.shield(building), log)
         except asyncio.CancelledError:
             kill_child(log.pid)
@@ -158,6 +161,12 @@ class Launcher:
         return self.vllm.AsyncLLM.from_vllm_config(
             config, disable_log_stats=given.disable_log_stats
         )
+
+
+async def _begun(building: asyncio.Future[Any], before: set[int | None]) -> None:
+    """Until an engine has its process, or has none for good."""
+    while not (building.done() or engine_processes() - before):  # noqa: ASYNC110 - vLLM tells nobody
+        await asyncio.sleep(CHILD_S)
 
 
 def compile_caches() -> list[Path]:

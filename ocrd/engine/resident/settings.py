@@ -15,6 +15,7 @@ from ocrd.engine.models import ModelProfile
 from ocrd.errors import PageError
 from ocrd.modes import RESOLUTIONS, Resolution
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # environment, CUDA's own name
 GUARD = "ocrd.engine.deepseek.guard:NgramGuard"
 MOST_OTHERS = 1 << 16  # no job has so many pages in the engine
 MOST_RENDERERS = 8  # more threads than this only fight for the interpreter
@@ -80,6 +81,11 @@ class VllmSettings(EngineSettings):
     def renderers(self) -> int:
         """Threads that prepare images, 0 resolved."""
         return self.renderer_workers or max(1, min(MOST_RENDERERS, os.cpu_count() or 1))
+
+    @property
+    def spans_cards(self) -> bool:
+        """Whether the operator has one engine take several cards."""
+        return any(name == "device_ids" or name.endswith("parallel_size") for name in self.options)
 
     def beside(self, engines: int) -> VllmSettings:
         """For each of so many engines in one process, which share the threads for images.
@@ -182,7 +188,7 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
         "scheduling_policy": "priority",
         "disable_log_stats": True,
     }
-    if place.number is not None and not place.uuid:  # which is all that the engine will see
+    if place.number is not None and not alone(settings, place):
         arguments["device_ids"] = [place.number]
     cache_mib = int(place.memory_mib * arguments["gpu_memory_utilization"]) - BESIDE_CACHE_MIB
     if place.sharing > 1 and cache_mib > 0:
@@ -194,6 +200,14 @@ def engine_arguments(settings: VllmSettings, profile: ModelProfile, place: Place
     ours = [GUARD] if profile.guarded else []
     arguments[JOINED] = ours + list(settings.options.get(JOINED, ()))
     return arguments
+
+
+def alone(settings: VllmSettings, place: Place) -> dict[str, str]:
+    """Environment in which an engine's process sees the card of its place and no other.
+
+    Empty where the card's name is not known, or the operator has the engine take several.
+    """
+    return {VISIBLE: place.uuid} if place.uuid and not settings.spans_cards else {}
 
 
 def with_graphs(settings: VllmSettings, profile: ModelProfile) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Without it the driver gives the whole card to each process in turns, and one that decodes, bound by
 memory, never runs beside one that encodes pages, bound by arithmetic.  MPS comes with the driver:
 a control process of ours for each card, which ends with us, and a server that it starts with the
-first engine.  One server for several cards would end the engines of all when it fails on one.
+first engine.  One server for several cards could end the engines of all when it fails on one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from ocrd.engine.resident.devices import VISIBLE
+from ocrd.engine.resident.settings import VISIBLE
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"  # environment, CUDA's own names

@@ -25,6 +25,7 @@ from ocrd.engine.resident.process import (
 )
 
 CARD = "OCRD_TEST_CARD"  # environment
+CONFIG_S = 0.1  # vLLM takes seconds for it, before there is a child
 IMPORTS_S = 0.7  # what a child takes before it says a word; vLLM's takes half a minute
 
 
@@ -43,6 +44,7 @@ class Config:
         self.scheduler_config = SimpleNamespace(encoder_cache_size=8, **given)
 
     def create_engine_config(self) -> "Config":
+        time.sleep(CONFIG_S)
         return self
 
     disable_log_stats = True
@@ -62,6 +64,7 @@ class Running:
         process = spawn.Process(target=child, args=(config.arguments["model"],), name="EngineCore")
         process.start()
         process.join()
+        codes.append(process.exitcode)
         return cls(config, begun, time.monotonic())
 
     def shutdown(self, timeout: float) -> None:
@@ -77,6 +80,7 @@ class Silent(Running):
 
 
 ended: list[str] = []
+codes: list[int | None] = []
 
 
 VLLM = Vllm(Running, Config, None, None, RuntimeError)
@@ -106,6 +110,7 @@ async def test_nothing_is_left_of_an_engine_that_is_given_up_while_it_starts(
     tmp_path: Path, after_s: float
 ) -> None:
     ended.clear()
+    codes.clear()
     launcher = Launcher(VLLM, tmp_path, write_log_config(tmp_path))
     launching = asyncio.create_task(launcher.launch({"model": "m"}, lambda stage: None, {}))
     await asyncio.sleep(after_s)
@@ -113,6 +118,7 @@ async def test_nothing_is_left_of_an_engine_that_is_given_up_while_it_starts(
     with pytest.raises(asyncio.CancelledError):
         await launching
     assert ended == ["m"]
+    assert codes == [0], "it was where it looks for its log's configuration"
     assert not engine_processes()
 
 

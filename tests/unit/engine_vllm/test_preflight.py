@@ -197,21 +197,24 @@ def test_on_a_cpu_as_many_engines_as_are_listed_or_asked_for() -> None:
 @pytest.mark.parametrize(
     ("chosen", "names"),
     [
-        (None, ["GPU-a", "GPU-b"]),
-        ("", ["GPU-a", "GPU-b"]),
-        ("1", ["GPU-b"]),
-        ("1, 0", ["GPU-b", "GPU-a"]),
+        (None, ["GPU-a8", "GPU-b9"]),
+        ("", []),
+        ("0,-1,1", ["GPU-a8"]),  # CUDA looks no further
+        ("1", ["GPU-b9"]),
+        ("1, 0", ["GPU-b9", "GPU-a8"]),
         ("7", []),
-        ("GPU-b", ["GPU-b"]),
-        ("GPU-b,0", ["GPU-b", "GPU-a"]),
+        ("GPU-b9", ["GPU-b9"]),
+        ("GPU-b", ["GPU-b9"]),
+        ("GPU-c", []),
+        ("GPU-b9,0", ["GPU-b9", "GPU-a8"]),
         ("MIG-1,MIG-2", ["MIG-1", "MIG-2"]),  # NVML lists no parts of cards
-        ("MIG-1,MIG-2,MIG-3", ["MIG-1", "MIG-2"]),
+        ("MIG-1,MIG-2,MIG-3", ["MIG-1", "MIG-2", "MIG-3"]),
     ],
 )
 def test_only_visible_gpus_count_and_are_numbered_anew(
     chosen: str | None, names: list[str]
 ) -> None:
-    seen = visible([Gpu(0, "a", 1, "GPU-a"), Gpu(1, "b", 1, "GPU-b")], chosen)
+    seen = visible([Gpu(0, "a", 1, "GPU-a8"), Gpu(1, "b", 1, "GPU-b9")], chosen)
     assert [card.uuid for card in seen] == names, "by which CUDA finds it"
     assert [card.number for card in seen] == list(range(len(names)))
 

@@ -10,6 +10,7 @@ from ocrd.engine.resident.preflight import Vllm, check_options
 from ocrd.engine.resident.settings import (
     Place,
     VllmSettings,
+    alone,
     engine_arguments,
     graph_sizes,
     view,
@@ -29,9 +30,14 @@ def test_caches_that_pages_never_share_are_off() -> None:
 
 def test_an_engine_is_put_on_its_device() -> None:
     assert engine_arguments(SETTINGS, DEEPSEEK_OCR, Place("gpu:3", 3))["device_ids"] == [3]
-    alone = Place("gpu:3", 3, uuid="GPU-8f2a")  # by its environment it sees no other
-    for place in (CARD, alone):
+    named = Place("gpu:3", 3, uuid="GPU-8f2a")
+    for place in (CARD, named):
         assert "device_ids" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, place)
+    assert alone(SETTINGS, named) == {"CUDA_VISIBLE_DEVICES": "GPU-8f2a"}
+    for option in ({"tensor_parallel_size": 2}, {"device_ids": [0, 1]}):
+        wide = SETTINGS.changed(options=option)
+        assert alone(wide, named) == {}, "it needs the others, too"
+        assert engine_arguments(wide, DEEPSEEK_OCR, named)["device_ids"]
 
 
 def test_memory_is_kept_for_the_costliest_page_that_may_come() -> None:

@@ -11,9 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from ocrd.engine.resident.devices import VISIBLE
 from ocrd.engine.resident.engine import VllmEngine
-from ocrd.engine.resident.settings import Place, VllmSettings
+from ocrd.engine.resident.settings import VISIBLE, Place, VllmSettings
 from ocrd.engine.resident.sharing import CONTROL, LOGS, PIPES, CardSharing, bound_to_us, refused
 from ocrd.events import Event, Events
 from tests.support.waiting import wait_for

@@ -75,6 +75,21 @@ def test_a_file_written_on_the_server_is_found_by_polling(server: Path, share: P
         assert paths(drain(watch)) == ["scan.pdf"]
 
 
+def test_the_stand_in_does_not_tell_of_remote_changes(server: Path, share: Path) -> None:
+    # Were it otherwise, the test above would show nothing.
+    clock = Clock()
+    with (
+        mounted(share, *BINDFS, str(server)),
+        watching(share, clock, watch="native", **TIMES) as watch,
+    ):
+        (server / "unheard.pdf").write_bytes(b"scan")
+        (share / "heard.pdf").write_bytes(b"scan")
+        caught_up(watch)
+        assert watch.kind == "native"
+        clock.turn(SETTLE)
+        assert paths(drain(watch)) == ["heard.pdf"]
+
+
 def test_a_tree_with_a_share_in_it_is_seen_whole(server: Path, tmp_path: Path) -> None:
     clock, inbox = Clock(), tmp_path / "inbox"
     inbox.mkdir()
