@@ -57,8 +57,8 @@ def rows(pieces: Iterable[Piece]) -> list[Row]:
 
 
 def _beside(piece: Piece, row: list[Piece]) -> bool:
-    """Whether a piece stands in a row (whose pieces are no lower) and not over or under one."""
-    middle = median(other.middle for other in row)
+    """Whether a piece stands in a row, its pieces from the highest to the lowest, beside them."""
+    middle = (row[(len(row) - 1) // 2].middle + row[len(row) // 2].middle) / 2
     low = min(piece.height, *(other.height for other in row))
     free = all(
         piece.box.x1 >= other.box.x2 - low or piece.box.x2 <= other.box.x1 + low for other in row

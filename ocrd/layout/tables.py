@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise, starmap
 from statistics import median
 
-from ocrd.layout.order import Row, rows
+from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_mark, running
 from ocrd.page import Box
 
 LEAST_ROWS = 3
-REGULAR = 0.5  # of the rows must have nearly as many cells as there are columns
-REGULAR_PAIRS = 0.75  # where there are two columns only
+# Of a table at least: its rows, those that are full, and the share of them that nearly are.
+REGULAR = (LEAST_ROWS, 2, 0.5)
+PAIRS = (LEAST_ROWS, 2, 0.75)  # where there are two columns only
+FRAMED = (2, 1, 0.5)  # where rules show its beginning and end
 LONGEST_CELL = 45  # characters on average: longer ones are text set in columns
 FULL, MOSTLY = 0.85, 0.6  # of its width, of its lines: a column of running text
 RUNNING = 25  # letters of its lines
@@ -28,6 +30,9 @@ TIGHT = 0.75  # of the usual distance of rows: closer ones may continue a cell
 NEARER = 0.92  # of it: what a first cell goes on with
 FAR = 1.7  # usual distances of rows to one that is no longer of the group
 FAR_AT_FIRST = 3.2  # heights, where nothing is usual yet
+RECENT = 40  # rows that say what is usual
+EVEN = 2.2  # times a near distance between rows of one table
+HEAD = 4.0  # heights above its only rule in which a table's head stands
 WIDE_GAP = 6.0  # heights between texts that stand side by side
 WIDER = 2.5  # times as wide as any other gap
 LEVEL = 0.3  # heights: cells of a row stand on a level
@@ -66,8 +71,8 @@ class Group:
 
     @property
     def height(self) -> float:
-        """Of its lines, usually; pixels."""
-        return max(1.0, median(piece.height for row in self.rows for piece in row))
+        """Of its last lines, usually; pixels."""
+        return max(1.0, median(piece.height for row in self.rows[-RECENT:] for piece in row))
 
     def takes(self, row: Row) -> bool:
         """Whether a row goes on with this group."""
@@ -94,9 +99,9 @@ class Group:
         self.columns.sort(key=lambda column: column.left)
         self.rows.append(row)
 
-    def distances(self) -> list[float]:
-        """From each row to the next, pixels."""
-        return [below[0].middle - above[0].middle for above, below in pairwise(self.rows)]
+    def distances(self, last: int = 0) -> list[float]:
+        """From each row to the next, pixels; of so many rows at the end, or of all."""
+        return [below[0].middle - above[0].middle for above, below in pairwise(self.rows[-last:])]
 
     def _apart(self, met: Sequence[Sequence[int]]) -> bool:
         """Whether no two pieces of a row lie in one column."""
@@ -104,7 +109,7 @@ class Group:
         return len(numbers) == len(set(numbers))
 
     def _far(self, row: Row) -> bool:
-        distances = self.distances()
+        distances = self.distances(RECENT)
         distance = row[0].middle - self.rows[-1][0].middle
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         return distance > max(usual, FAR_AT_FIRST * self.height)
@@ -120,17 +125,18 @@ class Group:
             return None
         if self.runs():
             return None
-        if not framed:
-            if not (_regular(found, count) or _headed(found, count)):
-                return None
-            if self._listed() or not self._spaced():
-                return None
-        return tuple(tuple(map(running, cells)) for cells in found)
+        if framed:
+            return _texts(found) if _regular(found, count, FRAMED) else None
+        regular = _regular(found, count, REGULAR if count > 2 else PAIRS)
+        if not (regular or _headed(found, count)) or self._listed() or not self._spaced():
+            return None
+        return _texts(found)
 
     def _spaced(self) -> bool:
         """Whether most cells stand farther apart than words do."""
         gaps = [b.box.x1 - a.box.x2 for row in self.rows for a, b in pairwise(row)]
-        close = sum(gap < CLOSE * self.height for gap in gaps)
+        least = CLOSE * self.height
+        close = sum(gap < least for gap in gaps)
         return close <= MOST_CLOSE * len(gaps)
 
     def _listed(self) -> bool:
@@ -271,13 +277,22 @@ def _group(lines: Sequence[Row]) -> Group:
     return group
 
 
-def _regular(found: list[list[list[str]]], count: int) -> bool:
-    """Whether enough rows have nearly as many cells as there are columns."""
+def _texts(found: list[list[list[str]]]) -> Cells:
+    return tuple(tuple(map(running, cells)) for cells in found)
+
+
+def _regular(found: list[list[list[str]]], count: int, least: tuple[int, int, float]) -> bool:
+    """Whether enough rows have nearly as many cells as there are columns.
+
+    Args:
+        found: The texts in each cell of each row.
+        count: Columns.
+        least: Rows; those of them that are full; the share that are nearly so.
+    """
     filled = [sum(map(bool, cells)) for cells in found]
     regular = sum(number >= max(2, count - 1) for number in filled)
     whole = sum(number == count for number in filled)
-    least = REGULAR_PAIRS if count == 2 else REGULAR
-    return len(found) >= LEAST_ROWS and regular >= least * len(found) and whole >= 2
+    return len(found) >= least[0] and whole >= least[1] and regular >= least[2] * len(found)
 
 
 def _headed(found: list[list[list[str]]], count: int) -> bool:
@@ -357,9 +372,10 @@ def level_ruled(
         ruled: Level and upright.
         touch: How far apart ends may be that are meant to be the same, pixels.
     """
+    line = median(piece.height for piece in pieces) if pieces else 0.0
     for stack in _alike(ruled, touch):
         left, top, right, _ = stack[0]
-        above = top - (stack[1][1] - top)  # the head may have a rule below it only
+        above = top - HEAD * line  # the head may have a rule below it only
         bands = [
             rows(piece for piece in pieces if box.holds(piece.box))
             for box in starmap(_between, pairwise([(left, above, right, above), *stack]))
@@ -369,10 +385,20 @@ def level_ruled(
             while end < len(bands) and _below_heads(bands[0], bands[end]):
                 end += 1
             lines = [row for band in bands[:end] for row in band]
-            if end > 1 and (cells := _group(lines).cells(framed=True)):
+            body = lines[len(bands[0]) :]
+            if end > 1 and _is_one(body) and (cells := _group(lines).cells(framed=True)):
                 yield lines, cells
-                pieces = [piece for piece in pieces if not any(piece in row for row in lines)]
+                taken = {id(piece) for row in lines for piece in row}
+                pieces = [piece for piece in pieces if id(piece) not in taken]
             bands = bands[end:]
+
+
+def _is_one(body: Sequence[Row]) -> bool:
+    """Whether rows between rules follow each other evenly, and are not columns of running text."""
+    group = _group(body)
+    distances = sorted(group.distances()) or [0.0]
+    even = max(EVEN * distances[len(distances) // 4], FAR_AT_FIRST * group.height)
+    return distances[-1] <= even and len(columns(piece for row in body for piece in row)) == 1
 
 
 def _between(above: Rule, below: Rule) -> Box:

@@ -16,6 +16,7 @@ from ocrd.page import Block, Box, Line, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em
 _STRIP, _ROWS, _APART = 0.25, 3, 2.6  # of it, where so many lines, so many heights apart, have it
+_MOST_PIECES, _MOST_RULES = 2500, 500  # a table of 100 rows and 15 columns has 1,500
 _TOUCH = 3.0  # points between the ends of rules that are meant to be the same
 
 
@@ -44,16 +45,18 @@ def tables(
         for part in _parts(_rows(words))
         for box in [union(word.box for word in part)]
     ]
+    if len(pieces) > _MOST_PIECES or len(rules) > _MOST_RULES:
+        return  # a map, a circuit diagram: minutes would go by
     taken = [placed(table.boxes[0]) for table in known]
     level = [(rule.x1, rule.y1, rule.x2, rule.y1) for rule in map(placed, rules)]
     for lines, cells in list(level_ruled(pieces, level, _TOUCH)):
-        inside = [piece for row in lines for piece in row]
-        yield _table(inside, cells)
-        taken.append(union(piece.box for piece in inside))
-        pieces = [piece for piece in pieces if piece not in inside]
-    held = [Piece(Line("", box), box) for box in taken]
-    for column in columns([*pieces, *held]):
-        for is_held, part in groupby(column, lambda row: any(piece in held for piece in row)):
+        inside = {id(piece): piece for row in lines for piece in row}
+        yield _table(list(inside.values()), cells)
+        taken.append(union(piece.box for piece in inside.values()))
+        pieces = [piece for piece in pieces if id(piece) not in inside]
+    held = {id(piece): piece for piece in (Piece(Line("", box), box) for box in taken)}
+    for column in columns([*pieces, *held.values()]):
+        for is_held, part in groupby(column, lambda row: any(id(piece) in held for piece in row)):
             if not is_held:
                 yield from _aligned(list(part))
 
@@ -90,7 +93,7 @@ def _parts(lines: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
                 going_on += _Strip.followed(strips, white, last, _STRIP * unit)
         strips = going_on
         for strip in strips:
-            if len(strip.words) >= _ROWS:
+            if len(strip.words) == _ROWS:
                 ends.update(map(id, strip.words))
     for line in lines:
         part: list[Word] = []
@@ -103,7 +106,7 @@ def _parts(lines: Sequence[Sequence[Word]]) -> Iterator[list[Word]]:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """White from `left` to `right` behind words of lines below each other."""
+    """White from `left` to `right` behind words of lines below each other, the last of them."""
 
     left: float
     right: float
@@ -119,7 +122,7 @@ class _Strip:
             left, right = max(strip.left, white[0]), min(strip.right, white[1])
             near = word.box.y1 - strip.words[-1].box.y1 < _APART * (word.box.y2 - word.box.y1)
             if right - left >= least and near:
-                yield cls(left, right, (*strip.words, word))
+                yield cls(left, right, (*strip.words[1 - _ROWS :], word))
                 alone = False
         if alone:
             yield cls(*white, (word,))

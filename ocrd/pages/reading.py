@@ -53,7 +53,7 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
         return list(blocks)
     bands = _bands(blocks)
     if _cells(bands):
-        return [block for band in bands for block in sorted(band, key=lambda it: it.boxes[0].x1)]
+        return [block for band in bands for block in _across(band)]
     parts = _columns(blocks) if len(bands) < len(blocks) else []
     if len(parts) > 1:
         return [block for part in parts for block in in_order(part)]
@@ -70,8 +70,19 @@ def in_order(blocks: Sequence[Block]) -> list[Block]:
 def _cells(bands: Sequence[Sequence[Block]]) -> bool:
     """Whether what stands side by side is line by line a label and what was filled in."""
     beside = [band for band in bands if len(band) > 1]
-    level = [band for band in beside if all(_is_cell(block, band[0]) for block in band)]
+    level = list(filter(_is_level, beside))
     return len(level) > 1 and len(level) > _LEVEL * len(beside)
+
+
+def _across(band: Sequence[Block]) -> list[Block]:
+    """A band of cells from left to right, and any other in its own order."""
+    if not _is_level(band):
+        return in_order(band)
+    return sorted(band, key=lambda block: block.boxes[0].x1)
+
+
+def _is_level(band: Sequence[Block]) -> bool:
+    return all(_is_cell(block, band[0]) for block in band)
 
 
 def _is_cell(block: Block, first: Block) -> bool:

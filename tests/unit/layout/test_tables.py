@@ -124,6 +124,36 @@ def test_a_head_needs_no_rule_above_it() -> None:
     assert [len(cells) for _, cells in level_ruled(page, RULES, 8)] == [3]
 
 
+HEAD_AND_FOOT = [(50.0, 90.0, 950.0, 90.0), (50.0, 900.0, 950.0, 900.0)]
+COLUMN = """the boats that lay in the harbour
+were small and old, and nobody
+who saw them went on board of
+one without a look at the sky
+or at the men who sailed them"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [*lines(COLUMN, 50, 120), *lines(COLUMN, 550, 120)],
+        [
+            *row(130, ("Harbour Office", 50), ("Quay 5", 550)),
+            *row(155, ("Bergen", 50), ("Malmo", 550)),
+            *row(260, ("Dear Sir", 50)),
+            *row(330, ("Rope", 50), ("4.50", 550)),
+            *row(355, ("Anchor", 50), ("86.00", 550)),
+            *row(440, ("Yours", 50), ("90.50", 550)),
+        ],
+    ],
+    ids=["columns", "letter"],
+)
+def test_the_rules_at_a_page_s_head_and_foot_make_no_table_of_it(body: list[Piece]) -> None:
+    head = row(75, ("The Harbour", 50), ("Page 3", 550))
+    assert list(level_ruled([*head, *body], HEAD_AND_FOOT, 8)) == []
+    table = [*row(110, ("Rope", 50), ("4.50", 550)), *row(135, ("Anchor", 50), ("86.00", 550))]
+    assert list(level_ruled([*head, *table], HEAD_AND_FOOT, 8)), "of this they do"
+
+
 @pytest.mark.parametrize("margin", [[], [20.0], [400.0]], ids=["none", "left", "right"])
 def test_items_behind_their_marks_are_no_table(margin: list[float]) -> None:
     """Nor are they with numbers in the margin."""

@@ -12,7 +12,8 @@ import pytest
 
 from ocrd.document.markdown import page as markdown
 from ocrd.modes import AnswerFormat
-from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
+from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
+from ocrd.pages.columns import tables
 from ocrd.pages.reading import OwnText, in_order, merged
 from ocrd.pages.work import own_text
 
@@ -493,6 +494,36 @@ def test_a_scanned_picture_beside_the_text_is_left_to_an_engine(tmp_path: Path) 
     assert both.words_from is WordsFrom.BOTH
     assert both.lines[-1].text == "In the picture"
     assert PageResult.from_json(both.to_json()).words_from is WordsFrom.BOTH
+
+
+def test_columns_below_a_form_stay_columns() -> None:
+    def block(text: str, x: float, y: float, width: float, height: float) -> Block:
+        return Block("text", text, (Box(x, y, x + width, y + height),), Markup.PLAIN)
+
+    form = [
+        block(f"{name} {n}", x, 0.1 + 0.03 * n, 0.1, 0.015)
+        for n in range(4)
+        for name, x in (("label", 0.1), ("value", 0.5))
+    ]
+    ends = {"left": (0.4, 0.5, 0.6, 0.7), "right": (0.4, 0.52, 0.61, 0.7)}
+    below = [
+        block(f"{side} {n} " * 8, x + indent, top, 0.35 - indent, ends[side][n + 1] - top - 0.005)
+        for side, x in (("left", 0.1), ("right", 0.55))
+        for n, (indent, top) in enumerate(zip((0.0, 0.03, 0.0), ends[side], strict=False))
+    ]
+    assert in_order([*below[3:], *form, *below[:3]]) == [*form, *below]
+
+
+def test_a_map_full_of_words_takes_no_minutes() -> None:
+    """Nobody counts the minutes here: that nothing is looked for shows."""
+    words = [
+        Word("a", Box(x / 60, y / 60, (x + 0.4) / 60, (y + 0.6) / 60))
+        for x in range(60)
+        for y in range(60)
+    ]
+    some = [word for word in words if word.box.x1 < 0.2]
+    assert list(tables(words, [], [], 600, 800)) == []
+    assert [len(table.rows) for table in tables(some, [], [], 600, 800)] == [60]
 
 
 def test_three_columns_of_several_blocks_stay_apart() -> None:
