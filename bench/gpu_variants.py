@@ -295,7 +295,8 @@ def wait_up(bench: Bench, daemons: list[Daemon], limit_s: float) -> list[Daemon]
         moments = one.moments()
         if one.up:
             seconds = moments["engine.ready:all"][0] - moments["daemon.started"][0]
-            bench.keep("start", {"variant": one.name, "seconds": seconds})
+            faults = one.faults or None
+            bench.keep("start", {"variant": one.name, "seconds": seconds, "faults": faults})
         else:
             print(f"{one.name} did not come up:\n{one.log.read_text(errors='replace')[-6000:]}")
     return [one for one in daemons if one.up]
