@@ -255,9 +255,10 @@ def foot(pieces: Sequence[Piece], page_height: float) -> list[list[Row]]:
         top = row[0].middle
         low += row
     found = [rows(strip) for strip in strips(low)]
-    if len(found) < 3 or top < FOOT * page_height:
+    above = [piece for piece in pieces if piece not in low]
+    if not above or len(found) < 3 or top < FOOT * page_height:
         return []
-    usual = median(piece.height for piece in pieces)
+    usual = median(piece.height for piece in above)
     small = median(piece.height for piece in low) < SMALL * usual
     several = all(1 < len(strip) <= MOST_FOOT for strip in found)
     figures = any(all(_is_figure(row[0].text) for row in strip[1:]) for strip in found)

@@ -43,11 +43,17 @@ def own_text(page: PdfPage) -> OwnText | None:
     tables = [*ruled, *columns.tables(rest, list(_level_rules(page)), ruled, *size)]
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
-    rows = [row for row in _rows(page, linked_places) if not _in_any(tables, row.box)]
+    printed = list(_rows(page, linked_places))
+    tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
+    rows = [row for row in printed if not _in_any(tables, row.box)]
     blocks = [*typeset.blocks(rows, list(_dots(page)), _typography(page)), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
-    linked = [_linked(block, links) for block in typeset.flowing(in_order(blocks))]
+    numbers = [block for block in blocks if block.label == "page_number"]
+    above = [block for block in numbers if block.boxes[0].y2 < 0.5]
+    below = [block for block in numbers if block not in above]
+    text = in_order([block for block in blocks if block not in numbers])
+    linked = [_linked(block, links) for block in typeset.flowing([*above, *text, *below])]
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
         blocks=tuple(linked),
@@ -60,6 +66,13 @@ def own_text(page: PdfPage) -> OwnText | None:
         not is_scan(page) or is_hidden(page)
     )
     return OwnText(result, fault_of(word.text for word in words), whole)
+
+
+def _as_printed(block: Block, rows: Sequence[Row]) -> Block:
+    """A text of words with the signs between them, if its lines are lines of the page."""
+    inside = sorted((row for row in rows if block.boxes[0].holds(row.box)), key=lambda r: r.box.y1)
+    text = "\n".join(row.text for row in inside)
+    return replace(block, text=text) if len(text) >= len(block.text) else block
 
 
 def _in_any(blocks: Sequence[Block], box: Box) -> bool:

@@ -276,7 +276,8 @@ def _marked(rows: Sequence[Row]) -> list[Row]:
         if item is None and id(marker) in counted and marker.box.x1 > right:
             item = _before(marker.box, done)
         if item is not None:
-            box = Box.around((marker.box, item.box))
+            left = min(marker.box.x1, item.box.x1)
+            box = replace(item.box, x1=left)  # a mark in the right margin makes no line longer
             mark = marker.text + "." * (from_one and marker.text.isdecimal())
             text = f"{mark} {item.text}"
             done[done.index(item)] = replace(item, text=text, box=box, marked=True)
