@@ -49,7 +49,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     blocks = [*typeset.blocks(rows, list(_dots(page)), _typography(page)), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
-    numbers = [block for block in blocks if block.label == "page_number"]
+    numbers = [block for block in blocks if _is_page_number(block, blocks)]
     above = [block for block in numbers if block.boxes[0].y2 < 0.5]
     below = [block for block in numbers if block not in above]
     text = in_order([block for block in blocks if block not in numbers])
@@ -66,6 +66,13 @@ def own_text(page: PdfPage) -> OwnText | None:
         not is_scan(page) or is_hidden(page)
     )
     return OwnText(result, fault_of(word.text for word in words), whole)
+
+
+def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
+    """Whether a block is a page's number: at its edge, or bare below all else."""
+    box = block.boxes[0]
+    below = all(it is block or it.boxes[0].y2 < (box.y1 + box.y2) / 2 for it in blocks)
+    return block.label == "page_number" or (below and block.text.isdecimal())
 
 
 def _as_printed(block: Block, rows: Sequence[Row]) -> Block:

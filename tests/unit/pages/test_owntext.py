@@ -637,14 +637,18 @@ def test_numbers_in_the_right_margin_are_read_before_their_clauses(tmp_path: Pat
     assert said == [f"{23 + n} {PROSE}" for n in range(3)]
 
 
-def test_a_page_number_between_the_columns_comes_after_both(tmp_path: Path) -> None:
+@pytest.mark.parametrize("top", [640, 588])
+def test_a_page_number_between_the_columns_comes_after_both(tmp_path: Path, top: float) -> None:
+    """Also where it stands higher than most do, and its line reaches into the last of a column."""
+
     def draw(page: Any) -> None:
-        page.insert_textbox((50, 640, 280, 840), f"{PROSE} {PROSE}", fontsize=9)
-        page.insert_textbox((315, 640, 545, 840), f"{OTHER} {OTHER}", fontsize=9)
-        page.insert_text((293, 800), "47", fontsize=9)
+        left = page.insert_textbox((50, top, 280, top + 200), f"{PROSE} {PROSE}", fontsize=9)
+        page.insert_textbox((315, top, 545, top + 200), f"{OTHER} {OTHER}", fontsize=9)
+        end = top + 200 - left
+        page.insert_text((289, 800 if top == 640 else end + 10), "471", fontsize=9)
 
     blocks = sound(read(tmp_path, draw)).blocks
-    assert [block.text for block in blocks] == [f"{PROSE} {PROSE}", f"{OTHER} {OTHER}", "47"]
+    assert [block.text for block in blocks] == [f"{PROSE} {PROSE}", f"{OTHER} {OTHER}", "471"]
 
 
 @pytest.mark.parametrize("by_column", [True, False])
