@@ -180,6 +180,13 @@ def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
 
     A single piece (a page number in the middle) is none.
     """
+    found = strips(pieces)
+    found = [column for column in found if len(column) > 1] or found
+    return rows(found[which]) if found else []
+
+
+def strips(pieces: Iterable[Piece]) -> list[list[Piece]]:
+    """Pieces with white from top to bottom between them, left to right."""
     found: list[list[Piece]] = []
     end = 0.0
     for piece in sorted(pieces, key=lambda piece: piece.box.x1):
@@ -188,8 +195,7 @@ def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
         else:
             found.append([piece])
         end = max(end, piece.box.x2)
-    found = [column for column in found if len(column) > 1] or found
-    return rows(found[which]) if found else []
+    return found
 
 
 def _level(left: Sequence[Row], right: Sequence[Row]) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, starmap
 
 from ocrd.page import Box, Line
 
@@ -16,8 +17,11 @@ _HYPHENS = "-\u00ad\u2010"
 _UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")  # Thai to Khmer
 _ITEM = re.compile(r"^(?:[-\u2013*•·●▪◦‣∙]\s*\S|\(?(?:\d{1,2}|[a-z])[.)]\s)")
 _MARK = re.compile(
-    r"[-\u2013*•·●▪◦‣∙]|\d{1,2}|\(?(?:\d{1,3}|[a-z]{1,2}|[ivx]{1,5})[.)]|\d{1,2}(?:\.\d{1,2})+\.?"
+    r"[-\u2013*•·●▪◦‣∙]|\(?(?:\d{1,3}[a-z]?|[a-zA-Z]|[ivxIVX]{1,5})[.)]|\(?[a-z]{2}\)"
+    r"|\[\d{1,4}\]|\d{1,3}[a-z]"
+    r"|(?:§+|[Ss]\.|(?i:art(?:icle|ikel|\.)?|section))\s*\d+[a-z]?[.)]?"
 )
+_COUNT = re.compile(r"\d{1,4}(?:\.\d{1,3})*\.?")
 _NUMBERED = re.compile(
     r"(?:\d{1,2}(?:\.\d{1,2})*|[IVX]{1,5})\.?\s+[^\W\d_]|§+\s*\d"
     r"|(?:(?i:art(?:icle|ikel|ículo|icolo|\.)|section|chapter|kapitel|chapitre|capítulo))\s\d"
@@ -88,8 +92,28 @@ def is_item(text: str) -> bool:
 
 
 def is_mark(text: str) -> bool:
-    """Whether a text is only what leads an item or a clause: a bullet, 1, (1), a), 2.1."""
+    """Whether a text is only what leads an item or a clause: a bullet, (1), 1a, a), § 3."""
     return _MARK.fullmatch(text) is not None
+
+
+def are_marks(texts: Sequence[str]) -> bool:
+    """Whether texts below each other lead items or clauses; bare numbers do if they count up."""
+    numbers = [text for text in texts if not is_mark(text)]
+    return all(map(is_count, numbers)) and all(starmap(follows, pairwise(numbers)))
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a number that may count clauses, if others do: 1, 118, 2.1, 4.1.2."""
+    return _COUNT.fullmatch(text) is not None
+
+
+def follows(number: str, other: str) -> bool:
+    """Whether a number counts on from another: 2 from 1; 2.1.1, 2.2 and 3.1 from 2.1."""
+    above, below = ([int(part) for part in text.split(".") if part] for text in (number, other))
+    same = next((n for n, (a, b) in enumerate(zip(above, below, strict=False)) if a != b), None)
+    if same is None:
+        return len(below) > len(above) and set(below[len(above) :]) == {1}
+    return below[same] == above[same] + 1 and set(below[same + 1 :]) <= {1}
 
 
 def numbered(text: str) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise, starmap
 from statistics import median
 
-from ocrd.layout.order import Row, columns, rows
-from ocrd.layout.pieces import Piece, is_mark, running
+from ocrd.layout.order import LOOSE, Row, columns, rows, strips
+from ocrd.layout.pieces import Piece, are_marks, is_count, running
 from ocrd.page import Box
 
 LEAST_ROWS = 3
@@ -38,6 +38,9 @@ WIDER = 2.5  # times as wide as any other gap
 LEVEL = 0.3  # heights: cells of a row stand on a level
 
 LONGEST_RULED = 150  # characters of an average cell between rules; more is a page in frames
+FOOT, MOST_FOOT = 0.85, 6  # of the page's height, and rows: small columns stand below
+SMALL = 0.9  # of the page's type
+
 INTO_CELL = 0.4  # heights by which the first letter of a cell may stand in its rule
 
 Cells = tuple[tuple[str, ...], ...]
@@ -140,17 +143,20 @@ class Group:
         return close <= MOST_CLOSE * len(gaps)
 
     def _listed(self) -> bool:
-        """Whether these are items behind their marks, perhaps with numbers in the margin."""
-        said = [
-            [piece.text for row in self.rows for piece in row if column.meets(piece)]
-            for column in self.columns
-        ]
-        if len(said) == 3:
-            margin = next((at for at in (0, 2) if all(map(str.isdigit, said[at]))), None)
-            if margin is None or all(map(str.isdigit, said[1 - margin // 2])):
-                return False
-            del said[margin]
-        return len(said) == 2 and all(map(is_mark, said[0]))
+        """Whether this is one column of text behind its marks, perhaps with marks after it too.
+
+        What reaches over several columns is a sentence between items, and no cell.
+        """
+        said: list[list[str]] = [[] for _ in self.columns]
+        for piece in (piece for row in self.rows for piece in row):
+            met = [number for number, column in enumerate(self.columns) if column.meets(piece)]
+            if len(met) == 1:
+                said[met[0]].append(piece.text)
+        texts = [column for column in said if column and not are_marks(column)]
+        if len(texts) != 1 or texts[0] not in said[-2:]:
+            return False
+        worded = sum(any(map(str.isalpha, text)) for text in texts[0])
+        return 2 * worded > len(texts[0])
 
     def runs(self) -> bool:
         """Whether a column is running text, and what stands beside it is its margin."""
@@ -238,6 +244,35 @@ def groups(lines: Sequence[Row]) -> Iterator[Group]:
         group.add(row, spans=spans)
     if group.rows:
         yield from _trimmed(group)
+
+
+def foot(pieces: Sequence[Piece], page_height: float) -> list[list[Row]]:
+    """Small columns at the foot of a page (address, bank, register), each as its rows.
+
+    In type of the page's own size, or with figures below each other, they are a table.
+    """
+    low = list[Piece]()
+    top = page_height
+    for row in reversed(rows(pieces)):
+        if len(row) == 1 and is_count(row[0].text):  # the page's number
+            continue
+        if low and top - row[0].middle > LOOSE * row[0].height:
+            break
+        top = row[0].middle
+        low += row
+    found = [rows(strip) for strip in strips(low)]
+    above = [piece for piece in pieces if piece not in low]
+    if not above or len(found) < 3 or top < FOOT * page_height:
+        return []
+    usual = median(piece.height for piece in above)
+    small = median(piece.height for piece in low) < SMALL * usual
+    several = all(1 < len(strip) <= MOST_FOOT for strip in found)
+    figures = any(all(_is_figure(row[0].text) for row in strip[1:]) for strip in found)
+    return found if small and several and not figures else []
+
+
+def _is_figure(text: str) -> bool:
+    return sum(map(str.isdigit, text)) > 2 * sum(map(str.isalpha, text))
 
 
 def _trimmed(group: Group) -> Iterator[Group]:

@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 
 from ocrd.layout.order import Row, columns
 from ocrd.layout.pieces import Piece, union
-from ocrd.layout.tables import Cells, groups, level_ruled
+from ocrd.layout.tables import Cells, foot, groups, level_ruled
 from ocrd.page import Block, Box, Line, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em
@@ -28,6 +28,8 @@ def tables(
     height: float,
 ) -> Iterator[Block]:
     """The tables among the words of a page, each with its cells row by row.
+
+    So are the small columns at its foot, each as a text of its lines.
 
     Args:
         words: Of the page, without those in tables that are known.
@@ -53,6 +55,12 @@ def tables(
         inside = {id(piece): piece for row in lines for piece in row}
         yield _table(list(inside.values()), cells)
         taken.append(union(piece.box for piece in inside.values()))
+        pieces = [piece for piece in pieces if id(piece) not in inside]
+    for small in foot(pieces, height):
+        inside = {id(piece): piece for row in small for piece in row}
+        text = "\n".join(" ".join(piece.text for piece in row) for row in small)
+        box = union(piece.line.box for piece in inside.values())
+        yield Block("text", text, (box,), Markup.PLAIN)
         pieces = [piece for piece in pieces if id(piece) not in inside]
     held = {id(piece): piece for piece in (Piece(Line("", box), box) for box in taken)}
     for column in columns([*pieces, *held.values()]):

@@ -43,11 +43,17 @@ def own_text(page: PdfPage) -> OwnText | None:
     tables = [*ruled, *columns.tables(rest, list(_level_rules(page)), ruled, *size)]
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
-    rows = [row for row in _rows(page, linked_places) if not _in_any(tables, row.box)]
+    printed = list(_rows(page, linked_places))
+    tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
+    rows = [row for row in printed if not _in_any(tables, row.box)]
     blocks = [*typeset.blocks(rows, list(_dots(page)), _typography(page)), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
-    linked = [_linked(block, links) for block in typeset.flowing(in_order(blocks))]
+    numbers = [block for block in blocks if _is_page_number(block, blocks)]
+    above = [block for block in numbers if block.boxes[0].y2 < 0.5]
+    below = [block for block in numbers if block not in above]
+    text = in_order([block for block in blocks if block not in numbers])
+    linked = [_linked(block, links) for block in typeset.flowing([*above, *text, *below])]
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
         blocks=tuple(linked),
@@ -60,6 +66,20 @@ def own_text(page: PdfPage) -> OwnText | None:
         not is_scan(page) or is_hidden(page)
     )
     return OwnText(result, fault_of(word.text for word in words), whole)
+
+
+def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
+    """Whether a block is a page's number: at its edge, or bare below all else."""
+    box = block.boxes[0]
+    below = all(it is block or it.boxes[0].y2 < (box.y1 + box.y2) / 2 for it in blocks)
+    return block.label == "page_number" or (below and block.text.isdecimal())
+
+
+def _as_printed(block: Block, rows: Sequence[Row]) -> Block:
+    """A text of words with the signs between them, if its lines are lines of the page."""
+    inside = sorted((row for row in rows if block.boxes[0].holds(row.box)), key=lambda r: r.box.y1)
+    text = "\n".join(row.text for row in inside)
+    return replace(block, text=text) if len(text) >= len(block.text) else block
 
 
 def _in_any(blocks: Sequence[Block], box: Box) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from ocrd.layout.pieces import follows, is_count, is_mark
 from ocrd.page import Block, Box, Markup
 
 _LARGER = 1.15  # times the body's type, from which a line is a heading
@@ -32,10 +33,11 @@ _SPARE = 2
 _NARROW = 0.4  # of the page's width: lines of an address, one of which leaves room for a word
 _DEEPER = 0.012  # of the page's width: an item so far to the right lies in the one above
 _DROPPED = 1.8  # times the body's type: an initial over several lines
+_MOST_NUMBERS = 400  # of a page; more are figures
 _MARKER_GAP = 4.0  # heights between an item's marker and its text
 _MARK = r"[•·●▪◦‣∙■□○◆►▸➢✓✔\u2013\u2014*\uf0a7\uf0b7\uf0d8\uf0fc-]|\uf06f|o(?=\s[^\W\d_])"
 _ENUM = r"\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
-_MARKER = re.compile(rf"(?:{_MARK}|o|{_ENUM})$")
+_MARKER = re.compile(rf"(?:{_MARK}|o)$")
 _ITEM = re.compile(rf"({_MARK}|{_ENUM})\s+\S")
 _BULLET = re.compile(rf"^(?:{_MARK})\s+")
 _NUMBER = re.compile(r"^\W*(page|seite|p\.)?\W*\d{1,4}(\s*(of|von|de|sur|/)\s*\d{1,4})?\W*$", re.I)
@@ -62,12 +64,14 @@ class Row:
     Attributes:
         style: In what most of it is set.
         code: As it was typed, if it is set in type of equal widths.
+        marked: It begins with a mark that was set apart from it.
     """
 
     text: str
     box: Box
     style: Style
     code: str = ""
+    marked: bool = False
 
     @property
     def height(self) -> float:
@@ -261,43 +265,55 @@ def _initialled(rows: Sequence[Row], size: float) -> list[Row]:
 def _marked(rows: Sequence[Row]) -> list[Row]:
     """The lines, markers that were set apart put before the items that they mark."""
     counted = {id(row) for row in _counted(rows)}
-    markers = [row for row in rows if _MARKER.match(row.text) or id(row) in counted]
+    from_one = any(row.text == "1" for row in rows if id(row) in counted)
+    markers = [
+        row for row in rows if _MARKER.match(row.text) or is_mark(row.text) or id(row) in counted
+    ]
     apart = {id(marker) for marker in markers}
     done = [row for row in rows if id(row) not in apart]
-    for marker in markers:
-        item = _beside(marker.box, done)
+    right = max((row.box.x2 for row in done), default=1.0)
+    for marker in reversed(markers):  # (1) (a): the inner one is put to its text first
+        item = _beside(marker.box, done, sure=id(marker) in counted)
+        if item is None and id(marker) in counted and marker.box.x1 > right:
+            item = _before(marker.box, done)
         if item is not None:
-            box = Box.around((marker.box, item.box))
-            mark = marker.text + "." * (id(marker) in counted)
-            done[done.index(item)] = replace(item, text=f"{mark} {item.text}", box=box)
+            left = min(marker.box.x1, item.box.x1)
+            box = replace(item.box, x1=left)  # a mark in the right margin makes no line longer
+            mark = marker.text + "." * (from_one and marker.text.isdecimal())
+            text = f"{mark} {item.text}"
+            done[done.index(item)] = replace(item, text=text, box=box, marked=True)
         elif any(map(str.isalnum, marker.text)):
             done.append(marker)
     return done if markers else list(rows)
 
 
 def _counted(rows: Sequence[Row]) -> list[Row]:
-    """Bare numbers below each other that count from one."""
-    numbers = [row for row in rows if re.fullmatch(r"\d{1,2}", row.text)]
-    found: list[Row] = []
-    for row in numbers:
-        if int(row.text) == 1 or (
-            found
-            and int(row.text) == int(found[-1].text) + 1
-            and abs(row.box.x2 - found[-1].box.x2) < _DEEPER
-            and row.box.y1 > found[-1].box.y1
-        ):
-            found.append(row)
-    return found if len(found) > 1 else []
+    """Numbers below each other that count up."""
+    numbers = [row for row in rows if is_count(row.text)]
+    found = dict[int, Row]()
+    for row in numbers if len(numbers) < _MOST_NUMBERS else ():
+        for other in numbers:
+            off = min(abs(other.box.x1 - row.box.x1), abs(other.box.x2 - row.box.x2))
+            below = other.box.y1 > row.box.y1
+            if below and off < _DEEPER and follows(row.text, other.text):
+                found |= {id(row): row, id(other): other}
+    return list(found.values())
 
 
-def _beside(mark: Box, rows: Sequence[Row]) -> Row | None:
-    """The line that begins right of a mark."""
+def _before(mark: Box, rows: Sequence[Row]) -> Row | None:
+    """The line of text left of a mark in the right margin."""
     middle = (mark.y1 + mark.y2) / 2
+    left = [row for row in rows if row.box.y1 < middle < row.box.y2 and len(row.text) >= _WORDY]
+    return max(left, key=lambda row: row.box.x2, default=None)
+
+
+def _beside(mark: Box, rows: Sequence[Row], *, sure: bool = False) -> Row | None:
+    """The line that begins right of a mark; farther away if it is sure to be one."""
+    middle, gap = (mark.y1 + mark.y2) / 2, _MARKER_GAP * (1 + sure)
     right = [
         row
         for row in rows
-        if row.box.y1 < middle < row.box.y2
-        and -0.001 < row.box.x1 - mark.x2 < _MARKER_GAP * row.height
+        if row.box.y1 < middle < row.box.y2 and -0.001 < row.box.x1 - mark.x2 < gap * row.height
     ]
     return min(right, key=lambda row: row.box.x1, default=None)
 
@@ -366,7 +382,9 @@ def _goes_on(group: Sequence[Row], row: Row, pitch: float) -> bool:
         return False
     across = min(row.box.x2, last.box.x2) - max(row.box.x1, last.box.x1)
     ended = last.box.x2 < max(each.box.x2 for each in group) - 0.15 and last.text[-1] in ".:;!?"
-    return across > 0 and not _ITEM.match(row.text) and not (ended and len(group) > 1)
+    return (
+        across > 0 and not (row.marked or _ITEM.match(row.text)) and not (ended and len(group) > 1)
+    )
 
 
 def _stands_apart(group: Sequence[Row], row: Row) -> bool:

@@ -13,7 +13,7 @@ from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.stacks import framed, stacks
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_item, numbered, running, union
-from ocrd.layout.tables import Cells, Rule, grids, groups, level_ruled
+from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
 from ocrd.page import Line
 
 TITLE = 1.5  # times the type of the page
@@ -75,7 +75,9 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     for piece in pieces:
         (standing if piece.on_end else level).append(piece)
     ruled, level = _ruled(level, rules)
-    head, body, foot = _margins(rows(level), page_height)
+    small = foot(level, page_height)
+    level = [piece for piece in level if not any(piece in row for part in small for row in part)]
+    head, body, last = _margins(rows(level), page_height)
     stacked = [row for found in ruled.values() if not found.cells for row in found.rows]
     page = Type.of([TextLine(row) for row in (*body, *stacked)])
     found = [Found("text", piece.text, ((piece,),)) for piece in standing]
@@ -84,7 +86,8 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     found += _blocks_of(body[:leading], page)
     for column in columns([*ruled, *(piece for row in body[leading:] for piece in row)]):
         found += _around_ruled(column, ruled, page)
-    found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in foot]
+    found += map(_stack, small)
+    found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
     return _few_headings(found)
 
 

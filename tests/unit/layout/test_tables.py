@@ -6,7 +6,7 @@ import pytest
 
 from ocrd.layout.order import rows
 from ocrd.layout.pieces import Piece
-from ocrd.layout.tables import Cells, groups, level_ruled
+from ocrd.layout.tables import Cells, foot, groups, level_ruled
 from tests.unit.layout.printed import lines, piece, row
 
 GOODS = [
@@ -168,3 +168,94 @@ def test_items_behind_their_marks_are_no_table(margin: list[float]) -> None:
         )
     ]
     assert cells(page) == []
+
+
+SHORT = ["The lessee pays.", "No animals are kept.", "Repairs are the lessor's.", "Rent is due."]
+
+
+@pytest.mark.parametrize(
+    "marks",
+    ["(1) (2) (3) (4)", "8 9 10 11", "118 119 120 121", "2.9 2.10 2.11 2.12", "3.1 3.1.1 3.2 4.1",
+     "12a 12b 12c 13", "[7] [8] [9] [10]", "aa) bb) cc) dd)"],
+)  # fmt: skip
+def test_short_clauses_behind_any_kind_of_number_are_no_table(marks: str) -> None:
+    page = [
+        cell
+        for n, (mark, said) in enumerate(zip(marks.split(), SHORT, strict=True))
+        for cell in row(100 + 25 * n, (mark, 60), (said, 150))
+    ]
+    assert cells(page) == []
+
+
+def test_clauses_with_two_levels_of_numbers_are_no_table() -> None:
+    marks = ["7.1", "7.2", "7.3", "7.4"]
+    page = [
+        cell
+        for n, (mark, said) in enumerate(zip(marks, SHORT, strict=True))
+        for cell in row(100 + 25 * n, (mark, 60), (f"({'abcd'[n]})", 120), (said, 180))
+    ]
+    assert cells(page) == []
+
+
+def test_a_sentence_between_clauses_makes_no_table_of_them() -> None:
+    page = [piece("These rules hold for all of the houses", 60, 150)]
+    for y, first in ((100, 1), (175, 3)):
+        for n in (0, 1):
+            page += row(y + 25 * n, (f"({first + n})", 60), (SHORT[n], 150))
+    assert cells(page) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("7 3 12 1", "Oak Elm Ash Fir"), ("2.5 1.9 8.4 3.3", "Oak Elm Ash Fir"),
+     ("1 2 3 4", "9.50 7.10 8.00 4.20")],
+    ids=["counts of goods", "measures", "ranks and prices"],
+)  # fmt: skip
+def test_figures_before_words_or_figures_are_a_table(first: str, last: str) -> None:
+    rows_ = list(zip(first.split(), last.split(), strict=True))
+    page = [it for n, (a, b) in enumerate(rows_) for it in row(100 + 25 * n, (a, 60), (b, 250))]
+    assert cells(page) == [tuple(rows_)]
+
+
+def test_the_rows_of_a_price_list_are_a_table_though_they_are_numbered() -> None:
+    page = [
+        cell
+        for n, said in enumerate(SHORT)
+        for cell in row(100 + 25 * n, (f"{n + 1}.", 60), (said, 150), (f"{90 - 7 * n}.00", 500))
+    ]
+    assert [len(found) for found in cells(page)] == [4]
+
+
+LETTER = lines("\n".join(["text of a letter, set in larger type"] * 8), 50, 300, pitch=30)
+COLUMNS = ["Berg Ltd\nMill Lane 6\nHamburg", "Old Bank\nIBAN DE12 2005\nBIC OLDBANK",
+           "Local Court\nHRB 4711"]  # fmt: skip
+
+
+def small(texts: list[str], y: float, size: float) -> list[Piece]:
+    return [
+        piece(line, 50 + 300 * n, y + 18 * k, size=size)
+        for n, text in enumerate(texts)
+        for k, line in enumerate(text.split("\n"))
+    ]
+
+
+def test_small_columns_at_the_foot_of_a_letter_are_read_one_after_the_other() -> None:
+    number = piece("3", 500, 985, size=0.7)
+    found = foot([*LETTER, *small(COLUMNS, 900, 0.7), number], 1000)
+    said = ["\n".join(" ".join(it.text for it in row) for row in column) for column in found]
+    assert said == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("texts", "y", "size"),
+    [
+        (COLUMNS, 500, 0.7),
+        (COLUMNS, 900, 1),
+        (["Valve\nNorth\nSouth", "Bar\n2.5\n3.1", "Litres\n1310\n986"], 900, 0.7),
+        (["one", "line", "alone"], 900, 0.7),
+        (COLUMNS[:2], 900, 0.7),
+    ],
+    ids=["higher up", "in large type", "with figures", "of one line", "of two columns"],
+)
+def test_other_columns_are_no_foot(texts: list[str], y: float, size: float) -> None:
+    assert foot([*LETTER, *small(texts, y, size)], 1000) == []

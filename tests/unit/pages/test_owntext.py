@@ -635,3 +635,68 @@ def test_what_was_filled_in_beside_labels_is_read_line_by_line(tmp_path: Path) -
 
     said = sound(read(tmp_path, draw)).text.split()
     assert said == ["Report", "of", "an", "accident", *" ".join(map(" ".join, fields)).split()]
+
+
+@pytest.mark.parametrize(
+    ("marks", "apart"),
+    [("118 119 120", 26), ("118 119 120", 44), ("7.1 7.2 7.3", 44), ("§ 4 § 5 § 6", 20)],
+)
+def test_numbers_in_the_margin_are_read_with_their_clauses(
+    tmp_path: Path, marks: str, apart: float
+) -> None:
+    numbers = marks.replace("§ ", "§_").split()
+    said = [f"{number.replace('_', ' ')} {PROSE}" for number in numbers]
+
+    def draw(page: Any) -> None:
+        for n, number in enumerate(numbers):  # numbers come first in the file
+            left = 110 - apart
+            page.insert_text((left, 110 + 100 * n), number.replace("_", " "), fontsize=10)
+        for n in range(3):
+            page.insert_textbox((130, 100 + 100 * n, 535, 200 + 100 * n), PROSE, fontsize=10)
+
+    result = sound(read(tmp_path, draw))
+    assert [block.text for block in result.blocks] == said
+
+
+def test_numbers_in_the_right_margin_are_read_before_their_clauses(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        for n in range(3):
+            page.insert_textbox((60, 100 + 100 * n, 480, 200 + 100 * n), PROSE, fontsize=10)
+            page.insert_text((505, 110 + 100 * n), str(23 + n), fontsize=10)
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert said == [f"{23 + n} {PROSE}" for n in range(3)]
+
+
+@pytest.mark.parametrize("top", [640, 588])
+def test_a_page_number_between_the_columns_comes_after_both(tmp_path: Path, top: float) -> None:
+    """Also where it stands higher than most do, and its line reaches into the last of a column."""
+
+    def draw(page: Any) -> None:
+        left = page.insert_textbox((50, top, 280, top + 200), f"{PROSE} {PROSE}", fontsize=9)
+        page.insert_textbox((315, top, 545, top + 200), f"{OTHER} {OTHER}", fontsize=9)
+        end = top + 200 - left
+        page.insert_text((289, 800 if top == 640 else end + 10), "471", fontsize=9)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.text for block in blocks] == [f"{PROSE} {PROSE}", f"{OTHER} {OTHER}", "471"]
+
+
+@pytest.mark.parametrize("by_column", [True, False])
+def test_small_columns_at_the_foot_of_a_letter_are_read_column_by_column(
+    tmp_path: Path, by_column: bool
+) -> None:
+    columns = [
+        ["Berg & Sons", "Mill Lane 6", "20457 Hamburg"],
+        ["Old Bank", "IBAN DE12 2005", "BIC OLDBANK"],
+        ["Local Court", "HRB 4711", "VAT DE 123"],
+    ]
+    placed = [(n, k) for n in range(3) for k in range(3)]
+
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 300), f"{PROSE} {OTHER}", fontsize=11)
+        for n, k in placed if by_column else sorted(placed, key=lambda it: it[1]):
+            page.insert_text((60 + 170 * n, 785 + 9 * k), columns[n][k], fontsize=7)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.text for block in blocks[1:]] == ["\n".join(column) for column in columns]
