@@ -16,7 +16,7 @@ from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.models import DEEPSEEK_OCR, ModelProfile
 from ocrd.engine.poison import KnownKillers
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
-from ocrd.engine.resident.faults import reason
+from ocrd.engine.resident.faults import compile_cache_broken, reason, shortage
 from ocrd.engine.resident.preflight import (
     Plan,
     check_options,
@@ -39,7 +39,7 @@ from ocrd.engine.resident.settings import (
     engine_arguments,
     unsupported_resolution,
 )
-from ocrd.engine.resident.sharing import CardSharing, refused
+from ocrd.engine.resident.sharing import CardSharing
 from ocrd.engine.resident.supervisor import EngineSupervisor, Tell
 from ocrd.engine.resident.trial import self_test, warm_up
 from ocrd.errors import EngineDownError, EngineSetupError, PageError
@@ -260,8 +260,9 @@ class VllmEngine:
         try:
             return await launcher.launch(arguments, tell, own | sharing.environment)
         except LaunchError as fault:
-            if not (beside and refused([*fault.words, str(fault.__cause__)])):
-                raise
+            words = [*fault.words, str(fault.__cause__)]
+            if not beside or shortage(words) or compile_cache_broken(words):
+                raise  # whoever asked has a remedy; for anything else, MPS may be why
             self._events.warn("engine.no-mps", device=place.name, reason=reason(fault.words))
             sharing.give_up()
             return await launcher.launch(arguments, tell, own | sharing.environment)

@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 
 from ocrd.engine.resident.settings import VISIBLE
@@ -23,7 +21,6 @@ CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"  # environment, CUDA's own names
 USUAL_PIPES = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA looks if it is not told
 UP_S, LOOK_S = 10.0, 0.02
-REFUSED = re.compile(r"CUDA_ERROR_MPS_|MPS (?:client|server|daemon)|Multi-Process Service")
 
 
 class CardSharing:
@@ -123,8 +120,3 @@ def bound_to_us(*command: str) -> list[str]:
     """The command, so that it ends when we are killed, where util-linux is there to see to it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else list(command)
-
-
-def refused(words: Iterable[str]) -> bool:
-    """Whether an engine did not start because of MPS."""
-    return any(REFUSED.search(line) for line in words)

@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from ocrd.engine.resident.engine import VllmEngine
+from ocrd.engine.resident.process import LaunchError
 from ocrd.engine.resident.settings import VISIBLE, Place, VllmSettings
-from ocrd.engine.resident.sharing import CONTROL, LOGS, PIPES, CardSharing, bound_to_us, refused
+from ocrd.engine.resident.sharing import CONTROL, LOGS, PIPES, CardSharing, bound_to_us
 from ocrd.events import Event, Events
 from tests.support.waiting import wait_for
 
@@ -179,19 +180,6 @@ def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
     wait_for(lambda: not alive(pid))
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "RuntimeError: CUDA error: MPS client failed to connect to the MPS control daemon",
-        "torch.AcceleratorError: CUDA error: the remote procedural call between the MPS server",
-        "CUDA_ERROR_MPS_CONNECTION_FAILED",
-    ],
-)
-def test_what_cuda_says_of_it(line: str) -> None:
-    assert refused(["Traceback", line])
-    assert not refused(["torch.OutOfMemoryError: CUDA out of memory.", "lamps clients"])
-
-
 class Sharing:
     """Stands for an MPS that answers."""
 
@@ -207,10 +195,62 @@ class Sharing:
 
 
 class Launcher:
-    """Starts nothing, at once."""
+    """Starts nothing, at once; it fails as often as it has words for."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
 
     async def launch(self, arguments: Any, tell: Any, environment: dict[str, str]) -> Any:
+        if self.words:
+            raise LaunchError([self.words.pop(0)])
         return environment
+
+
+def two_on_a_card(*told: list[Event]) -> tuple[VllmEngine, Sharing, Sharing]:
+    """An engine of two cards that several share, and what stands for their MPS."""
+    engine = VllmEngine(VllmSettings(model="m"), events=Events(*(each.append for each in told)))
+    sharing, other = Sharing(), Sharing()
+    engine._sharing = cast(Any, {0: sharing, 1: other})
+    return engine, sharing, other
+
+
+PLACE = Place("1 of 2", 0, sharing=2, uuid="GPU-a")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "RuntimeError: CUDA error: MPS client failed to connect to the MPS control daemon",
+        "torch.AcceleratorError: CUDA error: the remote procedural call between the MPS server",
+        "CUDA error: invalid device ordinal",
+        "RuntimeError: whatever it may be",
+    ],
+)
+async def test_an_engine_that_does_not_come_up_beside_another_is_tried_without_mps(
+    words: str,
+) -> None:
+    told: list[Event] = []
+    engine, sharing, other = two_on_a_card(told)
+    await engine._launch(cast(Any, Launcher(words)), PLACE, {}, lambda _stage: None)
+    assert sharing.given_up
+    assert not other.given_up
+    assert [event.name for event in told].count("engine.no-mps") == 1
+    with pytest.raises(LaunchError):
+        await engine._launch(cast(Any, Launcher(words)), PLACE, {}, lambda _stage: None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+        "ValueError: No available memory for the cache blocks.",
+    ],
+)
+async def test_a_lack_of_memory_is_no_fault_of_mps(words: str) -> None:
+    engine, sharing, _ = two_on_a_card()
+    with pytest.raises(LaunchError):
+        await engine._launch(cast(Any, Launcher(words)), PLACE, {}, lambda _stage: None)
+    assert not sharing.given_up
 
 
 @pytest.mark.parametrize(
