@@ -21,15 +21,15 @@ pytestmark = [
 
 
 def descendants() -> set[int]:
-    """Processes below this one, but for Python's own helper that tracks shared memory."""
-    parents = {}
+    """Processes below this one, but for Python's own helpers, which stay for later tests."""
+    parents, helpers = {}, (b"resource_tracker", b"forkserver")
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()
             command = (status.parent / "cmdline").read_bytes()
         except OSError:
             continue
-        if fields[0] != "Z" and b"resource_tracker" not in command:
+        if fields[0] != "Z" and not any(name in command for name in helpers):
             parents[int(status.parent.name)] = int(fields[1])
     found: set[int] = set()
     while more := {p for p, q in parents.items() if q in found | {os.getpid()}} - found:
