@@ -1,8 +1,9 @@
-"""Finds tables, and texts that stand side by side, by the alignment of pieces.  Pure.
+"""Finds tables, and texts that stand side by side, by alignment and by rules.  Pure.
 
 Rows that follow each other make a group while their pieces fall into the same columns.  A group
 is a table if its rows are regular; two texts side by side if one gap is far wider than all others
-or their lines do not stand on a level; else it is text, row by row.  Rules are not looked at.
+or their lines do not stand on a level; else it is text, row by row.  `grids` and `level_ruled` find
+what rules show, and `foot` the small columns below a letter.
 """
 
 from __future__ import annotations

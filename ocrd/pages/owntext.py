@@ -37,16 +37,18 @@ def own_text(page: PdfPage) -> OwnText | None:
     words = words_of(page)
     if not words or not _is_level(page):
         return None
-    ruled = list(_tables(page))
+    drawings = page.get_cdrawings()
+    ruled = list(_tables(page)) if drawings else []
+    drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
     rest = [word for word in words if not _in_any(ruled, word.box)]
     size = page.rect.width, page.rect.height
-    tables = [*ruled, *columns.tables(rest, list(_level_rules(page)), ruled, *size)]
+    tables = [*ruled, *columns.tables(rest, list(_level_rules(page, drawn)), ruled, *size)]
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     printed = list(_rows(page, linked_places))
     tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
     rows = [row for row in printed if not _in_any(tables, row.box)]
-    blocks = [*typeset.blocks(rows, list(_dots(page)), _typography(page)), *tables]
+    blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), _typography(page)), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
     numbers = [block for block in blocks if _is_page_number(block, blocks)]
@@ -143,23 +145,17 @@ def _rows_of(document: Document, number: int) -> list[Row]:
         return []
 
 
-def _dots(page: PdfPage) -> Iterator[Box]:
+def _dots(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
     """Small drawings about as wide as high, such as programs put before items."""
-    drawings = page.get_cdrawings()
-    for drawing in drawings if len(drawings) < _MOST_DRAWINGS else ():
+    for drawing in drawings:
         x1, y1, x2, y2 = drawing["rect"]
         if 0 < x2 - x1 < _DOT and 0 < y2 - y1 < _DOT and 0.7 < (x2 - x1) / (y2 - y1) < 1.4:
             yield seen_box(page, drawing["rect"])
 
 
-def _level_rules(page: PdfPage) -> Iterator[Box]:
+def _level_rules(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
     """Straight rules from side to side; those that touch are one."""
-    drawings = page.get_cdrawings()
-    thin = [
-        rule
-        for drawing in (drawings if len(drawings) < _MOST_DRAWINGS else ())
-        for rule in _thin(drawing)
-    ]
+    thin = [rule for drawing in drawings for rule in _thin(drawing)]
     found: list[list[float]] = []
     for x1, y1, x2, y2 in sorted(thin, key=lambda rule: (round(rule[1]), rule[0])):
         if found and abs(found[-1][1] - y1) < _RULE and x1 - found[-1][2] < _RULE:
@@ -180,8 +176,6 @@ def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]
 
 def _tables(page: PdfPage) -> Iterator[Block]:
     """The tables that rules show."""
-    if not page.get_cdrawings():
-        return
     for table in page.find_tables().tables:
         cells = [tuple(" ".join((cell or "").split()) for cell in row) for row in table.extract()]
         filled = sum(bool(cell) for row in cells for cell in row)

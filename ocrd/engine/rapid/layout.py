@@ -76,7 +76,8 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
         (standing if piece.on_end else level).append(piece)
     ruled, level = _ruled(level, rules)
     small = foot(level, page_height)
-    level = [piece for piece in level if not any(piece in row for part in small for row in part)]
+    taken = {piece for part in small for row in part for piece in row}
+    level = [piece for piece in level if piece not in taken]
     head, body, last = _margins(rows(level), page_height)
     stacked = [row for found in ruled.values() if not found.cells for row in found.rows]
     page = Type.of([TextLine(row) for row in (*body, *stacked)])
@@ -118,10 +119,10 @@ def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Foun
             ruled[Piece(Line("", place), place)] = _table(cells, printed)
             pieces = [piece for piece in pieces if not grid.holds(piece)]
     for lines, cells in list(level_ruled(pieces, rules, TOUCH)):
-        inside = [piece for row in lines for piece in row]
-        place = union(piece.box for piece in inside)
+        taken = {piece for row in lines for piece in row}
+        place = union(piece.box for piece in taken)
         ruled[Piece(Line("", place), place)] = _table(cells, tuple(lines))
-        pieces = [piece for piece in pieces if piece not in inside]
+        pieces = [piece for piece in pieces if piece not in taken]
     for stack in framed(pieces, rules):
         taken = {piece for row in stack for piece in row}
         pieces = [piece for piece in pieces if piece not in taken]
