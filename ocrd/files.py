@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ from ocrd.oserrors import os_error
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _CHUNK = 1 << 20
+_PIECE = 1 << 16
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OURS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REPLACE = _OURS | os.O_TRUNC
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_BELOW = _FOLDER | os.O_NOFOLLOW
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -151,7 +154,7 @@ class Disk:
 
     def __init__(self) -> None:
         self._trees: dict[str, Path] = {}
-        self._held = threading.local()  # by tree: the descriptor that this thread works beneath
+        self._held = threading.local()  # by folder: the descriptor that this thread works beneath
         self._sync_folder = Shared(self._fsync_dir)
 
     # --- trees ---
@@ -162,33 +165,42 @@ class Disk:
 
     def tree_of(self, path: Path) -> Path | None:
         """The innermost known tree that `path` is, or lies in."""
-        return self._trees.get(self._tree_of(str(path)))
-
-    def _tree_of(self, place: str) -> str:
+        place = str(path)
         while place and place not in self._trees:
             place = place.rpartition("/")[0]
-        return place
+        return self._trees.get(place)
 
     @contextlib.contextmanager
-    def hold(self, tree: Path) -> Iterator[None]:
-        """This thread works beneath what `tree` is now, even if something is mounted over it."""
+    def hold(self, folder: Path) -> Iterator[None]:
+        """This thread works beneath what `folder` is now, even if something is mounted over it.
+
+        Args:
+            folder: A tree; or one that lies in a tree, of which much is asked within: none of that
+                has to be found from the tree down.
+        """
         held: dict[str, int] = vars(self._held)
-        before = held.get(str(tree))
-        descriptor = held[str(tree)] = os.open(tree, _FOLDER)
+        name = str(folder)
+        before = held.get(name)
+        descriptor = os.open(folder, _FOLDER) if name in self._trees else self._open(folder, _BELOW)
+        held[name] = descriptor
         try:
             yield
         finally:
             if before is None:
-                del held[str(tree)]
+                del held[name]
             else:
-                held[str(tree)] = before
+                held[name] = before
             os.close(descriptor)
 
     def _place(self, path: Path) -> _At:
         """The descriptor and the name by which the kernel is to be asked for `path`."""
-        whole = str(path)
-        tree = self._tree_of(whole)
-        return _At(whole, tree, vars(self._held).get(tree))
+        whole = above = str(path)
+        held: dict[str, int] = vars(self._held)
+        while above and above not in self._trees:
+            above = above.rpartition("/")[0]
+            if above in held:
+                break
+        return _At(whole, above, held.get(above))
 
     @contextlib.contextmanager
     def _new(self, path: Path, source: Path | None = None) -> Iterator[tuple[int | None, str]]:
@@ -253,6 +265,24 @@ class Disk:
     def open(self, path: Path) -> io.BufferedReader:
         """A file for reading; a link is refused and a FIFO does not block."""
         return os.fdopen(self._open(path, _READ), "rb")
+
+    def read(self, path: Path, most: int = sys.maxsize) -> bytes | None:
+        """What a small file holds, up to so many bytes; None where no regular file lies."""
+        try:
+            descriptor = self._open(path, _READ)
+        except OSError as error:
+            if error.errno in _ABSENT | {errno.ELOOP, errno.ENXIO}:  # a link, a socket
+                return None
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            content = b""
+            while more := os.read(descriptor, min(most - len(content), _PIECE)):
+                content += more
+            return content
+        finally:
+            os.close(descriptor)
 
     def digest(self, path: Path) -> str:
         """The SHA-256 of a regular file's contents, in hex."""
@@ -385,20 +415,27 @@ class Disk:
         self._sync_folder(path)
 
     def _fsync_dir(self, path: Path) -> None:
+        held = vars(self._held).get(str(path))
         try:
-            self._fsync(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
+            if held is None:
+                self._fsync(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
+            else:
+                _fsync(os.open(".", _LIST, dir_fd=held), path)
         except OSError as error:
             if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
                 raise
 
     def _fsync(self, path: Path, flags: int) -> None:
-        descriptor = self._open(path, flags)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:  # the call knows a descriptor only; the operator wants the name
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        finally:
-            os.close(descriptor)
+        _fsync(self._open(path, flags), path)
+
+
+def _fsync(descriptor: int, path: Path) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # the call knows a descriptor only; the operator wants the name
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(descriptor)
 
 
 class _At:
@@ -408,8 +445,8 @@ class _At:
 
     Args:
         path: Whole.
-        tree: The tree that it lies in; empty for none.
-        held: A descriptor of that tree, if the thread has one.
+        tree: The tree, or the folder that the thread holds, that it lies in; empty for none.
+        held: A descriptor of that, if the thread has one.
     """
 
     __slots__ = ("_held", "_opened", "_path", "_tree")

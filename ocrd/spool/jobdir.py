@@ -13,7 +13,8 @@ import contextlib
 import enum
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ class JobRecord:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class JobDir:
     """The folder `ID-TOKEN`.  Its names are put together once, as they are asked for often."""
 
@@ -143,6 +144,7 @@ class JobDir:
     token: str
     original: Path
     disk: Disk
+    _kept: dict[str, Any] | None = field(default=None, init=False)  # what the record says
 
     @cached_property
     def bundle(self) -> Path:
@@ -163,12 +165,31 @@ class JobDir:
         """Whether anything lies at `path`."""
         return self.disk.lstat(path) is not None
 
-    def open(self, job: Job, origin: Path) -> None:
-        """Make the folder and its record, unless they are there; nothing was taken yet."""
-        if not self.has(self.path):
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """The folder is opened and its record read once for what this thread does within.
+
+        Only one caller at a time is at work on a job.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+        """
+        with self.disk.hold(self.path):
+            self._kept = self._read()
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextlib.contextmanager
+    def opened(self, job: Job, origin: Path) -> Iterator[None]:
+        """`held`, with a record; both are made unless they are there, and nothing was taken yet."""
+        with contextlib.suppress(FileExistsError):
             self.disk.mkdir(self.path, PRIVATE)
         self.disk.fsync_dir(self.path.parent)
-        self._put(told_of(job, origin))
+        with self.held():
+            self._put(told_of(job, origin))
+            yield
 
     def moves(self) -> dict[str, Intent]:
         """The moves under way, by their steps."""
@@ -203,11 +224,11 @@ class JobDir:
         return record, names
 
     def _read(self) -> dict[str, Any]:
-        try:
-            with self.disk.open(self.path / NAME) as file:
-                told = json.load(file)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return {}
+        if self._kept is not None:
+            return self._kept
+        told = None
+        with contextlib.suppress(ValueError):
+            told = json.loads(self.disk.read(self.path / NAME) or b"null")
         if not isinstance(told, dict):
             return {}
         return told if told.get("version") == _VERSION else told | self._old()
@@ -227,8 +248,11 @@ class JobDir:
         after = {**before, **changes, "version": _VERSION}
         if after == before:
             return
+        held, self._kept = self._kept is not None, None  # which of the two, if it is not written?
         write_durably(self.path / NAME, (json.dumps(after) + "\n").encode(), self.disk)
-        if before.get("version") != _VERSION:
+        if held:
+            self._kept = after
+        if before and before.get("version") != _VERSION:
             for name in filter(_is_old, self.disk.names(self.path)):
                 self.disk.unlink(self.path / name)
 

@@ -17,7 +17,7 @@ import errno
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -109,14 +109,23 @@ class Spool:
     def at_work(self, *places: Path) -> Iterator[None]:
         """The spool is itself for all that this thread does within; each call would look anew.
 
-        So are the trees of `places`.  A folder for jobs that somebody has deleted is made anew:
-        what lay in it is gone.
+        So are the trees of `places`, and each that a call meets.  A folder for jobs that somebody
+        has deleted is made anew: what lay in it is gone.
         """
         with self._trees.holding(self._jobs, *places) as looked:
             if looked:
                 with blaming(self._jobs):
                     if self._disk.lstat(self._jobs) is None:
                         self._furnish()
+            yield
+
+    @contextmanager
+    def at_work_on(self, job: Job) -> Iterator[None]:
+        """`at_work` for a step of a job, whose folder, if there is one, is opened once for it."""
+        jobdir = self._jobdir(job)
+        with self.at_work(), ExitStack() as held:
+            with blaming(jobdir.path), suppress(FileNotFoundError):
+                held.enter_context(jobdir.held())
             yield
 
     @contextmanager

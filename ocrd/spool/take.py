@@ -29,7 +29,11 @@ _MAY_BE_UNDER_WAY = ("claim", "back", "fail")
 
 def claim(job: Job, source: Path, jobdir: JobDir) -> None:
     """Take the original from `source` (see `Spool.claim`)."""
-    jobdir.open(job, source)
+    with jobdir.opened(job, source):
+        _claim(job, source, jobdir)
+
+
+def _claim(job: Job, source: Path, jobdir: JobDir) -> None:
     settle(jobdir, _MAY_BE_UNDER_WAY)
     wanted = pieces(job, source, jobdir)
     before = _inbox(job, source, jobdir)
@@ -106,8 +110,8 @@ def _take(piece: Piece, jobdir: JobDir) -> None:
     """
     if not jobdir.has(piece.hidden):
         folder = isinstance(piece.what, Job) and bool(piece.what.members)
-        lies = jobdir.has(piece.source)
-        if not lies or (not folder and is_folder(piece.source, jobdir.disk)):  # that is a person's
+        lies = jobdir.disk.lstat(piece.source)
+        if lies is None or (not folder and stat.S_ISDIR(lies.st_mode)):  # that is a person's
             raise gone(piece.what)
         try:
             jobdir.disk.rename(piece.source, piece.target)

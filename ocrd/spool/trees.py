@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ocrd.errors import PlaceError
@@ -74,30 +73,38 @@ class Trees:
                 self._keep(tree)
 
     @contextlib.contextmanager
-    def holding(self, *paths: Path) -> Iterator[bool]:
+    def holding(self, *paths: Path) -> Iterator[set[Path]]:
         """The trees of these paths are themselves, and this thread works beneath what they are now.
 
-        A path that lies in no known tree is let pass, and so is a tree that this thread holds.
+        A path that lies in no known tree is let pass.  Within another `holding` of this thread a
+        tree is looked at once, by whoever needs it first, and held until the outermost ends.
 
         Yields:
-            Whether one was looked at.
+            The trees that were looked at.
 
         Raises:
             PlaceError: One is not itself (kind `tree-lost`), or cannot be read now.
         """
-        held = self._within.trees
-        trees = [tree for tree in dict.fromkeys(map(self._disk.tree_of, paths)) if tree]
-        new = [tree for tree in trees if tree not in held]
-        if not new:
-            yield False
+        within = self._within
+        if within.stack is not None:
+            yield self._hold_all(paths, within.stack)
             return
-        with contextlib.ExitStack() as stack:
-            for tree in new:
+        with contextlib.ExitStack() as within.stack:
+            try:
+                yield self._hold_all(paths, within.stack)
+            finally:
+                within.stack = None
+                within.trees.clear()
+
+    def _hold_all(self, paths: Iterable[Path], stack: contextlib.ExitStack) -> set[Path]:
+        looked = set[Path]()
+        for tree in map(self._disk.tree_of, paths):
+            if tree is not None and tree not in self._within.trees:
                 with blaming(tree):
                     self._hold(tree, stack)
-                held.add(tree)
-                stack.callback(held.discard, tree)
-            yield True
+                self._within.trees.add(tree)
+                looked.add(tree)
+        return looked
 
     def _hold(self, tree: Path, stack: contextlib.ExitStack) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -173,11 +180,8 @@ class Trees:
 
         A folder, a link or a pipe of that name is none, whoever put it there.
         """
-        found = self._disk.lstat(tree / MARKER)
-        if found is None or not stat.S_ISREG(found.st_mode):
-            return None
-        with self._disk.open(tree / MARKER) as file:
-            return file.read(1024).decode("ascii", "replace").strip()
+        found = self._disk.read(tree / MARKER, 1024)
+        return None if found is None else found.decode("ascii", "replace").strip()
 
     def _keep(self, tree: Path) -> None:
         for name, place in ((tree, place_of(tree)), (f"{tree}/..", place_of(tree.parent))):
@@ -190,10 +194,11 @@ class Trees:
 
 
 class _Within(threading.local):
-    """The trees that a thread holds."""
+    """The trees that a thread holds, and what gives them back."""
 
     def __init__(self) -> None:
         self.trees: set[Path] = set()
+        self.stack: contextlib.ExitStack | None = None
 
 
 def place_of(path: Path) -> str:

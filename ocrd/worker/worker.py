@@ -132,7 +132,7 @@ class Worker:
             BadFileError: No page of it could be read.
         """
         p = self._parts
-        with p.spool.at_work():
+        with p.spool.at_work_on(job):
             if not p.spool.unchanged(job):
                 p.ledger.rerecord(job, identity(job, p.spool.spooled(job)))
                 raise SourceChangedError(
@@ -213,7 +213,7 @@ class Worker:
     def _deliver_sealed(self, job: Job, folder: Folder, built: _Built | None) -> Job:
         """To done; or still delivering, when the bundle must be built anew."""
         p = self._parts
-        with p.spool.at_work():
+        with p.spool.at_work_on(job):
             if built is not None:
                 p.spool.seal(job)
                 job = self._delivery.record(job, folder, built[0])
