@@ -113,11 +113,14 @@ class Spool:
         has deleted is made anew: what lay in it is gone.
         """
         with self._trees.holding(self._jobs, *places) as looked:
-            if looked:
-                with blaming(self._jobs):
-                    if self._disk.lstat(self._jobs) is None:
-                        self._furnish()
+            self._see_to(looked)
             yield
+
+    def _see_to(self, looked: Collection[Path]) -> None:
+        if looked:
+            with blaming(self._jobs):
+                if self._disk.lstat(self._jobs) is None:
+                    self._furnish()
 
     @contextmanager
     def at_work_on(self, job: Job) -> Iterator[None]:
@@ -131,7 +134,8 @@ class Spool:
     @contextmanager
     def _working(self, place: Path) -> Iterator[None]:
         """`at_work` there; what the kernel answers is told."""
-        with blaming(place), self.at_work(place):
+        with blaming(place), self._trees.holding(self._jobs, place) as looked:
+            self._see_to(looked)
             yield
 
     @contextmanager

@@ -112,12 +112,17 @@ class PageRun:
         self._tell_at = 0.0  # when it is told of them, by the event loop's clock
         self._has_twin = False  # some of the same pages were read before, as far as is known
 
-    def recall(self) -> None:
+    def recall(self) -> Job:
         """Find the pages that need no reading: those in the log, and those that the ledger keeps.
 
-        The ledger has them of a job that failed, or of one that an older ocrd had begun.  Blocks.
+        The ledger has them of a job that failed, or of one that an older ocrd had begun.  It is
+        told how many pages there are, and forgets what another recipe made of them.  Blocks.
+
+        Returns:
+            The job as it is now.
         """
-        job, ledger = self.job, self.parts.ledger
+        ledger = self.parts.ledger
+        self.job = job = ledger.set_pages(self.job, self.count, recipe=self.recipe)
         self.log.begin(self.recipe, job.sha256)
         pages = {entry.page.number: entry.page for entry in self.log.entries()}
         kept = ledger.payloads(job, self.recipe) if job.pages_done else ()
@@ -130,6 +135,7 @@ class PageRun:
             ledger.progress(job, [page_row(page, None, self.recipe) for page in pages.values()])
         self.finished = set(pages)
         self._has_twin = ledger.knows(job.sha256, self.recipe)
+        return job
 
     async def read(self) -> None:
         """Finish every page that is not finished yet.

@@ -17,7 +17,7 @@ from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.files import display
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.pagelog import PageLog
-from ocrd.worker.calls import LEDGER, SPOOL
+from ocrd.worker.calls import SPOOL
 from ocrd.worker.deliver import Delivery, remove_marker
 from ocrd.worker.naming import in_bundle
 from ocrd.worker.original import Original, identity, opened
@@ -96,11 +96,10 @@ class Worker:
         original = await opened(job, path, folder.duplex, p.pages)
         pages = original.collation.pages
         key = recipe(p, job, folder, original)
-        job = await p.call(LEDGER, p.ledger.set_pages, job, pages, recipe=key)
-        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         log = p.spool.page_log(job)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
-        await p.call(SPOOL, run.recall)
+        job = await p.call(SPOOL, run.recall)
+        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
         self.runs[job.id] = run
         await run.read()
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
