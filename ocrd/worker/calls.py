@@ -7,10 +7,10 @@ call that never answers keeps neither its folder's neighbours nor the end of the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,17 +77,18 @@ class Calls:
             args: With what.
             kwargs: Likewise.
         """
-        begun = self._place(str(place)).submit(partial(call, *args, **kwargs))
-        ended = asyncio.wrap_future(begun)
-        self._awaited.add(ended)
+        asked = _Asked(partial(call, *args, **kwargs))
+        at = self._place(str(place))
+        at.submit(asked)
+        self._awaited.add(asked.ended)
         try:
-            return await asyncio.shield(ended)
+            return await asyncio.shield(asked.ended)
         except asyncio.CancelledError:
-            if not begun.cancel():
-                await asyncio.wait({ended})
+            if not at.withdraw(asked):
+                await asyncio.wait({asked.ended})
             raise
         finally:
-            self._awaited.discard(ended)
+            self._awaited.discard(asked.ended)
 
     def hanging(self, least_s: float | None = None) -> list[Hanging]:
         """The places that have not answered a call for so long, or `HANGS_S`, the longest first."""
@@ -110,6 +111,29 @@ class Calls:
         return self._places[name]
 
 
+class _Asked:
+    """A call, and the future of its loop that gets its answer."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.begun = False
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[Any] = self._loop.create_future()
+
+    def tell(self, answer: Any, error: BaseException | None) -> None:
+        """From any thread; nobody is told whose loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, answer, error)
+
+    def _end(self, answer: Any, error: BaseException | None) -> None:
+        if self.ended.done():  # abandoned
+            return
+        if error is None:
+            self.ended.set_result(answer)
+        else:
+            self.ended.set_exception(error)
+
+
 class _Place:
     """The threads of one place: as many as are needed, up to the most."""
 
@@ -117,22 +141,28 @@ class _Place:
         self._name = name
         self._most = most
         self._lock = threading.Lock()
-        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._queue: SimpleQueue[_Asked] = SimpleQueue()
         self._waiting = 0  # calls
         self._idle = 0  # threads
         self._threads = 0
         self._since: dict[int, float] = {}  # by thread: when its call began
 
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
+    def submit(self, asked: _Asked) -> None:
+        """Have it called when its turn comes."""
         with self._lock:
             self._waiting += 1
-            self._queue.put((future, call))
+            self._queue.put(asked)
             if self._waiting > self._idle and self._threads < self._most:
                 self._threads += 1
                 self._idle += 1
                 threading.Thread(target=self._serve, name=self._name, daemon=True).start()
-        return future
+
+    def withdraw(self, asked: _Asked) -> bool:
+        """Have it not called any more; False when it has begun."""
+        with self._lock:
+            if not asked.begun:
+                asked.ended.cancel()
+            return not asked.begun
 
     def since(self) -> list[float]:
         """When each call that is under way began."""
@@ -141,22 +171,21 @@ class _Place:
     def _serve(self) -> None:
         me = threading.get_ident()
         while (taken := self._next()) is not None:
-            future, call = taken
-            if future.set_running_or_notify_cancel():
+            if taken.begun:
                 self._since[me] = time.monotonic()
                 try:
-                    tell = partial(future.set_result, call())
+                    tell = partial(taken.tell, taken.call(), None)
                 except BaseException as error:
-                    tell = partial(future.set_exception, error)
+                    tell = partial(taken.tell, None, error)
                 del self._since[me]
                 tell()
                 del tell
-            del taken, future, call  # a thread that waits keeps no job's things
+            del taken  # a thread that waits keeps no job's things
             with self._lock:
                 self._idle += 1
 
-    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
-        """The next call; None when this thread is to end."""
+    def _next(self) -> _Asked | None:
+        """The next call, begun unless it was withdrawn; None when this thread is to end."""
         while True:
             try:
                 taken = self._queue.get(timeout=IDLE_S)
@@ -170,4 +199,5 @@ class _Place:
             with self._lock:
                 self._waiting -= 1
                 self._idle -= 1
+                taken.begun = not taken.ended.cancelled()
             return taken
