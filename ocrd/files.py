@@ -270,8 +270,9 @@ class Disk:
         """What a small file holds, up to so many bytes; None where no regular file lies."""
         try:
             descriptor = self._open(path, _READ)
-        except OSError as error:
-            if error.errno in _ABSENT | {errno.ELOOP, errno.ENXIO}:  # a link, a socket
+        except OSError:
+            found = self.lstat(path)
+            if found is None or not stat.S_ISREG(found.st_mode):
                 return None
             raise
         try:

@@ -100,8 +100,9 @@ class Trees:
         looked = set[Path]()
         for tree in map(self._disk.tree_of, paths):
             if tree is not None and tree not in self._within.trees:
-                with blaming(tree):
-                    self._hold(tree, stack)
+                with blaming(tree), contextlib.ExitStack() as held:
+                    self._hold(tree, held)
+                    stack.enter_context(held.pop_all())
                 self._within.trees.add(tree)
                 looked.add(tree)
         return looked

@@ -291,3 +291,23 @@ def test_a_name_that_the_kernel_cannot_be_asked_for_leaves_nothing_open(tmp_path
         with pytest.raises(UnicodeEncodeError):
             disk.lstat(tmp_path / "\ud800" / "scan.pdf")
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_folder_that_is_held_stays_the_one_worked_in_though_a_link_takes_its_place(
+    world: World,
+) -> None:
+    disk = Disk()
+    disk.know(world.tree("outbox"))
+    folder = world.tree("outbox") / "scans"
+    folder.mkdir()
+    with disk.hold(folder):
+        plant(world, "outbox/scans")
+        disk.write(folder / "scan.md", b"words")
+        disk.fsync_dir(folder)
+        assert disk.lstat(folder / "scan.pdf") is None
+    assert (folder.with_name(".kept") / "scan.md").read_bytes() == b"words"
+    assert [path.name for path in (world.root / "hr").iterdir()] == ["scan.pdf"]
+    with pytest.raises(NotADirectoryError), disk.hold(folder):
+        pass
+    with pytest.raises(NotADirectoryError):
+        disk.write(folder / "scan.md", b"words")

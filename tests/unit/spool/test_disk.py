@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,17 @@ def test_a_file_is_replaced_by_what_is_written_even_if_that_is_less(tmp_path: Pa
     for content in (b"long " * 100_000, b"short", b""):
         Disk().write(path, content)
         assert path.read_bytes() == content
+
+
+def test_what_a_small_file_holds_is_read_and_nothing_else_is_one(tmp_path: Path) -> None:
+    for content in (b"", b"short", b"long " * 100_000):
+        (tmp_path / "file").write_bytes(content)
+        assert Disk().read(tmp_path / "file") == content
+        assert Disk().read(tmp_path / "file", 3) == content[:3]
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        for name in ("link", "folder", "pipe", "socket", "nothing", "file/below"):
+            assert Disk().read(tmp_path / name) is None, name

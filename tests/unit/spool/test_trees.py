@@ -391,3 +391,39 @@ def test_two_who_come_at_once_mark_a_new_tree_once(memory: Memory, tmp_path: Pat
             thread.join()
         memory.start().check(tree)
         assert errors == []
+
+
+def test_a_step_looks_at_a_tree_once_and_the_next_step_looks_anew(
+    memory: Memory, tmp_path: Path
+) -> None:
+    spool, outbox = tmp_path / "spool", tmp_path / "outbox"
+    trees = memory.start()
+    for tree in (spool, outbox):
+        tree.mkdir()
+        trees.check(tree)
+    with trees.holding(spool):
+        with trees.holding(outbox / "scan") as looked:
+            assert looked == {outbox}
+        outbox.rename(tmp_path / "away")
+        outbox.mkdir()
+        (outbox / MARKER).write_text(f"{OTHER}:1")
+        with trees.holding(outbox / "scan") as looked:
+            assert looked == set()
+    lost(lambda: use(trees, outbox / "scan"))
+
+
+def test_a_tree_that_was_lost_is_looked_at_again_within_the_same_step(
+    memory: Memory, tmp_path: Path
+) -> None:
+    spool, outbox = tmp_path / "spool", tmp_path / "outbox"
+    trees = memory.start()
+    for tree in (spool, outbox):
+        tree.mkdir()
+        trees.check(tree)
+    ours = (outbox / MARKER).read_text()
+    with trees.holding(spool):
+        (outbox / MARKER).write_text(f"{OTHER}:1")
+        lost(lambda: use(trees, outbox / "scan"))
+        (outbox / MARKER).write_text(ours)
+        with trees.holding(outbox / "scan") as looked:
+            assert looked == {outbox}
