@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from ocrd.files import Disk
 from ocrd.job import Job
 from ocrd.spool.jobdir import FinalNames, Intent, JobDir, Phase
+from tests.unit.spool.steps import Call, Hooked
 from tests.unit.spool.world import ORIGINAL, World
 
 NAMES = {"outputs": "/o/scan", "archived_to": "/a/sc\udce9an.pdf", "failed_to": None}
@@ -59,6 +61,33 @@ def test_each_part_is_kept_beside_the_others(world: World) -> None:
     names = FinalNames(outputs=None, archived_to=None, failed_to=None)
     assert (before is not None, jobdir.recorded()) == (True, (before, names))
     assert jobdir.moves() == {"publish": intent.at(Phase.PLACED)}
+
+
+@pytest.mark.parametrize("call", ["write", "fsync_file", "rename", "fsync_dir"])
+def test_a_held_record_says_what_the_disk_says_be_it_written_or_not(
+    world: World, call: str
+) -> None:
+    job = world.claimed()
+    home = world.spool().spooled(job).parent
+    intent = Intent(source=Path("/s"), target=Path("/t"), phase=Phase.LINKING)
+    refused: list[Call] = []
+
+    def refuse_once(this: Call) -> None:
+        if this.name == call and not refused:
+            refused.append(this)
+            raise OSError(errno.ENOSPC, "no space is left")
+
+    jobdir = JobDir(home, job.token, home / "source", Hooked(refuse_once))
+    with jobdir.held():
+        with pytest.raises(OSError, match="no space"):
+            jobdir.keep_move("archive", intent)
+        assert jobdir.moves() == opened(home).moves()
+        jobdir.keep_move("archive", intent)
+        assert jobdir.moves() == opened(home).moves() == {"archive": intent}
+        jobdir.keep_move("archive", None)
+        assert jobdir.moves() == opened(home).moves() == {}
+    opened(home).keep_move("publish", intent)  # by a later life: a step that follows reads it
+    assert jobdir.moves() == {"publish": intent}
 
 
 def test_a_move_that_the_version_before_had_begun_is_finished(world: World) -> None:
