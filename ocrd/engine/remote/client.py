@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.deepseek.ngram import flat_args
+from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.models import ModelProfile
 from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
 from ocrd.engine.remote.http import (
@@ -213,8 +213,8 @@ class ServerClient:
             return {name: chosen[name] for name in known if chosen.get(name) is not None}
         self._asked += 1
         chosen |= {"request_id": f"{request.id}-{self._asked}", "priority": vllm_priority(request)}
-        guard = flat_args(profile.guard_of(request.mode), self.can.never_banned)
-        if guard is not None and self.can.guard:
+        guard = request_args(profile.guard_of(request.mode), self.can.never_banned)
+        if guard and self.can.guard:
             chosen["vllm_xargs"] = guard
         return {name: value for name, value in chosen.items() if value is not None}
 

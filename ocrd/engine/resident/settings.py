@@ -266,8 +266,7 @@ def sampling(
     chosen["max_tokens"] = min(chosen["max_tokens"], room)
     chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
     chosen["detokenize"] = bool(chosen.get("stop"))
-    guard = request_args(profile.guard_of(request.mode), never_banned)
-    if guard is not None:
+    if guard := request_args(profile.guard_of(request.mode), never_banned):
         chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
     return chosen
 

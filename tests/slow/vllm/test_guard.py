@@ -170,7 +170,7 @@ def test_a_ban_never_makes_the_host_wait_for_the_device() -> None:
 
 
 def test_a_guard_that_cannot_be_is_refused_before_it_reaches_the_engine() -> None:
-    wrong = SamplingParams(extra_args={"ocrd_guard": {"ngram": 30, "window": 3}})
+    wrong = SamplingParams(extra_args={"ngram_size": 30, "window_size": 3})
     with pytest.raises(ValueError, match="window"):
         NgramGuard.validate_params(wrong)
     NgramGuard.validate_params(SamplingParams())
