@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.remote.client import ServerClient
@@ -26,7 +26,7 @@ LOOK_S = 5.0  # between two looks at a server that serves
 SILENCES = 3  # in a row, then it is taken for dead
 LONGEST_PAUSE_S = 30.0
 
-Accuse = Callable[[Collection[PageRequest]], None]
+Accuse = Callable[[Mapping[str, PageRequest]], None]
 
 
 class Server:
@@ -181,9 +181,9 @@ class Server:
     def _lose(self, words: str) -> None:
         """It is dead: every page there is without an answer, and one of them may be why."""
         self.state, self.words = EngineState.RESTARTING, words
-        pages = list(self.in_flight.values())
-        self._events.error("engine.server-died", server=self.name, why=words, pages=len(pages))
-        self._accuse(pages)
+        pages = len(self.in_flight)
+        self._events.error("engine.server-died", server=self.name, why=words, pages=pages)
+        self._accuse(self.in_flight)
         self._lost.set()
         self._trouble.set()
         self._changed()

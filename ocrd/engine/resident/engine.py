@@ -204,7 +204,7 @@ class VllmEngine:
                 settings=self._settings.beside(len(found.places)),
                 build=functools.partial(self._build, launcher, found, place),
                 events=self._events,
-                convicted=lambda request: self._killers.add(request.image),
+                killers=self._killers,
             )
             for place in found.places
         ]

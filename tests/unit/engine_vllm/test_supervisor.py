@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.engine.base import EngineState, PageRequest
+from ocrd.engine.poison import KnownKillers
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.engine.resident.supervisor import EngineSupervisor, pause_s
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
@@ -31,13 +32,13 @@ class Watched:
     def __init__(self, world: World, settings: VllmSettings = SETTINGS) -> None:
         self.told: list[Event] = []
         self.stages: list[str] = []
-        self.convicted: list[PageRequest] = []
+        self.killers = KnownKillers()
         self.supervisor = EngineSupervisor(
             name="gpu:0",
             settings=settings,
             build=world.build,
             events=Events(self.told.append),
-            convicted=self.convicted.append,
+            killers=self.killers,
             sleep=world.sleep,
         )
 
@@ -113,7 +114,10 @@ async def test_a_page_that_always_kills_the_engine_is_found_and_its_neighbours_g
         error = answers["p13"]
         assert isinstance(error, PageError)
         assert error.kind == "kills-engine"
-        assert [one.id for one in watched.convicted] == ["p13"]
+        told = [event for event in watched.told if event.name == "engine.page-kills"]
+        assert [event.fields for event in told] == [{"device": "gpu:0", "page": "p13"}]
+        with pytest.raises(PageError):
+            await watched.killers.refuse(page("again").image)
         assert world.deaths[-1] == {"p13"}, "alone in the engine at its conviction"
         assert len(world.deaths) <= 4
 
