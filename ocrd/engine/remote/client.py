@@ -138,8 +138,7 @@ class ServerClient:
         if self._died.count(self.can) >= TRIALS:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
         seen = room(self._settings, self._profile)
-        costs = {one: self._profile.image_tokens(one, *LETTER) or 0 for one in seen}
-        costliest = max(costs, key=costs.__getitem__)
+        costliest = max(seen, key=lambda one: self._profile.image_tokens(one, *LETTER) or 0)
         try:
             await self.read(trial_page("trial", LETTER, costliest, self._profile))
         except UnusableError as error:

@@ -60,13 +60,7 @@ class Ready:
 
 
 class VllmClient:
-    """A running engine: one `AsyncLLM`.
-
-    Args:
-        launched: The engine, and its log.
-        vllm: vLLM's names.
-        profile: The model's family.
-        settings: As it was started.
+    """A running engine: one `AsyncLLM`, with the settings that it was started with.
 
     Attributes:
         died: Set once its process is gone.
@@ -130,16 +124,15 @@ class VllmClient:
         await self._launched.close()
 
     async def prepare(self, request: PageRequest) -> Ready:
-        """The page as the engine takes it, made on one of the renderer threads."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._renderers, self.render, request)
-
-    def render(self, request: PageRequest) -> Ready:
-        """`prepare`, on the thread that calls.
+        """The page as the engine takes it, made on one of the renderer threads.
 
         Raises:
             PageError: The model cannot see this page.
         """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._renderers, self._render, request)
+
+    def _render(self, request: PageRequest) -> Ready:
         resolution = self._resolution(request)
         raw = prompt(request, self._profile, resolution, self.tokenizer)
         try:
@@ -333,14 +326,7 @@ def to_pillow(page: PageImage) -> Image.Image:
 def prompt(
     request: PageRequest, profile: ModelProfile, resolution: Resolution, tokenizer: Any = None
 ) -> dict[str, Any]:
-    """A prompt as vLLM's renderer takes it.
-
-    Args:
-        request: What is asked.
-        profile: Of the model.
-        resolution: How it is to see the page.
-        tokenizer: The model's, for a profile that leaves the template to it.
-    """
+    """A prompt as vLLM's renderer takes it; a profile may leave the template to the tokenizer."""
     words = profile.words(request.mode, request.target)
     if profile.template is None:
         content = [{"type": "image"}, {"type": "text", "text": words}]

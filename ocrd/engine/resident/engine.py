@@ -51,13 +51,7 @@ TOGETHER_S = 10.0
 
 
 class VllmEngine:
-    """Reads pages with a model that stays loaded.  An `ocrd.engine.base.Engine`.
-
-    Args:
-        settings: What may be set.
-        events: Is told of what happens to the engine.
-        clock: Monotonic seconds.
-    """
+    """Reads pages with a model that stays loaded.  An `ocrd.engine.base.Engine`."""
 
     kind = "vllm"
 

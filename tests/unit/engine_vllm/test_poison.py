@@ -41,15 +41,10 @@ def test_one_killer_among_512_costs_four_deaths() -> None:
     assert deaths <= 5
 
 
-def test_a_page_alone_at_one_death_is_not_convicted() -> None:
+def test_a_page_is_convicted_when_it_was_alone_at_two_deaths() -> None:
     suspects = searching()
     assert suspects.died(["p"]) is None
     assert "p" in suspects
-
-
-def test_a_page_alone_at_two_deaths_is() -> None:
-    suspects = searching()
-    suspects.died(["p"])
     assert suspects.died(["p"]) == "p"
     assert len(suspects) == 0
 

@@ -105,29 +105,26 @@ async def test_pages_in_flight_when_the_engine_is_killed_are_read_by_the_next() 
         assert watched.names() == ["engine.ready", "engine.died", "engine.suspects", "engine.ready"]
 
 
-async def test_a_page_that_always_kills_the_engine_is_found_and_its_neighbours_go_on() -> None:
-    world = World(killers={"p13"})
+@pytest.mark.parametrize(("killers", "most"), [({"p13"}, 4), ({"p3", "p30"}, 12)])
+async def test_pages_that_always_kill_the_engine_are_found_and_their_neighbours_go_on(
+    killers: set[str], most: int
+) -> None:
+    world = World(killers=killers)
     async with serving(world) as watched:
         answers = await read_all(watched.supervisor, [page(f"p{n}") for n in range(40)])
         failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
-        assert failed == {"p13"}
-        error = answers["p13"]
-        assert isinstance(error, PageError)
-        assert error.kind == "kills-engine"
-        told = [event for event in watched.told if event.name == "engine.page-kills"]
-        assert [event.fields for event in told] == [{"device": "gpu:0", "page": "p13"}]
+        assert failed == killers
+        for killer in killers:
+            error = answers[killer]
+            assert isinstance(error, PageError)
+            assert error.kind == "kills-engine"
+            assert {killer} in world.deaths, "alone in the engine at its conviction"
+        told = [event.fields for event in watched.told if event.name == "engine.page-kills"]
+        assert {fields["page"] for fields in told} == killers
+        assert {fields["device"] for fields in told} == {"gpu:0"}
+        assert len(world.deaths) <= most
         with pytest.raises(PageError):
             await watched.killers.refuse(page("again").image)
-        assert world.deaths[-1] == {"p13"}, "alone in the engine at its conviction"
-        assert len(world.deaths) <= 4
-
-
-async def test_two_killers_are_found() -> None:
-    world = World(killers={"p3", "p30"})
-    async with serving(world) as watched:
-        answers = await read_all(watched.supervisor, [page(f"p{n}") for n in range(40)])
-        failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
-        assert failed == {"p3", "p30"}
 
 
 async def test_pages_that_come_during_the_search_wait_and_are_read() -> None:
