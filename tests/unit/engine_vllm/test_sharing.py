@@ -181,18 +181,18 @@ def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
     wait_for(lambda: not alive(pid))
 
 
-class Sharing:
+class Sharing(CardSharing):
     """Stands for an MPS that answers."""
 
     def __init__(self) -> None:
-        self.given_up = False
-        self.environment: dict[str, str] = {}
+        super().__init__(Path("/nonexistent"))
+
+    @property
+    def given_up(self) -> bool:
+        return not self._wanted
 
     async def ensure(self) -> bool:
         return not self.given_up
-
-    def give_up(self) -> None:
-        self.given_up = True
 
 
 class Launcher:
@@ -211,7 +211,7 @@ def two_on_a_card(told: list[Event]) -> tuple[VllmEngine, Sharing, Sharing]:
     """An engine of two cards that several share, and what stands for their MPS."""
     engine = VllmEngine(VllmSettings(model="m"), events=Events(told.append))
     sharing, other = Sharing(), Sharing()
-    engine._sharing = cast(Any, {0: sharing, 1: other})
+    engine._sharing = {0: sharing, 1: other}
     return engine, sharing, other
 
 
@@ -265,7 +265,7 @@ async def test_engines_of_a_card_that_end_together_take_turns_from_then_on(
     async def start(name: str) -> None:
         place = Place(name, 0, sharing=2, uuid="GPU-a")
         given = await engine._launch(cast(Any, Launcher()), place, {}, lambda _stage: None)
-        assert cast(Any, given) == {VISIBLE: "GPU-a"}, "and no other card"
+        assert cast(Any, given)[VISIBLE] == "GPU-a", "and no other card"
 
     for name in ("1 of 2", "2 of 2"):
         await start(name)
