@@ -209,7 +209,7 @@ class ServerEngine:
         if EngineState.READY in states:
             self._state = EngineState.READY
             return
-        said = "; ".join(f"{one.name}: {one.words}" for one in self._servers)
+        said = "; ".join(f"{one.name}: {one.detail}" for one in self._servers)
         if states == {EngineState.FAILED}:
             raise EngineSetupError(
                 f"No server fits: {said}.", hint=self._servers[0].hint, kind="no-server"
