@@ -26,7 +26,8 @@ from ocrd.engine.remote.http import (
     trouble,
 )
 from ocrd.engine.remote.settings import Address, api_key
-from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_size
+from ocrd.engine.resident.client import finish_of, page_time
+from ocrd.engine.resident.pages import to_pillow, wanted_size
 from ocrd.engine.resident.settings import (
     LETTER,
     VllmSettings,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.client import check_tokens, pixels, prompt
+from ocrd.engine.resident.pages import check_tokens, pixels, prompt
 from ocrd.engine.resident.settings import VllmSettings, sampling, view, vllm_priority
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
