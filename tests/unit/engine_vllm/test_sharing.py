@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -207,9 +209,11 @@ class Launcher:
         return environment
 
 
-def two_on_a_card(told: list[Event]) -> tuple[VllmEngine, Sharing, Sharing]:
+def two_on_a_card(
+    told: list[Event], clock: Callable[[], float] = time.monotonic
+) -> tuple[VllmEngine, Sharing, Sharing]:
     """An engine of two cards that several share, and what stands for their MPS."""
-    engine = VllmEngine(VllmSettings(model="m"), events=Events(told.append))
+    engine = VllmEngine(VllmSettings(model="m"), events=Events(told.append), clock=clock)
     sharing, other = Sharing(), Sharing()
     engine._sharing = {0: sharing, 1: other}
     return engine, sharing, other
@@ -259,8 +263,7 @@ async def test_engines_of_a_card_that_end_together_take_turns_from_then_on(
 ) -> None:
     """One page may have ended both; beside another that is read alone, it could not be told."""
     now, told = [1000.0], list[Event]()
-    engine, sharing, other = two_on_a_card(told)
-    engine._clock = lambda: now[0]
+    engine, sharing, other = two_on_a_card(told, lambda: now[0])
 
     async def start(name: str) -> None:
         place = Place(name, 0, sharing=2, uuid="GPU-a")
