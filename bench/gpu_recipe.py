@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.gpu_daemon import answer_tokens
 from bench.gpu_material import decoded
-from ocrd.engine.resident.client import to_pillow
+from ocrd.engine.resident.pages import to_pillow
 from ocrd.modes import BUILT_IN_MODES
 from ocrd.page import PageImage
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from ocrd.engine.base import PageRequest
 from ocrd.errors import PageError
+from ocrd.events import Events
 from ocrd.page import PageImage
 
 SPLIT = 8
@@ -15,25 +17,47 @@ TOO_MANY = 3  # convictions in a row: then it is not the pages
 MANY_KILLERS = 1000
 
 
-def kills_engine() -> PageError:
-    """The verdict on a page that ends every engine it meets."""
-    return PageError(
-        "This page ends the engine: twice an engine died with it, the second time alone.",
-        hint="Try another resolution or mode for it; the engine's last words are in the log.",
-        kind="kills-engine",
-    )
+class KnownKillers:
+    """Pages that were convicted: refused from then on, whatever job brings them."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, None] = {}
+
+    def add(self, image: PageImage) -> None:
+        """It ends engines."""
+        self._known[fingerprint(image)] = None
+        while len(self._known) > MANY_KILLERS:
+            del self._known[next(iter(self._known))]
+
+    async def refuse(self, image: PageImage) -> None:
+        """Let a page pass that is not known.
+
+        Raises:
+            PageError: It is.
+        """
+        # Off the event loop: it takes milliseconds.
+        if self._known and await asyncio.to_thread(fingerprint, image) in self._known:
+            raise _kills_engine()
 
 
 class PoisonSearch:
     """Remembers suspects, says who may run together, and convicts.
 
     Args:
+        killers: Gets the convicted.
+        events: Is told of suspects and of convictions, and where that was.
         split: After a death its suspects are read in so many parties; 0: one by one, and a
             conviction frees the others, where a death costs more than a wait.
     """
 
-    def __init__(self, split: int = SPLIT) -> None:
+    def __init__(
+        self, killers: KnownKillers, events: Events, *, split: int = SPLIT, **where: str
+    ) -> None:
+        self._killers = killers
+        self._events = events
+        self._where = where
         self._split = split
+        self._convicted: set[str] = set()
         self._cell: dict[str, int] = {}  # suspect -> how many may run together with it
         self._in_a_row = 0
         self._proved = 0  # suspects that came through since the last death
@@ -48,6 +72,26 @@ class PoisonSearch:
     def engine_at_fault(self) -> bool:
         """Whether page after page was convicted and none came through in between."""
         return self._in_a_row >= TOO_MANY
+
+    def accuse(self, crowd: Mapping[str, PageRequest]) -> None:
+        """An engine died with these pages; those of them that were suspects before are why."""
+        suspects = [page for page in crowd if page in self._cell]
+        convicted = self.died(suspects or crowd.keys())
+        if convicted is not None:
+            self._events.error("engine.page-kills", **self._where, page=convicted)
+            self._convicted.add(convicted)
+            self._killers.add(crowd[convicted].image)
+        elif crowd:
+            self._events.warn("engine.suspects", **self._where, pages=len(crowd))
+
+    def check(self, page: str) -> None:
+        """Let a page wait on that was not convicted.
+
+        Raises:
+            PageError: It was.
+        """
+        if page in self._convicted:
+            raise _kills_engine()
 
     def died(self, in_flight: Collection[str]) -> str | None:
         """The engine died with these pages in flight.  Returns the page this convicts, if any.
@@ -72,6 +116,7 @@ class PoisonSearch:
 
     def left(self, page: str, *, finished: bool) -> None:
         """A page is out of the engine: `finished` with a result, or given up by its caller."""
+        self._convicted.discard(page)
         suspect = self._cell.pop(page, None) is not None
         if finished:
             self._in_a_row = 0
@@ -87,27 +132,13 @@ class PoisonSearch:
         return len(in_flight) < cell and all(self._cell.get(other) == cell for other in in_flight)
 
 
-class KnownKillers:
-    """Pages that were convicted: refused from then on, whatever job brings them."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, None] = {}
-
-    def add(self, image: PageImage) -> None:
-        """It ends engines."""
-        self._known[fingerprint(image)] = None
-        while len(self._known) > MANY_KILLERS:
-            del self._known[next(iter(self._known))]
-
-    async def refuse(self, image: PageImage) -> None:
-        """Let a page pass that is not known.
-
-        Raises:
-            PageError: It is.
-        """
-        # Off the event loop: it takes milliseconds.
-        if self._known and await asyncio.to_thread(fingerprint, image) in self._known:
-            raise kills_engine()
+def _kills_engine() -> PageError:
+    """The verdict on a page that ends every engine it meets."""
+    return PageError(
+        "This page ends the engine: twice an engine died with it, the second time alone.",
+        hint="Try another resolution or mode for it; the engine's last words are in the log.",
+        kind="kills-engine",
+    )
 
 
 def fingerprint(image: PageImage) -> bytes:

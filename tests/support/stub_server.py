@@ -195,7 +195,7 @@ class Stub:
                 why = "`base_size` of `mm_processor_kwargs` must be an integer, got 'ocrd?'"
                 return refusal(400, why)
         if self.guard and body.get("vllm_xargs", {}).get("ngram_size") == 0:
-            return refusal(400, "`ocrd_guard.ngram` must be a whole number from 2 to 4096, got 0")
+            return refusal(400, "`ngram_size` must be a whole number from 2 to 4096, got 0")
         return None
 
     def _tokens(self, asked: Asked) -> int:

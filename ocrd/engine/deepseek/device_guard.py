@@ -22,10 +22,8 @@ class DeviceGuard:
     def __init__(self, slots: int, device: torch.device) -> None:
         self._rules: list[NgramRule | None] = [None] * slots
         self._device = device
-        self._stale = False
-        self._deepest = 0  # the longest run that any rule in force needs
-        self._farthest = 0  # and the longest lag
-        self._load()
+        self._stale = True
+        self.flush()
 
     def set(self, slot: int, rule: NgramRule | None) -> None:
         """The rule of the request in a slot from now on; `flush` takes it to the device."""
@@ -35,10 +33,8 @@ class DeviceGuard:
 
     def flush(self) -> None:
         """Take changed rules to the device."""
-        if self._stale:
-            self._load()
-
-    def _load(self) -> None:
+        if not self._stale:
+            return
         rules = self._rules
         widest = max((len(rule.allowed) for rule in rules if rule), default=0)
         table = [
@@ -52,6 +48,7 @@ class DeviceGuard:
             loaded = loaded.pin_memory()
         loaded = loaded.to(self._device, non_blocking=True)
         self._runs, self._lags, self._allowed = loaded[:, 0], loaded[:, 1], loaded[:, 2:]
+        # The longest run and the longest lag that any rule in force needs.
         self._deepest = max((rule.run for rule in rules if rule), default=0)
         self._farthest = max((rule.lags for rule in rules if rule), default=0)
         self._stale = False
@@ -76,7 +73,12 @@ class DeviceGuard:
         if not self._farthest:
             return
         slots = slots.long()
-        past = self._past(slots, tokens, begins[slots], ends[slots])
+        # [rows, age]: the last tokens of each answer, newest first.  Each missing one differs from
+        # all others, so that no run reaches beyond the beginning.
+        age = torch.arange(self._farthest + self._deepest, device=self._device)
+        places = ends[slots, None].long() - 1 - age
+        found = tokens[slots[:, None], places.clamp(min=0)]
+        past = torch.where(places >= begins[slots, None], found, -1 - age.to(found.dtype))
         # [rows, lags, run]: the tokens that must equal the last `run` tokens, for each lag.
         earlier = past.unfold(1, self._deepest, 1)[:, 1 : self._farthest + 1]
         last = past[:, None, : self._deepest]
@@ -88,17 +90,3 @@ class DeviceGuard:
         repeats &= (candidates[:, :, None] != self._allowed[slots, None]).all(-1)
         worth = torch.where(repeats, -torch.inf, torch.inf).to(logits.dtype)
         logits.scatter_reduce_(1, candidates.clamp(min=0).long(), worth, "amin")
-
-    def _past(
-        self,
-        slots: torch.Tensor,
-        tokens: torch.Tensor,
-        begins: torch.Tensor,
-        ends: torch.Tensor,
-    ) -> torch.Tensor:
-        """The last tokens of each row's answer, newest first; -1, -2 … where there are none."""
-        age = torch.arange(self._farthest + self._deepest, device=self._device)
-        places = ends[:, None].long() - 1 - age
-        found = tokens[slots[:, None], places.clamp(min=0)]
-        # Each missing token differs from all others, so that no run reaches beyond the beginning.
-        return torch.where(places >= begins[:, None], found, -1 - age.to(found.dtype))

@@ -52,11 +52,6 @@ class SamEncoder:
 
     What depends on the weights and the size of a view alone is computed once for each size, so the
     weights must be there before the first call and must not change afterwards.
-
-    Args:
-        sam: vLLM's module.
-        attend: How to attend.
-        join: How to add, normalise and cut into windows.
     """
 
     def __init__(self, sam: Any, attend: Attend, join: Join) -> None:

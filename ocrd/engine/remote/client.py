@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from ocrd.engine.base import PageRequest
-from ocrd.engine.deepseek.ngram import flat_args
+from ocrd.engine.deepseek.ngram import request_args
 from ocrd.engine.models import ModelProfile
 from ocrd.engine.remote.handshake import AS_STARTED, FIT, PLAINLY, Abilities, abilities
 from ocrd.engine.remote.http import (
@@ -26,7 +26,8 @@ from ocrd.engine.remote.http import (
     trouble,
 )
 from ocrd.engine.remote.settings import Address, api_key
-from ocrd.engine.resident.client import finish_of, page_time, to_pillow, wanted_size
+from ocrd.engine.resident.client import finish_of, page_time
+from ocrd.engine.resident.pages import to_pillow, wanted_size
 from ocrd.engine.resident.settings import (
     LETTER,
     VllmSettings,
@@ -138,8 +139,7 @@ class ServerClient:
         if self._died.count(self.can) >= TRIALS:
             raise MisfitError("died of trial pages, and is not tried again as it is", DEADLY)
         seen = room(self._settings, self._profile)
-        costs = {one: self._profile.image_tokens(one, *LETTER) or 0 for one in seen}
-        costliest = max(costs, key=costs.__getitem__)
+        costliest = max(seen, key=lambda one: self._profile.image_tokens(one, *LETTER) or 0)
         try:
             await self.read(trial_page("trial", LETTER, costliest, self._profile))
         except UnusableError as error:
@@ -213,8 +213,8 @@ class ServerClient:
             return {name: chosen[name] for name in known if chosen.get(name) is not None}
         self._asked += 1
         chosen |= {"request_id": f"{request.id}-{self._asked}", "priority": vllm_priority(request)}
-        guard = flat_args(profile.guard_of(request.mode), self.can.never_banned)
-        if guard is not None and self.can.guard:
+        guard = request_args(profile.guard_of(request.mode), self.can.never_banned)
+        if guard and self.can.guard:
             chosen["vllm_xargs"] = guard
         return {name: value for name, value in chosen.items() if value is not None}
 

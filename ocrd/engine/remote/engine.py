@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.models import MARKDOWN, ModelProfile
-from ocrd.engine.poison import KnownKillers, PoisonSearch, kills_engine
+from ocrd.engine.poison import KnownKillers, PoisonSearch
 from ocrd.engine.remote.client import ServerClient
 from ocrd.engine.remote.http import GatewayError, ServerError, UnusableError
 from ocrd.engine.remote.server import Server
@@ -54,10 +54,9 @@ class ServerEngine:
         self._last_words: tuple[str, ...] = ()  # of servers that did not serve at the start
         self._state = EngineState.STOPPED
         self._changed = asyncio.Event()
-        self._search = PoisonSearch(split=0)
-        self._on_trial: Server | None = None  # reads nothing but suspects
-        self._convicted: set[str] = set()
         self._killers = KnownKillers()
+        self._search = PoisonSearch(self._killers, self._events, split=0)
+        self._on_trial: Server | None = None  # reads nothing but suspects
 
     @property
     def capacity(self) -> int:
@@ -125,7 +124,6 @@ class ServerEngine:
             answer = await self._somewhere(request)
         finally:
             self._search.left(request.id, finished=False)
-            self._convicted.discard(request.id)
             self._announce()
         return replace(answer, seconds=time.monotonic() - started)
 
@@ -145,7 +143,7 @@ class ServerEngine:
             name=address,
             capacity=self._settings.max_pages_in_flight,
             events=self._events,
-            accuse=self._accuse,
+            accuse=self._search.accuse,
             changed=self._announce,
         )
 
@@ -171,8 +169,7 @@ class ServerEngine:
     async def _admitted(self, request: PageRequest) -> Server:
         """A server with room for the page, once there is one."""
         while True:
-            if request.id in self._convicted:
-                raise kills_engine()
+            self._search.check(request.id)
             serving = [one for one in self._servers if one.state is EngineState.READY]
             suspect = request.id in self._search
             if not self._servers or (self._search.engine_at_fault if suspect else not serving):
@@ -200,18 +197,6 @@ class ServerEngine:
         free = [one for one in able if one.takes_pages and one is not self._on_trial]
         return min(free, key=lambda one: len(one.in_flight), default=None)
 
-    def _accuse(self, pages: Collection[PageRequest]) -> None:
-        """A server died with these pages."""
-        by_id = {page.id: page for page in pages}
-        suspects = {name for name in by_id if name in self._search}
-        convicted = self._search.died(suspects or by_id.keys())
-        if convicted is not None:
-            self._events.error("engine.page-kills", page=convicted)
-            self._convicted.add(convicted)
-            self._killers.add(by_id[convicted].image)
-        elif by_id:
-            self._events.warn("engine.suspects", pages=len(by_id))
-
     def _announce(self) -> None:
         """Let every page that waits look again."""
         self._changed.set()
@@ -224,7 +209,7 @@ class ServerEngine:
         if EngineState.READY in states:
             self._state = EngineState.READY
             return
-        said = "; ".join(f"{one.name}: {one.words}" for one in self._servers)
+        said = "; ".join(f"{one.name}: {one.detail}" for one in self._servers)
         if states == {EngineState.FAILED}:
             raise EngineSetupError(
                 f"No server fits: {said}.", hint=self._servers[0].hint, kind="no-server"

@@ -13,7 +13,8 @@ import aiohttp
 from PIL import Image
 
 from ocrd.engine.remote.settings import Address
-from ocrd.engine.resident.client import page_fault, too_large
+from ocrd.engine.resident.client import page_fault
+from ocrd.engine.resident.pages import TOO_LONG, too_large
 from ocrd.errors import OcrdError, PageError
 
 CHAT = "/v1/chat/completions"
@@ -24,7 +25,6 @@ HERE = "ocrd:image"  # where the picture goes in the body that is written around
 SOON_S = 1.0  # until a server that is full or not up yet is asked again
 LONGEST_WAIT_S = 60.0
 DEAD = re.compile(r"EngineCore encountered an issue|EngineDeadError")
-TOO_LONG = re.compile(r"maximum context length|maximum model length|max_model_len|longer than the")
 NO_ROOM = re.compile(r"Failed to apply PageProcessor|started with room for")
 # vllm-router answers 500 in these words, as plain text, where it cannot reach a server behind it.
 UNREACHED = re.compile(r"\A(?:Request failed: |Failed to (?:get|read) response body)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 from ocrd.engine.base import EngineState, PageRequest
 from ocrd.engine.remote.client import ServerClient
@@ -26,7 +26,7 @@ LOOK_S = 5.0  # between two looks at a server that serves
 SILENCES = 3  # in a row, then it is taken for dead
 LONGEST_PAUSE_S = 30.0
 
-Accuse = Callable[[Collection[PageRequest]], None]
+Accuse = Callable[[Mapping[str, PageRequest]], None]
 
 
 class Server:
@@ -39,7 +39,7 @@ class Server:
 
     Attributes:
         state: What it is doing.
-        words: About that, for people.
+        detail: About that, for people.
         in_flight: Pages there, by their ids.
         slow: Pages that ran out of time since one came through.
         hint: What to do about what is wrong with it.
@@ -58,7 +58,7 @@ class Server:
         self.client = client
         self.name = name
         self.state = EngineState.STOPPED
-        self.words = "not asked yet"
+        self.detail = "not asked yet"
         self.hint = ""
         self.in_flight: dict[str, PageRequest] = {}
         self.slow = 0
@@ -86,9 +86,9 @@ class Server:
 
     def told(self) -> str:
         """Its address and how it is, for people."""
-        said = [self.words]
+        said = [self.detail]
         if self.state is EngineState.READY:
-            said[0] = f"{self.words}, {len(self.in_flight)} pages there"
+            said[0] = f"{self.detail}, {len(self.in_flight)} pages there"
             if self.slow:
                 said.append(f"slow: {self.slow} pages in a row ran out of time")
             said += self.client.can.lacks
@@ -107,7 +107,7 @@ class Server:
 
     async def stop(self) -> None:
         """Leave it; pages there are given up."""
-        self.state, self.words = EngineState.STOPPED, "not asked any more"
+        self.state, self.detail = EngineState.STOPPED, "not asked any more"
         self._lost.set()
         if self._keeper is not None:
             self._keeper.cancel()
@@ -161,12 +161,12 @@ class Server:
     def _rest(self, error: BusyError) -> None:
         loop = asyncio.get_running_loop()
         self._rest_until = loop.time() + error.wait_s
-        self.words = f"{error.why}, asked again in {error.wait_s:g} s"
+        self.detail = f"{error.why}, asked again in {error.wait_s:g} s"
         loop.call_later(error.wait_s, self._rested)
 
     def _rested(self) -> None:
         if not self.resting and self.state is EngineState.READY:
-            self.words = "ready"
+            self.detail = "ready"
         self._changed()
 
     def _doubt(self, error: ServerError) -> None:
@@ -174,16 +174,16 @@ class Server:
         if self.state is EngineState.READY:
             fits = not isinstance(error, MisfitError)
             self.state = EngineState.RESTARTING if fits else EngineState.FAILED
-            self.words = error.why
+            self.detail = error.why
             self._events.warn("engine.server-away", server=self.name, why=error.why)
             self._trouble.set()
 
     def _lose(self, words: str) -> None:
         """It is dead: every page there is without an answer, and one of them may be why."""
-        self.state, self.words = EngineState.RESTARTING, words
-        pages = list(self.in_flight.values())
-        self._events.error("engine.server-died", server=self.name, why=words, pages=len(pages))
-        self._accuse(pages)
+        self.state, self.detail = EngineState.RESTARTING, words
+        pages = len(self.in_flight)
+        self._events.error("engine.server-died", server=self.name, why=words, pages=pages)
+        self._accuse(self.in_flight)
         self._lost.set()
         self._trouble.set()
         self._changed()
@@ -194,7 +194,7 @@ class Server:
                 await self._watch()
             pause = min(LONGEST_PAUSE_S, pause_s(self._barren))
             if pause:
-                self.words += f"; asked again in {pause:g} s"
+                self.detail += f"; asked again in {pause:g} s"
             await asyncio.sleep(pause)
             await self._connect()
 
@@ -226,13 +226,13 @@ class Server:
         else:
             self._trouble, self._lost = asyncio.Event(), asyncio.Event()
             lacks = list(self.client.can.lacks)
-            self.state, self.words, self._rest_until = EngineState.READY, "ready", 0.0
+            self.state, self.detail, self._rest_until = EngineState.READY, "ready", 0.0
             self.hint = FIT if lacks else ""
             self._events.emit("engine.server-ready", server=self.name, lacks=lacks)
             self._changed()
 
     def _away(self, state: EngineState, words: str, hint: str = "") -> None:
-        if words not in self.words:
+        if words not in self.detail:
             self._events.warn("engine.server-away", server=self.name, why=words)
-        self.state, self.words, self.hint = state, words, hint
+        self.state, self.detail, self.hint = state, words, hint
         self._changed()

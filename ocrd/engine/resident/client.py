@@ -5,44 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import re
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from PIL import Image
+from typing import Any, TypeVar
 
 from ocrd.engine.base import PageRequest
 from ocrd.engine.models import ModelProfile
 from ocrd.engine.repetition import loop_at_end
+from ocrd.engine.resident.pages import check_tokens, prompt, share, unprepared
 from ocrd.engine.resident.preflight import Vllm
 from ocrd.engine.resident.process import Launched
 from ocrd.engine.resident.settings import (
-    OTHER_RESOLUTION,
     VllmSettings,
     sampling,
     seen_otherwise,
     view,
     vllm_priority,
 )
-from ocrd.errors import EngineDownError, PageError, PageFaultError
+from ocrd.errors import EngineDownError, PageFaultError
 from ocrd.modes import Resolution
-from ocrd.page import Finish, PageImage, PageResult
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from ocrd.page import Finish, PageResult
 
 T = TypeVar("T")
 HEALTH_S = 0.25
-TOO_LONG = re.compile(r"maximum context length|maximum model length")
 PROBE_S = 60.0  # the longest that one step of the model may take
 # How soon a thread that prepares images gives Python's lock to another that waits for it.  With
 # Python's own 5 ms a dozen of them hold up each turn of the event loop, and so every file.
 SWITCH_S = 0.0005
-WORTH_SHARING = 4096  # bytes; what is smaller travels with the request
 
 
 class EngineDiedError(Exception):
@@ -60,13 +51,7 @@ class Ready:
 
 
 class VllmClient:
-    """A running engine: one `AsyncLLM`.
-
-    Args:
-        launched: The engine, and its log.
-        vllm: vLLM's names.
-        profile: The model's family.
-        settings: As it was started.
+    """A running engine: one `AsyncLLM`, with the settings that it was started with.
 
     Attributes:
         died: Set once its process is gone.
@@ -130,16 +115,15 @@ class VllmClient:
         await self._launched.close()
 
     async def prepare(self, request: PageRequest) -> Ready:
-        """The page as the engine takes it, made on one of the renderer threads."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._renderers, self.render, request)
-
-    def render(self, request: PageRequest) -> Ready:
-        """`prepare`, on the thread that calls.
+        """The page as the engine takes it, made on one of the renderer threads.
 
         Raises:
             PageError: The model cannot see this page.
         """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._renderers, self._render, request)
+
+    def _render(self, request: PageRequest) -> Ready:
         resolution = self._resolution(request)
         raw = prompt(request, self._profile, resolution, self.tokenizer)
         try:
@@ -268,32 +252,6 @@ def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
     return Finish.STOP
 
 
-def share(inputs: Any) -> None:
-    """Move a page's pixels into shared memory here; vLLM would do it on the event loop.
-
-    Where there is too little of it, vLLM sends them as it does otherwise.
-    """
-    for items in inputs["mm_kwargs"].values():
-        for item in items:
-            for field in item.values():
-                tensors = field.data if isinstance(field.data, list) else [field.data]
-                for tensor in tensors:
-                    if tensor.nbytes >= WORTH_SHARING:
-                        with contextlib.suppress(RuntimeError):
-                            tensor.share_memory_()
-
-
-def unprepared(error: Exception) -> PageError:
-    """An error of vLLM's while it prepares a page."""
-    if TOO_LONG.search(str(error)):
-        return too_large()
-    return PageError(
-        f"The page could not be prepared for the model: {error}",
-        hint="Try another resolution; the engine's log has the details.",
-        kind="prepare",
-    )
-
-
 def page_fault(error: Exception) -> PageFaultError:
     """An error of vLLM's that concerns this request alone."""
     cause = error.__cause__ or error
@@ -301,90 +259,4 @@ def page_fault(error: Exception) -> PageFaultError:
         f"vLLM could not serve the page: {type(cause).__name__}: {cause}",
         hint="It is tried again; the engine's log has the details.",
         kind="engine-error",
-    )
-
-
-def pixels(page: PageImage, profile: ModelProfile) -> npt.NDArray[np.uint8]:
-    """[height, width, 3] the page for vLLM's image processor, in the size that the model wants."""
-    import numpy as np  # comes with vLLM, and this module is there without
-
-    size = wanted_size(page, profile)
-    if size == (page.width, page.height):
-        # A copy, for torch takes no memory that it may not write to.
-        return np.frombuffer(page.rgb, np.uint8).reshape(page.height, page.width, 3).copy()
-    return np.array(to_pillow(page).resize(size, Image.Resampling.LANCZOS))
-
-
-def wanted_size(page: PageImage, profile: ModelProfile) -> tuple[int, int]:
-    """Width and height that a page is handed over in: no longer side than the profile says."""
-    step, most = profile.side_multiple, profile.longest_side
-    shrink = min(1.0, most / max(page.width, page.height)) if most else 1.0
-    width, height = (
-        max(1, round(side * shrink / step)) * step for side in (page.width, page.height)
-    )
-    return width, height
-
-
-def to_pillow(page: PageImage) -> Image.Image:
-    """The page as an image of Pillow's."""
-    return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
-
-
-def prompt(
-    request: PageRequest, profile: ModelProfile, resolution: Resolution, tokenizer: Any = None
-) -> dict[str, Any]:
-    """A prompt as vLLM's renderer takes it.
-
-    Args:
-        request: What is asked.
-        profile: Of the model.
-        resolution: How it is to see the page.
-        tokenizer: The model's, for a profile that leaves the template to it.
-    """
-    words = profile.words(request.mode, request.target)
-    if profile.template is None:
-        content = [{"type": "image"}, {"type": "text", "text": words}]
-        words = tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            tokenize=False,
-            add_generation_prompt=True,
-            **profile.chat,
-        )
-    return {
-        "prompt": words,
-        "multi_modal_data": {"image": pixels(request.image, profile)},
-        "mm_processor_kwargs": profile.processor_kwargs(resolution),
-    }
-
-
-def check_tokens(got: int, expected: int | None, *, room: int) -> None:
-    """See that the image is in the prompt, whole, and that an answer still fits.
-
-    vLLM runs a prompt whose image got lost as plain text, without a word.
-
-    Args:
-        got: Image tokens in the prompt.
-        expected: By the model's formula; None if it has none.
-        room: Tokens that the context leaves for the answer.
-
-    Raises:
-        PageError: One of the three is not so.
-    """
-    if not got or (expected is not None and got != expected):
-        raise PageError(
-            f"The page stands in the prompt with {got} tokens instead of {expected}.",
-            hint="The vLLM that is installed does not prepare images as ocrd expects: run "
-            "`ocrd doctor`, and use a version of vLLM in the supported range.",
-            kind="image-tokens",
-        )
-    if room < 1:
-        raise too_large()
-
-
-def too_large() -> PageError:
-    """The verdict on a page that leaves no room for an answer."""
-    return PageError(
-        "Page and prompt alone fill the model's context, and no token is left for the answer.",
-        hint=f"{OTHER_RESOLUTION} Or raise engine.max_model_len.",
-        kind="too-large",
     )

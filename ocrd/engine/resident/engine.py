@@ -47,17 +47,9 @@ from ocrd.events import Events
 from ocrd.modes import PromptMode, Resolution
 from ocrd.page import PageResult
 
-TOGETHER_S = 10.0
-
 
 class VllmEngine:
-    """Reads pages with a model that stays loaded.  An `ocrd.engine.base.Engine`.
-
-    Args:
-        settings: What may be set.
-        events: Is told of what happens to the engine.
-        clock: Monotonic seconds.
-    """
+    """Reads pages with a model that stays loaded.  An `ocrd.engine.base.Engine`."""
 
     kind = "vllm"
 
@@ -76,7 +68,6 @@ class VllmEngine:
         self._plan: Plan | None = None
         self._folder: Path | None = None
         self._sharing: dict[int | None, CardSharing] = {}  # of each card that several engines have
-        self._launched: dict[int | None, tuple[str, float]] = {}  # the last of each card, and when
         self._up = False  # all that was to be started at first has been
         self._state = EngineState.STOPPED
         self._stage = ""
@@ -204,7 +195,7 @@ class VllmEngine:
                 settings=self._settings.beside(len(found.places)),
                 build=functools.partial(self._build, launcher, found, place),
                 events=self._events,
-                convicted=lambda request: self._killers.add(request.image),
+                killers=self._killers,
             )
             for place in found.places
         ]
@@ -250,7 +241,7 @@ class VllmEngine:
         sharing = self._sharing.get(place.number)
         if sharing is None:
             return await launcher.launch(arguments, tell, own)
-        if self._died_beside_another(place):
+        if self._up and sharing.died_beside_another(place.name, self._clock()):
             self._events.warn(
                 "engine.no-mps", device=place.name, reason="a fault ended two engines"
             )
@@ -266,18 +257,6 @@ class VllmEngine:
             self._events.warn("engine.no-mps", device=place.name, reason=reason(fault.words))
             sharing.give_up()
             return await launcher.launch(arguments, tell, own | sharing.environment)
-
-    def _died_beside_another(self, place: Place) -> bool:
-        """Whether two engines of a card are started anew together.
-
-        One fault may have ended both, and of two pages that are read alone at the time nobody could
-        tell which one it was.
-        """
-        now, last = self._clock(), self._launched.get(place.number)
-        self._launched[place.number] = (place.name, now)
-        return (
-            self._up and last is not None and last[0] != place.name and now - last[1] < TOGETHER_S
-        )
 
     async def _start_all(self, tell: Tell) -> None:
         """All at once; those that fail go on trying if others serve."""

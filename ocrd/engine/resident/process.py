@@ -54,11 +54,7 @@ STAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 class LaunchError(Exception):
-    """An engine did not come up.
-
-    Attributes:
-        words: The last of its log.
-    """
+    """An engine did not come up; `words` are the last of its log."""
 
     def __init__(self, words: list[str]) -> None:
         super().__init__("the engine did not come up")
@@ -84,13 +80,7 @@ class Launched:
 
 
 class Launcher:
-    """Starts engines, several at once if need be.
-
-    Args:
-        vllm: vLLM's names.
-        folder: A private folder for sockets.
-        log_config: For vLLM's processes; see `child`.
-    """
+    """Starts engines, several at once if need be; their sockets lie in a private folder."""
 
     def __init__(self, vllm: Vllm, folder: Path, log_config: Path) -> None:
         self.vllm = vllm
@@ -205,11 +195,7 @@ def kill_child(pid: int | None) -> None:
 
 
 class EngineLog:
-    """Listens to one engine process.
-
-    Args:
-        path: Where to listen.
-        tell: Is told of each stage of loading.
+    """Listens to one engine process, and tells of each stage of its loading.
 
     Attributes:
         pid: Of the engine process, once it has spoken.
@@ -231,7 +217,7 @@ class EngineLog:
         while True:
             try:
                 message = json.loads(self._socket.recv(1 << 18))
-            except (BlockingIOError, OSError):
+            except OSError:
                 return
             except ValueError:
                 continue
@@ -259,11 +245,7 @@ class EngineLog:
 
 
 class Sender(logging.Handler):
-    """Sends each record as one datagram of JSON, and never fails.
-
-    Args:
-        path: The daemon's socket.
-    """
+    """Sends each record to the daemon's socket as one datagram of JSON, and never fails."""
 
     def __init__(self, path: str) -> None:
         super().__init__()

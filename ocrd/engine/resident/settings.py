@@ -249,12 +249,8 @@ def sampling(
 ) -> dict[str, Any]:
     """Keyword arguments for `SamplingParams`; the settings' own win, within what fits.
 
-    Args:
-        request: Its mode says how long the answer may be, and how loops are stopped.
-        profile: The model's family.
-        settings: Of the engine.
-        room: Tokens that the context leaves for the answer.
-        never_banned: Token ids that the guard lets repeat.
+    The mode says how long the answer may be, and how loops are stopped; `room` is what the context
+    leaves for it, in tokens.
     """
     chosen: dict[str, Any] = {
         "temperature": 0.0,
@@ -266,8 +262,7 @@ def sampling(
     chosen["max_tokens"] = min(chosen["max_tokens"], room)
     chosen["min_tokens"] = min(chosen.get("min_tokens", 0), chosen["max_tokens"])
     chosen["detokenize"] = bool(chosen.get("stop"))
-    guard = request_args(profile.guard_of(request.mode), never_banned)
-    if guard is not None:
+    if guard := request_args(profile.guard_of(request.mode), never_banned):
         chosen["extra_args"] = {**chosen.get("extra_args", {}), **guard}
     return chosen
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"  # environment, CUDA's own names
 USUAL_PIPES = Path("/tmp/nvidia-mps")  # noqa: S108 - where CUDA looks if it is not told
 UP_S, LOOK_S = 10.0, 0.02
+TOGETHER_S = 10.0  # engines that are started anew within this may have ended of one fault
 
 
 class CardSharing:
@@ -45,6 +47,7 @@ class CardSharing:
         self._given = os.environ.get(PIPES)
         self._process: asyncio.subprocess.Process | None = None
         self._wanted = True
+        self._restarted = ("", -math.inf)  # which engine was last, and when
         self._door = asyncio.Lock()
 
     async def ensure(self) -> bool:
@@ -60,6 +63,15 @@ class CardSharing:
                 return has_control(Path(self._given or self._usual))
             running = self._process is not None and self._process.returncode is None
             return running or await self._start()
+
+    def died_beside_another(self, engine: str, now: float) -> bool:
+        """Whether an engine is started anew together with another of the card.
+
+        One fault may have ended both, and of two pages that are read alone at the time nobody could
+        tell which one it was.
+        """
+        (other, before), self._restarted = self._restarted, (engine, now)
+        return engine != other and now - before < TOGETHER_S
 
     def give_up(self) -> None:
         """It does not work here: later engines do without.  Those that do with it go on."""

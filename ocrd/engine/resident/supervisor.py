@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ocrd.engine.base import EngineState, PageRequest
-from ocrd.engine.poison import PoisonSearch, kills_engine
+from ocrd.engine.poison import KnownKillers, PoisonSearch
 from ocrd.engine.resident.client import EngineDiedError, VllmClient, unless
 from ocrd.engine.resident.faults import (
     compile_cache_broken,
@@ -30,7 +30,6 @@ LONGEST_PAUSE_S = 300.0
 
 Tell = Callable[[str], None]
 Build = Callable[[VllmSettings, Tell], Awaitable[VllmClient]]
-Convicted = Callable[[PageRequest], None]
 
 
 class EngineSupervisor:
@@ -45,7 +44,7 @@ class EngineSupervisor:
         settings: As configured; lowered here when memory is short.
         build: Brings up an engine; raises `LaunchError`.
         events: Is told of deaths, steps and recoveries.
-        convicted: Is told of each page that is known to kill the engine.
+        killers: Gets each page that is found to kill the engine.
         sleep: Waits; seconds.
 
     Attributes:
@@ -63,7 +62,7 @@ class EngineSupervisor:
         settings: VllmSettings,
         build: Build,
         events: Events,
-        convicted: Convicted = lambda request: None,
+        killers: KnownKillers,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
@@ -74,15 +73,13 @@ class EngineSupervisor:
         self._settings = settings
         self._build = build
         self._events = events
-        self._convicted = convicted
         self._sleep = sleep
         self.client: VllmClient | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._in_flight: dict[str, PageRequest] = {}
-        self._suspects = PoisonSearch()
-        self._killers: set[str] = set()
+        self._suspects = PoisonSearch(killers, events, device=name)
         self._hopeless: EngineDownError | None = None
         self._barren = 0  # deaths and failed starts since a page came through
 
@@ -155,9 +152,9 @@ class EngineSupervisor:
 
     async def _enter(self, request: PageRequest) -> VllmClient:
         while True:
-            refusal = kills_engine() if request.id in self._killers else self._hopeless
-            if refusal is not None:
-                raise refusal
+            self._suspects.check(request.id)
+            if self._hopeless is not None:
+                raise self._hopeless
             client = self.client
             if client is not None and self._may_enter(client, request):
                 self._in_flight[request.id] = request
@@ -186,7 +183,6 @@ class EngineSupervisor:
     def _leave(self, request: PageRequest, *, finished: bool) -> None:
         self._in_flight.pop(request.id, None)
         self._suspects.left(request.id, finished=finished)
-        self._killers.discard(request.id)
         self._announce()
 
     async def _probe(self, client: VllmClient) -> None:
@@ -219,23 +215,15 @@ class EngineSupervisor:
         crowd, self._in_flight = self._in_flight, {}
         self._events.error("engine.died", device=self.name, reason=why, pages=len(crowd))
         if not self._take_step(words):
-            self._accuse(crowd)
+            self._suspects.accuse(crowd)
+            if self._suspects.engine_at_fault:
+                self._hopeless = EngineDownError(
+                    "The engine dies of page after page: it is not the pages.",
+                    hint="See its last words in the log; a new driver or version of vLLM may be "
+                    "why.",
+                )
         self._announce()
         await client.close()
-
-    def _accuse(self, crowd: dict[str, PageRequest]) -> None:
-        convicted = self._suspects.died(crowd.keys())
-        if convicted is not None:
-            self._events.error("engine.page-kills", device=self.name, page=convicted)
-            self._killers.add(convicted)
-            self._convicted(crowd[convicted])
-        elif crowd:
-            self._events.warn("engine.suspects", device=self.name, pages=len(crowd))
-        if self._suspects.engine_at_fault:
-            self._hopeless = EngineDownError(
-                "The engine dies of page after page: it is not the pages.",
-                hint="See its last words in the log; a new driver or version of vLLM may be why.",
-            )
 
     async def _revive(self) -> None:
         """Bring up the next engine, however long it takes."""

@@ -25,7 +25,6 @@ from tests.slow.vllm.engines import (
     LITTLE_TOKENS,
     Resident,
     little,
-    noise,
     settings,
     short,
     until,
@@ -121,12 +120,6 @@ async def test_a_resolution_of_its_own_for_each_page(resident: Resident) -> None
         resident.engine.recognise(tiny), resident.engine.recognise(little("little"))
     )
     assert one.prompt_tokens - other.prompt_tokens == 73 - LITTLE_TOKENS
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 400), (900, 40)])
-async def test_a_page_of_odd_shape_does_no_harm(resident: Resident, size: tuple[int, int]) -> None:
-    odd = replace(little(f"odd {size}"), image=noise(1, *size))
-    assert (await resident.engine.recognise(odd)).output_tokens == 6
 
 
 async def test_a_mode_that_cannot_be_served_fails_the_page(resident: Resident) -> None:

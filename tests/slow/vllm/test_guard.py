@@ -163,14 +163,15 @@ def test_a_ban_never_makes_the_host_wait_for_the_device() -> None:
         on_gpu = [SimpleNamespace(gpu=torch.ones(n, device=gpu, dtype=torch.int32)) for n in (1, 1)]
         tokens = SimpleNamespace(gpu=torch.ones(1, 50, device=gpu, dtype=torch.int32))
         second = NgramGuard(CONFIG, States(1, gpu, tokens, *on_gpu))
-        second._device_guard.set(0, RULES[1])
+        second.add_request(0, params(RULES[1]))
+        second.apply_staged_writes()
         context = SimpleNamespace(expanded_idx_mapping=torch.zeros(1, device=gpu).int())
         second.apply(logits, context)
     assert devices.mixed == []
 
 
 def test_a_guard_that_cannot_be_is_refused_before_it_reaches_the_engine() -> None:
-    wrong = SamplingParams(extra_args={"ocrd_guard": {"ngram": 30, "window": 3}})
+    wrong = SamplingParams(extra_args={"ngram_size": 30, "window_size": 3})
     with pytest.raises(ValueError, match="window"):
         NgramGuard.validate_params(wrong)
     NgramGuard.validate_params(SamplingParams())

@@ -21,7 +21,8 @@ from transformers import AutoTokenizer
 
 from ocrd.engine.models import profile_for, profile_named
 from ocrd.engine.resident import VllmEngine
-from ocrd.engine.resident.client import VllmClient, prompt
+from ocrd.engine.resident.client import VllmClient
+from ocrd.engine.resident.pages import prompt
 from ocrd.modes import BUILT_IN_MODES
 from tests.slow.vllm.checkpoint import make, write_tokenizer
 from tests.slow.vllm.engines import HANG_S, little, noise, settings

@@ -84,15 +84,6 @@ Traffic.TestCase.settings = settings(max_examples=80, stateful_step_count=60, de
 TestTraffic = Traffic.TestCase
 
 
-def test_a_request_that_moves_onto_another_leaves_neither_in_its_old_place() -> None:
-    guard, rule = HostGuard(), NgramRule(2, 8)
-    guard.add(0, rule, [1, 2, 1])
-    guard.add(1, rule, [3, 4, 3])
-    assert guard.step() == ([0, 1], [2, 4])
-    guard.move(0, 1)
-    assert guard.step() == ([1], [2])
-
-
 def test_tokens_still_on_their_way_are_waited_for() -> None:
     guard = HostGuard()
     answer = [1, 2, -1]

@@ -42,31 +42,25 @@ def published_grid(width: int, height: int, tile: int, max_num: int) -> tuple[in
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens"), [("tiny", 73), ("small", 111), ("base", 273), ("large", 421)]
-)
-def test_untiled_modes_cost_the_same_for_every_page(name: str, tokens: int) -> None:
-    resolution = RESOLUTIONS[name]
-    assert tiling.most_tokens(resolution) == tokens
-    for width, height in [(1, 1), (100, 4000), (640, 640), (2550, 3300)]:
-        assert tiling.prompt_tokens(resolution, width, height) == tokens
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "tokens"),
-    [
-        (640, 640, 273),  # fits a tile: no tiles
-        (1224, 1584, 903),  # a letter page: 2 by 3
-        (641, 4000, 933),  # a till roll: 1 by 6
-        (1280, 1280, 693),  # a square: 2 by 2
+    ("name", "tokens", "sizes"),
+    [  # untiled modes cost the same for every page, gundam what the shape of the page asks
+        ("tiny", 73, [(1, 1), (100, 4000), (640, 640), (2550, 3300)]),
+        ("small", 111, [(1, 1), (2550, 3300)]),
+        ("base", 273, [(1, 1), (2550, 3300)]),
+        ("large", 421, [(1, 1), (2550, 3300)]),
+        ("gundam", 273, [(640, 640)]),  # fits a tile: no tiles
+        ("gundam", 903, [(1224, 1584)]),  # a letter page: 2 by 3
+        ("gundam", 933, [(641, 4000)]),  # a till roll: 1 by 6
+        ("gundam", 693, [(1280, 1280)]),  # a square: 2 by 2
     ],
 )
-def test_gundam_costs_what_the_shape_of_the_page_asks(width: int, height: int, tokens: int) -> None:
-    assert tiling.prompt_tokens(GUNDAM, width, height) == tokens
+def test_the_tokens_of_a_page(name: str, tokens: int, sizes: list[tuple[int, int]]) -> None:
+    assert {tiling.prompt_tokens(RESOLUTIONS[name], *size) for size in sizes} == {tokens}
 
 
 def test_the_costliest_pages() -> None:
     nine = Resolution(name="nine", base=1024, tile=640, max_crops=9)
-    assert tiling.most_tokens(GUNDAM) == 933
+    assert [*map(tiling.most_tokens, RESOLUTIONS.values())] == [73, 111, 273, 421, 933]
     assert tiling.most_tokens(nine) == 1263
     assert tiling.costliest_shape(nine) == (1, 9)
     assert tiling.costliest([*RESOLUTIONS.values(), nine]) is nine

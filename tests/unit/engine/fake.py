@@ -1,20 +1,19 @@
-"""An engine for load and fault tests: fast, the same answer for the same page, faults on demand."""
+"""An engine for load and fault tests: fast, and the same answer for the same page."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from ocrd.engine.base import EngineReport, EngineState, PageRequest
 from ocrd.engine.deepseek.grounding import parse
-from ocrd.errors import EngineDownError, OcrdError, PageError
+from ocrd.errors import EngineDownError
 from ocrd.modes import AnswerFormat, PromptMode, Resolution
 from ocrd.page import Box, Line, PageImage, PageResult, Word
 
 PLACE = Box(0.1, 0.1, 0.9, 0.2)
-Fault = Callable[[PageRequest, int], OcrdError | None]
-Sleep = Callable[[float], Awaitable[None]]
 
 
 def words_of(image: PageImage) -> str:
@@ -30,38 +29,19 @@ class FakeEngine:
     Args:
         workers: Pages at once; further calls wait.
         delay_s: Seconds a page takes.
-        fault: Asked before each page is read, with the request and how often a page of this
-            content came before (0 at first); the error it returns is raised.
-        refuses: Names of prompt modes that it does not serve.
-        sleep: How the delay is waited for.
 
     Attributes:
         requests: Every request that was begun, in order.
-        most_at_once: The most pages that were in work together.
     """
 
     kind = "fake"
     model = "fake-1"
     dpi = 72
 
-    def __init__(
-        self,
-        *,
-        workers: int = 2,
-        delay_s: float = 0.0,
-        fault: Fault = lambda _request, _seen: None,
-        refuses: frozenset[str] = frozenset(),
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
+    def __init__(self, *, workers: int = 2, delay_s: float = 0.0) -> None:
         self.capacity = workers
         self.requests: list[PageRequest] = []
-        self.most_at_once = 0
         self._delay_s = delay_s
-        self._fault = fault
-        self._refuses = refuses
-        self._sleep = sleep
-        self._at_once = 0
-        self._seen: dict[str, int] = {}
         self._state = EngineState.STOPPED
         self._places = asyncio.Semaphore(workers)
         self._stopping = asyncio.Event()
@@ -75,8 +55,8 @@ class FakeEngine:
         return EngineReport(state=self._state)
 
     def unsupported(self, mode: PromptMode) -> str | None:
-        """None unless it was told to refuse the mode."""
-        return f"The fake refuses {mode.name!r}." if mode.name in self._refuses else None
+        """None: it serves all."""
+        return None
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
         """None: it does not look."""
@@ -89,48 +69,25 @@ class FakeEngine:
         self._state = EngineState.READY
 
     async def recognise(self, request: PageRequest) -> PageResult:
-        """Read one page: after the delay, unless a fault is due or the engine is stopped."""
+        """Read one page: after the delay, unless the engine is stopped."""
         if self._state is not EngineState.READY:
             raise _down()
-        if (why := self.unsupported(request.mode)) is not None:
-            raise PageError(why, hint="Ask for another mode.", kind="unsupported-mode")
         async with self._places:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-            try:
-                return await self._read(request)
-            finally:
-                self._at_once -= 1
-
-    async def _read(self, request: PageRequest) -> PageResult:
-        self.requests.append(request)
-        words = words_of(request.image)
-        seen = self._seen.get(words, 0)
-        self._seen[words] = seen + 1
-        await self._wait()
-        if (fault := self._fault(request, seen)) is not None:
-            raise fault
+            self.requests.append(request)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._delay_s)
+            if self._stopping.is_set():
+                raise _down()
+        words, answers = words_of(request.image), request.mode.answers
         line = Line(words, PLACE, tuple(Word(word, PLACE) for word in words.split()))
-        said = answer_of(words, request.mode.answers)
+        said = answer_of(words, answers)
         return PageResult(
             text=said,
-            blocks=tuple(parse(said, request.mode.answers)),
+            blocks=tuple(parse(said, answers)),
             output_tokens=len(words),
             seconds=max(self._delay_s, 1e-6),
             lines=(line,) if words else (),
         )
-
-    async def _wait(self) -> None:
-        """Wait for the delay or the end of the engine, whichever comes first."""
-        delay = asyncio.ensure_future(self._sleep(self._delay_s))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({delay, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            delay.cancel()
-            stopping.cancel()
-        if self._stopping.is_set():
-            raise _down()
 
     async def stop(self) -> None:
         """Calls in flight fail."""

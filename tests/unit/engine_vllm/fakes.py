@@ -1,4 +1,4 @@
-"""Stand-ins behind the same Protocols: an engine of scripted answers, and clients that die."""
+"""Stand-ins: an engine of scripted answers, and clients that die."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from ocrd.engine.base import EngineReport, EngineState, PageRequest
+from ocrd.engine.base import PageRequest
 from ocrd.engine.resident.client import EngineDiedError, VllmClient
 from ocrd.engine.resident.process import LaunchError
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.errors import OcrdError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
 from ocrd.page import Finish, PageImage, PageResult
+from tests.unit.engine.fake import FakeEngine
 
 OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
 
@@ -28,43 +29,25 @@ def page(name: str = "1", *, shade: int = 60, mode: str = "document") -> PageReq
     )
 
 
-class ScriptedEngine:
-    """Answers one request after the other from a list, and remembers what it was asked."""
-
-    kind = "scripted"
-    model = "none"
-    capacity = 1
-    dpi = 144
+class ScriptedEngine(FakeEngine):
+    """Answers one request after the other from a list."""
 
     def __init__(
         self, *answers: PageResult | OcrdError, room: Collection[str] = RESOLUTIONS
     ) -> None:
+        super().__init__()
         self._answers = list(answers)
         self._room = room
-        self.asked: list[PageRequest] = []
-
-    def named(self, language: str) -> tuple[str, str]:
-        return self.kind, self.model
-
-    def report(self) -> EngineReport:
-        return EngineReport(state=EngineState.READY)
-
-    def unsupported(self, mode: object) -> None:
-        return None
 
     def unsupported_resolution(self, resolution: Resolution) -> str | None:
         return None if resolution.name in self._room else "There is no room for it."
 
-    async def start(self, progress: Callable[[str], None]) -> None: ...
-
     async def recognise(self, request: PageRequest) -> PageResult:
-        self.asked.append(request)
+        self.requests.append(request)
         answer = self._answers.pop(0)
         if isinstance(answer, OcrdError):
             raise answer
         return answer
-
-    async def stop(self) -> None: ...
 
 
 class FakeClient(VllmClient):

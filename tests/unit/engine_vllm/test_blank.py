@@ -43,12 +43,5 @@ def test_a_page_number_alone_is_something() -> None:
     assert not is_blank(as_page(image))
 
 
-def test_a_page_of_text_is_something() -> None:
-    image = Image.new("RGB", LETTER, "white")
-    for line in range(40):
-        ImageDraw.Draw(image).text((80, 80 + 30 * line), "Some words on a line", fill="black")
-    assert not is_blank(as_page(image))
-
-
 def test_a_page_smaller_than_a_cell_can_be_asked() -> None:
     assert is_blank(PageImage(2, 2, b"\xff" * 12))

@@ -18,8 +18,6 @@ from tests.support.waiting import until
 from tests.unit.children.support import is_running
 from tests.unit.engine_vllm.eager_logging import run
 
-HANG_S = 120
-
 
 def allocate() -> None:
     raise MemoryError("CUDA out of memory.")

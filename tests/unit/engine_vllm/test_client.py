@@ -2,7 +2,8 @@
 
 import pytest
 
-from ocrd.engine.resident.client import finish_of, page_fault, unprepared
+from ocrd.engine.resident.client import finish_of, page_fault
+from ocrd.engine.resident.pages import unprepared
 from ocrd.page import Finish
 
 LOOP = "The same. " * 40

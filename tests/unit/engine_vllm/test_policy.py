@@ -30,7 +30,7 @@ PICTURE = said("<|ref|>image<|/ref|><|det|>[[0, 0, 999, 999]]<|/det|>\n")
 async def test_a_whole_text_is_taken_as_it_is() -> None:
     engine = ScriptedEngine(said("All of it."))
     assert await read_page(engine, page()) == said("All of it.")
-    assert len(engine.asked) == 1
+    assert len(engine.requests) == 1
 
 
 @pytest.mark.parametrize("bad", [CUT, LOOP])
@@ -41,8 +41,8 @@ async def test_a_text_cut_off_or_going_in_circles_is_read_with_a_stronger_guard(
     result = await read_page(engine, page())
     assert (result.text, result.partial) == ("All of it.", None)
     assert result.notes == ("retried: ngram 20/50",)
-    assert engine.asked[1].mode.guard == Guard(ngram=20, window=50)
-    assert engine.asked[1].resolution == RESOLUTIONS["gundam"]
+    assert engine.requests[1].mode.guard == Guard(ngram=20, window=50)
+    assert engine.requests[1].resolution == RESOLUTIONS["gundam"]
 
 
 async def test_then_at_another_resolution_then_with_the_plain_prompt() -> None:
@@ -54,19 +54,19 @@ async def test_then_at_another_resolution_then_with_the_plain_prompt() -> None:
         "retried: resolution base: cut off at the token limit",
         "retried: mode ocr",
     )
-    assert [asked.resolution.name for asked in engine.asked] == [
+    assert [asked.resolution.name for asked in engine.requests] == [
         "gundam",
         "gundam",
         "base",
         "gundam",
     ]
-    assert engine.asked[3].mode.prompt == BUILT_IN_MODES["ocr"].prompt
+    assert engine.requests[3].mode.prompt == BUILT_IN_MODES["ocr"].prompt
 
 
 async def test_each_try_is_a_request_of_its_own() -> None:
     engine = ScriptedEngine(LOOP, LOOP, LOOP, LOOP)
     await read_page(engine, page("7-1"))
-    assert len({asked.id for asked in engine.asked}) == 4
+    assert len({asked.id for asked in engine.requests}) == 4
 
 
 async def test_what_is_still_bad_is_kept_and_labelled() -> None:
@@ -99,7 +99,7 @@ async def test_an_empty_page_is_not_read_with_a_stronger_guard() -> None:
 async def test_the_other_resolution_is_another_one(named: str, then: str) -> None:
     engine = ScriptedEngine(EMPTY, said("Words."))
     await read_page(engine, replace(page(), resolution=RESOLUTIONS[named]))
-    assert engine.asked[1].resolution.name == then
+    assert engine.requests[1].resolution.name == then
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_the_other_resolution_is_one_that_the_engine_has_room_for(
 ) -> None:
     engine = ScriptedEngine(EMPTY, said("Words."), room=room)
     await read_page(engine, replace(page(), resolution=RESOLUTIONS[named]))
-    assert engine.asked[1].resolution.name == then
+    assert engine.requests[1].resolution.name == then
 
 
 async def test_without_room_for_another_resolution_there_is_no_such_try() -> None:
@@ -131,7 +131,7 @@ async def test_the_plain_prompt_does_not_stand_in_for_modes_that_ask_something_e
     engine = ScriptedEngine(EMPTY, EMPTY)
     result = await read_page(engine, page(mode=mode))
     assert result.partial == "came back empty"
-    assert len(engine.asked) == 2
+    assert len(engine.requests) == 2
 
 
 async def test_a_blank_page_is_not_tried_again() -> None:
@@ -149,7 +149,7 @@ async def test_an_engine_without_a_language_model_is_asked_once() -> None:
     nothing = PageResult(text="", prompt_tokens=0)
     engine = ScriptedEngine(nothing)
     assert await read_page(engine, page()) == nothing
-    assert len(engine.asked) == 1
+    assert len(engine.requests) == 1
 
 
 async def test_a_page_that_came_back_as_one_picture_is_read_with_the_plain_prompt() -> None:

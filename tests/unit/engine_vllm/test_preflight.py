@@ -33,14 +33,14 @@ def kind_of(call: Any, *args: Any) -> str:
 
 @pytest.mark.parametrize("version", ["0.26.0", "0.29.1rc2", "0.32.0+cpu", "0.33.9"])
 def test_versions_in_range_pass(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin, "installed", lambda: ("vllm", version))
+    monkeypatch.setattr(plugin, "installed", lambda: plugin.Installed("vllm", version))
     found = installed()
     assert (found.version, found.on_cpu) == (version, "+cpu" in version)
 
 
-@pytest.mark.parametrize("version", ["0.25.3", "0.34.0", "1.0.0", "unknown"])
+@pytest.mark.parametrize("version", ["0.25.9", "0.34.0", "1.0.0", "unknown"])
 def test_versions_out_of_range_are_named(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin, "installed", lambda: ("vllm", version))
+    monkeypatch.setattr(plugin, "installed", lambda: plugin.Installed("vllm", version))
     with pytest.raises(EngineSetupError) as error:
         installed()
     assert version in error.value.message
@@ -69,26 +69,14 @@ def test_plugins_that_are_kept_from_vllm_are_told() -> None:
         os.environ.update({"VLLM_PLUGINS": before} if before is not None else {})
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    assert kind_of(in_folder, tmp_path / "absent", "auto") == "no-model"
-
-
 def test_a_folder_that_is_no_model_says_what_it_lacks(tmp_path: Path) -> None:
-    with pytest.raises(EngineSetupError) as error:
+    assert kind_of(in_folder, tmp_path / "absent", "auto") == "no-model"
+    with pytest.raises(EngineSetupError, match=r"config\.json, tokenizer\.json, its weights"):
         in_folder(tmp_path, "auto")
-    assert "config.json, tokenizer.json, its weights" in error.value.message
-
-
-def test_random_weights_need_no_weights(tmp_path: Path) -> None:
-    for name in ("config.json", "tokenizer.json"):
-        (tmp_path / name).write_text("{}")
-    assert in_folder(tmp_path, "dummy") == tmp_path / "config.json"
-    assert kind_of(in_folder, tmp_path, "auto") == "no-model"
-
-
-def test_a_damaged_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": [')
     (tmp_path / "tokenizer.json").write_text("{}")
+    assert kind_of(in_folder, tmp_path, "auto") == "no-model"
+    assert in_folder(tmp_path, "dummy") == tmp_path / "config.json", "random ones need no files"
     settings = VllmSettings(model=str(tmp_path), load_format="dummy")
     assert kind_of(model_config, settings) == "bad-model"
 
@@ -101,50 +89,44 @@ def test_the_configuration_of_a_whole_folder_is_read(tmp_path: Path) -> None:
     assert model_config(VllmSettings(model=str(tmp_path))) == config
 
 
-@pytest.mark.parametrize("model", ["/srv/model", "./model", "../model", "~/model"])
-def test_folders_look_like_folders(model: str) -> None:
-    assert looks_like_path(model)
-
-
-def test_a_name_on_the_hub_does_not_look_like_a_folder() -> None:
-    assert not looks_like_path("deepseek-ai/DeepSeek-OCR")
+@pytest.mark.parametrize(
+    ("model", "folder"),
+    [
+        ("/srv/model", True),
+        ("./model", True),
+        ("../model", True),
+        ("~/model", True),
+        ("deepseek-ai/DeepSeek-OCR", False),
+    ],
+)
+def test_a_model_is_a_folder_or_a_name_on_the_hub(model: str, folder: bool) -> None:
+    assert looks_like_path(model) is folder
 
 
 def planned(cards: list[Gpu] | None, *, cores: int = 16, **given: Any) -> tuple[Place, ...]:
     return on_gpus(VllmSettings(model="m", **given), cards, cores=cores)
 
 
-def test_no_gpu() -> None:
-    assert kind_of(planned, []) == "no-gpu"
-
-
-def test_a_gpu_that_is_too_small_is_named() -> None:
+@pytest.mark.parametrize(
+    ("cards", "given", "kind", "named"),
+    [
+        ([], {}, "no-gpu", "no NVIDIA GPU"),
+        ([SMALL], {}, "gpu-memory", "T1000"),
+        ([H100, SECOND], {"devices": [0, 7]}, "no-gpu", "[0, 7]"),
+    ],
+)
+def test_a_card_that_is_missing_or_too_small_is_named(
+    cards: list[Gpu], given: dict[str, Any], kind: str, named: str
+) -> None:
     with pytest.raises(EngineSetupError) as error:
-        planned([SMALL])
-    assert error.value.kind == "gpu-memory"
-    assert "T1000" in error.value.message
-
-
-def test_all_gpus() -> None:
-    places = planned([H100, SECOND], devices="all")
-    assert [place.number for place in places] == [0, 1]
-    assert [place.name for place in places] == [
-        "gpu:0 NVIDIA H100 80GB HBM3",
-        "gpu:1 NVIDIA H100 80GB HBM3",
-    ]
-
-
-def test_gpus_that_are_listed() -> None:
-    assert [place.number for place in planned([H100, SECOND], devices=[1], per_device=1)] == [1]
-
-
-def test_a_gpu_that_is_not_there() -> None:
-    with pytest.raises(EngineSetupError) as error:
-        planned([H100, SECOND], devices=[0, 7])
-    assert "[0, 7]" in error.value.message
+        planned(cards, **given)
+    assert error.value.kind == kind
+    assert named in error.value.message
 
 
 def test_a_card_listed_twice_gets_two_engines_with_names_of_their_own() -> None:
+    assert [place.number for place in planned([H100, SECOND], devices=[1], per_device=1)] == [1]
+    assert [place.number for place in planned([H100, SECOND], devices="all")] == [0, 1]
     places = planned([H100, SECOND], devices=[0, 0, 1])
     assert [(place.number, place.sharing) for place in places] == [(0, 2), (0, 2), (1, 1)]
     assert [place.name for place in places] == [

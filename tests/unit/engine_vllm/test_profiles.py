@@ -7,7 +7,7 @@ import pytest
 
 from ocrd.engine import models
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, PROFILES, ModelProfile, profile_for
-from ocrd.engine.resident.client import check_tokens, prompt
+from ocrd.engine.resident.pages import check_tokens, prompt
 from ocrd.engine.resident.settings import Place, VllmSettings, engine_arguments, sampling
 from ocrd.errors import EngineSetupError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, Guard, PromptMode

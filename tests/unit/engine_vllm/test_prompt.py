@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2
-from ocrd.engine.resident.client import check_tokens, pixels, prompt
+from ocrd.engine.resident.pages import check_tokens, pixels, prompt
 from ocrd.engine.resident.settings import VllmSettings, sampling, view, vllm_priority
 from ocrd.errors import PageError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, Resolution
@@ -78,7 +78,11 @@ def test_nothing_is_left_to_chance_and_tags_are_kept() -> None:
 
 
 def test_the_guard_goes_with_the_request() -> None:
-    assert made()["extra_args"] == {"ocrd_guard": {"ngram": 30, "window": 90, "allowed": [8, 9]}}
+    assert made()["extra_args"] == {
+        "ngram_size": 30,
+        "window_size": 90,
+        "whitelist_token_ids": [8, 9],
+    }
 
 
 def test_a_mode_without_guard_has_none() -> None:

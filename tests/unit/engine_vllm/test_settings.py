@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, LIGHTON_OCR_3
+from ocrd.engine.models import DEEPSEEK_OCR, DEEPSEEK_OCR_2, LIGHTON_OCR_3, ModelProfile
 from ocrd.engine.resident.preflight import Vllm, check_options
 from ocrd.engine.resident.settings import (
     Place,
@@ -22,10 +22,40 @@ SETTINGS = VllmSettings(model="deepseek-ai/DeepSeek-OCR")
 CARD = Place("gpu:0", memory_mib=81_559)
 
 
-def test_caches_that_pages_never_share_are_off() -> None:
-    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
-    assert arguments["enable_prefix_caching"] is False
-    assert arguments["mm_processor_cache_gb"] == 0
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"enable_prefix_caching": False, "mm_processor_cache_gb": 0}),  # pages share nothing
+        ({"max_pages_in_flight": 100}, {"max_num_seqs": 100}),
+        ({"options": {"seed": 7, "enforce_eager": True}}, {"seed": 7, "enforce_eager": True}),
+    ],
+)
+def test_what_is_set_reaches_vllm_and_options_win(
+    given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    arguments = engine_arguments(SETTINGS.changed(**given), DEEPSEEK_OCR, CARD)
+    assert {name: arguments[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "model", "kept"),
+    [
+        ({}, DEEPSEEK_OCR, (1024, 640, 9)),
+        (
+            {"resolutions": (RESOLUTIONS["small"], RESOLUTIONS["base"])},
+            DEEPSEEK_OCR,
+            (1024, 1024, 0),
+        ),
+        ({"resolution": "small"}, DEEPSEEK_OCR, (640, 640, 0)),  # all pages are seen so
+        ({}, DEEPSEEK_OCR_2, (1024, 768, 9)),  # it tiles in its own size
+    ],
+)
+def test_memory_is_kept_for_the_costliest_page_that_may_come(
+    given: dict[str, Any], model: ModelProfile, kept: tuple[int, int, int]
+) -> None:
+    arguments = engine_arguments(SETTINGS.changed(**given), model, CARD)
+    names = ("base_size", "image_size", "max_crops")
+    assert arguments["mm_processor_kwargs"] == dict(zip(names, kept, strict=True))
 
 
 def test_an_engine_is_put_on_its_device() -> None:
@@ -38,36 +68,6 @@ def test_an_engine_is_put_on_its_device() -> None:
         wide = SETTINGS.changed(options=option)
         assert alone(wide, named) == {}, "it needs the others, too"
         assert engine_arguments(wide, DEEPSEEK_OCR, named)["device_ids"]
-
-
-def test_memory_is_kept_for_the_costliest_page_that_may_come() -> None:
-    arguments = engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
-    assert arguments["mm_processor_kwargs"] == {
-        "base_size": 1024,
-        "image_size": 640,
-        "max_crops": 9,
-    }
-    fewer = SETTINGS.changed(resolutions=(RESOLUTIONS["small"], RESOLUTIONS["base"]))
-    kwargs = engine_arguments(fewer, DEEPSEEK_OCR, CARD)["mm_processor_kwargs"]
-    assert kwargs == {"base_size": 1024, "image_size": 1024, "max_crops": 0}
-
-
-def test_a_smaller_resolution_for_all_needs_less_memory() -> None:
-    lowered = SETTINGS.changed(resolution="small")
-    kwargs = engine_arguments(lowered, DEEPSEEK_OCR, CARD)["mm_processor_kwargs"]
-    assert kwargs == {"base_size": 640, "image_size": 640, "max_crops": 0}
-
-
-def test_the_second_model_tiles_in_its_own_size() -> None:
-    kwargs = engine_arguments(SETTINGS, DEEPSEEK_OCR_2, CARD)["mm_processor_kwargs"]
-    assert kwargs["image_size"] == 768
-
-
-def test_options_win_over_ours() -> None:
-    arguments = engine_arguments(
-        SETTINGS.changed(options={"seed": 7, "enforce_eager": True}), DEEPSEEK_OCR, CARD
-    )
-    assert (arguments["seed"], arguments["enforce_eager"]) == (7, True)
 
 
 def test_logits_processors_in_options_come_beside_the_guard() -> None:
@@ -148,11 +148,6 @@ def test_two_engines_on_a_card_have_half_of_its_memory_each() -> None:
     taken = arguments["kv_cache_memory_bytes"] / 2**20
     assert 16_384 < taken < 0.45 * 81_559 - 10_000, "room for 256 pages, and for the weights"
     assert "kv_cache_memory_bytes" not in engine_arguments(SETTINGS, DEEPSEEK_OCR, CARD)
-
-
-def test_no_more_sequences_than_pages_in_flight() -> None:
-    arguments = engine_arguments(SETTINGS.changed(max_pages_in_flight=100), DEEPSEEK_OCR, CARD)
-    assert arguments["max_num_seqs"] == 100
 
 
 def test_tiles_are_capped() -> None:

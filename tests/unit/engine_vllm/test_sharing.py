@@ -6,6 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -180,18 +183,18 @@ def test_it_does_not_outlive_a_daemon_that_was_killed(tmp_path: Path) -> None:
     wait_for(lambda: not alive(pid))
 
 
-class Sharing:
+class Sharing(CardSharing):
     """Stands for an MPS that answers."""
 
     def __init__(self) -> None:
-        self.given_up = False
-        self.environment: dict[str, str] = {}
+        super().__init__(Path("/nonexistent"))
+
+    @property
+    def given_up(self) -> bool:
+        return not self._wanted
 
     async def ensure(self) -> bool:
         return not self.given_up
-
-    def give_up(self) -> None:
-        self.given_up = True
 
 
 class Launcher:
@@ -206,11 +209,13 @@ class Launcher:
         return environment
 
 
-def two_on_a_card(*told: list[Event]) -> tuple[VllmEngine, Sharing, Sharing]:
+def two_on_a_card(
+    told: list[Event], clock: Callable[[], float] = time.monotonic
+) -> tuple[VllmEngine, Sharing, Sharing]:
     """An engine of two cards that several share, and what stands for their MPS."""
-    engine = VllmEngine(VllmSettings(model="m"), events=Events(*(each.append for each in told)))
+    engine = VllmEngine(VllmSettings(model="m"), events=Events(told.append), clock=clock)
     sharing, other = Sharing(), Sharing()
-    engine._sharing = cast(Any, {0: sharing, 1: other})
+    engine._sharing = {0: sharing, 1: other}
     return engine, sharing, other
 
 
@@ -218,39 +223,30 @@ PLACE = Place("1 of 2", 0, sharing=2, uuid="GPU-a")
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "blamed"),
     [
-        "RuntimeError: CUDA error: MPS client failed to connect to the MPS control daemon",
-        "torch.AcceleratorError: CUDA error: the remote procedural call between the MPS server",
-        "CUDA error: invalid device ordinal",
-        "RuntimeError: whatever it may be",
+        ("RuntimeError: CUDA error: MPS client failed to connect to the MPS control daemon", True),
+        ("torch.AcceleratorError: CUDA error: remote procedural call between the MPS server", True),
+        ("CUDA error: invalid device ordinal", True),
+        ("RuntimeError: whatever it may be", True),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", False),
+        ("ValueError: No available memory for the cache blocks.", False),
     ],
 )
 async def test_an_engine_that_does_not_come_up_beside_another_is_tried_without_mps(
-    words: str,
+    words: str, blamed: bool
 ) -> None:
+    """A lack of memory is no fault of MPS."""
     told: list[Event] = []
     engine, sharing, other = two_on_a_card(told)
-    await engine._launch(cast(Any, Launcher(words)), PLACE, {}, lambda _stage: None)
-    assert sharing.given_up
+    failing = Launcher(words)
+    for fails in (not blamed, True):
+        with pytest.raises(LaunchError) if fails else nullcontext():
+            await engine._launch(cast(Any, failing), PLACE, {}, lambda _stage: None)
+        failing.words.append(words)
+    assert sharing.given_up is blamed
     assert not other.given_up
-    assert [event.name for event in told].count("engine.no-mps") == 1
-    with pytest.raises(LaunchError):
-        await engine._launch(cast(Any, Launcher(words)), PLACE, {}, lambda _stage: None)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
-        "ValueError: No available memory for the cache blocks.",
-    ],
-)
-async def test_a_lack_of_memory_is_no_fault_of_mps(words: str) -> None:
-    engine, sharing, _ = two_on_a_card()
-    with pytest.raises(LaunchError):
-        await engine._launch(cast(Any, Launcher(words)), PLACE, {}, lambda _stage: None)
-    assert not sharing.given_up
+    assert [event.name for event in told].count("engine.no-mps") == blamed
 
 
 @pytest.mark.parametrize(
@@ -266,16 +262,13 @@ async def test_engines_of_a_card_that_end_together_take_turns_from_then_on(
     starts: list[tuple[str, float]], together: bool
 ) -> None:
     """One page may have ended both; beside another that is read alone, it could not be told."""
-    now = [1000.0]
-    told: list[Event] = []
-    engine = VllmEngine(VllmSettings(model="m"), clock=lambda: now[0], events=Events(told.append))
-    sharing, other = Sharing(), Sharing()
-    engine._sharing = cast(Any, {0: sharing, 1: other})
+    now, told = [1000.0], list[Event]()
+    engine, sharing, other = two_on_a_card(told, lambda: now[0])
 
     async def start(name: str) -> None:
         place = Place(name, 0, sharing=2, uuid="GPU-a")
         given = await engine._launch(cast(Any, Launcher()), place, {}, lambda _stage: None)
-        assert cast(Any, given) == {VISIBLE: "GPU-a"}, "and no other card"
+        assert cast(Any, given)[VISIBLE] == "GPU-a", "and no other card"
 
     for name in ("1 of 2", "2 of 2"):
         await start(name)

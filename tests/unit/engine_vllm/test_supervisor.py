@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.engine.base import EngineState, PageRequest
+from ocrd.engine.poison import KnownKillers
 from ocrd.engine.resident.settings import VllmSettings
 from ocrd.engine.resident.supervisor import EngineSupervisor, pause_s
 from ocrd.errors import EngineDownError, EngineSetupError, PageError, PageFaultError
@@ -31,13 +32,13 @@ class Watched:
     def __init__(self, world: World, settings: VllmSettings = SETTINGS) -> None:
         self.told: list[Event] = []
         self.stages: list[str] = []
-        self.convicted: list[PageRequest] = []
+        self.killers = KnownKillers()
         self.supervisor = EngineSupervisor(
             name="gpu:0",
             settings=settings,
             build=world.build,
             events=Events(self.told.append),
-            convicted=self.convicted.append,
+            killers=self.killers,
             sleep=world.sleep,
         )
 
@@ -104,26 +105,26 @@ async def test_pages_in_flight_when_the_engine_is_killed_are_read_by_the_next() 
         assert watched.names() == ["engine.ready", "engine.died", "engine.suspects", "engine.ready"]
 
 
-async def test_a_page_that_always_kills_the_engine_is_found_and_its_neighbours_go_on() -> None:
-    world = World(killers={"p13"})
+@pytest.mark.parametrize(("killers", "most"), [({"p13"}, 4), ({"p3", "p30"}, 12)])
+async def test_pages_that_always_kill_the_engine_are_found_and_their_neighbours_go_on(
+    killers: set[str], most: int
+) -> None:
+    world = World(killers=killers)
     async with serving(world) as watched:
         answers = await read_all(watched.supervisor, [page(f"p{n}") for n in range(40)])
         failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
-        assert failed == {"p13"}
-        error = answers["p13"]
-        assert isinstance(error, PageError)
-        assert error.kind == "kills-engine"
-        assert [one.id for one in watched.convicted] == ["p13"]
-        assert world.deaths[-1] == {"p13"}, "alone in the engine at its conviction"
-        assert len(world.deaths) <= 4
-
-
-async def test_two_killers_are_found() -> None:
-    world = World(killers={"p3", "p30"})
-    async with serving(world) as watched:
-        answers = await read_all(watched.supervisor, [page(f"p{n}") for n in range(40)])
-        failed = {name for name, answer in answers.items() if not isinstance(answer, PageResult)}
-        assert failed == {"p3", "p30"}
+        assert failed == killers
+        for killer in killers:
+            error = answers[killer]
+            assert isinstance(error, PageError)
+            assert error.kind == "kills-engine"
+            assert {killer} in world.deaths, "alone in the engine at its conviction"
+        told = [event.fields for event in watched.told if event.name == "engine.page-kills"]
+        assert {fields["page"] for fields in told} == killers
+        assert {fields["device"] for fields in told} == {"gpu:0"}
+        assert len(world.deaths) <= most
+        with pytest.raises(PageError):
+            await watched.killers.refuse(page("again").image)
 
 
 async def test_pages_that_come_during_the_search_wait_and_are_read() -> None:

@@ -16,7 +16,7 @@ from ocrd.engine.base import EngineState
 from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.http import encoded
 from ocrd.engine.remote.settings import Address
-from ocrd.engine.resident.client import to_pillow
+from ocrd.engine.resident.pages import to_pillow
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.page import PageImage
 from tests.support.stub_server import ENGINE_DEAD, Asked, Script, Stub, refusal
