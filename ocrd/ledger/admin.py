@@ -29,6 +29,7 @@ from ocrd.ledger.tables import (
     error_columns,
     installation,
     jobs,
+    jobs_by,
     page_columns,
     pages,
     tallies,
@@ -58,31 +59,22 @@ _MOOT = and_(NOT_DONE, jobs.c.state.in_(GIVEN_UP), jobs.c.place == Place.GONE)
 
 def job(tx: Transaction, number: int) -> Job | None:
     """One job as it is now."""
-    row = tx.connection.execute(select(jobs).where(jobs.c.id == number)).one_or_none()
-    return None if row is None else to_job(row)
+    return next(iter(jobs_by(tx, select(jobs).where(jobs.c.id == number))), None)
 
 
 def newest(tx: Transaction, folder: str, source: str) -> Job | None:
     """The last job that was made of a file of this name."""
     query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
-    row = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else to_job(row)
+    return next(iter(jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(1))), None)
 
 
 class Such(TypedDict, total=False):
-    """Which jobs are meant: all that fit every one of these.
-
-    Attributes:
-        state: Those in this state.
-        folder: Those of this folder.
-        since: Those recorded then or later, seconds since the epoch.
-        name: Those with this in their path below the inbox, in any case.
-    """
+    """Which jobs are meant: all that fit every one of these."""
 
     state: JobState | None
     folder: str | None
-    since: float | None
-    name: str | None
+    since: float | None  # recorded then or later, seconds since the epoch
+    name: str | None  # is in their path below the inbox, in any case
 
 
 def listed(
@@ -92,8 +84,7 @@ def listed(
     query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
-    rows = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))
-    return [to_job(row) for row in rows]
+    return jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(limit))
 
 
 def count(tx: Transaction, **such: Unpack[Such]) -> int:
@@ -177,8 +168,7 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
 def cancellations(tx: Transaction) -> list[Job]:
     """Queued and running jobs that an operator wants cancelled, until they are."""
     where = (CANCEL_REQUESTED, jobs.c.state.in_(UNDELIVERED))
-    rows = tx.connection.execute(select(jobs).where(*where).order_by(jobs.c.id))
-    return [to_job(row) for row in rows]
+    return jobs_by(tx, select(jobs).where(*where).order_by(jobs.c.id))
 
 
 def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
@@ -247,7 +237,7 @@ def archived(
         jobs.c.place == Place.ARCHIVE,
         jobs.c.finished_at < before,
     )
-    return [to_job(row) for row in tx.connection.execute(query.order_by(jobs.c.id).limit(limit))]
+    return jobs_by(tx, query.order_by(jobs.c.id).limit(limit))
 
 
 def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
@@ -276,13 +266,8 @@ def prune(
     """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
 
     Likewise those that ended otherwise and whose original is gone: nobody can retry them.
-    Their pages and history go with them; the room is used again.
-
-    Args:
-        tx: A write transaction.
-        before: Seconds since the epoch.
-        limit: At most so many.
-        keep_archived: Folders whose jobs are kept while their originals lie in the archive.
+    Their pages and history go with them; the room is used again.  Those of `keep_archived` folders
+    are kept while their originals lie in the archive.
 
     Returns:
         How many; as many as `limit` when there may be more.

@@ -102,16 +102,8 @@ def take(
 ) -> Job:
     """Change a job's row, provided that the claim which `job` carries still stands.
 
-    Args:
-        tx: A write transaction.
-        job: As its claimant last had it.
-        name: What its history says of it; None for a change too small to mention.
-        states: In which it may be taken.
-        values: What the row's columns become, and whatever else `sql` names by `:name`.
-        sql: Columns that become what an expression says.
-        only_if: What else must be so.
-        heed_cancel: Whether it is refused once an operator wants the job cancelled.
-        detail: For the history.
+    Its columns become `values`, or what an expression of `sql` says, which names further values by
+    `:name`.  Its history says `name` of it; None for a change too small to mention.
 
     Returns:
         The job as it is now.

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from ocrd import snapshot
 from ocrd.config import load
-from ocrd.daemon.requests import Halts
 from ocrd.daemon.retries import Waits
 from ocrd.daemon.status import Rates, Status
 from ocrd.daemon.troubles import Troubles
@@ -53,6 +52,7 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         running=1,
         waits=None,
         folders={each.name: each for each in config.folders},
+        halted={},
         paused=Waits(60.0),
         held=Waits(60.0),
         hanging=dict,
@@ -65,7 +65,6 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         cast(Any, intakes),
         Rates(),
         changed.pop("notifier", Notifier()),
-        halts=Halts(config.spool),
         troubles=changed.pop("troubles", Troubles()),
     )
 
@@ -89,9 +88,9 @@ async def test_a_daemon_whose_threads_all_wait_tells_that_it_lives(tmp_path: Pat
 
 
 def test_a_folder_that_a_person_paused_says_so_and_how_it_goes_on(tmp_path: Path) -> None:
-    (tmp_path / ".ocrd").mkdir()
-    Halts(tmp_path / ".ocrd").keep({"scans": 1_800_000_000.0})
-    (folder,) = facts_of(tmp_path).facts({})["folders"]
+    status = facts_of(tmp_path)
+    status.scheduler.halted = {"scans": 1_800_000_000.0}
+    (folder,) = status.facts({})["folders"]
     assert folder["paused"]["message"].startswith("paused by a person since 2027-01-15T")
     assert folder["paused"]["hint"] == "ocrd resume scans"
 

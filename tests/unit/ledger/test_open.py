@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import zlib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ocrd.errors import Disposition, LedgerError, PlaceError
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
+from ocrd.ledger.readonly import glance
 from ocrd.ledger.tables import metadata
 from tests.support.needs import need
 from tests.support.nobody import in_a_child
@@ -148,12 +150,6 @@ def before(tmp_path: Path, newest: int) -> Migrations:
     return Migrations(folder=folder, newest=newest)
 
 
-@pytest.fixture
-def first(tmp_path: Path) -> Migrations:
-    """The migrations of the first ocrd."""
-    return before(tmp_path, 1)
-
-
 LEFT_BEHIND = """
     INSERT INTO jobs (token, folder, source, shown, state, place, size, mtime_ns, inode, sha256,
         created_at, pages, pages_done, epoch, attempts, entries)
@@ -233,10 +229,11 @@ class TestRefused:
         Ledger.open(path).close()
         Ledger.open(path, migrations=later).close()
         before = path.read_bytes()
-        with pytest.raises(LedgerError) as refusal:
-            Ledger.open(path)
-        assert refusal.value.kind == "ledger-newer"
-        assert "ledger.db.schema-3.bak" in refusal.value.hint
+        for look in (Ledger.open, glance):
+            with pytest.raises(LedgerError) as refusal:
+                look(path)
+            assert refusal.value.kind == "ledger-newer"
+            assert "ledger.db.schema-3.bak" in refusal.value.hint
         assert path.read_bytes() == before
 
     def test_another_programs_database(self, path: Path) -> None:
@@ -276,28 +273,23 @@ class TestDamage:
             ledger.record([found(f"{number:04}.pdf") for number in range(1000)])
         return path
 
-    def test_bytes_overwritten_in_the_middle(self, filled: Path) -> None:
-        content = bytearray(filled.read_bytes())
-        content[len(content) // 2 :] = b"\xa5" * (len(content) - len(content) // 2)
-        filled.write_bytes(content)
-        self.is_refused(filled)
-
-    def test_a_header_overwritten(self, filled: Path) -> None:
-        filled.write_bytes(b"\0" * 100 + filled.read_bytes()[100:])
-        self.is_refused(filled)
-
-    def test_a_file_cut_short(self, filled: Path) -> None:
-        filled.write_bytes(filled.read_bytes()[: filled.stat().st_size // 2])
-        self.is_refused(filled)
-
-    def is_refused(self, path: Path) -> None:
-        before = path.read_bytes()
+    @pytest.mark.parametrize(
+        "spoilt",
+        [
+            lambda sound: sound[: len(sound) // 2] + b"\xa5" * (len(sound) - len(sound) // 2),
+            lambda sound: b"\0" * 100 + sound[100:],
+            lambda sound: sound[: len(sound) // 2],
+        ],
+        ids=["bytes overwritten in the middle", "a header overwritten", "cut short"],
+    )
+    def test_is_refused(self, filled: Path, spoilt: Callable[[bytes], bytes]) -> None:
+        filled.write_bytes(before := spoilt(filled.read_bytes()))
         with pytest.raises(LedgerError) as refusal:
-            Ledger.open(path)
+            Ledger.open(filled)
         assert refusal.value.kind == "ledger-damaged"
         assert refusal.value.disposition is Disposition.CONDITION
         assert "ledger.db-wal" in refusal.value.hint
-        assert path.read_bytes() == before
+        assert filled.read_bytes() == before
 
     def test_shows_as_such_when_it_is_met_later(self, filled: Path) -> None:
         content = bytearray(filled.read_bytes())
