@@ -57,19 +57,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make.
+    """A call to make."""
 
-    Attributes:
-        function: Module and name.
-        args: Plain values, for the types the function declares.
-        cpu_s: CPU seconds it may take.
-        scope: Which files it may use; the same at every call to one servant.
-    """
-
-    function: str
-    args: list[Any]
-    cpu_s: int
-    scope: Scope
+    function: str  # module and name
+    args: list[Any]  # plain values, for the types the function declares
+    cpu_s: int  # CPU seconds it may take
+    scope: Scope  # which files it may use; the same at every call to one servant
 
 
 @dataclass(frozen=True, slots=True)

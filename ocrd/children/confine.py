@@ -45,18 +45,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one child may use.
+    """What one child may use."""
 
-    Attributes:
-        memory_mib: Address space (RLIMIT_AS), MiB, the interpreter and its libraries included.
-        cpu_s: CPU seconds of one call, all threads together.
-        wall_s: Seconds one call may take, unless the call says otherwise.
-        open_files: Open descriptors.
-    """
-
-    memory_mib: int
-    cpu_s: int
-    wall_s: float
+    memory_mib: int  # address space (RLIMIT_AS), the interpreter and its libraries included
+    cpu_s: int  # CPU seconds of one call, all threads together
+    wall_s: float  # seconds one call may take, unless the call says otherwise
     open_files: int = 128
 
 
@@ -64,15 +57,12 @@ class Limits:
 class Scope:
     """What one job's calls may touch, besides the system's and Python's own files.
 
-    Attributes:
-        readable: Files and folders.
-        writable: Folders to write below.  Like the above they must exist.
-        seen: What lay at the readable paths: another file of the same name is another scope,
-            because rights hold for a file and not for its name.
+    The paths must exist.  What lay at the readable ones was `seen`: another file of the same name
+    is another scope, because rights hold for a file and not for its name.
     """
 
-    readable: tuple[Path, ...] = ()
-    writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()  # files and folders
+    writable: tuple[Path, ...] = ()  # folders to write below
     seen: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod

@@ -127,7 +127,10 @@ class ChildPool:
             kept = False
             try:
                 given = await self._ask(child, function, args, scope, wall_s or self.limits.wall_s)
-                kept = self._is_sound(child, given)
+                # a library that ran out of memory may be half-broken
+                broken = isinstance(given, Failure) and given.kind == "out-of-memory"
+                worn = self._resident and child.served >= self._max_tasks
+                kept = not (broken or worn or self._stopped)
             finally:
                 if kept:
                     self._idle.append(child)
@@ -136,12 +139,6 @@ class ChildPool:
         if isinstance(given, Failure):
             raise given.rebuilt(scope)
         return given
-
-    def _is_sound(self, child: Child, given: object) -> bool:
-        """Whether the child can go on: a library that ran out of memory may be half-broken."""
-        broken = isinstance(given, Failure) and given.kind == "out-of-memory"
-        worn = self._resident and child.served >= self._max_tasks
-        return not (broken or worn or self._stopped)
 
     def warm(self, count: int) -> None:
         """Have so many children ready soon, as far as the pool goes: there will be calls."""

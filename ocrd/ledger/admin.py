@@ -17,7 +17,6 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    update,
 )
 
 from ocrd.job import GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
@@ -33,11 +32,10 @@ from ocrd.ledger.tables import (
     page_columns,
     pages,
     tallies,
-    to_job,
     to_page,
     trees,
 )
-from ocrd.ledger.transitions import Happening, note
+from ocrd.ledger.transitions import Happening, changed
 
 _UNREAD = (PageState.FAILED, PageState.PENDING)
 
@@ -151,18 +149,11 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
         Those that will be, as they are now.
     """
     asked: list[Job] = []
+    can = (jobs.c.state.in_(UNDELIVERED), jobs.c.ending.is_(None), jobs.c.cancel_requested == 0)
     for batch in _batches(numbers):
-        ask = update(jobs).where(
-            jobs.c.id.in_(padded(batch)),
-            jobs.c.state.in_(UNDELIVERED),
-            jobs.c.ending.is_(None),
-            jobs.c.cancel_requested == 0,
-        )
-        ask = ask.values(cancel_requested=1, entries=jobs.c.entries + 1)
-        rows = tx.connection.execute(ask.returning(jobs)).all()
-        note(tx, rows, Happening.CANCEL_REQUESTED)
-        asked += map(to_job, rows)
-    return sorted(asked, key=lambda each: each.id)
+        such = (jobs.c.id.in_(padded(batch)), *can)
+        asked += changed(tx, such, {"cancel_requested": 1}, Happening.CANCEL_REQUESTED)
+    return asked
 
 
 def cancellations(tx: Transaction) -> list[Job]:
@@ -180,22 +171,18 @@ def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
     unread = or_(pages.c.payload.is_(None), pages.c.state.in_(_UNREAD))
     connection.execute(delete(pages).where(pages.c.job_id.in_(padded(chosen)), unread))
     kept = select(func.count()).where(pages.c.job_id == jobs.c.id).scalar_subquery()
-    change = update(jobs).where(jobs.c.id.in_(padded(chosen)))
-    change = change.values(
-        state=JobState.QUEUED,
-        attempts=0,
-        not_before=0,
-        pages_done=kept,
-        started_at=None,
-        finished_at=None,
-        ending=None,
-        cancel_requested=0,
-        entries=jobs.c.entries + 1,
+    values = {
+        "state": JobState.QUEUED,
+        "attempts": 0,
+        "not_before": 0,
+        "pages_done": kept,
+        "started_at": None,
+        "finished_at": None,
+        "ending": None,
+        "cancel_requested": 0,
         **error_columns(None),
-    )
-    rows = connection.execute(change.returning(jobs)).all()
-    note(tx, rows, Happening.RETRIED)
-    return sorted(map(to_job, rows), key=lambda each: each.id)
+    }
+    return changed(tx, [jobs.c.id.in_(padded(chosen))], values, Happening.RETRIED)
 
 
 def _retriable() -> list[ColumnElement[bool]]:
@@ -254,10 +241,8 @@ def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
 def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
     """The archived originals of these jobs are not there any more, or not ours; why, of each."""
     for number, fate in fates.items():
-        change = update(jobs).where(DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
-        change = change.values(place=Place.GONE, entries=jobs.c.entries + 1)
-        rows = tx.connection.execute(change.returning(jobs)).all()
-        note(tx, rows, Happening.EXPIRED, fate)
+        such = (DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
+        changed(tx, such, {"place": Place.GONE}, Happening.EXPIRED, fate)
 
 
 def prune(

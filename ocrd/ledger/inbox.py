@@ -26,7 +26,7 @@ from ocrd.ledger.tables import (
     pages,
     to_job,
 )
-from ocrd.ledger.transitions import Happening, note
+from ocrd.ledger.transitions import Happening, changed, note
 
 Key = tuple[str, str]
 """A folder and a path below its inbox."""
@@ -68,16 +68,17 @@ def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
     refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
-    elif standing.state is JobState.FAILED:
+        return to_job(row)
+    if standing.state is JobState.FAILED:
         if _same(standing, found) and standing.error and standing.error.kind == error.kind:
             return standing  # said before
-        row = _renew(tx, standing, refusal, Happening.REFUSED, error.message)
     elif not standing.members and _waits_in_vain(standing, found):
-        values = refusal | ending | {"cancel_requested": 0}
-        row = _renew(tx, standing, values, Happening.REFUSED, error.message)
+        refusal |= ending | {"cancel_requested": 0}
     else:
         return standing
-    return to_job(row)
+    such = [jobs.c.id == standing.id]
+    (refused,) = changed(tx, such, refusal, Happening.REFUSED, error.message)
+    return refused
 
 
 def adopt(
@@ -247,16 +248,8 @@ def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
     if job.sha256 != found.sha256:
         tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
         values |= {"pages": None, "pages_done": 0}
-    return to_job(_renew(tx, job, values, Happening.CHANGED))
-
-
-def _renew(
-    tx: Transaction, job: Job, values: Mapping[str, Any], name: Happening, detail: str = ""
-) -> Row[Any]:
-    change = update(jobs).where(jobs.c.id == job.id).values(**values, entries=jobs.c.entries + 1)
-    row = tx.connection.execute(change.returning(jobs)).one()
-    note(tx, [row], name, detail)
-    return row
+    (renewed,) = changed(tx, [jobs.c.id == job.id], values, Happening.CHANGED)
+    return renewed
 
 
 def _add(

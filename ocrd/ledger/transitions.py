@@ -17,7 +17,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, TextualSelect, insert, select
+from sqlalchemy import ColumnElement, Row, TextClause, TextualSelect, insert, select, update
 
 from ocrd.errors import FencedError
 from ocrd.job import Job, JobState
@@ -74,6 +74,20 @@ def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str
         values.append({**entry, "name": name, "detail": detail})
     if values:
         tx.connection.execute(_WRITE, values)
+
+
+def changed(
+    tx: Transaction,
+    such: Iterable[ColumnElement[bool] | TextClause],
+    values: Mapping[str, Any],
+    name: Happening,
+    detail: str = "",
+) -> list[Job]:
+    """Change all such jobs, whoever has claimed them; those changed, by their numbers."""
+    change = update(jobs).where(*such).values(**values, entries=jobs.c.entries + 1)
+    rows = tx.connection.execute(change.returning(jobs)).all()
+    note(tx, rows, name, detail)
+    return sorted(map(to_job, rows), key=lambda each: each.id)
 
 
 _WRITE = insert(history).prefix_with("OR REPLACE")  # a later entry takes the slot over

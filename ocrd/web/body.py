@@ -106,19 +106,14 @@ def opened(folder: Path) -> Iterator[int]:
 class Body:
     """What a request has brought.
 
-    Attributes:
-        folder: Where its documents go: one that exists, on the file system of the inbox.
-        limit: Bytes that each may have at most.
-        fields: A form's fields (the last of a name), or what the JSON says: there an `Incoming`
-            stands in the place of a document.
-        lists: A form's fields, all of a name.
-        documents: The documents, in order.
+    Its fields are a form's (the last of a name), or what the JSON says: there an `Incoming` stands
+    in the place of a document.
     """
 
-    folder: Path
-    limit: int
+    folder: Path  # where its documents go: one that exists, on the file system of the inbox
+    limit: int  # bytes that each may have at most
     fields: dict[str, Any] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)  # a form's, all of a name
     documents: list[Incoming] = field(default_factory=list)
 
     def document(self, name: str = "") -> Incoming:

@@ -78,17 +78,13 @@ class ReadPage:
 class Results:
     """A bundle, or the files that lie side by side.
 
-    Attributes:
-        stem: What the files are called without their endings.
-        files: By format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`.
-        all: Every file below, by its name in an archive.
-        disk: Opens them beneath their tree: whoever may write in an outbox could else have
-            another file read by planting a link.
+    The disk opens them beneath their tree: whoever may write in an outbox could else have another
+    file read by planting a link.
     """
 
-    stem: str
-    files: dict[str, Path]
-    all: dict[str, Path]
+    stem: str  # what the files are called without their endings
+    files: dict[str, Path]  # by format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`
+    all: dict[str, Path]  # by its name in an archive
     disk: Disk
 
     @classmethod

@@ -250,21 +250,17 @@ async def test_a_cancel_waits_for_the_move_that_is_under_way(tmp_path: Path) -> 
     """Two threads that move one original would take it from each other."""
     mover = Mover(Calls(1))
     with closing(Bench(tmp_path, mover)) as bench:
-        await _cancel_while_it_moves(bench, mover)
+        (job,) = bench.queued("a.pdf")
+        async with bench.running():
+            await until(mover.moving.is_set)
+            try:
+                bench.ledger.request_cancel([job.id])
+                ticks = bench.scheduler.ticks
+                await until(lambda: bench.scheduler.ticks > ticks + 2)  # seen; others go on
+            finally:
+                mover.moved.set()
+            await until(lambda: mover.cancelled_after)
     assert set(mover.cancelled_after) == {True}
-
-
-async def _cancel_while_it_moves(bench: Bench, mover: Mover) -> None:
-    (job,) = bench.queued("a.pdf")
-    async with bench.running():
-        await until(mover.moving.is_set)
-        try:
-            bench.ledger.request_cancel([job.id])
-            ticks = bench.scheduler.ticks
-            await until(lambda: bench.scheduler.ticks > ticks + 2)  # it was seen; others go on
-        finally:
-            mover.moved.set()
-        await until(lambda: mover.cancelled_after)
 
 
 async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench: Bench) -> None:

@@ -15,8 +15,10 @@ from ocrd.daemon.status import Rates, Status
 from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
+from ocrd.events import Events
 from ocrd.observe.systemd import Notifier
 from ocrd.worker.calls import LEDGER, Calls
+from tests.unit.inbox.support import Clock
 
 
 class Watchdog(Notifier):
@@ -113,3 +115,19 @@ def test_a_configuration_that_was_taken_since_the_start_is_the_one_told_of(tmp_p
     file = tmp_path / "config.toml"
     file.write_text(f"{file.read_text()}settle_s = 2\n", encoding="utf-8")
     assert status.facts({})["config_digest"] == load(file).digest != before
+
+
+def test_each_folder_has_its_own_pages_of_the_last_minute() -> None:
+    clock = Clock()
+    rates = Rates(clock)
+    events = Events(rates)
+    clock.turn(100.0)
+    for _ in range(30):
+        events.emit("page.done", folder="pile")
+    clock.turn(50.0)
+    for _ in range(6):
+        events.emit("page.failed", folder="mail")
+    assert (rates.pages_per_s("pile"), rates.pages_per_s("mail")) == (0.5, 0.1)
+    assert (rates.pages_per_s(), rates.pages_per_s("photos")) == (0.6, 0.0)
+    clock.turn(20.0)
+    assert (rates.pages_per_s("pile"), rates.pages_per_s("mail")) == (0.0, 0.1)
