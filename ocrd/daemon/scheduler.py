@@ -259,8 +259,9 @@ class Scheduler:
         for name, wait in list(self.paused.now.items()):
             if name not in waits and wait.over(now):  # all got through, or were cancelled
                 self.paused.ended(name)
-                facts = {"kind": wait.error.kind, "waited_s": round(self._clock() - wait.since, 1)}
-                self._events.emit("folder.resumed", folder=name, **facts)
+                waited_s = round(self._clock() - wait.since, 1)
+                kind = wait.error.kind
+                self._events.emit("folder.resumed", folder=name, kind=kind, waited_s=waited_s)
 
     def _may_go_on(self, job: Job, now: float) -> bool:
         if job.folder not in self.folders or job.id in self._cancelling:
@@ -268,8 +269,11 @@ class Scheduler:
         if not self.held.over(job.id, now) or not self.paused.over(job.folder, now):
             return False
         pause = self.paused.now.get(job.folder)
-        tries = any(run.alone and run.folder == job.folder for run in self._runs.values())
-        if pause is not None and not pause.through and tries:
+        if (
+            pause is not None
+            and not pause.through
+            and any(run.alone and run.folder == job.folder for run in self._runs.values())
+        ):
             return False  # one tries for all, and a slow share takes its time to refuse
         return is_ending(job) or self._ready()
 
