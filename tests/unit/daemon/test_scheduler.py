@@ -17,7 +17,7 @@ import pytest
 
 from ocrd.config import Folder, load
 from ocrd.daemon.retries import Attempts
-from ocrd.daemon.scheduler import Scheduler
+from ocrd.daemon.scheduler import MOST_STARTS, Scheduler
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
@@ -377,6 +377,19 @@ async def test_a_try_that_a_person_cancels_says_nothing_of_the_place(tmp_path: P
 
 
 @pytest.mark.usefixtures("soon")
+async def test_a_folder_does_not_go_on_while_its_place_is_still_being_tried(tmp_path: Path) -> None:
+    """As on a slow share: a try counts when it has ended."""
+    crew = Gone()
+    with closing(Bench(tmp_path, crew)) as bench:
+        bench.queued("a.pdf")
+        async with bench.running():
+            await until(lambda: crew.at_a_try)
+            ticks = bench.scheduler.ticks
+            await until(lambda: bench.scheduler.ticks > ticks + 2)
+            assert bench.events("folder.resumed") == []
+
+
+@pytest.mark.usefixtures("soon")
 async def test_a_place_that_is_back_is_tried_by_one_and_then_taken_up_by_all(bench: Bench) -> None:
     jobs = bench.queued(*(f"{number}.pdf" for number in range(4)))
     bench.crew.error = FULL
@@ -512,3 +525,16 @@ async def test_a_defect_costs_an_attempt_and_fails_in_the_end(bench: Bench) -> N
     async with bench.running():
         await until(lambda: bench.crew.failed == [("a.pdf", "internal")])
     assert len(bench.events("job.crashed")) == 3
+
+
+async def test_a_job_that_seems_to_take_the_daemon_down_with_it_fails_and_says_so(
+    bench: Bench,
+) -> None:
+    """It was running at so many crashes, each of which costs it an attempt."""
+    bench.claimed("a.pdf")
+    with closing(sqlite3.connect(bench.ledger.path)) as raw, raw:
+        raw.execute("UPDATE jobs SET attempts = ?", (MOST_STARTS,))
+    bench.scheduler.take_over(bench.ledger.unfinished())
+    async with bench.running():
+        await until(lambda: bench.crew.failed == [("a.pdf", "ends-daemon")])
+    assert bench.crew.ran == []

@@ -98,22 +98,20 @@ class TestRecord:
         assert after == replace(before, size=99_999, mtime_ns=5, sha256="ab" * 32)
         assert ledger.jobs() == [after]
 
-    def test_of_other_contents_forgets_the_pages_of_the_old(self, ledger: Ledger) -> None:
+    @pytest.mark.parametrize("same", [False, True])
+    def test_of_other_contents_forgets_the_pages_of_the_old(
+        self, ledger: Ledger, same: bool
+    ) -> None:
         job = ledger.set_pages(claimed(ledger), 2)
         ledger.progress(job, [page_row(page(1), "{}", "r")])
         ledger.release(job, not_before=0.0, error=None, refund=False)
-        (renewed,) = ledger.record([found(size=1, sha256="cd" * 32)])
+        now = found(mtime_ns=6) if same else found(size=1, sha256="cd" * 32)  # touched, or new
+        (renewed,) = ledger.record([now])
         assert renewed is not None
-        assert (renewed.pages, renewed.pages_done, renewed.attempts) == (None, 0, 1)
-        assert ledger.pages(job.id) == []
+        told = (renewed.pages, renewed.pages_done, renewed.attempts)
+        assert told == ((2, 1, 1) if same else (None, 0, 1))
+        assert len(ledger.pages(job.id)) == (2 if same else 0)
         assert ledger.reusable("cd" * 32, "r", 1) is None
-
-    def test_of_a_file_only_touched_keeps_its_pages(self, ledger: Ledger) -> None:
-        job = ledger.set_pages(claimed(ledger), 2)
-        ledger.progress(job, [page_row(page(1), "{}", "r")])
-        ledger.release(job, not_before=0.0, error=None, refund=False)
-        (renewed,) = ledger.record([found(mtime_ns=6)])
-        assert renewed is not None and renewed.pages_done == 1
 
     def test_of_a_new_file_under_a_claimed_name_is_a_new_job(self, ledger: Ledger) -> None:
         old = claimed(ledger)
