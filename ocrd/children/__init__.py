@@ -4,7 +4,7 @@ What such a file breaks is a child, never the daemon: `ChildPool.run` ends with 
 an error that says what happened, in bounded time and memory.
 """
 
-from ocrd.children.confine import Limits, Rights, rights
+from ocrd.children.confine import Limits, missing
 from ocrd.children.pool import ChildPool
 
-__all__ = ["ChildPool", "Limits", "Rights", "rights"]
+__all__ = ["ChildPool", "Limits", "missing"]

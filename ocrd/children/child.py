@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter
 
 from ocrd.children.confine import Confinement, Scope, die_with, start_cpu_budget
-from ocrd.children.wire import Slate, arguments, named, prepare
+from ocrd.children.wire import Slate, adapters, arguments, named
 from ocrd.errors import (
     BadFileError,
     Disposition,
@@ -57,32 +57,17 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make.
+    """A call to make."""
 
-    Attributes:
-        function: Module and name.
-        args: Plain values, for the types the function declares.
-        cpu_s: CPU seconds it may take.
-        scope: Which files it may use; the same at every call to one servant.
-    """
-
-    function: str
-    args: list[Any]
-    cpu_s: int
-    scope: Scope
+    function: str  # module and name
+    args: list[Any]  # plain values, for the types the function declares
+    cpu_s: int  # CPU seconds it may take
+    scope: Scope  # which files it may use; the same at every call to one servant
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a call ended with instead of a value.
-
-    Attributes:
-        error: Class of the error, by name.
-        message: As in `OcrdError`, like the next two.
-        hint: See there.
-        kind: See there.
-        told: The traceback, for the log.
-    """
+    """What a call ended with instead of a value: an `OcrdError` (its class by name), as told."""
 
     error: str
     message: str
@@ -123,7 +108,7 @@ def begin(confinement: Confinement, preload: tuple[str, ...], calls: tuple[str, 
     for module in preload:
         importlib.import_module(module)
     for call in calls:
-        prepare(named(call))
+        adapters(named(call))
 
 
 def _first(peer: socket.socket, slate: Slate) -> Confinement:
@@ -231,16 +216,24 @@ def _known(error: Exception, scope: Scope) -> OcrdError:
     the files are read once more, plainly, and the disk or the share says what it has to say.
     """
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        return _out_of_memory()
+        return PageFaultError(
+            "More memory was needed than a child process may use.",
+            hint="Allow page workers more memory in the configuration, or scan at fewer dpi.",
+            kind="out-of-memory",
+        )
     named = isinstance(error, OSError) and error.errno != errno.EINVAL  # a name it was not given
     if isinstance(error, OSError) and named and scope.concerns(error):
         told = os_error(error, scope.place() or Path())
         if told.kind != "os-error":
             return told
-    known = error if isinstance(error, OcrdError) else unexpected(error)
-    if known.disposition is Disposition.PERMANENT or known is not error:
-        return _unreadable(scope) or known
-    return known
+    if isinstance(error, OcrdError) and error.disposition is not Disposition.PERMANENT:
+        return error
+    unexpected = PageFaultError(
+        f"{type(error).__name__}: {error}",
+        hint="This is likely a bug in ocrd or in a library it uses: please report it.",
+        kind="unexpected",
+    )
+    return _unreadable(scope) or (error if isinstance(error, OcrdError) else unexpected)
 
 
 def _unreadable(scope: Scope) -> OcrdError | None:
@@ -253,24 +246,6 @@ def _unreadable(scope: Scope) -> OcrdError | None:
         except OSError as error:
             return os_error(error, path)
     return None
-
-
-def _out_of_memory() -> PageFaultError:
-    """The call needed more than the child's limit."""
-    return PageFaultError(
-        "More memory was needed than a child process may use.",
-        hint="Allow page workers more memory in the configuration, or scan at fewer dpi.",
-        kind="out-of-memory",
-    )
-
-
-def unexpected(error: BaseException) -> PageFaultError:
-    """The call raised what nobody foresaw."""
-    return PageFaultError(
-        f"{type(error).__name__}: {error}",
-        hint="This is likely a bug in ocrd or in a library it uses: please report it.",
-        kind="unexpected",
-    )
 
 
 def _harmless(words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -20,6 +21,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _OOM_SCORE = 500  # of 1000: when memory runs out, the kernel takes a child before the daemon
 _MIB = 1 << 20
+LARGEST_FILE_MIB = 16384  # that a child may write, if it may write any
 
 _SYSTEM = (  # what the dynamic linker, Python, fonts and the libraries' look at the CPU need
     "/bin",
@@ -43,36 +45,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one child may use.
+    """What one child may use."""
 
-    Attributes:
-        memory_mib: Address space (RLIMIT_AS), MiB, the interpreter and its libraries included.
-        cpu_s: CPU seconds of one call, all threads together.
-        wall_s: Seconds one call may take, unless the call says otherwise.
-        open_files: Open descriptors.
-        file_mib: Largest file it may write, if it may write any, MiB.
-    """
-
-    memory_mib: int
-    cpu_s: int
-    wall_s: float
+    memory_mib: int  # address space (RLIMIT_AS), the interpreter and its libraries included
+    cpu_s: int  # CPU seconds of one call, all threads together
+    wall_s: float  # seconds one call may take, unless the call says otherwise
     open_files: int = 128
-    file_mib: int = 16384
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
     """What one job's calls may touch, besides the system's and Python's own files.
 
-    Attributes:
-        readable: Files and folders.
-        writable: Folders to write below.  Like the above they must exist.
-        seen: What lay at the readable paths: another file of the same name is another scope,
-            because rights hold for a file and not for its name.
+    The paths must exist.  What lay at the readable ones was `seen`: another file of the same name
+    is another scope, because rights hold for a file and not for its name.
     """
 
-    readable: tuple[Path, ...] = ()
-    writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()  # files and folders
+    writable: tuple[Path, ...] = ()  # folders to write below
     seen: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
@@ -106,44 +96,22 @@ class Scope:
                 yield path
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rights:
-    """What confines the children on this machine, as `ocrd doctor` shows it.
-
-    Attributes:
-        landlock: Version of the kernel's Landlock; 0 when it has none.
-        files: Whether children see only the system and the paths they were given.
-        calls: Whether calls they have no use for are closed: sockets, new processes and the like.
-        missing: What could not be had, one sentence each.
-    """
-
-    landlock: int
-    files: bool
-    calls: bool
-    missing: tuple[str, ...] = ()
-
-
-def rights() -> Rights:
-    """What this kernel lets a child give up."""
-    abi, calls = landlock.version(), seccomp.available()
-    missing = []
+def missing() -> Iterator[str]:
+    """What this kernel does not let a child give up, a sentence each, as `ocrd doctor` shows it."""
+    abi = landlock.version()
     if abi == 0:
-        missing.append("the kernel has no Landlock (5.13 or newer, and in its lsm= list)")
+        yield "the kernel has no Landlock (5.13 or newer, and in its lsm= list)"
     elif abi < 3:
-        missing.append("the kernel's Landlock cannot close truncation (6.2 or newer can)")
-    if not calls:
-        missing.append("system calls cannot be filtered (CONFIG_SECCOMP_FILTER on x86_64, aarch64)")
-    return Rights(landlock=abi, files=abi > 0, calls=calls, missing=tuple(missing))
+        yield "the kernel's Landlock cannot close truncation (6.2 or newer can)"
+    if not seccomp.available():
+        yield "system calls cannot be filtered (CONFIG_SECCOMP_FILTER on x86_64, aarch64)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confinement:
-    """How a child is confined.  Sent to it at its start.
+    """How a child of the process `parent` is confined.  Sent to it at its start.
 
-    Attributes:
-        limits: What it may use.
-        parent: Pid of the daemon.
-        resident: Whether it makes all calls itself, with no files but the system's.
+    A `resident` one makes all calls itself, with no files but the system's.
     """
 
     limits: Limits
@@ -153,8 +121,10 @@ class Confinement:
     def apply(self) -> None:
         """What holds from the start of a child."""
         die_with(self.parent)
-        _ignore_signals()
-        _oom_first()
+        for each in (signal.SIGINT, signal.SIGTERM):  # whether to stop is the daemon's decision
+            signal.signal(each, signal.SIG_IGN)
+        with contextlib.suppress(OSError):  # a container may hide it; the limits hold all the same
+            Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
         _lower(resource.RLIMIT_AS, self.limits.memory_mib * _MIB)
         _lower(resource.RLIMIT_CORE, 0)
         _lower(resource.RLIMIT_NOFILE, self.limits.open_files)
@@ -164,10 +134,11 @@ class Confinement:
 
     def enter(self, scope: Scope) -> None:
         """Give up everything but a scope, for good."""
-        most = self.limits.file_mib if scope.writable else 0
-        _lower(resource.RLIMIT_FSIZE, max(SLATE_MIB, most) * _MIB)
+        _lower(resource.RLIMIT_FSIZE, (LARGEST_FILE_MIB if scope.writable else SLATE_MIB) * _MIB)
+        python = {sys.prefix, sys.base_prefix, *sys.path}  # it, and everything it imports
+        paths = (Path(place).resolve() for place in python if place)
         landlock.confine(
-            readable=(*map(Path, _SYSTEM), *_python_paths(), *scope.readable),
+            readable=(*map(Path, _SYSTEM), *paths, *scope.readable),
             writable=(Path("/dev/null"), *scope.writable),
         )
         seccomp.confine()
@@ -197,30 +168,11 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _ignore_signals() -> None:
-    """Whether to stop or to finish a page first is the daemon's decision."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _oom_first() -> None:
-    try:
-        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
-    except OSError:
-        return  # a container may hide it; the limits hold all the same
-
-
 def _lower(which: int, value: int) -> None:
     _, hard = resource.getrlimit(which)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     resource.setrlimit(which, (value, value))
-
-
-def _python_paths() -> tuple[Path, ...]:
-    """Where this interpreter and everything it imports live."""
-    places = {sys.prefix, sys.base_prefix, *sys.path}
-    return tuple(Path(place).resolve() for place in places if place)
 
 
 def _prctl(option: int, value: int) -> None:

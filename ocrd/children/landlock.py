@@ -48,21 +48,18 @@ def version() -> int:
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
 
 
-def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> int:
-    """Give up every right on files but these, and TCP altogether.  There is no way back.
+def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> None:
+    """Give up every right on files but these, and TCP altogether, where the kernel has Landlock.
 
-    The caller must have set PR_SET_NO_NEW_PRIVS.  Paths that do not exist are passed over:
-    nothing can be reached through them either.
-
-    Returns:
-        The kernel's Landlock version; 0 when nothing was confined.
+    There is no way back.  The caller must have set PR_SET_NO_NEW_PRIVS.  Paths that do not exist
+    are passed over: nothing can be reached through them either.
 
     Raises:
-        OSError: The kernel has Landlock but refused.
+        OSError: The kernel refused.
     """
     abi = version()
     if abi == 0:
-        return 0
+        return
     everything = _handled(abi)
     ruleset = _create(abi, everything)
     try:
@@ -73,7 +70,6 @@ def confine(*, readable: Iterable[Path], writable: Iterable[Path]) -> int:
         _check(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
-    return abi
 
 
 def _handled(abi: int) -> int:

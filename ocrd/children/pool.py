@@ -104,14 +104,11 @@ class ChildPool:
         dataclasses and enumerations of it, of the types that the function declares.  Cancelling
         kills the child.
 
-        Args:
-            function: What to run.
-            args: Its arguments.
-            wall_s: Seconds it may take once a child has it; the pool's limit if None.
-            readable: Files and folders it may read, besides the system's and Python's own.
-            writable: Folders it may write below.  Both must exist, and are enforced where the
-                kernel has Landlock (see `rights`).  Calls that read the same files and write
-                nothing may be made by one process; any others never are.
+        It may take `wall_s` seconds once a child has it (the pool's limit if None), read the files
+        and folders of `readable`, besides the system's and Python's own, and write below those of
+        `writable`.  They must exist, and are enforced where the kernel has Landlock (see
+        `missing`).  Calls that read the same files and write nothing may be made by one process;
+        any others never are.
 
         Raises:
             OcrdError: As the call raised it; a condition of the disk as `files.os_error` tells it.
@@ -130,7 +127,10 @@ class ChildPool:
             kept = False
             try:
                 given = await self._ask(child, function, args, scope, wall_s or self.limits.wall_s)
-                kept = self._is_sound(child, given)
+                # a library that ran out of memory may be half-broken
+                broken = isinstance(given, Failure) and given.kind == "out-of-memory"
+                worn = self._resident and child.served >= self._max_tasks
+                kept = not (broken or worn or self._stopped)
             finally:
                 if kept:
                     self._idle.append(child)
@@ -139,12 +139,6 @@ class ChildPool:
         if isinstance(given, Failure):
             raise given.rebuilt(scope)
         return given
-
-    def _is_sound(self, child: Child, given: object) -> bool:
-        """Whether the child can go on: a library that ran out of memory may be half-broken."""
-        broken = isinstance(given, Failure) and given.kind == "out-of-memory"
-        worn = self._resident and child.served >= self._max_tasks
-        return not (broken or worn or self._stopped)
 
     def warm(self, count: int) -> None:
         """Have so many children ready soon, as far as the pool goes: there will be calls."""
@@ -186,17 +180,14 @@ class ChildPool:
         """A child that lives, for calls of this scope."""
         if self._stopped:
             raise self._was_stopped()
-        while self._idle:
-            child = self._idle.pop(self._best(scope))
+        while self._idle:  # one of this scope, else one of none, else the first
+            scopes = [child.scope for child in self._idle]
+            best = next((scopes.index(each) for each in (scope, None) if each in scopes), 0)
+            child = self._idle.pop(best)
             if child.alive():
                 return child
             await self._end(child)
         return await self._new()
-
-    def _best(self, scope: Scope) -> int:
-        """Which idle child to take: one of this scope, else one of none, else the first."""
-        scopes = [child.scope for child in self._idle]
-        return next((scopes.index(each) for each in (scope, None) if each in scopes), 0)
 
     async def _new(self) -> Child:
         """A new child; how many could not be started in a row is counted."""
@@ -295,16 +286,17 @@ class ChildPool:
 
     async def _end(self, child: Child) -> None:
         """Kill and reap a child; a cancelled caller does not wait, the child ends all the same."""
+
+        def ended(task: asyncio.Task[int]) -> None:
+            child.close()
+            self._children.discard(child)
+            self._reaping.discard(task)
+
         child.kill()
         task = asyncio.create_task(asyncio.to_thread(child.reap))
-        task.add_done_callback(lambda _: self._forget(child))
         self._reaping.add(task)
-        task.add_done_callback(self._reaping.discard)
+        task.add_done_callback(ended)
         await asyncio.shield(task)
-
-    def _forget(self, child: Child) -> None:
-        child.close()
-        self._children.discard(child)
 
 
 def _obituary(code: int) -> tuple[str, str]:

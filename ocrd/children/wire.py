@@ -102,7 +102,8 @@ class Slate:
             except (ValueError, msgpack.UnpackException) as error:
                 raise BadAnswerError(f"{type(error).__name__}: {error}") from error
             finally:
-                _libc.fallocate(self.fileno(), _PUNCH_HOLE_KEEP_SIZE, *_range(0, _SIZE))
+                whole = ctypes.c_int64(0), ctypes.c_int64(_SIZE)
+                _libc.fallocate(self.fileno(), _PUNCH_HOLE_KEEP_SIZE, *whole)
 
     def _from_outside(self, code: int, told: bytes) -> bytes:
         """The bytes that follow the msgpack, each asked for once and in order."""
@@ -138,11 +139,6 @@ def named(name: str) -> Callable[..., object]:
     return typing.cast("Callable[..., object]", found)
 
 
-def prepare(function: Callable[..., object]) -> None:
-    """Take in what a function declares, which takes longer than many a call."""
-    _adapters(function)
-
-
 def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:
     """Plain values as the types that a function declares for its parameters.
 
@@ -151,7 +147,7 @@ def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:
     """
     return [
         adapter.validate_python(value)
-        for adapter, value in zip(_adapters(function)[:-1], given, strict=True)
+        for adapter, value in zip(adapters(function)[:-1], given, strict=True)
     ]
 
 
@@ -161,7 +157,7 @@ def answer(function: Callable[..., object], given: Any) -> Any:
     Raises:
         BadAnswerError: It does not fit.
     """
-    return fitted(_adapters(function)[-1], given)
+    return fitted(adapters(function)[-1], given)
 
 
 def fitted(adapter: TypeAdapter[Any], given: Any) -> Any:
@@ -175,8 +171,11 @@ def fitted(adapter: TypeAdapter[Any], given: Any) -> Any:
 
 
 @functools.cache
-def _adapters(function: Callable[..., object]) -> list[TypeAdapter[Any]]:
-    """What checks each parameter, and the value returned as the last."""
+def adapters(function: Callable[..., object]) -> list[TypeAdapter[Any]]:
+    """What checks each parameter, and the value returned as the last.
+
+    To take in what a function declares takes longer than many a call.
+    """
     hints = typing.get_type_hints(function)
     names = [*inspect.signature(function).parameters, "return"]
     return [TypeAdapter(hints[name]) for name in names]
@@ -204,7 +203,3 @@ def _apart(value: object, outside: list[bytes]) -> object:
         return value
     outside.append(value)
     return msgpack.ExtType(_OUTSIDE, len(value).to_bytes(8, "big"))
-
-
-def _range(start: int, length: int) -> tuple[ctypes.c_int64, ctypes.c_int64]:
-    return ctypes.c_int64(start), ctypes.c_int64(length)

@@ -17,7 +17,7 @@ from ocrd.config import Config, Folder
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
 from ocrd.daemon.indexing import Indexing
 from ocrd.daemon.recover import recover, take_in
-from ocrd.daemon.requests import Halts, Requests
+from ocrd.daemon.requests import Requests
 from ocrd.daemon.retention import Retention
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
@@ -44,18 +44,9 @@ PLACE = "the configuration and its trees"
 class Daemon:
     """A configuration, running.
 
-    Args:
-        config: What to run.
-        events: Is told what happens.
-        once: Work off what lies in the inboxes now, then end.
-        notifier: Who supervises; nobody by default.
-        engine: Reads the pages; chosen by the configuration by default.
-        disk: The system calls of every move.
-        listeners: Are handed, once a second, what is known of the daemon.
-
-    Attributes:
-        left_behind: Whether calls that hang were left behind at the end; the process ought to end
-            without waiting for anything.
+    With `once` it works off what lies in the inboxes now, then ends.  The listeners are handed,
+    once a second, what is known of it.  `left_behind` tells at the end whether calls that hang were
+    left behind: the process ought to end without waiting for anything.
     """
 
     def __init__(
@@ -100,7 +91,10 @@ class Daemon:
         """
         self._last = threading.Timer(LAST_S, os._exit, [ExitCode.FAILED])
         self._last.daemon = True
-        self._catch_signals()  # before anybody can see that it runs
+        loop = asyncio.get_running_loop()  # signals are caught before anybody can see that it runs
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._aside(self._reload()))
         house = build(
             self.config,
             self._events,
@@ -158,7 +152,8 @@ class Daemon:
                     tasks.create_task(kept_going(name, part, self._troubles, self._events))
                     for name, part in self._parts(orphans).items()
                 ]
-                await self._until_over()
+                over = self._worked_off() if self._once else self._stop.wait()
+                await self._unless(self._stop, over)
                 loading.cancel()  # an engine that is still coming up is not waited for
                 await asyncio.wait({loading})
                 await self._wind_down()
@@ -173,7 +168,6 @@ class Daemon:
 
     def _parts(self, orphans: list[Orphan]) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What runs side by side as long as the daemon does."""
-        halts = Halts(self.config.spool, self._disk)
         scheduler, parts = self._scheduler, self._scheduler.parts
         status = Status(
             lambda: self.config,
@@ -181,7 +175,6 @@ class Daemon:
             self._inboxes,
             self.rates,
             self._notifier,
-            halts=halts,
             troubles=self._troubles,
             listeners=self._listeners,
         )
@@ -189,7 +182,7 @@ class Daemon:
         retention = Retention(
             parts, lambda: scheduler.folders, keep_done_days=keep_done_days, disk=self._disk
         )
-        requests = Requests(scheduler, halts)
+        requests = Requests(scheduler, self._disk)
         indexing = Indexing(parts)
         return {
             "the scheduler": scheduler.run,
@@ -200,26 +193,13 @@ class Daemon:
             "the search index": indexing.run,
         }
 
-    async def _until_over(self) -> None:
-        """Until a signal, or with `once` until nothing is left to do."""
-        stop = asyncio.create_task(self._stop.wait())
-        if self._once:
-            over = asyncio.create_task(self._worked_off())
-            await asyncio.wait({stop, over}, return_when=asyncio.FIRST_COMPLETED)
-            if over.done():
-                over.result()  # raises when it gave up
-            over.cancel()
-        else:
-            await stop
-        stop.cancel()
-
     async def _wind_down(self) -> None:
         scheduler, drain_s = self._scheduler, self.config.settings.jobs.drain_s
         self._notifier.stopping()
         self._events.emit("daemon.stopping", running=scheduler.running)
         scheduler.stop()
-        await self._unless_hurried(self._call("the inboxes", self._inboxes.stop))
-        await self._unless_hurried(scheduler.drain(drain_s))
+        await self._unless(self._hurry, self._call("the inboxes", self._inboxes.stop))
+        await self._unless(self._hurry, scheduler.drain(drain_s))
         for each in self._call.hanging(LOOK_S) if scheduler.running else ():
             self._events.warn("daemon.left_behind", place=each.place, calls=each.calls)
         self._call.abandon()
@@ -228,11 +208,11 @@ class Daemon:
         if (await asyncio.wait({ending}, timeout=ENGINE_STOPS_S))[0]:
             ending.result()
 
-    async def _unless_hurried(self, work: Awaitable[None]) -> None:
-        """Wait for it, or for somebody to say again that the daemon is to end."""
-        task, hurried = asyncio.ensure_future(work), asyncio.create_task(self._hurry.wait())
-        await asyncio.wait({task, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
+    async def _unless(self, told: asyncio.Event, work: Awaitable[object]) -> None:
+        """Wait for it, or for somebody to say (again) that the daemon is to end."""
+        task, over = asyncio.ensure_future(work), asyncio.create_task(told.wait())
+        await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
         if not task.done():
             task.cancel()
         elif not task.cancelled():
@@ -349,39 +329,22 @@ class Daemon:
         Raises:
             PlaceError: All that is left waits for a place that stays out of order.
         """
-        stuck_since = None
+        stuck_since, ledger = None, self._scheduler.parts.ledger
         while True:
-            settled = self._inboxes.settled()
-            if settled and not self._scheduler.running and not await self._active():
-                return
+            settled, watched = self._inboxes.settled(), self._inboxes.names()
+            if settled and not self._scheduler.running:
+                counts = await self._call(LEDGER, ledger.counts)
+                if not any(state in ACTIVE and folder in watched for folder, state in counts):
+                    return
             now = time.monotonic()
-            if not settled or not self._only_waits():
+            waits = {**self._scheduler.paused.now, **self._scheduler.held.now}
+            if not settled or not 0 < len(waits) >= self._scheduler.running:  # something moves
                 stuck_since = None
             elif stuck_since is None:
                 stuck_since = now
             elif now - stuck_since > STUCK_S:
-                raise self._gives_up()
+                who, wait = next(iter(waits.items()))
+                what = f"folder {who}" if isinstance(who, str) else f"job {who}"
+                message = f"{what}: {wait.error.message}"
+                raise PlaceError(message, hint=wait.error.hint, kind=wait.error.kind)
             await asyncio.sleep(LOOK_S)
-
-    async def _active(self) -> int:
-        """Jobs of the folders watched that have not come to an end."""
-        ledger, watched = self._scheduler.parts.ledger, self._inboxes.names()
-        counts = (await self._call(LEDGER, ledger.counts)).items()
-        return sum(n for (folder, state), n in counts if state in ACTIVE and folder in watched)
-
-    def _only_waits(self) -> bool:
-        """Whether nothing moves but the tries of what waits."""
-        waits = len(self._scheduler.paused.now) + len(self._scheduler.held.now)
-        return 0 < waits >= self._scheduler.running
-
-    def _gives_up(self) -> OcrdError:
-        who, wait = next(iter((self._scheduler.paused.now or self._scheduler.held.now).items()))
-        what = f"folder {who}" if isinstance(who, str) else f"job {who}"
-        error = wait.error
-        return PlaceError(f"{what}: {error.message}", hint=error.hint, kind=error.kind)
-
-    def _catch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.stop)
-        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(interrupted=True))
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._aside(self._reload()))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 from ocrd import snapshot
-from ocrd.children import rights
+from ocrd.children import missing
 from ocrd.config import Config
 from ocrd.daemon import places
 from ocrd.daemon.engines import (
@@ -160,11 +160,10 @@ def _servers(config: Config) -> Iterator[Finding]:
 
 
 def _children(_config: Config) -> Iterator[Finding]:
-    had = rights()
-    for missing in had.missing:
-        hint = "A newer kernel confines page workers further; they are bounded in any case."
-        yield warning("page workers", missing, hint)
-    if not had.missing:
+    lacking = list(missing())
+    hint = "A newer kernel confines page workers further; they are bounded in any case."
+    yield from (warning("page workers", each, hint) for each in lacking)
+    if not lacking:
         yield ok("page workers", "confined to their files")
 
 

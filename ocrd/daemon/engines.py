@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrd.config import Config, Settings, folders, load
+from ocrd.config import Config, Folder, Settings, folders, load
 from ocrd.engine.base import Engine
 from ocrd.errors import ConfigError, EngineSetupError
 from ocrd.events import Events
@@ -156,19 +156,17 @@ def check_modes(config: Config, engine: Engine) -> dict[str, str]:
         if reason and folder.implicit:
             unserved[folder.name] = reason
         elif reason:
-            raise ConfigError(
-                f"{config.file}: folder {folder.name!r}: mode {folder.mode.name!r} cannot be "
-                f"served by the engine {engine.kind!r}",
-                hint=reason,
-            )
+            what = f"mode {folder.mode.name!r} cannot be served by the engine {engine.kind!r}"
+            raise _refused(config, folder, what, reason)
         problem = engine.unsupported_resolution(folder.resolution)
         if problem and not folder.implicit:
-            raise ConfigError(
-                f"{config.file}: folder {folder.name!r}: resolution {folder.resolution.name!r} "
-                f"cannot be had from the engine {engine.kind!r}",
-                hint=problem,
-            )
+            what = f"resolution {folder.resolution.name!r} cannot be had from the engine"
+            raise _refused(config, folder, f"{what} {engine.kind!r}", problem)
     return unserved
+
+
+def _refused(config: Config, folder: Folder, what: str, hint: str) -> ConfigError:
+    return ConfigError(f"{config.file}: folder {folder.name!r}: {what}", hint=hint)
 
 
 def check_languages(config: Config) -> None:
@@ -186,9 +184,7 @@ def check_languages(config: Config) -> None:
     for folder in config.folders:
         needed = languages(for_tesseract(folder.language, kind))
         if (lacking := packs.missing(needed)) is not None:
-            raise ConfigError(
-                f"{config.file}: folder {folder.name!r}: {lacking.message}", hint=lacking.hint
-            )
+            raise _refused(config, folder, lacking.message, lacking.hint)
 
 
 def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
@@ -197,13 +193,11 @@ def check_barcodes(config: Config, *, library: str = BARCODES) -> None:
     Raises:
         ConfigError: The library is not installed.
     """
-    waiting = [folder.name for folder in config.folders if folder.separator == "barcode"]
+    waiting = [folder for folder in config.folders if folder.separator == "barcode"]
     if waiting and importlib.util.find_spec(library) is None:
-        raise ConfigError(
-            f'{config.file}: folder {waiting[0]!r}: separator = "barcode" needs zxing-cpp, which '
-            "is not installed",
-            hint="pip install 'ocrd-daemon[barcode]' in the environment that ocrd runs in.",
-        )
+        what = 'separator = "barcode" needs zxing-cpp, which is not installed'
+        hint = "pip install 'ocrd-daemon[barcode]' in the environment that ocrd runs in."
+        raise _refused(config, waiting[0], what, hint)
 
 
 def reloaded(config: Config, engine: Engine, *, fresh_file: bool) -> Config:

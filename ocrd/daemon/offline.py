@@ -63,16 +63,12 @@ def _cancel(config: Config, numbers: Collection[int]) -> dict[str, Any]:
     try:
         spool.know(config.folders)
         done = ledger.request_cancel(known)
-        _move_originals(config, ledger, Delivery(ledger=ledger, spool=spool, clock=time.time))
+        delivery = Delivery(ledger=ledger, spool=spool, clock=time.time)
+        for job in ledger.cancellations():
+            if (folder := config.folder(job.folder)) is not None:
+                delivery.fail(job, folder, CANCELLED, cancelled=True)
         return answer_of(done, known, unknown)
     finally:
         ledger.close()
         for lock in locks:
             os.close(lock)
-
-
-def _move_originals(config: Config, ledger: Ledger, delivery: Delivery) -> None:
-    for job in ledger.cancellations():
-        folder = config.folder(job.folder)
-        if folder is not None:
-            delivery.fail(job, folder, CANCELLED, cancelled=True)

@@ -48,10 +48,7 @@ async def take_in(
 ) -> list[Orphan]:
     """Finish what was published already, and put every other original back into its inbox.
 
-    Args:
-        scheduler: Knows the folders in force.
-        orphans: What the spool holds and the ledger does not know.
-        again: Whether the log has been told of them before.
+    The log is not told of those that were tried before (`again`).
 
     Returns:
         Those that cannot be taken in now: their folder is not configured, or its inbox has no

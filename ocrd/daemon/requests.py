@@ -29,48 +29,23 @@ AT_ONCE = 100
 PLACE = "the requests"
 
 
-class Halts:
-    """The folders that people have paused; kept in the spool, over restarts."""
-
-    def __init__(self, spool: Path, disk: Disk | None = None) -> None:
-        self._file = spool / "paused.json"
-        self._disk = disk or Disk()
-        self._since: dict[str, float] = {}
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            told = json.loads(self._file.read_bytes())["folders"]
-            self._since = {str(name): float(since) for name, since in told.items()}
-
-    @property
-    def since(self) -> Mapping[str, float]:
-        """Since when each is paused, seconds since the epoch."""
-        return self._since
-
-    def keep(self, since: Mapping[str, float]) -> None:
-        """These and no others are paused from now on.
-
-        Raises:
-            PlaceError: It cannot be written down; then all is as it was.
-        """
-        content = json.dumps({"version": 1, "folders": dict(since)}).encode()
-        try:
-            write_durably(self._file, content, self._disk)
-        except OSError as error:
-            raise os_error(error, self._file) from error
-        self._since = dict(since)
-
-
 class Requests:
-    """Looks for requests, and answers them."""
+    """Looks for requests, and answers them.
 
-    def __init__(self, scheduler: Scheduler, halts: Halts) -> None:
+    Which folders people have paused is kept in the spool, over restarts.
+    """
+
+    def __init__(self, scheduler: Scheduler, disk: Disk | None = None) -> None:
         parts, spool = scheduler.parts, scheduler.parts.home
         self._requests = spool / REQUESTS
         self._answers = spool / ANSWERS
         self._gid = spool.parent.stat().st_gid
         self._scheduler = scheduler
         self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call
-        self._halts = halts
-        scheduler.halted = set(halts.since)
+        self._halts, self._disk = spool / "paused.json", disk or Disk()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            told = json.loads(self._halts.read_bytes())["folders"]
+            scheduler.halted = {str(name): float(since) for name, since in told.items()}
 
     async def run(self) -> None:
         """Look and answer until cancelled."""
@@ -172,7 +147,7 @@ class Requests:
         return answer_of(done, known, unknown)
 
     async def _halt(self, what: str, names: list[str]) -> dict[str, Any]:
-        since = dict(self._halts.since)
+        since = dict(self._scheduler.halted)
         for name in names:
             if name not in self._scheduler.folders and name not in since:
                 known = ", ".join(self._scheduler.folders) or "none is configured"
@@ -181,8 +156,12 @@ class Requests:
                 since.setdefault(name, time.time())
             else:
                 since.pop(name, None)
-        await self._call(PLACE, self._halts.keep, since)
-        self._scheduler.halted = set(since)
+        content = json.dumps({"version": 1, "folders": since}).encode()
+        try:
+            await self._call(PLACE, write_durably, self._halts, content, self._disk)
+        except OSError as error:  # all is as it was
+            raise os_error(error, self._halts) from error
+        self._scheduler.halted = since
         self._scheduler.wake()
         return {"folders": names}
 

@@ -11,7 +11,7 @@ only a *retry* does.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,46 +90,37 @@ class Wait:
 
 
 class Waits:
-    """What waits now: folders by name, or jobs by number.
-
-    Args:
-        longest_s: Between two tries.
-    """
+    """What waits now, for at most so long between two tries: folders by name, jobs by number."""
 
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
-        self._now: dict[str | int, Wait] = {}
-
-    @property
-    def now(self) -> Mapping[str | int, Wait]:
-        """All of them."""
-        return self._now
+        self.now: dict[str | int, Wait] = {}
 
     def met(self, who: str | int, error: OcrdError, now: float) -> bool:
         """An error was met; True when `who` did not wait before."""
-        before = self._now.get(who)
+        before = self.now.get(who)
         if before is None:
-            self._now[who] = Wait(
+            self.now[who] = Wait(
                 error=error, since=now, until=now + FIRST_DELAY_S, delay=FIRST_DELAY_S
             )
             return True
         if before.over(now):  # the try failed; several that fail at once are one failure
             delay = min(before.delay * 2, self._longest_s)
-            self._now[who] = replace(
+            self.now[who] = replace(
                 before, error=error, until=now + delay, delay=delay, through=False
             )
         return False
 
     def passes(self, who: str | int) -> None:
         """A try got through."""
-        if who in self._now:
-            self._now[who] = replace(self._now[who], through=True)
+        if who in self.now:
+            self.now[who] = replace(self.now[who], through=True)
 
     def over(self, who: str | int, now: float) -> bool:
         """Whether it may be tried now."""
-        wait = self._now.get(who)
+        wait = self.now.get(who)
         return wait is None or wait.over(now)
 
-    def ended(self, who: str | int) -> Wait | None:
-        """All that waited got through: the wait that ends with it, if there was one."""
-        return self._now.pop(who, None)
+    def ended(self, who: str | int) -> None:
+        """All that waited got through, or nothing does any more."""
+        self.now.pop(who, None)

@@ -53,54 +53,31 @@ class _Run(NamedTuple):
     alone: bool  # and tries that place for all others
 
 
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A job that waits with us, and not in the ledger's queue.
-
-    Attributes:
-        job: As the ledger had it.
-        refund: Whether its next start costs no attempt: not after a crash.
-    """
+class Waiting(NamedTuple):
+    """A job, as the ledger had it, that waits with us and not in the ledger's queue."""
 
     job: Job
-    refund: bool = True
+    refund: bool = True  # its next start costs no attempt: not after a crash
 
 
 @dataclass(kw_only=True, eq=False)
 class Scheduler:
-    """Runs a worker for every job that may run.
-
-    Attributes:
-        parts: The ledger, where jobs come from, and the engine, before which nothing is claimed.
-        worker: Runs one job.
-        attempts: How often a transient fault is tried again, and how soon.
-        max_running: How many jobs at once.
-        expect: Is told how many jobs wait for the engine to get ready, so that all else is.
-        heed_hours: False reads at any time: who works an inbox off by hand wants it done now.
-        inboxes: Are told of files that belong to no job any more.
-        folders: The folders in force, by name.
-        halted: The folders that a person has paused.
-        paused: Why folders wait.
-        held: Why jobs wait.
-        waiting: The jobs that wait with us, by number.
-        waits: Why nothing can be claimed now.
-        ticks: How often it has gone round.
-    """
+    """Runs a worker for every job that may run."""
 
     parts: Parts
     worker: Worker
     attempts: Attempts
-    max_running: int
-    expect: Callable[[int], None] = lambda _jobs: None
-    heed_hours: bool = True
-    inboxes: Inboxes = field(init=False)
-    folders: Mapping[str, Folder] = field(default_factory=dict)
-    halted: Collection[str] = ()
-    paused: Waits = field(default_factory=lambda: Waits(LONGEST_PAUSE_S))
-    held: Waits = field(default_factory=lambda: Waits(LONGEST_HOLD_S))
-    waiting: dict[int, Waiting] = field(default_factory=dict)
-    waits: OcrdError | None = None
-    ticks: int = 0
+    max_running: int  # jobs at once
+    expect: Callable[[int], None] = lambda _jobs: None  # told how many wait for the engine
+    heed_hours: bool = True  # else it reads at any time, as who works an inbox off by hand wants
+    inboxes: Inboxes = field(init=False)  # told of files that belong to no job any more
+    folders: Mapping[str, Folder] = field(default_factory=dict)  # those in force
+    halted: Mapping[str, float] = field(default_factory=dict)  # by a person; since the epoch, s
+    paused: Waits = field(default_factory=lambda: Waits(LONGEST_PAUSE_S))  # why folders wait
+    held: Waits = field(default_factory=lambda: Waits(LONGEST_HOLD_S))  # why jobs wait
+    waiting: dict[int, Waiting] = field(default_factory=dict)  # jobs that wait with us
+    waits: OcrdError | None = None  # why nothing can be claimed now
+    ticks: int = 0  # how often it has gone round
 
     def __post_init__(self) -> None:
         self._ledger, self._events = self.parts.ledger, self.parts.events
@@ -251,7 +228,7 @@ class Scheduler:
     def _closed(self) -> set[str]:
         """Folders of which nothing may begin: no inbox to be seen, not their time, or paused."""
         shut = {name for name, each in self.folders.items() if self.opens_at(each) is not None}
-        return self.inboxes.closed() | shut | set(self.halted)
+        return self.inboxes.closed() | shut | self.halted.keys()
 
     # --- what waits with us ---
 
@@ -279,9 +256,12 @@ class Scheduler:
         alone = self.held.now.keys()  # the place of the folder is not what those wait for
         waits = {each.job.folder for each in self.waiting.values() if each.job.id not in alone}
         waits |= {run.folder for run in self._runs.values() if run.waited}
-        for name in [str(name) for name in self.paused.now]:
-            if name not in waits and self.paused.over(name, now):
-                self._resumed(name)
+        for name, wait in list(self.paused.now.items()):
+            if name not in waits and wait.over(now):  # all got through, or were cancelled
+                self.paused.ended(name)
+                waited_s = round(self._clock() - wait.since, 1)
+                kind = wait.error.kind
+                self._events.emit("folder.resumed", folder=name, kind=kind, waited_s=waited_s)
 
     def _may_go_on(self, job: Job, now: float) -> bool:
         if job.folder not in self.folders or job.id in self._cancelling:
@@ -289,13 +269,13 @@ class Scheduler:
         if not self.held.over(job.id, now) or not self.paused.over(job.folder, now):
             return False
         pause = self.paused.now.get(job.folder)
-        if pause is not None and not pause.through and self._is_tried(job.folder):
-            return False  # a slow share takes its time to refuse
+        if (
+            pause is not None
+            and not pause.through
+            and any(run.alone and run.folder == job.folder for run in self._runs.values())
+        ):
+            return False  # one tries for all, and a slow share takes its time to refuse
         return is_ending(job) or self._ready()
-
-    def _is_tried(self, folder: str) -> bool:
-        """Whether a job tries a folder's place now, for all others."""
-        return any(run.alone and run.folder == folder for run in self._runs.values())
 
     # --- runs ---
 
@@ -398,14 +378,6 @@ class Scheduler:
                 self._events.warn("folder.paused", folder=folder.name, **error.told())
         elif self.held.met(job.id, error, self._clock()):
             self._events.warn("job.held", **facts(job), **error.told())
-
-    def _resumed(self, folder: str) -> None:
-        """All of its jobs that waited got through, or were cancelled."""
-        wait = self.paused.ended(folder)
-        if wait is not None:
-            waited = round(self._clock() - wait.since, 1)
-            kind = wait.error.kind
-            self._events.emit("folder.resumed", folder=folder, kind=kind, waited_s=waited)
 
     async def _source_changed(self, job: Job, folder: Folder, error: OcrdError) -> None:
         """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew.

@@ -14,7 +14,6 @@ from typing import Any
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import rights
-from ocrd.daemon.requests import Halts
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineState
@@ -40,10 +39,9 @@ FAILURES = frozenset({"job.failed", "file.refused"})
 
 
 class Rates:
-    """A sink that counts pages and jobs, and knows each folder's pages per second of late.
+    """A sink that counts pages and failures, and knows each folder's pages per second of late.
 
-    Args:
-        clock: A clock that never goes back, seconds.
+    By a clock that never goes back, seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,19 +50,14 @@ class Rates:
         self._recent: deque[tuple[float, str]] = deque()
         self._lately = Counter[str]()  # the same by folder
         self.pages = 0
-        self.reused = 0
-        self.ended = 0
         self.failed = 0
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
         if event.name in PAGE_EVENTS:
             self.pages += 1
-            self.reused += bool(event.fields.get("reused"))
             self._recent.append((self._clock(), event.fields["folder"]))
             self._lately[event.fields["folder"]] += 1
-        elif event.name in JOB_ENDS:
-            self.ended += 1
         self.failed += event.name in FAILURES
 
     def pages_per_s(self, folder: str | None = None) -> float:
@@ -86,7 +79,6 @@ class Status:
     inboxes: Inboxes
     rates: Rates
     notifier: Notifier
-    halts: Halts
     troubles: Troubles
     listeners: Sequence[Listener] = ()
 
@@ -184,15 +176,16 @@ class Status:
         wait = scheduler.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
         hanging = scheduler.hanging().get(folder.name)
-        if (since := self.halts.since.get(folder.name)) is not None:
-            paused: Mapping[str, Any] | None = _by_a_person(folder.name, since)
+        paused: Mapping[str, Any] | None = condition
+        if (since := scheduler.halted.get(folder.name)) is not None:
+            message = f"paused by a person since {iso(since)}"
+            hint = f"ocrd resume {display(folder.name)}"
+            paused = {"kind": "by-a-person", "message": message, "hint": hint}
         elif found is not None:
             paused = found.shown()
         elif hanging is not None:
             hint = "Look at the disk or the share, and at its server; work goes on when it answers."
             paused = {"kind": "hangs", "message": hanging.message, "hint": hint}
-        else:
-            paused = condition
         return {
             "name": folder.name,
             "mode": folder.mode.name,
@@ -222,11 +215,3 @@ class Status:
         moved = self.scheduler.ticks != ticks or self.scheduler.running > 0
         state = self.scheduler.parts.engine.report().state
         return moved and self.inboxes.healthy() and state in ALIVE
-
-
-def _by_a_person(folder: str, since: float) -> dict[str, str]:
-    return {
-        "kind": "by-a-person",
-        "message": f"paused by a person since {iso(since)}",
-        "hint": f"ocrd resume {display(folder)}",
-    }

@@ -21,11 +21,10 @@ RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
 
 @dataclass
 class Troubles:
-    """What is wrong with the daemon itself.
+    """What is wrong with the daemon itself: why, and since when.
 
-    Attributes:
-        parts: Those that ended with what nobody foresaw and were started again: why, and when.
-        refused: Why the configuration on the disk is not in force, and since when.
+    `parts` ended with what nobody foresaw and were started again; the configuration on the disk is
+    `refused`.
     """
 
     parts: dict[str, tuple[OcrdError, float]] = field(default_factory=dict)

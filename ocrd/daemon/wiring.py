@@ -77,12 +77,7 @@ def build(
 ) -> House:
     """Wire everything up; the scheduler still wants to be told of folders and inboxes.
 
-    Args:
-        config: What to build.
-        events: Is told what happens.
-        engine: Reads the pages; not started yet.
-        disk: The system calls of every move.
-        heed_hours: Whether folders' schedules count.
+    `heed_hours` tells whether folders' schedules count.
 
     Raises:
         PlaceError: The root cannot be used.
@@ -90,7 +85,13 @@ def build(
     """
     ledger, spool, locks = open_places(config, events, disk)
     pages, page_children = page_source(config, engine)
-    document_children = _document_children(config)
+    document_children = ChildPool(
+        name="document builder",
+        processes=min(cores(), 16),
+        limits=Limits(memory_mib=config.settings.pages.memory_mib, cpu_s=3600, wall_s=3600.0),
+        calls=(pile.build,),
+        threads=1,
+    )
     orientation = None  # for others than the embedded engine, which sees it itself
     if engine.kind not in EMBEDDED and osd.installed():
         orientation = partial(osd.stand_up, page_children)
@@ -205,17 +206,6 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
     )
     source = ChildPageSource(children, wanted, page_wall_s=given.timeout_s)
     return source, children
-
-
-def _document_children(config: Config) -> ChildPool:
-    given = config.settings.pages
-    return ChildPool(
-        name="document builder",
-        processes=min(cores(), 16),
-        limits=Limits(memory_mib=given.memory_mib, cpu_s=3600, wall_s=3600.0),
-        calls=(pile.build,),
-        threads=1,
-    )
 
 
 async def _build_bundle(

@@ -17,7 +17,6 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    update,
 )
 
 from ocrd.job import GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
@@ -29,14 +28,14 @@ from ocrd.ledger.tables import (
     error_columns,
     installation,
     jobs,
+    jobs_by,
     page_columns,
     pages,
     tallies,
-    to_job,
     to_page,
     trees,
 )
-from ocrd.ledger.transitions import Happening, note
+from ocrd.ledger.transitions import Happening, changed
 
 _UNREAD = (PageState.FAILED, PageState.PENDING)
 
@@ -58,31 +57,22 @@ _MOOT = and_(NOT_DONE, jobs.c.state.in_(GIVEN_UP), jobs.c.place == Place.GONE)
 
 def job(tx: Transaction, number: int) -> Job | None:
     """One job as it is now."""
-    row = tx.connection.execute(select(jobs).where(jobs.c.id == number)).one_or_none()
-    return None if row is None else to_job(row)
+    return next(iter(jobs_by(tx, select(jobs).where(jobs.c.id == number))), None)
 
 
 def newest(tx: Transaction, folder: str, source: str) -> Job | None:
     """The last job that was made of a file of this name."""
     query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
-    row = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).one_or_none()
-    return None if row is None else to_job(row)
+    return next(iter(jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(1))), None)
 
 
 class Such(TypedDict, total=False):
-    """Which jobs are meant: all that fit every one of these.
-
-    Attributes:
-        state: Those in this state.
-        folder: Those of this folder.
-        since: Those recorded then or later, seconds since the epoch.
-        name: Those with this in their path below the inbox, in any case.
-    """
+    """Which jobs are meant: all that fit every one of these."""
 
     state: JobState | None
     folder: str | None
-    since: float | None
-    name: str | None
+    since: float | None  # recorded then or later, seconds since the epoch
+    name: str | None  # is in their path below the inbox, in any case
 
 
 def listed(
@@ -92,8 +82,7 @@ def listed(
     query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
-    rows = tx.connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))
-    return [to_job(row) for row in rows]
+    return jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(limit))
 
 
 def count(tx: Transaction, **such: Unpack[Such]) -> int:
@@ -160,25 +149,17 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
         Those that will be, as they are now.
     """
     asked: list[Job] = []
+    can = (jobs.c.state.in_(UNDELIVERED), jobs.c.ending.is_(None), jobs.c.cancel_requested == 0)
     for batch in _batches(numbers):
-        ask = update(jobs).where(
-            jobs.c.id.in_(padded(batch)),
-            jobs.c.state.in_(UNDELIVERED),
-            jobs.c.ending.is_(None),
-            jobs.c.cancel_requested == 0,
-        )
-        ask = ask.values(cancel_requested=1, entries=jobs.c.entries + 1)
-        rows = tx.connection.execute(ask.returning(jobs)).all()
-        note(tx, rows, Happening.CANCEL_REQUESTED)
-        asked += map(to_job, rows)
-    return sorted(asked, key=lambda each: each.id)
+        such = (jobs.c.id.in_(padded(batch)), *can)
+        asked += changed(tx, such, {"cancel_requested": 1}, Happening.CANCEL_REQUESTED)
+    return asked
 
 
 def cancellations(tx: Transaction) -> list[Job]:
     """Queued and running jobs that an operator wants cancelled, until they are."""
     where = (CANCEL_REQUESTED, jobs.c.state.in_(UNDELIVERED))
-    rows = tx.connection.execute(select(jobs).where(*where).order_by(jobs.c.id))
-    return [to_job(row) for row in rows]
+    return jobs_by(tx, select(jobs).where(*where).order_by(jobs.c.id))
 
 
 def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
@@ -190,22 +171,18 @@ def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
     unread = or_(pages.c.payload.is_(None), pages.c.state.in_(_UNREAD))
     connection.execute(delete(pages).where(pages.c.job_id.in_(padded(chosen)), unread))
     kept = select(func.count()).where(pages.c.job_id == jobs.c.id).scalar_subquery()
-    change = update(jobs).where(jobs.c.id.in_(padded(chosen)))
-    change = change.values(
-        state=JobState.QUEUED,
-        attempts=0,
-        not_before=0,
-        pages_done=kept,
-        started_at=None,
-        finished_at=None,
-        ending=None,
-        cancel_requested=0,
-        entries=jobs.c.entries + 1,
+    values = {
+        "state": JobState.QUEUED,
+        "attempts": 0,
+        "not_before": 0,
+        "pages_done": kept,
+        "started_at": None,
+        "finished_at": None,
+        "ending": None,
+        "cancel_requested": 0,
         **error_columns(None),
-    )
-    rows = connection.execute(change.returning(jobs)).all()
-    note(tx, rows, Happening.RETRIED)
-    return sorted(map(to_job, rows), key=lambda each: each.id)
+    }
+    return changed(tx, [jobs.c.id.in_(padded(chosen))], values, Happening.RETRIED)
 
 
 def _retriable() -> list[ColumnElement[bool]]:
@@ -247,7 +224,7 @@ def archived(
         jobs.c.place == Place.ARCHIVE,
         jobs.c.finished_at < before,
     )
-    return [to_job(row) for row in tx.connection.execute(query.order_by(jobs.c.id).limit(limit))]
+    return jobs_by(tx, query.order_by(jobs.c.id).limit(limit))
 
 
 def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
@@ -264,10 +241,8 @@ def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
 def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
     """The archived originals of these jobs are not there any more, or not ours; why, of each."""
     for number, fate in fates.items():
-        change = update(jobs).where(DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
-        change = change.values(place=Place.GONE, entries=jobs.c.entries + 1)
-        rows = tx.connection.execute(change.returning(jobs)).all()
-        note(tx, rows, Happening.EXPIRED, fate)
+        such = (DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
+        changed(tx, such, {"place": Place.GONE}, Happening.EXPIRED, fate)
 
 
 def prune(
@@ -276,13 +251,8 @@ def prune(
     """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
 
     Likewise those that ended otherwise and whose original is gone: nobody can retry them.
-    Their pages and history go with them; the room is used again.
-
-    Args:
-        tx: A write transaction.
-        before: Seconds since the epoch.
-        limit: At most so many.
-        keep_archived: Folders whose jobs are kept while their originals lie in the archive.
+    Their pages and history go with them; the room is used again.  Those of `keep_archived` folders
+    are kept while their originals lie in the archive.
 
     Returns:
         How many; as many as `limit` when there may be more.

@@ -38,11 +38,8 @@ def translated(
 ) -> Iterator[None]:
     """Raise what befalls the ledger at `path` as an `OcrdError`.
 
-    Args:
-        path: The ledger.
-        access: What the caller needs to be allowed there.
-        also: Further exceptions that tell of it, beside SQLite's and those of values that cannot
-            be what was once written.
+    That is what SQLite raises, values that cannot be what was once written, and what `also` names.
+    The caller needs to be allowed `access`.
 
     Raises:
         LedgerError: It is locked, damaged or cannot be used.
@@ -103,15 +100,6 @@ def damaged(path: Path, reason: str) -> LedgerError:
         "three.  Put a backup in their place, or nothing: then the next start makes a new ledger "
         "and records again what lies in the inboxes.",
         kind="ledger-damaged",
-    )
-
-
-def missing(path: Path) -> LedgerError:
-    """There is no file, and the caller is not the one to make it."""
-    return LedgerError(
-        f"{path}: there is no ledger yet",
-        hint="The daemon makes it when it first starts (`ocrd run`); is `path` right?",
-        kind="ledger-missing",
     )
 
 

@@ -22,10 +22,11 @@ from ocrd.ledger.tables import (
     error_columns,
     file_columns,
     jobs,
+    jobs_by,
     pages,
     to_job,
 )
-from ocrd.ledger.transitions import Happening, note
+from ocrd.ledger.transitions import Happening, changed, note
 
 Key = tuple[str, str]
 """A folder and a path below its inbox."""
@@ -47,10 +48,6 @@ def record(tx: Transaction, found: Sequence[Found]) -> list[Job | None]:
 
     A joined document of which any file is new is a new job; `withdraw` what it replaces first.
 
-    Args:
-        tx: A write transaction.
-        found: Each with the digest of its contents.
-
     Returns:
         For each file its job, or None where nothing was new.
     """
@@ -71,16 +68,17 @@ def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
     refusal = file_columns(found) | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
-    elif standing.state is JobState.FAILED:
+        return to_job(row)
+    if standing.state is JobState.FAILED:
         if _same(standing, found) and standing.error and standing.error.kind == error.kind:
             return standing  # said before
-        row = _renew(tx, standing, refusal, Happening.REFUSED, error.message)
     elif not standing.members and _waits_in_vain(standing, found):
-        values = refusal | ending | {"cancel_requested": 0}
-        row = _renew(tx, standing, values, Happening.REFUSED, error.message)
+        refusal |= ending | {"cancel_requested": 0}
     else:
         return standing
-    return to_job(row)
+    such = [jobs.c.id == standing.id]
+    (refused,) = changed(tx, such, refusal, Happening.REFUSED, error.message)
+    return refused
 
 
 def adopt(
@@ -115,14 +113,9 @@ def withdraw(
 ) -> list[Job]:
     """Take back what waits for its claim and would read files of `found` as they were before.
 
-    Those jobs are gone; their files stay where they are, to be looked at again.
-
-    Args:
-        tx: A write transaction.
-        folder: Where all of `found` lie.
-        found: Of their files none may be one that a job stands for as it is.
-        by_name: Whether a joined document of the same name is the same document, which lacked
-            these files.
+    Those jobs are gone; their files stay where they are, to be looked at again.  Of the files of
+    `found`, which lie in `folder`, none may be one that a job stands for as it is.  `by_name` a
+    joined document of the same name is the same document, which lacked these files.
     """
     # The job of a file that stands alone, before and after, is renewed by `record`.
     joining = {part.source for each in found for part in each.members}
@@ -150,25 +143,20 @@ def withdraw(
 def some_in_inbox(
     tx: Transaction, folder: str, after: tuple[str, int]
 ) -> tuple[list[Member], tuple[str, int] | None]:
-    """Some of the files in a folder's inbox, for `Ledger.in_inbox`.
-
-    Args:
-        tx: A transaction.
-        folder: Its name.
-        after: What an earlier answer said; `("", 0)` for the first.
+    """Some of the files in a folder's inbox, for `Ledger.in_inbox`; the first `after` `("", 0)`.
 
     Returns:
-        The files, and behind what the next ones come; None when there are no more.
+        The files, and after what the next ones come; None when there are no more.
     """
     query = select(jobs).where(AT_INBOX, jobs.c.folder == folder, _by_name > after)
-    rows = tx.connection.execute(query.order_by(*_by_name.clauses).limit(BATCH)).all()
+    found = jobs_by(tx, query.order_by(*_by_name.clauses).limit(BATCH))
     standing: list[Member] = []
-    for job in map(to_job, rows):
+    for job in found:
         if job.members:
             standing += job.members
         elif job.sha256 or job.state is not JobState.FAILED:
             standing.append(Member(source=job.source, **job.facts()))
-    return standing, (rows[-1].source, rows[-1].id) if rows else None
+    return standing, (found[-1].source, found[-1].id) if found else None
 
 
 def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Member]:
@@ -183,8 +171,7 @@ def _members_at_inbox(
     tx: Transaction, folders: Collection[str]
 ) -> Mapping[Key, tuple[Job, Member]]:
     """The files of joined documents that lie in these folders' inboxes, each with its job."""
-    where = (JOINED_AT_INBOX, jobs.c.folder.in_(folders))
-    found = [to_job(row) for row in tx.connection.execute(select(jobs).where(*where))]
+    found = jobs_by(tx, select(jobs).where(JOINED_AT_INBOX, jobs.c.folder.in_(folders)))
     return {(job.folder, member.source): (job, member) for job in found for member in job.members}
 
 
@@ -205,8 +192,7 @@ def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) ->
 def _alone(tx: Transaction, keys: Iterable[Key], *such: ColumnElement[bool]) -> list[Job]:
     found: list[Job] = []
     for folder, sources in _by_folder(keys):
-        rows = tx.connection.execute(select(jobs).where(_alone_at(folder, sources), *such))
-        found += map(to_job, rows)
+        found += jobs_by(tx, select(jobs).where(_alone_at(folder, sources), *such))
     return found
 
 
@@ -262,16 +248,8 @@ def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
     if job.sha256 != found.sha256:
         tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
         values |= {"pages": None, "pages_done": 0}
-    return to_job(_renew(tx, job, values, Happening.CHANGED))
-
-
-def _renew(
-    tx: Transaction, job: Job, values: Mapping[str, Any], name: Happening, detail: str = ""
-) -> Row[Any]:
-    change = update(jobs).where(jobs.c.id == job.id).values(**values, entries=jobs.c.entries + 1)
-    row = tx.connection.execute(change.returning(jobs)).one()
-    note(tx, [row], name, detail)
-    return row
+    (renewed,) = changed(tx, [jobs.c.id == job.id], values, Happening.CHANGED)
+    return renewed
 
 
 def _add(

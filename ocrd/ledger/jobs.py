@@ -23,6 +23,7 @@ from ocrd.ledger.tables import (
     READY,
     error_columns,
     jobs,
+    jobs_by,
     returning_jobs,
     to_job,
 )
@@ -93,8 +94,7 @@ def unfinished(tx: Transaction) -> list[Job]:
     claimed = jobs.c.state.in_(UNDER_WAY)
     found: dict[int, Job] = {}
     for where in (and_(NOT_DONE, claimed), ENDING):  # each by an index of its own
-        for row in tx.connection.execute(select(jobs).where(where)):
-            found[row.id] = to_job(row)
+        found |= {job.id: job for job in jobs_by(tx, select(jobs).where(where))}
     return [found[number] for number in sorted(found)]
 
 
@@ -113,8 +113,7 @@ def bearer(tx: Transaction, token: str) -> Job | None:
 
 
 def _of_token(tx: Transaction, state: TextClause, token: str) -> Job | None:
-    row = tx.connection.execute(select(jobs).where(state, jobs.c.token == token)).one_or_none()
-    return None if row is None else to_job(row)
+    return next(iter(jobs_by(tx, select(jobs).where(state, jobs.c.token == token))), None)
 
 
 # --- the steps on its way ---

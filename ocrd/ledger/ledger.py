@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ocrd.errors import LedgerError, UsageError
 from ocrd.job import Job, Member, Page
 from ocrd.ledger import admin, inbox, jobs, pages, transitions
-from ocrd.ledger.errors import WRITING, damaged, missing, place_at_fault, translated
+from ocrd.ledger.errors import WRITING, damaged, place_at_fault, translated
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
 from ocrd.ledger.store import Transaction, Writer, connect, make_engine, transaction
 from ocrd.mounts import filesystem_of, is_remote
@@ -97,29 +97,32 @@ class Ledger:
     ) -> Self:
         """Open the ledger, upgrading it if an older ocrd made it.
 
-        Args:
-            path: The file; its folder must be there.
-            clock: Seconds since the epoch.
-            create: Whether to make it where there is none.
-            check: Whether to look for damage: the whole file if it is small.  Larger ones are
-                left to `verify`; damage there shows when a damaged part is read.
-            busy_s: How long a call waits for another process's lock, seconds.
-            filesystem: Tells on which type of filesystem a path lies.
-            migrations: The revisions to upgrade with.
+        Its folder must be there.  A small one is read whole for damage (`check`); in larger ones,
+        which are left to `verify`, damage shows when a damaged part is read.  A call waits `busy_s`
+        seconds for another process's lock.  The clock tells seconds since the epoch.
 
         Raises:
             LedgerError: It is missing, damaged, locked, made by a newer ocrd, another program's,
                 or on a network filesystem.
             PlaceError: Its folder is missing, full, read-only or not ours to write.
         """
-        _refuse_remote(path, filesystem(path.parent))
+        if is_remote(kind := filesystem(path.parent)):
+            raise LedgerError(
+                f"{path}: the ledger cannot lie on a network filesystem ({kind})",
+                hint="Set `path` under [ledger] to a local disk, such as /var/lib/ocrd/ledger.db.",
+                kind="ledger-remote",
+            )
         if os.access(path, os.F_OK):
             if check:
                 _refuse_damaged(path, busy_s)
         elif (fault := place_at_fault(path)) is not None:
             raise fault
         elif not create:
-            raise missing(path)
+            raise LedgerError(
+                f"{path}: there is no ledger yet",
+                hint="The daemon makes it when it first starts (`ocrd run`); is `path` right?",
+                kind="ledger-missing",
+            )
         prepare(path, busy_s, migrations)
         return cls(path, partial(connect, path, busy_s), clock=clock)
 
@@ -242,15 +245,6 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _refuse_remote(path: Path, filesystem: str) -> None:
-    if is_remote(filesystem):
-        raise LedgerError(
-            f"{path}: the ledger cannot lie on a network filesystem ({filesystem})",
-            hint="Set `path` under [ledger] to a local disk, such as /var/lib/ocrd/ledger.db.",
-            kind="ledger-remote",
-        )
 
 
 def _refuse_damaged(path: Path, busy_s: float) -> None:

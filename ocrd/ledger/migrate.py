@@ -8,13 +8,11 @@ from __future__ import annotations
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from ocrd.files import Disk
@@ -26,8 +24,7 @@ from ocrd.ledger.tables import metadata
 TRIGGERS = {"jobs_added", "jobs_dropped", "jobs_changed"}  # without them jobs wait unseen
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Migrations:
+class Migrations(NamedTuple):
     """The revisions this code has: Alembic's folder, and the number of the newest."""
 
     folder: Path
@@ -37,12 +34,7 @@ class Migrations:
 MIGRATIONS = Migrations(folder=Path(__file__).parent / "migrations", newest=NEWEST)
 
 
-def prepare(
-    path: Path,
-    busy_s: float,
-    migrations: Migrations = MIGRATIONS,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
+def prepare(path: Path, busy_s: float, migrations: Migrations = MIGRATIONS) -> None:
     """Make, upgrade or accept the ledger at `path`.  Several processes may do so at once.
 
     Raises:
@@ -51,7 +43,7 @@ def prepare(
     """
     with translated(path), closing(connect(path, busy_s)) as raw:
         version = known_version(raw, path, migrations.newest)
-        _keep_wal(raw, busy_s, sleep)
+        _keep_wal(raw, busy_s)
     if version < migrations.newest:
         with translated(path, also=(SQLAlchemyError,)):
             _upgrade(path, busy_s, migrations)
@@ -92,7 +84,7 @@ def copy_ledger(source: sqlite3.Connection, target: Path, mode: int) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _keep_wal(raw: sqlite3.Connection, busy_s: float, sleep: Callable[[float], None]) -> None:
+def _keep_wal(raw: sqlite3.Connection, busy_s: float) -> None:
     """Put the file into WAL mode; SQLite does not wait for others by itself here."""
     deadline = time.monotonic() + busy_s
     while raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
@@ -101,7 +93,7 @@ def _keep_wal(raw: sqlite3.Connection, busy_s: float, sleep: Callable[[float], N
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-            sleep(0.02)
+            time.sleep(0.02)
 
 
 def _upgrade(path: Path, busy_s: float, migrations: Migrations) -> None:
@@ -115,18 +107,15 @@ def _upgrade(path: Path, busy_s: float, migrations: Migrations) -> None:
                 mode = stat.S_IMODE(path.stat().st_mode)
                 with closing(connect(path, busy_s)) as source:
                     copy_ledger(source, backup_path(path, version), mode)
-            _run(connection, migrations)
+            from alembic import command  # only here: it costs as much as the rest of a start
+            from alembic.config import Config
+
+            config = Config()
+            folder = str(migrations.folder).replace("%", "%%")
+            config.set_main_option("script_location", folder)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {migrations.newest}")
     finally:
         engine.dispose()
-
-
-def _run(connection: Connection, migrations: Migrations) -> None:
-    from alembic import command  # only here: it costs as much as the rest of a start
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(migrations.folder).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

@@ -39,12 +39,10 @@ PageRow = dict[str, Any]
 
 
 def page_row(page: Page, payload: str | None, recipe: str) -> PageRow:
-    """A page's row, but for its job.  Packing takes its time, which no other writer has to wait.
+    """A finished page's row, but for its job; what it may be used again for is the recipe.
 
-    Args:
-        page: Done, partial or failed.
-        payload: Its `PageResult` as JSON; None for one that failed or is kept elsewhere.
-        recipe: What its result may be used again for.
+    The payload is its `PageResult` as JSON; None for one that failed or is kept elsewhere.  Packing
+    takes its time, which no other writer has to wait.
     """
     return {
         "number": page.number,

@@ -91,9 +91,7 @@ class Glance(NamedTuple):
 def glance(path: Path, ended: int = 0) -> Glance:
     """Count the jobs of the ledger at `path`, changing nothing.
 
-    Args:
-        path: The ledger.
-        ended: How many of each state are wanted of the jobs that ended last.
+    Of the jobs that ended last so many of each state are told of.
 
     Raises:
         LedgerError: It is damaged, locked, newer than this code, or cannot be read.
@@ -118,7 +116,11 @@ def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
     """
     from ocrd.ledger.ledger import Ledger
 
-    if not os.access(path, os.R_OK) or _steadily(path, partial(_version, path)) != NEWEST:
+    def version(still: bool) -> int:
+        with closing(_connect(path, _BUSY_S, still)) as raw:
+            return known_version(raw, path, NEWEST)
+
+    if not os.access(path, os.R_OK) or _steadily(path, version) != NEWEST:
         with Ledger.open(path, create=False, check=False) as ledger:  # it says what is wrong
             return question(ledger)
 
@@ -142,11 +144,6 @@ def _counted(path: Path, ended: int, still: bool) -> Glance:
         jobs = [Latest(**{**dict(row), "source": os.fsdecode(row["source"])}) for row in rows]
         jobs.sort(key=lambda job: job.finished_at or 0.0, reverse=True)
         return Glance(folders, tuple(jobs))
-
-
-def _version(path: Path, still: bool) -> int:
-    with closing(_connect(path, _BUSY_S, still)) as raw:
-        return known_version(raw, path, NEWEST)
 
 
 def _steadily(path: Path, look: Callable[[bool], T]) -> T:

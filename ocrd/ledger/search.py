@@ -51,10 +51,7 @@ def index_of(ledger: Path) -> Path:
 
 
 class SearchIndex:
-    """The index, open for writing.  Several threads may call.
-
-    Args:
-        path: Its file; made where it is not there.
+    """The index, open for writing; made where it is not there.  Several threads may call.
 
     Raises:
         LedgerError, PlaceError: It cannot be used.
@@ -105,13 +102,8 @@ class SearchIndex:
 def search(path: Path, words: str, limit: int, folders: Collection[str] | None = None) -> list[Hit]:
     """Pages that hold all of the words, the best first; none where there is no index yet.
 
-    Of more than `RANKED` the newest come first, as they are found without looking at the rest.
-
-    Args:
-        path: The index.
-        words: What a person typed; quotes keep words together.
-        limit: At most so many, and at most `RANKED`.
-        folders: Only in these; None for all.
+    Quotes keep words together.  Of more than `RANKED` the newest come first, as they are found
+    without looking at the rest; no more than those are told.
 
     Raises:
         UsageError: There is no word in it.

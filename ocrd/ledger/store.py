@@ -29,13 +29,9 @@ KEPT_OPEN = 8  # connections that wait for their next use
 def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.Connection:
     """A connection as the ledger needs it.
 
-    FULL: in WAL mode NORMAL may lose acknowledged commits on a power cut
-    (https://sqlite.org/pragma.html#pragma_synchronous).
-
-    Args:
-        path: The ledger.
-        busy_s: How long to wait for another process's lock, seconds.
-        foreign_keys: Off only while a migration rebuilds tables.
+    It waits `busy_s` seconds for another process's lock; foreign keys are off only while a
+    migration rebuilds tables.  FULL: in WAL mode NORMAL may lose acknowledged commits on a power
+    cut (https://sqlite.org/pragma.html#pragma_synchronous).
     """
     # The pool hands a connection from thread to thread, but never to two at once.
     raw = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
@@ -60,11 +56,9 @@ def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
 def transaction(engine: Engine, *, immediate: bool) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on any error.
 
-    Args:
-        engine: Whose connection to use.
-        immediate: Whether to take the write lock at once, as writers must: one that reads first
-            and writes later fails when another process wrote in between, whatever the busy
-            time-out (https://sqlite.org/rescode.html#busy_snapshot).
+    A writer takes the lock at once (`immediate`): one that reads first and writes later fails when
+    another process wrote in between, whatever the busy time-out
+    (https://sqlite.org/rescode.html#busy_snapshot).
     """
     with engine.connect() as connection, connection.begin():
         # A listener to SQLAlchemy's own beginning would be asked about each statement, too.
@@ -89,12 +83,7 @@ def driver(connection: Connection) -> sqlite3.Connection:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What a function of this room works with.
-
-    Attributes:
-        connection: SQLAlchemy's, in a transaction.
-        now: Seconds since the epoch, by the ledger's clock.
-    """
+    """What a function of this room works with; `now` in seconds since the epoch."""
 
     connection: Connection
     now: float

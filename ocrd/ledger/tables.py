@@ -11,11 +11,12 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     REAL,
     Column,
+    Executable,
     Integer,
     LargeBinary,
     MetaData,
@@ -30,80 +31,52 @@ from sqlalchemy.types import TypeDecorator
 
 from ocrd.files import FileFacts
 from ocrd.job import Job, JobError, JobState, Member, Page, PageState, Place
-
-V = TypeVar("V")
-
-
-class _Kept(TypeDecorator[V]):
-    """A value of Python that SQLite keeps as something else; None is NULL."""
-
-    cache_ok = True
-    keep: Callable[[Any], Any]
-    give: Callable[[Any], Any]
-
-    def process_bind_param(self, value: V | None, dialect: Any) -> Any:
-        """To the column."""
-        return None if value is None else type(self).keep(value)
-
-    def process_result_value(self, value: Any, dialect: Any) -> V | None:
-        """From the column."""
-        return None if value is None else type(self).give(value)
+from ocrd.ledger.store import Transaction
 
 
-class PathBytes(_Kept[str]):
-    """A path as the bytes that the kernel knows it by: names need not be text."""
+class Kept(TypeDecorator[Any]):
+    """A value of Python that SQLite keeps as `impl`, which `keep` makes of it and `give` undoes.
 
-    impl = LargeBinary
-    cache_ok = True
-    keep, give = staticmethod(os.fsencode), staticmethod(os.fsdecode)
-
-
-class HexDigest(_Kept[str]):
-    """A digest in hex, kept as its bytes: half the size, in the table and in its index."""
-
-    impl = LargeBinary
-    cache_ok = True
-    keep, give = staticmethod(bytes.fromhex), staticmethod(bytes.hex)
-
-
-class Digits(_Kept[int]):
-    """A whole number of any size: inodes reach 2**64 - 1, and a forged mtime 2**63 ns and more."""
-
-    impl = Text
-    cache_ok = True
-    keep, give = staticmethod(str), staticmethod(int)
-
-
-class SafeText(_Kept[str]):
-    """Text for people; what UTF-8 cannot hold (surrogates of a broken name) is escaped."""
-
-    impl = Text
-    cache_ok = True
-    give = staticmethod(str)
-
-    @staticmethod
-    def keep(value: str) -> str:
-        """With its surrogates escaped."""
-        return value.encode("utf-8", "backslashreplace").decode()
-
-
-class Members(TypeDecorator[tuple[Member, ...]]):
-    """The files of a joined document as a JSON array; NULL for none.
-
-    JSON's escapes hold what a name that is not text holds: each lone surrogate is one.
+    None is NULL.
     """
 
-    impl = Text
+    impl: Any = Text
     cache_ok = True
 
-    def process_bind_param(self, value: tuple[Member, ...] | None, dialect: Any) -> str | None:
+    def __init__(
+        self, impl: type[Text | LargeBinary], keep: Callable[[Any], Any], give: Callable[[Any], Any]
+    ) -> None:
+        super().__init__()
+        self.impl = impl()
+        self.keep, self.give = keep, give
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
         """To the column."""
-        return json.dumps([asdict(member) for member in value]) if value else None
+        return None if value is None else self.keep(value)
 
-    def process_result_value(self, value: str | None, dialect: Any) -> tuple[Member, ...]:
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
         """From the column."""
-        return () if value is None else tuple(Member(**each) for each in json.loads(value))
+        return None if value is None else self.give(value)
 
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _as_json(members: tuple[Member, ...]) -> str | None:
+    """JSON's escapes hold what a name that is not text holds: each lone surrogate is one."""
+    return json.dumps([asdict(member) for member in members]) if members else None
+
+
+def _from_json(kept: str) -> tuple[Member, ...]:
+    return tuple(Member(**each) for each in json.loads(kept))
+
+
+PATH = Kept(LargeBinary, os.fsencode, os.fsdecode)  # as the kernel knows it: names need not be text
+DIGEST = Kept(LargeBinary, bytes.fromhex, bytes.hex)  # half the size, in the index as well
+DIGITS = Kept(Text, str, int)  # inodes reach 2**64 - 1, and a forged mtime 2**63 ns and more
+SAFE_TEXT = Kept(Text, _escaped, str)  # for people; UTF-8 cannot hold a broken name's surrogates
+MEMBERS = Kept(Text, _as_json, _from_json)
 
 metadata = MetaData()
 
@@ -113,33 +86,33 @@ jobs = Table(
     Column("id", Integer, primary_key=True),
     Column("token", Text, nullable=False),
     Column("folder", Text, nullable=False),
-    Column("source", PathBytes, nullable=False),
-    Column("shown", SafeText, nullable=False),  # `source` for people, who also search in it
+    Column("source", PATH, nullable=False),
+    Column("shown", SAFE_TEXT, nullable=False),  # `source` for people, who also search in it
     Column("state", Text, nullable=False),
     Column("place", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("size", Integer, nullable=False),
-    Column("mtime_ns", Digits, nullable=False),
-    Column("inode", Digits, nullable=False),
-    Column("sha256", HexDigest, nullable=False),
+    Column("mtime_ns", DIGITS, nullable=False),
+    Column("inode", DIGITS, nullable=False),
+    Column("sha256", DIGEST, nullable=False),
     Column("pages", Integer),
     Column("pages_done", Integer, nullable=False),
     Column("created_at", REAL, nullable=False),
     Column("not_before", REAL, nullable=False),  # 0: at once
     Column("started_at", REAL),
     Column("finished_at", REAL),
-    Column("outputs", PathBytes),
-    Column("archived_to", PathBytes),
-    Column("failed_to", PathBytes),
-    Column("error_kind", SafeText),
-    Column("error_message", SafeText),
-    Column("error_hint", SafeText),
+    Column("outputs", PATH),
+    Column("archived_to", PATH),
+    Column("failed_to", PATH),
+    Column("error_kind", SAFE_TEXT),
+    Column("error_message", SAFE_TEXT),
+    Column("error_hint", SAFE_TEXT),
     Column("ending", Text),
     Column("cancel_requested", Integer, nullable=False),
     Column("entries", Integer, nullable=False),  # history entries so far, dropped ones included
-    Column("members", Members),
+    Column("members", MEMBERS),
 )
 
 pages = Table(
@@ -150,14 +123,14 @@ pages = Table(
     Column("number", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("recipe", Text, nullable=False),
-    Column("sha256", HexDigest, nullable=False),  # the job's, beside the recipe for reuse
+    Column("sha256", DIGEST, nullable=False),  # the job's, beside the recipe for reuse
     Column("tries", Integer, nullable=False),
     Column("tokens", Integer, nullable=False),
     Column("seconds", REAL, nullable=False),
     Column("reused", Integer, nullable=False),
-    Column("error_kind", SafeText),
-    Column("error_message", SafeText),
-    Column("error_hint", SafeText),
+    Column("error_kind", SAFE_TEXT),
+    Column("error_message", SAFE_TEXT),
+    Column("error_hint", SAFE_TEXT),
     Column("payload", LargeBinary),  # PageResult as JSON, zlib
 )
 
@@ -169,7 +142,7 @@ history = Table(
     Column("seq", Integer, nullable=False),
     Column("at", REAL, nullable=False),
     Column("name", Text, nullable=False),
-    Column("detail", SafeText, nullable=False),
+    Column("detail", SAFE_TEXT, nullable=False),
 )
 
 tallies = Table(  # kept by triggers
@@ -192,7 +165,7 @@ installation = Table("installation", metadata, Column("id", Text, nullable=False
 trees = Table(  # the trees that are known, and on which file system each lies
     "trees",
     metadata,
-    Column("path", PathBytes, primary_key=True),
+    Column("path", PATH, primary_key=True),
     Column("fsid", Text, nullable=False),
 )
 
@@ -217,9 +190,7 @@ page_columns = [column for column in pages.c if column.name != "payload"]
 def returning_jobs(statement: str, *told: str) -> TextualSelect:
     """A statement in SQLite's words, to which `RETURNING` is added: its rows are whole jobs.
 
-    Args:
-        statement: What it changes.
-        told: The columns whose values it names by `:column`.
+    The columns of which it is told values, as `:column`, are `told`.
     """
     columns = ", ".join(column.name for column in jobs.c)
     typed = [bindparam(name, type_=jobs.c[name].type) for name in told]
@@ -233,9 +204,14 @@ def to_job(row: Row[Any]) -> Job:
     told["error"] = _to_error(told)
     told["state"], told["place"] = JobState(row.state), Place(row.place)
     told["ending"] = None if row.ending is None else JobState(row.ending)
-    told["cancel_requested"] = bool(row.cancel_requested)
+    told["cancel_requested"], told["members"] = bool(row.cancel_requested), row.members or ()
     told["not_before"] = float(row.not_before)  # RETURNING gives a 0 as it was written
     return Job(**told)
+
+
+def jobs_by(tx: Transaction, query: Executable) -> list[Job]:
+    """The jobs whose whole rows a query gives."""
+    return [to_job(row) for row in tx.connection.execute(query)]
 
 
 def to_page(row: Row[Any]) -> Page:

@@ -17,7 +17,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, TextualSelect, insert, select
+from sqlalchemy import ColumnElement, Row, TextClause, TextualSelect, insert, select, update
 
 from ocrd.errors import FencedError
 from ocrd.job import Job, JobState
@@ -76,6 +76,20 @@ def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str
         tx.connection.execute(_WRITE, values)
 
 
+def changed(
+    tx: Transaction,
+    such: Iterable[ColumnElement[bool] | TextClause],
+    values: Mapping[str, Any],
+    name: Happening,
+    detail: str = "",
+) -> list[Job]:
+    """Change all such jobs, whoever has claimed them; those changed, by their numbers."""
+    change = update(jobs).where(*such).values(**values, entries=jobs.c.entries + 1)
+    rows = tx.connection.execute(change.returning(jobs)).all()
+    note(tx, rows, name, detail)
+    return sorted(map(to_job, rows), key=lambda each: each.id)
+
+
 _WRITE = insert(history).prefix_with("OR REPLACE")  # a later entry takes the slot over
 
 
@@ -102,16 +116,8 @@ def take(
 ) -> Job:
     """Change a job's row, provided that the claim which `job` carries still stands.
 
-    Args:
-        tx: A write transaction.
-        job: As its claimant last had it.
-        name: What its history says of it; None for a change too small to mention.
-        states: In which it may be taken.
-        values: What the row's columns become, and whatever else `sql` names by `:name`.
-        sql: Columns that become what an expression says.
-        only_if: What else must be so.
-        heed_cancel: Whether it is refused once an operator wants the job cancelled.
-        detail: For the history.
+    Its columns become `values`, or what an expression of `sql` says, which names further values by
+    `:name`.  Its history says `name` of it; None for a change too small to mention.
 
     Returns:
         The job as it is now.

@@ -24,36 +24,22 @@ def under_systemd() -> bool:
 
 
 def journal_sink(level: str) -> Sink:
-    """A sink that writes entries of `level` and worse."""
-    least = Level[level.upper()]
-
-    def sink(event: Event) -> None:
-        if event.level <= least:
-            journal.send(message=line(event), **fields(event))
-
-    return sink
-
-
-def line(event: Event) -> str:
-    """The event in one line, as `journalctl` shows it."""
-    told = " ".join(f"{key}={_value(value)}" for key, value in event.fields.items())
-    return f"{event.name} {told}".rstrip()
-
-
-def fields(event: Event) -> dict[str, Any]:
-    """The entry's fields besides MESSAGE.
+    """A sink that writes entries of `level` and worse.
 
     Names come from the code and values are escaped: nothing that a file is called can end a line
     or begin a field of its own.
     """
-    own = {f"ocrd_{key}": _value(value) for key, value in event.fields.items() if value is not None}
-    return {
-        **own,
-        "ocrd_event": event.name,
-        "priority": int(event.level),
-        "syslog_identifier": IDENTIFIER,
-    }
+    least = Level[level.upper()]
 
+    def sink(event: Event) -> None:
+        if event.level > least:
+            return
+        told = {key: one_line(value)[:LONGEST_VALUE] for key, value in event.fields.items()}
+        line = " ".join([event.name, *(f"{key}={value}" for key, value in told.items())])
+        own: dict[str, Any] = {
+            f"ocrd_{key}": value for key, value in told.items() if event.fields[key] is not None
+        }
+        own |= {"ocrd_event": event.name, "priority": int(event.level)}
+        journal.send(message=line, syslog_identifier=IDENTIFIER, **own)
 
-def _value(value: object) -> str:
-    return one_line(value)[:LONGEST_VALUE]
+    return sink

@@ -14,18 +14,11 @@ from typing import Any, TextIO
 
 import structlog
 
-from ocrd.events import Event, Level, Sink
+from ocrd.events import Event, Sink
 from ocrd.files import display
 
 LONGEST_LINE = 4096  # bytes that others write to standard error
 _STDERR = 2
-
-LEVELS = {
-    Level.ERROR: logging.ERROR,
-    Level.WARNING: logging.WARNING,
-    Level.INFO: logging.INFO,
-    Level.DEBUG: logging.DEBUG,
-}
 
 
 def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
@@ -48,7 +41,7 @@ def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
     logger = lazy.bind()  # once, and not for each line
 
     def sink(event: Event) -> None:
-        logger.log(LEVELS[event.level], event.name, **event.fields)
+        logger.log(logging.getLevelName(event.level.name), event.name, **event.fields)
 
     return sink
 

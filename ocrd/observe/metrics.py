@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,44 +38,29 @@ class Metrics:
     """A sink that counts, with gauges set from the daemon's snapshot."""
 
     def __init__(self) -> None:
-        self.registry = into = CollectorRegistry()
-        self._jobs = Counter("ocrd_jobs", "Jobs ended.", ["folder", "outcome"], registry=into)
-        self._failures = Counter(
-            "ocrd_failures", "Jobs failed, by kind.", ["folder", "kind"], registry=into
-        )
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self._jobs = counter("ocrd_jobs", "Jobs ended.", ["folder", "outcome"])
+        self._failures = counter("ocrd_failures", "Jobs failed, by kind.", ["folder", "kind"])
         self._kinds: set[str] = set()
-        self._pages = Counter("ocrd_pages", "Pages finished.", ["folder", "outcome"], registry=into)
-        self._page_s = Histogram(
-            "ocrd_page_seconds",
-            "Time of a page in the engine.",
-            buckets=PAGE_BUCKETS,
-            registry=into,
+        self._pages = counter("ocrd_pages", "Pages finished.", ["folder", "outcome"])
+        self._page_s = histogram(
+            "ocrd_page_seconds", "Time of a page in the engine.", buckets=PAGE_BUCKETS
         )
-        self._job_s = Histogram(
-            "ocrd_job_seconds",
-            "From the claim to done.",
-            ["folder"],
-            buckets=JOB_BUCKETS,
-            registry=into,
+        self._job_s = histogram(
+            "ocrd_job_seconds", "From the claim to done.", ["folder"], buckets=JOB_BUCKETS
         )
-        self._queue = Gauge("ocrd_queue_jobs", "Jobs now.", ["folder", "state"], registry=into)
-        self._oldest = Gauge(
-            "ocrd_oldest_waiting_seconds",
-            "Age of the oldest queued job.",
-            ["folder"],
-            registry=into,
+        self._queue = gauge("ocrd_queue_jobs", "Jobs now.", ["folder", "state"])
+        self._oldest = gauge(
+            "ocrd_oldest_waiting_seconds", "Age of the oldest queued job.", ["folder"]
         )
-        self._paused = Gauge(
-            "ocrd_folder_paused", "1 while a folder is paused.", ["folder"], registry=into
-        )
-        self._closed = Gauge(
-            "ocrd_folder_closed", "1 outside the folder's schedule.", ["folder"], registry=into
-        )
-        self._engine = Gauge(
-            "ocrd_engine_state", "1 for the state it is in.", ["state"], registry=into
-        )
-        self._in_flight = Gauge("ocrd_pages_in_flight", "Pages in the engine.", registry=into)
-        self._gpu = Gauge("ocrd_gpu_memory_used_bytes", "By device.", ["device"], registry=into)
+        self._paused = gauge("ocrd_folder_paused", "1 while a folder is paused.", ["folder"])
+        self._closed = gauge("ocrd_folder_closed", "1 outside the folder's schedule.", ["folder"])
+        self._engine = gauge("ocrd_engine_state", "1 for the state it is in.", ["state"])
+        self._in_flight = gauge("ocrd_pages_in_flight", "Pages in the engine.")
+        self._gpu = gauge("ocrd_gpu_memory_used_bytes", "By device.", ["device"])
 
     def __call__(self, event: Event) -> None:
         """Count one event."""

@@ -31,20 +31,13 @@ SENDMAIL = "/usr/sbin/sendmail"
 
 
 class Notices:
-    """A sink that tells those whom `[notify]` names.
+    """A sink that tells those whom `[notify]` names, and `events` when telling fails.
 
-    Args:
-        settings: Whom, and how.
-        events: Is told when telling fails.
-        sendmail: The program that takes a mail on its standard input.
+    `sendmail` is the program that takes a mail on its standard input.
     """
 
     def __init__(
-        self,
-        settings: NotifySettings,
-        events: Events,
-        *,
-        sendmail: str = SENDMAIL,
+        self, settings: NotifySettings, events: Events, *, sendmail: str = SENDMAIL
     ) -> None:
         self._settings = settings
         self._events = events
@@ -106,17 +99,15 @@ class Notices:
     def _send_digest(self) -> None:
         listed, self._digest = self._digest, []
         count, self._failures = self._failures, 0
-        if not listed:
-            return
-        if self._settings.webhook:
-            self._guarded("webhook", lambda: self._post(listed, count))
-        if self._settings.mail_to:
+        if listed and (webhook := self._settings.webhook):
+            self._guarded("webhook", lambda: self._post(webhook, listed, count))
+        if listed and self._settings.mail_to:
             self._guarded("mail", lambda: self._mail(listed, count))
 
-    def _post(self, listed: Sequence[Mapping[str, Any]], count: int) -> None:
+    def _post(self, webhook: str, listed: Sequence[Mapping[str, Any]], count: int) -> None:
         body = {"version": 1, "count": count, "failed": listed}
         request = urllib.request.Request(  # noqa: S310 - the scheme was checked with the configuration
-            self._settings.webhook or "",
+            webhook,
             data=json.dumps(body, ensure_ascii=False).encode(errors="replace"),
             headers={"Content-Type": "application/json"},
         )
@@ -150,13 +141,7 @@ def run_command(
 
     It leads a process group of its own: when its time is over, all that it started goes with it.
     Its standard error is a file and not a pipe, so that what it leaves in the background on
-    purpose is not waited for.
-
-    Args:
-        command: The program and its arguments.
-        text: For its standard input.
-        timeout_s: It is killed after so many seconds.
-        environment: Its variables; this process's own if omitted.
+    purpose is not waited for.  Its variables are this process's own unless they are given.
 
     Raises:
         OSError: It cannot be started.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ocrd.config import Settings
 from ocrd.errors import PlaceError
@@ -17,12 +16,11 @@ from ocrd.observe.metrics import Metrics
 from ocrd.observe.notices import Notices
 
 
-@dataclass(frozen=True)
-class Audience:
+class Audience(NamedTuple):
     """Everybody who listens."""
 
     events: Events
-    listeners: list[Callable[[Mapping[str, Any]], None]] = field(default_factory=list)
+    listeners: list[Callable[[Mapping[str, Any]], None]]
 
 
 @contextmanager
@@ -33,14 +31,13 @@ def audience(settings: Settings, level: str) -> Iterator[Audience]:
         PlaceError: The metrics' port is taken.
     """
     with ExitStack() as undo:
-        gathered = Audience(events := Events())
+        gathered = Audience(events := Events(), [])
         events.add(_log(settings, level, events, undo))
         if settings.metrics.port or settings.metrics.textfile:
             _add_metrics(gathered, settings, undo)
         notify = settings.notify
         if notify.on_done or notify.on_failed or notify.webhook or notify.mail_to:
-            notices = Notices(notify, gathered.events)
-            gathered.events.add(notices)
+            events.add(notices := Notices(notify, events))
             undo.callback(notices.stop)
         yield gathered
 

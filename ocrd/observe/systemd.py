@@ -15,11 +15,9 @@ MICROSECONDS = 1_000_000
 
 
 class Notifier:
-    """Speaks to the socket that systemd listens on, or to nobody.
+    """Speaks to the socket that systemd listens on: `$NOTIFY_SOCKET`, or empty where nobody does.
 
-    Args:
-        address: `$NOTIFY_SOCKET`: a path, or an abstract name after `@`; empty where nobody
-            supervises.
+    That is a path, or an abstract name after `@`.
     """
 
     def __init__(self, address: str = "") -> None:

@@ -26,11 +26,9 @@ _KEY_HEADERS = ("ocp-apim-subscription-key", "x-api-key", "api-key")
 
 
 class Rate:
-    """So many requests a minute for each who asks; those of a whole minute may come at once.
+    """So many requests a minute (0: any number) for each who asks; all may come at once.
 
-    Args:
-        per_minute: How many; 0 for any number.
-        clock: Seconds, never stepping back.
+    By a clock of seconds that never steps back.
     """
 
     _MOST = 10_000  # who is remembered; whoever is forgotten may begin anew

@@ -92,11 +92,7 @@ def allowed_hosts(config: Config) -> Iterable[str]:
 
 
 class _Front:
-    """Refuses other names than ours, and keeps a browser from being used against us.
-
-    Args:
-        hosts: Under which names we may be reached; `*` for any.
-    """
+    """Refuses names other than ours (`*`: none), and keeps a browser from being used against us."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
         self._app = app

@@ -13,10 +13,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ocrd.job import Job, JobState
+from ocrd.job import JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.desk import desk_of, name_of
-from ocrd.web.errors import RefusedError, sentence
+from ocrd.web.errors import RefusedError, outcome, sentence
 from ocrd.web.results import ReadPage, Results, file_response
 from ocrd.web.store import Handed, Role
 
@@ -83,15 +83,10 @@ async def analysed(request: Request, model: str, number: str) -> JSONResponse:
             _result, await desk.results(job), model, markdown=markdown
         )
     elif told["status"] == "failed":
-        whole["error"] = _failure(job)
+        error = outcome(job)
+        whole["error"] = {"code": error.kind, "message": sentence(error)}
     headers = {} if told["status"] in ("succeeded", "failed") else {"retry-after": "1"}
     return JSONResponse(whole, headers=headers)
-
-
-def _failure(job: Job) -> dict[str, str]:
-    if job.error is None:
-        return {"code": job.state.value, "message": f"job {job.id} was {job.state}"}
-    return {"code": job.error.kind, "message": sentence(job.error)}
 
 
 @router.get("/{model}/analyzeResults/{number}/pdf")

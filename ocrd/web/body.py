@@ -39,11 +39,9 @@ _FLUSH = 1 << 20
 
 
 class Incoming:
-    """A document on its way in: a draft in the folder where it will appear.
+    """A document on its way in, of at most `limit` bytes: a draft in the folder it will lie in.
 
-    Args:
-        folder: A folder that exists, on the file system of the inbox.
-        limit: Bytes it may have at most.
+    That folder exists, on the file system of the inbox.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -108,19 +106,14 @@ def opened(folder: Path) -> Iterator[int]:
 class Body:
     """What a request has brought.
 
-    Attributes:
-        folder: Where its documents go: one that exists, on the file system of the inbox.
-        limit: Bytes that each may have at most.
-        fields: A form's fields (the last of a name), or what the JSON says: there an `Incoming`
-            stands in the place of a document.
-        lists: A form's fields, all of a name.
-        documents: The documents, in order.
+    Its fields are a form's (the last of a name), or what the JSON says: there an `Incoming` stands
+    in the place of a document.
     """
 
-    folder: Path
-    limit: int
+    folder: Path  # where its documents go: one that exists, on the file system of the inbox
+    limit: int  # bytes that each may have at most
     fields: dict[str, Any] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)  # a form's, all of a name
     documents: list[Incoming] = field(default_factory=list)
 
     def document(self, name: str = "") -> Incoming:
@@ -179,17 +172,13 @@ async def received(request: Request, folder: Path, limit: int) -> AsyncIterator[
 
 
 async def _read_raw(request: Request, body: Body) -> None:
-    document = body.document(_raw_name(request))
+    _, options = parse_options_header(request.headers.get("content-disposition", ""))
+    told = options.get(b"filename", b"").decode("utf-8", "replace")
+    document = body.document(request.query_params.get("name") or told or "document")
     async for chunk in request.stream():
         await document.write(chunk)
     if not document.size:
         raise RefusedError(400, "the body is empty", hint="Send the document as the body.")
-
-
-def _raw_name(request: Request) -> str:
-    _, options = parse_options_header(request.headers.get("content-disposition", ""))
-    told = options.get(b"filename", b"").decode("utf-8", "replace")
-    return request.query_params.get("name") or told or "document"
 
 
 class _Form:
@@ -209,7 +198,6 @@ class _Form:
 
     def callbacks(self) -> MultipartCallbacks:
         return {
-            "on_part_begin": self._begin,
             "on_header_field": self._header_field,
             "on_header_value": self._header_value,
             "on_header_end": self._header_end,
@@ -218,9 +206,6 @@ class _Form:
             "on_part_end": self._part_end,
             "on_end": self._end,
         }
-
-    def _begin(self) -> None:
-        self._headers = {}
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -233,7 +218,8 @@ class _Form:
         self._header = self._value = b""
 
     def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        headers, self._headers = self._headers, {}
+        _, options = parse_options_header(headers.get(b"content-disposition", b""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         filename = options.get(b"filename")
         if filename is None:

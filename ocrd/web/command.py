@@ -51,7 +51,8 @@ def serve(context: typer.Context, config: ConfigOption = None) -> None:
     app = create_app(loaded)
     if not app.state.desk.store.tokens():
         typer.echo("no token yet; make one: ocrd web token add NAME --role operate", err=True)
-    _raise_limit()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # each connection is an open file
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -94,12 +95,6 @@ def _listening(given: WebSettings) -> socket.socket:
             "it: ss -lpn tells.",
         ) from error
     return made
-
-
-def _raise_limit() -> None:
-    """As many open files as the system allows: each connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @tokens.command("add")

@@ -37,14 +37,9 @@ _OPTIONS = ("to_formats", "md_page_break_placeholder", "page_range", "target_typ
 
 
 @router.get("/health")
-async def health() -> dict[str, str]:
-    """The process answers."""
-    return {"status": "ok"}
-
-
 @router.get("/ready")
-async def ready() -> dict[str, str]:
-    """Likewise: documents are taken whether or not the daemon runs."""
+async def health() -> dict[str, str]:
+    """The process answers: documents are taken whether or not the daemon runs."""
     return {"status": "ok"}
 
 
@@ -90,7 +85,8 @@ async def poll(request: Request, task: str, wait: float = 0.0) -> dict[str, Any]
     jobs = [await desk.find(name, token) for name in names]
     end = time.monotonic() + min(max(wait, 0.0), SYNC_S)
     for place, job in enumerate(jobs):
-        if not _has_ended(job) and end > time.monotonic():
+        has_ended = isinstance(job, Job) and job.state in ENDED
+        if not has_ended and end > time.monotonic():
             ended = await desk.ended(job, end - time.monotonic())
             jobs[place] = ended or await desk.find(name_of(job), token)
     return _task(task, jobs)
@@ -107,10 +103,6 @@ async def task_result(request: Request, task: str) -> Response:
         raise MissingError(f"task {task} has not ended", hint=f"GET /v1/status/poll/{task}?wait=5")
     seconds = max((job.finished_at or 0) - job.created_at for job in jobs)
     return await _converted(desk, jobs, options, seconds)
-
-
-def _has_ended(known: Known) -> bool:
-    return isinstance(known, Job) and known.state in ENDED
 
 
 async def _submitted(

@@ -12,16 +12,11 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from ocrd.errors import LedgerError, OcrdError, PlaceError, UsageError
-from ocrd.job import JobError
+from ocrd.job import Job, JobError
 
 
 class RefusedError(OcrdError):
-    """A request that is not carried out.
-
-    Args:
-        status: As in HTTP.
-        retry_after: Seconds after which it may be sent again.
-    """
+    """A request that is not carried out; it may be sent again after `retry_after` seconds."""
 
     def __init__(self, status: int, message: str, *, hint: str, retry_after: int = 0) -> None:
         kind = HTTPStatus(status).phrase.lower().replace(" ", "-")
@@ -78,6 +73,11 @@ def sentence(error: OcrdError | JobError) -> str:
 def joined(message: str, hint: str) -> str:
     """Two sentences as one line; a message may have its full stop or not."""
     return f"{message.rstrip('.')}. {hint}" if hint else message
+
+
+def outcome(job: Job) -> OcrdError | JobError:
+    """Why a job that has ended is not done."""
+    return job.error or OcrdError(f"job {job.id} was {job.state}", hint="", kind=job.state.value)
 
 
 def install(app: FastAPI, show: Show) -> None:

@@ -18,13 +18,13 @@ from ocrd.files import Disk
 from ocrd.job import Job, JobState
 from ocrd.ledger.readonly import read_ledger
 from ocrd.spool.expiry import Fate, expire
+from ocrd.spool.names import REPORT_SUFFIX
 from ocrd.web.desk import ENDED, Desk
 from ocrd.web.errors import MissingError
 from ocrd.web.results import Results
 
 DAY_S = 86400.0
 HELD_DAYS = 1.0  # an uploaded file that nobody has had read by then
-REPORT = ".error.json"
 
 
 def expire_all(desk: Desk, now: float) -> None:
@@ -53,7 +53,7 @@ def _remove(desk: Desk, job: Job) -> None:
         elif job.failed_to is not None:
             failed = replace(job, archived_to=job.failed_to)
             if expire(failed, folder.failed, desk.disk) is Fate.DELETED:
-                desk.disk.unlink(Path(f"{job.failed_to}{REPORT}"))
+                desk.disk.unlink(Path(f"{job.failed_to}{REPORT_SUFFIX}"))
 
 
 def _remove_results(results: Results, job: Job) -> None:

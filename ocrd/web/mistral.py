@@ -14,11 +14,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from markdown_it import MarkdownIt
 
-from ocrd.job import Job, JobState
+from ocrd.job import JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
-from ocrd.web.errors import RefusedError
+from ocrd.web.errors import RefusedError, outcome
 from ocrd.web.results import ReadPage, Results
 from ocrd.web.store import Handed, Role, Token
 
@@ -58,7 +58,8 @@ async def ocr(request: Request) -> JSONResponse:
             504, "it has not been read yet", hint="It will be; see GET /api/v1/jobs."
         )
     if ended.state is not JobState.DONE:
-        raise _failed(ended)
+        error = outcome(ended)
+        raise RefusedError(422, error.message, hint=error.hint)
     pages = await asyncio.to_thread(_pages, await desk.results(ended), asked)
     model = str(asked.get("model") or "ocrd")
     usage = {"pages_processed": len(pages), "doc_size_bytes": size}
@@ -83,12 +84,6 @@ async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
     if document is None:
         raise RefusedError(422, "there is no document in it", hint="Send a data URI or a file_id.")
     return document.size, await desk.submit(document, desk.folder(token), token)
-
-
-def _failed(job: Job) -> RefusedError:
-    error = job.error
-    message = error.message if error else f"job {job.id} was {job.state}"
-    return RefusedError(422, message, hint=error.hint if error else "")
 
 
 def _pages(results: Results, asked: dict[str, Any]) -> list[dict[str, Any]]:

@@ -45,12 +45,7 @@ _LETTER = (8.5, 11.0)  # inches
 
 @dataclass(frozen=True)
 class ReadPage:
-    """A page as every interface tells of it.
-
-    Attributes:
-        facts: Its object in the sidecar.
-        markdown: Its text in scan.md.
-    """
+    """A page as every interface tells of it: its object in the sidecar, its text in scan.md."""
 
     facts: dict[str, Any]
     markdown: str
@@ -83,17 +78,13 @@ class ReadPage:
 class Results:
     """A bundle, or the files that lie side by side.
 
-    Attributes:
-        stem: What the files are called without their endings.
-        files: By format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`.
-        all: Every file below, by its name in an archive.
-        disk: Opens them beneath their tree: whoever may write in an outbox could else have
-            another file read by planting a link.
+    The disk opens them beneath their tree: whoever may write in an outbox could else have another
+    file read by planting a link.
     """
 
-    stem: str
-    files: dict[str, Path]
-    all: dict[str, Path]
+    stem: str  # what the files are called without their endings
+    files: dict[str, Path]  # by format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`
+    all: dict[str, Path]  # by its name in an archive
     disk: Disk
 
     @classmethod
@@ -118,7 +109,8 @@ class Results:
                 raise FileNotFoundError(place)
             if stat.S_ISDIR(facts.st_mode):
                 found = dict(_below(place, disk))
-                stem = _common_stem(found)
+                named = [name for name in found if _kind(name) and "/" not in name]
+                stem = _without_ending(named[0]) if named else "document"
             else:
                 stem = _without_ending(place.name)
                 found = dict(_siblings(place.parent, stem, disk))
@@ -160,14 +152,13 @@ class Results:
             PlaceError: It cannot be read now.
         """
         try:
-            file = self.disk.open(path)
+            return self.disk.open(path)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 raise MissingError(
                     f"{display(path)} is no file of ocrd's any more", hint="Look into the outbox."
                 ) from error
             raise os_error(error, path) from error
-        return file
 
     def text(self, kind: str) -> str:
         """One of the files as text; `txt` is made of the blocks where it was not kept."""
@@ -276,11 +267,6 @@ def _kind(name: str) -> str | None:
 
 def _without_ending(name: str) -> str:
     return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name)
-
-
-def _common_stem(found: dict[str, Path]) -> str:
-    named = [name for name in found if _kind(name) and "/" not in name]
-    return _without_ending(named[0]) if named else "document"
 
 
 def require_tree(path: Path, disk: Disk) -> None:

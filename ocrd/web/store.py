@@ -56,11 +56,7 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Token:
-    """Who may do what.
-
-    Attributes:
-        folders: In which folders; None for all.
-    """
+    """Who may do what, in which folders (None: all)."""
 
     name: str
     role: Role
@@ -73,27 +69,16 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handed:
-    """A document that came over HTTP and lies, or lay, in an inbox.
+    """A document that came over HTTP and lies, or lay, in an inbox."""
 
-    Attributes:
-        ticket: Its number here; known before the daemon has recorded a job.
-        folder: Whose inbox.
-        source: Its path below; hidden while a client has yet to ask for it to be read.
-        facts: What a look at it saw.
-        token: Who brought it.
-        at: When; seconds since the epoch.
-        name: What the client calls it, if it was uploaded as a file (Mistral's `/v1/files`).
-        job: The job that it became, once that is known.
-    """
-
-    ticket: int
+    ticket: int  # its number here; known before the daemon has recorded a job
     folder: str
-    source: str
+    source: str  # path below its inbox; hidden while a client has yet to ask for it to be read
     facts: FileFacts
-    token: str
-    at: float
-    name: str | None = None
-    job: int | None = None
+    token: str  # who brought it
+    at: float  # when; seconds since the epoch
+    name: str | None = None  # the client's, if it was uploaded as a file (Mistral's `/v1/files`)
+    job: int | None = None  # that it became, once that is known
 
     @property
     def held(self) -> bool:

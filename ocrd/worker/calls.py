@@ -31,13 +31,7 @@ HANGS_S = 30.0  # a call that has not answered for so long is told of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hanging:
-    """Calls to a place that do not answer.
-
-    Attributes:
-        place: Which.
-        calls: How many.
-        seconds: For how long the oldest has not answered.
-    """
+    """Calls to a place that do not answer; `seconds` is for how long the oldest has not."""
 
     place: str
     calls: int
@@ -52,11 +46,7 @@ class Hanging:
 
 
 class Calls:
-    """Runs blocking calls off the event loop.
-
-    Args:
-        threads: For one place at most.
-    """
+    """Runs blocking calls off the event loop, on so many threads for one place at most."""
 
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
@@ -68,17 +58,13 @@ class Calls:
     ) -> T:
         """Await what `call` returns.
 
-        A cancelled caller ends no sooner than the call, if that has begun: who takes up its work
-        must not meet it.
-
-        Args:
-            place: What the call waits for, if it waits: a tree, the ledger, the spool.
-            call: What to call.
-            args: With what.
-            kwargs: Likewise.
+        It waits, if it does, for `place`: a tree, the ledger, the spool.  A cancelled caller ends
+        no sooner than the call, if that has begun: who takes up its work must not meet it.
         """
-        asked = _Asked(partial(call, *args, **kwargs))
-        at = self._place(str(place))
+        asked, name = _Asked(partial(call, *args, **kwargs)), str(place)
+        if name not in self._places:
+            self._places[name] = _Place(name, self._most)
+        at = self._places[name]
         at.submit(asked)
         self._awaited.add(asked.ended)
         try:
@@ -95,7 +81,7 @@ class Calls:
         now, found = time.monotonic(), []
         least_s = HANGS_S if least_s is None else least_s
         for name, place in list(self._places.items()):
-            waits = [now - since for since in place.since()]
+            waits = [now - since for since in list(place.since.values())]
             if waits and max(waits) >= least_s:
                 found.append(Hanging(place=name, calls=len(waits), seconds=max(waits)))
         return sorted(found, key=lambda each: -each.seconds)
@@ -104,11 +90,6 @@ class Calls:
         """Let go whoever waits for a call: the process ends, and calls that hang end with it."""
         for ended in list(self._awaited):
             ended.cancel()
-
-    def _place(self, name: str) -> _Place:
-        if name not in self._places:
-            self._places[name] = _Place(name, self._most)
-        return self._places[name]
 
 
 class _Asked:
@@ -145,7 +126,7 @@ class _Place:
         self._waiting = 0  # calls
         self._idle = 0  # threads
         self._threads = 0
-        self._since: dict[int, float] = {}  # by thread: when its call began
+        self.since: dict[int, float] = {}  # by thread: when its call began
 
     def submit(self, asked: _Asked) -> None:
         """Have it called when its turn comes."""
@@ -164,20 +145,16 @@ class _Place:
                 asked.ended.cancel()
             return not asked.begun
 
-    def since(self) -> list[float]:
-        """When each call that is under way began."""
-        return list(self._since.values())
-
     def _serve(self) -> None:
         me = threading.get_ident()
         while (taken := self._next()) is not None:
             if taken.begun:
-                self._since[me] = time.monotonic()
+                self.since[me] = time.monotonic()
                 try:
                     tell = partial(taken.tell, taken.call(), None)
                 except BaseException as error:
                     tell = partial(taken.tell, None, error)
-                del self._since[me]
+                del self.since[me]
                 tell()
                 del tell
             del taken  # a thread that waits keeps no job's things

@@ -102,17 +102,17 @@ class Delivery:
             PlaceError: failed/ cannot be written now; call again later.
             FencedError: The job is somebody else's now.
         """
-        end = self._ledger.cancelled if cancelled else self._ledger.failed
+        place = Place.FAILED
         try:
             job = self._to_failed(job, folder, error, cancelled=cancelled)
         except SourceChangedError as changed:  # nothing of the job's to move
             place = Place.GONE if changed.kind == "source-gone" else job.place
-            return self._ended(end(job, place))
         except PlaceError as closed:
             if not (cancelled and job.place is Place.INBOX and closed.is_below([folder.inbox])):
                 raise
-            return self._ended(end(job, job.place))
-        return self._ended(end(job, Place.FAILED))
+            place = job.place
+        end = self._ledger.cancelled if cancelled else self._ledger.failed
+        return self._ended(end(job, place))
 
     def _pages(self, job: Job) -> list[PageRow]:
         """Its finished pages, for the ledger."""
@@ -150,9 +150,6 @@ class Delivery:
         made = self._spool.made(job)  # tells the layout: a reload may have changed the folder's
         if is_flat(made) if made else is_flat_file(recorded.name):
             return self._side_by_side(job, folder, recorded)
-        return self._bundle(job, folder, recorded)
-
-    def _bundle(self, job: Job, folder: Folder, recorded: Path) -> Job:
         while True:
             try:
                 self._spool.publish(job, recorded, _owner(folder))
@@ -240,7 +237,8 @@ class Delivery:
             except FileExistsError:
                 job = replace(job, ending=None)
             except OcrdError as refused:
-                if below == folder.failed or not _of_the_path(refused, folder.failed):
+                of_the_path = isinstance(refused, PlaceError) and refused.is_below([folder.failed])
+                if below == folder.failed or not (of_the_path or refused.kind == "name-too-long"):
                     raise
                 below = folder.failed  # its sub-folder takes nothing: beside the others, then
                 job = replace(job, ending=None)
@@ -278,12 +276,6 @@ def remove_marker(spool: Spool, job: Job, folder: Folder) -> None:
         name = marker.of(job.source, document=bool(job.members))
     if len(os.fsencode(name.rpartition("/")[2])) <= NAME_MAX:  # else there is none
         spool.remove_marker(folder.inbox / name)
-
-
-def _of_the_path(error: OcrdError, tree: Path) -> bool:
-    """Whether another path in the tree may do."""
-    too_long = error.kind == "name-too-long"
-    return too_long or (isinstance(error, PlaceError) and error.is_below([tree]))
 
 
 def _recorded(path: str | None) -> Path:

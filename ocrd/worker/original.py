@@ -38,22 +38,17 @@ class Collation:
     Attributes:
         counts: How many pages each file gives, in the order of the files; each at least 1.
         duplex: `SINGLE`, `REVERSED` or `SAME`.
+
+    Raises:
+        BadFileError: Fronts and backs are not equally many (kind `uneven-pile`).
     """
 
-    counts: tuple[int, ...]
+    counts: Sequence[int]
     duplex: str = SINGLE
 
-    @classmethod
-    def of(cls, counts: Sequence[int], duplex: str) -> Collation:
-        """The order of the pages of files that have so many each.
-
-        Raises:
-            BadFileError: Fronts and backs are not equally many (kind `uneven-pile`).
-        """
-        collation = cls(tuple(counts), duplex)
-        if duplex != SINGLE:
-            _require_even(collation.counts)
-        return collation
+    def __post_init__(self) -> None:
+        if self.duplex != SINGLE:
+            _require_even(self.counts)
 
     @property
     def pages(self) -> int:
@@ -92,14 +87,7 @@ class Collation:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One file of an original.
-
-    Attributes:
-        what: As it was recorded.
-        path: Where it lies in the spool.
-        info: What it is; None when it cannot be opened.
-        error: Why not.
-    """
+    """One file of an original, at `path` in the spool; `error` says why it cannot be opened."""
 
     what: Job | Member
     path: Path
@@ -124,13 +112,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """All files of an original, and the order of their pages.
-
-    Attributes:
-        path: Where it lies in the spool.
-        parts: Its files.
-        collation: Which page of the document is which page of which of them.
-    """
+    """All files of an original that lies at `path` in the spool, and the order of their pages."""
 
     path: Path
     parts: tuple[Part, ...]
@@ -221,19 +203,24 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
             are not equally many.
         SourceChangedError, PlaceError: As `ChildPageSource.inspect`.
     """
-    if not job.members:
-        parts = [Part(what=job, path=path, info=await pages.inspect(path))]
-    else:
-        parts = [await _part(each, path / each.name, pages) for each in job.members]
-    broken = next((part for part in parts if part.error is not None), None)
-    if broken is not None and duplex != SINGLE and broken.error is not None:
-        raise BadFileError(
-            f"{broken.name}: {broken.error.message}  Which back belongs to which front can only "
-            "be told when all files can be read.",
-            hint=broken.error.hint,
-            kind=broken.error.kind,
-        )
-    collation = Collation.of([part.pages for part in parts], duplex)
+    parts = []
+    for what in job.members or (job,):
+        lies = path / what.name if isinstance(what, Member) else path
+        try:
+            parts.append(Part(what=what, path=lies, info=await pages.inspect(lies)))
+        except BadFileError as error:
+            if what is job:
+                raise
+            parts.append(Part(what=what, path=lies, error=error))
+    for part in parts if duplex != SINGLE else ():
+        if part.error is not None:
+            raise BadFileError(
+                f"{part.name}: {part.error.message}  Which back belongs to which front can only "
+                "be told when all files can be read.",
+                hint=part.error.hint,
+                kind=part.error.kind,
+            )
+    collation = Collation([part.pages for part in parts], duplex)
     return Original(path=path, parts=tuple(parts), collation=collation)
 
 
@@ -260,13 +247,6 @@ def identity(job: Job, path: Path) -> Found:
     return joined(job.folder, job.source, members)
 
 
-async def _part(member: Member, path: Path, pages: ChildPageSource) -> Part:
-    try:
-        return Part(what=member, path=path, info=await pages.inspect(path))
-    except BadFileError as error:
-        return Part(what=member, path=path, error=error)
-
-
 def _facts(path: Path) -> FileFacts:
     with open_regular(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -277,13 +257,13 @@ def _require_even(counts: Sequence[int]) -> None:
     pages = sum(counts)
     if len(counts) == 2 and counts[0] != counts[1]:
         fronts, backs = counts
-        told = f"the pile has {_so_many(fronts, 'front')} and {_so_many(backs, 'back')}"
+        told = f"{_so_many(fronts, 'front')} and {_so_many(backs, 'back')}"
     elif pages % 2:
-        told = f"the pile has {_so_many(pages, 'page')}, which is no even number"
+        told = f"{_so_many(pages, 'page')}, which is no even number"
     else:
         return
     raise BadFileError(
-        f"Fronts and backs cannot be put together: {told}.",
+        f"Fronts and backs cannot be put together: the pile has {told}.",
         hint="A sheet was missed or fed twice, or the pile was printed on one side only: scan it "
         "again, both sides of every sheet, or drop it into a folder without `duplex`.",
         kind="uneven-pile",

@@ -60,37 +60,23 @@ def separator_of(folder: Folder) -> Separator | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What jobs are worked on with, and the settings that concern it.
-
-    Attributes:
-        home: The daemon's own tree.
-        pages: Makes page images.
-        build: Builds a bundle of so many pages in a child process.
-        gate: Shares the engine among jobs.
-        call: Runs a blocking call off the event loop.
-        clock: Seconds since the epoch.
-        dpi: At which PDF pages are rendered.
-        window: At most so many pages of one job are under way, so that a book floods no gate.
-        orientation: Sees which way up a page is, for an engine that does not.
-        reuse_results: Whether a page of the same content is read once.
-        versions: What produced a result.
-    """
+    """What jobs are worked on with, and the settings that concern it."""
 
     ledger: Ledger
     spool: Spool
-    home: Path
+    home: Path  # the daemon's own tree
     pages: ChildPageSource
-    build: Build
+    build: Build  # of a bundle of so many pages
     engine: Engine
     gate: PageGate
     events: Events
     call: Calls
-    dpi: int
-    window: int
-    orientation: Orientation | None
-    reuse_results: bool
-    versions: Mapping[str, str]
-    clock: Callable[[], float] = time.time
+    dpi: int  # of PDF pages that are rendered
+    window: int  # pages of one job under way at most, so that a book floods no gate
+    orientation: Orientation | None  # for an engine that does not see which way up a page is
+    reuse_results: bool  # a page of the same content is read once
+    versions: Mapping[str, str]  # of what produces a result
+    clock: Callable[[], float] = time.time  # seconds since the epoch
 
 
 @dataclass(kw_only=True, eq=False)
@@ -128,7 +114,7 @@ class PageRun:
         kept = ledger.payloads(job, self.recipe) if job.pages_done else ()
         for page, payload in kept:
             if page.number not in pages:
-                result = None if payload is None else self._with_blocks(payload)
+                result = payload and with_blocks(payload, self.folder.mode.answers)
                 self.log.append(self._entry(page, result))
                 pages[page.number] = page
         if len(pages) != job.pages_done:
@@ -182,7 +168,7 @@ class PageRun:
         if payload is None:
             return False
         page = Page(number=number, state=PageState.DONE, reused=True)
-        await self._keep(page, self._with_blocks(payload))
+        await self._keep(page, with_blocks(payload, self.folder.mode.answers))
         self._tell("page.done", number, reused=True, seconds=0.0, tokens=0)
         return True
 
@@ -280,9 +266,6 @@ class PageRun:
 
     def _entry(self, page: Page, result: str | None) -> Entry:
         return Entry(page=page, result=result, came_from=self.original.came_from(page.number))
-
-    def _with_blocks(self, payload: str) -> str:
-        return with_blocks(payload, self.folder.mode.answers)
 
     def _tell(self, name: str, number: int, **fields: object) -> None:
         events = self.parts.events

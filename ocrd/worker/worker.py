@@ -35,14 +35,10 @@ _Built: TypeAlias = tuple[Path, BundleSpec]
 
 
 class Worker:
-    """Takes claimed jobs to done or failed; many `run`s may be under way at once.
-
-    Attributes:
-        runs: The pages of each job under way, by its number.
-    """
+    """Takes claimed jobs to done or failed; many `run`s may be under way at once."""
 
     def __init__(self, parts: Parts) -> None:
-        self.runs: dict[int, PageRun] = {}
+        self.runs: dict[int, PageRun] = {}  # those under way, by job
         self._parts = parts
         self._delivery = Delivery(ledger=parts.ledger, spool=parts.spool, clock=parts.clock)
 
@@ -250,14 +246,9 @@ def _isotime(seconds: float) -> str:
 
 def _nothing_read(job: Job, pages: list[Page]) -> OcrdError:
     """A document of which no page could be read has failed, for its first page's reason."""
-    first = min(pages, key=lambda page: page.number).error
-    if first is None:
-        first = JobError(kind="unreadable", message="no reason recorded", hint="See the log.")
-    what = "the page" if len(pages) == 1 else f"none of the {len(pages)} pages"
-    return BadFileError(
-        f"{display(job.source)}: {what} could be read: {first.message}"
-        if len(pages) > 1
-        else f"{display(job.source)}: {first.message}",
-        hint=first.hint,
-        kind=first.kind,
+    first = min(pages, key=lambda page: page.number).error or JobError(
+        kind="unreadable", message="no reason recorded", hint="See the log."
     )
+    what = f"none of the {len(pages)} pages could be read: " if len(pages) > 1 else ""
+    message = f"{display(job.source)}: {what}{first.message}"
+    return BadFileError(message, hint=first.hint, kind=first.kind)

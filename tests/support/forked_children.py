@@ -16,12 +16,12 @@ import threading
 import time
 
 from ocrd.children import child, process
-from ocrd.children.wire import prepare
+from ocrd.children.wire import adapters
 from ocrd.document import pile
 from ocrd.pages import work
 
 for call in (work.inspect, work.page, work.own_text, pile.build):
-    prepare(call)
+    adapters(call)
 
 
 class Fork:

@@ -125,15 +125,15 @@ def _journal() -> bool:
 
 
 def _confinement() -> bool:
-    from ocrd.children import rights
+    from ocrd.children import landlock
 
-    return bool(rights().files)
+    return landlock.version() > 0
 
 
 def _call_filter() -> bool:
-    from ocrd.children import rights
+    from ocrd.children import seccomp
 
-    return bool(rights().calls)
+    return seccomp.available()
 
 
 def _watch_limits() -> bool:

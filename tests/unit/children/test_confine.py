@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ocrd.children import ChildPool, rights
+from ocrd.children import ChildPool, landlock, missing, seccomp
 from ocrd.errors import OcrdError, PageFaultError
 from tests.support.needs import needs
 from tests.unit.children import calls
@@ -150,8 +150,14 @@ async def test_a_user_without_any_privilege_confines_children_too(tmp_path: Path
     assert told.split() == [b"CapEff:0000000000000000", b"given:content", b"secret:refused"]
 
 
-async def test_what_this_kernel_lacks_is_said() -> None:
-    here = rights()
-
-    assert here.files == (here.landlock >= 1)
-    assert bool(here.missing) == (here.landlock < 3 or not here.calls)
+@pytest.mark.parametrize(
+    ("version", "filters", "said"),
+    [(0, True, "no Landlock"), (2, True, "truncation"), (3, False, "calls cannot be filtered")],
+)
+async def test_what_a_kernel_lacks_is_said(
+    monkeypatch: pytest.MonkeyPatch, version: int, filters: bool, said: str
+) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: version)
+    monkeypatch.setattr(seccomp, "available", lambda: filters)
+    (lacking,) = missing()
+    assert said in lacking

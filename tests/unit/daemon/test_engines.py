@@ -12,6 +12,7 @@ from ocrd.config import Config, folders, load
 from ocrd.daemon.engines import (
     asked_resolutions,
     build_engine,
+    check_barcodes,
     check_modes,
     missing_packages,
     vllm_settings,
@@ -107,6 +108,24 @@ def test_the_embedded_engine_is_there(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     (tmp_path / "config.toml").write_text(f'root = "{tmp_path}"\n[engine]\nkind = "rapidocr"\n')
     assert missing_packages(load(tmp_path / "config.toml")) is None
+
+
+@pytest.mark.parametrize(
+    ("separator", "library", "refused"),
+    [("barcode", "no_such_library", True), ("blank", "no_such_library", False),
+     ("barcode", "zxingcpp", False)],
+)  # fmt: skip
+def test_a_folder_that_waits_for_barcodes_is_refused_where_nobody_could_read_them(
+    tmp_path: Path, separator: str, library: str, refused: bool
+) -> None:
+    config = configured(tmp_path, folder("piles", more=f'separator = "{separator}"'))
+    if not refused:
+        check_barcodes(config, library=library)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_barcodes(config, library=library)
+    assert "'piles'" in caught.value.message
+    assert "ocrd-daemon[barcode]" in caught.value.hint
 
 
 def test_servers_beside_this_machine_s_cards_add_to_what_is_read_at_once(tmp_path: Path) -> None:

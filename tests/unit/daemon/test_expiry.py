@@ -23,7 +23,7 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
 from ocrd.worker.calls import Calls
 from ocrd.worker.pages import Parts
-from tests.integration.tree import Tree, daemon, log, scan
+from tests.integration.tree import Tree, ask, daemon, log, scan
 from tests.support.impostors import link, pipe
 from tests.support.waiting import wait_for
 from tests.unit.ledger.making import Clock
@@ -291,6 +291,7 @@ def test_a_job_is_not_forgotten_before_its_original_is_deleted(world: World) -> 
     old = world.filed("2026/11/old.pdf", days_ago=40)
     kept = world.filed("kept.pdf", folder="kept", days_ago=20)
     world.expire(keep_done_days=10)
+    assert (world.root / "archive/kept/kept.pdf").exists()
     assert world.ledger.job(young.id) == young  # 10 days passed, but its original has 30
     assert world.ledger.job(old.id) is None
     assert world.ledger.job(kept.id) is None
@@ -319,15 +320,16 @@ def test_a_crash_at_any_call_loses_nothing_else_and_the_next_round_ends_it(
     assert world.ledger.verify() == []
 
 
-def test_the_daemon_does_it_and_show_says_so(tmp_path: Path) -> None:
+def test_the_daemon_does_it_and_then_forgets_the_job(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "srv")
     tree.drop("a.jpg", scan(1))
     assert tree.run()[0] == 0
-    with tree.config.open("a", encoding="utf-8") as config:
-        config.write("keep_archive_days = 0.00001\n")
+    text = tree.config.read_text(encoding="utf-8")
+    text = text.replace("[watch]", "[ledger]\nkeep_done_days = 0.00001\n[watch]")
+    tree.config.write_text(f"{text}keep_archive_days = 0.00001\n", encoding="utf-8")
     time.sleep(1.0)  # longer than a hundred-thousandth of a day
     with daemon(tree):
-        wait_for(lambda: "event=archive.expired" in log(tree))
+        wait_for(lambda: ask(tree, "jobs")["jobs"] == [])
     assert log(tree).count("archive.expired") == 1
     assert tree.visible("archive") == []
     assert tree.visible("outbox") == ["a/a.json", "a/a.md", "a/a.pdf"]

@@ -81,7 +81,7 @@ def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> Non
     folder = configured(tmp_path).folders[0]
     engine = SimpleNamespace(named=lambda _language: ("e", "m"))
     parts = cast(Any, SimpleNamespace(engine=engine, dpi=200, reuse_results=True))
-    plain = cast(Any, SimpleNamespace(collation=Collation.of([1], SINGLE)))
+    plain = cast(Any, SimpleNamespace(collation=Collation([1], SINGLE)))
     keys = {
         recipe(parts, cast(Any, None), folder.model_copy(update={"language": language}), plain)
         for language in ("", "ru", "ru+en")

@@ -72,15 +72,6 @@ def test_a_clock_that_is_put_back_makes_nobody_wait_for_hours() -> None:
     assert paused.over("a", back + 2 * FIRST_DELAY_S)
 
 
-def test_a_wait_that_ended_is_told_once_and_forgotten() -> None:
-    paused = waits()
-    paused.met("a", FULL, now=0.0)
-    ended = paused.ended("a")
-    assert ended is not None
-    assert ended.error is FULL
-    assert paused.ended("a") is None
-
-
 def at(path: Path | None, kind: str) -> PlaceError:
     error = PlaceError("closed", hint="Open it.", kind=kind)
     error.path = path

@@ -17,7 +17,7 @@ import pytest
 
 from ocrd.config import Folder, load
 from ocrd.daemon.retries import Attempts
-from ocrd.daemon.scheduler import Scheduler
+from ocrd.daemon.scheduler import MOST_STARTS, Scheduler
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
@@ -145,6 +145,16 @@ class Bench:
     def claimed(self, *names: str) -> list[Job]:
         return self.ledger.claim_some(len(self.queued(*names)), now=time.time())
 
+    def ending(self, *, fails: bool = False) -> Job:
+        """A job that a daemon before this one had brought to its last steps."""
+        (job,) = self.claimed("a.pdf")
+        if fails:
+            job = self.ledger.intend_failure(job, BAD, "/failed/a.pdf")
+        else:
+            job = self.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
+        self.scheduler.take_over(self.ledger.unfinished())
+        return job
+
     def job(self, number: int) -> Job:
         job = self.ledger.job(number)
         assert job is not None
@@ -188,6 +198,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.close()
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is tried again at once."""
+    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+
+
 async def test_jobs_from_before_wait_while_the_ledger_is_locked(bench: Bench) -> None:
     jobs = bench.claimed("a.pdf", "b.pdf")
     bench.scheduler.take_over(jobs)
@@ -200,10 +216,8 @@ async def test_jobs_from_before_wait_while_the_ledger_is_locked(bench: Bench) ->
 async def test_a_job_that_delivers_waits_for_its_folder_to_be_configured_again(
     bench: Bench,
 ) -> None:
-    (job,) = bench.claimed("a.pdf")
-    bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
     bench.folders.clear()
-    bench.scheduler.take_over(bench.ledger.unfinished())
+    job = bench.ending()
     async with bench.running():
         await until(lambda: bench.scheduler.ticks > 2)
         assert bench.crew.ran == []
@@ -215,10 +229,8 @@ async def test_a_job_that_delivers_waits_for_its_folder_to_be_configured_again(
 
 async def test_a_failure_that_meets_a_busy_folder_is_tried_again(bench: Bench) -> None:
     """Its end is decided: back in the queue nobody would ever claim it."""
-    (job,) = bench.claimed("a.pdf")
-    job = bench.ledger.intend_failure(job, BAD, "/failed/a.pdf")
+    bench.ending(fails=True)
     bench.crew.error = BUSY
-    bench.scheduler.take_over([job])
     async with bench.running():
         await until(lambda: len(bench.crew.ran) > 1)
         bench.crew.error = None
@@ -238,21 +250,17 @@ async def test_a_cancel_waits_for_the_move_that_is_under_way(tmp_path: Path) -> 
     """Two threads that move one original would take it from each other."""
     mover = Mover(Calls(1))
     with closing(Bench(tmp_path, mover)) as bench:
-        await _cancel_while_it_moves(bench, mover)
+        (job,) = bench.queued("a.pdf")
+        async with bench.running():
+            await until(mover.moving.is_set)
+            try:
+                bench.ledger.request_cancel([job.id])
+                ticks = bench.scheduler.ticks
+                await until(lambda: bench.scheduler.ticks > ticks + 2)  # seen; others go on
+            finally:
+                mover.moved.set()
+            await until(lambda: mover.cancelled_after)
     assert set(mover.cancelled_after) == {True}
-
-
-async def _cancel_while_it_moves(bench: Bench, mover: Mover) -> None:
-    (job,) = bench.queued("a.pdf")
-    async with bench.running():
-        await until(mover.moving.is_set)
-        try:
-            bench.ledger.request_cancel([job.id])
-            ticks = bench.scheduler.ticks
-            await until(lambda: bench.scheduler.ticks > ticks + 2)  # it was seen; others go on
-        finally:
-            mover.moved.set()
-        await until(lambda: mover.cancelled_after)
 
 
 async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench: Bench) -> None:
@@ -314,11 +322,11 @@ class Narrow(Crew):
 
 
 @pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.usefixtures("soon")
 async def test_a_place_with_room_for_some_is_one_pause_until_all_are_through(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+    tmp_path: Path, most: int
 ) -> None:
     """As a full failed/ beside an outbox that takes everything: told once, and its end once."""
-    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
     crew = Narrow()
     with closing(Bench(tmp_path, crew)) as bench:
         jobs = bench.queued("elsewhere.pdf", *(f"{number}.pdf" for number in range(6)))
@@ -334,11 +342,11 @@ async def test_a_place_with_room_for_some_is_one_pause_until_all_are_through(
     assert len(bench.events("folder.paused")) == len(bench.events("folder.resumed")) == 1
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_long_job_keeps_no_other_of_its_folder_from_trying_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """A book that was under way at a restart, beside a letter that finds the disk full."""
-    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
     crew = Narrow()
     with closing(Bench(tmp_path, crew)) as bench:
         book, letter = bench.claimed("elsewhere.pdf", "letter.pdf")
@@ -352,10 +360,8 @@ async def test_a_long_job_keeps_no_other_of_its_folder_from_trying_the_place(
             crew.elsewhere.set()
 
 
-async def test_a_try_that_a_person_cancels_says_nothing_of_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+@pytest.mark.usefixtures("soon")
+async def test_a_try_that_a_person_cancels_says_nothing_of_the_place(tmp_path: Path) -> None:
     crew = Gone()
     with closing(Bench(tmp_path, crew)) as bench:
         bench.queued("a.pdf", "b.pdf", "c.pdf")
@@ -370,10 +376,21 @@ async def test_a_try_that_a_person_cancels_says_nothing_of_the_place(
             assert len(crew.at_a_try) == 2, "one tries, as before"
 
 
-async def test_a_place_that_is_back_is_tried_by_one_and_then_taken_up_by_all(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
+@pytest.mark.usefixtures("soon")
+async def test_a_folder_does_not_go_on_while_its_place_is_still_being_tried(tmp_path: Path) -> None:
+    """As on a slow share: a try counts when it has ended."""
+    crew = Gone()
+    with closing(Bench(tmp_path, crew)) as bench:
+        bench.queued("a.pdf")
+        async with bench.running():
+            await until(lambda: crew.at_a_try)
+            ticks = bench.scheduler.ticks
+            await until(lambda: bench.scheduler.ticks > ticks + 2)
+            assert bench.events("folder.resumed") == []
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_place_that_is_back_is_tried_by_one_and_then_taken_up_by_all(bench: Bench) -> None:
     jobs = bench.queued(*(f"{number}.pdf" for number in range(4)))
     bench.crew.error = FULL
     async with bench.running():
@@ -413,18 +430,6 @@ async def test_what_concerns_one_job_holds_up_that_job_alone(
     assert now.error.kind == kind
 
 
-async def test_a_job_that_is_held_while_it_delivers_can_be_cancelled(tmp_path: Path) -> None:
-    """As with a name that the outbox's file system refuses, and always will."""
-    crew = Refused()
-    with closing(Bench(tmp_path, crew)) as bench:
-        (job,) = bench.claimed("a.pdf")
-        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
-        bench.scheduler.take_over(bench.ledger.unfinished())
-        async with bench.running():
-            await until(lambda: bench.events("job.held"))
-            await bench.cancel(job)
-
-
 class Refused(Crew):
     """Meets a name that cannot be."""
 
@@ -432,41 +437,30 @@ class Refused(Crew):
         raise OSError(errno.EINVAL, "Invalid argument", str(folder.outbox / "a:b"))
 
 
-async def test_a_job_that_is_held_can_be_cancelled_while_it_is_being_tried(tmp_path: Path) -> None:
-    crew = Trying()
-    with closing(Bench(tmp_path, crew)) as bench:
-        (job,) = bench.claimed("a.pdf")
-        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
-        bench.scheduler.take_over(bench.ledger.unfinished())
-        async with bench.running():
-            await until(crew.tried.is_set)
-            await bench.cancel(job)
-
-
+@pytest.mark.parametrize("fails", [False, True], ids=["it delivers", "it fails"])
+@pytest.mark.parametrize("tried", [False, True], ids=["it waits", "it is being tried"])
 async def test_a_job_whose_end_is_refused_can_be_cancelled_wherever_it_stands(
-    tmp_path: Path,
+    tmp_path: Path, tried: bool, fails: bool
 ) -> None:
-    """It is to fail, and failed/ takes it as little: the ledger takes no cancel of it any more."""
-    crew = Refused()
+    """As with a name that a file system refuses, and always will."""
+    crew = Trying() if tried else Refused()
     with closing(Bench(tmp_path, crew)) as bench:
-        (job,) = bench.claimed("a.pdf")
-        bench.ledger.intend_failure(job, BAD, "/failed/a.pdf")
-        bench.scheduler.take_over(bench.ledger.unfinished())
+        job = bench.ending(fails=fails)
         async with bench.running():
+            if isinstance(crew, Trying):
+                await until(crew.tried.is_set)
             await until(lambda: bench.events("job.held"))
             await bench.cancel(job)
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_cancel_that_is_refused_while_the_job_is_tried_leaves_it_with_us(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("ocrd.daemon.retries.FIRST_DELAY_S", 0.05)
     crew = Trying()
     crew.refuses_cancels = True
     with closing(Bench(tmp_path, crew)) as bench:
-        (job,) = bench.claimed("a.pdf")
-        bench.ledger.deliver(job, outputs=None, archived_to="/archive/a.pdf")
-        bench.scheduler.take_over(bench.ledger.unfinished())
+        job = bench.ending()
         async with bench.running():
             await until(crew.tried.is_set)
             crew.tried.clear()
@@ -516,11 +510,11 @@ async def test_a_folder_that_a_person_paused_starts_nothing_until_it_is_resumed(
     bench: Bench,
 ) -> None:
     (job,) = bench.queued("a.pdf")
-    bench.scheduler.halted = {"scans"}
+    bench.scheduler.halted = {"scans": 1.0}
     async with bench.running():
         await until(lambda: bench.scheduler.ticks > 2)
         assert bench.crew.ran == []
-        bench.scheduler.halted = ()
+        bench.scheduler.halted = {}
         bench.scheduler.wake()
         await until(lambda: bench.crew.ran == [job.id])
 
@@ -531,3 +525,16 @@ async def test_a_defect_costs_an_attempt_and_fails_in_the_end(bench: Bench) -> N
     async with bench.running():
         await until(lambda: bench.crew.failed == [("a.pdf", "internal")])
     assert len(bench.events("job.crashed")) == 3
+
+
+async def test_a_job_that_seems_to_take_the_daemon_down_with_it_fails_and_says_so(
+    bench: Bench,
+) -> None:
+    """It was running at so many crashes, each of which costs it an attempt."""
+    bench.claimed("a.pdf")
+    with closing(sqlite3.connect(bench.ledger.path)) as raw, raw:
+        raw.execute("UPDATE jobs SET attempts = ?", (MOST_STARTS,))
+    bench.scheduler.take_over(bench.ledger.unfinished())
+    async with bench.running():
+        await until(lambda: bench.crew.failed == [("a.pdf", "ends-daemon")])
+    assert bench.crew.ran == []

@@ -10,14 +10,15 @@ from typing import Any, cast
 
 from ocrd import snapshot
 from ocrd.config import load
-from ocrd.daemon.requests import Halts
 from ocrd.daemon.retries import Waits
 from ocrd.daemon.status import Rates, Status
 from ocrd.daemon.troubles import Troubles
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import ConfigError, OcrdError
+from ocrd.events import Events
 from ocrd.observe.systemd import Notifier
 from ocrd.worker.calls import LEDGER, Calls
+from tests.unit.inbox.support import Clock
 
 
 class Watchdog(Notifier):
@@ -53,6 +54,7 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         running=1,
         waits=None,
         folders={each.name: each for each in config.folders},
+        halted={},
         paused=Waits(60.0),
         held=Waits(60.0),
         hanging=dict,
@@ -65,7 +67,6 @@ def facts_of(tmp_path: Path, **changed: Any) -> Status:
         cast(Any, intakes),
         Rates(),
         changed.pop("notifier", Notifier()),
-        halts=Halts(config.spool),
         troubles=changed.pop("troubles", Troubles()),
     )
 
@@ -89,9 +90,9 @@ async def test_a_daemon_whose_threads_all_wait_tells_that_it_lives(tmp_path: Pat
 
 
 def test_a_folder_that_a_person_paused_says_so_and_how_it_goes_on(tmp_path: Path) -> None:
-    (tmp_path / ".ocrd").mkdir()
-    Halts(tmp_path / ".ocrd").keep({"scans": 1_800_000_000.0})
-    (folder,) = facts_of(tmp_path).facts({})["folders"]
+    status = facts_of(tmp_path)
+    status.scheduler.halted = {"scans": 1_800_000_000.0}
+    (folder,) = status.facts({})["folders"]
     assert folder["paused"]["message"].startswith("paused by a person since 2027-01-15T")
     assert folder["paused"]["hint"] == "ocrd resume scans"
 
@@ -114,3 +115,19 @@ def test_a_configuration_that_was_taken_since_the_start_is_the_one_told_of(tmp_p
     file = tmp_path / "config.toml"
     file.write_text(f"{file.read_text()}settle_s = 2\n", encoding="utf-8")
     assert status.facts({})["config_digest"] == load(file).digest != before
+
+
+def test_each_folder_has_its_own_pages_of_the_last_minute() -> None:
+    clock = Clock()
+    rates = Rates(clock)
+    events = Events(rates)
+    clock.turn(100.0)
+    for _ in range(30):
+        events.emit("page.done", folder="pile")
+    clock.turn(50.0)
+    for _ in range(6):
+        events.emit("page.failed", folder="mail")
+    assert (rates.pages_per_s("pile"), rates.pages_per_s("mail")) == (0.5, 0.1)
+    assert (rates.pages_per_s(), rates.pages_per_s("photos")) == (0.6, 0.0)
+    clock.turn(20.0)
+    assert (rates.pages_per_s("pile"), rates.pages_per_s("mail")) == (0.0, 0.1)

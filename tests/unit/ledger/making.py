@@ -15,8 +15,7 @@ from typing import Any
 from sqlalchemy import event
 
 from ocrd.job import Found, Job, JobError, Member, Page, PageState, joined
-from ocrd.ledger.ledger import Ledger, reading
-from ocrd.ledger.store import Transaction
+from ocrd.ledger.ledger import Ledger
 
 NO_TEXT = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
 
@@ -135,29 +134,6 @@ def work(ledger: Ledger, call: Callable[[], object]) -> int:
     call()
     event.remove(pool, "checkout", counting)
     return steps
-
-
-def plans(ledger: Ledger, call: Callable[[], object]) -> list[str]:
-    """The lines of SQLite's query plans for all that a call executes."""
-    executed: list[tuple[str, Any]] = []
-
-    def keep(_c: object, _cursor: object, statement: str, told: Any, *_: object) -> None:
-        executed.append((statement, told))
-
-    engine = ledger._engine
-    event.listen(engine, "before_cursor_execute", keep)
-    call()
-    event.remove(engine, "before_cursor_execute", keep)
-
-    def explained(tx: Transaction) -> list[str]:
-        return [
-            row.detail
-            for statement, told in executed
-            if not isinstance(told, list)
-            for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", told)
-        ]
-
-    return reading(explained)(ledger)
 
 
 MANY_DONE = """

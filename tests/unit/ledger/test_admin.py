@@ -36,6 +36,11 @@ def leaving(ledger: Ledger) -> Job:
     return ledger.intend_failure(spooled(ledger), NO_TEXT, "/failed/scan.pdf")
 
 
+def gone(ledger: Ledger) -> Job:
+    """A job whose original a person took away: nobody can bring it back."""
+    return ledger.gone(queued(ledger))
+
+
 class TestLooking:
     def test_a_job_is_found_by_its_number(self, ledger: Ledger) -> None:
         job = done(ledger)
@@ -142,15 +147,11 @@ class TestRetry:
         job = ledger.cancelled(job)
         assert [back.id for back in ledger.retry([job.id])] == [job.id]
 
-    @pytest.mark.parametrize("make", [queued, claimed, delivering, done])
+    @pytest.mark.parametrize("make", [queued, claimed, delivering, done, gone])
     def test_leaves_other_jobs_alone(self, ledger: Ledger, make: Callable[[Ledger], Job]) -> None:
         job = make(ledger)
         assert ledger.retry([job.id, 999]) == []
         assert ledger.job(job.id) == job
-
-    def test_cannot_bring_back_what_is_gone(self, ledger: Ledger) -> None:
-        job = ledger.gone(queued(ledger))
-        assert ledger.retry([job.id]) == []
 
     def test_does_not_put_two_jobs_on_one_file(self, ledger: Ledger) -> None:
         old = ledger.failed(claimed(ledger), place=Place.INBOX)
@@ -175,10 +176,12 @@ class TestRetry:
 
 
 class TestCancel:
-    def test_of_a_waiting_job_is_seen_by_the_daemon(self, ledger: Ledger) -> None:
+    def test_of_a_waiting_job_is_seen_by_the_daemon_once(self, ledger: Ledger) -> None:
         job = queued(ledger)
-        (asked,) = ledger.request_cancel([job.id])
+        (asked,) = ledger.request_cancel([job.id, job.id])
         assert asked == replace(job, cancel_requested=True)
+        assert ledger.request_cancel([job.id]) == []
+        assert len(ledger.events(job.id)) == 2
         assert ledger.cancellations() == [asked]
         assert taken_next(ledger, now=0.0) is None
 
@@ -207,12 +210,6 @@ class TestCancel:
         job = make(ledger)
         assert ledger.request_cancel([job.id, 999]) == []
         assert ledger.job(job.id) == job
-
-    def test_asked_twice_is_asked_once(self, ledger: Ledger) -> None:
-        job = queued(ledger)
-        ledger.request_cancel([job.id, job.id])
-        assert ledger.request_cancel([job.id]) == []
-        assert len(ledger.events(job.id)) == 2
 
     def test_is_forgotten_by_a_retry(self, ledger: Ledger) -> None:
         (job,) = ledger.request_cancel([spooled(ledger).id])

@@ -61,24 +61,6 @@ class TestClaim:
             None,
         ]
 
-    def test_says_who_has_it_since_when(self, ledger: Ledger) -> None:
-        job = queued(ledger)
-        claim = taken_next(ledger, now=77.0)
-        assert claim == replace(job, state=JobState.RUNNING, attempts=1, epoch=1, started_at=77.0)
-        assert ledger.job(job.id) == claim
-
-    def test_passes_over_excluded_folders(self, ledger: Ledger) -> None:
-        queued(ledger, "a.pdf", "share")
-        queued(ledger, "b.pdf", "letters")
-        first = taken_next(ledger, now=0.0, exclude_folders={"share", "unheard-of"})
-        assert first is not None and first.folder == "letters"
-        assert taken_next(ledger, now=0.0, exclude_folders=["share"]) is None
-
-    def test_leaves_alone_what_is_to_be_cancelled_or_about_to_fail(self, ledger: Ledger) -> None:
-        ledger.request_cancel([queued(ledger, "a.pdf").id])
-        ledger.intend_failure(queued(ledger, "b.pdf"), SHARE_GONE, "/failed/b.pdf")
-        assert taken_next(ledger, now=0.0) is None
-
     def test_gives_each_job_to_one_of_two_processes(self, path: Path, ledger: Ledger) -> None:
         jobs = ledger.record([found(f"{number}.pdf") for number in range(200)])
         both = [python(CLAIM_ALL, path, stdin=-1) for _ in range(2)]
@@ -111,14 +93,6 @@ class TestRelease:
         assert taken_next(ledger, now=later - 0.1) is None
         again = taken_next(ledger, now=later)
         assert again is not None and (again.id, again.attempts, again.error) == (job.id, 2, None)
-
-    def test_gives_the_attempt_back_but_not_the_claim(self, ledger: Ledger) -> None:
-        first = claimed(ledger)
-        ledger.release(first, not_before=0.0, error=None, refund=True)
-        second = taken_next(ledger, now=0.0)
-        assert second is not None and (second.attempts, second.epoch) == (1, 2)
-        with pytest.raises(FencedError):
-            ledger.moved(first)
 
     def test_waits_no_longer_than_a_day(self, ledger: Ledger, clock: Clock) -> None:
         job = claimed(ledger)
@@ -158,33 +132,20 @@ class TestAfterARestart:
         done(ledger, "done.pdf")
         failed(ledger, "failed.pdf")
         under_way = [spooled(ledger, "a.pdf"), delivering(ledger, "b.pdf")]
-        under_way.append(
-            ledger.intend_failure(queued(ledger, "c.pdf"), SHARE_GONE, "/failed/c.pdf")
-        )
+        under_way += [
+            ledger.intend_failure(make(ledger, name), SHARE_GONE, f"/failed/{name}")
+            for make, name in ((queued, "c.pdf"), (spooled, "d.pdf"))
+        ]
         assert ledger.unfinished() == under_way
 
-    def test_a_job_that_failing_had_begun_on_is_listed_once(self, ledger: Ledger) -> None:
-        job = ledger.intend_failure(spooled(ledger), SHARE_GONE, "/failed/scan.pdf")
-        assert ledger.unfinished() == [job]
-
-    def test_a_running_job_is_claimed_anew_at_the_cost_of_an_attempt(self, ledger: Ledger) -> None:
-        old = spooled(ledger)
-        new = ledger.resume(old)
-        assert new == replace(old, attempts=2, epoch=2)
-        with pytest.raises(FencedError):
-            ledger.set_pages(old, 1)
-        assert ledger.set_pages(new, 1).pages == 1
-
-    def test_the_attempt_can_be_spared(self, ledger: Ledger) -> None:
-        assert ledger.resume(spooled(ledger), refund=True).attempts == 1
-
-    def test_a_job_that_was_delivering_costs_none(self, ledger: Ledger) -> None:
-        old = delivering(ledger)
-        new = ledger.resume(old)
-        assert new == replace(old, epoch=2)
-        with pytest.raises(FencedError):
-            ledger.done(old)
-        assert ledger.done(new).state is JobState.DONE
+    @pytest.mark.parametrize("refund", [False, True])
+    @pytest.mark.parametrize("make", [spooled, delivering])
+    def test_a_job_is_claimed_anew_at_the_cost_of_an_attempt_or_none(
+        self, ledger: Ledger, make: Callable[[Ledger], Job], refund: bool
+    ) -> None:
+        old = make(ledger)
+        cost = int(old.state is JobState.RUNNING and not refund)
+        assert ledger.resume(old, refund=refund) == replace(old, attempts=1 + cost, epoch=2)
 
     def test_a_waiting_job_on_its_way_to_failed_is_taken_up_too(self, ledger: Ledger) -> None:
         old = ledger.intend_failure(queued(ledger), SHARE_GONE, "/failed/scan.pdf")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.job import Job, JobState, PageState
+from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger, writing
 from ocrd.ledger.store import Transaction
 from tests.unit.ledger.making import found, python, taken_next
@@ -126,15 +126,3 @@ def test_a_transaction_killed_in_its_middle_never_happened(path: Path) -> None:
     with Ledger.open(path) as ledger:
         assert [job.priority for job in ledger.jobs()] == [0]
         assert taken_next(ledger, now=0.0) is not None  # and its lock died with it
-
-
-def test_a_page_is_either_counted_and_kept_or_neither(path: Path) -> None:
-    """The page and the job's count of pages are one transaction."""
-    said = killed_after(path, 0, 25, 0.001)
-    touched = {int(words[1]) for words in said if words[0] == "claimed"}
-    with Ledger.open(path) as ledger:
-        for number in touched:
-            job = ledger.job(number)
-            kept = [page for page in ledger.pages(number) if page.state is PageState.DONE]
-            assert job is not None and len(kept) == job.pages_done
-    assert len(touched) >= 3

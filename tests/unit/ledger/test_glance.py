@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ocrd.errors import LedgerError, PlaceError
+from ocrd.errors import LedgerError, OcrdError, PlaceError
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.readonly import FolderGlance, Glance, glance
+from ocrd.ledger.readonly import FolderGlance, Glance, glance, read_ledger
 from tests.support.needs import need
 from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import (
@@ -28,29 +26,19 @@ from tests.unit.ledger.making import (
     python,
     queued,
 )
+from tests.unit.ledger.test_open import before
 
-ONE_WAITS = Glance(
-    (
-        FolderGlance(
-            folder="invoices",
-            waiting=1,
-            running=0,
-            done=0,
-            failed=0,
-            cancelled=0,
-            oldest_waiting=1_000_000.0,
-        ),
-    )
-)
-
-HOLD_OPEN = """
-import sys
+QUEUE_AND_DIE = """
+import os, signal, sys
 from pathlib import Path
 from ocrd.ledger.ledger import Ledger
+from tests.unit.ledger.making import queued
 ledger = Ledger.open(Path(sys.argv[1]))
-print(len(ledger.jobs()), flush=True)
-input()
+queued(ledger)
+os.kill(os.getpid(), signal.SIGKILL)
 """
+
+Look = Callable[[Path], int]
 
 
 @pytest.fixture
@@ -104,66 +92,69 @@ class TestTheNumbers:
         path = tmp_path / "50%20 \udcff?#.db"
         with Ledger.open(path, clock=clock) as ledger:
             queued(ledger)
-        assert glance(path) == ONE_WAITS
+        assert seen_at_a_glance(path) == 1
 
 
+def seen_at_a_glance(path: Path) -> int:
+    return sum(folder.waiting for folder in glance(path).folders)
+
+
+def listed(path: Path) -> int:
+    return len(read_ledger(path, lambda ledger: ledger.jobs()))
+
+
+@pytest.mark.parametrize("look", [seen_at_a_glance, listed])
 class TestWhoeverLooks:
     """Another user, who may read the ledger and no more."""
 
-    def test_sees_it_while_the_daemon_runs(self, public: Path, clock: Clock) -> None:
-        with Ledger.open(public, clock=clock) as ledger:
-            queued(ledger)
-            assert as_nobody(lambda: glance(public)) == ONE_WAITS
+    def test_sees_what_the_daemon_has_just_written(self, public: Path, look: Look) -> None:
+        with Ledger.open(public) as ledger:
+            for number in range(1, 3):
+                queued(ledger, f"{number}.pdf")
+                assert as_nobody(lambda: look(public)) == number
 
-    def test_sees_it_after_the_daemon_stopped(self, public: Path, clock: Clock) -> None:
-        with Ledger.open(public, clock=clock) as ledger:
-            queued(ledger)
-        assert as_nobody(lambda: glance(public)) == ONE_WAITS
-
-    def test_sees_it_after_the_daemon_was_killed(self, public: Path, clock: Clock) -> None:
-        with Ledger.open(public, clock=clock) as ledger:
-            queued(ledger)
-            holder = python(HOLD_OPEN, public, stdin=-1)
-            assert holder.stdout is not None and holder.stdout.readline() == "1\n"
-        assert holder.stdin is not None
-        holder.send_signal(signal.SIGKILL)
-        holder.communicate()
-        assert public.with_name("ledger.db-wal").exists()
-        assert as_nobody(lambda: glance(public)) == ONE_WAITS
-
-    def test_leaves_nothing_behind(self, public: Path, clock: Clock) -> None:
-        with Ledger.open(public, clock=clock) as ledger:
+    def test_sees_it_after_the_daemon_stopped_and_leaves_nothing_behind(
+        self, public: Path, look: Look
+    ) -> None:
+        with Ledger.open(public) as ledger:
             queued(ledger)
         before = public.read_bytes()
-        glance(public)
-        as_nobody(lambda: glance(public))
+        assert look(public) == as_nobody(lambda: look(public)) == 1
         assert [entry.name for entry in public.parent.iterdir()] == ["ledger.db"]
         assert public.read_bytes() == before
 
+    def test_sees_it_after_the_daemon_was_killed(self, public: Path, look: Look) -> None:
+        assert python(QUEUE_AND_DIE, public).wait(300) == -signal.SIGKILL
+        assert public.with_name("ledger.db-wal").exists()
+        assert as_nobody(lambda: look(public)) == 1
+
     @pytest.mark.parametrize("closed", ["ledger.db", "."])
-    def test_is_told_when_it_must_not_be_read(self, public: Path, closed: str) -> None:
+    def test_is_told_when_it_must_not_be_read(self, public: Path, look: Look, closed: str) -> None:
         Ledger.open(public).close()
         (public.parent / closed).chmod(0o600)
-        seen = as_nobody(lambda: glance(public))
+        seen = as_nobody(lambda: look(public))
         assert isinstance(seen, PlaceError)
-        assert seen.kind == "no-permission"
+        assert seen.kind == "no-permission" and seen.hint
 
 
-class TestWhatCannotBeRead:
-    def test_a_damaged_ledger_is_said_to_be(self, path: Path) -> None:
+class TestAQuestion:
+    def test_that_would_change_something_is_refused(self, path: Path) -> None:
         Ledger.open(path).close()
-        path.write_bytes(b"\0" * 100 + path.read_bytes()[100:])
-        with pytest.raises(LedgerError) as refusal:
-            glance(path)
-        assert refusal.value.kind == "ledger-damaged"
+        with pytest.raises(OcrdError):
+            read_ledger(path, lambda ledger: queued(ledger))
 
-    def test_a_newer_ledger_is_said_to_be(self, path: Path) -> None:
-        Ledger.open(path).close()
-        with closing(sqlite3.connect(path)) as raw:
-            raw.execute("PRAGMA user_version = 99")
-        with pytest.raises(LedgerError) as refusal:
-            glance(path)
-        assert refusal.value.kind == "ledger-newer"
+    def test_where_there_is_no_ledger_is_told_so(self, path: Path) -> None:
+        with pytest.raises(LedgerError) as raised:
+            listed(path)
+        assert raised.value.kind == "ledger-missing"
+
+    def test_of_one_of_an_older_version_has_it_upgraded_by_who_may(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        Ledger.open(path, migrations=before(tmp_path, 1)).close()
+        assert listed(path) == 0
+        with Ledger.open(path) as ledger:
+            assert ledger.verify() == []
 
 
 class TestItIsQuick:

@@ -15,12 +15,10 @@ from ocrd.ledger.readonly import glance
 from ocrd.ledger.transitions import Happening
 from tests.unit.ledger.making import (
     Clock,
-    claimed,
     document,
     done,
     found,
     member,
-    plans,
     queued,
     taken_next,
 )
@@ -37,6 +35,13 @@ def letter() -> Found:
 
 def recorded(ledger: Ledger, found: Found) -> Job:
     (job,) = ledger.record([found])
+    assert job is not None
+    return job
+
+
+def claimed_letter(ledger: Ledger, letter: Found) -> Job:
+    recorded(ledger, letter)
+    job = taken_next(ledger, now=0.0)
     assert job is not None
     return job
 
@@ -80,9 +85,7 @@ class TestRecorded:
     def test_a_file_under_a_members_name_after_the_claim_is_new(
         self, ledger: Ledger, letter: Found
     ) -> None:
-        recorded(ledger, letter)
-        job = taken_next(ledger, now=0.0)
-        assert job is not None
+        job = claimed_letter(ledger, letter)
         ledger.moved(job)
         assert known(ledger) == []
         new = recorded(ledger, found(LETTER[1]))
@@ -187,9 +190,7 @@ class TestWithdrawn:
     def test_what_a_claim_that_was_broken_off_may_have_in_the_spool_is_left_to_the_next(
         self, ledger: Ledger, letter: Found
     ) -> None:
-        recorded(ledger, letter)
-        claim = taken_next(ledger, now=0.0)
-        assert claim is not None
+        claim = claimed_letter(ledger, letter)
         ledger.release(claim, not_before=0.0, error=None, refund=True)  # as when the daemon stops
         late = document("sub/letter", "sub/letter_4.jpg")
         assert ledger.withdraw("invoices", [late], by_name=True) == []
@@ -204,9 +205,7 @@ class TestEnded:
     def test_a_document_that_is_no_longer_whole_frees_its_files(
         self, ledger: Ledger, letter: Found
     ) -> None:
-        recorded(ledger, letter)
-        job = taken_next(ledger, now=0.0)
-        assert job is not None
+        job = claimed_letter(ledger, letter)
         gone = ledger.gone(job)
         assert (gone.state, gone.place) == (JobState.CANCELLED, Place.GONE)
         assert gone.error is not None and gone.error.kind == "source-changed"
@@ -244,9 +243,7 @@ class TestEnded:
         assert ledger.jobs() == []
 
     def test_new_contents_are_recorded_with_its_files(self, ledger: Ledger, letter: Found) -> None:
-        recorded(ledger, letter)
-        job = taken_next(ledger, now=0.0)
-        assert job is not None
+        job = claimed_letter(ledger, letter)
         now = document("sub/letter", member(LETTER[0], size=5), *LETTER[1:])
         after = ledger.rerecord(job, now)
         assert (after.members, after.size) == (now.members, now.size)
@@ -256,12 +253,3 @@ class TestEnded:
         taken_next(ledger, now=0.0)
         with pytest.raises(FencedError):
             ledger.gone(before)
-
-
-def test_files_that_stand_alone_are_recorded_without_looking_at_those_that_wait(
-    ledger: Ledger,
-) -> None:
-    claimed(ledger)
-    looked = plans(ledger, lambda: ledger.record([found("new.pdf")]))
-    assert "jobs_joined" in " ".join(looked)
-    assert not any(line.startswith("SCAN jobs") for line in looked)

@@ -5,7 +5,6 @@ Cost is counted in instructions of SQLite's machine, which no busy computer chan
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,6 @@ from tests.unit.ledger.making import (
     found,
     many,
     page,
-    plans,
     queued,
     spooled,
     taken_next,
@@ -128,12 +126,3 @@ def test_the_cost_does_not_grow(
             there = before(ledger)
             cost[count] = work(ledger, partial(ask, ledger, there))
     assert 0 < cost[MANY] <= cost[FEW] * DEEPER
-
-
-def test_a_claim_searches_the_indexes_made_for_it(ledger: Ledger) -> None:
-    queued(ledger)
-    lines = plans(ledger, lambda: taken_next(ledger, now=0.0))
-    assert "SEARCH waiting USING INDEX jobs_ready (folder=?)" in lines
-    assert "SEARCH jobs USING INDEX jobs_deferred (not_before<?)" in lines
-    assert "SEARCH jobs USING INDEX jobs_deferred (not_before>?)" in lines
-    assert not [line for line in lines if re.match("SCAN (jobs|waiting|first)", line)]

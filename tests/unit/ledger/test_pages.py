@@ -48,12 +48,6 @@ class TestAFinishedPage:
             after = ledger.job(job.id)
             assert after is not None and (after.pages, after.pages_done) == (3, 1)
 
-    def test_gives_back_its_result_unchanged(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        ledger.progress(job, [page_row(page(1), RESULT.to_json(), "r")])
-        ((_, payload),) = ledger.payloads(job, "r")
-        assert payload is not None and PageResult.from_json(payload) == RESULT
-
     def test_counts_once_however_often_it_is_finished(self, ledger: Ledger) -> None:
         job = opened(ledger)
         for payload in ("{}", '{"better":1}'):
@@ -137,20 +131,8 @@ class TestPagesOfADelivery:
         assert ledger.reusable(old.sha256, "r", 1) == "{}"
         assert ledger.verify() == []
 
-    def test_without_a_result_are_not_offered_for_reuse(self, ledger: Ledger) -> None:
-        """As where `reuse_results` is off: nothing is kept that nobody needs."""
-        first = opened(ledger)
-        pages = [page_row(page(1), None, "r")]
-        ledger.deliver(first, outputs=None, archived_to="/a", pages=pages)
-        assert ledger.reusable(first.sha256, "r", 1) is None
-
 
 class TestReuse:
-    def test_the_same_content_and_recipe_share_results(self, ledger: Ledger) -> None:
-        job = opened(ledger)
-        ledger.progress(job, [page_row(page(2), RESULT.to_json(), "r")])
-        assert ledger.reusable(job.sha256, "r", 2) == RESULT.to_json()
-
     @pytest.mark.parametrize(
         ("sha256", "recipe", "number"),
         [("ab" * 32, "r", 2), (found().sha256, "other", 2), (found().sha256, "r", 1)],
@@ -193,14 +175,6 @@ class TestAChangedOriginal:
         ledger.progress(stale, [page_row(page(1), "{}", "r")])
         assert ledger.reusable("ab" * 32, "r", 1) == "{}"
         assert ledger.reusable(stale.sha256, "r", 1) is None
-
-    def test_of_a_job_that_is_not_ours_any_more_keeps_its_pages(self, ledger: Ledger) -> None:
-        old = opened(ledger)
-        ledger.progress(old, [page_row(page(1), "{}", "r")])
-        ledger.resume(old)
-        with pytest.raises(FencedError):
-            ledger.rerecord(old, found(size=1, mtime_ns=2, inode=3, sha256="ab" * 32))
-        assert [known.number for known, _ in ledger.payloads(old, "r")] == [1]
 
 
 class TestAThickDocument:

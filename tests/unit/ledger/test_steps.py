@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -56,23 +55,12 @@ class TestTheWayToDone:
             Happening.DONE,
         ]
 
-    def test_survives_the_ledger_being_closed(self, path: Path) -> None:
-        with Ledger.open(path) as ledger:
-            job = delivering(ledger)
-        with Ledger.open(path) as ledger:
-            assert ledger.unfinished() == [job]
-            assert ledger.done(job).state is JobState.DONE
-
     def test_a_name_taken_meanwhile_is_replaced(self, ledger: Ledger) -> None:
         job = delivering(ledger)
         renamed = ledger.redeliver(job, outputs="/outbox/scan (2)")
         assert renamed == replace(job, outputs="/outbox/scan (2)")
         again = ledger.redeliver(renamed, archived_to="/archive/scan (2).pdf")
         assert again == replace(renamed, archived_to="/archive/scan (2).pdf")
-
-    def test_a_folder_that_makes_no_bundle_has_none(self, ledger: Ledger) -> None:
-        job = ledger.deliver(spooled(ledger), outputs=None, archived_to="/archive/scan.pdf")
-        assert job.outputs is None
 
     @pytest.mark.parametrize("early", [queued, claimed, spooled, failed])
     def test_nothing_is_done_that_was_not_delivering(self, ledger: Ledger, early: type) -> None:
@@ -114,10 +102,6 @@ class TestTheWayToFailed:
         job = ledger.intend_failure(spooled(ledger), NO_TEXT, "/failed/scan.pdf")
         again = ledger.intend_failure(job, NO_TEXT, "/failed/scan (2).pdf")
         assert again == replace(job, failed_to="/failed/scan (2).pdf")
-
-    def test_an_original_that_cannot_be_moved_stays_where_it_is(self, ledger: Ledger) -> None:
-        job = ledger.intend_failure(claimed(ledger), NO_TEXT, "/failed/scan.pdf")
-        assert ledger.failed(job, place=Place.INBOX).place is Place.INBOX
 
     def test_an_error_may_name_a_name_that_is_no_text(self, ledger: Ledger) -> None:
         error = JobError(kind="damaged", message="caf\udce9.pdf is damaged", hint="\udcff")

@@ -108,44 +108,28 @@ def test_a_writer_by_itself_commits_at_once(table: Table) -> None:
     assert table.commits == 2
 
 
-def test_those_who_wait_behind_one_another_share_a_commit(table: Table) -> None:
-    ended = table.crowd(1, 2, 3, 4)
-    assert sorted(each.result() for each in ended) == [1, 2, 3, 4]
-    assert table.numbers() == [1, 2, 3, 4]
-    assert table.commits == 1
-
-
-def test_one_that_fails_takes_nobody_with_it(table: Table) -> None:
-    assert sorted(errors(table.crowd(1, 13, 3)), key=str) == [IntegrityError, None, None]
-    assert table.numbers() == [1, 3]
-
-
-def test_the_first_may_be_the_one_that_fails(table: Table) -> None:
-    assert errors(table.crowd(13, 2, 3)) == [IntegrityError, None, None]
-    assert table.numbers() == [2, 3]
-
-
-def test_so_may_the_last_who_commits_for_all(table: Table) -> None:
-    assert errors(table.crowd(1, 13)) == [None, IntegrityError]
-    assert table.numbers() == [1]
-
-
-def test_a_commit_that_fails_is_told_to_all_of_its_group(table: Table) -> None:
-    assert errors(table.crowd(1, 2, 3, how=PUT_A_STRAY)) == [IntegrityError] * 3
-    assert table.numbers() == []
-    table.put(4)
-    assert table.numbers() == [4]
-
-
-def test_one_for_whom_sqlite_gives_up_everything_takes_nobody_with_it(table: Table) -> None:
-    """As it does when the disk is full: the others' parts are done again."""
-    assert errors(table.crowd(1, 13, 2, how=PUT_OR_GIVE_UP_ALL)) == [None, IntegrityError, None]
-    assert table.numbers() == [1, 2]
-
-
-def test_one_that_fails_after_it_has_written_is_undone_alone(table: Table) -> None:
-    assert errors(table.crowd(1, 2, 3, how=PUT_THEN_FAIL)) == [None, ZeroDivisionError, None]
-    assert table.numbers() == [1, 3]
+@pytest.mark.parametrize(
+    ("crowd", "how", "told", "kept"),
+    [
+        ((1, 2, 3, 4), PUT, [None] * 4, [1, 2, 3, 4]),
+        ((1, 13, 3), PUT, [None, IntegrityError, None], [1, 3]),
+        ((13, 2, 3), PUT, [IntegrityError, None, None], [2, 3]),  # the first
+        ((1, 13), PUT, [None, IntegrityError], [1]),  # the last, who commits for all
+        ((1, 2, 3), PUT_A_STRAY, [IntegrityError] * 3, []),  # the commit fails: told to all
+        # SQLite gives up everything, as when the disk is full: the others' parts are done again
+        ((1, 13, 2), PUT_OR_GIVE_UP_ALL, [None, IntegrityError, None], [1, 2]),
+        ((1, 2, 3), PUT_THEN_FAIL, [None, ZeroDivisionError, None], [1, 3]),  # it had written
+    ],
+)
+def test_those_who_wait_share_a_commit_and_one_that_fails_takes_nobody_with_it(
+    table: Table, crowd: tuple[int, ...], how: str, told: list[type | None], kept: list[int]
+) -> None:
+    assert errors(table.crowd(*crowd, how=how)) == told
+    assert table.numbers() == kept
+    undone = how in (PUT_OR_GIVE_UP_ALL, PUT_THEN_FAIL)  # once, and then done without that one
+    assert table.commits == (2 if undone else 1)
+    table.put(40)
+    assert table.numbers() == [*kept, 40]
 
 
 def test_one_who_finds_the_file_locked_leaves_the_turn_to_the_next(table: Table) -> None:

@@ -222,30 +222,23 @@ def test_a_bundle_of_nothing_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("then", ["bundle", "flat"])
-def test_a_layout_changed_between_building_and_publishing_changes_nothing_for_it(
-    tmp_path: Path, then: str
+@pytest.mark.parametrize("published", [False, True])
+def test_a_layout_changed_after_the_building_changes_nothing_for_it(
+    tmp_path: Path, then: str, published: bool
 ) -> None:
+    """Built, or even published, then a kill, then a start with another layout."""
     was = {"bundle": FLAT, "flat": ""}[then]
     ground = Ground(tmp_path / "srv", was)
     job = ground.recorded(ground.spooled())
-    ground.set(f'layout = "{then}"\n')
-    job = ground.delivery.deliver(job, ground.folder)
-    assert job.outputs == str(ground.outbox / ("scan.md" if was else "scan"))
-    assert Path(job.outputs).is_file() == bool(was)
-
-
-@pytest.mark.parametrize("then", ["bundle", "flat"])
-def test_a_layout_changed_between_publishing_and_the_record_of_it_changes_nothing(
-    tmp_path: Path, then: str
-) -> None:
-    """Published, then a kill, then a start with another layout."""
-    ground = Ground(tmp_path / "srv", {"bundle": FLAT, "flat": ""}[then])
-    job = ground.recorded(ground.spooled())
-    ground.delivery.publish(job, ground.folder)
+    if published:
+        ground.delivery.publish(job, ground.folder)
     before = ground.results()
     ground.set(f'layout = "{then}"\n')
-    assert ground.delivery.deliver(job, ground.folder).outputs == job.outputs
-    assert ground.results() == before
+    outputs = ground.delivery.deliver(job, ground.folder).outputs
+    assert outputs == job.outputs == str(ground.outbox / ("scan.md" if was else "scan"))
+    assert Path(outputs).is_file() == bool(was)
+    assert len(ground.results()) == 4
+    assert before.items() <= ground.results().items()
 
 
 # --- killed ---
