@@ -29,9 +29,23 @@ class Box:
         return [round(value, 4) for value in (self.x1, self.y1, self.x2, self.y2)]
 
     @property
+    def width(self) -> float:
+        """From side to side."""
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        """From top to foot."""
+        return self.y2 - self.y1
+
+    @property
     def area(self) -> float:
         """As a share of the page."""
-        return max(self.x2 - self.x1, 0.0) * max(self.y2 - self.y1, 0.0)
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    def scaled(self, across: float, down: float) -> Box:
+        """The same on a page of this size, in its units."""
+        return Box(self.x1 * across, self.y1 * down, self.x2 * across, self.y2 * down)
 
     def holds(self, inner: Box) -> bool:
         """Whether the middle of `inner` lies in it."""

@@ -101,7 +101,7 @@ class Sheet:
     def _straight(self, box: Box) -> Box:
         angle = math.radians(self.skew)
         sine, cosine = math.sin(angle), math.cos(angle)
-        wide, high = (box.x2 - box.x1) * self.width, (box.y2 - box.y1) * self.height
+        wide, high = box.width * self.width, box.height * self.height
         double = cosine * cosine - sine * sine  # of a rectangle turned by the angle, the box …
         width = max((wide * cosine - high * abs(sine)) / double, wide * 0.3)  # … solved for it
         height = max((high * cosine - wide * abs(sine)) / double, high * 0.3)

@@ -119,8 +119,7 @@ def text_content(
 
 
 def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
-    across = (item.box.x2 - item.box.x1) * sheet.width
-    size = (item.box.y2 - item.box.y1) * sheet.height
+    across, size = item.box.width * sheet.width, item.box.height * sheet.height
     length, size = (size, across) if item.down else (across, size)
     if size <= 0 or length <= 0:
         return ""

@@ -118,8 +118,7 @@ class PageView:
             math.ceil(box.y2 * height - 0.1),
         )
         rect = self.page.rect
-        across, down = (box.x2 - box.x1) * rect.width, (box.y2 - box.y1) * rect.height
-        if min(across, down) < _LEAST_POINTS:
+        if min(box.width * rect.width, box.height * rect.height) < _LEAST_POINTS:
             raise ValueError("its box is too thin")
         return self.colour.crop(area)
 
