@@ -22,14 +22,13 @@ from ocrd.document.hocr import HocrFile
 from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
 from ocrd.document.layout import Layouts
 from ocrd.document.pdfa import ArchivalPdf
-from ocrd.document.plain import characters, has_text, one_line
-from ocrd.document.records import PageRecord, ReadPage, noted
+from ocrd.document.plain import characters, one_line
+from ocrd.document.records import ReadPage, noted
 from ocrd.document.sidecar import Sidecar
 from ocrd.document.source_pdf import SourcePdf, collated, from_image, from_pdf
 from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
 from ocrd.job import PageState
-from ocrd.modes import AnswerFormat
 
 _WORK = ".work"  # in the bundle while it is being built
 _GROWTH, _SPARE = 1.3, 20_000  # bytes, of an original: a PDF that takes more has a note
@@ -131,14 +130,13 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     """Send every page through all artefacts and complete them."""
     states: Counter[PageState] = Counter()
     count = 0
-    for record in records.read(spec.pages):
-        page = read_page(record, spec.answers)
+    for page in records.read(spec.pages, spec.answers):
         if spec.drop_blank:
             page.dropped = is_blank_page(page, pages, spec.dpi)
         for artefact in artefacts:
             artefact.add(page)
         pages.done_with_page()
-        states[record.state] += 1
+        states[page.record.state] += 1
         count += characters(page.blocks)
     names = [artefact.finish() for artefact in artefacts]
     return BundleSummary(
@@ -150,18 +148,10 @@ def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> Bun
     )
 
 
-def read_page(record: PageRecord, answers: AnswerFormat) -> ReadPage:
-    """A page and what was read on it; nothing was where it failed."""
-    read = None if record.state is PageState.FAILED else record.result
-    return ReadPage(record=record, answers=answers, blocks=list(read.blocks) if read else [])
-
-
 def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
     """Whether nothing was read and nothing is there: an unread photo is no blank page."""
-    if page.record.state is not PageState.DONE or has_text(page.blocks):
-        return False
     with noted(page, "not looked at for blankness"):
-        return pages.view(page.record.number, dpi).is_blank
+        return page.is_silent and pages.view(page.record.number, dpi).is_blank
     return False
 
 

@@ -28,9 +28,8 @@ class PdfPages:
         path: The file.
     """
 
-    def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._chunk = chunk
         self._open: Document | None = None
         self._handle: int | None = None
         self._view: tuple[int, PageView] | None = None
@@ -68,7 +67,7 @@ class PdfPages:
     def done_with_page(self) -> None:
         """Count a page as finished; every so often, let go of everything held."""
         self._seen += 1
-        if self._seen % self._chunk == 0:
+        if self._seen % CHUNK == 0:
             self.let_go()
 
     def let_go(self) -> None:
@@ -98,8 +97,8 @@ class PdfPages:
 class LayeredPdf(PdfPages):
     """A PDF file that is being added to; what was not saved is lost when it is closed."""
 
-    def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
-        super().__init__(path, chunk=chunk)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._drawn: set[int] = set()
 
     def let_go(self) -> None:
@@ -170,7 +169,7 @@ class LayeredPdf(PdfPages):
             layer = self.add_object("<<>>", b"q\n" + content + b"Q\n")
             parts = [f"{layer} 0 R", *own]
         else:
-            opened, closed = _unbalanced(page)
+            opened, closed = page._count_q_balance()  # what `wrap_contents` itself asks
             before = self.add_object("<<>>", b"q\n" * (1 + opened))
             after = self.add_object("<<>>", b"Q\n" * (1 + closed) + b"q\n" + content + b"Q\n")
             parts = [f"{before} 0 R", *own, f"{after} 0 R"]
@@ -215,12 +214,6 @@ def _disk_fault(error: Exception, path: Path) -> Exception:
         if os.strerror(number) in str(error):
             return OSError(number, os.strerror(number), str(path))
     return error
-
-
-def _unbalanced(page: PdfPage) -> tuple[int, int]:
-    """How many `q` a page's content lacks before it, and how many `Q` after it."""
-    before, after = page._count_q_balance()  # what `wrap_contents` itself asks
-    return before, after
 
 
 def _add_font(document: Document, page: int, name: str, font: int) -> None:

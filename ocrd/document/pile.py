@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +27,10 @@ from ocrd.document.base import (
     PageOrigin,
     Separator,
 )
-from ocrd.document.bundle import base_of, build_bundle, is_blank_page, read_page
+from ocrd.document.bundle import base_of, build_bundle, is_blank_page
 from ocrd.document.incremental_pdf import PdfPages
-from ocrd.document.plain import has_text
-from ocrd.document.records import ReadPage
 from ocrd.document.textfiles import text_file
 from ocrd.files import Disk
-from ocrd.job import PageState
 from ocrd.names import fit
 from ocrd.pagelog import PageLog
 
@@ -89,7 +85,8 @@ def _separators(
     """
     if separator.kind == BLANK:
         return dict.fromkeys(_blank(spec, work, range(1, total + 1)), ())
-    codes = {record.number: record.codes for record in records.read(spec.pages)}
+    read = (page.record for page in records.read(spec.pages, spec.answers))
+    codes = {record.number: record.codes for record in read}
     found = {number: codes[number] for number in codes if separator.marks(codes[number])}
     backs = [number + 1 for number in found if number + 1 not in found]
     return dict(sorted({**found, **dict.fromkeys(_blank(spec, work, backs), ())}.items()))
@@ -97,22 +94,13 @@ def _separators(
 
 def _blank(spec: BundleSpec, work: Path, among: Collection[int]) -> list[int]:
     """Pages on which nothing was read and nothing is; only those without text are looked at."""
-    read = (page for page in _read(spec) if page.record.number in among)
-    silent = [page for page in read if _is_silent(page)]
+    read = records.read(spec.pages, spec.answers)
+    silent = [page for page in read if page.record.number in among and page.is_silent]
     if not silent:
         return []
-    with ExitStack() as stack:
-        base = base_of(spec, work, records.count(spec.pages))
-        pages = stack.enter_context(PdfPages(base.path))
+    base = base_of(spec, work, records.count(spec.pages))
+    with PdfPages(base.path) as pages:
         return [page.record.number for page in silent if is_blank_page(page, pages, spec.dpi)]
-
-
-def _read(spec: BundleSpec) -> Iterator[ReadPage]:
-    return (read_page(record, spec.answers) for record in records.read(spec.pages))
-
-
-def _is_silent(page: ReadPage) -> bool:
-    return page.record.state is PageState.DONE and not has_text(page.blocks)
 
 
 def _pile(
