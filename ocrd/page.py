@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -200,22 +200,13 @@ class PageResult:
 
     def to_json(self) -> str:
         """One JSON object: how a result is kept."""
-        record: dict[str, Any] = {
-            "text": self.text,
-            "blocks": [_block_record(block) for block in self.blocks],
-            "lines": [_line_record(line) for line in self.lines],
-            "finish": self.finish.value,
-            "prompt_tokens": self.prompt_tokens,
-            "output_tokens": self.output_tokens,
-            "seconds": self.seconds,
-            "turned": self.turned,
-            "notes": list(self.notes),
-            "partial": self.partial,
-        }
-        if self.codes:
-            record["codes"] = list(self.codes)
-        if self.words_from is not WordsFrom.ENGINE:
-            record["words_from"] = self.words_from.value
+        record: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        record["blocks"] = [_block_record(block) for block in self.blocks]
+        record["lines"] = [_line_record(line) for line in self.lines]
+        if not self.codes:
+            del record["codes"]
+        if self.words_from is WordsFrom.ENGINE:
+            del record["words_from"]
         return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from bidi import get_display
 
-from ocrd.document.align import aligned, matched, misfit
+from ocrd.document.align import PrintedLine, aligned, misfit
 from ocrd.document.font import FACES, text_width
 from ocrd.document.ink import Stretch
 from ocrd.document.sheet import Sheet
@@ -111,7 +111,7 @@ def place_rows(
     if not rows:
         return []
     places = [place for box in boxes if (place := sheet.box(box)).area > 0]
-    inked = [line for box in places or [Box(0, 0, 1, 1)] for line in sheet.lines(box)]
+    inked = [line for box in places or [Box(0, 0, 1, 1)] for line in sheet.ink.lines(box)]
     if len(inked) == len(rows):
         pairs = zip(rows, inked, strict=True)
         placed = [item for row, line in pairs for item in _row_in(row, line.box, sheet)]
@@ -119,7 +119,7 @@ def place_rows(
         atoms = [atom for row in rows for cell in row for atom in _ATOM.findall(cell + " ")]
         if not _plausible(len(inked), atoms, places, sheet):
             return _spread(rows, max(places, key=lambda place: place.area, default=_MARGINS), sheet)
-        runs = [sheet.runs(line.box) for line in inked]
+        runs = [sheet.ink.runs(line.box) for line in inked]
         texts = zip(aligned(atoms, inked, runs, face), inked, strict=True)
         placed = [Placed(text, line.box) for text, line in texts if text]
     return [_spaced(_grown(item, sheet, face), sheet, face) for item in placed]
@@ -174,7 +174,7 @@ def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
 def _spaced(item: Placed, sheet: Sheet, face: str) -> Placed:
     """With its words where the gaps in the ink say, if those agree with the words' lengths."""
     said = item.shown.split(" ")
-    found = matched([text_width(word, face) for word in said], sheet.runs(item.box))
+    found = PrintedLine(sheet.ink.runs(item.box)).matched([text_width(word, face) for word in said])
     if not found:
         return item
     box = Box(found[0][0], item.box.y1, found[-1][1], item.box.y2)
@@ -185,7 +185,7 @@ def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
     """One row on one printed line; its cells at the gaps, where there are as many."""
     cells = [cell for cell in row if cell]
     if len(cells) > 1:
-        segments = sheet.segments(line)
+        segments = sheet.ink.segments(line)
         places = segments if len(segments) == len(cells) else _columns([row], line)[0]
         return [Placed(cell, place) for cell, place in zip(cells, places, strict=True)]
     return [Placed(cell, line) for cell in cells]

@@ -94,7 +94,7 @@ class PageView:
     def words(self) -> list[Word]:
         """Words that the page has of its own."""
         pymupdf.TOOLS.reset_mupdf_warnings()
-        found = words_of(self.page)
+        found = [word for line in words_of(self.page) for word in line]
         self._hear()
         return found
 
