@@ -105,16 +105,10 @@ def _artefacts(
     }
     yield from (make() for output, make in made.items() if output in wanted)
     if wanted & {"pdf", "pdfa"}:
-        owned = "pdf" not in wanted
-        searchable = SearchablePdf(
-            copy(work / "searchable.pdf" if owned else target("pdf")), layouts, spec
-        )
-        if not owned:
-            yield searchable
+        searchable = target("pdf") if "pdf" in wanted else work / "searchable.pdf"
+        yield SearchablePdf(copy(searchable), layouts, spec)
         if "pdfa" in wanted:
-            copied = work / "pdfa.pdf"
-            place = target("pdfa")
-            yield ArchivalPdf(place, searchable, copied, notes, spec.dpi, owned=owned)
+            yield ArchivalPdf(target("pdfa"), searchable, work / "pdfa.pdf", notes, spec.dpi)
     if "boxes" in wanted and spec.kind == "image" and total == 1:
         yield BoxesPicture(target("boxes", 1), copy(work / "boxes.pdf"), spec)
     elif "boxes" in wanted:

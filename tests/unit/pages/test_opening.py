@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import BadFileError, SourceChangedError
-from ocrd.files import open_regular
-from ocrd.pages.work import OpenDocuments
+from ocrd.files import OpenDocuments, open_regular
 
 
 def make_fifo(path: Path) -> None:
@@ -77,3 +76,5 @@ def test_documents_stay_open_until_others_take_their_place(tmp_path: Path) -> No
         assert get(name) == name
     assert opened == ["a", "b", "c", "b"]
     assert closed == ["b", "c"]
+    documents.close()
+    assert closed == ["b", "c", "b", "a"]
