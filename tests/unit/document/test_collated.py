@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 from ocrd.document.base import PageOrigin
 from ocrd.document.source_pdf import collated, from_image
 from ocrd.page import PageResult
-from tests.support.grain import grain
+from tests.support.grain import grain, saved
 from tests.unit.document.scans import (
     READERS,
     book,
@@ -22,7 +22,6 @@ from tests.unit.document.scans import (
     pixels,
     pymupdf,
     record,
-    saved,
     scan_pdf,
     texts_on,
     typeset,

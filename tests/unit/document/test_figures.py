@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrd.page import PageResult
+from tests.support.grain import saved
 from tests.unit.document.scans import Truth, bundle, pymupdf, record, scan_pdf
 
 SAID = (
@@ -24,9 +25,7 @@ def flag_page() -> Truth:
     draw = ImageDraw.Draw(image)
     draw.rectangle((306, 198, 459, 297), fill="red")
     draw.rectangle((306, 297, 459, 396), fill="blue")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return Truth(buffer.getvalue(), ())
+    return Truth(saved(image, "PNG"), ())
 
 
 def colours(path: Path) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from PIL import Image, ImageChops, ImageDraw
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect, page
+from tests.support.grain import saved
 from tests.unit.pages.conftest import Put
 from tests.unit.pages.rasters import (
     BLACK,
@@ -24,7 +25,6 @@ from tests.unit.pages.rasters import (
     grey_frame,
     near,
     png,
-    saved,
     tiff,
 )
 from tests.unit.pages.samples import images

@@ -10,6 +10,7 @@ from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
 from ocrd.pages.work import inspect, page
+from tests.support.grain import saved as image_file
 from tests.unit.pages.conftest import Put
 from tests.unit.pages.pdfs import (
     flag_content,
@@ -32,7 +33,6 @@ from tests.unit.pages.rasters import (
     flag,
     near,
 )
-from tests.unit.pages.rasters import saved as image_file
 from tests.unit.pages.samples import annotated, of_text, scanned
 
 _AES_256 = 5  # PDF_ENCRYPT_AES_256

@@ -19,11 +19,12 @@ from ocrd.errors import BadFileError, PageError
 from ocrd.page import PageImage
 from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
+from tests.support.grain import saved
 from tests.support.waiting import until
 from tests.unit.children.support import children, from_proc, servants
 from tests.unit.pages.conftest import Put
 from tests.unit.pages.pdfs import flat_image, image_object, many_pages, pdf, scan, stream
-from tests.unit.pages.rasters import bomb, grey_frame, saved, tiff
+from tests.unit.pages.rasters import bomb, grey_frame, tiff
 from tests.unit.pages.samples import of_text
 
 Make = Callable[..., ChildPageSource]
