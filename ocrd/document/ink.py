@@ -58,7 +58,7 @@ class Ink:
         paper, darkest = quantile(histogram, 0.5), quantile(histogram, 0.0005)
         contrast = paper - darkest
         if contrast < LEAST_CONTRAST:
-            return NONE
+            return NO_INK
         return cls(image.point([_level(paper - value, 255 / contrast) for value in range(256)]))
 
     def skew(self) -> float:
@@ -128,7 +128,7 @@ class Ink:
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
 
 
-NONE = Ink(Image.new("L", (1, 1)))
+NO_INK = Ink(Image.new("L", (1, 1)))  # of a page that is empty, or is not looked at
 
 
 def _level(depth: int, scale: float) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ocrd.document.ink import NONE, Ink
+from ocrd.document.ink import NO_INK, Ink
 from ocrd.document.transform import Matrix, PageFrame, concat
 from ocrd.document.view import PageView
 from ocrd.imaging import turned_clockwise
@@ -32,7 +32,7 @@ class Sheet:
     height: float
     turned: int = 0
     skew: float = 0.0
-    ink: Ink = NONE
+    ink: Ink = NO_INK
 
     @classmethod
     def blank(cls, view: PageView) -> Sheet:

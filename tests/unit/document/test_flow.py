@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrd.document.align import PrintedLine
-from ocrd.document.ink import NONE, Ink
+from ocrd.document.ink import NO_INK, Ink
 from ocrd.document.placing import Placed, place_lines, place_rows
 from ocrd.document.sheet import Sheet
 from ocrd.page import Box, Line
@@ -35,7 +35,7 @@ def ink() -> Ink:
 
 def sheets(turned: int, skew: float, *, seen: bool) -> Sheet:
     sides = (792.0, 612.0) if turned in (90, 270) else (612.0, 792.0)
-    return Sheet(*sides, turned, skew, ink() if seen else NONE)
+    return Sheet(*sides, turned, skew, ink() if seen else NO_INK)
 
 
 def said(placed: list[Placed]) -> str:

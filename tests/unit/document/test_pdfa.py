@@ -144,11 +144,21 @@ def test_a_page_whose_fonts_are_not_embedded_becomes_a_picture_with_its_words(
     ]
 
 
-@pytest.mark.parametrize("font", ["helv", "hebi", "tiro", "tibo", "cour", "coit"])
+@pytest.mark.parametrize(
+    ("font", "name"),
+    [
+        *((font, "") for font in ("helv", "hebi", "tiro", "tibo", "cour", "coit")),
+        *(("helv", name) for name in ("Arial,Bold", "ArialMT", "TimesNewRomanPS-ItalicMT")),
+        ("helv", "CourierNew"),
+    ],
+)
 def test_a_font_that_every_viewer_has_is_embedded_and_its_text_stays_text(
-    tmp_path: Path, font: str
+    tmp_path: Path, font: str, name: str
 ) -> None:
+    """By whichever of its names it is called."""
     source = typed(tmp_path / "a.pdf", font=font)
+    if name:
+        changed(source, renamed(name))
     pdf = archived(tmp_path, source, PageResult(text="x"))
     assert faults(pdf) == []
     assert hits(by_mupdf(pdf), by_mupdf(source)) == 1.0
@@ -158,17 +168,6 @@ def test_a_font_that_every_viewer_has_is_embedded_and_its_text_stays_text(
     with pymupdf.open(str(pdf)) as document:
         assert document[0].get_images() == []
         assert "Invoice" in document[0].get_text()
-
-
-@pytest.mark.parametrize(
-    "name", ["Arial,Bold", "ArialMT", "TimesNewRomanPS-ItalicMT", "CourierNew"]
-)
-def test_its_other_names_are_known(tmp_path: Path, name: str) -> None:
-    source = changed(typed(tmp_path / "a.pdf"), renamed(name))
-    pdf = archived(tmp_path, source, PageResult(text="x"))
-    assert faults(pdf) == []
-    with pymupdf.open(str(pdf)) as document:
-        assert document[0].get_images() == []
 
 
 def test_its_program_is_in_the_file_once(tmp_path: Path) -> None:

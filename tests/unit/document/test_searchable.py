@@ -63,10 +63,13 @@ def assert_found(pdf: Path, words: Sequence[Word], share: float) -> None:
         assert hits(read(pdf), words) >= share, name
 
 
-@pytest.mark.parametrize("font", ["helv", "tiro", "cour"])
-def test_nine_words_in_ten_of_a_printed_line_lie_on_their_place(tmp_path: Path, font: str) -> None:
+@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
+@pytest.mark.parametrize("given", ["lines", "block"])
+def test_words_in_any_type_lie_on_their_place(tmp_path: Path, font: str, given: str) -> None:
+    """By their lines, or by the ink in their block."""
     truth = typeset(font=font, size=11)
-    result = PageResult(text="\n".join(LETTER), lines=truth.as_lines())
+    lines = truth.as_lines() if given == "lines" else ()
+    result = PageResult(text=grounded(truth).text, lines=lines)
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
     assert_found(pdf, truth.words, 0.95)
 
@@ -112,22 +115,21 @@ def test_a_worn_scan_that_lay_turned_on_the_glass_is_found_word_by_word(
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize(("margin", "given"), [(0, "lines"), (40, "lines"), (30, "block")])
-def test_turned_and_cropped_pages_keep_every_word_in_its_place(
-    tmp_path: Path, rotation: int, margin: float, given: str
+@pytest.mark.parametrize(
+    ("margin", "unit", "given"),
+    [(0, 1, "lines"), (40, 1, "lines"), (30, 1, "block"), (0, 2.5, "lines"), (40, 0.5, "lines")],
+)
+def test_turned_and_cropped_pages_of_any_unit_keep_every_word_in_its_place(
+    tmp_path: Path, rotation: int, margin: float, unit: float, given: str
 ) -> None:
     """By its line, or by the ink of the page as it is seen."""
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
+    with pymupdf.open(str(source)) as document:
+        document.xref_set_key(document[0].xref, "UserUnit", str(unit))
+        document.saveIncr()
     lines = truth.as_lines() if given == "lines" else ()
     pdf = searchable(tmp_path, source, PageResult(text=grounded(truth).text, lines=lines))
-    assert_found(pdf, truth.words, 0.95)
-
-
-@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
-def test_a_block_without_lines_finds_its_words_by_the_ink(tmp_path: Path, font: str) -> None:
-    truth = typeset(font=font)
-    pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), grounded(truth))
     assert_found(pdf, truth.words, 0.95)
 
 
@@ -393,20 +395,6 @@ def test_resources_are_found_wherever_the_pdf_keeps_them(tmp_path: Path, how: st
     assert hits(by_poppler(pdf), truth.words) >= 0.95
     assert hits(by_poppler(pdf, 1), truth.words) >= 0.95
     assert pixels(pdf) == before
-
-
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize(("unit", "margin"), [(2.5, 0), (0.5, 40)])
-def test_a_page_measured_in_other_units_keeps_every_word_in_its_place(
-    tmp_path: Path, rotation: int, unit: float, margin: float
-) -> None:
-    truth = typeset()
-    source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
-    with pymupdf.open(str(source)) as document:
-        document.xref_set_key(document[0].xref, "UserUnit", str(unit))
-        document.saveIncr()
-    pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
-    assert_found(pdf, truth.words, 0.95)
 
 
 def test_hundreds_of_pages_are_written_in_several_turns(tmp_path: Path) -> None:
