@@ -113,6 +113,13 @@ class BundleSpec:
     images: str = IMAGES
     title: str = ""
 
+    def places(self, total: int) -> tuple[PageOrigin, ...]:
+        """Where each of so many pages lies, plain or not."""
+        return self.origins or tuple(
+            PageOrigin(source=self.source, kind=self.kind, page=number, pages=total)
+            for number in range(1, total + 1)
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSummary:

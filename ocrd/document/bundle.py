@@ -25,7 +25,7 @@ from ocrd.document.pdfa import ArchivalPdf
 from ocrd.document.plain import characters, one_line
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sidecar import Sidecar
-from ocrd.document.source_pdf import SourcePdf, collated, from_image, from_pdf
+from ocrd.document.source_pdf import SourcePdf, collated, from_pdf
 from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
 from ocrd.job import PageState
@@ -71,11 +71,9 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
 def base_of(spec: BundleSpec, work: Path, total: int) -> SourcePdf:
     """The PDF that all else is drawn on, made in the folder `work` unless it is the original."""
     target = work / "base.pdf"
-    if spec.origins:
-        return collated(spec.origins, work, target, max_pixels=spec.max_pixels)
-    if spec.kind == "pdf":
+    if spec.kind == "pdf" and not spec.origins:
         return from_pdf(spec.source, target)
-    return from_image(spec.source, target, total, max_pixels=spec.max_pixels)
+    return collated(spec.places(total), work, target, max_pixels=spec.max_pixels)
 
 
 def _artefacts(

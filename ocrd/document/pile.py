@@ -24,7 +24,6 @@ from ocrd.document.base import (
     SUFFIX_ROOM,
     BundleSpec,
     BundleSummary,
-    PageOrigin,
     Separator,
 )
 from ocrd.document.bundle import base_of, build_bundle, is_blank_page
@@ -158,6 +157,7 @@ def _part(
     with pages.open("wb") as file:
         file.writelines(_lines(spec.pages, numbers))
     facts = {key: value for key, value in spec.facts.items() if key not in _OF_THE_WHOLE}
+    places = spec.places(records.count(spec.pages))
     facts["document"] = {"number": index, "of": count, "pile": _title(spec)}
     return replace(
         spec,
@@ -165,7 +165,7 @@ def _part(
         pages=pages,
         into=spec.into / name,
         facts=facts,
-        origins=tuple(_origins(spec, numbers)),
+        origins=tuple(places[number - 1] for number in numbers),
         separator=None,
         images=IMAGES,
     )
@@ -184,13 +184,3 @@ def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[bytes]:
         if old in wanted:
             page = replace(entry.page, number=wanted[old])
             yield replace(entry, page=page, pile_page=old).line()
-
-
-def _origins(spec: BundleSpec, numbers: Sequence[int]) -> Iterator[PageOrigin]:
-    """Where the pages of one document lie."""
-    total = records.count(spec.pages)
-    for number in numbers:
-        if spec.origins:
-            yield spec.origins[number - 1]
-        else:
-            yield PageOrigin(source=spec.source, kind=spec.kind, page=number, pages=total)

@@ -53,15 +53,6 @@ def from_pdf(source: Path, target: Path) -> SourcePdf:
         raise damaged_pdf(f"cannot be opened: {error}") from error
 
 
-def from_image(source: Path, target: Path, pages: int, *, max_pixels: int) -> SourcePdf:
-    """Make `target` a PDF of the first `pages` pages of an image file."""
-    frames = (
-        PageOrigin(source=source, kind="image", page=number, pages=pages)
-        for number in range(1, pages + 1)
-    )
-    return from_frames(frames, target, max_pixels=max_pixels)
-
-
 def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) -> SourcePdf:
     """Make `target` a PDF of pages of image files.
 

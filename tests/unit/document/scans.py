@@ -19,7 +19,7 @@ import pypdfium2 as pdfium
 from PIL import Image, ImageChops, ImageStat
 
 from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
-from ocrd.document.bundle import build_bundle
+from ocrd.document.pile import build
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.modes import AnswerFormat
 from ocrd.page import Box, Line, PageResult, Word
@@ -208,7 +208,7 @@ def bundle(
         "facts": {"source": source.name},
         **options,
     }
-    return build_bundle(BundleSpec(source=source, pages=lines, into=into, **settings))
+    return build(BundleSpec(source=source, pages=lines, into=into, **settings))
 
 
 def sidecar(folder: Path) -> dict[str, Any]:

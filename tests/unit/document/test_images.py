@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageOps
 
-from ocrd.document.source_pdf import from_image
+from ocrd.document.base import PageOrigin
+from ocrd.document.source_pdf import from_frames
 from ocrd.page import PageResult
 from tests.support.needs import need
 from tests.unit.document.scans import (
@@ -251,7 +252,8 @@ def test_the_page_has_the_size_of_the_paper(
 ) -> None:
     options = {"dpi": dpi} if dpi else {}
     Image.new("1", size, 1).save(tmp_path / "a.png", **options)
-    base = from_image(tmp_path / "a.png", tmp_path / "base.pdf", 1, max_pixels=100_000_000)
+    place = PageOrigin(source=tmp_path / "a.png", kind="image", page=1, pages=1)
+    base = from_frames([place], tmp_path / "base.pdf", max_pixels=100_000_000)
     assert page_size(base.path) == pytest.approx(points, abs=1)
 
 

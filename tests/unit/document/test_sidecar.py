@@ -12,9 +12,7 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from ocrd.document.base import BLANK, BundleSpec, Separator
-from ocrd.document.pile import build
-from ocrd.modes import AnswerFormat
+from ocrd.document.base import BLANK, Separator
 from ocrd.page import Block, Box, Finish, Line, Markup, PageResult, WordsFrom
 from tests.unit.document.scans import bundle, pymupdf, record, scan_pdf, sidecar, typeset
 
@@ -72,19 +70,14 @@ def pile(folder: Path) -> dict[str, Any]:
         for said in ("one", "", "two"):
             document.new_page().insert_text((72, 90), said)
         document.save(str(folder / "pile.pdf"))
-    lines = [record(n, PageResult(text=said)) for n, said in enumerate(("one", "", "two"), start=1)]
-    (folder / "pile.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pages = [record(n, PageResult(text=said)) for n, said in enumerate(("one", "", "two"), start=1)]
     (folder / "pile").mkdir()
-    spec = BundleSpec(
-        source=folder / "pile.pdf", name="pile", kind="pdf", pages=folder / "pile.jsonl",
-        into=folder / "pile", outputs=frozenset({"json"}), answers=AnswerFormat.PLAIN, dpi=72,
-        facts=FACTS | JOINED, separator=Separator(kind=BLANK),
-    )  # fmt: skip
-    build(spec)
-    for name in ("pile-1", "pile-2"):
-        VALIDATOR.validate(json.loads((folder / "pile" / name / f"{name}.json").read_text()))
-    told: dict[str, Any] = json.loads((folder / "pile" / "pile.json").read_text())
-    return told
+    facts, blank = FACTS | JOINED, Separator(kind=BLANK)
+    index = told_of(folder / "pile", folder / "pile.pdf", *pages, facts=facts, separator=blank)
+    for name in ("scan-1", "scan-2"):
+        document = folder / "pile" / "out" / name / f"{name}.json"
+        VALIDATOR.validate(json.loads(document.read_text()))
+    return index
 
 
 def test_what_is_written_is_what_the_schema_says(all_kinds: tuple[dict[str, Any], ...]) -> None:
