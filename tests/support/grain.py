@@ -6,7 +6,10 @@ import io
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
+
+pillow_heif.register_heif_opener()
 
 
 def grain(size: tuple[int, int], sigma: float, seed: int = 1) -> Image.Image:
