@@ -7,7 +7,6 @@ The pages are read one by one and go through all artefacts in turn; nothing hold
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,20 +14,19 @@ from typing import Protocol, TextIO
 
 from ocrd.document import records
 from ocrd.document.alto import AltoFile
-from ocrd.document.base import SUFFIXES, BundleSpec, BundleSummary
+from ocrd.document.base import SUFFIXES, BundleSpec
 from ocrd.document.boxes import BoxesPdf, BoxesPicture
 from ocrd.document.figures import Figures
 from ocrd.document.hocr import HocrFile
 from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
 from ocrd.document.layout import Layouts
 from ocrd.document.pdfa import ArchivalPdf
-from ocrd.document.plain import characters, one_line
+from ocrd.document.plain import one_line
 from ocrd.document.records import ReadPage, noted
 from ocrd.document.sidecar import Sidecar
 from ocrd.document.source_pdf import SourcePdf, collated, from_pdf
 from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
-from ocrd.job import PageState
 
 _WORK = ".work"  # in the bundle while it is being built
 _GROWTH, _SPARE = 1.3, 20_000  # bytes, of an original: a PDF that takes more has a note
@@ -44,10 +42,13 @@ class Artefact(Protocol):
         """Complete it; its name in the bundle, or an empty string if nothing came of it."""
 
 
-def build_bundle(spec: BundleSpec) -> BundleSummary:
+def build_bundle(spec: BundleSpec) -> tuple[str, ...]:
     """Fill the folder `spec.into`; nothing is fsynced, and the original is only read.
 
     To be run in a bounded child process: the original may be hostile.
+
+    Returns:
+        Names of the bundle's top-level entries, in the order they were finished.
 
     Raises:
         BadFileError: The original cannot be opened at all.
@@ -118,26 +119,16 @@ def _artefacts(
         yield Sidecar(text("json"), layouts, spec.facts, notes)
 
 
-def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> BundleSummary:
+def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> tuple[str, ...]:
     """Send every page through all artefacts and complete them."""
-    states: Counter[PageState] = Counter()
-    count = 0
     for page in records.read(spec.pages, spec.answers):
         if spec.drop_blank:
             page.dropped = is_blank_page(page, pages, spec.dpi)
         for artefact in artefacts:
             artefact.add(page)
         pages.done_with_page()
-        states[page.record.state] += 1
-        count += characters(page.blocks)
     names = [artefact.finish() for artefact in artefacts]
-    return BundleSummary(
-        artefacts=tuple(name for name in names if name),
-        pages=states.total(),
-        partial=states[PageState.PARTIAL],
-        failed=states[PageState.FAILED] + states[PageState.PENDING],
-        characters=count,
-    )
+    return tuple(name for name in names if name)
 
 
 def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:

@@ -23,7 +23,6 @@ from ocrd.document.base import (
     JSON,
     SUFFIX_ROOM,
     BundleSpec,
-    BundleSummary,
     Separator,
 )
 from ocrd.document.bundle import base_of, build_bundle, is_blank_page
@@ -38,7 +37,7 @@ _WORK = ".pile"  # in the bundle while it is being built
 _OF_THE_WHOLE = frozenset({"members"})  # told in the index only: pages there are the pile's
 
 
-def build(spec: BundleSpec) -> BundleSummary:
+def build(spec: BundleSpec) -> tuple[str, ...]:
     """Fill the folder `spec.into`: with one bundle, or with one for each document of a pile.
 
     See `build_bundle`, which this is where no page separates anything.
@@ -108,24 +107,17 @@ def _pile(
     documents: Sequence[Sequence[int]],
     separators: dict[int, tuple[str, ...]],
     work: Path,
-) -> BundleSummary:
+) -> tuple[str, ...]:
     """Every document's bundle, and the index."""
     told: list[JSON] = []
-    names, summaries = [], []
+    names = []
     for index, numbers in enumerate(documents, start=1):
         part = _part(spec, index, len(documents), numbers, work)
         part.into.mkdir()
         made = build_bundle(part)
-        told.append({"name": part.name, "pages": list(numbers), "artefacts": list(made.artefacts)})
+        told.append({"name": part.name, "pages": list(numbers), "artefacts": list(made)})
         names.append(part.name)
-        summaries.append(made)
-    return BundleSummary(
-        artefacts=(*names, _write_index(spec, separator, separators, told)),
-        pages=sum(made.pages for made in summaries),
-        partial=sum(made.partial for made in summaries),
-        failed=sum(made.failed for made in summaries),
-        characters=sum(made.characters for made in summaries),
-    )
+    return (*names, _write_index(spec, separator, separators, told))
 
 
 def _write_index(

@@ -18,7 +18,7 @@ import pymupdf as _pymupdf
 import pypdfium2 as pdfium
 from PIL import Image, ImageChops, ImageStat
 
-from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
+from ocrd.document.base import OUTPUTS, BundleSpec
 from ocrd.document.pile import build
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.modes import AnswerFormat
@@ -191,8 +191,8 @@ def understood(page: dict[str, Any], answers: AnswerFormat) -> dict[str, Any]:
 
 def bundle(
     folder: Path, source: Path, pages: Iterable[dict[str, Any]], **options: Any
-) -> BundleSummary:
-    """Build a bundle named `scan` in `folder/out`."""
+) -> tuple[str, ...]:
+    """Build a bundle named `scan` in `folder/out`; what is in it."""
     lines = folder / "pages.jsonl"
     with lines.open("w", encoding="utf-8") as file:
         answers = options.get("answers", AnswerFormat.DOCUMENT)

@@ -78,8 +78,8 @@ def picture(folder: Path, name: str, page: dict[str, Any], **options: Any) -> Im
     letter = Image.open(io.BytesIO(typeset(dpi=100).png)).convert(options.pop("mode", "RGB"))
     letter.save(folder / name, dpi=(100, 100), **options.pop("saved", {}))
     options = {"kind": "image", "outputs": BOXES, "dpi": 100, **options}
-    summary = bundle(folder, folder / name, [page], **options)
-    assert summary.artefacts == ("scan.boxes.jpg",)
+    made = bundle(folder, folder / name, [page], **options)
+    assert made == ("scan.boxes.jpg",)
     assert [path.name for path in (folder / "out").iterdir()] == ["scan.boxes.jpg"]
     return Image.open(folder / "out" / "scan.boxes.jpg")
 
