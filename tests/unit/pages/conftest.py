@@ -14,7 +14,7 @@ Put = Callable[..., Path]
 
 @contextmanager
 def refused(
-    kind: str, *, by: type[OcrdError] = BadFileError, match: str = "", hint: str = ""
+    kind: str, *, by: type[OcrdError] = BadFileError, match: str | None = None, hint: str = ""
 ) -> Iterator[None]:
     """Expects an error of this kind, with a remedy."""
     with pytest.raises(by, match=match) as caught:
