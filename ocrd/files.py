@@ -15,10 +15,11 @@ import os
 import stat
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
 from ocrd.errors import BadFileError, SourceChangedError
 from ocrd.names import display as display  # beside what else there is for files
@@ -113,6 +114,52 @@ def open_regular(path: Path) -> io.BufferedReader:
         os.close(descriptor)
         raise _not_a_file(path)
     return os.fdopen(descriptor, "rb")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class OpenDocuments(Generic[T]):
+    """Documents kept open between calls, so that page 3,000 does not wait for pages 1 to 2,999.
+
+    Args:
+        size: How many; the one not used for longest goes first.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._open: OrderedDict[tuple[int, ...], T] = OrderedDict()
+
+    def get(self, file: BinaryIO, opener: Callable[[BinaryIO], T]) -> T:
+        """The document in `file`: the one that is open if the file has not changed since."""
+        key = _identity(file)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        while len(self._open) >= self._size:
+            self._open.popitem(last=False)[1].close()
+        self._open[key] = opener(file)
+        return self._open[key]
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def drop(self, file: BinaryIO) -> None:
+        """Close the document in `file` if it is open."""
+        document = self._open.pop(_identity(file), None)
+        if document is not None:
+            document.close()
+
+
+def _identity(file: BinaryIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _not_a_file(path: Path) -> BadFileError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 
@@ -29,9 +29,23 @@ class Box:
         return [round(value, 4) for value in (self.x1, self.y1, self.x2, self.y2)]
 
     @property
+    def width(self) -> float:
+        """From side to side."""
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        """From top to foot."""
+        return self.y2 - self.y1
+
+    @property
     def area(self) -> float:
         """As a share of the page."""
-        return max(self.x2 - self.x1, 0.0) * max(self.y2 - self.y1, 0.0)
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    def scaled(self, across: float, down: float) -> Box:
+        """The same on a page of this size, in its units."""
+        return Box(self.x1 * across, self.y1 * down, self.x2 * across, self.y2 * down)
 
     def holds(self, inner: Box) -> bool:
         """Whether the middle of `inner` lies in it."""
@@ -186,22 +200,13 @@ class PageResult:
 
     def to_json(self) -> str:
         """One JSON object: how a result is kept."""
-        record: dict[str, Any] = {
-            "text": self.text,
-            "blocks": [_block_record(block) for block in self.blocks],
-            "lines": [_line_record(line) for line in self.lines],
-            "finish": self.finish.value,
-            "prompt_tokens": self.prompt_tokens,
-            "output_tokens": self.output_tokens,
-            "seconds": self.seconds,
-            "turned": self.turned,
-            "notes": list(self.notes),
-            "partial": self.partial,
-        }
-        if self.codes:
-            record["codes"] = list(self.codes)
-        if self.words_from is not WordsFrom.ENGINE:
-            record["words_from"] = self.words_from.value
+        record: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        record["blocks"] = [_block_record(block) for block in self.blocks]
+        record["lines"] = [_line_record(line) for line in self.lines]
+        if not self.codes:
+            del record["codes"]
+        if self.words_from is WordsFrom.ENGINE:
+            del record["words_from"]
         return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod

@@ -32,17 +32,17 @@ _PATCH = 0.01  # of a page: images smaller than this are stamps and specks
 _INVISIBLE = 3  # PDF's text rendering mode (ISO 32000-1, 9.3.6)
 
 
-def words_of(page: PdfPage) -> list[Word]:
-    """The words that a page has, with letters in them, where they are seen.
+def words_of(page: PdfPage) -> list[list[Word]]:
+    """The words that a page has, with letters in them, where they are seen: line by line.
 
     PyMuPDF gives places as if the page were not turned (and writes to the page on the way, so it
     has to be one that is never saved).
     """
-    found = []
-    for *corners, word, _, _, _ in page.get_text("words"):
+    lines: dict[tuple[int, int], list[Word]] = {}
+    for *corners, word, block, line, _ in page.get_text("words"):
         if any(unicodedata.category(char)[0] in "LN" for char in word):
-            found.append(Word(word, seen_box(page, corners)))
-    return found
+            lines.setdefault((block, line), []).append(Word(word, seen_box(page, corners)))
+    return [*lines.values()]
 
 
 def seen_box(page: PdfPage, corners: Sequence[float]) -> Box:

@@ -20,7 +20,7 @@ from ocrd.daemon.engines import BARCODES, EMBEDDED, cores
 from ocrd.daemon.retries import Attempts
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
-from ocrd.document.base import BundleSpec, BundleSummary
+from ocrd.document.base import BundleSpec
 from ocrd.engine import osd
 from ocrd.engine.base import Engine
 from ocrd.errors import LedgerError
@@ -208,11 +208,9 @@ def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildP
     return source, children
 
 
-async def _build_bundle(
-    children: ChildPool, max_pixels: int, spec: BundleSpec, pages: int
-) -> BundleSummary:
+async def _build_bundle(children: ChildPool, max_pixels: int, spec: BundleSpec, pages: int) -> None:
     bounded = replace(spec, max_pixels=max_pixels)  # what was read is shown, and nothing larger
-    return await children.run(
+    await children.run(
         pile.build,
         bounded,
         wall_s=BUNDLE_S + BUNDLE_PAGE_S * pages,

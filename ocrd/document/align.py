@@ -22,15 +22,7 @@ _NO_FIT = 0.6  # ems; words that fit miss their places by a tenth or so
 Cost = Callable[[int, int, int], float]
 
 
-def matched(lengths: Sequence[float], runs: Sequence[Stretch]) -> list[Stretch]:
-    """Where words of these lengths (in ems) stand among a line's dark runs; empty if nowhere.
-
-    Word by word, each is ended at the gap that is wide and near where its length ends it.
-    """
-    return _Printed(runs).matched(lengths)
-
-
-class _Printed:
+class PrintedLine:
     """A printed line's dark runs, ready to be matched with one choice of words after another."""
 
     def __init__(self, runs: Sequence[Stretch]) -> None:
@@ -42,7 +34,10 @@ class _Printed:
         self._merits: dict[int, list[float]] = {}
 
     def matched(self, lengths: Sequence[float]) -> list[Stretch]:
-        """See the function of this name."""
+        """Where words of these lengths (in ems) stand among the runs; empty if nowhere.
+
+        Word by word, each is ended at the gap that is wide and near where its length ends it.
+        """
         starts, ends, count = self._starts, self._ends, len(lengths)
         if not 0 < count <= len(ends) or not all(lengths):
             return []
@@ -97,7 +92,7 @@ def aligned(
     lengths = [text_width(atom.strip(), face) for atom in atoms]
     breaks = _best_breaks(*_coarse(lengths, _word_counts(atoms, lines), lines))
     if all(atom[-1].isspace() for atom in atoms):
-        printed = [_Printed(line) for line in runs]
+        printed = [PrintedLine(line) for line in runs]
         nearby = [range(max(at - _FINE, 0), min(at + _FINE, len(atoms)) + 1) for at in breaks[1:-1]]
         breaks = _best_breaks(
             [*nearby, [len(atoms)]],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import quoteattr
 
@@ -17,7 +16,8 @@ from ocrd.document.base import JSON
 from ocrd.document.layout import Layouts, PrintedBlock
 from ocrd.document.markdown import ASIDES, CAPTIONS
 from ocrd.document.plain import FIGURES, one_line
-from ocrd.document.records import ReadPage, noted
+from ocrd.document.records import ReadPage
+from ocrd.document.textfiles import WrittenText
 from ocrd.document.view import PageSize
 from ocrd.page import Box, Line
 
@@ -34,7 +34,7 @@ http://www.loc.gov/standards/alto/v4/alto-4-4.xsd" SCHEMAVERSION="4.4">
 """
 
 
-class AltoFile:
+class AltoFile(WrittenText):
     """The artefact NAME.alto.xml.  Coordinates are pixels of the page as it is seen.
 
     Args:
@@ -44,23 +44,18 @@ class AltoFile:
     """
 
     def __init__(self, file: TextIO, layouts: Layouts, facts: Mapping[str, JSON]) -> None:
-        self._file = file
+        super().__init__(file)
         self._layouts = layouts
         self._file.write(_HEAD + "".join(f"{line}\n" for line in _description(facts)))
 
     def add(self, page: ReadPage) -> None:
         """Write a page; one that says nothing is empty, so that numbers hold."""
-        size, blocks = None, []
-        with noted(page, "ALTO says nothing of it"):
-            size = self._layouts.view(page).size
-            blocks = self._layouts.printed(page)
-        self._file.write(_page(page, size, blocks))
+        self._file.write(_page(page, *self._layouts.printed(page, "ALTO")))
 
     def finish(self) -> str:
         """The artefact's name."""
         self._file.write("</Layout>\n</alto>\n")
-        self._file.flush()
-        return Path(self._file.name).name
+        return super().finish()
 
 
 def xml(text: object) -> str:

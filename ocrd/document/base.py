@@ -1,4 +1,4 @@
-"""What a bundle is made from, and what is told about it afterwards."""
+"""What a bundle is made from."""
 
 from __future__ import annotations
 
@@ -113,21 +113,9 @@ class BundleSpec:
     images: str = IMAGES
     title: str = ""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BundleSummary:
-    """What was made.
-
-    Attributes:
-        artefacts: Names of the bundle's top-level entries, in the order they were finished.
-        pages: Pages of the document, blank ones included.
-        partial: Pages labelled incomplete.
-        failed: Pages labelled unreadable.
-        characters: Characters of recognised text, all pages together.
-    """
-
-    artefacts: tuple[str, ...]
-    pages: int
-    partial: int
-    failed: int
-    characters: int
+    def places(self, total: int) -> tuple[PageOrigin, ...]:
+        """Where each of so many pages lies, plain or not."""
+        return self.origins or tuple(
+            PageOrigin(source=self.source, kind=self.kind, page=number, pages=total)
+            for number in range(1, total + 1)
+        )

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.document.base import BundleSpec
 from ocrd.document.font import text_width
 from ocrd.document.incremental_pdf import LayeredPdf
 from ocrd.document.records import ReadPage, noted
-from ocrd.document.transform import PageFrame, Rect, numbers
+from ocrd.document.transform import PageFrame, numbers
 from ocrd.modes import AnswerFormat
-from ocrd.page import Block, Box
+from ocrd.page import Box
 
 FONT = "OcrdLabel"
 _LABEL_FONT = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
 _QUALITY = 88
 _FLAW = (0.80, 0.10, 0.10)
-_WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
 Colour = tuple[float, float, float]
 _COLOURS: dict[str, Colour] = {
@@ -47,12 +44,10 @@ class BoxesPdf:
 
     def add(self, page: ReadPage) -> None:
         """Draw a page's boxes."""
-        if has_marks(page):
+        if page.record.flaw or any(block.boxes for block in page.blocks):
             with noted(page, "no boxes drawn"):
                 canvas = self._pdf.page(page.record.number)
-                content = drawing(page.blocks, PageFrame.of(canvas), labelled=is_labelled(page))
-                if page.record.flaw:
-                    content += flaw(page.record.state.value, PageFrame.of(canvas))
+                content = _drawing(page, PageFrame.of(canvas))
                 self._font = self._font or self._pdf.add_object(_LABEL_FONT)
                 self._pdf.draw(canvas, content, {FONT: self._font}, under=False)
                 if self._spec.upright and page.turned:
@@ -86,73 +81,42 @@ class BoxesPicture(BoxesPdf):
         return self._target.name
 
 
-def has_marks(page: ReadPage) -> bool:
-    """Whether there is anything to draw on a page."""
-    return bool(page.record.flaw) or any(block.boxes for block in page.blocks)
+def _drawing(page: ReadPage, frame: PageFrame) -> bytes:
+    """The content stream that outlines each box and writes its label on top of it.
 
-
-def is_labelled(page: ReadPage) -> bool:
-    """Whether its boxes wear their labels: of spans, the text is the label."""
-    return page.answers is not AnswerFormat.SPANS
-
-
-def drawing(blocks: Sequence[Block], frame: PageFrame, *, labelled: bool) -> bytes:
-    """The content stream that outlines each box and writes its label on top of it."""
-    scale = _scale(frame)
+    A page that is not whole is labelled in its corner.
+    """
+    scale = min(frame.width, frame.height) / 600  # the thickness of outlines
     parts = [f"{numbers(*frame.matrix)} cm {numbers(max(scale, 0.2))} w"]
-    for block in blocks:
-        colour = numbers(*colour_of(block.label))
+    labelled = page.answers is not AnswerFormat.SPANS  # there, the text is the label
+    for block in page.blocks:
+        colour = numbers(*_colour_of(block.label))
         for box in block.boxes:
-            rect = frame.rect(box)
-            parts.append(f"{colour} RG {_path(rect)} S")
+            place = box.scaled(frame.width, frame.height)
+            parts.append(f"{colour} RG {_path(place)} S")
             if labelled and block.label.isascii():
-                parts.append(_drawn_tag(_Tag.on(block.label, rect, 7 * scale), colour))
+                parts.append(_tag(block.label, place, 7 * scale, colour))
+    if page.record.flaw:
+        whole = Box(0.0, 0.0, frame.width, frame.height)
+        parts.append(_tag(page.record.state.value, whole, 14 * scale, numbers(*_FLAW)))
     return ("\n".join(parts) + "\n").encode("ascii")
 
 
-def flaw(state: str, frame: PageFrame) -> bytes:
-    """What labels a page that is not whole, in its corner; to be drawn after `drawing`."""
-    tag = _Tag.on(state, frame.rect(_WHOLE), 14 * _scale(frame))
-    return (_drawn_tag(tag, numbers(*_FLAW)) + "\n").encode("ascii")
-
-
-def colour_of(label: str) -> Colour:
+def _colour_of(label: str) -> Colour:
     """A label's colour; kinds of text and captions share their family's."""
     family = label if label in _COLOURS else label.partition("_")[0]
     return _COLOURS.get(family) or _OTHERS[zlib.crc32(label.encode()) % len(_OTHERS)]
 
 
-def _scale(frame: PageFrame) -> float:
-    """The thickness of outlines; all else is a multiple of it."""
-    return min(frame.width, frame.height) / 600
+def _path(place: Box) -> str:
+    return f"{numbers(place.x1, place.y1, place.width, place.height)} re"
 
 
-def _path(rect: Rect) -> str:
-    return f"{numbers(rect.x1, rect.y1, rect.width, rect.height)} re"
-
-
-@dataclass(frozen=True, slots=True)
-class _Tag:
+def _tag(label: str, place: Box, size: float, colour: str) -> str:
     """White words on a plate, above a box's corner, or inside it at the top of the page."""
-
-    words: str
-    plate: Rect
-    size: float
-
-    @classmethod
-    def on(cls, label: str, rect: Rect, size: float) -> _Tag:
-        top = rect.y1 - 1.2 * size if rect.y1 > 1.2 * size else rect.y1
-        width = (text_width(label) + 0.5) * size
-        return cls(label, Rect(rect.x1, top, rect.x1 + width, top + 1.2 * size), size)
-
-    @property
-    def baseline(self) -> tuple[float, float]:
-        """Where the words begin."""
-        return self.plate.x1 + 0.25 * self.size, self.plate.y1 + 0.9 * self.size
-
-
-def _drawn_tag(tag: _Tag, colour: str) -> str:
-    words = tag.words.replace("\\", "").replace("(", "").replace(")", "")
-    at = numbers(1, 0, 0, -1, *tag.baseline)
-    shown = f"BT /{FONT} {numbers(tag.size)} Tf {at} Tm ({words}) Tj ET"
-    return f"{colour} rg {_path(tag.plate)} f 1 1 1 rg {shown}"
+    top = place.y1 - 1.2 * size if place.y1 > 1.2 * size else place.y1
+    plate = Box(place.x1, top, place.x1 + (text_width(label) + 0.5) * size, top + 1.2 * size)
+    words = label.replace("\\", "").replace("(", "").replace(")", "")
+    at = numbers(1, 0, 0, -1, plate.x1 + 0.25 * size, plate.y1 + 0.9 * size)
+    shown = f"BT /{FONT} {numbers(size)} Tf {at} Tm ({words}) Tj ET"
+    return f"{colour} rg {_path(plate)} f 1 1 1 rg {shown}"

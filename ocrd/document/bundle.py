@@ -7,7 +7,6 @@ The pages are read one by one and go through all artefacts in turn; nothing hold
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,21 +14,19 @@ from typing import Protocol, TextIO
 
 from ocrd.document import records
 from ocrd.document.alto import AltoFile
-from ocrd.document.base import SUFFIXES, BundleSpec, BundleSummary
+from ocrd.document.base import SUFFIXES, BundleSpec
 from ocrd.document.boxes import BoxesPdf, BoxesPicture
 from ocrd.document.figures import Figures
 from ocrd.document.hocr import HocrFile
 from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
 from ocrd.document.layout import Layouts
 from ocrd.document.pdfa import ArchivalPdf
-from ocrd.document.plain import characters, has_text, one_line
-from ocrd.document.records import PageRecord, ReadPage, noted
+from ocrd.document.plain import one_line
+from ocrd.document.records import ReadPage, noted
 from ocrd.document.sidecar import Sidecar
-from ocrd.document.source_pdf import SourcePdf, collated, from_image, from_pdf
+from ocrd.document.source_pdf import SourcePdf, collated, from_pdf
 from ocrd.document.textfiles import MarkdownFile, RawFile, TextFile, text_file
 from ocrd.document.textlayer import SearchablePdf
-from ocrd.job import PageState
-from ocrd.modes import AnswerFormat
 
 _WORK = ".work"  # in the bundle while it is being built
 _GROWTH, _SPARE = 1.3, 20_000  # bytes, of an original: a PDF that takes more has a note
@@ -45,10 +42,13 @@ class Artefact(Protocol):
         """Complete it; its name in the bundle, or an empty string if nothing came of it."""
 
 
-def build_bundle(spec: BundleSpec) -> BundleSummary:
+def build_bundle(spec: BundleSpec) -> tuple[str, ...]:
     """Fill the folder `spec.into`; nothing is fsynced, and the original is only read.
 
     To be run in a bounded child process: the original may be hostile.
+
+    Returns:
+        Names of the bundle's top-level entries, in the order they were finished.
 
     Raises:
         BadFileError: The original cannot be opened at all.
@@ -72,11 +72,9 @@ def build_bundle(spec: BundleSpec) -> BundleSummary:
 def base_of(spec: BundleSpec, work: Path, total: int) -> SourcePdf:
     """The PDF that all else is drawn on, made in the folder `work` unless it is the original."""
     target = work / "base.pdf"
-    if spec.origins:
-        return collated(spec.origins, work, target, max_pixels=spec.max_pixels)
-    if spec.kind == "pdf":
+    if spec.kind == "pdf" and not spec.origins:
         return from_pdf(spec.source, target)
-    return from_image(spec.source, target, total, max_pixels=spec.max_pixels)
+    return collated(spec.places(total), work, target, max_pixels=spec.max_pixels)
 
 
 def _artefacts(
@@ -106,16 +104,10 @@ def _artefacts(
     }
     yield from (make() for output, make in made.items() if output in wanted)
     if wanted & {"pdf", "pdfa"}:
-        owned = "pdf" not in wanted
-        searchable = SearchablePdf(
-            copy(work / "searchable.pdf" if owned else target("pdf")), layouts, spec
-        )
-        if not owned:
-            yield searchable
+        searchable = target("pdf") if "pdf" in wanted else work / "searchable.pdf"
+        yield SearchablePdf(copy(searchable), layouts, spec)
         if "pdfa" in wanted:
-            copied = work / "pdfa.pdf"
-            place = target("pdfa")
-            yield ArchivalPdf(place, searchable, copied, notes, spec.dpi, owned=owned)
+            yield ArchivalPdf(target("pdfa"), searchable, work / "pdfa.pdf", notes, spec.dpi)
     if "boxes" in wanted and spec.kind == "image" and total == 1:
         yield BoxesPicture(target("boxes", 1), copy(work / "boxes.pdf"), spec)
     elif "boxes" in wanted:
@@ -127,41 +119,22 @@ def _artefacts(
         yield Sidecar(text("json"), layouts, spec.facts, notes)
 
 
-def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> BundleSummary:
+def _filled(spec: BundleSpec, pages: PdfPages, artefacts: list[Artefact]) -> tuple[str, ...]:
     """Send every page through all artefacts and complete them."""
-    states: Counter[PageState] = Counter()
-    count = 0
-    for record in records.read(spec.pages):
-        page = read_page(record, spec.answers)
+    for page in records.read(spec.pages, spec.answers):
         if spec.drop_blank:
             page.dropped = is_blank_page(page, pages, spec.dpi)
         for artefact in artefacts:
             artefact.add(page)
         pages.done_with_page()
-        states[record.state] += 1
-        count += characters(page.blocks)
     names = [artefact.finish() for artefact in artefacts]
-    return BundleSummary(
-        artefacts=tuple(name for name in names if name),
-        pages=states.total(),
-        partial=states[PageState.PARTIAL],
-        failed=states[PageState.FAILED] + states[PageState.PENDING],
-        characters=count,
-    )
-
-
-def read_page(record: PageRecord, answers: AnswerFormat) -> ReadPage:
-    """A page and what was read on it; nothing was where it failed."""
-    read = None if record.state is PageState.FAILED else record.result
-    return ReadPage(record=record, answers=answers, blocks=list(read.blocks) if read else [])
+    return tuple(name for name in names if name)
 
 
 def is_blank_page(page: ReadPage, pages: PdfPages, dpi: int) -> bool:
     """Whether nothing was read and nothing is there: an unread photo is no blank page."""
-    if page.record.state is not PageState.DONE or has_text(page.blocks):
-        return False
     with noted(page, "not looked at for blankness"):
-        return pages.view(page.record.number, dpi).is_blank
+        return page.is_silent and pages.view(page.record.number, dpi).is_blank
     return False
 
 

@@ -155,12 +155,18 @@ def _profile(image: Image.Image, components: int) -> bytes:
     return profile if whole and profile[16:20] == _PROFILES[components] else b""
 
 
-def _jpeg(image: Image.Image, data: bytes) -> Picture:
+def _eight_bits(image: Image.Image, data: bytes, packed: str) -> Picture:
+    """An image of eight bits a channel, by the filter (and what belongs to it) that packs it."""
     components = _COMPONENTS[image.mode]
-    entries = _size(image) + "/BitsPerComponent 8/Filter/DCTDecode"
-    if image.mode == "CMYK" and "adobe" in image.info:
-        entries += "/Decode[1 0 1 0 1 0 1 0]"  # Adobe stores CMYK inverted
+    entries = f"{_size(image)}/BitsPerComponent 8/Filter/{packed}"
     return Picture(entries, data, _COLOURS[components], _profile(image, components), components)
+
+
+def _jpeg(image: Image.Image, data: bytes) -> Picture:
+    packed = "DCTDecode"
+    if image.mode == "CMYK" and "adobe" in image.info:
+        packed += "/Decode[1 0 1 0 1 0 1 0]"  # Adobe stores CMYK inverted
+    return _eight_bits(image, data, packed)
 
 
 def _lossy(image: Image.Image, limit: float) -> Picture:
@@ -183,18 +189,12 @@ def _jpeg2000(image: Image.Image, rate: float = 0.0) -> Picture:
     buffer = io.BytesIO()
     how = {"quality_mode": "rates", "quality_layers": [rate], "irreversible": True} if rate else {}
     image.save(buffer, "JPEG2000", **how)
-    entries = _size(image) + "/BitsPerComponent 8/Filter/JPXDecode"
-    components = _COMPONENTS[image.mode]
-    profile = _profile(image, components)
-    return Picture(entries, buffer.getvalue(), _COLOURS[components], profile, components)
+    return _eight_bits(image, buffer.getvalue(), "JPXDecode")
 
 
 def _deflated(image: Image.Image) -> Picture:
     """Without a predictor, which is tighter for clean text."""
-    components = _COMPONENTS[image.mode]
-    entries = _size(image) + "/BitsPerComponent 8/Filter/FlateDecode"
-    data = zlib.compress(image.tobytes(), 9)
-    return Picture(entries, data, _COLOURS[components], _profile(image, components), components)
+    return _eight_bits(image, zlib.compress(image.tobytes(), 9), "FlateDecode")
 
 
 def _is_clear(image: Image.Image) -> bool:

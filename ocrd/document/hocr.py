@@ -6,7 +6,6 @@ http://kba.github.io/hocr-spec/1.2/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TextIO
 
 from ocrd import __version__
@@ -14,7 +13,8 @@ from ocrd.document.alto import xml
 from ocrd.document.base import JSON
 from ocrd.document.layout import Layouts, PrintedBlock
 from ocrd.document.plain import FIGURES
-from ocrd.document.records import ReadPage, noted
+from ocrd.document.records import ReadPage
+from ocrd.document.textfiles import WrittenText
 from ocrd.document.view import PageSize
 from ocrd.page import Box, Line
 
@@ -34,7 +34,7 @@ ocr_table ocrp_wconf"/>
 """
 
 
-class HocrFile:
+class HocrFile(WrittenText):
     """The artefact NAME.hocr.  Coordinates are pixels of the page as it is seen.
 
     Args:
@@ -47,7 +47,7 @@ class HocrFile:
     def __init__(
         self, file: TextIO, layouts: Layouts, facts: Mapping[str, JSON], pages: int
     ) -> None:
-        self._file = file
+        super().__init__(file)
         self._layouts = layouts
         self._source = str(facts.get("source", ""))
         system = f"ocrd {__version__} {facts.get('engine', '')} {facts.get('model', '')}"
@@ -56,10 +56,8 @@ class HocrFile:
 
     def add(self, page: ReadPage) -> None:
         """Write a page; one that says nothing is empty, so that numbers hold."""
-        size, blocks = PageSize(8.5, 11, 72), []
-        with noted(page, "hOCR says nothing of it"):
-            size = self._layouts.view(page).size
-            blocks = self._layouts.printed(page)
+        found, blocks = self._layouts.printed(page, "hOCR")
+        size = found or PageSize(8.5, 11, 72)
         number = page.record.number
         width, height = size.pixels
         image = self._source.replace('"', "'").replace(";", ",")
@@ -75,8 +73,7 @@ class HocrFile:
     def finish(self) -> str:
         """The artefact's name."""
         self._file.write("</body>\n</html>\n")
-        self._file.flush()
-        return Path(self._file.name).name
+        return super().finish()
 
 
 def _block(block: PrintedBlock, name: str, size: PageSize) -> Iterator[str]:

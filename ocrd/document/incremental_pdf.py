@@ -18,7 +18,6 @@ from ocrd.pdffile import FAULTS, Document, PdfPage, by_descriptor, forget, open_
 
 CHUNK = 64  # pages between two saves
 _NOTE_AT = 12  # points from the left and the upper edge
-_DEEPEST = 64  # levels of a page tree that are searched for inherited resources
 
 
 class PdfPages:
@@ -28,9 +27,8 @@ class PdfPages:
         path: The file.
     """
 
-    def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._chunk = chunk
         self._open: Document | None = None
         self._handle: int | None = None
         self._view: tuple[int, PageView] | None = None
@@ -68,7 +66,7 @@ class PdfPages:
     def done_with_page(self) -> None:
         """Count a page as finished; every so often, let go of everything held."""
         self._seen += 1
-        if self._seen % self._chunk == 0:
+        if self._seen % CHUNK == 0:
             self.let_go()
 
     def let_go(self) -> None:
@@ -98,8 +96,8 @@ class PdfPages:
 class LayeredPdf(PdfPages):
     """A PDF file that is being added to; what was not saved is lost when it is closed."""
 
-    def __init__(self, path: Path, *, chunk: int = CHUNK) -> None:
-        super().__init__(path, chunk=chunk)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._drawn: set[int] = set()
 
     def let_go(self) -> None:
@@ -170,13 +168,13 @@ class LayeredPdf(PdfPages):
             layer = self.add_object("<<>>", b"q\n" + content + b"Q\n")
             parts = [f"{layer} 0 R", *own]
         else:
-            opened, closed = _unbalanced(page)
+            opened, closed = page._count_q_balance()  # what `wrap_contents` itself asks
             before = self.add_object("<<>>", b"q\n" * (1 + opened))
             after = self.add_object("<<>>", b"Q\n" * (1 + closed) + b"q\n" + content + b"Q\n")
             parts = [f"{before} 0 R", *own, f"{after} 0 R"]
         document.xref_set_key(page.xref, "Contents", f"[{' '.join(parts)}]")
         for name, xref in fonts.items():
-            _add_font(document, page.xref, name, xref)
+            _add_font(page, name, xref)
 
     def remove_text(self, page: PdfPage) -> None:
         """Take all text off a page; what is drawn otherwise stays."""
@@ -217,32 +215,14 @@ def _disk_fault(error: Exception, path: Path) -> Exception:
     return error
 
 
-def _unbalanced(page: PdfPage) -> tuple[int, int]:
-    """How many `q` a page's content lacks before it, and how many `Q` after it."""
-    before, after = page._count_q_balance()  # what `wrap_contents` itself asks
-    return before, after
-
-
-def _add_font(document: Document, page: int, name: str, font: int) -> None:
+def _add_font(page: PdfPage, name: str, font: int) -> None:
     """Enter a font into the resources that a page uses, its own or inherited."""
-    holder = page
-    for _ in range(_DEEPEST):
-        kind, value = document.xref_get_key(holder, "Resources")
-        if kind in ("xref", "dict"):
-            break
-        parent_kind, parent = document.xref_get_key(holder, "Parent")
-        if parent_kind != "xref":
-            kind = "null"
-            break
-        holder = int(parent.split()[0])
-    if kind not in ("xref", "dict"):
-        document.xref_set_key(page, "Resources", f"<</Font<</{name} {font} 0 R>>>>")
-        return
-    where, path = (int(value.split()[0]), "Font") if kind == "xref" else (holder, "Resources/Font")
-    font_kind, fonts = document.xref_get_key(where, path)
-    if font_kind == "xref":
-        document.xref_set_key(int(fonts.split()[0]), name, f"{font} 0 R")
-    elif font_kind == "dict":
-        document.xref_set_key(where, f"{path}/{name}", f"{font} 0 R")
-    else:
-        document.xref_set_key(where, path, f"<</{name} {font} 0 R>>")
+    mupdf, pdf = pymupdf.mupdf, pymupdf._as_pdf_document(page.parent)
+    node, key = mupdf.pdf_load_object(pdf, page.xref), mupdf.pdf_new_name("Resources")
+    resources = mupdf.pdf_dict_get_inheritable(node, key)
+    if not mupdf.pdf_is_dict(resources):
+        resources = mupdf.pdf_dict_put_dict(node, key, 1)
+    fonts = mupdf.pdf_dict_gets(resources, "Font")
+    if not mupdf.pdf_is_dict(fonts):
+        fonts = mupdf.pdf_dict_put_dict(resources, mupdf.pdf_new_name("Font"), 1)
+    mupdf.pdf_dict_puts(fonts, name, mupdf.pdf_new_indirect(pdf, font, 0))

@@ -52,13 +52,13 @@ class Ink:
         self._grey = grey
 
     @classmethod
-    def on(cls, image: Image.Image) -> Ink | None:
-        """The ink on a grey picture of a page; None if there is none to speak of."""
+    def on(cls, image: Image.Image) -> Ink:
+        """The ink on a grey picture of a page, as far as there is any to speak of."""
         histogram = image.histogram()
         paper, darkest = quantile(histogram, 0.5), quantile(histogram, 0.0005)
         contrast = paper - darkest
         if contrast < LEAST_CONTRAST:
-            return None
+            return NO_INK
         return cls(image.point([_level(paper - value, 255 / contrast) for value in range(256)]))
 
     def skew(self) -> float:
@@ -126,6 +126,9 @@ class Ink:
     def _box(self, x1: int, y1: int, x2: int, y2: int) -> Box:
         width, height = self._grey.size
         return Box(x1 / width, y1 / height, x2 / width, y2 / height)
+
+
+NO_INK = Ink(Image.new("L", (1, 1)))  # of a page that is empty, or is not looked at
 
 
 def _level(depth: int, scale: float) -> int:

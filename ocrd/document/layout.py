@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from ocrd.document import font, placing, plain
 from ocrd.document.incremental_pdf import PdfPages
 from ocrd.document.placing import Placed
-from ocrd.document.records import ReadPage
+from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
-from ocrd.document.view import PageView
+from ocrd.document.view import PageSize, PageView
 from ocrd.job import PageState
 from ocrd.modes import AnswerFormat
 from ocrd.page import Block, Box, Line, PageResult, WordsFrom
@@ -96,11 +96,14 @@ class Layouts:
             self._known = (number, self._laid(page))
         return self._known[1]
 
-    def printed(self, page: ReadPage) -> list[PrintedBlock]:
-        """The blocks of a page that is kept and was read; see `of`."""
-        if page.dropped or page.record.state is PageState.FAILED:
-            return []
-        return list(self.of(page).blocks(page.blocks))
+    def printed(self, page: ReadPage, who: str) -> tuple[PageSize | None, list[PrintedBlock]]:
+        """A page's size and, if it is kept and was read, its blocks; what `who` lacks is noted."""
+        size = None
+        with noted(page, f"{who} says nothing of it"):
+            size = self.view(page).size
+            if not page.dropped and page.record.state is not PageState.FAILED:
+                return size, list(self.of(page).blocks(page.blocks))
+        return size, []
 
     def _laid(self, page: ReadPage) -> Layout:
         view, result = self.view(page), page.record.result

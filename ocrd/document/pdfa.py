@@ -24,7 +24,7 @@ from ocrd.document.placing import place_lines
 from ocrd.document.plain import one_line
 from ocrd.document.records import ReadPage
 from ocrd.document.sheet import Sheet
-from ocrd.document.textlayer import SearchablePdf, text_content
+from ocrd.document.textlayer import text_content
 from ocrd.document.transform import PageFrame, numbers
 from ocrd.document.view import PageView
 from ocrd.page import Line
@@ -42,41 +42,28 @@ class ArchivalPdf:
 
     Args:
         target: The file.
-        searchable: The searchable PDF; one that nobody else wants is fed and finished here.
-        owned: Whether that is so.
+        searchable: The searchable PDF.
         work: A name for a copy to work on.
         notes: Takes what is to be told of the document.
         dpi: At which pages become pictures, if that is fine enough.
     """
 
     def __init__(
-        self,
-        target: Path,
-        searchable: SearchablePdf,
-        work: Path,
-        notes: list[str],
-        dpi: int,
-        *,
-        owned: bool,
+        self, target: Path, searchable: Path, work: Path, notes: list[str], dpi: int
     ) -> None:
         self._target = target
         self._searchable = searchable
-        self._owned = owned
         self._work = work
         self._notes = notes
         self._dpi = max(dpi, _DPI)
 
     def add(self, page: ReadPage) -> None:
-        """Pass a page on to the searchable PDF if nobody else does."""
-        if self._owned:
-            self._searchable.add(page)
+        """Nothing: the searchable PDF has it."""
 
     def finish(self) -> str:
         """Make it; its name."""
-        if self._owned:
-            self._searchable.finish()
         try:
-            made = self._made(self._searchable.path)
+            made = self._made(self._searchable)
         except FAULTS as error:
             self._notes.append(f"no PDF/A could be made: {one_line(str(error))}")
             return ""

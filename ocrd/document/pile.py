@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,17 +23,12 @@ from ocrd.document.base import (
     JSON,
     SUFFIX_ROOM,
     BundleSpec,
-    BundleSummary,
-    PageOrigin,
     Separator,
 )
-from ocrd.document.bundle import base_of, build_bundle, is_blank_page, read_page
+from ocrd.document.bundle import base_of, build_bundle, is_blank_page
 from ocrd.document.incremental_pdf import PdfPages
-from ocrd.document.plain import has_text
-from ocrd.document.records import ReadPage
 from ocrd.document.textfiles import text_file
 from ocrd.files import Disk
-from ocrd.job import PageState
 from ocrd.names import fit
 from ocrd.pagelog import PageLog
 
@@ -43,7 +37,7 @@ _WORK = ".pile"  # in the bundle while it is being built
 _OF_THE_WHOLE = frozenset({"members"})  # told in the index only: pages there are the pile's
 
 
-def build(spec: BundleSpec) -> BundleSummary:
+def build(spec: BundleSpec) -> tuple[str, ...]:
     """Fill the folder `spec.into`: with one bundle, or with one for each document of a pile.
 
     See `build_bundle`, which this is where no page separates anything.
@@ -89,7 +83,8 @@ def _separators(
     """
     if separator.kind == BLANK:
         return dict.fromkeys(_blank(spec, work, range(1, total + 1)), ())
-    codes = {record.number: record.codes for record in records.read(spec.pages)}
+    read = (page.record for page in records.read(spec.pages, spec.answers))
+    codes = {record.number: record.codes for record in read}
     found = {number: codes[number] for number in codes if separator.marks(codes[number])}
     backs = [number + 1 for number in found if number + 1 not in found]
     return dict(sorted({**found, **dict.fromkeys(_blank(spec, work, backs), ())}.items()))
@@ -97,22 +92,13 @@ def _separators(
 
 def _blank(spec: BundleSpec, work: Path, among: Collection[int]) -> list[int]:
     """Pages on which nothing was read and nothing is; only those without text are looked at."""
-    read = (page for page in _read(spec) if page.record.number in among)
-    silent = [page for page in read if _is_silent(page)]
+    read = records.read(spec.pages, spec.answers)
+    silent = [page for page in read if page.record.number in among and page.is_silent]
     if not silent:
         return []
-    with ExitStack() as stack:
-        base = base_of(spec, work, records.count(spec.pages))
-        pages = stack.enter_context(PdfPages(base.path))
+    base = base_of(spec, work, records.count(spec.pages))
+    with PdfPages(base.path) as pages:
         return [page.record.number for page in silent if is_blank_page(page, pages, spec.dpi)]
-
-
-def _read(spec: BundleSpec) -> Iterator[ReadPage]:
-    return (read_page(record, spec.answers) for record in records.read(spec.pages))
-
-
-def _is_silent(page: ReadPage) -> bool:
-    return page.record.state is PageState.DONE and not has_text(page.blocks)
 
 
 def _pile(
@@ -121,24 +107,17 @@ def _pile(
     documents: Sequence[Sequence[int]],
     separators: dict[int, tuple[str, ...]],
     work: Path,
-) -> BundleSummary:
+) -> tuple[str, ...]:
     """Every document's bundle, and the index."""
     told: list[JSON] = []
-    names, summaries = [], []
+    names = []
     for index, numbers in enumerate(documents, start=1):
         part = _part(spec, index, len(documents), numbers, work)
         part.into.mkdir()
         made = build_bundle(part)
-        told.append({"name": part.name, "pages": list(numbers), "artefacts": list(made.artefacts)})
+        told.append({"name": part.name, "pages": list(numbers), "artefacts": list(made)})
         names.append(part.name)
-        summaries.append(made)
-    return BundleSummary(
-        artefacts=(*names, _write_index(spec, separator, separators, told)),
-        pages=sum(made.pages for made in summaries),
-        partial=sum(made.partial for made in summaries),
-        failed=sum(made.failed for made in summaries),
-        characters=sum(made.characters for made in summaries),
-    )
+    return (*names, _write_index(spec, separator, separators, told))
 
 
 def _write_index(
@@ -170,6 +149,7 @@ def _part(
     with pages.open("wb") as file:
         file.writelines(_lines(spec.pages, numbers))
     facts = {key: value for key, value in spec.facts.items() if key not in _OF_THE_WHOLE}
+    places = spec.places(records.count(spec.pages))
     facts["document"] = {"number": index, "of": count, "pile": _title(spec)}
     return replace(
         spec,
@@ -177,7 +157,7 @@ def _part(
         pages=pages,
         into=spec.into / name,
         facts=facts,
-        origins=tuple(_origins(spec, numbers)),
+        origins=tuple(places[number - 1] for number in numbers),
         separator=None,
         images=IMAGES,
     )
@@ -196,13 +176,3 @@ def _lines(pages: Path, numbers: Sequence[int]) -> Iterator[bytes]:
         if old in wanted:
             page = replace(entry.page, number=wanted[old])
             yield replace(entry, page=page, pile_page=old).line()
-
-
-def _origins(spec: BundleSpec, numbers: Sequence[int]) -> Iterator[PageOrigin]:
-    """Where the pages of one document lie."""
-    total = records.count(spec.pages)
-    for number in numbers:
-        if spec.origins:
-            yield spec.origins[number - 1]
-        else:
-            yield PageOrigin(source=spec.source, kind=spec.kind, page=number, pages=total)

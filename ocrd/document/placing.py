@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from bidi import get_display
 
-from ocrd.document.align import aligned, matched, misfit
+from ocrd.document.align import PrintedLine, aligned, misfit
 from ocrd.document.font import FACES, text_width
 from ocrd.document.ink import Stretch
 from ocrd.document.sheet import Sheet
@@ -89,7 +89,7 @@ def place_lines(lines: Sequence[Line], sheet: Sheet, face: str = FACES[0]) -> li
     for line in lines:
         said = " ".join(line.text.split())
         box = sheet.box(line.box)
-        if said and _area(box) > 0:
+        if said and box.area > 0:
             down = _is_column(said, box, sheet)
             item = Placed(said, box, down, confidence=line.confidence)
             placed.append(item if down else _told(line, _spaced(item, sheet, face), sheet))
@@ -110,16 +110,16 @@ def place_rows(
     """A block's rows of text in its boxes (on the page as seen), or down the page without any."""
     if not rows:
         return []
-    places = [place for box in boxes if _area(place := sheet.box(box)) > 0]
-    inked = [line for box in places or [Box(0, 0, 1, 1)] for line in sheet.lines(box)]
+    places = [place for box in boxes if (place := sheet.box(box)).area > 0]
+    inked = [line for box in places or [Box(0, 0, 1, 1)] for line in sheet.ink.lines(box)]
     if len(inked) == len(rows):
         pairs = zip(rows, inked, strict=True)
         placed = [item for row, line in pairs for item in _row_in(row, line.box, sheet)]
     else:
         atoms = [atom for row in rows for cell in row for atom in _ATOM.findall(cell + " ")]
         if not _plausible(len(inked), atoms, places, sheet):
-            return _spread(rows, max(places, key=_area, default=_MARGINS), sheet)
-        runs = [sheet.runs(line.box) for line in inked]
+            return _spread(rows, max(places, key=lambda place: place.area, default=_MARGINS), sheet)
+        runs = [sheet.ink.runs(line.box) for line in inked]
         texts = zip(aligned(atoms, inked, runs, face), inked, strict=True)
         placed = [Placed(text, line.box) for text, line in texts if text]
     return [_spaced(_grown(item, sheet, face), sheet, face) for item in placed]
@@ -141,15 +141,14 @@ def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
     n lines are as high as the box, n · leading · size, and together as wide as the text,
     n · width = length · size: so n² = length · height / (leading · width).
     """
-    width = max((box.x2 - box.x1) * sheet.width, 1e-6)
-    height = (box.y2 - box.y1) * sheet.height
+    width = max(box.width * sheet.width, 1e-6)
+    height = box.height * sheet.height
     return math.sqrt(max(length * height / (LEADING * width), 0.0))
 
 
 def _is_column(text: str, box: Box, sheet: Sheet) -> bool:
     """Whether a line runs down the page: far taller than wide, with more than one character."""
-    width, height = (box.x2 - box.x1) * sheet.width, (box.y2 - box.y1) * sheet.height
-    return height > 2 * width and len(text) > 1
+    return box.height * sheet.height > 2 * box.width * sheet.width and len(text) > 1
 
 
 def _plausible(count: int, atoms: Sequence[str], boxes: Sequence[Box], sheet: Sheet) -> bool:
@@ -163,15 +162,11 @@ def _plausible(count: int, atoms: Sequence[str], boxes: Sequence[Box], sheet: Sh
     return expected / 2.2 <= count <= expected * 2.2
 
 
-def _area(box: Box) -> float:
-    return (box.x2 - box.x1) * (box.y2 - box.y1)
-
-
 def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
     """As tall as the type it is set in: the ink of `name` is lower than that of `Type`."""
-    length = (item.box.x2 - item.box.x1) * sheet.width
+    length = item.box.width * sheet.width
     size = length / max(text_width(item.text, face), 1e-6) / sheet.height
-    missing = max(min(size, 0.05) * _TYPE_HEIGHT - (item.box.y2 - item.box.y1), 0.0) / 2
+    missing = max(min(size, 0.05) * _TYPE_HEIGHT - item.box.height, 0.0) / 2
     box = Box(item.box.x1, item.box.y1 - missing, item.box.x2, item.box.y2 + missing)
     return replace(item, box=box)
 
@@ -179,7 +174,7 @@ def _grown(item: Placed, sheet: Sheet, face: str) -> Placed:
 def _spaced(item: Placed, sheet: Sheet, face: str) -> Placed:
     """With its words where the gaps in the ink say, if those agree with the words' lengths."""
     said = item.shown.split(" ")
-    found = matched([text_width(word, face) for word in said], sheet.runs(item.box))
+    found = PrintedLine(sheet.ink.runs(item.box)).matched([text_width(word, face) for word in said])
     if not found:
         return item
     box = Box(found[0][0], item.box.y1, found[-1][1], item.box.y2)
@@ -190,7 +185,7 @@ def _row_in(row: Row, line: Box, sheet: Sheet) -> list[Placed]:
     """One row on one printed line; its cells at the gaps, where there are as many."""
     cells = [cell for cell in row if cell]
     if len(cells) > 1:
-        segments = sheet.segments(line)
+        segments = sheet.ink.segments(line)
         places = segments if len(segments) == len(cells) else _columns([row], line)[0]
         return [Placed(cell, place) for cell, place in zip(cells, places, strict=True)]
     return [Placed(cell, line) for cell in cells]
@@ -203,16 +198,16 @@ def _spread(rows: Sequence[Row], box: Box, sheet: Sheet) -> list[Placed]:
     texts = [row[0] for row in rows]
     if len(texts) == 1 and expected_lines(text_width(texts[0]), box, sheet) < 1.5:
         return [Placed(texts[0], box)]
-    along, down = (box.x2 - box.x1) * sheet.width, (box.y2 - box.y1) * sheet.height
+    along, down = box.width * sheet.width, box.height * sheet.height
     lines, size = _wrapped(texts, along, down)
-    pitch = (box.y2 - box.y1) / max(len(lines), down / (size * LEADING))
+    pitch = box.height / max(len(lines), down / (size * LEADING))
     return [
         Placed(
             line,
             Box(
                 box.x1,
                 box.y1 + (index + 0.1) * pitch,
-                box.x1 + min(max(text_width(line), 0.2) * size / sheet.width, box.x2 - box.x1),
+                box.x1 + min(max(text_width(line), 0.2) * size / sheet.width, box.width),
                 box.y1 + (index + 0.9) * pitch,
             ),
         )
@@ -250,7 +245,7 @@ def _broken(row: str, width: float) -> list[str]:
 
 def _grid(rows: Sequence[Row], box: Box) -> list[Placed]:
     """A table: rows of equal height, columns as wide as their longest text asks."""
-    pitch = (box.y2 - box.y1) / len(rows)
+    pitch = box.height / len(rows)
     placed = []
     for y, (row, places) in enumerate(zip(rows, _columns(rows, box), strict=True)):
         top, foot = box.y1 + (y + 0.15) * pitch, box.y1 + (y + 0.85) * pitch
@@ -266,7 +261,7 @@ def _columns(rows: Sequence[Row], box: Box) -> list[list[Box]]:
         max((text_width(row[index]) for row in rows if index < len(row)), default=0.0) + 1.0
         for index in range(count)
     ]
-    unit = (box.x2 - box.x1) / sum(widest)
+    unit = box.width / sum(widest)
     starts = [box.x1 + unit * sum(widest[:index]) for index in range(count)]
     return [
         [

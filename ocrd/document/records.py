@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ocrd.document.base import JSON
-from ocrd.document.plain import one_line
+from ocrd.document.plain import has_text, one_line
 from ocrd.files import Disk
-from ocrd.job import JobError, PageState
+from ocrd.job import Page, PageState
 from ocrd.modes import AnswerFormat
 from ocrd.page import Block, PageResult
-from ocrd.pagelog import Entry, PageLog
+from ocrd.pagelog import PageLog
 from ocrd.pdffile import FAULTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PageRecord:
-    """One page: where it stands and what was read on it (None when nothing was).
+class PageRecord(Page):
+    """A page and what was read on it.
 
-    `came_from` tells of which file it is which page, and `pile_page` which of the pile, where that
-    is not plain.
+    Attributes:
+        result: None when nothing was read.
+        came_from: Of which file it is which page, where that is not plain.
+        pile_page: Which page of a pile it is, where it is numbered anew.
     """
 
-    number: int
-    state: PageState
-    tries: int
-    tokens: int
-    seconds: float
-    reused: bool
-    error: JobError | None
     result: PageResult | None
-    came_from: Mapping[str, JSON] | None = None
-    pile_page: int | None = None
+    came_from: Mapping[str, JSON] | None
+    pile_page: int | None
 
     @property
     def text(self) -> str:
@@ -80,11 +75,16 @@ class ReadPage:
 
     record: PageRecord
     answers: AnswerFormat
-    blocks: list[Block]
+    blocks: Sequence[Block]
     dropped: bool = False
     figures: dict[int, str] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it was read and nothing was found."""
+        return self.record.state is PageState.DONE and not has_text(self.blocks)
 
     @property
     def turned(self) -> int:
@@ -105,8 +105,8 @@ def noted(page: ReadPage, missing: str) -> Iterator[None]:
         page.notes.append(f"{missing}: {one_line(str(error))}")
 
 
-def read(path: Path) -> Iterator[PageRecord]:
-    """The records of `path` by their numbers, one in memory at a time.
+def read(path: Path, answers: AnswerFormat) -> Iterator[ReadPage]:
+    """The pages of `path` by their numbers, one in memory at a time.
 
     Raises:
         ValueError, KeyError, TypeError: A line is not a page, or a page is missing.
@@ -114,25 +114,17 @@ def read(path: Path) -> Iterator[PageRecord]:
     for expected, entry in enumerate(PageLog(path, Disk()).entries(), start=1):
         if entry.page.number != expected:
             raise ValueError(f"line {expected} holds page {entry.page.number}")
-        yield _record(entry)
+        result = None if entry.result is None else PageResult.from_json(entry.result)
+        record = PageRecord(
+            **{each.name: getattr(entry.page, each.name) for each in fields(Page)},
+            result=result,
+            came_from=entry.came_from,
+            pile_page=entry.pile_page,
+        )
+        blocks = result.blocks if result and record.state is not PageState.FAILED else ()
+        yield ReadPage(record=record, answers=answers, blocks=blocks)
 
 
 def count(path: Path) -> int:
     """How many pages `path` holds."""
     return PageLog(path, Disk()).count()
-
-
-def _record(entry: Entry) -> PageRecord:
-    page = entry.page
-    return PageRecord(
-        number=page.number,
-        state=page.state,
-        tries=page.tries,
-        tokens=page.tokens,
-        seconds=page.seconds,
-        reused=page.reused,
-        error=page.error,
-        result=None if entry.result is None else PageResult.from_json(entry.result),
-        came_from=entry.came_from,
-        pile_page=entry.pile_page,
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ocrd.document.ink import Ink, InkLine, Stretch
+from ocrd.document.ink import NO_INK, Ink
 from ocrd.document.transform import Matrix, PageFrame, concat
 from ocrd.document.view import PageView
 from ocrd.imaging import turned_clockwise
@@ -25,14 +25,14 @@ class Sheet:
         height: Units of PDF down.
         turned: Degrees by which the page as it is seen was turned, clockwise, to be upright.
         skew: Degrees by which its lines then still fall to the right.
-        ink: What is printed on it; None if the page was not looked at or is empty.
+        ink: What is printed on it; nothing if the page was not looked at.
     """
 
     width: float
     height: float
     turned: int = 0
     skew: float = 0.0
-    ink: Ink | None = None
+    ink: Ink = NO_INK
 
     @classmethod
     def blank(cls, view: PageView) -> Sheet:
@@ -47,8 +47,6 @@ class Sheet:
         sides = (flat.width, flat.height)
         width, height = sides[::-1] if turned in (90, 270) else sides
         ink = Ink.on(turned_clockwise(view.grey, turned))
-        if ink is None:
-            return cls(width, height, turned)
         skew = ink.skew()
         return cls(width, height, turned, skew, ink.straightened(skew))
 
@@ -86,22 +84,10 @@ class Sheet:
         ys = [(b * x + d * y + f) / down for x, y in corners]
         return Box(min(xs), min(ys), max(xs), max(ys))
 
-    def lines(self, box: Box) -> list[InkLine]:
-        """The printed lines in a box of the sheet, top to bottom."""
-        return self.ink.lines(box) if self.ink else []
-
-    def runs(self, line: Box) -> list[Stretch]:
-        """The dark stretches of a printed line, left to right, in fractions of the sheet."""
-        return self.ink.runs(line) if self.ink else []
-
-    def segments(self, line: Box) -> list[Box]:
-        """The pieces of a printed line that wide gaps part."""
-        return self.ink.segments(line) if self.ink else []
-
     def _straight(self, box: Box) -> Box:
         angle = math.radians(self.skew)
         sine, cosine = math.sin(angle), math.cos(angle)
-        wide, high = (box.x2 - box.x1) * self.width, (box.y2 - box.y1) * self.height
+        wide, high = box.width * self.width, box.height * self.height
         double = cosine * cosine - sine * sine  # of a rectangle turned by the angle, the box …
         width = max((wide * cosine - high * abs(sine)) / double, wide * 0.3)  # … solved for it
         height = max((high * cosine - wide * abs(sine)) / double, high * 0.3)

@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TextIO
 
 from ocrd.document.base import JSON
 from ocrd.document.layout import Layouts
 from ocrd.document.plain import characters
 from ocrd.document.records import PageRecord, ReadPage
+from ocrd.document.textfiles import WrittenText
 from ocrd.document.view import PageSize
 from ocrd.job import PageState
 from ocrd.pdffile import FAULTS
@@ -21,7 +21,7 @@ VERSION = 1
 _OWN = frozenset({"version", "notes", "pages", "summary"})
 
 
-class Sidecar:
+class Sidecar(WrittenText):
     r"""The artefact NAME.json: version, facts, one page a line, notes, summary.
 
     A file name that is not UTF-8 keeps its odd bytes as `\udcXX` escapes, which `json.loads` and
@@ -31,7 +31,7 @@ class Sidecar:
     def __init__(
         self, file: TextIO, layouts: Layouts, facts: Mapping[str, JSON], notes: Sequence[str]
     ) -> None:
-        self._file = file
+        super().__init__(file)
         self._layouts = layouts
         self._notes = notes
         self._totals: Counter[str] = Counter()
@@ -63,8 +63,7 @@ class Sidecar:
         summary["seconds"] = round(self._seconds, 3)
         notes = _dumped(list(self._notes))
         self._file.write(f'\n ],\n "notes": {notes},\n "summary": {_dumped(summary)}\n}}\n')
-        self._file.flush()
-        return Path(self._file.name).name
+        return super().finish()
 
 
 def page_facts(page: ReadPage, size: PageSize | None) -> dict[str, JSON]:

@@ -8,7 +8,7 @@ encoded anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from ocrd.document.incremental_pdf import CHUNK, LayeredPdf, PdfPages
 from ocrd.document.transform import Matrix, numbers
 from ocrd.document.writer import PdfWriter
 from ocrd.errors import BadFileError, PageError
-from ocrd.files import open_regular
+from ocrd.files import OpenDocuments, open_regular
 from ocrd.imaging import ImagePage, ImagePages
 from ocrd.pdffile import FAULTS, Document, damaged_pdf, pymupdf
 
@@ -53,26 +53,17 @@ def from_pdf(source: Path, target: Path) -> SourcePdf:
         raise damaged_pdf(f"cannot be opened: {error}") from error
 
 
-def from_image(source: Path, target: Path, pages: int, *, max_pixels: int) -> SourcePdf:
-    """Make `target` a PDF of the first `pages` pages of an image file."""
-    frames = (
-        PageOrigin(source=source, kind="image", page=number, pages=pages)
-        for number in range(1, pages + 1)
-    )
-    return from_frames(frames, target, max_pixels=max_pixels)
-
-
 def from_frames(frames: Iterable[PageOrigin], target: Path, *, max_pixels: int) -> SourcePdf:
     """Make `target` a PDF of pages of image files.
 
     A page that cannot be decoded gets one that says so: numbers do not shift.
     """
     notes = []
-    with PdfWriter(target) as pdf, ExitStack() as stack:
-        files = stack.enter_context(_ImageFiles(max_pixels))
+    opened: OpenDocuments[ImagePages] = OpenDocuments(_MOST_OPEN)
+    with PdfWriter(target) as pdf, closing(opened) as files:
         for number, place in enumerate(frames, start=1):
             try:
-                note = _add_frame(pdf, files.page(place))
+                note = _add_frame(pdf, _frame(files, place, max_pixels))
                 note = note and f"page {number} of the PDF: {note}"
             except (PageError, BadFileError, MemoryError) as error:
                 why = str(error) or "its picture takes too much memory"
@@ -116,34 +107,17 @@ def placement(orientation: int, width: float, height: float) -> Matrix:
     }.get(orientation, (width, 0.0, 0.0, height, 0.0, 0.0))
 
 
-class _ImageFiles:
-    """Image files that stay open from page to page; a context manager that closes them."""
+def _frame(files: OpenDocuments[ImagePages], place: PageOrigin, max_pixels: int) -> ImagePage:
+    """The page there; valid until the next of its file is asked for.
 
-    def __init__(self, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        self._open: dict[Path, ImagePages] = {}
-
-    def __enter__(self) -> _ImageFiles:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def page(self, place: PageOrigin) -> ImagePage:
-        """The page there; valid until the next of its file is asked for.
-
-        Raises:
-            PageError, BadFileError: It cannot be had.
-        """
-        if place.kind != "image":
-            raise PageError("its file cannot be read", hint="Scan it again.", kind="damaged")
-        if place.source not in self._open:
-            while len(self._open) >= _MOST_OPEN:
-                self._open.pop(next(iter(self._open))).close()
-            with open_regular(place.source) as file:
-                self._open[place.source] = ImagePages(file, max_pixels=self._max_pixels)
-        return self._open[place.source].page(place.page)
+    Raises:
+        PageError, BadFileError: It cannot be had.
+    """
+    if place.kind != "image":
+        raise PageError("its file cannot be read", hint="Scan it again.", kind="damaged")
+    with open_regular(place.source) as file:
+        pages = files.get(file, lambda file: ImagePages(file, max_pixels=max_pixels))
+    return pages.page(place.page)
 
 
 def _add_frame(pdf: PdfWriter, page: ImagePage) -> str:

@@ -12,12 +12,22 @@ from ocrd.job import PageState
 RAW_SEPARATOR = "\n<--- Page Split --->\n"  # as DeepSeek-OCR's own scripts write it
 
 
-class MarkdownFile:
-    """The artefact NAME.md.  An HTML comment, unseen when rendered, begins each further page."""
+class WrittenText:
+    """An artefact that is one text file, written as the pages come."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._length = 0
+
+    def finish(self) -> str:
+        """The artefact's name."""
+        self._file.flush()
+        return Path(self._file.name).name
+
+
+class MarkdownFile(WrittenText):
+    """The artefact NAME.md.  An HTML comment, unseen when rendered, begins each further page."""
+
+    _length = 0
 
     def add(self, page: ReadPage) -> None:
         """Write a page and note its span in characters (Unicode code points)."""
@@ -30,11 +40,6 @@ class MarkdownFile:
         self._write(self._body(page))
         page.span = (start, self._length)
         self._write("\n")
-
-    def finish(self) -> str:
-        """The artefact's name."""
-        self._file.flush()
-        return Path(self._file.name).name
 
     def _body(self, page: ReadPage) -> str:
         record = page.record
@@ -51,11 +56,8 @@ class MarkdownFile:
         self._length += len(text)
 
 
-class RawFile:
+class RawFile(WrittenText):
     """The artefact NAME.raw.mmd: what the model said, word for word."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
 
     def add(self, page: ReadPage) -> None:
         """Write a page; one that could not be read is empty, so that numbers hold."""
@@ -63,17 +65,9 @@ class RawFile:
             self._file.write(RAW_SEPARATOR)
         self._file.write(page.record.text)
 
-    def finish(self) -> str:
-        """The artefact's name."""
-        self._file.flush()
-        return Path(self._file.name).name
 
-
-class TextFile:
+class TextFile(WrittenText):
     """The artefact NAME.txt: the words as plain text; a form feed begins each further page."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
 
     def add(self, page: ReadPage) -> None:
         """Write a page; one that could not be read says so."""
@@ -85,11 +79,6 @@ class TextFile:
         parts = [f"[{record.flaw}]"] if record.flaw else []
         said = plain.text(page.blocks)
         self._file.write("".join(f"{part}\n" for part in [*parts, said] if part))
-
-    def finish(self) -> str:
-        """The artefact's name."""
-        self._file.flush()
-        return Path(self._file.name).name
 
 
 def text_file(path: Path) -> TextIO:

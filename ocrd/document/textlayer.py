@@ -8,7 +8,6 @@ A page that brings its own text keeps it and gets no second one: a search would 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from ocrd import __version__
 from ocrd.document import plain
@@ -40,11 +39,6 @@ class SearchablePdf:
         self._layered = False
         self._dropped: list[int] = []
 
-    @property
-    def path(self) -> Path:
-        """The file; complete once it is finished."""
-        return self._pdf.path
-
     def add(self, page: ReadPage) -> None:
         """Put a page's text under it."""
         if page.dropped:
@@ -61,7 +55,7 @@ class SearchablePdf:
         self._pdf.done_with_page()
 
     def finish(self) -> str:
-        """Complete the font and the document's information; the artefact's name."""
+        """Complete the font and the document's information; the artefact's name, if it is one."""
         self._font.finish()
         producer = f"ocrd {__version__}"
         if say_in_xmp(self._pdf.document, producer, untagged=self._layered):
@@ -69,7 +63,7 @@ class SearchablePdf:
         if 0 < len(self._dropped) < self._pdf.document.page_count:
             self._pdf.drop_pages(self._dropped)
         self._pdf.let_go()
-        return self._pdf.path.name
+        return self._pdf.path.name if "pdf" in self._spec.outputs else ""
 
     def _add_text(self, page: ReadPage) -> None:
         view = self._layouts.view(page)
@@ -119,8 +113,7 @@ def text_content(
 
 
 def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
-    across = (item.box.x2 - item.box.x1) * sheet.width
-    size = (item.box.y2 - item.box.y1) * sheet.height
+    across, size = item.box.width * sheet.width, item.box.height * sheet.height
     length, size = (size, across) if item.down else (across, size)
     if size <= 0 or length <= 0:
         return ""

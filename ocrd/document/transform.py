@@ -4,30 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ocrd.page import Box
 from ocrd.pdffile import PdfPage
 
 Matrix = tuple[float, float, float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Rect:
-    """A rectangle on the page as it is seen: units of PDF, y downward, origin top left."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-    @property
-    def width(self) -> float:
-        """Units across."""
-        return self.x2 - self.x1
-
-    @property
-    def height(self) -> float:
-        """Units down."""
-        return self.y2 - self.y1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +52,6 @@ class PageFrame:
             180: (-1.0, 0.0, 0.0, 1.0, right, bottom),
             270: (0.0, -1.0, -1.0, 0.0, right, top),
         }[self.rotation]
-
-    def rect(self, box: Box) -> Rect:
-        """Where a box given in fractions of the page stands on it."""
-        return Rect(
-            box.x1 * self.width, box.y1 * self.height, box.x2 * self.width, box.y2 * self.height
-        )
 
 
 def concat(first: Matrix, second: Matrix) -> Matrix:

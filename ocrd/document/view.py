@@ -94,7 +94,7 @@ class PageView:
     def words(self) -> list[Word]:
         """Words that the page has of its own."""
         pymupdf.TOOLS.reset_mupdf_warnings()
-        found = words_of(self.page)
+        found = [word for line in words_of(self.page) for word in line]
         self._hear()
         return found
 
@@ -118,8 +118,7 @@ class PageView:
             math.ceil(box.y2 * height - 0.1),
         )
         rect = self.page.rect
-        across, down = (box.x2 - box.x1) * rect.width, (box.y2 - box.y1) * rect.height
-        if min(across, down) < _LEAST_POINTS:
+        if min(box.width * rect.width, box.height * rect.height) < _LEAST_POINTS:
             raise ValueError("its box is too thin")
         return self.colour.crop(area)
 

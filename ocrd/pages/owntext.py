@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
+from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
 from ocrd.pages import columns, typeset
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.typeset import Row, Style, Typography
@@ -34,7 +34,8 @@ _NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
 
 def own_text(page: PdfPage) -> OwnText | None:
     """What a PDF page says of itself; None if it says nothing, or lies on its side."""
-    words = words_of(page)
+    lines = [*_lines(page)]
+    words = [word for line in lines for word in line.words]
     if not words or not _is_level(page):
         return None
     drawings = page.get_cdrawings()
@@ -59,7 +60,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
         blocks=tuple(linked),
-        lines=tuple(_lines(page, words)),
+        lines=tuple(lines),
         output_tokens=sum(len(word.text) for word in words),
         words_from=WordsFrom.PDF,
     )
@@ -225,16 +226,11 @@ def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
     return replace(block, links=tuple(found)) if found else block
 
 
-def _lines(page: PdfPage, words: Sequence[Word]) -> Iterator[Line]:
+def _lines(page: PdfPage) -> Iterator[Line]:
     """The page's words, line by line, as MuPDF counts lines."""
-    rows: dict[tuple[int, int], list[Word]] = {}
-    places = iter(words)
-    for *_, text, block, line, _ in page.get_text("words"):
-        if any(char.isalnum() for char in text) and (word := next(places, None)) is not None:
-            rows.setdefault((block, line), []).append(word)
-    for row in rows.values():
+    for row in words_of(page):
         text = " ".join(word.text for word in row)
-        yield Line(text, Box.around([word.box for word in row]), tuple(row), 1.0)
+        yield Line(text, Box.around(word.box for word in row), tuple(row), 1.0)
 
 
 def _apart(boxes: Sequence[Box]) -> list[Box]:

@@ -8,11 +8,11 @@ import os
 from typing import BinaryIO
 
 from ocrd.errors import BadFileError, OcrdError, PageError
+from ocrd.files import OpenDocuments
 from ocrd.page import PageImage
 from ocrd.pages import owntext
 from ocrd.pages.base import Rendering
 from ocrd.pages.reading import OwnText
-from ocrd.pages.work import OpenDocuments
 from ocrd.pdffile import (
     FAULTS,
     Document,

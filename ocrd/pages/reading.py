@@ -88,9 +88,9 @@ def _is_level(band: Sequence[Block]) -> bool:
 def _is_cell(block: Block, first: Block) -> bool:
     """Whether a block is short, no item, and one line on a level with another."""
     box, other = block.boxes[0], first.boxes[0]
-    slack = min(box.y2 - box.y1, other.y2 - other.y1) / 2
+    slack = min(box.height, other.height) / 2
     level = abs(box.y1 - other.y1) < slack and abs(box.y2 - other.y2) < slack
-    level = level and box.y2 - box.y1 < _LINE
+    level = level and box.height < _LINE
     return level and block.label != "list" and 0 < len(block.text) < _LONGEST
 
 

@@ -6,15 +6,12 @@ and must never load what they need.
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
 from ocrd.errors import BadFileError, PageError
-from ocrd.files import open_regular
+from ocrd.files import OpenDocuments, open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
 from ocrd.pages.reading import OwnText
@@ -26,42 +23,6 @@ if TYPE_CHECKING:
 _KEPT_PIXELS = 16_000_000  # a larger frame is not held in memory after its call
 _MOST_CODES = 16  # of a page; more is a sheet of labels, and says nothing more about separators
 _LONGEST_CODE = 300  # characters of one code that are kept
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-T = TypeVar("T", bound=_Closable)
-
-
-class OpenDocuments(Generic[T]):
-    """Documents kept open between calls, so that page 3,000 does not wait for pages 1 to 2,999.
-
-    Args:
-        size: How many; the one not used for longest goes first.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._open: OrderedDict[tuple[int, ...], T] = OrderedDict()
-
-    def get(self, file: BinaryIO, opener: Callable[[BinaryIO], T]) -> T:
-        """The document in `file`: the one that is open if the file has not changed since."""
-        key = _identity(file)
-        if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
-        while len(self._open) >= self._size:
-            self._open.popitem(last=False)[1].close()
-        self._open[key] = opener(file)
-        return self._open[key]
-
-    def drop(self, file: BinaryIO) -> None:
-        """Close the document in `file` if it is open."""
-        document = self._open.pop(_identity(file), None)
-        if document is not None:
-            document.close()
 
 
 _images: OpenDocuments[ImagePages] = OpenDocuments(1)
@@ -147,8 +108,3 @@ def barcodes(image: PageImage) -> tuple[str, ...]:
     found = zxingcpp.read_barcodes(grey, formats=formats)
     said = dict.fromkeys(code.text[:_LONGEST_CODE] for code in found if code.text)
     return tuple(said)[:_MOST_CODES]
-
-
-def _identity(file: BinaryIO) -> tuple[int, ...]:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ocrd.config import Folder
-from ocrd.document.base import BARCODE, BLANK, BundleSpec, BundleSummary, Separator
+from ocrd.document.base import BARCODE, BLANK, BundleSpec, Separator
 from ocrd.engine.base import Engine, EngineState, PageRequest
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.engine.policy import Orientation, is_blank, read_page, read_upright
@@ -44,7 +44,7 @@ ENGINE_POLL_S = 0.5
 TELL_S = 1.0  # how often the ledger is told how far a job has come
 
 
-Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[BundleSummary]]"
+Build: TypeAlias = "Callable[[BundleSpec, int], Awaitable[None]]"
 
 BLANKNESS = "the processor"
 

@@ -1,12 +1,25 @@
-"""Noise that is the same at every run, as Pillow's `effect_noise` is not."""
+"""Pictures of noise, the same at every run as Pillow's `effect_noise` is not; and as files."""
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
+import pillow_heif
 from PIL import Image
+
+pillow_heif.register_heif_opener()
 
 
 def grain(size: tuple[int, int], sigma: float, seed: int = 1) -> Image.Image:
     """Grey noise around 128, normally distributed."""
     shades = np.random.default_rng(seed).normal(128, sigma, size[::-1])
     return Image.fromarray(shades.clip(0, 255).astype(np.uint8))
+
+
+def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """An image as the bytes of a file of that kind."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()

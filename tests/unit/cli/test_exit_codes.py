@@ -134,12 +134,6 @@ def test_a_wrong_configuration_ends_with_4_and_names_file_and_key(
     assert any(line.startswith("  ") and line.strip() for line in hint)
 
 
-def test_a_missing_configuration_ends_with_4_too(tmp_path: Path) -> None:
-    ended = spawned("run", "--config", str(tmp_path / "none.toml"))
-    assert ended.returncode == CONFIG
-    assert "none.toml" in ended.stderr
-
-
 @pytest.mark.parametrize("words", [["config", "check"], ["status"]], ids=" ".join)
 def test_the_configuration_can_be_named_before_the_command(tree: Tree, words: list[str]) -> None:
     named, by_variable = ocrd("--config", str(tree.config), *words), tree.ocrd(*words)

@@ -70,7 +70,10 @@ def test_an_installation_has_user_folders_configuration_and_unit(system: Path) -
 
 @needs("root")
 def test_the_unit_speaks_of_this_root_user_and_program(system: Path) -> None:
-    install(system, "--yes", "--user", "scanner")
+    """And what is to be done next is told of the same."""
+    told = install(system, "--yes", "--user", "scanner").stdout
+    for word in ("systemctl enable --now ocrd", "usermod -aG scanner NAME", "ocrd doctor"):
+        assert word in told
     unit = (system / "etc/systemd/system/ocrd.service").read_text().splitlines()
     assert f"ReadWritePaths={ROOT}" in unit
     assert f"RequiresMountsFor={ROOT}" in unit
@@ -140,13 +143,6 @@ def test_a_folder_that_others_can_use_too_much_or_too_little_is_put_right(
     ended = install(system, "--yes")
     assert f"will: make {folder}, mode {mode:o}" in ended.stdout
     assert stat.S_IMODE(folder.stat().st_mode) == mode
-
-
-@needs("root")
-def test_it_ends_with_what_to_do_next(system: Path) -> None:
-    told = install(system, "--yes", "--user", "scanner").stdout
-    for word in ("systemctl enable --now ocrd", "usermod -aG scanner NAME", "ocrd doctor"):
-        assert word in told
 
 
 @needs("root")

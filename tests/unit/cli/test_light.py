@@ -48,14 +48,11 @@ def loaded_by(tree: Tree, *words: str) -> set[str]:
     return set(told["modules"])
 
 
-def fill(tree: Tree) -> None:
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_status_loads_nothing_heavy(tree: Tree, more: list[str]) -> None:
     with Ledger.open(tree.ledger) as ledger:
         making.done(ledger, "letter.pdf")
-
-
-def test_status_loads_nothing_heavy(tree: Tree) -> None:
-    fill(tree)
-    assert loaded_by(tree, "status") & HEAVY == set()
+    assert loaded_by(tree, "status", *more) & HEAVY == set()
 
 
 def test_status_in_a_tree_without_a_spool_checks_its_configuration_once(
@@ -67,11 +64,6 @@ def test_status_in_a_tree_without_a_spool_checks_its_configuration_once(
     assert loaded_by(tree, "status") & (HEAVY | {"pydantic"}) == set()
     tree.config.write_text(tree.config.read_text() + "\n")
     assert "pydantic" in loaded_by(tree, "status")
-
-
-def test_status_as_json_loads_nothing_heavy(tree: Tree) -> None:
-    fill(tree)
-    assert loaded_by(tree, "status", "--json") & HEAVY == set()
 
 
 def test_importing_the_program_loads_no_command_and_nothing_heavy() -> None:

@@ -20,7 +20,7 @@ import pytest
 from ocrd.errors import PlaceError, UsageError
 from ocrd.inbox.submit import Owner, daemon_user, place, submit
 from ocrd.names import ignored
-from tests.support.needs import slow
+from tests.support.needs import needs, slow
 from tests.support.nobody import NOBODY
 from tests.unit.cli.conftest import Tree
 
@@ -132,9 +132,6 @@ def test_a_killed_submit_leaves_nothing_behind(tree: Tree, tmp_path: Path) -> No
     assert os.listdir(tree.inbox) == []
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-
-
 @contextmanager
 def members_inbox() -> Iterator[Path]:
     """An inbox in which a member of the group, here nobody, may do as he likes."""
@@ -163,7 +160,7 @@ while True:
 
 
 @slow
-@needs_root
+@needs("root")
 @pytest.mark.parametrize("nameless", [True, False])
 def test_a_member_who_swaps_names_for_links_gets_nothing_out_of_root(
     nameless: bool, monkeypatch: pytest.MonkeyPatch
@@ -195,7 +192,7 @@ def test_a_member_who_swaps_names_for_links_gets_nothing_out_of_root(
         )
 
 
-@needs_root
+@needs("root")
 def test_root_hands_over_as_the_daemons_user_and_follows_no_link() -> None:
     with members_inbox() as inbox:
         spool = inbox.parent / ".ocrd"

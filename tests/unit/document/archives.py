@@ -9,8 +9,7 @@ from typing import Any
 
 from lxml import etree
 
-from ocrd.page import Box
-from tests.unit.document.scans import Word
+from ocrd.page import Box, Word
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "alto-4.xsd"))
 ALTO = {"a": "http://www.loc.gov/standards/alto/ns-v4#"}

@@ -16,14 +16,14 @@ from typing import Any
 
 import pymupdf as _pymupdf
 import pypdfium2 as pdfium
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
-from ocrd.document.base import OUTPUTS, BundleSpec, BundleSummary
-from ocrd.document.bundle import build_bundle
+from ocrd.document.base import OUTPUTS, BundleSpec
+from ocrd.document.pile import build
 from ocrd.engine.deepseek.grounding import with_blocks
 from ocrd.modes import AnswerFormat
-from ocrd.page import Box, Line, PageResult
-from tests.support.grain import grain
+from ocrd.page import Box, Line, PageResult, Word
+from tests.support.grain import grain, saved
 from tests.support.needs import need
 
 pymupdf: Any = _pymupdf  # its functions carry no annotations
@@ -39,14 +39,6 @@ LETTER = (
 
 
 @dataclass(frozen=True)
-class Word:
-    """A word and where it stands, in fractions of the page as it is seen."""
-
-    text: str
-    box: Box
-
-
-@dataclass(frozen=True)
 class Truth:
     """A page that was set in type: its picture and its words, line by line."""
 
@@ -59,20 +51,9 @@ class Truth:
 
     def as_lines(self) -> tuple[Line, ...]:
         return tuple(
-            Line(" ".join(word.text for word in line), around(word.box for word in line))
+            Line(" ".join(word.text for word in line), Box.around(word.box for word in line))
             for line in self.lines
         )
-
-
-def around(boxes: Iterable[Box]) -> Box:
-    """The smallest box that holds all."""
-    found = list(boxes)
-    return Box(
-        min(box.x1 for box in found),
-        min(box.y1 for box in found),
-        max(box.x2 for box in found),
-        max(box.y2 for box in found),
-    )
 
 
 @cache
@@ -168,7 +149,7 @@ def worn(truth: Truth, skew: float, turned: int = 0) -> Truth:
             for y in ((box.y1 - 0.5) * HEIGHT, (box.y2 - 0.5) * HEIGHT)
         ]
         places = [{0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y)}[turned] for x, y in corners]
-        return around(Box(x, y, x, y) for x, y in places)
+        return Box.around(Box(x, y, x, y) for x, y in places)
 
     lines = tuple(tuple(Word(w.text, moved(w.box)) for w in line) for line in truth.lines)
     return Truth(saved(image, quality=60), lines)
@@ -210,8 +191,8 @@ def understood(page: dict[str, Any], answers: AnswerFormat) -> dict[str, Any]:
 
 def bundle(
     folder: Path, source: Path, pages: Iterable[dict[str, Any]], **options: Any
-) -> BundleSummary:
-    """Build a bundle named `scan` in `folder/out`."""
+) -> tuple[str, ...]:
+    """Build a bundle named `scan` in `folder/out`; what is in it."""
     lines = folder / "pages.jsonl"
     with lines.open("w", encoding="utf-8") as file:
         answers = options.get("answers", AnswerFormat.DOCUMENT)
@@ -227,7 +208,13 @@ def bundle(
         "facts": {"source": source.name},
         **options,
     }
-    return build_bundle(BundleSpec(source=source, pages=lines, into=into, **settings))
+    return build(BundleSpec(source=source, pages=lines, into=into, **settings))
+
+
+def sidecar(folder: Path) -> dict[str, Any]:
+    """The sidecar of the bundle in `folder/out`."""
+    told: dict[str, Any] = json.loads((folder / "out" / "scan.json").read_text(encoding="utf-8"))
+    return told
 
 
 def by_mupdf(pdf: Path, page: int = 0) -> list[Word]:
@@ -336,17 +323,17 @@ def hits(found: Sequence[Word], true: Sequence[Word]) -> float:
     return sum(good) / len(good)
 
 
+def off(one: Image.Image, other: Image.Image) -> float:
+    """How far two pictures of a size are from each other, 0 … 255: the mean of the worst colour."""
+    assert one.size == other.size
+    difference = ImageChops.difference(one.convert("RGB"), other.convert("RGB"))
+    return float(max(ImageStat.Stat(difference).mean))
+
+
 def pixels(pdf: Path, page: int = 0, dpi: int = 50) -> bytes:
     """How a page looks."""
     with pymupdf.open(str(pdf)) as document:
         return bytes(document[page].get_pixmap(dpi=dpi).samples)
-
-
-def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    """An image as the bytes of a file of that kind."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def book(path: Path, *texts: str) -> Path:

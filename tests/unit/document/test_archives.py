@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.page import Block, Box, Line, Markup, PageResult
-from ocrd.page import Word as Printed
+from ocrd.page import Block, Box, Line, Markup, PageResult, Word
 from ocrd.pages.owntext import own_text
 from tests.unit.document.archives import (
     ALTO,
@@ -24,8 +23,6 @@ from tests.unit.document.archives import (
 )
 from tests.unit.document.scans import (
     LETTER,
-    Word,
-    around,
     bundle,
     by_mupdf,
     hits,
@@ -75,7 +72,7 @@ def said(line: tuple[Word, ...]) -> str:
 
 
 def around_all(lines: tuple[tuple[Word, ...], ...]) -> Box:
-    return around(word.box for line in lines for word in line)
+    return Box.around(word.box for line in lines for word in line)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -130,7 +127,7 @@ def test_an_engine_that_cannot_tell_how_sure_it_is_tells_nothing(tmp_path: Path)
 
 def test_figures_and_tables_are_told_as_such(tmp_path: Path) -> None:
     truth = typeset()
-    box = around(word.box for word in truth.words)
+    box = Box.around(word.box for word in truth.words)
     blocks = (
         Block("image", "", (Box(0.1, 0.5, 0.6, 0.8),), Markup.PLAIN),
         Block("table", "", (box,), Markup.PLAIN, rows=tuple((said(x),) for x in truth.lines)),
@@ -186,8 +183,8 @@ def test_whatever_was_read_is_told_word_by_word(tmp_path: Path, line: str) -> No
 
 def test_an_engines_own_words_count_where_the_ink_says_nothing(tmp_path: Path) -> None:
     boxes = [Box(0.1, 0.1, 0.15, 0.12), Box(0.4, 0.1, 0.6, 0.12)]
-    words = tuple(map(Printed, ("left", "right"), boxes))
-    line = Line("left right", around(boxes), words)
+    words = tuple(map(Word, ("left", "right"), boxes))
+    line = Line("left right", Box.around(boxes), words)
     page = record(1, PageResult(text="x", lines=(line,)))
     alto, _ = made(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset((" ",))), page)
-    assert hits(by_alto(alto), [Word(word.text, word.box) for word in words]) == 1.0
+    assert hits(by_alto(alto), words) == 1.0

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from ocrd.document.base import PageOrigin
-from ocrd.document.source_pdf import collated, from_image
+from ocrd.document.source_pdf import collated
 from ocrd.page import PageResult
-from tests.support.grain import grain
+from tests.support.grain import grain, saved
 from tests.unit.document.scans import (
     READERS,
     book,
@@ -22,7 +22,6 @@ from tests.unit.document.scans import (
     pixels,
     pymupdf,
     record,
-    saved,
     scan_pdf,
     texts_on,
     typeset,
@@ -95,7 +94,7 @@ def test_a_thumbnail_between_two_pages_is_no_page(tmp_path: Path) -> None:
             tags[254] = kind  # NewSubfileType: 2 a page of several, 1 a reduced version of one
             Image.new("L", size, shade).save(file, "TIFF", tiffinfo=tags)
             file.newFrame()
-    assert shades(from_image(path, tmp_path / "base.pdf", 2, max_pixels=MOST).path) == [40, 200]
+    assert shades(made(tmp_path, of(path, 1, 2), of(path, 2, 2))[0]) == [40, 200]
 
 
 def test_pdfs_and_pictures_stand_side_by_side(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrd.page import PageResult
+from tests.support.grain import saved
 from tests.unit.document.scans import Truth, bundle, pymupdf, record, scan_pdf
 
 SAID = (
@@ -24,9 +25,7 @@ def flag_page() -> Truth:
     draw = ImageDraw.Draw(image)
     draw.rectangle((306, 198, 459, 297), fill="red")
     draw.rectangle((306, 297, 459, 396), fill="blue")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return Truth(buffer.getvalue(), ())
+    return Truth(saved(image, "PNG"), ())
 
 
 def colours(path: Path) -> tuple[str, str]:
@@ -78,9 +77,9 @@ def test_the_markdown_and_the_sidecar_link_to_the_figure(tmp_path: Path) -> None
 
 def test_pages_without_figures_make_no_folder(tmp_path: Path) -> None:
     source = scan_pdf(tmp_path / "a.pdf", flag_page())
-    summary = bundle(tmp_path, source, [record(1, PageResult(text="just text"))])
+    made = bundle(tmp_path, source, [record(1, PageResult(text="just text"))])
     assert not (tmp_path / "out" / "images").exists()
-    assert "images" not in summary.artefacts
+    assert "images" not in made
 
 
 def test_a_sliver_is_noted_and_leaves_no_link(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrd.document.align import matched
-from ocrd.document.ink import Ink
+from ocrd.document.align import PrintedLine
+from ocrd.document.ink import NO_INK, Ink
 from ocrd.document.placing import Placed, place_lines, place_rows
 from ocrd.document.sheet import Sheet
 from ocrd.page import Box, Line
@@ -30,14 +30,12 @@ turns = st.sampled_from([0, 90, 180, 270])
 @cache
 def ink() -> Ink:
     """A page with a heading and two columns."""
-    found = Ink.on(Image.open(io.BytesIO(two_columns().png)).reduce(2))
-    assert found is not None
-    return found
+    return Ink.on(Image.open(io.BytesIO(two_columns().png)).reduce(2))
 
 
 def sheets(turned: int, skew: float, *, seen: bool) -> Sheet:
     sides = (792.0, 612.0) if turned in (90, 270) else (612.0, 792.0)
-    return Sheet(*sides, turned, skew, ink() if seen else None)
+    return Sheet(*sides, turned, skew, ink() if seen else NO_INK)
 
 
 def said(placed: list[Placed]) -> str:
@@ -80,7 +78,7 @@ def apart(stretches: list[list[float]]) -> list[tuple[float, float]]:
 @given(st.lists(st.floats(0.1, 9), min_size=1, max_size=9), st.lists(edges, max_size=30))
 def test_words_never_share_ink(lengths: list[float], stretches: list[list[float]]) -> None:
     runs = apart(stretches)
-    found = matched(lengths, runs)
+    found = PrintedLine(runs).matched(lengths)
     assert len(found) in (0, len(lengths))
     assert [edge for word in found for edge in word] == sorted(
         edge for word in found for edge in word
@@ -90,7 +88,7 @@ def test_words_never_share_ink(lengths: list[float], stretches: list[list[float]
 def test_words_are_found_at_the_wide_gaps_and_not_at_the_narrow_ones() -> None:
     """Three words of 2, 1 and 3 letters, each a run of 10, a gap of 1 within and of 4 between."""
     runs = [(0, 10), (11, 21), (25, 35), (39, 49), (50, 60), (61, 71)]
-    assert matched([1.0, 0.5, 1.5], runs) == [(0, 21), (25, 35), (39, 71)]
+    assert PrintedLine(runs).matched([1.0, 0.5, 1.5]) == [(0, 21), (25, 35), (39, 71)]
 
 
 @given(st.lists(st.floats(0.3, 3), min_size=2, max_size=9), st.lists(edges, min_size=9))
@@ -98,7 +96,7 @@ def test_the_first_word_ends_where_its_length_and_a_wide_gap_agree_best(
     lengths: list[float], stretches: list[list[float]]
 ) -> None:
     runs = apart(stretches)
-    found = matched(lengths, runs)
+    found = PrintedLine(runs).matched(lengths)
     if not found:
         return
     gaps = [later[0] - run[1] for run, later in pairwise(runs)]
@@ -117,20 +115,19 @@ def test_the_first_word_ends_where_its_length_and_a_wide_gap_agree_best(
 
 
 def test_a_line_that_shows_other_words_is_not_matched() -> None:
-    assert matched([1.0, 9.0], [(0, 50), (60, 66)]) == []
+    assert PrintedLine([(0, 50), (60, 66)]).matched([1.0, 9.0]) == []
 
 
 @pytest.mark.parametrize("skew", [-2.5, -1.0, -0.3, 0.0, 0.4, 1.2, 2.0])
 def test_the_skew_of_a_page_is_measured_to_a_fifth_of_a_degree(skew: float) -> None:
     page = Image.open(io.BytesIO(two_columns().png))
     fallen = page.rotate(-skew, Image.Resampling.BICUBIC, fillcolor=255).reduce(2)
-    found = Ink.on(fallen)
-    assert found is not None
-    assert found.skew() == pytest.approx(skew, abs=0.2)
+    assert Ink.on(fallen).skew() == pytest.approx(skew, abs=0.2)
 
 
 def test_an_empty_page_has_no_ink() -> None:
-    assert Ink.on(Image.new("L", (600, 800), 250)) is None
+    page, ink = Box(0, 0, 1, 1), Ink.on(Image.new("L", (600, 800), 250))
+    assert (ink.skew(), ink.lines(page), ink.runs(page), ink.segments(page)) == (0, [], [], [])
 
 
 @given(boxes, turns, st.sampled_from([0.0, 1.0, -2.0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tests.unit.document.scans import (
     pymupdf,
     record,
     scan_pdf,
+    sidecar,
     typeset,
 )
 
@@ -31,8 +31,8 @@ WANTED = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
 def notes(folder: Path, source: Path, result: PageResult | None = None, **options: Any) -> str:
     """All that the sidecar has to tell of a bundle of one page."""
     bundle(folder, source, [record(1, result or PageResult(text=""))], **options)
-    sidecar = json.loads((folder / "out" / "scan.json").read_text())
-    return "\n".join([*sidecar["notes"], *sidecar["pages"][0]["notes"]])
+    told = sidecar(folder)
+    return "\n".join([*told["notes"], *told["pages"][0]["notes"]])
 
 
 def changed(folder: Path, change: Any) -> Path:
@@ -156,5 +156,4 @@ def test_the_sidecar_says_where_a_pages_words_come_from(
     line = Line("a word", Box(0.1, 0.1, 0.2, 0.2))
     result = PageResult(text="a word", blocks=(block,), lines=(line,), words_from=words_from)
     notes(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset((" ",))), result)
-    sidecar = json.loads((tmp_path / "out" / "scan.json").read_text())
-    assert sidecar["pages"][0]["words_from"] == words_from.value
+    assert sidecar(tmp_path)["pages"][0]["words_from"] == words_from.value

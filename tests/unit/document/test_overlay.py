@@ -39,20 +39,17 @@ def outlines(pdf: Path) -> list[tuple[int, int, int, int]]:
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("margin", [0, 40])
-def test_boxes_lie_where_the_engine_saw_them(tmp_path: Path, rotation: int, margin: int) -> None:
+def test_boxes_lie_where_the_engine_saw_them_each_with_its_label(
+    tmp_path: Path, rotation: int, margin: int
+) -> None:
     source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40), rotation=rotation, margin=margin)
     bundle(tmp_path, source, [record(1, PageResult(text=SAID))], outputs=BOXES)
     pdf = tmp_path / "out" / "scan.boxes.pdf"
     assert outlines(pdf) == PLACES
+    with pymupdf.open(str(pdf)) as document:
+        assert document[0].get_text().split() == ["title", "text", "text"]
     assert pdf.read_bytes().startswith(source.read_bytes())
     assert pdf.stat().st_size < source.stat().st_size + 3_000
-
-
-def test_every_box_wears_its_label(tmp_path: Path) -> None:
-    source = scan_pdf(tmp_path / "a.pdf", typeset(dpi=40))
-    bundle(tmp_path, source, [record(1, PageResult(text=SAID))], outputs=BOXES)
-    with pymupdf.open(str(tmp_path / "out" / "scan.boxes.pdf")) as document:
-        assert document[0].get_text().split() == ["title", "text", "text"]
 
 
 def test_boxes_of_spans_wear_no_label(tmp_path: Path) -> None:
@@ -81,8 +78,8 @@ def picture(folder: Path, name: str, page: dict[str, Any], **options: Any) -> Im
     letter = Image.open(io.BytesIO(typeset(dpi=100).png)).convert(options.pop("mode", "RGB"))
     letter.save(folder / name, dpi=(100, 100), **options.pop("saved", {}))
     options = {"kind": "image", "outputs": BOXES, "dpi": 100, **options}
-    summary = bundle(folder, folder / name, [page], **options)
-    assert summary.artefacts == ("scan.boxes.jpg",)
+    made = bundle(folder, folder / name, [page], **options)
+    assert made == ("scan.boxes.jpg",)
     assert [path.name for path in (folder / "out").iterdir()] == ["scan.boxes.jpg"]
     return Image.open(folder / "out" / "scan.boxes.jpg")
 

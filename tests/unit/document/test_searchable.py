@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +12,12 @@ import pytest
 
 from ocrd.errors import BadFileError
 from ocrd.modes import AnswerFormat
-from ocrd.page import Box, Line, PageResult
+from ocrd.page import Box, Line, PageResult, Word
 from tests.support.needs import need
 from tests.unit.document.scans import (
     LETTER,
     READERS,
     Truth,
-    Word,
-    around,
     bundle,
     by_mupdf,
     by_pdfium,
@@ -32,6 +29,7 @@ from tests.unit.document.scans import (
     pymupdf,
     record,
     scan_pdf,
+    sidecar,
     two_columns,
     typeset,
     worn,
@@ -47,13 +45,13 @@ def searchable(folder: Path, source: Path, *results: PageResult, **options: Any)
 
 
 def notes(folder: Path) -> list[str]:
-    sidecar = json.loads((folder / "out" / "scan.json").read_text())
-    return [*sidecar["notes"], *(note for page in sidecar["pages"] for note in page["notes"])]
+    told = sidecar(folder)
+    return [*told["notes"], *(note for page in told["pages"] for note in page["notes"])]
 
 
 def grounded(truth: Truth, label: str = "text") -> PageResult:
     """The page as a model says it: one block with a box, no lines."""
-    box = around(word.box for word in truth.words)
+    box = Box.around(word.box for word in truth.words)
     corners = [round(value * 999) for value in (box.x1, box.y1, box.x2, box.y2)]
     words = " ".join(word.text for word in truth.words)
     return PageResult(text=f"<|ref|>{label}<|/ref|><|det|>[{corners}]<|/det|>\n{words}")
@@ -65,31 +63,30 @@ def assert_found(pdf: Path, words: Sequence[Word], share: float) -> None:
         assert hits(read(pdf), words) >= share, name
 
 
-@pytest.mark.parametrize("font", ["helv", "tiro", "cour"])
-def test_nine_words_in_ten_of_a_printed_line_lie_on_their_place(tmp_path: Path, font: str) -> None:
+@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
+@pytest.mark.parametrize("given", ["lines", "block"])
+def test_words_in_any_type_lie_on_their_place(tmp_path: Path, font: str, given: str) -> None:
+    """By their lines, or by the ink in their block."""
     truth = typeset(font=font, size=11)
-    result = PageResult(text="\n".join(LETTER), lines=truth.as_lines())
+    lines = truth.as_lines() if given == "lines" else ()
+    result = PageResult(text=grounded(truth).text, lines=lines)
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
     assert_found(pdf, truth.words, 0.95)
 
 
 @pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
-def test_printed_lines_of_a_worn_scan_are_found_word_by_word(tmp_path: Path, skew: float) -> None:
-    truth = worn(two_columns(), skew)
-    (tmp_path / "a.jpg").write_bytes(truth.png)
-    result = PageResult(text="x", lines=truth.as_lines())
-    pdf = searchable(tmp_path, tmp_path / "a.jpg", result, kind="image")
-    assert_found(pdf, truth.words, 0.9)
-
-
-@pytest.mark.parametrize("skew", [-2.0, -0.4, 0.0, 0.7, 1.5])
-def test_columns_of_a_worn_scan_are_found_word_by_word(tmp_path: Path, skew: float) -> None:
-    """The engine gives a box for each column and no lines."""
+@pytest.mark.parametrize("given", ["lines", "columns"])
+def test_print_of_a_worn_scan_is_found_word_by_word(
+    tmp_path: Path, given: str, skew: float
+) -> None:
+    """The engine gives all lines, or a box for each column and none."""
     truth = worn(two_columns(), skew)
     (tmp_path / "a.jpg").write_bytes(truth.png)
     parts = [truth.lines[:1], truth.lines[1:13], truth.lines[13:]]
     text = "\n\n".join(grounded(Truth(b"", lines)).text for lines in parts)
-    pdf = searchable(tmp_path, tmp_path / "a.jpg", PageResult(text=text), kind="image")
+    lines = truth.as_lines() if given == "lines" else ()
+    result = PageResult(text=text, lines=lines)
+    pdf = searchable(tmp_path, tmp_path / "a.jpg", result, kind="image")
     assert_found(pdf, truth.words, 0.9)
 
 
@@ -118,30 +115,21 @@ def test_a_worn_scan_that_lay_turned_on_the_glass_is_found_word_by_word(
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize("margin", [0, 40])
-def test_turned_and_cropped_pages_keep_every_word_in_its_place(
-    tmp_path: Path, rotation: int, margin: float
+@pytest.mark.parametrize(
+    ("margin", "unit", "given"),
+    [(0, 1, "lines"), (40, 1, "lines"), (30, 1, "block"), (0, 2.5, "lines"), (40, 0.5, "lines")],
+)
+def test_turned_and_cropped_pages_of_any_unit_keep_every_word_in_its_place(
+    tmp_path: Path, rotation: int, margin: float, unit: float, given: str
 ) -> None:
+    """By its line, or by the ink of the page as it is seen."""
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
-    pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
-    assert_found(pdf, truth.words, 0.95)
-
-
-@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
-def test_a_block_without_lines_finds_its_words_by_the_ink(tmp_path: Path, font: str) -> None:
-    truth = typeset(font=font)
-    pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), grounded(truth))
-    assert_found(pdf, truth.words, 0.95)
-
-
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_the_ink_of_a_turned_and_cropped_page_is_found_as_it_is_seen(
-    tmp_path: Path, rotation: int
-) -> None:
-    truth = typeset()
-    source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=30)
-    pdf = searchable(tmp_path, source, grounded(truth))
+    with pymupdf.open(str(source)) as document:
+        document.xref_set_key(document[0].xref, "UserUnit", str(unit))
+        document.saveIncr()
+    lines = truth.as_lines() if given == "lines" else ()
+    pdf = searchable(tmp_path, source, PageResult(text=grounded(truth).text, lines=lines))
     assert_found(pdf, truth.words, 0.95)
 
 
@@ -206,7 +194,7 @@ def test_text_read_on_a_turned_page_runs_the_way_it_is_printed(tmp_path: Path, t
         directions = {tuple(round(part) for part in line["dir"]) for line in lines}
         assert directions == {{90: (0, -1), 180: (-1, 0), 270: (0, 1)}[turned]}
         assert document[0].get_text().split() == " ".join(LETTER).split()
-    true = [type(w)(w.text, _turned_back(w.box, turned)) for w in truth.words]
+    true = [Word(w.text, _turned_back(w.box, turned)) for w in truth.words]
     assert hits(by_mupdf(pdf), true) >= 0.95
 
 
@@ -272,17 +260,13 @@ def test_numbers_in_text_from_right_to_left_stand_where_they_are_printed(tmp_pat
 
 
 def test_the_originals_bytes_are_the_beginning_of_the_result(tmp_path: Path) -> None:
+    """Nor is the text ever seen."""
     source = scan_pdf(tmp_path / "a.pdf", typeset())
     pdf = searchable(tmp_path, source, PageResult(text="x", lines=typeset().as_lines()))
     assert pdf.read_bytes().startswith(source.read_bytes())
+    assert pixels(pdf) == pixels(source)
     assert pdf.stat().st_size - source.stat().st_size < 12_000
     assert complaints(pdf) == ""
-
-
-def test_the_text_is_never_seen(tmp_path: Path) -> None:
-    source = scan_pdf(tmp_path / "a.pdf", typeset())
-    pdf = searchable(tmp_path, source, PageResult(text="x", lines=typeset().as_lines()))
-    assert pixels(pdf) == pixels(source)
 
 
 def test_a_page_with_text_of_its_own_gets_no_second_one(tmp_path: Path) -> None:
@@ -411,20 +395,6 @@ def test_resources_are_found_wherever_the_pdf_keeps_them(tmp_path: Path, how: st
     assert hits(by_poppler(pdf), truth.words) >= 0.95
     assert hits(by_poppler(pdf, 1), truth.words) >= 0.95
     assert pixels(pdf) == before
-
-
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize(("unit", "margin"), [(2.5, 0), (0.5, 40)])
-def test_a_page_measured_in_other_units_keeps_every_word_in_its_place(
-    tmp_path: Path, rotation: int, unit: float, margin: float
-) -> None:
-    truth = typeset()
-    source = scan_pdf(tmp_path / "a.pdf", truth, rotation=rotation, margin=margin)
-    with pymupdf.open(str(source)) as document:
-        document.xref_set_key(document[0].xref, "UserUnit", str(unit))
-        document.saveIncr()
-    pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
-    assert_found(pdf, truth.words, 0.95)
 
 
 def test_hundreds_of_pages_are_written_in_several_turns(tmp_path: Path) -> None:

@@ -12,11 +12,9 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from ocrd.document.base import BLANK, BundleSpec, Separator
-from ocrd.document.pile import build
-from ocrd.modes import AnswerFormat
+from ocrd.document.base import BLANK, Separator
 from ocrd.page import Block, Box, Finish, Line, Markup, PageResult, WordsFrom
-from tests.unit.document.scans import bundle, pymupdf, record, scan_pdf, typeset
+from tests.unit.document.scans import bundle, pymupdf, record, scan_pdf, sidecar, typeset
 
 DOCS = Path(__file__).parents[3] / "docs"
 SCHEMA: dict[str, Any] = json.loads((DOCS / "scan.schema.json").read_text(encoding="utf-8"))
@@ -33,10 +31,9 @@ JOINED: dict[str, Any] = {
 }
 
 
-def sidecar(folder: Path, source: Path, *pages: dict[str, Any], **options: Any) -> dict[str, Any]:
+def told_of(folder: Path, source: Path, *pages: dict[str, Any], **options: Any) -> dict[str, Any]:
     bundle(folder, source, pages, **{"outputs": frozenset({"json", "images"}), **options})
-    told: dict[str, Any] = json.loads((folder / "out" / "scan.json").read_text(encoding="utf-8"))
-    return told
+    return sidecar(folder)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +60,7 @@ def all_kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any],
         record(6, read),  # there is none
     ]
     part = {"document": {"number": 1, "of": 2, "pile": "a"}}
-    document = sidecar(folder, source, *pages, drop_blank=True, facts=FACTS | JOINED | part)
+    document = told_of(folder, source, *pages, drop_blank=True, facts=FACTS | JOINED | part)
     return document, pile(folder)
 
 
@@ -73,19 +70,14 @@ def pile(folder: Path) -> dict[str, Any]:
         for said in ("one", "", "two"):
             document.new_page().insert_text((72, 90), said)
         document.save(str(folder / "pile.pdf"))
-    lines = [record(n, PageResult(text=said)) for n, said in enumerate(("one", "", "two"), start=1)]
-    (folder / "pile.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pages = [record(n, PageResult(text=said)) for n, said in enumerate(("one", "", "two"), start=1)]
     (folder / "pile").mkdir()
-    spec = BundleSpec(
-        source=folder / "pile.pdf", name="pile", kind="pdf", pages=folder / "pile.jsonl",
-        into=folder / "pile", outputs=frozenset({"json"}), answers=AnswerFormat.PLAIN, dpi=72,
-        facts=FACTS | JOINED, separator=Separator(kind=BLANK),
-    )  # fmt: skip
-    build(spec)
-    for name in ("pile-1", "pile-2"):
-        VALIDATOR.validate(json.loads((folder / "pile" / name / f"{name}.json").read_text()))
-    told: dict[str, Any] = json.loads((folder / "pile" / "pile.json").read_text())
-    return told
+    facts, blank = FACTS | JOINED, Separator(kind=BLANK)
+    index = told_of(folder / "pile", folder / "pile.pdf", *pages, facts=facts, separator=blank)
+    for name in ("scan-1", "scan-2"):
+        document = folder / "pile" / "out" / name / f"{name}.json"
+        VALIDATOR.validate(json.loads(document.read_text()))
+    return index
 
 
 def test_what_is_written_is_what_the_schema_says(all_kinds: tuple[dict[str, Any], ...]) -> None:
@@ -130,7 +122,7 @@ def test_a_page_tells_its_size_its_words_and_how_sure_they_are(tmp_path: Path) -
              Line("b", Box(0.1, 0.2, 0.2, 0.22), confidence=0.2)]  # fmt: skip
     source = scan_pdf(tmp_path / "a.pdf", truth, rotation=90)
     read = PageResult(text="x", lines=tuple(lines), words_from=WordsFrom.BOTH)
-    (page,) = sidecar(tmp_path, source, record(1, read))["pages"]
+    (page,) = told_of(tmp_path, source, record(1, read))["pages"]
     assert (page["size_px"], page["size_in"], page["dpi"]) == ([850, 1100], [8.5, 11.0], 100.0)
     assert (page["words_from"], page["confidence"]) == ("both", 0.8)
 
@@ -144,7 +136,7 @@ def test_a_page_that_is_no_scan_is_measured_at_the_engines_resolution(
         page.insert_text((20, 20), "Hi")
         document.xref_set_key(page.xref, "UserUnit", str(unit))
         document.save(str(tmp_path / "a.pdf"))
-    (told,) = sidecar(tmp_path, tmp_path / "a.pdf", record(1, PageResult(text="Hi")))["pages"]
+    (told,) = told_of(tmp_path, tmp_path / "a.pdf", record(1, PageResult(text="Hi")))["pages"]
     assert told["size_in"] == [2 * unit, 4 * unit]
     assert (told["size_px"], told["dpi"]) == ([288 * unit, 576 * unit], 144.0)
 
@@ -152,7 +144,7 @@ def test_a_page_that_is_no_scan_is_measured_at_the_engines_resolution(
 def test_an_image_is_measured_in_its_own_pixels(tmp_path: Path) -> None:
     Image.new("L", (600, 400), 128).save(tmp_path / "a.png", dpi=(150, 150))
     page = record(1, PageResult(text=""))
-    (told,) = sidecar(tmp_path, tmp_path / "a.png", page, kind="image")["pages"]
+    (told,) = told_of(tmp_path, tmp_path / "a.png", page, kind="image")["pages"]
     assert (told["size_px"], told["size_in"], told["dpi"]) == (
         [600, 400], pytest.approx([4.0, 2.667], abs=0.002), 150.0,
     )  # fmt: skip

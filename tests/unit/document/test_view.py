@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import Any
 
 import pymupdf
 import pytest
-from PIL import Image, ImageChops, ImageDraw, ImageStat
+from PIL import Image, ImageDraw
 
 from ocrd.document.view import PageView
 from ocrd.page import Box
+from tests.support.grain import saved
+from tests.unit.document.scans import off
 
 SIZE = (300, 400)
 
@@ -22,9 +23,7 @@ def scanned(mode: str = "RGB") -> bytes:
     draw = ImageDraw.Draw(image)
     for line in range(12):
         draw.rectangle((30, 30 + 28 * line, 270, 40 + 28 * line), fill=(line * 20, 30, 60))
-    buffer = io.BytesIO()
-    image.convert(mode).save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
+    return saved(image.convert(mode), quality=95)
 
 
 def page_of(jpeg: bytes, place: tuple[float, ...] = (0, 0, *SIZE)) -> Any:
@@ -33,22 +32,10 @@ def page_of(jpeg: bytes, place: tuple[float, ...] = (0, 0, *SIZE)) -> Any:
     return page
 
 
-def rendered(page: Any, zoom: float) -> Image.Image:
-    pixmap = page.get_pixmap(matrix=pymupdf.Matrix(zoom, zoom), colorspace=pymupdf.csGRAY)
-    size = (pixmap.width, pixmap.height)
-    return Image.frombytes("L", size, pixmap.samples, "raw", "L", pixmap.stride)
-
-
 def truth(page: Any, dpi: int) -> Image.Image:
     """What MuPDF makes of it."""
     pixmap = page.get_pixmap(dpi=dpi)
     return Image.frombytes("RGB", (pixmap.width, pixmap.height), pixmap.samples)
-
-
-def off(seen: Image.Image, true: Image.Image) -> float:
-    assert seen.size == true.size
-    difference = ImageChops.difference(seen, true.convert(seen.mode))
-    return float(max(ImageStat.Stat(difference).mean))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])

@@ -1,13 +1,27 @@
-"""A folder for files, and the limits that most tests use."""
+"""A folder for files, the limits that most tests use, and how what cannot be read ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ocrd.errors import BadFileError, OcrdError
 from ocrd.pages.base import Rendering
 
 Put = Callable[..., Path]
+
+
+@contextmanager
+def refused(
+    kind: str, *, by: type[OcrdError] = BadFileError, match: str | None = None, hint: str = ""
+) -> Iterator[None]:
+    """Expects an error of this kind, with a remedy."""
+    with pytest.raises(by, match=match) as caught:
+        yield
+    assert caught.value.kind == kind
+    assert caught.value.hint
+    assert hint in caught.value.hint
 
 
 @pytest.fixture

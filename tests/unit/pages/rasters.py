@@ -1,6 +1,5 @@
 """Image files for the tests, whose pixels are known: made by Pillow, or byte by byte."""
 
-import io
 import struct
 import zlib
 from collections.abc import Sequence
@@ -46,22 +45,24 @@ def near(seen: Sequence[Colour], expected: Sequence[Colour], tolerance: int = 12
     return all(abs(a - b) <= tolerance for one, two in pairs for a, b in zip(one, two, strict=True))
 
 
-def saved(image: Image.Image, format_: str, **options: object) -> bytes:
-    """The image as a file of that format."""
-    buffer = io.BytesIO()
-    image.save(buffer, format_, **options)
-    return buffer.getvalue()
-
-
-def png(width: int, height: int, bits: int, colour: int, rows: bytes) -> bytes:
-    """A PNG byte by byte; `rows` hold a filter byte each."""
+def png(
+    width: int,
+    height: int,
+    bits: int,
+    colour: int,
+    rows: bytes,
+    *,
+    level: int = 9,
+    interlaced: bool = False,
+) -> bytes:
+    """A PNG byte by byte; `rows` hold a filter byte each (PNG specification, 5.2, 11.2)."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = zlib.crc32(name + data)
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    data = chunk(b"IDAT", zlib.compress(rows, 9))
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
+    data = chunk(b"IDAT", zlib.compress(rows, level))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
 
 

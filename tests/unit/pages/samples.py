@@ -1,11 +1,9 @@
 """Small whole files of every kind, for tests to damage."""
 
-import io
-
-import pillow_heif
 import pymupdf
 from PIL import Image
 
+from tests.support.grain import saved
 from tests.unit.pages.pdfs import (
     flag_content,
     group4,
@@ -16,14 +14,7 @@ from tests.unit.pages.pdfs import (
     scan,
     stream,
 )
-from tests.unit.pages.rasters import flag, grey_frame, saved, tiff
-
-
-def heif(image: Image.Image) -> bytes:
-    """The image as HEIC."""
-    buffer = io.BytesIO()
-    pillow_heif.from_pillow(image).save(buffer, quality=95)
-    return buffer.getvalue()
+from tests.unit.pages.rasters import flag, grey_frame, tiff
 
 
 def images() -> dict[str, tuple[bytes, str]]:
@@ -42,7 +33,7 @@ def images() -> dict[str, tuple[bytes, str]]:
         "gif": (saved(flag(), "GIF"), "image/gif"),
         "jpeg 2000": (saved(flag(), "JPEG2000"), "image/jp2"),
         "jpeg 2000 bare": (saved(flag(), "JPEG2000", no_jp2=True), "image/jp2"),
-        "heic": (heif(flag()), "image/heic"),
+        "heic": (saved(flag(), "HEIF", quality=95), "image/heic"),
         "avif": (saved(flag(), "AVIF", quality=95), "image/avif"),
         "pnm": (saved(flag(), "PPM"), "image/x-portable-anymap"),
         "mpo": (saved(flag(), "MPO", save_all=True, append_images=[flag()]), "image/jpeg"),

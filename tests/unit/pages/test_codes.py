@@ -15,19 +15,13 @@ from ocrd.page import PageImage
 from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
 from ocrd.pages.work import barcodes as codes
-from tests.support.grain import grain
+from tests.support.grain import grain, saved
 from tests.support.samples import scan_of
 from tests.unit.pages.barcodes import barcode, sheet
 
 
 def seen(page: Image.Image) -> PageImage:
     return PageImage(page.width, page.height, page.convert("RGB").tobytes())
-
-
-def saved(page: Image.Image, kind: str = "JPEG", **options: int) -> bytes:
-    data = io.BytesIO()
-    page.save(data, kind, **options)
-    return data.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["Code128", "Code39", "QRCode", "DataMatrix", "Aztec", "PDF417"])

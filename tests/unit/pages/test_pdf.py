@@ -6,11 +6,12 @@ from functools import cache
 import pymupdf
 import pytest
 
-from ocrd.errors import BadFileError, OcrdError, PageError
+from ocrd.errors import OcrdError, PageError
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
 from ocrd.pages.work import inspect, page
-from tests.unit.pages.conftest import Put
+from tests.support.grain import saved as image_file
+from tests.unit.pages.conftest import Put, refused
 from tests.unit.pages.pdfs import (
     flag_content,
     flat_image,
@@ -32,7 +33,6 @@ from tests.unit.pages.rasters import (
     flag,
     near,
 )
-from tests.unit.pages.rasters import saved as image_file
 from tests.unit.pages.samples import annotated, of_text, scanned
 
 _AES_256 = 5  # PDF_ENCRYPT_AES_256
@@ -200,11 +200,8 @@ def test_a_count_that_is_a_lie_is_corrected(put: Put, wanted: Rendering) -> None
 
 def test_more_pages_than_allowed_are_too_many(put: Put) -> None:
     wanted = Rendering(dpi=144, max_pixels=10**7, max_pages=9)
-    with pytest.raises(BadFileError, match="10 pages") as caught:
+    with refused("too-large", match="10 pages", hint="max_pages"):
         inspect(put(many_pages(10)), wanted)
-
-    assert caught.value.kind == "too-large"
-    assert "max_pages" in caught.value.hint
 
 
 # ---- locked, damaged, hostile
@@ -212,11 +209,8 @@ def test_more_pages_than_allowed_are_too_many(put: Put) -> None:
 
 def test_a_pdf_with_a_password_is_encrypted(put: Put, wanted: Rendering) -> None:
     locked = written(of_text(2), encryption=_AES_256, user_pw="sesame", owner_pw="open")
-    with pytest.raises(BadFileError, match="password") as caught:
+    with refused("encrypted", match="password", hint="password"):
         inspect(put(locked), wanted)
-
-    assert caught.value.kind == "encrypted"
-    assert "password" in caught.value.hint
 
 
 def test_a_pdf_that_only_forbids_changes_opens(put: Put, wanted: Rendering) -> None:
@@ -233,10 +227,8 @@ def test_a_pdf_locked_in_a_way_of_its_own_is_encrypted(put: Put, wanted: Renderi
          3: b"<</Filter/EBX_HANDLER/V 1>>"},
         trailer=b"/Encrypt 3 0 R/ID[<00><00>]",
     )  # fmt: skip
-    with pytest.raises(BadFileError) as caught:
+    with refused("encrypted"):
         inspect(put(content), wanted)
-
-    assert caught.value.kind == "encrypted"
 
 
 @cache
@@ -252,11 +244,8 @@ def test_a_part_of_a_pdf_is_damaged_and_never_a_shorter_document(
     whole = ten_pages()
     part = whole[: int(len(whole) * share)]
     path = put(part.ljust(len(whole), b"\0") if padded else part)
-    with pytest.raises(BadFileError) as caught:
+    with refused("damaged"):
         inspect(path, wanted)
-
-    assert caught.value.kind == "damaged"
-    assert caught.value.hint
 
 
 def test_a_pdf_without_a_table_of_its_objects_is_repaired(put: Put, wanted: Rendering) -> None:
@@ -320,9 +309,8 @@ def test_a_scan_that_cannot_be_decoded_is_a_damaged_page_not_a_blank_one(
     path = put(scan(image_object((600, 800), b"garbage" * 99, filter_)))
 
     assert inspect(path, wanted).pages == 1
-    with pytest.raises(PageError, match="Page 1") as caught:
+    with refused("damaged", by=PageError, match="Page 1"):
         page(path, 1, wanted)
-    assert caught.value.kind == "damaged"
 
 
 def test_a_blank_page_is_a_blank_page(put: Put, wanted: Rendering) -> None:
@@ -352,7 +340,5 @@ def test_an_image_may_have_any_name_too(put: Put, wanted: Rendering) -> None:
 
 
 def test_a_text_file_named_pdf_is_told_what_it_is(put: Put, wanted: Rendering) -> None:
-    with pytest.raises(BadFileError, match="a text file") as caught:
+    with refused("unsupported", match="a text file"):
         inspect(put(b"Dear Sir or Madam,\n" * 30, "letter.pdf"), wanted)
-
-    assert caught.value.kind == "unsupported"

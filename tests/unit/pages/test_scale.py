@@ -10,17 +10,6 @@ from ocrd.pages.base import Rendering
 from ocrd.pages.pdf import choose_dpi
 
 LIMITS = Rendering(dpi=144, max_pixels=120_000_000, max_pages=5000)
-LETTER = (612.0, 792.0)
-
-
-@pytest.mark.parametrize(
-    ("native", "dpi"),
-    [(None, 144), (300, 144), (150, 150), (100, 100)],  # none, finer, a little finer, coarser
-)
-def test_a_scan_is_neither_resampled_for_little_nor_blown_up(
-    native: float | None, dpi: float
-) -> None:
-    assert choose_dpi(*LETTER, LIMITS, native) == dpi
 
 
 def test_a_card_gets_enough_pixels_to_be_read() -> None:
@@ -30,16 +19,8 @@ def test_a_card_gets_enough_pixels_to_be_read() -> None:
     assert choose_dpi(*card, LIMITS, native=200) == 200  # 700 pixels are all there are
 
 
-def test_a_scan_of_one_pixel_a_point_comes_out_as_scanned() -> None:
-    assert choose_dpi(2550, 3300, LIMITS, native=72) == 72
-
-
 def test_a_scan_of_a_thousand_pixels_an_inch_on_a_tiny_page_is_still_readable() -> None:
     assert choose_dpi(60, 80, LIMITS, native=2970) * 80 / 72 == pytest.approx(LIMITS.min_side)
-
-
-def test_the_largest_page_a_pdf_can_have_fits() -> None:
-    assert choose_dpi(14400, 14400, LIMITS, native=None) * 200 <= LIMITS.max_side
 
 
 @given(
