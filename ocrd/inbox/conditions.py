@@ -26,17 +26,15 @@ class Condition(Reason):
         kind: A stable word for logs and status.
         message: What is the matter, in one sentence.
         hint: What to do about it.
-        pauses: Whether no file of the inbox is taken meanwhile.
     """
 
     kind: str
     message: str
     hint: str
-    pauses: bool = False
 
 
-def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
-    """A folder (or, when it pauses, the inbox) that cannot be listed."""
+def unreadable(path: str, error: OSError) -> Condition:
+    """A folder, be it the inbox, that cannot be listed."""
     code = error.errno or 0
     common = os_error(error, Path(path))
     kind, hint = "unreadable", common.hint
@@ -47,7 +45,7 @@ def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
     elif code == errno.ENAMETOOLONG:
         hint = "Move its content further up: the path is longer than the system allows."
     message = f"{display(path)} cannot be read: {os.strerror(code)}"
-    return Condition(kind=kind, message=message, hint=hint, pauses=pauses)
+    return Condition(kind=kind, message=message, hint=hint)
 
 
 def locked(path: str, found: os.stat_result) -> Condition:
@@ -77,14 +75,13 @@ def broken(folder: str, error: Exception, delay: float) -> Condition:
         f"{display(type(error).__name__)}: {display(str(error))}",
         hint="A defect of ocrd: please report it with the log.  Nothing is lost; the inbox is "
         "looked through again from the start.",
-        pauses=True,
     )
 
 
 def stalled(path: str, seconds: float) -> Condition:
     """The share does not answer: a call has not come back."""
     message = f"{display(path)} has not answered for {seconds:.0f} s"
-    return Condition(kind="share-hangs", message=message, hint=_SHARE_REMEDY, pauses=True)
+    return Condition(kind="share-hangs", message=message, hint=_SHARE_REMEDY)
 
 
 def _let_in(path: str) -> str:
@@ -98,7 +95,6 @@ def missing(path: str) -> Condition:
         kind="missing",
         message=f"there is no folder {display(path)} to take files from",
         hint=f"Make it: mkdir -p {display(path)} (and give it to the daemon's user).",
-        pauses=True,
     )
 
 
@@ -108,7 +104,6 @@ def unmounted(path: str, source: str, point: str, memory: Path | None) -> Condit
         kind="share-lost",
         message=f"the share {display(source)} of the inbox {display(path)} is not mounted",
         hint=f"Mount it again: mount {display(point)}.  (No longer a share?  {_forget(memory)})",
-        pauses=True,
     )
 
 
@@ -119,7 +114,6 @@ def unmarked(path: str, marker: str, memory: Path | None) -> Condition:
         message=f"{display(path)} has lost its {marker}: the share seems not to be mounted",
         hint=f"Mount the share, or, where it is mounted, make {marker} in it again.  "
         f"(No longer a share?  {_forget(memory)})",
-        pauses=True,
     )
 
 

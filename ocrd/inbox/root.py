@@ -51,7 +51,7 @@ class Root:
             identity = root_identity(self.path)
         except OSError as error:
             self._identity = None
-            return unreadable(shown, error, pauses=True)
+            return unreadable(shown, error)
         if identity is None or identity != self._identity:
             self._identity = None
             if self._mount is not None and share_lost(self.path, self._mount):

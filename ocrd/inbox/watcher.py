@@ -317,7 +317,7 @@ class Watcher:
                 self._scan_done(scan)
             elif isinstance(sight, Blocked):
                 path = f"{self.root.real}/{sight.path}"
-                scan.blocked.append(unreadable(path, sight.error, pauses=False))
+                scan.blocked.append(unreadable(path, sight.error))
             else:
                 self._check_rights(scan, sight.path.rpartition("/")[0])
                 yield from self._saw(sight)
