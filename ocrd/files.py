@@ -33,10 +33,6 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPENAT2 = 437  # its number on every architecture that has had it from the start
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
-_CANNOT_OPENAT2 = {errno.ENOSYS, errno.EPERM, errno.ENAMETOOLONG, errno.E2BIG, errno.EINVAL}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
 
@@ -451,48 +447,26 @@ class _At:
             os.close(descriptor)
 
 
-class _How(ctypes.Structure):
-    """What openat2(2) is told."""
-
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
 def _open_beneath(tree: int, folder: str, path: str) -> int:
-    """A descriptor of a folder below another, through no link.
+    """A descriptor of a folder below another, step by step and through no link.
+
+    openat2(2) takes one call for it, but by way of ctypes as long as for two steps, and seldom is
+    a place further down.  A way of steps may be longer than the kernel takes at once.
 
     ENOTDIR where a link (or a file) stands in the way: what lies there is not what was meant.
     """
-    how = _How(_FOLDER, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
-    found = _libc.syscall(
-        _OPENAT2, tree, os.fsencode(folder), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-    )
-    code = ctypes.get_errno()
-    if found >= 0:
-        return int(found)
-    if code in _CANNOT_OPENAT2:
-        return _walk_beneath(tree, folder, path)
-    if code in (errno.ELOOP, errno.EXDEV):
-        code = errno.ENOTDIR
-    raise OSError(code, os.strerror(code), path)
-
-
-def _walk_beneath(tree: int, folder: str, path: str) -> int:
-    """The same, step by step: for an older kernel, and for a way longer than it takes at once."""
-    if ".." in folder.split("/"):
+    names = os.fsencode(folder).split(b"/")
+    if b".." in names:
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     place = os.dup(tree)
     try:
-        for name in folder.split("/"):
+        for name in names:
             step = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = step
     except OSError as error:
         os.close(place)
-        error.filename = str(path)
+        error.filename = path
         raise
     return place
 

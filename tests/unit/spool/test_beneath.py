@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import ocrd.files
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import Disk
 from ocrd.job import Place
@@ -27,29 +25,14 @@ from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
 SECRET = b"what the personnel office keeps"
 
 
-class OldKernel:
-    """A C library whose kernel has no openat2."""
-
-    def __init__(self, libc: ctypes.CDLL) -> None:
-        self.renameat2 = libc.renameat2
-
-    def syscall(self, *_arguments: object) -> int:
-        ctypes.set_errno(errno.ENOSYS)
-        return -1
-
-
-@pytest.fixture(params=["openat2", "walk"])
-def world(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    """With each way to resolve; `hr` is what nobody else's jobs may touch."""
-    if request.param == "walk":
-        monkeypatch.setattr(ocrd.files, "_libc", OldKernel(ocrd.files._libc))
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """`hr` is what nobody else's jobs may touch."""
     world = World(tmp_path)
     world.make()
     (tmp_path / "hr").mkdir()
     (tmp_path / "hr" / "scan.pdf").write_bytes(SECRET)
-    yield world
+    return world
 
 
 def plant(world: World, place: str) -> None:
