@@ -14,6 +14,7 @@ import io
 import os
 import stat
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -491,44 +492,35 @@ class Shared:
     when what it does is to make everything that was done before last.
 
     Args:
-        call: What to do for a path, by whichever thread asked first.
+        call: What to do for a path, by whichever thread comes to it first.
     """
 
     def __init__(self, call: Callable[[Path], None]) -> None:
         self._call = call
         self._lock = threading.Lock()
-        self._turns: dict[str, _Turn] = {}  # by path: a `Path` is slow to hash
+        # By path, and by its text, as a `Path` is slow to hash:
+        self._turns = weakref.WeakValueDictionary[str, threading.Lock]()  # held during a call
+        self._next: dict[str, _Outcome] = {}  # of the call that has yet to begin
 
     def __call__(self, path: Path) -> None:
         """Return when a call for `path` that began after this one has ended; raise what it did."""
         key = str(path)
         with self._lock:
-            turn = self._turns.setdefault(key, _Turn())
-            turn.asking += 1
-            before = turn.begun
-        try:
-            with turn.lock:
-                if turn.begun == before:  # else one that began since has ended: the lock is ours
-                    turn.begun += 1
-                    try:
-                        self._call(path)
-                    except BaseException as error:
-                        turn.failed, turn.error = turn.begun, error
-                if turn.error is not None and turn.failed > before:
-                    raise turn.error
-        finally:
+            turn = self._turns.setdefault(key, threading.Lock())
+            ours = self._next.setdefault(key, _Outcome())
+        with turn:
             with self._lock:
-                turn.asking -= 1
-                if not turn.asking:
-                    del self._turns[key]
+                first = self._next.get(key) is ours
+                if first:
+                    del self._next[key]
+            if first:
+                try:
+                    self._call(path)
+                except BaseException as error:
+                    ours.error = error
+        if ours.error is not None:
+            raise ours.error
 
 
-class _Turn:
-    """The calls for one path, as long as somebody asks for them."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()  # held while a call is under way
-        self.asking = 0
-        self.begun = 0
-        self.failed = 0  # which was the last that did, and how
-        self.error: BaseException | None = None
+class _Outcome:
+    error: BaseException | None = None
