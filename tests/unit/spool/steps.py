@@ -12,7 +12,7 @@ from typing import Any
 
 from ocrd.files import Disk
 
-TREES = ("know", "tree_of", "hold")
+TREES = ("know", "tree_of", "hold", "holds")
 CALLS = tuple(name for name in vars(Disk) if not name.startswith("_") and name not in TREES)
 TEARABLE = ("write", "copy", "append")
 
