@@ -13,7 +13,7 @@ import contextlib
 import enum
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,7 @@ class Intent:
 
     def to_json(self) -> dict[str, str | None]:
         """As it is recorded."""
-        return {
-            "phase": self.phase.value,
-            "source": str(self.source),
-            "target": str(self.target),
-            "part": None if self.part is None else str(self.part),
-        }
+        return {key: value and str(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Intent:
