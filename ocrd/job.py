@@ -99,22 +99,17 @@ class Found(FileFacts):
 
 def joined(folder: str, source: str, members: Sequence[Member], priority: int = 0) -> Found:
     """The document `source` that `members` make up, in this order."""
+    digests = b"".join(bytes.fromhex(member.sha256) for member in members)
     return Found(
         folder=folder,
         source=source,
         size=sum(member.size for member in members),
         mtime_ns=max(member.mtime_ns for member in members),
         inode=0,
-        sha256=digest_of(members),
+        sha256=hashlib.sha256(digests).hexdigest(),
         priority=priority,
         members=tuple(members),
     )
-
-
-def digest_of(members: Sequence[Member]) -> str:
-    """What stands for the contents of a joined document: the SHA-256 of its members' digests."""
-    digests = b"".join(bytes.fromhex(member.sha256) for member in members)
-    return hashlib.sha256(digests).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
