@@ -25,13 +25,6 @@ from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, dying
 from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.make()
-    return world
-
-
 def test_a_bundle_is_seen_whole_or_not_at_all(world: World) -> None:
     job = world.bundled()
     seen: list[set[str]] = []
@@ -315,20 +308,22 @@ def test_results_and_originals_belong_to_the_group_that_is_asked_for(
 
 
 @needs_root
-def test_a_umask_alone_leaves_the_group_to_the_tree(world: World) -> None:
+@pytest.mark.parametrize(
+    ("owner", "file", "folder"),
+    [
+        (Ownership(umask=0o002), (200, 0o664), (200, 0o2775)),
+        (Ownership(group="t", gid=100), (100, 0o640), (100, 0o2750)),
+    ],
+    ids=["umask alone", "group alone"],
+)
+def test_what_is_not_asked_for_is_left_to_the_tree(
+    world: World, owner: Ownership, file: tuple[int, int], folder: tuple[int, int]
+) -> None:
     outbox = world.tree("outbox")
-    os.chown(outbox, -1, 100)
-    outbox.chmod(0o2700)
-    world.spool().publish(world.bundled(), outbox / "a" / "scan", Ownership(umask=0o002))
-    assert rights(outbox) == {(100, 0o664, False), (100, 0o2775, True)}
-
-
-@needs_root
-def test_a_group_alone_leaves_the_rights_to_the_tree(world: World) -> None:
-    outbox = world.tree("outbox")
-    outbox.chmod(0o755)
-    world.spool().publish(world.bundled(), outbox / "a" / "scan", Ownership(group="t", gid=100))
-    assert rights(outbox) == {(100, 0o644, False), (100, 0o2755, True)}
+    os.chown(outbox, -1, 200)
+    outbox.chmod(0o2750)
+    world.spool().publish(world.bundled(), outbox / "a" / "scan", owner)
+    assert rights(outbox) == {(*file, False), (*folder, True)}
 
 
 def test_a_group_that_the_daemon_is_not_of_pauses_and_loses_nothing(nobodys_world: World) -> None:

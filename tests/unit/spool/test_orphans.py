@@ -16,13 +16,6 @@ from tests.unit.spool.steps import Call, Hooked, dying
 from tests.unit.spool.world import ORIGINAL, TOKEN, World, job_of
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.make()
-    return world
-
-
 def test_an_orphan_tells_what_its_job_was(world: World) -> None:
     name = os.fsdecode(b"M\xe4rz\n.pdf")
     job = world.drop(f"2026/{name}")

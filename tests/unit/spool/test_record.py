@@ -5,21 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from ocrd.files import Disk
 from ocrd.job import Job
 from ocrd.spool.jobdir import FinalNames, Intent, JobDir, Phase
 from tests.unit.spool.world import ORIGINAL, World
 
 NAMES = {"outputs": "/o/scan", "archived_to": "/a/sc\udce9an.pdf", "failed_to": None}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.make()
-    return world
 
 
 def as_before(world: World, job: Job, moves: dict[str, dict[str, str | None]]) -> Path:
