@@ -38,14 +38,6 @@ def test_a_bundle_is_seen_whole_or_not_at_all(world: World) -> None:
     assert [files for files in seen if files and files != set(world.visible())] == []
 
 
-def test_a_bundle_that_was_not_sealed_is_not_published(world: World) -> None:
-    job = world.claimed()
-    (world.spool().new_bundle(job) / "scan.md").write_bytes(b"half")
-    with pytest.raises(OcrdError, match="sealed"):
-        world.spool().publish(job, world.tree("outbox") / "scan")
-    assert world.visible() == {}
-
-
 def test_building_anew_takes_the_seal_away(world: World) -> None:
     job = world.bundled()
     world.spool().new_bundle(job)
