@@ -99,7 +99,7 @@ class Watcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._hints: set[str] = set()
-        self._inotify: Inotify[Watcher] | None = None
+        self._inotify: Inotify | None = None
         self._no_events: Condition | None = None  # why there are none although there should be
         self._ask_again = float("-inf")
         self._generation = 0
@@ -120,7 +120,7 @@ class Watcher:
 
     # -- events -------------------------------------------------------------------------------
 
-    def listen(self, inotify: Inotify[Watcher] | OSError | None) -> None:
+    def listen(self, inotify: Inotify | OSError | None) -> None:
         """Have events from there from now on; an error says why there are none to be had."""
         self._deaf()
         self._no_events = None
@@ -136,7 +136,7 @@ class Watcher:
             self._inotify.remove(self)
         self._inotify = None
 
-    def heard(self, event: Event[Watcher]) -> None:
+    def heard(self, event: Event) -> None:
         """Something happened in one of its folders, or events were lost."""
         now = self._clock()
         if event.whose is None:
