@@ -163,14 +163,6 @@ def with_taken(*names: str) -> Settler:
     return s
 
 
-def test_a_taken_file_is_new_once_it_looks_different_or_was_touched() -> None:
-    s = with_taken("same.pdf", "other.pdf", "touched.pdf")
-    s.event("touched.pdf", 0)
-    for name, seen in (("same.pdf", SCAN), ("other.pdf", GROWN), ("touched.pdf", SCAN)):
-        s.observe(name, seen, 0)
-    assert list(s) == ["touched.pdf", "other.pdf"]
-
-
 def test_what_a_scan_of_everything_does_not_meet_has_left_and_is_new_when_it_comes_back() -> None:
     s = with_taken("stays.pdf", "goes.pdf")
     s.begin_scan()
