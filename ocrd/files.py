@@ -346,7 +346,12 @@ class Disk:
             with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=folder), "wb") as writing:
                 copyfileobj(reading, writing, _CHUNK)
                 writing.flush()
-                _keep_facts(reading.fileno(), writing.fileno())
+                facts = os.fstat(reading.fileno())
+                # File systems without owners (FAT, some CIFS) refuse them.
+                with contextlib.suppress(PermissionError):
+                    os.fchmod(writing.fileno(), stat.S_IMODE(facts.st_mode))
+                with contextlib.suppress(PermissionError):
+                    os.utime(writing.fileno(), ns=(facts.st_atime_ns, facts.st_mtime_ns))
                 copied = os.fstat(writing.fileno()).st_size
             if copied != os.fstat(reading.fileno()).st_size:
                 raise SourceChangedError(
@@ -478,15 +483,6 @@ def _open_beneath(tree: int, folder: str, path: str) -> int:
 
 def _os_error(code: int, source: Path, target: Path) -> OSError:
     return OSError(code, os.strerror(code), str(source), None, str(target))
-
-
-def _keep_facts(source: int, target: int) -> None:
-    """The copy's mode and times; file systems without owners (FAT, some CIFS) refuse them."""
-    facts = os.fstat(source)
-    with contextlib.suppress(PermissionError):
-        os.fchmod(target, stat.S_IMODE(facts.st_mode))
-    with contextlib.suppress(PermissionError):
-        os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 class Shared:
