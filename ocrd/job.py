@@ -49,12 +49,18 @@ GIVEN_UP = (JobState.FAILED, JobState.CANCELLED)  # what `ocrd retry` takes back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobError(Reason):
-    """Why a job or page failed, in the words of the error it met."""
+class Cause(Reason):
+    """A reason as a value: to be kept, compared and told later."""
 
     kind: str
     message: str
     hint: str
+
+
+class JobError(Cause):
+    """Why a job or page failed, in the words of the error it met."""
+
+    __slots__ = ()
 
     @classmethod
     def of(cls, reason: Reason) -> Self:

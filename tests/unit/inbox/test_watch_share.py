@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.inbox.conditions import Condition
+from ocrd.job import Cause
 from ocrd.mounts import MARKER
 from tests.support.needs import need
 from tests.support.waiting import wait_for
@@ -49,7 +49,7 @@ def share(tmp_path: Path) -> Path:
     return folder
 
 
-def paused(watch: FolderWatch, clock: Clock) -> Condition:
+def paused(watch: FolderWatch, clock: Clock) -> Cause:
     """The condition that a second later keeps files from being taken."""
     clock.turn(1)
     assert drain(watch) == []
