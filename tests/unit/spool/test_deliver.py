@@ -188,14 +188,6 @@ def test_free_names_count_up(world: World) -> None:
     assert spool.free_name(folder, "v1.2", is_dir=True).name == "v1.2 (2)"
 
 
-def test_a_free_name_of_the_longest_name_can_be_made(world: World) -> None:
-    name = "字" * 83 + "ab.pdf"
-    assert len(os.fsencode(name)) == 255
-    (world.tree("archive") / name).touch()
-    world.spool().free_name(world.tree("archive"), name).touch()
-    assert len(world.visible()) == 2
-
-
 def test_a_file_where_a_folder_is_needed_numbers_the_folder(world: World) -> None:
     """inbox/letters was a file yesterday and is a folder today."""
     (world.tree("archive") / "letters").write_bytes(b"a file")

@@ -71,24 +71,17 @@ def test_a_new_tree_is_made_and_marked_and_known_at_the_next_start(
     assert memory.adopted == []
 
 
-def test_a_folder_that_a_person_made_anew_is_adopted(memory: Memory, tmp_path: Path) -> None:
-    tree = tmp_path / "archive"
-    memory.start().check(tree)
-    (tree / MARKER).unlink()
-    tree.rename(tmp_path / "old")
-    tree.mkdir()
-    use(memory.start(), tree / "scan.pdf")
-    assert (bears(tree), memory.adopted) == (ID, [tree])
-
-
-def test_a_folder_that_a_person_removed_is_made_anew(memory: Memory, tmp_path: Path) -> None:
-    tree = tmp_path / "outbox"
-    trees = memory.start()
+@pytest.mark.parametrize("made_anew", [True, False])
+def test_a_folder_that_a_person_removed_or_made_anew_is_adopted(
+    memory: Memory, tmp_path: Path, *, made_anew: bool
+) -> None:
+    tree, trees = tmp_path / "archive", memory.start()
     trees.check(tree)
-    (tree / MARKER).unlink()
-    tree.rmdir()
-    use(trees, tree / "scan")
-    assert bears(tree) == ID
+    tree.rename(tmp_path / "old")
+    if made_anew:
+        tree.mkdir()
+    use(memory.start() if made_anew else trees, tree / "scan.pdf")
+    assert (bears(tree), memory.adopted) == (ID, [tree])
 
 
 @pytest.mark.parametrize("planted", ["folder", "link", "dangling link", "pipe"])
