@@ -21,10 +21,10 @@ def read_small(file: Path) -> bytes:
         OSError: As the kernel answered; EINVAL for what is no file, EFBIG for one that is larger.
     """
     # Opening a pipe waits for somebody who writes into it.
-    with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+    with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as small:
+        if not stat.S_ISREG(os.fstat(small.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no file but a pipe or a device", str(file))
-        content = opened.read(MOST + 1)
+        content = small.read(MOST + 1)
     if len(content) > MOST:
         raise OSError(errno.EFBIG, f"larger than {MOST >> 20} MiB", str(file))
     return content
