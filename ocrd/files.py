@@ -181,10 +181,6 @@ class Disk:
                 held[str(tree)] = before
             os.close(descriptor)
 
-    def holds(self, tree: Path) -> bool:
-        """Whether this thread works beneath what `tree` was when it began to `hold` it."""
-        return str(tree) in vars(self._held)
-
     def _place(self, path: Path) -> _At:
         """The descriptor and the name by which the kernel is to be asked for `path`."""
         whole = str(path)

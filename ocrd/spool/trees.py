@@ -55,6 +55,7 @@ class Trees:
         self._adopted = adopted
         self._turns: dict[Path, threading.Lock] = {}
         self._fresh: set[Path] = set()
+        self._within = _Within()
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
@@ -84,8 +85,9 @@ class Trees:
         Raises:
             PlaceError: One is not itself (kind `tree-lost`), or cannot be read now.
         """
+        held = self._within.trees
         trees = [tree for tree in dict.fromkeys(map(self._disk.tree_of, paths)) if tree]
-        new = [tree for tree in trees if not self._disk.holds(tree)]
+        new = [tree for tree in trees if tree not in held]
         if not new:
             yield False
             return
@@ -93,6 +95,8 @@ class Trees:
             for tree in new:
                 with blaming(tree):
                     self._hold(tree, stack)
+                held.add(tree)
+                stack.callback(held.discard, tree)
             yield True
 
     def _hold(self, tree: Path, stack: contextlib.ExitStack) -> None:
@@ -183,6 +187,13 @@ class Trees:
     def _tell(self, name: str, value: str) -> None:
         self._known[name] = value
         self._remember(name, value)
+
+
+class _Within(threading.local):
+    """The trees that a thread holds."""
+
+    def __init__(self) -> None:
+        self.trees: set[Path] = set()
 
 
 def place_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ocrd.files import Disk
 
-TREES = ("know", "tree_of", "hold", "holds")
+TREES = ("know", "tree_of", "hold")
 CALLS = tuple(name for name in vars(Disk) if not name.startswith("_") and name not in TREES)
 TEARABLE = ("write", "copy", "append")
 
