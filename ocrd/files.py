@@ -15,6 +15,7 @@ import os
 import stat
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,10 +38,6 @@ _BELOW = _FOLDER | os.O_NOFOLLOW
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPENAT2 = 437  # its number on every architecture that has had it from the start
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
-_CANNOT_OPENAT2 = {errno.ENOSYS, errno.EPERM, errno.ENAMETOOLONG, errno.E2BIG, errno.EINVAL}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP}
 
@@ -423,7 +420,12 @@ class Disk:
             with os.fdopen(os.open(name, _CREATE, 0o600, dir_fd=folder), "wb") as writing:
                 copyfileobj(reading, writing, _CHUNK)
                 writing.flush()
-                _keep_facts(reading.fileno(), writing.fileno())
+                facts = os.fstat(reading.fileno())
+                # File systems without owners (FAT, some CIFS) refuse them.
+                with contextlib.suppress(PermissionError):
+                    os.fchmod(writing.fileno(), stat.S_IMODE(facts.st_mode))
+                with contextlib.suppress(PermissionError):
+                    os.utime(writing.fileno(), ns=(facts.st_atime_ns, facts.st_mtime_ns))
                 copied = os.fstat(writing.fileno()).st_size
             if copied != os.fstat(reading.fileno()).st_size:
                 raise SourceChangedError(
@@ -536,63 +538,32 @@ class _At:
             os.close(descriptor)
 
 
-class _How(ctypes.Structure):
-    """What openat2(2) is told."""
-
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
 def _open_beneath(tree: int, folder: str, path: str) -> int:
-    """A descriptor of a folder below another, through no link.
+    """A descriptor of a folder below another, step by step and through no link.
+
+    openat2(2) takes one call for it, but by way of ctypes as long as for two steps, and seldom is
+    a place further down.  A way of steps may be longer than the kernel takes at once.
 
     ENOTDIR where a link (or a file) stands in the way: what lies there is not what was meant.
     """
-    how = _How(_FOLDER, 0, _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS)
-    found = _libc.syscall(
-        _OPENAT2, tree, os.fsencode(folder), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-    )
-    code = ctypes.get_errno()
-    if found >= 0:
-        return int(found)
-    if code in _CANNOT_OPENAT2:
-        return _walk_beneath(tree, folder, path)
-    if code in (errno.ELOOP, errno.EXDEV):
-        code = errno.ENOTDIR
-    raise OSError(code, os.strerror(code), path)
-
-
-def _walk_beneath(tree: int, folder: str, path: str) -> int:
-    """The same, step by step: for an older kernel, and for a way longer than it takes at once."""
-    if ".." in folder.split("/"):
+    names = os.fsencode(folder).split(b"/")
+    if b".." in names:
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     place = os.dup(tree)
     try:
-        for name in folder.split("/"):
+        for name in names:
             step = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = step
     except OSError as error:
         os.close(place)
-        error.filename = str(path)
+        error.filename = path
         raise
     return place
 
 
 def _os_error(code: int, source: Path, target: Path) -> OSError:
     return OSError(code, os.strerror(code), str(source), None, str(target))
-
-
-def _keep_facts(source: int, target: int) -> None:
-    """The copy's mode and times; file systems without owners (FAT, some CIFS) refuse them."""
-    facts = os.fstat(source)
-    with contextlib.suppress(PermissionError):
-        os.fchmod(target, stat.S_IMODE(facts.st_mode))
-    with contextlib.suppress(PermissionError):
-        os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 class Shared:
@@ -602,44 +573,35 @@ class Shared:
     when what it does is to make everything that was done before last.
 
     Args:
-        call: What to do for a path, by whichever thread asked first.
+        call: What to do for a path, by whichever thread comes to it first.
     """
 
     def __init__(self, call: Callable[[Path], None]) -> None:
         self._call = call
         self._lock = threading.Lock()
-        self._turns: dict[str, _Turn] = {}  # by path: a `Path` is slow to hash
+        # By path, and by its text, as a `Path` is slow to hash:
+        self._turns = weakref.WeakValueDictionary[str, threading.Lock]()  # held during a call
+        self._next: dict[str, _Outcome] = {}  # of the call that has yet to begin
 
     def __call__(self, path: Path) -> None:
         """Return when a call for `path` that began after this one has ended; raise what it did."""
         key = str(path)
         with self._lock:
-            turn = self._turns.setdefault(key, _Turn())
-            turn.asking += 1
-            before = turn.begun
-        try:
-            with turn.lock:
-                if turn.begun == before:  # else one that began since has ended: the lock is ours
-                    turn.begun += 1
-                    try:
-                        self._call(path)
-                    except BaseException as error:
-                        turn.failed, turn.error = turn.begun, error
-                if turn.error is not None and turn.failed > before:
-                    raise turn.error
-        finally:
+            turn = self._turns.setdefault(key, threading.Lock())
+            ours = self._next.setdefault(key, _Outcome())
+        with turn:
             with self._lock:
-                turn.asking -= 1
-                if not turn.asking:
-                    del self._turns[key]
+                first = self._next.get(key) is ours
+                if first:
+                    del self._next[key]
+            if first:
+                try:
+                    self._call(path)
+                except BaseException as error:
+                    ours.error = error
+        if ours.error is not None:
+            raise ours.error
 
 
-class _Turn:
-    """The calls for one path, as long as somebody asks for them."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()  # held while a call is under way
-        self.asking = 0
-        self.begun = 0
-        self.failed = 0  # which was the last that did, and how
-        self.error: BaseException | None = None
+class _Outcome:
+    error: BaseException | None = None

@@ -49,12 +49,18 @@ GIVEN_UP = (JobState.FAILED, JobState.CANCELLED)  # what `ocrd retry` takes back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobError(Reason):
-    """Why a job or page failed, in the words of the error it met."""
+class Cause(Reason):
+    """A reason as a value: to be kept, compared and told later."""
 
     kind: str
     message: str
     hint: str
+
+
+class JobError(Cause):
+    """Why a job or page failed, in the words of the error it met."""
+
+    __slots__ = ()
 
     @classmethod
     def of(cls, reason: Reason) -> Self:
@@ -99,22 +105,17 @@ class Found(FileFacts):
 
 def joined(folder: str, source: str, members: Sequence[Member], priority: int = 0) -> Found:
     """The document `source` that `members` make up, in this order."""
+    digests = b"".join(bytes.fromhex(member.sha256) for member in members)
     return Found(
         folder=folder,
         source=source,
         size=sum(member.size for member in members),
         mtime_ns=max(member.mtime_ns for member in members),
         inode=0,
-        sha256=digest_of(members),
+        sha256=hashlib.sha256(digests).hexdigest(),
         priority=priority,
         members=tuple(members),
     )
-
-
-def digest_of(members: Sequence[Member]) -> str:
-    """What stands for the contents of a joined document: the SHA-256 of its members' digests."""
-    digests = b"".join(bytes.fromhex(member.sha256) for member in members)
-    return hashlib.sha256(digests).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -87,9 +87,9 @@ def mount_of(path: str, table: Iterable[Mount]) -> Mount | None:
     return here
 
 
-def mount_at(path: Path, table: Iterable[Mount] | None = None) -> Mount | None:
+def mount_at(path: Path) -> Mount | None:
     """The mount that `path` (which need not exist) lies on now, links followed."""
-    return mount_of(os.path.realpath(path), mounts() if table is None else table)
+    return mount_of(os.path.realpath(path), mounts())
 
 
 def is_remote(fstype: str) -> bool:
@@ -100,16 +100,15 @@ def is_remote(fstype: str) -> bool:
     return fstype in _REMOTE or fstype.startswith("fuse.")
 
 
-def filesystem_of(path: Path, table: Iterable[Mount] | None = None) -> str:
+def filesystem_of(path: Path) -> str:
     """The type of the file system that holds `path` (which need not exist); "" if unknowable."""
-    mount = mount_at(path, table)
+    mount = mount_at(path)
     return "" if mount is None else mount.fstype
 
 
 def watch_kind(path: Path) -> WatchKind:
     """How a folder can be watched: by the kernel's events, or only by looking again and again."""
-    mount = mount_at(path)
-    return "polling" if mount is not None and is_remote(mount.fstype) else "native"
+    return "polling" if is_remote(filesystem_of(path)) else "native"
 
 
 def root_identity(path: Path) -> tuple[int, int] | None:

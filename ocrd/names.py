@@ -183,13 +183,21 @@ def fit(name: str, *, suffix_room: int = 0) -> str:
     return cut(base, room - _length(extension)) + extension
 
 
+def is_relative(path: str) -> bool:
+    """Whether `path` stays below whatever it is joined to.
+
+    Not so where it is empty or absolute, or has a `..`, `.`, empty or NUL part.
+    """
+    return "\0" not in path and not any(part in {"", ".", ".."} for part in path.split("/"))
+
+
 def safe_relative(path: str) -> str:
     """`path`, when it stays below whatever it is joined to.
 
     Raises:
-        BadFileError: It is empty or absolute, or has a `..`, `.`, empty or NUL part.
+        BadFileError: It does not.
     """
-    if "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
+    if not is_relative(path):
         raise _unsafe(path)
     return path
 

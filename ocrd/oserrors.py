@@ -24,16 +24,15 @@ from ocrd.names import display
 
 
 class _Verdict(NamedTuple):
-    error: type[OcrdError]
     kind: str
     what: str
     hint: str
     codes: tuple[int, ...]
+    error: type[OcrdError] = PlaceError
 
 
 _TABLE = (
     _Verdict(
-        PlaceError,
         "disk-full",
         "no space is left",
         "Free some space there or enlarge the volume (`df -h` and `df -i` show which is full); "
@@ -41,14 +40,12 @@ _TABLE = (
         (errno.ENOSPC,),
     ),
     _Verdict(
-        PlaceError,
         "disk-full",
         "the disk quota is used up",
         "Free some space or raise the quota of the daemon's user; work goes on by itself.",
         (errno.EDQUOT,),
     ),
     _Verdict(
-        PlaceError,
         "read-only",
         "the file system is read-only",
         "Mount it writable again (see `dmesg` for why it is not); under systemd the path must also "
@@ -56,14 +53,12 @@ _TABLE = (
         (errno.EROFS,),
     ),
     _Verdict(
-        PlaceError,
         "no-permission",
         "permission denied",
         "",  # `_opened` tells the command
         (errno.EACCES, errno.EPERM),
     ),
     _Verdict(
-        PlaceError,
         "share-gone",
         "the share does not answer",
         "Check the server and the network, or mount the share again; work goes on by itself.",
@@ -90,7 +85,6 @@ _TABLE = (
         ),
     ),
     _Verdict(
-        PlaceError,
         "io-error",
         "the disk or the share reports an input/output error",
         "Look into `dmesg`: a dying disk or a lost connection.  Work goes on when it answers "
@@ -98,14 +92,12 @@ _TABLE = (
         (errno.EIO, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOMEDIUM),
     ),
     _Verdict(
-        PlaceError,
         "locked",
         "the encrypted folder, or the ticket for the share, is not unlocked",
         "Unlock it for the daemon's user (fscrypt unlock, kinit); work goes on by itself.",
         (errno.ENOKEY, errno.EKEYEXPIRED, errno.EKEYREVOKED, errno.EKEYREJECTED),
     ),
     _Verdict(
-        PlaceError,
         "file-size",
         "a file may not be so large there",
         "FAT takes files of up to 4 GiB: `ocrd cancel` the job, or give the folder an outbox and "
@@ -114,21 +106,18 @@ _TABLE = (
         (errno.EFBIG,),
     ),
     _Verdict(
-        PlaceError,
         "folder-full",
         "the folder holds as many sub-folders as its file system can count",
         "Move some of them elsewhere; work goes on by itself.",
         (errno.EMLINK,),
     ),
     _Verdict(
-        PlaceError,
         "blocked",
         "a file or a link stands where a folder is needed",
         "Move or rename it; work goes on by itself.",
         (errno.ENOTDIR, errno.EISDIR),
     ),
     _Verdict(
-        PlaceError,
         "invalid-name",
         "the file system takes no such name",
         "FAT, exFAT and Windows shares refuse some characters: `ocrd cancel` the job, rename the "
@@ -137,49 +126,48 @@ _TABLE = (
         (errno.EINVAL, errno.EILSEQ),
     ),
     _Verdict(
-        OcrdError,
         "busy",
         "it is in use elsewhere",
         "Nothing to do: it is tried again.  If it stays, close the program that has it open.",
         (errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR),
+        OcrdError,
     ),
     _Verdict(
-        PlaceError,
         "descriptors",
         "too many files are open",
         "Work goes on by itself.  If it stays, raise LimitNOFILE= of the service.",
         (errno.EMFILE, errno.ENFILE),
     ),
     _Verdict(
-        SourceChangedError,
         "source-changed",
         "it is not there any more, or no longer what it was",
         "Nothing to do if it was taken away on purpose; else drop it into the inbox again.",
         (errno.ENOENT, errno.ELOOP),
+        SourceChangedError,
     ),
     _Verdict(
-        BadFileError,
         "name-too-long",
         "the name is longer than the file system takes",
         "Shorten the name and drop the file again.",
         (errno.ENAMETOOLONG,),
+        BadFileError,
     ),
     _Verdict(
-        MemoryShortError,
         "memory-short",
         "there is too little memory",
         "Give the machine (or the service: MemoryMax=) more memory, or let fewer pages be worked "
         "on at once: `workers` under [pages].  It is tried again by itself.",
         (errno.ENOMEM,),
+        MemoryShortError,
     ),
 )
 _VERDICTS = {code: verdict for verdict in _TABLE for code in verdict.codes}
 _UNKNOWN = _Verdict(
-    OcrdError,
     "os-error",
     "the system refused it",
     "It is tried again; `errno CODE` (package moreutils) or errno(3) tells what the code means.",
     (),
+    OcrdError,
 )
 
 
@@ -191,16 +179,14 @@ def os_error(error: OSError, path: Path) -> OcrdError:
         path: What was being worked on, for answers without a name.
     """
     verdict = _verdict(error)
-    place = error.filename2 or error.filename or path
-    if not isinstance(place, (str, bytes, os.PathLike)):  # a descriptor's number
-        place = path
-    place = Path(os.fsdecode(place))
+    names = [_named(error.filename), _named(error.filename2), path]
+    place = names[1] or names[0] or path
     what, hint = verdict.what, verdict.hint
     if verdict.kind == "no-permission":
-        names = [error.filename, error.filename2, path]
-        closed = next(filter(None, map(_closed, names)), None)
+        named = list(filter(None, names))
+        closed = next(filter(None, map(_closed, named)), None)
         if closed is None and error.errno == errno.EPERM:  # it is the thing itself that is held
-            place = next(filter(None, map(_lying, names)), place)
+            place = next(filter(os.path.lexists, named), place)
         place = closed or place
         what, hint = f"{what} ({_owned(place)})", _opened(place)
         if closed is None and error.errno == errno.EPERM:
@@ -230,22 +216,17 @@ def memory_short() -> OcrdError:
     return short.error(f"ocrd: {short.what}", hint=short.hint, kind=short.kind)
 
 
-def _closed(name: object) -> Path | None:
+def _named(name: object) -> Path | None:
+    """What a refused name means; None for a descriptor's number."""
+    return Path(os.fsdecode(name)) if name and isinstance(name, (str, bytes, os.PathLike)) else None
+
+
+def _closed(named: Path) -> Path | None:
     """Of a refused name the folder that is closed to us, if it is one: of a move's two, the one."""
-    if not isinstance(name, (str, bytes, os.PathLike)):
-        return None
-    folder = Path(os.fsdecode(name)).parent
+    folder = named.parent
     with contextlib.suppress(OSError):
         return folder if not os.access(folder, os.W_OK | os.X_OK) and folder.is_dir() else None
     return None
-
-
-def _lying(name: object) -> Path | None:
-    """Of a refused name the thing, if there is one."""
-    if not isinstance(name, (str, bytes, os.PathLike)):
-        return None
-    path = Path(os.fsdecode(name))
-    return path if os.path.lexists(path) else None
 
 
 def _released(place: Path) -> str:

@@ -20,15 +20,11 @@ def read_small(file: Path) -> bytes:
     Raises:
         OSError: As the kernel answered; EINVAL for what is no file, EFBIG for one that is larger.
     """
-    with open(file, "rb", opener=_without_waiting) as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+    # Opening a pipe waits for somebody who writes into it.
+    with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as small:
+        if not stat.S_ISREG(os.fstat(small.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no file but a pipe or a device", str(file))
-        content = opened.read(MOST + 1)
+        content = small.read(MOST + 1)
     if len(content) > MOST:
         raise OSError(errno.EFBIG, f"larger than {MOST >> 20} MiB", str(file))
     return content
-
-
-def _without_waiting(file: str, flags: int) -> int:
-    """Opening a pipe waits for somebody who writes into it."""
-    return os.open(file, flags | os.O_NONBLOCK)

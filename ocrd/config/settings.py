@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +35,7 @@ from ocrd.modes import BUILT_IN_MODES
 
 SPOOL = ".ocrd"  # the spool's name below the root
 HOOKED = "ocrd_event"  # is set for commands of `[notify]` only
-FACTS = ("ocrd_folder", "ocrd_pages")  # what they are told under the names of tables
+FACTS = ("ocrd_folder", "ocrd_pages")  # what those are told under the names of tables
 
 
 def _absolute(root: Path) -> Path:
@@ -78,7 +78,9 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment goes before the file, whose tables are what this class is called with."""
         if isinstance(env_settings, EnvSettingsSource):
-            env_settings.env_vars = without_facts(env_settings.env_vars)
+            given = env_settings.env_vars  # a command of `[notify]` may call ocrd
+            told = FACTS if HOOKED in given else ()
+            env_settings.env_vars = {key: given[key] for key in given if key not in told}
         return env_settings, init_settings
 
     @field_validator("mode")
@@ -101,12 +103,6 @@ class Settings(BaseSettings):
         for name in _twice(folder.name for folder in folders):
             raise ConfigError(f"{name!r} is defined twice", hint="Remove or rename one of them.")
         return folders
-
-
-def without_facts(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Without what a command of `[notify]` is told under the names of tables: it may call ocrd."""
-    hooked = HOOKED in variables
-    return {key: value for key, value in variables.items() if not (hooked and key in FACTS)}
 
 
 def _twice(names: Iterable[str]) -> list[str]:

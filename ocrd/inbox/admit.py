@@ -63,7 +63,7 @@ def admit(
         except OSError as error:
             inbox = str(folder.inbox)
             gone = error.errno in _GONE
-            told = missing(inbox) if gone else unreadable(inbox, error, pauses=True)
+            told = missing(inbox) if gone else unreadable(inbox, error)
             raise PlaceError(**told.shown()) from error
         try:
             facts = _read(path, candidate, disk, max_bytes)
@@ -179,5 +179,5 @@ def _not_now(source: str, error: OSError) -> SourceChangedError:
             hint="Nothing to do: it is taken once it is closed.  `fuser -v` names the program.",
             kind="source-busy",
         )
-    told = unreadable(source, error, pauses=False)
+    told = unreadable(source, error)
     return SourceChangedError(told.message, hint=told.hint, kind="source-unreadable")

@@ -1,4 +1,7 @@
-"""What keeps an inbox from being watched as it should, each with its remedy.  Pure."""
+"""What keeps an inbox from being watched as it should, each with its remedy.  Pure.
+
+It is a condition: it ends by itself once it is put right.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +10,18 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.errors import Reason
 from ocrd.files import display
+from ocrd.job import Cause
 from ocrd.oserrors import os_error
 from ocrd.owners import user_name
 
 _SHARE_REMEDY = "See that the server of the share answers, then mount it again."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Condition(Reason):
-    """Something out of order that ends by itself once it is put right.
-
-    Attributes:
-        kind: A stable word for logs and status.
-        message: What is the matter, in one sentence.
-        hint: What to do about it.
-        pauses: Whether no file of the inbox is taken meanwhile.
-    """
-
-    kind: str
-    message: str
-    hint: str
-    pauses: bool = False
-
-
-def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
-    """A folder (or, when it pauses, the inbox) that cannot be listed."""
+def unreadable(path: str, error: OSError) -> Cause:
+    """A folder, be it the inbox, that cannot be listed."""
     code = error.errno or 0
     common = os_error(error, Path(path))
     kind, hint = "unreadable", common.hint
@@ -47,13 +32,13 @@ def unreadable(path: str, error: OSError, *, pauses: bool) -> Condition:
     elif code == errno.ENAMETOOLONG:
         hint = "Move its content further up: the path is longer than the system allows."
     message = f"{display(path)} cannot be read: {os.strerror(code)}"
-    return Condition(kind=kind, message=message, hint=hint, pauses=pauses)
+    return Cause(kind=kind, message=message, hint=hint)
 
 
-def locked(path: str, found: os.stat_result) -> Condition:
+def locked(path: str, found: os.stat_result) -> Cause:
     """A sub-folder out of which no file can be taken: the daemon's user may not write there."""
     owner, mode = user_name(found.st_uid), stat.S_IMODE(found.st_mode)
-    return Condition(
+    return Cause(
         kind="no-permission",
         message=f"no file can be taken out of {display(path)}: it belongs to {owner}, mode "
         f"{mode:o}, and {user_name(os.geteuid())} may not write there",
@@ -69,22 +54,21 @@ def stray(strays: Mapping[str, int]) -> str:
     return f"{files} in no folder: {places} (add [[folder]], or move them)"
 
 
-def broken(folder: str, error: Exception, delay: float) -> Condition:
+def broken(folder: str, error: Exception, delay: float) -> Cause:
     """Watching an inbox met what nobody foresaw, and begins anew."""
-    return Condition(
+    return Cause(
         kind="defect",
         message=f"watching the inbox of {folder} failed, and begins anew after {delay:.0f} s: "
         f"{display(type(error).__name__)}: {display(str(error))}",
         hint="A defect of ocrd: please report it with the log.  Nothing is lost; the inbox is "
         "looked through again from the start.",
-        pauses=True,
     )
 
 
-def stalled(path: str, seconds: float) -> Condition:
+def stalled(path: str, seconds: float) -> Cause:
     """The share does not answer: a call has not come back."""
     message = f"{display(path)} has not answered for {seconds:.0f} s"
-    return Condition(kind="share-hangs", message=message, hint=_SHARE_REMEDY, pauses=True)
+    return Cause(kind="share-hangs", message=message, hint=_SHARE_REMEDY)
 
 
 def _let_in(path: str) -> str:
@@ -92,34 +76,31 @@ def _let_in(path: str) -> str:
     return f"setfacl -m u:{user}:rwx,d:u:{user}:rwx {place}"
 
 
-def missing(path: str) -> Condition:
+def missing(path: str) -> Cause:
     """The inbox is not there."""
-    return Condition(
+    return Cause(
         kind="missing",
         message=f"there is no folder {display(path)} to take files from",
         hint=f"Make it: mkdir -p {display(path)} (and give it to the daemon's user).",
-        pauses=True,
     )
 
 
-def unmounted(path: str, source: str, point: str, memory: Path | None) -> Condition:
+def unmounted(path: str, source: str, point: str, memory: Path | None) -> Cause:
     """The share that held the inbox is gone; what lies beneath is not the inbox."""
-    return Condition(
+    return Cause(
         kind="share-lost",
         message=f"the share {display(source)} of the inbox {display(path)} is not mounted",
         hint=f"Mount it again: mount {display(point)}.  (No longer a share?  {_forget(memory)})",
-        pauses=True,
     )
 
 
-def unmarked(path: str, marker: str, memory: Path | None) -> Condition:
+def unmarked(path: str, marker: str, memory: Path | None) -> Cause:
     """The marker file that was there is not."""
-    return Condition(
+    return Cause(
         kind="share-lost",
         message=f"{display(path)} has lost its {marker}: the share seems not to be mounted",
         hint=f"Mount the share, or, where it is mounted, make {marker} in it again.  "
         f"(No longer a share?  {_forget(memory)})",
-        pauses=True,
     )
 
 
@@ -127,20 +108,20 @@ def _forget(memory: Path | None) -> str:
     return f"Remove {display(str(memory))} and restart ocrd." if memory else "Restart ocrd."
 
 
-def limited(path: str, error: OSError) -> Condition:
+def limited(path: str, error: OSError) -> Cause:
     """The kernel gives no (more) inotify watches: the inbox is looked through often instead."""
     what = "instances" if error.errno == errno.EMFILE else "watches"
-    return Condition(
+    return Cause(
         kind="watch-limit",
         message=f"no more inotify {what}: {display(path)} is polled, files are seen later",
         hint=f"Raise the limit: sysctl fs.inotify.max_user_{what}=1048576 (and in /etc/sysctl.d).",
     )
 
 
-def unwatched(path: str, error: OSError) -> Condition:
+def unwatched(path: str, error: OSError) -> Cause:
     """The kernel's events cannot be had for another reason."""
     why = os.strerror(error.errno or 0)
-    return Condition(
+    return Cause(
         kind="watch-broken",
         message=f"no events from the kernel for {display(path)}: {why}: it is polled meanwhile",
         hint='Nothing to do: it is tried again.  Should it stay so, set watch = "polling".',

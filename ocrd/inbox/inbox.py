@@ -11,13 +11,13 @@ from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
 from ocrd.events import Events
 from ocrd.files import Disk, display
-from ocrd.inbox.conditions import Condition, broken
+from ocrd.inbox.conditions import broken
 from ocrd.inbox.hashing import Hashing, Unit
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
 from ocrd.inbox.settle import Candidate
 from ocrd.inbox.watcher import Watcher
-from ocrd.job import Found, Job, JobError, JobState, Member, Place, joined
+from ocrd.job import Cause, Found, Job, JobError, JobState, Member, Place, joined
 from ocrd.names import claimed_by
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Inbox:
         self._watch = watch
         self._looked_at = False
         self._told: set[str] = set()
-        self._fault: Condition | None = None
+        self._fault: Cause | None = None
         self._faults = 0
         self._fault_at = self._resume_at = float("-inf")
         self._build()

@@ -55,7 +55,7 @@ class _Lane(threading.Thread):
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._inotify: Inotify[Watcher] | OSError | None = None
+        self._inotify: Inotify | OSError | None = None
         self._inotify_again = float("-inf")
         self._listening: set[Watcher] = set()
         self._mountinfo: bytes | None = None  # None: whether its inboxes fit is to be seen
@@ -142,7 +142,7 @@ class _Lane(threading.Thread):
             self._listening.discard(inbox.watcher)
             inbox.broke(error)
 
-    def _source(self) -> Inotify[Watcher] | OSError:
+    def _source(self) -> Inotify | OSError:
         if self._inotify is None:
             try:
                 self._inotify = Inotify()

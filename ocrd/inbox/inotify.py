@@ -11,11 +11,12 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from ocrd.inbox.settle import Sign
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from ocrd.inbox.watcher import Watcher
 
 _MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x8, 0x40, 0x80
 _CREATE, _DELETE = 0x100, 0x200
@@ -36,7 +37,7 @@ _READ = 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Event(NamedTuple, Generic[T]):
+class Event(NamedTuple):
     """Something happened in a watched folder.
 
     Attributes:
@@ -47,14 +48,14 @@ class Event(NamedTuple, Generic[T]):
         is_folder: Whether `name` is a folder.
     """
 
-    whose: T | None
+    whose: Watcher | None
     folder: str
     name: str
     sign: Sign
     is_folder: bool
 
 
-class Inotify(Generic[T]):
+class Inotify:
     """An inotify instance; for one thread.
 
     Raises:
@@ -62,7 +63,7 @@ class Inotify(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._places: dict[int, tuple[T, str]] = {}
+        self._places: dict[int, tuple[Watcher, str]] = {}
         self._fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._fd < 0:
             raise _last_error()
@@ -76,7 +77,7 @@ class Inotify(Generic[T]):
         os.close(self._fd)
         self._places.clear()
 
-    def add(self, whose: T, path: str, folder: str) -> None:
+    def add(self, whose: Watcher, path: str, folder: str) -> None:
         """Watch the folder `path`, which events are to call `folder`; again does no harm.
 
         Raises:
@@ -87,14 +88,14 @@ class Inotify(Generic[T]):
             raise _last_error()
         self._places[watch] = whose, folder
 
-    def remove(self, whose: T, folder: str = "") -> None:
+    def remove(self, whose: Watcher, folder: str = "") -> None:
         """Watch `folder` and what is below it no longer; all by default."""
         for watch, (owner, path) in list(self._places.items()):
             if owner is whose and (not folder or path == folder or path.startswith(f"{folder}/")):
                 del self._places[watch]
                 _libc.inotify_rm_watch(self._fd, watch)
 
-    def read(self) -> Iterator[Event[T]]:
+    def read(self) -> Iterator[Event]:
         """What has happened since the last call."""
         while True:
             try:
@@ -110,7 +111,7 @@ class Inotify(Generic[T]):
                 if event is not None:
                     yield event
 
-    def _event(self, watch: int, mask: int, name: str) -> Event[T] | None:
+    def _event(self, watch: int, mask: int, name: str) -> Event | None:
         if mask & _OVERFLOW:
             return Event(None, "", "", Sign.LOOK, is_folder=False)
         if watch not in self._places:

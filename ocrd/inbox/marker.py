@@ -76,15 +76,10 @@ class Marks:
         self._waiting[candidate.path] = candidate
         self._new.add(candidate.path)
 
-    def drop(self, path: str) -> None:
-        """It waits no more."""
-        self._waiting.pop(path, None)
-        self._new.discard(path)
-
     def keep(self, waiting: Container[str]) -> None:
         """Drop those that do not wait to be taken any more."""
-        for path in [path for path in self if path not in waiting]:
-            self.drop(path)
+        self._waiting = {path: each for path, each in self._waiting.items() if path in waiting}
+        self._new &= self._waiting.keys()
 
     def due(self) -> bool:
         """Whether it is time to look for all of them."""
@@ -101,7 +96,7 @@ class Marks:
         self._new.clear()
         found = [self._waiting[path] for path in looked if self._lies(self.marker.of(path))]
         for each in found:
-            self.drop(each.path)
+            del self._waiting[each.path]
         if due:
             took = self._clock() - began
             self._next_look = began + max(LOOK_S, took / LOOK_SHARE)

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ocrd.files import Disk, write_durably
-from ocrd.inbox.conditions import Condition, missing, unmarked, unmounted, unreadable
+from ocrd.inbox.conditions import missing, unmarked, unmounted, unreadable
+from ocrd.job import Cause
 from ocrd.mounts import MARKER, Mount, is_remote, mount_at, mount_of, root_identity, share_lost
 
 
@@ -44,14 +45,14 @@ class Root:
         """The kernel gave up its watch: what is found next is another folder, even if it is not."""
         self._identity = None
 
-    def check(self) -> Condition | None:
+    def check(self) -> Cause | None:
         """None when the inbox is there and readable; else why files cannot be taken from it."""
         shown = os.fspath(self.path)
         try:
             identity = root_identity(self.path)
         except OSError as error:
             self._identity = None
-            return unreadable(shown, error, pauses=True)
+            return unreadable(shown, error)
         if identity is None or identity != self._identity:
             self._identity = None
             if self._mount is not None and share_lost(self.path, self._mount):

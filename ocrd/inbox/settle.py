@@ -192,18 +192,15 @@ class Settler:
 
     # -- what was taken -----------------------------------------------------------------------
 
-    def taken(self, candidate: Candidate) -> bool:
+    def taken(self, candidate: Candidate) -> None:
         """Stop waiting: what was seen has been recorded where it will not be lost.
 
-        Returns:
-            False, and the path goes on waiting, when it has changed or been touched since.
+        One that has changed or been touched since goes on waiting.
         """
         entry = self._entries.get(candidate.path)
-        if entry is None or entry.seen != candidate.seen:
-            return False
-        del self._entries[candidate.path]
-        self._taken[candidate.path] = candidate.seen, self._scan
-        return True
+        if entry is not None and entry.seen == candidate.seen:
+            del self._entries[candidate.path]
+            self._taken[candidate.path] = candidate.seen, self._scan
 
     def recall(self, known: Iterable[tuple[str, FileFacts]]) -> None:
         """Files that were taken in an earlier life, as they were then."""

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.files import Disk
-from ocrd.inbox.conditions import Condition, limited, locked, unreadable, unwatched
+from ocrd.inbox.conditions import limited, locked, unreadable, unwatched
 from ocrd.inbox.inotify import Event, Inotify, is_limit
 from ocrd.inbox.root import Root
 from ocrd.inbox.scan import Blocked, Sight, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign
+from ocrd.job import Cause
 from ocrd.mounts import WatchKind
 from ocrd.names import claimed_by, ignored, included, is_draft
 
@@ -39,8 +40,8 @@ class _Scan:
     sights: Generator[Sight | Blocked, None, None]
     began: float
     spent: float = 0.0  # seconds of looking
-    blocked: list[Condition] = field(default_factory=list)
-    locked: list[Condition] = field(default_factory=list)
+    blocked: list[Cause] = field(default_factory=list)
+    locked: list[Cause] = field(default_factory=list)
     checked: str = ""  # the folder with files that was last asked about
 
 
@@ -84,7 +85,7 @@ class Watcher:
         memory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.paused: Condition | None = None
+        self.paused: Cause | None = None
         self.scans = 0
         self.seen_until = float("-inf")
         self.hidden: list[str] = []
@@ -99,13 +100,13 @@ class Watcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._hints: set[str] = set()
-        self._inotify: Inotify[Watcher] | None = None
-        self._no_events: Condition | None = None  # why there are none although there should be
+        self._inotify: Inotify | None = None
+        self._no_events: Cause | None = None  # why there are none although there should be
         self._ask_again = float("-inf")
         self._generation = 0
         self._under_way: deque[_Scan] = deque()
         self._next_rescan = self._next_root_look = float("-inf")
-        self._blocked: list[Condition] = []
+        self._blocked: list[Cause] = []
 
     # -- from other threads -------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Watcher:
 
     # -- events -------------------------------------------------------------------------------
 
-    def listen(self, inotify: Inotify[Watcher] | OSError | None) -> None:
+    def listen(self, inotify: Inotify | OSError | None) -> None:
         """Have events from there from now on; an error says why there are none to be had."""
         self._deaf()
         self._no_events = None
@@ -136,7 +137,7 @@ class Watcher:
             self._inotify.remove(self)
         self._inotify = None
 
-    def heard(self, event: Event[Watcher]) -> None:
+    def heard(self, event: Event) -> None:
         """Something happened in one of its folders, or events were lost."""
         now = self._clock()
         if event.whose is None:
@@ -168,7 +169,7 @@ class Watcher:
         return self.paused is None and due
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[Cause, ...]:
         """What is out of order (the first hundred)."""
         found = (self.paused, self._no_events, *self._blocked)
         return tuple(each for each in found if each is not None)[:SHOWN]
@@ -317,7 +318,7 @@ class Watcher:
                 self._scan_done(scan)
             elif isinstance(sight, Blocked):
                 path = f"{self.root.real}/{sight.path}"
-                scan.blocked.append(unreadable(path, sight.error, pauses=False))
+                scan.blocked.append(unreadable(path, sight.error))
             else:
                 self._check_rights(scan, sight.path.rpartition("/")[0])
                 yield from self._saw(sight)

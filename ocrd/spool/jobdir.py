@@ -14,7 +14,7 @@ import enum
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,7 @@ class Intent:
 
     def to_json(self) -> dict[str, str | None]:
         """As it is recorded."""
-        return {
-            "phase": self.phase.value,
-            "source": str(self.source),
-            "target": str(self.target),
-            "part": None if self.part is None else str(self.part),
-        }
+        return {key: value and str(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Intent:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ocrd.files import Disk, draft_of
 from ocrd.job import Member
-from ocrd.names import claimed
+from ocrd.names import claimed, is_relative
 from ocrd.spool import names
 from ocrd.spool.jobdir import NAME, FinalNames, JobDir, JobRecord
 from ocrd.spool.move import Mover, forget, is_folder, settle
@@ -118,7 +118,7 @@ def _folders(orphan: Orphan, disk: Disk) -> list[Path]:
 def _members(orphan: Orphan) -> tuple[Member, ...]:
     """The recorded members, unless the record leads out of the inbox."""
     members = orphan.record.found.members if orphan.record else ()
-    return members if all(_is_below(member.source) for member in members) else ()
+    return members if all(is_relative(member.source) for member in members) else ()
 
 
 def _claimed(orphan: Orphan) -> Path | None:
@@ -131,10 +131,6 @@ def _claimed(orphan: Orphan) -> Path | None:
 def _wanted(orphan: Orphan, thing: Path, inbox: Path) -> Path:
     """The original's old name; where nothing tells it, one made of the folder's."""
     told = orphan.record
-    if told is None or not _is_below(told.found.source):
+    if told is None or not is_relative(told.found.source):
         return inbox / f"{orphan.jobdir.path.name}{thing.suffix}"
     return inbox / told.found.source
-
-
-def _is_below(source: str) -> bool:
-    return not any(part in ("", ".", "..") for part in source.split("/"))

@@ -18,7 +18,7 @@ from ocrd.errors import PlaceError
 from ocrd.files import Disk, display
 from ocrd.spool.jobdir import PRIVATE, JobDir
 from ocrd.spool.move import Mover, settle
-from ocrd.spool.tree import bottom_up, fsync_tree, has_folder, make_folders, remove_tree
+from ocrd.spool.tree import bottom_up, fsync_tree, make_folders, remove_tree
 
 FOLDER = "folder"
 
@@ -40,23 +40,16 @@ def make_folders_for(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
     if not owner.given:
         make_folders(folder, jobdir.disk)
         return
-    settle(jobdir, [FOLDER])
-    _make(folder, jobdir, owner)
 
-
-def _make(folder: Path, jobdir: JobDir, owner: Ownership) -> None:
-    if has_folder(folder, jobdir.disk):
-        return
-    _make(folder.parent, jobdir, owner)
-    fresh = jobdir.path / FOLDER
-    if not jobdir.has(fresh):
-        jobdir.disk.mkdir(fresh, PRIVATE)
-    set_permissions(fresh, folder.parent, jobdir.disk, owner)
-    try:
+    def make(folder: Path, disk: Disk) -> None:
+        fresh = jobdir.path / FOLDER
+        if not jobdir.has(fresh):
+            disk.mkdir(fresh, PRIVATE)
+        set_permissions(fresh, folder.parent, disk, owner)
         move_out(FOLDER, fresh, folder, jobdir, owner)
-    except FileExistsError:  # somebody was quicker, with a folder or with something else
-        if not has_folder(folder, jobdir.disk):
-            raise
+
+    settle(jobdir, [FOLDER])
+    make_folders(folder, jobdir.disk, make)
 
 
 def set_permissions(

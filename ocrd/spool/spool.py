@@ -241,29 +241,51 @@ class Spool:
             self._disk.fsync_dir(jobdir.path)
 
     def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
-        """The sealed bundle goes to `target` in the outbox.
+        """The sealed bundle goes to `target` in the outbox, as a whole (see `publish_each`)."""
+        self.publish_each(job, [("", target)], owner)
 
-        It, and the folders made for it, have the owner's group and permissions from the moment
-        they are seen; as it is with everything that leaves the spool.
+    def publish_each(
+        self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership = AS_AROUND
+    ) -> None:
+        """Entries of the sealed bundle go to the outbox one by one, in the order given.
+
+        Each appears whole.  Those that went before, in an earlier call, are passed over, even where
+        somebody has taken them out of the outbox since.  They, and the folders made for them, have
+        the owner's group and permissions from the moment they are seen; as it is with everything
+        that leaves the spool.
+
+        Args:
+            job: Whose bundle.
+            targets: The name of each in the bundle, "" for all of it, and where it goes.
+            owner: What it is to have.
 
         Raises:
-            FileExistsError: The name is taken; choose the next.
+            FileExistsError: A name is taken; those before it are published.  Choose the next.
             PlaceError: Beyond the usual: the daemon is not of the owner's group.
             OcrdError: The bundle was never sealed.
         """
         jobdir = self._jobdir(job)
-        with self._leaving(target, owner):
-            known = self._sealed.pop(jobdir.bundle, None)
-            _require_seal(job, jobdir)
-            make_folders_for(target.parent, jobdir, owner)
-            if jobdir.has(jobdir.bundle) and "publish" not in jobdir.moves():
-                jobdir.keep_names(job)
-                set_permissions(jobdir.bundle, target.parent, self._disk, owner, known=known)
-            try:
-                move_out("publish", jobdir.bundle, target, jobdir, owner)
-            except FileNotFoundError:
-                if jobdir.has(jobdir.bundle):
-                    raise  # else: published before a crash, and taken out of the outbox since
+        known = self._sealed.pop(jobdir.bundle, None)
+        for entry, target in targets:
+            with self._leaving(target, owner):
+                if not jobdir.has(jobdir.sealed):
+                    raise OcrdError(
+                        f"{display(job.source)}: there is no sealed bundle to publish",
+                        hint="This is a defect of ocrd: please report it.",
+                        kind="unsealed",
+                    )
+                settle(jobdir, ["publish"])
+                source = jobdir.bundle / entry
+                if jobdir.has(source):
+                    jobdir.keep_names(job)
+                    make_folders_for(target.parent, jobdir, owner)
+                    whole = known if source == jobdir.bundle else None
+                    set_permissions(source, target.parent, self._disk, owner, known=whole)
+                try:
+                    move_out("publish", source, target, jobdir, owner)
+                except FileNotFoundError:
+                    if jobdir.has(source):
+                        raise  # else: published before a crash, and taken out of the outbox since
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
@@ -273,34 +295,6 @@ class Spool:
             return [name for name in below if "/" not in name]
         with self._working(jobdir.bundle):
             return self._disk.names(jobdir.bundle) if jobdir.has(jobdir.bundle) else []
-
-    def publish_each(
-        self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership = AS_AROUND
-    ) -> None:
-        """Entries of the sealed bundle go to the outbox one by one, in the order given.
-
-        Each appears whole.  Those that went before, in an earlier call, are passed over.
-
-        Raises:
-            FileExistsError: A name is taken; those before it are published.  Choose the next.
-            OcrdError: The bundle was never sealed.
-        """
-        jobdir = self._jobdir(job)
-        self._sealed.pop(jobdir.bundle, None)
-        with self._working(jobdir.path):
-            if jobdir.has(jobdir.path):
-                jobdir.keep_names(job)
-        for entry, target in targets:
-            with self._leaving(target, owner):
-                _require_seal(job, jobdir)
-                settle(jobdir, ["publish"])
-                source = jobdir.bundle / entry
-                if jobdir.has(source):
-                    make_folders_for(target.parent, jobdir, owner)
-                    set_permissions(source, target.parent, self._disk, owner)
-                    move_out("publish", source, target, jobdir, owner)
-                elif jobdir.has(target.parent):  # published before a crash; now it is made to last
-                    self._disk.fsync_dir(target.parent)
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
         """The original goes to `target` in the archive.
@@ -420,13 +414,3 @@ class Spool:
         path = self._jobs / f"{number}-{token}"
         name = names.original(source) if source else names.ORIGINAL
         return JobDir(path, token, path / name, self._disk)
-
-
-def _require_seal(job: Job, jobdir: JobDir) -> None:
-    """Refuse to publish what was never completed."""
-    if not jobdir.has(jobdir.sealed):
-        raise OcrdError(
-            f"{display(job.source)}: there is no sealed bundle to publish",
-            hint="This is a defect of ocrd: please report it.",
-            kind="unsealed",
-        )

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ocrd.files import Disk
@@ -59,32 +59,36 @@ def remove_tree(top: Path, disk: Disk, *, last: Path | None = None) -> None:
                 disk.unlink(path)
 
 
-def make_folders(folder: Path, disk: Disk) -> None:
-    """Make a folder and those missing above it, each with its parent's permissions, durably.
+def make_folders(
+    folder: Path, disk: Disk, make: Callable[[Path, Disk], object] | None = None
+) -> None:
+    """Make a folder and those missing above it, durably.
+
+    Args:
+        folder: Which.
+        disk: The system calls.
+        make: Makes one; with its parent's permissions by default.
 
     Raises:
         NotADirectoryError: A file, or a link, stands where one of them should be.
     """
-    if has_folder(folder, disk):
+    if _has_folder(folder, disk):
         return
-    parent = folder.parent
-    make_folders(parent, disk)
+    make_folders(folder.parent, disk, make)
     try:
-        disk.mkdir(folder)
-    except FileExistsError:
-        if not has_folder(folder, disk):
+        (make or _make)(folder, disk)
+    except FileExistsError:  # another job was quicker, or something else came there
+        if not _has_folder(folder, disk):
             raise
-        return  # another job was quicker
-    _inherit(folder, parent, disk)
-    disk.fsync_dir(parent)
 
 
-def has_folder(folder: Path, disk: Disk) -> bool:
-    """Whether a folder is there.
+def _make(folder: Path, disk: Disk) -> None:
+    disk.mkdir(folder)
+    _inherit(folder, folder.parent, disk)
+    disk.fsync_dir(folder.parent)
 
-    Raises:
-        NotADirectoryError: Something else is.
-    """
+
+def _has_folder(folder: Path, disk: Disk) -> bool:
     facts = disk.stat(folder)
     if facts is not None and not stat.S_ISDIR(facts.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))

@@ -24,6 +24,8 @@ def loaded(folder: Path, text: str) -> Config:
     return load(written(folder, text))
 
 
+FOLDER = 'root = "/x"\n[[folder]]\nname = "a"\n'
+
 MISTAKES = {
     "bad syntax": ("root = [", "not valid TOML", "syntax"),
     "no root": ("[engine]\n", "root: missing", "/srv/ocrd"),
@@ -35,26 +37,11 @@ MISTAKES = {
         "watch.setle_s: unknown key",
         "'settle_s'",
     ),
-    "unknown key in a folder": (
-        'root = "/x"\n[[folder]]\nname = "a"\nmood = "ocr"',
-        "folder 'a': mood: unknown key",
-        "'mode'",
-    ),
     "wrong type": ('root = "/x"\n[engine]\nworkers = "many"', "engine.workers", "config.example"),
     "out of bounds": (
         'root = "/x"\n[engine]\ngpu_memory_utilization = 1.5',
         "engine.gpu_memory_utilization",
         "config.example",
-    ),
-    "unknown mode": (
-        'root = "/x"\n[[folder]]\nname = "a"\nmode = "documant"',
-        "'documant' is unknown",
-        "'document'",
-    ),
-    "unknown resolution": (
-        'root = "/x"\n[[folder]]\nname = "a"\nresolution = "huge"',
-        "'huge' is unknown",
-        "gundam",
     ),
     "one name twice": (
         'root = "/x"\n[[folder]]\nname = "a"\n[[folder]]\nname = "a"',
@@ -65,31 +52,6 @@ MISTAKES = {
         'root = "/x"\n[[folder]]\nname = "a"\n[[folder]]\nname = "b"\ninbox = "inbox/a/b"',
         "overlap",
         "directory of its own",
-    ),
-    "an inbox inside an outbox": (
-        'root = "/x"\n[[folder]]\nname = "a"\ninbox = "outbox/a/in"',
-        "overlap",
-        "directory of its own",
-    ),
-    "an archive in the spool": (
-        'root = "/x"\n[[folder]]\nname = "a"\narchive = ".ocrd/old"',
-        "overlap",
-        "directory of its own",
-    ),
-    "a dated archive below an inbox": (
-        'root = "/x"\n[[folder]]\nname = "a"\narchive = "inbox/a/%Y"',
-        "overlap",
-        "directory of its own",
-    ),
-    "locate without a target": (
-        'root = "/x"\n[[folder]]\nname = "a"\nmode = "locate"',
-        "needs a target",
-        "target =",
-    ),
-    "tiles without tiling": (
-        'root = "/x"\n[[folder]]\nname = "a"\nresolution = "base"\nmax_crops = 4',
-        "max_crops has no meaning",
-        "gundam",
     ),
     "a mode of a built-in name": (
         'root = "/x"\n[[mode]]\nname = "ocr"\nprompt = "Read."',
@@ -126,21 +88,6 @@ MISTAKES = {
         "engine.servers[1]",
         "config.example",
     ),
-    "a umask that is no number": (
-        'root = "/x"\n[[folder]]\nname = "a"\numask = "rwx"',
-        "folder 'a': umask: 'rwx' is not an octal number",
-        'umask = "007"',
-    ),
-    "a umask of too many digits": (
-        'root = "/x"\n[[folder]]\nname = "a"\numask = "01777"',
-        "not an octal number",
-        'umask = "007"',
-    ),
-    "a umask that locks the daemon out": (
-        'root = "/x"\n[[folder]]\nname = "a"\numask = "277"',
-        "takes the daemon's own rights away",
-        "begin with 0",
-    ),
     "one folder that is to be a list": (
         'root = "/x"\n[folder]\nname = "a"',
         "folder: this is a list of tables",
@@ -151,26 +98,6 @@ MISTAKES = {
         "engine: there is only one such table",
         "Write [engine] and not [[engine]]",
     ),
-    "one pattern that is to be a list": (
-        'root = "/x"\n[[folder]]\nname = "a"\ninclude = "*.pdf"',
-        "folder 'a': include: this is a list, not '*.pdf'",
-        "config.example",
-    ),
-    "no outputs": (
-        'root = "/x"\n[[folder]]\nname = "a"\noutputs = []',
-        "folder 'a': outputs: this must not be empty, not []",
-        "config.example",
-    ),
-    "a settle time that is none": (
-        'root = "/x"\n[[folder]]\nname = "a"\nsettle_s = "long"',
-        "config.toml: folder 'a': settle_s: input should be a valid number",
-        "config.example",
-    ),
-    "a window that is none": (
-        'root = "/x"\n[[folder]]\nname = "a"\nschedule = [5]',
-        "folder 'a': schedule[1]",
-        "config.example",
-    ),
     "a name that leaves its folder": (
         'root = "/x"\n[[folder]]\nname = "../etc"',
         "folder '../etc': name",
@@ -178,16 +105,97 @@ MISTAKES = {
     ),
 }
 
+OF_A_FOLDER = {
+    "unknown key in a folder": ('mood = "ocr"', "mood: unknown key", "'mode'"),
+    "unknown mode": ('mode = "documant"', "'documant' is unknown", "'document'"),
+    "unknown resolution": ('resolution = "huge"', "'huge' is unknown", "gundam"),
+    "an inbox inside an outbox": ('inbox = "outbox/a/in"', "overlap", "directory of its own"),
+    "an archive in the spool": ('archive = ".ocrd/old"', "overlap", "directory of its own"),
+    "a dated archive below an inbox": ('archive = "inbox/a/%Y"', "overlap", "directory of its own"),
+    "locate without a target": ('mode = "locate"', "needs a target", "target ="),
+    "tiles without tiling": (
+        'resolution = "base"\nmax_crops = 4',
+        "max_crops has no meaning",
+        "gundam",
+    ),
+    "a umask that is no number": (
+        'umask = "rwx"',
+        "umask: 'rwx' is not an octal number",
+        'umask = "007"',
+    ),
+    "a umask of too many digits": ('umask = "01777"', "not an octal number", 'umask = "007"'),
+    "a umask that locks the daemon out": (
+        'umask = "277"',
+        "takes the daemon's own rights away",
+        "begin with 0",
+    ),
+    "one pattern that is to be a list": (
+        'include = "*.pdf"',
+        "include: this is a list, not '*.pdf'",
+        "config.example",
+    ),
+    "no outputs": ("outputs = []", "outputs: this must not be empty, not []", "config.example"),
+    "a settle time that is none": (
+        'settle_s = "long"',
+        "settle_s: input should be a valid number",
+        "config.example",
+    ),
+    "a window that is none": ("schedule = [5]", "schedule[1]", "config.example"),
+    "no regular expression": (
+        "join = 'pattern'\njoin_pattern = '(?P<document>.+'",
+        "is no regular expression",
+        "single quotes",
+    ),
+    "no pattern": ("join = 'pattern'", "join_pattern: missing", "(?P<document>"),
+    "no group document": (
+        "join = 'pattern'\njoin_pattern = '.+_(?P<page>[0-9]+)'",
+        "no group named 'document'",
+        "(?P<document>",
+    ),
+    "no group page": (
+        "join = 'pattern'\njoin_pattern = '(?P<document>.+)_[0-9]+'",
+        "no group named 'page'",
+        "(?P<page>",
+    ),
+    "a pattern that nobody asks": (
+        "join = 'pause'\njoin_pattern = '(?P<document>.+)_(?P<page>[0-9]+)'",
+        "join_pattern: has no meaning",
+        'join = "pattern"',
+    ),
+    "a pause that nobody keeps": ("join_pause_s = 5", "join_pause_s: has no meaning", "join ="),
+    "a marker of anything": ("done_marker = 'done'", "of which file", "{name}.done"),
+    "a marker of something else": ("done_marker = '{file}.done'", "of which file", "{name}.done"),
+    "a marker that is its file": ("done_marker = '{name}'", "their own markers", "{name}.done"),
+    "a marker that may be its file": ("done_marker = '{stem}.pdf'", "own markers", "{name}.done"),
+    "a marker elsewhere": ("done_marker = 'done/{name}'", "not the name of a file", "beside"),
+    "a brace too many": ("done_marker = '{name}.{done'", "of which file", "no other braces"),
+    "doubled braces": ("done_marker = '{name}.{{}}'", "of which file", "no other braces"),
+}
+
+
+def refused(tmp_path: Path, text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text)
+    assert caught.value.message.startswith(f"{tmp_path}/config.toml: ")
+    assert caught.value.exit_code is ExitCode.CONFIG
+    return caught.value
+
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_with_file_key_and_remedy(tmp_path: Path, mistake: str) -> None:
     text, said, remedy = MISTAKES[mistake]
-    with pytest.raises(ConfigError) as caught:
-        loaded(tmp_path, text)
-    assert str(tmp_path / "config.toml") in caught.value.message
-    assert said in caught.value.message
-    assert remedy in caught.value.hint
-    assert caught.value.exit_code is ExitCode.CONFIG
+    error = refused(tmp_path, text)
+    assert said in error.message
+    assert remedy in error.hint
+
+
+@pytest.mark.parametrize("mistake", OF_A_FOLDER)
+def test_a_mistake_in_a_folder_is_told_with_its_name(tmp_path: Path, mistake: str) -> None:
+    keys, said, remedy = OF_A_FOLDER[mistake]
+    error = refused(tmp_path, FOLDER + keys)
+    assert ": folder 'a': " in error.message
+    assert said in error.message
+    assert remedy in error.hint
 
 
 @pytest.mark.parametrize(
@@ -211,10 +219,9 @@ def test_a_mistake_is_told_with_file_key_and_remedy(tmp_path: Path, mistake: str
 def test_all_mistakes_are_told_at_once_each_with_a_remedy(
     tmp_path: Path, text: str, said: list[str]
 ) -> None:
-    with pytest.raises(ConfigError) as caught:
-        loaded(tmp_path, text)
-    lines = caught.value.message.splitlines()[1:]
-    assert len(lines) == len(caught.value.hint.splitlines()[1:]) == len(said)
+    error = refused(tmp_path, text)
+    lines = error.message.splitlines()[1:]
+    assert len(lines) == len(error.hint.splitlines()[1:]) == len(said)
     for line, words in zip(lines, said, strict=True):
         assert words in line
 
@@ -340,6 +347,17 @@ def test_a_variable_that_is_no_table_is_refused_with_a_remedy(
     with pytest.raises(ConfigError, match=r'environment: .*"engine"') as refused:
         loaded(tmp_path, f'root = "{tmp_path}"')
     assert "OCRD_ENGINE__KIND" in refused.value.hint
+
+
+@pytest.mark.parametrize("marker", ["{name}.done", "{stem}.ok", ".{stem}", "{name}~{stem}.xml"])
+def test_a_marker_that_can_be_told_from_its_file_is_taken(tmp_path: Path, marker: str) -> None:
+    assert loaded(tmp_path, f"{FOLDER}done_marker = '{marker}'").folders[0].done_marker == marker
+
+
+def test_the_example_in_the_remedy_is_a_pattern_that_works(tmp_path: Path) -> None:
+    hint = refused(tmp_path, f"{FOLDER}join = 'pattern'").hint
+    example = hint[hint.index("join_pattern") :].rstrip(".")
+    loaded(tmp_path, f"{FOLDER}join = 'pattern'\n{example}")
 
 
 # Keys whose commented line is an example of use and not the default.

@@ -6,6 +6,7 @@ import pytest
 
 from ocrd.mounts import (
     Mount,
+    filesystem_of,
     is_remote,
     mount_at,
     mount_of,
@@ -23,6 +24,7 @@ TABLE = b"""\
 36 27 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 40 27 0:50 / /srv/scans rw shared:7 master:1 propagate_from:2 - cifs //nas/scans rw,vers=3.0
 41 40 0:51 / /srv/scans/usb rw - ext4 /dev/sdb1 rw
+43 41 0:53 / /srv/scans/usb rw shared:51 - tmpfs tmpfs rw
 42 27 0:52 / /srv/new\\040folder\\134x\\011\\012 rw - nfs4 nas:/with\\040space rw
 nonsense
 """
@@ -33,15 +35,8 @@ def test_a_line_is_read_with_and_without_optional_fields() -> None:
     table = parse(TABLE)
     assert table[1] == Mount(36, 27, "/mnt2", "ext3", "/dev/root", "/mnt1")
     assert table[2] == Mount(40, 27, "/srv/scans", "cifs", "//nas/scans")
-
-
-def test_octal_escapes_are_undone() -> None:
-    nfs = parse(TABLE)[4]
-    assert (nfs.point, nfs.source) == ("/srv/new folder\\x\t\n", "nas:/with space")
-
-
-def test_a_line_that_is_none_is_left_out() -> None:
-    assert len(parse(TABLE)) == 5
+    assert table[-1] == Mount(42, 27, "/srv/new folder\\x\t\n", "nfs4", "nas:/with space")
+    assert len(table) == 6  # the last line is none
 
 
 @pytest.mark.parametrize(
@@ -51,7 +46,7 @@ def test_a_line_that_is_none_is_left_out() -> None:
         ("/home/a", "ext4"),
         ("/srv/scans", "cifs"),
         ("/srv/scans/inbox/a.pdf", "cifs"),
-        ("/srv/scans/usb/a.pdf", "ext4"),
+        ("/srv/scans/usb/a.pdf", "tmpfs"),  # over another one
         ("/srv/scans2/a.pdf", "ext4"),
         ("/srv/new folder\\x\t\n/a.pdf", "nfs4"),
     ],
@@ -62,20 +57,18 @@ def test_a_path_lies_on_the_innermost_mount_above_it(path: str, fstype: str) -> 
     assert found.fstype == fstype
 
 
-def test_nothing_is_known_where_there_is_no_table() -> None:
-    assert mount_of("/srv", []) is None
+def test_the_running_kernel_is_asked_and_where_it_tells_nothing_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert filesystem_of(Path("/proc/self")) == "proc"
+    monkeypatch.setattr("ocrd.mounts.MOUNTINFO", tmp_path / "none")
+    assert (filesystem_of(Path("/proc/self")), watch_kind(Path("/proc/self"))) == ("", "native")
 
 
-@pytest.mark.parametrize(
-    "fstype", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse", "9p", "ceph", "vboxsf"]
-)
-def test_file_systems_that_others_write_to_are_remote(fstype: str) -> None:
-    assert is_remote(fstype)
-
-
-@pytest.mark.parametrize("fstype", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk"])
-def test_file_systems_that_only_this_kernel_writes_to_are_not_remote(fstype: str) -> None:
-    assert not is_remote(fstype)
+def test_file_systems_that_others_write_to_are_remote() -> None:
+    remote = ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse", "9p", "ceph", "vboxsf"]
+    ours = ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk"]
+    assert [fstype for fstype in ours + remote if is_remote(fstype)] == remote
 
 
 def test_a_real_mount_is_found(tmp_path: Path) -> None:
@@ -105,11 +98,8 @@ def test_of_two_mounts_on_one_folder_the_upper_one_counts(tmp_path: Path) -> Non
         assert found.source == "ocrd-test"
 
 
-def test_a_local_folder_is_watched_natively(tmp_path: Path) -> None:
-    assert watch_kind(tmp_path) == "native"
-
-
 def test_a_share_is_polled_even_through_a_symbolic_link(tmp_path: Path) -> None:
+    assert watch_kind(tmp_path) == "native"
     (tmp_path / "server").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "share")
@@ -149,41 +139,25 @@ def test_the_same_folder_reached_without_a_sandbox_is_not_lost(tmp_path: Path) -
     assert share_lost(elsewhere, bound)
 
 
-def test_an_unmounted_share_is_lost_and_an_empty_one_is_not(tmp_path: Path) -> None:
-    point = tmp_path / "share"
+@pytest.mark.parametrize("below", ["", "inbox"])
+def test_an_unmounted_share_is_lost_and_an_empty_or_another_one_is_not(
+    tmp_path: Path, below: str
+) -> None:
+    point, inbox = tmp_path / "share", tmp_path / "share" / below
     with mounted(point, *TMPFS):
-        remembered = mount_at(point)
-        assert not share_lost(point, remembered)
+        remembered = mount_at(inbox)
+        assert not share_lost(inbox, remembered)
         unmount(point)
-        assert list(point.iterdir()) == []
-        assert share_lost(point, remembered)
-
-
-def test_an_inbox_inside_an_unmounted_share_is_lost(tmp_path: Path) -> None:
-    point = tmp_path / "share"
-    with mounted(point, *TMPFS):
-        (point / "inbox").mkdir()
-        remembered = mount_at(point / "inbox")
-        unmount(point)
-        assert share_lost(point / "inbox", remembered)
-
-
-def test_another_share_in_the_same_place_is_no_loss(tmp_path: Path) -> None:
-    point = tmp_path / "share"
-    with mounted(point, *TMPFS):
-        remembered = mount_at(point)
+        assert share_lost(inbox, remembered)
     with mounted(point, "mount", "-t", "tmpfs", "another"):
-        assert not share_lost(point, remembered)
+        assert not share_lost(inbox, remembered)
 
 
-def test_a_share_mounted_for_the_first_time_is_no_loss(tmp_path: Path) -> None:
-    point = tmp_path / "share"
-    point.mkdir()
-    remembered = mount_at(point)
-    with mounted(point, *TMPFS):
-        assert not share_lost(point, remembered)
-
-
-def test_a_folder_that_was_never_on_a_share_is_not_lost(tmp_path: Path) -> None:
-    assert not share_lost(tmp_path, mount_at(tmp_path))
+def test_a_folder_that_was_never_on_a_share_is_not_lost_be_one_mounted_there(
+    tmp_path: Path,
+) -> None:
+    remembered = mount_at(tmp_path)
+    assert not share_lost(tmp_path, remembered)
     assert not share_lost(tmp_path, None)
+    with mounted(tmp_path, *TMPFS):
+        assert not share_lost(tmp_path, remembered)

@@ -41,6 +41,7 @@ long_names = st.text(
         "#recycle",
         "$RECYCLE.BIN",
         "lost+found",
+        "two\nlines.tmp",
     ],
 )
 def test_leftovers_of_other_programs_are_ignored(name: str) -> None:
@@ -59,29 +60,26 @@ def test_an_operators_globs_are_ignored_too_whatever_their_case() -> None:
     assert not ignored("photo.xmp.pdf", ["*.xmp"])
 
 
-def test_a_newline_in_a_name_does_not_hide_it_from_a_pattern() -> None:
-    assert ignored("two\nlines.tmp")
-
-
-def test_without_patterns_every_file_is_included() -> None:
-    assert included("sub/scan.pdf")
-
-
-def test_include_speaks_of_the_files_own_name() -> None:
-    assert included("sub/Scan.PDF", ["*.pdf", "*.tif"])
-    assert not included("sub.pdf/scan.jpg", ["*.pdf"])
-
-
-def test_ignore_speaks_of_every_folder_above_and_wins_over_include() -> None:
-    assert not included("drafts/scan.pdf", ["*.pdf"], ["drafts"])
-    assert not included("a/drafts/b/scan.pdf", [], ["drafts"])
-    assert included("final/scan.pdf", ["*.pdf"], ["drafts"])
-
-
-def test_a_pattern_with_a_slash_speaks_of_the_whole_path() -> None:
-    assert included("2026/may/scan.pdf", ["2026/*.pdf"])
-    assert not included("x/2026/scan.pdf", ["2026/*.pdf"])
-    assert not included("in/old/scan.pdf", [], ["in/old/*"])
+@pytest.mark.parametrize(
+    ("path", "include", "ignore", "taken"),
+    [
+        ("sub/scan.pdf", [], [], True),
+        # A name: for `include` the file's own, for `ignore` that of each folder above it, too.
+        ("sub/Scan.PDF", ["*.pdf", "*.tif"], [], True),
+        ("sub.pdf/scan.jpg", ["*.pdf"], [], False),
+        ("drafts/scan.pdf", ["*.pdf"], ["drafts"], False),
+        ("a/drafts/b/scan.pdf", [], ["drafts"], False),
+        ("final/scan.pdf", ["*.pdf"], ["drafts"], True),
+        # With a slash: the whole path.
+        ("2026/may/scan.pdf", ["2026/*.pdf"], [], True),
+        ("x/2026/scan.pdf", ["2026/*.pdf"], [], False),
+        ("in/old/scan.pdf", [], ["in/old/*"], False),
+    ],
+)
+def test_a_folders_patterns_say_what_is_taken(
+    path: str, include: list[str], ignore: list[str], taken: bool
+) -> None:
+    assert included(path, include, ignore) == taken
 
 
 @pytest.mark.parametrize(
@@ -159,37 +157,26 @@ def test_a_stem_of_more_than_one_component_is_refused(name: str) -> None:
         stem(name)
 
 
-def test_a_number_goes_before_the_extension_of_a_file() -> None:
-    assert numbered("scan.pdf", 2) == "scan (2).pdf"
+@pytest.mark.parametrize(
+    ("name", "number", "is_dir", "expected"),
+    [
+        ("scan.pdf", 1, False, "scan.pdf"),
+        ("scan.pdf", 2, False, "scan (2).pdf"),
+        ("scan v1.2", 3, True, "scan v1.2 (3)"),
+        ("1. a letter to the tax office", 2, False, "1. a letter to the tax office (2)"),
+        ("x" * 251 + ".pdf", 12, False, "x" * 246 + " (12).pdf"),
+    ],
+)
+def test_a_number_goes_before_a_files_extension_and_to_the_end_of_a_folders_name(
+    name: str, number: int, is_dir: bool, expected: str
+) -> None:
+    assert numbered(name, number, is_dir=is_dir) == expected
 
 
-def test_a_number_goes_to_the_end_of_a_folders_name() -> None:
-    assert numbered("scan v1.2", 3, is_dir=True) == "scan v1.2 (3)"
-
-
-def test_the_first_choice_has_no_number() -> None:
-    assert numbered("scan.pdf", 1) == "scan.pdf"
-
-
-def test_what_follows_a_dot_at_length_is_no_extension() -> None:
-    assert numbered("1. a letter to the tax office", 2) == "1. a letter to the tax office (2)"
-
-
-def test_a_long_name_makes_room_for_its_number() -> None:
-    name = "x" * 251 + ".pdf"
-    assert numbered(name, 12) == "x" * 246 + " (12).pdf"
-
-
-def test_a_name_that_fits_is_left_as_it_is() -> None:
+def test_a_long_name_is_cut_to_what_fits_and_keeps_its_extension_and_whole_characters() -> None:
     assert fit("x" * 255) == "x" * 255
-
-
-def test_a_long_name_keeps_its_extension_and_whole_characters() -> None:
     # 83 characters of three bytes and the extension are 253 bytes; 84 would make it 256.
     assert fit("請" * 100 + ".pdf") == "請" * 83 + ".pdf"
-
-
-def test_room_is_left_for_what_will_be_appended() -> None:
     assert fit("x" * 255, suffix_room=11) == "x" * 244
 
 

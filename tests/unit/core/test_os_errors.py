@@ -70,31 +70,24 @@ def test_a_place_that_nobody_may_look_at_has_a_remedy_too() -> None:
     assert (told.kind, "setfacl" in told.hint) == ("no-permission", True)
 
 
-def test_the_place_is_the_one_the_system_named() -> None:
+def test_the_place_is_the_one_the_system_named_as_one_harmless_line() -> None:
     error = os_error(OSError(errno.ENOSPC, "full", "/a/source", None, "/b/target"), PLACE)
     assert error.message.startswith("/b/target: no space is left")
     error = os_error(OSError(errno.ENOSPC, "full", "/a/source"), PLACE)
     assert error.message.startswith("/a/source: no space is left")
     error = os_error(OSError(errno.ENOSPC, "full", 7), PLACE)
     assert error.message.startswith(f"{PLACE}: no space is left")
+    error = os_error(OSError(errno.ENOSPC, "full", os.fsdecode(b"a\nb\x1b[2J\xff.pdf")), PLACE)
+    assert error.message.startswith(r"a\nb\x1b[2J\xff.pdf: no space is left")
 
 
-def test_a_hostile_name_is_shown_as_one_harmless_line() -> None:
-    name = os.fsdecode(b"a\nb\x1b[2J\xff.pdf")
-    error = os_error(OSError(errno.EIO, "bad", name), PLACE)
-    assert error.message.startswith(r"a\nb\x1b[2J\xff.pdf: ")
-
-
-def test_a_taken_name_is_for_the_caller() -> None:
-    with pytest.raises(FileExistsError), blaming(PLACE):
-        raise FileExistsError(errno.EEXIST, "taken")
-
-
-def test_errors_of_ours_pass_as_they_are() -> None:
-    changed = SourceChangedError("changed", hint="wait")
-    with pytest.raises(OcrdError) as caught, blaming(PLACE):
-        raise changed
-    assert caught.value is changed
+@pytest.mark.parametrize(
+    "error", [FileExistsError(errno.EEXIST, "taken"), SourceChangedError("changed", hint="wait")]
+)
+def test_a_taken_name_and_errors_of_ours_pass_as_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, blaming(PLACE):
+        raise error
+    assert caught.value is error
 
 
 def test_of_a_refused_move_the_file_that_may_not_be_taken_is_named_with_what_helps(

@@ -48,7 +48,7 @@ class Clock:
 class FolderWatch(Watcher):
     """A watcher with an inotify instance of its own, as a lane gives it."""
 
-    inotify: Inotify[Watcher] | None = None
+    inotify: Inotify | None = None
 
     def start(self) -> None:
         self.check_root()

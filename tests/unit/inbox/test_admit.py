@@ -45,10 +45,10 @@ def admitted(
     return admit(folder_of(inbox, priority=3), candidate, disk, max_bytes=max_bytes)
 
 
-def refused(inbox: Path, source: str, disk: Disk | None = None) -> OcrdError:
-    """The error that says why not; each has a remedy and the name of the file."""
+def refused(inbox: Path, source: str, disk: Disk | None = None, **how: Any) -> OcrdError:
+    """The error that says why not; each has a remedy."""
     with pytest.raises(OcrdError) as caught:
-        admitted(inbox, source, disk)
+        admitted(inbox, source, disk, **how)
     assert caught.value.hint
     return caught.value
 
@@ -68,8 +68,9 @@ def test_a_found_file_is_recorded_as_it_is(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_larger_than_one_read_is_hashed_whole(tmp_path: Path) -> None:
-    data = os.urandom((1 << 20) * 2 + 17)
+@pytest.mark.parametrize("size", [0, (1 << 20) * 2 + 17])
+def test_a_file_of_any_size_is_hashed_whole(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
     (tmp_path / "scan.tif").write_bytes(data)
     assert admitted(tmp_path, "scan.tif").sha256 == hashlib.sha256(data).hexdigest()
 
@@ -109,10 +110,6 @@ def test_no_descriptor_stays_open_whatever_happens(tmp_path: Path) -> None:
 # -- bad files -----------------------------------------------------------------------------------
 
 
-def make_fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
 def make_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(os.fspath(path))
@@ -123,27 +120,15 @@ def make_device(path: Path) -> None:
     os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero: reading it never ends
 
 
-def make_link(path: Path) -> None:
-    path.symlink_to("/etc/passwd")
-
-
-def make_dangling_link(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def make_folder(path: Path) -> None:
-    path.mkdir()
-
-
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (make_fifo, "pipe"),
+        (os.mkfifo, "pipe"),
         (make_socket, "socket"),
         (make_device, "device"),
-        (make_link, "symbolic link"),
-        (make_dangling_link, "symbolic link"),
-        (make_folder, "folder"),
+        (lambda path: path.symlink_to("/etc/passwd"), "symbolic link"),
+        (lambda path: path.symlink_to("nowhere"), "symbolic link"),
+        (Path.mkdir, "folder"),
     ],
 )
 def test_what_is_no_regular_file_is_refused_and_said_to_be_what_it_is(
@@ -153,11 +138,6 @@ def test_what_is_no_regular_file_is_refused_and_said_to_be_what_it_is(
     error = refused(tmp_path, "scan.pdf")
     assert isinstance(error, BadFileError)
     assert (error.kind, error.message) == ("not-regular", f"scan.pdf is a {word}, not a file")
-
-
-def test_an_empty_file_is_a_file_whose_job_will_fail(tmp_path: Path) -> None:
-    (tmp_path / "scan.pdf").touch()
-    assert admitted(tmp_path, "scan.pdf").size == 0
 
 
 def test_a_file_without_permission_is_refused_for_good() -> None:
@@ -184,13 +164,15 @@ def test_a_path_out_of_the_inbox_is_refused(tmp_path: Path, source: str) -> None
     assert refused(tmp_path / "inbox", source).kind == "unsafe-name"
 
 
-def test_a_symlinked_folder_on_the_way_is_not_followed(tmp_path: Path) -> None:
+def test_what_vanished_is_gone_and_a_symlinked_folder_on_the_way_is_not_followed(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "outside/deep").mkdir(parents=True)
     (tmp_path / "outside/deep/secret.pdf").write_bytes(SCAN)
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     (inbox / "sub").symlink_to(tmp_path / "outside")
-    for source in ("sub/deep/secret.pdf", "sub/deep"):
+    for source in ("sub/deep/secret.pdf", "sub/deep", "vanished.pdf", "vanished/scan.pdf"):
         error = refused(inbox, source)
         assert isinstance(error, SourceChangedError)
         assert error.kind == "source-gone"
@@ -222,20 +204,13 @@ def test_a_writer_that_cannot_be_asked_about_is_no_matter() -> None:
             assert admitted(inbox, "scan.pdf").size == len(SCAN)
 
 
-def test_a_vanished_file_is_gone(tmp_path: Path) -> None:
-    assert refused(tmp_path, "scan.pdf").kind == "source-gone"
-    assert refused(tmp_path, "sub/scan.pdf").kind == "source-gone"
-
-
 def test_a_file_that_is_not_what_was_seen_at_rest_is_changed(tmp_path: Path) -> None:
     path = tmp_path / "scan.pdf"
     path.write_bytes(SCAN)
     seen = FileFacts.of(path.stat())
     assert admitted(tmp_path, "scan.pdf", seen=seen).size == len(SCAN)
     path.write_bytes(SCAN + b", page two")
-    with pytest.raises(SourceChangedError) as caught:
-        admitted(tmp_path, "scan.pdf", seen=seen)
-    assert caught.value.kind == "source-changed"
+    assert refused(tmp_path, "scan.pdf", seen=seen).kind == "source-changed"
 
 
 class Tapped(io.BufferedReader):
@@ -299,12 +274,9 @@ def replace_by_another(path: Path) -> None:
     other.replace(path)
 
 
-def cut_short(path: Path) -> None:
-    os.truncate(path, 1)
-
-
 @pytest.mark.parametrize(
-    "change", [append, overwrite_in_place_and_hide_it, replace_by_another, cut_short]
+    "change",
+    [append, overwrite_in_place_and_hide_it, replace_by_another, lambda path: os.truncate(path, 1)],
 )
 def test_a_file_changed_while_it_is_hashed_is_noticed(
     tmp_path: Path, change: Callable[[Path], None]
@@ -388,28 +360,22 @@ def test_an_unreadable_spot_on_a_real_disk_is_tried_again(tmp_path: Path) -> Non
         assert "Input/output error" in error.message
 
 
-def test_a_missing_inbox_is_a_condition_of_the_place(tmp_path: Path) -> None:
-    error = refused(tmp_path / "nothing", "scan.pdf")
-    assert isinstance(error, PlaceError)
-    assert error.kind == "missing"
-
-
-def test_an_inbox_without_permission_is_a_condition_of_the_place() -> None:
+def test_an_inbox_that_is_missing_or_locked_is_a_condition_of_the_place() -> None:
     with public_folder() as folder:
         (folder / "locked/inbox").mkdir(parents=True)
         (folder / "locked").chmod(0o700)
         with as_nobody():
-            error = refused(folder / "locked/inbox", "scan.pdf")
-        assert isinstance(error, PlaceError)
-        assert error.kind == "unreadable"
+            errors = [refused(folder / name, "scan.pdf") for name in ("nothing", "locked/inbox")]
+    assert [type(error) for error in errors] == [PlaceError, PlaceError]
+    assert [error.kind for error in errors] == ["missing", "unreadable"]
 
 
 def test_a_file_larger_than_any_scan_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse.pdf").open("wb") as file:
         file.truncate(2 << 40)
-    with pytest.raises(BadFileError) as caught:
-        admitted(tmp_path, "sparse.pdf", max_bytes=1 << 30)
-    assert (caught.value.kind, "max_file_mib" in caught.value.hint) == ("too-large", True)
+    error = refused(tmp_path, "sparse.pdf", max_bytes=1 << 30)
+    assert isinstance(error, BadFileError)
+    assert (error.kind, "max_file_mib" in error.hint) == ("too-large", True)
 
 
 def test_proof_that_nobody_has_it_open_is_had_by_its_owner_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -312,16 +313,9 @@ class TestMarked:
         assert house.jobs() == {"b.pdf": []}
         assert sorted(os.listdir(house.inbox)) == ["a.pdf", "b.pdf", "b.pdf.done"]
 
-    def test_a_marker_that_was_there_first_stays_and_waits_for_its_file(self, house: House) -> None:
-        (house.inbox / "a.pdf.done").touch()
-        with house.intake(MARKED) as intake:
-            wait_for(intake.settled)
-            assert house.ledger.jobs() == []
-            house.drop("a.pdf")
-            wait_for(house.jobs)
-        assert house.jobs() == {"a.pdf": []}
-
-    def test_a_marked_file_that_is_still_written_is_waited_for(self, house: House) -> None:
+    def test_a_file_that_is_still_written_beside_its_marker_is_waited_for(
+        self, house: House
+    ) -> None:
         (house.inbox / "a.pdf.done").touch()
         with house.intake(MARKED, settle_s=3.0) as intake:
             for _ in range(20):
@@ -359,14 +353,12 @@ class TestHaste:
             wait_for(house.jobs)
             return time.monotonic() - began
 
-    def test_what_is_submitted_is_queued_without_resting(self, house: House) -> None:
+    @pytest.mark.parametrize("drop", [submit, shutil.move], ids=["submitted", "renamed in"])
+    def test_what_comes_whole_is_queued_without_resting(
+        self, house: House, drop: Callable[[Path, Path], object]
+    ) -> None:
         (house.root / "scan.pdf").write_bytes(b"scan")
-        self.since_the_drop(house, lambda: submit(house.root / "scan.pdf", house.inbox))
-
-    def test_what_is_renamed_in_is_queued_without_resting(self, house: House) -> None:
-        (house.root / "scan.pdf").write_bytes(b"scan")
-        move = (house.root / "scan.pdf").rename
-        self.since_the_drop(house, lambda: move(house.inbox / "scan.pdf"))
+        self.since_the_drop(house, lambda: drop(house.root / "scan.pdf", house.inbox))
 
     def test_what_was_written_and_closed_rests_for_a_shorter_time(self, house: House) -> None:
         assert self.since_the_drop(house, lambda: house.drop("scan.pdf"), closed_s=1) > 0.9

@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from ocrd.files import FileFacts
 from ocrd.inbox.scan import Blocked, Sight, strays, walk
 from ocrd.names import ignored
@@ -25,19 +23,11 @@ def seen(root: Path, start: str = "", skip: Callable[[str], bool] = ignored) -> 
     return sorted(sight.path + "?" * isinstance(sight, Blocked) for sight in found)
 
 
-def test_every_file_in_every_sub_folder_is_met(tmp_path: Path) -> None:
+def test_every_file_is_met_whose_name_and_folders_are_not_ignored(tmp_path: Path) -> None:
     fill(tmp_path, "a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
+    fill(tmp_path, ".git/b.pdf", "@eaDir/c.pdf", "sub/x.tmp")
     assert seen(tmp_path) == ["a.pdf", "sub/b.pdf", "sub/deeper/c.pdf"]
-
-
-def test_a_scan_can_begin_at_a_sub_folder(tmp_path: Path) -> None:
-    fill(tmp_path, "a.pdf", "sub/b.pdf", "sub/deeper/c.pdf")
     assert seen(tmp_path, "sub") == ["sub/b.pdf", "sub/deeper/c.pdf"]
-
-
-def test_ignored_folders_are_not_entered(tmp_path: Path) -> None:
-    fill(tmp_path, "a.pdf", ".git/b.pdf", "@eaDir/c.pdf", "sub/x.tmp")
-    assert seen(tmp_path) == ["a.pdf"]
 
 
 def test_links_are_met_and_not_followed(tmp_path: Path) -> None:
@@ -51,30 +41,19 @@ def test_links_are_met_and_not_followed(tmp_path: Path) -> None:
     assert seen(inbox) == ["a.pdf", "circle", "dangling", "file-link", "folder-link"]
 
 
-def test_only_a_regular_file_is_regular(tmp_path: Path) -> None:
+def test_the_facts_are_what_stat_says_and_only_a_regular_file_is_regular(tmp_path: Path) -> None:
     fill(tmp_path, "a.pdf")
+    os.utime(tmp_path / "a.pdf", ns=(1, 1_234_567_890))
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("a.pdf")
-    sights = [sight for sight in walk(str(tmp_path), "", ignored) if isinstance(sight, Sight)]
-    assert {path: regular for path, _, regular in sights} == {
+    sights = {each.path: each for each in walk(str(tmp_path)) if isinstance(each, Sight)}
+    assert {path: each.regular for path, each in sights.items()} == {
         "a.pdf": True,
         "pipe": False,
         "link": False,
     }
-
-
-def test_the_facts_are_what_stat_says(tmp_path: Path) -> None:
-    fill(tmp_path, "a.pdf")
-    os.utime(tmp_path / "a.pdf", ns=(1, 1_234_567_890))
-    [sight] = [each for each in walk(str(tmp_path), "", ignored) if isinstance(each, Sight)]
     inode = (tmp_path / "a.pdf").stat().st_ino
-    assert sight.seen == FileFacts(size=4, mtime_ns=1_234_567_890, inode=inode)
-
-
-@pytest.mark.parametrize("name", [b"new\nline.pdf", b"broken-\xff\xfe.pdf", b"x" * 251 + b".pdf"])
-def test_names_of_all_kinds_come_back_byte_for_byte(tmp_path: Path, name: bytes) -> None:
-    (tmp_path / os.fsdecode(name)).write_bytes(b"scan")
-    assert [os.fsencode(path) for path in seen(tmp_path)] == [name]
+    assert sights["a.pdf"].seen == FileFacts(size=4, mtime_ns=1_234_567_890, inode=inode)
 
 
 def test_a_folder_without_permission_is_told_and_the_others_are_scanned() -> None:

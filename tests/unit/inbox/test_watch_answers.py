@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from ocrd.inbox.settle import Candidate
 from tests.unit.inbox.support import (
@@ -39,24 +42,23 @@ def test_an_admitted_file_is_not_offered_again_by_any_rescan(
     assert len(watch.settler) == 0
 
 
-def test_an_admitted_file_that_changes_is_offered_again(
-    inbox: Path, watch: FolderWatch, clock: Clock
-) -> None:
-    watch.settler.taken(offered(inbox, watch, clock))
-    until_waiting(watch, 0)
-    with (inbox / "scan.pdf").open("ab") as file:
+def appended(path: Path) -> None:
+    with path.open("ab") as file:
         file.write(b", second page")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["scan.pdf"]
 
 
-def test_an_admitted_file_taken_away_and_put_back_is_a_new_one(
-    inbox: Path, watch: FolderWatch, clock: Clock
+def taken_away_and_put_back(path: Path) -> None:
+    path.rename(path.parents[1] / "claimed.pdf")
+    (path.parents[1] / "claimed.pdf").rename(path)  # same inode, size and time
+
+
+@pytest.mark.parametrize("change", [appended, taken_away_and_put_back])
+def test_an_admitted_file_that_changes_is_offered_again(
+    inbox: Path, watch: FolderWatch, clock: Clock, change: Callable[[Path], None]
 ) -> None:
     watch.settler.taken(offered(inbox, watch, clock))
     until_waiting(watch, 0)
-    (inbox / "scan.pdf").rename(inbox.parent / "claimed.pdf")
-    (inbox.parent / "claimed.pdf").rename(inbox / "scan.pdf")  # same inode, size and time
+    change(inbox / "scan.pdf")
     until_waiting(watch, 1)
     assert settled(watch, clock) == ["scan.pdf"]
 
@@ -65,8 +67,7 @@ def test_a_file_written_to_while_it_was_admitted_is_offered_again(
     inbox: Path, watch: FolderWatch, clock: Clock
 ) -> None:
     candidate = offered(inbox, watch, clock)
-    with (inbox / "scan.pdf").open("ab") as file:
-        file.write(b", second page")
+    appended(inbox / "scan.pdf")
     caught_up(watch)
     watch.settler.taken(candidate)
     assert settled(watch, clock) == ["scan.pdf"]

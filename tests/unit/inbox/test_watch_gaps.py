@@ -6,6 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
+
 from ocrd.inbox.inotify import Event
 from ocrd.inbox.settle import Sign
 from tests.unit.inbox.support import (
@@ -37,23 +39,14 @@ def test_a_file_that_no_event_tells_of_is_found_by_the_rescan(inbox: Path, clock
         assert paths(rescanned(watch, clock)) == ["scan.pdf"]
 
 
-def test_a_folder_hinted_at_is_scanned(inbox: Path, clock: Clock) -> None:
+@pytest.mark.parametrize("count", [1, 150])  # one by one, and more than are scanned so
+def test_folders_hinted_at_are_scanned(inbox: Path, clock: Clock, count: int) -> None:
     with watching(inbox, clock, settle_s=SETTLE, watch="polling") as watch:
-        (inbox / "sub").mkdir()
-        (inbox / "sub/scan.pdf").write_bytes(b"scan")
-        watch.hint("sub")
-        until_waiting(watch, 1)
-
-
-def test_more_folders_hinted_at_than_are_scanned_one_by_one_are_all_scanned(
-    inbox: Path, clock: Clock
-) -> None:
-    with watching(inbox, clock, settle_s=SETTLE, watch="polling") as watch:
-        for number in range(150):
+        for number in range(count):
             (inbox / f"{number:03}").mkdir()
             (inbox / f"{number:03}/scan.pdf").write_bytes(b"scan")
             watch.hint(f"{number:03}")
-        until_waiting(watch, 150)
+        until_waiting(watch, count)
 
 
 def test_events_lost_during_a_rescan_bring_another(inbox: Path, clock: Clock) -> None:
@@ -103,34 +96,27 @@ def test_an_inbox_renamed_away_and_made_anew_is_watched_again(
     assert settled(watch, clock) == ["scan.pdf"]
 
 
-def test_a_deleted_inbox_is_a_condition_until_it_is_back(
-    inbox: Path, watch: FolderWatch, clock: Clock
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_an_inbox_that_is_missing_is_a_condition_until_it_is_there(
+    inbox: Path, clock: Clock, from_the_start: bool
 ) -> None:
-    inbox.rmdir()
-    clock.turn(1)
-    drain(watch)
-    paused = watch.paused
-    assert paused is not None
-    assert (paused.kind, f"mkdir -p {inbox}" in paused.hint) == ("missing", True)
-    inbox.mkdir()
-    clock.turn(1)
-    drain(watch)
-    assert not watch.conditions
-    (inbox / "scan.pdf").write_bytes(b"scan")
-    until_waiting(watch, 1)
-    assert settled(watch, clock) == ["scan.pdf"]
-
-
-def test_an_inbox_that_is_missing_at_the_start_is_taken_up_when_it_comes(
-    tmp_path: Path, clock: Clock
-) -> None:
-    with watching(tmp_path / "later", clock, settle_s=SETTLE) as watch:
-        assert watch.paused is not None
-        (tmp_path / "later").mkdir()
-        (tmp_path / "later/scan.pdf").write_bytes(b"scan")
+    if from_the_start:
+        inbox.rmdir()
+    with watching(inbox, clock, settle_s=SETTLE) as watch:
+        if not from_the_start:
+            inbox.rmdir()
+            clock.turn(1)
+            drain(watch)
+        paused = watch.paused
+        assert paused is not None
+        assert (paused.kind, f"mkdir -p {inbox}" in paused.hint) == ("missing", True)
+        inbox.mkdir()
         clock.turn(1)
-        until_waiting(watch, 1)
+        drain(watch)
         assert not watch.conditions
+        (inbox / "scan.pdf").write_bytes(b"scan")
+        until_waiting(watch, 1)
+        assert settled(watch, clock) == ["scan.pdf"]
 
 
 def test_an_inbox_deleted_and_made_again_within_a_moment_is_watched_again(

@@ -69,7 +69,7 @@ def test_without_watches_for_sub_folders_the_inbox_is_polled_and_the_remedy_name
     try:
         assert watch.kind == "polling"
         [condition] = watch.conditions
-        assert (condition.kind, condition.pauses) == ("watch-limit", False)
+        assert (condition.kind, watch.paused) == ("watch-limit", None)
         assert "sysctl fs.inotify.max_user_watches" in condition.hint
         (tree / "sub59/scan.pdf").write_bytes(b"scan")
         clock.turn(10)  # polled more often than it is rescanned

@@ -13,6 +13,13 @@ from tests.unit.spool.mounts import apart, needs_root, tmpfs
 from tests.unit.spool.world import World
 
 
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.make()
+    return world
+
+
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in memory, where an fsync costs nothing."""

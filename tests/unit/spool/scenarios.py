@@ -112,13 +112,9 @@ def _publish_pieces(spool: Spool, world: World, job: Job) -> None:
     spool.publish_each(job, [("scan.images", folder / "scan.images"), *targets])
 
 
-def _archive(spool: Spool, world: World, job: Job) -> None:
-    spool.archive(job, world.root / ARCHIVED)
-
-
 def _archived(world: World) -> Job:
     job = world.bundled()
-    _archive(world.spool(), world, job)
+    world.spool().archive(job, world.root / ARCHIVED)
     return job
 
 
@@ -130,7 +126,40 @@ def _put_back(spool: Spool, world: World, _job: Job) -> None:
 _CLAIMED = (f"{HOME}/job.json", f"{HOME}/source.pdf")
 _BUNDLE = tuple(bundle_at(f"{HOME}/bundle"))
 
+
+def _leaving(owner: Ownership, suffix: str) -> tuple[Scenario, ...]:
+    """What leaves the spool, and is given to the owner."""
+    return (
+        Scenario(
+            f"publish{suffix}",
+            lambda world: world.bundled(),
+            lambda spool, world, job: spool.publish(job, world.root / PUBLISHED, owner),
+            after=bundle_at(PUBLISHED),
+            spooled=(*_CLAIMED, f"{HOME}/sealed"),
+            owner=owner,
+        ),
+        Scenario(
+            f"archive{suffix}",
+            lambda world: world.claimed(),
+            lambda spool, world, job: spool.archive(job, world.root / ARCHIVED, owner),
+            after={ARCHIVED: ORIGINAL},
+            spooled=(f"{HOME}/job.json",),
+            owner=owner,
+        ),
+        Scenario(
+            f"fail{suffix}",
+            lambda world: world.claimed(),
+            lambda spool, world, job: spool.fail(job, world.root / FAILED, REPORT, owner),
+            after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
+            spooled=(f"{HOME}/job.json",),
+            owner=owner,
+        ),
+    )
+
+
 ALONE = (
+    *_leaving(AS_AROUND, ""),
+    *_leaving(TEAM, " for a group"),
     Scenario(
         "claim",
         lambda world: world.drop("letters/scan.pdf"),
@@ -165,57 +194,12 @@ ALONE = (
         spooled=(*_CLAIMED, f"{HOME}/sealed", *_BUNDLE),
     ),
     Scenario(
-        "publish",
-        lambda world: world.bundled(),
-        lambda spool, world, job: spool.publish(job, world.root / PUBLISHED),
-        after=bundle_at(PUBLISHED),
-        spooled=(*_CLAIMED, f"{HOME}/sealed"),
-    ),
-    Scenario(
         "publish side by side",
         lambda world: world.bundled(content=PIECES),
         _publish_pieces,
         after=pieces_at("outbox/letters"),
         spooled=(*_CLAIMED, f"{HOME}/sealed"),
         last="outbox/letters/scan.md",
-    ),
-    Scenario(
-        "archive",
-        lambda world: world.claimed(),
-        _archive,
-        after={ARCHIVED: ORIGINAL},
-        spooled=(f"{HOME}/job.json",),
-    ),
-    Scenario(
-        "fail",
-        lambda world: world.claimed(),
-        lambda spool, world, job: spool.fail(job, world.root / FAILED, REPORT),
-        after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
-        spooled=(f"{HOME}/job.json",),
-    ),
-    Scenario(
-        "publish for a group",
-        lambda world: world.bundled(),
-        lambda spool, world, job: spool.publish(job, world.root / PUBLISHED, TEAM),
-        after=bundle_at(PUBLISHED),
-        spooled=(*_CLAIMED, f"{HOME}/sealed"),
-        owner=TEAM,
-    ),
-    Scenario(
-        "archive for a group",
-        lambda world: world.claimed(),
-        lambda spool, world, job: spool.archive(job, world.root / ARCHIVED, TEAM),
-        after={ARCHIVED: ORIGINAL},
-        spooled=(f"{HOME}/job.json",),
-        owner=TEAM,
-    ),
-    Scenario(
-        "fail for a group",
-        lambda world: world.claimed(),
-        lambda spool, world, job: spool.fail(job, world.root / FAILED, REPORT, TEAM),
-        after={FAILED: ORIGINAL, FAILED_REPORT: REPORT},
-        spooled=(f"{HOME}/job.json",),
-        owner=TEAM,
     ),
     Scenario(
         "finish",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,42 +12,25 @@ from pathlib import Path
 
 import pytest
 
-import ocrd.files
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import Disk
 from ocrd.job import Place
-from ocrd.spool import Spool
 from ocrd.spool.expiry import Fate
 from ocrd.spool.tree import make_folders
 from tests.unit.spool.steps import Call, Hooked
-from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
+from tests.unit.spool.world import ORIGINAL, STEPS, World, bundle_at
 
 SECRET = b"what the personnel office keeps"
 
 
-class OldKernel:
-    """A C library whose kernel has no openat2."""
-
-    def __init__(self, libc: ctypes.CDLL) -> None:
-        self.renameat2 = libc.renameat2
-
-    def syscall(self, *_arguments: object) -> int:
-        ctypes.set_errno(errno.ENOSYS)
-        return -1
-
-
-@pytest.fixture(params=["openat2", "walk"])
-def world(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    """With each way to resolve; `hr` is what nobody else's jobs may touch."""
-    if request.param == "walk":
-        monkeypatch.setattr(ocrd.files, "_libc", OldKernel(ocrd.files._libc))
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """`hr` is what nobody else's jobs may touch."""
     world = World(tmp_path)
     world.make()
     (tmp_path / "hr").mkdir()
     (tmp_path / "hr" / "scan.pdf").write_bytes(SECRET)
-    yield world
+    return world
 
 
 def plant(world: World, place: str) -> None:
@@ -120,19 +101,13 @@ def test_a_swap_at_any_moment_takes_nothing(world: World) -> None:
             assert hr(world) == {"scan.pdf": SECRET}
 
 
-@pytest.mark.parametrize("step", ["publish", "archive", "fail"])
-def test_nothing_is_put_behind_a_link(world: World, step: str) -> None:
-    tree = {"publish": "outbox", "archive": "archive", "fail": "failed"}[step]
+@pytest.mark.parametrize("tree", STEPS)
+def test_nothing_is_put_behind_a_link(world: World, tree: str) -> None:
     job = world.bundled()
     place = world.tree(tree) / "letters" / "new"
-    acts: dict[str, Callable[[Spool], object]] = {
-        "publish": lambda spool: spool.publish(job, place),
-        "archive": lambda spool: spool.archive(job, place),
-        "fail": lambda spool: spool.fail(job, place, REPORT),
-    }
     plant(world, f"{tree}/letters")
     with pytest.raises(PlaceError) as caught:
-        acts[step](world.spool())
+        STEPS[tree](world.spool(), job, place)
     assert (caught.value.kind, caught.value.path) == ("blocked", place.parent)
     assert hr(world) == {"scan.pdf": SECRET}
     free = world.spool().free_name(place.parent, "new")

@@ -52,9 +52,7 @@ def test_a_kill_between_file_systems_is_mended_by_doing_it_again(
     kill_at_every_step(mounts_of_their_own, scenario, disk)
 
 
-@pytest.mark.parametrize(
-    "scenario", [s for s in SCENARIOS if s.name in ("publish", "archive")], ids=names
-)
+@pytest.mark.parametrize("scenario", ON_FUSE, ids=names)
 def test_a_kill_on_a_fuse_mount_is_mended_by_doing_it_again(
     memory: Path, scenario: Scenario
 ) -> None:

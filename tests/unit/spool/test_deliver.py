@@ -25,13 +25,6 @@ from tests.unit.spool.steps import Call, Hooked, WithoutExclusiveRename, dying
 from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.make()
-    return world
-
-
 def test_a_bundle_is_seen_whole_or_not_at_all(world: World) -> None:
     job = world.bundled()
     seen: list[set[str]] = []
@@ -43,14 +36,6 @@ def test_a_bundle_is_seen_whole_or_not_at_all(world: World) -> None:
     world.spool(Hooked(look)).publish(job, target)
     assert world.visible() == bundle_at("outbox/letters/scan")
     assert [files for files in seen if files and files != set(world.visible())] == []
-
-
-def test_a_bundle_that_was_not_sealed_is_not_published(world: World) -> None:
-    job = world.claimed()
-    (world.spool().new_bundle(job) / "scan.md").write_bytes(b"half")
-    with pytest.raises(OcrdError, match="sealed"):
-        world.spool().publish(job, world.tree("outbox") / "scan")
-    assert world.visible() == {}
 
 
 def test_building_anew_takes_the_seal_away(world: World) -> None:
@@ -203,14 +188,6 @@ def test_free_names_count_up(world: World) -> None:
     assert spool.free_name(folder, "v1.2", is_dir=True).name == "v1.2 (2)"
 
 
-def test_a_free_name_of_the_longest_name_can_be_made(world: World) -> None:
-    name = "字" * 83 + "ab.pdf"
-    assert len(os.fsencode(name)) == 255
-    (world.tree("archive") / name).touch()
-    world.spool().free_name(world.tree("archive"), name).touch()
-    assert len(world.visible()) == 2
-
-
 def test_a_file_where_a_folder_is_needed_numbers_the_folder(world: World) -> None:
     """inbox/letters was a file yesterday and is a folder today."""
     (world.tree("archive") / "letters").write_bytes(b"a file")
@@ -315,20 +292,22 @@ def test_results_and_originals_belong_to_the_group_that_is_asked_for(
 
 
 @needs_root
-def test_a_umask_alone_leaves_the_group_to_the_tree(world: World) -> None:
+@pytest.mark.parametrize(
+    ("owner", "file", "folder"),
+    [
+        (Ownership(umask=0o002), (200, 0o664), (200, 0o2775)),
+        (Ownership(group="t", gid=100), (100, 0o640), (100, 0o2750)),
+    ],
+    ids=["umask alone", "group alone"],
+)
+def test_what_is_not_asked_for_is_left_to_the_tree(
+    world: World, owner: Ownership, file: tuple[int, int], folder: tuple[int, int]
+) -> None:
     outbox = world.tree("outbox")
-    os.chown(outbox, -1, 100)
-    outbox.chmod(0o2700)
-    world.spool().publish(world.bundled(), outbox / "a" / "scan", Ownership(umask=0o002))
-    assert rights(outbox) == {(100, 0o664, False), (100, 0o2775, True)}
-
-
-@needs_root
-def test_a_group_alone_leaves_the_rights_to_the_tree(world: World) -> None:
-    outbox = world.tree("outbox")
-    outbox.chmod(0o755)
-    world.spool().publish(world.bundled(), outbox / "a" / "scan", Ownership(group="t", gid=100))
-    assert rights(outbox) == {(100, 0o644, False), (100, 0o2755, True)}
+    os.chown(outbox, -1, 200)
+    outbox.chmod(0o2750)
+    world.spool().publish(world.bundled(), outbox / "a" / "scan", owner)
+    assert rights(outbox) == {(*file, False), (*folder, True)}
 
 
 def test_a_group_that_the_daemon_is_not_of_pauses_and_loses_nothing(nobodys_world: World) -> None:

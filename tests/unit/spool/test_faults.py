@@ -27,7 +27,7 @@ from tests.unit.spool.scenarios import (
     wanted,
 )
 from tests.unit.spool.steps import TEARABLE, Call, Hooked, WithoutExclusiveRename, failing
-from tests.unit.spool.world import BUNDLE, ORIGINAL, REPORT, World, bundle_at
+from tests.unit.spool.world import BUNDLE, ORIGINAL, STEPS, World, left
 
 ANSWERS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.ESTALE, errno.EBUSY, errno.EACCES)
 
@@ -73,22 +73,26 @@ def fail_at(
     assert outcome(world) == wanted(scenario), moment
 
 
-def test_a_full_outbox_shows_nothing_and_takes_the_bundle_once_there_is_space(
-    tmp_path: Path,
+@pytest.mark.parametrize("tree", STEPS)
+@pytest.mark.parametrize(
+    ("size", "options", "kind"), [("8k", "size=1m", "disk-full"), ("1m", "rw", "read-only")]
+)
+def test_a_full_or_read_only_tree_shows_nothing_and_gets_all_once_that_has_ended(
+    world: World, tree: str, size: str, options: str, kind: str
 ) -> None:
-    world = World(tmp_path)
-    world.make()
-    with tmpfs(world.tree("outbox"), size="8k"):
+    target = world.tree(tree) / "letters" / "scan"
+    with tmpfs(world.tree(tree), size=size):
+        if kind == "read-only":
+            remount(world.tree(tree), "ro")
         job = world.bundled()
-        with pytest.raises(OcrdError) as caught:
-            world.spool().publish(job, world.tree("outbox") / "letters" / "scan")
-        assert caught.value.kind == "disk-full"
-        assert caught.value.disposition is Disposition.CONDITION
-        assert str(world.tree("outbox")) in caught.value.message
+        with pytest.raises(PlaceError) as caught:
+            STEPS[tree](world.spool(), job, target)
+        assert caught.value.kind == kind
+        assert str(world.tree(tree)) in caught.value.message
         assert (world.visible(), world.temporaries()) == ({}, [])
-        remount(world.tree("outbox"), "size=1m")
-        world.spool().publish(job, world.tree("outbox") / "letters" / "scan")
-        assert (world.visible(), world.temporaries()) == (bundle_at("outbox/letters/scan"), [])
+        remount(world.tree(tree), options)
+        STEPS[tree](world.spool(), job, target)
+        assert (world.visible(), world.temporaries()) == (left(tree), [])
 
 
 def test_a_full_spool_leaves_the_original_in_the_inbox(tmp_path: Path) -> None:
@@ -105,40 +109,6 @@ def test_a_full_spool_leaves_the_original_in_the_inbox(tmp_path: Path) -> None:
         assert world.visible() == {"inbox/scan.pdf": ORIGINAL}
         world.spool().claim(job, world.tree("inbox") / "scan.pdf")
         assert world.visible() == {}
-
-
-def test_a_full_failed_tree_keeps_the_original_in_the_spool(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.make()
-    target = world.tree("failed") / "scan.pdf"
-    with tmpfs(world.tree("failed"), size="8k"):
-        job = world.claimed("scan.pdf")
-        with pytest.raises(OcrdError) as caught:
-            world.spool().fail(job, target, REPORT)
-        assert caught.value.kind == "disk-full"
-        assert (world.visible(), world.temporaries()) == ({}, [])
-        remount(world.tree("failed"), "size=1m")
-        world.spool().fail(job, target, REPORT)
-        assert world.visible() == {
-            "failed/scan.pdf": ORIGINAL,
-            "failed/scan.pdf.error.json": REPORT,
-        }
-
-
-def test_a_read_only_archive_is_a_condition_that_ends(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.make()
-    target = world.tree("archive") / "2026" / "scan.pdf"
-    with tmpfs(world.tree("archive")):
-        job = world.claimed("scan.pdf")
-        remount(world.tree("archive"), "ro")
-        with pytest.raises(OcrdError) as caught:
-            world.spool().archive(job, target)
-        assert caught.value.kind == "read-only"
-        assert "ReadWritePaths" in caught.value.hint
-        remount(world.tree("archive"), "rw")
-        world.spool().archive(job, target)
-        assert world.visible() == {"archive/2026/scan.pdf": ORIGINAL}
 
 
 def test_a_folder_that_the_daemon_may_not_write_to_is_named(nobodys_world: World) -> None:
@@ -165,10 +135,8 @@ def test_a_folder_that_the_daemon_may_not_write_to_is_named(nobodys_world: World
 
 
 @needs_root
-def test_a_share_that_died_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+def test_a_share_that_died_is_not_taken_for_an_empty_one(world: World, tmp_path: Path) -> None:
     """The process behind a FUSE mount is killed: every call there answers ENOTCONN."""
-    world = World(tmp_path)
-    world.make()
     behind, inbox, outbox = tmp_path / "behind", world.tree("inbox"), world.tree("outbox")
     ready = world.bundled("ready.pdf")
     target = outbox / "ready"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import OcrdError, SourceChangedError
+from ocrd.errors import SourceChangedError
 from ocrd.job import Job, Place
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked
@@ -188,13 +188,6 @@ def test_a_folder_in_failed_that_lacks_a_member_stays_there(world: World) -> Non
     with pytest.raises(SourceChangedError):
         world.spool().claim(replace(job, place=Place.FAILED, failed_to=str(folder)), folder)
     assert world.files() == {"failed/pile/scan_2.jpg": MEMBERS["scan_2.jpg"]}
-
-
-def test_a_job_whose_members_are_still_in_the_spool_is_not_finished(world: World) -> None:
-    job = world.claimed_joined()
-    with pytest.raises(OcrdError) as caught:
-        world.spool().finish(job)
-    assert caught.value.kind == "unfiled"
 
 
 def test_an_orphan_tells_its_members(world: World) -> None:

@@ -207,19 +207,6 @@ def test_a_link_is_known_again_where_inode_numbers_mean_nothing(ground: Ground) 
     assert ground.tree() == {"there/scan.pdf": CONTENT}
 
 
-@every_disk
-def test_moving_again_what_was_moved_does_nothing(near_or_far: Ground, disk: Disk) -> None:
-    (near_or_far.here / "scan.pdf").write_bytes(CONTENT)
-    assert near_or_far.move(disk) == near_or_far.move(disk)
-    assert near_or_far.tree() == {"there/scan.pdf": CONTENT}
-
-
-@every_disk
-def test_what_is_nowhere_cannot_be_moved(near_or_far: Ground, disk: Disk) -> None:
-    with pytest.raises(FileNotFoundError):
-        near_or_far.move(disk)
-
-
 @needs_root
 def test_a_copy_that_somebody_cleared_away_is_made_again(ground: Ground) -> None:
     (ground.here / "scan.pdf").write_bytes(CONTENT)
@@ -271,29 +258,6 @@ def test_what_a_reader_took_away_at_once_is_not_delivered_twice(ground: Ground) 
         (ground.there / "scan.pdf").unlink()
         assert ground.mover(Disk()).resume() == ground.there / "scan.pdf"
         assert ground.tree() == {}
-
-
-@needs_root
-def test_a_move_given_up_takes_its_copy_along(ground: Ground) -> None:
-    (ground.here / "scan.pdf").write_bytes(CONTENT)
-    with bound(ground.there):
-        _stop_before(ground, "rename_exclusive", ground.there / ".ocrd-ab12.part")
-        ground.mover(Disk()).abandon()
-        assert ground.tree() == {"here/scan.pdf": CONTENT}
-
-
-@needs_root
-def test_a_copy_that_its_check_refuses_is_undone(ground: Ground) -> None:
-    source = ground.here / "scan.pdf"
-    source.write_bytes(CONTENT)
-
-    def refuse(copy: Path) -> None:
-        assert copy.read_bytes() == CONTENT
-        raise SourceChangedError("not this", hint="none")
-
-    with bound(ground.there), pytest.raises(SourceChangedError):
-        ground.mover(Disk()).move(source, ground.there / "scan.pdf", refuse)
-    assert ground.tree() == {"here/scan.pdf": CONTENT}
 
 
 @needs_root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -14,13 +15,6 @@ from tests.unit.spool.children import in_a_child
 from tests.unit.spool.mounts import bound, needs_root
 from tests.unit.spool.steps import Call, Hooked, dying
 from tests.unit.spool.world import ORIGINAL, TOKEN, World, job_of
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.make()
-    return world
 
 
 def test_an_orphan_tells_what_its_job_was(world: World) -> None:
@@ -75,7 +69,7 @@ def test_an_orphan_whose_bundle_has_left_says_so(world: World) -> None:
     assert orphan.original is not None
 
 
-@pytest.mark.parametrize("damage", ["gone", "empty", "half", "a way out"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "half", "../../etc/scan", "sub/scan\0"])
 def test_an_original_without_a_usable_record_is_put_back_under_a_made_up_name(
     world: World, damage: str
 ) -> None:
@@ -89,7 +83,8 @@ def test_an_original_without_a_usable_record_is_put_back_under_a_made_up_name(
         record.write_bytes(record.read_bytes()[:100])
     else:
         told = json.loads(record.read_bytes())
-        record.write_text(json.dumps({**told, "source": "Li4vLi4vZXRjL3NjYW4="}))
+        source = base64.b64encode(damage.encode()).decode()
+        record.write_text(json.dumps({**told, "source": source}))
     (orphan,) = world.spool().orphans()
     world.spool().put_back(orphan, world.tree("inbox"))
     assert world.files() == {f"inbox/7-{TOKEN}.pdf": ORIGINAL}

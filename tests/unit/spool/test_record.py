@@ -17,13 +17,6 @@ from tests.unit.spool.world import ORIGINAL, World
 NAMES = {"outputs": "/o/scan", "archived_to": "/a/sc\udce9an.pdf", "failed_to": None}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    world.make()
-    return world
-
-
 def as_before(world: World, job: Job, moves: dict[str, dict[str, str | None]]) -> Path:
     """The job's folder as the version before left it, with these moves under way."""
     home = world.spool().spooled(job).parent

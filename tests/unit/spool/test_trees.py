@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
 from tests.unit.spool.mounts import mounted, needs_root, tmpfs
 from tests.unit.spool.steps import Call, Hooked
-from tests.unit.spool.world import ORIGINAL, REPORT, World, bundle_at
+from tests.unit.spool.world import ORIGINAL, STEPS, World, left
 
 ID = "5e" * 16
 OTHER = "77" * 16
@@ -71,24 +71,17 @@ def test_a_new_tree_is_made_and_marked_and_known_at_the_next_start(
     assert memory.adopted == []
 
 
-def test_a_folder_that_a_person_made_anew_is_adopted(memory: Memory, tmp_path: Path) -> None:
-    tree = tmp_path / "archive"
-    memory.start().check(tree)
-    (tree / MARKER).unlink()
-    tree.rename(tmp_path / "old")
-    tree.mkdir()
-    use(memory.start(), tree / "scan.pdf")
-    assert (bears(tree), memory.adopted) == (ID, [tree])
-
-
-def test_a_folder_that_a_person_removed_is_made_anew(memory: Memory, tmp_path: Path) -> None:
-    tree = tmp_path / "outbox"
-    trees = memory.start()
+@pytest.mark.parametrize("made_anew", [True, False])
+def test_a_folder_that_a_person_removed_or_made_anew_is_adopted(
+    memory: Memory, tmp_path: Path, *, made_anew: bool
+) -> None:
+    tree, trees = tmp_path / "archive", memory.start()
     trees.check(tree)
-    (tree / MARKER).unlink()
-    tree.rmdir()
-    use(trees, tree / "scan")
-    assert bears(tree) == ID
+    tree.rename(tmp_path / "old")
+    if made_anew:
+        tree.mkdir()
+    use(memory.start() if made_anew else trees, tree / "scan.pdf")
+    assert (bears(tree), memory.adopted) == (ID, [tree])
 
 
 @pytest.mark.parametrize("planted", ["folder", "link", "dangling link", "pipe"])
@@ -260,66 +253,40 @@ def test_a_new_folder_below_a_root_that_is_away_is_not_made(memory: Memory, tmp_
 # --- the spool's steps ---
 
 
-@pytest.fixture
-def apart(tmp_path: Path, memory: Memory) -> Iterator[tuple[World, Spool]]:
-    """A spool with a ledger's memory, whose trees of results can be mounted."""
-    world = World(tmp_path)
-    world.make()
-    disk = Disk()
-    trees = Trees(ID, memory.known, disk, memory.known.__setitem__)
-    spool = Spool(tmp_path, trees=trees, disk=disk)
-    for name in ("inbox", "outbox", "archive", "failed"):
-        (world.tree(name) / MARKER).unlink()
-    (tmp_path / ".ocrd" / MARKER).unlink()
-    spool.prepare()
-    yield world, spool
-
-
 @needs_root
-@pytest.mark.parametrize("name", ["outbox", "archive", "failed"])
+@pytest.mark.parametrize("name", STEPS)
 def test_nothing_leaves_the_spool_for_a_place_whose_mount_is_away(
-    apart: tuple[World, Spool], name: str, tmp_path: Path, memory: Memory
+    world: World, name: str, tmp_path: Path, memory: Memory
 ) -> None:
-    world, spool = apart
     tree, source = world.tree(name), tmp_path / "source"
     source.mkdir()
     mount = ["mount", "--bind", str(source), str(tree)]
+    disk = Disk()
+    trees = Trees(ID, memory.known, disk, memory.known.__setitem__)
+    for marker in tmp_path.glob(f"*/{MARKER}"):
+        marker.unlink()
     subprocess.run(mount, check=True)
-    trees = memory.start()
-    trees.check(tmp_path / ".ocrd")
-    for each in ("outbox", "archive", "failed"):
-        trees.check(world.tree(each))
+    for each in (".ocrd", *STEPS):
+        trees.check(tmp_path / each)
+    spool = Spool(tmp_path, trees=trees, disk=disk)
     job = world.bundled("scan.pdf")
-    started = Disk()
-    trees = Trees(ID, memory.known, started, memory.known.__setitem__)
-    spool = Spool(tmp_path, trees=trees, disk=started)
-    acts: dict[str, Callable[[], object]] = {
-        "outbox": lambda: spool.publish(job, tree / "letters" / "scan"),
-        "archive": lambda: spool.archive(job, tree / "scan.pdf"),
-        "failed": lambda: spool.fail(job, tree / "scan.pdf", REPORT),
-    }
-    act = acts[name]
+    target = tree / "letters" / "scan"
     subprocess.run(["umount", "--lazy", str(tree)], check=True)
-    lost(act)
+    lost(lambda: STEPS[name](spool, job, target))
     lost(lambda: spool.free_name(tree, "scan.pdf"))
     assert os.listdir(tree) == []
     subprocess.run(mount, check=True)
     try:
-        act()
-        wanted = {
-            "outbox": bundle_at("outbox/letters/scan"),
-            "archive": {"archive/scan.pdf": ORIGINAL},
-            "failed": {"failed/scan.pdf": ORIGINAL, "failed/scan.pdf.error.json": REPORT},
-        }
+        STEPS[name](spool, job, target)
         seen = {name: what for name, what in world.visible().items() if "source" not in name}
-        assert seen == wanted[name]
+        assert seen == left(name)
     finally:
         subprocess.run(["umount", "--lazy", str(tree)], check=True)
 
 
-def test_deleted_folders_of_jobs_are_made_anew_and_the_next_file_goes_on(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.make()
+def test_deleted_folders_of_jobs_are_made_anew_and_the_next_file_goes_on(
+    world: World, tmp_path: Path
+) -> None:
     spool = world.spool()
     (tmp_path / ".ocrd" / "jobs").rmdir()
     job = world.drop("scan.pdf")

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,22 @@ PIECES = {
     ".json": b'{"version": 1}\n' * 100,
     ".md": b"![](scan.images/3-1.jpg)\n" * 300,
 }
+
+
+STEPS: dict[str, Callable[[Spool, Job, Path], object]] = {
+    "outbox": lambda spool, job, target: spool.publish(job, target),
+    "archive": lambda spool, job, target: spool.archive(job, target),
+    "failed": lambda spool, job, target: spool.fail(job, target, REPORT),
+}
+"""What puts something into each tree of results."""
+
+
+def left(tree: str) -> dict[str, bytes]:
+    """What is seen once a bundled job's step has gone to `TREE/letters/scan`."""
+    place = f"{tree}/letters/scan"
+    if tree == "outbox":
+        return bundle_at(place)
+    return {place: ORIGINAL} | ({f"{place}.error.json": REPORT} if tree == "failed" else {})
 
 
 @dataclass(frozen=True)
