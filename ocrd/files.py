@@ -549,14 +549,15 @@ def _open_beneath(tree: int, folder: str, path: str) -> int:
     names = os.fsencode(folder).split(b"/")
     if b".." in names:
         raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-    place = os.dup(tree)
+    place = tree
     try:
         for name in names:
-            step = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
-            os.close(place)
-            place = step
+            above, place = place, os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
+            if above != tree:
+                os.close(above)
     except OSError as error:
-        os.close(place)
+        if place != tree:
+            os.close(place)
         error.filename = path
         raise
     return place
