@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.needs import everything, find_system_programs, need
+from tests.support.needs import examples, find_system_programs, need
 
 find_system_programs()
 
 # Hypothesis' own profile for CI: the same examples everywhere, none judged by how long it took.
-settings.register_profile(
-    "ocrd", settings.get_profile("ci"), max_examples=100 if everything() else 25
-)
+settings.register_profile("ocrd", settings.get_profile("ci"), max_examples=examples(100))
 
 
 @pytest.fixture(scope="session", autouse=True)

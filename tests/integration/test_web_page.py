@@ -11,10 +11,11 @@ from typing import Any, Literal
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support.needs import needs, slow
+from tests.support.printed import printed
 from tests.support.site import Site, site, until
 from tests.support.waiting import HANG_S
 
@@ -31,13 +32,9 @@ QUIET = [
 
 
 def scan(*lines: str) -> bytes:
-    """A page with these lines, each larger than the one above and a block of its own."""
-    image = Image.new("L", (1000, 1200), 255)
-    for number, line in enumerate(lines):
-        font = ImageFont.load_default(32 + 28 * number)
-        ImageDraw.Draw(image).text((80, 120 + 300 * number), line, fill=0, font=font)
+    """A page with these lines, each a block of its own."""
     held = io.BytesIO()
-    image.save(held, "PNG")
+    printed(*lines, height=1200).save(held, "PNG")
     return held.getvalue()
 
 
@@ -213,7 +210,9 @@ def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, runn
     context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [pytest.param("light", 1200, marks=slow), ("dark", 360)]
+)
 def test_axe_finds_no_violation_on_any_page(
     browser: Browser, running: Site, scheme: Literal["light", "dark"], width: int
 ) -> None:

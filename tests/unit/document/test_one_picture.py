@@ -21,7 +21,7 @@ from ocrd.page import Block, Box, Line, Markup, PageResult
 from ocrd.pages.base import Rendering
 from ocrd.pages.work import inspect, page
 from tests.support.grain import grain
-from tests.support.needs import slow
+from tests.support.needs import examples, slow
 from tests.unit.document.archives import assert_valid
 from tests.unit.document.pdfa_rules import faults
 from tests.unit.document.scans import bundle, pymupdf, record, saved
@@ -143,10 +143,10 @@ def test_a_jpeg_that_lacks_its_end_mark_alone_is_whole(
 
 
 def page_of_print() -> Image.Image:
-    image = Image.new("RGB", (1240, 1754), (252, 250, 245))
+    image = Image.new("RGB", (620, 877), (252, 250, 245))
     draw = ImageDraw.Draw(image)
-    for line in range(40):
-        draw.text((100, 100 + 38 * line), "Of all the words that were printed here " * 2, "black")
+    for line in range(20):
+        draw.text((50, 50 + 38 * line), "Of all the words that were printed here " * 2, "black")
     return Image.blend(image, grain(image.size, 20).convert("RGB"), 0.05)
 
 
@@ -245,7 +245,7 @@ shapes = st.sampled_from([(1, 1), (3, 2000), (2000, 3), (1, 700), (40, 40), (300
 
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(shapes, st.sampled_from(["1", "L", "RGB"]), results, st.sampled_from([0, 90, 180, 270]))

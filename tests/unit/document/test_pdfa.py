@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from ocrd.page import Block, Box, Line, Markup, PageResult
+from tests.support.needs import few
 from tests.unit.document.pdfa_rules import faults, part_of
 from tests.unit.document.scans import (
     LETTER,
@@ -312,7 +313,9 @@ def newer(document: Any) -> None:
     document.xref_set_key(document.pdf_catalog(), "Version", "/2.0")
 
 
-@pytest.mark.parametrize("what", [script, form, lzw, hidden_note, odd_image, states, layers, newer])
+@pytest.mark.parametrize(
+    "what", few([script, form, lzw, hidden_note, odd_image, states, layers, newer])
+)
 def test_what_nobody_sees_is_taken_out(tmp_path: Path, what: Callable[[Any], None]) -> None:
     truth = typeset()
     source = scan_pdf(tmp_path / "a.pdf", truth)

@@ -8,7 +8,8 @@ import pytest
 
 from ocrd.engine.base import Engine, PageRequest
 from ocrd.errors import OcrdError, PageFaultError
-from ocrd.page import PageResult
+from ocrd.page import PageImage, PageResult
+from tests.support.printed import lines_on, printed
 from tests.support.samples import Scan
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
 from tests.unit.engine.fake import FakeEngine, words_of
@@ -47,3 +48,15 @@ async def test_a_mode_it_was_told_to_refuse_is_refused() -> None:
     engine = FakeEngine(refuses=frozenset({"locate"}))
     assert engine.unsupported(request(pixels(ticket(1)), "locate").mode)
     assert engine.unsupported(request(pixels(ticket(1)), "ocr").mode) is None
+
+
+def test_what_is_printed_in_code_is_read_where_it_stands_and_nothing_else_is() -> None:
+    page = printed("The upper line of it", "and <b>the lower</b>", height=1200).convert("RGB")
+    lines = lines_on(PageImage(page.width, page.height, page.tobytes()))
+    assert [line.text for line in lines] == ["The upper line of it", "and <b>the lower</b>"]
+    for line, top in zip(lines, (120, 420), strict=True):
+        assert line.box.x1 == pytest.approx(0.08, abs=0.005)
+        assert line.box.y1 == pytest.approx(top / 1200, abs=0.005)
+        assert [word.text for word in line.words] == line.text.split()
+        assert line.words[-1].box.x2 == line.box.x2 < 0.2
+    assert lines_on(pixels(ticket(1))) == []
