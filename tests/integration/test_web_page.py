@@ -6,18 +6,19 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support.needs import needs, slow
 from tests.support.printed import printed
 from tests.support.site import Site, site, until
 from tests.support.waiting import HANG_S
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = needs("chromium")
 
@@ -47,6 +48,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # who collects tests need not wait for it
+
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
         yield started
@@ -238,6 +241,8 @@ def test_axe_finds_no_violation_on_any_page(
 
 
 def told_by_axe(opened: Page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
     violations = Axe().run(opened).response["violations"]
     return [
         f"{each['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"

@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 LATIN = (VIETNAMESE, TURKISH)
+READ: dict[tuple[PageImage, str], PageResult] = {}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,7 +41,10 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 async def read(engine: Engine, page: PageImage, language: str = "") -> PageResult:
-    return await engine.recognise(replace(request(page), language=language))
+    """Read a page, once for all tests that look at what comes of it."""
+    if (page, language) not in READ:
+        READ[page, language] = await engine.recognise(replace(request(page), language=language))
+    return READ[page, language]
 
 
 def turned(page: PageImage, degrees: int) -> PageImage:
