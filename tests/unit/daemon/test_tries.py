@@ -7,6 +7,8 @@ import errno
 import time
 from pathlib import Path
 
+import pytest
+
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.errors import ExitCode
@@ -14,6 +16,7 @@ from ocrd.events import Event, Events
 from ocrd.files import Disk
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.tree import Tree, scan
+from tests.support.forked_children import fork_children
 from tests.support.waiting import until
 
 TRY_S = 1.5  # longer than from one look at the paused folders to the next
@@ -34,7 +37,10 @@ class SlowAndFull(Disk):
         super().rename_exclusive(source, target)
 
 
-async def test_a_folder_does_not_go_on_while_its_place_is_still_being_tried(tmp_path: Path) -> None:
+async def test_a_folder_does_not_go_on_while_its_place_is_still_being_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork_children(monkeypatch.setattr)
     tree, disk, told = Tree(tmp_path / "srv"), SlowAndFull(), list[Event]()
     tree.drop("a.jpg", scan(1))
     engine = DiaryEngine(Diary(tree.diary), 0.0, 0.0)

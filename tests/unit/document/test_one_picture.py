@@ -212,15 +212,14 @@ def test_a_page_is_decoded_once_to_be_read_and_once_at_most_to_be_shown(
     assert len(decoded) <= 2
 
 
-def test_pages_of_a_long_tiff_are_each_opened_once(tmp_path: Path) -> None:
-    """A hundred pages take ten times as long as ten, not a hundred times."""
-    frames = [Image.new("1", (16, 16), number % 2) for number in range(150)]
+def test_a_long_tiff_is_made_in_turns(tmp_path: Path) -> None:
+    frames = [Image.new("1", (16, 16), number % 2) for number in range(70)]
     data = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
     assert struct.unpack("<H", data[2:4]) == (42,)
     summary = made(tmp_path, data, outputs=frozenset({"pdf"}))
-    assert summary.pages == 150
+    assert summary.pages == 70
     with pymupdf.open(str(tmp_path / "out" / "scan.pdf")) as document:
-        looks = [document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, 148, 149)]
+        looks = [document[number].get_pixmap(dpi=20).samples[0] for number in (0, 1, 68, 69)]
     assert looks == [0, 255, 0, 255]
 
 

@@ -112,7 +112,7 @@ async def test_a_page_waits_while_its_model_is_not_there(
 ) -> None:
     monkeypatch.setattr(packs, "folder", lambda: tmp_path)
     with pytest.raises(EngineDownError) as waits:
-        await read(engine, UNKNOWN[0].drawn(), "ru")
+        await engine.recognise(replace(request(UNKNOWN[0].drawn()), language="ru"))
     assert waits.value.hint == "sudo apt install tesseract-ocr-rus, then systemctl restart ocrd."
 
 
