@@ -10,7 +10,7 @@ from PIL import Image
 
 from ocrd.page import Block, Box, Line, Markup, PageImage, Word
 
-FORMAT = zxingcpp.BarcodeFormat.Aztec
+FORMATS = zxingcpp.barcode_formats_from_str("Aztec")
 CONFIDENCE = 0.9
 LEFT, TOP, APART = 80, 120, 300  # pixels
 
@@ -19,9 +19,10 @@ def printed(*lines: str, height: int = 400) -> Image.Image:
     """A white page with these lines, one below the other."""
     page = Image.new("L", (1000, height), 255)
     for number, line in enumerate(lines):
-        made = memoryview(zxingcpp.create_barcode(line, FORMAT).to_image(scale=4))  # type: ignore[arg-type]  # it has a buffer
-        rows, columns = made.shape or ()
-        code = Image.frombytes("L", (columns, rows), bytes(made))
+        made = zxingcpp.create_barcode(line, zxingcpp.BarcodeFormat.Aztec)
+        dots = memoryview(made.to_image(scale=4))  # type: ignore[arg-type]  # it has a buffer
+        rows, columns = dots.shape or ()
+        code = Image.frombytes("L", (columns, rows), bytes(dots))
         page.paste(code, (LEFT, TOP + APART * number))
     return page
 
@@ -29,7 +30,7 @@ def printed(*lines: str, height: int = 400) -> Image.Image:
 def lines_on(image: PageImage) -> list[Line]:
     """The lines of such a page and where they stand; of any other page none."""
     grey = Image.frombytes("RGB", (image.width, image.height), image.rgb).convert("L")
-    codes = zxingcpp.read_barcodes(grey, formats=FORMAT, try_rotate=False, try_downscale=False)
+    codes = zxingcpp.read_barcodes(grey, formats=FORMATS, try_rotate=False, try_downscale=False)
     return sorted((_line(code, image) for code in codes), key=lambda line: line.box.y1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,14 @@ def _drawn(name: str) -> tuple[list[Drawn], bytes]:
     if name == "report.pdf":
         report = [_scan(sheet, 40 + number) for number, sheet in enumerate(compose.report())]
         return report, _pdf([image for image, _ in report])
-    draw, write = {
+    ways: dict[str, tuple[Callable[[], Drawn], Callable[[Image.Image], bytes]]] = {
         "letter.jpg": (lambda: _scan(compose.letter(), 1), _small_jpeg),
         "two-columns.png": (lambda: _scan(compose.columns(), 2), _png),
         "table.tif": (lambda: _scan(compose.table(), 3), _fax),
         "photo.jpg": (lambda: _photo(compose.notice(), 5), _sideways),
         "chinese.jpg": (lambda: _scan(compose.chinese(), 6), _small_jpeg),
-    }[name]
+    }
+    draw, write = ways[name]
     page = draw()
     return [page], write(page[0])
 
