@@ -10,7 +10,6 @@ from PIL import Image
 
 from ocrd.page import Block, Box, Line, Markup, PageImage, Word
 
-FORMATS = zxingcpp.barcode_formats_from_str("Aztec")
 CONFIDENCE = 0.9
 LEFT, TOP, APART = 80, 120, 300  # pixels
 
@@ -30,7 +29,8 @@ def printed(*lines: str, height: int = 400) -> Image.Image:
 def lines_on(image: PageImage) -> list[Line]:
     """The lines of such a page and where they stand; of any other page none."""
     grey = Image.frombytes("RGB", (image.width, image.height), image.rgb).convert("L")
-    codes = zxingcpp.read_barcodes(grey, formats=FORMATS, try_rotate=False, try_downscale=False)
+    aztec = zxingcpp.barcode_formats_from_str("Aztec")
+    codes = zxingcpp.read_barcodes(grey, formats=aztec, try_rotate=False, try_downscale=False)
     return sorted((_line(code, image) for code in codes), key=lambda line: line.box.y1)
 
 

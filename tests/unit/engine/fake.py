@@ -37,7 +37,6 @@ class FakeEngine:
 
     Attributes:
         requests: Every request that was begun, in order.
-        most_at_once: The most pages that were in work together.
     """
 
     kind = "fake"
@@ -55,12 +54,10 @@ class FakeEngine:
     ) -> None:
         self.capacity = workers
         self.requests: list[PageRequest] = []
-        self.most_at_once = 0
         self._delay_s = delay_s
         self._fault = fault
         self._refuses = refuses
         self._sleep = sleep
-        self._at_once = 0
         self._seen: dict[str, int] = {}
         self._state = EngineState.STOPPED
         self._places = asyncio.Semaphore(workers)
@@ -95,12 +92,7 @@ class FakeEngine:
         if (why := self.unsupported(request.mode)) is not None:
             raise PageError(why, hint="Ask for another mode.", kind="unsupported-mode")
         async with self._places:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-            try:
-                return await self._read(request)
-            finally:
-                self._at_once -= 1
+            return await self._read(request)
 
     async def _read(self, request: PageRequest) -> PageResult:
         self.requests.append(request)

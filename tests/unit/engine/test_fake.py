@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from ocrd.engine.base import Engine, PageRequest
-from ocrd.errors import OcrdError, PageFaultError
+from ocrd.engine.base import Engine
 from ocrd.page import PageImage, PageResult
 from tests.support.printed import lines_on, printed
 from tests.support.samples import Scan
-from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
+from tests.unit.engine.contract import ReadingContract, pixels, ticket
 from tests.unit.engine.fake import FakeEngine, words_of
 
 
@@ -21,33 +18,6 @@ class TestFakeEngine(ReadingContract):
 
     def says(self, result: PageResult, scan: Scan) -> bool:
         return words_of(pixels(scan)) in result.text
-
-
-async def test_a_fault_strikes_as_often_as_it_was_told_to() -> None:
-    def twice(_request: PageRequest, seen: int) -> OcrdError | None:
-        return PageFaultError("struck", hint="again") if seen < 2 else None
-
-    engine = FakeEngine(fault=twice)
-    await engine.start(lambda _stage: None)
-    page = request(pixels(ticket(1)))
-    for _ in range(2):
-        with pytest.raises(PageFaultError):
-            await engine.recognise(page)
-    assert (await engine.recognise(page)).text == words_of(page.image)
-    assert len(engine.requests) == 3
-
-
-async def test_no_more_pages_are_in_work_than_it_has_workers() -> None:
-    engine = FakeEngine(workers=2, delay_s=0.001)
-    await engine.start(lambda _stage: None)
-    await asyncio.gather(*(engine.recognise(request(pixels(ticket(n)))) for n in range(8)))
-    assert engine.most_at_once == 2
-
-
-async def test_a_mode_it_was_told_to_refuse_is_refused() -> None:
-    engine = FakeEngine(refuses=frozenset({"locate"}))
-    assert engine.unsupported(request(pixels(ticket(1)), "locate").mode)
-    assert engine.unsupported(request(pixels(ticket(1)), "ocr").mode) is None
 
 
 def test_what_is_printed_in_code_is_read_where_it_stands_and_nothing_else_is() -> None:
