@@ -82,7 +82,7 @@ def _least(client: TestClient, path: str) -> float:
 
 def latency() -> None:
     """Upload one after the other; the fastest, as others may use the machine."""
-    with root_with() as root, site(root / "srv", fast=True) as up, up.client() as client:
+    with root_with() as root, site(root / "srv") as up, up.client() as client:
         until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
         assert up.daemon is not None
         assert up.web is not None

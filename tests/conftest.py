@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support.needs import everything, find_system_programs, need
+from tests.support.needs import examples, find_system_programs, need
 
 find_system_programs()
+gc.disable()  # until all is imported and collected, of which none is ever garbage
 
 # Hypothesis' own profile for CI: the same examples everywhere, none judged by how long it took.
-settings.register_profile(
-    "ocrd", settings.get_profile("ci"), max_examples=100 if everything() else 25
-)
+settings.register_profile("ocrd", settings.get_profile("ci"), max_examples=examples(100))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,6 +24,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("VLLM_CACHE_ROOT", str(usual / "vllm"))
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now is looked through no more."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -31,6 +31,7 @@ from ocrd.files import Disk
 from ocrd.observe.log import log_sink
 from ocrd.page import Block, PageResult
 from tests.support.forked_children import fork_children
+from tests.support.printed import blocks_of, lines_on
 from tests.unit.engine.fake import FakeEngine
 
 WRITES = frozenset(
@@ -69,7 +70,7 @@ class Diary:
 
 
 class DiaryEngine(FakeEngine):
-    """Takes a moment for a page and says a text that only this page has."""
+    """Takes a moment for a page and says what is `printed` on it, else what only this page has."""
 
     def __init__(
         self,
@@ -97,12 +98,14 @@ class DiaryEngine(FakeEngine):
         self._first -= 1
         while self._gate and self._first < 0 and not self._gate.exists():  # noqa: ASYNC110 - another process makes it
             await asyncio.sleep(0.02)
-        digest = hashlib.sha256(request.image.rgb).hexdigest()[:16]
+        lines = lines_on(request.image)
+        named = f"page {hashlib.sha256(request.image.rgb).hexdigest()[:16]}"
         return PageResult(
-            text=(said := f"page {digest}"),
-            blocks=(Block("text", said),),
+            text="\n".join(line.text for line in lines) or named,
+            blocks=blocks_of(lines) or (Block("text", named),),
             output_tokens=4,
             seconds=self._delay_s,
+            lines=tuple(lines),
         )
 
 

@@ -28,10 +28,16 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.requests import ask
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.tree import Tree, daemon, folder_of, scan
+from tests.support.forked_children import fork_children
 from tests.support.nobody import NOBODY
 from tests.support.waiting import HANG_S, until, wait_for
 
 HUNG = 60  # jobs, which is more than there are threads for all
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork_children(monkeypatch.setattr)
 
 
 class House:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
 from PIL import Image
 
 from ocrd.config import load
@@ -20,8 +21,14 @@ from ocrd.modes import AnswerFormat
 from ocrd.page import PageResult
 from tests.integration.driver import Diary, DiaryEngine
 from tests.integration.tree import Tree, scan
+from tests.support.forked_children import fork_children
 
 FIGURE = "<|ref|>image<|/ref|><|det|>[[100, 100, 800, 800]]<|/det|>\n"
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork_children(monkeypatch.setattr)
 
 
 class FigureEngine(DiaryEngine):

@@ -44,6 +44,7 @@ def results(tree: Tree, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]
     return sidecar["pages"], sidecar["summary"], pymupdf.open(bundle / f"{name}.pdf")
 
 
+@slow
 def test_empty_back_sides_are_dropped_and_pages_turned_when_a_folder_asks(tree: Tree) -> None:
     configured(tree, "drop_blank = true", "upright = true", engine="rapidocr")
     tree.drop("pile.pdf", pile((LETTER, 0), ("", 0), (LETTER, 180)))

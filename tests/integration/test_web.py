@@ -9,36 +9,28 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from azure.ai.documentintelligence import DocumentIntelligenceClient
-from azure.ai.documentintelligence.models import (
-    AnalyzeDocumentRequest,
-    AnalyzeOutputOption,
-    DocumentContentFormat,
-)
-from azure.core.credentials import AzureKeyCredential
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
-from mistralai.client import Mistral
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.support.needs import slow
+from tests.support.printed import printed
 from tests.support.site import Site, memory_kib, site, until
 from tests.support.waiting import HANG_S
+
+if TYPE_CHECKING:
+    from azure.ai.documentintelligence import DocumentIntelligenceClient
 
 JSON = {"content-type": "application/json"}
 WORDS = "Lighthouse keepers wrote every evening"
 
 
 def page(words: str = WORDS, kind: str = "PNG") -> bytes:
-    """A white page with a line on it."""
-    image = Image.new("L", (1000, 400), 255)
-    font = ImageFont.load_default(40)
-    ImageDraw.Draw(image).text((60, 160), words, fill=0, font=font)
+    """A page with a line on it."""
     held = io.BytesIO()
-    image.save(held, kind)
+    printed(words).save(held, kind)
     return held.getvalue()
 
 
@@ -125,12 +117,13 @@ def test_two_documents_of_one_name_are_two_jobs(running: Site) -> None:
 @slow
 def test_a_piles_documents_are_shown_as_the_pages_of_one(tmp_path: Path) -> None:
     held = io.BytesIO()
-    blank = Image.new("L", (1000, 400), 255)
-    sheets = [Image.open(io.BytesIO(page("First letter"))), blank,
-              Image.open(io.BytesIO(page("Second letter")))]  # fmt: skip
+    sheets = [Image.new("L", (1000, 400), 255) for _ in range(3)]
+    for number, words in ((0, "First letter"), (2, "Second letter")):
+        font = ImageFont.load_default(40)
+        ImageDraw.Draw(sheets[number]).text((60, 160), words, fill=0, font=font)
     sheets[0].save(held, "TIFF", save_all=True, append_images=sheets[1:])
     pile = '[[folder]]\nname = "web"\nseparator = "blank"\n'
-    with site(tmp_path / "srv", folders=pile) as up, up.client() as client:
+    with site(tmp_path / "srv", real=True, folders=pile) as up, up.client() as client:
         until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
         told = client.post("/api/v1/ocr?name=pile.tif&wait=240", content=held.getvalue()).json()
         results = f"/api/v1/jobs/{told['id']}/result"
@@ -235,10 +228,22 @@ def test_a_clients_name_never_shapes_a_path(running: Site, name: str) -> None:
 # --- Azure Document Intelligence ---
 
 
+def azure(running: Site, token: str) -> DocumentIntelligenceClient:
+    """Its package takes long to import: who collects tests need not wait for it."""
+    from azure.ai.documentintelligence import DocumentIntelligenceClient
+    from azure.core.credentials import AzureKeyCredential
+
+    return DocumentIntelligenceClient(running.url, AzureKeyCredential(token))
+
+
 def test_the_azure_sdk_gets_text_and_a_searchable_pdf(running: Site) -> None:
-    client = DocumentIntelligenceClient(
-        endpoint=running.url, credential=AzureKeyCredential(running.tokens["submit"])
+    from azure.ai.documentintelligence.models import (
+        AnalyzeDocumentRequest,
+        AnalyzeOutputOption,
+        DocumentContentFormat,
     )
+
+    client = azure(running, running.tokens["submit"])
     poller = client.begin_analyze_document(
         model_id="prebuilt-read",
         body=AnalyzeDocumentRequest(bytes_source=page()),
@@ -267,10 +272,13 @@ def sidecar(running: Site, number: str) -> dict[str, Any]:
 
 
 def test_the_azure_sdk_is_told_of_failures_in_its_own_words(running: Site) -> None:
-    wrong = DocumentIntelligenceClient(running.url, AzureKeyCredential("wrong"))
+    from azure.ai.documentintelligence.models import AnalyzeDocumentRequest
+    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+
+    wrong = azure(running, "wrong")
     with pytest.raises(ClientAuthenticationError):
         wrong.begin_analyze_document("prebuilt-read", AnalyzeDocumentRequest(bytes_source=b"x"))
-    client = DocumentIntelligenceClient(running.url, AzureKeyCredential(running.tokens["submit"]))
+    client = azure(running, running.tokens["submit"])
     with pytest.raises(HttpResponseError, match="urlSource"):
         url = AnalyzeDocumentRequest(url_source="http://example.org/a.pdf")
         client.begin_analyze_document("prebuilt-read", url)
@@ -285,6 +293,8 @@ def test_the_azure_sdk_is_told_of_failures_in_its_own_words(running: Site) -> No
 
 
 def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) -> None:
+    from mistralai.client import Mistral
+
     client = Mistral(api_key=running.tokens["submit"], server_url=running.url)
     uri = "data:image/png;base64," + base64.b64encode(page()).decode()
     document = {"type": "image_url", "image_url": uri}
@@ -452,7 +462,7 @@ def test_many_uploads_at_once_are_each_one_job(running: Site) -> None:
 
 
 def test_documents_are_taken_while_the_daemon_is_down(tmp_path: Path) -> None:
-    with site(tmp_path / "site", daemon=False, fast=True) as up, up.client() as client:
+    with site(tmp_path / "site", daemon=False) as up, up.client() as client:
         answer = client.post("/api/v1/ocr?name=early.png", content=page(), timeout=2 * HANG_S)
         assert (answer.status_code, answer.json()["state"]) == (202, "inbox")
         up.start_daemon()

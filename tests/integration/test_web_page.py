@@ -6,17 +6,19 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from PIL import Image
 
 from tests.support.needs import needs, slow
+from tests.support.printed import printed
 from tests.support.site import Site, site, until
 from tests.support.waiting import HANG_S
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = needs("chromium")
 
@@ -31,13 +33,9 @@ QUIET = [
 
 
 def scan(*lines: str) -> bytes:
-    """A page with these lines, each larger than the one above and a block of its own."""
-    image = Image.new("L", (1000, 1200), 255)
-    for number, line in enumerate(lines):
-        font = ImageFont.load_default(32 + 28 * number)
-        ImageDraw.Draw(image).text((80, 120 + 300 * number), line, fill=0, font=font)
+    """A page with these lines, each a block of its own."""
     held = io.BytesIO()
-    image.save(held, "PNG")
+    printed(*lines, height=1200).save(held, "PNG")
     return held.getvalue()
 
 
@@ -50,6 +48,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright  # who collects tests need not wait for it
+
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
         yield started
@@ -213,7 +213,9 @@ def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, runn
     context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
+@pytest.mark.parametrize(
+    ("scheme", "width"), [pytest.param("light", 1200, marks=slow), ("dark", 360)]
+)
 def test_axe_finds_no_violation_on_any_page(
     browser: Browser, running: Site, scheme: Literal["light", "dark"], width: int
 ) -> None:
@@ -239,6 +241,8 @@ def test_axe_finds_no_violation_on_any_page(
 
 
 def told_by_axe(opened: Page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
     violations = Axe().run(opened).response["violations"]
     return [
         f"{each['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"

@@ -35,7 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     more = "requests_per_minute = 240\nkeep_days = 30"
     folders = FOLDERS.replace("\n[[", "\nsettle_s = 30\nclosed_s = 30\n[[", 1)
     root = tmp_path_factory.mktemp("rules") / "srv"
-    with site(root, fast=True, more=more, folders=folders) as up:
+    with site(root, more=more, folders=folders) as up:
         until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
         yield up
 
@@ -191,7 +191,7 @@ def test_a_file_that_nobody_reads_goes_after_a_day(running: Site) -> None:
 
 
 def test_a_document_that_no_daemon_has_seen_is_found_by_its_ticket(tmp_path: Path) -> None:
-    with site(tmp_path / "srv", daemon=False, fast=True) as up, up.client("submit") as client:
+    with site(tmp_path / "srv", daemon=False) as up, up.client("submit") as client:
         told = client.post("/api/v1/ocr?name=early.png", content=page()).json()
         assert told["state"] == "inbox"
         body = {"base64Source": base64.b64encode(page("for Azure")).decode()}

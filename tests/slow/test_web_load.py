@@ -27,7 +27,7 @@ def test_of_many_uploads_with_kills_none_is_lost_or_doubled(tmp_path: Path) -> N
 async def test_two_thousand_idle_listeners_cost_little(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * IDLE), hard))
-    with site(tmp_path / "srv", fast=True) as up:
+    with site(tmp_path / "srv") as up:
         assert up.web is not None
         before, port = resident_kib(up.web), int(up.url.rpartition(":")[2])
         request = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: "
@@ -79,7 +79,7 @@ print(told.pages[0].markdown)
 
 
 def test_litellm_reads_through_its_mistral_provider(tmp_path: Path) -> None:
-    with site(tmp_path / "srv", fast=True) as up:
+    with site(tmp_path / "srv") as up:
         until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
         uri = "data:image/png;base64," + base64.b64encode(page()).decode()
         command = [sys.executable, "-c", LITELLM, f"{up.url}/v1", up.tokens["submit"], uri]

@@ -146,7 +146,7 @@ def picture(words: str) -> bytes:
 def load(top: Path, uploads: int, at_once: int, kills: int, seed: int) -> tuple[Load, list[str]]:
     """One run in the folder `top`."""
     more = "requests_per_minute = 0"
-    with site(top / "srv", fast=True, more=more, folders=FOLDERS) as running:
+    with site(top / "srv", more=more, folders=FOLDERS) as running:
         done = Load(running)
         return done, done.run(uploads, at_once, kills, seed)
 

@@ -7,6 +7,7 @@ nothing of a test's; what it forks has its own pid, memory and signals, and is k
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ Program = Callable[[Sequence[str]], int | None]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
+        "tests.support.no_garbage",
         *("ocrd.cli.run", "ocrd.observe.sinks", "ocrd.web.app", "tests.integration.driver"),
         *("uvicorn", "alembic.command", "ocrd.engine.rapid.engine"),  # imported on the way
         *("ocrd.imaging", "ocrd.pages.pdf", "zxingcpp"),  # what a daemon's children need
@@ -93,6 +95,8 @@ def _begin(
     environment: dict[str, str],
     output: str,
 ) -> None:
+    gc.freeze()
+    gc.enable()
     os.environ.clear()
     os.environ.update(environment)
     told = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from ocrd.children import child, process
 from ocrd.children.wire import adapters
@@ -52,9 +53,9 @@ class Fork:
             os.kill(self._pid, signal.SIGKILL)
 
 
-def fork_children() -> None:
-    """From now on this process forks its children."""
-    process._spawn = _spawn  # type: ignore[assignment]  # all that a `Child` asks of a process
+def fork_children(put: Callable[[object, str, object], None] = setattr) -> None:
+    """From now on this process forks its children; `put` may be pytest's, which undoes it."""
+    put(process, "_spawn", _spawn)
 
 
 def _spawn(passed: tuple[int, int], _threads: int | None) -> Fork:

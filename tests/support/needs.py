@@ -6,7 +6,8 @@ is a failure: there `.ci/system-packages` has installed everything.
     @needs("poppler")           a test that runs pdftotext itself
     need("mounts")              a helper or fixture, just before it mounts something
 
-What takes long is likewise done whole in CI alone: `few(positions)` are some of them elsewhere.
+What takes long is likewise done whole in CI alone: `few(positions)` are some of them elsewhere,
+`examples(count)` a quarter.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ def few(items: Sequence[T], most: int | None = None) -> list[T]:
     if count < 2:
         return list(items[:count])
     return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
+
+
+def examples(count: int) -> int:
+    """How many examples Hypothesis is to try: so many in CI, a quarter of them elsewhere."""
+    return count if everything() else count // 4
 
 
 def everything() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +21,20 @@ EXIF_ORIENTATION = 0x0112
 SHOW_TURNED_CLOCKWISE = 6  # EXIF: a viewer turns the stored picture by 90 degrees clockwise
 
 Drawn = tuple[Image.Image, SamplePage]
+TITLES = {
+    "letter.jpg": "A letter",
+    "two-columns.png": "Two columns",
+    "table.tif": "A table",
+    "photo.jpg": "A photo, turned by its EXIF tag",
+    "chinese.jpg": "Chinese",
+    "report.pdf": "Three pages",
+}
 
 
-def write_samples(into: Path) -> list[Sample]:
-    """Write the scans of `ocrd demo` into a folder (made if missing): the same every time."""
+def write_samples(into: Path, names: Iterable[str] = TITLES) -> list[Sample]:
+    """Write scans of `ocrd demo` into a folder (made if missing): the same every time."""
     into.mkdir(parents=True, exist_ok=True)
-    report = [_scan(sheet, 40 + number) for number, sheet in enumerate(compose.report())]
-    single = [
-        ("letter.jpg", "A letter", _scan(compose.letter(), 1), _small_jpeg),
-        ("two-columns.png", "Two columns", _scan(compose.columns(), 2), _png),
-        ("table.tif", "A table", _scan(compose.table(), 3), _fax),
-        ("photo.jpg", "A photo, turned by its EXIF tag", _photo(compose.notice(), 5), _sideways),
-        ("chinese.jpg", "Chinese", _scan(compose.chinese(), 6), _small_jpeg),
-    ]
-    samples = [
-        _sample(into / name, title, (page,), write(image))
-        for name, title, (image, page), write in single
-    ]
-    pages = tuple(page for _, page in report)
-    pdf = _pdf([image for image, _ in report])
-    return [*samples, _sample(into / "report.pdf", "Three pages", pages, pdf)]
+    return [_sample(into / name) for name in names]
 
 
 def scan_of(
@@ -83,9 +78,27 @@ def _photo(sheet: Sheet, seed: int) -> Drawn:
     return photographed(sheet.image(DPI), sheet.truth(), rng)
 
 
-def _sample(path: Path, title: str, pages: tuple[SamplePage, ...], data: bytes) -> Sample:
+def _sample(path: Path) -> Sample:
+    drawn, data = _drawn(path.name)
     path.write_bytes(data)
-    return Sample(path=path, title=title, pages=pages)
+    return Sample(path=path, title=TITLES[path.name], pages=tuple(page for _, page in drawn))
+
+
+def _drawn(name: str) -> tuple[list[Drawn], bytes]:
+    """Its pages, and the file that they make."""
+    if name == "report.pdf":
+        report = [_scan(sheet, 40 + number) for number, sheet in enumerate(compose.report())]
+        return report, _pdf([image for image, _ in report])
+    ways: dict[str, tuple[Callable[[], Drawn], Callable[[Image.Image], bytes]]] = {
+        "letter.jpg": (lambda: _scan(compose.letter(), 1), _small_jpeg),
+        "two-columns.png": (lambda: _scan(compose.columns(), 2), _png),
+        "table.tif": (lambda: _scan(compose.table(), 3), _fax),
+        "photo.jpg": (lambda: _photo(compose.notice(), 5), _sideways),
+        "chinese.jpg": (lambda: _scan(compose.chinese(), 6), _small_jpeg),
+    }
+    draw, write = ways[name]
+    page = draw()
+    return [page], write(page[0])
 
 
 def _jpeg(image: Image.Image, dpi: int = DPI) -> bytes:

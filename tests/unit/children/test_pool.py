@@ -162,8 +162,8 @@ async def test_a_call_that_burns_cpu_is_stopped_by_the_kernel() -> None:
 async def test_each_call_has_the_cpu_time_for_itself() -> None:
     pool = make_pool(cpu_s=1, wall_s=30.0)
     pids = set()
-    for _ in range(4):  # 2.4 s in one child: more than one call may use
-        await pool.run(calls.spin_for, 0.6)
+    for _ in range(3):  # 1.5 s in one child: more than one call may use
+        await pool.run(calls.spin_for, 0.5)
         pids.add(await pool.run(calls.pid))
     pool.stop()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ocrd.engine.deepseek.ngram import HostGuard, NgramRule
+from tests.support.needs import examples
 from tests.unit.deepseek.plain_rule import banned_tokens
 
 SLOTS = 4
@@ -80,7 +81,9 @@ class Traffic(RuleBasedStateMachine):
         assert self.guard.step() == banned  # asking again changes nothing
 
 
-Traffic.TestCase.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+Traffic.TestCase.settings = settings(
+    max_examples=examples(80), stateful_step_count=60, deadline=None
+)
 TestTraffic = Traffic.TestCase
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ocrd.engine.deepseek import tiling
 from ocrd.engine.deepseek.tiling import DEEPSEEK_OCR, DEEPSEEK_OCR_2
 from ocrd.modes import RESOLUTIONS, Resolution
+from tests.support.needs import examples
 
 GUNDAM = RESOLUTIONS["gundam"]
 OCR_2 = Resolution(name="ocr-2", base=1024, tile=768, max_crops=6)
@@ -75,7 +76,7 @@ def test_deepseek_ocr_2_takes_256_and_144_a_tile_and_one(
     assert tiling.prompt_tokens(OCR_2, width, height, DEEPSEEK_OCR_2) == 256 + 1 + 144 * count
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(width=sides, height=sides, base=views, tile=views, max_crops=crops)
 def test_every_shape_costs_what_the_published_formula_says(
     width: int, height: int, base: int, tile: int, max_crops: int

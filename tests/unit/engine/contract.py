@@ -16,6 +16,7 @@ import io
 import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import pytest_asyncio
@@ -42,6 +43,7 @@ def plain_page(width: int, height: int, shade: int = 255) -> PageImage:
     return PageImage(width, height, bytes([shade]) * (width * height * 3))
 
 
+@cache
 def ticket(number: int) -> Scan:
     """A small scan, different for each number."""
     word = WORDS[number % len(WORDS)]

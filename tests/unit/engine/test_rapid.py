@@ -18,6 +18,7 @@ from ocrd.engine.rapid import RapidEngine
 from ocrd.errors import PageFaultError
 from ocrd.modes import AnswerFormat, PromptMode
 from ocrd.page import Box, PageResult
+from tests.support.needs import everything
 from tests.support.samples import Scan, scan_of
 from tests.unit.children.support import children
 from tests.unit.engine.contract import ReadingContract, pixels, request, ticket
@@ -58,7 +59,7 @@ async def one_at_work(pids: set[int]) -> int:
 
 class TestRapidEngine(ReadingContract):
     def make(self) -> Engine:
-        return RapidEngine(workers=2, threads=1)
+        return RapidEngine(workers=2 if everything() else 1, threads=1)
 
     def says(self, result: PageResult, scan: Scan) -> bool:
         return wrong(result.text, scan.page.text) <= 0.1
@@ -99,7 +100,7 @@ class TestRapidEngine(ReadingContract):
         assert "vllm" in why
 
     async def test_a_worker_that_is_killed_takes_only_its_page_along(self, engine: Engine) -> None:
-        scan = scan_of(NOTE * 12, width=500, height=1500, dpi=200)  # work for many seconds
+        scan = scan_of(NOTE * 6, width=500, height=800, dpi=150)  # work for a second and more
         before = children()
         image = request(pixels(scan))
         page = asyncio.create_task(engine.recognise(image))

@@ -32,6 +32,7 @@ LETTER = (
     "harbour master thanks all who helped to clean the slipway after the storm."
 )
 needs_tesseract = needs("tesseract")
+in_one_loop = pytest.mark.asyncio(loop_scope="module")  # as the children they share
 
 
 def pixels(image: Image.Image) -> PageImage:
@@ -44,7 +45,7 @@ def letter(turned: int = 0) -> PageImage:
     return pixels(Image.open(io.BytesIO(data)))
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[ChildPool]:
     made = ChildPool(
         name="page worker", processes=2, limits=Limits(memory_mib=2048, cpu_s=60, wall_s=60)
@@ -53,6 +54,7 @@ async def pool() -> AsyncIterator[ChildPool]:
     made.stop()
 
 
+@in_one_loop
 @needs_tesseract
 @pytest.mark.parametrize(("lies", "degrees"), [(0, 0), (90, 270), (180, 180), (270, 90)])
 async def test_a_letter_is_stood_up_whichever_way_it_lies(
@@ -84,6 +86,7 @@ UNSURE: dict[str, Callable[[], Image.Image]] = {
 }
 
 
+@in_one_loop
 @needs_tesseract
 @pytest.mark.parametrize("page", UNSURE.values(), ids=UNSURE)
 async def test_where_it_is_not_clear_the_page_is_left_as_it_is(
@@ -126,6 +129,7 @@ class RedSpotEngine(FakeEngine):
         )
 
 
+@in_one_loop
 @needs_tesseract
 @pytest.mark.parametrize("lies", [90, 270])
 async def test_places_are_told_on_the_page_as_it_came(pool: ChildPool, lies: int) -> None:

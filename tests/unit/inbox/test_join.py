@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ocrd.files import FileFacts
 from ocrd.inbox.join import NS, ByPattern, ByPause, Document, Joiner
 from ocrd.inbox.settle import Candidate
+from tests.support.needs import examples
 
 PAUSE, SETTLE = 30, 5
 
@@ -159,7 +160,7 @@ def live(written: list[float]) -> list[list[str]]:
     return told
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.integers(0, 120).map(float), min_size=1, max_size=12))
 def test_a_backlog_splits_where_it_would_have_split_as_it_came(gaps: list[float]) -> None:
     written = [sum(gaps[: number + 1]) for number in range(len(gaps))]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ocrd.layout.order import columns, rows
 from ocrd.layout.pieces import Piece
+from tests.support.needs import examples
 from tests.unit.layout.printed import lines, piece, row
 
 LEFT = (
@@ -158,7 +159,7 @@ def test_an_empty_page_has_no_columns() -> None:
 
 
 @given(st.permutations(lines(LEFT, 50, 100) + lines(RIGHT, 400, 107) + lines("Title", 50, 40)))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_order_in_which_pieces_were_found_does_not_matter(page: list[Piece]) -> None:
     assert read(page) == ["Title", *LEFT.splitlines(), *RIGHT.splitlines()]
 
@@ -167,7 +168,7 @@ PLACES = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(1, 40))
 
 
 @given(st.lists(PLACES, max_size=40), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_every_piece_of_any_page_is_read_once_and_in_one_order(
     places: list[tuple[int, int, int]], random: Random
 ) -> None:

@@ -23,8 +23,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A ledger without jobs: to have it made anew takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "ledger.db"
+    Ledger.open(path).close()
+    return path.read_bytes()
+
+
 @pytest.fixture
-def ledger(path: Path, clock: Clock) -> Iterator[Ledger]:
+def ledger(path: Path, clock: Clock, empty: bytes) -> Iterator[Ledger]:
+    path.write_bytes(empty)
     with Ledger.open(path, clock=clock) as opened:
         yield opened
 

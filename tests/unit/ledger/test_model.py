@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from ocrd.job import Found, Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
+from tests.support.needs import examples
 from tests.unit.ledger.making import NO_TEXT, Clock, found, taken_next
 
 FOLDERS = ("a", "b", "c")
@@ -310,7 +311,7 @@ class Agreement(RuleBasedStateMachine):
 
 TestAgreement = Agreement.TestCase
 TestAgreement.settings = settings(
-    max_examples=25,
+    max_examples=examples(40),
     stateful_step_count=30,
     deadline=None,
     derandomize=True,  # the same sequences everywhere

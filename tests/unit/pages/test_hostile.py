@@ -16,7 +16,7 @@ from ocrd.children import ChildPool, Limits
 from ocrd.errors import BadFileError, OcrdError, PageError
 from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
-from tests.support.needs import everything, slow
+from tests.support.needs import slow
 from tests.unit.children.support import children, descriptors, from_proc
 from tests.unit.pages.mutate import mutated
 from tests.unit.pages.samples import all_files
@@ -30,7 +30,7 @@ MAX_SIDE = 1500
 WALL_S = 60.0
 OF_A_CHILD = 2  # descriptors: its socket and its slate
 MAX_PAGES_READ = 4
-FOREIGN = 25 if everything() else 6  # files of other projects, as far as there are any
+FOREIGN = 25  # files of other projects, as far as there are any
 FOREIGN_BYTES = 300_000
 NAMED = ".bmp .gif .heic .jp2 .jpeg .jpg .pdf .png .ppm .tif .tiff .webp"
 SUFFIXES = frozenset(NAMED.split())
@@ -147,6 +147,7 @@ def foreign() -> dict[str, bytes]:
     return {os.fspath(path): path.read_bytes() for path in islice(fitting, FOREIGN)}
 
 
+@slow
 async def test_files_of_other_projects_end_in_pages_or_a_stated_reason(
     source: ChildPageSource, tmp_path: Path
 ) -> None:

@@ -168,11 +168,11 @@ async def test_a_child_stays_small_however_many_pages_it_has_drawn(make: Make, p
 
 async def test_a_long_fax_is_read_frame_by_frame(make: Make, put: Put) -> None:
     source = make()
-    path = put(tiff(*(grey_frame(level, 400, 300) for level in range(200))))
+    path = put(tiff(*(grey_frame(level, 400, 300) for level in range(0, 200, 4))))
 
-    assert (await source.inspect(path)).pages == 200
-    for number in range(1, 201):
-        assert (await source.page(path, number)).rgb[0] == number - 1
+    assert (await source.inspect(path)).pages == 50
+    for number in range(1, 51):
+        assert (await source.page(path, number)).rgb[0] == 4 * (number - 1)
 
 
 def scans(count: int) -> bytes:

@@ -17,6 +17,7 @@ from ocrd.files import Disk
 from ocrd.job import Place
 from ocrd.spool.expiry import Fate
 from ocrd.spool.tree import make_folders
+from tests.support.needs import everything
 from tests.unit.spool.steps import Call, Hooked
 from tests.unit.spool.world import ORIGINAL, STEPS, World, bundle_at
 
@@ -86,7 +87,7 @@ def test_a_swap_at_any_moment_takes_nothing(world: World) -> None:
                 (inbox / one).rename(inbox / other)
 
     with ThreadPoolExecutor() as pool:
-        for number in range(60):
+        for number in range(60 if everything() else 20):
             job = world.drop("sub/scan.pdf", SECRET)
             job = replace(job, token=f"{number:04x}")
             swapping = pool.submit(swap)

@@ -18,11 +18,11 @@ import pytest
 from PIL import Image, ImageOps
 from rapidfuzz.distance import Levenshtein
 
+from ocrd.engine.rapid import child
 from ocrd.engine.rapid.layout import Found, blocks
-from ocrd.engine.rapid.reader import PageReader
 from ocrd.page import Box, PageImage, Word
 from tests.support.needs import slow
-from tests.support.samples import Sample, SamplePage, write_samples
+from tests.support.samples import TITLES, Sample, SamplePage, write_samples
 
 MOST_WRONG = {
     "letter-1": 0.003,
@@ -78,12 +78,13 @@ class Pages(dict[str, Read]):
     """The samples' pages, each read when it is first asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self._samples = {sample.path.stem: sample for sample in write_samples(folder)}
-        self._reader = PageReader(threads=1)
+        self._folder = folder
+        self._reader = child._reader(1, "")  # as other tests of this process have it loaded
 
     def __missing__(self, name: str) -> Read:
         stem, _, number = name.rpartition("-")
-        sample, index = self._samples[stem], int(number) - 1
+        index = int(number) - 1
+        (sample,) = write_samples(self._folder, [n for n in TITLES if n.startswith(stem)])
         image = [*images(sample)][index]
         reading = self._reader.read(image)
         found = blocks(reading.pieces, reading.pose.height)

@@ -247,7 +247,7 @@ async def test_pages_of_a_server_that_died_for_no_page_are_all_read() -> None:
         assert [one.text for one in results] == [words_of(page("", n).image) for n in range(100)]
 
 
-async def test_a_thousand_pages_are_spread_evenly() -> None:
+async def test_hundreds_of_pages_are_spread_evenly() -> None:
     stubs = [Stub(delay_s=0.02) for _ in range(4)]
     async with serving(*stubs, max_pages_in_flight=80) as engine:
         gate = asyncio.Semaphore(320)
@@ -256,11 +256,11 @@ async def test_a_thousand_pages_are_spread_evenly() -> None:
             async with gate:
                 return (await engine.recognise(page(f"p{number}", number))).text
 
-        texts = await asyncio.gather(*map(read, range(1000)))
-        assert texts == [words_of(page("", n).image) for n in range(1000)]
+        texts = await asyncio.gather(*map(read, range(600)))
+        assert texts == [words_of(page("", n).image) for n in range(600)]
         counts = [len(stub.pages) for stub in stubs]
-        assert sum(counts) == 1000
-        assert all(225 <= count <= 275 for count in counts), counts
+        assert sum(counts) == 600
+        assert all(135 <= count <= 165 for count in counts), counts
 
 
 async def test_a_body_of_8_megabytes_arrives_pixel_by_pixel() -> None:

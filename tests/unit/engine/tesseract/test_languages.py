@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 LATIN = (VIETNAMESE, TURKISH)
+READ: dict[tuple[PageImage, str], PageResult] = {}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,7 +41,10 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 async def read(engine: Engine, page: PageImage, language: str = "") -> PageResult:
-    return await engine.recognise(replace(request(page), language=language))
+    """Read a page, once for all tests that look at what comes of it."""
+    if (page, language) not in READ:
+        READ[page, language] = await engine.recognise(replace(request(page), language=language))
+    return READ[page, language]
 
 
 def turned(page: PageImage, degrees: int) -> PageImage:
@@ -108,7 +112,7 @@ async def test_a_page_waits_while_its_model_is_not_there(
 ) -> None:
     monkeypatch.setattr(packs, "folder", lambda: tmp_path)
     with pytest.raises(EngineDownError) as waits:
-        await read(engine, UNKNOWN[0].drawn(), "ru")
+        await engine.recognise(replace(request(UNKNOWN[0].drawn()), language="ru"))
     assert waits.value.hint == "sudo apt install tesseract-ocr-rus, then systemctl restart ocrd."
 
 
