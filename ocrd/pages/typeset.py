@@ -36,7 +36,7 @@ _DROPPED = 1.8  # times the body's type: an initial over several lines
 _MOST_NUMBERS = 400  # of a page; more are figures
 _MARKER_GAP = 4.0  # heights between an item's marker and its text
 _MARK = r"[•·●▪◦‣∙■□○◆►▸➢✓✔\u2013\u2014*\uf0a7\uf0b7\uf0d8\uf0fc-]|\uf06f|o(?=\s[^\W\d_])"
-_ENUM = r"\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
+_ENUM = r"\(?\d{1,3}[.)]|\d{1,2}[\u00b0\u00ba]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
 _MARKER = re.compile(rf"(?:{_MARK}|o)$")
 _ITEM = re.compile(rf"({_MARK}|{_ENUM})\s+\S")
 _BULLET = re.compile(rf"^(?:{_MARK})\s+")
