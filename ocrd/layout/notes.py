@@ -1,4 +1,4 @@
-"""Side notes: short texts in the margin of running text, each read with what it stands beside.  Pure.
+"""Side notes: short texts in the margin of running text, read with what they stand beside.  Pure.
 
 A note begins on a level with a line of the text, and there is far more text than notes.  One in the
 left margin is read before the paragraph beside it, one in the right margin after it.

@@ -43,7 +43,8 @@ class _Band:
 def columns(pieces: Iterable[Piece], rules: Iterable[Box] = ()) -> list[list[Row]]:
     """The page's columns in the order in which they are read, each as its rows from top to bottom.
 
-    The order of `pieces` does not matter.  Of the level `rules` those from side to side end columns.
+    The order of `pieces` does not matter.  Of the level `rules` those that reach from side to side
+    end columns.
     """
     text = list(pieces)
     across = [Piece(Line("", rule), rule) for rule in parting(rules, [it.box for it in text])]
@@ -177,7 +178,10 @@ def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:
 
 
 def phrases(lines: Sequence[Row]) -> bool:
-    """Whether rows are lines of verse or of a narrow column: several words, or a sentence's next."""
+    """Whether rows are lines of verse or of a narrow column, rather than cells.
+
+    They have several words, or many go on with a sentence.
+    """
     said = ["  ".join(piece.text for piece in row) for row in lines]
     words = sum(len(text.split()) for text in said)
     going_on = sum(text[:1].islower() for text in said)
