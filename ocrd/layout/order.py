@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from ocrd.layout.pieces import Piece, union
+from ocrd.layout.pieces import Piece, is_count, union
 from ocrd.page import Box, Line
 
 Row = tuple[Piece, ...]
@@ -101,10 +101,18 @@ def _parted(pieces: list[Piece]) -> Iterator[list[Piece]]:
         if single:
             yield from _parted(single)
         single = []
-        yield from _parted(list(band.left))
+        number = _in_gutter(band)
+        yield from _parted([piece for piece in band.left if piece is not number])
         yield from _parted(list(band.right))
+        single += [number] if number else []
     if single:
         yield from _parted(single) if len(single) < len(pieces) else [single]
+
+
+def _in_gutter(band: _Band) -> Piece | None:
+    """A page's number between two columns, which stands in no line of theirs."""
+    last = strips(band.left)[-1]
+    return last[0] if len(last) == 1 < len(band.left) and is_count(last[0].text) else None
 
 
 def _best_gutter(pieces: list[Piece]) -> list[_Band]:

@@ -28,6 +28,7 @@ _FIGURE = 0.01  # of the page: a smaller picture is a speck or a rule
 _BOLD, _MONO, _ITALIC = 16, 8, 2
 _CELLS = 4  # of a table, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
+_BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
 _RULE = 2.5  # points: a drawing so low is a rule
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
@@ -80,10 +81,19 @@ def own_text(page: PdfPage) -> OwnText | None:
 
 
 def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
-    """Whether a block is a page's number: at its edge, or bare below all else."""
-    box = block.boxes[0]
-    below = all(it is block or it.boxes[0].y2 < (box.y1 + box.y2) / 2 for it in blocks)
-    return block.label == "page_number" or (below and block.text.isdecimal())
+    """Whether a block is a page's number: at its edge, or bare below all else or in a gutter."""
+    if block.label == "page_number" or not block.text.isdecimal():
+        return block.label == "page_number"
+    box, others = block.boxes[0], [it.boxes[0] for it in blocks if it is not block]
+    if all(other.y2 < (box.y1 + box.y2) / 2 for other in others):
+        return True
+    high = _BESIDE * (box.y2 - box.y1)
+    beside = [it for it in others if it.y1 < box.y1 and it.y2 > box.y2 and it.y2 - it.y1 > high]
+    inside = any(it.x1 < box.x2 and it.x2 > box.x1 for it in beside)
+    left, right = (
+        any(side) for side in ((it.x2 < box.x1 for it in beside), (it.x1 > box.x2 for it in beside))
+    )
+    return left and right and not inside
 
 
 def _on_a_line(block: Block, number: Block) -> bool:

@@ -286,7 +286,7 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
     bold = all(_stands_out(line, page) for line in lines)
     if larger >= SUB_TITLE and higher >= (HIGHER if len(text) < JUDGED else LOWEST):
         return 2 if wordy or not below or bold else 0
-    if not below or _stands_out(below[0][0], page):
+    if not below or (len(below[0][0].text) >= JUDGED and _stands_out(below[0][0], page)):
         return 0
     if bold and (wordy or (larger >= BOLD_TITLE and sum(said) >= LEAST_BELOW)):
         return 2
