@@ -18,7 +18,7 @@ from ocrd.page import Box
 LEAST_LINES = 6  # of running text
 EDGES = 0.05  # of its lines may reach beyond its measure: a title
 NARROW = 0.5  # of the measure: a wider margin is a column
-MOST_LINES = 10  # of a note
+MOST_LINES, MOST_ALONE = 10, 4  # of a note; of the only one, for so stand the cells of a column
 GAP = 1.25  # usual distances of lines: further apart, another note begins
 LEVEL = 0.2  # heights of a line by which a note may begin off a line of the text
 ON_LEVEL = 0.7  # of the notes
@@ -32,7 +32,7 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
     text = [piece for piece in pieces if len(piece.text) > PROSE]
     if len(text) < LEAST_LINES:
         return []
-    few = int(EDGES * len(text))
+    few = max(1, int(EDGES * len(text)))
     left, right = sorted(p.box.x1 for p in text)[few], sorted(p.box.x2 for p in text)[-1 - few]
     sides = (
         [piece for piece in pieces if piece.box.x2 < left],
@@ -50,12 +50,12 @@ def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> l
     line = median(piece.height for piece in text)
     beside = [piece for piece in side if first - line < piece.middle < last + line]
     found = [note for note in _grouped(rows(beside)) if not _is_number(note)]
-    if not found or max(map(len, found)) > MOST_LINES:
+    if not found or max(map(len, found)) > (MOST_LINES if len(found) > 1 else MOST_ALONE):
         return []
     level = [
         any(abs(note[0][0].middle - it.middle) < LEVEL * line for it in text) for note in found
     ]
-    top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + line
+    top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + 2 * line
     lines = sum(top < piece.middle < bottom for piece in text)
     noted = sum(level) >= ON_LEVEL * len(found) and lines >= MORE_TEXT * len(found)
     return found if noted else []

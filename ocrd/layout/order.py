@@ -103,7 +103,7 @@ def _parted(pieces: list[Piece]) -> Iterator[list[Piece]]:
         single = []
         number = _in_gutter(band)
         yield from _parted([piece for piece in band.left if piece is not number])
-        yield from _parted(list(band.right))
+        yield from _parted([piece for piece in band.right if piece is not number])
         single += [number] if number else []
     if single:
         yield from _parted(single) if len(single) < len(pieces) else [single]
@@ -111,8 +111,13 @@ def _parted(pieces: list[Piece]) -> Iterator[list[Piece]]:
 
 def _in_gutter(band: _Band) -> Piece | None:
     """A page's number between two columns, which stands in no line of theirs."""
-    last = strips(band.left)[-1]
-    return last[0] if len(last) == 1 < len(band.left) and is_count(last[0].text) else None
+    for column, strip in (
+        (band.left, strips(band.left)[-1]),
+        (band.right, strips(band.right)[0]),
+    ):
+        if len(strip) == 1 < len(column) and is_count(strip[0].text):
+            return strip[0]
+    return None
 
 
 def _best_gutter(pieces: list[Piece]) -> list[_Band]:
