@@ -371,7 +371,8 @@ class Grid:
         cells = [[running(_said(cell)) for cell in row] for row in found]
         full = [text for row in cells for text in row if text]
         rows_ = [tuple(row) for row in cells if any(row)]
-        if len(rows_) < 2 or 2 * len(full) < len(rows_) * len(cells[0]):
+        columns_ = [column for column in zip(*cells, strict=True) if any(column)]
+        if min(len(rows_), len(columns_)) < 2 or 2 * len(full) < len(rows_) * len(cells[0]):
             return None
         return tuple(rows_) if sum(map(len, full)) <= LONGEST_RULED * len(full) else None
 
