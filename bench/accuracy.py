@@ -6,6 +6,7 @@ Everything runs on one thread.  A peer that is not installed is skipped, and tha
 
 - cer: character errors, order-free: each word against its best match, what is left over counts.
 - cer in order: edit distance of the whole text, without spaces.
+- blocks: pairs of true blocks, one after the other, that come in that order.
 - teds: tables as trees of rows and cells, 1 - edits / nodes, rows and cells aligned in order; a
   table not found counts 0.  Peers without tables have none.
 - false: pages of prose on which a table is seen.
@@ -31,6 +32,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, starmap
+from operator import lt
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -49,6 +52,7 @@ TESSERACT = {"en": "eng", "de": "deu", "fr": "fra", "es": "spa", "ru": "rus", "e
 PROSE = ("book", "letter", "two-columns", "three-columns", "report", "notice", "sparse", "script",
          "born")  # fmt: skip
 ALIKE = 80  # of 100
+HEAD, LEAST_HEAD = 40, 12  # characters by which a block is found; a shorter one is anywhere
 NONE = "-"
 BARE = """
 import sys, json
@@ -153,6 +157,20 @@ def cer(truth: str, said: str, *, ordered: bool) -> float:
         return Levenshtein.distance("".join(a), "".join(b)) / length
     missing, extra = Counter(a) - Counter(b), Counter(b) - Counter(a)
     return _unordered(list(missing.elements()), list(extra.elements())) / length
+
+
+def in_order(truth: Sequence[str], said: str) -> tuple[int, int]:
+    """Of blocks that follow each other how many pairs are found in that order, of so many."""
+    text = "".join(words(said))
+    begins = ["".join(words(block))[:HEAD] for block in truth]
+    places = [
+        found.dest_start
+        for found in (
+            fuzz.partial_ratio_alignment(head, text) for head in begins if len(head) > LEAST_HEAD
+        )
+        if found is not None and found.score > ALIKE
+    ]
+    return sum(starmap(lt, pairwise(places))), max(0, len(places) - 1)
 
 
 def _unordered(missing: list[str], extra: list[str]) -> int:
@@ -263,6 +281,7 @@ def scores(
     true = [(truth_of(page), answer) for page, answer in pairs]
     errors = [cer("\n".join(truth), answer.text, ordered=False) for truth, answer in true]
     ordered = [cer("\n".join(truth), answer.text, ordered=True) for truth, answer in true]
+    follow = [in_order(truth, answer.text) for truth, answer in true]
     found = [score for page, answer in pairs for score in tables(page, answer)]
     prose = [bool(answer.tables) for page, answer in pairs if page.kind in PROSE]
     right, said, headed = map(sum, zip(*(headings(*pair) for pair in pairs), strict=True))
@@ -274,6 +293,7 @@ def scores(
         "pages": str(len(pairs)),
         "cer": f"{100 * fmean(errors):.2f}",
         "cer in order": f"{100 * fmean(ordered):.2f}",
+        "blocks": _share(*map(sum, zip(*follow, strict=True))),
         "teds": f"{fmean(found):.2f}" if found and structured else NONE,
         "false": _share(sum(prose), len(prose)) if structured else NONE,
         "headings": f"{_share(right, said)} / {_share(right, headed)}" if structured else NONE,

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from ocrd.layout.pieces import Piece
+from ocrd.layout.pieces import Piece, is_count, union
+from ocrd.page import Box, Line
 
 Row = tuple[Piece, ...]
 
@@ -27,6 +28,8 @@ STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
 PROSE = 30  # letters of a line that is no cell
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 LOOSE = 2.2  # heights from line to line: running text is set closer
+WORDS, GOING_ON = 3, 0.3  # of an average line; of lines, begin in small letters: no cells do
+ACROSS = 0.9  # of the text's width: a rule so wide parts what stands above from what stands below
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,30 @@ class _Band:
     right: tuple[Piece, ...]
 
 
-def columns(pieces: Iterable[Piece]) -> list[list[Row]]:
+def columns(pieces: Iterable[Piece], rules: Iterable[Box] = ()) -> list[list[Row]]:
     """The page's columns in the order in which they are read, each as its rows from top to bottom.
 
-    The order of `pieces` does not matter.
+    The order of `pieces` does not matter.  Of the level `rules` those that reach from side to side
+    end columns.
     """
-    return [rows(part) for part in _parted(sorted(pieces, key=_place))]
+    text = list(pieces)
+    across = [Piece(Line("", rule), rule) for rule in parting(rules, [it.box for it in text])]
+    parts = _parted(sorted([*text, *across], key=_place))
+    found = (rows(piece for piece in part if piece not in across) for part in parts)
+    return [column for column in found if column]
+
+
+def parting(rules: Iterable[Box], boxes: Sequence[Box]) -> list[Box]:
+    """The level rules that reach over all that stands on a page, but cut through nothing."""
+    if not boxes:
+        return []
+    whole = union(boxes)
+    wide = [rule for rule in rules if rule.x2 - rule.x1 > ACROSS * (whole.x2 - whole.x1)]
+    return [rule for rule in wide if not any(_cuts(rule, box) for box in boxes)]
+
+
+def _cuts(rule: Box, box: Box) -> bool:
+    return abs(2 * rule.y1 - box.y1 - box.y2) < (box.y2 - box.y1) / 2
 
 
 def rows(pieces: Iterable[Piece]) -> list[Row]:
@@ -80,10 +101,23 @@ def _parted(pieces: list[Piece]) -> Iterator[list[Piece]]:
         if single:
             yield from _parted(single)
         single = []
-        yield from _parted(list(band.left))
-        yield from _parted(list(band.right))
+        number = _in_gutter(band)
+        yield from _parted([piece for piece in band.left if piece is not number])
+        yield from _parted([piece for piece in band.right if piece is not number])
+        single += [number] if number else []
     if single:
         yield from _parted(single) if len(single) < len(pieces) else [single]
+
+
+def _in_gutter(band: _Band) -> Piece | None:
+    """A page's number between two columns, which stands in no line of theirs."""
+    for column, strip in (
+        (band.left, strips(band.left)[-1]),
+        (band.right, strips(band.right)[0]),
+    ):
+        if len(strip) == 1 < len(column) and is_count(strip[0].text):
+            return strip[0]
+    return None
 
 
 def _best_gutter(pieces: list[Piece]) -> list[_Band]:
@@ -140,6 +174,8 @@ def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
     if len(texts) < len(sides):
         return all(_running(side, level=False) for side in texts)
     level = _level(left, right)
+    if level and all(map(phrases, _texts(band.left) + _texts(band.right))):
+        return True
     if not level and (_beside_prose(left, right) or _beside_prose(right, left)):
         return True
     return _running(left, level=level) and _running(right, level=level)
@@ -152,6 +188,19 @@ def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:
         and _running(text, level=True)
         and sum(len(row[0].text) for row in text) > PROSE * len(text)
     )
+
+
+def phrases(lines: Sequence[Row]) -> bool:
+    """Whether rows are lines of verse or of a narrow column, rather than cells.
+
+    They have several words, or many go on with a sentence.
+    """
+    said = ["  ".join(piece.text for piece in row) for row in lines]
+    words = sum(len(text.split()) for text in said)
+    going_on = sum(text[:1].islower() for text in said)
+    letters = sum(sum(map(str.isalpha, text)) for text in said)
+    worded = words >= WORDS * len(said) or going_on >= GOING_ON * len(said)
+    return worded and letters >= WORDY * len(said) and _close(lines)
 
 
 def _close(lines: Sequence[Row]) -> bool:
@@ -180,9 +229,13 @@ def _next_to_gutter(pieces: Iterable[Piece], which: int) -> list[Row]:
 
     A single piece (a page number in the middle) is none.
     """
+    found = _texts(pieces)
+    return found[which] if found else []
+
+
+def _texts(pieces: Iterable[Piece]) -> list[list[Row]]:
     found = strips(pieces)
-    found = [column for column in found if len(column) > 1] or found
-    return rows(found[which]) if found else []
+    return [rows(strip) for strip in found if len(strip) > 1] or [rows(strip) for strip in found]
 
 
 def strips(pieces: Iterable[Piece]) -> list[list[Piece]]:

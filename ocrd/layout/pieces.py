@@ -18,7 +18,7 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff]")
 _ITEM = re.compile(r"^(?:[-\u2013*•·●▪◦‣∙]\s*\S|\(?(?:\d{1,2}|[a-z])[.)]\s)")
 _MARK = re.compile(
     r"[-\u2013*•·●▪◦‣∙]|\(?(?:\d{1,3}[a-z]?|[a-zA-Z]|[ivxIVX]{1,5})[.)]|\(?[a-z]{2}\)"
-    r"|\[\d{1,4}\]|\d{1,3}[a-z]"
+    r"|\[\d{1,4}\]|\d{1,3}[a-z\u00b0\u00ba]"
     r"|(?:§+|[Ss]\.|(?i:art(?:icle|ikel|\.)?|section))\s*\d+[a-z]?[.)]?"
 )
 _COUNT = re.compile(r"\d{1,4}(?:\.\d{1,3})*\.?")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, starmap
 from statistics import median
 
-from ocrd.layout.order import LOOSE, Row, columns, rows, strips
+from ocrd.layout.order import LOOSE, Row, columns, phrases, rows, strips
 from ocrd.layout.pieces import Piece, are_marks, is_count, running
 from ocrd.page import Box
 
@@ -127,7 +127,7 @@ class Group:
         letters = sum(len(piece.text) for row in self.rows for piece in row)
         if min(count, len(found)) < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if self.runs():
+        if self.runs() or self.texts() is not None:
             return None
         if framed:
             return _texts(found) if _regular(found, count, FRAMED) else None
@@ -171,8 +171,13 @@ class Group:
                 return True
         return False
 
-    def halves(self) -> tuple[list[Row], list[Row]] | None:
-        """Two texts that stand side by side, each as its rows."""
+    def texts(self) -> list[list[Row]] | None:
+        """Texts that stand side by side, each as its rows."""
+        pieces = [piece for row in self.rows for piece in row]
+        beside = [rows(filter(column.meets, pieces)) for column in self.columns]
+        apart = len(beside) > 1 and sum(map(len, beside)) == len(pieces)
+        if apart and all(len(it) >= LEAST_ROWS and phrases(it) for it in beside):
+            return beside
         gaps = [b.left - a.right for a, b in pairwise(self.columns)]
         if not gaps or max(gaps) < WIDE_GAP * self.height:
             return None
@@ -187,9 +192,8 @@ class Group:
                 return None
         elif self._on_a_level(at):
             return None
-        pieces = [piece for row in self.rows for piece in row]
         left = rows(piece for piece in pieces if piece.box.x1 < at)
-        return left, rows(piece for piece in pieces if piece.box.x1 >= at)
+        return [left, rows(piece for piece in pieces if piece.box.x1 >= at)]
 
     def _wordy(self, number: int) -> bool:
         """Whether there are words in each cell of a column, as there are not among figures."""
@@ -280,7 +284,7 @@ def _trimmed(group: Group) -> Iterator[Group]:
     """A group without the lines of text before and after its cells, which are its own groups."""
     lines = group.rows
     cells = [number for number, row in enumerate(lines) if len(row) > 1]
-    if not cells or group.halves() is not None:
+    if not cells or group.texts() is not None:
         yield group
         return
     last = cells[-1] + 1
@@ -367,7 +371,8 @@ class Grid:
         cells = [[running(_said(cell)) for cell in row] for row in found]
         full = [text for row in cells for text in row if text]
         rows_ = [tuple(row) for row in cells if any(row)]
-        if len(rows_) < 2 or 2 * len(full) < len(rows_) * len(cells[0]):
+        columns_ = [column for column in zip(*cells, strict=True) if any(column)]
+        if min(len(rows_), len(columns_)) < 2 or 2 * len(full) < len(rows_) * len(cells[0]):
             return None
         return tuple(rows_) if sum(map(len, full)) <= LONGEST_RULED * len(full) else None
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from ocrd.layout.notes import notes as notes_among
 from ocrd.layout.order import Row, columns
-from ocrd.layout.pieces import Piece, union
+from ocrd.layout.pieces import Piece, running, union
 from ocrd.layout.tables import Cells, foot, groups, level_ruled
 from ocrd.page import Block, Box, Line, Markup, Word
 
@@ -40,7 +41,7 @@ def tables(
     """
 
     def placed(box: Box) -> Box:
-        return Box(box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
+        return _placed(box, width, height)
 
     pieces = [
         Piece(Line(" ".join(word.text for word in part), box), placed(box))
@@ -63,19 +64,34 @@ def tables(
         yield Block("text", text, (box,), Markup.PLAIN)
         pieces = [piece for piece in pieces if id(piece) not in inside]
     held = {id(piece): piece for piece in (Piece(Line("", box), box) for box in taken)}
-    for column in columns([*pieces, *held.values()]):
+    for column in columns([*pieces, *held.values()], map(placed, rules)):
         for is_held, part in groupby(column, lambda row: any(id(piece) in held for piece in row)):
             if not is_held:
                 yield from _aligned(list(part))
 
 
+def notes(lines: Sequence[Line], width: float, height: float) -> list[tuple[Box, Block]]:
+    """The side notes among the lines of a page: of each its first line, and its block."""
+    found = []
+    for note in notes_among([Piece(line, _placed(line.box, width, height)) for line in lines]):
+        text = running(" ".join(piece.text for piece in row) for row in note)
+        box = union(piece.line.box for row in note for piece in row)
+        first = union(piece.line.box for piece in note[0])
+        found.append((first, Block("text", text, (box,), Markup.PLAIN)))
+    return found
+
+
 def _aligned(column: Sequence[Row]) -> Iterator[Block]:
     for group in groups(column):
-        if halves := group.halves():
-            for half in halves:
-                yield from _aligned(half)
+        if texts := group.texts():
+            for text in texts:
+                yield from _aligned(text)
         elif cells := group.cells():
             yield _table([piece for row in group.rows for piece in row], cells)
+
+
+def _placed(box: Box, width: float, height: float) -> Box:
+    return Box(box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
 
 
 def _table(pieces: Sequence[Piece], cells: Cells) -> Block:

@@ -6,6 +6,7 @@ begin items, rules make tables (PyMuPDF's table finder), white gutters part colu
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ocrd.layout.notes import among
+from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
 from ocrd.pages import columns, typeset
 from ocrd.pages.reading import OwnText, in_order
@@ -25,6 +28,7 @@ _FIGURE = 0.01  # of the page: a smaller picture is a speck or a rule
 _BOLD, _MONO, _ITALIC = 16, 8, 2
 _CELLS = 4  # of a table, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
+_BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
 _RULE = 2.5  # points: a drawing so low is a rule
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
@@ -41,21 +45,27 @@ def own_text(page: PdfPage) -> OwnText | None:
     drawings = page.get_cdrawings()
     ruled = list(_tables(page)) if drawings else []
     drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
-    rest = [word for word in words if not _in_any(ruled, word.box)]
-    size = page.rect.width, page.rect.height
-    tables = [*ruled, *columns.tables(rest, list(_level_rules(page, drawn)), ruled, *size)]
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     printed = list(_rows(page, linked_places))
+    size = page.rect.width, page.rect.height
+    lines = [Line(row.text, row.box) for row in printed if not _in_any(ruled, row.box)]
+    beside = columns.notes(lines, *size)
+    rest = [word for word in words if not _in_any([*ruled, *(n for _, n in beside)], word.box)]
+    rules = list(_level_rules(page, drawn))
+    tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
     tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
-    rows = [row for row in printed if not _in_any(tables, row.box)]
+    rows = [row for row in printed if not _in_any([*tables, *(n for _, n in beside)], row.box)]
     blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), _typography(page)), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
     numbers = [block for block in blocks if _is_page_number(block, blocks)]
+    numbers = [block for block in blocks if any(_on_a_line(block, it) for it in numbers)]
+    numbers.sort(key=lambda block: block.boxes[0].x1)
     above = [block for block in numbers if block.boxes[0].y2 < 0.5]
     below = [block for block in numbers if block not in above]
-    text = in_order([block for block in blocks if block not in numbers])
+    text = _between(rules, [block for block in blocks if block not in numbers])
+    text = among(text, beside, lambda block: block.boxes[0])
     linked = [_linked(block, links) for block in typeset.flowing([*above, *text, *below])]
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
@@ -72,10 +82,36 @@ def own_text(page: PdfPage) -> OwnText | None:
 
 
 def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
-    """Whether a block is a page's number: at its edge, or bare below all else."""
-    box = block.boxes[0]
-    below = all(it is block or it.boxes[0].y2 < (box.y1 + box.y2) / 2 for it in blocks)
-    return block.label == "page_number" or (below and block.text.isdecimal())
+    """Whether a block is a page's number: at its edge, or bare below all else or in a gutter."""
+    if block.label == "page_number" or not block.text.isdecimal():
+        return block.label == "page_number"
+    box, others = block.boxes[0], [it.boxes[0] for it in blocks if it is not block]
+    if all(other.y2 < (box.y1 + box.y2) / 2 for other in others):
+        return True
+    high = _BESIDE * (box.y2 - box.y1)
+    beside = [it for it in others if it.y1 < box.y1 and it.y2 > box.y2 and it.y2 - it.y1 > high]
+    inside = any(it.x1 < box.x2 and it.x2 > box.x1 for it in beside)
+    left, right = (
+        any(side) for side in ((it.x2 < box.x1 for it in beside), (it.x1 > box.x2 for it in beside))
+    )
+    return left and right and not inside
+
+
+def _on_a_line(block: Block, number: Block) -> bool:
+    """Whether a line stands on that of a page's number: with it a running head or foot."""
+    box, other = block.boxes[0], number.boxes[0]
+    middle, high = (other.y1 + other.y2) / 2, 2 * (other.y2 - other.y1)
+    return box.y1 < middle < box.y2 and box.y2 - box.y1 < high
+
+
+def _between(rules: Sequence[Box], blocks: Sequence[Block]) -> list[Block]:
+    """Blocks in the order of reading: those above a rule from side to side before those below."""
+    places = [block.boxes[0] for block in blocks]
+    found: list[Block] = []
+    for bottom in [*sorted(rule.y1 for rule in parting(rules, places)), math.inf]:
+        rest = [block for block in blocks if block not in found]
+        found += in_order([it for it in rest if it.boxes[0].y1 + it.boxes[0].y2 < 2 * bottom])
+    return found
 
 
 def _as_printed(block: Block, rows: Sequence[Row]) -> Block:

@@ -36,7 +36,7 @@ _DROPPED = 1.8  # times the body's type: an initial over several lines
 _MOST_NUMBERS = 400  # of a page; more are figures
 _MARKER_GAP = 4.0  # heights between an item's marker and its text
 _MARK = r"[•·●▪◦‣∙■□○◆►▸➢✓✔\u2013\u2014*\uf0a7\uf0b7\uf0d8\uf0fc-]|\uf06f|o(?=\s[^\W\d_])"
-_ENUM = r"\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
+_ENUM = r"\(?\d{1,3}[.)]|\d{1,2}[\u00b0\u00ba]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
 _MARKER = re.compile(rf"(?:{_MARK}|o)$")
 _ITEM = re.compile(rf"({_MARK}|{_ENUM})\s+\S")
 _BULLET = re.compile(rf"^(?:{_MARK})\s+")
@@ -134,9 +134,10 @@ def blocks(rows: Sequence[Row], dots: Sequence[Box], document: Typography) -> It
     sizes = sorted({style.size for style in everywhere if style.size >= body.size * _LARGER})[::-1]
     typed = sum(len(row.code) for row in rows) > sum(len(row.text) for row in rows) / 2
     groups = list(_paragraphs(rows))
+    below_them = [*groups[1:], []]
     found = [
-        _block(group, below, body, sizes, document, typed=typed)
-        for group, below in pairwise([*groups, []])
+        _block(group, after if _salutes(below) else below, body, sizes, document, typed=typed)
+        for group, below, after in zip(groups, below_them, [*below_them[1:], []], strict=True)
     ]
     yield from _few_headings(list(_not_beside(found)))
 
@@ -196,6 +197,11 @@ def _level(
         or deeper > 0
     )
     return min(level + 1, _LEVELS) if differs and _is_text(below, body) else 0
+
+
+def _salutes(group: Sequence[Row]) -> bool:
+    """Whether a line is what a letter begins with, below its subject."""
+    return len(group) == 1 and len(group[0].text) < _WORDY and group[0].text[-1] in ",:!"
 
 
 def _is_text(group: Sequence[Row], body: Style) -> bool:
@@ -475,12 +481,12 @@ def flowing(found: Sequence[Block]) -> Iterator[Block]:
 def _followed(found: Sequence[Block]) -> Iterator[Block]:
     """The blocks; a lesser heading above a few words only (an answer in a form) is text."""
     first = min((block.level for block in found if block.level), default=0)
-    for block, below in zip(found, [*found[1:], None], strict=True):
+    for number, block in enumerate(found):
+        below = [each for each in found[number + 1 : number + 3] if each.label == "text"]
         few = (
-            below is not None
-            and below.label == "text"
-            and len(below.text) < _WORDY
-            and below.text[-1] not in ".:;!?"
+            found[number + 1 : number + 2] == below[:1] != []
+            and all(len(each.text) < _WORDY for each in below)  # else a letter's salutation
+            and below[0].text[-1] not in ".:;!?"
         )
         lesser = block.level > first and few
         yield replace(block, label="text", level=0) if lesser else block

@@ -11,14 +11,16 @@ from statistics import median
 
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.stacks import framed, stacks
+from ocrd.layout.notes import among, notes
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_item, numbered, running, union
 from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
-from ocrd.page import Line
+from ocrd.page import Box, Line
 
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
 BOLD_TITLE = 1.04  # bold type, where what stands below is short
+LONG, BOLD_LONG = 20, 1.12  # letters; over so many strokes the average strays by a tenth at most
 JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
 INDENT = 2  # heights of a line
@@ -78,6 +80,9 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     small = foot(level, page_height)
     taken = {piece for part in small for row in part for piece in row}
     level = [piece for piece in level if piece not in taken]
+    beside = notes(level)
+    taken = {piece for note in beside for row in note for piece in row}
+    level = [piece for piece in level if piece not in taken]
     head, body, last = _margins(rows(level), page_height)
     stacked = [row for found in ruled.values() if not found.cells for row in found.rows]
     page = Type.of([TextLine(row) for row in (*body, *stacked)])
@@ -85,11 +90,22 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     found += [Found(_marginal(row, "header"), _plain(row), (row,)) for row in head]
     leading = _leading(body, ruled, page)
     found += _blocks_of(body[:leading], page)
-    for column in columns([*ruled, *(piece for row in body[leading:] for piece in row)]):
+    level_rules = [Box(*rule) for rule in rules if rule[1] == rule[3]]
+    standing_below = [*ruled, *(piece for row in body[leading:] for piece in row)]
+    for column in columns(standing_below, level_rules):
         found += _around_ruled(column, ruled, page)
     found += map(_stack, small)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
-    return _few_headings(found)
+    noted = [(union(p.box for p in note[0]), _note(note)) for note in beside]
+    return _few_headings(among(found, noted, _place))
+
+
+def _note(printed: Sequence[Row]) -> Found:
+    return Found("text", running(map(_plain, printed)), tuple(printed))
+
+
+def _place(found: Found) -> Box:
+    return union(piece.box for row in found.rows for piece in row)
 
 
 def _leading(body: Sequence[Row], ruled: Iterable[Piece], page: Type) -> int:
@@ -219,15 +235,15 @@ def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
 def _unpaired(column: Sequence[Row], page: Type) -> Iterator[Found]:
     text: list[Row] = []
     for group in groups(column):
-        halves = group.halves()
-        cells = None if halves else group.cells()
-        if halves is None and cells is None:
+        texts = group.texts()
+        cells = None if texts else group.cells()
+        if texts is None and cells is None:
             text += group.rows
             continue
         yield from _text_blocks(text, page)
         text = []
-        for half in halves or ():
-            yield from _blocks_of(half, page)
+        for beside in texts or ():
+            yield from _blocks_of(beside, page)
         if cells is not None:
             yield _table(cells, tuple(group.rows))
     yield from _text_blocks(text, page)
@@ -270,7 +286,7 @@ def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page:
     bold = all(_stands_out(line, page) for line in lines)
     if larger >= SUB_TITLE and higher >= (HIGHER if len(text) < JUDGED else LOWEST):
         return 2 if wordy or not below or bold else 0
-    if not below or _stands_out(below[0][0], page):
+    if not below or (len(below[0][0].text) >= JUDGED and _stands_out(below[0][0], page)):
         return 0
     if bold and (wordy or (larger >= BOLD_TITLE and sum(said) >= LEAST_BELOW)):
         return 2
@@ -306,7 +322,8 @@ def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
 
 def _stands_out(line: TextLine, page: Type) -> bool:
     """Whether a line is bolder than the rest, or alone in capitals."""
-    return line.weight > BOLD * page.weight > 0 or (line.capitals and not page.capitals)
+    bold = BOLD if len(line.text) < LONG else BOLD_LONG
+    return line.weight > bold * page.weight > 0 or (line.capitals and not page.capitals)
 
 
 def _few_headings(found: list[Found]) -> list[Found]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ocrd.layout.order import columns, rows
 from ocrd.layout.pieces import Piece
+from ocrd.page import Box
 from tests.support.needs import examples
 from tests.unit.layout.printed import lines, piece, row
 
@@ -177,3 +178,44 @@ def test_every_piece_of_any_page_is_read_once_and_in_one_order(
     order = [p for column in columns(page) for line in column for p in line]
     assert sorted(order, key=repr) == sorted(page, key=repr)
     assert order == [p for column in columns(shuffled) for line in column for p in line]
+
+
+VERSE = (
+    "When all the ships are gone,\nwho waits at sea?\nThe old light on the stone,\nand you, and me."
+)
+TURNED = (
+    "Sind alle Schiffe fort,\nwer wartet auf dem Meer?\nDas Licht am alten Ort,\nund du und wer?"
+)
+
+
+@pytest.mark.parametrize("stanzas", [1, 3])
+def test_verse_beside_its_translation_is_read_one_after_the_other(stanzas: int) -> None:
+    page = [
+        it
+        for n in range(stanzas)
+        for text, x in ((VERSE, 50), (TURNED, 450))
+        for it in lines(text, x, 100 + 130 * n)
+    ]
+    assert read(page) == VERSE.splitlines() * stanzas + TURNED.splitlines() * stanzas
+
+
+def test_narrow_columns_of_news_are_read_one_after_the_other() -> None:
+    news = "The council met late\non Monday to speak\nof the old harbour\nwall and its gate."
+    page = [it for x in (50, 250, 450, 650) for it in lines(news, x, 100)]
+    assert read(page) == news.splitlines() * 4
+
+
+@pytest.mark.parametrize(("right", "parts"), [(700, True), (300, False)], ids=["wide", "short"])
+def test_a_rule_from_side_to_side_ends_columns(right: float, parts: bool) -> None:
+    above = lines(LEFT, 50, 100), lines(RIGHT, 400, 100)
+    below = lines(LEFT.upper(), 50, 230), lines(RIGHT.upper(), 400, 230)
+    order = (*above, *below) if parts else (above[0], below[0], above[1], below[1])
+    page = [it for part in order for it in part]
+    said = [line[0].text for column in columns(page, [Box(40, 203, right, 203)]) for line in column]
+    assert said == [piece.text for piece in page]
+
+
+@pytest.mark.parametrize("y", [100, 120, 175, 240])
+def test_a_number_in_the_gutter_is_in_no_line(y: float) -> None:
+    page = [*lines(LEFT, 50, 100), *lines(RIGHT, 400, 100), piece("7", 370, y)]
+    assert read(page) == [*LEFT.splitlines(), *RIGHT.splitlines(), "7"]

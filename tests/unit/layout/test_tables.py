@@ -6,7 +6,7 @@ import pytest
 
 from ocrd.layout.order import rows
 from ocrd.layout.pieces import Piece
-from ocrd.layout.tables import Cells, foot, groups, level_ruled
+from ocrd.layout.tables import Cells, Grid, foot, groups, level_ruled
 from tests.unit.layout.printed import lines, piece, row
 
 GOODS = [
@@ -259,3 +259,16 @@ def test_small_columns_at_the_foot_of_a_letter_are_read_one_after_the_other() ->
 )
 def test_other_columns_are_no_foot(texts: list[str], y: float, size: float) -> None:
     assert foot([*LETTER, *small(texts, y, size)], 1000) == []
+
+
+@pytest.mark.parametrize("left", [110, 310], ids=["first", "second"])
+def test_rules_around_one_column_of_text_make_no_table(left: float) -> None:
+    grid = Grid((100, 300, 500), (90, 120, 150))
+    assert grid.cells(lines("Ada Berg\nOslo", left, 105, pitch=30)) is None
+    both = [*lines("Ada Berg\nOslo", 110, 105, pitch=30), piece("1", 310, 105)]
+    assert grid.cells(both) == (("Ada Berg", "1"), ("Oslo", ""))
+
+
+def test_verse_beside_its_translation_is_no_table() -> None:
+    verse = "When all the ships are gone,\nwho waits at sea?\nThe old light on the stone"
+    assert cells([*lines(verse, 50, 100), *lines(verse, 450, 100)]) == []

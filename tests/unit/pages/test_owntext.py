@@ -700,3 +700,72 @@ def test_small_columns_at_the_foot_of_a_letter_are_read_column_by_column(
 
     blocks = sound(read(tmp_path, draw)).blocks
     assert [block.text for block in blocks[1:]] == ["\n".join(column) for column in columns]
+
+
+@pytest.mark.parametrize("salutation", ["Dear Ms Berg,", "Dear Ms Berg:", "Dear Ms Berg"])
+@pytest.mark.parametrize("letterhead", ["", "<h1>Harbour Office</h1>"])
+def test_the_subject_above_a_salutation_is_a_heading(
+    tmp_path: Path, salutation: str, letterhead: str
+) -> None:
+    body = f"<p><b>Repair of the northern pipeline</b></p><p>{salutation}</p><p>{PROSE}</p>"
+    found = sound(read(tmp_path, html(letterhead + body)))
+    assert [b.text for b in found.blocks if b.level][-1] == "Repair of the northern pipeline"
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_side_note_is_read_with_its_paragraph(tmp_path: Path, left: bool) -> None:
+    def draw(page: Any) -> None:
+        for number, text in enumerate((PROSE, OTHER, PROSE)):
+            y, x = 100 + 150 * number, 170 if left else 60
+            page.insert_textbox((x, y, x + 340, y + 120), text, fontsize=11)
+            page.insert_text(
+                (60 if left else 430, y + 11.8), f"Of note {'abc'[number]}", fontsize=9
+            )
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    pairs = [("Of note a", PROSE), ("Of note b", OTHER), ("Of note c", PROSE)]
+    assert said == [text for pair in pairs for text in (pair if left else pair[::-1])]
+
+
+@pytest.mark.parametrize("number", ["12", "Page 3 of 12"])
+def test_a_number_is_read_behind_the_running_head_on_its_line(tmp_path: Path, number: str) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((60, 40), "Harbour Act", fontsize=9)
+        page.insert_text((480, 40), number, fontsize=9)
+        page.insert_textbox((60, 90, 535, 300), PROSE, fontsize=11)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.text for block in blocks] == ["Harbour Act", number, PROSE]
+
+
+def test_a_number_in_the_gutter_leaves_two_columns_two(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_textbox((60, 90, 285, 400), f"{PROSE} {OTHER}", fontsize=11)
+        page.insert_textbox((310, 90, 535, 400), f"{OTHER} {PROSE}", fontsize=11)
+        page.insert_text((292, 170), "47", fontsize=9)
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert sorted(said, key=len)[-2:] == [f"{PROSE} {OTHER}", f"{OTHER} {PROSE}"]
+
+
+def test_items_counted_with_a_degree_sign_are_no_table(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        for number in range(4):
+            page.insert_text((60, 100 + 20 * number), f"{number + 1}\u00b0", fontsize=11)
+            page.insert_text((85, 100 + 20 * number), "Les bateaux au port ;", fontsize=11)
+
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.label for block in blocks] == ["list"]
+
+
+def test_news_between_rules_are_read_from_rule_to_rule(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        for band, top in enumerate((100, 260)):
+            for column, x in enumerate((60, 230, 400)):
+                text = f"Item {'abc'[column]}{'xy'[band]} {OTHER}"
+                page.insert_textbox((x, top, x + 135, top + 145), text, fontsize=8)
+            page.draw_line((60, top - 8), (535, top - 8))
+
+    said = "\n".join(block.text for block in sound(read(tmp_path, draw)).blocks)
+    items = [f"Item {column}{band}" for band in "xy" for column in "abc"]
+    assert sorted(items, key=said.index) == items

@@ -297,3 +297,29 @@ def test_whatever_is_found_where_nothing_of_it_is_lost_or_said_twice(
     for block in blocks(page, PAGE):
         said = " ".join(map(" ".join, block.cells)) if block.cells else block.text
         assert sorted(said.split()) == sorted(it.text for line in block.rows for it in line)
+
+
+@pytest.mark.parametrize(("left", "order"), [(20, (1, 0)), (860, (0, 1))], ids=["left", "right"])
+def test_a_side_note_is_read_with_the_paragraph_beside_it(
+    left: float, order: tuple[int, int]
+) -> None:
+    page, said = [], []
+    for number, name in enumerate(("ships", "nets", "men")):
+        page += lines(f"{FULL}\n{FULL}\n{FULL}\nends", 200, 100 + 140 * number)
+        page += lines(f"Of {name}\nat sea", left, 101 + 140 * number, pitch=22)
+        both = f"{FULL} {FULL} {FULL} ends", f"Of {name} at sea"
+        said += [both[n] for n in order]
+    assert words(page) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "weight", "heads"),
+    [("A subject of some length", 2.3, True), ("A subject of some length", 2.15, False),
+     ("Harbour", 2.3, False), ("Harbour", 2.6, True)],
+)  # fmt: skip
+def test_a_long_line_is_bold_from_a_smaller_difference(
+    text: str, weight: float, heads: bool
+) -> None:
+    subject = piece(text, 100, 100, weight=weight)
+    page = [subject, piece("Dear Sir,", 100, 140, weight=2.4), *lines(f"{FULL}\n{FULL}", 100, 180)]
+    assert (("sub_title", text) in labelled(page)) is heads

@@ -1,0 +1,113 @@
+"""Side notes: short texts in the margin of running text, read with what they stand beside.  Pure.
+
+A note begins on a level with a line of the text, and there is far more text than notes.  One in the
+left margin is read before the paragraph beside it, one in the right margin after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import TypeVar
+
+from ocrd.layout.order import PROSE, Row, rows
+from ocrd.layout.pieces import Piece, are_marks
+from ocrd.page import Box
+
+LEAST_LINES = 6  # of running text
+EDGES = 0.05  # of its lines may reach beyond its measure: a title
+NARROW = 0.5  # of the measure: a wider margin is a column
+MOST_LINES, MOST_ALONE = 10, 4  # of a note; of the only one, for so stand the cells of a column
+GAP = 1.25  # usual distances of lines: further apart, another note begins
+LEVEL = 0.2  # heights of a line by which a note may begin off a line of the text
+ON_LEVEL = 0.7  # of the notes
+MORE_TEXT = 2  # lines of text for each note: cells have as many as there are rows
+
+T = TypeVar("T")
+
+
+def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
+    """The side notes of a page, each as its rows, from top to bottom."""
+    text = [piece for piece in pieces if len(piece.text) > PROSE]
+    if len(text) < LEAST_LINES:
+        return []
+    few = max(1, int(EDGES * len(text)))
+    left, right = sorted(p.box.x1 for p in text)[few], sorted(p.box.x2 for p in text)[-1 - few]
+    sides = (
+        [piece for piece in pieces if piece.box.x2 < left],
+        [piece for piece in pieces if piece.box.x1 > right],
+    )
+    found = [note for side in sides for note in _in_margin(side, text, NARROW * (right - left))]
+    return sorted(found, key=lambda note: note[0][0].middle)
+
+
+def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> list[list[Row]]:
+    """The notes in one margin; none if what stands there is something else."""
+    if not side or max(p.box.x2 for p in side) - min(p.box.x1 for p in side) > widest:
+        return []
+    first, last = (end(piece.middle for piece in text) for end in (min, max))
+    line = median(piece.height for piece in text)
+    beside = [piece for piece in side if first - line < piece.middle < last + line]
+    found = [note for note in _grouped(rows(beside)) if not _is_number(note)]
+    if not found or max(map(len, found)) > (MOST_LINES if len(found) > 1 else MOST_ALONE):
+        return []
+    level = [
+        any(abs(note[0][0].middle - it.middle) < LEVEL * line for it in text) for note in found
+    ]
+    top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + 2 * line
+    lines = sum(top < piece.middle < bottom for piece in text)
+    noted = sum(level) >= ON_LEVEL * len(found) and lines >= MORE_TEXT * len(found)
+    return found if noted else []
+
+
+def _grouped(lines: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows in notes: those that follow each other closely."""
+    distances = sorted(b[0].middle - a[0].middle for a, b in pairwise(lines))
+    usual = distances[len(distances) // 4] if distances else 0.0
+    group: list[Row] = []
+    for row in lines:
+        near = min(usual, 1.5 * row[0].height)
+        if group and row[0].middle - group[-1][0].middle > GAP * near:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _is_number(note: Sequence[Row]) -> bool:
+    texts = [piece.text for row in note for piece in row]
+    return not any(map(str.isalpha, "".join(texts))) or are_marks(texts)
+
+
+def among(
+    found: Iterable[T], beside: Sequence[tuple[Box, T]], place: Callable[[T], Box]
+) -> list[T]:
+    """What was found on a page in its order, with its side notes.
+
+    Args:
+        found: What else is on the page.
+        beside: Of each note, from top to bottom, its first line and what was made of it.
+        place: Tells where something stands.
+    """
+    done = list(found)
+    homes = [(line, note, _home(line, done, place)) for line, note in beside]
+    for line, note, home in homes:
+        if home is None or line.x1 < place(home).x1:
+            done.insert(len(done) if home is None else done.index(home), note)
+    for line, note, home in reversed(homes):
+        if home is not None and line.x1 >= place(home).x1:
+            done.insert(done.index(home) + 1, note)
+    return done
+
+
+def _home(line: Box, found: Sequence[T], place: Callable[[T], Box]) -> T | None:
+    """What a line stands beside, or what is nearest to it."""
+    middle = (line.y1 + line.y2) / 2
+
+    def away(one: T) -> tuple[float, float]:
+        box = place(one)
+        return max(box.y1 - middle, middle - box.y2, 0.0), max(box.x1 - line.x2, line.x1 - box.x2)
+
+    return min(found, key=away, default=None)

@@ -1,0 +1,55 @@
+"""What is a side note, from the places of a page's lines alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocrd.layout.notes import notes
+from ocrd.layout.pieces import Piece
+from tests.unit.layout.printed import lines, piece, row
+
+TEXT = "\n".join(["x" * 50] * 12)
+
+
+def found(page: list[Piece]) -> list[str]:
+    return [" ".join(piece.text for line in note for piece in line) for note in notes(page)]
+
+
+@pytest.mark.parametrize("left", [30, 720], ids=["left", "right"])
+def test_short_texts_on_a_level_with_lines_of_the_text_are_its_notes(left: float) -> None:
+    page = lines(TEXT, 200, 100)
+    page += lines("Of ships\nat sea", left, 101, pitch=20) + lines("Of harbours", left, 251)
+    assert found(page) == ["Of ships at sea", "Of harbours"]
+
+
+def test_a_title_over_text_and_margin_takes_no_note_away() -> None:
+    page = [piece("A title that reaches over margin and text", 150, 40), *lines(TEXT, 200, 100)]
+    assert found([*page, piece("Of ships", 30, 100)]) == ["Of ships"]
+
+
+@pytest.mark.parametrize("mark", ["{}", "({})", "{}.", "§ {}"])
+def test_numbers_of_clauses_are_no_notes(mark: str) -> None:
+    marks = [piece(mark.format(n + 1), 100, 100 + 75 * n) for n in range(4)]
+    assert found([*lines(TEXT, 200, 100), *marks]) == []
+
+
+def test_a_column_off_the_lines_of_the_text_is_no_note() -> None:
+    partners = lines("Ada Berg\nNotary", 720, 112) + lines("Ole Dahl\nLawyer", 720, 212)
+    assert found([*lines(TEXT, 200, 100), *partners]) == []
+
+
+def test_a_column_as_long_as_the_text_is_no_note() -> None:
+    assert found([*lines(TEXT, 200, 100), *lines("\n".join(["word"] * 12), 720, 100)]) == []
+
+
+def test_names_before_long_cells_are_no_notes() -> None:
+    page = [
+        it
+        for n in range(8)
+        for it in row(100 + 25 * n, (f"Name {'abcdefgh'[n]}", 50), ("x" * 50, 200))
+    ]
+    assert found(page) == []
+
+
+def test_a_column_half_as_wide_as_the_text_is_no_note() -> None:
+    assert found([*lines(TEXT, 200, 100), piece("y" * 26, 720, 100)]) == []
