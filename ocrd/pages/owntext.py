@@ -6,9 +6,9 @@ begin items, rules make tables (PyMuPDF's table finder), white gutters part colu
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -106,12 +106,12 @@ def _on_a_line(block: Block, number: Block) -> bool:
 
 def _between(rules: Sequence[Box], blocks: Sequence[Block]) -> list[Block]:
     """Blocks in the order of reading: those above a rule from side to side before those below."""
-    places = [block.boxes[0] for block in blocks]
-    found: list[Block] = []
-    for bottom in [*sorted(rule.y1 for rule in parting(rules, places)), math.inf]:
-        rest = [block for block in blocks if block not in found]
-        found += in_order([it for it in rest if it.boxes[0].y1 + it.boxes[0].y2 < 2 * bottom])
-    return found
+    ends = sorted(rule.y1 for rule in parting(rules, [block.boxes[0] for block in blocks]))
+    parts: list[list[Block]] = [[] for _ in range(len(ends) + 1)]
+    for block in blocks:
+        box = block.boxes[0]
+        parts[bisect(ends, (box.y1 + box.y2) / 2)].append(block)
+    return [block for part in parts for block in in_order(part)]
 
 
 def _as_printed(block: Block, rows: Sequence[Row]) -> Block:
