@@ -68,11 +68,8 @@ class TextLine:
 
     @cached_property
     def size(self) -> float:
-        """The size of its type: the width of an average small letter, pixels.
-
-        Where words are known the white between them, which justified lines stretch, does not count.
-        """
-        width = sum(_inked(piece) * piece.width for piece in self.row)
+        """The size of its type: the width of an average small letter, pixels."""
+        width = sum(piece.width for piece in self.row)
         return max(1e-6, width / max(1.0, sum(map(_breadth, self.row))))
 
     @cached_property
@@ -94,17 +91,8 @@ class TextLine:
         return self.size * sum(map(breadth, word))
 
 
-def _inked(piece: Piece) -> float:
-    """The share of a piece's length that its words take, whichever way its page lay."""
-    line, words = piece.line.box, [word.box for word in piece.line.words]
-    across = sum(box.x2 - box.x1 for box in words) / max(line.x2 - line.x1, 1e-6)
-    down = sum(box.y2 - box.y1 for box in words) / max(line.y2 - line.y1, 1e-6)
-    return min(across, down, 1.0) if words else 1.0
-
-
 def _breadth(piece: Piece) -> float:
-    text = "".join(piece.text.split()) if piece.line.words else piece.text
-    return sum(map(breadth, text))
+    return sum(map(breadth, piece.text))
 
 
 def breadth(char: str) -> float:
