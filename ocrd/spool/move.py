@@ -92,6 +92,9 @@ class Mover:
         if intent is None:
             return
         if not self._took_place(intent) and intent.part is not None:
+            # From here on no whole part is told of: without one, whatever has the target's name
+            # would be taken for it after a kill.
+            self._keep(intent.at(Phase.COPYING))
             remove_tree(intent.part, self.disk)
         self._drop()
 

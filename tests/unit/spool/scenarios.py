@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import SourceChangedError
@@ -31,10 +32,13 @@ from tests.unit.spool.world import (
 HOME = f"7-{TOKEN}"
 INBOX = "inbox/letters/scan.pdf"
 ARCHIVED = "archive/letters/2026/scan.pdf"
+ARCHIVED_OTHERWISE = "archive/letters/2026/scan (2).pdf"
 FAILED = "failed/letters/scan.pdf"
 FAILED_REPORT = f"{FAILED}.error.json"
 TEAM = Ownership(group="team", gid=100 if os.geteuid() == 0 else os.getegid(), umask=0o007)
 PUBLISHED = "outbox/letters/scan"
+PUBLISHED_OTHERWISE = "outbox/letters/scan (2)"
+THEIRS = b"somebody else's"
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,28 @@ def _put_back(spool: Spool, world: World, _job: Job) -> None:
         spool.put_back(orphan, world.tree("inbox"))
 
 
+def _taken(world: World, job: Job, name: str) -> Job:
+    """Somebody else's file has the name that was planned."""
+    (world.root / name).parent.mkdir(parents=True, exist_ok=True)
+    (world.root / name).write_bytes(THEIRS)
+    _chosen(world).unlink(missing_ok=True)
+    return job
+
+
+def _chosen(world: World) -> Path:
+    """Where the name is recorded that was chosen instead, as the ledger does it."""
+    return world.root.parent / "chosen"
+
+
+def _past_taken(move: Callable[[Path], object], world: World, planned: str, other: str) -> None:
+    chosen = _chosen(world)
+    try:
+        move(world.root / (chosen.read_text() if chosen.exists() else planned))
+    except FileExistsError:
+        chosen.write_text(other)
+        move(world.root / other)
+
+
 _CLAIMED = (f"{HOME}/job.json", f"{HOME}/source.pdf")
 _BUNDLE = tuple(bundle_at(f"{HOME}/bundle"))
 
@@ -200,6 +226,26 @@ ALONE = (
         after=pieces_at("outbox/letters"),
         spooled=(*_CLAIMED, f"{HOME}/sealed"),
         last="outbox/letters/scan.md",
+    ),
+    Scenario(
+        "archive past a taken name",
+        lambda world: _taken(world, world.claimed(), ARCHIVED),
+        lambda spool, world, job: _past_taken(
+            lambda target: spool.archive(job, target), world, ARCHIVED, ARCHIVED_OTHERWISE
+        ),
+        before={ARCHIVED: THEIRS},
+        after={ARCHIVED: THEIRS, ARCHIVED_OTHERWISE: ORIGINAL},
+        spooled=(f"{HOME}/job.json",),
+    ),
+    Scenario(
+        "publish past a taken name",
+        lambda world: _taken(world, world.bundled(), f"{PUBLISHED}/theirs.md"),
+        lambda spool, world, job: _past_taken(
+            lambda target: spool.publish(job, target), world, PUBLISHED, PUBLISHED_OTHERWISE
+        ),
+        before={f"{PUBLISHED}/theirs.md": THEIRS},
+        after={f"{PUBLISHED}/theirs.md": THEIRS, **bundle_at(PUBLISHED_OTHERWISE)},
+        spooled=(*_CLAIMED, f"{HOME}/sealed"),
     ),
     Scenario(
         "finish",

@@ -72,7 +72,8 @@ class Pending:
 
 def _is_ours(path: Path) -> bool:
     """Records and scratch: what they held was about a step that is complete."""
-    return path.suffix in (".part", ".json") or path.name in ("sealed", "report")
+    scratch = any(name.endswith(".part") for name in path.parts)
+    return scratch or path.suffix == ".json" or path.name in ("sealed", "report")
 
 
 @pytest.fixture(params=["one-file-system", "mounts-of-their-own"])
