@@ -470,7 +470,9 @@ class Disk:
             if held is None:
                 self._fsync(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
             else:
-                _fsync(os.open(".", _LIST, dir_fd=held), path)
+                with _At(str(path), str(path), held) as (folder, name):
+                    descriptor = os.open(name, _LIST, dir_fd=folder)
+                _fsync(descriptor, path)
         except OSError as error:
             if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
                 raise
@@ -555,10 +557,11 @@ def _open_beneath(tree: int, folder: str, path: str) -> int:
             above, place = place, os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place)
             if above != tree:
                 os.close(above)
-    except OSError as error:
+    except BaseException as error:
         if place != tree:
             os.close(place)
-        error.filename = path
+        if isinstance(error, OSError):
+            error.filename = path
         raise
     return place
 

@@ -109,18 +109,15 @@ class Spool:
     def at_work(self, *places: Path) -> Iterator[None]:
         """The spool is itself for all that this thread does within; each call would look anew.
 
-        So are the trees of `places`, and each that a call meets.  A folder for jobs that somebody
-        has deleted is made anew: what lay in it is gone.
+        So are the trees of `places`.  A folder for jobs that somebody has deleted is made anew:
+        what lay in it is gone.
         """
         with self._trees.holding(self._jobs, *places) as looked:
-            self._see_to(looked)
+            if looked:
+                with blaming(self._jobs):
+                    if self._disk.lstat(self._jobs) is None:
+                        self._furnish()
             yield
-
-    def _see_to(self, looked: Collection[Path]) -> None:
-        if looked:
-            with blaming(self._jobs):
-                if self._disk.lstat(self._jobs) is None:
-                    self._furnish()
 
     @contextmanager
     def at_work_on(self, job: Job) -> Iterator[None]:
@@ -134,8 +131,7 @@ class Spool:
     @contextmanager
     def _working(self, place: Path) -> Iterator[None]:
         """`at_work` there; what the kernel answers is told."""
-        with blaming(place), self._trees.holding(self._jobs, place) as looked:
-            self._see_to(looked)
+        with blaming(place), self.at_work(place):
             yield
 
     @contextmanager

@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ocrd.errors import PlaceError
@@ -53,8 +53,8 @@ class Trees:
         self._remember = remember
         self._adopted = adopted
         self._turns: dict[Path, threading.Lock] = {}
-        self._fresh: set[Path] = set()
         self._within = _Within()
+        self._fresh: set[Path] = set()
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
@@ -73,39 +73,30 @@ class Trees:
                 self._keep(tree)
 
     @contextlib.contextmanager
-    def holding(self, *paths: Path) -> Iterator[set[Path]]:
+    def holding(self, *paths: Path) -> Iterator[bool]:
         """The trees of these paths are themselves, and this thread works beneath what they are now.
 
-        A path that lies in no known tree is let pass.  Within another `holding` of this thread a
-        tree is looked at once, by whoever needs it first, and held until the outermost ends.
+        A path that lies in no known tree is let pass, and so is a tree that this thread holds.
 
         Yields:
-            The trees that were looked at.
+            Whether one was looked at.
 
         Raises:
             PlaceError: One is not itself (kind `tree-lost`), or cannot be read now.
         """
-        within = self._within
-        if within.stack is not None:
-            yield self._hold_all(paths, within.stack)
+        held = self._within.trees
+        trees = [tree for tree in dict.fromkeys(map(self._disk.tree_of, paths)) if tree]
+        new = [tree for tree in trees if tree not in held]
+        if not new:
+            yield False
             return
-        with contextlib.ExitStack() as within.stack:
-            try:
-                yield self._hold_all(paths, within.stack)
-            finally:
-                within.stack = None
-                within.trees.clear()
-
-    def _hold_all(self, paths: Iterable[Path], stack: contextlib.ExitStack) -> set[Path]:
-        looked = set[Path]()
-        for tree in map(self._disk.tree_of, paths):
-            if tree is not None and tree not in self._within.trees:
-                with blaming(tree), contextlib.ExitStack() as held:
-                    self._hold(tree, held)
-                    stack.enter_context(held.pop_all())
-                self._within.trees.add(tree)
-                looked.add(tree)
-        return looked
+        with contextlib.ExitStack() as stack:
+            for tree in new:
+                with blaming(tree):
+                    self._hold(tree, stack)
+                held.add(tree)
+                stack.callback(held.discard, tree)
+            yield True
 
     def _hold(self, tree: Path, stack: contextlib.ExitStack) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -195,11 +186,10 @@ class Trees:
 
 
 class _Within(threading.local):
-    """The trees that a thread holds, and what gives them back."""
+    """The trees that a thread holds."""
 
     def __init__(self) -> None:
         self.trees: set[Path] = set()
-        self.stack: contextlib.ExitStack | None = None
 
 
 def place_of(path: Path) -> str:
