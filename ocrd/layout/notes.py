@@ -23,6 +23,7 @@ GAP = 1.25  # usual distances of lines: further apart, another note begins
 LEVEL = 0.2  # heights of a line by which a note may begin off a line of the text
 ON_LEVEL = 0.7  # of the notes
 MORE_TEXT = 2  # lines of text for each note: cells have as many as there are rows
+MOST_NOTED = 0.7  # lines of notes for each of the text: more is a column
 
 T = TypeVar("T")
 
@@ -57,8 +58,8 @@ def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> l
     ]
     top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + 2 * line
     lines = sum(top < piece.middle < bottom for piece in text)
-    noted = sum(level) >= ON_LEVEL * len(found) and lines >= MORE_TEXT * len(found)
-    return found if noted else []
+    few = lines >= MORE_TEXT * len(found) and sum(map(len, found)) <= MOST_NOTED * lines
+    return found if few and sum(level) >= ON_LEVEL * len(found) else []
 
 
 def _grouped(lines: Sequence[Row]) -> Iterator[list[Row]]:
@@ -82,32 +83,37 @@ def _is_number(note: Sequence[Row]) -> bool:
 
 
 def among(
-    found: Iterable[T], beside: Sequence[tuple[Box, T]], place: Callable[[T], Box]
+    found: Iterable[T],
+    beside: Sequence[tuple[Box, T]],
+    places: Callable[[T], Sequence[Box]],
 ) -> list[T]:
     """What was found on a page in its order, with its side notes.
 
     Args:
         found: What else is on the page.
         beside: Of each note, from top to bottom, its first line and what was made of it.
-        place: Tells where something stands.
+        places: Tells where something stands; a paragraph may go on in another column.
     """
     done = list(found)
-    homes = [(line, note, _home(line, done, place)) for line, note in beside]
-    for line, note, home in homes:
-        if home is None or line.x1 < place(home).x1:
-            done.insert(len(done) if home is None else done.index(home), note)
-    for line, note, home in reversed(homes):
-        if home is not None and line.x1 >= place(home).x1:
-            done.insert(done.index(home) + 1, note)
+    homes = [(note, _home(line, done, places)) for line, note in beside]
+    for note, home in homes:
+        if home is None or home[1]:
+            done.insert(len(done) if home is None else done.index(home[0]), note)
+    for note, home in reversed(homes):
+        if home is not None and not home[1]:
+            done.insert(done.index(home[0]) + 1, note)
     return done
 
 
-def _home(line: Box, found: Sequence[T], place: Callable[[T], Box]) -> T | None:
-    """What a line stands beside, or what is nearest to it."""
+def _home(
+    line: Box, found: Sequence[T], places: Callable[[T], Sequence[Box]]
+) -> tuple[T, bool] | None:
+    """What a line stands beside, or what is nearest to it, and whether it stands left of that."""
     middle = (line.y1 + line.y2) / 2
 
-    def away(one: T) -> tuple[float, float]:
-        box = place(one)
+    def away(near: tuple[T, Box]) -> tuple[float, float]:
+        box = near[1]
         return max(box.y1 - middle, middle - box.y2, 0.0), max(box.x1 - line.x2, line.x1 - box.x2)
 
-    return min(found, key=away, default=None)
+    near = min(((one, box) for one in found for box in places(one)), key=away, default=None)
+    return None if near is None else (near[0], line.x1 < near[1].x1)

@@ -28,7 +28,8 @@ STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
 PROSE = 30  # letters of a line that is no cell
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 LOOSE = 2.2  # heights from line to line: running text is set closer
-WORDS, GOING_ON = 3, 0.3  # of an average line; of lines, begin in small letters: no cells do
+GOING_ON = 0.3  # of the lines of narrow text begin in small letters, as cells do not
+VERSE = 5  # words of an average line
 ACROSS = 0.9  # of the text's width: a rule so wide parts what stands above from what stands below
 
 
@@ -174,7 +175,7 @@ def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
     if len(texts) < len(sides):
         return all(_running(side, level=False) for side in texts)
     level = _level(left, right)
-    if level and all(map(phrases, _texts(band.left) + _texts(band.right))):
+    if level and are_texts(_texts(band.left) + _texts(band.right)):
         return True
     if not level and (_beside_prose(left, right) or _beside_prose(right, left)):
         return True
@@ -190,17 +191,30 @@ def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:
     )
 
 
-def phrases(lines: Sequence[Row]) -> bool:
-    """Whether rows are lines of verse or of a narrow column, rather than cells.
+def are_texts(sides: Sequence[Sequence[Row]]) -> bool:
+    """Whether what stands side by side is narrow running text or verse, rather than cells.
 
-    They have several words, or many go on with a sentence.
+    Many lines go on with a sentence; or it is two, as of a poem and its translation, and their
+    lines have more words than cells.
     """
-    said = ["  ".join(piece.text for piece in row) for row in lines]
-    words = sum(len(text.split()) for text in said)
-    going_on = sum(text[:1].islower() for text in said)
-    letters = sum(sum(map(str.isalpha, text)) for text in said)
-    worded = words >= WORDS * len(said) or going_on >= GOING_ON * len(said)
-    return worded and letters >= WORDY * len(said) and _close(lines)
+    if not all(map(_lettered, sides)):
+        return False
+    verse = len(sides) == 2 and all(map(_worded, sides))
+    return verse or all(map(_goes_on, sides))
+
+
+def _lettered(lines: Sequence[Row]) -> bool:
+    letters = sum(sum(map(str.isalpha, piece.text)) for row in lines for piece in row)
+    return letters >= WORDY * len(lines) and _close(lines)
+
+
+def _worded(lines: Sequence[Row]) -> bool:
+    words = sum(len(piece.text.split()) for row in lines for piece in row)
+    return words >= VERSE * len(lines)
+
+
+def _goes_on(lines: Sequence[Row]) -> bool:
+    return sum(row[0].text[:1].islower() for row in lines) >= GOING_ON * len(lines)
 
 
 def _close(lines: Sequence[Row]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, starmap
 from statistics import median
 
-from ocrd.layout.order import LOOSE, Row, columns, phrases, rows, strips
+from ocrd.layout.order import LOOSE, Row, are_texts, columns, rows, strips
 from ocrd.layout.pieces import Piece, are_marks, is_count, running
 from ocrd.page import Box
 
@@ -118,16 +118,17 @@ class Group:
         usual = FAR * median(distances) if len(distances) > 1 else 0.0
         return distance > max(usual, FAR_AT_FIRST * self.height)
 
-    def cells(self, *, framed: bool = False) -> Cells | None:
+    def cells(self, *, framed: bool = False, parted: bool = False) -> Cells | None:
         """Its cells if it is a table.  Cells over several columns leave the others empty.
 
-        `framed` says that rules show where it begins and ends.
+        `framed` says that rules show where it begins and ends; `parted`, that they part each row
+        from the next.
         """
         found, count = self._spread(), len(self.columns)
         letters = sum(len(piece.text) for row in self.rows for piece in row)
         if min(count, len(found)) < 2 or letters > LONGEST_CELL * sum(map(len, self.rows)):
             return None
-        if self.runs() or self.texts() is not None:
+        if self.runs() or not (parted or self.texts() is None):
             return None
         if framed:
             return _texts(found) if _regular(found, count, FRAMED) else None
@@ -176,7 +177,7 @@ class Group:
         pieces = [piece for row in self.rows for piece in row]
         beside = [rows(filter(column.meets, pieces)) for column in self.columns]
         apart = len(beside) > 1 and sum(map(len, beside)) == len(pieces)
-        if apart and all(len(it) >= LEAST_ROWS and phrases(it) for it in beside):
+        if apart and min(map(len, beside)) >= LEAST_ROWS and are_texts(beside):
             return beside
         gaps = [b.left - a.right for a, b in pairwise(self.columns)]
         if not gaps or max(gaps) < WIDE_GAP * self.height:
@@ -427,7 +428,12 @@ def level_ruled(
                 end += 1
             lines = [row for band in bands[:end] for row in band]
             body = lines[len(bands[0]) :]
-            if end > 1 and _is_one(body) and (cells := _group(lines).cells(framed=True)):
+            parted = end > 2 and max(map(len, bands[:end])) == 1
+            if (
+                end > 1
+                and (parted or _is_one(body))
+                and (cells := _group(lines).cells(framed=True, parted=parted))
+            ):
                 yield lines, cells
                 taken = {id(piece) for row in lines for piece in row}
                 pieces = [piece for piece in pieces if id(piece) not in taken]

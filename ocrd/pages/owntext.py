@@ -49,14 +49,16 @@ def own_text(page: PdfPage) -> OwnText | None:
     linked_places = [box for _, _, box in links]
     printed = list(_rows(page, linked_places))
     size = page.rect.width, page.rect.height
-    lines = [Line(row.text, row.box) for row in printed if not _in_any(ruled, row.box)]
-    beside = columns.notes(lines, *size)
-    rest = [word for word in words if not _in_any([*ruled, *(n for _, n in beside)], word.box)]
+    typography = _typography(page)
+    unruled = [row for row in printed if not _in_any(ruled, row.box)]
+    beside = list(_notes(unruled, size, typography))
+    noted = [note for _, note in beside]
+    rest = [word for word in words if not _in_any([*ruled, *noted], word.box)]
     rules = list(_level_rules(page, drawn))
     tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
     tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
-    rows = [row for row in printed if not _in_any([*tables, *(n for _, n in beside)], row.box)]
-    blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), _typography(page)), *tables]
+    rows = [row for row in printed if not _in_any([*tables, *noted], row.box)]
+    blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), typography), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
     numbers = [block for block in blocks if _is_page_number(block, blocks)]
@@ -65,8 +67,8 @@ def own_text(page: PdfPage) -> OwnText | None:
     above = [block for block in numbers if block.boxes[0].y2 < 0.5]
     below = [block for block in numbers if block not in above]
     text = _between(rules, [block for block in blocks if block not in numbers])
-    text = among(text, beside, lambda block: block.boxes[0])
-    linked = [_linked(block, links) for block in typeset.flowing([*above, *text, *below])]
+    flowing = typeset.flowing([*above, *text, *below])  # what stands in margins goes on nowhere
+    linked = [_linked(it, links) for it in among(flowing, beside, lambda block: block.boxes)]
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
         blocks=tuple(linked),
@@ -79,6 +81,16 @@ def own_text(page: PdfPage) -> OwnText | None:
         not is_scan(page) or is_hidden(page)
     )
     return OwnText(result, fault_of(word.text for word in words), whole)
+
+
+def _notes(
+    rows: Sequence[Row], size: tuple[float, float], document: Typography
+) -> Iterator[tuple[Box, Block]]:
+    """What stands in margins: of each the first line, and its block, which may be a heading."""
+    for first, note in columns.notes([Line(row.text, row.box) for row in rows], *size):
+        within = [row for row in rows if note.boxes[0].holds(row.box)]
+        made = list(typeset.blocks(within, (), document))
+        yield first, made[0] if len(made) == 1 and made[0].level else note
 
 
 def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:

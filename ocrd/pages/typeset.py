@@ -134,6 +134,8 @@ def blocks(rows: Sequence[Row], dots: Sequence[Box], document: Typography) -> It
     sizes = sorted({style.size for style in everywhere if style.size >= body.size * _LARGER})[::-1]
     typed = sum(len(row.code) for row in rows) > sum(len(row.text) for row in rows) / 2
     groups = list(_paragraphs(rows))
+    if not groups:
+        return
     below_them = [*groups[1:], []]
     found = [
         _block(group, after if _salutes(below) else below, body, sizes, document, typed=typed)

@@ -97,15 +97,15 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     found += map(_stack, small)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
     noted = [(union(p.box for p in note[0]), _note(note)) for note in beside]
-    return _few_headings(among(found, noted, _place))
+    return _few_headings(among(found, noted, _places))
 
 
 def _note(printed: Sequence[Row]) -> Found:
     return Found("text", running(map(_plain, printed)), tuple(printed))
 
 
-def _place(found: Found) -> Box:
-    return union(piece.box for row in found.rows for piece in row)
+def _places(found: Found) -> list[Box]:
+    return [union(piece.box for row in found.rows for piece in row)]
 
 
 def _leading(body: Sequence[Row], ruled: Iterable[Piece], page: Type) -> int:

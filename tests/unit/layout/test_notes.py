@@ -53,3 +53,9 @@ def test_names_before_long_cells_are_no_notes() -> None:
 
 def test_a_column_half_as_wide_as_the_text_is_no_note() -> None:
     assert found([*lines(TEXT, 200, 100), piece("y" * 26, 720, 100)]) == []
+
+
+def test_a_narrow_column_of_paragraphs_is_no_note() -> None:
+    text = [it for n in range(4) for it in lines("\n".join(["x" * 50] * 8), 200, 100 + 225 * n)]
+    aside = [it for n in range(4) for it in lines("\n".join(["word"] * 6), 20, 100 + 225 * n)]
+    assert found([*text, *aside]) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from ocrd.layout.order import rows
@@ -272,3 +274,32 @@ def test_rules_around_one_column_of_text_make_no_table(left: float) -> None:
 def test_verse_beside_its_translation_is_no_table() -> None:
     verse = "When all the ships are gone,\nwho waits at sea?\nThe old light on the stone"
     assert cells([*lines(verse, 50, 100), *lines(verse, 450, 100)]) == []
+
+
+LEFTS = (50, 450, 850)
+STATIONS = (
+    "Central Station North Exit|Blue Line every day|Lift out of order",
+    "Old Town Hall Square|Red Line on weekdays|No step free access",
+    "New Harbour Ferry Pier|Blue Line every day|Lift from the street",
+    "West Park Main Gate|Green Line at night|Ramp at the side",
+)
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_cells_of_several_words_are_a_table(columns: int) -> None:
+    said = tuple(tuple(line.split("|")[:columns]) for line in STATIONS)
+    assert cells([it for n, texts in enumerate(said) for it in set_at(100 + 25 * n, texts)]) == [
+        said
+    ]
+
+
+def test_long_cells_between_rules_are_a_table() -> None:
+    first = "What the keepers of it are paid"
+    said = ((first, "and who has paid them until now"), ("When it was lit", first), (first, first))
+    page = [it for n, texts in enumerate(said) for it in set_at(100 + 25 * n, texts)]
+    rules = [(40, 90 + 25 * n, 1200, 90 + 25 * n) for n in range(4)]
+    assert [found for _, found in level_ruled(page, rules, 5)] == [said]
+
+
+def set_at(y: float, texts: Sequence[str]) -> list[Piece]:
+    return row(y, *zip(texts, LEFTS, strict=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -769,3 +770,54 @@ def test_news_between_rules_are_read_from_rule_to_rule(tmp_path: Path) -> None:
     said = "\n".join(block.text for block in sound(read(tmp_path, draw)).blocks)
     items = [f"Item {column}{band}" for band in "xy" for column in "abc"]
     assert sorted(items, key=said.index) == items
+
+
+def grid(page: Any, top: float, cells: Sequence[Sequence[str]]) -> None:
+    for y in range(len(cells) + 1):
+        page.draw_line((60, top + 24 * y), (480, top + 24 * y))
+    for x in range(len(cells[0]) + 1):
+        page.draw_line((60 + 140 * x, top), (60 + 140 * x, top + 24 * len(cells)))
+    for y, row in enumerate(cells):
+        for x, text in enumerate(row):
+            page.insert_text((66 + 140 * x, top + 16 + 24 * y), text)
+
+
+@pytest.mark.parametrize("paragraph", [True, False], ids=["with a paragraph", "alone"])
+def test_the_words_of_a_ruled_table_have_their_places(tmp_path: Path, *, paragraph: bool) -> None:
+    cells = [["Port", "Ships", "Lamps"], ["Oslo", "12", "eleven"], ["Bergen", "9", "none"]]
+
+    def draw(page: Any) -> None:
+        grid(page, 300, cells)
+        if paragraph:
+            page.insert_text((60, 100), "Each lamp was lit at dusk and put out at dawn.")
+
+    result = sound(read(tmp_path, draw))
+    assert [block.rows for block in result.blocks if block.label == "table"] == [
+        tuple(map(tuple, cells))
+    ]
+    words = [word for line in result.lines for word in line.words]
+    assert {text for row in cells for text in row} <= {word.text for word in words}
+    assert {line.confidence for line in result.lines} == {1.0}
+
+
+SENTENCES = "The harbour office keeps the books and decides on dues and moorings each week"
+
+
+def margin(page: Any, head: str, body: str, **font: Any) -> None:
+    for n in range(4):
+        page.insert_text((60, 100 + 150 * n), head, **font)
+        for line in range(7):
+            page.insert_text((200, 100 + 150 * n + 14 * line), body, fontsize=9)
+
+
+def test_a_heading_in_the_margin_is_one(tmp_path: Path) -> None:
+    draw = partial(margin, head="EMPLOYMENT", body=SENTENCES, fontname="hebo", fontsize=11)
+    blocks = sound(read(tmp_path, draw)).blocks
+    assert [block.level > 0 for block in blocks] == [True, False] * 4
+
+
+def test_a_note_beside_a_paragraph_that_goes_on_is_no_part_of_it(tmp_path: Path) -> None:
+    draw = partial(margin, head="Harbour dues", body=SENTENCES.lower(), fontsize=9)
+    texts = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert texts[::2] == ["Harbour dues"] * 4
+    assert all(text.startswith("the harbour office") for text in texts[1::2])
