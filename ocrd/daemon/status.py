@@ -23,7 +23,7 @@ from ocrd.files import display
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.ledger.readonly import FolderGlance, glance
 from ocrd.observe.systemd import Notifier
-from ocrd.views.phrases import iso
+from ocrd.views.phrases import counted, iso
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -203,7 +203,7 @@ class Status:
     def _line(self, facts: Mapping[str, Any]) -> str:
         engine = facts["engine"]
         paused = sum(1 for folder in facts["folders"] if folder["paused"])
-        trouble = f", {paused} folders paused" if paused else ""
+        trouble = f", {counted(paused, 'folder')} paused" if paused else ""
         return (
             f"engine {engine['state']}, {self.scheduler.running} jobs running, "
             f"{facts['pages_per_s']:.2f} pages/s{trouble}"

@@ -21,7 +21,7 @@ AWAY = (
     "Mount the root's file system again; until then nothing is read, and whether a daemon runs "
     "cannot be told here."
 )
-RELOAD = "systemctl reload ocrd takes it over."
+RELOAD = "systemctl reload ocrd takes it over, or names what wants a restart."
 
 
 def gather(found: Located) -> dict[str, Any]:

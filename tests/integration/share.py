@@ -104,7 +104,7 @@ def documented_share(settings: str) -> Iterator[Share]:
             for folder in (root, *(root / tree for tree in TREES)):
                 folder.mkdir()
                 shutil.chown(folder, OCRD, OCRD)
-                folder.chmod(0o2771 if folder.name in ("srv", "outbox") else 0o2770)
+                folder.chmod({"srv": 0o2751, "outbox": 0o2771}.get(folder.name, 0o2770))
             (root / "config.toml").write_text(f'root = "{root}"\n{settings}', encoding="utf-8")
             text = samba_config(root).replace("[global]\n", "[global]\n" + _server(state, port))
             state.mkdir()
