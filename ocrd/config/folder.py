@@ -35,7 +35,7 @@ TREES = ("inbox", "outbox", "archive", "failed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class House:
+class FolderContext:
     """What a folder takes from the rest of the file.
 
     Attributes:
@@ -76,8 +76,8 @@ class House:
         return usual.name if not allowed or usual.name in allowed else allowed[0]
 
 
-def _house(given: ValidationInfo) -> House:
-    return cast(House, given.context)
+def _context(given: ValidationInfo) -> FolderContext:
+    return cast(FolderContext, given.context)
 
 
 def _schedule(lines: Any) -> Schedule:
@@ -85,12 +85,12 @@ def _schedule(lines: Any) -> Schedule:
 
 
 def _mode(name: Any, given: ValidationInfo) -> PromptMode:
-    modes = _house(given).modes
+    modes = _context(given).modes
     return known(name, modes) if modes else BUILT_IN_MODES["document"]
 
 
 def _resolution(name: Any, given: ValidationInfo) -> Resolution:
-    engine = _house(given).engine
+    engine = _context(given).engine
     resolution = known(name, RESOLUTIONS)
     if engine.resolutions and resolution.name not in engine.resolutions:
         raise ConfigError(
@@ -110,8 +110,8 @@ def _resolution(name: Any, given: ValidationInfo) -> Resolution:
 class Folder(Section):
     """`[[folder]]`: an inbox and what becomes of its files.
 
-    What an entry leaves out comes from `[watch]` and `[engine]`, see `House`.  Trees are absolute,
-    relative ones lie below `root`; `archive` may hold `strftime` patterns such as `%Y/%m`.
+    What an entry leaves out comes from `[watch]` and `[engine]`, see `FolderContext`.  Trees are
+    absolute, relative ones lie below `root`; `archive` may hold `strftime` patterns such as `%Y/%m`.
     """
 
     implicit: ClassVar[bool] = False  # whether nobody wrote it down
@@ -171,14 +171,14 @@ class Folder(Section):
     def _inherited(cls, entry: Any, given: ValidationInfo) -> Any:
         if not isinstance(entry, dict):
             return entry
-        house = _house(given)
-        watch = house.watch
+        context = _context(given)
+        watch = context.watch
         rests = {"settle_s": watch.settle_s, "closed_s": watch.closed_s}
         return {
             **{key: f"{key}/{entry.get('name')}" for key in TREES},
             **(rests if "settle_s" not in entry else {}),
             "max_wait_s": watch.max_wait_s,
-            "language": house.engine.language,
+            "language": context.engine.language,
             "resolution": "gundam",
             **entry,
         }
@@ -186,7 +186,7 @@ class Folder(Section):
     @field_validator(*TREES)
     @classmethod
     def _absolute(cls, tree: Path, given: ValidationInfo) -> Path:
-        return _house(given).root / tree
+        return _context(given).root / tree
 
     @field_validator("target")
     @classmethod
@@ -202,7 +202,7 @@ class Folder(Section):
     @field_validator("max_crops")
     @classmethod
     def _room_for(cls, crops: int | None, given: ValidationInfo) -> int | None:
-        most = _house(given).engine.max_crops
+        most = _context(given).engine.max_crops
         if crops is not None and crops > most:
             raise ConfigError(
                 f"is {crops}, but engine.max_crops is {most}",

@@ -17,7 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from ocrd.config.folder import Folder, House, ImplicitFolder
+from ocrd.config.folder import Folder, FolderContext, ImplicitFolder
 from ocrd.config.schema import (
     EngineSettings,
     JobsSettings,
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     @field_validator("folder", mode="before")
     @classmethod
     def _in_force(cls, entries: Any, given: ValidationInfo) -> Any:
-        return House.of(given.data).folders(entries)
+        return FolderContext.of(given.data).folders(entries)
 
     @field_validator("folder")
     @classmethod
@@ -115,26 +115,26 @@ def folders(settings: Settings) -> tuple[Folder, ...]:
     Raises:
         ConfigError: Trees overlap.
     """
-    house = House.of(dict(settings))
-    resolution = house.default_resolution()
+    context = FolderContext.of(dict(settings))
+    resolution = context.default_resolution()
     implicit = (
         ImplicitFolder.model_validate(
-            {"name": name, "mode": name, "resolution": resolution}, context=house
+            {"name": name, "mode": name, "resolution": resolution}, context=context
         )
-        for name in _implicit_names(house, settings.folder)
+        for name in _implicit_names(context, settings.folder)
     )
     named = (*settings.folder, *implicit)
     keep_apart(settings.root, named)
     return named
 
 
-def _implicit_names(house: House, known: Iterable[Folder]) -> list[str]:
+def _implicit_names(context: FolderContext, known: Iterable[Folder]) -> list[str]:
     """Directories below `inbox/` named after a mode that no folder has as its inbox."""
     taken = {os.path.realpath(folder.inbox) for folder in known} | {f.name for f in known}
-    top = house.root / "inbox"
+    top = context.root / "inbox"
     return [
         name
-        for name, mode in house.modes.items()
+        for name, mode in context.modes.items()
         if name not in taken
         and os.path.realpath(top / name) not in taken
         and os.path.isdir(top / name)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen

@@ -30,12 +30,12 @@ from ocrd.spool.names import REPORT_SUFFIX
 from ocrd.worker.naming import (
     dated,
     flat_order,
+    flat_stems,
     flat_suffixes,
     flat_target,
     is_artefact,
     is_flat,
     is_flat_file,
-    stems,
     wanted,
 )
 
@@ -185,7 +185,7 @@ class Delivery:
         """The first stem for which none of the names is taken, nor kept for another job."""
         while True:
             others = self._kept_by_others(job)
-            choices = (each for each in stems(name.name) if name.parent / each not in others)
+            choices = (each for each in flat_stems(name.name) if name.parent / each not in others)
             free = self._spool.free_stem(name.parent, choices, suffixes)
             with self._lock:  # not while the disk is asked: a share may hang
                 if name.parent / free.name not in self._kept_by_others(job):

@@ -41,7 +41,7 @@ def wanted(job: Job, folder: Folder, counter: int = 0) -> Path:
     return below / fit(last, suffix_room=SUFFIX_ROOM)
 
 
-def stems(name: str) -> Iterator[str]:
+def flat_stems(name: str) -> Iterator[str]:
     """NAME, NAME (2), NAME (3), … each with room for an artefact's suffix."""
     yield name
     for number in itertools.count(2):

@@ -15,7 +15,7 @@ import pytest
 from ocrd.errors import OcrdError, PlaceError
 from ocrd.files import Disk
 from ocrd.job import JobState
-from ocrd.worker.naming import stems, wanted
+from ocrd.worker.naming import flat_stems, wanted
 from tests.support.needs import few
 from tests.unit.spool.children import in_a_child
 from tests.unit.spool.steps import Hooked, Trace, WithoutExclusiveRename, dying
@@ -80,7 +80,7 @@ def test_no_scan_can_choose_a_name_outside_the_outbox(
 
 
 def test_choices_leave_room_for_the_longest_suffix() -> None:
-    choices = stems("y" * 245)
+    choices = flat_stems("y" * 245)
     for _ in range(120):
         assert len(next(choices)) + len(".boxes.pdf") <= 255
     assert next(choices).endswith(" (121)")
