@@ -111,7 +111,8 @@ class Folder(Section):
     """`[[folder]]`: an inbox and what becomes of its files.
 
     What an entry leaves out comes from `[watch]` and `[engine]`, see `FolderContext`.  Trees are
-    absolute, relative ones lie below `root`; `archive` may hold `strftime` patterns such as `%Y/%m`.
+    absolute, relative ones lie below `root`; `archive` may hold patterns of `strftime`, such as
+    `%Y/%m`.
     """
 
     implicit: ClassVar[bool] = False  # whether nobody wrote it down
