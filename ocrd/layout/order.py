@@ -175,11 +175,18 @@ def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
     if len(texts) < len(sides):
         return all(_running(side, level=False) for side in texts)
     level = _level(left, right)
-    if level and are_texts(_texts(band.left) + _texts(band.right)):
+    if level and _wide(band) and are_texts(_texts(band.left) + _texts(band.right)):
         return True
     if not level and (_beside_prose(left, right) or _beside_prose(right, left)):
         return True
     return _running(left, level=level) and _running(right, level=level)
+
+
+def _wide(band: _Band) -> bool:
+    """Whether a gutter is wider than the white between words of justified lines."""
+    line = median(piece.height for piece in (*band.left, *band.right))
+    gap = min(piece.box.x1 for piece in band.right) - max(piece.box.x2 for piece in band.left)
+    return gap > line
 
 
 def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:

@@ -219,3 +219,13 @@ def test_a_rule_from_side_to_side_ends_columns(right: float, parts: bool) -> Non
 def test_a_number_in_the_gutter_is_in_no_line(y: float) -> None:
     page = [*lines(LEFT, 50, 100), *lines(RIGHT, 400, 100), piece("7", 370, y)]
     assert read(page) == [*LEFT.splitlines(), *RIGHT.splitlines(), "7"]
+
+
+def test_white_that_justified_lines_share_between_words_is_no_gutter() -> None:
+    page = [
+        *lines("x" * 49, 100, 75),
+        *row(100, ("harbour", 100), ("into understand", 180), ("some", 312), ("for water", 370)),
+        *row(125, ("Way industrial where", 100), ("might", 312), ("difference of", 375)),
+        *row(150, ("very", 100), ("from long", 150), ("other", 250), ("had answer well", 312)),
+    ]
+    assert len(columns(page)) == 1
