@@ -360,14 +360,20 @@ def test_two_who_come_at_once_mark_a_new_tree_once(memory: Memory, tmp_path: Pat
         assert errors == []
 
 
-def test_within_a_step_a_tree_of_results_is_looked_at_for_each_call(
-    memory: Memory, tmp_path: Path
-) -> None:
-    spool, outbox = tmp_path / "spool", tmp_path / "outbox"
-    trees = memory.start()
+def spool_and_outbox(trees: Trees, root: Path) -> tuple[Path, Path]:
+    """Two trees that are known."""
+    spool, outbox = root / "spool", root / "outbox"
     for tree in (spool, outbox):
         tree.mkdir()
         trees.check(tree)
+    return spool, outbox
+
+
+def test_within_a_step_a_tree_of_results_is_looked_at_for_each_call(
+    memory: Memory, tmp_path: Path
+) -> None:
+    trees = memory.start()
+    spool, outbox = spool_and_outbox(trees, tmp_path)
     with trees.holding(spool):
         with trees.holding(outbox / "scan") as looked:
             assert looked
@@ -380,11 +386,8 @@ def test_within_a_step_a_tree_of_results_is_looked_at_for_each_call(
 def test_a_tree_that_was_lost_is_looked_at_again_within_the_same_step(
     memory: Memory, tmp_path: Path
 ) -> None:
-    spool, outbox = tmp_path / "spool", tmp_path / "outbox"
     trees = memory.start()
-    for tree in (spool, outbox):
-        tree.mkdir()
-        trees.check(tree)
+    spool, outbox = spool_and_outbox(trees, tmp_path)
     ours = (outbox / MARKER).read_text()
     with trees.holding(spool):
         (outbox / MARKER).write_text(f"{OTHER}:1")
