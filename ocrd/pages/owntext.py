@@ -52,12 +52,13 @@ def own_text(page: PdfPage) -> OwnText | None:
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     beside = list(_notes(unruled, size, typography))
-    noted = [note for _, note in beside]
-    rest = [word for word in words if not _in_any([*ruled, *noted], word.box)]
+    apart = [*ruled, *(note for _, note in beside)]
+    rest = [word for word in words if not _in_any(apart, word.box)]
     rules = list(_level_rules(page, drawn))
     tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
     tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
-    rows = [row for row in printed if not _in_any([*tables, *noted], row.box)]
+    apart += tables[len(ruled) :]
+    rows = [row for row in printed if not _in_any(apart, row.box)]
     blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), typography), *tables]
     pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]

@@ -53,8 +53,8 @@ class Trees:
         self._remember = remember
         self._adopted = adopted
         self._turns: dict[Path, threading.Lock] = {}
-        self._within = _Within()
         self._fresh: set[Path] = set()
+        self._within = _Within()
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from statistics import median
 
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
@@ -78,11 +78,9 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
         (standing if piece.on_end else level).append(piece)
     ruled, level = _ruled(level, rules)
     small = foot(level, page_height)
-    taken = {piece for part in small for row in part for piece in row}
-    level = [piece for piece in level if piece not in taken]
+    level = _without(level, chain.from_iterable(small))
     beside = notes(level)
-    taken = {piece for note in beside for row in note for piece in row}
-    level = [piece for piece in level if piece not in taken]
+    level = _without(level, chain.from_iterable(beside))
     head, body, last = _margins(rows(level), page_height)
     stacked = [row for found in ruled.values() if not found.cells for row in found.rows]
     page = Type.of([TextLine(row) for row in (*body, *stacked)])
@@ -135,15 +133,18 @@ def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Foun
             ruled[Piece(Line("", place), place)] = _table(cells, printed)
             pieces = [piece for piece in pieces if not grid.holds(piece)]
     for lines, cells in list(level_ruled(pieces, rules, TOUCH)):
-        taken = {piece for row in lines for piece in row}
-        place = union(piece.box for piece in taken)
+        place = union(piece.box for row in lines for piece in row)
         ruled[Piece(Line("", place), place)] = _table(cells, tuple(lines))
-        pieces = [piece for piece in pieces if piece not in taken]
+        pieces = _without(pieces, lines)
     for stack in framed(pieces, rules):
-        taken = {piece for row in stack for piece in row}
-        pieces = [piece for piece in pieces if piece not in taken]
+        pieces = _without(pieces, stack)
         ruled[stack[0][0]] = _stack(stack)  # it stands where its label does
     return ruled, pieces
+
+
+def _without(pieces: Iterable[Piece], lines: Iterable[Row]) -> list[Piece]:
+    taken = {piece for row in lines for piece in row}
+    return [piece for piece in pieces if piece not in taken]
 
 
 def _stack(printed: Sequence[Row]) -> Found:
