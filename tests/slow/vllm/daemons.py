@@ -129,6 +129,23 @@ class Run:
             assert time.monotonic() < end, self.said()[-4000:]
             time.sleep(0.02)
 
+    def until_all_in_flight(self) -> None:
+        """Wait until all that is left is being read; each file is a page.
+
+        A snapshot's counts are of after the one before it: of those told from now on, the second
+        is the first that counts what is there now.
+        """
+        asked = time.time()
+        told = set[float]()
+
+        def all_in_flight(facts: dict[str, Any]) -> bool:
+            if facts["updated_at"] > asked:
+                told.add(facts["updated_at"])
+            left = sum(folder["waiting"] + folder["running"] for folder in facts["folders"])
+            return len(told) > 1 and 0 < facts["pages_in_flight"] == left
+
+        self.until(all_in_flight)
+
     def engine_at_work(self) -> int:
         """The process that holds the model, as soon as it reads."""
         self.until(lambda _: self.events("engine.ready"))

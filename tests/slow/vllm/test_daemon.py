@@ -72,12 +72,6 @@ def folders() -> str:
     )
 
 
-def all_in_flight(facts: dict[str, Any]) -> bool:
-    """Whether all that is left is being read; each file is a page."""
-    left = sum(folder["waiting"] + folder["running"] for folder in facts["folders"])
-    return bool(0 < facts["pages_in_flight"] == left)
-
-
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     """All pages at once; EngineCore is killed while they are in flight."""
@@ -111,7 +105,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         run.until(loaded)
         engine = run.engine_at_work()
         os.kill(engine, signal.SIGSTOP)  # or a fast one is done before the others have come
-        run.until(all_in_flight)
+        run.until_all_in_flight()
         os.kill(engine, signal.SIGKILL)
         day.code = run.process.wait(HANG_S)
         day.log = run.said()

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,16 +38,10 @@ def told_to_stop(place: Place, first: int) -> Iterator[tuple[Run, int]]:
         for number in range(first, first + SCANS):
             place.drop("slips", f"{number}.jpg", number)
         run.until(lambda _: len(run.events("job.queued")) == SCANS)
-        run.until(all_in_flight)
+        run.until_all_in_flight()
         run.process.terminate()
         run.until(lambda _: run.events("daemon.stopping"))
         yield run, engine
-
-
-def all_in_flight(facts: dict[str, Any]) -> bool:
-    """Whether all that is left is being read; each file is a page."""
-    left = sum(folder["waiting"] + folder["running"] for folder in facts["folders"])
-    return bool(SCANS <= facts["pages_in_flight"] == left)
 
 
 def test_a_daemon_told_to_stop_drains_or_puts_its_jobs_back(
