@@ -35,7 +35,9 @@ SOLID = 0.6  # of the ink of large print; print has 0.7 and more, texture at mos
 LEAST_SAID = 0.7  # heights of ink for each character: of what is read it is 0.4
 
 _TWICE = re.compile(r"(?<=[œŒ])e|(?<=[\u2019'])[\u2019']")
-_ELISION = re.compile(r"\b[1I|]([\u2019'])(?=[aeiouyhàâäéèêëîïôöùûüœæ])")  # l'homme; not I'm, I've
+# l'homme, l'Inde; not I'm, I've, I'll
+_ELISION = re.compile(r"\b[1I|]([\u2019'])(?=(?i:[aeiouyhàâäéèêëîïôöùûüœæ]))")
+_ELIDED = re.compile(r"(?<=\b[A-Za-z1][\u2019'])l(?=[b-df-gj-km-np-tv-xz])")
 _AMOUNT = re.compile(r"(?<![\w.,])(?=[^ ]*\d[^ ]*\d)[\dIl|]+[.,][\dIl|][\dI|](?![\w.,])")
 _DIGITS = str.maketrans("Il|", "111")
 Gap = Callable[[float, float], tuple[float, float] | None]
@@ -320,5 +322,5 @@ def _part(
 def mended(text: str) -> str:
     """Text without what the recogniser takes for each other, where the neighbours tell."""
     text = _TWICE.sub("", text)
-    text = _ELISION.sub(r"l\1", text)
+    text = _ELISION.sub(r"l\1", _ELIDED.sub("I", text))
     return _AMOUNT.sub(lambda found: found[0].translate(_DIGITS), text)

@@ -90,7 +90,10 @@ def test_the_score_of_a_line_is_that_of_its_average_character() -> None:
     ("read", "printed"),
     [
         ("1'homme et I'île", "l'homme et l'île"),
-        ("I'm sure I've seen it", "I'm sure I've seen it"),
+        ("I'Italie, 1\u2019Église, I'ÉTÉ", "l'Italie, l\u2019Église, l'ÉTÉ"),
+        ("L'ltalie, d\u2019lran, 1'lnde", "L'Italie, d\u2019Iran, l'Inde"),
+        ("I'm sure I've seen it, I'LL, I'M", "I'm sure I've seen it, I'LL, I'M"),
+        ("she'll, y'll, 1'1 of lx", "she'll, y'll, 1'1 of lx"),
         ("sœeur et cœeur", "sœur et cœur"),
         ("I337.78 and 322.II", "1337.78 and 322.11"),
         ("1.5l of oil, 100l of water, No. II", "1.5l of oil, 100l of water, No. II"),
