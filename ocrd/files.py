@@ -17,8 +17,9 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
@@ -199,7 +200,7 @@ class Disk:
     def __init__(self) -> None:
         self._trees: dict[str, Path] = {}
         self._held = threading.local()  # by folder: the descriptor that this thread works beneath
-        self._sync_folder = Shared(self._fsync_dir)
+        self._share = Shared()
 
     # --- trees ---
 
@@ -462,23 +463,29 @@ class Disk:
         Threads that ask for the same folder at the same time share a call: many jobs come from
         one inbox and go to one outbox.
         """
-        self._sync_folder(path)
-
-    def _fsync_dir(self, path: Path) -> None:
         held = vars(self._held).get(str(path))
+        if held is None:
+            descriptor = self._open(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
+        else:
+            with _At(str(path), str(path), held) as (folder, name):
+                descriptor = os.open(name, _LIST, dir_fd=folder)
         try:
-            if held is None:
-                self._fsync(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
-            else:
-                with _At(str(path), str(path), held) as (folder, name):
-                    descriptor = os.open(name, _LIST, dir_fd=folder)
-                _fsync(descriptor, path)
+            found = os.fstat(descriptor)
+            # Of two threads one may hold the folder that lay there before another was mounted.
+            which = (str(path), found.st_dev, found.st_ino)
+            self._share(which, partial(_fsync, descriptor, path))
         except OSError as error:
             if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
                 raise
+        finally:
+            os.close(descriptor)
 
     def _fsync(self, path: Path, flags: int) -> None:
-        _fsync(self._open(path, flags), path)
+        descriptor = self._open(path, flags)
+        try:
+            _fsync(descriptor, path)
+        finally:
+            os.close(descriptor)
 
 
 def _fsync(descriptor: int, path: Path) -> None:
@@ -486,8 +493,6 @@ def _fsync(descriptor: int, path: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:  # the call knows a descriptor only; the operator wants the name
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(descriptor)
 
 
 class _At:
@@ -571,36 +576,35 @@ def _os_error(code: int, source: Path, target: Path) -> OSError:
 
 
 class Shared:
-    """Makes a call for a path; who asks while one is under way shares the next with the others.
+    """Makes calls; who asks for one that is under way shares the next with the others.
 
     That next one begins after all of them have asked.  So it may stand for a call of each of them
     when what it does is to make everything that was done before last.
-
-    Args:
-        call: What to do for a path, by whichever thread comes to it first.
     """
 
-    def __init__(self, call: Callable[[Path], None]) -> None:
-        self._call = call
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        # By path, and by its text, as a `Path` is slow to hash:
-        self._turns = weakref.WeakValueDictionary[str, threading.Lock]()  # held during a call
-        self._next: dict[str, _Outcome] = {}  # of the call that has yet to begin
+        self._turns = weakref.WeakValueDictionary[Hashable, threading.Lock]()  # held during a call
+        self._next: dict[Hashable, _Outcome] = {}  # of the call that has yet to begin
 
-    def __call__(self, path: Path) -> None:
-        """Return when a call for `path` that began after this one has ended; raise what it did."""
-        key = str(path)
+    def __call__(self, which: Hashable, call: Callable[[], None]) -> None:
+        """Return when a call of that name that began after this one has ended; raise what it did.
+
+        Args:
+            which: What names the call.
+            call: How this thread would make it; that of whoever comes to it first is made.
+        """
         with self._lock:
-            turn = self._turns.setdefault(key, threading.Lock())
-            ours = self._next.setdefault(key, _Outcome())
+            turn = self._turns.setdefault(which, threading.Lock())
+            ours = self._next.setdefault(which, _Outcome())
         with turn:
             with self._lock:
-                first = self._next.get(key) is ours
+                first = self._next.get(which) is ours
                 if first:
-                    del self._next[key]
+                    del self._next[which]
             if first:
                 try:
-                    self._call(path)
+                    call()
                 except BaseException as error:
                     ours.error = error
         if ours.error is not None:

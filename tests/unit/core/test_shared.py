@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from ocrd.files import Shared
 
+Caller: TypeAlias = Callable[[Path], None]
 HERE, THERE = Path("/here"), Path("/there")
 
 
@@ -38,8 +41,9 @@ def slow() -> Slow:
 
 
 @pytest.fixture
-def shared(slow: Slow) -> Shared:
-    return Shared(slow)
+def shared(slow: Slow) -> Caller:
+    share = Shared()
+    return lambda path: share(path, partial(slow, path))
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-def ask(pool: ThreadPoolExecutor, shared: Shared, callers: int) -> list[Future[None]]:
+def ask(pool: ThreadPoolExecutor, shared: Caller, callers: int) -> list[Future[None]]:
     """So many threads that have asked for the same folder and wait."""
     asked = threading.Barrier(callers + 1)
 
@@ -61,7 +65,7 @@ def ask(pool: ThreadPoolExecutor, shared: Shared, callers: int) -> list[Future[N
     return waiting
 
 
-def test_one_by_one_each_has_a_call_of_its_own(slow: Slow, shared: Shared) -> None:
+def test_one_by_one_each_has_a_call_of_its_own(slow: Slow, shared: Caller) -> None:
     for _ in range(3):
         slow.go_on.release()
         shared(HERE)
@@ -69,7 +73,7 @@ def test_one_by_one_each_has_a_call_of_its_own(slow: Slow, shared: Shared) -> No
 
 
 def test_a_call_under_way_does_not_count_for_who_asks_meanwhile(
-    slow: Slow, shared: Shared, pool: ThreadPoolExecutor
+    slow: Slow, shared: Caller, pool: ThreadPoolExecutor
 ) -> None:
     first = pool.submit(shared, HERE)
     slow.began.acquire()
@@ -84,7 +88,7 @@ def test_a_call_under_way_does_not_count_for_who_asks_meanwhile(
 
 
 def test_all_who_ask_meanwhile_share_the_next(
-    slow: Slow, shared: Shared, pool: ThreadPoolExecutor
+    slow: Slow, shared: Caller, pool: ThreadPoolExecutor
 ) -> None:
     first = pool.submit(shared, HERE)
     slow.began.acquire()
@@ -97,7 +101,7 @@ def test_all_who_ask_meanwhile_share_the_next(
 
 
 def test_different_folders_do_not_wait_for_each_other(
-    slow: Slow, shared: Shared, pool: ThreadPoolExecutor
+    slow: Slow, shared: Caller, pool: ThreadPoolExecutor
 ) -> None:
     calls = [pool.submit(shared, HERE), pool.submit(shared, THERE)]
     slow.began.acquire()
@@ -109,7 +113,7 @@ def test_different_folders_do_not_wait_for_each_other(
 
 
 def test_a_failure_is_told_to_all_who_shared_it_and_to_nobody_after(
-    slow: Slow, shared: Shared, pool: ThreadPoolExecutor
+    slow: Slow, shared: Caller, pool: ThreadPoolExecutor
 ) -> None:
     slow.fails = True
     slow.go_on.release(8)

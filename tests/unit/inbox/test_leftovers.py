@@ -24,11 +24,11 @@ class Departing(Disk):
 
     def __init__(self, share: Path) -> None:
         super().__init__()
-        self._share = share
+        self._mount = share
 
     def rename_exclusive(self, source: Path, target: Path) -> None:
         super().rename_exclusive(source, target)
-        subprocess.run(["umount", "--lazy", self._share], check=True)
+        subprocess.run(["umount", "--lazy", self._mount], check=True)
 
 
 def mount(server: Path, share: Path) -> None:

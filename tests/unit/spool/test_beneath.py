@@ -287,3 +287,28 @@ def test_a_folder_that_is_held_stays_the_one_worked_in_though_a_link_takes_its_p
         pass
     with pytest.raises(NotADirectoryError):
         disk.write(folder / "scan.md", b"words")
+
+
+def test_a_folder_and_what_was_mounted_over_it_are_made_durable_each_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread still holds what another no longer sees, and both ask at the same time."""
+    outbox = world.tree("outbox")
+    disk = Disk()
+    disk.know(outbox)
+    inodes, fsync, began = set[int](), os.fsync, threading.Barrier(2)
+
+    def seen(descriptor: int) -> None:
+        inodes.add(os.fstat(descriptor).st_ino)
+        began.wait(10)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with disk.hold(outbox):
+        outbox.rename(world.root / "beneath")
+        outbox.mkdir()
+        other = threading.Thread(target=disk.fsync_dir, args=[outbox])
+        other.start()
+        disk.fsync_dir(outbox)
+        other.join()
+    assert inodes == {each.stat().st_ino for each in (outbox, world.root / "beneath")}
