@@ -83,7 +83,7 @@ def joined(parts: Iterable[Part]) -> Part:
         text += (" " if text and part.parted and not wide else "") + part.text.strip()
         places += part.places
         score += part.score * len(part.places)
-    return Part(text, tuple(places), score / max(1, len(places)), parted=True)
+    return Part(mended(text), tuple(places), score / max(1, len(places)), parted=True)
 
 
 def spans(line: Part, gap: Gap) -> list[Span]:
@@ -297,7 +297,7 @@ def read_in_parts(crop: Crop, answers: Sequence[tuple[str, float, Sequence[float
     """
     least = crop.word_gap(sum(text.strip().count(" ") for text, _, _ in answers))
     return joined(
-        _part(crop, first, last, mended(text), score, seen, parted=crop.parted(first, least))
+        _part(crop, first, last, once(text), score, seen, parted=crop.parted(first, least))
         for (first, last), (text, score, seen) in zip(crop.parts(), answers, strict=True)
     )
 
@@ -319,8 +319,12 @@ def _part(
     return Part(text, places, score, parted)
 
 
+def once(text: str) -> str:
+    """Text without what the recogniser says twice."""
+    return _TWICE.sub("", text)
+
+
 def mended(text: str) -> str:
-    """Text without what the recogniser takes for each other, where the neighbours tell."""
-    text = _TWICE.sub("", text)
+    """Text in which the neighbours tell the characters that look alike; as many as before."""
     text = _ELISION.sub(r"l\1", _ELIDED.sub("I", text))
     return _AMOUNT.sub(lambda found: found[0].translate(_DIGITS), text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from ocrd.engine.rapid.lines import Gap, Part, joined, mended, spans
+from ocrd.engine.rapid.lines import Gap, Part, joined, mended, once, spans
 
 
 def even(text: str) -> Part:
@@ -94,10 +96,22 @@ def test_the_score_of_a_line_is_that_of_its_average_character() -> None:
         ("L'ltalie, d\u2019lran, 1'lnde", "L'Italie, d\u2019Iran, l'Inde"),
         ("I'm sure I've seen it, I'LL, I'M", "I'm sure I've seen it, I'LL, I'M"),
         ("she'll, y'll, 1'1 of lx", "she'll, y'll, 1'1 of lx"),
-        ("sœeur et cœeur", "sœur et cœur"),
         ("I337.78 and 322.II", "1337.78 and 322.11"),
         ("1.5l of oil, 100l of water, No. II", "1.5l of oil, 100l of water, No. II"),
     ],
 )
 def test_letters_that_look_alike_are_told_by_their_neighbours(read: str, printed: str) -> None:
     assert mended(read) == printed
+
+
+def test_and_by_neighbours_in_other_parts_of_the_line() -> None:
+    def line(*parts: tuple[str, bool]) -> str:
+        return joined(replace(even(text), parted=parted) for text, parted in parts).text
+
+    assert line(("de 1", False), ("'histoire", False)) == "de l'histoire"
+    assert line(("en 1911 I", True), ("'amie", False)) == "en 1911 l'amie"
+    assert line(("I", True), ("337.7", False), ("8", False)) == "1337.78"
+
+
+def test_a_letter_that_is_seen_twice_is_printed_once() -> None:
+    assert once("sœeur et cœeur, l''an") == "sœur et cœur, l'an"
