@@ -142,9 +142,7 @@ class Progress:
         pages = counted(self._rates.pages, "page")
         if rate <= 0:
             return pages
-        left = max(0.0, self._pages_expected() - self._rates.pages) / rate
-        return f"{pages}  {rate:.2f} pages/s  {about(left)} left"
-
-    def _pages_expected(self) -> float:
         mean = self._pages_known / self._opened if self._opened else 1.0
-        return self._pages_known + mean * max(0, self._files - self._opened)
+        expected = self._pages_known + mean * max(0, self._files - self._opened)
+        left = max(0.0, expected - self._rates.pages) / rate
+        return f"{pages}  {rate:.2f} pages/s  {about(left)} left"
