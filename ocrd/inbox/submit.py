@@ -173,7 +173,7 @@ class Draft:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Append all of it."""
         write_all(self._fd, data)
 

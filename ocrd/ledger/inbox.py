@@ -30,6 +30,7 @@ from ocrd.ledger.transitions import Happening, changed, note
 
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 
+_ACTIVE = jobs.c.state.in_(UNDELIVERED)
 _by_name = tuple_(jobs.c.source, jobs.c.id)
 
 
@@ -118,7 +119,7 @@ def withdraw(
     joining = {part.source for each in found for part in each.members}
     files = joining | {each.source for each in found if not each.members}
     names = {each.source for each in found if by_name}
-    concerned = _alone_and_active(tx, folder, joining)
+    concerned = _alone(tx, folder, joining, _ACTIVE)
     for source, (job, _) in _members_at_inbox(tx, folder).items():
         if source in files or job.source in names:
             concerned.append(job)
@@ -159,7 +160,7 @@ def some_in_inbox(
 def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Member]:
     """Those of a folder's files that a job which has not ended stands for."""
     members = _members_at_inbox(tx, folder)
-    alone = _alone_and_active(tx, folder, sources)
+    alone = _alone(tx, folder, sources, _ACTIVE)
     found = [Member(source=job.source, **job.facts()) for job in alone]
     return found + [members[each][1] for each in sources if each in members]
 
@@ -178,14 +179,10 @@ def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[str, Job
     return {job.source: job for job in found}
 
 
-def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) -> list[Job]:
-    """Jobs that have not ended, each of one of these files in the inbox."""
-    return _alone(tx, folder, sources, jobs.c.state.in_(UNDELIVERED))
-
-
 def _alone(
     tx: Transaction, folder: str, sources: Iterable[str], *such: ColumnElement[bool]
 ) -> list[Job]:
+    """Such jobs, each of one of these files in the inbox."""
     found: list[Job] = []
     for some in batches(sources):
         found += jobs_by(tx, select(jobs).where(_alone_at(folder, some), *such))

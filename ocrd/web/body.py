@@ -49,8 +49,7 @@ class Incoming:
         self.size = 0
         self.folder = folder
         self._limit = limit
-        self._waiting: list[bytes] = []
-        self._waits = 0
+        self._waiting = bytearray()
         self._draft: Draft | None = None
 
     async def write(self, chunk: bytes) -> None:
@@ -63,9 +62,8 @@ class Incoming:
         self.size += len(chunk)
         if self.size > self._limit:
             raise too_large(self._limit)
-        self._waiting.append(chunk)
-        self._waits += len(chunk)
-        if self._waits >= _FLUSH:
+        self._waiting += chunk
+        if len(self._waiting) >= _FLUSH:
             await asyncio.to_thread(self.draft)
 
     def draft(self) -> Draft:
@@ -74,13 +72,12 @@ class Incoming:
         Raises:
             PlaceError: The disk does not take it.
         """
-        chunks, self._waiting, self._waits = self._waiting, [], 0
+        waiting, self._waiting = self._waiting, bytearray()
         try:
             if self._draft is None:
                 with opened(self.folder) as here:
                     self._draft = Draft(here)
-            for chunk in chunks:
-                self._draft.write(chunk)
+            self._draft.write(waiting)
         except OSError as error:
             raise os_error(error, self.folder) from error
         return self._draft
@@ -318,24 +315,14 @@ class JsonReader:
 
     async def _in(self, chunk: bytes, at: int) -> int:
         """Up to the end of the string, or of the chunk."""
-        end = at
-        while end < len(chunk):
-            if self._escaped:
-                self._escaped = False
-                end += 1
-                continue
-            found = _STRING_STOP.search(chunk, end)
-            if found is None:
-                end = len(chunk)
-            elif found[0] == b"\\":
-                self._escaped = True
-                end = found.end()
-            else:
-                await self._string_data(chunk[at : found.start()])
-                await self._string_end()
-                return found.end()
+        end = _STRING.match(chunk, at + self._escaped).end()  # type: ignore[union-attr]  # "" fits
+        self._escaped = chunk[end:] == b"\\"  # what it escapes is in the next chunk
+        if end == len(chunk) or self._escaped:
+            await self._string_data(chunk[at:])
+            return len(chunk)
         await self._string_data(chunk[at:end])
-        return end
+        await self._string_end()
+        return end + 1
 
     async def _string_data(self, data: bytes) -> None:
         if self._sink is not None:
@@ -370,7 +357,7 @@ class JsonReader:
         return told
 
 
-_STRING_STOP = re.compile(rb'["\\]')
+_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _URI = re.compile(rb"data:([^,]*),", re.IGNORECASE)
 _ESCAPED = re.compile(rb"\\u00(2b|2f|3d)", re.IGNORECASE)  # how .NET writes plus, slash, equals
 _NOISE = bytes(range(33)) + b"\\"  # white space, and the backslash of an escaped slash
