@@ -12,10 +12,9 @@ import base64
 import binascii
 import contextlib
 import json
-import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from ocrd.inbox.submit import Draft
+from ocrd.inbox.submit import Draft, opened_folder
 from ocrd.names import fit
 from ocrd.oserrors import os_error
 from ocrd.web.errors import RefusedError
@@ -75,7 +74,7 @@ class Incoming:
         waiting, self._waiting = self._waiting, bytearray()
         try:
             if self._draft is None:
-                with opened(self.folder) as here:
+                with opened_folder(self.folder) as here:
                     self._draft = Draft(here)
             self._draft.write(waiting)
         except OSError as error:
@@ -87,16 +86,6 @@ class Incoming:
         if self._draft is not None:
             self._draft.close()
             self._draft = None
-
-
-@contextlib.contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    """A descriptor of a folder."""
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield here
-    finally:
-        os.close(here)
 
 
 @dataclass
