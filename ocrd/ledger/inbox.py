@@ -20,7 +20,6 @@ from ocrd.ledger.tables import (
     AT_INBOX,
     JOINED_AT_INBOX,
     error_columns,
-    file_columns,
     jobs,
     jobs_by,
     pages,
@@ -63,7 +62,7 @@ def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
     member = _members_at_inbox(tx, found.folder).get(found.source)
     standing = member[0] if member else _alone_standing(tx, [found]).get(found.source)
     ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": None}
-    refusal = file_columns(found) | error_columns(error)
+    refusal = found.facts() | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
         return to_job(row)
@@ -224,7 +223,7 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
 
 def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
     """The job at this name takes the new contents; an ended one starts over."""
-    values: dict[str, Any] = file_columns(found) | error_columns(None)
+    values: dict[str, Any] = found.facts() | error_columns(None)
     values |= {"priority": found.priority, "state": JobState.QUEUED}
     if job.state is not JobState.QUEUED:
         values |= {"attempts": 0, "not_before": 0, "finished_at": None, "failed_to": None}
@@ -313,7 +312,7 @@ def _waits(job: Job) -> bool:
 
 
 def _new(found: Found, now: float) -> dict[str, Any]:
-    return file_columns(found) | {
+    return found.facts() | {
         "token": secrets.token_hex(8),
         "folder": found.folder,
         "source": found.source,
