@@ -23,7 +23,6 @@ from ocrd import configfile, snapshot
 from ocrd.errors import ConfigError, PlaceError
 
 if TYPE_CHECKING:
-    from ocrd.config import Config
     from ocrd.ledger.ledger import Ledger
 
 KEPT = "located.json"
@@ -114,7 +113,13 @@ def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    kept = _kept(config)
+    kept = {
+        "mark": _mark(configfile.read(config.file)),
+        "file_digest": config.digest,
+        "ledger": str(config.ledger),
+        "folders": {folder.name: str(folder.inbox) for folder in config.folders},
+        "engine": config.settings.engine.kind,
+    }
     for file in (config.spool / KEPT, *_own_cache(given)):
         with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
             if file.parent != config.spool:
@@ -133,16 +138,6 @@ def _own_cache(given: Path | None) -> list[Path]:
     caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
     name = f"{zlib.crc32(os.fsencode(configfile.find(given).absolute())):08x}.json"
     return [Path(caches) / "ocrd" / name] if caches else []
-
-
-def _kept(config: Config) -> dict[str, Any]:
-    return {
-        "mark": _mark(configfile.read(config.file)),
-        "file_digest": config.digest,
-        "ledger": str(config.ledger),
-        "folders": {folder.name: str(folder.inbox) for folder in config.folders},
-        "engine": config.settings.engine.kind,
-    }
 
 
 def _as_the_daemon_says(given: Path | None) -> Located | None:
