@@ -9,6 +9,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -83,7 +84,6 @@ class Results:
     """
 
     stem: str  # what the files are called without their endings
-    files: dict[str, Path]  # by format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`
     all: dict[str, Path]  # by its name in an archive
     disk: Disk
 
@@ -119,16 +119,16 @@ class Results:
                 f"the results of job {job.id} are not in the outbox any more",
                 hint=f"Somebody has taken {display(job.outputs)} away; drop the document again.",
             ) from error
-        return cls._sorted(stem, found, disk)
+        return cls(stem, found, disk)
 
-    @classmethod
-    def _sorted(cls, stem: str, found: dict[str, Path], disk: Disk) -> Results:
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """By format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`."""
         files: dict[str, Path] = {}
-        for name, path in found.items():
-            kind = _kind(name)
-            if kind is not None and "/" not in name:
+        for name, path in self.all.items():
+            if "/" not in name and (kind := _kind(name)) is not None:
                 files.setdefault(kind, path)
-        return cls(stem=stem, files=files, all=found, disk=disk)
+        return files
 
     def open(self, kind: str) -> IO[bytes]:
         """One of the files.
@@ -197,7 +197,7 @@ class Results:
         inside = f"{document['name']}/"
         found = {name.removeprefix(inside): path for name, path in self.all.items()
                  if name.startswith(inside)}  # fmt: skip
-        return self._sorted(document["name"], found, self.disk)
+        return Results(document["name"], found, self.disk)
 
 
 async def file_response(results: Results, kind: str) -> StreamingResponse:
