@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ocrd.allocator import share_arenas
+from ocrd.cli.run import share_arenas
 from ocrd.config import load
 from ocrd.daemon.daemon import Daemon
 from ocrd.engine.base import EngineState, PageRequest

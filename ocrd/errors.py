@@ -70,14 +70,6 @@ class OcrdError(Reason, Exception):
         if kind is not None:
             self.kind = kind
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Survive pickling: page work happens in child processes."""
-        return (_rebuild, (type(self), self.message, self.hint, self.kind))
-
-
-def _rebuild(cls: type[OcrdError], message: str, hint: str, kind: str) -> OcrdError:
-    return cls(message, hint=hint, kind=kind)
-
 
 class ConfigError(OcrdError, ValueError):
     """The configuration cannot be used; nothing was started.

@@ -177,7 +177,7 @@ def write_durably(path: Path, content: bytes, disk: Disk) -> None:
     disk.fsync_dir(path.parent)
 
 
-def write_all(descriptor: int, content: bytes) -> None:
+def write_all(descriptor: int, content: bytes | bytearray) -> None:
     """Every byte, however many the kernel takes at a time."""
     left = memoryview(content)
     while left:

@@ -73,16 +73,16 @@ class PageGate:
 
     def _hand_out(self) -> None:
         while self._waiting and self.in_flight < self.capacity:
-            job = min(self._waiting, key=self._rank)
+            job = min(
+                self._waiting,
+                key=lambda job: (-self._priority[job], self._in_flight[job], self._served[job]),
+            )
             turn = self._waiting[job].popleft()
             if not turn.cancelled():
                 turn.set_result(self._in_flight[job])
                 self._in_flight[job] += 1
                 self._served[job] = next(self._count)
             self._forget_if_idle(job)
-
-    def _rank(self, job: int) -> tuple[int, int, int]:
-        return (-self._priority[job], self._in_flight[job], self._served[job])
 
     def _forget_if_idle(self, job: int) -> None:
         if not self._waiting.get(job):

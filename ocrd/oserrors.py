@@ -273,6 +273,14 @@ def _opened(place: Path) -> str:
     )
 
 
+def last_refusal(call: str = "") -> OSError:
+    """What the C library's last call, made by way of ctypes, was refused with."""
+    import ctypes  # which takes longer to load than all that status needs
+
+    code = ctypes.get_errno()
+    return OSError(code, f"{call}: {os.strerror(code)}" if call else os.strerror(code))
+
+
 class blaming:  # noqa: N801 - used like a function; a generator costs several times as much
     """Tell what the kernel answers inside as errors with a remedy.
 

@@ -47,10 +47,6 @@ class Window:
     begin: int
     end: int
 
-    def on(self, day: date, zone: tzinfo | None) -> tuple[float, float]:
-        """Its beginning and end when it begins on `day`, seconds since the epoch."""
-        return _instant(day, self.begin, zone), _instant(day, self.end, zone)
-
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -89,7 +85,7 @@ class Schedule:
             day = today + timedelta(days)
             for window in self.windows:
                 if day.weekday() in window.days:
-                    yield window.on(day, zone)
+                    yield _instant(day, window.begin, zone), _instant(day, window.end, zone)
 
 
 ALWAYS = Schedule()

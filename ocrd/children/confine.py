@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ocrd.children import landlock, seccomp
 from ocrd.children.wire import SLATE_MIB
+from ocrd.oserrors import last_refusal
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -177,5 +178,4 @@ def _lower(which: int, value: int) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, f"prctl {option}: {os.strerror(errno)}")
+        raise last_refusal(f"prctl {option}")

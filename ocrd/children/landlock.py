@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from ocrd.oserrors import last_refusal
+
 _CREATE_RULESET = 444  # the same numbers on every architecture Linux has had since 5.13
 _ADD_RULE = 445
 _RESTRICT_SELF = 446
@@ -106,6 +108,5 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
 
 def _check(answer: int) -> int:
     if answer < 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, f"Landlock: {os.strerror(errno)}")
+        raise last_refusal("Landlock")
     return answer

@@ -19,6 +19,8 @@ import struct
 import sys
 from collections.abc import Iterator
 
+from ocrd.oserrors import last_refusal
+
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER = 21, 22, 2
 
 # Why, then name and number on x86_64 and aarch64 ("-": that machine has no such call).
@@ -92,8 +94,7 @@ def confine() -> None:
     code = b"".join(struct.pack("=HBBI", *step) for step in _steps())
     program = _Program(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0) != 0:
-        refusal = ctypes.get_errno()
-        raise OSError(refusal, f"seccomp: {os.strerror(refusal)}")
+        raise last_refusal("seccomp")
 
 
 def _steps() -> Iterator[tuple[int, int, int, int]]:

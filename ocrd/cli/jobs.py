@@ -258,18 +258,13 @@ def logs(
             hint=f"`ocrd show {job}` tells the job's story from the ledger.",
         )
     command = [journalctl, "--no-hostname", f"OCRD_JOB={job}"]
-    if not follow and not _anything(command):
-        raise OcrdError(
-            f"the journal tells this user nothing of job {job}",
-            hint=f"`ocrd show {job}` tells its story from the ledger. The journal knows what the "
-            "daemon did under systemd, and tells it to root and the group systemd-journal.",
-        )
+    if not follow:
+        last = [*command, "--quiet", "--lines=1"]
+        seen = subprocess.run(last, capture_output=True, check=False)  # noqa: S603 - with a number
+        if not seen.stdout.strip():
+            raise OcrdError(
+                f"the journal tells this user nothing of job {job}",
+                hint=f"`ocrd show {job}` tells its story from the ledger. The journal knows what "
+                "the daemon did under systemd, and tells it to root and the group systemd-journal.",
+            )
     os.execv(journalctl, [*command, "--follow"] if follow else command)  # noqa: S606 - no shell
-
-
-def _anything(command: list[str]) -> bool:
-    """Whether there is an entry that this user may see."""
-    ended = subprocess.run(  # noqa: S603 - journalctl, with a number
-        [*command, "--quiet", "--lines=1"], capture_output=True, check=False
-    )
-    return bool(ended.stdout.strip())

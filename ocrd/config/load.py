@@ -13,13 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings.exceptions import SettingsError
 
+from ocrd import configfile
 from ocrd.config.faults import told
 from ocrd.config.folder import Folder
 from ocrd.config.settings import HOOKED, SPOOL, Settings, folders
 from ocrd.errors import ConfigError
-from ocrd.smallfile import read_small
 
-DEFAULT_FILE = Path("/etc/ocrd/config.toml")
 OTHER_VARIABLES = ("config", "encoder", "engine_log", "test_all")  # that ocrd looks at as well
 
 
@@ -63,13 +62,6 @@ class Config:
         return next((folder for folder in self.folders if folder.name == name), None)
 
 
-def find(given: Path | None) -> Path:
-    """The configuration file: `--config`, then `$OCRD_CONFIG`, then `/etc/ocrd/config.toml`."""
-    if given is not None:
-        return given
-    return Path(os.environ.get("OCRD_CONFIG") or DEFAULT_FILE)
-
-
 def load(given: Path | None = None) -> Config:
     """Read, check and resolve the configuration.
 
@@ -77,7 +69,7 @@ def load(given: Path | None = None) -> Config:
         ConfigError: It is missing, unreadable, malformed or contradicts itself; the message names
             the file and the key, the hint the remedy.
     """
-    file = find(given).absolute()
+    file = configfile.find(given).absolute()
     raw = _read(file)
     table = _parse(raw, file)
     try:
@@ -104,7 +96,7 @@ def load(given: Path | None = None) -> Config:
 
 def _read(file: Path) -> bytes:
     try:
-        return read_small(file)
+        return configfile.read(file)
     except FileNotFoundError:
         hint = "Create it (`ocrd install` writes a first one), or name another with --config."
         raise ConfigError(f"{file}: there is no such file", hint=hint) from None

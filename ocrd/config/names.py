@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 from ocrd.errors import ConfigError
 
 OF_RESULTS = ("stem", "date", "time", "folder", "job", "counter")
-OF_MARKERS = ("name", "stem")
+OF_MARKERS = re.compile(r"\{(name|stem)\}")  # a file's whole name, or without its extension
 GROUPS = ("document", "page")
 EXAMPLE = r"""'(?P<document>.+)_(?P<page>\d+)\.jpg'"""
 DOCUMENTS = (".pdf", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif")
@@ -85,12 +85,8 @@ def checked_marker(template: str) -> str:
     """
     if not template:
         return template
-    try:
-        pieces = list(_pieces(template, OF_MARKERS))
-    except ValueError:
-        pieces = []
-    plain = "{{" not in template and "}}" not in template and not any(form for *_, form in pieces)
-    if not plain or not any(field for _, field, _ in pieces):
+    own = "".join(OF_MARKERS.split(template)[::2])  # what it has besides those
+    if own == template or "{" in own or "}" in own:
         raise ConfigError(
             f"{template!r} does not say of which file it is the marker",
             hint='Use {name} (scan.pdf) or {stem} (scan) and no other braces: "{name}.done".',
@@ -100,7 +96,6 @@ def checked_marker(template: str) -> str:
             f"{template!r} is not the name of a file",
             hint='The marker lies beside its file: give a name without a slash, "{name}.done".',
         )
-    own = "".join(text for text, *_ in pieces)  # else a file that is no marker could bear its name
     if not own.strip() or template.lower().endswith(DOCUMENTS):
         raise ConfigError(
             f"{template!r} would take files for their own markers",
@@ -111,7 +106,7 @@ def checked_marker(template: str) -> str:
 
 def asks_for_counter(template: str) -> bool:
     """Whether an `output_name` needs a number of its own for each document."""
-    return any(field == "counter" for _, field, _ in _pieces(template, OF_RESULTS))
+    return any(field == "counter" for _, field, _ in _pieces(template))
 
 
 def expand(
@@ -132,16 +127,16 @@ def expand(
     """
     told: dict[str, str | int | datetime] = {"stem": stem, "folder": folder}
     told |= {"date": recorded, "time": recorded, "job": job, "counter": counter}
-    pieces = _pieces(template, OF_RESULTS)
     return "".join(
-        text + (_filled(field, form, told[field]) if field else "") for text, field, form in pieces
+        text + (_filled(field, form, told[field]) if field else "")
+        for text, field, form in _pieces(template)
     )
 
 
-def _pieces(template: str, fields: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _pieces(template: str) -> Iterator[tuple[str, str, str]]:
     """A template's texts, each with the field that follows it, if one does, and its format."""
     for text, field, form, conversion in string.Formatter().parse(template):
-        if field is not None and field not in fields:
+        if field is not None and field not in OF_RESULTS:
             raise ValueError(f"{{{field}}} is unknown")
         if conversion:
             raise ValueError(f"!{conversion} has no meaning here")

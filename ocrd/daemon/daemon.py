@@ -13,7 +13,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-from ocrd.config import Config, Folder
+from ocrd.config import Config
 from ocrd.daemon.engines import build_engine, check_modes, reloaded
 from ocrd.daemon.indexing import Indexing
 from ocrd.daemon.recover import recover, take_in
@@ -130,7 +130,7 @@ class Daemon:
             self._events.warn("config.variable_unknown", variable=name)
         for name, reason in self._unserved.items():
             self._events.warn("folder.unserved", folder=name, hint=reason)
-        self._scheduler.folders = self._served(self.config)
+        self._serve_folders()
         self._know()
         orphans = await take_in(self._scheduler, await recover(self._scheduler))
         loop = asyncio.get_running_loop()
@@ -144,7 +144,7 @@ class Daemon:
             awaits_content=not self._once,
         )
         self._scheduler.inboxes = self._inboxes
-        self._follow(self.config)
+        self._follow()
         try:
             async with asyncio.TaskGroup() as tasks:
                 loading = tasks.create_task(self._bring_up())
@@ -309,16 +309,16 @@ class Daemon:
     def _take(self, config: Config) -> None:
         self.config = config
         self._unserved = check_modes(config, self._engine)
-        self._scheduler.folders = self._served(config)
-        self._follow(config)
+        self._serve_folders()
+        self._follow()
 
-    def _follow(self, config: Config) -> None:
-        known = [folder.inbox for folder in config.folders]
+    def _follow(self) -> None:
+        known = [folder.inbox for folder in self.config.folders]
         self._inboxes.follow(self._scheduler.folders, known)
 
-    def _served(self, config: Config) -> Mapping[str, Folder]:
-        return {
-            folder.name: folder for folder in config.folders if folder.name not in self._unserved
+    def _serve_folders(self) -> None:
+        self._scheduler.folders = {
+            each.name: each for each in self.config.folders if each.name not in self._unserved
         }
 
     # --- `--once` ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -59,8 +58,8 @@ def _cancel(config: Config, numbers: Collection[int]) -> dict[str, Any]:
     """Cancel, with everything closed to a daemon that starts meanwhile."""
     with Ledger.open(config.ledger, create=False, check=False) as ledger:
         known, unknown = known_among(ledger, numbers)
-    ledger, spool, locks = open_places(config, Events())
-    try:
+    ledger, spool, places = open_places(config, Events())
+    with places:
         spool.know(config.folders)
         done = ledger.request_cancel(known)
         delivery = Delivery(ledger=ledger, spool=spool, clock=time.time)
@@ -68,7 +67,3 @@ def _cancel(config: Config, numbers: Collection[int]) -> dict[str, Any]:
             if (folder := config.folder(job.folder)) is not None:
                 delivery.fail(job, folder, CANCELLED, cancelled=True)
         return answer_of(done, known, unknown)
-    finally:
-        ledger.close()
-        for lock in locks:
-            os.close(lock)

@@ -50,7 +50,9 @@ class Attempts:
     def outcome(self, job: Job, trees: Iterable[Path], error: OcrdError) -> Outcome:
         """Decide, of a job whose folder moves its files between these trees."""
         if error.disposition is Disposition.CONDITION:
-            return Outcome.HOLD if _its_own(error, trees) else Outcome.PAUSE
+            short = isinstance(error, MemoryShortError) or error.kind == NO_MEMORY
+            its_own = short or (isinstance(error, PlaceError) and error.is_below(trees))
+            return Outcome.HOLD if its_own else Outcome.PAUSE
         if is_ending(job):  # no queue takes it back
             return Outcome.HOLD
         if isinstance(error, SourceChangedError):
@@ -63,12 +65,6 @@ class Attempts:
 def is_ending(job: Job) -> bool:
     """Whether only its last steps are left, which need no engine."""
     return job.state is JobState.DELIVERING or job.ending is not None
-
-
-def _its_own(error: OcrdError, trees: Iterable[Path]) -> bool:
-    if isinstance(error, MemoryShortError) or error.kind == NO_MEMORY:
-        return True
-    return isinstance(error, PlaceError) and error.is_below(trees)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,19 +51,15 @@ class House:
 
     scheduler: Scheduler
     children: tuple[ChildPool, ...]
-    locks: tuple[int, ...]
+    places: contextlib.ExitStack  # gives ledger and locks back
 
     def close(self) -> bool:
         """Give everything back; whether all of it could be: a hanging disk keeps the ledger."""
         for pool in self.children:
             pool.stop()
-        closing = threading.Thread(
-            target=self.scheduler.parts.ledger.close, name="close", daemon=True
-        )
+        closing = threading.Thread(target=self.places.close, name="close", daemon=True)
         closing.start()
         closing.join(CLOSE_S)
-        for lock in self.locks:
-            os.close(lock)
         return not closing.is_alive()
 
 
@@ -83,7 +79,7 @@ def build(
         PlaceError: The root cannot be used.
         LedgerError: The ledger cannot be used, or another daemon has it.
     """
-    ledger, spool, locks = open_places(config, events, disk)
+    ledger, spool, places = open_places(config, events, disk)
     pages, page_children = page_source(config, engine)
     document_children = ChildPool(
         name="document builder",
@@ -128,13 +124,13 @@ def build(
         expect=expect,
         heed_hours=heed_hours,
     )
-    return House(scheduler=scheduler, children=(page_children, document_children), locks=locks)
+    return House(scheduler=scheduler, children=(page_children, document_children), places=places)
 
 
 def open_places(
     config: Config, events: Events, disk: Disk | None = None
-) -> tuple[Ledger, Spool, tuple[int, ...]]:
-    """Ledger and spool, for this daemon alone, with the locks that say so.
+) -> tuple[Ledger, Spool, contextlib.ExitStack]:
+    """Ledger and spool, for this daemon alone until the stack is closed.
 
     A ledger elsewhere is read first: it knows which spool belongs to it, so that none is made
     beneath a root that is not mounted.
@@ -154,9 +150,9 @@ def open_places(
             hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {folder}",
             kind="no-folder",
         )
-    with contextlib.ExitStack() as failed:
-        locks = [_locked(config.ledger.with_name(config.ledger.name + ".lock"), failed)]
-        ledger = failed.enter_context(Ledger.open(config.ledger))
+    with contextlib.ExitStack() as opened:
+        _lock(config.ledger.with_name(config.ledger.name + ".lock"), opened)
+        ledger = opened.enter_context(Ledger.open(config.ledger))
         trees = Trees(
             ledger.installation(),
             ledger.known_trees(),
@@ -166,12 +162,11 @@ def open_places(
         )
         spool = Spool(config.root, trees=trees, disk=disk)
         spool.prepare()
-        locks.append(_locked(config.spool / snapshot.LOCK, failed))
-        failed.pop_all()
-    return ledger, spool, tuple(locks)
+        _lock(config.spool / snapshot.LOCK, opened)
+        return ledger, spool, opened.pop_all()
 
 
-def _locked(file: Path, failed: contextlib.ExitStack) -> int:
+def _lock(file: Path, opened: contextlib.ExitStack) -> None:
     try:
         lock = snapshot.take_lock(file)
     except OSError as error:
@@ -182,8 +177,7 @@ def _locked(file: Path, failed: contextlib.ExitStack) -> int:
             hint="Stop it first (`systemctl stop ocrd`), or give this one its own root and ledger.",
             kind="already-running",
         )
-    failed.callback(os.close, lock)
-    return lock
+    opened.callback(os.close, lock)
 
 
 def page_source(config: Config, engine: Engine) -> tuple[ChildPageSource, ChildPool]:

@@ -221,13 +221,15 @@ class Inboxes:
         self._strays: Mapping[str, int] = {}
         self._known: tuple[Path, ...] = ()
         self._over = threading.Event()
-        self._shared = self._lane("inboxes", shared=True)
+        self._shared = self._lane()
         self._looking: threading.Thread | None = None
 
-    def _lane(self, name: str, *, shared: bool, first: Inbox | None = None) -> _Lane:
-        lane = _Lane(name, shared=shared, hand_over=self._hand_over, events=self._events)
-        if first is not None:
-            lane.take(first)
+    def _lane(self, own: Inbox | None = None) -> _Lane:
+        """A lane for one inbox, or the one that those on disks of this machine share."""
+        name = "inboxes" if own is None else f"inbox-{own.folder.name}"
+        lane = _Lane(name, shared=own is None, hand_over=self._hand_over, events=self._events)
+        if own is not None:
+            lane.take(own)
         with self._lock:
             self._lanes = [*(each for each in self._lanes if each.is_alive()), lane]
             lane.start()
@@ -238,12 +240,9 @@ class Inboxes:
         if self._inboxes.get(inbox.folder.name) is not inbox:
             return  # not in force any more
         if lane.shared:
-            self._own_lane(inbox)
+            self._lane(inbox)
         else:
             self._shared.take(inbox)
-
-    def _own_lane(self, inbox: Inbox) -> None:
-        self._lane(f"inbox-{inbox.folder.name}", shared=False, first=inbox)
 
     # -- the folders in force -------------------------------------------------------------------
 
@@ -263,7 +262,7 @@ class Inboxes:
         for name, folder in folders.items():
             if name not in self._inboxes:
                 self._inboxes[name] = self._inbox(folder)
-                self._own_lane(self._inboxes[name])  # until it is known where it lies
+                self._lane(self._inboxes[name])  # until it is known where it lies
         if self._looking is None:
             self._looking = threading.Thread(target=self._look_for_strays, daemon=True)
             self._looking.start()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocrd.inbox.settle import Sign
+from ocrd.oserrors import last_refusal
 
 if TYPE_CHECKING:
     from ocrd.inbox.watcher import Watcher
@@ -66,7 +67,7 @@ class Inotify:
         self._places: dict[int, tuple[Watcher, str]] = {}
         self._fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._fd < 0:
-            raise _last_error()
+            raise last_refusal()
 
     def fileno(self) -> int:
         """To be polled."""
@@ -85,7 +86,7 @@ class Inotify:
         """
         watch = _libc.inotify_add_watch(self._fd, os.fsencode(path), _WANTED | _HOW)
         if watch < 0:
-            raise _last_error()
+            raise last_refusal()
         self._places[watch] = whose, folder
 
     def remove(self, whose: Watcher, folder: str = "") -> None:
@@ -126,11 +127,6 @@ class Inotify:
             self.remove(whose, f"{folder}/{name}" if folder else name)
         sign = next((sign for bit, sign in _SIGNS.items() if mask & bit), Sign.LOOK)
         return Event(whose, folder, name, sign, is_folder)
-
-
-def _last_error() -> OSError:
-    code = ctypes.get_errno()
-    return OSError(code, os.strerror(code))
 
 
 def is_limit(error: OSError) -> bool:

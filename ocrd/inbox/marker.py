@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path, PurePosixPath
 
+from ocrd.config.names import OF_MARKERS
 from ocrd.files import Disk
 from ocrd.inbox.settle import Candidate
 
@@ -16,8 +17,6 @@ LOOK_S = 1.0
 
 LOOK_SHARE = 0.1
 """And looking takes at most this share of the time."""
-
-_FIELD = re.compile(r"\{(name|stem)\}")
 
 
 class Marker:
@@ -30,14 +29,14 @@ class Marker:
 
     def __init__(self, template: str) -> None:
         self._template = template
-        literals = _FIELD.split(template)[::2]
+        literals = OF_MARKERS.split(template)[::2]
         self._is_one = re.compile(".+".join(map(re.escape, literals)), re.DOTALL).fullmatch
 
     def of(self, path: str, *, document: bool = False) -> str:
         """The path of the marker that belongs to `path`: it lies in the same folder."""
         folder, slash, name = path.rpartition("/")
         words = {"name": name, "stem": name if document else PurePosixPath(name).stem}
-        return folder + slash + _FIELD.sub(lambda field: words[field[1]], self._template)
+        return folder + slash + OF_MARKERS.sub(lambda field: words[field[1]], self._template)
 
     def is_one(self, path: str) -> bool:
         """Whether a file of this name is a marker, and no document."""

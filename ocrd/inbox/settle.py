@@ -124,11 +124,8 @@ class Settler:
 
     def event(self, path: str, now: float, sign: Sign = Sign.LOOK) -> None:
         """Something was done to `path`: look at it now, and let its rest begin anew."""
-        taken = self._taken.pop(path, None)
-        entry = self._entries.get(path)
-        if entry is None:
-            entry = self._entries[path] = _Entry(now, now, self._settle_s)
-        entry.taken |= taken is not None
+        entry = self._entries.setdefault(path, _Entry(now, now, self._settle_s))
+        entry.taken |= self._taken.pop(path, None) is not None
         entry.rest = self._rest_after(sign, path, entry)
         entry.seen, entry.complete = None, False
         self._look_at(path, entry, now)
@@ -161,9 +158,7 @@ class Settler:
             return None
         if self._is_taken(path, seen):
             return None
-        entry = self._entries.get(path)
-        if entry is None:
-            entry = self._entries[path] = _Entry(now, now, self._settle_s)
+        entry = self._entries.setdefault(path, _Entry(now, now, self._settle_s))
         if seen != entry.seen:
             if entry.seen is not None:  # it changed, and no event told of it
                 entry.rest = self._settle_s

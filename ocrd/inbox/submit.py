@@ -77,7 +77,7 @@ def submit(
     as_owner = acting_as(*owner, [owner.gid]) if owner else contextlib.nullcontext()
     with _opened(file) as reading, as_owner:
         try:
-            with _folder(inbox, below.parts) as folder:
+            with opened_folder(inbox, below.parts) as folder:
                 name = place(reading, file.name, folder)
                 if done_marker:
                     touch(Marker(done_marker).of(name), folder)
@@ -173,7 +173,7 @@ class Draft:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Append all of it."""
         write_all(self._fd, data)
 
@@ -271,8 +271,8 @@ def touch(name: str, folder: int) -> None:
 
 
 @contextlib.contextmanager
-def _folder(inbox: Path, names: tuple[str, ...]) -> Iterator[int]:
-    """A descriptor of a folder below the inbox, which is made where it is not there."""
+def opened_folder(inbox: Path, names: tuple[str, ...] = ()) -> Iterator[int]:
+    """A descriptor of the inbox, or of a folder below it, which is made where it is not there."""
     here = os.open(inbox, _FOLDER)
     try:
         for name in names:

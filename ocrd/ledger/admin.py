@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from ocrd.job import GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
-from ocrd.ledger.store import BATCH, Transaction, padded
+from ocrd.ledger.store import Transaction, batches, padded
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
     DONE,
@@ -139,7 +139,7 @@ def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
     if numbers is None:
         failed = select(jobs.c.id).where(NOT_DONE, jobs.c.state == JobState.FAILED)
         numbers = tx.connection.execute(failed).scalars().all()
-    return [each for batch in _batches(numbers) for each in _retry(tx, batch)]
+    return [each for batch in batches(sorted(set(numbers))) for each in _retry(tx, batch)]
 
 
 def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
@@ -150,7 +150,7 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
     """
     asked: list[Job] = []
     can = (jobs.c.state.in_(UNDELIVERED), jobs.c.ending.is_(None), jobs.c.cancel_requested == 0)
-    for batch in _batches(numbers):
+    for batch in batches(sorted(set(numbers))):
         such = (jobs.c.id.in_(padded(batch)), *can)
         asked += changed(tx, such, {"cancel_requested": 1}, Happening.CANCEL_REQUESTED)
     return asked
@@ -198,13 +198,6 @@ def _retriable() -> list[ColumnElement[bool]]:
     )
     there = jobs.c.place != Place.GONE
     return [jobs.c.state.in_(GIVEN_UP), there, or_(jobs.c.place != Place.INBOX, ~newer)]
-
-
-def _batches(numbers: Collection[int]) -> Iterator[list[int]]:
-    """Bounded: SQLite limits the parameters of a statement."""
-    ordered = sorted(set(numbers))
-    for start in range(0, len(ordered), BATCH):
-        yield ordered[start : start + BATCH]
 
 
 # --- forgetting ---

@@ -15,12 +15,11 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, t
 from ocrd.files import display
 from ocrd.job import GIVEN_UP, UNDELIVERED, Found, Job, JobError, JobState, Member, Place
 from ocrd.ledger.jobs import gone
-from ocrd.ledger.store import BATCH, Transaction, padded
+from ocrd.ledger.store import BATCH, Transaction, batches, padded
 from ocrd.ledger.tables import (
     AT_INBOX,
     JOINED_AT_INBOX,
     error_columns,
-    file_columns,
     jobs,
     jobs_by,
     pages,
@@ -28,11 +27,9 @@ from ocrd.ledger.tables import (
 )
 from ocrd.ledger.transitions import Happening, changed, note
 
-Key = tuple[str, str]
-"""A folder and a path below its inbox."""
-
 _LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 
+_ACTIVE = jobs.c.state.in_(UNDELIVERED)
 _by_name = tuple_(jobs.c.source, jobs.c.id)
 
 
@@ -62,10 +59,10 @@ def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
     A job that is queued for a file which was never read, or another one, fails: its file is not to
     be had.
     """
-    member = _members_at_inbox(tx, {found.folder}).get(_key(found))
-    standing = member[0] if member else _alone_standing(tx, [found]).get(_key(found))
+    member = _members_at_inbox(tx, found.folder).get(found.source)
+    standing = member[0] if member else _alone_standing(tx, [found]).get(found.source)
     ending = {"state": JobState.FAILED, "finished_at": tx.now, "failed_to": None}
-    refusal = file_columns(found) | error_columns(error)
+    refusal = found.facts() | error_columns(error)
     if standing is None:
         (row,) = _add(tx, [found], ending | refusal, Happening.REFUSED, error.message)
         return to_job(row)
@@ -121,8 +118,8 @@ def withdraw(
     joining = {part.source for each in found for part in each.members}
     files = joining | {each.source for each in found if not each.members}
     names = {each.source for each in found if by_name}
-    concerned = _alone_and_active(tx, folder, joining)
-    for (_, source), (job, _) in _members_at_inbox(tx, {folder}).items():
+    concerned = _alone(tx, folder, joining, _ACTIVE)
+    for source, (job, _) in _members_at_inbox(tx, folder).items():
         if source in files or job.source in names:
             concerned.append(job)
     waiting = {job.id: job for job in concerned if _waits(job)}
@@ -161,57 +158,42 @@ def some_in_inbox(
 
 def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Member]:
     """Those of a folder's files that a job which has not ended stands for."""
-    members = _members_at_inbox(tx, {folder})
-    alone = _alone_and_active(tx, folder, sources)
+    members = _members_at_inbox(tx, folder)
+    alone = _alone(tx, folder, sources, _ACTIVE)
     found = [Member(source=job.source, **job.facts()) for job in alone]
-    return found + [members[folder, each][1] for each in sources if (folder, each) in members]
+    return found + [members[each][1] for each in sources if each in members]
 
 
-def _members_at_inbox(
-    tx: Transaction, folders: Collection[str]
-) -> Mapping[Key, tuple[Job, Member]]:
-    """The files of joined documents that lie in these folders' inboxes, each with its job."""
-    found = jobs_by(tx, select(jobs).where(JOINED_AT_INBOX, jobs.c.folder.in_(folders)))
-    return {(job.folder, member.source): (job, member) for job in found for member in job.members}
+def _members_at_inbox(tx: Transaction, folder: str) -> Mapping[str, tuple[Job, Member]]:
+    """The files of joined documents that lie in a folder's inbox, each with its job."""
+    found = jobs_by(tx, select(jobs).where(JOINED_AT_INBOX, jobs.c.folder == folder))
+    return {member.source: (job, member) for job in found for member in job.members}
 
 
-def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[Key, Job]:
+def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[str, Job]:
     """The job of a single file at each name in the inbox; of several the one that is to run."""
-    found = _alone(tx, map(_key, batch))
+    found = _alone(tx, batch[0].folder, [each.source for each in batch])
     later = {JobState.RUNNING: 1, JobState.QUEUED: 2}
     found.sort(key=lambda job: (later.get(job.state, 0), job.id))
-    return {(job.folder, job.source): job for job in found}
+    return {job.source: job for job in found}
 
 
-def _alone_and_active(tx: Transaction, folder: str, sources: Collection[str]) -> list[Job]:
-    """Jobs that have not ended, each of one of these files in the inbox."""
-    active = jobs.c.state.in_(UNDELIVERED)
-    return _alone(tx, ((folder, source) for source in sources), active)
-
-
-def _alone(tx: Transaction, keys: Iterable[Key], *such: ColumnElement[bool]) -> list[Job]:
+def _alone(
+    tx: Transaction, folder: str, sources: Iterable[str], *such: ColumnElement[bool]
+) -> list[Job]:
+    """Such jobs, each of one of these files in the inbox."""
     found: list[Job] = []
-    for folder, sources in _by_folder(keys):
-        found += jobs_by(tx, select(jobs).where(_alone_at(folder, sources), *such))
+    for some in batches(sources):
+        found += jobs_by(tx, select(jobs).where(_alone_at(folder, some), *such))
     return found
 
 
-def _by_folder(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
-    """Each folder with its names, a bounded number at a time.
+def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
+    """Jobs of single files that bear one of these names in a folder's inbox.
 
     SQLite searches an index for many names of one folder, but reads all of it for many pairs of a
     folder and a name.
     """
-    of: dict[str, list[str]] = {}
-    for folder, source in keys:
-        of.setdefault(folder, []).append(source)
-    for folder, sources in of.items():
-        for start in range(0, len(sources), BATCH):
-            yield folder, sources[start : start + BATCH]
-
-
-def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
-    """Jobs of single files that bear one of these names in a folder's inbox."""
     named = jobs.c.source.in_(padded(sources))
     return and_(AT_INBOX, jobs.c.folder == folder, jobs.c.members.is_(None), named)
 
@@ -221,11 +203,11 @@ def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
 
 def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
     standing = _alone_standing(tx, batch)
-    members = _members_at_inbox(tx, {found.folder for found in batch})
+    members = _members_at_inbox(tx, batch[0].folder)
     results: list[Job | None] = [None] * len(batch)
     fresh: list[int] = []
     for index, found in enumerate(batch):
-        job = None if found.members else standing.get(_key(found))
+        job = None if found.members else standing.get(found.source)
         if _is_known(found, members):
             continue
         if job is None or _belongs_to_another(job, found):
@@ -233,7 +215,7 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
         elif not _same(job, found):
             results[index] = _requeue(tx, job, found)
     new = [batch[index] for index in fresh]
-    _give_up(tx, [(each.folder, part.source) for each in new for part in each.members])
+    _give_up(tx, batch[0].folder, [part.source for each in new for part in each.members])
     for index, row in zip(fresh, _add(tx, new, {}, Happening.QUEUED), strict=True):
         results[index] = to_job(row)
     return results
@@ -241,7 +223,7 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
 
 def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
     """The job at this name takes the new contents; an ended one starts over."""
-    values: dict[str, Any] = file_columns(found) | error_columns(None)
+    values: dict[str, Any] = found.facts() | error_columns(None)
     values |= {"priority": found.priority, "state": JobState.QUEUED}
     if job.state is not JobState.QUEUED:
         values |= {"attempts": 0, "not_before": 0, "finished_at": None, "failed_to": None}
@@ -270,22 +252,23 @@ def _add(
     return rows
 
 
-def _give_up(tx: Transaction, keys: Iterable[Key]) -> None:
+def _give_up(tx: Transaction, folder: str, sources: Iterable[str]) -> None:
     """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
     ended = jobs.c.state.in_(GIVEN_UP)
-    for folder, sources in _by_folder(keys):
-        given_up = update(jobs).where(_alone_at(folder, sources), ended)
+    for some in batches(sources):
+        given_up = update(jobs).where(_alone_at(folder, some), ended)
         tx.connection.execute(given_up.values(place=Place.GONE))
 
 
 def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
-    """Bounded, and with each name at most once: a second sighting must see the first's job."""
-    batch: dict[Key, Found] = {}
+    """Of one folder, bounded, and each name at most once: its second must see the first's job."""
+    batch: dict[str, Found] = {}
+    folder = ""
     for each in found:
-        if _key(each) in batch or len(batch) == BATCH:
+        if batch and (each.folder != folder or each.source in batch or len(batch) == BATCH):
             yield list(batch.values())
             batch = {}
-        batch[_key(each)] = each
+        batch[each.source], folder = each, each.folder
     if batch:
         yield list(batch.values())
 
@@ -293,10 +276,10 @@ def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
 # --- what is the same ---
 
 
-def _is_known(found: Found, members: Mapping[Key, tuple[Job, Member]]) -> bool:
+def _is_known(found: Found, members: Mapping[str, tuple[Job, Member]]) -> bool:
     """Whether every file of `found` is part of a joined document, just as it is."""
     files: Sequence[Member | Found] = found.members or (found,)
-    known = [(members.get((found.folder, each.source)), each) for each in files]
+    known = [(members.get(each.source), each) for each in files]
     return all(standing is not None and standing[1].untouched(each) for standing, each in known)
 
 
@@ -328,12 +311,8 @@ def _waits(job: Job) -> bool:
     return job.state is JobState.QUEUED and job.ending is None and not begun
 
 
-def _key(found: Found) -> Key:
-    return found.folder, found.source
-
-
 def _new(found: Found, now: float) -> dict[str, Any]:
-    return file_columns(found) | {
+    return found.facts() | {
         "token": secrets.token_hex(8),
         "folder": found.folder,
         "source": found.source,

@@ -16,7 +16,6 @@ from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     REUSABLE,
     error_columns,
-    file_columns,
     jobs,
     packed,
     pages,
@@ -84,7 +83,7 @@ def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = Non
 
 def rerecord(tx: Transaction, job: Job, now: Found) -> Job:
     """The original of a running job changed into `now`; the pages of what it was go."""
-    values = {**file_columns(now), "members": now.members, "pages": None, "pages_done": 0}
+    values = {**now.facts(), "members": now.members, "pages": None, "pages_done": 0}
     tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
     return take(tx, job, Happening.CHANGED, RUNNING, values)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +64,13 @@ def transaction(engine: Engine, *, immediate: bool) -> Iterator[Connection]:
         # A listener to SQLAlchemy's own beginning would be asked about each statement, too.
         driver(connection).execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
         yield connection
+
+
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """So many at a time as a statement's `IN` takes."""
+    given = list(items)
+    for start in range(0, len(given), BATCH):
+        yield given[start : start + BATCH]
 
 
 def padded(items: Sequence[T]) -> list[T]:

@@ -29,7 +29,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from ocrd.files import FileFacts
 from ocrd.job import Job, JobError, JobState, Member, Page, PageState, Place
 from ocrd.ledger.store import Transaction
 
@@ -231,11 +230,6 @@ def error_columns(error: JobError | None) -> dict[str, Any]:
     """The three columns of an error; all NULL for none."""
     told = asdict(error) if error else dict.fromkeys(("kind", "message", "hint"))
     return {f"error_{name}": value for name, value in told.items()}
-
-
-def file_columns(file: FileFacts) -> dict[str, Any]:
-    """The columns that tell which file a job stands for."""
-    return {name: getattr(file, name) for name in ("size", "mtime_ns", "inode", "sha256")}
 
 
 def packed(payload: str | None) -> bytes | None:

@@ -1,4 +1,9 @@
-"""Events become log lines: coloured on a terminal, one plain line each otherwise."""
+"""Events become log lines, coloured on a terminal and plain otherwise, or entries of the journal.
+
+An entry has native fields, so that `journalctl OCRD_JOB=42` finds it: OCRD_EVENT (`job.failed`) and
+one for each of the event's own (OCRD_JOB, OCRD_FOLDER, OCRD_PAGE …); PRIORITY as syslog counts;
+MESSAGE is the same in one readable line.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,12 @@ from datetime import datetime
 from typing import Any, TextIO
 
 import structlog
+from cysystemd import journal
 
-from ocrd.events import Event, Sink
+from ocrd.events import Event, Level, Sink
 from ocrd.files import display
 
+LONGEST_VALUE = 4000  # characters in a field of the journal; a traceback fits
 LONGEST_LINE = 4096  # bytes that others write to standard error
 _STDERR = 2
 
@@ -42,6 +49,28 @@ def log_sink(form: str, level: str, stream: TextIO = sys.stderr) -> Sink:
 
     def sink(event: Event) -> None:
         logger.log(logging.getLevelName(event.level.name), event.name, **event.fields)
+
+    return sink
+
+
+def journal_sink(level: str) -> Sink:
+    """A sink that writes entries of `level` and worse.
+
+    Names come from the code and values are escaped: nothing that a file is called can end a line
+    or begin a field of its own.
+    """
+    least = Level[level.upper()]
+
+    def sink(event: Event) -> None:
+        if event.level > least:
+            return
+        told = {key: one_line(value)[:LONGEST_VALUE] for key, value in event.fields.items()}
+        line = " ".join([event.name, *(f"{key}={value}" for key, value in told.items())])
+        own: dict[str, Any] = {
+            f"ocrd_{key}": value for key, value in told.items() if event.fields[key] is not None
+        }
+        own |= {"ocrd_event": event.name, "priority": int(event.level)}
+        journal.send(message=line, syslog_identifier="ocrd", **own)
 
     return sink
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,8 +11,7 @@ from typing import Any, NamedTuple
 from ocrd.config import Settings
 from ocrd.errors import PlaceError
 from ocrd.events import Events, Sink
-from ocrd.observe.journal import journal_sink, under_systemd
-from ocrd.observe.log import log_sink, standard_error_apart
+from ocrd.observe.log import journal_sink, log_sink, standard_error_apart
 from ocrd.observe.metrics import Metrics
 from ocrd.observe.notices import Notices
 
@@ -44,7 +44,8 @@ def audience(settings: Settings, level: str) -> Iterator[Audience]:
 
 def _log(settings: Settings, level: str, events: Events, undo: ExitStack) -> Sink:
     form = settings.log.format
-    if form == "journal" or (form == "auto" and under_systemd()):
+    under_systemd = "JOURNAL_STREAM" in os.environ  # where all output goes to the journal anyway
+    if form == "journal" or (form == "auto" and under_systemd):
         return journal_sink(level)
     if form == "json":
         told = standard_error_apart(lambda line: events.emit("engine.output", line=line))

@@ -46,20 +46,7 @@ def job_facts(job: Job) -> dict[str, Any]:
 def story_facts(job: Job, pages: Sequence[Page], history: Sequence[Entry]) -> dict[str, Any]:
     """A job with its pages and what happened to it."""
     told = [{"at": iso(each.at), "name": str(each.name), "detail": each.detail} for each in history]
-    return {**job_facts(job), "page_list": _pages(pages), "history": told}
-
-
-def hit_facts(hit: Hit, job: Job) -> dict[str, Any]:
-    """A page that holds the words that were looked for."""
-    return {"job": job.id, "page": hit.page, "folder": job.folder, "source": display(job.source)}
-
-
-def _path(key: str, path: str | None) -> dict[str, str | None]:
-    return {key: path, f"{key}_display": None if path is None else display(path)}
-
-
-def _pages(pages: Sequence[Page]) -> list[dict[str, Any]]:
-    return [
+    page_list = [
         {
             "number": page.number,
             "state": page.state.value,
@@ -71,3 +58,13 @@ def _pages(pages: Sequence[Page]) -> list[dict[str, Any]]:
         }
         for page in pages
     ]
+    return {**job_facts(job), "page_list": page_list, "history": told}
+
+
+def hit_facts(hit: Hit, job: Job) -> dict[str, Any]:
+    """A page that holds the words that were looked for."""
+    return {"job": job.id, "page": hit.page, "folder": job.folder, "source": display(job.source)}
+
+
+def _path(key: str, path: str | None) -> dict[str, str | None]:
+    return {key: path, f"{key}_display": None if path is None else display(path)}

@@ -19,12 +19,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ocrd import snapshot
+from ocrd import configfile, snapshot
 from ocrd.errors import ConfigError, PlaceError
-from ocrd.smallfile import read_small
 
 if TYPE_CHECKING:
-    from ocrd.config import Config
     from ocrd.ledger.ledger import Ledger
 
 KEPT = "located.json"
@@ -94,36 +92,34 @@ def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
     return read_ledger(locate(given).ledger, question)
 
 
-def _file(given: Path | None) -> Path:
-    return given or Path(os.environ.get("OCRD_CONFIG") or "/etc/ocrd/config.toml")
-
-
 def _quickly(given: Path | None) -> Located | None:
     """As an earlier check of this very configuration found it; None when there was none."""
     try:
-        raw = read_small(_file(given))
+        raw = configfile.read(configfile.find(given))
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
         mark = _mark(raw)
         for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
             with contextlib.suppress(OSError):
                 kept = json.loads(file.read_text(encoding="utf-8"))
-                if kept["mark"] == mark and _is_trusted(file, root):
+                trusted = (os.geteuid(), 0, root.stat().st_uid)  # whoever asks, root, the daemon
+                if kept["mark"] == mark and file.lstat().st_uid in trusted:
                     return _located(root / ".ocrd", kept)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # the thorough way says what is wrong
     return None
 
 
-def _is_trusted(file: Path, root: Path) -> bool:
-    """Whether it was kept by whoever asks, by root or by the root's owner, the daemon."""
-    return file.lstat().st_uid in (os.geteuid(), 0, root.stat().st_uid)
-
-
 def _thoroughly(given: Path | None) -> Located:
     from ocrd.config import load
 
     config = load(given)
-    kept = _kept(config)
+    kept = {
+        "mark": _mark(configfile.read(config.file)),
+        "file_digest": config.digest,
+        "ledger": str(config.ledger),
+        "folders": {folder.name: str(folder.inbox) for folder in config.folders},
+        "engine": config.settings.engine.kind,
+    }
     for file in (config.spool / KEPT, *_own_cache(given)):
         with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
             if file.parent != config.spool:
@@ -140,24 +136,14 @@ def _own_cache(given: Path | None) -> list[Path]:
     """Where the user keeps it, one file for each configuration; the daemon's has no home."""
     home = os.environ.get("HOME")
     caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
-    name = f"{zlib.crc32(os.fsencode(_file(given).absolute())):08x}.json"
+    name = f"{zlib.crc32(os.fsencode(configfile.find(given).absolute())):08x}.json"
     return [Path(caches) / "ocrd" / name] if caches else []
-
-
-def _kept(config: Config) -> dict[str, Any]:
-    return {
-        "mark": _mark(read_small(config.file)),
-        "file_digest": config.digest,
-        "ledger": str(config.ledger),
-        "folders": {folder.name: str(folder.inbox) for folder in config.folders},
-        "engine": config.settings.engine.kind,
-    }
 
 
 def _as_the_daemon_says(given: Path | None) -> Located | None:
     """What the running daemon works with, if it read this very file before it was spoilt."""
     try:
-        raw = read_small(_file(given))
+        raw = configfile.read(configfile.find(given))
     except OSError:
         return None
     line = re.search(ROOT_LINE, raw)

@@ -55,7 +55,7 @@ def gather(found: Located) -> dict[str, Any]:
         "latest": [_ended(each) for each in seen.ended[:LATEST]],
         "failures": [_ended(each) for each in failures[:FAILURES]],
         "troubles": _troubles(found),
-        "held": _held(found),
+        "held": [{**each, "until": iso(each["until"])} for each in said.get("held", ())],
         "hanging": said.get("hanging", []),
     }
     return facts | {"left_s": _left_s(facts, seen.ended)}
@@ -155,11 +155,6 @@ def _troubles(found: Located) -> list[dict[str, Any]]:
         message = "the configuration on disk has changed since the daemon read it"
         return [*told, {"kind": "config", "message": message, "hint": RELOAD}]
     return told
-
-
-def _held(found: Located) -> list[dict[str, Any]]:
-    """Jobs that wait for something of their own."""
-    return [{**each, "until": iso(each["until"])} for each in found.word.get("held", ())]
 
 
 def _left_s(facts: dict[str, Any], ended: Sequence[Latest]) -> float | None:

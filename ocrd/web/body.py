@@ -12,10 +12,9 @@ import base64
 import binascii
 import contextlib
 import json
-import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from ocrd.inbox.submit import Draft
+from ocrd.inbox.submit import Draft, opened_folder
 from ocrd.names import fit
 from ocrd.oserrors import os_error
 from ocrd.web.errors import RefusedError
@@ -49,8 +48,7 @@ class Incoming:
         self.size = 0
         self.folder = folder
         self._limit = limit
-        self._waiting: list[bytes] = []
-        self._waits = 0
+        self._waiting = bytearray()
         self._draft: Draft | None = None
 
     async def write(self, chunk: bytes) -> None:
@@ -63,9 +61,8 @@ class Incoming:
         self.size += len(chunk)
         if self.size > self._limit:
             raise too_large(self._limit)
-        self._waiting.append(chunk)
-        self._waits += len(chunk)
-        if self._waits >= _FLUSH:
+        self._waiting += chunk
+        if len(self._waiting) >= _FLUSH:
             await asyncio.to_thread(self.draft)
 
     def draft(self) -> Draft:
@@ -74,13 +71,12 @@ class Incoming:
         Raises:
             PlaceError: The disk does not take it.
         """
-        chunks, self._waiting, self._waits = self._waiting, [], 0
+        waiting, self._waiting = self._waiting, bytearray()
         try:
             if self._draft is None:
-                with opened(self.folder) as here:
+                with opened_folder(self.folder) as here:
                     self._draft = Draft(here)
-            for chunk in chunks:
-                self._draft.write(chunk)
+            self._draft.write(waiting)
         except OSError as error:
             raise os_error(error, self.folder) from error
         return self._draft
@@ -90,16 +86,6 @@ class Incoming:
         if self._draft is not None:
             self._draft.close()
             self._draft = None
-
-
-@contextlib.contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    """A descriptor of a folder."""
-    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield here
-    finally:
-        os.close(here)
 
 
 @dataclass
@@ -318,24 +304,14 @@ class JsonReader:
 
     async def _in(self, chunk: bytes, at: int) -> int:
         """Up to the end of the string, or of the chunk."""
-        end = at
-        while end < len(chunk):
-            if self._escaped:
-                self._escaped = False
-                end += 1
-                continue
-            found = _STRING_STOP.search(chunk, end)
-            if found is None:
-                end = len(chunk)
-            elif found[0] == b"\\":
-                self._escaped = True
-                end = found.end()
-            else:
-                await self._string_data(chunk[at : found.start()])
-                await self._string_end()
-                return found.end()
+        end = _STRING.match(chunk, at + self._escaped).end()  # type: ignore[union-attr]  # "" fits
+        self._escaped = chunk[end:] == b"\\"  # what it escapes is in the next chunk
+        if end == len(chunk) or self._escaped:
+            await self._string_data(chunk[at:])
+            return len(chunk)
         await self._string_data(chunk[at:end])
-        return end
+        await self._string_end()
+        return end + 1
 
     async def _string_data(self, data: bytes) -> None:
         if self._sink is not None:
@@ -370,7 +346,7 @@ class JsonReader:
         return told
 
 
-_STRING_STOP = re.compile(rb'["\\]')
+_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _URI = re.compile(rb"data:([^,]*),", re.IGNORECASE)
 _ESCAPED = re.compile(rb"\\u00(2b|2f|3d)", re.IGNORECASE)  # how .NET writes plus, slash, equals
 _NOISE = bytes(range(33)) + b"\\"  # white space, and the backslash of an escaped slash

@@ -23,7 +23,7 @@ from ocrd.config import Config, Folder
 from ocrd.daemon import offline
 from ocrd.files import Disk
 from ocrd.inbox.marker import Marker
-from ocrd.inbox.submit import appear, marker_of, require_taken, touch
+from ocrd.inbox.submit import appear, marker_of, opened_folder, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import RANKED, index_of, search
@@ -31,7 +31,7 @@ from ocrd.oserrors import os_error
 from ocrd.views.jobs import hit_facts
 from ocrd.views.locate import locate
 from ocrd.views.status import gather
-from ocrd.web.body import Body, Incoming, opened, received
+from ocrd.web.body import Body, Incoming, received
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, require_tree
@@ -105,7 +105,7 @@ class Desk:
     def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
         draft = document.draft()
         try:
-            with opened(folder.inbox) as here:
+            with opened_folder(folder.inbox) as here:
                 source = draft.give(document.name, here)
                 facts = draft.facts()
                 document.discard()  # nobody may seem to write to it any more
@@ -192,7 +192,7 @@ class Desk:
     def _take_up(self, held: Handed, token: Token) -> Handed:
         folder = self.folder(token, held.folder)
         try:
-            with opened(folder.inbox) as here:
+            with opened_folder(folder.inbox) as here:
                 source = appear(held.source, held.name or "document", here)
                 self._mark(folder, source, here)
         except FileNotFoundError:

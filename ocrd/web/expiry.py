@@ -7,21 +7,18 @@ changed since the job ended stay.
 from __future__ import annotations
 
 import contextlib
-import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ocrd.config.folder import fixed_part
-from ocrd.files import Disk
 from ocrd.job import Job, JobState
 from ocrd.ledger.readonly import read_ledger
 from ocrd.spool.expiry import Fate, expire
 from ocrd.spool.names import REPORT_SUFFIX
 from ocrd.web.desk import ENDED, Desk
 from ocrd.web.errors import MissingError
-from ocrd.web.results import Results
+from ocrd.web.results import Results, inside_first
 
 DAY_S = 86400.0
 HELD_DAYS = 1.0  # an uploaded file that nobody has had read by then
@@ -58,18 +55,9 @@ def _remove(desk: Desk, job: Job) -> None:
 
 def _remove_results(results: Results, job: Job) -> None:
     place, disk = Path(job.outputs or ""), results.disk
-    found = [*_inside_first(place, disk)] or [(path, False) for path in results.all.values()]
+    found = [*inside_first(place, disk)] or [(path, False) for path in results.all.values()]
     facts = [disk.lstat(path) for path, _ in found]
     if any(each is None or each.st_mtime > (job.finished_at or 0) + 1 for each in facts):
         return  # somebody works with it, or it is another job's
     for path, is_folder in found:
         (disk.rmdir if is_folder else disk.unlink)(path)
-
-
-def _inside_first(place: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
-    """All of a bundle and whether it is a folder; nothing where the files lie side by side."""
-    facts = disk.lstat(place)
-    if facts is not None and stat.S_ISDIR(facts.st_mode):
-        for name, is_folder in disk.entries(place):
-            yield from _inside_first(place / name, disk) if is_folder else [(place / name, False)]
-        yield place, True

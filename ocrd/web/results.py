@@ -9,6 +9,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -83,7 +84,6 @@ class Results:
     """
 
     stem: str  # what the files are called without their endings
-    files: dict[str, Path]  # by format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`
     all: dict[str, Path]  # by its name in an archive
     disk: Disk
 
@@ -108,27 +108,27 @@ class Results:
             if (facts := disk.lstat(place)) is None:
                 raise FileNotFoundError(place)
             if stat.S_ISDIR(facts.st_mode):
-                found = dict(_below(place, disk))
+                found = _below(place, disk)
                 named = [name for name in found if _kind(name) and "/" not in name]
                 stem = _without_ending(named[0]) if named else "document"
             else:
                 stem = _without_ending(place.name)
-                found = dict(_siblings(place.parent, stem, disk))
+                found = _siblings(place.parent, stem, disk)
         except OSError as error:
             raise MissingError(
                 f"the results of job {job.id} are not in the outbox any more",
                 hint=f"Somebody has taken {display(job.outputs)} away; drop the document again.",
             ) from error
-        return cls._sorted(stem, found, disk)
+        return cls(stem, found, disk)
 
-    @classmethod
-    def _sorted(cls, stem: str, found: dict[str, Path], disk: Disk) -> Results:
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """By format: `md`, `txt`, `raw`, `json`, `pdf`, `boxes`, `alto`, `hocr`."""
         files: dict[str, Path] = {}
-        for name, path in found.items():
-            kind = _kind(name)
-            if kind is not None and "/" not in name:
+        for name, path in self.all.items():
+            if "/" not in name and (kind := _kind(name)) is not None:
                 files.setdefault(kind, path)
-        return cls(stem=stem, files=files, all=found, disk=disk)
+        return files
 
     def open(self, kind: str) -> IO[bytes]:
         """One of the files.
@@ -180,7 +180,11 @@ class Results:
         sidecar = json.loads(self.text("json"))
         if "documents" in sidecar:
             inner = [page for each in sidecar["documents"] for page in self._part(each).pages()]
-            return [replace(page, facts=_in_pile(page.facts)) for page in inner]
+            numbers = [page.facts.get("pile_page", page.number) for page in inner]
+            return [
+                replace(page, facts=page.facts | {"number": number})
+                for page, number in zip(inner, numbers, strict=True)
+            ]
         told = sidecar["pages"]
         spans = [page.get("span") or (0, 0) for page in told]
         return [
@@ -193,11 +197,7 @@ class Results:
         inside = f"{document['name']}/"
         found = {name.removeprefix(inside): path for name, path in self.all.items()
                  if name.startswith(inside)}  # fmt: skip
-        return self._sorted(document["name"], found, self.disk)
-
-
-def _in_pile(facts: dict[str, Any]) -> dict[str, Any]:
-    return facts | {"number": facts.get("pile_page", facts["number"])}
+        return Results(document["name"], found, self.disk)
 
 
 async def file_response(results: Results, kind: str) -> StreamingResponse:
@@ -282,23 +282,25 @@ def require_tree(path: Path, disk: Disk) -> None:
         )
 
 
-def _below(place: Path, disk: Disk, inside: str = "") -> Iterator[tuple[str, Path]]:
-    """The regular files below a folder, each by its name there."""
-    for name, is_folder in disk.entries(place):
-        if is_folder:
-            yield from _below(place / name, disk, f"{inside}{name}/")
-        elif _is_file(place / name, disk):
-            yield f"{inside}{name}", place / name
-
-
-def _siblings(folder: Path, stem: str, disk: Disk) -> Iterator[tuple[str, Path]]:
-    for name in (f"{stem}{ending}" for ending in _ENDINGS):
-        if _is_file(folder / name, disk):
-            yield name, folder / name
-    images = folder / f"{stem}{FIGURES}"
-    facts = disk.lstat(images)
+def inside_first(place: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
+    """A folder with all that is in it, and of each whether it is a folder; nothing for none."""
+    facts = disk.lstat(place)
     if facts is not None and stat.S_ISDIR(facts.st_mode):
-        yield from _below(images, disk)
+        for name, is_folder in disk.entries(place):
+            yield from inside_first(place / name, disk) if is_folder else [(place / name, False)]
+        yield place, True
+
+
+def _below(place: Path, disk: Disk) -> dict[str, Path]:
+    """The regular files below a folder, each by its name there."""
+    files = (path for path, is_folder in inside_first(place, disk) if not is_folder)
+    return {str(path.relative_to(place)): path for path in files if _is_file(path, disk)}
+
+
+def _siblings(folder: Path, stem: str, disk: Disk) -> dict[str, Path]:
+    named = {f"{stem}{ending}": folder / f"{stem}{ending}" for ending in _ENDINGS}
+    found = {name: path for name, path in named.items() if _is_file(path, disk)}
+    return found | _below(folder / f"{stem}{FIGURES}", disk)
 
 
 def _is_file(path: Path, disk: Disk) -> bool:

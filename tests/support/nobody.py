@@ -6,6 +6,7 @@ import os
 import pickle
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 from ocrd.errors import OcrdError
 from tests.support.needs import need
@@ -35,7 +36,7 @@ def in_a_child(look: Callable[[], object]) -> object:
             try:
                 seen: object = look()
             except OcrdError as error:
-                seen = error
+                seen = partial(type(error), error.message, hint=error.hint, kind=error.kind)
             with open(writer, "wb") as pipe:
                 pickle.dump(seen, pipe)
         except BaseException:
@@ -46,4 +47,4 @@ def in_a_child(look: Callable[[], object]) -> object:
     with open(reader, "rb") as pipe:
         seen = pickle.load(pipe)
     os.waitpid(child, 0)
-    return seen
+    return seen() if isinstance(seen, partial) else seen

@@ -10,7 +10,7 @@ import pytest
 THREADS = 6
 PROGRAM = f"""
 import ctypes, sys, threading
-from ocrd.allocator import share_arenas
+from ocrd.cli.run import share_arenas
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

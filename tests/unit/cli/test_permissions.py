@@ -40,15 +40,14 @@ def running() -> Iterator[Tree]:
         tree.config = folder / "config.toml"
         tree.config.chmod(0o644)
         config = load(tree.config)
-        ledger, _, locks = open_places(config, Events())
+        ledger, _, places = open_places(config, Events())
         ledger.close()
         word = {"pid": os.getpid(), "folders": [{"name": "invoices"}], "pages_per_s": 2.5}
         snapshot.write(config.spool, word)
         for path in (tree.root, *tree.root.rglob("*")):
             os.chown(path, -1, OUR_GROUP)
         yield tree
-        for lock in locks:
-            os.close(lock)
+        places.close()
     finally:
         os.umask(before)
         shutil.rmtree(folder)

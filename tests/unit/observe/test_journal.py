@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.events import Events, Level
-from ocrd.observe.journal import journal_sink
+from ocrd.observe.log import journal_sink
 from tests.support.needs import need
 from tests.support.waiting import wait_for
 

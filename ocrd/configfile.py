@@ -1,8 +1,4 @@
-"""Files of unknown kind that must be small: read whole, or not at all.  Loads nothing heavy.
-
-Whoever may put a pipe or a device in the place of such a file would else hold up the reader, or
-fill its memory.
-"""
+"""The configuration's file: which one it is, and its bytes.  Loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,11 +7,20 @@ import os
 import stat
 from pathlib import Path
 
+DEFAULT = Path("/etc/ocrd/config.toml")
 MOST = 4 << 20  # bytes
 
 
-def read_small(file: Path) -> bytes:
+def find(given: Path | None) -> Path:
+    """The configuration file: `--config`, then `$OCRD_CONFIG`, then `/etc/ocrd/config.toml`."""
+    return given or Path(os.environ.get("OCRD_CONFIG") or DEFAULT)
+
+
+def read(file: Path) -> bytes:
     """What a regular file of up to `MOST` bytes holds; a link is followed.
+
+    Whoever may put a pipe or a device in its place would else hold up the reader, or fill its
+    memory.
 
     Raises:
         OSError: As the kernel answered; EINVAL for what is no file, EFBIG for one that is larger.
