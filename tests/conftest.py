@@ -41,5 +41,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for a core: a test that waits leaves its core to another."""
-    return 2 * len(os.sched_getaffinity(0))
+    """Three for a core: tests wait for more than half of their time, and leave it to others."""
+    return 3 * len(os.sched_getaffinity(0))

@@ -15,6 +15,7 @@ from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree, log
 from tests.support import stub_server
 from tests.support.forked import Forked, run_ocrd
+from tests.support.forked_children import fork_children
 from tests.support.needs import need, slow
 from tests.support.ports import reserved_port
 from tests.support.samples import scan_of
@@ -45,6 +46,12 @@ def stub(delay_s: float) -> Iterator[tuple[str, Forked]]:
 def _answers(url: str) -> bool:
     with urllib.request.urlopen(f"{url}/health", timeout=5):
         return True
+
+
+def run_and_fork(words: Sequence[str]) -> None:
+    """`ocrd WORDS`, to be forked, and its children with it."""
+    fork_children()
+    run_ocrd(words)
 
 
 @contextmanager
@@ -84,7 +91,7 @@ def read_all(
     engine = ENGINE.format(servers=", ".join(f'"{url}"' for url in urls)) + more
     tree.config.write_text(tree.config.read_text().replace("[[folder]]", engine + "[[folder]]"))
     words = ("run", "--once", "--config", str(tree.config))
-    with Forked(run_ocrd, *words, output=tree.log) as daemon:
+    with Forked(run_and_fork, *words, output=tree.log) as daemon:
         wait_for(lambda: tree.visible("archive"), process=daemon)
         kill()
         code = daemon.wait(HANG_S)

@@ -42,7 +42,7 @@ def wait_for(
         assert process is None or process.poll() is None, "the process has ended"
         assert time.monotonic() < end, f"not within {seconds:.0f} s"
         # What is waited for needs the core, too: asking takes a fifth of it at the most.
-        time.sleep(max(0.05, 4 * (time.thread_time() - asked)))
+        time.sleep(max(0.02, 4 * (time.thread_time() - asked)))
 
 
 async def until(true: Callable[[], object], *, seconds: float = HANG_S) -> None:

@@ -14,12 +14,14 @@ from ocrd.children import ChildPool
 from ocrd.children import pool as pool_module
 from ocrd.children.pool import AGAIN_S
 from ocrd.errors import BadFileError, EngineDownError, OcrdError, PageFaultError
+from tests.support.forked_children import fork_children
 from tests.support.needs import slow
 from tests.support.waiting import until
 from tests.unit.children import calls
 from tests.unit.children.support import children, descriptors, is_running, make_pool
 
 ON_SHARED = pytest.mark.asyncio(loop_scope="module")
+FORKED = pytest.mark.usefixtures("forks")
 
 
 @pytest.fixture
@@ -28,6 +30,12 @@ def pool() -> Iterator[ChildPool]:
     pool = make_pool(processes=2)
     yield pool
     pool.stop()
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children are up at once: for tests of what becomes of them, not of how they begin."""
+    fork_children(monkeypatch.setattr)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -53,6 +61,7 @@ async def test_a_page_image_comes_and_goes_byte_for_byte(shared: ChildPool) -> N
     assert await shared.run(calls.total, image) == sum(range(256)) * (3200 * 3200 * 3 // 256)
 
 
+@FORKED
 async def test_each_scope_has_a_process_of_its_own_and_shares_it_with_no_other(
     tmp_path: Path,
 ) -> None:
@@ -69,6 +78,7 @@ async def test_each_scope_has_a_process_of_its_own_and_shares_it_with_no_other(
     assert len({*first, third}) == 3
 
 
+@FORKED
 @pytest.mark.parametrize("resident", [False, True])
 async def test_who_makes_the_calls_is_replaced_after_its_share(resident: bool) -> None:
     """A resident child makes all calls itself."""
@@ -82,6 +92,7 @@ async def test_who_makes_the_calls_is_replaced_after_its_share(resident: bool) -
     assert (keeper == os.getpid()) == resident
 
 
+@FORKED
 async def test_calls_run_side_by_side_but_never_more_than_there_are_children(
     pool: ChildPool,
 ) -> None:
@@ -126,6 +137,7 @@ async def test_a_value_that_cannot_be_sent_is_unexpected_not_a_hang(shared: Chil
     assert caught.value.kind == "unexpected"
 
 
+@FORKED
 @pytest.mark.parametrize(
     ("call", "words"),
     [(calls.crash, "SIGSEGV"), (calls.abort, "SIGABRT"), (calls.leave, "status 7")],
@@ -141,6 +153,7 @@ async def test_a_child_that_dies_is_a_crash_that_says_how(
     assert await pool.run(calls.pid)
 
 
+@FORKED
 async def test_a_call_that_takes_too_long_is_killed(pool: ChildPool, tmp_path: Path) -> None:
     victim = await pool.run(calls.pid)
     with pytest.raises(PageFaultError, match=r"longer than 0\.2 s") as caught:
@@ -182,6 +195,7 @@ async def test_a_call_that_wants_too_much_memory_is_told_so_and_its_child_replac
     assert await pool.run(calls.pid) != before
 
 
+@FORKED
 async def test_a_child_killed_in_a_call_is_told_so(pool: ChildPool) -> None:
     victim = await pool.run(calls.pid)
     call = asyncio.create_task(pool.run(calls.sleep, 60))
@@ -222,6 +236,7 @@ async def test_a_child_that_the_kernel_kills_for_memory_is_no_fault_of_its_page(
     await until(lambda: (starved / "cgroup.procs").read_text() == "")
 
 
+@FORKED
 async def test_a_page_that_begins_meanwhile_hides_no_kill_for_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -240,6 +255,7 @@ async def test_a_page_that_begins_meanwhile_hides_no_kill_for_memory(
     assert caught.value.kind == "no-memory"
 
 
+@FORKED
 async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool) -> None:
     victim = await pool.run(calls.pid)
     (child,) = children()
@@ -249,6 +265,7 @@ async def test_an_idle_child_that_was_killed_costs_nobody_a_call(pool: ChildPool
     assert await pool.run(calls.pid) != victim
 
 
+@FORKED
 async def test_signals_for_the_daemon_do_not_reach_its_children(pool: ChildPool) -> None:
     pid, session = await pool.run(calls.session)
     assert session not in (os.getsid(0), pid)
@@ -260,6 +277,7 @@ async def test_signals_for_the_daemon_do_not_reach_its_children(pool: ChildPool)
     assert await call == pid
 
 
+@FORKED
 async def test_cancelling_a_call_kills_its_child(pool: ChildPool) -> None:
     victim = await pool.run(calls.pid)
     call = asyncio.create_task(pool.run(calls.sleep, 60))
@@ -289,6 +307,7 @@ async def test_a_burst_of_cancellations_leaves_a_pool_that_serves(pool: ChildPoo
 
 
 @slow
+@FORKED
 async def test_fifty_crashes_in_a_row_leave_a_pool_that_serves(pool: ChildPool) -> None:
     kinds = []
     for _ in range(50):

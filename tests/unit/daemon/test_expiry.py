@@ -26,7 +26,7 @@ from ocrd.worker.pages import Parts
 from tests.integration.tree import Tree, ask, daemon, log, scan
 from tests.support.impostors import link, pipe
 from tests.support.waiting import wait_for
-from tests.unit.ledger.making import Clock
+from tests.unit.ledger.making import Clock, opened
 
 NOW = 1_800_000_000.0  # in January 2027
 CONFIG = """\
@@ -163,7 +163,7 @@ def digest(data: bytes) -> str:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     clock = Clock(NOW)
-    with Ledger.open(tmp_path / "ledger.db", clock=clock) as ledger:
+    with opened(tmp_path / "ledger.db", clock=clock) as ledger:
         world = World(tmp_path / "srv", ledger, clock, [])
         (world.root / "archive" / "scans").mkdir(parents=True)
         yield world

@@ -22,9 +22,9 @@ from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
 from ocrd.job import Found, Job, JobError, JobState
-from ocrd.ledger.ledger import Ledger
 from ocrd.worker.calls import Calls
 from tests.support.waiting import until
+from tests.unit.ledger.making import opened
 
 FULL = PlaceError("/out: no space is left", hint="Free some space.", kind="disk-full")
 BUSY = OcrdError("/failed: it is in use elsewhere", hint="It is tried again.", kind="busy")
@@ -112,7 +112,7 @@ class Bench:
         self.folder.inbox.mkdir(parents=True)
         self.folders = {"scans": self.folder}
         self.closed: set[str] = set()
-        self.ledger = Ledger.open(root / "ledger.db", busy_s=0.05)
+        self.ledger = opened(root / "ledger.db", busy_s=0.05)
         self.crew = worker if isinstance(worker, Crew) else Crew()
         self.told: list[Event] = []
         parts = SimpleNamespace(

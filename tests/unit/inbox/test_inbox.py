@@ -24,8 +24,8 @@ from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit
 from ocrd.job import Found, Job, JobState
-from ocrd.ledger.ledger import Ledger
 from tests.support.waiting import HANG_S, wait_for
+from tests.unit.ledger.making import opened
 
 BY_PAUSE = "join = 'pause'\njoin_pause_s = 1"
 BY_NAME = r"""join = 'pattern'
@@ -47,7 +47,7 @@ class House:
         self.root = root
         self.inbox = root / "inbox" / "hall"
         self.inbox.mkdir(parents=True)
-        self.ledger = Ledger.open(root / "ledger.db")
+        self.ledger = opened(root / "ledger.db")
         self.told: list[Event] = []
 
     def folder(self, name: str, keys: str, settle_s: float | None) -> Folder:
@@ -517,7 +517,7 @@ def test_threads_and_inotify_instances_do_not_grow_with_folders(tmp_path: Path) 
     folders = {folder.name: folder for folder in load(file).folders}
     told: list[Event] = []
     before = threading.active_count(), _instances()
-    with contextlib.closing(Ledger.open(tmp_path / "ledger.db")) as ledger:
+    with contextlib.closing(opened(tmp_path / "ledger.db")) as ledger:
         inboxes = Inboxes(
             ledger,
             Events(told.append),

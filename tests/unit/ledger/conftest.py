@@ -10,7 +10,7 @@ import pytest
 
 from ocrd.ledger.ledger import Ledger
 from tests.support.needs import need
-from tests.unit.ledger.making import Clock
+from tests.unit.ledger.making import Clock, opened
 
 
 @pytest.fixture
@@ -23,19 +23,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A ledger without jobs: to have it made anew takes longer than most tests."""
-    path = tmp_path_factory.mktemp("empty") / "ledger.db"
-    Ledger.open(path).close()
-    return path.read_bytes()
-
-
 @pytest.fixture
-def ledger(path: Path, clock: Clock, empty: bytes) -> Iterator[Ledger]:
-    path.write_bytes(empty)
-    with Ledger.open(path, clock=clock) as opened:
-        yield opened
+def ledger(path: Path, clock: Clock) -> Iterator[Ledger]:
+    with opened(path, clock=clock) as ledger:
+        yield ledger
 
 
 @pytest.fixture

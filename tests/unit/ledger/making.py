@@ -6,9 +6,11 @@ import hashlib
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,21 @@ from ocrd.job import Found, Job, JobError, Member, Page, PageState, joined
 from ocrd.ledger.ledger import Ledger
 
 NO_TEXT = JobError(kind="damaged", message="cannot be opened", hint="Scan it again.")
+
+
+@cache
+def _empty() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ledger.db")
+        Ledger.open(path).close()
+        return path.read_bytes()
+
+
+def opened(path: Path, **options: Any) -> Ledger:
+    """The ledger at `path`; a new one is a copy: to make it anew takes longer than most tests."""
+    if not path.exists():
+        path.write_bytes(_empty())
+    return Ledger.open(path, **options)
 
 
 class Clock:

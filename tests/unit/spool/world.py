@@ -56,16 +56,19 @@ class World:
     root: Path
 
     def make(self) -> None:
-        """Empty everything (mounts stay) and prepare the spool."""
+        """Empty everything (mounts stay); what `Trees` looks for at length is there beforehand."""
         self.root.mkdir(exist_ok=True)
         for tree in TREES:
             self.tree(tree).mkdir(exist_ok=True)
             _empty(self.tree(tree))
-        shutil.rmtree(self.root / ".ocrd", ignore_errors=True)
-        disk = Disk()
-        self.spool(disk).prepare()
-        for tree in TREES:
-            self.trees(disk).check(self.tree(tree))
+            (self.tree(tree) / MARKER).write_text(f"{INSTALLATION}:1")
+        spool = self.root / ".ocrd"
+        if (spool / "jobs").is_dir():
+            _empty(spool, "jobs", MARKER)
+            _empty(spool / "jobs")
+        else:
+            shutil.rmtree(spool, ignore_errors=True)
+            self.spool().prepare()
 
     def trees(self, disk: Disk) -> Trees:
         """The trees of this root, each resolved beneath itself."""
@@ -233,8 +236,10 @@ def pieces_at(folder: str) -> dict[str, bytes]:
     }
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, *kept: str) -> None:
     for entry in folder.iterdir():
+        if entry.name in kept:
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

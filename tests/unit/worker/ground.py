@@ -9,10 +9,10 @@ from pathlib import Path
 from ocrd.config import Folder, load
 from ocrd.files import Disk
 from ocrd.job import Found, Job
-from ocrd.ledger.ledger import Ledger
 from ocrd.spool import Spool
 from ocrd.worker.deliver import Delivery
 from ocrd.worker.naming import in_bundle
+from tests.unit.ledger.making import opened
 
 NOW = 1_773_040_000.0
 ORIGINAL = b"%PDF-1.7 an original"
@@ -30,7 +30,7 @@ class Ground:
     def __init__(self, root: Path, settings: str = "", disk: Disk | None = None) -> None:
         self.root = root
         root.mkdir(exist_ok=True)
-        self.ledger = Ledger.open(root / "ledger.db", clock=lambda: NOW)
+        self.ledger = opened(root / "ledger.db", clock=lambda: NOW)
         self.spool = Spool(root, disk=disk)
         self.spool.prepare()
         self.delivery = Delivery(ledger=self.ledger, spool=self.spool, clock=lambda: NOW)
