@@ -41,5 +41,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Three for a core: tests wait for more than half of their time, and leave it to others."""
-    return 3 * len(os.sched_getaffinity(0))
+    """More than cores, as tests wait half of their time; not many more: each takes memory."""
+    return len(os.sched_getaffinity(0)) + 4
