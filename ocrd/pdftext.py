@@ -123,8 +123,8 @@ def contrast(grey: Image.Image, box: Box) -> tuple[int, int]:
     left, top = min(max(int(at.x1), 0), grey.width - 1), min(max(int(at.y1), 0), grey.height - 1)
     right, foot = max(min(int(at.x2) + 1, grey.width), left + 1), int(at.y2) + 1
     foot = max(min(foot, grey.height), top + 1)
-    darkest, lightest = grey.crop((left, top, right, foot)).getextrema()
-    return lightest - darkest, lightest
+    pixels = grey.crop((left, top, right, foot)).tobytes()
+    return max(pixels) - min(pixels), max(pixels)
 
 
 def is_hidden(page: PdfPage) -> bool:

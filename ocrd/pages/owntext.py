@@ -62,8 +62,8 @@ def own_text(page: PdfPage) -> OwnText | None:
     drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
-    printed = list(_rows(page, linked_places, gone))
     size = page.rect.width, page.rect.height
+    printed = _leftward(list(_rows(page, linked_places, gone)), size)
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     beside = list(_notes(unruled, size, typography))
@@ -191,6 +191,30 @@ def _rows(page: PdfPage, links: Sequence[Box] = (), gone: Sequence[Box] = ()) ->
             mono = all(span["flags"] & _MONO for span in spans)
             code = "".join(span["text"] for span in shown).rstrip() if mono else ""
             yield Row(text, box, style, code)
+
+
+def _leftward(rows: Sequence[Row], size: tuple[float, float]) -> list[Row]:
+    """Pieces of a line that runs from right to left as one: MuPDF tells each as a line."""
+    found: list[Row] = []
+    for row in rows:
+        before = found[-1] if found else None
+        if before is not None and _goes_on_leftward(before, row, size):
+            box = Box.around((before.box, row.box))
+            found[-1] = replace(before, text=f"{before.text} {row.text}", box=box)
+        else:
+            found.append(row)
+    return found
+
+
+def _goes_on_leftward(before: Row, row: Row, size: tuple[float, float]) -> bool:
+    high = max(before.box.height, row.box.height)
+    gap = (before.box.x1 - row.box.x2) * size[0]
+    middles = (before.box.y1 + before.box.y2) / 2, (row.box.y1 + row.box.y2) / 2
+    return (
+        any(unicodedata.bidirectional(char) in ("R", "AL") for char in before.text + row.text)
+        and abs(middles[0] - middles[1]) < high / 2
+        and abs(gap) < high * size[1]
+    )
 
 
 def _is_bold(span: dict[str, Any]) -> bool:

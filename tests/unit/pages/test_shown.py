@@ -226,20 +226,60 @@ def test_a_layer_beside_the_print_is_found_out(tmp_path: Path) -> None:
     assert read(tmp_path, scan, layer(500)).fault == "its words do not stand where the print is"
 
 
+def font_of_all_scripts() -> str:
+    found = next(Path("/usr/share/fonts").rglob("DejaVuSans.ttf"), None)
+    if found is None:
+        pytest.skip("there is no font with Hebrew: apt install fonts-dejavu-core")
+    return str(found)
+
+
 def test_letters_that_join_are_told_as_they_are_typed(tmp_path: Path) -> None:
     """What Arabic fonts map their shapes to are presentation forms, which no search finds."""
-    font = next(Path("/usr/share/fonts").rglob("DejaVuSans.ttf"), None)
-    if font is None:
-        pytest.skip("there is no font with Arabic: apt install fonts-dejavu-core")
+    font = font_of_all_scripts()
 
     def draw(page: Any) -> None:
-        page.insert_font(fontname="F", fontfile=str(font))
+        page.insert_font(fontname="F", fontfile=font)
         page.insert_text((60, 300), "\ufb01ve", fontname="F", fontsize=14)
         page.insert_text((60, 400), "\ufe8d\ufedf\ufecc", fontname="F", fontsize=14)
 
     told = " ".join(said(read(tmp_path, draw)))
     assert "five" in told
     assert sorted(told.replace("five", "").strip()) == sorted("\u0627\u0644\u0639")
+
+
+HEBREW = ["שלום עולם זהו טקסט בעברית לבדיקה", "חשבון לתשלום עד יום שישי בבוקר"]
+
+
+@pytest.mark.parametrize("size", [8, 11, 24])
+def test_words_that_run_from_right_to_left_are_told_in_their_order(
+    tmp_path: Path, size: float
+) -> None:
+    """Each word is set by itself, its letters as they stand from left to right."""
+    file = font_of_all_scripts()
+    font = pymupdf.Font(fontfile=file)
+
+    def draw(page: Any) -> None:
+        page.insert_font(fontname="F", fontfile=file)
+        for number, line in enumerate(HEBREW):
+            right = 535.0
+            for word in line.split():
+                right -= font.text_length(word, size)
+                at = (right, 100 + 1.3 * size * number)
+                page.insert_text(at, word[::-1], fontname="F", fontsize=size)
+                right -= font.text_length(" ", size)
+
+    assert " ".join(" ".join(said(read(tmp_path, draw))).split()) == " ".join(HEBREW)
+
+
+def test_a_line_set_from_its_end_stays_in_its_order_where_it_runs_to_the_right(
+    tmp_path: Path,
+) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((120, 300), "second", fontsize=11)
+        page.insert_text((80, 300), "first", fontsize=11)
+
+    told = " ".join(said(read(tmp_path, prose, draw)))
+    assert told.index("first") < told.index("second")
 
 
 def text(said: str, box: Box) -> Block:
