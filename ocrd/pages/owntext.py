@@ -80,9 +80,11 @@ def own_text(page: PdfPage) -> OwnText | None:
     numbers = [block for block in blocks if _is_page_number(block, blocks)]
     numbers = [block for block in blocks if any(_on_a_line(block, it) for it in numbers)]
     numbers.sort(key=lambda block: block.boxes[0].x1)
-    above = [block for block in numbers if block.boxes[0].y2 < 0.5]
+    printed_text = [block for block in blocks if block not in numbers]
+    foot = max((block.boxes[0].y2 for block in printed_text), default=0.0)
+    above = [block for block in numbers if block.boxes[0].y2 < min(foot, 0.5)]
     below = [block for block in numbers if block not in above]
-    text = _between(rules, [block for block in blocks if block not in numbers])
+    text = _between(rules, printed_text)
     flowing = typeset.flowing([*above, *text, *below])  # what stands in margins goes on nowhere
     linked = [_linked(it, links) for it in among(flowing, beside, lambda block: block.boxes)]
     result = PageResult(

@@ -226,6 +226,23 @@ def test_a_layer_beside_the_print_is_found_out(tmp_path: Path) -> None:
     assert read(tmp_path, scan, layer(500)).fault == "its words do not stand where the print is"
 
 
+@pytest.mark.parametrize("top", [200, 380, 600, 800])
+@pytest.mark.parametrize("last", ["3", "1250"])
+def test_a_number_below_all_else_stays_there(tmp_path: Path, top: float, last: str) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((60, top), last, fontsize=11)
+
+    assert said(read(tmp_path, prose, draw)) == [PROSE, last]
+
+
+def test_a_pages_number_above_its_text_stays_there(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((530, 30), "17", fontsize=9)
+        page.insert_text((60, 220), "below it stands text", fontsize=11)
+
+    assert said(read(tmp_path, prose, draw))[0] == "17"
+
+
 def font_of_all_scripts() -> str:
     found = next(Path("/usr/share/fonts").rglob("DejaVuSans.ttf"), None)
     if found is None:
