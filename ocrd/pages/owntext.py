@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,7 @@ _DOT = 8.0  # points: the largest mark that is drawn before an item
 _BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
 _RULE = 2.5  # points: a drawing so low is a rule
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
+_LEVELS = 200  # of a page, to look for what stands at a height
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
 _LIGATURE = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
 _NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES | ONCE
@@ -176,8 +177,9 @@ def _raw_lines(page: PdfPage) -> Iterator[dict[str, Any]]:
 
 def _rows(page: PdfPage, links: Sequence[Box] = (), gone: Sequence[Box] = ()) -> Iterator[Row]:
     """The lines of the page as MuPDF finds them, without the pieces that are not seen."""
+    left_out = frozenset(gone)
     for line in _raw_lines(page):
-        shown = [span for span in line["spans"] if seen_box(page, span["bbox"]) not in gone]
+        shown = [span for span in line["spans"] if seen_box(page, span["bbox"]) not in left_out]
         spans = [span for span in shown if span["text"].strip()]
         text = _spelt(" ".join("".join(span["text"] for span in shown).split()))
         if spans and text:
@@ -327,12 +329,21 @@ def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
 
 def _lines(page: PdfPage, gone: Sequence[Box]) -> Iterator[Line]:
     """The page's words that are seen, line by line, as MuPDF counts lines."""
+    level: defaultdict[int, list[Box]] = defaultdict(list)
+    for box in gone:
+        for height in range(int(box.y1 * _LEVELS), int(box.y2 * _LEVELS) + 1):
+            level[height].append(box)
     for found in words_of(page):
-        row = [word for word in found if not any(box.holds(word.box) for box in gone)]
+        row = [word for word in found if not _holds_any(level, word.box)]
         if not row:
             continue
         text = " ".join(word.text for word in row)
         yield Line(text, Box.around(word.box for word in row), tuple(row), 1.0)
+
+
+def _holds_any(level: Mapping[int, Sequence[Box]], box: Box) -> bool:
+    boxes = level.get(int((box.y1 + box.y2) / 2 * _LEVELS), ())
+    return any(each.holds(box) for each in boxes)
 
 
 def _apart(boxes: Sequence[Box]) -> list[Box]:
