@@ -73,7 +73,10 @@ class SearchablePdf:
             return
         laid = self._layouts.of(page)
         places = [laid.sheet.box(word.box) for word in own]
-        placed = [line for line in laid.lines if not _is_told(line, own, places)]
+        result = page.record.result
+        both = result is not None and result.words_from is WordsFrom.BOTH
+        most = _ENOUGH_TEXT if both else 0.0
+        placed = [line for line in laid.lines if not _is_told(line, own, places, most)]
         content = text_content(placed, laid.sheet, PageFrame.of(canvas), self._font)
         if content:
             self._pdf.draw(canvas, content, {NAME: self._font.xref}, under=True)
@@ -115,10 +118,10 @@ def text_content(
     return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
 
 
-def _is_told(line: Placed, own: Sequence[Word], places: Sequence[Box]) -> bool:
-    """Whether most of a line's letters are words of the page's own that stand there."""
+def _is_told(line: Placed, own: Sequence[Word], places: Sequence[Box], most: float) -> bool:
+    """Whether words of the page's own stand in a line, with this share of its letters or more."""
     within = [word.text for word, place in zip(own, places, strict=True) if line.box.holds(place)]
-    return _letters(within) >= _ENOUGH_TEXT * max(_letters([line.text]), 1)
+    return bool(within) and _letters(within) >= most * _letters([line.text])
 
 
 def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
