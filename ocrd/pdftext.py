@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from typing import Any
+
+from PIL import Image
 
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
@@ -30,6 +32,10 @@ _WORDS = 20  # from which their length says anything
 _SCAN_COVERS = 0.85  # of a page, by its images
 _PATCH = 0.01  # of a page: images smaller than this are stamps and specks
 _INVISIBLE = 3  # PDF's text rendering mode (ISO 32000-1, 9.3.6)
+ONCE: int = pymupdf.TEXT_COLLECT_STYLES  # what is printed twice to be bold, or to throw a shadow
+_GREY_PIXELS = 4_000_000
+_PRINTED = 40  # of 255: a scan's paper has less between its darkest and its lightest pixel
+_WORDS_ONCE = pymupdf.TEXTFLAGS_WORDS | ONCE
 
 
 def words_of(page: PdfPage) -> list[list[Word]]:
@@ -39,7 +45,7 @@ def words_of(page: PdfPage) -> list[list[Word]]:
     has to be one that is never saved).
     """
     lines: dict[tuple[int, int], list[Word]] = {}
-    for *corners, word, block, line, _ in page.get_text("words"):
+    for *corners, word, block, line, _ in page.get_text("words", flags=_WORDS_ONCE):
         if any(unicodedata.category(char)[0] in "LN" for char in word):
             lines.setdefault((block, line), []).append(Word(word, seen_box(page, corners)))
     return [*lines.values()]
@@ -82,6 +88,43 @@ def fault_of(words: Iterable[str]) -> str:
         if likely < _LEAST_LIKELY:
             return "its letters are not those that are printed"
     return ""
+
+
+def fault_of_page(page: PdfPage, words: Sequence[Word], grey: Callable[[], Image.Image]) -> str:
+    """`fault_of` a page's words; of a layer under a scan also whether print stands above it.
+
+    Args:
+        page: The page.
+        words: What it says.
+        grey: Draws it.
+    """
+    if fault := fault_of(word.text for word in words):
+        return fault
+    if words and is_scan(page) and is_hidden(page):
+        seen = grey()
+        bare = sum(contrast(seen, word.box)[0] < _PRINTED for word in words)
+        if bare > len(words) / 2:
+            return "its words do not stand where the print is"
+    return ""
+
+
+def grey_of(page: PdfPage) -> Image.Image:
+    """The page in grey, a pixel a point or fewer: to see where there is ink."""
+    area = max(page.rect.width * page.rect.height, 1.0)
+    zoom = min(1.0, math.sqrt(_GREY_PIXELS / area))
+    matrix = pymupdf.Matrix(zoom, zoom)
+    pixels = page.get_pixmap(matrix=matrix, colorspace=pymupdf.csGRAY, alpha=False)
+    return Image.frombytes("L", (pixels.width, pixels.height), pixels.samples)
+
+
+def contrast(grey: Image.Image, box: Box) -> tuple[int, int]:
+    """How far the lightest pixel of a place lies above the darkest, and the lightest, of 255."""
+    at = box.scaled(grey.width, grey.height)
+    left, top = min(max(int(at.x1), 0), grey.width - 1), min(max(int(at.y1), 0), grey.height - 1)
+    right, foot = max(min(int(at.x2) + 1, grey.width), left + 1), int(at.y2) + 1
+    foot = max(min(foot, grey.height), top + 1)
+    pixels = grey.crop((left, top, right, foot)).tobytes()
+    return max(pixels) - min(pixels), max(pixels)
 
 
 def is_hidden(page: PdfPage) -> bool:

@@ -20,6 +20,10 @@ from ocrd.requests import ask
 from ocrd.views.locate import asked, locate
 
 DONE = {"retry": "job {} is queued again", "cancel": "job {} is being cancelled"}
+_READ_ANEW = (  # the same bytes are not recognised twice
+    "to have it read anew, set `reuse_results = false` in [engine], restart the daemon"
+    " and drop the file again"
+)
 NumbersArgument = Annotated[list[int] | None, typer.Argument(min=1, max=MOST, help="Job numbers.")]
 FolderArgument = Annotated[
     str | None,
@@ -106,7 +110,7 @@ def _request(config: Path | None, request: dict[str, Any], why_not: Callable[[Jo
 
 def _why_not_retried(job: Job) -> str:
     if job.state not in (JobState.FAILED, JobState.CANCELLED):
-        again = "; drop the file again to have it read anew" if job.state is JobState.DONE else ""
+        again = f"; {_READ_ANEW}" if job.state is JobState.DONE else ""
         why = f"it is {job.state}, and only failed and cancelled jobs are retried{again}"
     elif job.place is Place.GONE:
         why = "its original is gone; drop the file again"

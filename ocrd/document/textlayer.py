@@ -21,9 +21,9 @@ from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
 from ocrd.document.transform import Matrix, PageFrame, concat, numbers
 from ocrd.document.view import PageView
-from ocrd.page import Word
+from ocrd.page import Box, Word, WordsFrom
 from ocrd.pdffile import PdfPage
-from ocrd.pdftext import fault_of, is_hidden
+from ocrd.pdftext import fault_of_page, is_hidden
 
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
 
@@ -73,7 +73,10 @@ class SearchablePdf:
             return
         laid = self._layouts.of(page)
         places = [laid.sheet.box(word.box) for word in own]
-        placed = [line for line in laid.lines if not any(line.box.holds(word) for word in places)]
+        result = page.record.result
+        both = result is not None and result.words_from is WordsFrom.BOTH
+        most = _ENOUGH_TEXT if both else 0.0
+        placed = [line for line in laid.lines if not _is_told(line, own, places, most)]
         content = text_content(placed, laid.sheet, PageFrame.of(canvas), self._font)
         if content:
             self._pdf.draw(canvas, content, {NAME: self._font.xref}, under=True)
@@ -87,7 +90,7 @@ class SearchablePdf:
             return None
         if not own:
             return own
-        fault = fault_of(word.text for word in own)
+        fault = fault_of_page(view.page, own, lambda: view.grey)
         if (policy == "redo" or (policy == "auto" and fault)) and is_hidden(view.page):
             self._pdf.remove_text(canvas)
             page.notes.append(f"the hidden text of the page was replaced{fault and ': ' + fault}")
@@ -95,6 +98,9 @@ class SearchablePdf:
         if policy == "auto" and fault:
             page.notes.append(f"the page got a text layer beside its own text: {fault}")
             return []
+        result = page.record.result
+        if result is not None and result.words_from is WordsFrom.BOTH:
+            return own
         said = [cell for block in page.blocks for row in plain.rows(block) for cell in row]
         if _letters(word.text for word in own) >= _ENOUGH_TEXT * _letters(said):
             page.notes.append("the page has text of its own and got no second one")
@@ -110,6 +116,12 @@ def text_content(
     lines = [_line(item, sheet, matrix, font) for item in placed]
     shown = [line for line in lines if line]
     return ("BT\n3 Tr\n" + "\n".join(shown) + "\nET\n").encode("ascii") if shown else b""
+
+
+def _is_told(line: Placed, own: Sequence[Word], places: Sequence[Box], most: float) -> bool:
+    """Whether words of the page's own stand in a line, with this share of its letters or more."""
+    within = [word.text for word, place in zip(own, places, strict=True) if line.box.holds(place)]
+    return bool(within) and _letters(within) >= most * _letters([line.text])
 
 
 def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,36 +19,52 @@ from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
 from ocrd.pages import columns, typeset
 from ocrd.pages.reading import OwnText, in_order
+from ocrd.pages.shown import has_outlines, unseen, untold_pictures
 from ocrd.pages.typeset import Row, Style, Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out, pymupdf
-from ocrd.pdftext import fault_of, is_hidden, is_scan, pictures_of, seen_box, words_of
+from ocrd.pdftext import (
+    ONCE,
+    fault_of_page,
+    grey_of,
+    is_hidden,
+    is_scan,
+    pictures_of,
+    seen_box,
+    words_of,
+)
 
-_READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _FIGURE = 0.01  # of the page: a smaller picture is a speck or a rule
 _BOLD, _MONO, _ITALIC = 16, 8, 2
+_TWICE = 8  # of MuPDF's flags of a character
 _CELLS = 4  # of a table, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
 _BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
 _RULE = 2.5  # points: a drawing so low is a rule
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
+_LEVELS = 200  # of a page, to look for what stands at a height
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
-_LIGATURE = re.compile("[\ufb00-\ufb06]")
-_NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
+_LIGATURE = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
+_NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES | ONCE
 
 
 def own_text(page: PdfPage) -> OwnText | None:
     """What a PDF page says of itself; None if it says nothing, or lies on its side."""
-    lines = [*_lines(page)]
+    drawings = page.get_cdrawings()
+    scan = is_scan(page)
+    hidden = scan and is_hidden(page)
+    pictures = pictures_of(page)
+    spans = (span for line in _raw_lines(page) for span in line["spans"])
+    gone = [] if hidden else unseen(page, spans, bare=not drawings and not pictures)
+    lines = [*_lines(page, gone)]
     words = [word for line in lines for word in line.words]
     if not words or not _is_level(page):
         return None
-    drawings = page.get_cdrawings()
     ruled = list(_tables(page)) if drawings else []
     drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
-    printed = list(_rows(page, linked_places))
     size = page.rect.width, page.rect.height
+    printed = _leftward(list(_rows(page, linked_places, gone)), size)
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     beside = list(_notes(unruled, size, typography))
@@ -60,14 +76,16 @@ def own_text(page: PdfPage) -> OwnText | None:
     apart += tables[len(ruled) :]
     rows = [row for row in printed if not _in_any(apart, row.box)]
     blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), typography), *tables]
-    pictures = [] if is_scan(page) else [box for box in pictures_of(page) if box.area > _FIGURE]
-    blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(pictures)]
+    figures = [] if scan else [box for box in pictures if box.area > _FIGURE]
+    blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(figures)]
     numbers = [block for block in blocks if _is_page_number(block, blocks)]
     numbers = [block for block in blocks if any(_on_a_line(block, it) for it in numbers)]
     numbers.sort(key=lambda block: block.boxes[0].x1)
-    above = [block for block in numbers if block.boxes[0].y2 < 0.5]
+    printed_text = [block for block in blocks if block not in numbers]
+    foot = max((block.boxes[0].y2 for block in printed_text), default=0.0)
+    above = [block for block in numbers if block.boxes[0].y2 < min(foot, 0.5)]
     below = [block for block in numbers if block not in above]
-    text = _between(rules, [block for block in blocks if block not in numbers])
+    text = _between(rules, printed_text)
     flowing = typeset.flowing([*above, *text, *below])  # what stands in margins goes on nowhere
     linked = [_linked(it, links) for it in among(flowing, beside, lambda block: block.boxes)]
     result = PageResult(
@@ -77,11 +95,13 @@ def own_text(page: PdfPage) -> OwnText | None:
         output_tokens=sum(len(word.text) for word in words),
         words_from=WordsFrom.PDF,
     )
-    silent = [box for box in pictures if not any(box.holds(word.box) for word in words)]
-    whole = not any(box.area > _READABLE for box in silent) and (
-        not is_scan(page) or is_hidden(page)
+    places = [word.box for word in words]
+    whole = (
+        not untold_pictures(pictures, places)
+        and (not scan or hidden)
+        and not has_outlines(page, drawings, places)
     )
-    return OwnText(result, fault_of(word.text for word in words), whole)
+    return OwnText(result, fault_of_page(page, words, lambda: grey_of(page)), whole)
 
 
 def _notes(
@@ -155,24 +175,56 @@ def _raw_lines(page: PdfPage) -> Iterator[dict[str, Any]]:
         yield from block.get("lines", ())
 
 
-def _rows(page: PdfPage, links: Sequence[Box] = ()) -> Iterator[Row]:
-    """The lines of the page as MuPDF finds them."""
+def _rows(page: PdfPage, links: Sequence[Box] = (), gone: Sequence[Box] = ()) -> Iterator[Row]:
+    """The lines of the page as MuPDF finds them, without the pieces that are not seen."""
+    left_out = frozenset(gone)
     for line in _raw_lines(page):
-        spans = [span for span in line["spans"] if span["text"].strip()]
-        text = _spelt(" ".join("".join(span["text"] for span in line["spans"]).split()))
+        shown = [span for span in line["spans"] if seen_box(page, span["bbox"]) not in left_out]
+        spans = [span for span in shown if span["text"].strip()]
+        text = _spelt(" ".join("".join(span["text"] for span in shown).split()))
         if spans and text:
             most = max(spans, key=lambda span: len(span["text"]))
             box = seen_box(page, line["bbox"])
             style = Style(
                 size=round(most["size"], 1),
-                bold=all(span["flags"] & _BOLD or "bold" in span["font"].lower() for span in spans),
+                bold=all(_is_bold(span) for span in spans),
                 italic=all(span["flags"] & _ITALIC for span in spans),
                 colour=None if any(box.holds(link) for link in links) else most["color"],
                 face=re.split(r"[-,]", most["font"])[0],
             )
             mono = all(span["flags"] & _MONO for span in spans)
-            code = "".join(span["text"] for span in line["spans"]).rstrip() if mono else ""
+            code = "".join(span["text"] for span in shown).rstrip() if mono else ""
             yield Row(text, box, style, code)
+
+
+def _leftward(rows: Sequence[Row], size: tuple[float, float]) -> list[Row]:
+    """Pieces of a line that runs from right to left as one: MuPDF tells each as a line."""
+    found: list[Row] = []
+    for row in rows:
+        before = found[-1] if found else None
+        if before is not None and _goes_on_leftward(before, row, size):
+            box = Box.around((before.box, row.box))
+            found[-1] = replace(before, text=f"{before.text} {row.text}", box=box)
+        else:
+            found.append(row)
+    return found
+
+
+def _goes_on_leftward(before: Row, row: Row, size: tuple[float, float]) -> bool:
+    high = max(before.box.height, row.box.height)
+    gap = (before.box.x1 - row.box.x2) * size[0]
+    middles = (before.box.y1 + before.box.y2) / 2, (row.box.y1 + row.box.y2) / 2
+    return (
+        any(unicodedata.bidirectional(char) in ("R", "AL") for char in before.text + row.text)
+        and abs(middles[0] - middles[1]) < high / 2
+        and abs(gap) < high * size[1]
+    )
+
+
+def _is_bold(span: dict[str, Any]) -> bool:
+    """By its font, or because it is printed twice."""
+    twice = span["char_flags"] & _TWICE
+    return bool(span["flags"] & _BOLD or twice or "bold" in span["font"].lower())
 
 
 def _typography(page: PdfPage) -> Typography:
@@ -254,7 +306,7 @@ def _middle(word: Sequence[Any]) -> Any:
 
 
 def _spelt(text: str) -> str:
-    """With the letters of ligatures apart, as everybody types them."""
+    """With ligatures apart, and letters that join as everybody types them."""
     return _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
 
 
@@ -275,11 +327,23 @@ def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
     return replace(block, links=tuple(found)) if found else block
 
 
-def _lines(page: PdfPage) -> Iterator[Line]:
-    """The page's words, line by line, as MuPDF counts lines."""
-    for row in words_of(page):
+def _lines(page: PdfPage, gone: Sequence[Box]) -> Iterator[Line]:
+    """The page's words that are seen, line by line, as MuPDF counts lines."""
+    level: defaultdict[int, list[Box]] = defaultdict(list)
+    for box in gone:
+        for height in range(int(box.y1 * _LEVELS), int(box.y2 * _LEVELS) + 1):
+            level[height].append(box)
+    for found in words_of(page):
+        row = [word for word in found if not _holds_any(level, word.box)]
+        if not row:
+            continue
         text = " ".join(word.text for word in row)
         yield Line(text, Box.around(word.box for word in row), tuple(row), 1.0)
+
+
+def _holds_any(level: Mapping[int, Sequence[Box]], box: Box) -> bool:
+    boxes = level.get(int((box.y1 + box.y2) / 2 * _LEVELS), ())
+    return any(each.holds(box) for each in boxes)
 
 
 def _apart(boxes: Sequence[Box]) -> list[Box]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
+import mmap
+import re
 from typing import BinaryIO
 
 from ocrd.errors import BadFileError, OcrdError, PageError
@@ -29,8 +30,8 @@ from ocrd.pdftext import scan_dpi
 _POINTS_PER_INCH = 72.0
 _HIGHEST_DPI = 1200.0  # for pages the size of a stamp
 _SNAP = 1.25  # a scan with up to so much more than the wish is not resampled for so little gain
-_TAIL = 16384  # bytes
-_END_MARKS = (b"%%EOF", b"startxref", b"trailer")
+_END_MARKS = (b"%%EOF", b"startxref")
+_OBJECT = re.compile(rb"\d\s+\d+\s+obj\b")
 _NO_PAGE_IS_LARGER = 1e7  # points
 
 
@@ -110,7 +111,7 @@ def choose_dpi(width: float, height: float, wanted: Rendering, native: float | N
 
 def _open(file: BinaryIO) -> Document:
     document = open_pdf(by_descriptor(file.fileno()))
-    if document.is_repaired and _is_cut_off(file):
+    if _is_cut_off(file):
         raise damaged_pdf("is cut off: its end is missing")
     return document
 
@@ -142,21 +143,15 @@ def _render(page: PdfPage, number: int, wanted: Rendering) -> PageImage:
 
 
 def _is_cut_off(file: BinaryIO) -> bool:
-    """Whether the file ends without anything that ends a PDF."""
-    tail = _last_words(file)
-    return not any(mark in tail for mark in _END_MARKS)
+    """Whether nothing ends the PDF, or objects follow its last end: of an update, or all but a few.
 
-
-def _last_words(file: BinaryIO) -> bytes:
-    """The last bytes that are not zero: a copy may set the size first and be interrupted then."""
-    end = os.fstat(file.fileno()).st_size
-    while end > 0:
-        start = max(0, end - _TAIL)
-        block = os.pread(file.fileno(), end - start, start).rstrip(b"\0")
-        if block:
-            return os.pread(file.fileno(), _TAIL, max(0, start + len(block) - _TAIL))
-        end = start
-    return b""
+    What else follows, such as the web page that a server appended, takes nothing away.
+    """
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = max(content.rfind(mark) for mark in _END_MARKS)
+        if end < 0:
+            end = content.rfind(b"trailer")  # what it lacks then can be found
+        return end < 0 or _OBJECT.search(content, end) is not None
 
 
 def _damaged_page(number: int, problems: str) -> PageError:

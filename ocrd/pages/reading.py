@@ -10,6 +10,7 @@ from ocrd.page import Block, Box, PageResult, WordsFrom
 _GUTTER = 0.012  # of the page's width, at least, between columns
 _LEVEL = 0.75  # of the lines with several blocks: more is a form
 _LINE = 0.03  # of the page's height: a block so low is one line
+_MOST = 0.5  # of the letters that were read where a page has words of its own
 _LONGEST = 40  # characters of a label, or of what was filled in
 
 
@@ -31,20 +32,43 @@ class OwnText:
 def merged(own: PageResult, read: PageResult) -> PageResult:
     """What a page says of itself, and what was read on the rest of it.
 
-    Blocks of `read` count where no line of the page's own stands in them; without places there is
-    no telling, and what was read stands for all.
+    Where both say something, the page's own words count, unless they are the smaller part of what
+    was read there: a stamp on a scanned table, a layer with some of its words.  Without places
+    there is no telling, and what was read stands for all.
     """
     if not read.blocks or not all(block.boxes for block in read.blocks):
         return read
 
-    def is_new(box: Box) -> bool:
-        return not any(box.holds(line.box) or line.box.holds(box) for line in own.lines)
+    def is_new(text: str, boxes: Sequence[Box]) -> bool:
+        if any(line.box.holds(box) for line in own.lines for box in boxes):
+            return False
+        within = [line.text for line in own.lines if any(box.holds(line.box) for box in boxes)]
+        return not within or sum(map(_letters, within)) < _MOST * _letters(text)
 
-    new = [block for block in read.blocks if all(map(is_new, block.boxes))]
-    kept = [block for block in own.blocks if block.label != "image" or not new]
-    lines = [line for line in read.lines if is_new(line.box)]
+    new = [block for block in read.blocks if is_new(_said(block), block.boxes)]
+    places = [box for block in new if _said(block) for box in block.boxes]
+    kept = [
+        block
+        for block in own.blocks
+        if (not new if block.label == "image" else not _lies_in(block.boxes, places))
+    ]
+    lines = [line for line in read.lines if is_new(line.text, (line.box,))]
+    taken = [line.box for line in lines]
+    own_lines = [line for line in own.lines if not _lies_in((line.box,), taken)]
     blocks = tuple(in_order([*kept, *new]))
-    return replace(read, blocks=blocks, lines=(*own.lines, *lines), words_from=WordsFrom.BOTH)
+    return replace(read, blocks=blocks, lines=(*own_lines, *lines), words_from=WordsFrom.BOTH)
+
+
+def _lies_in(boxes: Sequence[Box], places: Sequence[Box]) -> bool:
+    return bool(boxes) and all(any(place.holds(box) for place in places) for box in boxes)
+
+
+def _said(block: Block) -> str:
+    return block.text or "".join(cell for row in block.rows for cell in row)
+
+
+def _letters(text: str) -> int:
+    return sum(char.isalnum() for char in text)
 
 
 def in_order(blocks: Sequence[Block]) -> list[Block]:

@@ -168,6 +168,7 @@ def test_retry_of_a_done_job_is_a_failure_and_changes_nothing(tree: Tree) -> Non
     ended = tree.ocrd("retry", "1")
     assert (ended.returncode, ended.stdout) == (FAILED, "")
     assert "it is done" in ended.stderr
+    assert "reuse_results = false" in ended.stderr  # dropped again alone, it is not read anew
     with Ledger.open(tree.ledger) as ledger:
         job = ledger.job(1)
     assert job is not None and job.state == "done"

@@ -87,3 +87,13 @@ def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> Non
         for language in ("", "ru", "ru+en")
     }
     assert len(keys) == 3
+
+
+def test_what_a_done_job_is_told_to_do_has_its_file_read_anew(tmp_path: Path) -> None:
+    folder = configured(tmp_path).folders[0]
+    engine = SimpleNamespace(named=lambda _language: ("e", "m"))
+    plain = cast(Any, SimpleNamespace(collation=Collation([1], SINGLE)))
+    jobs = [cast(Any, SimpleNamespace(token=token)) for token in ("first", "again")]
+    for reuse_results, keys in ((True, 1), (False, 2)):
+        parts = cast(Any, SimpleNamespace(engine=engine, dpi=200, reuse_results=reuse_results))
+        assert len({recipe(parts, job, folder, plain) for job in jobs}) == keys

@@ -157,3 +157,36 @@ def test_the_sidecar_says_where_a_pages_words_come_from(
     result = PageResult(text="a word", blocks=(block,), lines=(line,), words_from=words_from)
     notes(tmp_path, scan_pdf(tmp_path / "a.pdf", typeset((" ",))), result)
     assert sidecar(tmp_path)["pages"][0]["words_from"] == words_from.value
+
+
+PICTURED = ["Harbour", "office"]
+
+
+def said_by(folder: Path, own: str, read: str) -> list[str]:
+    """The words of the PDF of a page that says something, where an engine read a line as well."""
+    with pymupdf.open() as document:
+        document.new_page(width=500, height=500).insert_text((50, 110), own, fontsize=12)
+        document.save(str(folder / "a.pdf"))
+    box = Box(0.1, 0.19, 0.9, 0.24) if own in read else Box(0.1, 0.7, 0.5, 0.75)
+    block, line = Block("text", read, (box,), Markup.PLAIN), Line(read, box)
+    result = PageResult(text=read, blocks=(block,), lines=(line,), words_from=WordsFrom.BOTH)
+    notes(folder, folder / "a.pdf", result)
+    return [word.text for word in by_pdfium(folder / "out" / "scan.pdf")]
+
+
+def test_words_read_in_a_picture_are_found_beside_many_more_of_the_pages_own(
+    tmp_path: Path,
+) -> None:
+    own = "Eleven valves had been replaced since the month of March"
+    assert sorted(said_by(tmp_path, own, "Harbour office")) == sorted([*own.split(), *PICTURED])
+
+
+@pytest.mark.parametrize("known", ["Eleven", "valves"])
+def test_a_line_of_which_the_page_says_a_word_is_found_whole(tmp_path: Path, known: str) -> None:
+    line = "Eleven valves had been replaced since March"
+    assert set(said_by(tmp_path, known, line)) == set(line.split())
+
+
+def test_a_line_that_the_page_says_itself_gets_no_second_one(tmp_path: Path) -> None:
+    line = "Eleven valves had been replaced since March"
+    assert said_by(tmp_path, line, line) == line.split()

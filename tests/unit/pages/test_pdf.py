@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from pathlib import Path
 
 import pymupdf
 import pytest
@@ -259,6 +260,35 @@ def test_a_pdf_followed_by_zeros_is_whole(put: Put, wanted: Rendering) -> None:
     whole = one_page(flag_content(600, 600), box=b"[0 0 600 600]")
 
     assert corners(page(put(whole + bytes(100_000)), 1, wanted)) == CORNERS
+
+
+@pytest.mark.parametrize("junk", [b"<html><p>404</p></html>\n" * 5000, b"\0\r\n" * 20_000])
+@pytest.mark.parametrize("garbled", [False, True])
+def test_what_follows_the_end_of_a_pdf_takes_nothing_away(
+    junk: bytes, garbled: bool, put: Put, wanted: Rendering
+) -> None:
+    whole = one_page(flag_content(600, 600), box=b"[0 0 600 600]")
+    if garbled:
+        whole = whole.replace(b"startxref\n", b"startxref\n9")
+
+    assert corners(page(put(whole + junk), 1, wanted)) == CORNERS
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize("padded", [False, True], ids=["cut", "cut, then zeros"])
+def test_an_update_that_is_cut_off_does_not_come_out_as_the_older_document(
+    share: float, padded: bool, put: Put, wanted: Rendering, tmp_path: Path
+) -> None:
+    path = tmp_path / "updated.pdf"
+    path.write_bytes(ten_pages())
+    with pymupdf.open(str(path)) as document:
+        document.new_page().insert_text((60, 60), "Signed on Tuesday")
+        document.saveIncr()
+    whole, before = path.read_bytes(), len(ten_pages())
+    assert inspect(path, wanted).pages == 11
+    part = whole[: before + int((len(whole) - before) * share)]
+    with refused("damaged", match="cut off"):
+        inspect(put(part.ljust(len(whole), b"\0") if padded else part), wanted)
 
 
 def tree(kids: bytes, count: bytes) -> bytes:

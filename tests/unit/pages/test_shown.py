@@ -1,0 +1,336 @@
+"""A page's own text is not trusted further than what the page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pymupdf as _pymupdf
+import pytest
+
+from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
+from ocrd.pages.reading import OwnText, merged
+from ocrd.pages.work import own_text
+
+pymupdf: Any = _pymupdf  # its functions carry no annotations
+Draw: TypeAlias = Callable[[Any], object]
+
+PROSE = (
+    "The municipal water board met on Tuesday evening to discuss the repair of the northern "
+    "pipeline. Eleven valves had been replaced since March, and the remaining fourteen would "
+    "follow before winter."
+)
+GREY = pymupdf.Pixmap(pymupdf.csGRAY, (0, 0, 40, 40), False)
+GREY.set_rect(GREY.irect, (128,))
+WHITE, BLACK, PALE = (1, 1, 1), (0, 0, 0), (0.85, 0.85, 0.85)
+
+
+def read(folder: Path, *draws: Draw, rotation: int = 0) -> OwnText:
+    with pymupdf.open() as document:
+        page = document.new_page(width=595, height=842)
+        for draw in draws:
+            draw(page)
+        page.set_rotation(rotation)
+        document.save(str(folder / "a.pdf"))
+    found = own_text(folder / "a.pdf", 1)
+    assert found is not None
+    return found
+
+
+def said(found: OwnText) -> list[str]:
+    return [block.text for block in found.result.blocks if block.text]
+
+
+def prose(page: Any) -> None:
+    page.insert_textbox((60, 60, 535, 160), PROSE, fontsize=11)
+
+
+def outlined(text: str, size: float = 11, at: float = 0.0) -> Draw:
+    """Text as curves, as programs for print write it."""
+
+    def draw(page: Any) -> None:
+        with pymupdf.open() as document:
+            letters = document.new_page(width=595, height=842)
+            letters.insert_textbox((60, 300 + at, 535, 700), text, fontsize=size)
+            curves = letters.get_svg_image(text_as_path=True).encode()
+        with pymupdf.open("pdf", pymupdf.open("svg", curves).convert_to_pdf()) as vectors:
+            page.show_pdf_page(page.rect, vectors, 0)
+
+    return draw
+
+
+@pytest.mark.parametrize("size", [7, 11, 24])
+@pytest.mark.parametrize("text", [PROSE, "Eleven valves, by March 1984"])
+def test_print_in_outlines_is_left_to_an_engine(tmp_path: Path, text: str, size: float) -> None:
+    assert not read(tmp_path, prose, outlined(text, size)).whole
+
+
+def test_outlines_whose_words_lie_under_them_are_told(tmp_path: Path) -> None:
+    def layer(page: Any) -> None:
+        page.insert_textbox((60, 300, 535, 700), PROSE, fontsize=11, render_mode=3)
+
+    found = read(tmp_path, layer, outlined(PROSE))
+    assert found.whole
+    assert said(found) == [PROSE]
+
+
+def marks(page: Any) -> None:
+    for n in range(200):
+        at = (100 + 20 * (n % 20), 300 + 30 * (n // 20))
+        page.draw_circle(at, 3, fill=BLACK)
+
+
+def bars(page: Any) -> None:
+    for n in range(40):
+        page.draw_rect((60 + 11 * n, 500 - 3 * n, 68 + 11 * n, 500), fill=BLACK)
+
+
+def curve(page: Any) -> None:
+    page.draw_polyline([(60 + n, 500 + 60 * (n % 17) / 17) for n in range(400)])
+
+
+@pytest.mark.parametrize("drawn", [marks, bars, curve, outlined("ACME Ltd", 30)])
+@pytest.mark.parametrize("rotation", [0, 180])
+def test_charts_and_a_logo_need_no_engine(tmp_path: Path, drawn: Draw, rotation: int) -> None:
+    level = prose if not rotation else _upside_down
+    assert read(tmp_path, level, drawn, rotation=rotation).whole
+
+
+def _upside_down(page: Any) -> None:
+    page.insert_text((500, 700), "The municipal water board met", fontsize=11, rotate=180)
+
+
+def picture(page: Any) -> None:
+    page.insert_image((60, 200, 535, 780), pixmap=GREY, keep_proportion=False)
+
+
+def strips(page: Any) -> None:
+    for n in range(40):
+        top = 200 + 14.5 * n
+        page.insert_image((60, top, 535, top + 14.5), pixmap=GREY, keep_proportion=False)
+
+
+def tiles(page: Any) -> None:
+    for n in range(64):
+        x, y = 60 + 59 * (n % 8), 200 + 72 * (n // 8)
+        page.insert_image((x, y, x + 59, y + 72), pixmap=GREY, keep_proportion=False)
+
+
+@pytest.mark.parametrize("drawn", [picture, strips, tiles])
+@pytest.mark.parametrize("name", ["", "Scanned with a phone"])
+def test_a_word_on_a_picture_does_not_tell_what_it_shows(
+    tmp_path: Path, drawn: Draw, name: str
+) -> None:
+    assert not read(tmp_path, prose, drawn, lambda page: page.insert_text((90, 760), name)).whole
+
+
+@pytest.mark.parametrize("drawn", [picture, strips, tiles])
+def test_a_picture_with_its_text_on_it_needs_no_engine(tmp_path: Path, drawn: Draw) -> None:
+    def text(page: Any) -> None:
+        page.insert_textbox((70, 220, 525, 770), PROSE * 3, fontsize=16)
+
+    assert read(tmp_path, drawn, text).whole
+
+
+def test_small_pictures_apart_are_no_strips(tmp_path: Path) -> None:
+    def icons(page: Any) -> None:
+        for n in range(30):
+            page.insert_image((60, 200 + 18 * n, 72, 212 + 18 * n), pixmap=GREY)
+
+    assert read(tmp_path, prose, icons).whole
+
+
+def box(colour: tuple[float, ...]) -> Draw:
+    return lambda page: page.draw_rect((50, 385, 400, 410), color=None, fill=colour)
+
+
+def words(**options: Any) -> Draw:
+    return lambda page: page.insert_text((60, 400), "Nobody sees this", fontsize=11, **options)
+
+
+@pytest.mark.parametrize(
+    "draws",
+    [
+        (words(render_mode=3),),
+        (words(fill_opacity=0, stroke_opacity=0),),
+        (words(color=WHITE),),
+        (words(color=(0.99, 1, 0.98)),),
+        (words(), box(BLACK)),
+        (words(color=WHITE), box(WHITE)),
+        (box(PALE), words(color=PALE)),
+        (box(BLACK), words()),
+    ],
+)
+def test_words_that_nobody_sees_are_not_told(tmp_path: Path, draws: tuple[Draw, ...]) -> None:
+    found = read(tmp_path, prose, *draws)
+    assert said(found) == [PROSE]
+    assert "Nobody" not in " ".join(line.text for line in found.result.lines)
+
+
+@pytest.mark.parametrize(
+    "draws",
+    [
+        (words(),),
+        (words(color=PALE),),
+        (words(color=(1, 1, 0.2)),),
+        (words(render_mode=1),),
+        (box(BLACK), words(color=WHITE)),
+        (box(PALE), words()),
+        (outlined("Nobody sees this", 11, 89), words(render_mode=3)),
+    ],
+)
+def test_words_of_any_colour_that_are_seen_are_told(
+    tmp_path: Path, draws: tuple[Draw, ...]
+) -> None:
+    assert "Nobody sees this" in said(read(tmp_path, prose, *draws))
+
+
+@pytest.mark.parametrize("shifts", [[0.0, 0.3], [0.0, 0.2, 0.4], [0.0, 1.0]])
+@pytest.mark.parametrize("size", [11, 20])
+def test_what_is_printed_twice_to_be_bold_is_told_once(
+    tmp_path: Path, shifts: list[float], size: float
+) -> None:
+    def twice(page: Any) -> None:
+        for shift in shifts:
+            page.insert_text((60 + shift, 300), "Terms of payment", fontsize=size)
+
+    found = read(tmp_path, prose, twice)
+    assert said(found) == [PROSE, "Terms of payment"]
+    assert [line.text for line in found.result.lines].count("Terms of payment") == 1
+
+
+def test_what_is_said_twice_is_told_twice(tmp_path: Path) -> None:
+    def twice(page: Any) -> None:
+        for at in (300, 340):
+            page.insert_text((60, at), "aa bb 1100 ll ll", fontsize=11)
+
+    assert said(read(tmp_path, prose, twice)) == [PROSE, "aa bb 1100 ll ll", "aa bb 1100 ll ll"]
+
+
+def test_a_layer_beside_the_print_is_found_out(tmp_path: Path) -> None:
+    scanned = pymupdf.Pixmap(pymupdf.csGRAY, (0, 0, 595, 842), False)
+    scanned.set_rect(scanned.irect, (250,))
+    for top in range(70, 160, 14):
+        for left in range(60, 520, 4):
+            scanned.set_rect(pymupdf.IRect(left, top, left + 2, top + 8), (20,))
+
+    def scan(page: Any) -> None:
+        page.insert_image(page.rect, pixmap=scanned)
+
+    def layer(top: float) -> Draw:
+        at = (60, top, 535, top + 100)
+        return lambda page: page.insert_textbox(at, PROSE, fontsize=11, render_mode=3)
+
+    assert read(tmp_path, scan, layer(65)).fault == ""
+    assert read(tmp_path, scan, layer(500)).fault == "its words do not stand where the print is"
+
+
+@pytest.mark.parametrize("top", [200, 380, 600, 800])
+@pytest.mark.parametrize("last", ["3", "1250"])
+def test_a_number_below_all_else_stays_there(tmp_path: Path, top: float, last: str) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((60, top), last, fontsize=11)
+
+    assert said(read(tmp_path, prose, draw)) == [PROSE, last]
+
+
+def test_a_pages_number_above_its_text_stays_there(tmp_path: Path) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((530, 30), "17", fontsize=9)
+        page.insert_text((60, 220), "below it stands text", fontsize=11)
+
+    assert said(read(tmp_path, prose, draw))[0] == "17"
+
+
+def font_of_all_scripts() -> str:
+    found = next(Path("/usr/share/fonts").rglob("DejaVuSans.ttf"), None)
+    if found is None:
+        pytest.skip("there is no font with Hebrew: apt install fonts-dejavu-core")
+    return str(found)
+
+
+def test_letters_that_join_are_told_as_they_are_typed(tmp_path: Path) -> None:
+    """What Arabic fonts map their shapes to are presentation forms, which no search finds."""
+    font = font_of_all_scripts()
+
+    def draw(page: Any) -> None:
+        page.insert_font(fontname="F", fontfile=font)
+        page.insert_text((60, 300), "\ufb01ve", fontname="F", fontsize=14)
+        page.insert_text((60, 400), "\ufe8d\ufedf\ufecc", fontname="F", fontsize=14)
+
+    told = " ".join(said(read(tmp_path, draw)))
+    assert "five" in told
+    assert sorted(told.replace("five", "").strip()) == sorted("\u0627\u0644\u0639")
+
+
+HEBREW = ["שלום עולם זהו טקסט בעברית לבדיקה", "חשבון לתשלום עד יום שישי בבוקר"]
+
+
+@pytest.mark.parametrize("size", [8, 11, 24])
+def test_words_that_run_from_right_to_left_are_told_in_their_order(
+    tmp_path: Path, size: float
+) -> None:
+    """Each word is set by itself, its letters as they stand from left to right."""
+    file = font_of_all_scripts()
+    font = pymupdf.Font(fontfile=file)
+
+    def draw(page: Any) -> None:
+        page.insert_font(fontname="F", fontfile=file)
+        for number, line in enumerate(HEBREW):
+            right = 535.0
+            for word in line.split():
+                right -= font.text_length(word, size)
+                at = (right, 100 + 1.3 * size * number)
+                page.insert_text(at, word[::-1], fontname="F", fontsize=size)
+                right -= font.text_length(" ", size)
+
+    assert " ".join(" ".join(said(read(tmp_path, draw))).split()) == " ".join(HEBREW)
+
+
+def test_a_line_set_from_its_end_stays_in_its_order_where_it_runs_to_the_right(
+    tmp_path: Path,
+) -> None:
+    def draw(page: Any) -> None:
+        page.insert_text((120, 300), "second", fontsize=11)
+        page.insert_text((80, 300), "first", fontsize=11)
+
+    told = " ".join(said(read(tmp_path, prose, draw)))
+    assert told.index("first") < told.index("second")
+
+
+def text(said: str, box: Box) -> Block:
+    return Block("text", said, (box,), Markup.PLAIN)
+
+
+def page_of(*blocks: Block) -> PageResult:
+    lines = tuple(Line(block.text, block.boxes[0]) for block in blocks)
+    return PageResult(text="", blocks=blocks, lines=lines)
+
+
+TABLE = Block("table", "", (Box(0.1, 0.2, 0.9, 0.6),), rows=(("Valve", "Bar"), ("North", "2.5")))
+
+
+@pytest.mark.parametrize("engine", [TABLE, text("Eleven valves by March", TABLE.boxes[0])])
+def test_a_stamp_on_what_is_read_does_not_take_its_place(engine: Block) -> None:
+    stamp = text("No 7", Box(0.45, 0.3, 0.5, 0.32))
+    aside = text("Filed", Box(0.1, 0.9, 0.2, 0.92))
+    both = merged(page_of(stamp, aside), page_of(engine))
+    assert both.blocks == (engine, aside)
+    assert both.words_from is WordsFrom.BOTH
+
+
+def test_a_line_of_which_a_word_was_known_is_told_and_found_once() -> None:
+    known = text("The municipal", Box(0.1, 0.1, 0.3, 0.12))
+    whole = text("The municipal water board met on Tuesday", Box(0.1, 0.1, 0.9, 0.12))
+    both = merged(page_of(known), page_of(whole))
+    assert [block.text for block in both.blocks] == [whole.text]
+    assert [line.text for line in both.lines] == [whole.text]
+
+
+def test_what_a_page_says_better_counts() -> None:
+    own = text("The municipal water board met", Box(0.1, 0.1, 0.8, 0.12))
+    read_ = text("The rnunicipa1 water b0ard met on", Box(0.1, 0.1, 0.9, 0.12))
+    both = merged(page_of(own), page_of(read_))
+    assert [block.text for block in both.blocks] == [own.text]
+    assert [line.text for line in both.lines] == [own.text]
