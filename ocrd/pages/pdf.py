@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
+import os
 import re
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from ocrd.errors import BadFileError, OcrdError, PageError
@@ -30,6 +31,7 @@ from ocrd.pdftext import scan_dpi
 _POINTS_PER_INCH = 72.0
 _HIGHEST_DPI = 1200.0  # for pages the size of a stamp
 _SNAP = 1.25  # a scan with up to so much more than the wish is not resampled for so little gain
+_BLOCK, _LONGEST_MARK = 1 << 20, 64  # bytes
 _END_MARKS = (b"%%EOF", b"startxref")
 _OBJECT = re.compile(rb"\d\s+\d+\s+obj\b")
 _NO_PAGE_IS_LARGER = 1e7  # points
@@ -111,7 +113,7 @@ def choose_dpi(width: float, height: float, wanted: Rendering, native: float | N
 
 def _open(file: BinaryIO) -> Document:
     document = open_pdf(by_descriptor(file.fileno()))
-    if _is_cut_off(file):
+    if is_cut_off(file):
         raise damaged_pdf("is cut off: its end is missing")
     return document
 
@@ -142,16 +144,35 @@ def _render(page: PdfPage, number: int, wanted: Rendering) -> PageImage:
     return image
 
 
-def _is_cut_off(file: BinaryIO) -> bool:
+def is_cut_off(file: BinaryIO) -> bool:
     """Whether nothing ends the PDF, or objects follow its last end: of an update, or all but a few.
 
-    What else follows, such as the web page that a server appended, takes nothing away.
+    What else follows, such as the web page that a server appended, takes nothing away.  A trailer
+    ends it where nothing else does: what it lacks then can be found.
     """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        end = max(content.rfind(mark) for mark in _END_MARKS)
-        if end < 0:
-            end = content.rfind(b"trailer")  # what it lacks then can be found
-        return end < 0 or _OBJECT.search(content, end) is not None
+    objects = ended = False
+    for block in _from_the_end(file):
+        end = max(block.rfind(mark) for mark in _END_MARKS)
+        if end >= 0:
+            return objects or _OBJECT.search(block, end) is not None
+        trailer = block.rfind(b"trailer")
+        ended |= trailer >= 0 and not objects and _OBJECT.search(block, trailer) is None
+        objects |= _OBJECT.search(block) is not None
+        if objects and not ended:
+            return True
+    return not ended
+
+
+def _from_the_end(file: BinaryIO) -> Iterator[bytes]:
+    """A file's blocks, the last first, each with the beginning of the one behind it.
+
+    None is kept, nor mapped: a scanned book is larger than what a child may use.
+    """
+    end = os.fstat(file.fileno()).st_size
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        yield os.pread(file.fileno(), end - start + _LONGEST_MARK, start)
+        end = start
 
 
 def _damaged_page(number: int, problems: str) -> PageError:

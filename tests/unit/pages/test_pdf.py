@@ -1,6 +1,7 @@
 """PDF pages come out as a viewer shows them, whatever they are made of."""
 
 import os
+import resource
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from ocrd.errors import OcrdError, PageError
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
+from ocrd.pages.pdf import is_cut_off
 from ocrd.pages.work import inspect, page
 from tests.support.grain import saved as image_file
 from tests.unit.pages.conftest import Put, refused
@@ -237,6 +239,13 @@ def ten_pages() -> bytes:
     return written(of_text(10), deflate=True)
 
 
+@pytest.fixture(params=[1 << 20, 50], ids=["read at once", "read in blocks"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's end is looked for in so many bytes at a time."""
+    monkeypatch.setattr("ocrd.pages.pdf._BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
 @pytest.mark.parametrize("padded", [False, True], ids=["cut", "cut, then zeros"])
 def test_a_part_of_a_pdf_is_damaged_and_never_a_shorter_document(
@@ -262,6 +271,7 @@ def test_a_pdf_followed_by_zeros_is_whole(put: Put, wanted: Rendering) -> None:
     assert corners(page(put(whole + bytes(100_000)), 1, wanted)) == CORNERS
 
 
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("junk", [b"<html><p>404</p></html>\n" * 5000, b"\0\r\n" * 20_000])
 @pytest.mark.parametrize("garbled", [False, True])
 def test_what_follows_the_end_of_a_pdf_takes_nothing_away(
@@ -274,9 +284,10 @@ def test_what_follows_the_end_of_a_pdf_takes_nothing_away(
     assert corners(page(put(whole + junk), 1, wanted)) == CORNERS
 
 
+@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize("padded", [False, True], ids=["cut", "cut, then zeros"])
-def test_an_update_that_is_cut_off_does_not_come_out_as_the_older_document(
+def test_an_update_thatis_cut_off_does_not_come_out_as_the_older_document(
     share: float, padded: bool, put: Put, wanted: Rendering, tmp_path: Path
 ) -> None:
     path = tmp_path / "updated.pdf"
@@ -289,6 +300,22 @@ def test_an_update_that_is_cut_off_does_not_come_out_as_the_older_document(
     part = whole[: before + int((len(whole) - before) * share)]
     with refused("damaged", match="cut off"):
         inspect(put(part.ljust(len(whole), b"\0") if padded else part), wanted)
+
+
+def test_the_end_of_a_book_larger_than_the_memory_of_a_child_is_found(tmp_path: Path) -> None:
+    """As a scanned one may be; here it is a hole in a file."""
+    path, most = tmp_path / "book.pdf", resource.getrlimit(resource.RLIMIT_AS)
+    whole = one_page(flag_content(600, 600), box=b"[0 0 600 600]")
+    with path.open("wb") as file:
+        file.write(b"%PDF-1.7\n")
+        file.seek(8 << 30)
+        file.write(whole)
+    with path.open("rb") as file:
+        resource.setrlimit(resource.RLIMIT_AS, (6 << 30, most[1]))
+        try:
+            assert not is_cut_off(file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, most)
 
 
 def tree(kids: bytes, count: bytes) -> bytes:
