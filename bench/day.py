@@ -22,17 +22,15 @@ import statistics
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.common import cpu_s, family, machine, memory
+from bench.common import cpu_s, daemon, family, machine, memory, root_with
 from ocrd.requests import ask
 
 FILES_AN_HOUR = 10_000
@@ -46,17 +44,6 @@ CANCELLED = 4  # jobs, once every `ASK_S`
 ASK_S = 1.0
 ON_THEIR_WAY = "state IN ('queued', 'running') ORDER BY id DESC"
 GIVEN_UP = "state IN ('failed', 'cancelled') ORDER BY id"
-CONFIG = """\
-root = "{root}"
-[watch]
-settle_s = 0.3
-[ledger]
-keep_done_days = {keep_days}
-[[folder]]
-name = "scans"
-mode = "ocr"
-outputs = ["json"]
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,24 +191,10 @@ def _entries(folder: str) -> int:
     return 0
 
 
-@contextmanager
-def daemon(root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon over `root`, until the end of the block."""
-    (root / "inbox" / "scans").mkdir(parents=True)
-    text = CONFIG.format(root=root, keep_days=KEEP_S / 86_400)
-    (root / "config.toml").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "bench.idle_daemon", str(root / "config.toml"), "forever"]
-    with subprocess.Popen(command) as running:
-        try:
-            yield running
-        finally:
-            running.terminate()
-
-
 def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> list[Sample]:
     """Through the day, or as far as it gets in `limit_s`; the samples are kept as they come."""
     scanner, asking, samples = Scanner(root), People(root), list[Sample]()
-    with daemon(root) as running:
+    with daemon(root, "forever") as running:
         if people:
             asking.start()
         began, due_s = time.perf_counter(), 0.0
@@ -279,12 +252,13 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="an empty folder, kept; else a temporary one")
     parser.add_argument("--samples", type=Path, default=Path("day.json"))
     given = parser.parse_args()
-    root = given.root or Path(tempfile.mkdtemp(prefix="ocrd-day-"))
-    try:
+    with root_with(
+        kept=given.root,
+        watch="settle_s = 0.3",
+        ledger=f"keep_done_days = {KEEP_S / 86_400}",
+        folder='mode = "ocr"\noutputs = ["json"]',
+    ) as root:
         samples = day(root, given.files, given.limit_s, given.samples, people=given.people)
-    finally:
-        if given.root is None:
-            shutil.rmtree(root, ignore_errors=True)
     print(machine())
     report(samples)
 
