@@ -137,7 +137,7 @@ class _Strip:
         alone = True
         for strip in strips:
             left, right = max(strip.left, white[0]), min(strip.right, white[1])
-            near = word.box.y1 - strip.words[-1].box.y1 < _APART * (word.box.y2 - word.box.y1)
+            near = word.box.y1 - strip.words[-1].box.y1 < _APART * word.box.height
             if right - left >= least and near:
                 yield cls(left, right, (*strip.words[1 - _ROWS :], word))
                 alone = False
@@ -160,11 +160,10 @@ def _rows(words: Sequence[Word]) -> list[list[Word]]:
 def _shape(row: Sequence[Word]) -> float:
     """Fractions of the width in a fraction of the height, by letters of ordinary width."""
     letters = sum(len(word.text) for word in row)
-    across = sum(word.box.x2 - word.box.x1 for word in row)
-    return (
-        across / max(letters, 1) / _height(row) / 0.38
-    )  # a letter is half an em wide, a line 1.3 high
+    across = sum(word.box.width for word in row)
+    # A letter is half an em wide, a line 1.3 high.
+    return across / max(letters, 1) / _height(row) / 0.38
 
 
 def _height(row: Sequence[Word]) -> float:
-    return max(row[0].box.y2 - row[0].box.y1, 1e-6)
+    return max(row[0].box.height, 1e-6)
