@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,21 +26,33 @@ _QUEUED = """
 
 
 @contextmanager
-def root_with(**sections: str) -> Iterator[Path]:
-    """A root with an inbox and a configuration; removed afterwards.
+def root_with(*, kept: Path | None = None, folder: str = "", **sections: str) -> Iterator[Path]:
+    """A root with an inbox and a configuration; removed afterwards, unless it is `kept`.
 
-    Each section is further TOML, such as `watch="settle_s = 0.2"`.
+    Each section is further TOML, such as `watch="settle_s = 0.2"`, and so is `folder`.
     """
-    root = Path(tempfile.mkdtemp(prefix="ocrd-bench-"))
+    root = kept or Path(tempfile.mkdtemp(prefix="ocrd-bench-"))
     try:
         (root / "inbox" / "scans").mkdir(parents=True)
         text = f'root = "{root}"\n'
         text += "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
-        text += '[[folder]]\nname = "scans"\n'
+        text += f'[[folder]]\nname = "scans"\n{folder}\n'
         (root / "config.toml").write_text(text, encoding="utf-8")
         yield root
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def daemon(root: Path, engine: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`bench.idle_daemon` over a root, until the end of the block."""
+    command = [sys.executable, "-m", "bench.idle_daemon", str(root / "config.toml"), engine]
+    with subprocess.Popen(command) as running:
+        try:
+            yield running
+        finally:
+            running.terminate()
 
 
 def fill(ledger: Path, jobs: int) -> None:

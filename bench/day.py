@@ -15,24 +15,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import shutil
 import sqlite3
 import statistics
-import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.common import cpu_s, family, machine, memory
+from PIL import Image
+
+from bench.common import cpu_s, daemon, family, machine, memory, root_with
 from ocrd.requests import ask
 
 FILES_AN_HOUR = 10_000
@@ -46,17 +45,6 @@ CANCELLED = 4  # jobs, once every `ASK_S`
 ASK_S = 1.0
 ON_THEIR_WAY = "state IN ('queued', 'running') ORDER BY id DESC"
 GIVEN_UP = "state IN ('failed', 'cancelled') ORDER BY id"
-CONFIG = """\
-root = "{root}"
-[watch]
-settle_s = 0.3
-[ledger]
-keep_done_days = {keep_days}
-[[folder]]
-name = "scans"
-mode = "ocr"
-outputs = ["json"]
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,14 +146,9 @@ def _count(seen: set[str], name: str) -> None:
 
 def picture(number: int) -> bytes:
     """A grey PNG of 64 by 64 pixels whose first row spells the number."""
-    first = number.to_bytes(64, "big")
-    rows = b"\0" + first + (b"\0" + b"\xff" * 64) * 63
-    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
+    rows, file = number.to_bytes(64, "big") + b"\xff" * (63 * 64), io.BytesIO()
+    Image.frombytes("L", (64, 64), rows).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def look(pid: int, root: Path, began: float, done: int) -> Sample:
@@ -204,24 +187,10 @@ def _entries(folder: str) -> int:
     return 0
 
 
-@contextmanager
-def daemon(root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon over `root`, until the end of the block."""
-    (root / "inbox" / "scans").mkdir(parents=True)
-    text = CONFIG.format(root=root, keep_days=KEEP_S / 86_400)
-    (root / "config.toml").write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "bench.idle_daemon", str(root / "config.toml"), "forever"]
-    with subprocess.Popen(command) as running:
-        try:
-            yield running
-        finally:
-            running.terminate()
-
-
 def day(root: Path, files: int, limit_s: float, keep: Path, *, people: bool) -> list[Sample]:
     """Through the day, or as far as it gets in `limit_s`; the samples are kept as they come."""
     scanner, asking, samples = Scanner(root), People(root), list[Sample]()
-    with daemon(root) as running:
+    with daemon(root, "forever") as running:
         if people:
             asking.start()
         began, due_s = time.perf_counter(), 0.0
@@ -279,12 +248,13 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="an empty folder, kept; else a temporary one")
     parser.add_argument("--samples", type=Path, default=Path("day.json"))
     given = parser.parse_args()
-    root = given.root or Path(tempfile.mkdtemp(prefix="ocrd-day-"))
-    try:
+    with root_with(
+        kept=given.root,
+        watch="settle_s = 0.3",
+        ledger=f"keep_done_days = {KEEP_S / 86_400}",
+        folder='mode = "ocr"\noutputs = ["json"]',
+    ) as root:
         samples = day(root, given.files, given.limit_s, given.samples, people=given.people)
-    finally:
-        if given.root is None:
-            shutil.rmtree(root, ignore_errors=True)
     print(machine())
     report(samples)
 

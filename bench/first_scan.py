@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from bench.common import family, machine, memory, root_with
+from bench.common import daemon, family, machine, memory, root_with
 from ocrd.ledger.readonly import glance
 
 FILES = 100_000
@@ -31,14 +29,12 @@ def queued(ledger: Path) -> int:
 def main() -> None:
     with root_with(watch=f"settle_s = {SETTLE_S}") as root:
         drop(root / "inbox" / "scans", FILES)
-        command = [sys.executable, "-m", "bench.idle_daemon", str(root / "config.toml"), "never"]
-        with subprocess.Popen(command) as daemon:
+        with daemon(root, "never") as running:
             began, peak = time.perf_counter(), 0
             while queued(root / ".ocrd" / "ledger.db") < FILES:
-                peak = max(peak, sum(map(memory, family(daemon.pid))))
+                peak = max(peak, sum(map(memory, family(running.pid))))
                 time.sleep(0.2)
             took = time.perf_counter() - began
-            daemon.terminate()
     rate = FILES / (took - SETTLE_S)
     print(machine())
     print(f"{FILES:,} files queued in {took:.1f} s, {SETTLE_S:.0f} s of it settling: {rate:,.0f}/s")

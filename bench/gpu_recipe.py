@@ -15,9 +15,9 @@ from typing import Any
 
 from bench.gpu_daemon import answer_tokens
 from bench.gpu_material import decoded
-from ocrd.engine.resident.pages import to_pillow
 from ocrd.modes import BUILT_IN_MODES
 from ocrd.page import PageImage
+from ocrd.tone import pillow
 
 GUARD_OF_VLLM = "vllm.model_executor.models.deepseek_ocr:NGramPerReqLogitsProcessor"
 RULE = {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [128821, 128822]}
@@ -74,7 +74,7 @@ def render(engine: Any) -> Any:
 def raw_prompt(image: PageImage) -> dict[str, Any]:
     """As the recipe writes it."""
     words = f"<image>\n{BUILT_IN_MODES['document'].prompt}"
-    return {"prompt": words, "multi_modal_data": {"image": to_pillow(image)}}
+    return {"prompt": words, "multi_modal_data": {"image": pillow(image)}}
 
 
 async def one(engine: Any, prompt: Any, tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""The tones of an image: any pixel format as a person would see it on paper.  In children only."""
+"""The tones of an image: any pixel format as a person would see it on paper."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
+from ocrd.page import PageImage
+
 LEAST_CONTRAST = 40  # grey levels between paper and the darkest ink of a page that has any
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _BLANK = 0.0005  # a page is blank with less ink than this share of its area
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+
+
+def pillow(page: PageImage) -> Image.Image:
+    """A page as an image of Pillow's that shares its bytes."""
+    return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

@@ -43,6 +43,8 @@ class AltoFile(WrittenText):
         facts: What the sidecar says about the job.
     """
 
+    tail = "</Layout>\n</alto>\n"
+
     def __init__(self, file: TextIO, layouts: Layouts, facts: Mapping[str, JSON]) -> None:
         super().__init__(file)
         self._layouts = layouts
@@ -51,11 +53,6 @@ class AltoFile(WrittenText):
     def add(self, page: ReadPage) -> None:
         """Write a page; one that says nothing is empty, so that numbers hold."""
         self._file.write(_page(page, *self._layouts.printed(page, "ALTO")))
-
-    def finish(self) -> str:
-        """The artefact's name."""
-        self._file.write("</Layout>\n</alto>\n")
-        return super().finish()
 
 
 def xml(text: object) -> str:

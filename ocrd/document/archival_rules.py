@@ -195,7 +195,8 @@ def tidy_document(document: Document) -> bool:
             mupdf.pdf_dict_puts(configuration, "Name", mupdf.pdf_new_text_string("Layers"))
     files = [each for xref in range(1, document.xref_length()) for each in _files(document, xref)]
     for xref in range(1, document.xref_length()):
-        _tidy_actions(_node(document, xref), 0)
+        for part in filter(mupdf.pdf_is_dict, _parts(_node(document, xref))):
+            _tidy_actions(part)
         _tidy_stream(document, xref)
     for file in files:
         _tidy_file(file)
@@ -210,7 +211,7 @@ def _files(document: Document, xref: int) -> Iterator[Object]:
     pdf, node = pymupdf._as_pdf_document(document), _node(document, xref)
     if mupdf.pdf_is_stream(_get(_get(node, "EF"), "F")):
         yield mupdf.pdf_new_indirect(pdf, xref, 0)
-    for array in _arrays(node, 0):
+    for array in filter(mupdf.pdf_is_array, _parts(node)):
         for at, item in enumerate(_items(array)):
             if not mupdf.pdf_is_indirect(item) and _has(item, "EF"):
                 file = mupdf.pdf_add_object(pdf, item)
@@ -218,13 +219,12 @@ def _files(document: Document, xref: int) -> Iterator[Object]:
                 yield file
 
 
-def _arrays(node: Object, depth: int) -> Iterator[Object]:
-    """The arrays that stand in an object, itself included."""
-    if mupdf.pdf_is_array(node):
-        yield node
+def _parts(node: Object, depth: int = 0) -> Iterator[Object]:
+    """An object and what stands in it, that in those and so on, but for other objects."""
+    yield node
     for value in [*_values(node), *_items(node)]:
         if depth < _DEEPEST and not mupdf.pdf_is_indirect(value):
-            yield from _arrays(value, depth + 1)
+            yield from _parts(value, depth + 1)
 
 
 def _tidy_stream(document: Document, xref: int) -> None:
@@ -251,23 +251,15 @@ def _tidy_file(file: Object) -> None:
         mupdf.pdf_dict_puts(mupdf.pdf_resolve_indirect(data), "Subtype", kind)
 
 
-def _tidy_actions(node: Object, depth: int) -> None:
-    """Drop forbidden actions from a dictionary and from those that stand in it."""
-    if depth > _DEEPEST:
-        return
-    if mupdf.pdf_is_dict(node):
-        if any(_has(node, key) for key in ("FT", "Kids", "Subtype")):
-            _drop(node, "AA")
-        for key in ("A", "OpenAction", "Next", "PA"):
-            if any(_name(each, "S") in _FORBIDDEN for each in _actions(_get(node, key))):
-                _drop(node, key)
-    for value in [*_values(node), *_items(node)]:
-        if not mupdf.pdf_is_indirect(value):
-            _tidy_actions(value, depth + 1)
-
-
-def _actions(value: Object) -> list[Object]:
-    return list(_items(value)) if mupdf.pdf_is_array(value) else [value]
+def _tidy_actions(node: Object) -> None:
+    """Drop forbidden actions from a dictionary."""
+    if any(_has(node, key) for key in ("FT", "Kids", "Subtype")):
+        _drop(node, "AA")
+    for key in ("A", "OpenAction", "Next", "PA"):
+        value = _get(node, key)
+        actions = _items(value) if mupdf.pdf_is_array(value) else [value]
+        if any(_name(each, "S") in _FORBIDDEN for each in actions):
+            _drop(node, key)
 
 
 def _kept(annotation: Object) -> bool:

@@ -44,6 +44,8 @@ class HocrFile(WrittenText):
         pages: How many pages there will be.
     """
 
+    tail = "</body>\n</html>\n"
+
     def __init__(
         self, file: TextIO, layouts: Layouts, facts: Mapping[str, JSON], pages: int
     ) -> None:
@@ -69,11 +71,6 @@ class HocrFile(WrittenText):
         for index, block in enumerate(blocks, start=1):
             self._file.writelines(_block(block, f"{number}_{index}", size))
         self._file.write("</div>\n")
-
-    def finish(self) -> str:
-        """The artefact's name."""
-        self._file.write("</body>\n</html>\n")
-        return super().finish()
 
 
 def _block(block: PrintedBlock, name: str, size: PageSize) -> Iterator[str]:

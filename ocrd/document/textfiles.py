@@ -13,13 +13,16 @@ RAW_SEPARATOR = "\n<--- Page Split --->\n"  # as DeepSeek-OCR's own scripts writ
 
 
 class WrittenText:
-    """An artefact that is one text file, written as the pages come."""
+    """An artefact that is one text file, written as the pages come, with `tail` behind them."""
+
+    tail = ""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def finish(self) -> str:
         """The artefact's name."""
+        self._file.write(self.tail)
         self._file.flush()
         return Path(self._file.name).name
 

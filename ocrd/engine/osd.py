@@ -16,6 +16,7 @@ from ocrd.engine.tesseract import packs
 from ocrd.engine.tesseract.library import Orientation, Tesseract
 from ocrd.errors import PageFaultError
 from ocrd.page import PageImage
+from ocrd.tone import pillow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,31 +61,18 @@ def installed() -> bool:
 
 def find_upright(image: PageImage) -> Upright:
     """Look at a page; runs in a child."""
-    page = pixels(image)
+    from ocrd.imaging import turned_clockwise  # only a child needs it
+
+    page = pillow(image)
     first = look(page)
     if first is None or not first.degrees or first.sure < FIRST_SURE:
         return AS_IT_IS
-    from PIL import Image
-
-    turned = page.transpose(
-        {
-            90: Image.Transpose.ROTATE_270,  # Pillow counts the other way
-            180: Image.Transpose.ROTATE_180,
-            270: Image.Transpose.ROTATE_90,
-        }[first.degrees]
-    )
+    turned = turned_clockwise(page, first.degrees)
     then = look(turned)
     if then is None or then.degrees or then.sure < THEN_SURE:
         return AS_IT_IS
     seen = PageImage(turned.width, turned.height, turned.tobytes())
     return Upright(first.degrees, then.sure, seen)
-
-
-def pixels(image: PageImage) -> Image:
-    """A page as Pillow knows it."""
-    from PIL import Image  # only a child needs it
-
-    return Image.frombytes("RGB", (image.width, image.height), image.rgb)
 
 
 def look(page: Image) -> Orientation | None:

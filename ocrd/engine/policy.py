@@ -12,14 +12,13 @@ import enum
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
-from PIL import Image
-
 from ocrd.engine.base import Engine, PageRequest
 from ocrd.engine.osd import Upright
 from ocrd.engine.repetition import said_once
 from ocrd.errors import PageError, PageFaultError
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat, Guard, Resolution
 from ocrd.page import Finish, PageImage, PageResult
+from ocrd.tone import pillow
 
 STRONG_GUARD = Guard(ngram=20, window=50)  # the official setting for PDF pages that loop
 PLAIN = BUILT_IN_MODES["ocr"]
@@ -77,9 +76,7 @@ def is_blank(image: PageImage) -> bool:
 
     About 10 ms for a letter page at 144 dpi.
     """
-    size = (image.width, image.height)
-    grey = Image.frombuffer("RGB", size, image.rgb, "raw", "RGB", 0, 1).convert("L")
-    cells = grey.reduce(CELL).histogram()
+    cells = pillow(image).convert("L").reduce(CELL).histogram()
     paper = max(range(256), key=cells.__getitem__)
     return sum(n for shade, n in enumerate(cells) if abs(shade - paper) > CONTRAST) <= SPECKS
 

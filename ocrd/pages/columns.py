@@ -39,19 +39,16 @@ def tables(
         width: Of the page, points.
         height: Of the page, points.
     """
-
-    def placed(box: Box) -> Box:
-        return _placed(box, width, height)
-
     pieces = [
-        Piece(Line(" ".join(word.text for word in part), box), placed(box))
+        Piece(Line(" ".join(word.text for word in part), box), box.scaled(width, height))
         for part in _parts(_rows(words))
         for box in [union(word.box for word in part)]
     ]
     if len(pieces) > _MOST_PIECES or len(rules) > _MOST_RULES:
         return  # a map, a circuit diagram: minutes would go by
-    taken = [placed(table.boxes[0]) for table in known]
-    level = [(rule.x1, rule.y1, rule.x2, rule.y1) for rule in map(placed, rules)]
+    taken = [table.boxes[0].scaled(width, height) for table in known]
+    straight = [rule.scaled(width, height) for rule in rules]
+    level = [(rule.x1, rule.y1, rule.x2, rule.y1) for rule in straight]
     for lines, cells in list(level_ruled(pieces, level, _TOUCH)):
         inside = {id(piece): piece for row in lines for piece in row}
         yield _table(list(inside.values()), cells)
@@ -64,7 +61,7 @@ def tables(
         yield Block("text", text, (box,), Markup.PLAIN)
         pieces = [piece for piece in pieces if id(piece) not in inside]
     held = {id(piece): piece for piece in (Piece(Line("", box), box) for box in taken)}
-    for column in columns([*pieces, *held.values()], map(placed, rules)):
+    for column in columns([*pieces, *held.values()], straight):
         for is_held, part in groupby(column, lambda row: any(id(piece) in held for piece in row)):
             if not is_held:
                 yield from _aligned(list(part))
@@ -73,7 +70,7 @@ def tables(
 def notes(lines: Sequence[Line], width: float, height: float) -> list[tuple[Box, Block]]:
     """The side notes among the lines of a page: of each its first line, and its block."""
     found = []
-    for note in notes_among([Piece(line, _placed(line.box, width, height)) for line in lines]):
+    for note in notes_among([Piece(line, line.box.scaled(width, height)) for line in lines]):
         text = running(" ".join(piece.text for piece in row) for row in note)
         box = union(piece.line.box for row in note for piece in row)
         first = union(piece.line.box for piece in note[0])
@@ -88,10 +85,6 @@ def _aligned(column: Sequence[Row]) -> Iterator[Block]:
                 yield from _aligned(text)
         elif cells := group.cells():
             yield _table([piece for row in group.rows for piece in row], cells)
-
-
-def _placed(box: Box, width: float, height: float) -> Box:
-    return Box(box.x1 * width, box.y1 * height, box.x2 * width, box.y2 * height)
 
 
 def _table(pieces: Sequence[Piece], cells: Cells) -> Block:
@@ -144,7 +137,7 @@ class _Strip:
         alone = True
         for strip in strips:
             left, right = max(strip.left, white[0]), min(strip.right, white[1])
-            near = word.box.y1 - strip.words[-1].box.y1 < _APART * (word.box.y2 - word.box.y1)
+            near = word.box.y1 - strip.words[-1].box.y1 < _APART * word.box.height
             if right - left >= least and near:
                 yield cls(left, right, (*strip.words[1 - _ROWS :], word))
                 alone = False
@@ -167,11 +160,10 @@ def _rows(words: Sequence[Word]) -> list[list[Word]]:
 def _shape(row: Sequence[Word]) -> float:
     """Fractions of the width in a fraction of the height, by letters of ordinary width."""
     letters = sum(len(word.text) for word in row)
-    across = sum(word.box.x2 - word.box.x1 for word in row)
-    return (
-        across / max(letters, 1) / _height(row) / 0.38
-    )  # a letter is half an em wide, a line 1.3 high
+    across = sum(word.box.width for word in row)
+    # A letter is half an em wide, a line 1.3 high.
+    return across / max(letters, 1) / _height(row) / 0.38
 
 
 def _height(row: Sequence[Word]) -> float:
-    return max(row[0].box.y2 - row[0].box.y1, 1e-6)
+    return max(row[0].box.height, 1e-6)

@@ -121,8 +121,8 @@ def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
     box, others = block.boxes[0], [it.boxes[0] for it in blocks if it is not block]
     if all(other.y2 < (box.y1 + box.y2) / 2 for other in others):
         return True
-    high = _BESIDE * (box.y2 - box.y1)
-    beside = [it for it in others if it.y1 < box.y1 and it.y2 > box.y2 and it.y2 - it.y1 > high]
+    high = _BESIDE * box.height
+    beside = [it for it in others if it.y1 < box.y1 and it.y2 > box.y2 and it.height > high]
     inside = any(it.x1 < box.x2 and it.x2 > box.x1 for it in beside)
     left, right = (
         any(side) for side in ((it.x2 < box.x1 for it in beside), (it.x1 > box.x2 for it in beside))
@@ -133,8 +133,8 @@ def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
 def _on_a_line(block: Block, number: Block) -> bool:
     """Whether a line stands on that of a page's number: with it a running head or foot."""
     box, other = block.boxes[0], number.boxes[0]
-    middle, high = (other.y1 + other.y2) / 2, 2 * (other.y2 - other.y1)
-    return box.y1 < middle < box.y2 and box.y2 - box.y1 < high
+    middle, high = (other.y1 + other.y2) / 2, 2 * other.height
+    return box.y1 < middle < box.y2 and box.height < high
 
 
 def _between(rules: Sequence[Box], blocks: Sequence[Block]) -> list[Block]:

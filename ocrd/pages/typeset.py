@@ -74,11 +74,6 @@ class Row:
     marked: bool = False
 
     @property
-    def height(self) -> float:
-        """Of the page."""
-        return self.box.y2 - self.box.y1
-
-    @property
     def capitals(self) -> bool:
         """Whether it is in capitals throughout."""
         return self.text.isupper() and sum(map(str.isalpha, self.text)) > 3
@@ -259,8 +254,8 @@ def _initialled(rows: Sequence[Row], size: float) -> list[Row]:
                 row
                 for row in done
                 if row.style.size < initial.style.size / 1.5
-                and -initial.height < row.box.x1 - initial.box.x2 < initial.height
-                and initial.box.y1 - row.height < (row.box.y1 + row.box.y2) / 2 < initial.box.y2
+                and -initial.box.height < row.box.x1 - initial.box.x2 < initial.box.height
+                and initial.box.y1 - row.box.height < (row.box.y1 + row.box.y2) / 2 < initial.box.y2
             ]
             if len(beside) > 1:
                 first = min(beside, key=lambda row: row.box.y1)
@@ -321,7 +316,7 @@ def _beside(mark: Box, rows: Sequence[Row], *, sure: bool = False) -> Row | None
     right = [
         row
         for row in rows
-        if row.box.y1 < middle < row.box.y2 and -0.001 < row.box.x1 - mark.x2 < gap * row.height
+        if row.box.y1 < middle < row.box.y2 and -0.001 < row.box.x1 - mark.x2 < gap * row.box.height
     ]
     return min(right, key=lambda row: row.box.x1, default=None)
 
@@ -331,7 +326,7 @@ def _dotted(rows: Sequence[Row], dots: Sequence[Box]) -> Iterator[Row]:
     marked = dict[int, Box]()
     for dot in dots:
         item = _beside(dot, rows)
-        if item is not None and 2 * (dot.y2 - dot.y1) < item.height and not _ITEM.match(item.text):
+        if item is not None and 2 * dot.height < item.box.height and not _ITEM.match(item.text):
             marked[id(item)] = dot
     for row in rows:
         dot_ = marked.get(id(row))
@@ -348,7 +343,7 @@ def _pitches(rows: Sequence[Row]) -> dict[float, float]:
     for last, row in pairwise(rows):
         pitch = row.box.y1 - last.box.y1
         across = min(row.box.x2, last.box.x2) - max(row.box.x1, last.box.x1)
-        if row.style.size == last.style.size and across > 0 and 0.5 < pitch / row.height < 2:
+        if row.style.size == last.style.size and across > 0 and 0.5 < pitch / row.box.height < 2:
             found.setdefault(row.style.size, []).append(pitch)
     return {size: sorted(pitches)[len(pitches) // 4] for size, pitches in found.items()}
 
@@ -358,8 +353,8 @@ def _paragraphs(rows: Sequence[Row]) -> Iterator[list[Row]]:
     usual = _pitches(rows)
     for row in rows:
         pitch = group[1].box.y1 - group[0].box.y1 if len(group) > 1 else 0.0
-        pitch = pitch if pitch > 0.5 * row.height else usual.get(row.style.size, 0.0)
-        if group and not _goes_on(group, row, pitch or row.height):
+        pitch = pitch if pitch > 0.5 * row.box.height else usual.get(row.style.size, 0.0)
+        if group and not _goes_on(group, row, pitch or row.box.height):
             yield group
             group = []
         group.append(row)
@@ -370,7 +365,7 @@ def _paragraphs(rows: Sequence[Row]) -> Iterator[list[Row]]:
 def _goes_on(group: Sequence[Row], row: Row, pitch: float) -> bool:
     """Whether a line belongs to the paragraph before it, whose lines are so far apart."""
     last = group[-1]
-    height = max(last.height, row.height)
+    height = max(last.box.height, row.box.height)
     if abs(row.style.size - last.style.size) > 0.6 or bool(row.code) != bool(last.code):
         return False
     if _stands_apart(group, row):
@@ -415,7 +410,7 @@ def _stands_apart(group: Sequence[Row], row: Row) -> bool:
 
 def _would_fit(row: Row, last: Row, left: float, right: float, *, sure: bool = True) -> bool:
     """Whether the first word of a line had room on the line before: that was broken on purpose."""
-    letter = (row.box.x2 - row.box.x1) / max(len(row.text), 1)
+    letter = row.box.width / max(len(row.text), 1)
     room = right - last.box.x2 + max(0.0, last.box.x1 - left - _INDENT)
     needed = (len(row.text.split()[0]) + 1) * letter
     return room > (_ROOMY * needed + _SPARE * letter if sure else needed)
@@ -442,7 +437,7 @@ def _is_address(rows: Sequence[Row], whole: Box) -> bool:
 
     They are lines then, not a sentence.
     """
-    if len(rows) < 3 or whole.x2 - whole.x1 > _NARROW or rows[-1].text[-1] in ".:;!?":
+    if len(rows) < 3 or whole.width > _NARROW or rows[-1].text[-1] in ".:;!?":
         return False
     if not all(row.text[0].isupper() or row.text[0].isdigit() for row in rows[:-1]):
         return False

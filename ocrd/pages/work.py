@@ -98,13 +98,12 @@ def own_text(path: Path, number: int) -> OwnText | None:
 def barcodes(image: PageImage) -> tuple[str, ...]:
     """What the barcodes on a page say, in the order in which they were found; each once."""
     import zxingcpp
-    from PIL import Image
 
-    size = (image.width, image.height)
-    grey = Image.frombuffer("RGB", size, image.rgb, "raw", "RGB", 0, 1).convert("L")
+    from ocrd.tone import pillow
+
     formats = zxingcpp.barcode_formats_from_str(  # those that no print is mistaken for
         "Code128|Code39|QRCode|DataMatrix|Aztec|PDF417"
     )
-    found = zxingcpp.read_barcodes(grey, formats=formats)
+    found = zxingcpp.read_barcodes(pillow(image).convert("L"), formats=formats)
     said = dict.fromkeys(code.text[:_LONGEST_CODE] for code in found if code.text)
     return tuple(said)[:_MOST_CODES]

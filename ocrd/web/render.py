@@ -51,7 +51,7 @@ def draw(path: Path, number: int, which: tuple[int, int], wanted: Rendering) -> 
     It may read one file alone, the one that lay there when it was confined: if that is the one that
     is meant, no link planted since leads to another.
     """
-    from PIL import Image
+    from ocrd.tone import pillow
 
     with open_regular(path) as file:
         facts = os.fstat(file.fileno())
@@ -59,8 +59,7 @@ def draw(path: Path, number: int, which: tuple[int, int], wanted: Rendering) -> 
         raise SourceChangedError(
             f"{display(path)}: another file lies there now", hint="Reload the page."
         )
-    page = work.page(path, number, wanted)
-    picture = Image.frombytes("RGB", (page.width, page.height), page.rgb)
+    picture = pillow(work.page(path, number, wanted))
     picture.thumbnail((WIDTH, WIDTH * 4))
     held = io.BytesIO()
     picture.save(held, "JPEG", quality=80)

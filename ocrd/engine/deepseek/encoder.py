@@ -14,7 +14,6 @@ Nothing here imports vLLM: the weights are taken from its `ImageEncoderViT` as t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -35,11 +34,6 @@ Join = Callable[
 ]
 
 Tables = tuple[torch.Tensor, torch.Tensor]
-
-
-def chosen(device: torch.device) -> bool:
-    """Whether this encoder is to be used: on a GPU, unless OCRD_ENCODER=upstream is set."""
-    return device.type == "cuda" and os.environ.get("OCRD_ENCODER", "") != "upstream"
 
 
 def normalise(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

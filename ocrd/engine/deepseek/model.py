@@ -20,7 +20,7 @@ from vllm.model_executor.models.deepseek_ocr2 import DeepseekOCR2ForCausalLM
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from ocrd.engine.deepseek.device_views import cut_on_device
-from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, chosen, normalise
+from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, normalise
 from ocrd.engine.deepseek.processor import FIELDS, PageInfo, PageInfo2, PageMultiModalProcessor
 from ocrd.engine.deepseek.tiling import Layout
 
@@ -88,7 +88,7 @@ class PerRequestViews:
         """The first encoder; set up with the first page, when the weights are there."""
         if self.sam is None:
             self.sam = self._own_sam
-            if chosen(views.device):
+            if views.device.type == "cuda":
                 from ocrd.engine.deepseek.kernels import fused, joined  # Triton needs a GPU
 
                 self.sam = SamEncoder(self.sam_model, fused, joined)

@@ -14,6 +14,7 @@ from ocrd.engine import osd
 from ocrd.engine.tesseract import packs
 from ocrd.languages import Language, languages, of_script
 from ocrd.page import PageImage
+from ocrd.tone import pillow
 
 if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import Reading
@@ -99,7 +100,7 @@ def _set(known: tuple[Language, ...]) -> str:
 
 def _script(image: PageImage) -> str:
     """What the page is written in, as far as Tesseract can tell."""
-    seen = osd.look(osd.pixels(image)) if osd.installed() else None
+    seen = osd.look(pillow(image)) if osd.installed() else None
     if seen is None or seen.script_sure < SCRIPT_SURE:
         return ""
     return _SCRIPTS.get(seen.script, seen.script)

@@ -37,11 +37,7 @@ def thickness(quad: Quad) -> float:
 def taller(quad: Quad, share: float) -> Quad:
     """The piece with more room above and below, each a share of its height."""
     a, b, c, d = quad
-    return _beyond(a, d, share), _beyond(b, c, share), _beyond(c, b, share), _beyond(d, a, share)
-
-
-def _beyond(end: Point, other: Point, share: float) -> Point:
-    return end[0] + share * (end[0] - other[0]), end[1] + share * (end[1] - other[1])
+    return _along(a, d, -share), _along(b, c, -share), _along(c, b, -share), _along(d, a, -share)
 
 
 def lying(quads: Iterable[Quad]) -> bool:

@@ -27,7 +27,7 @@ from ocrd.engine.remote.http import (
 )
 from ocrd.engine.remote.settings import Address, api_key
 from ocrd.engine.resident.client import finish_of, page_time
-from ocrd.engine.resident.pages import to_pillow, wanted_size
+from ocrd.engine.resident.pages import wanted_size
 from ocrd.engine.resident.settings import (
     LETTER,
     VllmSettings,
@@ -41,6 +41,7 @@ from ocrd.engine.resident.trial import trial_page
 from ocrd.errors import OcrdError
 from ocrd.modes import Resolution
 from ocrd.page import PageResult
+from ocrd.tone import pillow
 
 ASK_S = 120.0  # for anything but a page
 MANY_PROMPTS = 1000
@@ -191,7 +192,7 @@ class ServerClient:
 
     def _body(self, request: PageRequest, resolution: Resolution, size: tuple[int, int]) -> bytes:
         """A request's body; in a thread: a page takes milliseconds, and over a network tenths."""
-        picture, kind = encoded(to_pillow(request.image), size, near=self._address.near)
+        picture, kind = encoded(pillow(request.image), size, near=self._address.near)
         words = self._profile.prompt(request.mode, request.target)
         fields = self._fields(request)
         own = self._profile.processor_kwargs(resolution)

@@ -96,23 +96,18 @@ class VllmEngine:
 
     def report(self) -> EngineReport:
         """State of the whole, and what each device has to say."""
-        several = len(self.supervisors) > 1
-        said = [
-            f"{one.name}: {one.detail}" if several else one.detail
-            for one in self.supervisors
-            if one.detail
-        ]
-        steps = tuple(
-            f"{one.name}: {step}" if several else step
-            for one in self.supervisors
-            for step in one.steps
-        )
+        said = [self._named(one, one.detail) for one in self.supervisors if one.detail]
+        steps = [self._named(one, step) for one in self.supervisors for step in one.steps]
         return EngineReport(
             state=self._overall(),
             detail="; ".join(said) or self._stage,
             devices=tuple(place.name for place in self._plan.places) if self._plan else (),
-            steps=steps,
+            steps=tuple(steps),
         )
+
+    def _named(self, one: EngineSupervisor, words: str) -> str:
+        """What one engine has to say, with its device's name where there are several."""
+        return f"{one.name}: {words}" if len(self.supervisors) > 1 else words
 
     def unsupported(self, mode: PromptMode) -> str | None:
         """None, but for modes that the model's family lacks.
@@ -260,12 +255,11 @@ class VllmEngine:
 
     async def _start_all(self, tell: Tell) -> None:
         """All at once; those that fail go on trying if others serve."""
-        several = len(self.supervisors) > 1
 
-        def told(name: str) -> Tell:
-            return lambda stage: tell(f"{name}: {stage}" if several else stage)
+        def told(one: EngineSupervisor) -> Tell:
+            return lambda stage: tell(self._named(one, stage))
 
-        starts = (one.start(told(one.name)) for one in self.supervisors)
+        starts = (one.start(told(one)) for one in self.supervisors)
         outcomes = await asyncio.gather(*starts, return_exceptions=True)
         failures = [outcome for outcome in outcomes if outcome is not None]
         if len(failures) == len(self.supervisors):

@@ -60,6 +60,33 @@ EXCEPTION = re.compile(  # some go on for a few lines
     re.MULTILINE,
 )
 LONGEST = 400
+CAUSES = (  # of a start that failed, the first that is found counting: message, hint and kind
+    (
+        NO_CACHE,
+        "The GPU has no room for the engine's cache, even with every setting lowered.",
+        "Raise engine.gpu_memory_utilization, lower engine.max_model_len, or take a card "
+        "with more memory (24 GB is plenty for DeepSeek-OCR).",
+        "gpu-memory",
+    ),
+    (
+        OUT_OF_MEMORY,
+        "The GPU's memory does not suffice, even with every setting lowered.",
+        "See with nvidia-smi who else uses the card; DeepSeek-OCR needs about 10 GB.",
+        "gpu-memory",
+    ),
+    (
+        NO_GPU,
+        "vLLM finds no GPU that it can use.",
+        "Check nvidia-smi and the driver, or set engine.kind to rapidocr.",
+        "no-gpu",
+    ),
+    (
+        BAD_WEIGHTS,
+        "The model's weights cannot be read: {reason}.",
+        "Download the model again; the folder needs all its *.safetensors files.",
+        "bad-model",
+    ),
+)
 
 
 class Shortage(enum.StrEnum):
@@ -135,35 +162,9 @@ def setup_error(words: Iterable[str], cause: BaseException) -> EngineSetupError:
     """Why an engine did not start, with the remedy for the causes that are known."""
     said = [*words, f"{type(cause).__name__}: {cause}"]
     text = "\n".join(said)
-    short = shortage(said)
-    if short is Shortage.CACHE:
-        hint = (
-            "Raise engine.gpu_memory_utilization, lower engine.max_model_len, or take a card "
-            "with more memory (24 GB is plenty for DeepSeek-OCR)."
-        )
-        return EngineSetupError(
-            "The GPU has no room for the engine's cache, even with every setting lowered.",
-            hint=hint,
-            kind="gpu-memory",
-        )
-    if short is Shortage.CARD:
-        return EngineSetupError(
-            "The GPU's memory does not suffice, even with every setting lowered.",
-            hint="See with nvidia-smi who else uses the card; DeepSeek-OCR needs about 10 GB.",
-            kind="gpu-memory",
-        )
-    if NO_GPU.search(text):
-        return EngineSetupError(
-            "vLLM finds no GPU that it can use.",
-            hint="Check nvidia-smi and the driver, or set engine.kind to rapidocr.",
-            kind="no-gpu",
-        )
-    if BAD_WEIGHTS.search(text):
-        return EngineSetupError(
-            f"The model's weights cannot be read: {reason(said)}.",
-            hint="Download the model again; the folder needs all its *.safetensors files.",
-            kind="bad-model",
-        )
+    for pattern, message, hint, kind in CAUSES:
+        if pattern.search(text):
+            return EngineSetupError(message.format(reason=reason(said)), hint=hint, kind=kind)
     return EngineSetupError(
         f"vLLM could not start the engine: {reason(said)}.",
         hint="The engine's own messages are in the log just before this one.",

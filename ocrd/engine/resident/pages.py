@@ -14,6 +14,7 @@ from ocrd.engine.resident.settings import OTHER_RESOLUTION
 from ocrd.errors import PageError
 from ocrd.modes import Resolution
 from ocrd.page import PageImage
+from ocrd.tone import pillow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ def pixels(page: PageImage, profile: ModelProfile) -> npt.NDArray[np.uint8]:
     if size == (page.width, page.height):
         # A copy, for torch takes no memory that it may not write to.
         return np.frombuffer(page.rgb, np.uint8).reshape(page.height, page.width, 3).copy()
-    return np.array(to_pillow(page).resize(size, Image.Resampling.LANCZOS))
+    return np.array(pillow(page).resize(size, Image.Resampling.LANCZOS))
 
 
 def wanted_size(page: PageImage, profile: ModelProfile) -> tuple[int, int]:
@@ -62,11 +63,6 @@ def wanted_size(page: PageImage, profile: ModelProfile) -> tuple[int, int]:
         max(1, round(side * shrink / step)) * step for side in (page.width, page.height)
     )
     return width, height
-
-
-def to_pillow(page: PageImage) -> Image.Image:
-    """The page as an image of Pillow's."""
-    return Image.frombuffer("RGB", (page.width, page.height), page.rgb, "raw", "RGB", 0, 1)
 
 
 def share(inputs: Any) -> None:

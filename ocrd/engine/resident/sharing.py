@@ -104,19 +104,13 @@ class CardSharing:
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
-            if await self._is_up():
-                return True
+            for _ in range(round(UP_S / LOOK_S)):
+                if has_control(self._folder):
+                    return True
+                if self._process is None or self._process.returncode is not None:
+                    break
+                await asyncio.sleep(LOOK_S)
         await self.stop()
-        return False
-
-    async def _is_up(self) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(UP_S):
-                while not has_control(self._folder):
-                    if self._process is None or self._process.returncode is not None:
-                        return False
-                    await asyncio.sleep(LOOK_S)
-                return True
         return False
 
 

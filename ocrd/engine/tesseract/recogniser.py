@@ -29,15 +29,11 @@ class TesseractRecogniser:
     Args:
         named: The languages, as a folder's `language` names them.
 
-    Attributes:
-        margin: Heights above and below what the detector found; accents reach there.
-        mirrored: Whether lines begin on the right.
-
     Raises:
         EngineSetupError: A model is missing.
     """
 
-    margin = 0.1
+    margin = 0.1  # accents reach there
     classified = False
     voters = 3  # it takes longer, and errs less
     head = 15

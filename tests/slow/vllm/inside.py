@@ -27,7 +27,7 @@ class Inside(Extension):
         """How far a tiled page's embeddings are from those of vLLM's own code, relatively.
 
         Returns:
-            With our first encoder, and with vLLM's (`OCRD_ENCODER=upstream`).
+            With our first encoder, and with vLLM's, which computes it where there is no GPU.
         """
         torch.manual_seed(seed)
         model = self.model_runner.model

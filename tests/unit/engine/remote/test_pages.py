@@ -16,9 +16,9 @@ from ocrd.engine.base import EngineState
 from ocrd.engine.remote.engine import ServerEngine
 from ocrd.engine.remote.http import encoded
 from ocrd.engine.remote.settings import Address
-from ocrd.engine.resident.pages import to_pillow
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.page import PageImage
+from ocrd.tone import pillow
 from tests.support.stub_server import ENGINE_DEAD, Asked, Script, Stub, refusal
 from tests.support.waiting import HANG_S
 from tests.unit.engine.fake import words_of
@@ -273,15 +273,15 @@ async def test_a_body_of_8_megabytes_arrives_pixel_by_pixel() -> None:
 
 
 def test_over_a_network_pages_travel_compressed_and_whole() -> None:
-    image = to_pillow(PageImage(64, 48, hashlib.shake_128(b"n").digest(64 * 48 * 3)))
+    image = pillow(PageImage(64, 48, hashlib.shake_128(b"n").digest(64 * 48 * 3)))
     for size, kind in (((64, 48), "webp"), ((17000, 2), "png")):
         data, named = encoded(image.resize(size), size, near=False)
         assert named == kind
         assert data[:4] in (b"RIFF", b"\x89PNG")
-        assert to_pillow_again(data) == image.resize(size).tobytes()
+        assert decoded_again(data) == image.resize(size).tobytes()
 
 
-def to_pillow_again(data: bytes) -> bytes:
+def decoded_again(data: bytes) -> bytes:
     return Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
