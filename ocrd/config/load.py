@@ -19,7 +19,7 @@ from ocrd.config.folder import Folder
 from ocrd.config.settings import HOOKED, SPOOL, Settings, folders
 from ocrd.errors import ConfigError
 
-OTHER_VARIABLES = ("config", "encoder", "engine_log", "test_all")  # that ocrd looks at as well
+OTHER_VARIABLES = ("config", "engine_log", "test_all")  # that ocrd looks at as well
 
 
 @dataclass(frozen=True, kw_only=True)
