@@ -241,6 +241,22 @@ def test_what_the_folder_would_leave_alone_is_refused(
     assert name in told.stderr and "done_marker" in told.stderr
 
 
+@pytest.mark.parametrize("kind", ["empty", "missing", "a pipe"])
+def test_where_one_file_cannot_be_handed_over_none_is(
+    tree: Tree, tmp_path: Path, kind: str
+) -> None:
+    """Who calls it again, mended, would have the others read twice."""
+    good, bad = tmp_path / "scan.pdf", tmp_path / "bad.pdf"
+    good.write_text("x")
+    if kind == "empty":
+        bad.touch()
+    elif kind != "missing":
+        os.mkfifo(bad)
+    told = tree.ocrd("submit", str(good), str(bad), "--folder", "invoices")
+    assert (told.returncode, os.listdir(tree.inbox)) == (2, [])
+    assert "bad.pdf" in told.stderr
+
+
 def test_an_unknown_folder_is_refused_with_those_there_are(tree: Tree, tmp_path: Path) -> None:
     scan = tmp_path / "scan.pdf"
     scan.write_text("x")
