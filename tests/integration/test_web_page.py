@@ -105,6 +105,30 @@ def test_a_file_is_sent_and_its_job_appears_by_itself(
     page.get_by_text("Sent from a browser").first.wait_for()
 
 
+def test_a_file_is_sent_without_a_script(browser: Browser, running: Site, tmp_path: Path) -> None:
+    (tmp_path / "no script.png").write_bytes(scan("Sent by the form alone"))
+    context = context_of(browser, java_script_enabled=False)
+    opened = context.new_page()
+    log_in(opened, running)
+    opened.get_by_label("Files").set_input_files(tmp_path / "no script.png")
+    opened.get_by_role("button", name="Send").click()
+    opened.wait_for_url(re.compile(r"/jobs/\w+$"))
+    assert "no script.png" in opened.content()
+    context.close()
+    until(lambda: (running.root / "archive/web/no script.png").exists())
+
+
+def test_a_form_of_another_page_hands_nothing_over(running: Site) -> None:
+    with httpx.Client(base_url=running.url, follow_redirects=True) as client:
+        csrf = client.get("/login").text.split('name="csrf" value="')[1].split('"')[0]
+        data = {"secret": running.tokens["operate"], "csrf": csrf}
+        client.post("/login", data=data, headers={"origin": running.url})
+        for theirs in ({}, {"csrf": "0" * len(csrf)}):
+            files = {"files": ("planted.png", scan("Planted"))}
+            assert client.post("/", data=theirs, files=files).status_code == 403
+    assert not list(running.root.rglob("planted*"))
+
+
 def test_a_page_lies_beside_its_text_and_both_light_up_together(page: Page, running: Site) -> None:
     number = handed_over(running, "lit.png", scan("The upper line of it", "The lower line"))
     page.goto(f"{running.url}/jobs/{number}")
