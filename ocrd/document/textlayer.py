@@ -8,6 +8,7 @@ A page that brings its own text keeps it and gets no second one: a search would 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ocrd import __version__
 from ocrd.document import plain
@@ -25,6 +26,7 @@ from ocrd.page import Box, Word, WordsFrom
 from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of_page, is_hidden
 
+_TIPS, _TAILS = 0.1, 0.15  # of a line's height: where only its tallest and deepest letters reach
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
 
 
@@ -125,6 +127,7 @@ def _is_told(line: Placed, own: Sequence[Word], places: Sequence[Box], most: flo
 
 
 def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
+    item = item if item.down else replace(item, box=_core(item.box))
     across, size = item.box.width * sheet.width, item.box.height * sheet.height
     length, size = (size, across) if item.down else (across, size)
     if size <= 0 or length <= 0:
@@ -137,6 +140,15 @@ def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
     place = concat(_text_matrix(item, sheet, size), matrix)
     head = f"/{NAME} {numbers(size)} Tf {numbers(*place)} Tm"
     return f"{head} {' '.join(shown)}" if shown else ""
+
+
+def _core(line: Box) -> Box:
+    """A line's box without the tips and tails of its letters.
+
+    A word such as `now` has neither and is half as high as its line: what a search marks of it
+    would be more white than word.
+    """
+    return replace(line, y1=line.y1 + _TIPS * line.height, y2=line.y2 - _TAILS * line.height)
 
 
 def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:

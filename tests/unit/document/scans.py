@@ -81,6 +81,22 @@ def typeset(
     return Truth(png, tuple(tuple(rows[key]) for key in sorted(rows)))
 
 
+def inked(truth: Truth) -> Truth:
+    """The same, each word's box no larger than its ink, as on a scan."""
+    ink = Image.open(io.BytesIO(truth.png)).point(lambda grey: 255 * (grey < 128))
+
+    def shrunk(word: Word) -> Word:
+        at = word.box.scaled(*ink.size)
+        left, top = int(at.x1), int(at.y1)
+        found = ink.crop((left, top, math.ceil(at.x2), math.ceil(at.y2))).getbbox()
+        assert found
+        x1, y1, x2, y2 = found
+        box = Box(left + x1, top + y1, left + x2, top + y2)
+        return Word(word.text, box.scaled(1 / ink.width, 1 / ink.height))
+
+    return Truth(truth.png, tuple(tuple(map(shrunk, line)) for line in truth.lines))
+
+
 def scan_pdf(path: Path, *truths: Truth, rotation: int = 0, margin: float = 0) -> Path:
     """A PDF of pictures only; with `rotation` and `margin`, each page is seen as its truth is.
 

@@ -24,6 +24,7 @@ from tests.unit.document.scans import (
     by_poppler,
     complaints,
     hits,
+    inked,
     overlap,
     pixels,
     pymupdf,
@@ -73,6 +74,16 @@ def test_words_in_any_type_lie_on_their_place(tmp_path: Path, font: str, given: 
     result = PageResult(text=grounded(truth).text, lines=lines)
     pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
     assert_found(pdf, truth.words, 0.95)
+
+
+@pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
+def test_what_a_search_marks_is_more_word_than_white(tmp_path: Path, font: str) -> None:
+    """Of a word with tall letters, deep ones, both or none."""
+    lines = ("The quick cows can now see", "a warm pond; we mow every", "summer by Whitby, or so")
+    truth = inked(typeset(lines, font=font, dpi=200))
+    result = PageResult(text=grounded(truth).text, lines=truth.as_lines())
+    pdf = searchable(tmp_path, scan_pdf(tmp_path / "a.pdf", truth), result)
+    assert_found(pdf, truth.words, 1.0)
 
 
 @pytest.mark.parametrize("skew", few(SKEWS))
@@ -162,8 +173,9 @@ def test_cells_of_a_table_lie_in_their_columns(tmp_path: Path) -> None:
             for x, cell in enumerate(row):
                 page.insert_text((100 + 150 * x, 200 + 30 * y), cell, fontsize=12)
         png = page.get_pixmap(dpi=110).tobytes("png")
-        true = {word[4]: Box(*(v / s for v, s in zip(word, (612, 792) * 2, strict=False)))
-                for word in page.get_text("words")}  # fmt: skip
+        placed = [Word(text, Box(*place).scaled(1 / 612, 1 / 792))
+                  for *place, text, _, _, _ in page.get_text("words")]  # fmt: skip
+    true = {word.text: word.box for word in inked(Truth(png, (tuple(placed),))).words}
     rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in cells)
     text = f"<|ref|>table<|/ref|><|det|>[[160, 230, 760, 350]]<|/det|>\n<table>{rows}</table>"
     source = scan_pdf(tmp_path / "a.pdf", Truth(png, ()))
