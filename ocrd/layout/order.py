@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from ocrd.layout.pieces import Piece, is_count, union
+from ocrd.layout.pieces import Piece, is_count
 from ocrd.page import Box, Line
 
 Row = tuple[Piece, ...]
@@ -58,7 +58,7 @@ def parting(rules: Iterable[Box], boxes: Sequence[Box]) -> list[Box]:
     """The level rules that reach over all that stands on a page, but cut through nothing."""
     if not boxes:
         return []
-    whole = union(boxes)
+    whole = Box.around(boxes)
     wide = [rule for rule in rules if rule.x2 - rule.x1 > ACROSS * (whole.x2 - whole.x1)]
     return [rule for rule in wide if not any(_cuts(rule, box) for box in boxes)]
 

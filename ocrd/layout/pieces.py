@@ -65,12 +65,6 @@ class Piece:
         return (self.box.y1 + self.box.y2) / 2
 
 
-def union(boxes: Iterable[Box]) -> Box:
-    """The box around boxes, of which there is at least one."""
-    lefts, tops, rights, bottoms = zip(*((b.x1, b.y1, b.x2, b.y2) for b in boxes), strict=True)
-    return Box(min(lefts), min(tops), max(rights), max(bottoms))
-
-
 def is_wide(char: str) -> bool:
     """Whether a character belongs to a script written without spaces (Chinese, Japanese)."""
     return unicodedata.east_asian_width(char) in "WF" and not "\uac00" <= char <= "\ud7a3"

@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 
 from ocrd.layout.notes import notes as notes_among
 from ocrd.layout.order import Row, columns
-from ocrd.layout.pieces import Piece, running, union
+from ocrd.layout.pieces import Piece, running
 from ocrd.layout.tables import Cells, foot, groups, level_ruled
 from ocrd.page import Block, Box, Line, Markup, Word
 
@@ -42,7 +42,7 @@ def tables(
     pieces = [
         Piece(Line(" ".join(word.text for word in part), box), box.scaled(width, height))
         for part in _parts(_rows(words))
-        for box in [union(word.box for word in part)]
+        for box in [Box.around(word.box for word in part)]
     ]
     if len(pieces) > _MOST_PIECES or len(rules) > _MOST_RULES:
         return  # a map, a circuit diagram: minutes would go by
@@ -52,12 +52,12 @@ def tables(
     for lines, cells in list(level_ruled(pieces, level, _TOUCH)):
         inside = {id(piece): piece for row in lines for piece in row}
         yield _table(list(inside.values()), cells)
-        taken.append(union(piece.box for piece in inside.values()))
+        taken.append(Box.around(piece.box for piece in inside.values()))
         pieces = [piece for piece in pieces if id(piece) not in inside]
     for small in foot(pieces, height):
         inside = {id(piece): piece for row in small for piece in row}
         text = "\n".join(" ".join(piece.text for piece in row) for row in small)
-        box = union(piece.line.box for piece in inside.values())
+        box = Box.around(piece.line.box for piece in inside.values())
         yield Block("text", text, (box,), Markup.PLAIN)
         pieces = [piece for piece in pieces if id(piece) not in inside]
     held = {id(piece): piece for piece in (Piece(Line("", box), box) for box in taken)}
@@ -72,8 +72,8 @@ def notes(lines: Sequence[Line], width: float, height: float) -> list[tuple[Box,
     found = []
     for note in notes_among([Piece(line, line.box.scaled(width, height)) for line in lines]):
         text = running(" ".join(piece.text for piece in row) for row in note)
-        box = union(piece.line.box for row in note for piece in row)
-        first = union(piece.line.box for piece in note[0])
+        box = Box.around(piece.line.box for row in note for piece in row)
+        first = Box.around(piece.line.box for piece in note[0])
         found.append((first, Block("text", text, (box,), Markup.PLAIN)))
     return found
 
@@ -88,7 +88,7 @@ def _aligned(column: Sequence[Row]) -> Iterator[Block]:
 
 
 def _table(pieces: Sequence[Piece], cells: Cells) -> Block:
-    box = union(piece.line.box for piece in pieces)
+    box = Box.around(piece.line.box for piece in pieces)
     return Block("table", "", (box,), Markup.PLAIN, rows=cells)
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocrd.engine.rapid import doubt
 from ocrd.engine.rapid.layout import Found, blocks
-from ocrd.layout.pieces import union
-from ocrd.page import Block, Markup, PageImage, PageResult
+from ocrd.page import Block, Box, Markup, PageImage, PageResult
 
 if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import Lost, PageReader, Reading
@@ -78,7 +77,7 @@ def _blocks(found: Found, form: str) -> list[Block]:
     pieces = [piece.line for row in found.rows for piece in row]
     if form == "layout":
         return [Block("text", line.text, (line.box,), Markup.PLAIN) for line in pieces]
-    place = (union(line.box for line in pieces),)
+    place = (Box.around(line.box for line in pieces),)
     if form == "ocr":
         return [Block("text", found.printed, place, Markup.PLAIN)]
     return [Block(found.label, found.text, place, Markup.PLAIN, found.level, found.cells)]

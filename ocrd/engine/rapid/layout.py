@@ -13,7 +13,7 @@ from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.stacks import framed, stacks
 from ocrd.layout.notes import among, notes
 from ocrd.layout.order import Row, columns, rows
-from ocrd.layout.pieces import Piece, is_item, numbered, running, union
+from ocrd.layout.pieces import Piece, is_item, numbered, running
 from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
 from ocrd.page import Box, Line
 
@@ -94,7 +94,7 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
         found += _around_ruled(column, ruled, page)
     found += map(_stack, small)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
-    noted = [(union(p.box for p in note[0]), _note(note)) for note in beside]
+    noted = [(Box.around(p.box for p in note[0]), _note(note)) for note in beside]
     return _few_headings(among(found, noted, _places))
 
 
@@ -103,7 +103,7 @@ def _note(printed: Sequence[Row]) -> Found:
 
 
 def _places(found: Found) -> list[Box]:
-    return [union(piece.box for row in found.rows for piece in row)]
+    return [Box.around(piece.box for row in found.rows for piece in row)]
 
 
 def _leading(body: Sequence[Row], ruled: Iterable[Piece], page: Type) -> int:
@@ -128,12 +128,12 @@ def _ruled(pieces: list[Piece], rules: Sequence[Rule]) -> tuple[dict[Piece, Foun
         inside = [piece for piece in pieces if grid.holds(piece)]
         cells = grid.cells(inside)
         if cells is not None:
-            place = union(piece.box for piece in inside)
+            place = Box.around(piece.box for piece in inside)
             printed = tuple(rows(inside))
             ruled[Piece(Line("", place), place)] = _table(cells, printed)
             pieces = [piece for piece in pieces if not grid.holds(piece)]
     for lines, cells in list(level_ruled(pieces, rules, TOUCH)):
-        place = union(piece.box for row in lines for piece in row)
+        place = Box.around(piece.box for row in lines for piece in row)
         ruled[Piece(Line("", place), place)] = _table(cells, tuple(lines))
         pieces = _without(pieces, lines)
     for stack in framed(pieces, rules):
