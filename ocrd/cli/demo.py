@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -15,9 +16,10 @@ import typer
 from ocrd.errors import UsageError
 
 FOLDER = "scans"
-CONFIG = """\
-# Made by `ocrd demo`: the smallest useful configuration, with a short settle time.
-root = {root}
+MADE = "# Made by `ocrd demo`"
+CONFIG = f"""\
+{MADE}: the smallest useful configuration, with a short settle time.
+root = {{root}}
 
 [engine]
 kind = "rapidocr"
@@ -26,7 +28,7 @@ kind = "rapidocr"
 settle_s = 1
 
 [[folder]]
-name = "{folder}"
+name = "{FOLDER}"
 mode = "document"
 """
 SAMPLES = {
@@ -42,7 +44,8 @@ SHOWN_LINES = 24
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(help="Where to make the demo's tree; must be new or empty.")
+        Path,
+        typer.Argument(help="Where to make the demo's tree: new, empty, or an earlier demo's."),
     ] = Path("ocrd-demo"),
 ) -> None:
     """Make a small tree, drop sample scans, run once, show the results."""
@@ -63,17 +66,20 @@ def prepare(root: Path) -> Path:
         UsageError: There is something else already.
     """
     config = root / "config.toml"
-    if root.exists() and any(root.iterdir()) and not config.exists():
+    again = config.is_file() and config.read_bytes().startswith(MADE.encode())
+    if root.exists() and not again and any(root.iterdir()):
         hint = "Name a new folder: ocrd demo NEW."
         raise UsageError(f"{root} holds something else already", hint=hint)
     inbox = root / "inbox" / FOLDER
     inbox.mkdir(parents=True, exist_ok=True)
-    # A TOML basic string has JSON's escapes.
-    config.write_text(CONFIG.format(root=json.dumps(str(root)), folder=FOLDER), encoding="utf-8")
+    if not again:  # what somebody has changed in it since stays
+        # A TOML basic string has JSON's escapes.
+        config.write_text(CONFIG.format(root=json.dumps(str(root))), encoding="utf-8")
     typer.echo(f"Sample scans go into {inbox}:")
     for name, title in SAMPLES.items():
         scan = resources.files("ocrd").joinpath("samples", name).read_bytes()
-        (inbox / name).write_bytes(scan)
+        with contextlib.suppress(FileExistsError), (inbox / name).open("xb") as file:
+            file.write(scan)
         typer.echo(f"  {name:<18} {title}")
     return config
 
