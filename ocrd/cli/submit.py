@@ -68,13 +68,14 @@ def submit(
 ) -> None:
     """Copy files into an inbox: they appear there whole or not at all."""
     from ocrd.config import load
-    from ocrd.inbox.submit import daemon_user, require_taken
+    from ocrd.inbox.submit import daemon_user, require_taken, require_whole
 
     loaded = load(config)
     into = _folder(loaded, folder)
     chosen = [*_chosen(files)]
     for file, _ in chosen:
         require_taken(file.name, into)
+        require_whole(file)
     began = time.time()
     owner = daemon_user(loaded.spool)
     placed = [_place(file, below, into, owner) for file, below in chosen]

@@ -106,6 +106,17 @@ def require_taken(name: str, folder: Folder) -> None:
         )
 
 
+def require_whole(file: Path) -> None:
+    """Refuse what cannot be handed over, before anything else is.
+
+    Raises:
+        UsageError: `file` cannot be read, is no regular file, or is empty.
+    """
+    with _opened(file) as reading:
+        if not os.fstat(reading.fileno()).st_size:
+            raise UsageError(f"{display(file)} is empty", hint="Scan or copy it again.")
+
+
 def marker_of(folder: Folder, name: str) -> str:
     """The `done_marker` that a file by itself needs; empty where none is waited for.
 

@@ -22,6 +22,7 @@ from ocrd.ledger.errors import WRITING, damaged, place_at_fault, translated
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, copy_ledger, prepare
 from ocrd.ledger.store import Transaction, Writer, connect, make_engine, transaction
 from ocrd.mounts import filesystem_of, is_remote
+from ocrd.names import display
 from ocrd.oserrors import os_error
 
 P = ParamSpec("P")
@@ -215,12 +216,17 @@ class Ledger:
         """A copy of the ledger as of one moment, while it is in use.
 
         Raises:
-            UsageError: Something lies at `target`.
+            UsageError: Something lies at `target`, or its folder is not there.
             LedgerError, PlaceError: The ledger cannot be read, or the copy cannot be written.
         """
         if os.path.lexists(target):
             raise UsageError(
                 f"{target} is there already", hint="Give the copy a name that nothing has."
+            )
+        if not target.parent.is_dir():
+            raise UsageError(
+                f"{display(target.parent)}: there is no such folder",
+                hint="Make it, or name a file in another.",
             )
         mode = stat.S_IMODE(self.path.stat().st_mode)
         try:

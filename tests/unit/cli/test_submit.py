@@ -247,3 +247,15 @@ def test_an_unknown_folder_is_refused_with_those_there_are(tree: Tree, tmp_path:
     ended = tree.ocrd("submit", str(scan), "--folder", "nobody")
     assert ended.returncode == 2
     assert "invoices" in ended.stderr
+
+
+@pytest.mark.parametrize("odd", ["empty", "missing", "pipe"])
+def test_of_several_files_none_is_handed_over_where_one_cannot_be(
+    tree: Tree, tmp_path: Path, odd: str
+) -> None:
+    (tmp_path / "scan.pdf").write_text("a scan")
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    ended = tree.ocrd("submit", str(tmp_path / "scan.pdf"), str(tmp_path / odd), "-f", "invoices")
+    assert ended.returncode == 2 and odd in ended.stderr
+    assert os.listdir(tree.inbox) == []

@@ -263,6 +263,7 @@ class TestBackup:
         with pytest.raises(OcrdError) as refusal:
             ledger.backup(tmp_path / "missing" / "copy.db")
         assert "missing" in refusal.value.message and refusal.value.hint
+        assert "inbox" not in refusal.value.hint  # what is said of a scan that is gone
 
 
 @pytest.fixture
