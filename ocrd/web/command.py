@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,12 +107,13 @@ def add(
         list[str] | None,
         typer.Option("--folder", "-f", help="Only for this folder (may be given again)."),
     ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Make a token; its secret goes to stdout, this once."""
     from ocrd.config import load
     from ocrd.web.store import Role
 
-    loaded = load(context.obj)
+    loaded = load(config or context.obj)
     if not name or not name.isprintable():
         raise UsageError(f"{name!r} is no name for a token", hint="ocrd web token add office")
     try:
@@ -120,14 +122,14 @@ def add(
         raise UsageError(f"there is no role {role!r}", hint="submit, read or operate") from None
     for each in folder or ():
         require_folder(each, [known.name for known in loaded.folders])
-    store = _store(context)
+    store = _store(config or context.obj)
     typer.echo(store.add_token(name, wanted, frozenset(folder) if folder else None))
 
 
 @tokens.command("list")
-def list_(context: typer.Context) -> None:
+def list_(context: typer.Context, config: ConfigOption = None) -> None:
     """Say which tokens there are; their secrets are not kept."""
-    tokens = _store(context).tokens()
+    tokens = _store(config or context.obj).tokens()
     if not tokens:
         typer.echo("no token yet; make one: ocrd web token add NAME --role operate", err=True)
     for token in tokens:
@@ -137,16 +139,18 @@ def list_(context: typer.Context) -> None:
 
 @tokens.command("remove")
 def remove(
-    context: typer.Context, name: Annotated[str, typer.Argument(help="Which token.")]
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which token.")],
+    config: ConfigOption = None,
 ) -> None:
     """Forget a token; who uses it is refused from now on."""
-    if not name.isprintable() or not _store(context).remove_token(name):
+    if not name.isprintable() or not _store(config or context.obj).remove_token(name):
         raise UsageError(f"there is no token {name!r}", hint="ocrd web token list")
     typer.echo(f"{name} is removed", err=True)
 
 
-def _store(context: typer.Context):  # type: ignore[no-untyped-def]  # imported only when needed
+def _store(config: Path | None):  # type: ignore[no-untyped-def]  # imported only when needed
     from ocrd.config import load
     from ocrd.web.store import Store, store_path
 
-    return Store(store_path(load(context.obj).ledger))
+    return Store(store_path(load(config).ledger))
