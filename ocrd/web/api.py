@@ -47,7 +47,7 @@ async def ocr(
         if not body.documents:
             raise RefusedError(422, "there is no document in it", hint="Send at least one file.")
         into = desk.folder(token, str(asked["folder"]), str(asked["mode"]))
-        known = await asyncio.gather(*(desk.submit(each, into, token) for each in body.documents))
+        known = await desk.submit(body.documents, into, token)
     told = await asyncio.gather(*(_told(desk, each, seconds) for each in known))
     ended = all(each["state"] in ENDED for each in told)
     content: Any = told[0] if len(told) == 1 else told

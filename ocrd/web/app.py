@@ -28,11 +28,13 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [
     (
         b"content-security-policy",
-        b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+        b"default-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; "
+        b"base-uri 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
+_CACHING = {b"cache-control", b"etag"}  # what says neither is somebody's scan, and kept by nobody
 
 
 def create_app(config: Config) -> FastAPI:
@@ -102,11 +104,15 @@ class _Front:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *_HEADERS]
+                if _CACHING.isdisjoint(name.lower() for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # the server sends a GET's head alone, as it knows better
+            scope = {**scope, "method": "GET"}
         told = Headers(scope=scope).get("host", "")
         if "*" in self._hosts or _name(told) in self._hosts:
             await self._app(scope, receive, sent)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -17,10 +19,11 @@ from ocrd.job import JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.desk import desk_of, name_of
 from ocrd.web.errors import RefusedError, outcome, sentence
-from ocrd.web.results import ReadPage, Results, file_response
+from ocrd.web.results import ReadPage, Results, file_response, page_numbers
 from ocrd.web.store import Handed, Role
 
 VERSION = "2024-11-30"
+_KEPT = ("outputContentFormat", "pages")  # what the address of the result repeats
 MODELS = ("prebuilt-read", "prebuilt-layout")
 _STATES = {
     JobState.QUEUED: "notStarted",
@@ -37,9 +40,10 @@ async def analyze(request: Request, model: str) -> Response:
     """Take a document; its result is polled for."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     _require_model(model)
+    _wanted(request.query_params, 0)
     folder = desk.folder(token)
     async with desk.received(request, folder) as body:
-        if "urlSource" in body.fields:
+        if body.fields.get("urlSource") is not None:
             raise RefusedError(
                 400, "urlSource is refused: no URL is fetched", hint="Send base64Source."
             )
@@ -47,14 +51,15 @@ async def analyze(request: Request, model: str) -> Response:
         document = document or next(iter(body.documents), None)  # raw bytes are allowed, too
         if document is None:
             raise RefusedError(400, "base64Source is missing", hint="Send the document as base64.")
-        number = name_of(await desk.submit(document, folder, token))
-    markdown = request.query_params.get("outputContentFormat") == "markdown"
+        (known,) = await desk.submit([document], folder, token)
+    number = name_of(known)
     place = f"{origin_of(request)}{router.prefix}/{model}/analyzeResults/{number}"
-    form = "&outputContentFormat=markdown" if markdown else ""
+    asked = {key: request.query_params[key] for key in _KEPT if key in request.query_params}
+    query = urlencode({"api-version": VERSION, **asked}, safe=",")
     return Response(
         status_code=202,
         headers={
-            "operation-location": f"{place}?api-version={VERSION}{form}",
+            "operation-location": f"{place}?{query}",
             "retry-after": "1",
             "apim-request-id": number,
         },
@@ -78,9 +83,8 @@ async def analysed(request: Request, model: str, number: str) -> JSONResponse:
     }
     whole: dict[str, Any] = dict(told)
     if job.state is JobState.DONE:
-        markdown = request.query_params.get("outputContentFormat") == "markdown"
         whole["analyzeResult"] = await asyncio.to_thread(
-            _result, await desk.results(job), model, markdown=markdown
+            _result, await desk.results(job), model, request.query_params
         )
     elif told["status"] == "failed":
         error = outcome(job)
@@ -105,9 +109,30 @@ def _require_model(model: str) -> None:
         )
 
 
-def _result(results: Results, model: str, *, markdown: bool) -> dict[str, Any]:
+def _wanted(query: Mapping[str, str], last_page: int) -> set[int] | None:
+    """The pages that are asked for, counted from 1, such as `1-3,5`; None for all.
+
+    Raises:
+        RefusedError: It is no such list.
+    """
+    told = query.get("pages")
+    if not told:
+        return None
+    try:
+        return page_numbers(told, last_page)
+    except ValueError:
+        raise RefusedError(400, f"`pages` is no list of pages: {told!a}", hint="1-3,5") from None
+
+
+def _result(results: Results, model: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """What was read, as the query wants it: which pages, text or Markdown."""
+    markdown = query.get("outputContentFormat") == "markdown"
+    found = results.pages()
+    wanted = _wanted(query, len(found))
     content, pages = "", []
-    for page in results.pages():
+    for page in found:
+        if wanted is not None and page.number not in wanted:
+            continue
         text = page.markdown if markdown else page.plain
         content += "\n\n" if content else ""
         pages.append(_page(page, text, offset=len(content)))

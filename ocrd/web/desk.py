@@ -11,6 +11,7 @@ import asyncio
 import re
 import secrets
 import stat
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
+LOOKED_AT = 200  # of the last jobs of who sees no others, for those in one state
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 Known = Job | Handed
@@ -89,18 +91,30 @@ class Desk:
 
     # --- handing over ---
 
-    async def submit(self, document: Incoming, folder: Folder, token: Token) -> Known:
-        """Let a received document appear in the inbox, whole; what became of it so far.
+    async def submit(
+        self, documents: Sequence[Incoming], folder: Folder, token: Token
+    ) -> list[Known]:
+        """Let received documents appear in the inbox, whole; what became of each so far.
+
+        None appears where one of them is refused: who sends them again would have the others read
+        twice.
 
         Raises:
-            RefusedError: It is empty.
+            RefusedError: One is empty.
             UsageError: The folder leaves files of such a name alone.
             PlaceError: The inbox cannot be written.
         """
-        require_taken(document.name, folder)
-        if not document.size:
-            raise RefusedError(422, f"{document.name} is empty", hint="Send the document's bytes.")
-        return await self._recorded(await asyncio.to_thread(self._place, document, folder, token))
+        for each in documents:
+            _require_sense(each, folder)
+        placing = (asyncio.to_thread(self._place, each, folder, token) for each in documents)
+        # All to their end: a draft may not be closed while a thread still writes it.
+        placed = await asyncio.gather(*placing, return_exceptions=True)
+        handed: list[Handed] = []
+        for outcome in placed:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            handed.append(outcome)
+        return await asyncio.gather(*map(self._recorded, handed))
 
     def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
         draft = document.draft()
@@ -149,8 +163,14 @@ class Desk:
     # --- files that are kept until they are read ---
 
     async def hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
-        """Keep a received document, hidden in the inbox."""
-        require_taken(document.name, folder)
+        """Keep a received document, hidden in the inbox.
+
+        Raises:
+            RefusedError: It is empty.
+            UsageError: The folder leaves files of such a name alone.
+            PlaceError: The inbox cannot be written.
+        """
+        _require_sense(document, folder)
         return await asyncio.to_thread(self._hold, document, folder, token)
 
     def _hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
@@ -260,9 +280,10 @@ class Desk:
     async def jobs(self, token: Token, **filters: Any) -> list[Job]:
         """Jobs, newest first, as `Ledger.jobs`; only those that the token may see."""
         if not token.role.covers(Role.READ):
-            numbers = self.store.jobs_of(token, filters.get("limit", 50))
+            state, most = filters.get("state"), filters.get("limit", 50)
+            numbers = self.store.jobs_of(token, most if state is None else LOOKED_AT)
             mine = await self.changes.ask(partial(_jobs_by_id, numbers))
-            return [job for job in mine.values() if filters.get("state") in (None, job.state)]
+            return [job for job in mine.values() if state in (None, job.state)][:most]
         if token.folders is None or "folder" in filters:
             return await self.changes.ask(lambda ledger: ledger.jobs(**filters))
         folders = sorted(token.folders)
@@ -363,6 +384,13 @@ def desk_of(request: Request) -> Desk:
 def name_of(known: Known) -> str:
     """By what a client asks for it again."""
     return str(known.id) if isinstance(known, Job) else f"t{known.ticket}"
+
+
+def _require_sense(document: Incoming, folder: Folder) -> None:
+    """Refuse what would lie in the inbox unread, so that nobody waits for it."""
+    require_taken(document.name, folder)
+    if not document.size:
+        raise RefusedError(422, f"{document.name} is empty", hint="Send the document's bytes.")
 
 
 def _no_job(name: str) -> MissingError:

@@ -33,6 +33,7 @@ router = APIRouter(include_in_schema=False)
 SYNC_S = 600.0  # so long a synchronous call is held
 _STATUS = {JobState.QUEUED: "pending", JobState.DONE: "success", JobState.FAILED: "failure",
            JobState.CANCELLED: "failure"}  # fmt: skip
+_MADE = ("md", "text")
 _OPTIONS = ("to_formats", "md_page_break_placeholder", "page_range", "target_type")
 
 
@@ -113,7 +114,8 @@ async def _submitted(
         options = await _sources(body)
         if not body.documents:
             raise RefusedError(422, "there is no document in it", hint="Send `files` or `sources`.")
-        jobs = await asyncio.gather(*(desk.submit(each, folder, token) for each in body.documents))
+        _require_sense(options)
+        jobs = await desk.submit(body.documents, folder, token)
     return jobs, options
 
 
@@ -160,8 +162,7 @@ def _answer(job: Job, disk: Disk, options: dict[str, Any], seconds: float) -> di
     errors: list[dict[str, str]] = []
     if job.state is JobState.DONE:
         pages = _chosen(Results.of(job, disk).pages(), options.get("page_range"))
-        formats = options.get("to_formats") or ["md"]
-        formats = [formats] if isinstance(formats, str) else formats
+        formats = _formats(options)
         between = str(options.get("md_page_break_placeholder") or "")
         joint = f"\n\n{between}\n\n" if between else "\n\n"
         if "md" in formats:
@@ -188,9 +189,32 @@ def _chosen(pages: list[T], told: Any) -> list[T]:
         return pages
     try:
         first, last = (int(each) for each in told)
-    except (TypeError, ValueError):
-        raise RefusedError(422, "`page_range` is no pair of numbers", hint="[1, 3]") from None
-    return pages[max(first - 1, 0) : last]
+    except (TypeError, ValueError, OverflowError):
+        first, last = 0, 0
+    if not 1 <= first <= last:
+        raise RefusedError(422, "`page_range` is no pair of pages", hint="[1, 3]")
+    return pages[first - 1 : last]
+
+
+def _formats(options: dict[str, Any]) -> list[Any]:
+    told = options.get("to_formats") or ["md"]
+    return told if isinstance(told, list) else [told]
+
+
+def _require_sense(options: dict[str, Any]) -> None:
+    """Refuse what makes no sense, or cannot be had here, before anything is read.
+
+    Raises:
+        RefusedError: It does not.
+    """
+    _chosen([], options.get("page_range"))
+    formats = _formats(options)
+    if not any(made in formats for made in _MADE):
+        raise RefusedError(
+            422,
+            f"none of `to_formats` is made here: {', '.join(map(ascii, formats))}",
+            hint=f"Ask for {' or '.join(_MADE)}.",
+        )
 
 
 def _zip(answers: list[dict[str, Any]]) -> bytes:
@@ -233,8 +257,9 @@ def _of_task(task: str) -> tuple[list[str], dict[str, Any]]:
     *names, told = task.split(".")
     try:
         options = json.loads(base64.urlsafe_b64decode(told[1:] + "=" * (-len(told[1:]) % 4)))
-        if len(names) <= MOST:
-            return names, dict(options)
-    except (ValueError, TypeError):
+        if 0 < len(names) <= MOST and isinstance(options, dict):
+            _require_sense(options)
+            return names, options
+    except (ValueError, RecursionError, RefusedError):
         pass
     raise MissingError("there is no such task", hint="POST documents first.")

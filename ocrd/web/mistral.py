@@ -19,7 +19,7 @@ from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
 from ocrd.web.errors import RefusedError, outcome
-from ocrd.web.results import ReadPage, Results
+from ocrd.web.results import ReadPage, Results, page_numbers
 from ocrd.web.store import Handed, Role, Token
 
 router = APIRouter(prefix="/v1", include_in_schema=False)
@@ -83,7 +83,8 @@ async def _taken(desk: Desk, token: Token, body: Body) -> tuple[int, Known]:
     document = await body.decoded(value, told.get("document_name"))
     if document is None:
         raise RefusedError(422, "there is no document in it", hint="Send a data URI or a file_id.")
-    return document.size, await desk.submit(document, desk.folder(token), token)
+    (known,) = await desk.submit([document], desk.folder(token), token)
+    return document.size, known
 
 
 def _pages(results: Results, asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,7 +92,7 @@ def _pages(results: Results, asked: dict[str, Any]) -> list[dict[str, Any]]:
     wanted = _numbers(asked.get("pages"), len(pages))
     told, left = [], asked.get("image_limit")
     for page in pages:
-        if page.number - 1 in wanted:
+        if wanted is None or page.number - 1 in wanted:
             told.append(_page(page, results, asked, left))
             left = None if left is None else left - len(told[-1]["images"])
     return told
@@ -197,20 +198,16 @@ def _require_sense(asked: dict[str, Any]) -> None:
         raise RefusedError(422, "`table_format` is neither markdown nor html", hint="Leave it out.")
 
 
-def _numbers(told: Any, count: int) -> set[int]:
-    """The pages that are wanted: a list, or ranges such as `0-2,5`; all if nothing is said."""
+def _numbers(told: Any, count: int) -> set[int] | None:
+    """The pages that are wanted: a list, or ranges such as `0-2,5`; None for all."""
     if told is None or told == "":
-        return set(range(count))
+        return None
     try:
         if isinstance(told, list):
             return {int(number) for number in told}
-        found: set[int] = set()
-        for part in str(told).split(","):
-            first, _, last = part.partition("-")
-            found |= set(range(int(first), min(int(last or first), count) + 1))
-    except (ValueError, TypeError):
+        return page_numbers(str(told), count)
+    except (ValueError, TypeError, OverflowError):
         raise RefusedError(422, "`pages` is neither a list nor ranges", hint="0-2,5") from None
-    return found
 
 
 # --- files that are uploaded first and read later ---

@@ -18,8 +18,8 @@ from ocrd.files import display
 from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, scheme_of, token_for
-from ocrd.web.desk import Desk, desk_of
-from ocrd.web.errors import MissingError, joined, sentence
+from ocrd.web.desk import Desk, desk_of, name_of
+from ocrd.web.errors import MissingError, RefusedError, joined, sentence
 from ocrd.web.render import PageRenderer
 from ocrd.web.results import Results
 from ocrd.web.store import SESSION_S, Handed, Role, Token
@@ -90,6 +90,22 @@ async def _glance(desk: Desk, token: Token) -> dict[str, Any]:
         "failures": await desk.jobs(token, state=JobState.FAILED, limit=FAILURES),
         "jobs": await desk.jobs(token, limit=LISTED),
     }
+
+
+@router.post("/")
+async def upload(request: Request) -> Response:
+    """Documents from the form, where no script of the page's sends them."""
+    desk, gatekeeper = desk_of(request), gatekeeper_of(request)
+    known = gatekeeper.known(request)
+    if known is None:
+        raise gatekeeper.stranger(request)
+    async with desk.received(request, desk.folder(known)) as body:
+        token = token_for(request, Role.SUBMIT, str(body.fields.get(CSRF_FIELD, "")))
+        into = desk.folder(token, str(body.fields.get("folder", "")))
+        if not body.documents:
+            raise RefusedError(422, "there is no document in it", hint="Choose a file first.")
+        found = await desk.submit(body.documents, into, token)
+    return RedirectResponse(f"/jobs/{name_of(found[0])}" if len(found) == 1 else "/", 303)
 
 
 # --- a job ---

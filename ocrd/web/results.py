@@ -200,6 +200,22 @@ def _in_pile(facts: dict[str, Any]) -> dict[str, Any]:
     return facts | {"number": facts.get("pile_page", facts["number"])}
 
 
+def page_numbers(told: str, last_page: int) -> set[int]:
+    """Which pages a list of numbers and ranges names, such as `0-2,5`; none after the last.
+
+    Raises:
+        ValueError: It is no such list.
+    """
+    found: set[int] = set()
+    for part in told.split(","):
+        first, _, last = part.strip().partition("-")
+        begin, end = int(first), int(last or first)
+        if not 0 <= begin <= end:
+            raise ValueError(part)
+        found |= set(range(begin, min(end, last_page) + 1))
+    return found
+
+
 async def file_response(results: Results, kind: str) -> StreamingResponse:
     """A result as a download, read as it is sent."""
     if kind == "zip":

@@ -27,9 +27,13 @@
       say(item, `${file.name}: ${Math.round((100 * event.loaded) / Math.max(event.total, 1))} %`);
     request.onerror = () => say(item, `${file.name}: the connection broke; send it again`, true);
     request.onload = () => {
-      const told = JSON.parse(request.responseText || "{}");
-      if (request.status >= 300) {
-        say(item, `${file.name}: ${told.error ? told.error.message : request.status}`, true);
+      let told = {};
+      try { told = JSON.parse(request.responseText); } catch { /* a proxy answers with a page of its own */ }
+      if (request.status >= 300 || !told.state) {
+        const why = told.error ? `${told.error.message.replace(/\.$/, "")}. ${told.error.hint}`
+          : request.status === 413 ? "a proxy before ocrd takes no file of this size (nginx: client_max_body_size)"
+          : `not taken; the answer was ${request.status} ${request.statusText}`;
+        say(item, `${file.name}: ${why}`, true);
         return;
       }
       item.textContent = "";
@@ -75,8 +79,14 @@
     if (copy) copyText(copy);
   });
   async function copyText(button) {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText);
-    button.textContent = "Copied";
+    const text = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(text.innerText);
+      button.textContent = "Copied";
+    } catch { // none over plain http, or it is not allowed: select it, so that Ctrl+C does
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected: press Ctrl+C";
+    }
   }
 
   // Pages are turned over by keys.

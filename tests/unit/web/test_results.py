@@ -184,5 +184,5 @@ def test_azure_is_told_what_the_sidecar_knows_of_confidence(
     sidecar = json.loads((bundle / "scan.json").read_text())
     sidecar["pages"][0]["confidence"] = known
     (bundle / "scan.json").write_text(json.dumps(sidecar))
-    result = azure._result(Results.of(done(bundle), disk), "prebuilt-read", markdown=False)
+    result = azure._result(Results.of(done(bundle), disk), "prebuilt-read", {})
     assert {word.get("confidence") for word in result["pages"][0]["words"]} == told
