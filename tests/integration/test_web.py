@@ -63,28 +63,6 @@ def test_several_parts_of_a_form_become_several_jobs(running: Site) -> None:
     assert [(each["state"], each["folder"]) for each in answer.json()] == [("done", "private")] * 3
 
 
-@pytest.mark.parametrize("bad", [("two.png", b""), ("two.part", b"x")])
-def test_where_one_document_is_refused_none_is_taken(running: Site, bad: tuple[str, bytes]) -> None:
-    """Who sends them again, mended, would have the others read twice."""
-    with running.client() as client:
-        before = client.get("/api/v1/jobs").json()["jobs"]
-        files = [("files", ("one.png", page())), ("files", bad)]
-        answer = client.post("/api/v1/ocr", files=files, data={"folder": "private"})
-        assert answer.status_code == 422
-        assert not list((running.root / "inbox/private").glob("[!.]*"))
-        assert client.get("/api/v1/jobs").json()["jobs"] == before
-
-
-def test_what_is_somebodys_is_kept_by_no_cache_and_looked_at_by_head(running: Site) -> None:
-    with running.client() as client:
-        number = client.post("/api/v1/ocr?name=kept.png&wait=240", content=page()).json()["id"]
-        for path in (f"/api/v1/jobs/{number}", f"/api/v1/jobs/{number}/result", "/healthz"):
-            told, seen = client.get(path), client.head(path)
-            assert "no-store" in told.headers["cache-control"], path
-            assert (seen.status_code, seen.content) == (told.status_code, b"")
-        assert "no-store" not in client.get("/static/ocrd.js").headers.get("cache-control", "")
-
-
 @pytest.mark.parametrize("uri", ["", "data:image/png;base64,"])
 def test_base64_in_json_is_decoded_as_it_comes(running: Site, uri: str) -> None:
     data = uri + base64.b64encode(page("Encoded for the journey")).decode()
@@ -311,33 +289,6 @@ def test_the_azure_sdk_is_told_of_failures_in_its_own_words(running: Site) -> No
         poller.result()
 
 
-@pytest.mark.parametrize(("wanted", "numbers"), [("2-3", [2, 3]), ("1, 3-9", [1, 3])])
-def test_azures_pages_are_those_that_are_asked_for(
-    running: Site, wanted: str, numbers: list[int]
-) -> None:
-    from azure.ai.documentintelligence.models import AnalyzeDocumentRequest
-
-    held = io.BytesIO()
-    sheets = [printed(f"Sheet number {n}") for n in (1, 2, 3)]
-    sheets[0].save(held, "TIFF", save_all=True, append_images=sheets[1:])
-    client = azure(running, running.tokens["submit"])
-    body = AnalyzeDocumentRequest(bytes_source=held.getvalue())
-    result = client.begin_analyze_document("prebuilt-read", body, pages=wanted).result()
-    assert [each.page_number for each in result.pages] == numbers
-    assert [n for n in (1, 2, 3) if f"Sheet number {n}" in result.content] == numbers
-
-
-@pytest.mark.parametrize("wanted", ["all", "3-1", "-2", "1,,2"])
-def test_azures_pages_that_make_no_sense_are_refused_at_once(running: Site, wanted: str) -> None:
-    with running.client("submit") as client:
-        path = "/documentintelligence/documentModels/prebuilt-read:analyze"
-        body = {"base64Source": base64.b64encode(page()).decode(), "urlSource": None}
-        answer = client.post(path, params={"pages": wanted}, json=body)
-        assert (answer.status_code, "pages" in answer.json()["error"]["message"]) == (400, True)
-        taken = client.post(path, json=body)
-        assert taken.status_code == 202 and "api-version=" in taken.headers["operation-location"]
-
-
 # --- Mistral ---
 
 
@@ -412,27 +363,17 @@ def test_no_url_but_our_own_signed_ones_is_fetched(running: Site) -> None:
             assert (answer.status_code, answer.json()["object"]) == (422, "error")
 
 
-def docling(**options: object) -> dict[str, object]:
-    source = {"kind": "file", "base64_string": "QUJD", "filename": "s.png"}
-    return {"sources": [source], "options": options}
-
-
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": "first"}),
         ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": [None]}),
-        ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "pages": "3-1"}),
         ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "image_limit": "few"}),
         ("/v1/ocr", {"document": {"document_url": "data:,QUJD"}, "table_format": "csv"}),
         ("/v1/ocr", {"document": "no object"}),
         ("/v1/ocr", {"document": {"document_url": {"url": ["x"]}}}),
         ("/v1/convert/source", {"sources": [{"kind": "http", "url": "http://x/"}]}),
         ("/v1/convert/source", {"sources": [{"kind": "file"}], "options": ["no object"]}),
-        ("/v1/convert/source", docling(page_range=[3, 1])),
-        ("/v1/convert/source", docling(page_range=[0, 2])),
-        ("/v1/convert/source", docling(page_range="all")),
-        ("/v1/convert/source", docling(to_formats=["html", "doctags"])),
     ],
 )
 def test_other_interfaces_refuse_nonsense_before_anything_is_read(

@@ -105,28 +105,39 @@ def test_a_file_is_sent_and_its_job_appears_by_itself(
     page.get_by_text("Sent from a browser").first.wait_for()
 
 
-def test_a_file_is_sent_without_a_script(browser: Browser, running: Site, tmp_path: Path) -> None:
-    (tmp_path / "no script.png").write_bytes(scan("Sent by the form alone"))
+def test_without_a_script_the_form_sends_its_files(
+    browser: Browser, running: Site, tmp_path: Path
+) -> None:
     context = context_of(browser, java_script_enabled=False)
     opened = context.new_page()
     log_in(opened, running)
+    (tmp_path / "no script.png").write_bytes(scan("Sent without a script"))
+    opened.locator("select[name=folder]").select_option("private")
     opened.get_by_label("Files").set_input_files(tmp_path / "no script.png")
     opened.get_by_role("button", name="Send").click()
-    opened.wait_for_url(re.compile(r"/jobs/\w+$"))
-    assert "no script.png" in opened.content()
+    opened.get_by_role("heading", name="no script.png").wait_for()
+    assert "private" in opened.locator("main").inner_text()
+    (tmp_path / "empty.png").touch()
+    opened.goto(running.url)
+    opened.get_by_label("Files").set_input_files(tmp_path / "empty.png")
+    opened.get_by_role("button", name="Send").click()
+    opened.get_by_text("empty.png is empty").wait_for()
     context.close()
-    until(lambda: (running.root / "archive/web/no script.png").exists())
 
 
-def test_a_form_of_another_page_hands_nothing_over(running: Site) -> None:
-    with httpx.Client(base_url=running.url, follow_redirects=True) as client:
-        csrf = client.get("/login").text.split('name="csrf" value="')[1].split('"')[0]
-        data = {"secret": running.tokens["operate"], "csrf": csrf}
-        client.post("/login", data=data, headers={"origin": running.url})
-        for theirs in ({}, {"csrf": "0" * len(csrf)}):
-            files = {"files": ("planted.png", scan("Planted"))}
-            assert client.post("/", data=theirs, files=files).status_code == 403
-    assert not list(running.root.rglob("planted*"))
+@pytest.mark.parametrize("status", [413, 502, 200])
+def test_what_a_proxy_refuses_is_not_shown_as_sent(
+    page: Page, running: Site, tmp_path: Path, status: int
+) -> None:
+    answer = "<html>a page of the proxy's own</html>"
+    page.route("**/api/v1/ocr?*", lambda route: route.fulfill(status=status, body=answer))
+    (tmp_path / "large.png").write_bytes(scan("Too large for it"))
+    page.get_by_label("Files").set_input_files(tmp_path / "large.png")
+    page.get_by_role("button", name="Send").click()
+    told = page.locator("#sent .bad")
+    told.wait_for()
+    assert ("client_max_body_size" if status == 413 else str(status)) in told.inner_text()
+    page.unroute("**/api/v1/ocr?*")
 
 
 def test_a_page_lies_beside_its_text_and_both_light_up_together(page: Page, running: Site) -> None:
@@ -210,6 +221,8 @@ def test_a_change_that_no_page_of_ours_asked_for_is_refused(page: Page, running:
     cookies = {each["name"]: each["value"] for each in page.context.cookies()}
     for path, options in [
         (f"/jobs/{number}/cancel", {"data": {"csrf": "0" * 48}}),
+        ("/", {"data": {"csrf": "0" * 48}, "files": {"files": b"a forged scan"}}),
+        ("/", {"files": {"files": b"a forged scan"}}),
         ("/api/v1/ocr?name=x.png", {"content": b"x"}),
         (f"/api/v1/jobs/{number}/retry", {}),
         ("/logout", {"data": {"csrf": "0" * 48}}),

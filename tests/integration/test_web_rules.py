@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import http.client
 import os
@@ -18,7 +17,6 @@ import httpx
 import pytest
 
 from ocrd.config import load
-from ocrd.job import JobState
 from ocrd.web.access import Rate
 from ocrd.web.changes import Changes
 from ocrd.web.desk import Desk
@@ -75,26 +73,6 @@ def test_one_folders_token_is_told_nothing_of_the_others(running: Site) -> None:
     with running.client("web-only") as client:
         told = client.get("/api/v1/status").text
     assert "secret" not in told and "private" not in told
-
-
-def test_who_sees_only_their_own_is_shown_failures_behind_later_jobs(running: Site) -> None:
-    with running.client("submit") as client:
-        url = "/api/v1/ocr?wait=240&name="
-        failed = client.post(f"{url}bad.pdf", content=b"%PDF-1.7 and nothing").json()["id"]
-        for _ in range(2):
-            client.post(f"{url}later.png", content=page())
-    seen = desk(running)
-    (token,) = (each for each in seen.store.tokens() if each.name == "submit")
-    told = asyncio.run(seen.jobs(token, state=JobState.FAILED, limit=1))
-    assert [job.id for job in told] == [failed]
-
-
-def test_the_configuration_may_be_named_before_or_behind_a_tokens_command(running: Site) -> None:
-    named = ["--config", str(running.config)]
-    before = ocrd("web", *named, "token", "list")
-    behind = ocrd("web", "token", "list", *named)
-    assert "submit" in behind.stdout
-    assert before.stdout == behind.stdout
 
 
 def test_json_names_the_folder_after_its_document(running: Site) -> None:

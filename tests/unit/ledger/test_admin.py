@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from ocrd.errors import UsageError
+from ocrd.errors import OcrdError, UsageError
 from ocrd.job import Job, JobError, JobState, Page, PageState, Place
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
@@ -260,9 +260,10 @@ class TestBackup:
         assert copy.read_bytes() == before
 
     def test_where_it_cannot_be_written_says_so(self, ledger: Ledger, tmp_path: Path) -> None:
-        with pytest.raises(UsageError) as refusal:
+        with pytest.raises(OcrdError) as refusal:
             ledger.backup(tmp_path / "missing" / "copy.db")
         assert "missing" in refusal.value.message and refusal.value.hint
+        assert "inbox" not in refusal.value.hint  # what is said of a scan that is gone
 
 
 @pytest.fixture
