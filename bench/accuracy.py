@@ -66,6 +66,15 @@ for path in map(Path, sys.argv[2:]):
     (Path(sys.argv[1]) / f"{path.name}.txt").write_text("\\n".join(texts or ()), encoding="utf-8")
 """
 
+MARKDOWN = """
+import sys
+from pathlib import Path
+import pymupdf4llm
+for path in map(Path, sys.argv[2:]):
+    said = pymupdf4llm.to_markdown(str(path))
+    (Path(sys.argv[1]) / f"{path.name}.md").write_text(said, encoding="utf-8")
+"""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -145,8 +154,22 @@ def rapidocr(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, An
     return {name: Answer((out / f"{name}.txt").read_text(encoding="utf-8")) for name in names}
 
 
+def pymupdf4llm(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
+    """PyMuPDF4LLM on the born-digital pages."""
+    names = [page.name for page in pages if page.born]
+    files = [str(folder / name) for name in names]
+    subprocess.run([sys.executable, "-c", MARKDOWN, str(out), *files], check=True)
+    said = {name: (out / f"{name}.md").read_text(encoding="utf-8") for name in names}
+    return {name: from_markdown(text) for name, text in said.items()}
+
+
 System = Callable[[Sequence[TruePage], Path, Path], dict[str, Answer]]
-SYSTEMS: dict[str, System] = {"ocrd": ocrd, "ocrmypdf": ocrmypdf, "rapidocr": rapidocr}
+SYSTEMS: dict[str, System] = {
+    "ocrd": ocrd,
+    "ocrmypdf": ocrmypdf,
+    "rapidocr": rapidocr,
+    "pymupdf4llm": pymupdf4llm,
+}
 
 
 def cer(truth: str, said: str, *, ordered: bool) -> float:
@@ -310,7 +333,7 @@ def _share(part: int, of: int) -> str:
 def absent(name: str) -> bool:
     if name == "ocrmypdf":
         return shutil.which(name) is None
-    return importlib.util.find_spec("rapidocr") is None
+    return importlib.util.find_spec("rapidocr" if name == "ocrd" else name) is None
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ _INVISIBLE = 3  # PDF's text rendering mode (ISO 32000-1, 9.3.6)
 ONCE: int = pymupdf.TEXT_COLLECT_STYLES  # what is printed twice to be bold, or to throw a shadow
 _GREY_PIXELS = 4_000_000
 _PRINTED = 40  # of 255: a scan's paper has less between its darkest and its lightest pixel
+_FADED = 0.3  # of what the whole page has between them: its print has more, however faded
 _WORDS_ONCE = pymupdf.TEXTFLAGS_WORDS | ONCE
 
 
@@ -102,7 +103,8 @@ def fault_of_page(page: PdfPage, words: Sequence[Word], grey: Callable[[], Image
         return fault
     if words and is_scan(page) and is_hidden(page):
         seen = grey()
-        bare = sum(contrast(seen, word.box)[0] < _PRINTED for word in words)
+        least = min(_PRINTED, _FADED * contrast(seen, Box(0, 0, 1, 1))[0])
+        bare = sum(contrast(seen, word.box)[0] < least for word in words)
         if bare > len(words) / 2:
             return "its words do not stand where the print is"
     return ""

@@ -49,15 +49,17 @@ _NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES | ONCE
 
 def own_text(page: PdfPage) -> OwnText | None:
     """What a PDF page says of itself; None if it says nothing, or lies on its side."""
+    spans = [span for line in _raw_lines(page) for span in line["spans"]]
+    if not spans or not _is_level(page):
+        return None
     drawings = page.get_cdrawings()
     scan = is_scan(page)
     hidden = scan and is_hidden(page)
     pictures = pictures_of(page)
-    spans = (span for line in _raw_lines(page) for span in line["spans"])
     gone = [] if hidden else unseen(page, spans, bare=not drawings and not pictures)
     lines = [*_lines(page, gone)]
     words = [word for line in lines for word in line.words]
-    if not words or not _is_level(page):
+    if not words:
         return None
     ruled = list(_tables(page)) if drawings else []
     drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
@@ -181,7 +183,7 @@ def _rows(page: PdfPage, links: Sequence[Box] = (), gone: Sequence[Box] = ()) ->
     for line in _raw_lines(page):
         shown = [span for span in line["spans"] if seen_box(page, span["bbox"]) not in left_out]
         spans = [span for span in shown if span["text"].strip()]
-        text = _spelt(" ".join("".join(span["text"] for span in shown).split()))
+        text = typed(" ".join("".join(span["text"] for span in shown).split()))
         if spans and text:
             most = max(spans, key=lambda span: len(span["text"]))
             box = seen_box(page, line["bbox"])
@@ -296,7 +298,7 @@ def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
     words = page.get_text("words") if places else []
     for (target, _), place in sorted(places.items(), key=lambda each: (each[1].y1, each[1].x0)):
         held = (word for word in words if _middle(word) in place)
-        said = " ".join(_spelt(word[4]) for word in held)
+        said = " ".join(typed(word[4]) for word in held)
         if said:
             yield said.strip(".,;:"), target, seen_box(page, place)
 
@@ -305,9 +307,10 @@ def _middle(word: Sequence[Any]) -> Any:
     return pymupdf.Point((word[0] + word[2]) / 2, (word[1] + word[3]) / 2)
 
 
-def _spelt(text: str) -> str:
-    """With ligatures apart, and letters that join as everybody types them."""
-    return _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+def typed(text: str) -> str:
+    """With ligatures apart, and letters that join, as everybody types them."""
+    # A mark by itself stands for one over a space, and the letter that it belongs to is before it.
+    return _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]).lstrip(), text)
 
 
 def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:

@@ -10,6 +10,7 @@ import pymupdf as _pymupdf
 import pytest
 
 from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
+from ocrd.pages.owntext import typed
 from ocrd.pages.reading import OwnText, merged
 from ocrd.pages.work import own_text
 
@@ -208,12 +209,13 @@ def test_what_is_said_twice_is_told_twice(tmp_path: Path) -> None:
     assert said(read(tmp_path, prose, twice)) == [PROSE, "aa bb 1100 ll ll", "aa bb 1100 ll ll"]
 
 
-def test_a_layer_beside_the_print_is_found_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ink", [20, 200, 225], ids=["black", "pale", "faded"])
+def test_a_layer_beside_the_print_is_found_out(tmp_path: Path, ink: int) -> None:
     scanned = pymupdf.Pixmap(pymupdf.csGRAY, (0, 0, 595, 842), False)
     scanned.set_rect(scanned.irect, (250,))
     for top in range(70, 160, 14):
         for left in range(60, 520, 4):
-            scanned.set_rect(pymupdf.IRect(left, top, left + 2, top + 8), (20,))
+            scanned.set_rect(pymupdf.IRect(left, top, left + 2, top + 8), (ink,))
 
     def scan(page: Any) -> None:
         page.insert_image(page.rect, pixmap=scanned)
@@ -262,6 +264,12 @@ def test_letters_that_join_are_told_as_they_are_typed(tmp_path: Path) -> None:
     told = " ".join(said(read(tmp_path, draw)))
     assert "five" in told
     assert sorted(told.replace("five", "").strip()) == sorted("\u0627\u0644\u0639")
+
+
+def test_a_vowel_mark_by_itself_parts_no_word() -> None:
+    """Its presentation form stands for one over a space."""
+    assert typed("\u0645\ufc60\u0627") == "\u0645\u064e\u0651\u0627"
+    assert typed("\u0645\ufe76\u0627 \ufb01n") == "\u0645\u064e\u0627 fin"
 
 
 HEBREW = ["שלום עולם זהו טקסט בעברית לבדיקה", "חשבון לתשלום עד יום שישי בבוקר"]
