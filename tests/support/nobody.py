@@ -36,7 +36,9 @@ def in_a_child(look: Callable[[], object]) -> object:
             try:
                 seen: object = look()
             except OcrdError as error:
-                seen = partial(type(error), error.message, hint=error.hint, kind=error.kind)
+                seen = error
+            if isinstance(seen, OcrdError):  # which no pickle holds
+                seen = partial(type(seen), seen.message, hint=seen.hint, kind=seen.kind)
             with open(writer, "wb") as pipe:
                 pickle.dump(seen, pipe)
         except BaseException:
