@@ -27,6 +27,7 @@ WORDY = 14  # letters of an average line of text
 STRIP_ROWS, STRIP_WORDS = 6, 0.8  # rows, and the share of them that are words
 PROSE = 30  # letters of a line that is no cell
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
+WORD_GAP = 0.5  # heights: the white between words of a line, where it is not stretched
 LOOSE = 2.2  # heights from line to line: running text is set closer
 GOING_ON = 0.3  # of the lines of narrow text begin in small letters, as cells do not
 VERSE = 5  # words of an average line
@@ -168,6 +169,8 @@ def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
     texts = [side for side in sides if all(piece.text for row in side for piece in row)]
     if any(len(side) < least_rows for side in texts):
         return False
+    if _gap(left, right) < WORD_GAP:
+        return False
     top = max(side[0][0].box.y1 for side in sides)
     bottom = min(side[-1][0].box.y2 for side in sides)
     if bottom <= top or _strip(left, right) or _strip(right, left):
@@ -187,6 +190,13 @@ def _wide(band: _Band) -> bool:
     line = median(piece.height for piece in (*band.left, *band.right))
     gap = min(piece.box.x1 for piece in band.right) - max(piece.box.x2 for piece in band.left)
     return gap > line
+
+
+def _gap(left: Sequence[Row], right: Sequence[Row]) -> float:
+    """How wide the white between columns is, from end to beginning of a usual row, in heights."""
+    ends, begins = [row[-1].box.x2 for row in left], [row[0].box.x1 for row in right]
+    line = median(piece.height for row in (*left, *right) for piece in row)
+    return (median(begins) - median(ends)) / max(line, 1e-6)
 
 
 def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:

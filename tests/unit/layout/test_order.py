@@ -239,3 +239,25 @@ def test_white_that_justified_lines_share_between_words_is_no_gutter() -> None:
         for text, left, right in line
     ]
     assert read(page) == [" | ".join(text for text, _, _ in line) for line in torn.values()]
+
+
+LONG = """harbour walls of stone and their gates
+paper mills on the other side of town
+industrial repair of what was built in
+February by the village and its people
+keepers of old houses along the river"""
+WIDEST = 380  # of its lines, pixels; a line is 20 high
+
+
+@pytest.mark.parametrize(("gap", "parted"), [(4, False), (6, False), (14, True), (20, True)])
+def test_lines_torn_at_a_space_are_lines_and_a_narrow_gutter_parts_columns(
+    gap: float, parted: bool
+) -> None:
+    """The detector tears full lines of a poor scan at their spaces, below each other by chance."""
+    texts = LONG.splitlines()
+    page = [
+        piece(text, x, 100 + 25 * n, width=WIDEST)
+        for x in (50, 50 + WIDEST + gap)
+        for n, text in enumerate(texts)
+    ]
+    assert read(page) == (texts * 2 if parted else [f"{text} | {text}" for text in texts])
