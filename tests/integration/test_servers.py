@@ -58,9 +58,10 @@ def run_and_fork(words: Sequence[str]) -> None:
 def router(servers: Sequence[str], log: Path, *words: str) -> Iterator[str]:
     """The real vllm-router before some servers, up."""
     need("vllm-router")
-    with reserved_port() as port, log.open("wb") as out:
+    with reserved_port() as port, reserved_port() as metrics, log.open("wb") as out:
         command = [sys.executable, "-m", "vllm_router.launch_router", "--worker-urls", *servers]
         command += ["--host", "127.0.0.1", "--port", str(port), "--policy", "power_of_two", *words]
+        command += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(metrics)]
         with subprocess.Popen(command, stdout=out, stderr=out) as process:
             url = f"http://127.0.0.1:{port}"
             try:
