@@ -12,7 +12,7 @@ from ocrd.document.plain import has_text, one_line
 from ocrd.files import Disk
 from ocrd.job import Page, PageState
 from ocrd.modes import AnswerFormat
-from ocrd.page import Block, PageResult
+from ocrd.page import Block, PageResult, WordsFrom
 from ocrd.pagelog import PageLog
 from ocrd.pdffile import FAULTS
 
@@ -90,6 +90,12 @@ class ReadPage:
     def turned(self) -> int:
         """Degrees by which the engine turned the page, clockwise, to read it."""
         return self.record.result.turned if self.record.result else 0
+
+    @property
+    def read_beside_own(self) -> bool:
+        """Whether it was read as well, beside words of the PDF's own."""
+        result = self.record.result
+        return result is not None and result.words_from is WordsFrom.BOTH
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
 from ocrd.document.transform import Matrix, PageFrame, concat, numbers
 from ocrd.document.view import PageView
-from ocrd.page import Box, Word, WordsFrom
+from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of_page, is_hidden
 
@@ -75,9 +75,7 @@ class SearchablePdf:
             return
         laid = self._layouts.of(page)
         places = [laid.sheet.box(word.box) for word in own]
-        result = page.record.result
-        both = result is not None and result.words_from is WordsFrom.BOTH
-        most = _ENOUGH_TEXT if both else 0.0
+        most = _ENOUGH_TEXT if page.read_beside_own else 0.0
         placed = [line for line in laid.lines if not _is_told(line, own, places, most)]
         content = text_content(placed, laid.sheet, PageFrame.of(canvas), self._font)
         if content:
@@ -100,8 +98,7 @@ class SearchablePdf:
         if policy == "auto" and fault:
             page.notes.append(f"the page got a text layer beside its own text: {fault}")
             return []
-        result = page.record.result
-        if result is not None and result.words_from is WordsFrom.BOTH:
+        if page.read_beside_own:
             return own
         said = [cell for block in page.blocks for row in plain.rows(block) for cell in row]
         if _letters(word.text for word in own) >= _ENOUGH_TEXT * _letters(said):

@@ -49,8 +49,9 @@ _NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES | ONCE
 
 def own_text(page: PdfPage) -> OwnText | None:
     """What a PDF page says of itself; None if it says nothing, or lies on its side."""
-    spans = [span for line in _raw_lines(page) for span in line["spans"]]
-    if not spans or not _is_level(page):
+    raw = _raw_lines(page)
+    spans = [span for line in raw for span in line["spans"]]
+    if not spans or not _is_level(page, raw):
         return None
     drawings = page.get_cdrawings()
     scan = is_scan(page)
@@ -66,7 +67,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     size = page.rect.width, page.rect.height
-    printed = _leftward(list(_rows(page, linked_places, gone)), size)
+    printed = _leftward(list(_rows(page, raw, linked_places, gone)), size)
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     beside = list(_notes(unruled, size, typography))
@@ -160,10 +161,10 @@ def _in_any(blocks: Sequence[Block], box: Box) -> bool:
     return any(block.boxes[0].holds(box) for block in blocks)
 
 
-def _is_level(page: PdfPage) -> bool:
+def _is_level(page: PdfPage, lines: Sequence[dict[str, Any]]) -> bool:
     """Whether most of its letters run from left to right as the page is seen."""
     turned: Counter[bool] = Counter()
-    for line in _raw_lines(page):
+    for line in lines:
         x, y = line["dir"]
         if page.rotation:
             turn = page.rotation_matrix
@@ -172,15 +173,21 @@ def _is_level(page: PdfPage) -> bool:
     return turned[True] >= turned[False]
 
 
-def _raw_lines(page: PdfPage) -> Iterator[dict[str, Any]]:
-    for block in page.get_text("dict", flags=_NO_PICTURES)["blocks"]:
-        yield from block.get("lines", ())
+def _raw_lines(page: PdfPage) -> list[dict[str, Any]]:
+    """The lines of the page as MuPDF finds them, which it does anew each time."""
+    blocks = page.get_text("dict", flags=_NO_PICTURES)["blocks"]
+    return [line for block in blocks for line in block.get("lines", ())]
 
 
-def _rows(page: PdfPage, links: Sequence[Box] = (), gone: Sequence[Box] = ()) -> Iterator[Row]:
-    """The lines of the page as MuPDF finds them, without the pieces that are not seen."""
+def _rows(
+    page: PdfPage,
+    lines: Sequence[dict[str, Any]],
+    links: Sequence[Box] = (),
+    gone: Sequence[Box] = (),
+) -> Iterator[Row]:
+    """The page's lines with how they are set, without the pieces that are not seen."""
     left_out = frozenset(gone)
-    for line in _raw_lines(page):
+    for line in lines:
         shown = [span for span in line["spans"] if seen_box(page, span["bbox"]) not in left_out]
         spans = [span for span in shown if span["text"].strip()]
         text = typed(" ".join("".join(span["text"] for span in shown).split()))
@@ -243,7 +250,8 @@ def _typography(page: PdfPage) -> Typography:
 def _rows_of(document: Document, number: int) -> list[Row]:
     """The lines of a page; none of one that is damaged."""
     try:
-        return list(_rows(document.load_page(number)))
+        page = document.load_page(number)
+        return list(_rows(page, _raw_lines(page)))
     except FAULTS as error:
         memory_ran_out(str(error))
         return []
