@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -91,20 +91,18 @@ def fault_of(words: Iterable[str]) -> str:
     return ""
 
 
-def fault_of_page(page: PdfPage, words: Sequence[Word], grey: Callable[[], Image.Image]) -> str:
+def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
     """`fault_of` a page's words; of a layer under a scan also whether print stands above it.
 
     Args:
-        page: The page.
-        words: What it says.
-        grey: Draws it.
+        words: What the page says.
+        scan: The page in grey, where its words are such a layer.
     """
     if fault := fault_of(word.text for word in words):
         return fault
-    if words and is_scan(page) and is_hidden(page):
-        seen = grey()
-        least = min(_PRINTED, _FADED * contrast(seen, Box(0, 0, 1, 1))[0])
-        bare = sum(contrast(seen, word.box)[0] < least for word in words)
+    if words and scan is not None:
+        least = min(_PRINTED, _FADED * contrast(scan, Box(0, 0, 1, 1))[0])
+        bare = sum(contrast(scan, word.box)[0] < least for word in words)
         if bare > len(words) / 2:
             return "its words do not stand where the print is"
     return ""

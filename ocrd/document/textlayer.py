@@ -24,7 +24,7 @@ from ocrd.document.transform import Matrix, PageFrame, concat, numbers
 from ocrd.document.view import PageView
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage
-from ocrd.pdftext import fault_of_page, is_hidden
+from ocrd.pdftext import fault_of_page, is_hidden, is_scan
 
 _TIPS, _TAILS = 0.1, 0.15  # of a line's height: where only its tallest and deepest letters reach
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
@@ -90,7 +90,8 @@ class SearchablePdf:
             return None
         if not own:
             return own
-        fault = fault_of_page(view.page, own, lambda: view.grey)
+        is_layer = is_scan(view.page) and is_hidden(view.page)
+        fault = fault_of_page(own, view.grey if is_layer else None)
         if (policy == "redo" or (policy == "auto" and fault)) and is_hidden(view.page):
             self._pdf.remove_text(canvas)
             page.notes.append(f"the hidden text of the page was replaced{fault and ': ' + fault}")

@@ -104,7 +104,7 @@ def own_text(page: PdfPage) -> OwnText | None:
         and (not scan or hidden)
         and not has_outlines(page, drawings, places)
     )
-    return OwnText(result, fault_of_page(page, words, lambda: grey_of(page)), whole)
+    return OwnText(result, fault_of_page(words, grey_of(page) if hidden else None), whole)
 
 
 def _notes(
