@@ -22,6 +22,7 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from ocrd.engine.deepseek.device_views import cut_on_device
 from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, normalise
 from ocrd.engine.deepseek.processor import FIELDS, PageInfo, PageInfo2, PageMultiModalProcessor
+from ocrd.engine.deepseek.recorded import Recorded
 from ocrd.engine.deepseek.tiling import Layout
 
 # So many patches or tokens go through an encoder at once: enough to fill the largest device, few
@@ -75,9 +76,18 @@ class PerRequestViews:
     sam_model: Any
     view_seperator: torch.Tensor  # the weights' own spelling
     sam: Encode | None = None
+    recorded: Encode | None = None
 
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
         """Views [n, side, side, 3] in bytes to embeddings [n, tokens, width]."""
+        if self.recorded is None:
+            self.recorded = self._features
+            if views.device.type == "cuda":
+                self.recorded = Recorded(self._features)
+        return in_parts(self.recorded, views, (views.shape[1] // PATCH) ** 2)
+
+    def _features(self, views: torch.Tensor) -> torch.Tensor:
+        """What `_encode` does, with a stack that is small enough."""
         raise NotImplementedError
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
@@ -92,7 +102,7 @@ class PerRequestViews:
                 from ocrd.engine.deepseek.kernels import fused, joined  # Triton needs a GPU
 
                 self.sam = SamEncoder(self.sam_model, fused, joined)
-        return in_parts(self.sam, views, (views.shape[1] // PATCH) ** 2)
+        return self.sam(views)
 
     def _own_sam(self, views: torch.Tensor) -> torch.Tensor:
         dtype = next(self.sam_model.parameters()).dtype
@@ -131,9 +141,9 @@ class DeepseekOcr(PerRequestViews, DeepseekOCRForCausalLM):
 
     supports_encoder_cudagraph = False  # vLLM's graphs know one resolution only
 
-    def _encode(self, views: torch.Tensor) -> torch.Tensor:
+    def _features(self, views: torch.Tensor) -> torch.Tensor:
         seen = self._sam(views)
-        known = in_parts(lambda part: self.vision_model(part, part), seen, seen[0, 0].numel())
+        known = self.vision_model(seen, seen)
         return self.projector(torch.cat((known[:, 1:], seen.flatten(2).transpose(1, 2)), dim=-1))
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
@@ -157,9 +167,8 @@ class DeepseekOcr2(PerRequestViews, DeepseekOCR2ForCausalLM):
         inner = self.qwen2_model.model.model
         inner._create_custom_4d_mask = mask_of_halves
 
-    def _encode(self, views: torch.Tensor) -> torch.Tensor:
-        seen = self._sam(views)
-        return self.projector(in_parts(self.qwen2_model, seen, 2 * seen[0, 0].numel()))
+    def _features(self, views: torch.Tensor) -> torch.Tensor:
+        return self.projector(self.qwen2_model(self._sam(views)))
 
     def _lay_out(self, features: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
         return features.reshape(-1, features.shape[2])

@@ -26,7 +26,8 @@ from ocrd.engine.resident.devices import gpus, on_cpu, on_gpus
 from ocrd.engine.resident.settings import Place, VllmSettings
 from ocrd.errors import EngineSetupError
 
-# vLLM from 0.31 on would take its second model runner on a GPU, with which ocrd has not run.
+# vLLM from 0.31 on would take its second model runner on a GPU, with which a lone page takes longer
+# by a sixth and many pages take as long (bench/RESULTS.md).
 SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
 LOG_CONFIG = "VLLM_LOGGING_CONFIG_PATH"
 PLUGINS = "vllm.general_plugins"
