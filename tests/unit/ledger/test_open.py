@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import shutil
 import sqlite3
-import subprocess
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -21,9 +20,9 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.readonly import glance
 from ocrd.ledger.tables import metadata
-from tests.support.needs import need
 from tests.support.nobody import in_a_child
 from tests.unit.ledger.making import Say, answer, done, forked, found, python, queued
+from tests.unit.spool.mounts import fuse
 
 SECOND_REVISION = '''
 """A later revision."""
@@ -242,16 +241,9 @@ class TestRefused:
         assert not path.exists()
 
     def test_a_bindfs_mount_as_the_kernel_calls_it(self, tmp_path: Path) -> None:
-        need("fuse")
-        origin, point = tmp_path / "origin", tmp_path / "share"
-        origin.mkdir()
-        point.mkdir()
-        subprocess.run(["bindfs", origin, point], check=True)
-        try:
-            with pytest.raises(LedgerError) as refusal:
-                Ledger.open(point / "ledger.db")
-        finally:
-            subprocess.run(["umount", point], check=True)
+        share = fuse(tmp_path / "origin", tmp_path / "share")
+        with share as point, pytest.raises(LedgerError) as refusal:
+            Ledger.open(point / "ledger.db")
         assert refusal.value.kind == "ledger-remote"
 
 
