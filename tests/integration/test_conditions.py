@@ -6,8 +6,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,22 +13,12 @@ import pytest
 from tests.integration.tree import Tree, ask, daemon, folder_of, log, order, scan
 from tests.support.needs import need, slow
 from tests.support.waiting import wait_for
+from tests.unit.spool.mounts import remount, tmpfs
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "srv")
-
-
-@contextmanager
-def tmpfs(folder: Path, size: str) -> Iterator[None]:
-    need("mounts")
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_full_outbox_pauses_its_folder_and_costs_no_attempt(tree: Tree) -> None:
@@ -127,8 +115,7 @@ def test_once_says_what_it_waited_for_in_vain(tree: Tree) -> None:
         assert code == 1
         assert "disk-full" in said
         (tree.root / "outbox" / "scans" / "filler").unlink()
-        more_room = ["mount", "-o", "remount,size=16m", str(tree.root / "outbox" / "scans")]
-        subprocess.run(more_room, check=True)
+        remount(tree.root / "outbox" / "scans", "size=16m")
         tree.work_off()
         tree.check_done()
     tree.drop("b.jpg", scan(2))

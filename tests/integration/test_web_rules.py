@@ -6,7 +6,6 @@ import base64
 import http.client
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,8 +24,9 @@ from ocrd.web.expiry import DAY_S, expire_all
 from ocrd.web.store import Store, store_path
 from tests.integration.test_web import page
 from tests.support.commands import ocrd
-from tests.support.needs import needs, slow
+from tests.support.needs import slow
 from tests.support.site import FOLDERS, Site, site, until
+from tests.unit.spool.mounts import tmpfs
 
 
 @pytest.fixture(scope="module")
@@ -206,23 +206,19 @@ def test_a_document_that_no_daemon_has_seen_is_found_by_its_ticket(tmp_path: Pat
         assert (job["state"], job["source"]) == ("done", "early.png")
 
 
-@needs("mounts")
 def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
     root = tmp_path / "srv"
-    (root / "inbox/web").mkdir(parents=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root / "inbox/web"], check=True
-    )
-    try:
-        with site(root, daemon=False) as up, up.client() as client:
-            answer = client.post("/api/v1/ocr?name=large.png", content=bytes(6 << 20))
-            assert (answer.status_code, answer.json()["error"]["kind"]) == (507, "disk-full")
-            assert os.listdir(root / "inbox/web") == []
-            assert client.post("/api/v1/ocr?name=s.png", content=page()).status_code == 202
-            free = os.statvfs(root / "inbox/web")
-            assert free.f_bavail * free.f_bsize > 3 << 20
-    finally:
-        subprocess.run(["umount", "--lazy", root / "inbox/web"], check=False)
+    with (
+        tmpfs(root / "inbox/web", "4m") as inbox,
+        site(root, daemon=False) as up,
+        up.client() as client,
+    ):
+        answer = client.post("/api/v1/ocr?name=large.png", content=bytes(6 << 20))
+        assert (answer.status_code, answer.json()["error"]["kind"]) == (507, "disk-full")
+        assert os.listdir(inbox) == []
+        assert client.post("/api/v1/ocr?name=s.png", content=page()).status_code == 202
+        free = os.statvfs(inbox)
+        assert free.f_bavail * free.f_bsize > 3 << 20
 
 
 def test_a_killed_upload_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import signal
 import sqlite3
-import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ExitCode
-from tests.integration.test_conditions import tmpfs
 from tests.integration.test_killed import book
 from tests.integration.tree import (
     Tree,
@@ -23,6 +21,7 @@ from tests.integration.tree import (
 )
 from tests.slow.faults.strikes import LockedLedger
 from tests.support.waiting import wait_for
+from tests.unit.spool.mounts import remount, tmpfs
 
 KINDS = ("json", "md", "pdf")
 POSITIONS = 10  # places on a file's way at which the daemon is killed
@@ -114,12 +113,12 @@ def test_a_locked_ledger_is_waited_for(tree: Tree) -> None:
 def test_an_archive_mounted_read_only_pauses_its_folder_until_it_is_writable(tree: Tree) -> None:
     archive = tree.root / "archive" / "scans"
     with tmpfs(archive, "1m"), daemon(tree):
-        subprocess.run(["mount", "-o", "remount,ro", archive], check=True)
+        remount(archive, "ro")
         tree.drop("a.jpg", scan(1))
         wait_for(lambda: folder_of(tree)["paused"])
         assert folder_of(tree)["paused"]["kind"] == "read-only"
         assert folder_of(tree)["failed"] == 0
-        subprocess.run(["mount", "-o", "remount,rw", archive], check=True)
+        remount(archive, "rw")
         wait_for(lambda: folder_of(tree)["done"] == 1)
         assert [job["attempts"] for job in ask(tree, "jobs")["jobs"]] == [1]
         assert log(tree).count("event=folder.paused") == 1

@@ -1,27 +1,13 @@
 """A share that goes while the daemon is away: its jobs wait for it, none is given up."""
 
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.tree import Tree, ask, daemon, folder_of, log, scan
-from tests.support.needs import need
 from tests.support.waiting import wait_for
+from tests.unit.spool.mounts import mounted
 
 FILES = 30  # more than are claimed at once
-
-
-@contextmanager
-def shared(tree: Tree, server: Path) -> Iterator[None]:
-    """The server's folder is mounted as the inbox."""
-    need("mounts")
-    subprocess.run(["mount", "--bind", server, tree.inbox], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", tree.inbox], check=True)
 
 
 def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> None:
@@ -30,7 +16,7 @@ def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> No
     empty.work_off()
     first = int(empty.diary.read_text(encoding="utf-8").split()[-1]) + 1
     server.mkdir()
-    with shared(tree, server):
+    with mounted("--bind", str(server), at=tree.inbox):
         for number in range(FILES):
             tree.drop(f"{number}.jpg", scan(number))
         assert tree.run("--kill-before", str(first))[0] == -signal.SIGKILL
@@ -38,7 +24,7 @@ def test_a_share_unmounted_between_two_starts_costs_no_job(tmp_path: Path) -> No
     with daemon(tree):
         wait_for(lambda: folder_of(tree)["paused"])
         assert folder_of(tree)["paused"]["kind"] == "share-lost"
-        with shared(tree, server):
+        with mounted("--bind", str(server), at=tree.inbox):
             wait_for(lambda: folder_of(tree)["done"] == FILES and tree.spooled() == [])
             jobs = ask(tree, "jobs")["jobs"]
             assert {job["id"] for job in jobs} == before

@@ -374,6 +374,7 @@ async def test_a_child_that_cannot_come_up_is_nobodys_page_and_shows_in_alive() 
     assert children() == set()
 
 
+@FORKED
 async def test_a_pool_in_which_no_child_came_up_may_be_tried_again_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 
 import pymupdf
+import pytest
 from PIL import Image
 
 from ocrd.ledger.ledger import Ledger
+from tests.support.forked_children import fork_children
 from tests.unit.cli.conftest import Tree
 from tests.unit.ledger import making
 from tests.unit.ledger.making import Clock
+
+
+@pytest.fixture(autouse=True)
+def _quick_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork_children(monkeypatch.setattr)
 
 
 def pile(into: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pty
 import re
@@ -17,6 +18,7 @@ import pytest
 
 from ocrd import snapshot
 from ocrd.cli.jobs import moment
+from ocrd.cli.main import main
 from ocrd.cli.status import hours, plain
 from ocrd.ledger.ledger import Ledger
 from ocrd.views.phrases import about, duration
@@ -154,10 +156,15 @@ def test_the_last_ten_files_and_the_last_failures_are_shown(tree: Tree) -> None:
 def on_a_terminal(config: Path, *words: str, term: str = "xterm", seconds: float = 0) -> str:
     """What `ocrd WORDS` draws on a terminal of 80 columns; it is ended after so long, if at all."""
     here, there = pty.openpty()
-    environment = {**os.environ, "OCRD_CONFIG": str(config), "TERM": term, "COLUMNS": "80"}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "ocrd", *words], stdout=there, cwd=PROJECT, env=environment
-    )
+
+    def begin() -> None:
+        os.environ.update(OCRD_CONFIG=str(config), TERM=term, COLUMNS="80")
+        sys.argv = ["ocrd", *words]
+        with open(there, "w") as sys.stdout:
+            main()
+
+    running = multiprocessing.get_context("fork").Process(target=begin)
+    running.start()
     os.close(there)
     drawn = b""
     until = time.monotonic() + seconds
@@ -170,7 +177,7 @@ def on_a_terminal(config: Path, *words: str, term: str = "xterm", seconds: float
         pass  # it has ended: nobody draws any more
     finally:
         running.kill()
-        running.wait()
+        running.join()
         os.close(here)
     return drawn.decode()
 

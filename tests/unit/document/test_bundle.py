@@ -19,7 +19,7 @@ from ocrd.document.bundle import build_bundle
 from ocrd.modes import AnswerFormat
 from ocrd.page import Finish, PageResult
 from tests.support.grain import grain, saved
-from tests.support.needs import need, slow
+from tests.support.needs import slow
 from tests.unit.document.scans import (
     bundle,
     by_poppler,
@@ -29,6 +29,7 @@ from tests.unit.document.scans import (
     sidecar,
     typeset,
 )
+from tests.unit.spool.mounts import tmpfs
 
 DEAD = {"kind": "page-fault", "message": "the engine died on it", "hint": "Try it alone."}
 FACTS = {"source": "a.pdf", "sha256": "00ff", "engine": "vllm", "version": 99, "pages": None}
@@ -261,19 +262,8 @@ def test_the_original_is_only_read(tmp_path: Path) -> None:
     assert source.read_bytes() == before
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A real filesystem of 96 KiB."""
-    need("mounts")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", place], check=True)
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
 @pytest.mark.parametrize("output", ["pdf", "images", "markdown"])
-def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, small_disk: Path, output: str) -> None:
+def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, output: str) -> None:
     """So that the worker waits for room and does not take the page or the file for broken."""
     source = blank_pdf(tmp_path / "a.pdf", 1)
     said = (
@@ -289,10 +279,10 @@ def test_a_full_disk_is_told_as_a_full_disk(tmp_path: Path, small_disk: Path, ou
         said = "<|ref|>image<|/ref|><|det|>[[0, 0, 999, 999]]<|/det|>"
     (tmp_path / "p.jsonl").write_text(json.dumps(record(1, PageResult(text=said))) + "\n")
     spec = BundleSpec(
-        source=source, name="a", kind="pdf", pages=tmp_path / "p.jsonl", into=small_disk,
+        source=source, name="a", kind="pdf", pages=tmp_path / "p.jsonl", into=tmp_path / "disk",
         outputs=frozenset({output}), answers=AnswerFormat.DOCUMENT, dpi=144, facts={},
     )  # fmt: skip
-    with pytest.raises(OSError, match="No space left") as caught:
+    with tmpfs(spec.into, "96k"), pytest.raises(OSError, match="No space left") as caught:
         build_bundle(spec)
     assert caught.value.errno == errno.ENOSPC
 

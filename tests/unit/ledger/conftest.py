@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ocrd.ledger.ledger import Ledger
-from tests.support.needs import need
 from tests.unit.ledger.making import Clock, opened
+from tests.unit.spool.mounts import tmpfs
 
 
 @pytest.fixture
@@ -32,10 +31,5 @@ def ledger(path: Path, clock: Clock) -> Iterator[Ledger]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A filesystem of 2 MiB of its own."""
-    need("mounts")
-    point = tmp_path / "disk"
-    point.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
-    subprocess.run(mount, check=True)
-    yield point
-    subprocess.run(["umount", "--lazy", str(point)], check=True)
+    with tmpfs(tmp_path / "disk", "2m") as disk:
+        yield disk

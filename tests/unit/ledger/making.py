@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import event
 
@@ -178,15 +181,37 @@ def many(path: Path, count: int, state: str = "done", place: str = "archive") ->
         raw.execute(THEIR_PAGES)
 
 
-def python(code: str, *args: object, **options: Any) -> subprocess.Popen[str]:
-    """Another process that runs `code` with `args` in `sys.argv`."""
+def python(code: str, *args: object) -> str:
+    """What a new interpreter that runs `code` with `args` in `sys.argv` prints; it ends well."""
     command = [sys.executable, "-c", code, *map(str, args)]
     root = Path(__file__).parents[3]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, **options)
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=root, check=True).stdout
 
 
-def answer(process: subprocess.Popen[str]) -> str:
-    """What a process printed, once it has ended well."""
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0
-    return said
+Say = Callable[..., None]
+
+
+def forked(work: Callable[..., object], *args: object) -> tuple[BaseProcess, IO[str]]:
+    """Another process, which has begun with `work(say, *args)`; and what it says, as it says it.
+
+    No ledger that it opens may be open here: SQLite's locks are those of a process.
+    """
+    reader, writer = os.pipe()
+
+    def begin() -> None:
+        os.close(reader)
+        work(lambda *words: os.write(writer, f"{' '.join(map(str, words))}\n".encode()), *args)
+
+    process = multiprocessing.get_context("fork").Process(target=begin)
+    process.start()
+    os.close(writer)
+    return process, open(reader, encoding="ascii")
+
+
+def answer(process: BaseProcess, said: IO[str]) -> str:
+    """What a process says until it ends well."""
+    with said:
+        told = said.read()
+    process.join()
+    assert process.exitcode == 0
+    return told

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,14 +19,16 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
 from tests.unit.ledger.making import (
     Clock,
+    Say,
     answer,
     claimed,
     delivering,
     done,
     failed,
+    forked,
     found,
+    opened,
     page,
-    python,
     queued,
     spooled,
     taken_next,
@@ -32,17 +36,12 @@ from tests.unit.ledger.making import (
 
 SHARE_GONE = JobError(kind="share-gone", message="not mounted", hint="Mount it.")
 
-CLAIM_ALL = """
-import sys
-from pathlib import Path
-from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import taken_next
-with Ledger.open(Path(sys.argv[1]), busy_s=300) as ledger:  # its lock is no queue
-    print("ready", flush=True)
-    input()
-    while job := taken_next(ledger, now=0.0):
-        print(job.id)
-"""
+
+def claim_all(say: Say, path: Path, together: Barrier) -> None:
+    with Ledger.open(path, busy_s=300) as ledger:  # its lock is no queue
+        together.wait()
+        while job := taken_next(ledger, now=0.0):
+            say(job.id)
 
 
 class TestClaim:
@@ -61,18 +60,15 @@ class TestClaim:
             None,
         ]
 
-    def test_gives_each_job_to_one_of_two_processes(self, path: Path, ledger: Ledger) -> None:
-        jobs = ledger.record([found(f"{number}.pdf") for number in range(200)])
-        both = [python(CLAIM_ALL, path, stdin=-1) for _ in range(2)]
-        for process in both:
-            assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        for process in both:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        taken = [[int(line) for line in answer(process).split()] for process in both]
+    def test_gives_each_job_to_one_of_two_processes(self, path: Path) -> None:
+        with opened(path) as ledger:
+            jobs = ledger.record([found(f"{number}.pdf") for number in range(200)])
+        together = multiprocessing.get_context("fork").Barrier(2)
+        both = [forked(claim_all, path, together) for _ in range(2)]
+        taken = [[int(line) for line in answer(*process).split()] for process in both]
         assert sorted(taken[0] + taken[1]) == [job.id for job in jobs if job]
-        assert all(job.attempts == 1 for job in ledger.jobs(limit=1000))
+        with opened(path) as ledger:
+            assert all(job.attempts == 1 for job in ledger.jobs(limit=1000))
 
     def test_gives_each_job_to_one_of_eight_threads(self, ledger: Ledger) -> None:
         ledger.record([found(f"{number}.pdf") for number in range(100)])

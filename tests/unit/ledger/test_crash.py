@@ -13,40 +13,31 @@ import pytest
 
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger, writing
-from ocrd.ledger.store import Transaction
-from tests.unit.ledger.making import found, python, taken_next
-
-WORK = """
-import sys
-from pathlib import Path
-from ocrd.job import Page, PageState, Place
-from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.pages import page_row
-from tests.unit.ledger.making import found, taken_next
+from ocrd.ledger.store import Transaction
+from tests.unit.ledger.making import Say, forked, found, page, taken_next
 
-ledger = Ledger.open(Path(sys.argv[1]))
-first = int(sys.argv[2])
 
-def said(*words):
-    print(*words, flush=True)  # the acknowledgement, after the ledger's
+def work(say: Say, path: Path, first: int) -> None:
+    """Files are recorded and one of each batch is done; each step is told after the ledger's."""
+    ledger = Ledger.open(path)
+    say("ready")
+    for batch in range(first, first + 1_000_000):
+        ledger.record([found(f"{batch}-{number}.pdf") for number in range(7)])
+        say("recorded", batch)
+        taken = taken_next(ledger, now=0.0)
+        assert taken is not None
+        job = ledger.moved(taken)
+        say("claimed", job.id)
+        job = ledger.set_pages(job, 2)
+        for number in (1, 2):
+            ledger.progress(job, [page_row(page(number), f"{job.id}:{number}", "r")])
+            say("page", job.id, number)
+        job = ledger.deliver(job, outputs=f"/outbox/{job.id}", archived_to=f"/archive/{job.id}")
+        say("delivering", job.id)
+        ledger.done(job)
+        say("done", job.id)
 
-said("ready")
-for batch in range(first, first + 1_000_000):
-    files = [found(f"{batch}-{number}.pdf") for number in range(7)]
-    ledger.record(files)
-    said("recorded", batch)
-    job = ledger.moved(taken_next(ledger, now=0.0))
-    said("claimed", job.id)
-    job = ledger.set_pages(job, 2)
-    for number in (1, 2):
-        page = Page(number=number, state=PageState.DONE)
-        ledger.progress(job, [page_row(page, f"{job.id}:{number}", "r")])
-        said("page", job.id, number)
-    job = ledger.deliver(job, outputs=f"/outbox/{job.id}", archived_to=f"/archive/{job.id}")
-    said("delivering", job.id)
-    ledger.done(job)
-    said("done", job.id)
-"""
 
 REACHED = {
     "claimed": {JobState.RUNNING, JobState.DELIVERING, JobState.DONE},
@@ -57,14 +48,15 @@ REACHED = {
 
 def killed_after(path: Path, first: int, lines: int, seconds: float) -> list[list[str]]:
     """What a process had acknowledged when it was killed, so long after so many lines."""
-    process = python(WORK, path, first)
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    said = [process.stdout.readline() for _ in range(lines)]
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    rest, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    said += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    process, told = forked(work, path, first)
+    with told:
+        assert told.readline() == "ready\n"
+        said = [told.readline() for _ in range(lines)]
+        time.sleep(seconds)
+        process.kill()
+        said += [line for line in told if line.endswith("\n")]
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     return [line.split() for line in said]
 
 
@@ -105,7 +97,7 @@ def check_pages(ledger: Ledger, acknowledged: list[list[str]]) -> None:
             found_again = ledger.job(job)
             assert found_again is not None and found_again.pages_done >= number
             payloads = ledger.payloads(found_again, "r")
-            kept = {page.number: payload for page, payload in payloads}
+            kept = {known.number: payload for known, payload in payloads}
             assert kept[number] == f"{job}:{number}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from ocrd.ledger.store import Transaction
 from tests.support.needs import few
 from tests.support.waiting import HANG_S, wait_for
 from tests.unit.ledger.making import document, found, page, queued, spooled, taken_next
+from tests.unit.spool.mounts import remount
 
 
 @contextmanager
@@ -82,10 +82,6 @@ def test_a_writer_holds_the_lock_before_it_reads(ledger: Ledger, path: Path) -> 
             other.execute("UPDATE jobs SET priority = 9")
 
     writing(meddle)(ledger)
-
-
-def remount(disk: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
 
 
 class TestAFullDisk:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -17,26 +18,17 @@ from tests.support.needs import need
 from tests.support.nobody import as_nobody
 from tests.unit.ledger.making import (
     Clock,
-    answer,
+    Say,
     claimed,
     delivering,
     done,
     failed,
+    forked,
     many,
     python,
     queued,
 )
 from tests.unit.ledger.test_open import before
-
-QUEUE_AND_DIE = """
-import os, signal, sys
-from pathlib import Path
-from ocrd.ledger.ledger import Ledger
-from tests.unit.ledger.making import queued
-ledger = Ledger.open(Path(sys.argv[1]))
-queued(ledger)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
 
 Look = Callable[[Path], int]
 
@@ -95,6 +87,11 @@ class TestTheNumbers:
         assert seen_at_a_glance(path) == 1
 
 
+def queue_and_die(_say: Say, path: Path) -> None:
+    queued(Ledger.open(path))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def seen_at_a_glance(path: Path) -> int:
     return sum(folder.waiting for folder in glance(path).folders)
 
@@ -124,7 +121,10 @@ class TestWhoeverLooks:
         assert public.read_bytes() == before
 
     def test_sees_it_after_the_daemon_was_killed(self, public: Path, look: Look) -> None:
-        assert python(QUEUE_AND_DIE, public).wait(300) == -signal.SIGKILL
+        process, said = forked(queue_and_die, public)
+        assert said.read() == ""
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert public.with_name("ledger.db-wal").exists()
         assert as_nobody(lambda: look(public)) == 1
 
@@ -160,7 +160,7 @@ class TestAQuestion:
 class TestItIsQuick:
     def test_it_needs_neither_sqlalchemy_nor_alembic(self) -> None:
         code = "import sys, ocrd.ledger.readonly; print(*sys.modules)"
-        loaded = {name.split(".")[0] for name in answer(python(code)).split()}
+        loaded = {name.split(".")[0] for name in python(code).split()}
         assert loaded & {"sqlalchemy", "alembic", "asyncio", "typing_extensions"} == set()
 
     def test_its_cost_does_not_grow_with_the_jobs(self, tmp_path: Path) -> None:

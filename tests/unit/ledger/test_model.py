@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from ocrd.job import Found, Job, JobError, JobState, Place
 from ocrd.ledger.ledger import Ledger
 from tests.support.needs import examples
-from tests.unit.ledger.making import NO_TEXT, Clock, found, taken_next
+from tests.unit.ledger.making import NO_TEXT, Clock, found, opened, taken_next
 
 FOLDERS = ("a", "b", "c")
 NAMES = ("1.pdf", "2.pdf", "3\n\udcff.pdf")
@@ -55,7 +55,7 @@ class Agreement(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm")  # thousands of commits
         self.clock = Clock()
         self.path = Path(self.folder.name) / "ledger.db"
-        self.ledger = Ledger.open(self.path, clock=self.clock)
+        self.ledger = opened(self.path, clock=self.clock)
         self.jobs: dict[int, Job] = {}
         self.last = 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import shutil
 import sqlite3
-import subprocess
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -21,9 +20,9 @@ from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.migrate import MIGRATIONS, Migrations, prepare
 from ocrd.ledger.readonly import glance
 from ocrd.ledger.tables import metadata
-from tests.support.needs import need
 from tests.support.nobody import in_a_child
-from tests.unit.ledger.making import answer, done, found, python, queued
+from tests.unit.ledger.making import Say, answer, done, forked, found, python, queued
+from tests.unit.spool.mounts import fuse
 
 SECOND_REVISION = '''
 """A later revision."""
@@ -42,6 +41,11 @@ from ocrd.ledger.ledger import Ledger
 with Ledger.open(Path(sys.argv[1])) as ledger:
     print(len(ledger.jobs()), *(name for name in sys.modules if name == "alembic"))
 """
+
+
+def open_and_say(say: Say, path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        say(len(ledger.jobs()))
 
 
 def pragma(path: Path, name: str) -> object:
@@ -100,8 +104,8 @@ class TestANewLedger:
         assert settings == ["wal", full, on]
 
     def test_can_be_made_by_four_processes_at_once(self, path: Path) -> None:
-        processes = [python(OPEN_AND_SAY, path) for _ in range(4)]
-        assert [answer(process).split()[0] for process in processes] == ["0"] * 4
+        processes = [forked(open_and_say, path) for _ in range(4)]
+        assert [answer(*process) for process in processes] == ["0\n"] * 4
 
     def test_is_not_made_where_the_caller_only_wants_to_look(self, path: Path) -> None:
         with pytest.raises(LedgerError) as refusal:
@@ -119,7 +123,7 @@ class TestAKnownLedger:
     def test_is_opened_again_without_alembic(self, path: Path) -> None:
         with Ledger.open(path) as ledger:
             queued(ledger)
-        assert answer(python(OPEN_AND_SAY, path)).split() == ["1"]
+        assert python(OPEN_AND_SAY, path).split() == ["1"]
 
     def test_is_put_back_into_wal_mode_when_a_copy_lost_it(self, path: Path) -> None:
         Ledger.open(path).close()
@@ -237,16 +241,9 @@ class TestRefused:
         assert not path.exists()
 
     def test_a_bindfs_mount_as_the_kernel_calls_it(self, tmp_path: Path) -> None:
-        need("fuse")
-        origin, point = tmp_path / "origin", tmp_path / "share"
-        origin.mkdir()
-        point.mkdir()
-        subprocess.run(["bindfs", origin, point], check=True)
-        try:
-            with pytest.raises(LedgerError) as refusal:
-                Ledger.open(point / "ledger.db")
-        finally:
-            subprocess.run(["umount", point], check=True)
+        share = fuse(tmp_path / "origin", tmp_path / "share")
+        with share as point, pytest.raises(LedgerError) as refusal:
+            Ledger.open(point / "ledger.db")
         assert refusal.value.kind == "ledger-remote"
 
 

@@ -19,6 +19,7 @@ from ocrd.errors import PageError
 from ocrd.page import PageImage
 from ocrd.pages.base import Rendering
 from ocrd.pages.source import ChildPageSource
+from tests.support.forked_children import fork_children
 from tests.support.grain import saved
 from tests.support.waiting import until
 from tests.unit.children.support import children, from_proc, servants
@@ -28,15 +29,19 @@ from tests.unit.pages.rasters import bomb, grey_frame, tiff
 from tests.unit.pages.samples import of_text
 
 Make = Callable[..., ChildPageSource]
+FORKED = pytest.mark.usefixtures("forks")
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes sources; their children end with the test."""
+    """Makes sources; their children end with the test.
+
+    One that is forked has the address space of the tests, too, which may be large by then.
+    """
     pools = []
 
     def make(
-        *, processes: int = 1, memory_mib: int = 1024, page_wall_s: float = 60.0, **changed: Any
+        *, processes: int = 1, memory_mib: int = 8192, page_wall_s: float = 60.0, **changed: Any
     ) -> ChildPageSource:
         pool = ChildPool(
             name="page worker",
@@ -52,6 +57,12 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield make
     for pool in pools:
         pool.stop()
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children are up at once: for tests that are not about how they begin or what they take."""
+    fork_children(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +82,7 @@ async def test_pages_come_through_children(make: Make, put: Put) -> None:
     assert len(children()) == 2
 
 
+@FORKED
 async def test_what_is_wrong_with_a_file_arrives_in_its_own_words(make: Make, put: Put) -> None:
     source = make()
     locked = of_text(1).tobytes(encryption=5, user_pw="sesame", owner_pw="open")
@@ -78,6 +90,7 @@ async def test_what_is_wrong_with_a_file_arrives_in_its_own_words(make: Make, pu
         await source.inspect(put(locked))
 
 
+@FORKED
 async def test_a_page_that_takes_too_long_twice_is_given_up(
     make: Make, put: Put, slow: bytes
 ) -> None:
@@ -87,6 +100,7 @@ async def test_a_page_that_takes_too_long_twice_is_given_up(
         await source.page(path, 1)
 
 
+@FORKED
 async def test_a_file_that_cannot_even_be_looked_at_in_time_is_given_up(
     make: Make, put: Put
 ) -> None:
@@ -96,6 +110,7 @@ async def test_a_file_that_cannot_even_be_looked_at_in_time_is_given_up(
         await source.inspect(path)
 
 
+@FORKED
 async def test_a_page_whose_child_was_killed_once_is_delivered(
     make: Make, put: Put, slow: bytes
 ) -> None:
@@ -107,6 +122,7 @@ async def test_a_page_whose_child_was_killed_once_is_delivered(
     assert image.rgb[:3] == bytes((90, 90, 90))
 
 
+@FORKED
 async def test_a_page_whose_child_dies_again_and_again_is_given_up(
     make: Make, put: Put, slow: bytes
 ) -> None:
@@ -166,6 +182,7 @@ async def test_a_child_stays_small_however_many_pages_it_has_drawn(make: Make, p
     assert sizes[1] < sizes[0] + 16
 
 
+@FORKED
 async def test_a_long_fax_is_read_frame_by_frame(make: Make, put: Put) -> None:
     source = make()
     path = put(tiff(*(grey_frame(level, 400, 300) for level in range(0, 200, 4))))

@@ -19,10 +19,17 @@ from ocrd.engine.remote.settings import Address
 from ocrd.errors import EngineDownError, PageError, PageFaultError
 from ocrd.page import PageImage
 from ocrd.tone import pillow
-from tests.support.stub_server import ENGINE_DEAD, Asked, Script, Stub, refusal
+from tests.support.stub_server import ENGINE_DEAD, SMALL_TRIAL, Asked, Script, Stub, refusal
 from tests.support.waiting import HANG_S
 from tests.unit.engine.fake import words_of
 from tests.unit.engine.remote.support import page, serving
+
+
+@pytest.fixture(autouse=True)
+def _small_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole page takes longer than all that a test does then."""
+    monkeypatch.setattr("ocrd.engine.remote.client.LETTER", SMALL_TRIAL)
+
 
 Answer = Callable[[Stub], Awaitable[web.StreamResponse | None]]
 
