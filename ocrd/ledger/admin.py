@@ -19,7 +19,7 @@ from sqlalchemy import (
     select,
 )
 
-from ocrd.job import GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
+from ocrd.job import ACTIVE, GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
 from ocrd.ledger.store import Transaction, batches, padded
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
@@ -160,6 +160,15 @@ def cancellations(tx: Transaction) -> list[Job]:
     """Queued and running jobs that an operator wants cancelled, until they are."""
     where = (CANCEL_REQUESTED, jobs.c.state.in_(UNDELIVERED))
     return jobs_by(tx, select(jobs).where(*where).order_by(jobs.c.id))
+
+
+def active(tx: Transaction, numbers: Collection[int]) -> set[int]:
+    """Those of the jobs that have not ended."""
+    found: set[int] = set()
+    for batch in batches(sorted(set(numbers))):
+        where = (jobs.c.id.in_(padded(batch)), jobs.c.state.in_(ACTIVE))
+        found |= set(tx.connection.execute(select(jobs.c.id).where(*where)).scalars())
+    return found
 
 
 def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:

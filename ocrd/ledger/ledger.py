@@ -172,6 +172,7 @@ class Ledger:
     retry = writing(admin.retry)
     request_cancel = writing(admin.request_cancel)
     cancellations = reading(admin.cancellations)
+    active = reading(admin.active)
     archived = reading(admin.archived)
     refiled = reading(admin.refiled)
     expired = writing(admin.expired)
