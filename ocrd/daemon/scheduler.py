@@ -177,7 +177,8 @@ class Scheduler:
     async def _forget_ended(self) -> None:
         """Jobs that were held and ended without us: an inbox refuses, withdraws and replaces."""
         now = self._clock()
-        due = [each for each in self.held.now if isinstance(each, int) and self.held.over(each, now)]
+        jobs = [each for each in self.held.now if isinstance(each, int)]
+        due = [each for each in jobs if self.held.over(each, now)]
         if due:
             for number in set(due) - await self._call(LEDGER, self._ledger.active, due):
                 self.held.ended(number)
