@@ -17,6 +17,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
 )
 
 from ocrd.job import ACTIVE, GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
@@ -64,6 +65,12 @@ def newest(tx: Transaction, folder: str, source: str) -> Job | None:
     """The last job that was made of a file of this name."""
     query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
     return next(iter(jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(1))), None)
+
+
+def last_number(tx: Transaction) -> int:
+    """The number given last, be it of a job that is pruned by now; 0 before the first."""
+    query = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+    return int(tx.connection.execute(query).scalar() or 0)
 
 
 class Such(TypedDict, total=False):

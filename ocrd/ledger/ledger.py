@@ -164,6 +164,7 @@ class Ledger:
     # --- what an operator and the housekeeping ask for ---
     job = reading(admin.job)
     newest = reading(admin.newest)
+    last_number = reading(admin.last_number)
     jobs = reading(admin.listed)
     count = reading(admin.count)
     counts = reading(admin.counts)

@@ -91,6 +91,11 @@ class SearchIndex:
             query = "SELECT 1 FROM pages WHERE job = ?"
             return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
 
+    def last_number(self) -> int:
+        """The highest number of a job that is in it; 0 while it is empty."""
+        with self._lock, translated(self._path):
+            return int(self._db.execute("SELECT max(job) FROM pages").fetchone()[0] or 0)
+
     def clear(self) -> None:
         """Forget everything, to be filled anew."""
         with self._lock, translated(self._path), self._db:
