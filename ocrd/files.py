@@ -27,6 +27,9 @@ from ocrd.errors import BadFileError, SourceChangedError
 from ocrd.names import display as display  # beside what else there is for files
 from ocrd.oserrors import os_error
 
+OURS = 0o640  # what only we change; the group may look at it
+AROUND = 0o666  # what is handed out, as the umask has it
+
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _CHUNK = 1 << 20
@@ -168,10 +171,10 @@ def _not_a_file(path: Path) -> BadFileError:
     )
 
 
-def write_durably(path: Path, content: bytes, disk: Disk) -> None:
+def write_durably(path: Path, content: bytes, disk: Disk, mode: int = OURS) -> None:
     """Make or replace a small file of ours: whole or as it was before, whatever happens."""
     draft = path.with_name(draft_of(path.name))
-    disk.write(draft, content)
+    disk.write(draft, content, mode)
     disk.fsync_file(draft)
     disk.rename(draft, path)
     disk.fsync_dir(path.parent)
@@ -386,10 +389,10 @@ class Disk:
         with self._new(path) as (folder, name):
             os.close(os.open(name, _CREATE, 0o600, dir_fd=folder))
 
-    def write(self, path: Path, content: bytes) -> None:
+    def write(self, path: Path, content: bytes, mode: int = AROUND) -> None:
         """Make a small file or replace what it holds.  Not atomic, not yet durable."""
         with self._new(path) as (folder, name):
-            descriptor = os.open(name, _REPLACE, 0o666, dir_fd=folder)
+            descriptor = os.open(name, _REPLACE, mode, dir_fd=folder)
             try:
                 write_all(descriptor, content)
             finally:

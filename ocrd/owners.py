@@ -6,9 +6,12 @@ import contextlib
 import grp
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from ocrd.names import display
 
 
 def user_name(uid: int) -> str:
@@ -68,6 +71,36 @@ def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
         os.seteuid(before[2])
         os.setegid(before[1])
         os.setgroups(before[0])
+
+
+def make_for_owner(path: Path, mode: int) -> None:
+    """Make an empty file where there is none; one that root makes is its folder's owner's.
+
+    Else `sudo ocrd …` would leave a file beside the ledger that the daemon's user cannot open.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder = path.parent.stat()
+    as_root = os.geteuid() == 0
+    owner = acting_as(folder.st_uid, folder.st_gid, [folder.st_gid])
+    with owner if as_root else contextlib.nullcontext(), contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode))
+
+
+def whose_it_should_be(path: Path) -> str:
+    """The command that gives a file, and what SQLite keeps beside it, to its folder's owner.
+
+    Empty where the file is that owner's already, or is not there.
+    """
+    try:
+        found, folder = path.stat(), path.parent.stat()
+    except OSError:
+        return ""
+    if found.st_uid == folder.st_uid:
+        return ""
+    owner = f"{user_name(folder.st_uid)}:{group_name(folder.st_gid)}"
+    return f"sudo chown {owner} {shlex.quote(display(path))}*"
 
 
 def _members(gid: int) -> list[str]:

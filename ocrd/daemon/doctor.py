@@ -189,11 +189,15 @@ def groups(config: Config) -> Iterator[Finding]:
 
 
 def _daemon_user(config: Config) -> pwd.struct_passwd:
-    """Whose the spool is, or the root that hides it; before there is one, whoever asks."""
+    """Whose the spool is, or the root that hides or is to hold it; without one, whoever asks.
+
+    A root that is to hold a spool and is the superuser's tells nothing of who will use it.
+    """
     try:
         owner = config.spool.stat().st_uid
     except FileNotFoundError:
-        owner = os.geteuid()
+        owner = config.root.stat().st_uid if config.root.is_dir() else 0
+        owner = owner or os.geteuid()
     except PermissionError:
         owner = config.root.stat().st_uid
     try:

@@ -89,7 +89,9 @@ def _writable(name: str, path: Path) -> Finding:
     elif not os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         code = errno.EACCES
     if code:
-        refused = os_error(OSError(code, os.strerror(code), str(nearest)), nearest)
+        # what would be made in it is refused: of its own name the folder above might be to blame
+        named = nearest / MEMORY if code == errno.EACCES else nearest
+        refused = os_error(OSError(code, os.strerror(code), str(named)), nearest)
         return problem(name, refused.message, refused.hint)
     there = "writable" if nearest == path else "not there yet; the daemon makes it"
     return ok(name, f"{path}: {there}")

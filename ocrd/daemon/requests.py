@@ -44,7 +44,7 @@ class Requests:
         self._ledger, self._events, self._call = parts.ledger, parts.events, parts.call
         self._halts, self._disk = spool / "paused.json", disk or Disk()
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            told = json.loads(self._halts.read_bytes())["folders"]
+            told = json.loads(self._disk.read(self._halts) or b"")["folders"]
             scheduler.halted = {str(name): float(since) for name, since in told.items()}
 
     async def run(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ocrd.errors import PlaceError
-from ocrd.files import display
+from ocrd.files import OURS, display
 from ocrd.owners import how_to_be_let_in
 
 WORD = "closed"  # in the spool: there is a folder to be opened
@@ -25,7 +25,7 @@ _TAKE = stat.S_IRWXG
 def ask(spool: Path) -> None:
     """Leave word that there is a folder to be opened; of no use where nobody listens."""
     with contextlib.suppress(OSError):
-        (spool / WORD).touch()
+        (spool / WORD).touch(OURS)
 
 
 def open_up(inbox: Path, left: list[Path] | None = None) -> Iterator[Path]:

@@ -170,8 +170,18 @@ class Scheduler:
             self._cancelled_at = now + POLL_S
             for job in await self._call(LEDGER, self._ledger.cancellations):
                 self._cancel_soon(job)
+            await self._forget_ended()
         await self._go_on()
         await self._claim()
+
+    async def _forget_ended(self) -> None:
+        """Jobs that were held and ended without us: an inbox refuses, withdraws and replaces."""
+        now = self._clock()
+        jobs = [each for each in self.held.now if isinstance(each, int)]
+        due = [each for each in jobs if self.held.over(each, now)]
+        if due:
+            for number in set(due) - await self._call(LEDGER, self._ledger.active, due):
+                self.held.ended(number)
 
     # --- claims ---
 

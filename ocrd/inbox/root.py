@@ -92,7 +92,7 @@ class Root:
 def _recall(file: Path) -> tuple[Mount | None, bool]:
     """What `_keep` wrote; nothing seen when there is nothing that can be understood."""
     try:
-        told = json.loads(file.read_bytes())
+        told = json.loads(Disk().read(file) or b"")
         return told["mount"] and Mount(**told["mount"]), bool(told["marked"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, False
@@ -105,5 +105,5 @@ def _keep(mount: Mount | None, marked: bool, file: Path) -> None:
     """
     seen = {"mount": mount and asdict(mount), "marked": marked}
     with contextlib.suppress(OSError):
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(mode=0o750, exist_ok=True)
         write_durably(file, json.dumps(seen).encode(), Disk())

@@ -17,9 +17,10 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
 )
 
-from ocrd.job import GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
+from ocrd.job import ACTIVE, GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
 from ocrd.ledger.store import Transaction, batches, padded
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
@@ -64,6 +65,12 @@ def newest(tx: Transaction, folder: str, source: str) -> Job | None:
     """The last job that was made of a file of this name."""
     query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
     return next(iter(jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(1))), None)
+
+
+def last_number(tx: Transaction) -> int:
+    """The number given last, be it of a job that is pruned by now; 0 before the first."""
+    query = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+    return int(tx.connection.execute(query).scalar() or 0)
 
 
 class Such(TypedDict, total=False):
@@ -160,6 +167,15 @@ def cancellations(tx: Transaction) -> list[Job]:
     """Queued and running jobs that an operator wants cancelled, until they are."""
     where = (CANCEL_REQUESTED, jobs.c.state.in_(UNDELIVERED))
     return jobs_by(tx, select(jobs).where(*where).order_by(jobs.c.id))
+
+
+def active(tx: Transaction, numbers: Collection[int]) -> set[int]:
+    """Those of the jobs that have not ended."""
+    found: set[int] = set()
+    for batch in batches(sorted(set(numbers))):
+        where = (jobs.c.id.in_(padded(batch)), jobs.c.state.in_(ACTIVE))
+        found |= set(tx.connection.execute(select(jobs.c.id).where(*where)).scalars())
+    return found
 
 
 def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:

@@ -164,6 +164,7 @@ class Ledger:
     # --- what an operator and the housekeeping ask for ---
     job = reading(admin.job)
     newest = reading(admin.newest)
+    last_number = reading(admin.last_number)
     jobs = reading(admin.listed)
     count = reading(admin.count)
     counts = reading(admin.counts)
@@ -172,6 +173,7 @@ class Ledger:
     retry = writing(admin.retry)
     request_cancel = writing(admin.request_cancel)
     cancellations = reading(admin.cancellations)
+    active = reading(admin.active)
     archived = reading(admin.archived)
     refiled = reading(admin.refiled)
     expired = writing(admin.expired)

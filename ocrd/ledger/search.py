@@ -6,6 +6,7 @@ Japanese and Korean have no spaces: each of their characters is a word, and a ru
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ocrd.errors import UsageError
 from ocrd.ledger.errors import READING, translated
+from ocrd.owners import make_for_owner
 
 NAME = "search.db"
 RANKED = 2_000  # of more pages than this the newest come first: to rank a million takes seconds
@@ -60,6 +62,8 @@ class SearchIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        with contextlib.suppress(OSError):  # SQLite tells what keeps it from being made
+            make_for_owner(path, 0o644)
         with translated(path):
             self._db = sqlite3.connect(path, timeout=10, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -86,6 +90,11 @@ class SearchIndex:
         with self._lock, translated(self._path):
             query = "SELECT 1 FROM pages WHERE job = ?"
             return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
+
+    def last_number(self) -> int:
+        """The highest number of a job that is in it; 0 while it is empty."""
+        with self._lock, translated(self._path):
+            return int(self._db.execute("SELECT max(job) FROM pages").fetchone()[0] or 0)
 
     def clear(self) -> None:
         """Forget everything, to be filled anew."""

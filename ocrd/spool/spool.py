@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
@@ -24,10 +25,11 @@ from pathlib import Path
 from ocrd.config import Folder
 from ocrd.config.ownership import AS_AROUND, Ownership
 from ocrd.errors import OcrdError
-from ocrd.files import Disk, display, write_durably
+from ocrd.files import AROUND, Disk, display, write_durably
 from ocrd.job import Job
 from ocrd.oserrors import blaming
 from ocrd.pagelog import PageLog
+from ocrd.requests import ANSWERS, REQUESTS
 from ocrd.spool import names, orphans, take
 from ocrd.spool.expiry import Fate, expire
 from ocrd.spool.jobdir import LOOKING, PRIVATE, JobDir
@@ -39,6 +41,9 @@ from ocrd.spool.tree import fsync_tree, remove_tree
 from ocrd.spool.trees import Trees
 
 _BAD_NAME = {errno.EINVAL, errno.ENAMETOOLONG}  # exFAT and others for `a:b`; eCryptfs for 150
+
+_WRITING = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS = {"jobs", REQUESTS, ANSWERS}  # closed as a whole, and of the modes that requests need
 
 KEPT = 1024  # of so many jobs the names are kept at hand; of others they are put together again
 
@@ -87,6 +92,20 @@ class Spool:
         for folder, mode in ((spool, LOOKING), (self._jobs, PRIVATE)):
             self._disk.chmod(folder, mode)
             self._disk.fsync_dir(folder.parent)
+        self._close()
+
+    def _close(self) -> None:
+        """What we keep in the spool beside the jobs is for the group to look at, not to change."""
+        spool = self._jobs.parent
+        for top, folders, files in os.walk(spool):
+            if top == str(spool):
+                folders[:] = [each for each in folders if each not in _OTHERS]
+            for path in (Path(top, name) for name in (*folders, *files)):
+                found = self._disk.lstat(path)
+                mode = 0 if found is None or stat.S_ISLNK(found.st_mode) else found.st_mode
+                if mode & _WRITING:
+                    with suppress(PermissionError):  # somebody else's, who may change it anyway
+                        self._disk.chmod(path, stat.S_IMODE(mode) & ~_WRITING)
 
     def know(self, folders: Iterable[Folder]) -> set[Path]:
         """Work beneath the trees of these folders from now on; those trees.  Looks at no disk."""
@@ -315,7 +334,7 @@ class Spool:
             if jobdir.has(jobdir.original):
                 if jobdir.has(told := names.report(target)):
                     raise FileExistsError(errno.EEXIST, "the name is taken", str(told))
-                write_durably(jobdir.report, report, self._disk)
+                write_durably(jobdir.report, report, self._disk, AROUND)
                 jobdir.keep_names(job)
             placed = self._file(job, target, "fail", owner)
             told, there = names.report(placed), jobdir.has(jobdir.report)

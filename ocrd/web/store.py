@@ -19,6 +19,7 @@ from typing import Any
 
 from ocrd.errors import PlaceError, UsageError
 from ocrd.files import FileFacts, display
+from ocrd.owners import make_for_owner, owned, whose_it_should_be
 
 SESSION_S = 30 * 86400.0
 
@@ -97,7 +98,7 @@ class Store:
         self._path = path
         self._lock = threading.Lock()
         try:
-            path.touch(mode=0o600, exist_ok=True)
+            make_for_owner(path, 0o600)
             self._db = sqlite3.connect(
                 path, timeout=10, isolation_level=None, check_same_thread=False
             )
@@ -251,9 +252,13 @@ class Store:
                 raise self._refused(error) from error
 
     def _refused(self, error: Exception) -> PlaceError:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        hint = "Run it as the daemon's user, and see that the disk has room: `df -h` tells."
+        if give := whose_it_should_be(self._path):
+            hint = f"It is {owned(self._path.stat())}; give it to the daemon's user: {give}"
         return PlaceError(
-            f"{display(self._path)}: the web process cannot keep its file there: {error}",
-            hint="Run it as the daemon's user, and see that the disk has room: `df -h` tells.",
+            f"{display(self._path)}: the web process cannot keep its file there: {why}",
+            hint=hint,
             kind="web-store",
         )
 

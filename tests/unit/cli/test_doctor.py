@@ -211,3 +211,41 @@ def test_what_is_said_of_trees_that_are_closed_names_each_and_its_remedy_opens_i
                 assert "Move or rename it" in hint
                 places["archive"].rename(top / "away")
         assert looked_at(tree.config) == []
+
+
+@needs("acl")
+@pytest.mark.parametrize("mode", [0o755, 0o711, 0o700])
+def test_a_tree_in_a_closed_folder_is_named_itself_and_opened_alone(mode: int) -> None:
+    """Else all of /srv was to be opened for the sake of /srv/ocrd."""
+    with public_folder() as top:
+        tree = Tree(top / "srv")
+        outbox = tree.root / "outbox" / "invoices"
+        outbox.mkdir(parents=True)
+        tree.config.chmod(0o644)
+        for path in (tree.root, *tree.root.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        for path in (outbox, outbox.parent):
+            os.chown(path, 0, 0)
+        outbox.parent.chmod(0o755)
+        outbox.chmod(mode)
+        ((check, said, hint),) = looked_at(tree.config)
+        assert check == "invoices outbox"
+        assert said.startswith(f"{outbox}: ")
+        subprocess.run(hint.removeprefix("sudo ").partition(" (or")[0], shell=True, check=True)
+        assert looked_at(tree.config) == []
+        assert outbox.parent.stat().st_mode & 0o777 == 0o755
+
+
+@needs("root")
+def test_before_the_first_start_only_the_daemons_user_is_told_what_it_may_do() -> None:
+    """A member of its group was told to open the folders above the root for themselves."""
+    with public_folder() as top:
+        tree = Tree(top / "srv")
+        tree.config.chmod(0o644)
+        shutil.rmtree(load(tree.config).spool, ignore_errors=True)
+        os.chown(tree.root, 1, 1)
+        told = as_nobody(lambda: [(*each,) for each in doctor.examine(load(tree.config))])
+        assert isinstance(told, list)
+        ((check, _, _, hint),) = told
+        assert check == "user"
+        assert hint == f"sudo -u {pwd.getpwuid(1).pw_name} ocrd doctor"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ocrd.errors import PlaceError
+from ocrd.ledger.search import SearchIndex, index_of
 from ocrd.owners import how_to_be_let_in, owned
+from ocrd.web.store import Role, Store, store_path
 from tests.support.needs import needs
 from tests.support.nobody import NOBODY, as_nobody
 
@@ -51,3 +55,44 @@ def test_nobody_is_sent_into_the_group_of_root(place: Path) -> None:
 
 def test_owner_and_mode_are_told_in_names(place: Path) -> None:
     assert owned(place.stat()) == f"owned by root:{GROUP}, mode 2770"
+
+
+@pytest.fixture
+def ledgers() -> Iterator[Path]:
+    """The folder of the daemon's ledger: its user's alone."""
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o755)
+        folder = Path(top, "lib")
+        folder.mkdir(mode=0o750)
+        os.chown(folder, NOBODY, GROUP)
+        yield folder
+
+
+def _tokens(ledgers: Path) -> list[str]:
+    return [token.name for token in Store(store_path(ledgers / "ledger.db")).tokens()]
+
+
+def test_what_root_makes_beside_the_ledger_is_the_daemons(ledgers: Path) -> None:
+    """`sudo ocrd web token add` and `sudo ocrd search --rebuild`, before the daemon has any."""
+    Store(store_path(ledgers / "ledger.db")).add_token("office", Role.READ, None)
+    index = SearchIndex(index_of(ledgers / "ledger.db"))
+    index.add(1, "scans", ["invoice"])
+    index.close()
+    whose = {each.name: (each.stat().st_uid, each.stat().st_gid) for each in ledgers.iterdir()}
+    assert {"web.db", "search.db"} <= whose.keys()
+    assert set(whose.values()) == {(NOBODY, GROUP)}
+    assert as_nobody(lambda: _tokens(ledgers), GROUP) == ["office"]
+
+
+def test_what_belongs_to_root_there_is_told_with_a_command_that_mends_it(ledgers: Path) -> None:
+    """As older versions left it."""
+    place = store_path(ledgers / "ledger.db")
+    Store(place).add_token("office", Role.READ, None)
+    for each in ledgers.iterdir():
+        os.chown(each, 0, 0)
+    refused = as_nobody(lambda: _tokens(ledgers), GROUP)
+    assert "Errno" not in str(refused)
+    assert isinstance(refused, PlaceError)
+    command = refused.hint.rpartition("sudo ")[2]
+    subprocess.run(command, shell=True, check=True)  # as it is told
+    assert as_nobody(lambda: _tokens(ledgers), GROUP) == ["office"]

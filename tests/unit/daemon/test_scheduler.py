@@ -21,7 +21,7 @@ from ocrd.daemon.scheduler import MOST_STARTS, Scheduler
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
 from ocrd.events import Event, Events
-from ocrd.job import Found, Job, JobError, JobState
+from ocrd.job import Found, Job, JobError, JobState, Member, joined
 from ocrd.worker.calls import Calls
 from tests.support.waiting import until
 from tests.unit.ledger.making import opened
@@ -428,6 +428,35 @@ async def test_what_concerns_one_job_holds_up_that_job_alone(
     assert now.not_before > time.time()
     assert now.error is not None
     assert now.error.kind == kind
+
+
+def _refuse(bench: Bench, held: Job) -> None:
+    """Its file turned out to be somebody's alone, as the inbox found."""
+    found = Found(folder="scans", source=held.source, size=1, mtime_ns=2, inode=2, sha256="")
+    bench.ledger.record_refused(found, BAD)
+
+
+def _withdraw(bench: Bench, held: Job) -> None:
+    """It is to be one document with what came later."""
+    names = (held.source, "c.pdf")
+    parts = [Member(source=each, size=1, mtime_ns=1, inode=1, sha256="00") for each in names]
+    assert bench.ledger.withdraw("scans", [joined("scans", "letter.pdf", parts)])
+
+
+@pytest.mark.parametrize("end", [_refuse, _withdraw])
+async def test_a_held_job_that_ends_elsewhere_is_not_told_as_one_that_waits(
+    bench: Bench, end: Callable[[Bench, Job], None]
+) -> None:
+    """It has failed in `ocrd jobs`: `ocrd status` said beside it that it waits, for good."""
+    refused = str(bench.folder.inbox / "a.pdf")
+    bench.crew.error = OSError(errno.EACCES, "Permission denied", refused)
+    held, other = bench.queued("a.pdf", "b.pdf")
+    async with bench.running():
+        await until(lambda: {held.id, other.id} <= bench.scheduler.held.now.keys())
+        await until(lambda: bench.job(held.id).state is JobState.QUEUED)
+        end(bench, held)
+        await until(lambda: held.id not in bench.scheduler.held.now)
+        assert other.id in bench.scheduler.held.now
 
 
 class Refused(Crew):

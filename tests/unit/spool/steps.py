@@ -96,7 +96,7 @@ def failing(at: int, code: int, *, torn: bool = False) -> Hook:
 def tear(call: Call) -> None:
     """What is on the disk when a write or a copy stops in the middle."""
     if call.name == "write":
-        path, content = call.arguments
+        path, content, *_mode = call.arguments
         path.write_bytes(content[: len(content) // 2])
     elif call.name == "append":
         path, content, end = call.arguments

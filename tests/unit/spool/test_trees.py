@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from ocrd.daemon import rights
 from ocrd.errors import Disposition, PlaceError
-from ocrd.files import Disk
+from ocrd.files import Disk, write_durably
+from ocrd.inbox.root import _keep, _recall
 from ocrd.spool import Spool
 from ocrd.spool.trees import MARKER, Trees
+from tests.support.nobody import NOBODY, as_nobody
 from tests.unit.spool.mounts import mounted, needs_root, tmpfs
 from tests.unit.spool.steps import Call, Hooked
 from tests.unit.spool.world import ORIGINAL, STEPS, World, left
@@ -199,7 +203,7 @@ def test_a_link_that_leads_nowhere_is_not_the_tree(memory: Memory, tmp_path: Pat
 
 def test_a_tree_that_cannot_be_marked_is_known_by_its_place(memory: Memory, tmp_path: Path) -> None:
     class ReadOnly(Disk):
-        def write(self, path: Path, content: bytes) -> None:
+        def write(self, path: Path, content: bytes, mode: int = 0o666) -> None:
             raise OSError(30, os.strerror(30), str(path))
 
     for _start in range(2):
@@ -395,3 +399,73 @@ def test_a_tree_that_was_lost_is_looked_at_again_within_the_same_step(
         (outbox / MARKER).write_text(ours)
         with trees.holding(outbox / "scan") as looked:
             assert looked
+
+
+@pytest.fixture
+def group_writes() -> Iterator[None]:
+    """As under the unit's `UMask=0007`, and where a person set 002."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+def _changeable(spool: Path) -> list[str]:
+    """What a member of the group could change in the daemon's own folder."""
+    found = [spool, *spool.rglob("*")]
+    return [each.name for each in found if each.stat().st_mode & 0o022]
+
+
+@pytest.mark.usefixtures("group_writes")
+def test_nobody_of_the_group_changes_what_the_daemon_keeps_in_its_spool(
+    memory: Memory, tmp_path: Path
+) -> None:
+    """A marker that a member had overwritten kept the next start from coming up."""
+    spool = tmp_path / ".ocrd"
+    Spool(tmp_path, trees=memory.start()).prepare()
+    _keep(None, False, spool / "inboxes" / "scans.json")
+    rights.ask(spool)
+    write_durably(spool / "paused.json", b"{}", Disk())
+    assert {MARKER, "inboxes", "scans.json", "closed", "paused.json"} <= {
+        each.name for each in spool.rglob("*")
+    }
+    assert _changeable(spool) == []
+
+
+@pytest.mark.usefixtures("group_writes")
+def test_what_older_versions_left_open_in_the_spool_is_closed_at_the_start(
+    memory: Memory, tmp_path: Path
+) -> None:
+    spool = tmp_path / ".ocrd"
+    Spool(tmp_path, trees=memory.start()).prepare()
+    (spool / "inboxes").mkdir()
+    (spool / "inboxes" / "scans.json").touch()
+    outside = tmp_path / "outside"
+    outside.touch()
+    outside.chmod(0o666)
+    (spool / "inboxes" / "post.json").symlink_to(outside)
+    os.mkfifo(spool / "inboxes" / "mail.json", 0o600)
+    (spool / "requests").mkdir()
+    (spool / "requests").chmod(0o3770)
+    Spool(tmp_path, trees=memory.start()).prepare()
+    assert _changeable(spool / "inboxes") == ["post.json"]  # which is outside, and left alone
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o666
+    assert stat.S_IMODE((spool / "requests").stat().st_mode) == 0o3770
+
+
+@needs_root
+def test_what_a_member_left_in_the_spool_keeps_no_start_from_coming_up() -> None:
+    with tempfile.TemporaryDirectory() as top:
+        os.chown(top, NOBODY, NOBODY)
+        kept = Path(top, ".ocrd", "inboxes")
+        kept.mkdir(parents=True)
+        (kept / "scans.json").touch()
+        (kept / "scans.json").chmod(0o666)
+        for each in (kept.parent, kept):
+            os.chown(each, NOBODY, NOBODY)
+        assert as_nobody(lambda: Spool(Path(top)).prepare()) is None
+        assert (kept.parent / "jobs").is_dir()
+
+
+def test_a_pipe_where_an_inbox_was_remembered_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "scans.json")
+    assert _recall(tmp_path / "scans.json") == (None, False)
