@@ -41,7 +41,8 @@ LEFT_ALONE = (
     "*.lck",
     "Thumbs.db",
     "desktop.ini",
-    "Icon\r",  # macOS' icon of a folder
+    "Icon\r",  # macOS' icon of a folder …
+    "Icon\uf00d",  # … as it names it on a share, where no name may have a line's end
     "@eaDir",  # Synology's thumbnails
     "#recycle",  # Synology's bin
     "@Recycle",  # QNAP's bin

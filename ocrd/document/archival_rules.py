@@ -206,6 +206,19 @@ def tidy_document(document: Document) -> bool:
     return bool(files)
 
 
+def has_intent(document: Document) -> bool:
+    """Whether a document says how its colours are meant, without which they mean nothing (6.2.3).
+
+    Some programs claim PDF/A and leave it out.
+    """
+    intents = _items(_get(_node(document, document.pdf_catalog()), "OutputIntents"))
+    return any(
+        mupdf.pdf_is_stream(_get(intent, "DestOutputProfile"))
+        for intent in intents
+        if _name(intent, "S") == "GTS_PDFA1"
+    )
+
+
 def _files(document: Document, xref: int) -> Iterator[Object]:
     """The files that an object attaches; those told of in an array become objects of their own."""
     pdf, node = pymupdf._as_pdf_document(document), _node(document, xref)

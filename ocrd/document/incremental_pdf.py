@@ -185,7 +185,9 @@ class LayeredPdf(PdfPages):
     def note(self, page: PdfPage, text: str) -> None:
         """Put a note into the page's upper left corner, as it is seen."""
         corner = pymupdf.Point(_NOTE_AT, _NOTE_AT) * page.derotation_matrix
-        page.add_text_annot(corner, text.encode(errors="replace").decode(), icon="Note")
+        note = page.add_text_annot(corner, text.encode(errors="replace").decode(), icon="Note")
+        if note.has_popup:  # PDF/A-1 wants the flag of popups, too (ISO 19005-1, 6.5.3)
+            self.document.xref_set_key(note.popup_xref, "F", str(pymupdf.PDF_ANNOT_IS_PRINT))
 
     def turn(self, number: int, degrees: int) -> None:
         """Turn page `number` clockwise, by what it says of itself: nothing on it is touched."""

@@ -18,7 +18,7 @@ from PIL import ImageCms
 from ocrd.document import archival_rules as rules
 from ocrd.document.embed import leanest
 from ocrd.document.font import NAME, LayerFont
-from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.incremental_pdf import LayeredPdf, PdfPages
 from ocrd.document.metadata import packet, pdfa_claim
 from ocrd.document.placing import place_lines
 from ocrd.document.plain import one_line
@@ -96,12 +96,16 @@ class ArchivalPdf:
         return drawn
 
 
-def _fault_of(page: PdfPage, inspector: rules.Inspector) -> str:
-    """Why a page cannot be part of a PDF/A as it is; what nobody sees of it is mended."""
+def _fault_of(page: PdfPage, inspector: rules.Inspector, twin: PdfPage | None = None) -> str:
+    """Why a page cannot be part of a PDF/A as it is; what nobody sees of it is mended.
+
+    With a `twin` from the same file opened once more, nothing else is changed: PyMuPDF turns a
+    page, and back, to say how its text is drawn.
+    """
     pymupdf.TOOLS.reset_mupdf_warnings()
     try:
         rules.tidy_page(page)
-        fault = inspector.fault_of(page, fonts=not is_hidden(page))
+        fault = inspector.fault_of(page, fonts=not is_hidden(twin or page))
     except FAULTS as error:
         return str(error) or "it is damaged"
     broken = "error" in pymupdf.TOOLS.mupdf_warnings()
@@ -110,9 +114,12 @@ def _fault_of(page: PdfPage, inspector: rules.Inspector) -> str:
 
 def _conforms(path: Path) -> bool:
     """Whether a PDF says that it is PDF/A, and has nothing that would have to be taken out."""
-    with LayeredPdf(path) as pdf, suppress(*FAULTS):
+    with LayeredPdf(path) as pdf, PdfPages(path) as again, suppress(*FAULTS):
         document, inspector = pdf.document, rules.Inspector()
-        if pdfa_claim(document) is None or any(_fault_of(page, inspector) for page in document):
+        if pdfa_claim(document) is None or not rules.has_intent(document):
+            return False
+        twins = zip(document, again.document, strict=True)
+        if any(_fault_of(page, inspector, twin) for page, twin in twins):
             return False
         rules.tidy_document(document)
         return not document.is_dirty

@@ -7,6 +7,7 @@ encoded anew.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from ocrd.pdffile import FAULTS, Document, damaged_pdf, pymupdf
 LETTER = (612.0, 792.0)
 MISSING = "This page of the original cannot be shown."
 _MISSING = f"BT /F 12 Tf 72 700 Td ({MISSING}) Tj ET\n".encode()
-_PLACEHOLDER = "please wait"  # what the page of an XFA form says in all but one program
+_PLACEHOLDER = re.compile("please wait|adobe.com", re.I)  # of an XFA form, in any language
 _MOST_OPEN = 8  # image files
 
 Place: TypeAlias = "tuple[Path, int]"  # a PDF and its page, from 1
@@ -167,7 +168,8 @@ def _oddities(document: Document) -> Iterator[str]:
             " files in it are not read; take them out and drop them"
         )
     if document.xref_get_key(catalog, "AcroForm/XFA")[0] != "null" and (
-        _PLACEHOLDER in document[0].get_text().lower()
+        document.xref_get_key(catalog, "NeedsRendering")[1] == "true"
+        or _PLACEHOLDER.search(document[0].get_text())
     ):
         yield (
             "the original is an XFA form: what its page shows is a placeholder; open it in Adobe"

@@ -7,6 +7,7 @@ A page that brings its own text keeps it and gets no second one: a search would 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from ocrd.document import plain
 from ocrd.document.base import BundleSpec
 from ocrd.document.font import ASCENT, NAME, LayerFont, text_width
 from ocrd.document.incremental_pdf import LayeredPdf
+from ocrd.document.ink import Stretch
 from ocrd.document.layout import Layouts
 from ocrd.document.metadata import say_in_xmp
 from ocrd.document.placing import Placed
@@ -27,6 +29,7 @@ from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of_page, is_hidden, is_scan
 
 _TIPS, _TAILS = 0.1, 0.15  # of a line's height: where only its tallest and deepest letters reach
+_APART, _COLUMNS = 0.65, 1.6  # of a line's height: poppler parts columns from 0.7 on
 _ENOUGH_TEXT = 0.5  # a page with half as many letters of its own is a page with text
 
 
@@ -132,7 +135,7 @@ def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
         return ""
     shown = [
         f"{numbers(100 * part / (width * size))} Tz <{font.encode(piece)}> Tj"
-        for piece, part in _pieces(item, length, sheet)
+        for piece, part in _pieces(item, length, size, sheet)
         if (width := text_width(piece)) > 0 and part > 0
     ]
     place = concat(_text_matrix(item, sheet, size), matrix)
@@ -149,18 +152,35 @@ def _core(line: Box) -> Box:
     return replace(line, y1=line.y1 + _TIPS * line.height, y2=line.y2 - _TAILS * line.height)
 
 
-def _pieces(item: Placed, length: float, sheet: Sheet) -> list[tuple[str, float]]:
+def _pieces(item: Placed, length: float, size: float, sheet: Sheet) -> list[tuple[str, float]]:
     """A line in pieces, each with its length in points: word, gap, word … or all in one."""
     if not item.stretches:
         return [(item.shown, length)]
+    stretches = _together(item.stretches, size / sheet.width)
     pieces = []
     for index, (word, (start, end)) in enumerate(
-        zip(item.shown.split(" "), item.stretches, strict=True)
+        zip(item.shown.split(" "), stretches, strict=True)
     ):
         if index:
-            pieces.append((" ", (start - item.stretches[index - 1][1]) * sheet.width))
+            pieces.append((" ", (start - stretches[index - 1][1]) * sheet.width))
         pieces.append((word, (end - start) * sheet.width))
     return pieces
+
+
+def _together(stretches: Sequence[Stretch], size: float) -> list[Stretch]:
+    """Words of a typewriter grown towards each other, the longer the more.
+
+    They stand so far apart that poppler would copy them as columns.
+    """
+    grown = list(stretches)
+    for index, ((start, end), (after, last)) in enumerate(itertools.pairwise(stretches)):
+        gap, length = after - end, end - start + last - after
+        if _APART * size < gap < _COLUMNS * size and length > 0:
+            less = gap - _APART * size
+            share = (end - start) / length
+            grown[index] = grown[index][0], end + share * less
+            grown[index + 1] = after - (1 - share) * less, last
+    return grown
 
 
 def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:

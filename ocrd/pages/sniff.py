@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from typing import BinaryIO
@@ -49,6 +50,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"AT&TFORM", "a DjVu document"),
     (rb"%!PS", "a PostScript file"),
     (rb"8BPS", "a Photoshop file"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (rb"....ftyp|.{4}moov|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]", "a video"),
     (rb"RIFF....WAVE|ID3|OggS|fLaC|\xff[\xfb\xf3\xf2]", "a sound recording"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ\0|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd|.{257}ustar", "an archive"),
@@ -96,6 +98,7 @@ def sniff(head: bytes, tail: bytes = b"") -> str:
 def _looks_like(head: bytes, tail: bytes) -> str:
     if not (head + tail).strip(b"\0"):
         return "a file of zero bytes only (an interrupted copy)"
+    head = head.removeprefix(codecs.BOM_UTF8)
     for pattern, name in _OTHERS:
         if re.match(pattern, head + tail, re.DOTALL | re.IGNORECASE):
             return name

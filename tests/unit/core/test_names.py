@@ -37,6 +37,8 @@ long_names = st.text(
         "Thumbs.db",
         "THUMBS.DB",
         "desktop.ini",
+        "Icon\r",
+        "Icon\uf00d",
         "@eaDir",
         "#recycle",
         "$RECYCLE.BIN",
@@ -49,7 +51,8 @@ def test_leftovers_of_other_programs_are_ignored(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["scan.pdf", "scan.part.pdf", "tmp", "a~b.png", "$5.pdf", "desktop.ini.pdf", "\udcff"]
+    "name",
+    ["scan.pdf", "scan.part.pdf", "tmp", "a~b.png", "$5.pdf", "desktop.ini.pdf", "Icon", "\udcff"],
 )
 def test_documents_are_not_ignored(name: str) -> None:
     assert not ignored(name)

@@ -35,9 +35,9 @@ def notes(folder: Path, source: Path, result: PageResult | None = None, **option
     return "\n".join([*told["notes"], *told["pages"][0]["notes"]])
 
 
-def changed(folder: Path, change: Any) -> Path:
+def changed(folder: Path, change: Any, said: str = "Please wait... for the contents") -> Path:
     with pymupdf.open() as document:
-        document.new_page().insert_text((72, 90), "Please wait... for the contents", fontsize=12)
+        document.new_page().insert_text((72, 90), said, fontsize=12)
         change(document)
         document.save(str(folder / "a.pdf"))
     return folder / "a.pdf"
@@ -52,11 +52,24 @@ def test_a_portfolio_says_that_its_files_are_not_read(tmp_path: Path) -> None:
     assert "the 2 files in it are not read" in notes(tmp_path, changed(tmp_path, change))
 
 
-def test_the_placeholder_of_a_form_says_that_it_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "drawn_by_viewers", "placeholder"),
+    [
+        ("Please wait... for the contents", False, True),
+        ("Bitte warten … http://www.adobe.com/go/reader_download_de", False, True),
+        ("Veuillez patienter", True, True),
+        ("Application for a permit, filled in", False, False),
+    ],
+)
+def test_the_placeholder_of_a_form_says_that_it_is_one(
+    tmp_path: Path, said: str, drawn_by_viewers: bool, placeholder: bool
+) -> None:
     def change(document: Any) -> None:
         document.xref_set_key(document.pdf_catalog(), "AcroForm", "<</XFA[]/Fields[]>>")
+        if drawn_by_viewers:
+            document.xref_set_key(document.pdf_catalog(), "NeedsRendering", "true")
 
-    assert "XFA form" in notes(tmp_path, changed(tmp_path, change))
+    assert ("XFA form" in notes(tmp_path, changed(tmp_path, change, said))) is placeholder
 
 
 def test_a_page_whose_content_breaks_off_says_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pikepdf
 import pytest
 from PIL import Image
 
@@ -424,6 +425,38 @@ def test_a_pdfa_that_comes_in_stays_one(tmp_path: Path, level: str, kept: str) -
             assert document.metadata["producer"] in xmp
         assert f"part>{kept[0]}<" in xmp and f"conformance>{kept[1]}<" in xmp
         assert hits(by_mupdf(made), truth.words) >= 0.95
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_pages_that_lie_turned_do_not_make_it_another(
+    tmp_path: Path, rotation: int, upright: bool
+) -> None:
+    source = changed(claiming(tmp_path, "3U"), lambda doc: doc[0].set_rotation(rotation))
+    sideways = PageResult(text="x", lines=(Line("up", Box(0.1, 0.1, 0.2, 0.5)),), turned=90)
+    pdf = archived(tmp_path, source, sideways, None, upright=upright)
+    assert pdf.read_bytes().startswith(source.read_bytes())
+    with pymupdf.open(str(pdf)) as document:
+        assert "part>3<" in (xmp := document.get_xml_metadata()) and "conformance>U<" in xmp
+        assert document[0].rotation == (rotation + 90 * upright) % 360
+
+
+def test_what_is_noted_on_a_page_is_marked_to_be_printed(tmp_path: Path) -> None:
+    """The window of a note, too, for which PDF/A-1 has no exception."""
+    pdf = archived(tmp_path, claiming(tmp_path, "1B"), None, None)
+    with pikepdf.open(pdf) as document:
+        notes_ = [note for page in document.pages for note in page.obj.get("/Annots", [])]
+        assert {str(note.Subtype) for note in notes_} == {"/Text", "/Popup"}
+        assert [int(note.get("/F", 0)) & 4 for note in notes_] == [4] * len(notes_)
+
+
+def test_a_claim_without_a_meaning_of_its_colours_does_not_count(tmp_path: Path) -> None:
+    """As Ghostscript makes it where nobody names a profile."""
+    source = claiming(tmp_path, "2B")
+    changed(source, lambda doc: doc.xref_set_key(doc.pdf_catalog(), "OutputIntents", "null"))
+    assert faults(source) == ["6.2.3 no sRGB as output intent"]
+    pdf = archived(tmp_path, source, PageResult(text=""), PageResult(text=""))
+    assert faults(pdf) == []
 
 
 def test_a_claim_that_is_not_true_does_not_count(tmp_path: Path) -> None:

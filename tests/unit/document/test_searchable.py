@@ -76,6 +76,23 @@ def test_words_in_any_type_lie_on_their_place(tmp_path: Path, font: str, given: 
     assert_found(pdf, truth.words, 0.95)
 
 
+@pytest.mark.parametrize("font", ["cour", "cobo", "helv"])
+@pytest.mark.parametrize(("size", "leading"), [(8, 1.5), (10, 2.2), (14, 1.1), (14, 1.5)])
+def test_a_paragraph_is_copied_in_the_order_of_reading(
+    tmp_path: Path, font: str, size: float, leading: float
+) -> None:
+    """Of a typewriter, too, whose words stand as far apart as another's columns."""
+    lines = (LETTER[0][:56], *LETTER[1:])
+    truth = inked(typeset(lines, font=font, size=size, leading=leading, left=30, dpi=200))
+    source = scan_pdf(tmp_path / "a.pdf", truth)
+    pdf = searchable(tmp_path, source, PageResult(text="x", lines=truth.as_lines()))
+    said = [word.text for word in truth.words]
+    assert {name: [word.text for word in read(pdf)] for name, read in READERS.items()} == (
+        dict.fromkeys(READERS, said)
+    )
+    assert_found(pdf, truth.words, 0.9)  # neighbours' tails are in the ink of lines set solid
+
+
 @pytest.mark.parametrize("font", ["helv", "tiro", "cour", "hebo"])
 def test_what_a_search_marks_is_more_word_than_white(tmp_path: Path, font: str) -> None:
     """Of a word with tall letters, deep ones, both or none."""
