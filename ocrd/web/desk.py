@@ -38,7 +38,6 @@ from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
-LOOKED_AT = 200  # of the last jobs of who sees no others, for those in one state
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 Known = Job | Handed
@@ -277,21 +276,35 @@ class Desk:
 
         return await self.changes.until(look, max(timeout_s, 0))
 
-    async def jobs(self, token: Token, **filters: Any) -> list[Job]:
+    async def jobs(
+        self,
+        token: Token,
+        *,
+        limit: int,
+        before_id: int | None = None,
+        after_id: int | None = None,
+        **such: Any,
+    ) -> list[Job]:
         """Jobs, newest first, as `Ledger.jobs`; only those that the token may see."""
+        parts: list[dict[str, Any]] = [{}]
         if not token.role.covers(Role.READ):
-            state, most = filters.get("state"), filters.get("limit", 50)
-            numbers = self.store.jobs_of(token, most if state is None else LOOKED_AT)
-            mine = await self.changes.ask(partial(_jobs_by_id, numbers))
-            return [job for job in mine.values() if state in (None, job.state)][:most]
-        if token.folders is None or "folder" in filters:
-            return await self.changes.ask(lambda ledger: ledger.jobs(**filters))
-        folders = sorted(token.folders)
+            most = -1 if any(such.values()) else limit  # which of them fit, the ledger knows
+            own = await asyncio.to_thread(self.store.jobs_of, token, most, before_id, after_id)
+            parts = [{"among": own}]
+        elif token.folders is not None and such.get("folder") is None:
+            parts = [{"folder": each} for each in sorted(token.folders)]
         found = await self.changes.ask(
-            lambda ledger: [job for each in folders for job in ledger.jobs(folder=each, **filters)]
+            lambda ledger: [
+                job
+                for part in parts
+                for job in ledger.jobs(
+                    limit=limit, before_id=before_id, after_id=after_id, **(such | part)
+                )
+            ]
         )
-        found.sort(key=lambda job: job.id, reverse=True)
-        return found[: filters.get("limit", 50)]
+        found.sort(key=lambda job: job.id)
+        nearest = found[-limit:] if after_id is None else found[:limit]
+        return nearest[::-1]
 
     async def results(self, job: Job) -> Results:
         """What a job has left in the outbox.

@@ -6,6 +6,7 @@ import asyncio
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 import nh3
 from fastapi import APIRouter, Form, Request
@@ -18,6 +19,7 @@ from ocrd.files import display
 from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, scheme_of, token_for
+from ocrd.web.api import Cursor
 from ocrd.web.desk import Desk, desk_of, name_of
 from ocrd.web.errors import MissingError, RefusedError, joined, sentence
 from ocrd.web.render import PageRenderer
@@ -108,7 +110,35 @@ async def upload(request: Request) -> Response:
     return RedirectResponse(f"/jobs/{name_of(found[0])}" if len(found) == 1 else "/", 303)
 
 
-# --- a job ---
+# --- jobs ---
+
+
+@router.get("/jobs")
+async def jobs(
+    request: Request,
+    state: JobState | Literal[""] = "",
+    folder: str = "",
+    name: str = "",
+    before: Cursor = None,
+    after: Cursor = None,
+) -> Response:
+    """All jobs that fit, some at a time: those before a job's number, or those after it."""
+    desk, token = desk_of(request), token_for(request)
+    asked = {"state": state, "folder": folder, "name": name}
+    such: dict[str, Any] = {key: value or None for key, value in asked.items()}
+    if folder:
+        desk.folder(token, folder)
+    most = LISTED + 1  # one more tells whether there are any
+    found = await desk.jobs(token, limit=most, after_id=after, **such) if after is not None else []
+    newer = len(found) == most
+    if newer:
+        found, older = found[1:], True
+    else:  # the newest, or those before a job
+        found = await desk.jobs(token, limit=most, before_id=before, **such)
+        found, older, newer = found[:LISTED], len(found) == most, before is not None
+    query = urlencode({key: str(value) for key, value in asked.items() if value})
+    told = {**asked, "folders": desk.folders(token), "states": JobState, "query": query}
+    return _page(request, 200, "jobs.html", jobs=found, newer=newer, older=older, **told)
 
 
 @router.get("/jobs/{number}")
