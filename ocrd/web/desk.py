@@ -11,11 +11,11 @@ import asyncio
 import re
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 
@@ -40,6 +40,7 @@ from ocrd.web.store import Handed, Role, Store, Token
 
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+T = TypeVar("T")
 Known = Job | Handed
 """A job, or a document of which the daemon has made none yet."""
 
@@ -105,14 +106,10 @@ class Desk:
         """
         for each in documents:
             _require_sense(each, folder)
-        placing = (asyncio.to_thread(self._place, each, folder, token) for each in documents)
-        # All to their end: a draft may not be closed while a thread still writes it.
-        placed = await asyncio.gather(*placing, return_exceptions=True)
-        handed: list[Handed] = []
-        for outcome in placed:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            handed.append(outcome)
+        await _all(asyncio.to_thread(each.whole) for each in documents)
+        handed = await _all(
+            asyncio.to_thread(self._place, each, folder, token) for each in documents
+        )
         return await asyncio.gather(*map(self._recorded, handed))
 
     def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
@@ -386,6 +383,19 @@ class Desk:
         """
         asked = {"do": verb, "jobs": [job.id]}
         return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
+
+
+async def _all(under_way: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What comes of each, or the first error once all have ended.
+
+    A draft may not be closed while a thread still writes it.
+    """
+    found: list[T] = []
+    for outcome in await asyncio.gather(*under_way, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        found.append(outcome)
+    return found
 
 
 def desk_of(request: Request) -> Desk:

@@ -211,7 +211,7 @@ class Store:
         self._run("UPDATE OR IGNORE handed SET job = ? WHERE ticket = ?", job, ticket)
 
     def brought(self, job: int) -> str | None:
-        """The name of the token that a job came from."""
+        """The name of the token that a job came from; empty once its client has deleted it."""
         rows = self._run("SELECT token FROM handed WHERE job = ?", job)
         return str(rows[0][0]) if rows else None
 
@@ -226,6 +226,11 @@ class Store:
         )
         ends = (2**63 - 1 if before_id is None else before_id, after_id or 0)
         return [int(row[0]) for row in self._run(query, token.name, *ends, most)]
+
+    def disown(self, number: int, *, is_job: bool) -> None:
+        """A job, or what lies under a ticket, is nobody's from now on."""
+        column = "job" if is_job else "ticket"
+        self._run(f"UPDATE handed SET token = '' WHERE {column} = ?", number)  # noqa: S608 - ours
 
     def forget(self, handed: Handed) -> None:
         """Nothing of it is kept any more."""

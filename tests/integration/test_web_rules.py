@@ -225,6 +225,28 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
         subprocess.run(["umount", "--lazy", root / "inbox/web"], check=False)
 
 
+@needs("mounts")
+@pytest.mark.parametrize("path", ["/api/v1/ocr", "/v1/convert/file/async"])
+def test_a_disk_without_room_for_all_of_a_request_takes_none_of_it(
+    tmp_path: Path, path: str
+) -> None:
+    """Each of them is smaller than what is written at once."""
+    root = tmp_path / "srv"
+    (root / "inbox/web").mkdir(parents=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", root / "inbox/web"], check=True
+    )
+    try:
+        with site(root, daemon=False) as up, up.client() as client:
+            for count, status in ((6, 507), (3, 202 if path == "/api/v1/ocr" else 200)):
+                files = [("files", (f"{n}.png", bytes(900_000))) for n in range(count)]
+                assert client.post(path, files=files).status_code == status
+                lying = os.listdir(root / "inbox/web")
+                assert len(lying) == (0 if status == 507 else count)
+    finally:
+        subprocess.run(["umount", "--lazy", root / "inbox/web"], check=False)
+
+
 def test_a_killed_upload_leaves_nothing_behind(tmp_path: Path) -> None:
     with site(tmp_path / "srv", daemon=False) as up:
         with socket.create_connection(("127.0.0.1", int(up.url.rpartition(":")[2]))) as client:
