@@ -242,7 +242,7 @@ class Desk:
             job = await self.changes.until(partial(self.became, handed), 0)
             found = handed if job is None else job
         elif re.fullmatch("[0-9]{1,18}", name):
-            found = await self.changes.ask(lambda ledger: ledger.job(int(name)))
+            found = await self.changes.ask(lambda ledger: ledger.job(int(name)), None)
             whose = self.store.brought(int(name)) or ""
         if found is None or not token.sees(found.folder):
             raise _no_job(name)
@@ -290,15 +290,17 @@ class Desk:
             parts = [{"among": own}]
         elif token.folders is not None and such.get("folder") is None:
             parts = [{"folder": each} for each in sorted(token.folders)]
-        found = await self.changes.ask(
-            lambda ledger: [
+
+        def picked(ledger: Ledger) -> list[Job]:
+            return [
                 job
                 for part in parts
                 for job in ledger.jobs(
                     limit=limit, before_id=before_id, after_id=after_id, **(such | part)
                 )
             ]
-        )
+
+        found: list[Job] = await self.changes.ask(picked, [])
         found.sort(key=lambda job: job.id)
         nearest = found[-limit:] if after_id is None else found[:limit]
         return nearest[::-1]
@@ -341,7 +343,9 @@ class Desk:
 
     async def story(self, job: Job) -> tuple[list[Any], list[Any]]:
         """A job's pages and its history."""
-        return await self.changes.ask(lambda known: (known.pages(job.id), known.events(job.id)))
+        return await self.changes.ask(
+            lambda known: (known.pages(job.id), known.events(job.id)), ([], [])
+        )
 
     async def standing(self, token: Token) -> dict[str, Any]:
         """What `ocrd status --json` prints, as far as the token sees it."""
@@ -364,7 +368,8 @@ class Desk:
         hits: list[dict[str, Any]] = []
         for start in range(0, len(found), limit):  # until enough are left of jobs that are kept
             some = found[start : start + limit]
-            jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in some}))
+            numbers = {hit.job for hit in some}
+            jobs: dict[int, Job] = await self.changes.ask(partial(_jobs_by_id, numbers), {})
             hits += [
                 hit_facts(hit, job)
                 for hit in some

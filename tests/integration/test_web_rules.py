@@ -206,6 +206,23 @@ def test_a_document_that_no_daemon_has_seen_is_found_by_its_ticket(tmp_path: Pat
         assert (job["state"], job["source"]) == ("done", "early.png")
 
 
+@pytest.mark.parametrize("role", ["operate", "submit", "web-only"])
+def test_before_the_first_daemon_there_is_no_job_and_no_fault(tmp_path: Path, role: str) -> None:
+    with site(tmp_path / "srv", daemon=False) as up, up.client(role) as client:
+        shown = [client.get(path).status_code for path in ("/", "/jobs", "/part/jobs")]
+        missing = [
+            client.get(path).status_code
+            for path in (
+                "/api/v1/jobs/1",
+                "/jobs/1",
+                "/documentintelligence/documentModels/prebuilt-read/analyzeResults/1",
+            )
+        ]
+        if role != "submit":
+            assert client.get("/api/v1/jobs").json()["jobs"] == []
+    assert (shown, missing) == ([200] * 3, [404] * 3)
+
+
 @needs("mounts")
 def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
     root = tmp_path / "srv"
