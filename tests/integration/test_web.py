@@ -342,6 +342,8 @@ def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) ->
     assert read.usage_info.pages_processed == 1
     held = {"file_name": "kept.png", "content": page("Kept for later")}
     file = client.files.upload(file=held, purpose="ocr")  # type: ignore[arg-type]  # likewise
+    known = client.files.retrieve(file_id=file.id)
+    assert (known.filename, known.deleted) == ("kept.png", False)
     url = client.files.get_signed_url(file_id=file.id).url
     for document in (
         {"type": "document_url", "document_url": url},

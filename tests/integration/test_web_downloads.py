@@ -151,4 +151,4 @@ def test_a_head_of_the_event_stream_ends(client: httpx.Client) -> None:
     answer = client.head("/api/v1/events", timeout=20)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
-    assert client.get("/healthz").status_code == 200  # over the same connection
+    assert client.get("/healthz", timeout=20).status_code == 200  # over the same connection
