@@ -188,6 +188,10 @@ class Draft:
         """Append all of it."""
         write_all(self._fd, data)
 
+    def sync(self) -> None:
+        """What was written is on the disk, which has found room for it."""
+        os.fsync(self._fd)
+
     def dress(self, source: os.stat_result | None) -> None:
         """Give it mode and times of what it is a copy of; the daemon, another user, may read it."""
         mode = 0o600 if source is None else stat.S_IMODE(source.st_mode) & 0o777
@@ -211,7 +215,7 @@ class Draft:
             OSError: The folder cannot be written.
         """
         folder = self._folder if into is None else into
-        os.fsync(self._fd)
+        self.sync()
         try:
             given = first_free(name, lambda target: self._appear(target, folder))
         except OSError as error:  # no /proc, no links, or another file system

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypedDict, Unpack
@@ -83,13 +84,29 @@ class Such(TypedDict, total=False):
 
 
 def listed(
-    tx: Transaction, *, limit: int = 50, before_id: int | None = None, **such: Unpack[Such]
+    tx: Transaction,
+    *,
+    limit: int = 50,
+    before_id: int | None = None,
+    after_id: int | None = None,
+    among: Collection[int] | None = None,
+    **such: Unpack[Such],
 ) -> list[Job]:
-    """Jobs, newest first, older ones than `before_id`: the last of one answer gives the next."""
+    """Jobs, newest first, older ones than `before_id`: the last of one answer gives the next.
+
+    With `after_id` newer ones, those recorded soonest after it; with `among` only jobs of these
+    numbers.
+    """
     query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
-    return jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(limit))
+    if among is not None:  # however many: a statement takes no more than so many parameters
+        numbers = func.json_each(json.dumps([*among])).table_valued("value")
+        query = query.where(jobs.c.id.in_(select(numbers.c.value)))
+    if after_id is None:
+        return jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(limit))
+    query = query.where(jobs.c.id > after_id)
+    return jobs_by(tx, query.order_by(jobs.c.id).limit(limit))[::-1]
 
 
 def count(tx: Transaction, **such: Unpack[Such]) -> int:

@@ -22,6 +22,7 @@ router = APIRouter(prefix="/api/v1")
 
 LONGEST_WAIT_S = 3600.0
 Format = Literal["md", "txt", "raw", "json", "pdf", "pdfa", "boxes", "alto", "hocr", "zip"]
+Cursor = Annotated[int | None, Query(ge=0, lt=2**63)]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the end.")]
 
 
@@ -99,15 +100,24 @@ async def jobs(
     request: Request,
     state: JobState | None = None,
     folder: str | None = None,
+    name: Annotated[str | None, Query(description="Is in the path below the inbox.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    before_id: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+    before_id: Cursor = None,
 ) -> dict[str, Any]:
-    """As `ocrd jobs --json`; the last id of one answer is the next one's `before_id`."""
+    """As `ocrd jobs --json`, so many at a time.
+
+    `next_before_id` is the next request's `before_id`; it is null where nothing older fits.
+    """
     desk, token = desk_of(request), token_for(request, Role.READ)
-    filters: dict[str, Any] = {"state": state, "limit": limit, "before_id": before_id}
     if folder is not None:
-        filters["folder"] = desk.folder(token, folder).name
-    return {"version": 1, "jobs": [job_facts(job) for job in await desk.jobs(token, **filters)]}
+        folder = desk.folder(token, folder).name
+    such: dict[str, Any] = {"state": state, "folder": folder, "name": name}
+    found = await desk.jobs(token, limit=limit + 1, before_id=before_id, **such)
+    return {
+        "version": 1,
+        "jobs": [job_facts(job) for job in found[:limit]],
+        "next_before_id": found[limit - 1].id if len(found) > limit else None,
+    }
 
 
 @router.get("/jobs/{number}", summary="One job")

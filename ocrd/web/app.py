@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable
 
+import anyio
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import Headers
@@ -111,8 +112,9 @@ class _Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD":  # the server sends a GET's head alone, as it knows better
-            scope = {**scope, "method": "GET"}
+        if scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
+            return
         told = Headers(scope=scope).get("host", "")
         if "*" in self._hosts or _name(told) in self._hosts:
             await self._app(scope, receive, sent)
@@ -124,6 +126,19 @@ class _Front:
             "under [web].",
         )
         await errors.answer(scope["path"], 400, refused)(scope, receive, sent)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as to a GET of the whole, of which no more is made than its head."""
+        whole = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        with anyio.CancelScope() as asking:
+
+            async def head(message: Message) -> None:
+                await send(message)
+                await send({"type": "http.response.body"})
+                asking.cancel()
+                await anyio.sleep_forever()
+
+            await self({**scope, "method": "GET", "headers": whole}, receive, head)
 
 
 def _name(host: str) -> str:

@@ -17,10 +17,10 @@ from fastapi.responses import JSONResponse, Response
 
 from ocrd.job import JobState
 from ocrd.web.access import origin_of, token_for
-from ocrd.web.desk import desk_of, name_of
-from ocrd.web.errors import RefusedError, outcome, sentence
+from ocrd.web.desk import Desk, Known, desk_of, name_of
+from ocrd.web.errors import MissingError, RefusedError, outcome, sentence
 from ocrd.web.results import ReadPage, Results, file_response, page_numbers
-from ocrd.web.store import Handed, Role
+from ocrd.web.store import Handed, Role, Token
 
 VERSION = "2024-11-30"
 _KEPT = ("outputContentFormat", "pages")  # what the address of the result repeats
@@ -71,7 +71,7 @@ async def analysed(request: Request, model: str, number: str) -> JSONResponse:
     """How it stands, and what was read once it is done."""
     desk, token = desk_of(request), token_for(request)
     _require_model(model)
-    job = await desk.find(number, token)
+    job, _ = await _kept(desk, number, token)
     if isinstance(job, Handed):
         now = _time(time.time())
         told = {"status": "notStarted", "createdDateTime": now, "lastUpdatedDateTime": now}
@@ -98,8 +98,38 @@ async def searchable(request: Request, model: str, number: str) -> Response:
     """The searchable PDF."""
     desk, token = desk_of(request), token_for(request)
     _require_model(model)
+    await _kept(desk, number, token)
     job = await desk.job(number, token)
     return await file_response(await desk.results(job), "pdf")
+
+
+@router.delete("/{model}/analyzeResults/{number}", status_code=204)
+async def delete(request: Request, model: str, number: str) -> None:
+    """Take a result away from the client that it was made for; ocrd keeps the job as any other."""
+    desk, token = desk_of(request), token_for(request, Role.SUBMIT)
+    _require_model(model)
+    known, whose = await _kept(desk, number, token)
+    if whose != token.name:
+        raise RefusedError(
+            403, f"{number} is another client's result", hint="Delete what you have sent yourself."
+        )
+    if isinstance(known, Handed):
+        desk.store.disown(known.ticket, is_job=False)
+    else:
+        desk.store.disown(known.id, is_job=True)
+
+
+async def _kept(desk: Desk, number: str, token: Token) -> tuple[Known, str | None]:
+    """What has that number and who brought it, unless that client has deleted it.
+
+    Raises:
+        MissingError: It has, or there is none for this token.
+    """
+    known = await desk.find(number, token)
+    whose = known.token if isinstance(known, Handed) else desk.store.brought(known.id)
+    if whose == "":
+        raise MissingError(f"the result {number} was deleted", hint="Send the document again.")
+    return known, whose
 
 
 def _require_model(model: str) -> None:

@@ -81,6 +81,17 @@ class Incoming:
             raise os_error(error, self.folder) from error
         return self._draft
 
+    def whole(self) -> None:
+        """See that the disk has all of it, so that its appearing needs no more room.
+
+        Raises:
+            PlaceError: The disk does not take it.
+        """
+        try:
+            self.draft().sync()
+        except OSError as error:
+            raise os_error(error, self.folder) from error
+
     def discard(self) -> None:
         """Leave nothing behind, unless it has appeared."""
         if self._draft is not None:

@@ -61,13 +61,18 @@ class Changes:
             return True
         return False
 
-    async def ask(self, question: Callable[[Ledger], T]) -> T:
-        """Ask the ledger what changes nothing.
+    async def ask(self, question: Callable[[Ledger], T], otherwise: T) -> T:
+        """Ask the ledger what changes nothing; `otherwise` while no daemon has ever run here.
 
         Raises:
             LedgerError, PlaceError: It cannot be read.
         """
-        return await asyncio.to_thread(read_ledger, self._ledger, question)
+        try:
+            return await asyncio.to_thread(read_ledger, self._ledger, question)
+        except LedgerError as error:
+            if error.kind == "ledger-missing":
+                return otherwise
+            raise
 
     async def until(self, question: Question[T], timeout_s: float) -> T | None:
         """Ask now and after each change until there is an answer; None when the time is over.
@@ -93,10 +98,8 @@ class Changes:
             return [question(ledger) for question, _ in waiters]
 
         try:
-            found = await self.ask(answers)
+            found = await self.ask(answers, [None] * len(waiters))
         except OcrdError as error:
-            if isinstance(error, LedgerError) and error.kind == "ledger-missing":
-                return  # no daemon has ever run here
             for _, future in waiters:
                 if not future.done():
                     future.set_exception(error)

@@ -11,11 +11,11 @@ import asyncio
 import re
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 
@@ -38,9 +38,9 @@ from ocrd.web.errors import MissingError, RefusedError
 from ocrd.web.results import Results, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
-LOOKED_AT = 200  # of the last jobs of who sees no others, for those in one state
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+T = TypeVar("T")
 Known = Job | Handed
 """A job, or a document of which the daemon has made none yet."""
 
@@ -106,14 +106,10 @@ class Desk:
         """
         for each in documents:
             _require_sense(each, folder)
-        placing = (asyncio.to_thread(self._place, each, folder, token) for each in documents)
-        # All to their end: a draft may not be closed while a thread still writes it.
-        placed = await asyncio.gather(*placing, return_exceptions=True)
-        handed: list[Handed] = []
-        for outcome in placed:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            handed.append(outcome)
+        await _all(asyncio.to_thread(each.whole) for each in documents)
+        handed = await _all(
+            asyncio.to_thread(self._place, each, folder, token) for each in documents
+        )
         return await asyncio.gather(*map(self._recorded, handed))
 
     def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
@@ -246,7 +242,7 @@ class Desk:
             job = await self.changes.until(partial(self.became, handed), 0)
             found = handed if job is None else job
         elif re.fullmatch("[0-9]{1,18}", name):
-            found = await self.changes.ask(lambda ledger: ledger.job(int(name)))
+            found = await self.changes.ask(lambda ledger: ledger.job(int(name)), None)
             whose = self.store.brought(int(name)) or ""
         if found is None or not token.sees(found.folder):
             raise _no_job(name)
@@ -277,21 +273,37 @@ class Desk:
 
         return await self.changes.until(look, max(timeout_s, 0))
 
-    async def jobs(self, token: Token, **filters: Any) -> list[Job]:
+    async def jobs(
+        self,
+        token: Token,
+        *,
+        limit: int,
+        before_id: int | None = None,
+        after_id: int | None = None,
+        **such: Any,
+    ) -> list[Job]:
         """Jobs, newest first, as `Ledger.jobs`; only those that the token may see."""
+        parts: list[dict[str, Any]] = [{}]
         if not token.role.covers(Role.READ):
-            state, most = filters.get("state"), filters.get("limit", 50)
-            numbers = self.store.jobs_of(token, most if state is None else LOOKED_AT)
-            mine = await self.changes.ask(partial(_jobs_by_id, numbers))
-            return [job for job in mine.values() if state in (None, job.state)][:most]
-        if token.folders is None or "folder" in filters:
-            return await self.changes.ask(lambda ledger: ledger.jobs(**filters))
-        folders = sorted(token.folders)
-        found = await self.changes.ask(
-            lambda ledger: [job for each in folders for job in ledger.jobs(folder=each, **filters)]
-        )
-        found.sort(key=lambda job: job.id, reverse=True)
-        return found[: filters.get("limit", 50)]
+            most = -1 if any(such.values()) else limit  # which of them fit, the ledger knows
+            own = await asyncio.to_thread(self.store.jobs_of, token, most, before_id, after_id)
+            parts = [{"among": own}]
+        elif token.folders is not None and such.get("folder") is None:
+            parts = [{"folder": each} for each in sorted(token.folders)]
+
+        def picked(ledger: Ledger) -> list[Job]:
+            return [
+                job
+                for part in parts
+                for job in ledger.jobs(
+                    limit=limit, before_id=before_id, after_id=after_id, **(such | part)
+                )
+            ]
+
+        found: list[Job] = await self.changes.ask(picked, [])
+        found.sort(key=lambda job: job.id)
+        nearest = found[-limit:] if after_id is None else found[:limit]
+        return nearest[::-1]
 
     async def results(self, job: Job) -> Results:
         """What a job has left in the outbox.
@@ -331,7 +343,9 @@ class Desk:
 
     async def story(self, job: Job) -> tuple[list[Any], list[Any]]:
         """A job's pages and its history."""
-        return await self.changes.ask(lambda known: (known.pages(job.id), known.events(job.id)))
+        return await self.changes.ask(
+            lambda known: (known.pages(job.id), known.events(job.id)), ([], [])
+        )
 
     async def standing(self, token: Token) -> dict[str, Any]:
         """What `ocrd status --json` prints, as far as the token sees it."""
@@ -354,7 +368,8 @@ class Desk:
         hits: list[dict[str, Any]] = []
         for start in range(0, len(found), limit):  # until enough are left of jobs that are kept
             some = found[start : start + limit]
-            jobs = await self.changes.ask(partial(_jobs_by_id, {hit.job for hit in some}))
+            numbers = {hit.job for hit in some}
+            jobs: dict[int, Job] = await self.changes.ask(partial(_jobs_by_id, numbers), {})
             hits += [
                 hit_facts(hit, job)
                 for hit in some
@@ -373,6 +388,19 @@ class Desk:
         """
         asked = {"do": verb, "jobs": [job.id]}
         return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
+
+
+async def _all(under_way: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What comes of each, or the first error once all have ended.
+
+    A draft may not be closed while a thread still writes it.
+    """
+    found: list[T] = []
+    for outcome in await asyncio.gather(*under_way, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+        found.append(outcome)
+    return found
 
 
 def desk_of(request: Request) -> Desk:

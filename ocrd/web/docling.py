@@ -221,9 +221,14 @@ def _zip(answers: list[dict[str, Any]]) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, answer in enumerate(answers, 1):
-            stem = answer["document"]["filename"].rpartition(".")[0] or f"document-{number}"
-            text = answer["document"]["md_content"] or answer["document"]["text_content"] or ""
-            archive.writestr(f"{number}-{stem}.md", text)
+            told = answer["document"]
+            stem = told["filename"].rpartition(".")[0] or f"document-{number}"
+            if answer["errors"]:  # a program that takes the texts takes none for an empty page
+                why = json.dumps(answer["errors"], indent=2, ensure_ascii=False)
+                archive.writestr(f"{number}-{stem}.error.json", why)
+            for ending, content in (("md", "md_content"), ("txt", "text_content")):
+                if told[content] is not None:
+                    archive.writestr(f"{number}-{stem}.{ending}", told[content])
     return held.getvalue()
 
 

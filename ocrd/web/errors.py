@@ -110,7 +110,7 @@ def _understood(raised: Exception) -> tuple[int, OcrdError]:
     if isinstance(raised, OcrdError):
         return _status(raised), raised
     if isinstance(raised, HTTPException):
-        hint = "GET /docs lists what there is." if raised.status_code == 404 else ""
+        hint = "GET /docs lists what there is." if raised.status_code in (404, 405) else ""
         return raised.status_code, OcrdError(str(raised.detail), hint=hint, kind="http")
     if isinstance(raised, RequestValidationError):
         first = raised.errors()[0]

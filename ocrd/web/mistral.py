@@ -227,7 +227,8 @@ async def upload(request: Request) -> dict[str, Any]:
 @router.get("/files/{number}")
 async def file_facts(request: Request, number: str) -> dict[str, Any]:
     """What is known of an uploaded file."""
-    return _told(desk_of(request).file(number, token_for(request, Role.SUBMIT)))
+    file = desk_of(request).file(number, token_for(request, Role.SUBMIT))
+    return {**_told(file), "deleted": False}  # Mistral's client requires it
 
 
 @router.get("/files/{number}/url")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
 import nh3
 from fastapi import APIRouter, Form, Request
@@ -18,7 +20,8 @@ from ocrd.files import display
 from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, scheme_of, token_for
-from ocrd.web.desk import Desk, desk_of, name_of
+from ocrd.web.api import Cursor
+from ocrd.web.desk import ENDED, Desk, desk_of, name_of
 from ocrd.web.errors import MissingError, RefusedError, joined, sentence
 from ocrd.web.render import PageRenderer
 from ocrd.web.results import Results
@@ -27,6 +30,7 @@ from ocrd.web.store import SESSION_S, Handed, Role, Token
 router = APIRouter(include_in_schema=False)
 
 LISTED, FAILURES = 50, 5
+_BACK = re.compile(r"/(jobs|search)\b[^\\\s]*")  # of ours, and no other site's
 _templates = Environment(
     loader=PackageLoader("ocrd.web"), autoescape=select_autoescape(), trim_blocks=True
 )
@@ -46,7 +50,9 @@ def shown(request: Request, status: int, error: OcrdError) -> Response | None:
     if not by_browser or request.url.path.startswith("/api/"):
         return None
     if status == 401 and request.url.path != "/login":
-        return RedirectResponse("/login", 303)
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        back = {"back": asked} if request.method == "GET" and asked != "/" else {}
+        return RedirectResponse(f"/login?{urlencode(back)}" if back else "/login", 303)
     return _page(request, status, "error.html", message=sentence(error), code=status)
 
 
@@ -108,7 +114,35 @@ async def upload(request: Request) -> Response:
     return RedirectResponse(f"/jobs/{name_of(found[0])}" if len(found) == 1 else "/", 303)
 
 
-# --- a job ---
+# --- jobs ---
+
+
+@router.get("/jobs")
+async def jobs(
+    request: Request,
+    state: JobState | Literal[""] = "",
+    folder: str = "",
+    name: str = "",
+    before: Cursor = None,
+    after: Cursor = None,
+) -> Response:
+    """All jobs that fit, some at a time: those before a job's number, or those after it."""
+    desk, token = desk_of(request), token_for(request)
+    asked = {"state": state, "folder": folder, "name": name}
+    such: dict[str, Any] = {key: value or None for key, value in asked.items()}
+    if folder:
+        desk.folder(token, folder)
+    most = LISTED + 1  # one more tells whether there are any
+    found = await desk.jobs(token, limit=most, after_id=after, **such) if after is not None else []
+    newer = len(found) == most
+    if newer:
+        found, older = found[1:], True
+    else:  # the newest, or those before a job
+        found = await desk.jobs(token, limit=most, before_id=before, **such)
+        found, older, newer = found[:LISTED], len(found) == most, before is not None
+    query = urlencode({key: str(value) for key, value in asked.items() if value})
+    told = {**asked, "folders": desk.folders(token), "states": JobState, "query": query}
+    return _page(request, 200, "jobs.html", jobs=found, newer=newer, older=older, **told)
 
 
 @router.get("/jobs/{number}")
@@ -117,9 +151,15 @@ async def job(request: Request, number: str, q: str = "") -> Response:
     desk, token = desk_of(request), token_for(request)
     found = await desk.find(number, token)
     if isinstance(found, Handed):
-        return _page(request, 200, "waits.html", handed=found)
+        return _page(request, 200, "waits.html", handed=found, number=number)
     pages, history = await desk.story(found)
-    told: dict[str, Any] = {"job": found, "pages": pages, "history": history, "viewed": []}
+    told: dict[str, Any] = {
+        "job": found,
+        "under_way": found.state not in ENDED,
+        "pages": pages,
+        "history": history,
+        "viewed": [],
+    }
     try:
         results = await desk.results(found)
         told |= {"results": results, "viewed": await asyncio.to_thread(_viewed, results, q)}
@@ -200,9 +240,9 @@ async def search(request: Request, q: str = "") -> Response:
 
 
 @router.get("/login")
-async def login_page(request: Request) -> Response:
-    """Ask for a token."""
-    return _page(request, 200, "login.html")
+async def login_page(request: Request, back: str = "") -> Response:
+    """Ask for a token; `back` is the page that was asked for."""
+    return _page(request, 200, "login.html", back=back)
 
 
 @router.post("/login")
@@ -210,16 +250,17 @@ async def login(
     request: Request,
     secret: Annotated[str, Form()],
     csrf: Annotated[str, Form(alias=CSRF_FIELD)],
+    back: Annotated[str, Form()] = "",
 ) -> Response:
-    """Open a session for who has a token."""
+    """Open a session for who has a token, and show the page that was asked for."""
     gatekeeper, store = gatekeeper_of(request), desk_of(request).store
     gatekeeper.require_csrf(request, csrf)
     token = await asyncio.to_thread(store.bearer, secret.strip())
     if token is None:
         refused = gatekeeper.stranger(request)
-        return _page(request, refused.status, "login.html", refused=refused)
+        return _page(request, refused.status, "login.html", refused=refused, back=back)
     session = await asyncio.to_thread(store.open_session, token)
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse(back if _BACK.fullmatch(back) else "/", 303)
     answer.set_cookie(
         COOKIE,
         session,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ocrd.document.base import FIGURES, SUFFIXES
 from ocrd.files import Disk, display
@@ -216,31 +218,48 @@ def page_numbers(told: str, last_page: int) -> set[int]:
     return found
 
 
-async def file_response(results: Results, kind: str) -> StreamingResponse:
-    """A result as a download, read as it is sent."""
+async def file_response(results: Results, kind: str) -> Response:
+    """A result as a download: a file in ranges, too, what is made of several as it is sent."""
+    media = MEDIA.get(kind, "application/pdf")
     if kind == "zip":
-        body: Any = _zipped(results)
-        ending = "zip"
-    elif kind in _WRITTEN and kind not in results.files:
-        body, ending = [(await asyncio.to_thread(results.text, kind)).encode()], kind
-    else:
-        file = await asyncio.to_thread(results.open, kind)
-        body, ending = _chunks(file), results.files[kind].name.rpartition(".")[2]
-    media = "image/jpeg" if ending == "jpg" else MEDIA.get(kind, "application/pdf")
-    return StreamingResponse(body, media_type=media, headers=_saved(f"{results.stem}.{ending}"))
+        return StreamingResponse(
+            _zipped(results), media_type=media, headers=_saved(f"{results.stem}.zip")
+        )
+    if kind in _WRITTEN and kind not in results.files:
+        text = await asyncio.to_thread(results.text, kind)
+        return Response(text.encode(), media_type=media, headers=_saved(f"{results.stem}.{kind}"))
+    file = await asyncio.to_thread(results.open, kind)
+    name = results.files[kind].name
+    return OpenFileResponse(file, "image/jpeg" if name.endswith(".jpg") else media, _saved(name))
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+class OpenFileResponse(FileResponse):
+    """A file that was opened beneath its tree, whole or in ranges; it is closed at the end."""
+
+    def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        self._file = file
+        own = file.fileno()  # by its name a link could lie there by now
+        super().__init__(
+            f"/proc/self/fd/{own}",
+            media_type=media_type,
+            headers=headers,
+            stat_result=os.fstat(own),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what was asked for."""
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _saved(name: str) -> dict[str, str]:
-    """A browser saves it under this name, and shows nothing of it."""
+    """A browser saves it under this name, shows nothing of it, and keeps no copy."""
     plain = "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)
     exact = quote(name, errors="replace")
-    return {"content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"}
+    return {
+        "cache-control": "no-store",
+        "content-disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}",
+    }
 
 
 def _zipped(results: Results) -> Iterator[bytes]:

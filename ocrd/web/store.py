@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS handed (
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
     token TEXT NOT NULL, at REAL NOT NULL, name TEXT, job INTEGER UNIQUE) STRICT;
 CREATE INDEX IF NOT EXISTS handed_at ON handed (at);
+CREATE INDEX IF NOT EXISTS handed_by ON handed (token, job);
 CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT;
 """
 
@@ -211,16 +212,26 @@ class Store:
         self._run("UPDATE OR IGNORE handed SET job = ? WHERE ticket = ?", job, ticket)
 
     def brought(self, job: int) -> str | None:
-        """The name of the token that a job came from."""
+        """The name of the token that a job came from; empty once its client has deleted it."""
         rows = self._run("SELECT token FROM handed WHERE job = ?", job)
         return str(rows[0][0]) if rows else None
 
-    def jobs_of(self, token: Token, most: int) -> list[int]:
-        """The last jobs that came from a token, newest first."""
+    def jobs_of(
+        self, token: Token, most: int, before_id: int | None, after_id: int | None
+    ) -> list[int]:
+        """Jobs that came from a token, so many (-1: all), as `Ledger.jobs` counts them."""
+        order = "job DESC" if after_id is None else "job"
         query = (
-            "SELECT job FROM handed WHERE token = ? AND job NOT NULL ORDER BY ticket DESC LIMIT ?"
+            "SELECT job FROM handed WHERE token = ? AND job < ? AND job > ? "  # noqa: S608 - ours
+            f"ORDER BY {order} LIMIT ?"
         )
-        return [int(row[0]) for row in self._run(query, token.name, most)]
+        ends = (2**63 - 1 if before_id is None else before_id, after_id or 0)
+        return [int(row[0]) for row in self._run(query, token.name, *ends, most)]
+
+    def disown(self, number: int, *, is_job: bool) -> None:
+        """A job, or what lies under a ticket, is nobody's from now on."""
+        column = "job" if is_job else "ticket"
+        self._run(f"UPDATE handed SET token = '' WHERE {column} = ?", number)  # noqa: S608 - ours
 
     def forget(self, handed: Handed) -> None:
         """Nothing of it is kept any more."""

@@ -289,6 +289,45 @@ def test_the_azure_sdk_is_told_of_failures_in_its_own_words(running: Site) -> No
         poller.result()
 
 
+def test_a_result_that_the_azure_sdk_deletes_is_gone_for_it_and_kept_by_ocrd(running: Site) -> None:
+    from azure.ai.documentintelligence.models import AnalyzeDocumentRequest
+    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+    client = azure(running, running.tokens["submit"])
+    poller = client.begin_analyze_document(
+        "prebuilt-read", AnalyzeDocumentRequest(bytes_source=page("To be deleted"))
+    )
+    poller.result()
+    number = poller.details["operation_id"]
+    with pytest.raises(HttpResponseError) as refused:
+        azure(running, running.tokens["operate"]).delete_analyze_result("prebuilt-read", number)
+    assert refused.value.status_code == 403  # it is another's
+    client.delete_analyze_result("prebuilt-read", number)
+    for again in (client.delete_analyze_result, client.get_analyze_result_pdf):
+        with pytest.raises(ResourceNotFoundError):
+            again("prebuilt-read", number)
+    url = f"/documentintelligence/documentModels/prebuilt-read/analyzeResults/{number}"
+    with running.client("submit") as own, running.client() as operator:
+        assert own.get(url).status_code == operator.get(url).status_code == 404
+        assert own.get(f"/api/v1/jobs/{number}").status_code == 404
+        assert f"/jobs/{number}" not in own.get("/jobs").text
+        kept = operator.get(f"/api/v1/jobs/{number}").json()
+    assert kept["state"] == "done" and Path(kept["archived_to"]).exists()
+    assert Path(kept["outputs"]).exists()
+
+
+def test_a_result_is_deleted_before_it_is_there(tmp_path: Path) -> None:
+    model = "/documentintelligence/documentModels/prebuilt-read"
+    with site(tmp_path / "srv", daemon=False) as up, up.client("submit") as client:
+        place = client.post(f"{model}:analyze", content=page()).headers["operation-location"]
+        assert client.delete(place).status_code == 204
+        assert client.get(place).status_code == client.delete(place).status_code == 404
+        up.start_daemon()
+        until(lambda: list((up.root / "archive/web").glob("document*")))
+        assert client.get(place).status_code == 404
+        assert client.delete(f"{model}/analyzeResults/999999").status_code == 404
+
+
 # --- Mistral ---
 
 
@@ -303,6 +342,8 @@ def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) ->
     assert read.usage_info.pages_processed == 1
     held = {"file_name": "kept.png", "content": page("Kept for later")}
     file = client.files.upload(file=held, purpose="ocr")  # type: ignore[arg-type]  # likewise
+    known = client.files.retrieve(file_id=file.id)
+    assert (known.filename, known.deleted) == ("kept.png", False)
     url = client.files.get_signed_url(file_id=file.id).url
     for document in (
         {"type": "document_url", "document_url": url},
@@ -424,6 +465,26 @@ def test_an_asynchronous_task_is_its_jobs(running: Site) -> None:
         "num_failed": 0,
     }
     assert len(zipfile.ZipFile(io.BytesIO(result.content)).namelist()) == 2
+
+
+@pytest.mark.parametrize(
+    ("formats", "endings"), [(["md"], ["md"]), (["text"], ["txt"]), (["md", "text"], ["md", "txt"])]
+)
+def test_a_zip_tells_why_a_document_failed_and_has_no_text_of_it(
+    running: Site, formats: list[str], endings: list[str]
+) -> None:
+    files = [("files", ("fine.png", page(), "image/png"))]
+    files.append(("files", ("broken.pdf", b"%PDF-1.7 and nothing else", "application/pdf")))
+    with running.client("submit") as client:
+        answer = client.post("/v1/convert/file", files=files, data={"to_formats": formats})
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    names = archive.namelist()
+    broken = next(name for name in names if name.startswith("2-broken"))
+    assert broken.endswith(".error.json")
+    assert json.loads(archive.read(broken))[0]["error_message"]
+    texts = [name for name in names if name != broken]
+    assert [name.rpartition(".")[2] for name in texts] == endings
+    assert all(WORDS in archive.read(name).decode() for name in texts)
 
 
 def test_a_task_of_more_documents_than_one_request_has_is_not_looked_for(running: Site) -> None:

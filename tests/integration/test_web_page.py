@@ -105,6 +105,66 @@ def test_a_file_is_sent_and_its_job_appears_by_itself(
     page.get_by_text("Sent from a browser").first.wait_for()
 
 
+def test_a_page_that_was_asked_for_is_shown_after_logging_in(
+    browser: Browser, running: Site
+) -> None:
+    number = handed_over(running, "asked for.png", scan("Asked for by a link"))
+    context = context_of(browser)
+    opened = context.new_page()
+    opened.goto(f"{running.url}/jobs/{number}?q=link")
+    opened.get_by_label("Token").fill("wrong")
+    opened.get_by_role("button", name="Log in").click()
+    opened.get_by_text("This token is not known").wait_for()
+    opened.get_by_label("Token").fill(running.tokens["read"])
+    opened.get_by_role("button", name="Log in").click()
+    opened.wait_for_url(f"{running.url}/jobs/{number}?q=link")
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.example/", "https://evil.example/jobs/1", "/\\evil.example", "/logout", "x"]
+)
+def test_after_logging_in_nobody_is_led_elsewhere(running: Site, back: str) -> None:
+    with httpx.Client(base_url=running.url) as client:
+        form = client.get("/login", params={"back": back}).text
+        csrf = form.split('name="csrf" value="')[1].split('"')[0]
+        data = {"secret": running.tokens["read"], "csrf": csrf, "back": back}
+        answer = client.post("/login", data=data)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_who_is_logged_out_meanwhile_is_told_so(page: Page, running: Site, tmp_path: Path) -> None:
+    (tmp_path / "late.png").write_bytes(scan("Too late"))
+    page.context.clear_cookies()
+    page.get_by_label("Files").set_input_files(tmp_path / "late.png")
+    page.get_by_role("button", name="Send").click()
+    page.locator("#sent .bad", has_text="you are logged out").wait_for()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_job_that_waits_is_shown_once_it_is_done(
+    browser: Browser, tmp_path: Path, scripts: bool
+) -> None:
+    """From before the first daemon ever ran to the text, and nobody reloads."""
+    with site(tmp_path / "srv", daemon=False) as up:
+        context = context_of(browser, java_script_enabled=scripts)
+        opened = context.new_page()
+        log_in(opened, up)
+        opened.get_by_text("Daemon stopped").wait_for()
+        (tmp_path / "first.png").write_bytes(scan("Read while one looks"))
+        opened.get_by_label("Files").set_input_files(tmp_path / "first.png")
+        opened.get_by_role("button", name="Send").click()
+        if scripts:
+            opened.locator("#sent a").click()
+        opened.get_by_text("until the daemon runs").wait_for()
+        up.start_daemon()
+        opened.get_by_text("Read while one looks").first.wait_for()
+        if scripts:
+            opened.keyboard.press("n")
+            assert opened.evaluate("location.hash") == "#page-1"
+        context.close()
+
+
 def test_without_a_script_the_form_sends_its_files(
     browser: Browser, running: Site, tmp_path: Path
 ) -> None:
@@ -269,7 +329,8 @@ def test_axe_finds_no_violation_on_any_page(
     opened.goto(f"{running.url}/login")
     found = {"/login": told_by_axe(opened)}
     log_in(opened, running)
-    for path in ("/", f"/jobs/{done}", f"/jobs/{failed}", "/search?q=heading", "/docs", "/nowhere"):
+    shown = ("/", "/jobs", f"/jobs/{done}", f"/jobs/{failed}", "/search?q=heading", "/docs")
+    for path in (*shown, "/nowhere"):
         opened.goto(running.url + path)
         found[path] = told_by_axe(opened)
         assert opened.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -206,6 +206,23 @@ def test_a_document_that_no_daemon_has_seen_is_found_by_its_ticket(tmp_path: Pat
         assert (job["state"], job["source"]) == ("done", "early.png")
 
 
+@pytest.mark.parametrize("role", ["operate", "submit", "web-only"])
+def test_before_the_first_daemon_there_is_no_job_and_no_fault(tmp_path: Path, role: str) -> None:
+    with site(tmp_path / "srv", daemon=False) as up, up.client(role) as client:
+        shown = [client.get(path).status_code for path in ("/", "/jobs", "/part/jobs")]
+        missing = [
+            client.get(path).status_code
+            for path in (
+                "/api/v1/jobs/1",
+                "/jobs/1",
+                "/documentintelligence/documentModels/prebuilt-read/analyzeResults/1",
+            )
+        ]
+        if role != "submit":
+            assert client.get("/api/v1/jobs").json()["jobs"] == []
+    assert (shown, missing) == ([200] * 3, [404] * 3)
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
     root = tmp_path / "srv"
     with (
@@ -219,6 +236,23 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert client.post("/api/v1/ocr?name=s.png", content=page()).status_code == 202
         free = os.statvfs(inbox)
         assert free.f_bavail * free.f_bsize > 3 << 20
+
+
+@pytest.mark.parametrize("path", ["/api/v1/ocr", "/v1/convert/file/async"])
+def test_a_disk_without_room_for_all_of_a_request_takes_none_of_it(
+    tmp_path: Path, path: str
+) -> None:
+    """Each of them is smaller than what is written at once."""
+    root = tmp_path / "srv"
+    with (
+        tmpfs(root / "inbox/web", "4m") as inbox,
+        site(root, daemon=False) as up,
+        up.client() as client,
+    ):
+        for count, status in ((6, 507), (3, 202 if path == "/api/v1/ocr" else 200)):
+            files = [("files", (f"{n}.png", bytes(900_000))) for n in range(count)]
+            assert client.post(path, files=files).status_code == status
+            assert len(os.listdir(inbox)) == (0 if status == 507 else count)
 
 
 def test_a_killed_upload_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@
   const body = document.body;
   if (document.querySelector("[hx-trigger~='ocrd:change']") && window.EventSource) {
     const events = new EventSource("/api/v1/events");
-    events.addEventListener("change", () => body.dispatchEvent(new CustomEvent("ocrd:change")));
+    for (const word of ["open", "change"]) { // while nobody listened anything may have changed
+      events.addEventListener(word, () => body.dispatchEvent(new CustomEvent("ocrd:change")));
+    }
   }
 
   // Uploads, with their progress.
@@ -30,7 +32,7 @@
       let told = {};
       try { told = JSON.parse(request.responseText); } catch { /* a proxy answers with a page of its own */ }
       if (request.status >= 300 || !told.state) {
-        const why = told.error ? `${told.error.message.replace(/\.$/, "")}. ${told.error.hint}`
+        const why = request.status === 401 ? "you are logged out: reload the page and log in" : told.error ? `${told.error.message.replace(/\.$/, "")}. ${told.error.hint}`
           : request.status === 413 ? "a proxy before ocrd takes no file of this size (nginx: client_max_body_size)"
           : `not taken; the answer was ${request.status} ${request.statusText}`;
         say(item, `${file.name}: ${why}`, true);
@@ -90,10 +92,9 @@
   }
 
   // Pages are turned over by keys.
-  const pages = [...document.querySelectorAll(".page")];
-  let at = Math.max(0, pages.findIndex((page) => `#${page.id}` === location.hash));
-  function turn(step) {
-    at = Math.min(Math.max(at + step, 0), pages.length - 1);
+  const shown = (pages) => Math.max(0, pages.findIndex((page) => `#${page.id}` === location.hash));
+  function turn(pages, step) {
+    const at = Math.min(Math.max(shown(pages) + step, 0), pages.length - 1);
     pages[at].focus({ preventScroll: true });
     pages[at].scrollIntoView({ block: "start" });
     history.replaceState(null, "", `#${pages[at].id}`);
@@ -101,9 +102,10 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
     if (event.key === "/") { event.preventDefault(); document.querySelector("input[type=search]")?.focus(); }
+    const pages = [...document.querySelectorAll(".page")]; // they come when the job is done
     if (!pages.length) return;
-    if (event.key === "ArrowRight" || event.key === "n") turn(1);
-    if (event.key === "ArrowLeft" || event.key === "p") turn(-1);
-    if (event.key === "c") { const copy = pages[at].querySelector(".copy"); if (copy) copyText(copy); }
+    if (event.key === "ArrowRight" || event.key === "n") turn(pages, 1);
+    if (event.key === "ArrowLeft" || event.key === "p") turn(pages, -1);
+    if (event.key === "c") { const copy = pages[shown(pages)].querySelector(".copy"); if (copy) copyText(copy); }
   });
 })();
