@@ -1,7 +1,8 @@
-"""Side notes: short texts in the margin of running text, read with what they stand beside.  Pure.
+"""What stands in the margin of running text and is no part of it: side notes, line numbers.  Pure.
 
 A note begins on a level with a line of the text, and there is far more text than notes.  One in the
-left margin is read before the paragraph beside it, one in the right margin after it.
+left margin is read before the paragraph beside it, one in the right margin after it.  Numbers that
+count the lines, each or every fifth, belong to no sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TypeVar
 
-from ocrd.layout.order import PROSE, Row, rows
+from ocrd.layout.order import PROSE, Row, goes_on, rows, strips
 from ocrd.layout.pieces import Piece, are_marks
 from ocrd.page import Box
 
@@ -24,6 +25,8 @@ LEVEL = 0.2  # heights of a line by which a note may begin off a line of the tex
 ON_LEVEL = 0.7  # of the notes
 MORE_TEXT = 2  # lines of text for each note: cells have as many as there are rows
 MOST_NOTED = 0.7  # lines of notes for each of the text: more is a column
+LEAST_NUMBERS, COUNTED = 3, 0.7  # of lines, and the share of numbers below each other that are
+LONGEST_NUMBER = 4  # digits
 
 T = TypeVar("T")
 
@@ -41,6 +44,32 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
     )
     found = [note for side in sides for note in _in_margin(side, text, NARROW * (right - left))]
     return sorted(found, key=lambda note: note[0][0].middle)
+
+
+def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
+    """Numbers that count the lines of a page, those of each column of them from top to bottom.
+
+    From one to the next there are as many lines as the number grows by.  Where it grows by one, it
+    may lead a clause or an item; then sentences go on from one to the next.
+    """
+    printed = rows(pieces)
+    place = {piece: number for number, row in enumerate(printed) for piece in row}
+    found = []
+    numbers = [it for it in pieces if it.text.isdecimal() and len(it.text) <= LONGEST_NUMBER]
+    for strip in strips(numbers):
+        strip.sort(key=lambda piece: piece.middle)
+        counted = dict[Piece, int]()
+        for above, below in pairwise(strip):
+            step = int(below.text) - int(above.text)
+            if step == place[below] - place[above] > 0:
+                counted |= {above: step, below: step}
+        longest = [max(printed[place[n]], key=lambda piece: piece.width) for n in counted]
+        prose = sum(len(piece.text) for piece in longest) > PROSE * len(longest)
+        running = prose and goes_on([(piece,) for piece in longest])
+        enough = len(counted) >= max(LEAST_NUMBERS, COUNTED * len(strip))
+        if enough and (running or 1 not in counted.values()):
+            found.append(tuple(counted))
+    return found
 
 
 def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> list[list[Row]]:

@@ -11,7 +11,7 @@ from statistics import median
 
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.stacks import framed, stacks
-from ocrd.layout.notes import among, notes
+from ocrd.layout.notes import among, line_numbers, notes
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_item, numbered, running
 from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
@@ -52,7 +52,8 @@ class Found:
     """A block of the page.
 
     Attributes:
-        label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`.
+        label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`,
+            `aside_text`.
         text: Its content as running text; lines that were broken on purpose stay lines.
         rows: Its rows as printed.
         level: Of a heading.
@@ -79,6 +80,8 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     ruled, level = _ruled(level, rules)
     small = foot(level, page_height)
     level = _without(level, chain.from_iterable(small))
+    numbers = line_numbers(level)
+    level = _without(level, numbers)
     beside = notes(level)
     level = _without(level, chain.from_iterable(beside))
     head, body, last = _margins(rows(level), page_height)
@@ -95,7 +98,8 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     found += map(_stack, small)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
     noted = [(Box.around(p.box for p in note[0]), _note(note)) for note in beside]
-    return _few_headings(among(found, noted, _places))
+    counts = [Found("aside_text", _plain(row), (row,)) for row in numbers]
+    return _few_headings([*among(found, noted, _places), *counts])
 
 
 def _note(printed: Sequence[Row]) -> Found:
