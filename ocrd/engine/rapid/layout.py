@@ -20,7 +20,7 @@ from ocrd.page import Box, Line
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
 BOLD_TITLE = 1.04  # bold type, where what stands below is short
-LONG, BOLD_LONG = 20, 1.12  # letters; over so many strokes the average strays by a tenth at most
+LONG, BOLD_LONG = 20, 1.1  # letters; of so many bold ones together width and strokes tell
 JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
 INDENT = 2  # heights of a line
@@ -327,8 +327,11 @@ def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
 
 def _stands_out(line: TextLine, page: Type) -> bool:
     """Whether a line is bolder than the rest, or alone in capitals."""
-    bold = BOLD if len(line.text) < LONG else BOLD_LONG
-    return line.weight > bold * page.weight > 0 or (line.capitals and not page.capitals)
+    if len(line.text) < LONG:
+        bold = line.weight > BOLD * page.weight > 0
+    else:  # at 110 dpi strokes differ by little, and bold letters are broader, too
+        bold = line.weight * line.size > BOLD_LONG * page.weight * page.size > 0
+    return bold or (line.capitals and not page.capitals)
 
 
 def _few_headings(found: list[Found]) -> list[Found]:
