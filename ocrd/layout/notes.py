@@ -42,7 +42,9 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
         [piece for piece in pieces if piece.box.x2 < left],
         [piece for piece in pieces if piece.box.x1 > right],
     )
-    found = [note for side in sides for note in _in_margin(side, text, NARROW * (right - left))]
+    body = [piece for piece in pieces if piece.box.x2 >= left and piece.box.x1 <= right]
+    widest = NARROW * (right - left)
+    found = [note for side in sides for note in _in_margin(side, text, rows(body), widest)]
     return sorted(found, key=lambda note: note[0][0].middle)
 
 
@@ -72,8 +74,17 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
     return found
 
 
-def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> list[list[Row]]:
-    """The notes in one margin; none if what stands there is something else."""
+def _in_margin(
+    side: Sequence[Piece], text: Sequence[Piece], body: Sequence[Row], widest: float
+) -> list[list[Row]]:
+    """The notes in one margin; none if what stands there is something else.
+
+    Args:
+        side: What stands there.
+        text: The full lines beside it.
+        body: All lines beside it.
+        widest: A margin, pixels.
+    """
     if not side or max(p.box.x2 for p in side) - min(p.box.x1 for p in side) > widest:
         return []
     first, last = (end(piece.middle for piece in text) for end in (min, max))
@@ -86,7 +97,7 @@ def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> l
         any(abs(note[0][0].middle - it.middle) < LEVEL * line for it in text) for note in found
     ]
     top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + 2 * line
-    lines = sum(top < piece.middle < bottom for piece in text)
+    lines = sum(top < row[0].middle < bottom for row in body)
     few = lines >= MORE_TEXT * len(found) and sum(map(len, found)) <= MOST_NOTED * lines
     return found if few and sum(level) >= ON_LEVEL * len(found) else []
 

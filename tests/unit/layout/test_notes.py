@@ -22,6 +22,14 @@ def test_short_texts_on_a_level_with_lines_of_the_text_are_its_notes(left: float
     assert found(page) == ["Of ships at sea", "Of harbours"]
 
 
+def test_short_last_lines_of_paragraphs_are_text_beside_notes_as_well() -> None:
+    paragraph = f"{'x' * 50}\n{'x' * 50}\nends here"
+    page = lines("\n".join([paragraph] * 4), 200, 100)
+    for n in range(4):
+        page += lines("Of ships\nat sea", 720, 100 + 75 * n, pitch=20)
+    assert found(page) == ["Of ships at sea"] * 4
+
+
 def test_a_title_over_text_and_margin_takes_no_note_away() -> None:
     page = [piece("A title that reaches over margin and text", 150, 40), *lines(TEXT, 200, 100)]
     assert found([*page, piece("Of ships", 30, 100)]) == ["Of ships"]
