@@ -330,7 +330,8 @@ def _stands_out(line: TextLine, page: Type) -> bool:
     if len(line.text) < LONG:
         bold = line.weight > BOLD * page.weight > 0
     else:  # at 110 dpi strokes differ by little, and bold letters are broader, too
-        bold = line.weight * line.size > BOLD_LONG * page.weight * page.size > 0
+        broad = line.weight * line.size > BOLD_LONG * page.weight * page.size
+        bold = broad and line.weight > page.weight > 0
     return bold or (line.capitals and not page.capitals)
 
 

@@ -23,7 +23,7 @@ OTHER_HEIGHT = 1.4
 BOLD = 1.17  # times as broad strokes
 LEAST_CAPITALS = 4  # letters
 FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
-STRETCHED = 0.5  # heights: spaces wider on average are those of a justified line
+STRETCHED = 0.4  # heights: spaces wider on average are those of a justified line
 ENOUGH = 6  # characters to judge the size of type by
 NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # widths in those of an average small letter
 
