@@ -52,7 +52,7 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
     """Numbers that count the lines of a page, those of each column of them from top to bottom.
 
     From one to the next there are as many lines as the number grows by.  Where it grows by one, it
-    may lead a clause or an item; then sentences go on from one to the next.
+    may lead a clause or an item, unless most lines end in the middle of a phrase.
     """
     printed = rows(pieces)
     place = {piece: number for number, row in enumerate(printed) for piece in row}
@@ -67,7 +67,8 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
                 counted |= {above: step, below: step}
         longest = [max(printed[place[n]], key=lambda piece: piece.width) for n in counted]
         prose = sum(len(piece.text) for piece in longest) > PROSE * len(longest)
-        running = prose and goes_on([(piece,) for piece in longest])
+        open_ends = sum(piece.text[-1:] not in ".,;:" for piece in longest)
+        running = prose and 2 * open_ends > len(longest) and goes_on([(it,) for it in longest])
         enough = len(counted) >= max(LEAST_NUMBERS, COUNTED * len(strip))
         if enough and (running or 1 not in counted.values()):
             found.append(tuple(counted))

@@ -97,11 +97,12 @@ def test_a_line_number_that_was_not_read_leaves_the_others() -> None:
     [
         numbered(1, 40, "The tenant of the house pays all of it."),
         numbered(1, 40, "rope of hemp"),
+        numbered(1, 40, "the rent of the house, on the first day;"),
         [piece(str(n), 40, 178 + 100 * n) for n in range(4)] + lines(TEXT, 100, 100),
         [piece(str(2 * n), 40, 103 + 25 * n) for n in range(15)] + lines(TEXT, 100, 100),
         numbered(5, 40)[:17],
     ],
-    ids=["of clauses", "of short items", "of paragraphs", "of pages", "two"],
+    ids=["of clauses", "of short items", "of items", "of paragraphs", "of pages", "two"],
 )
 def test_other_numbers_in_a_margin_count_no_lines(page: list[Piece]) -> None:
     assert line_numbers(page) == []
