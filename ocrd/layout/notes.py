@@ -23,7 +23,7 @@ MOST_LINES, MOST_ALONE = 10, 4  # of a note; of the only one, for so stand the c
 GAP = 1.25  # usual distances of lines: further apart, another note begins
 LEVEL = 0.2  # heights of a line by which a note may begin off a line of the text
 ON_LEVEL = 0.7  # of the notes
-MORE_TEXT = 2  # lines of text for each note: cells have as many as there are rows
+MORE_TEXT = 2  # full lines of text for each note: cells have as many as there are rows
 MOST_NOTED = 0.7  # lines of notes for each of the text: more is a column
 LEAST_NUMBERS, COUNTED = 3, 0.7  # of lines, and the share of numbers below each other that are
 LONGEST_NUMBER = 4  # digits
@@ -98,8 +98,9 @@ def _in_margin(
         any(abs(note[0][0].middle - it.middle) < LEVEL * line for it in text) for note in found
     ]
     top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + 2 * line
+    full = sum(top < piece.middle < bottom for piece in text)
     lines = sum(top < row[0].middle < bottom for row in body)
-    few = lines >= MORE_TEXT * len(found) and sum(map(len, found)) <= MOST_NOTED * lines
+    few = full >= MORE_TEXT * len(found) and sum(map(len, found)) <= MOST_NOTED * lines
     return found if few and sum(level) >= ON_LEVEL * len(found) else []
 
 
