@@ -1,7 +1,8 @@
-"""Side notes: short texts in the margin of running text, read with what they stand beside.  Pure.
+"""What stands in the margin of running text and is no part of it: side notes, line numbers.  Pure.
 
 A note begins on a level with a line of the text, and there is far more text than notes.  One in the
-left margin is read before the paragraph beside it, one in the right margin after it.
+left margin is read before the paragraph beside it, one in the right margin after it.  Numbers that
+count the lines, each or every fifth, belong to no sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TypeVar
 
-from ocrd.layout.order import PROSE, Row, rows
+from ocrd.layout.order import PROSE, Row, goes_on, rows, strips
 from ocrd.layout.pieces import Piece, are_marks
 from ocrd.page import Box
 
@@ -22,8 +23,10 @@ MOST_LINES, MOST_ALONE = 10, 4  # of a note; of the only one, for so stand the c
 GAP = 1.25  # usual distances of lines: further apart, another note begins
 LEVEL = 0.2  # heights of a line by which a note may begin off a line of the text
 ON_LEVEL = 0.7  # of the notes
-MORE_TEXT = 2  # lines of text for each note: cells have as many as there are rows
+MORE_TEXT = 2  # full lines of text for each note: cells have as many as there are rows
 MOST_NOTED = 0.7  # lines of notes for each of the text: more is a column
+LEAST_NUMBERS, COUNTED = 3, 0.7  # of lines, and the share of numbers below each other that are
+LONGEST_NUMBER = 4  # digits
 
 T = TypeVar("T")
 
@@ -39,12 +42,50 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
         [piece for piece in pieces if piece.box.x2 < left],
         [piece for piece in pieces if piece.box.x1 > right],
     )
-    found = [note for side in sides for note in _in_margin(side, text, NARROW * (right - left))]
+    body = [piece for piece in pieces if piece.box.x2 >= left and piece.box.x1 <= right]
+    widest = NARROW * (right - left)
+    found = [note for side in sides for note in _in_margin(side, text, rows(body), widest)]
     return sorted(found, key=lambda note: note[0][0].middle)
 
 
-def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> list[list[Row]]:
-    """The notes in one margin; none if what stands there is something else."""
+def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
+    """Numbers that count the lines of a page, those of each column of them from top to bottom.
+
+    From one to the next there are as many lines as the number grows by.  Where it grows by one, it
+    may lead a clause or an item, unless most lines end in the middle of a phrase.
+    """
+    printed = rows(pieces)
+    place = {piece: number for number, row in enumerate(printed) for piece in row}
+    found = []
+    numbers = [it for it in pieces if it.text.isdecimal() and len(it.text) <= LONGEST_NUMBER]
+    for strip in strips(numbers):
+        strip.sort(key=lambda piece: piece.middle)
+        counted = dict[Piece, int]()
+        for above, below in pairwise(strip):
+            step = int(below.text) - int(above.text)
+            if step == place[below] - place[above] > 0:
+                counted |= {above: step, below: step}
+        longest = [max(printed[place[n]], key=lambda piece: piece.width) for n in counted]
+        prose = sum(len(piece.text) for piece in longest) > PROSE * len(longest)
+        open_ends = sum(piece.text[-1:] not in ".,;:" for piece in longest)
+        running = prose and 2 * open_ends > len(longest) and goes_on([(it,) for it in longest])
+        enough = len(counted) >= max(LEAST_NUMBERS, COUNTED * len(strip))
+        if enough and (running or 1 not in counted.values()):
+            found.append(tuple(counted))
+    return found
+
+
+def _in_margin(
+    side: Sequence[Piece], text: Sequence[Piece], body: Sequence[Row], widest: float
+) -> list[list[Row]]:
+    """The notes in one margin; none if what stands there is something else.
+
+    Args:
+        side: What stands there.
+        text: The full lines beside it.
+        body: All lines beside it.
+        widest: A margin, pixels.
+    """
     if not side or max(p.box.x2 for p in side) - min(p.box.x1 for p in side) > widest:
         return []
     first, last = (end(piece.middle for piece in text) for end in (min, max))
@@ -57,8 +98,9 @@ def _in_margin(side: Sequence[Piece], text: Sequence[Piece], widest: float) -> l
         any(abs(note[0][0].middle - it.middle) < LEVEL * line for it in text) for note in found
     ]
     top, bottom = found[0][0][0].middle - line, found[-1][-1][0].middle + 2 * line
-    lines = sum(top < piece.middle < bottom for piece in text)
-    few = lines >= MORE_TEXT * len(found) and sum(map(len, found)) <= MOST_NOTED * lines
+    full = sum(top < piece.middle < bottom for piece in text)
+    lines = sum(top < row[0].middle < bottom for row in body)
+    few = full >= MORE_TEXT * len(found) and sum(map(len, found)) <= MOST_NOTED * lines
     return found if few and sum(level) >= ON_LEVEL * len(found) else []
 
 

@@ -29,7 +29,7 @@ PROSE = 30  # letters of a line that is no cell
 SLACK = 0.3  # heights of a line by which a piece may reach into a gutter
 WORD_GAP = 0.5  # heights: the white between words of a line, where it is not stretched
 LOOSE = 2.2  # heights from line to line: running text is set closer
-GOING_ON = 0.3  # of the lines of narrow text begin in small letters, as cells do not
+GOING_ON = 0.3  # of the lines of narrow text or verse begin or end within a sentence
 VERSE = 5  # words of an average line
 ACROSS = 0.9  # of the text's width: a rule so wide parts what stands above from what stands below
 
@@ -211,13 +211,13 @@ def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:
 def are_texts(sides: Sequence[Sequence[Row]]) -> bool:
     """Whether what stands side by side is narrow running text or verse, rather than cells.
 
-    Many lines go on with a sentence; or it is two, as of a poem and its translation, and their
+    Sentences go on from line to line; or it is two, as of a poem and its translation, and their
     lines have more words than cells.
     """
     if not all(map(_lettered, sides)):
         return False
     verse = len(sides) == 2 and all(map(_worded, sides))
-    return verse or all(map(_goes_on, sides))
+    return verse or all(map(goes_on, sides))
 
 
 def _lettered(lines: Sequence[Row]) -> bool:
@@ -230,8 +230,10 @@ def _worded(lines: Sequence[Row]) -> bool:
     return words >= VERSE * len(lines)
 
 
-def _goes_on(lines: Sequence[Row]) -> bool:
-    return sum(row[0].text[:1].islower() for row in lines) >= GOING_ON * len(lines)
+def goes_on(lines: Sequence[Row]) -> bool:
+    """Whether many lines begin in a small letter or end in a comma, as cells do not."""
+    within = [r[0].text[:1].islower() or r[-1].text.endswith((",", ";")) for r in lines]
+    return sum(within) >= GOING_ON * len(lines)
 
 
 def _close(lines: Sequence[Row]) -> bool:

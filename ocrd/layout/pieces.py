@@ -37,12 +37,14 @@ class Piece:
         box: Its place in pixels on the page as it is read: turned upright, without its skew.
         on_end: Whether it runs up or down that page.
         weight: How broad its strokes are, pixels; 0 if nobody looked.
+        spaces: The white between its words, all together, pixels; 0 if nobody looked.
     """
 
     line: Line
     box: Box
     on_end: bool = False
     weight: float = 0.0
+    spaces: float = 0.0
 
     @property
     def text(self) -> str:

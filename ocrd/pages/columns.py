@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from ocrd.layout.notes import line_numbers as numbers_among
 from ocrd.layout.notes import notes as notes_among
 from ocrd.layout.order import Row, columns
 from ocrd.layout.pieces import Piece, running
@@ -76,6 +77,13 @@ def notes(lines: Sequence[Line], width: float, height: float) -> list[tuple[Box,
         first = Box.around(piece.line.box for piece in note[0])
         found.append((first, Block("text", text, (box,), Markup.PLAIN)))
     return found
+
+
+def line_numbers(lines: Sequence[Line], width: float, height: float) -> Iterator[Block]:
+    """The numbers that count the lines of a page, each column of them as a block."""
+    for row in numbers_among([Piece(line, line.box.scaled(width, height)) for line in lines]):
+        box = Box.around(piece.line.box for piece in row)
+        yield Block("aside_text", " ".join(piece.text for piece in row), (box,), Markup.PLAIN)
 
 
 def _aligned(column: Sequence[Row]) -> Iterator[Block]:

@@ -70,8 +70,10 @@ def own_text(page: PdfPage) -> OwnText | None:
     printed = _leftward(list(_rows(page, raw, linked_places, gone)), size)
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
+    counts = list(columns.line_numbers([Line(row.text, row.box) for row in unruled], *size))
+    unruled = [row for row in unruled if not _in_any(counts, row.box)]
     beside = list(_notes(unruled, size, typography))
-    apart = [*ruled, *(note for _, note in beside)]
+    apart = [*ruled, *counts, *(note for _, note in beside)]
     rest = [word for word in words if not _in_any(apart, word.box)]
     rules = list(_level_rules(page, drawn))
     tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
@@ -90,7 +92,8 @@ def own_text(page: PdfPage) -> OwnText | None:
     below = [block for block in numbers if block not in above]
     text = _between(rules, printed_text)
     flowing = typeset.flowing([*above, *text, *below])  # what stands in margins goes on nowhere
-    linked = [_linked(it, links) for it in among(flowing, beside, lambda block: block.boxes)]
+    read = [*among(flowing, beside, lambda block: block.boxes), *counts]
+    linked = [_linked(block, links) for block in read]
     result = PageResult(
         text="\n\n".join(_said(block) for block in linked if _said(block)),
         blocks=tuple(linked),

@@ -11,7 +11,7 @@ from statistics import median
 
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
 from ocrd.engine.rapid.stacks import framed, stacks
-from ocrd.layout.notes import among, notes
+from ocrd.layout.notes import among, line_numbers, notes
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_item, numbered, running
 from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
@@ -20,7 +20,7 @@ from ocrd.page import Box, Line
 TITLE = 1.5  # times the type of the page
 SUB_TITLE = 1.2
 BOLD_TITLE = 1.04  # bold type, where what stands below is short
-LONG, BOLD_LONG = 20, 1.12  # letters; over so many strokes the average strays by a tenth at most
+LONG, BOLD_LONG = 20, 1.1  # letters; of so many bold ones together width and strokes tell
 JUDGED, HIGHER, LOWEST = 12, 1.1, 0.95  # letters by which width tells; else the height must, too
 LONGEST_TITLE = 120  # characters
 INDENT = 2  # heights of a line
@@ -52,7 +52,8 @@ class Found:
     """A block of the page.
 
     Attributes:
-        label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`.
+        label: `title`, `sub_title`, `text`, `list`, `table`, `header`, `footer`, `page_number`,
+            `aside_text`.
         text: Its content as running text; lines that were broken on purpose stay lines.
         rows: Its rows as printed.
         level: Of a heading.
@@ -79,6 +80,8 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     ruled, level = _ruled(level, rules)
     small = foot(level, page_height)
     level = _without(level, chain.from_iterable(small))
+    numbers = line_numbers(level)
+    level = _without(level, numbers)
     beside = notes(level)
     level = _without(level, chain.from_iterable(beside))
     head, body, last = _margins(rows(level), page_height)
@@ -95,7 +98,8 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
     found += map(_stack, small)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
     noted = [(Box.around(p.box for p in note[0]), _note(note)) for note in beside]
-    return _few_headings(among(found, noted, _places))
+    counts = [Found("aside_text", _plain(row), (row,)) for row in numbers]
+    return _few_headings([*among(found, noted, _places), *counts])
 
 
 def _note(printed: Sequence[Row]) -> Found:
@@ -323,8 +327,12 @@ def _centred(line: TextLine, below: Sequence[Sequence[TextLine]]) -> bool:
 
 def _stands_out(line: TextLine, page: Type) -> bool:
     """Whether a line is bolder than the rest, or alone in capitals."""
-    bold = BOLD if len(line.text) < LONG else BOLD_LONG
-    return line.weight > bold * page.weight > 0 or (line.capitals and not page.capitals)
+    if len(line.text) < LONG:
+        bold = line.weight > BOLD * page.weight > 0
+    else:  # at 110 dpi strokes differ by little, and bold letters are broader, too
+        broad = line.weight * line.size > BOLD_LONG * page.weight * page.size
+        bold = broad and line.weight > page.weight > 0
+    return bold or (line.capitals and not page.capitals)
 
 
 def _few_headings(found: list[Found]) -> list[Found]:

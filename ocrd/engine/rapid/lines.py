@@ -262,7 +262,9 @@ class Recognised:
         box = straight(between(self.quad, first.start, last.end), pose.slope)
         stands = box.y2 - box.y1 > 2 * (box.x2 - box.x1)
         weight = height(self.quad) * self.crop.weight(first.start, last.end)
-        return Piece(line, box, on_end=stands and len(said) > 2, weight=weight)
+        gaps = sum(b.start - a.end for a, b in pairwise(words))
+        on_end, spaces = stands and len(said) > 2, height(self.quad) * self._in_heights(gaps)
+        return Piece(line, box, on_end=on_end, weight=weight, spaces=spaces)
 
     def _place(self, first: Span, last: Span, pose: Pose) -> Box:
         """Where the ink of some words stands on the page as it came."""

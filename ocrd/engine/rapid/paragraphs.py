@@ -23,6 +23,7 @@ OTHER_HEIGHT = 1.4
 BOLD = 1.17  # times as broad strokes
 LEAST_CAPITALS = 4  # letters
 FEW_LINES, NARROW_SLIP, RAGGED = 6, 18, 0.7  # lines, heights, of the width: an address
+STRETCHED = 0.4  # heights: spaces wider on average are those of a justified line
 ENOUGH = 6  # characters to judge the size of type by
 NARROW, BROAD, CAPITAL, WIDE = 0.6, 1.5, 1.3, 2.1  # widths in those of an average small letter
 
@@ -69,8 +70,12 @@ class TextLine:
     @cached_property
     def size(self) -> float:
         """The size of its type: the width of an average small letter, pixels."""
-        width = sum(piece.width for piece in self.row)
-        return max(1e-6, width / max(1.0, sum(map(_breadth, self.row))))
+        width, letters = sum(piece.width for piece in self.row), sum(map(_breadth, self.row))
+        spaces = sum(piece.spaces for piece in self.row)
+        count = sum(piece.text.count(" ") for piece in self.row)
+        if spaces > STRETCHED * self.height * count:  # they tell nothing of the type then
+            width, letters = width - spaces, letters - NARROW * count
+        return max(1e-6, width / max(1.0, letters))
 
     @cached_property
     def weight(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.layout.notes import notes
+from ocrd.layout.notes import line_numbers, notes
 from ocrd.layout.pieces import Piece
 from tests.unit.layout.printed import lines, piece, row
 
@@ -20,6 +20,14 @@ def test_short_texts_on_a_level_with_lines_of_the_text_are_its_notes(left: float
     page = lines(TEXT, 200, 100)
     page += lines("Of ships\nat sea", left, 101, pitch=20) + lines("Of harbours", left, 251)
     assert found(page) == ["Of ships at sea", "Of harbours"]
+
+
+def test_short_last_lines_of_paragraphs_are_text_beside_notes_as_well() -> None:
+    paragraph = f"{'x' * 50}\n{'x' * 50}\nends here"
+    page = lines("\n".join([paragraph] * 4), 200, 100)
+    for n in range(4):
+        page += lines("Of ships\nat sea", 720, 100 + 75 * n, pitch=20)
+    assert found(page) == ["Of ships at sea"] * 4
 
 
 def test_a_title_over_text_and_margin_takes_no_note_away() -> None:
@@ -59,3 +67,42 @@ def test_a_narrow_column_of_paragraphs_is_no_note() -> None:
     text = [it for n in range(4) for it in lines("\n".join(["x" * 50] * 8), 200, 100 + 225 * n)]
     aside = [it for n in range(4) for it in lines("\n".join(["word"] * 6), 20, 100 + 225 * n)]
     assert found([*text, *aside]) == []
+
+
+SENTENCE = "of the boats that lay in the harbour"
+
+
+def numbered(step: int, x: float, text: str = SENTENCE) -> list[Piece]:
+    """Fifteen lines, every so many with its number, which ends at `x` + 20."""
+    page = lines("\n".join([text] * 15), 100, 100)
+    for n in range(step, 16, step):
+        page.append(piece(str(n), x + 20 - 10 * len(str(n)), 78 + 25 * n))
+    return page
+
+
+@pytest.mark.parametrize("step", [1, 5])
+@pytest.mark.parametrize("x", [40, 520], ids=["left", "right"])
+def test_numbers_in_the_margin_that_count_the_lines_are_told(step: int, x: float) -> None:
+    said = [[it.text for it in row] for row in line_numbers(numbered(step, x))]
+    assert said == [[str(n) for n in range(step, 16, step)]]
+
+
+def test_a_line_number_that_was_not_read_leaves_the_others() -> None:
+    page = [it for it in numbered(1, 40) if it.text != "7"]
+    assert len(line_numbers(page)[0]) == 14
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        numbered(1, 40, "The tenant of the house pays all of it."),
+        numbered(1, 40, "rope of hemp"),
+        numbered(1, 40, "the rent of the house, on the first day;"),
+        [piece(str(n), 40, 178 + 100 * n) for n in range(4)] + lines(TEXT, 100, 100),
+        [piece(str(2 * n), 40, 103 + 25 * n) for n in range(15)] + lines(TEXT, 100, 100),
+        numbered(5, 40)[:17],
+    ],
+    ids=["of clauses", "of short items", "of items", "of paragraphs", "of pages", "two"],
+)
+def test_other_numbers_in_a_margin_count_no_lines(page: list[Piece]) -> None:
+    assert line_numbers(page) == []

@@ -271,8 +271,12 @@ def test_rules_around_one_column_of_text_make_no_table(left: float) -> None:
     assert grid.cells(both) == (("Ada Berg", "1"), ("Oslo", ""))
 
 
-def test_verse_beside_its_translation_is_no_table() -> None:
-    verse = "When all the ships are gone,\nwho waits at sea?\nThe old light on the stone"
+VERSE = "When all the ships are gone,\nwho waits at sea?\nThe old light on the stone"
+COUPLETS = "The ships are gone,\nWho waits at sea?\nThe old light burns,\nAnd nobody sleeps;"
+
+
+@pytest.mark.parametrize("verse", [VERSE, COUPLETS], ids=["long lines", "lines of a few words"])
+def test_verse_beside_its_translation_is_no_table(verse: str) -> None:
     assert cells([*lines(verse, 50, 100), *lines(verse, 450, 100)]) == []
 
 

@@ -669,6 +669,20 @@ def test_numbers_in_the_right_margin_are_read_before_their_clauses(tmp_path: Pat
     assert said == [f"{23 + n} {PROSE}" for n in range(3)]
 
 
+@pytest.mark.parametrize("step", [1, 5])
+def test_numbers_of_lines_stand_in_no_sentence(tmp_path: Path, step: int) -> None:
+    line = "of the boats that lay in the harbour for most of the winter"
+
+    def draw(page: Any) -> None:
+        for n in range(1, 21):
+            if n % step == 0:
+                page.insert_text((60, 100 + 18 * n), str(n), fontsize=9)
+            page.insert_text((90, 100 + 18 * n), line, fontsize=11)
+
+    said = [block.text for block in sound(read(tmp_path, draw)).blocks]
+    assert said == [" ".join([line] * 20), " ".join(map(str, range(step, 21, step)))]
+
+
 @pytest.mark.parametrize("top", [640, 588])
 def test_a_page_number_between_the_columns_comes_after_both(tmp_path: Path, top: float) -> None:
     """Also where it stands higher than most do, and its line reaches into the last of a column."""

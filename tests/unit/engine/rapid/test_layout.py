@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -312,14 +314,30 @@ def test_a_side_note_is_read_with_the_paragraph_beside_it(
     assert words(page) == said
 
 
+def test_numbers_of_lines_stand_in_no_sentence() -> None:
+    page = lines("\n".join([FULL] * 10), 100, 100)
+    page += [piece(str(n), 60, 75 + 25 * n) for n in (2, 4, 6, 8)]
+    assert labelled(page) == [("text", " ".join([FULL] * 10)), ("aside_text", "2 4 6 8")]
+
+
 @pytest.mark.parametrize(
-    ("text", "weight", "heads"),
-    [("A subject of some length", 2.3, True), ("A subject of some length", 2.15, False),
-     ("Harbour", 2.3, False), ("Harbour", 2.6, True)],
+    ("letters", "weight", "width", "heads"),
+    [(24, 2.3, 240, True), (24, 2.15, 240, False), (24, 2.1, 260, True), (24, 2, 260, False),
+     (7, 2.3, 70, False), (7, 2.6, 70, True)],
 )  # fmt: skip
 def test_a_long_line_is_bold_from_a_smaller_difference(
-    text: str, weight: float, heads: bool
+    letters: int, weight: float, width: float, heads: bool
 ) -> None:
-    subject = piece(text, 100, 100, weight=weight)
+    """Of its strokes, and of its letters' width together with theirs."""
+    subject = piece("y" * letters, 100, 100, weight=weight, width=width)
     page = [subject, piece("Dear Sir,", 100, 140, weight=2.4), *lines(f"{FULL}\n{FULL}", 100, 180)]
-    assert (("sub_title", text) in labelled(page)) is heads
+    assert (("sub_title", subject.text) in labelled(page)) is heads
+
+
+@pytest.mark.parametrize("words", ["yyyyyy zzzzzz", "yyyy zzzz wwwww", "yyyyyyyyyyyyy zzzzzzz"])
+def test_a_line_whose_words_are_pulled_apart_is_in_no_larger_type(words: str) -> None:
+    letters = sum(map(str.isalpha, words))
+    pulled = replace(piece(words, 100, 150, width=300), spaces=300 - 10 * letters)
+    line = "x" * 30
+    page = [*lines(f"{line}\n{line}", 100, 100), pulled, *lines(f"{line}\n{line}", 100, 175)]
+    assert labelled(page) == [("text", f"{line} {line} {words} {line} {line}")]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from ocrd.engine.rapid.lines import Gap, Part, joined, mended, once, spans
+from ocrd.engine.rapid.crops import cut
+from ocrd.engine.rapid.lines import Gap, Part, Pose, Recognised, joined, mended, once, spans
 
 
 def even(text: str) -> Part:
@@ -57,6 +59,18 @@ def test_a_chinese_sentence_is_parted_behind_its_marks() -> None:
 
 def test_an_empty_line_has_no_words() -> None:
     assert spans(Part("", (), 0.0, parted=True), lambda _start, _end: None) == []
+
+
+@pytest.mark.parametrize("gap", [8, 24])
+def test_a_piece_tells_how_much_of_it_is_white_between_its_words(gap: int) -> None:
+    page = np.full((40, 200, 3), 255, np.uint8)
+    lefts = [10, 25, 35 + gap, 50 + gap]
+    for left in lefts:
+        page[8:32, left : left + 10] = 0
+    quad = ((0, 0), (200, 0), (200, 40), (0, 40))
+    read = Part("ab cd", tuple((left + 5) / 200 for left in lefts), 0.9, parted=True)
+    (piece,) = Recognised(quad, cut(page, quad), read).pieces(Pose(200, 40, 0, 0.0))
+    assert piece.spaces == pytest.approx(gap, abs=1)
 
 
 def test_parts_are_joined_with_a_space_only_at_a_gap() -> None:
