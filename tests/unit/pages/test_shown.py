@@ -27,6 +27,19 @@ GREY.set_rect(GREY.irect, (128,))
 WHITE, BLACK, PALE = (1, 1, 1), (0, 0, 0), (0.85, 0.85, 0.85)
 
 
+def equally_light(ink: tuple[float, ...]) -> tuple[float, ...]:
+    """The green that is the same grey as an ink, as it is drawn."""
+
+    def grey(colour: tuple[float, ...]) -> int:
+        with pymupdf.open() as document:
+            page = document.new_page(width=8, height=8)
+            page.draw_rect(page.rect, color=None, fill=colour)
+            return int(page.get_pixmap(colorspace=pymupdf.csGRAY).samples[36])
+
+    greens = [(0, green / 255, 0) for green in range(256)]
+    return min(greens, key=lambda green: abs(grey(green) - grey(ink)))
+
+
 def read(folder: Path, *draws: Draw, rotation: int = 0) -> OwnText:
     with pymupdf.open() as document:
         page = document.new_page(width=595, height=842)
@@ -161,6 +174,9 @@ def words(**options: Any) -> Draw:
         (words(color=WHITE), box(WHITE)),
         (box(PALE), words(color=PALE)),
         (box(BLACK), words()),
+        (words(), box(WHITE)),
+        (words(), box((1, 0.9, 0.4))),
+        (words(), lambda page: page.insert_image((50, 385, 400, 410), pixmap=GREY)),
     ],
 )
 def test_words_that_nobody_sees_are_not_told(tmp_path: Path, draws: tuple[Draw, ...]) -> None:
@@ -178,6 +194,11 @@ def test_words_that_nobody_sees_are_not_told(tmp_path: Path, draws: tuple[Draw, 
         (words(render_mode=1),),
         (box(BLACK), words(color=WHITE)),
         (box(PALE), words()),
+        (box(equally_light((1, 0, 0))), words(color=(1, 0, 0))),
+        (
+            words(),
+            lambda page: page.draw_rect((50, 385, 400, 410), fill=(1, 1, 0), fill_opacity=0.4),
+        ),
         (outlined("Nobody sees this", 11, 89), words(render_mode=3)),
     ],
 )
@@ -185,6 +206,67 @@ def test_words_of_any_colour_that_are_seen_are_told(
     tmp_path: Path, draws: tuple[Draw, ...]
 ) -> None:
     assert "Nobody sees this" in said(read(tmp_path, prose, *draws))
+
+
+def over(left: float, right: float, colour: tuple[float, ...] = WHITE) -> Draw:
+    return lambda page: page.draw_rect((left, 385, right, 404), color=None, fill=colour)
+
+
+def typed_at(left: float, said: str, **options: Any) -> Draw:
+    return lambda page: page.insert_text((left, 400), said, fontsize=11, **options)
+
+
+def width(said: str) -> float:
+    return float(pymupdf.get_text_length(said, fontsize=11))
+
+
+OLD, NEW = "Due: 4,200 euros", "Due: 3,100 euros"
+FRIDAY = " on Friday"
+LEFT = 60 + width("Due: ")
+RIGHT = LEFT + width("4,200")
+
+
+@pytest.mark.parametrize(
+    ("draws", "line"),
+    [
+        ((typed_at(60, OLD), over(58, 300), typed_at(60, NEW)), NEW),
+        ((typed_at(60, OLD), over(58, 300, PALE), typed_at(60, NEW)), NEW),
+        (
+            (typed_at(60, OLD + FRIDAY), over(LEFT - 1, RIGHT + 1), typed_at(LEFT, "3,100")),
+            NEW + FRIDAY,
+        ),
+        ((typed_at(60, OLD), over(LEFT - 1, RIGHT + 1, BLACK)), "Due: euros"),
+    ],
+    ids=["line", "on grey", "word", "blackened"],
+)
+def test_what_is_written_over_gives_way_to_what_is_seen(
+    tmp_path: Path, draws: tuple[Draw, ...], line: str
+) -> None:
+    found = read(tmp_path, prose, *draws)
+    assert said(found) == [PROSE, line]
+    assert line.split() == [word.text for word in found.result.lines[-1].words]
+
+
+def test_a_note_typed_over_words_takes_their_place(tmp_path: Path) -> None:
+    def note(page: Any) -> None:
+        page.add_freetext_annot((58, 388, 300, 404), NEW, fontsize=11, fill_color=WHITE)
+
+    assert said(read(tmp_path, prose, typed_at(60, OLD), note)) == [PROSE, NEW]
+
+
+def test_what_nobody_sees_is_in_no_table_either(tmp_path: Path) -> None:
+    def table(page: Any) -> None:
+        for n in range(4):
+            page.draw_line((60, 300 + 30 * n), (420, 300 + 30 * n))
+            page.draw_line((60 + 120 * n, 300), (60 + 120 * n, 390))
+        for n in range(9):
+            at = (66 + 120 * (n % 3), 320 + 30 * (n // 3))
+            page.insert_text(at, f"cell {n}", fontsize=11, color=WHITE if n == 4 else BLACK)
+
+    found = read(tmp_path, prose, table)
+    rows = next(block.rows for block in found.result.blocks if block.rows)
+    told = [f"cell {n}" if n != 4 else "" for n in range(9)]
+    assert [cell for row in rows for cell in row] == told
 
 
 @pytest.mark.parametrize("shifts", [[0.0, 0.3], [0.0, 0.2, 0.4], [0.0, 1.0]])
