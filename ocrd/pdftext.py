@@ -144,16 +144,19 @@ def _drawn(page: PdfPage, mode: str) -> Image.Image:
 
 def contrast(grey: Image.Image, box: Box) -> int:
     """How far the lightest pixel of a place lies above the darkest, of 255."""
-    darkest, lightest = part(grey, box).getextrema()
-    return int(lightest - darkest)
+    darkest, lightest = extremes(grey, box)[0]
+    return lightest - darkest
 
 
-def part(image: Image.Image, box: Box) -> Image.Image:
-    """What an image shows in a place; at least a pixel of it."""
+def extremes(image: Image.Image, box: Box) -> tuple[tuple[int, int], ...]:
+    """The least and the most, of 255, that a place has of each band; it is a pixel at least."""
     at = box.scaled(image.width, image.height)
     left, top = min(max(int(at.x1), 0), image.width - 1), min(max(int(at.y1), 0), image.height - 1)
     right, foot = max(min(int(at.x2) + 1, image.width), left + 1), int(at.y2) + 1
-    return image.crop((left, top, right, max(min(foot, image.height), top + 1)))
+    part = image.crop((left, top, right, max(min(foot, image.height), top + 1)))
+    found: Any = part.getextrema()
+    bands: tuple[tuple[int, int], ...] = (found,) if part.mode == "L" else found
+    return bands
 
 
 def is_hidden(page: PdfPage) -> bool:

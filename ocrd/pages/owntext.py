@@ -19,7 +19,7 @@ from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, typeset
 from ocrd.pages.reading import OwnText, in_order
-from ocrd.pages.shown import has_outlines, middle, seen_lines, untold_pictures
+from ocrd.pages.shown import has_outlines, is_box, middle, seen_lines, untold_pictures
 from ocrd.pages.typeset import Row, Style, Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out, pymupdf
 from ocrd.pdftext import (
@@ -42,8 +42,10 @@ _CELLS = 4  # of a table, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
 _BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
 _RULE = 2.5  # points: a drawing so low is a rule
+_WIDE = 24.0  # points: no table's rule is shorter
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
+_UNBROKEN = re.compile("\u00ad(?=\\S)")
 _LIGATURE = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
 
 
@@ -69,7 +71,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     words = [word for line in lines for word in line.words]
     if not words:
         return None
-    ruled = list(_tables(page, seen)) if drawings else []
+    ruled = list(_tables(page, seen)) if _may_rule(drawings) else []
     drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
@@ -268,8 +270,31 @@ def _dots(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
             yield seen_box(page, drawing["rect"])
 
 
+def _is_dot(drawing: dict[str, Any]) -> bool:
+    """Whether it is small and round somewhere: no piece of a rule."""
+    x1, y1, x2, y2 = drawing["rect"]
+    curved = any(item[0] == "c" for item in drawing["items"])
+    return curved and max(x2 - x1, y2 - y1) < _DOT
+
+
+def _may_rule(drawings: Sequence[dict[str, Any]]) -> bool:
+    """Whether drawings may be a table's: a box, or level rules of some length.
+
+    PyMuPDF's table finder compares all with all, which takes a second on a map.
+    """
+    boxes = (drawing["rect"] for drawing in drawings if is_box(drawing["items"]))
+    if any(x2 - x1 > _WIDE and y2 - y1 > _RULE for x1, y1, x2, y2 in boxes):
+        return True
+    return sum(x2 - x1 > _WIDE for x1, _, x2, _ in _joined(drawings)) > 1
+
+
 def _level_rules(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
-    """Straight rules from side to side; those that touch are one."""
+    """Straight rules from side to side."""
+    yield from (seen_box(page, rule) for rule in _joined(drawings))
+
+
+def _joined(drawings: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """Level rules; those that touch are one."""
     thin = [rule for drawing in drawings for rule in _thin(drawing)]
     found: list[list[float]] = []
     for x1, y1, x2, y2 in sorted(thin, key=lambda rule: (round(rule[1]), rule[0])):
@@ -277,7 +302,7 @@ def _level_rules(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[
             found[-1][2] = max(found[-1][2], x2)
         else:
             found.append([x1, y1, x2, y2])
-    yield from (seen_box(page, rule) for rule in found)
+    return found
 
 
 def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]]:
@@ -291,7 +316,10 @@ def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]
 
 def _tables(page: PdfPage, seen: Sequence[dict[str, Any]] | None) -> Iterator[Block]:
     """The tables that rules show; with `seen`, no other text than these lines have."""
-    for table in page.find_tables().tables:
+    paths = None  # those of the page as it is turned, which the finder turns upright first
+    if not page.rotation:
+        paths = [drawing for drawing in page.get_drawings() if not _is_dot(drawing)]
+    for table in page.find_tables(paths=paths).tables:
         said = table.extract() if seen is None else _cells_of(table, seen)
         cells = [tuple(" ".join((cell or "").split()) for cell in row) for row in said]
         filled = sum(bool(cell) for row in cells for cell in row)
@@ -327,9 +355,13 @@ def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
 
 
 def typed(text: str) -> str:
-    """With ligatures apart, and letters that join, as everybody types them."""
+    """With ligatures apart, and letters that join, as everybody types them.
+
+    A soft hyphen shows where its line ends, and nowhere else.
+    """
     # A mark by itself stands for one over a space, and the letter that it belongs to is before it.
-    return _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]).lstrip(), text)
+    text = _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]).lstrip(), text)
+    return _UNBROKEN.sub("", text)
 
 
 def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:

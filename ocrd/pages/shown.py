@@ -16,15 +16,18 @@ from PIL import Image
 
 from ocrd.page import Box
 from ocrd.pdffile import PdfPage, pymupdf
-from ocrd.pdftext import NO_PICTURES, ONCE, colours_of, part, seen_box
+from ocrd.pdftext import NO_PICTURES, ONCE, colours_of, extremes, seen_box
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _TOLD = 0.3  # of a picture: words that span less say a part of it, or who made it
 _TOUCH = 0.002  # of the page: pictures so close are strips of one
-_LOWEST, _HIGHEST = 2.0, 60.0  # points: the size of letters
+_LOWEST, _HIGHEST = 2.0, 120.0  # points: the size of letters
 _ON_A_LINE = 6  # letters that stand on one line, at least …
 _LETTERS = 20  # … and of all lines; fewer are a logo
 _SHAPES = 8  # different sizes of letters; fewer are a chart's marks
+_HEIGHTS, _FEW, _MOST = 24, 4, 0.65  # of so many that are told apart, few are those of most letters
+_CURVED = 0.2  # of the letters, at least; and of all small shapes so many are letters
+_QUARTERS, _ROUND = 4, 0.02  # a circle's curves; how far from round it is at most
 _CELL = 3.0  # points
 _PALE = 200  # of 255: darker ink shows on paper
 _BODY = 0.2  # of a line's height: above and below the letters' bodies others may reach in
@@ -41,23 +44,38 @@ def untold_pictures(pictures: Sequence[Box], words: Sequence[Box]) -> list[Box]:
 
 
 def has_outlines(page: PdfPage, drawings: Sequence[dict[str, Any]], words: Sequence[Box]) -> bool:
-    """Whether letters are drawn that are no text: rows of small shapes where no word stands."""
+    """Whether letters are drawn that are no text: rows of small shapes where no word stands.
+
+    The letters of a line have few heights, and some are curved: marks, bubbles and the houses of a
+    map are otherwise.
+    """
     shapes = [shape for drawing in drawings for shape in _letters(drawing)]
     if len(shapes) < _LETTERS:
         return False
     width, height = page.rect.width, page.rect.height
     taken = set(_cells(box.scaled(width, height) for box in words))
-    free = [
-        (round(box.y2 / 2), round(box.width, 1), round(box.height, 1))
-        for box in (seen_box(page, shape).scaled(width, height) for shape in shapes)
-        if (int((box.x1 + box.x2) / 2 // _CELL), int((box.y1 + box.y2) / 2 // _CELL)) not in taken
-        and 0 < box.x2 < width
-        and 0 < box.y2 < height
-    ]
-    lines = Counter(bottom for bottom, _, _ in free)
-    # round letters stand a little lower than others
-    rows = [s for s in free if sum(lines[s[0] + n] for n in (-1, 0, 1)) >= _ON_A_LINE]
-    return len(rows) >= _LETTERS and len({shape[1:] for shape in rows}) >= _SHAPES
+    lines: defaultdict[int, list[tuple[float, float, bool]]] = defaultdict(list)
+    for shape, curved in shapes:
+        box = seen_box(page, shape).scaled(width, height)
+        at = int((box.x1 + box.x2) / 2 // _CELL), int((box.y1 + box.y2) / 2 // _CELL)
+        if at not in taken and 0 < box.x2 < width and 0 < box.y2 < height:
+            lines[round(box.y2 / 2)].append((round(box.width, 1), round(box.height, 1), curved))
+    rows = []
+    for bottom in list(lines):
+        # round letters stand a little lower than others
+        if _is_row([shape for n in (-1, 0, 1) for shape in lines[bottom + n]]):
+            rows += lines[bottom]
+    sizes = {shape[:2] for shape in rows}
+    curves = sum(shape[2] for shape in rows)
+    least = max(_LETTERS, _CURVED * sum(map(len, lines.values())))  # else chance makes rows
+    return len(rows) >= least and len(sizes) >= _SHAPES and curves >= _CURVED * len(rows)
+
+
+def _is_row(shapes: Sequence[tuple[float, float, bool]]) -> bool:
+    highest = max((high for _, high, _ in shapes), default=0.0)
+    heights = Counter(round(_HEIGHTS * high / highest) for _, high, _ in shapes)
+    usual = sum(count for _, count in heights.most_common(_FEW) if count > 1)
+    return len(shapes) >= _ON_A_LINE and usual >= _MOST * len(shapes)
 
 
 def seen_lines(
@@ -155,7 +173,7 @@ class _Look:
         at = middle(astuple(place))
         if any(number > turn and at in over for number, over in self._drawn):
             return True
-        paper = (darkest for darkest, _ in _extremes(self._colours, box))
+        paper = (darkest for darkest, _ in _of_body(self._colours, box))
         return all(abs(one - other) < _SAME for one, other in zip(_rgb(span), paper, strict=True))
 
 
@@ -164,14 +182,15 @@ def _written_over(
 ) -> Iterator[tuple[int, Any]]:
     """Boxes that cover older text and bear newer: when they were drawn, and where."""
     for drawing in drawings:
-        if (drawing.get("fill_opacity") or 0) > _OPAQUE and _is_box(drawing["items"]):
+        if (drawing.get("fill_opacity") or 0) > _OPAQUE and is_box(drawing["items"]):
             at, box = drawing["seqno"], pymupdf.Rect(drawing["rect"])
             there = [trace["seqno"] < at for trace in traces if box.intersects(trace["bbox"])]
             if len(set(there)) > 1:
                 yield at, box
 
 
-def _is_box(items: Sequence[tuple[Any, ...]]) -> bool:
+def is_box(items: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether a drawing is a rectangle and nothing else."""
     if items[0][0] in ("re", "qu"):
         return len(items) == 1
     corners = {_rounded(point) for item in items for point in item[1:]}
@@ -220,13 +239,13 @@ def _rgb(span: dict[str, Any]) -> tuple[int, int, int]:
 
 def _is_plain(colours: Image.Image, box: Box) -> bool:
     """Whether nothing stands out where the bodies of a word's letters should."""
-    return all(most - least < _CONTRAST for least, most in _extremes(colours, box))
+    return all(most - least < _CONTRAST for least, most in _of_body(colours, box))
 
 
-def _extremes(colours: Image.Image, box: Box) -> Sequence[tuple[int, int]]:
+def _of_body(colours: Image.Image, box: Box) -> Sequence[tuple[int, int]]:
     high = _BODY * box.height
     body = replace(box, y1=box.y1 + high, y2=box.y2 - high)
-    return part(colours, body).getextrema()
+    return extremes(colours, body)
 
 
 def _tell(picture: Box, words: Sequence[Box]) -> bool:
@@ -251,16 +270,20 @@ def _in_stacks(pictures: Sequence[Box], *, across: bool) -> list[Box]:
     return [box for stack in stacks.values() for box in stack]
 
 
-def _letters(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]]:
-    """Where the pieces of a drawing stand that are of the size and the make of letters."""
+def _letters(
+    drawing: dict[str, Any],
+) -> Iterator[tuple[tuple[float, float, float, float], bool]]:
+    """Where pieces of a drawing stand that may be letters by size and make, and if with curves."""
     for piece in _pieces(drawing["items"]):
         points = [point for item in piece for point in item[1:]]
         xs, ys = [point[0] for point in points], [point[1] for point in points]
         box = min(xs), min(ys), max(xs), max(ys)
         high, wide = box[3] - box[1], box[2] - box[0]
-        made = len(piece) > 2 or any(item[0] == "c" for item in piece)  # of more than a tick
-        if made and _LOWEST < high < _HIGHEST and wide < _HIGHEST:
-            yield box
+        curves = sum(item[0] == "c" for item in piece)
+        made = len(piece) > 2 or curves  # of more than a tick
+        circle = curves == len(piece) == _QUARTERS and abs(high - wide) < _ROUND * high
+        if made and not circle and _LOWEST < high < _HIGHEST and wide < _HIGHEST:
+            yield box, curves > 0
 
 
 def _pieces(items: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:

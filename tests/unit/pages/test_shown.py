@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +28,9 @@ GREY.set_rect(GREY.irect, (128,))
 WHITE, BLACK, PALE = (1, 1, 1), (0, 0, 0), (0.85, 0.85, 0.85)
 
 
+ROSE = (0.75, 0.45, 0.45)
+
+
 def equally_light(ink: tuple[float, ...]) -> tuple[float, ...]:
     """The green that is the same grey as an ink, as it is drawn."""
 
@@ -36,7 +40,7 @@ def equally_light(ink: tuple[float, ...]) -> tuple[float, ...]:
             page.draw_rect(page.rect, color=None, fill=colour)
             return int(page.get_pixmap(colorspace=pymupdf.csGRAY).samples[36])
 
-    greens = [(0, green / 255, 0) for green in range(256)]
+    greens = [(0.4, green / 255, 0.4) for green in range(256)]
     return min(greens, key=lambda green: abs(grey(green) - grey(ink)))
 
 
@@ -75,7 +79,9 @@ def outlined(text: str, size: float = 11, at: float = 0.0) -> Draw:
 
 
 @pytest.mark.parametrize("size", [7, 11, 24])
-@pytest.mark.parametrize("text", [PROSE, "Eleven valves, by March 1984"])
+@pytest.mark.parametrize(
+    "text", [PROSE, "Eleven valves, by March 1984", "TERMS AND CONDITIONS OF SALE IN 2031"]
+)
 def test_print_in_outlines_is_left_to_an_engine(tmp_path: Path, text: str, size: float) -> None:
     assert not read(tmp_path, prose, outlined(text, size)).whole
 
@@ -104,7 +110,43 @@ def curve(page: Any) -> None:
     page.draw_polyline([(60 + n, 500 + 60 * (n % 17) / 17) for n in range(400)])
 
 
-@pytest.mark.parametrize("drawn", [marks, bars, curve, outlined("ACME Ltd", 30)])
+def bubbles(page: Any) -> None:
+    chance = random.Random(1)
+    for n in range(160):
+        at = (80 + 22 * (n % 20), 250 + 40 * (n // 20))
+        page.draw_circle(at, chance.uniform(2, 10), fill=(0.3, 0.5, 1))
+
+
+def leaders(page: Any) -> None:
+    """Dots from a chapter to its page, each line's a little larger."""
+    for n in range(900):
+        at = (130 + 4.2 * (n % 90), 250 + 20 * (n // 90))
+        page.draw_circle(at, 1.1 + 0.1 * (n // 90), color=None, fill=BLACK)
+
+
+def houses(page: Any) -> None:
+    """A map of a town: corners where rooms stand out."""
+    chance = random.Random(2)
+    for n in range(440):
+        x, y = 80 + 20 * (n % 22), 220 + 20 * (n // 22)
+        w, h = chance.uniform(6, 16), chance.uniform(6, 16)
+        corners = [(x, y), (x + w, y), (x + w, y + h / 2), (x + w / 2, y + h / 2)]
+        page.draw_polyline([*corners, (x + w / 2, y + h), (x, y + h), (x, y)], fill=PALE)
+
+
+def lakes(page: Any) -> None:
+    """A map of water: round all over, and no two alike."""
+    chance = random.Random(3)
+    for _ in range(900):
+        x, y = chance.uniform(80, 500), chance.uniform(220, 760)
+        w, h = chance.uniform(4, 18), chance.uniform(4, 30)
+        page.draw_bezier((x, y), (x + w, y - h), (x + w, y + h), (x, y + h / 2), fill=PALE)
+
+
+CHARTS = [marks, bars, curve, outlined("ACME Ltd", 30), bubbles, leaders, houses, lakes]
+
+
+@pytest.mark.parametrize("drawn", CHARTS)
 @pytest.mark.parametrize("rotation", [0, 180])
 def test_charts_and_a_logo_need_no_engine(tmp_path: Path, drawn: Draw, rotation: int) -> None:
     level = prose if not rotation else _upside_down
@@ -194,7 +236,7 @@ def test_words_that_nobody_sees_are_not_told(tmp_path: Path, draws: tuple[Draw, 
         (words(render_mode=1),),
         (box(BLACK), words(color=WHITE)),
         (box(PALE), words()),
-        (box(equally_light((1, 0, 0))), words(color=(1, 0, 0))),
+        (box(equally_light(ROSE)), words(color=ROSE)),
         (
             words(),
             lambda page: page.draw_rect((50, 385, 400, 410), fill=(1, 1, 0), fill_opacity=0.4),
@@ -352,6 +394,10 @@ def test_a_vowel_mark_by_itself_parts_no_word() -> None:
     """Its presentation form stands for one over a space."""
     assert typed("\u0645\ufc60\u0627") == "\u0645\u064e\u0651\u0627"
     assert typed("\u0645\ufe76\u0627 \ufb01n") == "\u0645\u064e\u0627 fin"
+
+
+def test_a_soft_hyphen_shows_at_the_end_of_its_line_alone() -> None:
+    assert typed("the muni\u00adcipal water re\u00ad") == "the municipal water re\u00ad"
 
 
 HEBREW = ["שלום עולם זהו טקסט בעברית לבדיקה", "חשבון לתשלום עד יום שישי בבוקר"]
