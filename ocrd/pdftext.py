@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
+from itertools import groupby
 from typing import Any
 
 from PIL import Image
@@ -33,10 +34,11 @@ _SCAN_COVERS = 0.85  # of a page, by its images
 _PATCH = 0.01  # of a page: images smaller than this are stamps and specks
 _INVISIBLE = 3  # PDF's text rendering mode (ISO 32000-1, 9.3.6)
 ONCE: int = pymupdf.TEXT_COLLECT_STYLES  # what is printed twice to be bold, or to throw a shadow
-_GREY_PIXELS = 4_000_000
+_PIXELS = 4_000_000
 _PRINTED = 40  # of 255: a scan's paper has less between its darkest and its lightest pixel
 _FADED = 0.3  # of what the whole page has between them: its print has more, however faded
 _WORDS_ONCE = pymupdf.TEXTFLAGS_WORDS | ONCE
+NO_PICTURES: int = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES
 
 
 def words_of(page: PdfPage) -> list[list[Word]]:
@@ -47,9 +49,23 @@ def words_of(page: PdfPage) -> list[list[Word]]:
     """
     lines: dict[tuple[int, int], list[Word]] = {}
     for *corners, word, block, line, _ in page.get_text("words", flags=_WORDS_ONCE):
-        if any(unicodedata.category(char)[0] in "LN" for char in word):
+        if _has_letters(word):
             lines.setdefault((block, line), []).append(Word(word, seen_box(page, corners)))
     return [*lines.values()]
+
+
+def words_in(page: PdfPage, line: dict[str, Any]) -> Iterator[Word]:
+    """The words of a line as `rawdict` has it, as `words_of` tells them."""
+    chars = [char for span in line["spans"] for char in span["chars"]]
+    for visible, group in groupby(chars, key=lambda char: bool(char["c"].strip())):
+        word = [*group]
+        text = "".join(char["c"] for char in word)
+        if visible and _has_letters(text):
+            yield Word(text, Box.around(seen_box(page, char["bbox"]) for char in word))
+
+
+def _has_letters(text: str) -> bool:
+    return any(unicodedata.category(char)[0] in "LN" for char in text)
 
 
 def seen_box(page: PdfPage, corners: Sequence[float]) -> Box:
@@ -101,8 +117,8 @@ def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
     if fault := fault_of(word.text for word in words):
         return fault
     if words and scan is not None:
-        least = min(_PRINTED, _FADED * contrast(scan, Box(0, 0, 1, 1))[0])
-        bare = sum(contrast(scan, word.box)[0] < least for word in words)
+        least = min(_PRINTED, _FADED * contrast(scan, Box(0, 0, 1, 1)))
+        bare = sum(contrast(scan, word.box) < least for word in words)
         if bare > len(words) / 2:
             return "its words do not stand where the print is"
     return ""
@@ -110,21 +126,37 @@ def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
 
 def grey_of(page: PdfPage) -> Image.Image:
     """The page in grey, a pixel a point or fewer: to see where there is ink."""
+    return _drawn(page, "L")
+
+
+def colours_of(page: PdfPage) -> Image.Image:
+    """As `grey_of`, in its colours."""
+    return _drawn(page, "RGB")
+
+
+def _drawn(page: PdfPage, mode: str) -> Image.Image:
     area = max(page.rect.width * page.rect.height, 1.0)
-    zoom = min(1.0, math.sqrt(_GREY_PIXELS / area))
-    matrix = pymupdf.Matrix(zoom, zoom)
-    pixels = page.get_pixmap(matrix=matrix, colorspace=pymupdf.csGRAY, alpha=False)
-    return Image.frombytes("L", (pixels.width, pixels.height), pixels.samples)
+    zoom = min(1.0, math.sqrt(_PIXELS / area))
+    space = pymupdf.csGRAY if mode == "L" else pymupdf.csRGB
+    pixels = page.get_pixmap(matrix=pymupdf.Matrix(zoom, zoom), colorspace=space, alpha=False)
+    return Image.frombytes(mode, (pixels.width, pixels.height), pixels.samples)
 
 
-def contrast(grey: Image.Image, box: Box) -> tuple[int, int]:
-    """How far the lightest pixel of a place lies above the darkest, and the lightest, of 255."""
-    at = box.scaled(grey.width, grey.height)
-    left, top = min(max(int(at.x1), 0), grey.width - 1), min(max(int(at.y1), 0), grey.height - 1)
-    right, foot = max(min(int(at.x2) + 1, grey.width), left + 1), int(at.y2) + 1
-    foot = max(min(foot, grey.height), top + 1)
-    pixels = grey.crop((left, top, right, foot)).tobytes()
-    return max(pixels) - min(pixels), max(pixels)
+def contrast(grey: Image.Image, box: Box) -> int:
+    """How far the lightest pixel of a place lies above the darkest, of 255."""
+    darkest, lightest = extremes(grey, box)[0]
+    return lightest - darkest
+
+
+def extremes(image: Image.Image, box: Box) -> tuple[tuple[int, int], ...]:
+    """The least and the most, of 255, that a place has of each band; it is a pixel at least."""
+    at = box.scaled(image.width, image.height)
+    left, top = min(max(int(at.x1), 0), image.width - 1), min(max(int(at.y1), 0), image.height - 1)
+    right, foot = max(min(int(at.x2) + 1, image.width), left + 1), int(at.y2) + 1
+    part = image.crop((left, top, right, max(min(foot, image.height), top + 1)))
+    found: Any = part.getextrema()
+    bands: tuple[tuple[int, int], ...] = (found,) if part.mode == "L" else found
+    return bands
 
 
 def is_hidden(page: PdfPage) -> bool:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ocrd.layout.notes import among
 from ocrd.layout.order import parting
-from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
+from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, typeset
 from ocrd.pages.reading import OwnText, in_order
-from ocrd.pages.shown import has_outlines, unseen, untold_pictures
+from ocrd.pages.shown import has_outlines, is_box, middle, seen_lines, untold_pictures
 from ocrd.pages.typeset import Row, Style, Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out, pymupdf
 from ocrd.pdftext import (
+    NO_PICTURES,
     ONCE,
     fault_of_page,
     grey_of,
@@ -30,6 +31,7 @@ from ocrd.pdftext import (
     is_scan,
     pictures_of,
     seen_box,
+    words_in,
     words_of,
 )
 
@@ -40,11 +42,11 @@ _CELLS = 4  # of a table, at least
 _DOT = 8.0  # points: the largest mark that is drawn before an item
 _BESIDE = 2.5  # times as high as a number in a gutter is the text on either side of it
 _RULE = 2.5  # points: a drawing so low is a rule
+_WIDE = 24.0  # points: no table's rule is shorter
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
-_LEVELS = 200  # of a page, to look for what stands at a height
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
+_UNBROKEN = re.compile("\u00ad(?=\\S)")
 _LIGATURE = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
-_NO_PICTURES = pymupdf.TEXTFLAGS_DICT & ~pymupdf.TEXT_PRESERVE_IMAGES | ONCE
 
 
 def own_text(page: PdfPage) -> OwnText | None:
@@ -57,17 +59,24 @@ def own_text(page: PdfPage) -> OwnText | None:
     scan = is_scan(page)
     hidden = scan and is_hidden(page)
     pictures = pictures_of(page)
-    gone = [] if hidden else unseen(page, spans, bare=not drawings and not pictures)
-    lines = [*_lines(page, gone)]
+    told = words_of(page)
+    seen = None
+    if not hidden:
+        places = [word.box for line in told for word in line]
+        bare = not drawings and not pictures
+        seen = seen_lines(page, raw, places, drawings, bare=bare)
+    if seen is not None:
+        raw, told = seen, [[*words_in(page, line)] for line in seen]
+    lines = [_line(row) for row in told if row]
     words = [word for line in lines for word in line.words]
     if not words:
         return None
-    ruled = list(_tables(page)) if drawings else []
+    ruled = list(_tables(page, seen)) if _may_rule(drawings) else []
     drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     size = page.rect.width, page.rect.height
-    printed = _leftward(list(_rows(page, raw, linked_places, gone)), size)
+    printed = _leftward(list(_rows(page, raw, linked_places)), size)
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     counts = list(columns.line_numbers([Line(row.text, row.box) for row in unruled], *size))
@@ -178,20 +187,16 @@ def _is_level(page: PdfPage, lines: Sequence[dict[str, Any]]) -> bool:
 
 def _raw_lines(page: PdfPage) -> list[dict[str, Any]]:
     """The lines of the page as MuPDF finds them, which it does anew each time."""
-    blocks = page.get_text("dict", flags=_NO_PICTURES)["blocks"]
+    blocks = page.get_text("dict", flags=NO_PICTURES | ONCE)["blocks"]
     return [line for block in blocks for line in block.get("lines", ())]
 
 
 def _rows(
-    page: PdfPage,
-    lines: Sequence[dict[str, Any]],
-    links: Sequence[Box] = (),
-    gone: Sequence[Box] = (),
+    page: PdfPage, lines: Sequence[dict[str, Any]], links: Sequence[Box] = ()
 ) -> Iterator[Row]:
-    """The page's lines with how they are set, without the pieces that are not seen."""
-    left_out = frozenset(gone)
+    """The page's lines with how they are set."""
     for line in lines:
-        shown = [span for span in line["spans"] if seen_box(page, span["bbox"]) not in left_out]
+        shown = line["spans"]
         spans = [span for span in shown if span["text"].strip()]
         text = typed(" ".join("".join(span["text"] for span in shown).split()))
         if spans and text:
@@ -268,8 +273,31 @@ def _dots(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
             yield seen_box(page, drawing["rect"])
 
 
+def _is_dot(drawing: dict[str, Any]) -> bool:
+    """Whether it is small and round somewhere: no piece of a rule."""
+    x1, y1, x2, y2 = drawing["rect"]
+    curved = any(item[0] == "c" for item in drawing["items"])
+    return curved and max(x2 - x1, y2 - y1) < _DOT
+
+
+def _may_rule(drawings: Sequence[dict[str, Any]]) -> bool:
+    """Whether drawings may be a table's: a box, or level rules of some length.
+
+    PyMuPDF's table finder compares all with all, which takes a second on a map.
+    """
+    boxes = (drawing["rect"] for drawing in drawings if is_box(drawing["items"]))
+    if any(x2 - x1 > _WIDE and y2 - y1 > _RULE for x1, y1, x2, y2 in boxes):
+        return True
+    return sum(x2 - x1 > _WIDE for x1, _, x2, _ in _joined(drawings)) > 1
+
+
 def _level_rules(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
-    """Straight rules from side to side; those that touch are one."""
+    """Straight rules from side to side."""
+    yield from (seen_box(page, rule) for rule in _joined(drawings))
+
+
+def _joined(drawings: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """Level rules; those that touch are one."""
     thin = [rule for drawing in drawings for rule in _thin(drawing)]
     found: list[list[float]] = []
     for x1, y1, x2, y2 in sorted(thin, key=lambda rule: (round(rule[1]), rule[0])):
@@ -277,7 +305,7 @@ def _level_rules(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[
             found[-1][2] = max(found[-1][2], x2)
         else:
             found.append([x1, y1, x2, y2])
-    yield from (seen_box(page, rule) for rule in found)
+    return found
 
 
 def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]]:
@@ -289,14 +317,29 @@ def _thin(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]
             yield min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
-def _tables(page: PdfPage) -> Iterator[Block]:
-    """The tables that rules show."""
-    for table in page.find_tables().tables:
-        cells = [tuple(" ".join((cell or "").split()) for cell in row) for row in table.extract()]
+def _tables(page: PdfPage, seen: Sequence[dict[str, Any]] | None) -> Iterator[Block]:
+    """The tables that rules show; with `seen`, no other text than these lines have."""
+    paths = None  # those of the page as it is turned, which the finder turns upright first
+    if not page.rotation:
+        paths = [drawing for drawing in page.get_drawings() if not _is_dot(drawing)]
+    for table in page.find_tables(paths=paths).tables:
+        said = table.extract() if seen is None else _cells_of(table, seen)
+        cells = [tuple(" ".join((cell or "").split()) for cell in row) for row in said]
         filled = sum(bool(cell) for row in cells for cell in row)
         if len(cells) > 1 and table.col_count > 1 and filled >= _CELLS:
             box = seen_box(page, table.bbox)
             yield Block("table", "", (box,), Markup.PLAIN, rows=tuple(cells))
+
+
+def _cells_of(table: Any, lines: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """What lines with their letters say in each cell of a table."""
+    chars = [[char for span in line["spans"] for char in span["chars"]] for line in lines]
+
+    def said(cell: Any) -> str:
+        held = ((c["c"] for c in line if middle(c["bbox"]) in pymupdf.Rect(cell)) for line in chars)
+        return " ".join(map("".join, held))
+
+    return [[said(cell) if cell else "" for cell in row.cells] for row in table.rows]
 
 
 def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
@@ -308,20 +351,20 @@ def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
             places[line] = places.get(line, place) | place
     words = page.get_text("words") if places else []
     for (target, _), place in sorted(places.items(), key=lambda each: (each[1].y1, each[1].x0)):
-        held = (word for word in words if _middle(word) in place)
+        held = (word for word in words if middle(word) in place)
         said = " ".join(typed(word[4]) for word in held)
         if said:
             yield said.strip(".,;:"), target, seen_box(page, place)
 
 
-def _middle(word: Sequence[Any]) -> Any:
-    return pymupdf.Point((word[0] + word[2]) / 2, (word[1] + word[3]) / 2)
-
-
 def typed(text: str) -> str:
-    """With ligatures apart, and letters that join, as everybody types them."""
+    """With ligatures apart, and letters that join, as everybody types them.
+
+    A soft hyphen shows where its line ends, and nowhere else.
+    """
     # A mark by itself stands for one over a space, and the letter that it belongs to is before it.
-    return _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]).lstrip(), text)
+    text = _LIGATURE.sub(lambda match: unicodedata.normalize("NFKC", match[0]).lstrip(), text)
+    return _UNBROKEN.sub("", text)
 
 
 def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
@@ -341,23 +384,9 @@ def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
     return replace(block, links=tuple(found)) if found else block
 
 
-def _lines(page: PdfPage, gone: Sequence[Box]) -> Iterator[Line]:
-    """The page's words that are seen, line by line, as MuPDF counts lines."""
-    level: defaultdict[int, list[Box]] = defaultdict(list)
-    for box in gone:
-        for height in range(int(box.y1 * _LEVELS), int(box.y2 * _LEVELS) + 1):
-            level[height].append(box)
-    for found in words_of(page):
-        row = [word for word in found if not _holds_any(level, word.box)]
-        if not row:
-            continue
-        text = " ".join(word.text for word in row)
-        yield Line(text, Box.around(word.box for word in row), tuple(row), 1.0)
-
-
-def _holds_any(level: Mapping[int, Sequence[Box]], box: Box) -> bool:
-    boxes = level.get(int((box.y1 + box.y2) / 2 * _LEVELS), ())
-    return any(each.holds(box) for each in boxes)
+def _line(words: Sequence[Word]) -> Line:
+    box = Box.around(word.box for word in words)
+    return Line(" ".join(word.text for word in words), box, tuple(words), 1.0)
 
 
 def _apart(boxes: Sequence[Box]) -> list[Box]:

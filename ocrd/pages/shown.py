@@ -6,24 +6,34 @@ over what they hide.  A page whose text is trusted has to be looked at for these
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, replace
+from itertools import groupby
 from typing import Any
 
+from PIL import Image
+
 from ocrd.page import Box
-from ocrd.pdffile import PdfPage
-from ocrd.pdftext import contrast, grey_of, seen_box
+from ocrd.pdffile import PdfPage, pymupdf
+from ocrd.pdftext import NO_PICTURES, ONCE, colours_of, extremes, seen_box
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _TOLD = 0.3  # of a picture: words that span less say a part of it, or who made it
 _TOUCH = 0.002  # of the page: pictures so close are strips of one
-_LOWEST, _HIGHEST = 2.0, 60.0  # points: the size of letters
+_LOWEST, _HIGHEST = 2.0, 120.0  # points: the size of letters
 _ON_A_LINE = 6  # letters that stand on one line, at least …
 _LETTERS = 20  # … and of all lines; fewer are a logo
 _SHAPES = 8  # different sizes of letters; fewer are a chart's marks
+_HEIGHTS, _FEW, _MOST = 24, 4, 0.65  # of so many that are told apart, few are those of most letters
+_CURVED = 0.2  # of the letters, at least; and of all small shapes so many are letters
+_QUARTERS, _ROUND = 4, 0.02  # a circle's curves; how far from round it is at most
 _CELL = 3.0  # points
 _PALE = 200  # of 255: darker ink shows on paper
-_CONTRAST = 5  # of 255: less between a word's darkest and lightest pixel shows nothing
+_BODY = 0.2  # of a line's height: above and below the letters' bodies others may reach in
+_CONTRAST = 8  # of 255: less between a word's darkest and lightest pixel shows nothing
+_OPAQUE = 0.95
+_DRAWN = {"fill-path", "stroke-path", "fill-image", "fill-imgmask", "fill-shade"}
 _SAME = 12  # of 255: ink and paper so close are one
 
 
@@ -34,53 +44,208 @@ def untold_pictures(pictures: Sequence[Box], words: Sequence[Box]) -> list[Box]:
 
 
 def has_outlines(page: PdfPage, drawings: Sequence[dict[str, Any]], words: Sequence[Box]) -> bool:
-    """Whether letters are drawn that are no text: rows of small shapes where no word stands."""
+    """Whether letters are drawn that are no text: rows of small shapes where no word stands.
+
+    The letters of a line have few heights, and some are curved: marks, bubbles and the houses of a
+    map are otherwise.
+    """
     shapes = [shape for drawing in drawings for shape in _letters(drawing)]
     if len(shapes) < _LETTERS:
         return False
     width, height = page.rect.width, page.rect.height
     taken = set(_cells(box.scaled(width, height) for box in words))
-    free = [
-        (round(box.y2 / 2), round(box.width, 1), round(box.height, 1))
-        for box in (seen_box(page, shape).scaled(width, height) for shape in shapes)
-        if (int((box.x1 + box.x2) / 2 // _CELL), int((box.y1 + box.y2) / 2 // _CELL)) not in taken
-        and 0 < box.x2 < width
-        and 0 < box.y2 < height
-    ]
-    lines = Counter(bottom for bottom, _, _ in free)
-    # round letters stand a little lower than others
-    rows = [s for s in free if sum(lines[s[0] + n] for n in (-1, 0, 1)) >= _ON_A_LINE]
-    return len(rows) >= _LETTERS and len({shape[1:] for shape in rows}) >= _SHAPES
+    lines: defaultdict[int, list[tuple[float, float, bool]]] = defaultdict(list)
+    for shape, curved in shapes:
+        box = seen_box(page, shape).scaled(width, height)
+        at = int((box.x1 + box.x2) / 2 // _CELL), int((box.y1 + box.y2) / 2 // _CELL)
+        if at not in taken and 0 < box.x2 < width and 0 < box.y2 < height:
+            lines[round(box.y2 / 2)].append((round(box.width, 1), round(box.height, 1), curved))
+    rows = []
+    for bottom in list(lines):
+        # round letters stand a little lower than others
+        if _is_row([shape for n in (-1, 0, 1) for shape in lines[bottom + n]]):
+            rows += lines[bottom]
+    sizes = {shape[:2] for shape in rows}
+    curves = sum(shape[2] for shape in rows)
+    least = max(_LETTERS, _CURVED * sum(map(len, lines.values())))  # else chance makes rows
+    return len(rows) >= least and len(sizes) >= _SHAPES and curves >= _CURVED * len(rows)
 
 
-def unseen(page: PdfPage, spans: Iterable[dict[str, Any]], *, bare: bool) -> list[Box]:
-    """Where pieces of text stand that nobody sees: inkless, of their paper's colour, or covered.
+def _is_row(shapes: Sequence[tuple[float, float, bool]]) -> bool:
+    highest = max((high for _, high, _ in shapes), default=0.0)
+    heights = Counter(round(_HEIGHTS * high / highest) for _, high, _ in shapes)
+    usual = sum(count for _, count in heights.most_common(_FEW) if count > 1)
+    return len(shapes) >= _ON_A_LINE and usual >= _MOST * len(shapes)
+
+
+def seen_lines(
+    page: PdfPage,
+    lines: Sequence[dict[str, Any]],
+    words: Iterable[Box],
+    drawings: Sequence[dict[str, Any]],
+    *,
+    bare: bool,
+) -> list[dict[str, Any]] | None:
+    """Its lines without what nobody sees: inkless, of its paper's colour, covered, written over.
 
     Args:
         page: The page.
-        spans: Its text as MuPDF tells it.
+        lines: Its lines as MuPDF tells them.
+        words: Where its words stand.
+        drawings: Its drawings.
         bare: Nothing is drawn on the page that might cover text.
+
+    Returns:
+        Lines as `rawdict` has them, their spans with a `text`; None if all is seen.
     """
-    suspects = [span for span in spans if not bare or not span["alpha"] or _light(span) > _PALE]
-    if not suspects:
-        return []
-    grey = grey_of(page)
-    boxes = [(span, seen_box(page, span["bbox"])) for span in suspects]
-    return [box for span, box in boxes if _is_unseen(span, *contrast(grey, box))]
+    spans = [span for line in lines for span in line["spans"]]
+    if bare and not any(not span["alpha"] or min(_rgb(span)) > _PALE for span in spans):
+        return None
+    colours = colours_of(page)
+    traces = page.get_texttrace()
+    covers = list(_written_over(drawings, traces))
+    signs = (span for span in spans if not any(map(str.isalnum, span["text"])))
+    places = [*words, *(seen_box(page, sign["bbox"]) for sign in signs if sign["text"].strip())]
+    if not covers and not any(_is_plain(colours, box) for box in places):
+        return None
+    look = _Look(page, colours, traces, covers)
+    once = 0 if covers else ONCE  # what is written over is no second print of it
+    blocks = page.get_text("rawdict", flags=NO_PICTURES | once)["blocks"]
+    found = [line for block in blocks for line in block.get("lines", ())]
+    return list(_filled_in(line for line in found if look.keep_seen(line)))
 
 
-def _is_unseen(span: dict[str, Any], difference: int, lightest: int) -> bool:
-    """Text that MuPDF has no glyphs for shows nothing either: its ink tells that it would."""
-    if difference >= _CONTRAST:
-        return False
-    return not span["alpha"] or abs(_light(span) - lightest) < _SAME
+class _Look:
+    """What is seen of a page's letters."""
+
+    def __init__(
+        self,
+        page: PdfPage,
+        colours: Image.Image,
+        traces: Iterable[dict[str, Any]],
+        covers: Sequence[tuple[int, Any]],
+    ) -> None:
+        self._page = page
+        self._colours = colours
+        self._covers = covers
+        self._drawn = [
+            (number, pymupdf.Rect(box))
+            for number, (what, box) in enumerate(page.get_bboxlog())
+            if what in _DRAWN
+        ]
+        self._turns: defaultdict[tuple[float, ...], list[int]] = defaultdict(list)
+        for trace in traces:
+            for _, _, origin, _ in trace["chars"]:
+                self._turns[_rounded(origin)].append(trace["seqno"])
+
+    def keep_seen(self, line: dict[str, Any]) -> bool:
+        """Put white in the place of what is not seen of a line; whether anything is left."""
+        for span in line["spans"]:
+            words = groupby(span["chars"], key=lambda char: bool(char["c"].strip()))
+            span["chars"] = [char for _, word in words for char in self._seen(span, [*word])]
+            span["text"] = _said(span["chars"])
+        left = [c["bbox"] for span in line["spans"] for c in span["chars"] if c["c"].strip()]
+        if left:
+            line["bbox"] = astuple(Box.around(Box(*box) for box in left))
+        return bool(left)
+
+    def _seen(
+        self, span: dict[str, Any], word: Sequence[dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        turns = [self._turn(char) for char in word]
+        place = Box.around(Box(*char["bbox"]) for char in word)
+        box = seen_box(self._page, astuple(place))
+        plain = word[0]["c"].strip() and _is_plain(self._colours, box)
+        nothing = plain and self._shows_nothing(span, box, place, max(turns))
+        for char, turn in zip(word, turns, strict=True):
+            gone = any(turn < at and middle(char["bbox"]) in over for at, over in self._covers)
+            yield {**char, "c": " "} if nothing or gone else char
+
+    def _turn(self, char: dict[str, Any]) -> int:
+        """When it is drawn, among all that is; -1 if never."""
+        turns = self._turns.get(_rounded(char["origin"]))
+        return turns.pop(0) if turns else -1
+
+    def _shows_nothing(self, span: dict[str, Any], box: Box, place: Box, turn: int) -> bool:
+        """Text that MuPDF has no glyphs for shows nothing either: its ink tells that it would."""
+        if not span["alpha"]:
+            return True
+        at = middle(astuple(place))
+        if any(number > turn and at in over for number, over in self._drawn):
+            return True
+        paper = (darkest for darkest, _ in _of_body(self._colours, box))
+        return all(abs(one - other) < _SAME for one, other in zip(_rgb(span), paper, strict=True))
 
 
-def _light(span: dict[str, Any]) -> float:
-    """How light its ink is, of 255."""
+def _written_over(
+    drawings: Iterable[dict[str, Any]], traces: Sequence[dict[str, Any]]
+) -> Iterator[tuple[int, Any]]:
+    """Boxes that cover older text and bear newer: when they were drawn, and where."""
+    for drawing in drawings:
+        if (drawing.get("fill_opacity") or 0) > _OPAQUE and is_box(drawing["items"]):
+            at, box = drawing["seqno"], pymupdf.Rect(drawing["rect"])
+            there = [trace["seqno"] < at for trace in traces if box.intersects(trace["bbox"])]
+            if len(set(there)) > 1:
+                yield at, box
+
+
+def is_box(items: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether a drawing is a rectangle and nothing else."""
+    if items[0][0] in ("re", "qu"):
+        return len(items) == 1
+    corners = {_rounded(point) for item in items for point in item[1:]}
+    straight = all(item[0] == "l" for item in items)
+    return straight and len({x for x, _ in corners}) == len({y for _, y in corners}) == 2
+
+
+def _rounded(point: Iterable[float]) -> tuple[float, ...]:
+    return tuple(round(each, 1) for each in point)
+
+
+def _filled_in(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines, one that stands where there is white in another put in there."""
+    done: list[dict[str, Any]] = []
+    for line in lines:
+        here = pymupdf.Rect(line["bbox"])
+        for span in (span for other in done for span in other["spans"]):
+            chars = span["chars"]
+            free = not any(middle(c["bbox"]) in here for c in chars if c["c"].strip())
+            if free and middle(here) in pymupdf.Rect(span["bbox"]):
+                at = next((n for n, c in enumerate(chars) if c["bbox"][0] >= here.x0), len(chars))
+                new = [char for piece in line["spans"] for char in piece["chars"]]
+                blank = {**new[0], "c": " "}
+                span["chars"] = [*chars[:at], blank, *new, blank, *chars[at:]]
+                span["text"] = _said(span["chars"])
+                break
+        else:
+            done.append(line)
+    yield from done
+
+
+def _said(chars: Iterable[dict[str, Any]]) -> str:
+    return "".join(char["c"] for char in chars)
+
+
+def middle(box: Sequence[float]) -> Any:
+    """The point in the middle of a rectangle of PyMuPDF's."""
+    return pymupdf.Point((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def _rgb(span: dict[str, Any]) -> tuple[int, int, int]:
+    """Its ink, each of 255."""
     colour = span["color"]
-    red, green, blue = colour >> 16 & 255, colour >> 8 & 255, colour & 255
-    return float(red * 299 + green * 587 + blue * 114) / 1000
+    return colour >> 16 & 255, colour >> 8 & 255, colour & 255
+
+
+def _is_plain(colours: Image.Image, box: Box) -> bool:
+    """Whether nothing stands out where the bodies of a word's letters should."""
+    return all(most - least < _CONTRAST for least, most in _of_body(colours, box))
+
+
+def _of_body(colours: Image.Image, box: Box) -> Sequence[tuple[int, int]]:
+    high = _BODY * box.height
+    body = replace(box, y1=box.y1 + high, y2=box.y2 - high)
+    return extremes(colours, body)
 
 
 def _tell(picture: Box, words: Sequence[Box]) -> bool:
@@ -105,16 +270,20 @@ def _in_stacks(pictures: Sequence[Box], *, across: bool) -> list[Box]:
     return [box for stack in stacks.values() for box in stack]
 
 
-def _letters(drawing: dict[str, Any]) -> Iterator[tuple[float, float, float, float]]:
-    """Where the pieces of a drawing stand that are of the size and the make of letters."""
+def _letters(
+    drawing: dict[str, Any],
+) -> Iterator[tuple[tuple[float, float, float, float], bool]]:
+    """Where pieces of a drawing stand that may be letters by size and make, and if with curves."""
     for piece in _pieces(drawing["items"]):
         points = [point for item in piece for point in item[1:]]
         xs, ys = [point[0] for point in points], [point[1] for point in points]
         box = min(xs), min(ys), max(xs), max(ys)
         high, wide = box[3] - box[1], box[2] - box[0]
-        made = len(piece) > 2 or any(item[0] == "c" for item in piece)  # of more than a tick
-        if made and _LOWEST < high < _HIGHEST and wide < _HIGHEST:
-            yield box
+        curves = sum(item[0] == "c" for item in piece)
+        made = len(piece) > 2 or curves  # of more than a tick
+        circle = curves == len(piece) == _QUARTERS and abs(high - wide) < _ROUND * high
+        if made and not circle and _LOWEST < high < _HIGHEST and wide < _HIGHEST:
+            yield box, curves > 0
 
 
 def _pieces(items: Sequence[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:

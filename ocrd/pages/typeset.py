@@ -43,6 +43,7 @@ _BULLET = re.compile(rf"^(?:{_MARK})\s+")
 _NUMBER = re.compile(r"^\W*(page|seite|p\.)?\W*\d{1,4}(\s*(of|von|de|sur|/)\s*\d{1,4})?\W*$", re.I)
 _NUMBERED = re.compile(r"(?:\d{1,2}|[A-Z])((?:\.\d{1,2})*)\.?\s+[^\W\d_]")
 _CAPTION = re.compile(r"(fig(ure|ura|\.)?|tab(le|elle|leau|la|\.)?|abb(ildung|\.)?)\s*\d", re.I)
+_SHARED = re.compile(r"(und|oder|bzw)\b")  # Ein- und Ausgang: what they share stands once
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]$")
 
 
@@ -447,9 +448,9 @@ def _is_address(rows: Sequence[Row], whole: Box) -> bool:
 
 
 def _run_on(text: str, more: str) -> str:
-    if _HYPHEN.search(text) and more[0].islower():
-        return text[:-1] + more
-    return f"{text} {more}"
+    if not _HYPHEN.search(text) or _SHARED.match(more):
+        return f"{text} {more}"
+    return (text[:-1] if more[0].islower() or text[-1] == "\u00ad" else text) + more
 
 
 def flowing(found: Sequence[Block]) -> Iterator[Block]:

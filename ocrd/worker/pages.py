@@ -39,7 +39,7 @@ from ocrd.worker.calls import LEDGER, SPOOL, Calls
 from ocrd.worker.original import Original
 
 _OWN_TEXT_MODES = frozenset({"ocr", "document"})  # what these ask for, a PDF may say itself
-_OWN_TEXT_TOLD = 2  # raised where a PDF's own text is told otherwise: what was told is not reused
+_OWN_TEXT_TOLD = 3  # raised where a PDF's own text is told otherwise: what was told is not reused
 MAX_TRIES = 3  # a page that faults so often is at fault itself
 ENGINE_POLL_S = 0.5
 TELL_S = 1.0  # how often the ledger is told how far a job has come

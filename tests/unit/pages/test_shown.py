@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +26,22 @@ PROSE = (
 GREY = pymupdf.Pixmap(pymupdf.csGRAY, (0, 0, 40, 40), False)
 GREY.set_rect(GREY.irect, (128,))
 WHITE, BLACK, PALE = (1, 1, 1), (0, 0, 0), (0.85, 0.85, 0.85)
+
+
+ROSE = (0.75, 0.45, 0.45)
+
+
+def equally_light(ink: tuple[float, ...]) -> tuple[float, ...]:
+    """The green that is the same grey as an ink, as it is drawn."""
+
+    def grey(colour: tuple[float, ...]) -> int:
+        with pymupdf.open() as document:
+            page = document.new_page(width=8, height=8)
+            page.draw_rect(page.rect, color=None, fill=colour)
+            return int(page.get_pixmap(colorspace=pymupdf.csGRAY).samples[36])
+
+    greens = [(0.4, green / 255, 0.4) for green in range(256)]
+    return min(greens, key=lambda green: abs(grey(green) - grey(ink)))
 
 
 def read(folder: Path, *draws: Draw, rotation: int = 0) -> OwnText:
@@ -62,7 +79,9 @@ def outlined(text: str, size: float = 11, at: float = 0.0) -> Draw:
 
 
 @pytest.mark.parametrize("size", [7, 11, 24])
-@pytest.mark.parametrize("text", [PROSE, "Eleven valves, by March 1984"])
+@pytest.mark.parametrize(
+    "text", [PROSE, "Eleven valves, by March 1984", "TERMS AND CONDITIONS OF SALE IN 2031"]
+)
 def test_print_in_outlines_is_left_to_an_engine(tmp_path: Path, text: str, size: float) -> None:
     assert not read(tmp_path, prose, outlined(text, size)).whole
 
@@ -91,7 +110,43 @@ def curve(page: Any) -> None:
     page.draw_polyline([(60 + n, 500 + 60 * (n % 17) / 17) for n in range(400)])
 
 
-@pytest.mark.parametrize("drawn", [marks, bars, curve, outlined("ACME Ltd", 30)])
+def bubbles(page: Any) -> None:
+    chance = random.Random(1)
+    for n in range(160):
+        at = (80 + 22 * (n % 20), 250 + 40 * (n // 20))
+        page.draw_circle(at, chance.uniform(2, 10), fill=(0.3, 0.5, 1))
+
+
+def leaders(page: Any) -> None:
+    """Dots from a chapter to its page, each line's a little larger."""
+    for n in range(900):
+        at = (130 + 4.2 * (n % 90), 250 + 20 * (n // 90))
+        page.draw_circle(at, 1.1 + 0.1 * (n // 90), color=None, fill=BLACK)
+
+
+def houses(page: Any) -> None:
+    """A map of a town: corners where rooms stand out."""
+    chance = random.Random(2)
+    for n in range(440):
+        x, y = 80 + 20 * (n % 22), 220 + 20 * (n // 22)
+        w, h = chance.uniform(6, 16), chance.uniform(6, 16)
+        corners = [(x, y), (x + w, y), (x + w, y + h / 2), (x + w / 2, y + h / 2)]
+        page.draw_polyline([*corners, (x + w / 2, y + h), (x, y + h), (x, y)], fill=PALE)
+
+
+def lakes(page: Any) -> None:
+    """A map of water: round all over, and no two alike."""
+    chance = random.Random(3)
+    for _ in range(900):
+        x, y = chance.uniform(80, 500), chance.uniform(220, 760)
+        w, h = chance.uniform(4, 18), chance.uniform(4, 30)
+        page.draw_bezier((x, y), (x + w, y - h), (x + w, y + h), (x, y + h / 2), fill=PALE)
+
+
+CHARTS = [marks, bars, curve, outlined("ACME Ltd", 30), bubbles, leaders, houses, lakes]
+
+
+@pytest.mark.parametrize("drawn", CHARTS)
 @pytest.mark.parametrize("rotation", [0, 180])
 def test_charts_and_a_logo_need_no_engine(tmp_path: Path, drawn: Draw, rotation: int) -> None:
     level = prose if not rotation else _upside_down
@@ -161,6 +216,9 @@ def words(**options: Any) -> Draw:
         (words(color=WHITE), box(WHITE)),
         (box(PALE), words(color=PALE)),
         (box(BLACK), words()),
+        (words(), box(WHITE)),
+        (words(), box((1, 0.9, 0.4))),
+        (words(), lambda page: page.insert_image((50, 385, 400, 410), pixmap=GREY)),
     ],
 )
 def test_words_that_nobody_sees_are_not_told(tmp_path: Path, draws: tuple[Draw, ...]) -> None:
@@ -178,6 +236,11 @@ def test_words_that_nobody_sees_are_not_told(tmp_path: Path, draws: tuple[Draw, 
         (words(render_mode=1),),
         (box(BLACK), words(color=WHITE)),
         (box(PALE), words()),
+        (box(equally_light(ROSE)), words(color=ROSE)),
+        (
+            words(),
+            lambda page: page.draw_rect((50, 385, 400, 410), fill=(1, 1, 0), fill_opacity=0.4),
+        ),
         (outlined("Nobody sees this", 11, 89), words(render_mode=3)),
     ],
 )
@@ -185,6 +248,67 @@ def test_words_of_any_colour_that_are_seen_are_told(
     tmp_path: Path, draws: tuple[Draw, ...]
 ) -> None:
     assert "Nobody sees this" in said(read(tmp_path, prose, *draws))
+
+
+def over(left: float, right: float, colour: tuple[float, ...] = WHITE) -> Draw:
+    return lambda page: page.draw_rect((left, 385, right, 404), color=None, fill=colour)
+
+
+def typed_at(left: float, said: str, **options: Any) -> Draw:
+    return lambda page: page.insert_text((left, 400), said, fontsize=11, **options)
+
+
+def width(said: str) -> float:
+    return float(pymupdf.get_text_length(said, fontsize=11))
+
+
+OLD, NEW = "Due: 4,200 euros", "Due: 3,100 euros"
+FRIDAY = " on Friday"
+LEFT = 60 + width("Due: ")
+RIGHT = LEFT + width("4,200")
+
+
+@pytest.mark.parametrize(
+    ("draws", "line"),
+    [
+        ((typed_at(60, OLD), over(58, 300), typed_at(60, NEW)), NEW),
+        ((typed_at(60, OLD), over(58, 300, PALE), typed_at(60, NEW)), NEW),
+        (
+            (typed_at(60, OLD + FRIDAY), over(LEFT - 1, RIGHT + 1), typed_at(LEFT, "3,100")),
+            NEW + FRIDAY,
+        ),
+        ((typed_at(60, OLD), over(LEFT - 1, RIGHT + 1, BLACK)), "Due: euros"),
+    ],
+    ids=["line", "on grey", "word", "blackened"],
+)
+def test_what_is_written_over_gives_way_to_what_is_seen(
+    tmp_path: Path, draws: tuple[Draw, ...], line: str
+) -> None:
+    found = read(tmp_path, prose, *draws)
+    assert said(found) == [PROSE, line]
+    assert line.split() == [word.text for word in found.result.lines[-1].words]
+
+
+def test_a_note_typed_over_words_takes_their_place(tmp_path: Path) -> None:
+    def note(page: Any) -> None:
+        page.add_freetext_annot((58, 388, 300, 404), NEW, fontsize=11, fill_color=WHITE)
+
+    assert said(read(tmp_path, prose, typed_at(60, OLD), note)) == [PROSE, NEW]
+
+
+def test_what_nobody_sees_is_in_no_table_either(tmp_path: Path) -> None:
+    def table(page: Any) -> None:
+        for n in range(4):
+            page.draw_line((60, 300 + 30 * n), (420, 300 + 30 * n))
+            page.draw_line((60 + 120 * n, 300), (60 + 120 * n, 390))
+        for n in range(9):
+            at = (66 + 120 * (n % 3), 320 + 30 * (n // 3))
+            page.insert_text(at, f"cell {n}", fontsize=11, color=WHITE if n == 4 else BLACK)
+
+    found = read(tmp_path, prose, table)
+    rows = next(block.rows for block in found.result.blocks if block.rows)
+    told = [f"cell {n}" if n != 4 else "" for n in range(9)]
+    assert [cell for row in rows for cell in row] == told
 
 
 @pytest.mark.parametrize("shifts", [[0.0, 0.3], [0.0, 0.2, 0.4], [0.0, 1.0]])
@@ -270,6 +394,10 @@ def test_a_vowel_mark_by_itself_parts_no_word() -> None:
     """Its presentation form stands for one over a space."""
     assert typed("\u0645\ufc60\u0627") == "\u0645\u064e\u0651\u0627"
     assert typed("\u0645\ufe76\u0627 \ufb01n") == "\u0645\u064e\u0627 fin"
+
+
+def test_a_soft_hyphen_shows_at_the_end_of_its_line_alone() -> None:
+    assert typed("the muni\u00adcipal water re\u00ad") == "the municipal water re\u00ad"
 
 
 HEBREW = ["שלום עולם זהו טקסט בעברית לבדיקה", "חשבון לתשלום עד יום שישי בבוקר"]
