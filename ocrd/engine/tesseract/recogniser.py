@@ -12,13 +12,9 @@ from ocrd.engine.rapid.crops import Crop, Pixels
 from ocrd.engine.rapid.lines import Part, Span
 from ocrd.engine.tesseract import packs
 from ocrd.engine.tesseract.library import Seen, Tesseract
-from ocrd.languages import Language, languages
+from ocrd.languages import languages
 
 WHITE = 16  # pixels around a line, as Tesseract likes it
-SPACE = 0.15  # heights of a crop: where words run together, a wider gap is a space
-SPACE_OF_HANGUL = 0.175  # whose syllables stand further apart
-STOPS = (",", ".", ";", ":", "!", "?")  # no space before them; after them half of one does
-SEARCH = 0.4  # heights to either side in which it is looked for
 SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
 _LOWER_TONES = "\u0e48\u0e49\u0e4a\u0e4b"
 
@@ -45,7 +41,6 @@ class TesseractRecogniser:
             raise error
         self._tesseract = Tesseract(packs.folder(), "+".join(each.pack for each in self._languages))
         self.mirrored = self._languages[0].right_to_left
-        self._by_gaps = max(map(_least_space, self._languages))
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
         """What each of them says."""
@@ -74,24 +69,17 @@ class TesseractRecogniser:
         return Part(text, places, _mean(seen), parted=True, words=tuple(words))
 
     def _words(self, crop: Crop, seen: Sequence[Seen]) -> Iterator[tuple[str, float, float]]:
-        """Each word with its place; where Tesseract parts what runs together, the ink tells."""
+        """Each word with its place; what no space parts is one."""
         said, start, end = "", 0.0, 0.0
         for word in seen:
             first, last = self._place(word, crop.width)
-            if said and self._parted(crop, said, word.text, (end + first) / 2):
+            if said and word.parted:
                 yield composed(said), start, end
                 said = ""
             start = start if said else first
             said, end = said + word.text, last
         if said:
             yield composed(said), start, end
-
-    def _parted(self, crop: Crop, before: str, after: str, place: float) -> bool:
-        """Whether a space is between two words."""
-        if not self._by_gaps:
-            return True
-        least = self._by_gaps / 2 if before.endswith(STOPS) else self._by_gaps
-        return not after.startswith(STOPS) and _space(crop, place) > least
 
     def _place(self, word: Seen, width: int) -> tuple[float, float]:
         left, right = (min(max((x - WHITE) / width, 0.0), 1.0) for x in (word.left, word.right))
@@ -115,20 +103,6 @@ def _composed(text: str) -> Iterator[str]:
             place > 1 and before in _LOWER_TONES and text[place - 2] in _LOWER_TONES
         )
         yield SARA_AM if char == "\u0e32" and after_ring else char
-
-
-def _least_space(language: Language) -> float:
-    """From what width on a gap is a space; 0 where Tesseract tells words apart rightly."""
-    if language.script == "Hangul":
-        return SPACE_OF_HANGUL
-    return 0.0 if language.spaced else SPACE
-
-
-def _space(crop: Crop, place: float) -> float:
-    """The width of the gap about a place, in heights."""
-    reach, middle = SEARCH * crop.height, place * crop.width
-    start, end = crop.gap(round(middle - reach), round(middle + reach)) or (0, 0)
-    return (end - start) / crop.height
 
 
 def _mean(seen: Sequence[Seen]) -> float:
