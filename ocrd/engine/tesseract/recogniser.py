@@ -29,7 +29,7 @@ SEARCH = 0.4  # heights to either side in which a gap is looked for
 WHITE = 16  # pixels around a line, as Tesseract likes it
 SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
 _LATIN_HEAD = re.compile(r"[\u0020-\u024f\u2010-\u203a\u20ac]+")
-_PARTICLE = re.compile(r"[^\W\d_]+[^\w\s]*$")
+_PARTICLE = re.compile(r"[^\W\d_\u3131-\u318e]+[^\w\s]*$")  # no jamo alone
 _LOWER_TONES = "\u0e48\u0e49\u0e4a\u0e4b"
 
 
