@@ -85,10 +85,14 @@ def _blocks(found: Found, form: str) -> list[Block]:
 
 @functools.lru_cache(maxsize=MOST_READERS)
 def _reader(threads: int, language: str) -> PageReader:
-    from ocrd.engine.rapid.reader import PageReader  # only a child needs (and has) the libraries
+    # Only a child needs, and has, the libraries.
+    from ocrd.engine.rapid.reader import PageReader, load
+    from ocrd.engine.rapid.recogniser import RapidRecogniser
 
+    ocr = load(threads)
+    own = RapidRecogniser(ocr)
     if not language:
-        return PageReader(threads)
+        return PageReader(ocr, own)
     from ocrd.engine.tesseract.recogniser import TesseractRecogniser
 
-    return PageReader(threads, TesseractRecogniser(language))
+    return PageReader(ocr, TesseractRecogniser(language, own))

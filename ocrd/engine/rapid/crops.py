@@ -8,7 +8,7 @@ between words.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -76,6 +76,21 @@ class Crop:
             )
         return list(pairwise([*cuts, self.width]))
 
+    def stretch(self, first: int, last: int, *, mirrored: bool = False) -> Crop:
+        """What lies between two columns, or what of it is seen in a mirror."""
+        seen = slice(first, last)
+        pixels, ink, inked = self.pixels[:, seen], self.ink[:, seen], self.inked[seen]
+        if mirrored:
+            pixels, ink, inked = pixels[:, ::-1], ink[:, ::-1], inked[::-1]
+        return replace(self, pixels=np.ascontiguousarray(pixels), ink=ink, inked=inked)
+
+    def apart(self, first: int, last: int, least: float) -> list[tuple[int, int]]:
+        """The stretches between two columns, parted in the middle of gaps at least so wide."""
+        columns = np.flatnonzero(self.inked[first:last]) + first
+        gaps = np.flatnonzero(np.diff(columns) > least)
+        cuts = [int(columns[gap] + columns[gap + 1]) // 2 for gap in gaps]
+        return list(pairwise([first, *cuts, last]))
+
     def _thinnest(self, first: int, last: int) -> int:
         """Where there is least ink between two columns: a rule may run through all gaps."""
         start, end = max(first, 0), min(last, self.width)
@@ -94,6 +109,11 @@ class Crop:
                 best = max(best, (start, column), key=lambda stretch: stretch[1] - stretch[0])
                 start = column + 1
         return best if best[1] > best[0] else None
+
+    def gap_between(self, start: float, end: float) -> tuple[float, float] | None:
+        """The same between two places, and in fractions of the length."""
+        found = self.gap(round(start * self.width), round(end * self.width))
+        return (found[0] / self.width, found[1] / self.width) if found else None
 
     def word_gap(self, spaces: int) -> float:
         """The width from which a gap parts words, in pixels, in a line with so many spaces read.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_UNREAD = 0.2  # of the print
 MOST_FOREIGN = 0.3  # of the letters: a formula has a few
+LONG = 12  # letters: a line of so many, mostly foreign, is print and no formula
 KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
 SCRIPTS = "Latin letters, Chinese and Japanese"  # what RapidOCR's model knows
 TELLTALE = {"vi": "ơưƠƯ", "tr": "ığİ"}  # letters that hardly another language has
@@ -55,8 +56,11 @@ def _unread(reading: Reading, language: str) -> str | None:
         return "something is printed on it, but no word could be read" if reading.ink else None
     if reading.unread > MOST_UNREAD:
         return f"{reading.unread:.0%} of its print could not be read"
-    if not language and _foreign(piece.text for piece in reading.pieces) > MOST_FOREIGN:
-        return "its print is in a script of which the embedded engine knows a few letters only"
+    texts = [piece.text for piece in reading.pieces]
+    lines = [text for text in texts if sum(map(str.isalpha, text)) >= LONG]
+    strange = _foreign(texts) > MOST_FOREIGN or any(_foreign([line]) > 1 / 2 for line in lines)
+    if not language and strange:
+        return "print on it is in a script of which the embedded engine knows a few letters only"
     if reading.confidence < reading.least_sure:
         return f"its print was read with a confidence of {reading.confidence:.2f} only"
     return None

@@ -216,7 +216,7 @@ class Recognised:
             seams: What on the page parts narrower gaps: between close columns, and in the head
                 of a table, the detector sees one line now and then.
         """
-        words = self.read.words or tuple(spans(self.read, self._gap))
+        words = self.read.words or tuple(spans(self.read, self.crop.gap_between))
         usual = self._in_heights(median_low([b.start - a.end for a, b in pairwise(words)] or [0.0]))
         first = 0
         for last in range(1, len(words) + 1):
@@ -270,11 +270,6 @@ class Recognised:
         """Where the ink of some words stands on the page as it came."""
         stretch = between(self.quad, first.start, last.end)
         return pose.place(trimmed(stretch, self.crop.top, self.crop.bottom))
-
-    def _gap(self, start: float, end: float) -> tuple[float, float] | None:
-        width = self.crop.width
-        found = self.crop.gap(round(start * width), round(end * width))
-        return (found[0] / width, found[1] / width) if found else None
 
 
 def printed(tried: Sequence[Recognised], sure: float) -> list[Recognised]:

@@ -34,7 +34,7 @@ from ocrd.engine.rapid.ink import (
 )
 from ocrd.engine.rapid.lines import Pose, Recognised, Seams, printed
 from ocrd.engine.rapid.quads import Quad
-from ocrd.engine.rapid.recogniser import RapidRecogniser, Recogniser
+from ocrd.engine.rapid.recogniser import Recogniser
 from ocrd.errors import EngineSetupError
 from ocrd.layout.pieces import Piece, is_wide
 from ocrd.layout.tables import Rule
@@ -90,16 +90,13 @@ class PageReader:
     """Reads one page at a time.
 
     Args:
-        threads: Threads that one inference may use.
-        recogniser: Reads the lines that RapidOCR finds; its own model if None.
-
-    Raises:
-        EngineSetupError: The wheel of RapidOCR lacks a model.
+        ocr: RapidOCR, loaded.
+        recogniser: Reads the lines that RapidOCR finds.
     """
 
-    def __init__(self, threads: int, recogniser: Recogniser | None = None) -> None:
-        self._ocr = _load(threads)
-        self._recogniser = recogniser or RapidRecogniser(self._ocr)
+    def __init__(self, ocr: Any, recogniser: Recogniser) -> None:  # its types are unions
+        self._ocr = ocr
+        self._recogniser = recogniser
 
     def read(self, image: PageImage) -> Reading:
         """Find and recognise the text of a page, whichever way it lies."""
@@ -249,8 +246,15 @@ def _confidence(lines: Sequence[Recognised]) -> float:
 
 
 @functools.cache
-def _load(threads: int) -> Any:
-    """RapidOCR with its models; its types are unions."""
+def load(threads: int) -> Any:
+    """RapidOCR with its models; its types are unions.
+
+    Args:
+        threads: Threads that one inference may use.
+
+    Raises:
+        EngineSetupError: The wheel of RapidOCR lacks a model.
+    """
     logging.getLogger("RapidOCR").disabled = True  # it warns of every blank page
     return rapidocr.RapidOCR(params=_parameters(threads))
 

@@ -17,7 +17,7 @@ from typing import Any
 from ocrd.errors import EngineSetupError
 
 _SONAMES = ("libtesseract.so.5", "libtesseract.so.4")
-_WORD = 3  # TessPageIteratorLevel
+_LINE, _WORD = 2, 3  # TessPageIteratorLevel
 _ORIENTATION, _SINGLE_LINE = 0, 7  # TessPageSegMode
 _LEGACY, _LSTM = 0, 1  # TessOcrEngineMode
 _DPI = 300  # lines are handed over about as high as print of so many dpi
@@ -56,12 +56,15 @@ class Seen:
         score: How sure Tesseract is, 0 to 1.
         left: Where it begins, pixels.
         right: Where it ends.
+        parted: Whether a space is before it; what Tesseract calls a word is a syllable or two where
+            print has no spaces, and often in Korean.
     """
 
     text: str
     score: float
     left: int
     right: int
+    parted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class Tesseract:
                 kind="model-missing",
             )
         self._library.TessBaseAPISetVariable(self._handle, b"debug_file", b"/dev/null")
+        self._library.TessBaseAPISetVariable(self._handle, b"preserve_interword_spaces", b"1")
 
     def line(self, grey: bytes, width: int, height: int) -> list[Seen]:
         """The words of one line, in the order in which they are read; `grey` is a byte a pixel."""
@@ -161,17 +165,26 @@ class Tesseract:
         self._library.TessBaseAPISetSourceResolution(self._handle, _DPI)
 
     def _words(self, found: int) -> Iterator[Seen]:
-        library = self._library
+        """The words; only the text of the whole line tells which of them a space parts."""
+        library, whole = self._library, self._said(found, _LINE)
         while True:
-            said = library.TessResultIteratorGetUTF8Text(found, _WORD)
-            if said:
-                text = ctypes.string_at(said).decode("utf-8", "replace").strip()
-                library.TessDeleteText(said)
+            text = self._said(found, _WORD).strip()
+            if text:
                 score = library.TessResultIteratorConfidence(found, _WORD) / 100
                 box = [_INT() for _ in range(4)]
                 place = library.TessResultIteratorGetPageIterator(found)
                 library.TessPageIteratorBoundingBox(place, _WORD, *map(ctypes.byref, box))
-                if text:
-                    yield Seen(text, score, box[0].value, box[2].value)
+                before, found_it, after = whole.partition(text)
+                whole = after if found_it else whole
+                parted = " " in before or not found_it
+                yield Seen(text, score, box[0].value, box[2].value, parted)
             if not library.TessResultIteratorNext(found, _WORD):
                 return
+
+    def _said(self, found: int, level: int) -> str:
+        said = self._library.TessResultIteratorGetUTF8Text(found, level)
+        if not said:
+            return ""
+        text = ctypes.string_at(said).decode("utf-8", "replace")
+        self._library.TessDeleteText(said)
+        return text

@@ -70,6 +70,15 @@ async def test_what_cannot_be_read_is_said_and_what_to_set(engine: Engine, print
     assert result.turned == 0
 
 
+async def test_a_line_in_a_script_that_is_not_known_is_enough(engine: Engine) -> None:
+    english = ("The boats leave the water before the first of November.",) * 4
+    greek = UNKNOWN[2]
+    page = replace(greek, lines=(greek.lines[0], *english)).drawn(points=9)
+    result = await read(engine, page)
+    assert result.partial is not None
+    assert 'language = "' in result.partial
+
+
 async def test_where_the_wrong_language_is_named_that_is_said(engine: Engine) -> None:
     russian, _, greek, *_ = UNKNOWN
     result = await read(engine, greek.drawn(), russian.language)

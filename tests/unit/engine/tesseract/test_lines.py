@@ -1,0 +1,98 @@
+"""Lines as Tesseract reads them, cut out of a page by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrd.engine.rapid.crops import Crop, cut
+from ocrd.engine.rapid.reader import load
+from ocrd.engine.rapid.recogniser import RapidRecogniser
+from ocrd.engine.tesseract.recogniser import Said, TesseractRecogniser, in_order
+from tests.support.needs import needs
+from tests.support.scripts import CJK, DEJAVU, KOREAN, NOTO
+
+pytestmark = needs("tesseract", "tesseract-languages", "fonts")
+THAI, THAI_SERIF = NOTO / "NotoSansThai-Regular.ttf", NOTO / "NotoSerifThai-Regular.ttf"
+SANS = DEJAVU / "DejaVuSans.ttf"
+SERIF = CJK.with_name("NotoSerifCJK-Regular.ttc")
+
+
+def drawn(line: str, font: ImageFont.FreeTypeFont, language: str) -> Crop:
+    """A line alone, black on white."""
+    room = 8
+    left, top, right, bottom = font.getbbox(line, language=language)
+    size = round(right - left + 2 * room), round(bottom - top + 2 * room)
+    page = Image.new("RGB", size, "white")
+    ImageDraw.Draw(page).text((room - left, room - top), line, "black", font, language=language)
+    corners = ((0, 0), (page.width, 0), (page.width, page.height), (0, page.height))
+    return cut(np.asarray(page)[:, :, ::-1], corners)
+
+
+@pytest.mark.parametrize("pixels", [28, 46])
+@pytest.mark.parametrize(
+    ("language", "font", "line"),
+    [
+        ("th", THAI, "ในอาคารใหม่จะมีห้องสมุด ห้องอ่านหนังสือ และห้องคอมพิวเตอร์"),
+        ("th", THAI_SERIF, "คำถามมีไม่มากนัก แต่เรื่องการเก็บขยะยังมีความเห็นต่างกัน"),
+        ("ko", SERIF, "다음으로 도서관 확장 계획이 소개되었습니다."),
+        ("ko", CJK, "회의는 오후 7시 30분에 시작하여 두 시간쯤 이어졌습니다."),
+    ],
+)
+def test_spaces_are_where_they_are_printed(
+    language: str, font: Path, line: str, pixels: int
+) -> None:
+    index = KOREAN if language == "ko" else 0
+    crop = drawn(line, ImageFont.truetype(font, pixels, index=index), language)
+    (part,) = TesseractRecogniser(language).lines([crop])
+    assert part.text.count(" ") == line.count(" ")
+    assert part.text.split() == line.split()
+    assert [part.text[word.first : word.last] for word in part.words] == part.text.split()
+
+
+@pytest.mark.parametrize(
+    ("language", "font", "line"),
+    [
+        ("ru", SANS, "Оплата через Deutsche Bank, код DEUTDEFF."),
+        ("ru", SANS, "The harbour office reminds all owners of small boats."),
+        ("el", SANS, "Πληρωμή μέσω Deutsche Bank, κωδικός DEUTDEFF 48."),
+        ("el", SANS, "Please send 2 copies to a member of the committee."),
+        ("ko", CJK, "우리 회사는 Samsung Electronics와 함께 Python으로 만든 도구를 쓴다."),
+        ("ko", SERIF, "문의는 library@example.kr 또는 전화 031-555-0142로 하면 됩니다."),
+        ("ko", CJK, "It is on the table, as we said."),
+        ("he", SANS, "החברה שלנו עובדת עם Deutsche Bank ומשתמשת בשפת Python לפיתוח."),
+        ("he", SANS, "הטלפון הוא 0142 והכתובת info@example.co.il למשלוח דואר."),
+        ("ar", SANS, "تعمل شركتنا مع Deutsche Bank وتستخدم لغة Python في التطوير."),
+        ("ar", SANS, "Les bateaux doivent sortir de l'eau avant le mois de novembre."),
+    ],
+)
+def test_latin_words_among_other_letters_are_read_in_their_order(
+    language: str, font: Path, line: str
+) -> None:
+    crop = drawn(line, ImageFont.truetype(font, 30, index=KOREAN if font == SERIF else 0), language)
+    reader = TesseractRecogniser(language, RapidRecogniser(load(1)))
+    (part,) = reader.lines([crop.stretch(0, crop.width, mirrored=reader.mirrored)])
+    assert part.text == line
+    assert [part.text[word.first : word.last] for word in part.words] == line.split()
+    across = [word.start for word in part.words]
+    assert reader.mirrored or across == sorted(across)
+
+
+@pytest.mark.parametrize(
+    ("seen", "read"),
+    [
+        ("א ב ג", "א ב ג"),
+        ("א Bank Deutsche ב", "א Deutsche Bank ב"),
+        ("א 11 Windows ב", "א Windows 11 ב"),
+        ("א 12 15 ב", "א 12 15 ב"),  # numbers alone follow the line
+        ("א 48 Bank Deutsche ב", "א Deutsche Bank 48 ב"),
+        ("Bank Deutsche 48", "48 Deutsche Bank"),
+    ],
+)
+def test_words_that_run_the_other_way_are_turned(seen: str, read: str) -> None:
+    """As seen from the right, and as they are read."""
+    words = [Said(text, n / 10, (n + 1) / 10, 1, 1) for n, text in enumerate(seen.split())]
+    assert " ".join(word.text for word in in_order(words)) == read
