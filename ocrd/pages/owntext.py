@@ -45,6 +45,8 @@ _RULE = 2.5  # points: a drawing so low is a rule
 _WIDE = 24.0  # points: no table's rule is shorter
 _MOST_DRAWINGS = 4000  # of a page; more is a picture
 _SAMPLE = 24  # pages of a document that are looked at to learn in what it is set
+# Of check boxes: MuPDF tells codes of ZapfDingbats, or the numbers of its own font's glyphs.
+_TICKS = str.maketrans("345678\x13\x14\x15\x16\x17\x18", 2 * "✓✔✕✖✗✘")
 _UNBROKEN = re.compile("\u00ad(?=\\S)")
 _LIGATURE = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
 
@@ -198,7 +200,7 @@ def _rows(
     for line in lines:
         shown = line["spans"]
         spans = [span for span in shown if span["text"].strip()]
-        text = typed(" ".join("".join(span["text"] for span in shown).split()))
+        text = typed(" ".join("".join(map(_printed, shown)).split()))
         if spans and text:
             most = max(spans, key=lambda span: len(span["text"]))
             box = seen_box(page, line["bbox"])
@@ -212,6 +214,11 @@ def _rows(
             mono = all(span["flags"] & _MONO for span in spans)
             code = "".join(span["text"] for span in shown).rstrip() if mono else ""
             yield Row(text, box, style, code)
+
+
+def _printed(span: dict[str, Any]) -> str:
+    text: str = span["text"]
+    return text.translate(_TICKS) if span["font"] == "ZapfDingbats" else text
 
 
 def _leftward(rows: Sequence[Row], size: tuple[float, float]) -> list[Row]:

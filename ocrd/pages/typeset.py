@@ -35,11 +35,12 @@ _DEEPER = 0.012  # of the page's width: an item so far to the right lies in the 
 _DROPPED = 1.8  # times the body's type: an initial over several lines
 _MOST_NUMBERS = 400  # of a page; more are figures
 _MARKER_GAP = 4.0  # heights between an item's marker and its text
-_MARK = r"[•·●▪◦‣∙■□○◆►▸➢✓✔\u2013\u2014*\uf0a7\uf0b7\uf0d8\uf0fc-]|\uf06f|o(?=\s[^\W\d_])"
+_TICKS = "✓✔✕✖✗✘☐☑☒"  # marks that say something, and so are told
+_MARK = rf"[•·●▪◦‣∙■□○◆►▸➢{_TICKS}\u2013\u2014*\uf0a7\uf0b7\uf0d8\uf0fc-]|\uf06f|o(?=\s[^\W\d_])"
 _ENUM = r"\(?\d{1,3}[.)]|\d{1,2}[\u00b0\u00ba]|\(?[a-zA-Z][.)]|\(?[ivxIVX]{1,5}[.)]"
 _MARKER = re.compile(rf"(?:{_MARK}|o)$")
 _ITEM = re.compile(rf"({_MARK}|{_ENUM})\s+\S")
-_BULLET = re.compile(rf"^(?:{_MARK})\s+")
+_BULLET = re.compile(rf"^(?:(?=[{_TICKS}])|(?:{_MARK})\s+)")
 _NUMBER = re.compile(r"^\W*(page|seite|p\.)?\W*\d{1,4}(\s*(of|von|de|sur|/)\s*\d{1,4})?\W*$", re.I)
 _NUMBERED = re.compile(r"(?:\d{1,2}|[A-Z])((?:\.\d{1,2})*)\.?\s+[^\W\d_]")
 _CAPTION = re.compile(r"(fig(ure|ura|\.)?|tab(le|elle|leau|la|\.)?|abb(ildung|\.)?)\s*\d", re.I)

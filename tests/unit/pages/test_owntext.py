@@ -49,6 +49,37 @@ def sound(found: OwnText | None) -> PageResult:
     return found.result
 
 
+@pytest.mark.parametrize(("mark", "drawn"), [("✔", "4"), ("✘", "8"), ("✗", "7")])
+@pytest.mark.parametrize("over_white", [False, True])
+def test_a_box_that_is_ticked_says_so(
+    tmp_path: Path, mark: str, drawn: str, over_white: bool
+) -> None:
+    """Codes of ZapfDingbats as ISO 32000-1 has them in annex D.6; forms write their ticks so."""
+
+    def form(page: Any) -> None:
+        page.insert_textbox((60, 60, 535, 200), PROSE)
+        for place, said in enumerate(("I agree to the terms", "Send me the newsletter")):
+            page.draw_rect((60, 300 + 40 * place, 72, 312 + 40 * place))
+            page.insert_text((80, 310 + 40 * place), said)
+        if over_white:
+            page.insert_text((61, 310), "no", fontsize=6)
+            page.draw_rect((60, 300, 72, 312), fill=(1, 1, 1))
+        page.clean_contents()
+        document, resources = page.parent, page.xref
+        font = document.get_new_xref()
+        document.update_object(font, "<</Type/Font/Subtype/Type1/BaseFont/ZapfDingbats>>")
+        document.xref_set_key(resources, "Resources/Font/ZaDb", f"{font} 0 R")
+        stream = page.get_contents()[0]
+        tick = f" q BT /ZaDb 11 Tf 62 532 Td ({drawn}) Tj ET Q".encode()
+        document.update_stream(stream, document.xref_stream(stream) + tick)
+
+    texts = [
+        line for block in sound(read(tmp_path, form)).blocks for line in block.text.split("\n")
+    ]
+    assert f"• {mark} I agree to the terms" in texts
+    assert "Send me the newsletter" in texts
+
+
 def letter(page: Any) -> None:
     html = (
         "<h1>Minutes of the board</h1><p>" + PROSE + "</p><h2>What was decided</h2>"
