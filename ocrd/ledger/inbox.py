@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, insert, select, text, tuple_, update
 
 from ocrd.files import display
 from ocrd.job import GIVEN_UP, UNDELIVERED, Found, Job, JobError, JobState, Member, Place
@@ -100,7 +100,7 @@ def adopt(
         "outputs": outputs,
         "archived_to": archived_to,
     }
-    row = tx.connection.execute(insert(jobs).values(values).returning(jobs)).one()
+    row = tx.connection.execute(insert(jobs).values(values).returning(jobs)).mappings().one()
     note(tx, [row], Happening.ADOPTED)
     return to_job(row)
 
@@ -240,14 +240,14 @@ def _add(
     values: Mapping[str, Any],
     name: Happening,
     detail: str = "",
-) -> Sequence[Row[Any]]:
+) -> Sequence[RowMapping]:
     """New rows, in the order of `found`; the write lock makes their ids consecutive."""
     if not found:
         return []
     last = tx.connection.execute(_LAST_ID).scalar_one()
     tx.connection.execute(insert(jobs), [{**_new(each, tx.now), **values} for each in found])
     added = select(jobs).where(jobs.c.id > last).order_by(jobs.c.id)
-    rows = tx.connection.execute(added).all()
+    rows = tx.connection.execute(added).mappings().all()
     note(tx, rows, name, detail)
     return rows
 
