@@ -191,8 +191,8 @@ _KEPT = {
     for column in table.c
     if isinstance(column.type, Kept)
 }
-_JOB = [(column.name, _KEPT.get(column.name)) for column in jobs.c]
-RETURNING = "RETURNING " + ", ".join(column.name for column in jobs.c)
+_JOB = [column.name for column in jobs.c]
+RETURNING = f"RETURNING {', '.join(_JOB)}"
 
 
 def at_once(tx: Transaction, statement: str, told: Mapping[str, Any]) -> sqlite3.Cursor:
@@ -200,22 +200,23 @@ def at_once(tx: Transaction, statement: str, told: Mapping[str, Any]) -> sqlite3
 
     What bears the name of a column is kept as that column keeps it.
     """
-    kept = {
-        name: value if value is None or name not in _KEPT else _KEPT[name].keep(value)
-        for name, value in told.items()
-    }
+    try:
+        kept = {
+            name: _KEPT[name].process_bind_param(value, None) if name in _KEPT else value
+            for name, value in told.items()
+        }
+    except ValueError as error:  # that is not the file's fault, as one that is read would be
+        raise sqlite3.DataError(f"{statement}: {error}") from error
     return driver(tx.connection).execute(statement, kept)
 
 
 def returned(tx: Transaction, statement: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The same; it ends in `RETURNING`, and gives whole rows of `jobs`."""
-    return [
-        {
-            name: value if value is None or kept is None else kept.give(value)
-            for (name, kept), value in zip(_JOB, row, strict=True)
-        }
-        for row in at_once(tx, statement, told).fetchall()
-    ]
+    found = [dict(zip(_JOB, row, strict=True)) for row in at_once(tx, statement, told).fetchall()]
+    for row in found:
+        for name in _KEPT.keys() & row.keys():
+            row[name] = _KEPT[name].process_result_value(row[name], None)
+    return found
 
 
 def to_job(row: Mapping[Any, Any]) -> Job:
@@ -225,8 +226,7 @@ def to_job(row: Mapping[Any, Any]) -> Job:
     told["error"] = _to_error(told)
     told["state"], told["place"] = JobState(told["state"]), Place(told["place"])
     told["ending"] = told["ending"] and JobState(told["ending"])
-    told["cancel_requested"] = bool(told["cancel_requested"])
-    told["members"] = told["members"] or ()
+    told["cancel_requested"], told["members"] = bool(row["cancel_requested"]), row["members"] or ()
     told["not_before"] = float(told["not_before"])  # RETURNING gives a 0 as it was written
     return Job(**told)
 
