@@ -38,7 +38,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OURS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REPLACE = _OURS | os.O_TRUNC
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_BELOW = _FOLDER | os.O_NOFOLLOW
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -229,8 +228,7 @@ class Disk:
         held: dict[str, int] = vars(self._held)
         name = str(folder)
         before = held.get(name)
-        descriptor = os.open(folder, _FOLDER) if name in self._trees else self._open(folder, _BELOW)
-        held[name] = descriptor
+        descriptor = held[name] = self._open_folder(folder)
         try:
             yield
         finally:
@@ -267,9 +265,26 @@ class Disk:
                     raise
                 raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(path)) from error
 
-    def _open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+    def _open(self, path: Path, flags: int) -> int:
         with self._place(path) as (folder, name):
-            return os.open(name, flags, mode, dir_fd=folder)
+            return os.open(name, flags, dir_fd=folder)
+
+    def _open_folder(self, path: Path, flags: int = _LIST) -> int:
+        """The same; a tree itself may be a link."""
+        if str(path) in self._trees:
+            return os.open(path, flags & ~os.O_NOFOLLOW)
+        return self._open(path, flags)
+
+    @contextlib.contextmanager
+    def _opened(self, path: Path, flags: int = _LIST) -> Iterator[int]:
+        """The same for a moment; what this thread holds is not opened again."""
+        held: int | None = vars(self._held).get(str(path))
+        descriptor = self._open_folder(path, flags) if held is None else held
+        try:
+            yield descriptor
+        finally:
+            if held is None:
+                os.close(descriptor)
 
     # --- looking ---
 
@@ -303,12 +318,8 @@ class Disk:
 
         The kernel tells both at once, where each name would else have to be looked at.
         """
-        descriptor = self._open(folder, _LIST)
-        try:
-            with os.scandir(descriptor) as found:
-                return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
-        finally:
-            os.close(descriptor)
+        with self._opened(folder) as descriptor, os.scandir(descriptor) as found:
+            return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
 
     def open(self, path: Path) -> io.BufferedReader:
         """A file for reading; a link is refused and a FIFO does not block."""
@@ -458,7 +469,8 @@ class Disk:
 
     def fsync_file(self, path: Path) -> None:
         """A file's contents and facts are on the disk."""
-        self._fsync(path, _READ)
+        with self._opened(path, _READ) as descriptor:
+            _fsync(descriptor, path)
 
     def fsync_dir(self, path: Path) -> None:
         """A folder's names are on the disk, where the file system has a notion of it.
@@ -466,29 +478,16 @@ class Disk:
         Threads that ask for the same folder at the same time share a call: many jobs come from
         one inbox and go to one outbox.
         """
-        held = vars(self._held).get(str(path))
-        if held is None:
-            descriptor = self._open(path, _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW)
-        else:
-            with _At(str(path), str(path), held) as (folder, name):
-                descriptor = os.open(name, _LIST, dir_fd=folder)
-        try:
+        flags = _LIST if self.tree_of(path) else _LIST & ~os.O_NOFOLLOW
+        with self._opened(path, flags) as descriptor:
             found = os.fstat(descriptor)
             # Of two threads one may hold the folder that lay there before another was mounted.
             which = (str(path), found.st_dev, found.st_ino)
-            self._share(which, partial(_fsync, descriptor, path))
-        except OSError as error:
-            if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
-                raise
-        finally:
-            os.close(descriptor)
-
-    def _fsync(self, path: Path, flags: int) -> None:
-        descriptor = self._open(path, flags)
-        try:
-            _fsync(descriptor, path)
-        finally:
-            os.close(descriptor)
+            try:
+                self._share(which, partial(_fsync, descriptor, path))
+            except OSError as error:
+                if error.errno not in _NO_FOLDER_SYNC:  # some network file systems refuse folders
+                    raise
 
 
 def _fsync(descriptor: int, path: Path) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import dataclasses
 import enum
 import fcntl
 import functools
@@ -183,9 +182,8 @@ def adapters(function: Callable[..., object]) -> list[TypeAdapter[Any]]:
 
 def _plain(value: object, outside: list[bytes]) -> object:
     """A value in the terms of msgpack."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = (field.name for field in dataclasses.fields(value))
-        return {name: _apart(getattr(value, name), outside) for name in names}
+    if fields := getattr(value, "__dataclass_fields__", None):  # `fields()` takes ten times as long
+        return {name: _apart(getattr(value, name), outside) for name in fields}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, PurePath):

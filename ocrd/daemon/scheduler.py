@@ -310,7 +310,14 @@ class Scheduler:
                 await self._put_aside(job)
                 return
             if job.attempts > MOST_STARTS and job.state is JobState.RUNNING:
-                await self._met(job, folder, _ends_daemon(job))
+                times = f"the daemon has ended {job.attempts} times while it worked on it"
+                error = BadFileError(
+                    f"{display(job.source)}: {times}",
+                    hint="Look into the journal for why it ended (too little memory?), then "
+                    "`ocrd retry` it.",
+                    kind="ends-daemon",
+                )
+                await self._met(job, folder, error)
                 return
             self._free(await self.worker.run(job, folder))
         except asyncio.CancelledError:
@@ -500,11 +507,3 @@ class Scheduler:
             if waiting is not None:
                 self.waiting[job.id] = waiting
             await asyncio.sleep(POLL_S)  # it is asked for again
-
-
-def _ends_daemon(job: Job) -> BadFileError:
-    return BadFileError(
-        f"{display(job.source)}: the daemon has ended {job.attempts} times while it worked on it",
-        hint="Look into the journal for why it ended (too little memory?), then `ocrd retry` it.",
-        kind="ends-daemon",
-    )

@@ -27,13 +27,13 @@ from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
     DONE,
     NOT_DONE,
+    at_once,
     error_columns,
     installation,
     jobs,
     jobs_by,
     page_columns,
     pages,
-    tallies,
     to_page,
     trees,
 )
@@ -135,8 +135,8 @@ def _picked(such: Such) -> Iterator[ColumnElement[bool] | TextClause]:
 
 def counts(tx: Transaction) -> dict[tuple[str, JobState], int]:
     """How many jobs each folder has in each state; zeros are left out."""
-    rows = tx.connection.execute(select(tallies).where(tallies.c.jobs > 0))
-    return {(row.folder, JobState(row.state)): row.jobs for row in rows}
+    rows = at_once(tx, "SELECT folder, state, jobs FROM tallies WHERE jobs > 0", {})
+    return {(folder, JobState(state)): number for folder, state, number in rows}
 
 
 def pages_of(tx: Transaction, number: int) -> list[Page]:

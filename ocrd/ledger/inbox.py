@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, select, tuple_, update
 
 from ocrd.files import display
 from ocrd.job import GIVEN_UP, UNDELIVERED, Found, Job, JobError, JobState, Member, Place
@@ -19,15 +19,15 @@ from ocrd.ledger.store import BATCH, Transaction, batches, padded
 from ocrd.ledger.tables import (
     AT_INBOX,
     JOINED_AT_INBOX,
+    RETURNING,
     error_columns,
     jobs,
     jobs_by,
     pages,
+    returned,
     to_job,
 )
 from ocrd.ledger.transitions import Happening, changed, note
-
-_LAST_ID = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'jobs'")
 
 _ACTIVE = jobs.c.state.in_(UNDELIVERED)
 _by_name = tuple_(jobs.c.source, jobs.c.id)
@@ -91,7 +91,7 @@ def adopt(
     """
     if tx.connection.execute(select(jobs.c.id).where(jobs.c.id == number)).first():
         return None
-    values = _new(found, tx.now) | {
+    values = {
         "id": number,
         "token": token,
         "state": JobState.DELIVERING,
@@ -100,8 +100,7 @@ def adopt(
         "outputs": outputs,
         "archived_to": archived_to,
     }
-    row = tx.connection.execute(insert(jobs).values(values).returning(jobs)).one()
-    note(tx, [row], Happening.ADOPTED)
+    (row,) = _add(tx, [found], values, Happening.ADOPTED)
     return to_job(row)
 
 
@@ -240,14 +239,14 @@ def _add(
     values: Mapping[str, Any],
     name: Happening,
     detail: str = "",
-) -> Sequence[Row[Any]]:
-    """New rows, in the order of `found`; the write lock makes their ids consecutive."""
-    if not found:
-        return []
-    last = tx.connection.execute(_LAST_ID).scalar_one()
-    tx.connection.execute(insert(jobs), [{**_new(each, tx.now), **values} for each in found])
-    added = select(jobs).where(jobs.c.id > last).order_by(jobs.c.id)
-    rows = tx.connection.execute(added).all()
+) -> list[dict[str, Any]]:
+    """New rows, in the order of `found`."""
+    rows: list[dict[str, Any]] = []
+    for each in found:
+        told = {**_new(each, tx.now), **values}
+        given = ", ".join(f":{column}" for column in told)
+        new = f"INSERT INTO jobs ({', '.join(told)}) VALUES ({given}) {RETURNING}"  # noqa: S608 - our own words
+        rows += returned(tx, new, told)
     note(tx, rows, name, detail)
     return rows
 

@@ -6,10 +6,11 @@ counts up the job's `epoch`, and a step of an earlier one raises `FencedError`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import TextClause, and_, bindparam, select, text
+from sqlalchemy import TextClause, and_, select, text
 
 from ocrd.files import display
 from ocrd.job import ACTIVE, UNDELIVERED, UNDER_WAY, Job, JobError, JobState, Place
@@ -21,10 +22,12 @@ from ocrd.ledger.tables import (
     ENDING,
     NOT_DONE,
     READY,
+    RETURNING,
+    at_once,
     error_columns,
     jobs,
     jobs_by,
-    returning_jobs,
+    returned,
     to_job,
 )
 from ocrd.ledger.transitions import RUNNING, Happening, note, take
@@ -39,15 +42,12 @@ def claim_some(
     tx: Transaction, most: int, *, now: float, exclude_folders: Collection[str] = ()
 ) -> list[Job]:
     """Take the next jobs that may run at `now` (s since the epoch): the highest priority first."""
-    tx.connection.execute(_PROMOTE, {"now": now, "absurd": now + LONGEST_WAIT_S})
-    told = {"now": now, "excluded": sorted(exclude_folders)}
+    at_once(tx, _PROMOTE, {"now": now, "absurd": now + LONGEST_WAIT_S})
+    told = {"now": now, "excluded": json.dumps(sorted(exclude_folders))}
     claimed: list[Job] = []
-    while len(claimed) < most:
-        row = tx.connection.execute(_CLAIM, told).one_or_none()
-        if row is None:
-            break
-        note(tx, [row], Happening.CLAIMED, f"attempt {row.attempts}")
-        claimed.append(to_job(row))
+    while len(claimed) < most and (rows := returned(tx, _CLAIM, told)):
+        claimed += map(to_job, rows)
+        note(tx, rows, Happening.CLAIMED, f"attempt {claimed[-1].attempts}")
     return claimed
 
 
@@ -245,7 +245,7 @@ def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place
 # --- statements in SQLite's own words ---
 
 # The first ready job of each folder's queue; what lies behind it is never looked at.
-_CLAIM = returning_jobs(f"""
+_CLAIM = f"""
     UPDATE jobs SET state = 'running', started_at = :now, epoch = epoch + 1,
         attempts = attempts + 1, entries = entries + 1,
         error_kind = NULL, error_message = NULL, error_hint = NULL
@@ -256,12 +256,13 @@ _CLAIM = returning_jobs(f"""
                 WHERE {READY} AND waiting.folder = tallies.folder
                 ORDER BY waiting.priority DESC, waiting.id LIMIT 1
             ) AS id FROM tallies
-            WHERE tallies.state = 'queued' AND tallies.jobs > 0 AND tallies.folder NOT IN :excluded
+            WHERE tallies.state = 'queued' AND tallies.jobs > 0
+                AND tallies.folder NOT IN (SELECT value FROM json_each(:excluded))
         ) AS heads JOIN jobs AS first ON first.id = heads.id
         ORDER BY first.priority DESC, first.id LIMIT 1
-    )
-""").bindparams(bindparam("excluded", expanding=True))  # noqa: S608 - our own words
-_PROMOTE = text(  # each half by itself is a range of the index
+    ) {RETURNING}
+"""  # noqa: S608 - our own words
+_PROMOTE = (  # each half by itself is a range of the index
     f"UPDATE jobs SET not_before = 0 WHERE ({DEFERRED} AND not_before <= :now)"  # noqa: S608 - likewise
     f" OR ({DEFERRED} AND not_before > :absurd)"
 )

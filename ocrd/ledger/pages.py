@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import bindparam, delete, or_, select
 
 from ocrd.job import Found, Job, Page, PageState
 from ocrd.ledger.store import Transaction
 from ocrd.ledger.tables import (
     REUSABLE,
+    at_once,
     error_columns,
-    jobs,
     packed,
     pages,
     to_page,
@@ -61,10 +60,8 @@ def put_pages(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> None:
 
     It is undone with the rest of the step if the step is fenced.
     """
-    own = tx.connection.execute(_CONTENT_OF, {"job": job.id}).scalar() if rows else None
-    if own is not None:  # else the step says what is wrong
-        told = {"job_id": job.id, "sha256": own}
-        tx.connection.execute(_PUT, [row | told for row in rows])
+    for row in rows:  # of a job that is not there none is written: the step says what is wrong
+        at_once(tx, _PUT, row | {"job_id": job.id})
 
 
 def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = None) -> Job:
@@ -102,8 +99,8 @@ def some_payloads(
 
 def page_texts(tx: Transaction, number: int) -> list[str]:
     """What was read on each page of a job, in order, as plain words; empty where none is kept."""
-    query = select(pages.c.payload).where(pages.c.job_id == number).order_by(pages.c.number)
-    return [_words(unpacked(payload)) for payload in tx.connection.execute(query).scalars()]
+    query = "SELECT payload FROM pages WHERE job_id = :job ORDER BY number"
+    return [_words(unpacked(payload)) for (payload,) in at_once(tx, query, {"job": number})]
 
 
 def _words(payload: str | None) -> str:
@@ -116,29 +113,26 @@ def _words(payload: str | None) -> str:
 
 def knows(tx: Transaction, sha256: str, recipe: str) -> bool:
     """Whether `reusable` has the payload of any page."""
-    told = {"content": sha256, "recipe": recipe}
-    return tx.connection.execute(_ANY_PAGE, told).first() is not None
+    told = {"sha256": sha256, "recipe": recipe}
+    return at_once(tx, _SAME_CONTENT, told).fetchone() is not None
 
 
 def reusable(tx: Transaction, sha256: str, recipe: str, number: int) -> str | None:
     """The payload of a page that is done, of any job with the same content and recipe."""
-    told = {"content": sha256, "recipe": recipe, "number": number}
-    return unpacked(tx.connection.execute(_SAME_PAGE, told).scalar())
+    told = {"sha256": sha256, "recipe": recipe, "number": number}
+    found = at_once(tx, f"{_SAME_CONTENT} AND number = :number", told).fetchone()
+    return unpacked(found and found[0])
 
 
-_CONTENT_OF = select(jobs.c.sha256).where(jobs.c.id == bindparam("job"))
-_insert = insert(pages)
-_PUT = _insert.on_conflict_do_update(
-    index_elements=["job_id", "number"],
-    set_={
-        **{
-            column.name: column
-            for column in _insert.excluded
-            if column.name not in ("id", "job_id", "number")
-        },
-        "payload": func.coalesce(_insert.excluded.payload, pages.c.payload),
-    },
-)
+_COLUMNS = [column.name for column in pages.c if column.name != "id"]
+_GIVEN = ["sha256" if name == "sha256" else f":{name}" for name in _COLUMNS]
+_PUT = f"""
+    INSERT INTO pages ({", ".join(_COLUMNS)})
+    SELECT {", ".join(_GIVEN)} FROM jobs WHERE id = :job_id
+    ON CONFLICT (job_id, number) DO UPDATE SET
+        {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:-1])},
+        payload = coalesce(excluded.payload, payload)
+"""  # noqa: S608 - our own words
 _PAYLOADS = (
     select(pages)
     .where(pages.c.job_id == bindparam("job"), pages.c.recipe == bindparam("recipe"))
@@ -147,11 +141,7 @@ _PAYLOADS = (
     .order_by(pages.c.number)
     .limit(CHUNK)
 )
-_OF_CONTENT = (
-    select(pages.c.payload)
-    .where(REUSABLE, pages.c.payload.is_not(None), pages.c.sha256 == bindparam("content"))
-    .where(pages.c.recipe == bindparam("recipe"))
-    .limit(1)
-)
-_SAME_PAGE = _OF_CONTENT.where(pages.c.number == bindparam("number"))
-_ANY_PAGE = _OF_CONTENT.with_only_columns(pages.c.number)
+_SAME_CONTENT = f"""
+    SELECT payload FROM pages WHERE {REUSABLE} AND payload IS NOT NULL
+    AND sha256 = :sha256 AND recipe = :recipe
+"""  # noqa: S608 - likewise

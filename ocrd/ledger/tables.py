@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,14 +24,12 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
-    TextualSelect,
-    bindparam,
     text,
 )
 from sqlalchemy.types import TypeDecorator
 
 from ocrd.job import Job, JobError, JobState, Member, Page, PageState, Place
-from ocrd.ledger.store import Transaction
+from ocrd.ledger.store import Transaction, driver
 
 
 class Kept(TypeDecorator[Any]):
@@ -186,31 +185,55 @@ REUSABLE = text("pages.state = 'done'")
 page_columns = [column for column in pages.c if column.name != "payload"]
 
 
-def returning_jobs(statement: str, *told: str) -> TextualSelect:
-    """A statement in SQLite's words, to which `RETURNING` is added: its rows are whole jobs.
+_KEPT = {
+    column.name: column.type
+    for table in (jobs, pages, history)
+    for column in table.c
+    if isinstance(column.type, Kept)
+}
+_JOB = [column.name for column in jobs.c]
+RETURNING = f"RETURNING {', '.join(_JOB)}"
 
-    The columns of which it is told values, as `:column`, are `told`.
+
+def at_once(tx: Transaction, statement: str, told: Mapping[str, Any]) -> sqlite3.Cursor:
+    """Carry out what every file needs, in SQLite's words: SQLAlchemy would take most of the time.
+
+    What bears the name of a column is kept as that column keeps it.
     """
-    columns = ", ".join(column.name for column in jobs.c)
-    typed = [bindparam(name, type_=jobs.c[name].type) for name in told]
-    return text(f"{statement} RETURNING {columns}").bindparams(*typed).columns(*jobs.c)
+    try:
+        kept = {
+            name: _KEPT[name].process_bind_param(value, None) if name in _KEPT else value
+            for name, value in told.items()
+        }
+    except ValueError as error:  # that is not the file's fault, as one that is read would be
+        raise sqlite3.DataError(f"{statement}: {error}") from error
+    return driver(tx.connection).execute(statement, kept)
 
 
-def to_job(row: Row[Any]) -> Job:
+def returned(tx: Transaction, statement: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same; it ends in `RETURNING`, and gives whole rows of `jobs`."""
+    found = [dict(zip(_JOB, row, strict=True)) for row in at_once(tx, statement, told).fetchall()]
+    for row in found:
+        for name in _KEPT.keys() & row.keys():
+            row[name] = _KEPT[name].process_result_value(row[name], None)
+    return found
+
+
+def to_job(row: Mapping[Any, Any]) -> Job:
     """A row of `jobs`, whole."""
-    told = dict(row._mapping)
+    told = dict(row)
     del told["shown"], told["entries"]
     told["error"] = _to_error(told)
-    told["state"], told["place"] = JobState(row.state), Place(row.place)
-    told["ending"] = None if row.ending is None else JobState(row.ending)
-    told["cancel_requested"], told["members"] = bool(row.cancel_requested), row.members or ()
-    told["not_before"] = float(row.not_before)  # RETURNING gives a 0 as it was written
+    told["state"], told["place"] = JobState(told["state"]), Place(told["place"])
+    told["ending"] = told["ending"] and JobState(told["ending"])
+    told["cancel_requested"], told["members"] = bool(row["cancel_requested"]), row["members"] or ()
+    told["not_before"] = float(told["not_before"])  # RETURNING gives a 0 as it was written
     return Job(**told)
 
 
 def jobs_by(tx: Transaction, query: Executable) -> list[Job]:
     """The jobs whose whole rows a query gives."""
-    return [to_job(row) for row in tx.connection.execute(query)]
+    return [to_job(row) for row in tx.connection.execute(query).mappings()]
 
 
 def to_page(row: Row[Any]) -> Page:

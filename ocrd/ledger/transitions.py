@@ -1,8 +1,6 @@
 """Changes of a job's row, each with its entry in the job's history.
 
-Steps are changes that only the claim in force may make.  Every file takes several.  Their
-statements are text, each made once: building one from SQLAlchemy's expressions each time took four
-times as long as all the rest of the step.
+Steps are changes that only the claim in force may make.  Every file takes several: see `at_once`.
 
 A job keeps the first entries of its history and the latest; those between are dropped, so that a
 job that is tried for weeks takes no more room than any other.
@@ -17,12 +15,12 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, TextClause, TextualSelect, insert, select, update
+from sqlalchemy import ColumnElement, TextClause, select, update
 
 from ocrd.errors import FencedError
 from ocrd.job import Job, JobState
 from ocrd.ledger.store import Transaction
-from ocrd.ledger.tables import history, jobs, returning_jobs, to_job
+from ocrd.ledger.tables import RETURNING, at_once, history, jobs, returned, to_job
 
 RUNNING = (JobState.RUNNING,)
 KEPT_FIRST = 8
@@ -63,17 +61,16 @@ class Entry:
     detail: str
 
 
-def note(tx: Transaction, rows: Iterable[Row[Any]], name: Happening, detail: str = "") -> None:
+def note(
+    tx: Transaction, rows: Iterable[Mapping[Any, Any]], name: Happening, detail: str = ""
+) -> None:
     """Write one entry for each job whose row (with `entries` already counted up) is given."""
-    values = []
     for row in rows:
-        seq = slot = row.entries - 1
+        seq = slot = row["entries"] - 1
         if seq >= KEPT:  # the first entries stay where they are; the later ones go round
             slot = KEPT_FIRST + (seq - KEPT_FIRST) % (KEPT - KEPT_FIRST)
-        entry = {"job_id": row.id, "slot": slot, "seq": seq, "at": tx.now}
-        values.append({**entry, "name": name, "detail": detail})
-    if values:
-        tx.connection.execute(_WRITE, values)
+        entry = {"job_id": row["id"], "slot": slot, "seq": seq, "at": tx.now}
+        at_once(tx, _WRITE, {**entry, "name": name, "detail": detail})
 
 
 def changed(
@@ -85,12 +82,15 @@ def changed(
 ) -> list[Job]:
     """Change all such jobs, whoever has claimed them; those changed, by their numbers."""
     change = update(jobs).where(*such).values(**values, entries=jobs.c.entries + 1)
-    rows = tx.connection.execute(change.returning(jobs)).all()
+    rows = tx.connection.execute(change.returning(jobs)).mappings().all()
     note(tx, rows, name, detail)
     return sorted(map(to_job, rows), key=lambda each: each.id)
 
 
-_WRITE = insert(history).prefix_with("OR REPLACE")  # a later entry takes the slot over
+_WRITE = """
+    INSERT OR REPLACE INTO history (job_id, slot, seq, at, name, detail)
+    VALUES (:job_id, :slot, :seq, :at, :name, :detail)
+"""  # a later entry takes the slot over
 
 
 def events(tx: Transaction, number: int) -> list[Entry]:
@@ -131,30 +131,23 @@ def take(
         changes["entries"] = "entries + 1"
     if heed_cancel:
         only_if = "cancel_requested = 0"
-    statement = _step(tuple(changes.items()), states, only_if, tuple(values))
-    told = {**values, "job": job.id, "claim": job.epoch}
-    row = tx.connection.execute(statement, told).one_or_none()
-    if row is None:
+    statement = _step(tuple(changes.items()), states, only_if)
+    rows = returned(tx, statement, {**values, "job": job.id, "claim": job.epoch})
+    if not rows:
         raise _fenced(tx, job)
     if name is not None:
-        note(tx, [row], name, detail)
-    return to_job(row)
+        note(tx, rows, name, detail)
+    return to_job(rows[0])
 
 
 @cache
-def _step(
-    changes: tuple[tuple[str, str], ...],
-    states: tuple[JobState, ...],
-    only_if: str,
-    told: tuple[str, ...],
-) -> TextualSelect:
+def _step(changes: tuple[tuple[str, str], ...], states: tuple[JobState, ...], only_if: str) -> str:
     """The statement; there are as many as there are kinds of steps."""
     become = ", ".join(f"{column} = {value}" for column, value in changes)
     among = ", ".join(f"'{state}'" for state in states)
-    return returning_jobs(
+    return (
         f"UPDATE jobs SET {become} WHERE id = :job AND epoch = :claim"  # noqa: S608 - our own words
-        f" AND state IN ({among}) AND ({only_if})",
-        *(name for name in told if name in jobs.c),
+        f" AND state IN ({among}) AND ({only_if}) {RETURNING}"
     )
 
 

@@ -18,13 +18,11 @@ def fsync_tree(top: Path, disk: Disk) -> list[Path]:
     Returns:
         All of it, from the bottom up.
     """
-    found = list(bottom_up(top, disk))
-    for path, is_folder in found:
-        if is_folder:
-            disk.fsync_dir(path)
-        else:
-            disk.fsync_file(path)
-    return [path for path, _ in found]
+    found = []
+    for path, is_folder in bottom_up(top, disk):
+        (disk.fsync_dir if is_folder else disk.fsync_file)(path)
+        found.append(path)
+    return found
 
 
 def copy_tree(source: Path, target: Path, disk: Disk) -> None:
@@ -122,8 +120,9 @@ def bottom_up(top: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
 
 
 def _below(folder: Path, disk: Disk) -> Iterator[tuple[Path, bool]]:
-    for name, is_folder in disk.entries(folder):
-        path = folder / name
-        if is_folder:
-            yield from _below(path, disk)
-        yield path, is_folder
+    with disk.hold(folder):
+        for name, is_folder in disk.entries(folder):
+            path = folder / name
+            if is_folder:
+                yield from _below(path, disk)
+            yield path, is_folder

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from ocrd.files import display
 
@@ -51,7 +51,7 @@ class Calls:
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
         self._places: dict[str, _Place] = {}
-        self._awaited: set[asyncio.Future[Any]] = set()
+        self._awaited: set[_Asked] = set()
 
     async def __call__(
         self, place: Path | str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -66,15 +66,17 @@ class Calls:
             self._places[name] = _Place(name, self._most)
         at = self._places[name]
         at.submit(asked)
-        self._awaited.add(asked.ended)
+        self._awaited.add(asked)
         try:
-            return await asyncio.shield(asked.ended)
-        except asyncio.CancelledError:
-            if not at.withdraw(asked):
+            return cast(T, await asked.ended)
+        except asyncio.CancelledError:  # as `asked.ended` is
+            if at.has_begun(asked) and not asked.over:
+                asked.ended = asyncio.get_running_loop().create_future()
+                asked.ended.add_done_callback(lambda end: end.cancelled() or end.exception())
                 await asyncio.wait({asked.ended})
             raise
         finally:
-            self._awaited.discard(asked.ended)
+            self._awaited.discard(asked)
 
     def hanging(self, least_s: float | None = None) -> list[Hanging]:
         """The places that have not answered a call for so long, or `HANGS_S`, the longest first."""
@@ -88,8 +90,9 @@ class Calls:
 
     def abandon(self) -> None:
         """Let go whoever waits for a call: the process ends, and calls that hang end with it."""
-        for ended in list(self._awaited):
-            ended.cancel()
+        for asked in list(self._awaited):
+            asked.over = True
+            asked.ended.cancel()
 
 
 class _Asked:
@@ -98,6 +101,7 @@ class _Asked:
     def __init__(self, call: Callable[[], Any]) -> None:
         self.call = call
         self.begun = False
+        self.over = False  # it has returned, or was let go
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Any] = self._loop.create_future()
 
@@ -107,7 +111,8 @@ class _Asked:
             self._loop.call_soon_threadsafe(self._end, answer, error)
 
     def _end(self, answer: Any, error: BaseException | None) -> None:
-        if self.ended.done():  # abandoned
+        self.over = True
+        if self.ended.done():  # nobody waits for it, or only hears now that it was cancelled
             return
         if error is None:
             self.ended.set_result(answer)
@@ -138,12 +143,10 @@ class _Place:
                 self._idle += 1
                 threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
-    def withdraw(self, asked: _Asked) -> bool:
-        """Have it not called any more; False when it has begun."""
+    def has_begun(self, asked: _Asked) -> bool:
+        """Whether a thread has taken it up: one that is cancelled before never is."""
         with self._lock:
-            if not asked.begun:
-                asked.ended.cancel()
-            return not asked.begun
+            return asked.begun
 
     def _serve(self) -> None:
         me = threading.get_ident()
@@ -162,7 +165,7 @@ class _Place:
                 self._idle += 1
 
     def _next(self) -> _Asked | None:
-        """The next call, begun unless it was withdrawn; None when this thread is to end."""
+        """The next call, begun unless it was cancelled; None when this thread is to end."""
         while True:
             try:
                 taken = self._queue.get(timeout=IDLE_S)

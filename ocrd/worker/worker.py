@@ -15,7 +15,7 @@ from ocrd.config import Folder
 from ocrd.document.base import BundleSpec
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
 from ocrd.files import display
-from ocrd.job import Job, JobError, JobState, Page, PageState, Place
+from ocrd.job import Job, JobError, JobState, PageState, Place
 from ocrd.pagelog import PageLog
 from ocrd.worker.calls import SPOOL
 from ocrd.worker.deliver import Delivery, remove_marker
@@ -137,7 +137,12 @@ class Worker:
                 )
             pages = [entry.page for entry in log.entries()]
             if pages and all(page.state is PageState.FAILED for page in pages):
-                raise _nothing_read(job, pages)
+                first = min(pages, key=lambda page: page.number).error or JobError(
+                    kind="unreadable", message="no reason recorded", hint="See the log."
+                )
+                many = f"none of the {len(pages)} pages could be read: " if len(pages) > 1 else ""
+                message = f"{display(job.source)}: {many}{first.message}"
+                raise BadFileError(message, hint=first.hint, kind=first.kind)
             return self._planned_anew(job, folder, original)
 
     def _planned_anew(self, job: Job, folder: Folder, original: Original) -> _Built:
@@ -242,13 +247,3 @@ def way_out(folder: Folder) -> str:
 def _isotime(seconds: float) -> str:
     """Local time with its offset, to the second."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
-
-
-def _nothing_read(job: Job, pages: list[Page]) -> OcrdError:
-    """A document of which no page could be read has failed, for its first page's reason."""
-    first = min(pages, key=lambda page: page.number).error or JobError(
-        kind="unreadable", message="no reason recorded", hint="See the log."
-    )
-    what = f"none of the {len(pages)} pages could be read: " if len(pages) > 1 else ""
-    message = f"{display(job.source)}: {what}{first.message}"
-    return BadFileError(message, hint=first.hint, kind=first.kind)

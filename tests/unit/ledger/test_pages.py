@@ -161,6 +161,14 @@ class TestReuse:
 
 
 class TestAChangedOriginal:
+    def test_that_cannot_be_kept_is_a_defect_and_no_damage(self, ledger: Ledger) -> None:
+        job = opened(ledger)
+        for digest in ("no hex digits", "ab\ud800"):
+            with pytest.raises(OcrdError) as refused:
+                ledger.rerecord(job, found(sha256=digest))
+            assert refused.value.kind == "ledger-defect"
+        assert ledger.job(job.id) == job
+
     def test_takes_its_new_identity_and_loses_its_pages(self, ledger: Ledger) -> None:
         job = opened(ledger)
         ledger.progress(job, [page_row(page(1), "{}", "r")])
