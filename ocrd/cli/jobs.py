@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,8 @@ from ocrd.views.locate import asked, locate
 from ocrd.views.phrases import clock, counted, iso, when
 
 if TYPE_CHECKING:
+    from ocrd.ledger.ledger import Ledger
+    from ocrd.ledger.search import Hit
     from ocrd.ledger.transitions import Entry
 
 LISTED = 50  # jobs on a terminal, where nobody says how many
@@ -216,7 +219,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find pages by words, the best first; accents and case do not matter."""
-    from ocrd.ledger.search import SearchIndex, index_of
+    from ocrd.ledger.search import RANKED, SearchIndex, index_of
     from ocrd.ledger.search import search as look
 
     index = index_of(locate(config).ledger)
@@ -232,9 +235,13 @@ def search(
         if rebuild:
             return
         raise UsageError("there is no word to look for", hint="Such as: ocrd search invoice 2026")
-    hits = look(index, " ".join(sought), limit)
-    jobs = asked(config, lambda ledger: {hit.job: ledger.job(hit.job) for hit in hits})
-    found = [(hit, job) for hit in hits if (job := jobs[hit.job]) is not None]
+    hits = look(index, " ".join(sought), RANKED)
+
+    def kept(ledger: Ledger) -> list[tuple[Hit, Job]]:
+        known = ((hit, ledger.job(hit.job)) for hit in hits)
+        return list(islice(((hit, job) for hit, job in known if job is not None), limit))
+
+    found = asked(config, kept)
     if as_json:
         words.print_json({"version": 1, "hits": [hit_facts(*each) for each in found]})
     else:

@@ -54,13 +54,7 @@ class Indexing:
 
 
 def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -> int:
-    """Add done jobs, newest first, down to the first batch that is known whole; how many.
-
-    An index that knows numbers which the ledger never gave is another ledger's, of which a backup
-    was put back or none was left: its numbers will stand for other jobs, and it is made anew.
-    """
-    if index.last_number() > ledger.last_number():
-        index.clear()
+    """Add done jobs, newest first, down to the first batch that is known whole; how many."""
     before: int | None = None
     added = 0
     while jobs := ledger.jobs(state=JobState.DONE, limit=BATCH, before_id=before):

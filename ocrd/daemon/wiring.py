@@ -28,6 +28,7 @@ from ocrd.events import Events
 from ocrd.files import Disk, display
 from ocrd.gate import PageGate
 from ocrd.ledger.ledger import Ledger
+from ocrd.ledger.readonly import number_beside
 from ocrd.oserrors import blaming, os_error
 from ocrd.pages import work
 from ocrd.pages.base import Rendering
@@ -163,6 +164,8 @@ def open_places(
         spool = Spool(config.root, trees=trees, disk=disk)
         spool.prepare()
         _lock(config.spool / snapshot.LOCK, opened)
+        # Else a new job is taken for one that an earlier ledger gave its number to.
+        ledger.number_after(number_beside(config.ledger))
         return ledger, spool, opened.pop_all()
 
 

@@ -54,6 +54,12 @@ _PAGE_FAULTS = """
 _MOOT = and_(NOT_DONE, jobs.c.state.in_(GIVEN_UP), jobs.c.place == Place.GONE)
 
 
+_FIRST_NUMBER = """
+    INSERT INTO sqlite_sequence (name, seq)
+    SELECT 'jobs', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')
+"""
+_NUMBERS_AFTER = "UPDATE sqlite_sequence SET seq = :number WHERE name = 'jobs' AND seq < :number"
+
 # --- looking ---
 
 
@@ -66,12 +72,6 @@ def newest(tx: Transaction, folder: str, source: str) -> Job | None:
     """The last job that was made of a file of this name."""
     query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
     return next(iter(jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(1))), None)
-
-
-def last_number(tx: Transaction) -> int:
-    """The number given last, be it of a job that is pruned by now; 0 before the first."""
-    query = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
-    return int(tx.connection.execute(query).scalar() or 0)
 
 
 class Such(TypedDict, total=False):
@@ -324,3 +324,9 @@ def known_trees(tx: Transaction) -> dict[str, str]:
 def know_tree(tx: Transaction, path: str, fsid: str) -> None:
     """A tree was found to be itself, or a person adopted it: it lies on this file system."""
     tx.connection.execute(insert(trees).prefix_with("OR REPLACE").values(path=path, fsid=fsid))
+
+
+def number_after(tx: Transaction, number: int) -> None:
+    """Give jobs higher numbers than this from now on."""
+    for statement in (_FIRST_NUMBER, _NUMBERS_AFTER):
+        tx.connection.execute(text(statement), {"number": number})

@@ -164,7 +164,6 @@ class Ledger:
     # --- what an operator and the housekeeping ask for ---
     job = reading(admin.job)
     newest = reading(admin.newest)
-    last_number = reading(admin.last_number)
     jobs = reading(admin.listed)
     count = reading(admin.count)
     counts = reading(admin.counts)
@@ -183,6 +182,7 @@ class Ledger:
     installation = reading(admin.installation_id)
     known_trees = reading(admin.known_trees)
     know_tree = writing(admin.know_tree)
+    number_after = writing(admin.number_after)
 
     def in_inbox(self, folder: str) -> Iterator[Member]:
         """Every file in a folder's inbox that a job stands for: they need no hashing again.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -30,6 +30,10 @@ T = TypeVar("T")
 # ledger from any other SQLite file.
 APPLICATION_ID = 0x6F637264  # "ocrd"
 NEWEST = 3  # the newest revision in migrations/
+
+SEARCH = "search.db"  # beside the ledger: what was read, by words
+WEB = "web.db"  # beside the ledger: tokens, and what came over HTTP
+_NUMBERS = {SEARCH: "SELECT max(job) FROM pages", WEB: "SELECT max(job) FROM handed"}
 
 _GLANCE_BUSY_S = 2.0
 _BUSY_S = 10.0
@@ -130,6 +134,21 @@ def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
             return question(ledger)
 
     return _steadily(path, ask)
+
+
+def number_beside(path: Path) -> int:
+    """The highest number of a job that the files beside the ledger know; 0 without any.
+
+    They stay where they are when the ledger is lost, or an older copy is put back.
+    """
+    highest = 0
+    for name, query in _NUMBERS.items():
+        keeper = path.with_name(name)
+        still = _lies_still(keeper)
+        # One that cannot be read is told of by whoever works with it.
+        with suppress(sqlite3.Error), closing(_connect(keeper, _BUSY_S, still)) as raw:
+            highest = max(highest, raw.execute(query).fetchone()[0] or 0)
+    return highest
 
 
 def _counted(path: Path, ended: int, still: bool) -> Glance:

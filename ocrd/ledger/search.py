@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ocrd.errors import UsageError
 from ocrd.ledger.errors import READING, translated
+from ocrd.ledger.readonly import SEARCH
 from ocrd.owners import make_for_owner
 
-NAME = "search.db"
 RANKED = 2_000  # of more pages than this the newest come first: to rank a million takes seconds
 
 _TABLES = """
@@ -49,7 +49,7 @@ class Hit:
 
 def index_of(ledger: Path) -> Path:
     """Where the index of a ledger lies."""
-    return ledger.with_name(NAME)
+    return ledger.with_name(SEARCH)
 
 
 class SearchIndex:
@@ -90,11 +90,6 @@ class SearchIndex:
         with self._lock, translated(self._path):
             query = "SELECT 1 FROM pages WHERE job = ?"
             return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
-
-    def last_number(self) -> int:
-        """The highest number of a job that is in it; 0 while it is empty."""
-        with self._lock, translated(self._path):
-            return int(self._db.execute("SELECT max(job) FROM pages").fetchone()[0] or 0)
 
     def clear(self) -> None:
         """Forget everything, to be filled anew."""

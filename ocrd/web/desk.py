@@ -137,8 +137,8 @@ class Desk:
 
     def became(self, handed: Handed, ledger: Ledger) -> Job | None:
         """The job that a document became, as far as the ledger knows one."""
-        if handed.job is not None:
-            return ledger.job(handed.job)
+        if handed.job is not None and (known := ledger.job(handed.job)) is not None:
+            return known
         if handed.held:
             return None
         job = ledger.newest(handed.folder, handed.source)

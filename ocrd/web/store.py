@@ -19,6 +19,7 @@ from typing import Any
 
 from ocrd.errors import PlaceError, UsageError
 from ocrd.files import FileFacts, display
+from ocrd.ledger.readonly import WEB
 from ocrd.owners import make_for_owner, owned, whose_it_should_be
 
 SESSION_S = 30 * 86400.0
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL) STRICT;
 
 def store_path(ledger: Path) -> Path:
     """Where the file lies: beside the ledger."""
-    return ledger.with_name("web.db")
+    return ledger.with_name(WEB)
 
 
 class Role(enum.StrEnum):

@@ -1,22 +1,57 @@
-"""The search index follows the ledger, also when an older one or none is put in its place."""
+"""A job has its number for itself, also when an older ledger or none is put in its place."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ocrd.config import Config, load
 from ocrd.daemon.indexing import catch_up
+from ocrd.daemon.wiring import open_places
+from ocrd.events import Events
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import SearchIndex, index_of, search
-from tests.unit.ledger.making import done, opened
+from ocrd.web.changes import Changes
+from ocrd.web.desk import Desk
+from ocrd.web.expiry import DAY_S, expire_all
+from ocrd.web.store import Role, Store, Token, store_path
+from tests.support.commands import ocrd
+from tests.unit.ledger.making import done, found, queued
+
+BEFORE = pytest.mark.parametrize("backup", [True, False], ids=["an older one", "none"])
+PATH = "state/ledger.db"
 
 
-def _caught_up(path: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "inbox/invoices").mkdir(parents=True)
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f'root = "{tmp_path}"\nledger.path = "{tmp_path / PATH}"\nweb.keep_days = 30\n'
+        'engine.kind = "rapidocr"\n[[folder]]\nname = "invoices"\n'
+    )
+    return load(file)
+
+
+@contextmanager
+def _started(config: Config) -> Iterator[Ledger]:
+    """The ledger as the daemon has it."""
+    ledger, _, places = open_places(config, Events())
+    with places:
+        yield ledger
+
+
+def _caught_up(config: Config, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
     """A start: the ledger's done jobs, whose files have these texts, go into the index."""
-    index = SearchIndex(index_of(path))
-    with opened(path) as ledger:
+    index = SearchIndex(index_of(config.ledger))
+    with _started(config) as ledger:
         sources = {job.id: job.source for job in ledger.jobs()}
 
         def read(number: int) -> list[str]:
@@ -27,43 +62,81 @@ def _caught_up(path: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> Non
     index.close()
 
 
-def _found(path: Path, word: str) -> list[int]:
-    return sorted(hit.job for hit in search(index_of(path), word, 9))
-
-
-@pytest.mark.parametrize("backup", [True, False], ids=["an older one", "none"])
-def test_a_job_of_a_reused_number_is_found_by_its_own_words_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backup: bool
-) -> None:
-    """As docs/backup.md and docs/reliability.md put a ledger back: the index stays where it is."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
-        if backup:
-            done(ledger, "first")
-            ledger.backup(tmp_path / "copy.db")
-        done(ledger, "letter")
-        done(ledger, "bill")
-    _caught_up(path, monkeypatch, first="first", letter="letter", bill="bill")
-    for each in tmp_path.glob("ledger.db*"):
+def _put_back(config: Config, backup: bool) -> None:
+    """As docs/backup.md and docs/reliability.md say: what lies beside the ledger stays."""
+    for each in config.ledger.parent.glob("ledger.db*"):
         each.unlink()
     if backup:
-        (tmp_path / "copy.db").rename(path)
-    with opened(path) as ledger:
+        config.root.joinpath("copy.db").rename(config.ledger)
+
+
+def _found(config: Config, word: str) -> list[int]:
+    told = ocrd("search", "--config", str(config.file), "--json", "--limit", "1", word).stdout
+    return [hit["job"] for hit in json.loads(told)["hits"]]
+
+
+@BEFORE
+def test_a_job_after_a_restore_is_found_by_its_own_words_alone(
+    config: Config, monkeypatch: pytest.MonkeyPatch, backup: bool
+) -> None:
+    with _started(config) as ledger:
+        if backup:
+            done(ledger, "first")
+            ledger.backup(config.root / "copy.db")
+        done(ledger, "letter")
+        done(ledger, "bill")
+    texts = {"first": "first paper", "letter": "letter paper paper", "bill": "bill paper paper"}
+    _caught_up(config, monkeypatch, **texts)
+    _put_back(config, backup)
+    with _started(config) as ledger:
         ours = done(ledger, "will").id
-    _caught_up(path, monkeypatch, first="first", will="will")
-    assert _found(path, "will") == [ours]
-    assert _found(path, "letter") == _found(path, "bill") == []
-    assert _found(path, "first") == ([1] if backup else [])
+    _caught_up(config, monkeypatch, **texts, will="a will on paper")
+    assert _found(config, "will") == [ours]
+    assert _found(config, "letter") == _found(config, "bill") == []
+    assert _found(config, "first") == ([1] if backup else [])
+    assert len(_found(config, "paper")) == 1  # what is not known any more takes nobody's place
 
 
 def test_an_index_of_jobs_that_were_pruned_is_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with _started(config) as ledger:
         done(ledger, "letter")
-    _caught_up(path, monkeypatch, letter="letter")
-    with Ledger.open(path) as ledger:
+    _caught_up(config, monkeypatch, letter="letter")
+    with _started(config) as ledger:
         assert ledger.prune(time.time() + 1.0)
-    _caught_up(path, monkeypatch)
-    assert _found(path, "letter") == [1]
+    _caught_up(config, monkeypatch)
+    assert [hit.job for hit in search(index_of(config.ledger), "letter", 9)] == [1]
+    with _started(config) as ledger:
+        assert queued(ledger).id == 2
+
+
+@BEFORE
+async def test_a_job_after_a_restore_is_nobodys_who_brought_an_earlier_one(
+    config: Config, backup: bool
+) -> None:
+    """They do not see it, and its original does not go when theirs is to."""
+    store, ada = Store(store_path(config.ledger)), Token(name="ada", role=Role.SUBMIT)
+    desk = Desk(config, store, Changes(config.ledger, config.spool))
+    with _started(config) as ledger:
+        ledger.backup(config.root / "copy.db")
+        for source in ("lost", "kept"):
+            handed = store.hand("invoices", source, found(source).looks(), ada)
+            done(ledger, source)
+            desk.became(handed, ledger)
+    assert len(await desk.jobs(ada, limit=9)) == 2
+    _put_back(config, backup)
+    archive = config.root / "archive/invoices/theirs"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"a stranger's")
+    with _started(config) as ledger:
+        queued(ledger, "theirs", size=12, sha256=hashlib.sha256(b"a stranger's").hexdigest())
+        theirs = ledger.moved(ledger.claim_some(1, now=0)[0])
+        ledger.done(ledger.deliver(theirs, outputs="/outbox/theirs", archived_to=str(archive)))
+        again = queued(ledger, "kept")  # its original lay in the spool and went back
+    assert [job.id for job in await desk.jobs(ada, limit=9)] == []
+    known = await desk.find("t2", ada)
+    assert known == again  # its ticket leads to what became of it
+    assert [job.id for job in await desk.jobs(ada, limit=9)] == [again.id]
+    expire_all(desk, time.time() + 60 * DAY_S)
+    assert archive.exists()

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from ocrd.engine.policy import is_blank
 from ocrd.page import PageImage
@@ -18,6 +18,29 @@ def as_page(image: Image.Image) -> PageImage:
 @pytest.mark.parametrize("shade", [255, 250, 128, 0])
 def test_a_page_of_one_shade_is_blank(shade: int) -> None:
     assert is_blank(as_page(Image.new("RGB", LETTER, (shade, shade, shade))))
+
+
+@pytest.mark.parametrize("paper", [250, 220, 180])
+@pytest.mark.parametrize("lines", [2, 30])
+@pytest.mark.parametrize("noise", [0, 8])
+def test_faint_print_is_something(paper: int, lines: int, noise: int) -> None:
+    """As of a ribbon or a cartridge at its end: 35 of 255 darker than the paper."""
+    page = Image.new("L", LETTER, paper)
+    for line in range(lines):
+        place = (144, 144 + 31 * line)
+        text = "The quick brown fox jumps over the lazy dog"
+        ImageDraw.Draw(page).text(place, text, fill=paper - 35, font_size=24)
+    if noise:  # about its own middle, 128
+        page = ImageChops.add(page, Image.effect_noise(LETTER, noise), offset=-128)
+    assert not is_blank(as_page(page.convert("RGB")))
+
+
+@pytest.mark.parametrize("noise", [4, 20])
+def test_grainy_paper_is_blank(noise: int) -> None:
+    page = ImageChops.add(
+        Image.new("L", LETTER, 240), Image.effect_noise(LETTER, noise), offset=-128
+    )
+    assert is_blank(as_page(page.convert("RGB")))
 
 
 def test_paper_with_the_noise_of_a_scanner_is_blank() -> None:
