@@ -62,10 +62,10 @@ def acting_as(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
         yield
         return
     before = os.getgroups(), os.getegid(), os.geteuid()
-    os.setgroups(groups)
-    os.setegid(gid)
-    os.seteuid(uid)
     try:
+        os.setgroups(groups)
+        os.setegid(gid)
+        os.seteuid(uid)
         yield
     finally:
         os.seteuid(before[2])
@@ -81,11 +81,17 @@ def make_for_owner(path: Path, mode: int) -> None:
     Raises:
         OSError: It cannot be made.
     """
-    folder = path.parent.stat()
-    as_root = os.geteuid() == 0
-    owner = acting_as(folder.st_uid, folder.st_gid, [folder.st_gid])
-    with owner if as_root else contextlib.nullcontext(), contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode))
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+    except FileExistsError:
+        return
+    try:
+        if os.geteuid() == 0:
+            folder = path.parent.stat()
+            with contextlib.suppress(PermissionError):  # a root that may do less
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    finally:
+        os.close(descriptor)
 
 
 def whose_it_should_be(path: Path) -> str:

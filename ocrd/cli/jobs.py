@@ -228,7 +228,7 @@ def search(
 
         anew = SearchIndex(index)
         anew.clear()
-        added = asked(config, lambda ledger: catch_up(ledger, anew, all_of_them=True))
+        added = asked(config, lambda ledger: catch_up(ledger, anew))
         anew.close()
         typer.echo(f"{counted(added, 'document')} in the index", err=True)
     if not sought:

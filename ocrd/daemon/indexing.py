@@ -53,8 +53,11 @@ class Indexing:
             index.close()
 
 
-def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -> int:
-    """Add done jobs, newest first, down to the first batch that is known whole; how many."""
+def catch_up(ledger: Ledger, index: SearchIndex) -> int:
+    """Add done jobs, newest first; how many.
+
+    Where an earlier run came to the end, those before the first batch that is known whole are in.
+    """
     before: int | None = None
     added = 0
     while jobs := ledger.jobs(state=JobState.DONE, limit=BATCH, before_id=before):
@@ -63,9 +66,11 @@ def catch_up(ledger: Ledger, index: SearchIndex, *, all_of_them: bool = False) -
             if job.id not in known:
                 add_job(ledger, index, job.id, job.folder)
                 added += 1
-        if len(known) == len(jobs) and not all_of_them:
+        if len(known) == len(jobs) and index.was_filled:
             break
         before = jobs[-1].id
+    else:
+        index.filled()
     return added
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from ocrd.job import ACTIVE, GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
-from ocrd.ledger.store import Transaction, batches, padded
+from ocrd.ledger.store import Transaction, batches, folded, padded
 from ocrd.ledger.tables import (
     CANCEL_REQUESTED,
     DONE,
@@ -130,7 +130,7 @@ def _picked(such: Such) -> Iterator[ColumnElement[bool] | TextClause]:
     if (since := such.get("since")) is not None:
         yield jobs.c.created_at >= since
     if (name := such.get("name")) is not None:
-        yield func.instr(func.lower(jobs.c.shown), name.lower()) > 0
+        yield func.instr(func.folded(jobs.c.shown), folded(name)) > 0
 
 
 def counts(tx: Transaction) -> dict[tuple[str, JobState], int]:

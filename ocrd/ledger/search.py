@@ -69,8 +69,12 @@ class SearchIndex:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")  # what is lost is made anew
             if self._db.execute(_FORMER).fetchone()[0]:  # it is filled anew
-                self._db.executescript("DROP TABLE pages; DROP TABLE words;")
+                self._db.executescript(
+                    "DROP TABLE pages; DROP TABLE words; PRAGMA user_version = 0;"
+                )
             self._db.executescript(_TABLES)
+            #: Whether all that was done before it was made has been added.
+            self.was_filled = bool(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def add(self, job: int, folder: str, texts: Sequence[str]) -> None:
         """A job's pages, in order; one that is known already is left as it is."""
@@ -91,9 +95,17 @@ class SearchIndex:
             query = "SELECT 1 FROM pages WHERE job = ?"
             return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
 
+    def filled(self) -> None:
+        """Remember that all that was done before has been added."""
+        with self._lock, translated(self._path):
+            self._db.execute("PRAGMA user_version = 1")
+            self.was_filled = True
+
     def clear(self) -> None:
         """Forget everything, to be filled anew."""
         with self._lock, translated(self._path), self._db:
+            self.was_filled = False
+            self._db.execute("PRAGMA user_version = 0")
             self._db.execute("DELETE FROM pages")
             self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -49,7 +50,18 @@ def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
     """An engine with as many connections as are asked for at once."""
     # Nobody waits for a connection: a reader that a slow disk holds up holds up no other.
     pool = {"poolclass": QueuePool, "pool_size": KEPT_OPEN, "max_overflow": -1}
-    return create_engine("sqlite://", creator=opener, **pool)
+
+    def opened() -> sqlite3.Connection:
+        raw = opener()
+        raw.create_function("folded", 1, folded, deterministic=True)
+        return raw
+
+    return create_engine("sqlite://", creator=opened, **pool)
+
+
+def folded(text: str) -> str:
+    """A text as people compare names; SQLite's `lower` knows ASCII alone."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ocrd.config import Folder
 from ocrd.config.ownership import AS_AROUND, Ownership
-from ocrd.errors import OcrdError
+from ocrd.errors import OcrdError, SourceChangedError
 from ocrd.files import AROUND, Disk, display, write_durably
 from ocrd.job import Job
 from ocrd.oserrors import blaming
@@ -104,7 +104,8 @@ class Spool:
                 found = self._disk.lstat(path)
                 mode = 0 if found is None or stat.S_ISLNK(found.st_mode) else found.st_mode
                 if mode & _WRITING:
-                    with suppress(PermissionError):  # somebody else's, who may change it anyway
+                    # somebody else's, who may change it anyway; or gone meanwhile
+                    with suppress(PermissionError, FileNotFoundError, SourceChangedError):
                         self._disk.chmod(path, stat.S_IMODE(mode) & ~_WRITING)
 
     def know(self, folders: Iterable[Folder]) -> set[Path]:

@@ -126,6 +126,7 @@ def _thoroughly(given: Path | None) -> Located:
                 file.parent.mkdir(parents=True, exist_ok=True)
             scratch = file.with_name(f"{file.name}.{os.getpid()}")
             with scratch.open("x", encoding="utf-8") as writing:  # root must not follow a link
+                os.fchmod(writing.fileno(), snapshot.MODE)
                 writing.write(json.dumps(kept))
             scratch.replace(file)
             break

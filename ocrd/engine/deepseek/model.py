@@ -22,7 +22,7 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from ocrd.engine.deepseek.device_views import cut_on_device
 from ocrd.engine.deepseek.encoder import PATCH, SamEncoder, normalise
 from ocrd.engine.deepseek.processor import FIELDS, PageInfo, PageInfo2, PageMultiModalProcessor
-from ocrd.engine.deepseek.recorded import Recorded
+from ocrd.engine.deepseek.recorded import Recorded, has_room
 from ocrd.engine.deepseek.tiling import Layout
 
 # So many patches or tokens go through an encoder at once: enough to fill the largest device, few
@@ -76,15 +76,19 @@ class PerRequestViews:
     sam_model: Any
     view_seperator: torch.Tensor  # the weights' own spelling
     sam: Encode | None = None
-    recorded: Encode | None = None
+    encoder: Encode | None = None
+
+    def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
+        super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg] # vLLM's
+        self.eager = vllm_config.model_config.enforce_eager
 
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
         """Views [n, side, side, 3] in bytes to embeddings [n, tokens, width]."""
-        if self.recorded is None:
-            self.recorded = self._features
-            if views.device.type == "cuda":
-                self.recorded = Recorded(self._features)
-        return in_parts(self.recorded, views, (views.shape[1] // PATCH) ** 2)
+        if self.encoder is None:
+            device = views.device
+            records = device.type == "cuda" and not self.eager and has_room(device)
+            self.encoder = Recorded(self._features) if records else self._features
+        return in_parts(self.encoder, views, (views.shape[1] // PATCH) ** 2)
 
     def _features(self, views: torch.Tensor) -> torch.Tensor:
         """What `_encode` does, with a stack that is small enough."""

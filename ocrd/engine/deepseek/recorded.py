@@ -10,6 +10,13 @@ from collections.abc import Callable
 
 import torch
 
+ROOM = 32 << 30  # bytes of a card's memory: graphs keep up to 2 GiB, which smaller ones need
+
+
+def has_room(device: torch.device) -> bool:
+    """Whether graphs can be kept beside weights and pages."""
+    return bool(torch.cuda.get_device_properties(device).total_memory >= ROOM)
+
 
 class Recorded:
     """Does what `encode` does, with one launch.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,20 @@ def test_the_doctor_tells_others_how_to_ask_and_stops(running: Tree) -> None:
     config = load(running.config)
     found = as_nobody(lambda: [each.hint for each in examine(config)], OUR_GROUP)
     assert found == ["sudo -u root ocrd doctor"]
+
+
+def test_what_a_look_at_the_configuration_leaves_in_the_spool_is_not_the_groups_to_change(
+    running: Tree, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    kept = running.root / ".ocrd" / "located.json"
+    kept.unlink(missing_ok=True)
+    before = os.umask(0o007)  # as the unit has it
+    try:
+        locate(running.config)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
 
 
 def test_what_a_stranger_left_in_the_spools_place_is_neither_believed_nor_followed(

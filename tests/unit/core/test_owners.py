@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,21 @@ def place() -> Iterator[Path]:
         os.chown(place, 0, GROUP)
         place.chmod(0o2770)
         yield place
+
+
+MAKE = "import sys; from pathlib import Path; from ocrd.owners import make_for_owner as make; "
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_root_makes_a_file_for_its_folders_owner_where_it_may(place: Path, able: bool) -> None:
+    """A container's root may lack the capability; what it made is its own then, and works."""
+    os.chown(place, NOBODY, GROUP)
+    less = [] if able else ["setpriv", "--bounding-set=-chown,-setuid,-setgid"]
+    code = f"{MAKE}[make(Path(sys.argv[1]), 0o600) for _ in range(2)]"
+    subprocess.run([*less, sys.executable, "-c", code, place / "web.db"], check=True)
+    made = (place / "web.db").stat()
+    assert (made.st_uid, made.st_gid) == ((NOBODY, GROUP) if able else (0, GROUP))
+    assert made.st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("below", ["", "inbox", "inbox/scans/not there"])

@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from ocrd.config import Config, load
-from ocrd.daemon.indexing import catch_up
+from ocrd.daemon.indexing import BATCH, catch_up
 from ocrd.daemon.wiring import open_places
 from ocrd.events import Events
 from ocrd.ledger.ledger import Ledger
@@ -22,7 +22,7 @@ from ocrd.web.desk import Desk
 from ocrd.web.expiry import DAY_S, expire_all
 from ocrd.web.store import Role, Store, Token, store_path
 from tests.support.commands import ocrd
-from tests.unit.ledger.making import done, found, queued
+from tests.unit.ledger.making import done, found, many, queued
 
 BEFORE = pytest.mark.parametrize("backup", [True, False], ids=["an older one", "none"])
 PATH = "state/ledger.db"
@@ -95,6 +95,33 @@ def test_a_job_after_a_restore_is_found_by_its_own_words_alone(
     assert _found(config, "letter") == _found(config, "bill") == []
     assert _found(config, "first") == ([1] if backup else [])
     assert len(_found(config, "paper")) == 1  # what is not known any more takes nobody's place
+
+
+def test_a_first_filling_that_is_cut_off_is_taken_up_to_its_end(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It adds the newest first, so that what it lacks is old."""
+    with _started(config):
+        pass
+    many(config.ledger, 3 * BATCH)
+    told: list[int] = []
+
+    def read(number: int) -> list[str]:
+        told.append(number)
+        if len(told) == 2 * BATCH:
+            raise KeyboardInterrupt
+        return ["a page"]
+
+    known = []
+    for _ in range(2):
+        index = SearchIndex(index_of(config.ledger))
+        with _started(config) as ledger, suppress(KeyboardInterrupt):
+            monkeypatch.setattr(ledger, "page_texts", read)
+            catch_up(ledger, index)
+        known.append(len(index.knows(range(1, 3 * BATCH + 1))))
+        index.close()
+    assert known == [2 * BATCH - 1, 3 * BATCH]
+    assert len(told) == 3 * BATCH + 1  # and none was read again
 
 
 def test_an_index_of_jobs_that_were_pruned_is_no_others(
