@@ -119,28 +119,37 @@ def bubbles(page: Any) -> None:
 
 def leaders(page: Any) -> None:
     """Dots from a chapter to its page, each line's a little larger."""
+    shape = page.new_shape()
     for n in range(900):
         at = (130 + 4.2 * (n % 90), 250 + 20 * (n // 90))
-        page.draw_circle(at, 1.1 + 0.1 * (n // 90), color=None, fill=BLACK)
+        shape.draw_circle(at, 1.1 + 0.1 * (n // 90))
+        shape.finish(color=None, fill=BLACK)
+    shape.commit()
 
 
 def houses(page: Any) -> None:
     """A map of a town: corners where rooms stand out."""
     chance = random.Random(2)
+    shape = page.new_shape()
     for n in range(440):
         x, y = 80 + 20 * (n % 22), 220 + 20 * (n // 22)
         w, h = chance.uniform(6, 16), chance.uniform(6, 16)
         corners = [(x, y), (x + w, y), (x + w, y + h / 2), (x + w / 2, y + h / 2)]
-        page.draw_polyline([*corners, (x + w / 2, y + h), (x, y + h), (x, y)], fill=PALE)
+        shape.draw_polyline([*corners, (x + w / 2, y + h), (x, y + h), (x, y)])
+        shape.finish(fill=PALE)
+    shape.commit()
 
 
 def lakes(page: Any) -> None:
     """A map of water: round all over, and no two alike."""
     chance = random.Random(3)
+    shape = page.new_shape()
     for _ in range(900):
         x, y = chance.uniform(80, 500), chance.uniform(220, 760)
         w, h = chance.uniform(4, 18), chance.uniform(4, 30)
-        page.draw_bezier((x, y), (x + w, y - h), (x + w, y + h), (x, y + h / 2), fill=PALE)
+        shape.draw_bezier((x, y), (x + w, y - h), (x + w, y + h), (x, y + h / 2))
+        shape.finish(fill=PALE)
+    shape.commit()
 
 
 CHARTS = [marks, bars, curve, outlined("ACME Ltd", 30), bubbles, leaders, houses, lakes]
