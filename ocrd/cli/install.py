@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from ocrd import configfile
 from ocrd.cli.app import ConfigOption
 from ocrd.errors import OcrdError, UsageError
 from ocrd.files import display
@@ -192,7 +193,7 @@ def agreed_root(given: Path | None, config: Path) -> Path:
 
 def _configured_root(config: Path) -> Path | None:
     try:
-        return Path(tomllib.loads(config.read_text(encoding="utf-8"))["root"])
+        return Path(tomllib.loads(configfile.read(config).decode())["root"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # none yet, or one that the daemon will refuse with its reason
 
