@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -17,7 +18,7 @@ def find(given: Path | None) -> Path:
 
 
 def read(file: Path) -> bytes:
-    """What a regular file of up to `MOST` bytes holds; a link is followed.
+    """What a regular file of up to `MOST` bytes holds, less a byte order mark; a link is followed.
 
     Whoever may put a pipe or a device in its place would else hold up the reader, or fill its
     memory.
@@ -32,4 +33,4 @@ def read(file: Path) -> bytes:
         content = small.read(MOST + 1)
     if len(content) > MOST:
         raise OSError(errno.EFBIG, f"larger than {MOST >> 20} MiB", str(file))
-    return content
+    return content.removeprefix(codecs.BOM_UTF8)

@@ -28,6 +28,7 @@ from ocrd.names import display as display  # beside what else there is for files
 from ocrd.oserrors import os_error
 
 OURS = 0o640  # what only we change; the group may look at it
+NOT_A_FILE = "not-a-file"  # the kind of what is a link, a folder, a pipe or a device
 AROUND = 0o666  # what is handed out, as the umask has it
 
 _AT_FDCWD = -100
@@ -166,7 +167,7 @@ def _not_a_file(path: Path) -> BadFileError:
     return BadFileError(
         f"{display(str(path))} is no regular file but a link, a folder, a pipe or a device",
         hint="Drop the file itself.",
-        kind="not-a-file",
+        kind=NOT_A_FILE,
     )
 
 

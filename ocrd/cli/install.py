@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from ocrd import configfile
 from ocrd.cli.app import ConfigOption
 from ocrd.errors import OcrdError, UsageError
 from ocrd.files import display
@@ -26,6 +27,7 @@ UNIT = Path("/etc/systemd/system/ocrd.service")
 NAMES = ("ocrd.service", "ocrd-rights.path", "ocrd-rights.service", "ocrd-web.service")
 UNITS = [UNIT.with_name(name) for name in NAMES]
 CONFIG = Path("/etc/ocrd/config.toml")
+PASSWD = Path("/etc/passwd")
 ROOT = Path("/srv/ocrd")
 SHARED = 0o2770  # setgid: what is dropped and published belongs to the group
 OURS = 0o2750  # of the root: nobody but the daemon swaps a whole tree, or the spool, for another
@@ -80,6 +82,11 @@ def install(
         raise UsageError(
             f"--user {display(user)}: no name of a user",
             hint="Lower-case letters, digits, - and _, a letter first: ocrd install --user ocrd",
+        )
+    if not _below(prefix, PASSWD).exists():
+        raise UsageError(
+            f"--prefix {display(prefix)}: no system lies there, as it has no etc/passwd",
+            hint="Unpack the image's system there first; the daemon's user is made in it.",
         )
     root = agreed_root(root, _below(prefix, CONFIG))
     steps = [*plan(user, root, prefix)]
@@ -192,7 +199,7 @@ def agreed_root(given: Path | None, config: Path) -> Path:
 
 def _configured_root(config: Path) -> Path | None:
     try:
-        return Path(tomllib.loads(config.read_text(encoding="utf-8"))["root"])
+        return Path(tomllib.loads(configfile.read(config).decode())["root"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # none yet, or one that the daemon will refuse with its reason
 
@@ -251,7 +258,7 @@ def _below(prefix: Path, path: Path) -> Path:
 
 
 def _user(user: str, prefix: Path) -> Step:
-    passwd = _below(prefix, Path("/etc/passwd"))
+    passwd = _below(prefix, PASSWD)
     known = any(line.startswith(f"{user}:") for line in _lines(passwd))
     command = ["useradd", "--system", "--user-group", "--home-dir", str(STATE)]
     command += [] if prefix == Path("/") else ["--prefix", str(prefix)]
@@ -310,6 +317,7 @@ def _call(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True)  # noqa: S603 - fixed words and a name from the operator
     except (OSError, subprocess.CalledProcessError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"it ended with {error.returncode}"
         raise OcrdError(
-            f"{' '.join(command)}: {error}", hint="Do this step by hand, then run install again."
+            f"{' '.join(command)}: {why}", hint="Do this step by hand, then run install again."
         ) from None

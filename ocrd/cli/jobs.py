@@ -219,15 +219,14 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find pages by words, the best first; accents and case do not matter."""
-    from ocrd.ledger.search import RANKED, SearchIndex, index_of
+    from ocrd.ledger.search import RANKED, emptied, index_of
     from ocrd.ledger.search import search as look
 
     index = index_of(locate(config).ledger)
     if rebuild:
         from ocrd.daemon.indexing import catch_up
 
-        anew = SearchIndex(index)
-        anew.clear()
+        anew = emptied(index)
         added = asked(config, lambda ledger: catch_up(ledger, anew))
         anew.close()
         typer.echo(f"{counted(added, 'document')} in the index", err=True)

@@ -21,6 +21,11 @@ _OF_TYPES = {  # where pydantic's words are Python's
     "path_type": "this is a path between quotes",
     "model_type": "this is a table",
 }
+_FORMS = {  # where pydantic tells a regular expression
+    "name": "this is a name of at most 100 characters, without '/' or '%', with no dot first",
+    "webhook": "this is an address, such as https://…",
+    "servers": "this is an address, such as http://gpu:8000 or unix:/run/vllm.sock",
+}
 _CONSEQUENCE = "default_factory_not_called"  # of a fault in another key
 
 
@@ -90,6 +95,8 @@ def _told(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     first, last = fault["loc"][0], fault["loc"][-1]
     match fault["type"]:
         case "extra_forbidden":
+            if last == "root":
+                return "unknown key", "Write it above the first line in [brackets]: root = …"
             return "unknown key", _did_you_mean(str(last), _keys_beside(fault["loc"], model))
         case "missing" if last == "root":
             return "missing", 'Say where everything lies: root = "/srv/ocrd".'
@@ -105,6 +112,8 @@ def _told(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     if isinstance(refusal, ConfigError):
         return refusal.message, refusal.hint
     said = _OF_TYPES.get(fault["type"], fault["msg"][0].lower() + fault["msg"][1:])
+    if fault["type"] == "string_pattern_mismatch":
+        said = next(_FORMS[part] for part in reversed(fault["loc"]) if part in _FORMS)
     remedy = "Correct the value; config.example.toml lists what each key takes."
     return f"{said}, not {fault['input']!r}", remedy
 

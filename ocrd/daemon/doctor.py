@@ -93,11 +93,8 @@ def _troubles(config: Config) -> Iterator[Finding]:
 
 
 def _ledger(config: Config) -> Iterator[Finding]:
-    home = config.ledger.parent
-    if home != config.spool and not home.is_dir():
-        hint = f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {home}"
-        yield problem("ledger", f"no folder {home}", hint)
-        return
+    if config.ledger.parent != config.spool:
+        places.require_home(config.ledger)
     if not config.ledger.exists():
         yield ok("ledger", "none yet; the daemon makes it")
         return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from ocrd.errors import OcrdError
 from ocrd.events import Event
 from ocrd.job import JobState
 from ocrd.ledger.ledger import Ledger
-from ocrd.ledger.search import SearchIndex, index_of
+from ocrd.ledger.search import DAMAGED, SearchIndex, emptied, index_of
 from ocrd.worker.pages import Parts
 
 BATCH = 200  # jobs looked at together when it catches up
@@ -40,9 +41,15 @@ class Indexing:
                     await self._fill(index)
                 except OcrdError as error:
                     self._events.warn("search.waits", **error.told())
+                    if error.kind == DAMAGED:
+                        await self._make_anew()
                     await asyncio.sleep(AGAIN_S)
         finally:
             self._events.remove(self)
+
+    async def _make_anew(self) -> None:
+        with contextlib.suppress(OcrdError):  # it is told of when it is tried again
+            (await self._call(INDEX, emptied, index_of(self._ledger.path))).close()
 
     async def _fill(self, index: SearchIndex) -> None:
         try:

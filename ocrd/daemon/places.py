@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ocrd.config import Config, Folder, fixed_part
+from ocrd.errors import LedgerError
 from ocrd.files import display
 from ocrd.inbox import scan
 from ocrd.inbox.inboxes import MEMORY, makes_inbox
@@ -44,6 +45,25 @@ class Finding(NamedTuple):
     verdict: Verdict
     found: str
     hint: str = ""
+
+
+def require_home(ledger: Path) -> None:
+    """See that the ledger's folder is there.
+
+    Raises:
+        LedgerError: It is not.
+        PlaceError: Something else stands in its place.
+    """
+    home = ledger.parent
+    if home.is_dir():
+        return
+    if home.exists():
+        raise os_error(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), home)
+    raise LedgerError(
+        f"there is no folder {home} for the ledger",
+        hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {home}",
+        kind="no-folder",
+    )
 
 
 def ok(check: str, found: str) -> Finding:

@@ -17,6 +17,7 @@ from ocrd import snapshot
 from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
 from ocrd.daemon.engines import BARCODES, EMBEDDED, cores
+from ocrd.daemon.places import require_home
 from ocrd.daemon.retries import Attempts
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
@@ -144,13 +145,7 @@ def open_places(
     if config.ledger.parent == config.spool:
         with blaming(config.spool):
             make_folders(config.spool, disk)
-    if not config.ledger.parent.is_dir():
-        folder = config.ledger.parent
-        raise LedgerError(
-            f"there is no folder {folder} for the ledger",
-            hint=f"Make it, for the daemon's user: install -d -o ocrd -g ocrd {folder}",
-            kind="no-folder",
-        )
+    require_home(config.ledger)
     with contextlib.ExitStack() as opened:
         _lock(config.ledger.with_name(config.ledger.name + ".lock"), opened)
         ledger = opened.enter_context(Ledger.open(config.ledger))

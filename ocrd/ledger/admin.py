@@ -21,6 +21,7 @@ from sqlalchemy import (
     text,
 )
 
+from ocrd.files import NOT_A_FILE
 from ocrd.job import ACTIVE, GIVEN_UP, UNDELIVERED, Job, JobState, Page, PageState, Place
 from ocrd.ledger.store import Transaction, batches, folded, padded
 from ocrd.ledger.tables import (
@@ -155,13 +156,15 @@ def pages_of(tx: Transaction, number: int) -> list[Page]:
 def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
     """Put these jobs, or all that failed, back into the queue; their finished pages are kept.
 
-    A job stays as it is if its original is gone, or if a newer job stands for its name.
+    A job stays as it is if its original is gone, or if a newer job stands for its name.  Of all
+    that failed, links and pipes stay: they would fail again, and a file in their place is found.
 
     Returns:
         Those put back.
     """
     if numbers is None:
-        failed = select(jobs.c.id).where(NOT_DONE, jobs.c.state == JobState.FAILED)
+        a_file = jobs.c.error_kind.is_distinct_from(NOT_A_FILE)
+        failed = select(jobs.c.id).where(NOT_DONE, jobs.c.state == JobState.FAILED, a_file)
         numbers = tx.connection.execute(failed).scalars().all()
     return [each for batch in batches(sorted(set(numbers))) for each in _retry(tx, batch)]
 

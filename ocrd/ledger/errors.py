@@ -109,6 +109,14 @@ def place_at_fault(path: Path, access: int = WRITING) -> OcrdError | None:
     SQLite itself only says that it cannot open a file, or that reading or writing failed.
     """
     folder = path.parent
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+        return PlaceError(
+            f"{path}: a folder is there, and the ledger is a file",
+            hint=f'Name a file in it: path = "{path / "ledger.db"}" under [ledger].',
+            kind="not-a-file",
+        )
+    if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 - likewise
+        return _answered(errno.ENOTDIR, folder)
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
         return PlaceError(
             f"{folder}: the ledger's folder is not there",

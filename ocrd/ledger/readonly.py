@@ -183,7 +183,7 @@ def _steadily(path: Path, look: Callable[[bool], T]) -> T:
 
 def _connect(path: Path, busy_s: float, still: bool) -> sqlite3.Connection:
     """A connection that changes nothing and makes no file."""
-    mode = "immutable=1" if still else "mode=ro"
+    mode = "mode=ro&immutable=1" if still else "mode=ro"
     quoted = "".join(f"%{byte:02x}" for byte in os.fsencode(path.resolve()))
     uri = f"file:{quoted}?{mode}"
     return sqlite3.connect(

@@ -10,16 +10,17 @@ import contextlib
 import re
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.errors import UsageError
-from ocrd.ledger.errors import READING, translated
+from ocrd.errors import LedgerError, UsageError
+from ocrd.ledger.errors import READING, WRITING, translated
 from ocrd.ledger.readonly import SEARCH
 from ocrd.owners import make_for_owner
 
+DAMAGED = "index-damaged"
 RANKED = 2_000  # of more pages than this the newest come first: to rank a million takes seconds
 
 _TABLES = """
@@ -64,7 +65,7 @@ class SearchIndex:
         self._lock = threading.Lock()
         with contextlib.suppress(OSError):  # SQLite tells what keeps it from being made
             make_for_owner(path, 0o644)
-        with translated(path):
+        with _told(path):
             self._db = sqlite3.connect(path, timeout=10, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")  # what is lost is made anew
@@ -78,7 +79,7 @@ class SearchIndex:
 
     def add(self, job: int, folder: str, texts: Sequence[str]) -> None:
         """A job's pages, in order; one that is known already is left as it is."""
-        with self._lock, translated(self._path), self._db:
+        with self._lock, _told(self._path), self._db:
             known = self._db.execute("SELECT 1 FROM pages WHERE job = ?", (job,)).fetchone()
             for number, text in enumerate(texts, 1) if known is None else ():
                 row = self._db.execute(
@@ -91,19 +92,19 @@ class SearchIndex:
 
     def knows(self, jobs: Iterable[int]) -> set[int]:
         """Those of the jobs that are in it."""
-        with self._lock, translated(self._path):
+        with self._lock, _told(self._path):
             query = "SELECT 1 FROM pages WHERE job = ?"
             return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
 
     def filled(self) -> None:
         """Remember that all that was done before has been added."""
-        with self._lock, translated(self._path):
+        with self._lock, _told(self._path):
             self._db.execute("PRAGMA user_version = 1")
             self.was_filled = True
 
     def clear(self) -> None:
         """Forget everything, to be filled anew."""
-        with self._lock, translated(self._path), self._db:
+        with self._lock, _told(self._path), self._db:
             self.was_filled = False
             self._db.execute("PRAGMA user_version = 0")
             self._db.execute("DELETE FROM pages")
@@ -128,13 +129,46 @@ def search(path: Path, words: str, limit: int, folders: Collection[str] | None =
     wanted = _query(words)
     if not path.exists():
         return []
-    with translated(path, READING), closing(sqlite3.connect(path, timeout=10)) as db:
+    with _told(path, READING), closing(sqlite3.connect(path, timeout=10)) as db:
         seen = "TRUE" if folders is None else f"folder IN ({', '.join('?' * len(folders))})"
         given = (wanted, *(folders or ()), RANKED)
         found = db.execute(_FOUND.format(seen=seen, order=_NEWEST), given).fetchall()
         if len(found) < RANKED:
             found = db.execute(_FOUND.format(seen=seen, order=_BEST), given).fetchall()
         return [Hit(*row) for row in found[:limit]]
+
+
+def emptied(path: Path) -> SearchIndex:
+    """The index with nothing in it; a damaged one is thrown away first.
+
+    Raises:
+        LedgerError, PlaceError: It cannot be used.
+    """
+    try:
+        with closing(SearchIndex(path)) as former:
+            former.clear()
+    except LedgerError as error:
+        if error.kind != DAMAGED:
+            raise
+        for end in ("", "-wal", "-shm"):
+            path.with_name(f"{path.name}{end}").unlink(missing_ok=True)
+    return SearchIndex(path)
+
+
+@contextlib.contextmanager
+def _told(path: Path, access: int = WRITING) -> Iterator[None]:
+    """As `translated`; but an index that is damaged costs nothing."""
+    try:
+        with translated(path, access):
+            yield
+    except LedgerError as error:
+        if error.kind != "ledger-damaged":
+            raise
+        raise LedgerError(
+            f"{path}: the search index is damaged",
+            hint="Make it anew, from the ledger: ocrd search --rebuild",
+            kind=DAMAGED,
+        ) from error
 
 
 def _query(words: str) -> str:

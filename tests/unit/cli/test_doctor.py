@@ -94,6 +94,25 @@ def test_a_ledger_without_a_folder_is_a_problem_and_the_daemon_says_the_same(tre
     assert f"there is no folder {away} for the ledger" in said.stderr
 
 
+@pytest.mark.parametrize(
+    ("path", "said", "remedy"),
+    [("inbox", "a folder is there", "inbox/ledger.db"), ("config.toml/l.db", "a file", "rename")],
+    ids=["a folder", "below a file"],
+)
+def test_a_ledger_whose_path_is_taken_is_told_with_what_helps(
+    tree: Tree, path: str, said: str, remedy: str
+) -> None:
+    text = tree.config.read_text(encoding="utf-8")
+    taken = tree.root / path
+    tree.config.write_text(f'{text}\n[ledger]\npath = "{taken}"\n', encoding="utf-8")
+    for command in (("run", "--once"), ("jobs",)):
+        told = tree.ocrd(*command)
+        assert told.returncode == 1
+        assert said in told.stderr and remedy in told.stderr
+    problem = worst(findings(tree)[1], "ledger")
+    assert said in str(problem) and remedy in str(problem)
+
+
 def test_a_damaged_ledger_is_found(tree: Tree) -> None:
     with Ledger.open(tree.ledger) as ledger:
         for number in range(50):

@@ -150,3 +150,12 @@ def test_who_does_not_agree_gets_nothing(system: Path) -> None:
     before = everything(system)
     assert install(system).returncode != 0  # nobody answers the question
     assert everything(system) == before
+
+
+def test_a_prefix_without_a_system_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    """Nobody can make a user there."""
+    said = install(tmp_path, "--yes")
+    assert said.returncode == 2
+    assert f"--prefix {tmp_path}: no system lies there" in said.stderr
+    assert "Unpack" in said.stderr
+    assert everything(tmp_path) == {}

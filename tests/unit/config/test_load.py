@@ -1,11 +1,13 @@
 """Every mistake in a configuration is one error with the file, the key and a remedy."""
 
+import codecs
 import os
 import re
 from pathlib import Path
 
 import pytest
 
+from ocrd.cli.install import _configured_root
 from ocrd.config import Config, load
 from ocrd.config.load import leaves
 from ocrd.errors import ConfigError, ExitCode
@@ -100,8 +102,23 @@ MISTAKES = {
     ),
     "a name that leaves its folder": (
         'root = "/x"\n[[folder]]\nname = "../etc"',
-        "folder '../etc': name",
+        "folder '../etc': name: this is a name of at most 100 characters, without '/'",
         "config.example",
+    ),
+    "a server without its scheme": (
+        'root = "/x"\n[engine]\nkind = "server"\nservers = ["gpu:8000"]',
+        "engine.servers[1]: this is an address, such as http://gpu:8000",
+        "config.example",
+    ),
+    "a webhook without its scheme": (
+        'root = "/x"\n[notify]\nwebhook = "chat.example"',
+        "notify.webhook: this is an address, such as https://",
+        "config.example",
+    ),
+    "a root below a table": (
+        '[watch]\nsettle_s = 5\nroot = "/x"',
+        "watch.root: unknown key",
+        "above the first line in [brackets]: root",
     ),
 }
 
@@ -267,6 +284,13 @@ def test_a_file_that_is_not_utf8_is_told_where(tmp_path: Path) -> None:
     file.write_bytes(b'root = "/srv/\xe4"')
     with pytest.raises(ConfigError, match="not UTF-8 at byte 13"):
         load(file)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    """As Windows' editors write it into a file on a share; nobody sees it."""
+    file = tmp_path / "config.toml"
+    file.write_bytes(codecs.BOM_UTF8 + f'root = "{tmp_path}"\r\n'.encode())
+    assert load(file).root == locate(file).spool.parent == _configured_root(file) == tmp_path
 
 
 def test_the_smallest_file_gives_a_folder_its_four_trees(tmp_path: Path) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from ocrd.config import Config, load
-from ocrd.daemon.indexing import BATCH, catch_up
+from ocrd.daemon import indexing
+from ocrd.daemon.indexing import BATCH, Indexing, catch_up
 from ocrd.daemon.wiring import open_places
+from ocrd.errors import LedgerError
 from ocrd.events import Events
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import SearchIndex, index_of, search
@@ -21,7 +27,10 @@ from ocrd.web.changes import Changes
 from ocrd.web.desk import Desk
 from ocrd.web.expiry import DAY_S, expire_all
 from ocrd.web.store import Role, Store, Token, store_path
+from ocrd.worker.calls import Calls
+from ocrd.worker.pages import Parts
 from tests.support.commands import ocrd
+from tests.support.waiting import wait_for
 from tests.unit.ledger.making import done, found, many, queued
 
 BEFORE = pytest.mark.parametrize("backup", [True, False], ids=["an older one", "none"])
@@ -122,6 +131,50 @@ def test_a_first_filling_that_is_cut_off_is_taken_up_to_its_end(
         index.close()
     assert known == [2 * BATCH - 1, 3 * BATCH]
     assert len(told) == 3 * BATCH + 1  # and none was read again
+
+
+@pytest.fixture
+def damaged(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The index of a ledger with one job, of which every page but the first holds other bytes."""
+    with _started(config) as ledger:
+        done(ledger, "letter")
+    _caught_up(config, monkeypatch, letter="letter")
+    index = index_of(config.ledger)
+    index.write_bytes(index.read_bytes()[:4096] + b"\xa5" * (index.stat().st_size - 4096))
+    return index
+
+
+def test_a_damaged_index_is_no_damaged_ledger_and_its_remedy_works(
+    config: Config, damaged: Path
+) -> None:
+    command = ("search", "--config", str(config.file))
+    said = ocrd(*command, "letter").stderr
+    assert f"{damaged}: the search index is damaged" in said
+    assert "ocrd search --rebuild" in said and "ledger.db" not in said
+    assert ocrd(*command, "--rebuild").returncode == 0
+    assert "no page holds" in ocrd(*command, "letter").stderr  # this ledger keeps no pages' texts
+
+
+async def test_the_daemon_makes_a_damaged_index_anew(
+    config: Config, damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "AGAIN_S", 0.0)
+    with _started(config) as ledger:
+        monkeypatch.setattr(ledger, "page_texts", lambda _: ["letter"])
+        parts = SimpleNamespace(ledger=ledger, events=Events(), call=Calls())
+        running = asyncio.create_task(Indexing(cast(Parts, parts)).run())
+        found = partial(search, damaged, "letter", 1)
+        await asyncio.to_thread(wait_for, found, despite=(LedgerError,))
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def test_a_start_makes_no_file_of_the_web_process(config: Config) -> None:
+    """It would be the daemon's, of any mode, before the web process makes it for itself alone."""
+    for _ in range(2):
+        with _started(config):
+            pass
+    assert not store_path(config.ledger).exists() and not index_of(config.ledger).exists()
 
 
 def test_an_index_of_jobs_that_were_pruned_is_no_others(

@@ -188,10 +188,17 @@ class TestARefusedFile:
         self, ledger: Ledger
     ) -> None:
         refused = ledger.record_refused(found(sha256=""), FIFO)
-        assert [job.id for job in ledger.retry()] == [refused.id]
+        assert [job.id for job in ledger.retry([refused.id])] == [refused.id]
         again = ledger.record_refused(found(sha256=""), FIFO)
         assert (again.id, again.state, again.error) == (refused.id, JobState.FAILED, FIFO)
         assert taken_next(ledger, now=0.0) is None
+
+    def test_is_not_put_back_with_all_that_failed(self, ledger: Ledger) -> None:
+        """It would fail again each time; what can come to be read is tried."""
+        ledger.record_refused(found(sha256=""), FIFO)
+        closed = JobError(kind="no-permission", message="may not be read", hint="chmod")
+        other = ledger.record_refused(found("closed.pdf", sha256=""), closed)
+        assert [job.id for job in ledger.retry()] == [other.id]
 
     def test_that_took_the_place_of_one_that_waits_is_the_end_of_its_job(
         self, ledger: Ledger, clock: Clock
