@@ -26,6 +26,7 @@ FEWEST = 2  # Latin letters
 MOST_STEP = 0.9  # heights from one letter to the next, else some were left out
 REST = 0.2  # heights: so much ink behind the last letter is another
 SEARCH = 0.4  # heights to either side in which a gap is looked for
+TEAR_SEARCH = 0.8  # likewise where a word may be torn: boxes of syllables are less exact
 WHITE = 16  # pixels around a line, as Tesseract likes it
 SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
 _LATIN_HEAD = re.compile(r"[\u0020-\u024f\u2010-\u203a\u20ac]+")
@@ -136,6 +137,8 @@ class TesseractRecogniser:
             if seen.parted or self.mirrored or not words:
                 words.append([])
             words[-1].append(seen)
+        if not self.mirrored:
+            words = _untorn(crop.stretch(first, last), words)
         return [self._word(word, crop, first, last) for word in words]
 
     def _word(self, seen: Sequence[Seen], crop: Crop, first: int, last: int) -> Said:
@@ -259,6 +262,23 @@ def in_order(said: Iterable[Said]) -> list[Said]:
 
 def _to_the_left(text: str) -> bool:
     return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
+
+
+def _untorn(crop: Crop, words: Sequence[list[Seen]]) -> list[list[Seen]]:
+    """Without spaces far narrower than the others of the line, which tear a word.
+
+    Where the boxes of words overlap Tesseract has misplaced them, and the space stays.
+    """
+    least, reach = crop.word_gap(len(words) - 1), round(TEAR_SEARCH * crop.height)
+    whole = [*words[:1]]
+    for word in words[1:]:
+        before, after = whole[-1][-1].right - WHITE, word[0].left - WHITE
+        first, last = crop.gap(before - reach, after + reach) or (before, after)
+        if before <= after and last - first < least:
+            whole[-1] = [*whole[-1], *word]
+        else:
+            whole.append(word)
+    return whole
 
 
 def _latin_letters(text: str) -> int:
