@@ -54,6 +54,15 @@ def words_of(page: PdfPage) -> list[list[Word]]:
     return [*lines.values()]
 
 
+def letters_of(page: PdfPage) -> list[dict[str, Any]]:
+    """The lines of a page as `rawdict` has them, their spans with a `text`."""
+    blocks = page.get_text("rawdict", flags=NO_PICTURES | ONCE)["blocks"]
+    lines = [line for block in blocks for line in block.get("lines", ())]
+    for span in (span for line in lines for span in line["spans"]):
+        span["text"] = "".join(char["c"] for char in span["chars"])
+    return lines
+
+
 def words_in(page: PdfPage, line: dict[str, Any]) -> Iterator[Word]:
     """The words of a line as `rawdict` has it, as `words_of` tells them."""
     chars = [char for span in line["spans"] for char in span["chars"]]

@@ -17,7 +17,7 @@ from typing import Any
 from ocrd.layout.notes import among
 from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
-from ocrd.pages import columns, typeset
+from ocrd.pages import columns, leftward, typeset
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.shown import has_outlines, is_box, middle, seen_lines, untold_pictures
 from ocrd.pages.typeset import Row, Style, Typography
@@ -29,6 +29,7 @@ from ocrd.pdftext import (
     grey_of,
     is_hidden,
     is_scan,
+    letters_of,
     pictures_of,
     seen_box,
     words_in,
@@ -67,6 +68,8 @@ def own_text(page: PdfPage) -> OwnText | None:
         places = [word.box for line in told for word in line]
         bare = not drawings and not pictures
         seen = seen_lines(page, raw, places, drawings, bare=bare)
+        if leftward.runs_leftward("".join(span["text"] for span in spans)):
+            seen = [*leftward.as_read(seen if seen is not None else letters_of(page))]
     if seen is not None:
         raw, told = seen, [[*words_in(page, line)] for line in seen]
     lines = [_line(row) for row in told if row]

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 import cv2
 import numpy as np
@@ -26,10 +26,10 @@ FEWEST = 2  # Latin letters
 MOST_STEP = 0.9  # heights from one letter to the next, else some were left out
 REST = 0.2  # heights: so much ink behind the last letter is another
 SEARCH = 0.4  # heights to either side in which a gap is looked for
+TEAR_SEARCH = 0.8  # likewise where a word may be torn: boxes of syllables are less exact
 WHITE = 16  # pixels around a line, as Tesseract likes it
 SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
 _LATIN_HEAD = re.compile(r"[\u0020-\u024f\u2010-\u203a\u20ac]+")
-_PARTICLE = re.compile(r"[^\W\d_\u3131-\u318e]+[^\w\s]*$")  # no jamo alone
 _LOWER_TONES = "\u0e48\u0e49\u0e4a\u0e4b"
 
 
@@ -136,6 +136,8 @@ class TesseractRecogniser:
             if seen.parted or self.mirrored or not words:
                 words.append([])
             words[-1].append(seen)
+        if not self.mirrored:
+            words = _untorn(crop.stretch(first, last), words)
         return [self._word(word, crop, first, last) for word in words]
 
     def _word(self, seen: Sequence[Seen], crop: Crop, first: int, last: int) -> Said:
@@ -164,22 +166,16 @@ class TesseractRecogniser:
                 continue
             left = _between(crop, said[first - 1], said[first]) if first else 0
             right = _between(crop, said[done - 1], said[done]) if done < len(said) else crop.width
-            yield from self._again(crop, words, crop.apart(left, right, least)) or words
+            yield from self._again(crop, crop.apart(left, right, least)) or words
 
-    def _again(
-        self, crop: Crop, words: Sequence[Said], pieces: Sequence[tuple[int, int]]
-    ) -> list[Said]:
+    def _again(self, crop: Crop, pieces: Sequence[tuple[int, int]]) -> list[Said]:
         """What some words of a line say that stands in pieces; empty where none of it is Latin."""
         read = [self._head(crop, *piece) for piece in pieces]
         sure = [head is not None and _latin_letters(head.part.text) >= FEWEST for head in read]
         if not any(sure):
             return []
-        among = 2 * sum(sure) > len(sure)  # then a single letter or number is Latin, too
         said: list[Said] = []
-        for latin, run in groupby(
-            zip(pieces, read, sure, strict=True),
-            key=lambda each: each[1] is not None and (each[2] or among),
-        ):
+        for latin, run in groupby(zip(pieces, read, sure, strict=True), key=itemgetter(2)):
             stretch = list(run)
             if not latin:
                 said += self._said(crop, stretch[0][0][0], stretch[-1][0][1])
@@ -187,9 +183,8 @@ class TesseractRecogniser:
             for (_, last), head, _ in stretch:
                 assert head is not None  # noqa: S101 - as the key says
                 said += self._spread(crop, head)
-                near = min(words, key=lambda word: abs(word.end * crop.width - last))
                 if head.end < last:
-                    said += self._rest(crop, near, said.pop(), head.end, last)
+                    said += self._rest(crop, said.pop(), head.end, last)
         return said
 
     def _head(self, crop: Crop, first: int, last: int) -> Head | None:
@@ -220,11 +215,8 @@ class TesseractRecogniser:
             for ends in [self._ends(crop, head.first, head.last, word)]
         ]
 
-    def _rest(self, crop: Crop, near: Said, head: Said, first: int, last: int) -> list[Said]:
-        """A head with the particle behind it, which Tesseract reads best in its line."""
-        particle = _PARTICLE.search(near.text)
-        if particle is not None and not _latin_letters(particle[0]):
-            return [replace(head, text=head.text + particle[0], end=last / crop.width)]
+    def _rest(self, crop: Crop, head: Said, first: int, last: int) -> list[Said]:
+        """A head with the particle behind it."""
         rest = self._said(crop, first, last)
         if not rest:
             return [head]
@@ -259,6 +251,23 @@ def in_order(said: Iterable[Said]) -> list[Said]:
 
 def _to_the_left(text: str) -> bool:
     return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
+
+
+def _untorn(crop: Crop, words: Sequence[list[Seen]]) -> list[list[Seen]]:
+    """Without spaces far narrower than the others of the line, which tear a word.
+
+    Where the boxes of words overlap Tesseract has misplaced them, and the space stays.
+    """
+    least, reach = crop.word_gap(len(words) - 1), round(TEAR_SEARCH * crop.height)
+    whole = [*words[:1]]
+    for word in words[1:]:
+        before, after = whole[-1][-1].right - WHITE, word[0].left - WHITE
+        first, last = crop.gap(before - reach, after + reach) or (before, after)
+        if before <= after and last - first < least:
+            whole[-1] = [*whole[-1], *word]
+        else:
+            whole.append(word)
+    return whole
 
 
 def _latin_letters(text: str) -> int:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ocrd.engine.rapid.crops import Crop, cut
 from ocrd.engine.rapid.reader import load
 from ocrd.engine.rapid.recogniser import RapidRecogniser
+from ocrd.engine.tesseract.library import Seen
 from ocrd.engine.tesseract.recogniser import Said, TesseractRecogniser, in_order
 from tests.support.needs import needs
 from tests.support.scripts import CJK, DEJAVU, KOREAN, NOTO
@@ -79,6 +80,32 @@ def test_latin_words_among_other_letters_are_read_in_their_order(
     assert [part.text[word.first : word.last] for word in part.words] == line.split()
     across = [word.start for word in part.words]
     assert reader.mirrored or across == sorted(across)
+
+
+TIGHT = [("a", 16, 36), ("b", 40, 60)]
+APART = [("c", 80, 100), ("d", 122, 142), ("e", 164, 184)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "read"),
+    [
+        ([*TIGHT, *APART], ["ab", "c", "d", "e"]),
+        ([("a", 16, 36), ("b", 30, 60), *APART], ["a", "b", "c", "d", "e"]),  # misplaced
+        (APART, ["c", "d", "e"]),
+    ],
+)
+def test_a_space_far_narrower_than_the_others_tears_no_word(
+    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[str, int, int]], read: list[str]
+) -> None:
+    """Tesseract says a space before each; ink is 20 pixels wide, 4 or 20 apart."""
+    page = np.full((40, 200, 3), 255, np.uint8)
+    for start in (0, 24, 64, 106, 148):
+        page[8:32, start : start + 20] = 0
+    reader = TesseractRecogniser("ko")
+    told = [Seen(text, 1.0, left, right, parted=True) for text, left, right in seen]
+    monkeypatch.setattr(reader, "_seen", lambda _: told)
+    (part,) = reader.lines([cut(page, ((0, 0), (200, 0), (200, 40), (0, 40)))])
+    assert part.text.split() == read
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""Lines of a PDF page that run from right to left, in the order in which they are read.
+
+PDF files place glyphs; in which order they do is the program's affair, and MuPDF turns only what it
+takes for one run.  Where the glyphs stand tells how a line reads, by the rules of the Unicode
+Bidirectional Algorithm (UAX #9), the other way round.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import Any
+
+_SPACE = 0.15  # of a line's height: no letters of a word stand so far apart
+_NO_WIDTH = 0.05  # points
+_TURNED = str.maketrans("()[]{}«»", ")(][}{»«")
+_OPENING = "([{«"
+
+
+@dataclass(frozen=True, slots=True)
+class _Glyph:
+    """Characters that stand in one place: a letter and its marks, or a ligature."""
+
+    span: dict[str, Any]
+    chars: tuple[dict[str, Any], ...]
+
+    @property
+    def kind(self) -> str:
+        """The first character's bidirectional class."""
+        return unicodedata.bidirectional(self.chars[0]["c"])
+
+    @property
+    def left(self) -> float:
+        return float(min(char["bbox"][0] for char in self.chars))
+
+    @property
+    def right(self) -> float:
+        return float(max(char["bbox"][2] for char in self.chars))
+
+
+def runs_leftward(text: str) -> bool:
+    """Whether most of its letters are of scripts that run from right to left."""
+    kinds = Counter(unicodedata.bidirectional(char) for char in text)
+    return kinds["R"] + kinds["AL"] > kinds["L"]
+
+
+def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines of a page that runs to the left; those as `rawdict` has them go in and come out.
+
+    MuPDF tells pieces of a line as lines; they are one.
+    """
+    pieces: list[list[dict[str, Any]]] = []
+    for line in lines:
+        if pieces and _goes_on(pieces[-1][-1], line):
+            pieces[-1].append(line)
+        else:
+            pieces.append([line])
+    for piece in pieces:
+        glyphs = [glyph for line in piece for span in line["spans"] for glyph in _glyphs(span)]
+        if any(glyph.kind in ("R", "AL") for glyph in glyphs) and piece[0]["dir"][0] > 0.9:
+            yield _line(piece, _in_order(_spaced(sorted(glyphs, key=_middle))))
+        else:
+            yield from piece
+
+
+def _goes_on(before: dict[str, Any], line: dict[str, Any]) -> bool:
+    a, b = before["bbox"], line["bbox"]
+    high = max(a[3] - a[1], b[3] - b[1])
+    apart = max(a[0], b[0]) - min(a[2], b[2])
+    return bool(abs(a[1] + a[3] - b[1] - b[3]) < high and abs(apart) < high)
+
+
+def _glyphs(span: dict[str, Any]) -> Iterator[_Glyph]:
+    """What stands in one place; MuPDF puts the rest of a ligature, without width, at its right.
+
+    In a run that it has turned, the rest comes before the first letter, and the last is first.
+    """
+    held: list[dict[str, Any]] = []
+    rest: list[dict[str, Any]] = []
+    for char in span["chars"]:
+        x1, _, x2, _ = char["bbox"]
+        if unicodedata.category(char["c"]) == "Mn" and held and not rest:
+            held.append(char)
+        elif x2 - x1 < _NO_WIDTH:
+            rest.append(char)
+        else:
+            turned = bool(rest) and abs(rest[0]["bbox"][0] - x2) < _NO_WIDTH and _leftward(char)
+            if held or (rest and not turned):
+                yield _Glyph(span, (*held, *(() if turned else rest)))
+            held = [char, *(reversed(rest) if turned else ())]
+            rest = []
+    if held or rest:
+        yield _Glyph(span, (*held, *rest))
+
+
+def _leftward(char: dict[str, Any]) -> bool:
+    return unicodedata.bidirectional(char["c"]) in ("R", "AL")
+
+
+def _middle(glyph: _Glyph) -> float:
+    x1, _, x2, _ = glyph.chars[0]["bbox"]
+    return float(x1 + x2) / 2
+
+
+def _spaced(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
+    """With a space wherever glyphs stand apart and none is told."""
+    spaced = [*glyphs[:1]]
+    for before, glyph in pairwise(glyphs):
+        _, y1, _, y2 = glyph.chars[0]["bbox"]
+        if glyph.left - before.right > _SPACE * (y2 - y1) and "WS" not in (before.kind, glyph.kind):
+            space = glyph.chars[0] | {"c": " ", "bbox": (before.right, y1, glyph.left, y2)}
+            spaced.append(_Glyph(glyph.span, (space,)))
+        spaced.append(glyph)
+    return spaced
+
+
+def _in_order(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
+    """Glyphs from left to right as they are read, from right to left.
+
+    What runs to the right in between is Latin words, with numbers behind them, and numbers.
+    """
+    arabic = any(glyph.kind == "AL" for glyph in glyphs)
+    ordered: list[_Glyph] = []
+    at = 0
+    while at < len(glyphs):
+        end = _end_of_run(glyphs, at, arabic=arabic)
+        ordered += reversed(glyphs[at:end])
+        at = end
+    return [*reversed(ordered)]
+
+
+def _end_of_run(glyphs: Sequence[_Glyph], start: int, *, arabic: bool) -> int:
+    """Behind the last glyph of what runs to the right from here; of what does not, one glyph."""
+    latin, end = glyphs[start].kind == "L", start + 1
+    if not latin and glyphs[start].kind not in ("EN", "AN"):
+        return end
+    joins = ("CS",) if arabic else ("CS", "ES", "ET")
+    for at in range(start + 1, len(glyphs)):
+        kind = glyphs[at].kind
+        if kind in ("R", "AL") or (kind == "L" and not latin):
+            break
+        if kind in ("L", "EN", "AN") or (kind == "ET" and not arabic and end == at):
+            end = at + 1
+        elif not latin and kind not in joins:
+            break
+    return end
+
+
+def _line(pieces: Sequence[dict[str, Any]], glyphs: Sequence[_Glyph]) -> dict[str, Any]:
+    """One line of pieces, its glyphs in this order."""
+    said = "".join(glyph.chars[0]["c"] for glyph in glyphs)
+    spans = []
+    for _, group in groupby(enumerate(glyphs), key=lambda each: id(each[1].span)):
+        run = [*group]
+        chars = [
+            char | {"c": _bracket(said, at) if len(glyph.chars) == 1 else char["c"]}
+            for at, glyph in run
+            for char in glyph.chars
+        ]
+        text = "".join(char["c"] for char in chars)
+        spans.append(run[0][1].span | {"chars": chars, "text": text})
+    boxes = [*zip(*(line["bbox"] for line in pieces), strict=True)]
+    box = (min(boxes[0]), min(boxes[1]), max(boxes[2]), max(boxes[3]))
+    return pieces[0] | {"spans": spans, "bbox": box}
+
+
+def _bracket(said: str, at: int) -> str:
+    """A character; a bracket as it is typed, for some programs tell what its glyph looks like."""
+    char = said[at]
+    if char == (turned := char.translate(_TURNED)):
+        return char
+    before, after = said[at - 1 : at].strip(), said[at + 1 : at + 2].strip()
+    opens = not before and bool(after)
+    closes = bool(before) and not after
+    wrong = closes if char in _OPENING else opens
+    return turned if wrong else char
