@@ -21,7 +21,7 @@ from ocrd.pages import columns, leftward, typeset
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.shown import has_outlines, is_box, middle, seen_lines, untold_pictures
 from ocrd.pages.typeset import Row, Style, Typography
-from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out, pymupdf
+from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 from ocrd.pdftext import (
     NO_PICTURES,
     ONCE,
@@ -343,11 +343,23 @@ def _tables(page: PdfPage, seen: Sequence[dict[str, Any]] | None) -> Iterator[Bl
 
 def _cells_of(table: Any, lines: Sequence[dict[str, Any]]) -> list[list[str]]:
     """What lines with their letters say in each cell of a table."""
-    chars = [[char for span in line["spans"] for char in span["chars"]] for line in lines]
+    lines = sorted(lines, key=lambda line: (line["bbox"][1], line["bbox"][0]))
 
-    def said(cell: Any) -> str:
-        held = ((c["c"] for c in line if middle(c["bbox"]) in pymupdf.Rect(cell)) for line in chars)
-        return " ".join(map("".join, held))
+    def said(cell: Sequence[float]) -> str:
+        x1, y1, x2, y2 = cell
+        held = (
+            "".join(
+                char["c"]
+                for span in line["spans"]
+                for char in span["chars"]
+                if 2 * x1 <= char["bbox"][0] + char["bbox"][2] < 2 * x2
+                if 2 * y1 <= char["bbox"][1] + char["bbox"][3] < 2 * y2
+            )
+            for line in lines
+            if line["bbox"][0] < x2 and line["bbox"][1] < y2
+            if line["bbox"][2] > x1 and line["bbox"][3] > y1
+        )
+        return " ".join(held)
 
     return [[said(cell) if cell else "" for cell in row.cells] for row in table.rows]
 

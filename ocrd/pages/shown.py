@@ -33,8 +33,11 @@ _PALE = 200  # of 255: darker ink shows on paper
 _BODY = 0.2  # of a line's height: above and below the letters' bodies others may reach in
 _CONTRAST = 8  # of 255: less between a word's darkest and lightest pixel shows nothing
 _OPAQUE = 0.95
+_TWICE = 0.12  # of its size: no letter stands so close to another of its kind
 _DRAWN = {"fill-path", "stroke-path", "fill-image", "fill-imgmask", "fill-shade"}
 _SAME = 12  # of 255: ink and paper so close are one
+
+Cover = tuple[int, tuple[float, float, float, float]]  # when it was drawn, among all, and where
 
 
 def untold_pictures(pictures: Sequence[Box], words: Sequence[Box]) -> list[Box]:
@@ -103,7 +106,7 @@ def seen_lines(
         return None
     colours = colours_of(page)
     traces = page.get_texttrace()
-    covers = list(_written_over(drawings, traces))
+    covers = _written_over(page, drawings, traces)
     signs = (span for span in spans if not any(map(str.isalnum, span["text"])))
     places = [*words, *(seen_box(page, sign["bbox"]) for sign in signs if sign["text"].strip())]
     if not covers and not any(_is_plain(colours, box) for box in places):
@@ -123,16 +126,15 @@ class _Look:
         page: PdfPage,
         colours: Image.Image,
         traces: Iterable[dict[str, Any]],
-        covers: Sequence[tuple[int, Any]],
+        covers: Sequence[Cover],
     ) -> None:
         self._page = page
         self._colours = colours
         self._covers = covers
         self._drawn = [
-            (number, pymupdf.Rect(box))
-            for number, (what, box) in enumerate(page.get_bboxlog())
-            if what in _DRAWN
+            (number, box) for number, (what, box) in enumerate(page.get_bboxlog()) if what in _DRAWN
         ]
+        self._kept: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         self._turns: defaultdict[tuple[float, ...], list[int]] = defaultdict(list)
         for trace in traces:
             for _, _, origin, _ in trace["chars"]:
@@ -158,8 +160,20 @@ class _Look:
         plain = word[0]["c"].strip() and _is_plain(self._colours, box)
         nothing = plain and self._shows_nothing(span, box, place, max(turns))
         for char, turn in zip(word, turns, strict=True):
-            gone = any(turn < at and middle(char["bbox"]) in over for at, over in self._covers)
-            yield {**char, "c": " "} if nothing or gone else char
+            gone = _is_under(turn, char["bbox"], self._covers)
+            unseen = nothing or gone or self._again(char, span["size"])
+            yield {**char, "c": " "} if unseen else char
+
+    def _again(self, char: dict[str, Any], size: float) -> bool:
+        """Whether a letter stands there already, to be bold or to throw a shadow."""
+        if not self._covers or not char["c"].strip():
+            return False
+        x, y = char["origin"]
+        kept = self._kept[char["c"]]
+        if any(abs(x - a) < _TWICE * size > abs(y - b) for a, b in kept):
+            return True
+        kept.append((x, y))
+        return False
 
     def _turn(self, char: dict[str, Any]) -> int:
         """When it is drawn, among all that is; -1 if never."""
@@ -170,23 +184,59 @@ class _Look:
         """Text that MuPDF has no glyphs for shows nothing either: its ink tells that it would."""
         if not span["alpha"]:
             return True
-        at = middle(astuple(place))
-        if any(number > turn and at in over for number, over in self._drawn):
+        if _is_under(turn, astuple(place), self._drawn):
             return True
         paper = (darkest for darkest, _ in _of_body(self._colours, box))
         return all(abs(one - other) < _SAME for one, other in zip(_rgb(span), paper, strict=True))
 
 
+def _is_under(turn: int, box: Sequence[float], covers: Iterable[Cover]) -> bool:
+    """Whether something was drawn later over the middle of a box."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(at > turn and x1 < x < x2 and y1 < y < y2 for at, (x1, y1, x2, y2) in covers)
+
+
 def _written_over(
-    drawings: Iterable[dict[str, Any]], traces: Sequence[dict[str, Any]]
-) -> Iterator[tuple[int, Any]]:
+    page: PdfPage, drawings: Iterable[dict[str, Any]], traces: Sequence[dict[str, Any]]
+) -> list[Cover]:
     """Boxes that cover older text and bear newer: when they were drawn, and where."""
-    for drawing in drawings:
-        if (drawing.get("fill_opacity") or 0) > _OPAQUE and is_box(drawing["items"]):
-            at, box = drawing["seqno"], pymupdf.Rect(drawing["rect"])
-            there = [trace["seqno"] < at for trace in traces if box.intersects(trace["bbox"])]
-            if len(set(there)) > 1:
-                yield at, box
+
+    def over(box: Any, at: int) -> bool:
+        there = {trace["seqno"] < at for trace in traces if box.intersects(trace["bbox"])}
+        return len(there) > 1
+
+    if not any(
+        _is_cover(each) and over(pymupdf.Rect(each["rect"]), each["seqno"]) for each in drawings
+    ):
+        return []
+    found = []
+    pictures = [
+        (number, pymupdf.Rect(box))
+        for number, (what, box) in enumerate(page.get_bboxlog())
+        if what == "fill-image"
+    ]
+    # What clips and groups leave of what is drawn in them, by level: nothing, where they are no
+    # boxes or let through what lies below.
+    within: list[Any] = []
+    for drawing in page.get_cdrawings(extended=True):
+        level = drawing["level"]
+        del within[level:]
+        left = within[-1] if within else pymupdf.INFINITE_RECT()
+        if drawing["type"] == "clip":
+            left = left & pymupdf.Rect(drawing["scissor"])
+            within.append(left if is_box(drawing["items"]) else pymupdf.Rect())
+        elif drawing["type"] == "group":
+            opaque = drawing["blendmode"] == "Normal" and drawing["opacity"] > _OPAQUE
+            within.append(left if opaque else pymupdf.Rect())
+        elif _is_cover(drawing):
+            at, box = drawing["seqno"], left & pymupdf.Rect(drawing["rect"])
+            if over(box, at) and not any(n > at and box in picture for n, picture in pictures):
+                found.append((at, tuple(box)))
+    return found
+
+
+def _is_cover(drawing: dict[str, Any]) -> bool:
+    return (drawing.get("fill_opacity") or 0) > _OPAQUE and is_box(drawing["items"])
 
 
 def is_box(items: Sequence[tuple[Any, ...]]) -> bool:
