@@ -123,8 +123,7 @@ class Desk:
         """
 
         def noted() -> list[Handed]:
-            taken: set[str] = set()
-            told = []
+            taken, told = set[str](), []
             for each in documents:
                 hidden = f".ocrd-{secrets.token_hex(16)}.held"
                 source, name = (
@@ -309,12 +308,16 @@ class Desk:
         limit: int,
         before_id: int | None = None,
         after_id: int | None = None,
+        latest: int = -1,
         **such: Any,
-    ) -> list[Job]:
-        """Jobs, newest first, as `Ledger.jobs`; only those that the token may see."""
+    ) -> tuple[list[Job], bool]:
+        """Jobs, newest first, as `Ledger.jobs`, and whether there are more; those it may see.
+
+        Where that is only what it has handed over, `latest` of those are looked at (-1: all).
+        """
         parts: list[dict[str, Any]] = [{}]
         if not token.role.covers(Role.READ):
-            most = -1 if any(such.values()) else limit  # which of them fit, the ledger knows
+            most = latest if any(such.values()) else limit + 1  # which fit, the ledger knows
             own = await asyncio.to_thread(self.store.jobs_of, token, most, before_id, after_id)
             parts = [{"among": own}]
         elif token.folders is not None and such.get("folder") is None:
@@ -325,14 +328,14 @@ class Desk:
                 job
                 for part in parts
                 for job in ledger.jobs(
-                    limit=limit, before_id=before_id, after_id=after_id, **(such | part)
+                    limit=limit + 1, before_id=before_id, after_id=after_id, **(such | part)
                 )
             ]
 
         found: list[Job] = await self.changes.ask(picked, [])
         found.sort(key=lambda job: job.id)
         nearest = found[-limit:] if after_id is None else found[:limit]
-        return nearest[::-1]
+        return nearest[::-1], len(found) > limit
 
     async def results(self, job: Job) -> Results:
         """What a job has left in the outbox.
