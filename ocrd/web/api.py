@@ -112,11 +112,11 @@ async def jobs(
     if folder is not None:
         folder = desk.folder(token, folder).name
     such: dict[str, Any] = {"state": state, "folder": folder, "name": name}
-    found = await desk.jobs(token, limit=limit + 1, before_id=before_id, **such)
+    found, older = await desk.jobs(token, limit=limit, before_id=before_id, **such)
     return {
         "version": 1,
-        "jobs": [job_facts(job) for job in found[:limit]],
-        "next_before_id": found[limit - 1].id if len(found) > limit else None,
+        "jobs": [job_facts(job) for job in found],
+        "next_before_id": found[-1].id if older else None,
     }
 
 

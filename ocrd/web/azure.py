@@ -108,28 +108,24 @@ async def delete(request: Request, model: str, number: str) -> None:
     """Take a result away from the client that it was made for; ocrd keeps the job as any other."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     _require_model(model)
-    known, whose = await _kept(desk, number, token)
-    if whose != token.name:
+    _, handed = await _kept(desk, number, token)
+    if handed is None or handed.token != token.name:
         raise RefusedError(
             403, f"{number} is another client's result", hint="Delete what you have sent yourself."
         )
-    if isinstance(known, Handed):
-        desk.store.disown(known.ticket, is_job=False)
-    else:
-        desk.store.disown(known.id, is_job=True)
+    await asyncio.to_thread(desk.store.disown, handed)
 
 
-async def _kept(desk: Desk, number: str, token: Token) -> tuple[Known, str | None]:
-    """What has that number and who brought it, unless that client has deleted it.
+async def _kept(desk: Desk, number: str, token: Token) -> tuple[Known, Handed | None]:
+    """What has that number and what it was handed over as, unless its client has deleted it.
 
     Raises:
         MissingError: It has, or there is none for this token.
     """
-    known = await desk.find(number, token)
-    whose = known.token if isinstance(known, Handed) else desk.store.brought(known.id)
-    if whose == "":
+    known, handed = await desk.traced(number, token)
+    if handed is not None and not handed.token:
         raise MissingError(f"the result {number} was deleted", hint="Send the document again.")
-    return known, whose
+    return known, handed
 
 
 def _require_model(model: str) -> None:

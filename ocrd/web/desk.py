@@ -8,6 +8,8 @@ is asked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import secrets
 import stat
@@ -22,12 +24,14 @@ from fastapi import Request
 from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import offline
+from ocrd.errors import OcrdError
 from ocrd.files import Disk
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, opened_folder, require_taken, touch
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from ocrd.ledger.search import RANKED, index_of, search
+from ocrd.names import first_free
 from ocrd.oserrors import os_error
 from ocrd.views.jobs import hit_facts
 from ocrd.views.locate import locate
@@ -106,23 +110,44 @@ class Desk:
         """
         for each in documents:
             _require_sense(each, folder)
-        await _all(asyncio.to_thread(each.whole) for each in documents)
-        handed = await _all(
-            asyncio.to_thread(self._place, each, folder, token) for each in documents
-        )
+        handed = await self._hand(documents, folder, token, held=False)
         return await asyncio.gather(*map(self._recorded, handed))
 
-    def _place(self, document: Incoming, folder: Folder, token: Token) -> Handed:
+    async def _hand(
+        self, documents: Sequence[Incoming], folder: Folder, token: Token, *, held: bool
+    ) -> list[Handed]:
+        """Let documents appear, hidden where they are held.
+
+        All are noted first: one that lies there though its client was refused is read twice, and
+        a hidden one that nobody remembers lies there for ever.
+        """
+
+        def noted() -> list[Handed]:
+            taken, told = set[str](), []
+            for each in documents:
+                hidden = f".ocrd-{secrets.token_hex(16)}.held"
+                source, name = (
+                    (hidden, each.name) if held else (_free(each.name, folder, taken), None)
+                )
+                told.append((source, each.draft().facts(), name))
+            return self.store.hand(folder.name, told, token)
+
+        await _all(asyncio.to_thread(each.whole) for each in documents)
+        about = zip(documents, await asyncio.to_thread(noted), strict=True)
+        return await _all(asyncio.to_thread(self._give, *each, folder) for each in about)
+
+    def _give(self, document: Incoming, noted: Handed, folder: Folder) -> Handed:
         draft = document.draft()
         try:
             with opened_folder(folder.inbox) as here:
-                source = draft.give(document.name, here)
-                facts = draft.facts()
+                source, facts = draft.give(noted.source, here), draft.facts()
                 document.discard()  # nobody may seem to write to it any more
-                self._mark(folder, source, here)
+                if not noted.held:
+                    self._mark(folder, source, here)
         except OSError as error:
+            self.store.forget(noted)
             raise os_error(error, folder.inbox) from error
-        return self.store.hand(folder.name, source, facts, token)
+        return self.store.lies(noted, source, facts)
 
     def _mark(self, folder: Folder, source: str, here: int) -> None:
         if marker := marker_of(folder, source):
@@ -132,8 +157,9 @@ class Desk:
         """The job that the daemon makes of it, if one runs and does so in time."""
         if snapshot.holder(self.config.spool / snapshot.LOCK) is None:
             return handed
-        job = await self.changes.until(partial(self.became, handed), RECORDED_S)
-        return handed if job is None else job
+        with contextlib.suppress(OcrdError):  # it is taken, whatever cannot be asked or noted now
+            return await self.changes.until(partial(self.became, handed), RECORDED_S) or handed
+        return handed
 
     def became(self, handed: Handed, ledger: Ledger) -> Job | None:
         """The job that a document became, as far as the ledger knows one."""
@@ -167,18 +193,7 @@ class Desk:
             PlaceError: The inbox cannot be written.
         """
         _require_sense(document, folder)
-        return await asyncio.to_thread(self._hold, document, folder, token)
-
-    def _hold(self, document: Incoming, folder: Folder, token: Token) -> Handed:
-        draft, hidden = document.draft(), f".ocrd-{secrets.token_hex(16)}.held"
-        # Noted first: what nobody remembers would lie there for ever.
-        held = self.store.hand(folder.name, hidden, draft.facts(), token, document.name)
-        try:
-            draft.give(hidden)
-        except OSError as error:
-            self.store.forget(held)
-            raise os_error(error, folder.inbox) from error
-        return held
+        return (await self._hand([document], folder, token, held=True))[0]
 
     async def read(self, name: str, token: Token) -> tuple[Handed, Known]:
         """Hand a held file over, unless it was before; what became of it so far.
@@ -207,16 +222,19 @@ class Desk:
 
     def _take_up(self, held: Handed, token: Token) -> Handed:
         folder = self.folder(token, held.folder)
+        name = _free(held.name or "document", folder, set())
+        noted = self.store.lies(held, name, held.facts)
         try:
             with opened_folder(folder.inbox) as here:
-                source = appear(held.source, held.name or "document", here)
+                source = appear(held.source, name, here)
                 self._mark(folder, source, here)
         except FileNotFoundError:
             self.store.forget(held)
             raise MissingError("the file is gone", hint="Upload it: POST /v1/files.") from None
         except OSError as error:
+            self.store.lies(noted, held.source, held.facts)
             raise os_error(error, folder.inbox) from error
-        return self.store.appeared(held, source)
+        return self.store.lies(noted, source, held.facts)
 
     def drop(self, file: Handed) -> None:
         """Delete an uploaded file; what has been made of it stays."""
@@ -236,19 +254,27 @@ class Desk:
         Raises:
             MissingError: There is none for it.
         """
+        return (await self.traced(name, token))[0]
+
+    async def traced(self, name: str, token: Token) -> tuple[Known, Handed | None]:
+        """The same, and as what it was handed over; None for what did not come over HTTP.
+
+        Raises:
+            MissingError: There is none for it.
+        """
         found: Known | None = None
+        handed: Handed | None = None
         if re.fullmatch("t[0-9]{1,18}", name) and (handed := self.store.handed(int(name[1:]))):
-            whose, found = handed.token, handed
-            job = await self.changes.until(partial(self.became, handed), 0)
-            found = handed if job is None else job
+            found = await self.changes.until(partial(self.became, handed), 0) or handed
         elif re.fullmatch("[0-9]{1,18}", name):
             found = await self.changes.ask(lambda ledger: ledger.job(int(name)), None)
-            whose = self.store.brought(int(name)) or ""
+            handed = self.store.brought(int(name))
+        theirs = handed is not None and handed.token == token.name
         if found is None or not token.sees(found.folder):
             raise _no_job(name)
-        if not token.role.covers(Role.READ) and whose != token.name:
+        if not theirs and not token.role.covers(Role.READ):
             raise _no_job(name)
-        return found
+        return found, handed
 
     async def job(self, name: str, token: Token) -> Job:
         """A job that the token may see.
@@ -265,13 +291,15 @@ class Desk:
         return found
 
     async def ended(self, known: Known, timeout_s: float) -> Job | None:
-        """The job once it has ended; None when it has not by then."""
+        """The job once it has ended; None when it has not by then, or nobody can tell."""
 
         def look(ledger: Ledger) -> Job | None:
             job = ledger.job(known.id) if isinstance(known, Job) else self.became(known, ledger)
             return job if job is not None and job.state in ENDED else None
 
-        return await self.changes.until(look, max(timeout_s, 0))
+        with contextlib.suppress(OcrdError):  # no word of it may sound as if it were not taken
+            return await self.changes.until(look, max(timeout_s, 0))
+        return None
 
     async def jobs(
         self,
@@ -280,12 +308,16 @@ class Desk:
         limit: int,
         before_id: int | None = None,
         after_id: int | None = None,
+        latest: int = -1,
         **such: Any,
-    ) -> list[Job]:
-        """Jobs, newest first, as `Ledger.jobs`; only those that the token may see."""
+    ) -> tuple[list[Job], bool]:
+        """Jobs, newest first, as `Ledger.jobs`, and whether there are more; those it may see.
+
+        Where that is only what it has handed over, `latest` of those are looked at (-1: all).
+        """
         parts: list[dict[str, Any]] = [{}]
         if not token.role.covers(Role.READ):
-            most = -1 if any(such.values()) else limit  # which of them fit, the ledger knows
+            most = latest if any(such.values()) else limit + 1  # which fit, the ledger knows
             own = await asyncio.to_thread(self.store.jobs_of, token, most, before_id, after_id)
             parts = [{"among": own}]
         elif token.folders is not None and such.get("folder") is None:
@@ -296,14 +328,14 @@ class Desk:
                 job
                 for part in parts
                 for job in ledger.jobs(
-                    limit=limit, before_id=before_id, after_id=after_id, **(such | part)
+                    limit=limit + 1, before_id=before_id, after_id=after_id, **(such | part)
                 )
             ]
 
         found: list[Job] = await self.changes.ask(picked, [])
         found.sort(key=lambda job: job.id)
         nearest = found[-limit:] if after_id is None else found[:limit]
-        return nearest[::-1]
+        return nearest[::-1], len(found) > limit
 
     async def results(self, job: Job) -> Results:
         """What a job has left in the outbox.
@@ -419,6 +451,18 @@ def _require_sense(document: Incoming, folder: Folder) -> None:
     require_taken(document.name, folder)
     if not document.size:
         raise RefusedError(422, f"{document.name} is empty", hint="Send the document's bytes.")
+
+
+def _free(name: str, folder: Folder, taken: set[str]) -> str:
+    """The first of NAME, NAME (2), … that is neither in the inbox nor taken; it is from now on."""
+
+    def take(wanted: str) -> str:
+        if wanted in taken or os.path.lexists(folder.inbox / wanted):
+            raise FileExistsError
+        taken.add(wanted)
+        return wanted
+
+    return first_free(name, take)
 
 
 def _no_job(name: str) -> MissingError:

@@ -30,6 +30,7 @@ from ocrd.web.store import SESSION_S, Handed, Role, Token
 router = APIRouter(include_in_schema=False)
 
 LISTED, FAILURES = 50, 5
+LOOKED_AT = 1000  # of what a token has handed over, for those that failed: asked at each change
 _BACK = re.compile(r"/(jobs|search)\b[^\\\s]*")  # of ours, and no other site's
 _templates = Environment(
     loader=PackageLoader("ocrd.web"), autoescape=select_autoescape(), trim_blocks=True
@@ -78,24 +79,28 @@ async def now(request: Request) -> Response:
     """Everything at a glance."""
     desk, token = desk_of(request), token_for(request)
     told = {"folders": desk.folders(token), "max_mib": desk.config.settings.web.max_upload_mib}
-    return _page(request, 200, "now.html", **told, **await _glance(desk, token))
+    told |= await _standing(desk, token) | await _latest(desk, token)
+    return _page(request, 200, "now.html", **told)
 
 
 @router.get("/part/{name}")
 async def part(request: Request, name: Literal["now", "jobs"]) -> Response:
     """One of its parts that change."""
     desk, token = desk_of(request), token_for(request)
-    return _page(request, 200, f"part_{name}.html", **await _glance(desk, token))
+    told = await (_standing if name == "now" else _latest)(desk, token)
+    return _page(request, 200, f"part_{name}.html", **told)
 
 
-async def _glance(desk: Desk, token: Token) -> dict[str, Any]:
-    """How it stands, for those who may see it, and the last jobs that one may see."""
-    reads = token.role.covers(Role.READ)
-    return {
-        "facts": await desk.standing(token) if reads else None,
-        "failures": await desk.jobs(token, state=JobState.FAILED, limit=FAILURES),
-        "jobs": await desk.jobs(token, limit=LISTED),
-    }
+async def _standing(desk: Desk, token: Token) -> dict[str, Any]:
+    """How it stands, for those who may see it."""
+    return {"facts": await desk.standing(token) if token.role.covers(Role.READ) else None}
+
+
+async def _latest(desk: Desk, token: Token) -> dict[str, Any]:
+    """The last jobs that one may see, and the last of them that failed."""
+    failures, _ = await desk.jobs(token, limit=FAILURES, latest=LOOKED_AT, state=JobState.FAILED)
+    jobs, _ = await desk.jobs(token, limit=LISTED)
+    return {"failures": failures, "jobs": jobs}
 
 
 @router.post("/")
@@ -132,14 +137,13 @@ async def jobs(
     such: dict[str, Any] = {key: value or None for key, value in asked.items()}
     if folder:
         desk.folder(token, folder)
-    most = LISTED + 1  # one more tells whether there are any
-    found = await desk.jobs(token, limit=most, after_id=after, **such) if after is not None else []
-    newer = len(found) == most
-    if newer:
-        found, older = found[1:], True
-    else:  # the newest, or those before a job
-        found = await desk.jobs(token, limit=most, before_id=before, **such)
-        found, older, newer = found[:LISTED], len(found) == most, before is not None
+    newer = older = False
+    if after is not None:
+        found, newer = await desk.jobs(token, limit=LISTED, after_id=after, **such)
+        older = newer
+    if not newer:  # the newest, or those before a job
+        found, older = await desk.jobs(token, limit=LISTED, before_id=before, **such)
+        newer = before is not None
     query = urlencode({key: str(value) for key, value in asked.items() if value})
     told = {**asked, "folders": desk.folders(token), "states": JobState, "query": query}
     return _page(request, 200, "jobs.html", jobs=found, newer=newer, older=older, **told)

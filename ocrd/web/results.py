@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -254,7 +255,7 @@ class OpenFileResponse(FileResponse):
 
 def _saved(name: str) -> dict[str, str]:
     """A browser saves it under this name, shows nothing of it, and keeps no copy."""
-    plain = "".join(char if char.isascii() and char not in '"\\' else "_" for char in name)
+    plain = re.sub(r'[^ -~]|["\\]', "_", name)
     exact = quote(name, errors="replace")
     return {
         "cache-control": "no-store",

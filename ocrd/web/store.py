@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,21 +178,30 @@ class Store:
     # --- what came in over HTTP ---
 
     def hand(
-        self, folder: str, source: str, facts: FileFacts, token: Token, name: str | None = None
-    ) -> Handed:
-        """Note a document that lies in an inbox, or is about to."""
+        self, folder: str, documents: Sequence[tuple[str, FileFacts, str | None]], token: Token
+    ) -> list[Handed]:
+        """Note documents that are about to lie in an inbox, all or none: source, facts, name."""
+        told = [
+            (name, at, facts.size, facts.mtime_ns, facts.inode) for at, facts, name in documents
+        ]
         rows = self._run(
-            "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at, name)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-            *(folder, source, facts.size, facts.mtime_ns, facts.inode),
-            *(token.name, time.time(), name),
+            "INSERT INTO handed (folder, token, at, name, source, size, mtime_ns, inode)"
+            " SELECT ?, ?, ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4"
+            " FROM json_each(?) ORDER BY key RETURNING *",
+            *(folder, token.name, time.time(), json.dumps(told)),
+        )
+        return [_handed(row) for row in sorted(rows)]
+
+    def lies(self, handed: Handed, source: str, facts: FileFacts) -> Handed:
+        """Note where a document lies, or is about to, if that is not what was noted."""
+        if (source, facts) == (handed.source, handed.facts):
+            return handed
+        rows = self._run(
+            "UPDATE handed SET source = ?, size = ?, mtime_ns = ?, inode = ? WHERE ticket = ?"
+            " RETURNING *",
+            *(source, facts.size, facts.mtime_ns, facts.inode, handed.ticket),
         )
         return _handed(rows[0])
-
-    def appeared(self, held: Handed, source: str) -> Handed:
-        """A document that was held has got its name."""
-        query = "UPDATE handed SET source = ? WHERE ticket = ? RETURNING *"
-        return _handed(self._run(query, source, held.ticket)[0])
 
     def handed(self, ticket: int) -> Handed | None:
         """What was noted under a ticket."""
@@ -212,10 +222,10 @@ class Store:
         """The daemon has made this job of it."""
         self._run("UPDATE OR IGNORE handed SET job = ? WHERE ticket = ?", job, ticket)
 
-    def brought(self, job: int) -> str | None:
-        """The name of the token that a job came from; empty once its client has deleted it."""
-        rows = self._run("SELECT token FROM handed WHERE job = ?", job)
-        return str(rows[0][0]) if rows else None
+    def brought(self, job: int) -> Handed | None:
+        """The document that became a job; its token is empty once its client has deleted it."""
+        rows = self._run("SELECT * FROM handed WHERE job = ?", job)
+        return _handed(rows[0]) if rows else None
 
     def jobs_of(
         self, token: Token, most: int, before_id: int | None, after_id: int | None
@@ -229,10 +239,9 @@ class Store:
         ends = (2**63 - 1 if before_id is None else before_id, after_id or 0)
         return [int(row[0]) for row in self._run(query, token.name, *ends, most)]
 
-    def disown(self, number: int, *, is_job: bool) -> None:
-        """A job, or what lies under a ticket, is nobody's from now on."""
-        column = "job" if is_job else "ticket"
-        self._run(f"UPDATE handed SET token = '' WHERE {column} = ?", number)  # noqa: S608 - ours
+    def disown(self, handed: Handed) -> None:
+        """It, and the job that it became, is nobody's from now on."""
+        self._run("UPDATE handed SET token = '' WHERE ticket = ?", handed.ticket)
 
     def forget(self, handed: Handed) -> None:
         """Nothing of it is kept any more."""

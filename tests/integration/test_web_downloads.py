@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -145,6 +146,26 @@ def test_a_link_in_a_files_place_is_not_followed(
     for method in ("GET", "HEAD"):
         answer = client.request(method, f"/api/v1/jobs/{told['id']}/result?format=pdf")
         assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r\nx-own: 1", "\x1b", "\x7f", '"', "\\", "ü"])
+def test_whatever_a_file_is_called_its_results_come_whole(
+    running: Site, client: httpx.Client, mark: str
+) -> None:
+    """A client's names are made safe; those in the inbox are anybody's."""
+    name = f"a{mark}b"
+    whole = running.root / "whole.png"
+    whole.write_bytes(page())
+    whole.rename(running.root / "inbox/web" / f"{name}.png")
+    until(lambda: (running.root / "archive/web" / f"{name}.png").exists())
+    number = client.get("/api/v1/jobs?limit=1").json()["jobs"][0]["id"]
+    bundle = running.root / "outbox/web" / name
+    for kind in ("pdf", "md", "zip"):
+        answer = client.get(f"/api/v1/jobs/{number}/result?format={kind}")
+        assert (answer.status_code, "x-own" in answer.headers) == (200, False)
+        exact = quote(f"{name}.{kind}")
+        assert f"filename*=UTF-8''{exact}" in answer.headers["content-disposition"]
+        assert kind == "zip" or answer.content == (bundle / f"{name}.{kind}").read_bytes()
 
 
 def test_a_head_of_the_event_stream_ends(client: httpx.Client) -> None:

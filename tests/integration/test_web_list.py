@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -95,6 +96,26 @@ def test_every_job_is_reached_by_the_links_and_none_twice(
         back = followed(client, str(last), "Newer")
         assert sorted({number for page in back for number in page}) == sorted(expected)
         assert back[-1] == pages[0]  # the newest page is a whole one
+
+
+def test_the_front_page_shows_failures_among_the_last_1000_of_ones_own(tmp_path: Path) -> None:
+    """Looking through 100,000 at each change would keep the process from all else."""
+    jobs, failed = 1_100, (50, 700)
+    root = tmp_path / "srv"
+    (root / ".ocrd").mkdir(mode=0o750, parents=True)
+    after_years(root / ".ocrd/ledger.db", jobs)
+    with closing(sqlite3.connect(root / ".ocrd/ledger.db")) as db, db:
+        db.execute("UPDATE jobs SET state = 'done' WHERE state = 'failed'")
+        db.execute("UPDATE jobs SET state = 'failed' WHERE id IN (?, ?)", failed)
+    with site(root, daemon=False) as up, up.client("submit") as client:
+        with closing(sqlite3.connect(root / ".ocrd/web.db")) as db, db:
+            row = "INSERT INTO handed (folder, source, size, mtime_ns, inode, token, at, job)"
+            rows = ((number,) for number in range(1, jobs + 1))
+            db.executemany(f"{row} VALUES ('scans', 'x', 1, 1, 1, 'submit', 1.0, ?)", rows)
+        for path, shown in (("/", [700]), ("/part/jobs", [700]), ("/part/now", [])):
+            told = client.get(path).text.partition("Last jobs")[0]
+            assert [int(number) for number in re.findall(r'href="/jobs/(\d+)"', told)] == shown
+        assert followed(client, "/jobs?state=failed", "Older") == [[700, 50]]
 
 
 @pytest.mark.parametrize(
