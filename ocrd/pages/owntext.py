@@ -19,7 +19,7 @@ from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, leftward, typeset
 from ocrd.pages.reading import OwnText, in_order
-from ocrd.pages.shown import has_outlines, is_box, middle, seen_lines, untold_pictures
+from ocrd.pages.shown import has_outlines, is_box, is_within, seen_lines, untold_pictures
 from ocrd.pages.typeset import Row, Style, Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 from ocrd.pdftext import (
@@ -373,7 +373,7 @@ def _links(page: PdfPage) -> Iterator[tuple[str, str, Box]]:
             places[line] = places.get(line, place) | place
     words = page.get_text("words") if places else []
     for (target, _), place in sorted(places.items(), key=lambda each: (each[1].y1, each[1].x0)):
-        held = (word for word in words if middle(word) in place)
+        held = (word for word in words if is_within(word, place))
         said = " ".join(typed(word[4]) for word in held)
         if said:
             yield said.strip(".,;:"), target, seen_box(page, place)

@@ -191,9 +191,14 @@ class _Look:
 
 
 def _is_under(turn: int, box: Sequence[float], covers: Iterable[Cover]) -> bool:
-    """Whether something was drawn later over the middle of a box."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return any(at > turn and x1 < x < x2 and y1 < y < y2 for at, (x1, y1, x2, y2) in covers)
+    """Whether something was drawn later over a box."""
+    return any(at > turn and is_within(box, over) for at, over in covers)
+
+
+def is_within(box: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether the middle of a box lies in another: PyMuPDF's own takes ten times as long."""
+    x1, y1, x2, y2 = other
+    return 2 * x1 < box[0] + box[2] < 2 * x2 and 2 * y1 < box[1] + box[3] < 2 * y2
 
 
 def _written_over(
@@ -256,17 +261,19 @@ def _filled_in(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The lines, one that stands where there is white in another put in there."""
     done: list[dict[str, Any]] = []
     for line in lines:
-        here = pymupdf.Rect(line["bbox"])
+        here = line["bbox"]
         for span in (span for other in done for span in other["spans"]):
             chars = span["chars"]
-            free = not any(middle(c["bbox"]) in here for c in chars if c["c"].strip())
-            if free and middle(here) in pymupdf.Rect(span["bbox"]):
-                at = next((n for n, c in enumerate(chars) if c["bbox"][0] >= here.x0), len(chars))
-                new = [char for piece in line["spans"] for char in piece["chars"]]
-                blank = {**new[0], "c": " "}
-                span["chars"] = [*chars[:at], blank, *new, blank, *chars[at:]]
-                span["text"] = _said(span["chars"])
-                break
+            if not is_within(here, span["bbox"]):
+                continue
+            if any(is_within(c["bbox"], here) for c in chars if c["c"].strip()):
+                continue
+            at = next((n for n, c in enumerate(chars) if c["bbox"][0] >= here[0]), len(chars))
+            new = [char for piece in line["spans"] for char in piece["chars"]]
+            blank = {**new[0], "c": " "}
+            span["chars"] = [*chars[:at], blank, *new, blank, *chars[at:]]
+            span["text"] = _said(span["chars"])
+            break
         else:
             done.append(line)
     yield from done
@@ -274,11 +281,6 @@ def _filled_in(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _said(chars: Iterable[dict[str, Any]]) -> str:
     return "".join(char["c"] for char in chars)
-
-
-def middle(box: Sequence[float]) -> Any:
-    """The point in the middle of a rectangle of PyMuPDF's."""
-    return pymupdf.Point((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
 def _rgb(span: dict[str, Any]) -> tuple[int, int, int]:

@@ -287,7 +287,7 @@ def _marked(rows: Sequence[Row]) -> list[Row]:
             mark = marker.text + "." * (from_one and marker.text.isdecimal())
             text = f"{mark} {item.text}"
             done[done.index(item)] = replace(item, text=text, box=box, marked=True)
-        elif any(map(str.isalnum, marker.text)):
+        elif any(map(str.isalnum, marker.text)) or marker.text in _TICKS:
             done.append(marker)
     return done if markers else list(rows)
 

@@ -24,6 +24,7 @@ from ocrd.ledger.readonly import WEB
 from ocrd.owners import make_for_owner, owned, whose_it_should_be
 
 SESSION_S = 30 * 86400.0
+_PARTS = ", ".join(f"json_extract(value, '$[{part}]')" for part in range(5))
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tokens (
@@ -186,8 +187,7 @@ class Store:
         ]
         rows = self._run(
             "INSERT INTO handed (folder, token, at, name, source, size, mtime_ns, inode)"
-            " SELECT ?, ?, ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4"
-            " FROM json_each(?) ORDER BY key RETURNING *",
+            f" SELECT ?, ?, ?, {_PARTS} FROM json_each(?) ORDER BY key RETURNING *",
             *(folder, token.name, time.time(), json.dumps(told)),
         )
         return [_handed(row) for row in sorted(rows)]
