@@ -27,6 +27,8 @@ MORE_TEXT = 2  # full lines of text for each note: cells have as many as there a
 MOST_NOTED = 0.7  # lines of notes for each of the text: more is a column
 LEAST_NUMBERS, COUNTED = 3, 0.7  # of lines, and the share of numbers below each other that are
 LONGEST_NUMBER = 4  # digits
+STEPS = (5, 10)  # lines, where not each has its number
+LEAST_EACH, NEARLY = 10, 0.9  # numbered lines where each is, and the share of all that are
 
 T = TypeVar("T")
 
@@ -36,8 +38,7 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
     text = [piece for piece in pieces if len(piece.text) > PROSE]
     if len(text) < LEAST_LINES:
         return []
-    few = max(1, int(EDGES * len(text)))
-    left, right = sorted(p.box.x1 for p in text)[few], sorted(p.box.x2 for p in text)[-1 - few]
+    left, right = _edges(text)
     sides = (
         [piece for piece in pieces if piece.box.x2 < left],
         [piece for piece in pieces if piece.box.x1 > right],
@@ -49,15 +50,18 @@ def notes(pieces: Sequence[Piece]) -> list[list[Row]]:
 
 
 def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
-    """Numbers that count the lines of a page, those of each column of them from top to bottom.
+    """Numbers that count the lines of a page, those of each margin from top to bottom.
 
     From one to the next there are as many lines as the number grows by.  Where it grows by one, it
-    may lead a clause or an item, unless most lines end in the middle of a phrase.
+    may lead a clause, an item or the cells of a table: then nearly all lines of the page have one,
+    stand alone beside it, and most end in the middle of a phrase.
     """
     printed = rows(pieces)
     place = {piece: number for number, row in enumerate(printed) for piece in row}
+    outer = [piece for row in printed for piece in row if piece in (row[0], row[-1])]
+    numbers = [it for it in outer if it.text.isdecimal() and len(it.text) <= LONGEST_NUMBER]
+    full = sum(len(piece.text) > PROSE for piece in pieces)
     found = []
-    numbers = [it for it in pieces if it.text.isdecimal() and len(it.text) <= LONGEST_NUMBER]
     for strip in strips(numbers):
         strip.sort(key=lambda piece: piece.middle)
         counted = dict[Piece, int]()
@@ -65,14 +69,45 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
             step = int(below.text) - int(above.text)
             if step == place[below] - place[above] > 0:
                 counted |= {above: step, below: step}
-        longest = [max(printed[place[n]], key=lambda piece: piece.width) for n in counted]
-        prose = sum(len(piece.text) for piece in longest) > PROSE * len(longest)
-        open_ends = sum(piece.text[-1:] not in ".,;:" for piece in longest)
-        running = prose and 2 * open_ends > len(longest) and goes_on([(it,) for it in longest])
-        enough = len(counted) >= max(LEAST_NUMBERS, COUNTED * len(strip))
-        if enough and (running or 1 not in counted.values()):
-            found.append(tuple(counted))
+        if len(counted) < max(LEAST_NUMBERS, COUNTED * len(strip)):
+            continue
+        column = tuple(counted)
+        beside = printed[place[column[0]] : place[column[-1]] + 1]
+        others = [[piece for piece in row if piece not in counted] for row in beside]
+        lines = [max(row, key=lambda piece: piece.width) for row in others if row]
+        if not _rise(column) or not _outside(column, lines):
+            continue
+        alone = sum(len(printed[place[number]]) <= 2 for number in column)
+        each = alone >= max(LEAST_EACH, NEARLY * len(column), NEARLY * full) and _run_on(lines)
+        step = min(counted.values())
+        if step in STEPS or (step == 1 and each):
+            found.append(column)
     return found
+
+
+def _rise(numbers: Row) -> bool:
+    return all(int(above.text) < int(below.text) for above, below in pairwise(numbers))
+
+
+def _outside(numbers: Row, lines: Sequence[Piece]) -> bool:
+    """Whether numbers stand in one of the margins of lines."""
+    if len(lines) < LEAST_LINES:
+        return False
+    left, right = _edges(lines)
+    return all(it.box.x2 < left for it in numbers) or all(it.box.x1 > right for it in numbers)
+
+
+def _run_on(lines: Sequence[Piece]) -> bool:
+    """Whether lines are running text rather than clauses or items of a line each."""
+    prose = sum(len(piece.text) for piece in lines) > PROSE * len(lines)
+    open_ends = sum(piece.text[-1:] not in ".,;:" for piece in lines)
+    return prose and 2 * open_ends > len(lines) and goes_on([(it,) for it in lines])
+
+
+def _edges(lines: Sequence[Piece]) -> tuple[float, float]:
+    """Where lines begin and end, but for the few that reach further."""
+    few = max(1, int(EDGES * len(lines)))
+    return sorted(it.box.x1 for it in lines)[few], sorted(it.box.x2 for it in lines)[-1 - few]
 
 
 def _in_margin(

@@ -7,7 +7,8 @@ reads with little confidence, or too short for their length, and in letters of o
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ocrd.engine import osd
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from ocrd.engine.rapid.reader import Reading
 
 MOST_UNREAD = 0.2  # of the print
-MOST_FOREIGN = 0.3  # of the letters: a formula has a few
-LONG = 12  # letters: a line of so many, mostly foreign, is print and no formula
+MOST_FOREIGN = 0.3  # of the letters
+LONG = 12  # letters: a line of so many, mostly foreign, is enough
+WORD = 3  # letters: those of formulas stand alone
 KNOWN = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "FULLWIDTH"})
 SCRIPTS = "Latin letters, Chinese and Japanese"  # what RapidOCR's model knows
 TELLTALE = {"vi": "ơưƠƯ", "tr": "ığİ"}  # letters that hardly another language has
@@ -35,7 +37,7 @@ def doubt(reading: Reading, image: PageImage, language: str) -> str | None:
     """What is wrong with a page on which there is print that was not read, or hardly."""
     what = _unread(reading, language)
     if what is not None:
-        return f"{what}; {_remedy(image, language)}"
+        return f"{what}; {_remedy(image, language, strange=_strange(reading))}"
     if not language and telltale(reading) == "vi":
         return f"it looks Vietnamese, and most accents are lost; {_set(languages('vi'))}"
     return None
@@ -56,27 +58,35 @@ def _unread(reading: Reading, language: str) -> str | None:
         return "something is printed on it, but no word could be read" if reading.ink else None
     if reading.unread > MOST_UNREAD:
         return f"{reading.unread:.0%} of its print could not be read"
-    texts = [piece.text for piece in reading.pieces]
-    lines = [text for text in texts if sum(map(str.isalpha, text)) >= LONG]
-    strange = _foreign(texts) > MOST_FOREIGN or any(_foreign([line]) > 1 / 2 for line in lines)
-    if not language and strange:
+    if not language and _strange(reading):
         return "print on it is in a script of which the embedded engine knows a few letters only"
     if reading.confidence < reading.least_sure:
         return f"its print was read with a confidence of {reading.confidence:.2f} only"
     return None
 
 
-def _foreign(texts: Iterable[str]) -> float:
-    """The share of letters that belong to other scripts than those the model knows."""
-    letters = [char for text in texts for char in text if char.isalpha()]
-    scripts = [unicodedata.name(char, "").split(" ")[0] for char in letters]
-    return sum(script not in KNOWN for script in scripts) / max(1, len(scripts))
+def _strange(reading: Reading) -> bool:
+    """Whether a line, or much of the page, is in a script that the model does not know."""
+    texts = [piece.text for piece in reading.pieces]
+    lines = [text for text in texts if sum(map(str.isalpha, text)) >= LONG]
+    return _foreign(texts) > MOST_FOREIGN or any(_foreign([line]) > 1 / 2 for line in lines)
 
 
-def _remedy(image: PageImage, language: str) -> str:
-    """What to set, and to install, for such a page."""
+def _foreign(texts: Sequence[str]) -> float:
+    """The share of letters that stand in words of other scripts than those the model knows."""
+    runs = [(it, len([*run])) for text in texts for it, run in groupby(text, _is_foreign)]
+    letters = sum(char.isalpha() for text in texts for char in text)
+    return sum(length for it, length in runs if it and length >= WORD) / max(1, letters)
+
+
+def _is_foreign(char: str) -> bool:
+    return char.isalpha() and unicodedata.name(char, "").split(" ")[0] not in KNOWN
+
+
+def _remedy(image: PageImage, language: str, *, strange: bool) -> str:
+    """What to set, and to install, for such a page; if it is `strange`, no Latin letters lack."""
     script = _script(image)
-    told = {each.script for each in languages(language)}
+    told = {each.script for each in languages(language)} | ({"Latin"} if strange else set())
     known = of_script(script) if script not in told else ()
     known = tuple(each for each in known if not each.by_rapidocr)
     if known:

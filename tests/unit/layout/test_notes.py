@@ -106,3 +106,67 @@ def test_a_line_number_that_was_not_read_leaves_the_others() -> None:
 )
 def test_other_numbers_in_a_margin_count_no_lines(page: list[Piece]) -> None:
     assert line_numbers(page) == []
+
+
+def cells(*columns: tuple[list[str], float], top: float = 103) -> list[Piece]:
+    """Columns of cells, each with its left end."""
+    return [
+        piece(text, x, top + 25 * n) for texts, x in columns for n, text in enumerate(texts) if text
+    ]
+
+
+def counting(*numbers: int) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+UP, TEXTS = counting(*range(1, 13)), [SENTENCE] * 12
+EVERY_FIFTH = [str(n) if n % 5 == 0 else "" for n in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        cells((UP[:9], 40), (TEXTS[:9], 100)),
+        cells((UP, 40), (TEXTS, 100), (counting(*range(20, 32)), 500), (["7.50"] * 12, 560)),
+        cells((UP, 40), (TEXTS, 100), (["7:30"] * 12, 560)),
+        cells((["A"] * 12, 10), (UP, 40), (TEXTS, 100)),
+        cells((counting(1, 2, 3) * 4, 40), (TEXTS, 100)),
+        cells((TEXTS, 100), (counting(1, 2, 3) * 4, 520)),
+        cells((UP, 40), (TEXTS, 100)) + lines("\n".join([SENTENCE] * 4), 100, 500),
+        numbered(2, 40),
+        cells((["" if n % 2 else str(n + 3) for n in range(12)], 40), (TEXTS, 100)),
+        cells((TEXTS, 100), (counting(*range(4, 16)), 500), (["7.50"] * 12, 560)),
+        cells(([*TEXTS, *TEXTS[:8]], 100), (EVERY_FIFTH, 500), ([*TEXTS, *TEXTS[:8]], 560)),
+        cells(
+            ([*[SENTENCE] * 4, ""] * 4, 100), (EVERY_FIFTH, 100), ([*[""] * 4, SENTENCE] * 4, 140)
+        ),
+    ],
+    ids=[
+        "of few items",
+        "of an invoice",
+        "of a time sheet",
+        "behind a letter",
+        "of quantities",
+        "of quantities on the right",
+        "of items above a paragraph",
+        "of every second line",
+        "of items of two lines",
+        "of notes before amounts",
+        "between two columns",
+        "within the text",
+    ],
+)
+def test_numbers_of_items_and_cells_count_no_lines(page: list[Piece]) -> None:
+    assert line_numbers(page) == []
+
+
+@pytest.mark.parametrize("step", [5, 10])
+def test_numbers_of_every_fifth_or_tenth_line_are_told_beside_short_lines(step: int) -> None:
+    page = lines("\n".join(["Rope of hemp,", "and tar"] * 20), 100, 103)
+    page += [piece(str(n), 40, 78 + 25 * n) for n in range(step, 41, step)]
+    assert [len(row) for row in line_numbers(page)] == [40 // step]
+
+
+def test_lines_without_text_are_numbered_as_the_others() -> None:
+    page = cells((counting(*range(1, 29)), 40), ([SENTENCE, SENTENCE, SENTENCE, ""] * 7, 100))
+    assert [len(row) for row in line_numbers([*page, piece("Page 3", 300, 850)])] == [28]

@@ -315,9 +315,9 @@ def test_a_side_note_is_read_with_the_paragraph_beside_it(
 
 
 def test_numbers_of_lines_stand_in_no_sentence() -> None:
-    page = lines("\n".join([FULL] * 10), 100, 100)
-    page += [piece(str(n), 60, 75 + 25 * n) for n in (2, 4, 6, 8)]
-    assert labelled(page) == [("text", " ".join([FULL] * 10)), ("aside_text", "2 4 6 8")]
+    page = lines("\n".join([FULL] * 20), 100, 100)
+    page += [piece(str(n), 60, 75 + 25 * n) for n in (5, 10, 15, 20)]
+    assert labelled(page) == [("text", " ".join([FULL] * 20)), ("aside_text", "5 10 15 20")]
 
 
 @pytest.mark.parametrize(
