@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from ocrd.job import Job, JobState
 from ocrd.views.jobs import job_facts, story_facts
 from ocrd.web.access import token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
-from ocrd.web.errors import RefusedError
+from ocrd.web.errors import JSONResponse, RefusedError
 from ocrd.web.results import file_response
 from ocrd.web.store import Handed, Role
 

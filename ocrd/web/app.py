@@ -68,6 +68,7 @@ def create_app(config: Config) -> FastAPI:
             store.close()
 
     app = FastAPI(
+        default_response_class=errors.JSONResponse,
         title="ocrd",
         version=ocrd.__version__,
         description="Scans in; text, Markdown and searchable PDFs out.",

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from ocrd.job import JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.desk import Desk, Known, desk_of, name_of
-from ocrd.web.errors import MissingError, RefusedError, outcome, sentence
+from ocrd.web.errors import JSONResponse, MissingError, RefusedError, outcome, sentence
 from ocrd.web.results import ReadPage, Results, file_response, page_numbers
 from ocrd.web.store import Handed, Role, Token
 

@@ -14,7 +14,7 @@ import zipfile
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 import ocrd
 from ocrd.files import Disk
@@ -22,7 +22,7 @@ from ocrd.job import Job, JobState
 from ocrd.web.access import token_for
 from ocrd.web.body import MOST, Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
-from ocrd.web.errors import MissingError, RefusedError, sentence
+from ocrd.web.errors import JSONResponse, MissingError, RefusedError, sentence
 from ocrd.web.results import Results
 from ocrd.web.store import Handed, Role, Token
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, responses
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from ocrd.errors import LedgerError, OcrdError, PlaceError, UsageError
 from ocrd.job import Job, JobError
+
+
+class JSONResponse(responses.JSONResponse):
+    """In ASCII, so that a path whose bytes are no UTF-8 is told as the command line tells it."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class RefusedError(OcrdError):

@@ -11,14 +11,13 @@ import re
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from markdown_it import MarkdownIt
 
 from ocrd.job import JobState
 from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
-from ocrd.web.errors import RefusedError, outcome
+from ocrd.web.errors import JSONResponse, RefusedError, outcome
 from ocrd.web.results import ReadPage, Results, page_numbers
 from ocrd.web.store import Handed, Role, Token
 

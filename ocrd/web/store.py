@@ -186,7 +186,7 @@ class Store:
             (name, at, facts.size, facts.mtime_ns, facts.inode) for at, facts, name in documents
         ]
         rows = self._run(
-            "INSERT INTO handed (folder, token, at, name, source, size, mtime_ns, inode)"
+            "INSERT INTO handed (folder, token, at, name, source, size, mtime_ns, inode)"  # noqa: S608 - our own words
             f" SELECT ?, ?, ?, {_PARTS} FROM json_each(?) ORDER BY key RETURNING *",
             *(folder, token.name, time.time(), json.dumps(told)),
         )

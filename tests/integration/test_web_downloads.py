@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,3 +174,19 @@ def test_a_head_of_the_event_stream_ends(client: httpx.Client) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert client.get("/healthz", timeout=20).status_code == 200  # over the same connection
+
+
+def test_a_name_that_is_no_text_hides_no_other_job(running: Site, client: httpx.Client) -> None:
+    """As it comes over a share from a program with letters of its own."""
+    inbox = running.root / "inbox" / "web"
+    (inbox / os.fsdecode(b"stra\xdfe.png")).write_bytes(page())
+
+    def there() -> bool:
+        jobs = client.get("/api/v1/jobs", params={"name": "stra"}).json()["jobs"]
+        return [job["state"] for job in jobs] == ["done"]
+
+    until(there)
+    (told,) = client.get("/api/v1/jobs", params={"name": "stra"}).json()["jobs"]
+    assert Path(told["archived_to"]).read_bytes() == page()
+    answer = client.get(f"/api/v1/jobs/{told['id']}/result?format=pdf")
+    assert answer.status_code == 200 and answer.content.startswith(b"%PDF")

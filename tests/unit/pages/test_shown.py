@@ -298,6 +298,55 @@ def test_what_is_written_over_gives_way_to_what_is_seen(
     assert line.split() == [word.text for word in found.result.lines[-1].words]
 
 
+MULTIPLY = "<</Type/ExtGState/BM/Multiply>>"
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        "q 58 60 20 20 re W n 1 1 1 rg 0 0 595 842 re f Q",
+        "q 58 500 m 300 500 l 180 400 l h W n 1 1 1 rg 0 0 595 842 re f Q",
+        "q /GS gs 1 1 0.6 rg 0 0 595 842 re f Q",
+    ],
+    ids=["shown elsewhere only", "cut to no box", "let through"],
+)
+def test_a_box_that_covers_nothing_takes_no_words(tmp_path: Path, box: str) -> None:
+    """Producers draw a whole ground and show a part of it, or mark words with it."""
+
+    def drawn(page: Any) -> None:
+        page.clean_contents()
+        document, (stream,) = page.parent, page.get_contents()
+        document.xref_set_key(page.xref, "Resources/ExtGState/GS", MULTIPLY)
+        document.update_stream(stream, document.xref_stream(stream) + f" {box} ".encode())
+
+    newer = typed_at(62, "Newer words")
+    assert said(read(tmp_path, prose, drawn, newer)) == [PROSE, "Newer words"]
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.3, 1.0])
+def test_what_is_printed_twice_is_told_once_where_something_is_written_over(
+    tmp_path: Path, apart: float
+) -> None:
+    def bold(page: Any) -> None:
+        for n in range(2):
+            page.insert_text((60 + n * apart, 500 + n * apart), "All hills ill", fontsize=11)
+
+    written_over = typed_at(60, OLD), over(58, 300), typed_at(60, NEW)
+    assert said(read(tmp_path, prose, bold, *written_over)) == [PROSE, NEW, "All hills ill"]
+
+
+def test_a_layer_under_a_picture_is_covered_by_no_box_before_it(tmp_path: Path) -> None:
+    """A page that was read anew: words, a white ground, the scan, and a stamp on it."""
+
+    def scan(page: Any) -> None:
+        shown = page.get_pixmap(dpi=100)
+        page.draw_rect(page.rect, color=None, fill=WHITE)
+        page.insert_image(page.rect, pixmap=shown)
+
+    found = read(tmp_path, prose, scan, typed_at(60, "Received"))
+    assert "The municipal water board" in " ".join(said(found))
+
+
 def test_a_note_typed_over_words_takes_their_place(tmp_path: Path) -> None:
     def note(page: Any) -> None:
         page.add_freetext_annot((58, 388, 300, 404), NEW, fontsize=11, fill_color=WHITE)
