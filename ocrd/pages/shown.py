@@ -235,7 +235,8 @@ def _written_over(
             within.append(left if opaque else pymupdf.Rect())
         elif _is_cover(drawing):
             at, box = drawing["seqno"], left & pymupdf.Rect(drawing["rect"])
-            if over(box, at) and not any(n > at and box in picture for n, picture in pictures):
+            under = ((box & picture).get_area() for n, picture in pictures if n > at)
+            if over(box, at) and max(under, default=0.0) < _OPAQUE * box.get_area():
                 found.append((at, tuple(box)))
     return found
 
