@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -41,17 +41,18 @@ class _Glyph:
         return float(max(char["bbox"][2] for char in self.chars))
 
 
-def runs_leftward(text: str) -> bool:
-    """Whether most of its letters are of scripts that run from right to left."""
-    kinds = Counter(unicodedata.bidirectional(char) for char in text)
-    return kinds["R"] + kinds["AL"] > kinds["L"]
+def has_leftward(text: str) -> bool:
+    """Whether a letter of it is of a script that runs from right to left."""
+    return not text.isascii() and any(map(_is_leftward, text))
 
 
 def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines of a page that runs to the left; those as `rawdict` has them go in and come out.
+    """The lines of a page; those as `rawdict` has them go in and come out.
 
+    A line runs to the left if most of its letters do, or most of the page's and one of its own.
     MuPDF tells pieces of a line as lines; they are one.
     """
+    page = _runs_leftward(char["c"] for line in lines for s in line["spans"] for char in s["chars"])
     pieces: list[list[dict[str, Any]]] = []
     for line in lines:
         if pieces and _goes_on(pieces[-1][-1], line):
@@ -60,10 +61,21 @@ def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             pieces.append([line])
     for piece in pieces:
         glyphs = [glyph for line in piece for span in line["spans"] for glyph in _glyphs(span)]
-        if any(glyph.kind in ("R", "AL") for glyph in glyphs) and piece[0]["dir"][0] > 0.9:
+        letters = [char["c"] for glyph in glyphs for char in glyph.chars]
+        own = any(map(_is_leftward, letters)) if page else _runs_leftward(letters)
+        if own and piece[0]["dir"][0] > 0.9:
             yield _line(piece, _in_order(_spaced(sorted(glyphs, key=_middle))))
         else:
             yield from piece
+
+
+def _runs_leftward(letters: Iterable[str]) -> bool:
+    kinds = Counter(map(unicodedata.bidirectional, letters))
+    return kinds["R"] + kinds["AL"] > kinds["L"]
+
+
+def _is_leftward(letter: str) -> bool:
+    return unicodedata.bidirectional(letter) in ("R", "AL")
 
 
 def _goes_on(before: dict[str, Any], line: dict[str, Any]) -> bool:
@@ -87,17 +99,15 @@ def _glyphs(span: dict[str, Any]) -> Iterator[_Glyph]:
         elif x2 - x1 < _NO_WIDTH:
             rest.append(char)
         else:
-            turned = bool(rest) and abs(rest[0]["bbox"][0] - x2) < _NO_WIDTH and _leftward(char)
+            turned = (
+                bool(rest) and abs(rest[0]["bbox"][0] - x2) < _NO_WIDTH and _is_leftward(char["c"])
+            )
             if held or (rest and not turned):
                 yield _Glyph(span, (*held, *(() if turned else rest)))
             held = [char, *(reversed(rest) if turned else ())]
             rest = []
     if held or rest:
         yield _Glyph(span, (*held, *rest))
-
-
-def _leftward(char: dict[str, Any]) -> bool:
-    return unicodedata.bidirectional(char["c"]) in ("R", "AL")
 
 
 def _middle(glyph: _Glyph) -> float:

@@ -68,7 +68,7 @@ def own_text(page: PdfPage) -> OwnText | None:
         places = [word.box for line in told for word in line]
         bare = not drawings and not pictures
         seen = seen_lines(page, raw, places, drawings, bare=bare)
-        if leftward.runs_leftward("".join(span["text"] for span in spans)):
+        if leftward.has_leftward("".join(span["text"] for span in spans)):
             seen = [*leftward.as_read(seen if seen is not None else letters_of(page))]
     if seen is not None:
         raw, told = seen, [[*words_in(page, line)] for line in seen]
@@ -81,7 +81,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     size = page.rect.width, page.rect.height
-    printed = _leftward(list(_rows(page, raw, linked_places)), size)
+    printed = list(_rows(page, raw, linked_places))
     typography = _typography(page)
     unruled = [row for row in printed if not _in_any(ruled, row.box)]
     counts = list(columns.line_numbers([Line(row.text, row.box) for row in unruled], *size))
@@ -222,30 +222,6 @@ def _rows(
 def _printed(span: dict[str, Any]) -> str:
     text: str = span["text"]
     return text.translate(_TICKS) if span["font"] == "ZapfDingbats" else text
-
-
-def _leftward(rows: Sequence[Row], size: tuple[float, float]) -> list[Row]:
-    """Pieces of a line that runs from right to left as one: MuPDF tells each as a line."""
-    found: list[Row] = []
-    for row in rows:
-        before = found[-1] if found else None
-        if before is not None and _goes_on_leftward(before, row, size):
-            box = Box.around((before.box, row.box))
-            found[-1] = replace(before, text=f"{before.text} {row.text}", box=box)
-        else:
-            found.append(row)
-    return found
-
-
-def _goes_on_leftward(before: Row, row: Row, size: tuple[float, float]) -> bool:
-    high = max(before.box.height, row.box.height)
-    gap = (before.box.x1 - row.box.x2) * size[0]
-    middles = (before.box.y1 + before.box.y2) / 2, (row.box.y1 + row.box.y2) / 2
-    return (
-        any(unicodedata.bidirectional(char) in ("R", "AL") for char in before.text + row.text)
-        and abs(middles[0] - middles[1]) < high / 2
-        and abs(gap) < high * size[1]
-    )
 
 
 def _is_bold(span: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pymupdf as _pymupdf
 import pytest
 
-from ocrd.pages.leftward import as_read, runs_leftward
+from ocrd.pages.leftward import as_read
 from ocrd.pages.work import own_text
 from tests.support.needs import needs
 
@@ -69,13 +69,13 @@ def test_pieces_of_a_line_are_joined_as_they_stand(tmp_path: Path) -> None:
     assert " ".join(found.result.text.split()) == " ".join(HEBREW)
 
 
-def line(seen: str, left: float = 100.0) -> dict[str, Any]:
+def line(seen: str, left: float = 100.0, top: float = 0.0) -> dict[str, Any]:
     """A line of letters, ten points each, as they are seen from left to right."""
     chars = [
-        {"c": char, "bbox": (left + 10 * at, 0.0, left + 10 * at + 10, 10.0)}
+        {"c": char, "bbox": (left + 10 * at, top, left + 10 * at + 10, top + 10)}
         for at, char in enumerate(seen)
     ]
-    box = (left, 0.0, left + 10 * len(seen), 10.0)
+    box = (left, top, left + 10 * len(seen), top + 10)
     return {"bbox": box, "dir": (1.0, 0.0), "spans": [{"chars": chars, "text": seen}]}
 
 
@@ -94,7 +94,7 @@ def line(seen: str, left: float = 100.0) -> dict[str, Any]:
     ],
 )
 def test_a_line_is_told_as_it_is_read(seen: str, read: str) -> None:
-    (told,) = as_read([line(seen)])
+    told, _ = as_read([line(seen), line("והנה עוד שורה", top=20)])
     assert "".join(span["text"] for span in told["spans"]) == read
 
 
@@ -103,7 +103,10 @@ def test_columns_stay_apart() -> None:
     assert len([*as_read(lines)]) == 2
 
 
-def test_a_page_runs_to_the_left_if_most_of_its_letters_do() -> None:
-    assert runs_leftward("א ב Ok ג 2026")
-    assert not runs_leftward("Named אבג in Hebrew, 2026")
-    assert not runs_leftward("2026")
+@pytest.mark.parametrize(
+    ("seen", "read"),
+    [(".םולש רמוא אוה", "הוא אומר שלום."), ("He says שלום to all.", "He says שלום to all.")],
+)
+def test_on_another_page_a_line_runs_as_most_of_its_letters_do(seen: str, read: str) -> None:
+    _, told = as_read([line("A page of English, but for this line", top=20), line(seen)])
+    assert "".join(span["text"] for span in told["spans"]) == read
