@@ -77,16 +77,17 @@ class PerRequestViews:
     view_seperator: torch.Tensor  # the weights' own spelling
     sam: Encode | None = None
     encoder: Encode | None = None
+    recordable = False  # whether its encoders were recorded on a card
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg] # vLLM's
-        self.eager = vllm_config.model_config.enforce_eager
+        self.recordable &= not vllm_config.model_config.enforce_eager
 
     def _encode(self, views: torch.Tensor) -> torch.Tensor:
         """Views [n, side, side, 3] in bytes to embeddings [n, tokens, width]."""
         if self.encoder is None:
             device = views.device
-            records = device.type == "cuda" and not self.eager and has_room(device)
+            records = device.type == "cuda" and self.recordable and has_room(device)
             self.encoder = Recorded(self._features) if records else self._features
         return in_parts(self.encoder, views, (views.shape[1] // PATCH) ** 2)
 
@@ -144,6 +145,7 @@ class DeepseekOcr(PerRequestViews, DeepseekOCRForCausalLM):
     """DeepSeek-OCR: SAM and CLIP side by side, and a newline after each row of tokens."""
 
     supports_encoder_cudagraph = False  # vLLM's graphs know one resolution only
+    recordable = True
 
     def _features(self, views: torch.Tensor) -> torch.Tensor:
         seen = self._sam(views)
