@@ -144,11 +144,14 @@ def _in_order(glyphs: Sequence[_Glyph]) -> list[_Glyph]:
 
 def _end_of_run(glyphs: Sequence[_Glyph], start: int, *, arabic: bool) -> int:
     """Behind the last glyph of what runs to the right from here; of what does not, one glyph."""
-    latin, end = glyphs[start].kind == "L", start + 1
-    if not latin and glyphs[start].kind not in ("EN", "AN"):
-        return end
+    number = start  # signs before a number go with it
+    while not arabic and glyphs[number].kind == "ET" and number + 1 < len(glyphs):
+        number += 1
+    latin, end = glyphs[start].kind == "L", number + 1
+    if not latin and glyphs[number].kind not in ("EN", "AN"):
+        return start + 1
     joins = ("CS",) if arabic else ("CS", "ES", "ET")
-    for at in range(start + 1, len(glyphs)):
+    for at in range(number + 1, len(glyphs)):
         kind = glyphs[at].kind
         if kind in ("R", "AL") or (kind == "L" and not latin):
             break

@@ -6,6 +6,7 @@ over what they hide.  A page whose text is trusted has to be looked at for these
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
@@ -33,8 +34,10 @@ _PALE = 200  # of 255: darker ink shows on paper
 _BODY = 0.2  # of a line's height: above and below the letters' bodies others may reach in
 _CONTRAST = 8  # of 255: less between a word's darkest and lightest pixel shows nothing
 _OPAQUE = 0.95
+_BAND = 10.0  # points: spans are looked for on the level of a line
 _TWICE = 0.12  # of its size: no letter stands so close to another of its kind
 _DRAWN = {"fill-path", "stroke-path", "fill-image", "fill-imgmask", "fill-shade"}
+_SOFT_MASK = re.compile(r"/S\s*/(?:Luminosity|Alpha)\b")
 _SAME = 12  # of 255: ink and paper so close are one
 
 Cover = tuple[int, tuple[float, float, float, float]]  # when it was drawn, among all, and where
@@ -205,14 +208,20 @@ def _written_over(
     page: PdfPage, drawings: Iterable[dict[str, Any]], traces: Sequence[dict[str, Any]]
 ) -> list[Cover]:
     """Boxes that cover older text and bear newer: when they were drawn, and where."""
+    texts = [(trace["seqno"], trace["bbox"]) for trace in traces]
 
-    def over(box: Any, at: int) -> bool:
-        there = {trace["seqno"] < at for trace in traces if box.intersects(trace["bbox"])}
-        return len(there) > 1
+    def over(box: Sequence[float], at: int) -> bool:
+        x1, y1, x2, y2 = box
+        there = {
+            turn < at
+            for turn, (a1, b1, a2, b2) in texts
+            if x1 < a2 and a1 < x2 and y1 < b2 and b1 < y2
+        }
+        return x1 < x2 and y1 < y2 and len(there) > 1
 
-    if not any(
-        _is_cover(each) and over(pymupdf.Rect(each["rect"]), each["seqno"]) for each in drawings
-    ):
+    if not any(_is_cover(each) and over(each["rect"], each["seqno"]) for each in drawings):
+        return []
+    if _has_soft_masks(page):
         return []
     found = []
     pictures = [
@@ -241,6 +250,16 @@ def _written_over(
     return found
 
 
+def _has_soft_masks(page: PdfPage) -> bool:
+    """Whether something in its document is drawn through a mask, of which drawings say nothing."""
+    document = page.parent
+    kept = vars(document)
+    if "soft_masks" not in kept:
+        numbers = range(1, document.xref_length())
+        kept["soft_masks"] = any(_SOFT_MASK.search(document.xref_object(n)) for n in numbers)
+    return bool(kept["soft_masks"])
+
+
 def _is_cover(drawing: dict[str, Any]) -> bool:
     return (drawing.get("fill_opacity") or 0) > _OPAQUE and is_box(drawing["items"])
 
@@ -261,9 +280,10 @@ def _rounded(point: Iterable[float]) -> tuple[float, ...]:
 def _filled_in(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The lines, one that stands where there is white in another put in there."""
     done: list[dict[str, Any]] = []
+    level: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
         here = line["bbox"]
-        for span in (span for other in done for span in other["spans"]):
+        for span in level[int((here[1] + here[3]) / 2 // _BAND)]:
             chars = span["chars"]
             if not is_within(here, span["bbox"]):
                 continue
@@ -277,6 +297,10 @@ def _filled_in(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             break
         else:
             done.append(line)
+            for span in line["spans"]:
+                top, foot = (int(y // _BAND) for y in span["bbox"][1::2])
+                for band in range(top, foot + 1):
+                    level[band].append(span)
     yield from done
 
 

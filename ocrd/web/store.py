@@ -201,7 +201,7 @@ class Store:
             " RETURNING *",
             *(source, facts.size, facts.mtime_ns, facts.inode, handed.ticket),
         )
-        return _handed(rows[0])
+        return _handed(rows[0]) if rows else handed
 
     def handed(self, ticket: int) -> Handed | None:
         """What was noted under a ticket."""

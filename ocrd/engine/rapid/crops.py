@@ -85,11 +85,14 @@ class Crop:
         return replace(self, pixels=np.ascontiguousarray(pixels), ink=ink, inked=inked)
 
     def apart(self, first: int, last: int, least: float) -> list[tuple[int, int]]:
-        """The stretches between two columns, parted in the middle of gaps at least so wide."""
+        """The stretches between two columns, parted in the middle of gaps at least so wide.
+
+        None is empty: where the columns are one there is no stretch.
+        """
         columns = np.flatnonzero(self.inked[first:last]) + first
         gaps = np.flatnonzero(np.diff(columns) > least)
         cuts = [int(columns[gap] + columns[gap + 1]) // 2 for gap in gaps]
-        return list(pairwise([first, *cuts, last]))
+        return [(start, end) for start, end in pairwise([first, *cuts, last]) if start < end]
 
     def _thinnest(self, first: int, last: int) -> int:
         """Where there is least ink between two columns: a rule may run through all gaps."""

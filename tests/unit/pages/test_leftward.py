@@ -88,6 +88,9 @@ def line(seen: str, left: float = 100.0, top: float = 0.0) -> dict[str, Any]:
         ("ב 48 Bank א", "א Bank 48 ב"),
         (".ב 1,240.50 א", "א 1,240.50 ב."),
         ("48-ב", "ב-48"),
+        ("$50 :א", "א: $50"),  # a sign before a number or behind it goes with it
+        ("50$ :א", "א: 50$"),
+        ("₪100 :א", "א: ₪100"),
         (")ב( א", "א (ב)"),
         ("(ב) א", "א (ב)"),  # brackets told as they look
         ("ب 031-555 ا", "ا 555-031 ب"),  # noqa: RUF001 - Arabic, where a hyphen parts numbers

@@ -323,6 +323,27 @@ def test_a_box_that_covers_nothing_takes_no_words(tmp_path: Path, box: str) -> N
     assert said(read(tmp_path, prose, drawn, newer)) == [PROSE, "Newer words"]
 
 
+@pytest.mark.parametrize("seen", [0, 76])
+def test_a_box_through_whose_mask_words_show_takes_none(tmp_path: Path, seen: int) -> None:
+    """As slides have them, feathered; of 255 so much of the box is seen."""
+
+    def drawn(page: Any) -> None:
+        page.clean_contents()
+        document, (stream,) = page.parent, page.get_contents()
+        form = document.get_new_xref()
+        group = "/Group<</S/Transparency/CS/DeviceGray>>"
+        kind = "<</Type/XObject/Subtype/Form/BBox[0 0 595 842]"
+        document.update_object(form, f"{kind}{group}>>")
+        document.update_stream(form, f"{seen / 255} g 0 0 595 842 re f".encode())
+        state = f"<</Type/ExtGState/SMask<</S/Luminosity/G {form} 0 R>>>>"
+        document.xref_set_key(page.xref, "Resources/ExtGState/GS", state)
+        box = " q /GS gs 1 1 0.6 rg 40 60 500 760 re f Q "
+        document.update_stream(stream, document.xref_stream(stream) + box.encode())
+
+    newer = typed_at(62, "Newer words")
+    assert said(read(tmp_path, prose, drawn, newer)) == [PROSE, "Newer words"]
+
+
 @pytest.mark.parametrize("apart", [0.0, 0.3, 1.0])
 def test_what_is_printed_twice_is_told_once_where_something_is_written_over(
     tmp_path: Path, apart: float

@@ -22,6 +22,11 @@ SANS = DEJAVU / "DejaVuSans.ttf"
 SERIF = CJK.with_name("NotoSerifCJK-Regular.ttc")
 
 
+@pytest.fixture(scope="module")
+def recogniser() -> RapidRecogniser:
+    return RapidRecogniser(load(1))
+
+
 def drawn(line: str, font: ImageFont.FreeTypeFont, language: str) -> Crop:
     """A line alone, black on white."""
     room = 8
@@ -106,6 +111,30 @@ def test_a_space_far_narrower_than_the_others_tears_no_word(
     monkeypatch.setattr(reader, "_seen", lambda _: told)
     (part,) = reader.lines([cut(page, ((0, 0), (200, 0), (200, 40), (0, 40)))])
     assert part.text.split() == read
+
+
+@pytest.mark.parametrize("wide", [3, 5, 7])
+@pytest.mark.parametrize("gap", [4, 6, 10])
+def test_a_narrow_word_in_doubt_between_others_ends_no_page(
+    recogniser: RapidRecogniser, monkeypatch: pytest.MonkeyPatch, wide: int, gap: int
+) -> None:
+    """To either side of it the widest gap that is near may be the same one."""
+    page = np.full((48, 240, 3), 255, np.uint8)
+    at = 100 + gap
+    placed = [
+        ("كلمة", 1.0, 0, 100),
+        ("\u0661", 0.7, at, at + wide),
+        ("كلمة", 1.0, at + wide + 3, 230),
+    ]
+    for _, _, start, end in placed:
+        page[8:40, start:end] = 0
+    reader = TesseractRecogniser("ar", recogniser)
+    told = [Seen(text, score, 256 - b, 256 - a, parted=True) for text, score, a, b in placed]
+    monkeypatch.setattr(reader, "_seen", lambda _: told)
+    ink = page[:, :, 0] == 0
+    crop = Crop(pixels=page, ink=ink, inked=ink.any(axis=0), top=0.2, bottom=0.8)
+    (part,) = reader.lines([crop])
+    assert part.text.split() == [text for text, *_ in placed]
 
 
 @pytest.mark.parametrize(
