@@ -23,6 +23,7 @@ SURE = 0.9  # of a word of which Tesseract is less sure, another recogniser is a
 LINE_SURE = 0.8  # likewise of a line: those of the page's script have 0.85 and more
 LATIN_SURE = 0.97  # of Latin words it gives 0.99 and more, of others at most 0.95
 FEWEST = 2  # Latin letters
+ALIKE = frozenset("ABCEHIJKMNOPSTXYZaceijopsuvxy")  # that look like others
 MOST_STEP = 0.9  # heights from one letter to the next, else some were left out
 REST = 0.2  # heights: so much ink behind the last letter is another
 SEARCH = 0.4  # heights to either side in which a gap is looked for
@@ -94,6 +95,7 @@ class TesseractRecogniser:
         self.mirrored = self._languages[0].right_to_left
         scripts = {each.script for each in self._languages if not each.by_rapidocr}
         self._latin = latin if scripts and "Latin" not in scripts else None
+        self._has_alike = bool(scripts & {"Cyrillic", "Greek"})
 
     def lines(self, crops: Sequence[Crop]) -> list[Part]:
         """What each of them says."""
@@ -171,7 +173,8 @@ class TesseractRecogniser:
     def _again(self, crop: Crop, pieces: Sequence[tuple[int, int]]) -> list[Said]:
         """What some words of a line say that stands in pieces; empty where none of it is Latin."""
         read = [self._head(crop, *piece) for piece in pieces]
-        sure = [head is not None and _latin_letters(head.part.text) >= FEWEST for head in read]
+        ends = [last for _, last in pieces]
+        sure = [self._is_word(head, last) for head, last in zip(read, ends, strict=True)]
         if not any(sure):
             return []
         said: list[Said] = []
@@ -186,6 +189,16 @@ class TesseractRecogniser:
                 if head.end < last:
                     said += self._rest(crop, said.pop(), head.end, last)
         return said
+
+    def _is_word(self, head: Head | None, last: int) -> bool:
+        """Whether a piece up to a column is a Latin word, or begins with one.
+
+        Letters that Cyrillic or Greek has, too, make none, and nothing follows one there.
+        """
+        if head is None or _latin_letters(head.part.text) < FEWEST:
+            return False
+        letters = set(filter(str.isalpha, head.part.text))
+        return not self._has_alike or (head.end >= last and not letters <= ALIKE)
 
     def _head(self, crop: Crop, first: int, last: int) -> Head | None:
         """The Latin letters that surely begin a piece; others may follow, as a particle does."""

@@ -66,6 +66,8 @@ def test_spaces_are_where_they_are_printed(
         ("ru", SANS, "The harbour office reminds all owners of small boats."),
         ("el", SANS, "Πληρωμή μέσω Deutsche Bank, κωδικός DEUTDEFF 48."),
         ("el", SANS, "Please send 2 copies to a member of the committee."),
+        ("el", SANS, "Νοεμβρίου Το Νέο ΤΟΝ ΚΗΠΟ"),  # noqa: RUF001 - all of it Greek
+        ("ru", SANS, "РАСЧЕТ НОС сон Ноябрь Сахар"),  # noqa: RUF001 - all of it Russian
         ("ko", CJK, "우리 회사는 Samsung Electronics와 함께 Python으로 만든 도구를 쓴다."),
         ("ko", SERIF, "문의는 library@example.kr 또는 전화 031-555-0142로 하면 됩니다."),
         ("ko", CJK, "It is on the table, as we said."),
