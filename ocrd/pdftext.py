@@ -54,9 +54,12 @@ def words_of(page: PdfPage) -> list[list[Word]]:
     return [*lines.values()]
 
 
-def letters_of(page: PdfPage) -> list[dict[str, Any]]:
-    """The lines of a page as `rawdict` has them, their spans with a `text`."""
-    blocks = page.get_text("rawdict", flags=NO_PICTURES | ONCE)["blocks"]
+def letters_of(page: PdfPage, once: int = ONCE) -> list[dict[str, Any]]:
+    """The lines of a page as `rawdict` has them, their spans with a `text`.
+
+    With `once` 0, what is printed twice is in them twice.
+    """
+    blocks = page.get_text("rawdict", flags=NO_PICTURES | once)["blocks"]
     lines = [line for block in blocks for line in block.get("lines", ())]
     for span in (span for line in lines for span in line["spans"]):
         span["text"] = "".join(char["c"] for char in span["chars"])

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrd.page import Box
 from ocrd.pdffile import PdfPage, pymupdf
-from ocrd.pdftext import NO_PICTURES, ONCE, colours_of, extremes, seen_box
+from ocrd.pdftext import ONCE, colours_of, extremes, letters_of, seen_box
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _TOLD = 0.3  # of a picture: words that span less say a part of it, or who made it
@@ -115,9 +115,8 @@ def seen_lines(
     if not covers and not any(_is_plain(colours, box) for box in places):
         return None
     look = _Look(page, colours, traces, covers)
-    once = 0 if covers else ONCE  # what is written over is no second print of it
-    blocks = page.get_text("rawdict", flags=NO_PICTURES | once)["blocks"]
-    found = [line for block in blocks for line in block.get("lines", ())]
+    # what is written over is no second print of it
+    found = letters_of(page, once=0 if covers else ONCE)
     return list(_filled_in(line for line in found if look.keep_seen(line)))
 
 

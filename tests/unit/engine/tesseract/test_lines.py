@@ -78,10 +78,10 @@ def test_spaces_are_where_they_are_printed(
     ],
 )
 def test_latin_words_among_other_letters_are_read_in_their_order(
-    language: str, font: Path, line: str
+    recogniser: RapidRecogniser, language: str, font: Path, line: str
 ) -> None:
     crop = drawn(line, ImageFont.truetype(font, 30, index=KOREAN if font == SERIF else 0), language)
-    reader = TesseractRecogniser(language, RapidRecogniser(load(1)))
+    reader = TesseractRecogniser(language, recogniser)
     (part,) = reader.lines([crop.stretch(0, crop.width, mirrored=reader.mirrored)])
     assert part.text == line
     assert [part.text[word.first : word.last] for word in part.words] == line.split()
