@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from ocrd.errors import ExitCode
+from ocrd.spool.trees import MARKER
 from tests.slow.faults.droppers import Dropper, Ground, through
 from tests.slow.faults.evidence import Dropped, originals_below
 from tests.slow.faults.ground import (
@@ -53,7 +54,9 @@ from tests.slow.faults.strikes import (
     plan,
 )
 from tests.support.needs import has
+from tests.support.site import until
 
+FIRST_SIGHT_S = 120.0
 FILES_A_MINUTE, KILLS_A_MINUTE = 75, 20
 AUDITED_KILL = 20  # after every so many kills the disk is audited before the daemon starts again
 SUBJECTS: dict[str, Callable[[Place, IO[str]], Subject]] = {
@@ -168,6 +171,7 @@ class Torture:
     def run(self, strikes: Sequence[Strike], writers: Sequence[Writer]) -> None:
         """Everything, up to the audit."""
         self._subject.start()
+        self._await_first_sight()
         for writer in writers:
             writer.start()
         try:
@@ -184,6 +188,17 @@ class Torture:
             self._tally.wrong.append(f"the quiet run ended with {code}")
         self._count()
         self._tally.wrong += self._subject.audit(self._tally.dropped, over=True)
+
+    def _await_first_sight(self) -> None:
+        """Until the daemon has marked every inbox as its own.
+
+        Of a share it has to have seen the share: a start that finds the bare mount point first
+        takes that for the inbox, and what is mounted over it later for another disk, until a person
+        says otherwise.
+        """
+        inboxes = [] if isinstance(self._subject, Watcher) else map(self._where.inbox, FOLDERS)
+        markers = [inbox / MARKER for inbox in inboxes]
+        until(lambda: all(each.exists() for each in markers), FIRST_SIGHT_S)
 
     def _count(self) -> None:
         """Where everything is at last."""
