@@ -158,8 +158,14 @@ def test_whatever_a_file_is_called_its_results_come_whole(
     whole = running.root / "whole.png"
     whole.write_bytes(page())
     whole.rename(running.root / "inbox/web" / f"{name}.png")
-    until(lambda: (running.root / "archive/web" / f"{name}.png").exists())
-    number = client.get("/api/v1/jobs?limit=1").json()["jobs"][0]["id"]
+    archived = running.root / "archive/web" / f"{name}.png"
+
+    def done() -> list[int]:  # which it is a moment after its original is in the archive
+        jobs = client.get("/api/v1/jobs?state=done&limit=1").json()["jobs"]
+        return [each["id"] for each in jobs if each["archived_to"] == str(archived)]
+
+    until(done)
+    [number] = done()
     bundle = running.root / "outbox/web" / name
     for kind in ("pdf", "md", "zip"):
         answer = client.get(f"/api/v1/jobs/{number}/result?format={kind}")
