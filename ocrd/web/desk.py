@@ -360,10 +360,10 @@ class Desk:
         page = next((each for each in pages if each.number == number), None)
         if page is None:
             raise MissingError(f"job {job.id} has no page {number}", hint="It has fewer.")
-        came_from = page.facts.get("came_from")
-        if came_from is not None:
-            number = int(came_from["page"])
-            place = place / came_from["file"] if job.members else place
+        if page.came_from is not None:
+            number = page.came_from.page
+            named = [each.name for each in job.members if each.name == page.came_from.file]
+            place = place.joinpath(*named)
         require_tree(place, self.disk)
         try:
             facts = self.disk.lstat(place)

@@ -18,7 +18,7 @@ from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
 from ocrd.web.errors import JSONResponse, RefusedError, outcome
-from ocrd.web.results import ReadPage, Results, page_numbers
+from ocrd.web.results import Block, ReadPage, Results, page_numbers
 from ocrd.web.store import Handed, Role, Token
 
 router = APIRouter(prefix="/v1", include_in_schema=False)
@@ -104,16 +104,16 @@ def _page(
     least = asked.get("image_min_size") or 0
     images: list[dict[str, Any]] = []
     blocks: list[dict[str, Any]] = []
-    for block in page.blocks:
+    for block in page.blocks or ():
         corner = _corner(block, width, height)
         across = corner["bottom_right_x"] - corner["top_left_x"]
         down = corner["bottom_right_y"] - corner["top_left_y"]
-        told = {"type": _TYPES.get(block["label"], "text"), **corner, "content": block["text"]}
-        if "image" in block:
-            name = told["image_id"] = block["image"].rpartition("/")[2]
+        told = {"type": _TYPES.get(block.label, "text"), **corner, "content": block.text}
+        if block.image:
+            name = told["image_id"] = block.image.rpartition("/")[2]
             if (left is None or len(images) < left) and min(across, down) >= least:
                 wanted = asked.get("include_image_base64")
-                picture = _picture(results, block["image"]) if wanted else None
+                picture = _picture(results, block.image) if wanted else None
                 images.append({"id": name, **corner, "image_base64": picture})
         blocks.append(told)
     told = {
@@ -166,8 +166,8 @@ def _extract_tables(told: dict[str, Any], blocks: list[dict[str, Any]], wanted: 
             block["table_id"] = table["id"]
 
 
-def _corner(block: dict[str, Any], width: int, height: int) -> dict[str, int]:
-    left, top, right, bottom = zip(*(block.get("boxes") or [[0, 0, 1, 1]]), strict=True)
+def _corner(block: Block, width: int, height: int) -> dict[str, int]:
+    left, top, right, bottom = zip(*(block.boxes or [(0, 0, 1, 1)]), strict=True)
     return {
         "top_left_x": round(min(left) * width),
         "top_left_y": round(min(top) * height),

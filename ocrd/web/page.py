@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -178,15 +177,15 @@ def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
     return [
         {
             "number": page.number,
-            "partial": page.facts.get("partial"),
+            "partial": page.partial,
             "blocks": [
                 {
-                    "html": _safe(block),
-                    "boxes": block.get("boxes") or [],
-                    "label": block["label"],
-                    "hit": any(word in _folded(str(block.get("text"))) for word in sought),
+                    "html": _safe(block.text),
+                    "boxes": block.boxes,
+                    "label": block.label,
+                    "hit": any(word in _folded(block.text) for word in sought),
                 }
-                for block in page.blocks
+                for block in page.blocks or ()
             ],
         }
         for page in results.pages()
@@ -199,9 +198,9 @@ def _folded(text: str) -> str:
     return "".join(char for char in apart if not unicodedata.combining(char))
 
 
-def _safe(block: Mapping[str, Any]) -> str:
-    """A block's text: sanitised Markdown for what is a model's Markdown, else the bare text."""
-    return nh3.clean(_markdown.render(str(block.get("text") or "")), tags=_TAGS, attributes={})
+def _safe(text: str) -> str:
+    """A block's text, a model's Markdown, as sanitised HTML."""
+    return nh3.clean(_markdown.render(text), tags=_TAGS, attributes={})
 
 
 @router.get("/jobs/{number}/page/{page}.jpg")
