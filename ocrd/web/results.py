@@ -198,14 +198,7 @@ class Results:
             MissingError: It is gone, or a link lies there now.
             PlaceError: It cannot be read now.
         """
-        try:
-            return self.disk.open(path)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                raise MissingError(
-                    f"{display(path)} is no file of ocrd's any more", hint="Look into the outbox."
-                ) from error
-            raise os_error(error, path) from error
+        return opened(path, self.disk)
 
     def text(self, kind: str) -> str:
         """One of the files as text; `txt` is made of the blocks where it was not kept."""
@@ -250,6 +243,24 @@ class Results:
         return Results(name, found, self.disk)
 
 
+def opened(path: Path, disk: Disk) -> IO[bytes]:
+    """A regular file in one of the folders' trees.
+
+    Raises:
+        MissingError: It is gone, or a link lies there now, or it lies elsewhere.
+        PlaceError: It cannot be read now.
+    """
+    require_tree(path, disk)
+    try:
+        return disk.open(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise MissingError(
+                f"{display(path)} is no file of ocrd's any more", hint="Look into its folder."
+            ) from error
+        raise os_error(error, path) from error
+
+
 def page_numbers(told: str, last_page: int) -> set[int]:
     """Which pages a list of numbers and ranges names, such as `0-2,5`; none after the last.
 
@@ -271,14 +282,14 @@ async def file_response(results: Results, kind: str) -> Response:
     media = MEDIA.get(kind, "application/pdf")
     if kind == "zip":
         return StreamingResponse(
-            _zipped(results), media_type=media, headers=_saved(f"{results.stem}.zip")
+            _zipped(results), media_type=media, headers=saved(f"{results.stem}.zip")
         )
     if kind in _WRITTEN and kind not in results.files:
         text = await asyncio.to_thread(results.text, kind)
-        return Response(text.encode(), media_type=media, headers=_saved(f"{results.stem}.{kind}"))
+        return Response(text.encode(), media_type=media, headers=saved(f"{results.stem}.{kind}"))
     file = await asyncio.to_thread(results.open, kind)
     name = results.files[kind].name
-    return OpenFileResponse(file, "image/jpeg" if name.endswith(".jpg") else media, _saved(name))
+    return OpenFileResponse(file, "image/jpeg" if name.endswith(".jpg") else media, saved(name))
 
 
 class OpenFileResponse(FileResponse):
@@ -300,7 +311,7 @@ class OpenFileResponse(FileResponse):
             await super().__call__(scope, receive, send)
 
 
-def _saved(name: str) -> dict[str, str]:
+def saved(name: str) -> dict[str, str]:
     """A browser saves it under this name, shows nothing of it, and keeps no copy."""
     plain = re.sub(r'[^ -~]|["\\]', "_", name)
     exact = quote(name, errors="replace")
