@@ -45,6 +45,7 @@ MEDIA = {
     "hocr": "text/html; charset=utf-8",
     "zip": "application/zip",
 }
+BOXES = "image/jpeg"  # of one image; else a PDF
 _CALLED = {"markdown": "md", "text": "txt"}  # what an output is called here, if otherwise
 _ENDED = [(end, output) for output, ends in SUFFIXES.items() for end in ends if end != FIGURES]
 _ENDINGS = {  # what a name ends with tells its kind; the longer come first
@@ -289,7 +290,7 @@ async def file_response(results: Results, kind: str) -> Response:
         return Response(text.encode(), media_type=media, headers=saved(f"{results.stem}.{kind}"))
     file = await asyncio.to_thread(results.open, kind)
     name = results.files[kind].name
-    return OpenFileResponse(file, "image/jpeg" if name.endswith(".jpg") else media, saved(name))
+    return OpenFileResponse(file, BOXES if name.endswith(".jpg") else media, saved(name))
 
 
 class OpenFileResponse(FileResponse):

@@ -121,9 +121,7 @@ def test_a_page_that_was_asked_for_is_shown_after_logging_in(
     context.close()
 
 
-def test_a_link_in_a_letter_leads_to_the_job_of_who_is_logged_in(
-    page: Page, running: Site
-) -> None:
+def test_a_link_in_a_letter_leads_to_the_job_of_who_is_logged_in(page: Page, running: Site) -> None:
     """A mail's or a chat's page is another site."""
     number = handed_over(running, "linked.png", scan("Linked from elsewhere"))
     page.goto(f"data:text/html,<a href='{running.url}/jobs/{number}'>your scan</a>")
