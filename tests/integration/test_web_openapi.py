@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -60,7 +61,7 @@ def requests(draw: st.DrawFn, path: str, call: dict[str, Any]) -> dict[str, Any]
             drawn = min(drawn, 0.1) if isinstance(drawn, int | float) else drawn
         if each["in"] == "path":
             known = draw(st.sampled_from(["1", "2", "t1", "0", "t0", str(drawn) or "x"]))
-            path = path.replace(f"{{{each['name']}}}", known)
+            path = path.replace(f"{{{each['name']}}}", quote(known, safe=""))
         elif draw(st.booleans()):
             query[each["name"]] = drawn
     return {"url": path, "params": query}
