@@ -20,7 +20,15 @@ from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
 from ocrd.web.errors import JSONResponse, RefusedError, outcome
-from ocrd.web.results import Block, OpenFileResponse, ReadPage, Results, page_numbers, saved
+from ocrd.web.results import (
+    Block,
+    OpenFileResponse,
+    ReadPage,
+    Results,
+    opened,
+    page_numbers,
+    saved,
+)
 from ocrd.web.store import Handed, Role, Token
 
 router = APIRouter(prefix="/v1", include_in_schema=False)
@@ -182,7 +190,7 @@ def _corner(block: Block, width: int, height: int) -> dict[str, int]:
 def _picture(results: Results, image: str) -> str | None:
     if image not in results.all:
         return None
-    with results.read(results.all[image]) as file:
+    with opened(results.all[image], results.disk) as file:
         return "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
 
 

@@ -182,7 +182,7 @@ def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
             "partial": page.partial,
             "blocks": [
                 {
-                    "html": _safe(block.text),
+                    "html": nh3.clean(_markdown.render(block.text), tags=_TAGS, attributes={}),
                     "boxes": block.boxes,
                     "label": block.label,
                     "hit": any(word in _folded(block.text) for word in sought),
@@ -198,11 +198,6 @@ def _folded(text: str) -> str:
     """Without case and accents, as the index compares."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in apart if not unicodedata.combining(char))
-
-
-def _safe(text: str) -> str:
-    """A block's text, a model's Markdown, as sanitised HTML."""
-    return nh3.clean(_markdown.render(text), tags=_TAGS, attributes={})
 
 
 @router.get("/jobs/{number}/page/{page}.jpg")

@@ -190,16 +190,7 @@ class Results:
                 f"there is no {kind} of this document",
                 hint=f"Its folder makes: {made}.  Add it to the folder's `outputs`.",
             )
-        return self.read(self.files[kind])
-
-    def read(self, path: Path) -> IO[bytes]:
-        """One of all files.
-
-        Raises:
-            MissingError: It is gone, or a link lies there now.
-            PlaceError: It cannot be read now.
-        """
-        return opened(path, self.disk)
+        return opened(self.files[kind], self.disk)
 
     def text(self, kind: str) -> str:
         """One of the files as text; `txt` is made of the blocks where it was not kept."""
@@ -327,7 +318,10 @@ def _zipped(results: Results) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_DEFLATED) as archive:
         for name, path in results.all.items():
-            with results.read(path) as source, archive.open(name, "w", force_zip64=True) as target:
+            with (
+                opened(path, results.disk) as source,
+                archive.open(name, "w", force_zip64=True) as target,
+            ):
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)
                     yield sink.taken()

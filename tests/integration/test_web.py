@@ -363,7 +363,7 @@ def test_the_mistral_sdk_lists_its_files_and_fetches_them_before_and_after_they_
     client = Mistral(api_key=running.tokens["other"], server_url=running.url)
     content = {f"listed {n}.png": page(f"Listed number {n}") for n in range(3)}
     for name, data in content.items():
-        file = client.files.upload(file={"file_name": name, "content": data}, purpose="ocr")  # type: ignore[arg-type]  # the SDK takes plain dicts
+        file = client.files.upload(file={"file_name": name, "content": data}, purpose="ocr")
     listed = client.files.list(page_size=2)
     assert [each.filename for each in listed.data] == ["listed 2.png", "listed 1.png"]
     assert listed.total == 3
@@ -377,7 +377,7 @@ def test_the_mistral_sdk_lists_its_files_and_fetches_them_before_and_after_they_
     url = client.files.get_signed_url(file_id=file.id).url
     for read in (False, True):
         if read:
-            client.ocr.process(model="x", document={"type": "file", "file_id": file.id})  # type: ignore[arg-type]  # likewise
+            client.ocr.process(model="x", document={"type": "file", "file_id": file.id})
         assert client.files.download(file_id=file.id).read() == content["listed 2.png"]
         assert httpx.get(url).content == content["listed 2.png"]
     for wrong in (url[:-1] + "g", url.replace("expires=", "expires=9"), url.split("?")[0]):
