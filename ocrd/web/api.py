@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Security
 from fastapi.responses import Response, StreamingResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel
 
 from ocrd.job import Job, JobState
 from ocrd.views.jobs import job_facts, story_facts
@@ -15,18 +17,61 @@ from ocrd.web.access import token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import ENDED, Desk, Known, desk_of, name_of
 from ocrd.web.errors import JSONResponse, RefusedError
-from ocrd.web.results import file_response
+from ocrd.web.results import BOXES, MEDIA, file_response
 from ocrd.web.store import Handed, Role
 
-router = APIRouter(prefix="/api/v1")
+
+class Why(BaseModel):
+    """What happened, and what to do."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+class Refusal(BaseModel):
+    """What is answered to every request that is not carried out."""
+
+    version: Literal[1]
+    error: Why
+
+
+router = APIRouter(
+    prefix="/api/v1",
+    dependencies=[Security(HTTPBearer(auto_error=False))],  # for the description: see `token_for`
+    responses={"default": {"model": Refusal, "description": "Refused"}},
+)
 
 LONGEST_WAIT_S = 3600.0
 Format = Literal["md", "txt", "raw", "json", "pdf", "pdfa", "boxes", "alto", "hocr", "zip"]
 Cursor = Annotated[int | None, Query(ge=0, lt=2**63)]
 Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for the end.")]
+_TEXT, _FILE = {"type": "string"}, {"type": "string", "format": "binary"}
+_ONE = {"name": _TEXT, "data": _TEXT}
+_WISHES = {"folder": _TEXT, "mode": _TEXT, "wait": {"type": "number"}}
+_BODY: dict[str, dict[str, Any]] = {
+    "application/octet-stream": _FILE,
+    "multipart/form-data": {
+        "type": "object", "required": ["files"],
+        "properties": {"files": {"type": "array", "items": _FILE}, **_WISHES},
+    },
+    "application/json": {
+        "type": "object",
+        "properties": {
+            "files": {"type": "array", "items": {"type": "object", "properties": _ONE}},
+            **_ONE, **_WISHES,
+        },
+    },
+}  # fmt: skip
 
 
-@router.post("/ocr", status_code=202, summary="Hand over one document or several")
+@router.post(
+    "/ocr",
+    status_code=202,
+    summary="Hand over one document or several",
+    responses={200: {"description": "All have ended"}},
+    openapi_extra={"requestBody": {"content": {kind: {"schema": _BODY[kind]} for kind in _BODY}}},
+)
 async def ocr(
     request: Request, folder: str = "", mode: str = "", name: str = "", wait: Wait = 0.0
 ) -> Response:
@@ -157,7 +202,12 @@ async def _asked(request: Request, number: str, verb: str, refusal: str) -> Job:
     return found
 
 
-@router.get("/jobs/{number}/result", summary="What came out")
+@router.get(
+    "/jobs/{number}/result",
+    summary="What came out",
+    response_class=Response,
+    responses={200: {"content": {kind: {"schema": _FILE} for kind in [*MEDIA.values(), BOXES]}}},
+)
 async def result(request: Request, number: str, format: Format = "md") -> Response:  # noqa: A002 - the parameter's public name
     """The Markdown, or another of the job's files, or all of them as a zip."""
     desk, token = desk_of(request), token_for(request)
@@ -180,7 +230,12 @@ async def search(
     return {"version": 1, "hits": await desk.search(q, token, limit)}
 
 
-@router.get("/events", summary="Word of changes, as server-sent events")
+@router.get(
+    "/events",
+    summary="Word of changes, as server-sent events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
 async def events(request: Request) -> StreamingResponse:
     """An event `change` whenever a job or the daemon's word changes, at most two a second."""
     desk, _ = desk_of(request), token_for(request)

@@ -175,7 +175,7 @@ def _result(results: Results, model: str, query: Mapping[str, str]) -> dict[str,
 
 def _page(page: ReadPage, text: str, offset: int) -> dict[str, Any]:
     width, height = page.inches
-    known = page.facts.get("confidence")  # of the whole page; models such as DeepSeek's tell none
+    known = page.confidence  # of the whole page; models such as DeepSeek's tell none
     sure = {} if known is None else {"confidence": known}
     lines, words, at = [], [], offset
     for line in text.split("\n"):

@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
 
 from fastapi import Request
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect
 
 from ocrd.inbox.submit import Draft, opened_folder
 from ocrd.names import fit
@@ -161,16 +161,29 @@ async def received(request: Request, folder: Path, limit: int) -> AsyncIterator[
         else:
             await _read_raw(request, body)
         yield body
-    except ClientDisconnect:
-        raise RefusedError(400, "the connection broke", hint="Send the document again.") from None
     finally:
         for document in body.documents:
             document.discard()
 
 
+async def small_form(request: Request) -> dict[str, str]:
+    """The fields of a form that takes no document; whoever sends it may be nobody that is known.
+
+    Raises:
+        RefusedError: It is too large.
+    """
+    sent = bytearray()
+    async for chunk in request.stream():
+        sent += chunk
+        if len(sent) > SMALL:
+            raise too_large(SMALL)
+    return dict(parse_qsl(sent.decode("utf-8", "replace")))
+
+
 async def _read_raw(request: Request, body: Body) -> None:
-    _, options = parse_options_header(request.headers.get("content-disposition", ""))
-    told = options.get(b"filename", b"").decode("utf-8", "replace")
+    if int(request.headers.get("content-length", "0")) > body.limit:
+        raise too_large(body.limit)  # before a client that asks first sends any of it
+    told = _file_name(request.headers.get("content-disposition", ""))
     document = body.document(request.query_params.get("name") or told or "document")
     async for chunk in request.stream():
         await document.write(chunk)
@@ -206,9 +219,11 @@ class _Form:
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
+        self._count(end - start)
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
+        self._count(end - start)
 
     def _header_end(self) -> None:
         self._headers[self._header.lower()] = self._value
@@ -216,22 +231,21 @@ class _Form:
 
     def _headers_finished(self) -> None:
         headers, self._headers = self._headers, {}
-        _, options = parse_options_header(headers.get(b"content-disposition", b""))
+        told = headers.get(b"content-disposition", b"").decode("latin-1")
+        _, options = parse_options_header(told)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        filename = options.get(b"filename")
+        filename = _file_name(told)
         if filename is None:
             self._text, self._document = bytearray(), None
             return
         self._text = None
-        self._document = self._body.document(filename.decode("utf-8", "replace"))
+        self._document = self._body.document(filename)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._document is not None:
             self.pending.append((self._document, data[start:end]))
         elif self._text is not None:
-            self._small += end - start
-            if self._small > SMALL:
-                raise too_large(SMALL)
+            self._count(end - start)
             self._text += data[start:end]
 
     def _part_end(self) -> None:
@@ -242,6 +256,11 @@ class _Form:
 
     def _end(self) -> None:
         self.whole = True
+
+    def _count(self, small: int) -> None:
+        self._small += small
+        if self._small > SMALL:
+            raise too_large(SMALL)
 
 
 async def _read_form(request: Request, options: Mapping[bytes, bytes], body: Body) -> None:
@@ -299,11 +318,11 @@ class JsonReader:
         try:
             told = json.loads(self._skeleton)
             json.dumps(told, ensure_ascii=False).encode()  # half a character is refused, too
+            return self._filled(told)
         except (ValueError, RecursionError) as error:
             raise RefusedError(
                 400, f"the body is no JSON: {error}", hint="Send a JSON object."
             ) from error
-        return self._filled(told)
 
     async def _outside(self, chunk: bytes, at: int) -> int:
         quote = chunk.find(b'"', at)
@@ -411,6 +430,14 @@ def too_large(limit: int) -> RefusedError:
         f"the document is larger than {limit // 2**20} MiB",
         hint="Split it, or raise max_upload_mib under [web].",
     )
+
+
+def _file_name(disposition: str) -> str | None:
+    """What a `Content-Disposition` calls the file; the exact form (RFC 6266) goes first."""
+    if exact := re.search(r"filename\*=utf-8''([^;\s]+)", disposition, re.IGNORECASE):
+        return unquote(exact[1])
+    plain = parse_options_header(disposition)[1].get(b"filename")
+    return None if plain is None else plain.decode("utf-8", "replace")
 
 
 def safe_name(told: str) -> str:

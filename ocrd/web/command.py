@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from ocrd.config.schema import WebSettings
 
 MOST_CONNECTIONS = 4096
+_ALIVE = (  # whoever is switched off in the middle of a document is noticed after two minutes
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
 web = typer.Typer(invoke_without_command=True, help="Serve the page and the HTTP interfaces.")
 tokens = typer.Typer(no_args_is_help=True, help="Who may use them.")
 web.add_typer(tokens, name="token")
@@ -79,7 +85,10 @@ def _listening(given: WebSettings) -> socket.socket:
     try:
         if given.socket is None:
             family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
-            return socket.create_server((given.host, given.port), family=family, backlog=2048)
+            made = socket.create_server((given.host, given.port), family=family, backlog=2048)
+            for level, option, value in _ALIVE:
+                made.setsockopt(level, option, value)
+            return made
         with contextlib.suppress(FileNotFoundError):
             given.socket.unlink()  # of a process before this one
         made = socket.socket(socket.AF_UNIX)

@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from fastapi import Request
 
@@ -25,7 +25,7 @@ from ocrd import snapshot
 from ocrd.config import Config, Folder
 from ocrd.daemon import offline
 from ocrd.errors import OcrdError
-from ocrd.files import Disk
+from ocrd.files import Disk, FileFacts
 from ocrd.inbox.marker import Marker
 from ocrd.inbox.submit import appear, marker_of, opened_folder, require_taken, touch
 from ocrd.job import Job, JobState
@@ -39,7 +39,7 @@ from ocrd.views.status import gather
 from ocrd.web.body import Body, Incoming, received
 from ocrd.web.changes import Changes
 from ocrd.web.errors import MissingError, RefusedError
-from ocrd.web.results import Results, require_tree
+from ocrd.web.results import Results, opened, require_tree
 from ocrd.web.store import Handed, Role, Store, Token
 
 RECORDED_S = 15.0  # a living daemon has recorded a document that was handed over by then
@@ -71,11 +71,13 @@ class Desk:
     def folder(self, token: Token, name: str = "", mode: str = "") -> Folder:
         """The folder that a request names, by itself or by its mode; else the default one.
 
+        Whoever does not see that has their first: most programs cannot name a folder.
+
         Raises:
             RefusedError: There is none, or it is not for this token.
         """
-        seen = self.folders(token)
-        wanted = name or ("" if mode else self.config.settings.web.folder)
+        seen, usual = self.folders(token), self.config.settings.web.folder
+        wanted = name or (usual if not mode and token.sees(usual) else "")
         fitting = [
             each
             for each in seen
@@ -208,17 +210,38 @@ class Desk:
                 handed = await asyncio.to_thread(self._take_up, handed, token)
         return handed, await self._recorded(handed)
 
-    def file(self, name: str, token: Token) -> Handed:
-        """What is known of an uploaded file.
+    def file(self, name: str, token: Token | None) -> Handed:
+        """What is known of an uploaded file; without a token of whoever's it is.
 
         Raises:
             MissingError: There is no such file of this token.
         """
         ticket = re.fullmatch("t([0-9]{1,18})", name)
         found = self.store.handed(int(ticket[1])) if ticket else None
-        if found is None or found.name is None or found.token != token.name:
+        if found is None or found.name is None or (token is not None and found.token != token.name):
             raise MissingError(f"there is no file {name}", hint="Upload it: POST /v1/files.")
         return found
+
+    async def content(self, file: Handed) -> IO[bytes]:
+        """An uploaded file: it lies in the inbox until it is read, and is filed away then.
+
+        Raises:
+            MissingError: It is being read, or gone.
+            PlaceError: It cannot be read now.
+        """
+        job = await self.changes.until(partial(self.became, file), 0)
+        folder = self.folder(Token(name=file.token, role=Role.SUBMIT), file.folder)
+        place = folder.inbox / file.source
+        if job is not None:
+            if (filed := job.archived_to or job.failed_to) is None:
+                raise MissingError("the file is being read", hint="Ask again when it has been.")
+            own = [each.name for each in job.members if file.facts.untouched(each)]
+            place = Path(filed, *own)
+        opening = await asyncio.to_thread(opened, place, self.disk)
+        if job is None and not file.facts.untouched(FileFacts.of(os.fstat(opening.fileno()))):
+            opening.close()
+            raise MissingError("the file is gone", hint="Upload it: POST /v1/files.")
+        return opening
 
     def _take_up(self, held: Handed, token: Token) -> Handed:
         folder = self.folder(token, held.folder)
@@ -360,10 +383,10 @@ class Desk:
         page = next((each for each in pages if each.number == number), None)
         if page is None:
             raise MissingError(f"job {job.id} has no page {number}", hint="It has fewer.")
-        came_from = page.facts.get("came_from")
-        if came_from is not None:
-            number = int(came_from["page"])
-            place = place / came_from["file"] if job.members else place
+        if page.came_from is not None:
+            number = page.came_from.page
+            named = [each.name for each in job.members if each.name == page.came_from.file]
+            place = place.joinpath(*named)
         require_tree(place, self.disk)
         try:
             facts = self.disk.lstat(place)

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, responses
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ocrd.errors import LedgerError, OcrdError, PlaceError, UsageError
 from ocrd.job import Job, JobError
@@ -97,10 +98,12 @@ def install(app: FastAPI, show: Show) -> None:
 
     async def told(request: Request, raised: Exception) -> Response:
         status, error = _understood(raised)
-        shown = show(request, status, error)
-        return shown if shown is not None else answer(request.url.path, status, error)
+        response = show(request, status, error) or answer(request.url.path, status, error)
+        response.headers.update(getattr(raised, "headers", None) or {})  # such as Allow
+        return response
 
-    for kind in (OcrdError, HTTPException, RequestValidationError, Exception):
+    kinds = (OcrdError, HTTPException, RequestValidationError, ClientDisconnect, Exception)
+    for kind in kinds:
         app.add_exception_handler(kind, told)
 
 
@@ -121,6 +124,8 @@ def _understood(raised: Exception) -> tuple[int, OcrdError]:
     if isinstance(raised, HTTPException):
         hint = "GET /docs lists what there is." if raised.status_code in (404, 405) else ""
         return raised.status_code, OcrdError(str(raised.detail), hint=hint, kind="http")
+    if isinstance(raised, ClientDisconnect):
+        return 400, OcrdError("the connection broke", hint="Send it again.", kind="http")
     if isinstance(raised, RequestValidationError):
         first = raised.errors()[0]
         message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

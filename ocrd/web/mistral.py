@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from typing import Any
+import time
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
 from markdown_it import MarkdownIt
 
 from ocrd.job import JobState
@@ -18,7 +20,15 @@ from ocrd.web.access import origin_of, token_for
 from ocrd.web.body import Body
 from ocrd.web.desk import Desk, Known, desk_of, name_of
 from ocrd.web.errors import JSONResponse, RefusedError, outcome
-from ocrd.web.results import ReadPage, Results, page_numbers
+from ocrd.web.results import (
+    Block,
+    OpenFileResponse,
+    ReadPage,
+    Results,
+    opened,
+    page_numbers,
+    saved,
+)
 from ocrd.web.store import Handed, Role, Token
 
 router = APIRouter(prefix="/v1", include_in_schema=False)
@@ -35,6 +45,7 @@ _TYPES = {
 }  # fmt: skip
 _IMAGE = re.compile(r"!\[[^\]]*\]\((?:[^()\s]*/)?([0-9]+-[0-9]+\.\w+)\)")
 _DPI = 200
+_KIND = {"purpose": "ocr", "sample_type": "ocr_input", "source": "upload"}  # of every file
 _ASIDE = re.compile(r"<sub>.*?</sub>\n*", re.DOTALL)  # how a header or footer stands in Markdown
 _TABLE = re.compile(r"^<table>.*?</table>|(?:^\|[^\n]*\n?)+", re.DOTALL | re.MULTILINE)
 _html = MarkdownIt("commonmark").enable("table")
@@ -104,16 +115,16 @@ def _page(
     least = asked.get("image_min_size") or 0
     images: list[dict[str, Any]] = []
     blocks: list[dict[str, Any]] = []
-    for block in page.blocks:
+    for block in page.blocks or ():
         corner = _corner(block, width, height)
         across = corner["bottom_right_x"] - corner["top_left_x"]
         down = corner["bottom_right_y"] - corner["top_left_y"]
-        told = {"type": _TYPES.get(block["label"], "text"), **corner, "content": block["text"]}
-        if "image" in block:
-            name = told["image_id"] = block["image"].rpartition("/")[2]
+        told = {"type": _TYPES.get(block.label, "text"), **corner, "content": block.text}
+        if block.image:
+            name = told["image_id"] = block.image.rpartition("/")[2]
             if (left is None or len(images) < left) and min(across, down) >= least:
                 wanted = asked.get("include_image_base64")
-                picture = _picture(results, block["image"]) if wanted else None
+                picture = _picture(results, block.image) if wanted else None
                 images.append({"id": name, **corner, "image_base64": picture})
         blocks.append(told)
     told = {
@@ -166,8 +177,8 @@ def _extract_tables(told: dict[str, Any], blocks: list[dict[str, Any]], wanted: 
             block["table_id"] = table["id"]
 
 
-def _corner(block: dict[str, Any], width: int, height: int) -> dict[str, int]:
-    left, top, right, bottom = zip(*(block.get("boxes") or [[0, 0, 1, 1]]), strict=True)
+def _corner(block: Block, width: int, height: int) -> dict[str, int]:
+    left, top, right, bottom = zip(*(block.boxes or [(0, 0, 1, 1)]), strict=True)
     return {
         "top_left_x": round(min(left) * width),
         "top_left_y": round(min(top) * height),
@@ -179,7 +190,7 @@ def _corner(block: dict[str, Any], width: int, height: int) -> dict[str, int]:
 def _picture(results: Results, image: str) -> str | None:
     if image not in results.all:
         return None
-    with results.read(results.all[image]) as file:
+    with opened(results.all[image], results.disk) as file:
         return "data:image/jpeg;base64," + base64.b64encode(file.read()).decode()
 
 
@@ -223,6 +234,24 @@ async def upload(request: Request) -> dict[str, Any]:
         return _told(await desk.hold(body.documents[0], folder, token))
 
 
+@router.get("/files")
+async def files(
+    request: Request,
+    page: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    page_size: Annotated[int, Query(ge=1, le=1000)] = 100,
+    search: str = "",
+) -> dict[str, Any]:
+    """The client's files, newest first."""
+    desk, token = desk_of(request), token_for(request, Role.SUBMIT)
+    asked = request.query_params
+    found: list[Handed] = []
+    total = 0
+    if all(value in (asked.getlist(key) or [value]) for key, value in _KIND.items()):
+        some = (search, page_size, page * page_size)
+        found, total = await asyncio.to_thread(desk.store.files, token, *some)
+    return {"object": "list", "data": [_told(file) for file in found], "total": total}
+
+
 @router.get("/files/{number}")
 async def file_facts(request: Request, number: str) -> dict[str, Any]:
     """What is known of an uploaded file."""
@@ -231,12 +260,28 @@ async def file_facts(request: Request, number: str) -> dict[str, Any]:
 
 
 @router.get("/files/{number}/url")
-async def url(request: Request, number: str) -> dict[str, str]:
-    """A URL that `document_url` takes, for as long as the file is kept."""
+async def url(
+    request: Request, number: str, expiry: Annotated[int, Query(ge=1, le=8760)] = 24
+) -> dict[str, str]:
+    """A URL that `document_url` takes and anybody may fetch, for so many hours."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     desk.file(number, token)
-    signature = desk.store.sign(f"file:{number}")
-    return {"url": f"{origin_of(request)}/v1/files/{number}/content?signature={signature}"}
+    until = int(time.time()) + expiry * 3600
+    signed = f"expires={until}&signature={desk.store.sign(f'file:{number}:{until}')}"
+    return {"url": f"{origin_of(request)}/v1/files/{number}/content?{signed}"}
+
+
+@router.get("/files/{number}/content")
+async def content(request: Request, number: str, signature: str = "") -> Response:
+    """An uploaded file as it came, for its client or by a signed URL."""
+    desk = desk_of(request)
+    if signature:
+        file = desk.file(_of_signed_url(desk, str(request.url)), None)
+    else:
+        file = desk.file(number, token_for(request, Role.SUBMIT))
+    return OpenFileResponse(
+        await desk.content(file), "application/octet-stream", saved(file.name or number)
+    )
 
 
 @router.delete("/files/{number}")
@@ -254,19 +299,18 @@ def _told(file: Handed) -> dict[str, Any]:
         "bytes": file.facts.size,
         "created_at": int(file.at),
         "filename": file.name,
-        "purpose": "ocr",
-        "sample_type": "ocr_input",
-        "source": "upload",
+        **_KIND,
     }
 
 
 def _of_signed_url(desk: Desk, told: str) -> str:
     """The file that one of our own URLs names; no other URL is fetched."""
-    found = re.search(r"/v1/files/(t[0-9]+)/content\?signature=([0-9a-f]+)$", told)
-    if found is None or not desk.store.signed(f"file:{found[1]}", found[2]):
+    found = re.search(r"/v1/files/(t\d+)/content\?expires=(\d{1,12})&signature=(\w+)$", told)
+    signed = found is not None and desk.store.signed(f"file:{found[1]}:{found[2]}", found[3])
+    if found is None or not signed or int(found[2]) < time.time():
         raise RefusedError(
             422,
-            "this URL is not fetched",
+            "this URL is not one of ours that is still good, and no other is fetched",
             hint="Send the document as a data URI, or upload it to /v1/files.",
         )
     return found[1]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import nh3
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markdown_it import MarkdownIt
@@ -21,6 +20,7 @@ from ocrd.job import JobState
 from ocrd.views.phrases import clock, duration
 from ocrd.web.access import COOKIE, CSRF_FIELD, gatekeeper_of, scheme_of, token_for
 from ocrd.web.api import Cursor
+from ocrd.web.body import small_form
 from ocrd.web.desk import ENDED, Desk, desk_of, name_of
 from ocrd.web.errors import MissingError, RefusedError, joined, sentence
 from ocrd.web.render import PageRenderer
@@ -78,7 +78,8 @@ def _page(request: Request, status: int, template: str, **told: Any) -> HTMLResp
 async def now(request: Request) -> Response:
     """Everything at a glance."""
     desk, token = desk_of(request), token_for(request)
-    told = {"folders": desk.folders(token), "max_mib": desk.config.settings.web.max_upload_mib}
+    given = desk.config.settings.web
+    told = {"folders": desk.folders(token), "chosen": given.folder, "max_mib": given.max_upload_mib}
     told |= await _standing(desk, token) | await _latest(desk, token)
     return _page(request, 200, "now.html", **told)
 
@@ -178,15 +179,15 @@ def _viewed(results: Results, words: str) -> list[dict[str, Any]]:
     return [
         {
             "number": page.number,
-            "partial": page.facts.get("partial"),
+            "partial": page.partial,
             "blocks": [
                 {
-                    "html": _safe(block),
-                    "boxes": block.get("boxes") or [],
-                    "label": block["label"],
-                    "hit": any(word in _folded(str(block.get("text"))) for word in sought),
+                    "html": nh3.clean(_markdown.render(block.text), tags=_TAGS, attributes={}),
+                    "boxes": block.boxes,
+                    "label": block.label,
+                    "hit": any(word in _folded(block.text) for word in sought),
                 }
-                for block in page.blocks
+                for block in page.blocks or ()
             ],
         }
         for page in results.pages()
@@ -197,11 +198,6 @@ def _folded(text: str) -> str:
     """Without case and accents, as the index compares."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(char for char in apart if not unicodedata.combining(char))
-
-
-def _safe(block: Mapping[str, Any]) -> str:
-    """A block's text: sanitised Markdown for what is a model's Markdown, else the bare text."""
-    return nh3.clean(_markdown.render(str(block.get("text") or "")), tags=_TAGS, attributes={})
 
 
 @router.get("/jobs/{number}/page/{page}.jpg")
@@ -217,14 +213,10 @@ async def picture(request: Request, number: str, page: int) -> Response:
 
 
 @router.post("/jobs/{number}/{verb}")
-async def ask(
-    request: Request,
-    number: str,
-    verb: Literal["retry", "cancel"],
-    csrf: Annotated[str, Form(alias=CSRF_FIELD)],
-) -> Response:
+async def ask(request: Request, number: str, verb: Literal["retry", "cancel"]) -> Response:
     """Retry or cancel, from a form."""
-    desk, token = desk_of(request), token_for(request, Role.OPERATE, csrf)
+    form = await small_form(request)
+    desk, token = desk_of(request), token_for(request, Role.OPERATE, form.get(CSRF_FIELD, ""))
     await asyncio.to_thread(desk.request, verb, await desk.job(number, token))
     return RedirectResponse(f"/jobs/{number}", 303)
 
@@ -250,16 +242,13 @@ async def login_page(request: Request, back: str = "") -> Response:
 
 
 @router.post("/login")
-async def login(
-    request: Request,
-    secret: Annotated[str, Form()],
-    csrf: Annotated[str, Form(alias=CSRF_FIELD)],
-    back: Annotated[str, Form()] = "",
-) -> Response:
+async def login(request: Request) -> Response:
     """Open a session for who has a token, and show the page that was asked for."""
     gatekeeper, store = gatekeeper_of(request), desk_of(request).store
-    gatekeeper.require_csrf(request, csrf)
-    token = await asyncio.to_thread(store.bearer, secret.strip())
+    form = await small_form(request)
+    back = form.get("back", "")
+    gatekeeper.require_csrf(request, form.get(CSRF_FIELD, ""))
+    token = await asyncio.to_thread(store.bearer, form.get("secret", "").strip())
     if token is None:
         refused = gatekeeper.stranger(request)
         return _page(request, refused.status, "login.html", refused=refused, back=back)
@@ -270,16 +259,17 @@ async def login(
         session,
         max_age=int(SESSION_S),
         httponly=True,
-        samesite="strict",
+        samesite="lax",  # a link in a letter leads to the page, not to logging in again
         secure=scheme_of(request) == "https",
     )
     return answer
 
 
 @router.post("/logout")
-async def logout(request: Request, csrf: Annotated[str, Form(alias=CSRF_FIELD)]) -> Response:
+async def logout(request: Request) -> Response:
     """End the session."""
-    gatekeeper_of(request).require_csrf(request, csrf)
+    form = await small_form(request)
+    gatekeeper_of(request).require_csrf(request, form.get(CSRF_FIELD, ""))
     session = request.cookies.get(COOKIE, "")
     await asyncio.to_thread(desk_of(request).store.close_session, session)
     answer = RedirectResponse("/login", 303)

@@ -10,13 +10,22 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 from urllib.parse import quote
 
 from fastapi.responses import FileResponse, Response, StreamingResponse
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+)
 from starlette.types import Receive, Scope, Send
 
 from ocrd.document.base import FIGURES, SUFFIXES
@@ -36,6 +45,7 @@ MEDIA = {
     "hocr": "text/html; charset=utf-8",
     "zip": "application/zip",
 }
+BOXES = "image/jpeg"  # of one image; else a PDF
 _CALLED = {"markdown": "md", "text": "txt"}  # what an output is called here, if otherwise
 _ENDED = [(end, output) for output, ends in SUFFIXES.items() for end in ends if end != FIGURES]
 _ENDINGS = {  # what a name ends with tells its kind; the longer come first
@@ -47,35 +57,70 @@ _WRITTEN = ("md", "txt")  # made of the pages where no file was kept: a pile has
 _LETTER = (8.5, 11.0)  # inches
 
 
-@dataclass(frozen=True)
-class ReadPage:
+_Text = Annotated[str, AfterValidator(lambda text: text.encode(errors="replace").decode())]
+
+
+class _Told(BaseModel):
+    """A part of a sidecar, as far as it is told on; docs/scan.schema.json has all of it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Block(_Told):
+    """What was read in one place; `boxes` are fractions of the page."""
+
+    label: str
+    text: _Text = ""  # half of a character is a question mark
+    boxes: list[tuple[float, float, float, float]] = []
+    image: str = ""
+
+
+class CameFrom(_Told):
+    """Which page of which file a page is; a file's name may be no text."""
+
+    file: Any
+    page: int
+
+
+class ReadPage(_Told):
     """A page as every interface tells of it: its object in the sidecar, its text in scan.md."""
 
-    facts: dict[str, Any]
-    markdown: str
-
-    @property
-    def number(self) -> int:
-        """Counted from 1."""
-        return int(self.facts["number"])
-
-    @property
-    def blocks(self) -> list[dict[str, Any]]:
-        """What was read: `label`, `text`, `boxes` as fractions of the page, perhaps `image`."""
-        return list(self.facts.get("blocks", ()))
+    number: PositiveInt
+    blocks: list[Block] | None = None
+    size_in: tuple[PositiveFloat, PositiveFloat] | None = None
+    confidence: float | None = None
+    partial: str | None = None
+    came_from: CameFrom | None = None
+    pile_page: PositiveInt | None = None
+    span: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    markdown: str = ""
 
     @property
     def inches(self) -> tuple[float, float]:
         """Width and height as it is seen; those of a letter where nobody knows."""
-        width, height = self.facts.get("size_in") or _LETTER
-        return float(width), float(height)
+        return self.size_in or _LETTER
 
     @property
     def plain(self) -> str:
         """Its text without marks; what Markdown there is where no blocks were kept."""
-        if "blocks" not in self.facts:
+        if self.blocks is None:
             return self.markdown
-        return "\n".join(block["text"] for block in self.blocks if block.get("text"))
+        return "\n".join(block.text for block in self.blocks if block.text)
+
+
+class _Document(_Told):
+    pages: list[ReadPage]
+
+
+class _Part(_Told):
+    name: str
+
+
+class _Pile(_Told):
+    documents: list[_Part]
+
+
+_SIDECAR = TypeAdapter[_Document | _Pile](_Document | _Pile)
 
 
 @dataclass(frozen=True)
@@ -145,23 +190,7 @@ class Results:
                 f"there is no {kind} of this document",
                 hint=f"Its folder makes: {made}.  Add it to the folder's `outputs`.",
             )
-        return self.read(self.files[kind])
-
-    def read(self, path: Path) -> IO[bytes]:
-        """One of all files.
-
-        Raises:
-            MissingError: It is gone, or a link lies there now.
-            PlaceError: It cannot be read now.
-        """
-        try:
-            return self.disk.open(path)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                raise MissingError(
-                    f"{display(path)} is no file of ocrd's any more", hint="Look into the outbox."
-                ) from error
-            raise os_error(error, path) from error
+        return opened(self.files[kind], self.disk)
 
     def text(self, kind: str) -> str:
         """One of the files as text; `txt` is made of the blocks where it was not kept."""
@@ -179,28 +208,49 @@ class Results:
         """
         markdown = self.text("md") if "md" in self.files else ""
         if "json" not in self.files:
-            return [ReadPage({"number": 1}, markdown)]
-        sidecar = json.loads(self.text("json"))
-        if "documents" in sidecar:
-            inner = [page for each in sidecar["documents"] for page in self._part(each).pages()]
-            numbers = [page.facts.get("pile_page", page.number) for page in inner]
+            return [ReadPage(number=1, markdown=markdown)]
+        try:
+            sidecar = _SIDECAR.validate_python(json.loads(self.text("json")))
+        except (ValueError, RecursionError) as error:  # pydantic's own errors are such
+            raise MissingError(
+                f"{display(self.files['json'])} is not as ocrd wrote it",
+                hint="Somebody has changed it; drop the document again.",
+            ) from error
+        if isinstance(sidecar, _Pile):
+            inner = [page for each in sidecar.documents for page in self._part(each.name).pages()]
             return [
-                replace(page, facts=page.facts | {"number": number})
-                for page, number in zip(inner, numbers, strict=True)
+                page.model_copy(update={"number": page.pile_page or page.number}) for page in inner
             ]
-        told = sidecar["pages"]
-        spans = [page.get("span") or (0, 0) for page in told]
+        spans = [page.span or (0, 0) for page in sidecar.pages]
         return [
-            ReadPage(page, markdown[begin:end].strip())
-            for page, (begin, end) in zip(told, spans, strict=True)
+            page.model_copy(update={"markdown": markdown[begin:end].strip()})
+            for page, (begin, end) in zip(sidecar.pages, spans, strict=True)
         ]
 
-    def _part(self, document: dict[str, Any]) -> Results:
+    def _part(self, name: str) -> Results:
         """The bundle of one document of a pile."""
-        inside = f"{document['name']}/"
-        found = {name.removeprefix(inside): path for name, path in self.all.items()
-                 if name.startswith(inside)}  # fmt: skip
-        return Results(document["name"], found, self.disk)
+        inside = f"{name}/"
+        found = {each.removeprefix(inside): path for each, path in self.all.items()
+                 if each.startswith(inside)}  # fmt: skip
+        return Results(name, found, self.disk)
+
+
+def opened(path: Path, disk: Disk) -> IO[bytes]:
+    """A regular file in one of the folders' trees.
+
+    Raises:
+        MissingError: It is gone, or a link lies there now, or it lies elsewhere.
+        PlaceError: It cannot be read now.
+    """
+    require_tree(path, disk)
+    try:
+        return disk.open(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise MissingError(
+                f"{display(path)} is no file of ocrd's any more", hint="Look into its folder."
+            ) from error
+        raise os_error(error, path) from error
 
 
 def page_numbers(told: str, last_page: int) -> set[int]:
@@ -224,14 +274,14 @@ async def file_response(results: Results, kind: str) -> Response:
     media = MEDIA.get(kind, "application/pdf")
     if kind == "zip":
         return StreamingResponse(
-            _zipped(results), media_type=media, headers=_saved(f"{results.stem}.zip")
+            _zipped(results), media_type=media, headers=saved(f"{results.stem}.zip")
         )
     if kind in _WRITTEN and kind not in results.files:
         text = await asyncio.to_thread(results.text, kind)
-        return Response(text.encode(), media_type=media, headers=_saved(f"{results.stem}.{kind}"))
+        return Response(text.encode(), media_type=media, headers=saved(f"{results.stem}.{kind}"))
     file = await asyncio.to_thread(results.open, kind)
     name = results.files[kind].name
-    return OpenFileResponse(file, "image/jpeg" if name.endswith(".jpg") else media, _saved(name))
+    return OpenFileResponse(file, BOXES if name.endswith(".jpg") else media, saved(name))
 
 
 class OpenFileResponse(FileResponse):
@@ -253,7 +303,7 @@ class OpenFileResponse(FileResponse):
             await super().__call__(scope, receive, send)
 
 
-def _saved(name: str) -> dict[str, str]:
+def saved(name: str) -> dict[str, str]:
     """A browser saves it under this name, shows nothing of it, and keeps no copy."""
     plain = re.sub(r'[^ -~]|["\\]', "_", name)
     exact = quote(name, errors="replace")
@@ -268,7 +318,10 @@ def _zipped(results: Results) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, mode="w", compression=zipfile.ZIP_DEFLATED) as archive:
         for name, path in results.all.items():
-            with results.read(path) as source, archive.open(name, "w", force_zip64=True) as target:
+            with (
+                opened(path, results.disk) as source,
+                archive.open(name, "w", force_zip64=True) as target,
+            ):
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)
                     yield sink.taken()

@@ -218,6 +218,14 @@ class Store:
         query = "SELECT * FROM handed WHERE at < ? AND source LIKE '.%'"
         return [_handed(row) for row in self._run(query, moment)]
 
+    def files(self, token: Token, search: str, most: int, skip: int) -> tuple[list[Handed], int]:
+        """A token's files, newest first, so many after so many; and how many there are in all."""
+        such = "FROM handed WHERE token = ? AND name IS NOT NULL AND instr(lower(name), lower(?))"
+        some = (token.name, search, most, skip)
+        rows = self._run(f"SELECT * {such} ORDER BY ticket DESC LIMIT ? OFFSET ?", *some)
+        (total,) = self._run(f"SELECT count(*) {such}", *some[:2])[0]
+        return [_handed(row) for row in rows], total
+
     def became(self, ticket: int, job: int) -> None:
         """The daemon has made this job of it."""
         self._run("UPDATE OR IGNORE handed SET job = ? WHERE ticket = ?", job, ticket)

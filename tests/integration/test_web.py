@@ -355,6 +355,51 @@ def test_the_mistral_sdk_reads_a_data_uri_and_an_uploaded_file(running: Site) ->
     assert not list((running.root / "inbox/web").glob(".ocrd-*.[ph]*"))
 
 
+def test_the_mistral_sdk_lists_its_files_and_fetches_them_before_and_after_they_are_read(
+    running: Site,
+) -> None:
+    from mistralai.client import Mistral
+
+    client = Mistral(api_key=running.tokens["other"], server_url=running.url)
+    content = {f"listed {n}.png": page(f"Listed number {n}") for n in range(3)}
+    for name, data in content.items():
+        file = client.files.upload(file={"file_name": name, "content": data}, purpose="ocr")
+    listed = client.files.list(page_size=2)
+    assert [each.filename for each in listed.data] == ["listed 2.png", "listed 1.png"]
+    assert listed.total == 3
+    assert [each.filename for each in client.files.list(page=1, page_size=2).data] == [
+        "listed 0.png"
+    ]
+    assert [each.filename for each in client.files.list(search="ED 1").data] == ["listed 1.png"]
+    assert client.files.list(purpose="batch").data == []  # whoever deletes those deletes none
+    stranger = Mistral(api_key=running.tokens["submit"], server_url=running.url)
+    assert {each.filename for each in stranger.files.list().data}.isdisjoint(content)
+    url = client.files.get_signed_url(file_id=file.id).url
+    for read in (False, True):
+        if read:
+            client.ocr.process(model="x", document={"type": "file", "file_id": file.id})
+        assert client.files.download(file_id=file.id).read() == content["listed 2.png"]
+        assert httpx.get(url).content == content["listed 2.png"]
+    for wrong in (url[:-1] + "g", url.replace("expires=", "expires=9"), url.split("?")[0]):
+        assert httpx.get(wrong).status_code in (401, 422)
+    with running.client("submit") as other:
+        assert other.get(f"/v1/files/{file.id}/content").status_code == 404
+    for each in listed.data + client.files.list().data[2:]:
+        assert client.files.delete(file_id=each.id).deleted
+    assert client.files.list().total == 0
+
+
+def test_an_uploaded_files_place_shows_no_other_file(running: Site) -> None:
+    """It was taken away before it was read, and another of that name lies there now."""
+    with running.client("other") as client:
+        number = client.post("/v1/files", files={"file": ("mine.png", page())}).json()["id"]
+        (held,) = (running.root / "inbox/web").glob(".ocrd-*.held")
+        held.rename(running.root / "mine")
+        held.write_bytes(b"somebody else's")
+        assert client.get(f"/v1/files/{number}/content").status_code == 404
+        assert client.delete(f"/v1/files/{number}").status_code == 200
+
+
 def test_open_webuis_mistral_loader_gets_its_pages(running: Site) -> None:
     """Request by request as its `load` sends them."""
     with running.client("submit") as client:

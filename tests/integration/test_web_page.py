@@ -121,6 +121,14 @@ def test_a_page_that_was_asked_for_is_shown_after_logging_in(
     context.close()
 
 
+def test_a_link_in_a_letter_leads_to_the_job_of_who_is_logged_in(page: Page, running: Site) -> None:
+    """A mail's or a chat's page is another site."""
+    number = handed_over(running, "linked.png", scan("Linked from elsewhere"))
+    page.goto(f"data:text/html,<a href='{running.url}/jobs/{number}'>your scan</a>")
+    page.get_by_role("link", name="your scan").click()
+    page.get_by_text("Linked from elsewhere").first.wait_for()
+
+
 @pytest.mark.parametrize(
     "back", ["//evil.example/", "https://evil.example/jobs/1", "/\\evil.example", "/logout", "x"]
 )
@@ -290,7 +298,7 @@ def test_a_change_that_no_page_of_ours_asked_for_is_refused(page: Page, running:
         answer = httpx.post(running.url + path, cookies=cookies, **options)  # type: ignore[arg-type]  # one table for several kinds of body
         assert answer.status_code == 403, path
     (session,) = [each for each in page.context.cookies() if each["name"] == "ocrd_session"]
-    assert session["httpOnly"] and session["sameSite"] == "Strict"
+    assert session["httpOnly"] and session["sameSite"] == "Lax"
 
 
 @slow

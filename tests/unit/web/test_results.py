@@ -7,16 +7,21 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ocrd.config import load
 from ocrd.files import Disk
-from ocrd.job import Job, JobState, Place
+from ocrd.job import Job, JobState, Member, Place
 from ocrd.web import azure, mistral
+from ocrd.web.changes import Changes
+from ocrd.web.desk import Desk
 from ocrd.web.errors import MissingError
 from ocrd.web.results import Results, _zipped
+from ocrd.web.store import Store
 
 SECRET = "what only the daemon may read"
 BLOCKS = [
@@ -132,6 +137,65 @@ def test_what_lies_outside_of_the_folders_trees_is_not_served(
 ) -> None:
     with pytest.raises(MissingError, match="outside"):
         Results.of(done(tmp_path / place), disk)
+
+
+BLOCK: dict[str, Any] = {"label": "text", "text": "words", "boxes": [[0, 0, 1, 1]]}
+
+
+def sidecar(**page: Any) -> str:
+    return json.dumps({"pages": [{"number": 1, "blocks": [BLOCK], **page}]})
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "{", "[]", "null", "{}", "[" * 5000, '{"pages": null}', '{"pages": [1]}',
+     '{"documents": [{}]}', sidecar(number="one"), sidecar(number=0), sidecar(blocks=5),
+     sidecar(blocks=[{}]), sidecar(blocks=[BLOCK | {"boxes": [[0, 0]]}]), sidecar(size_in=[0, 1]),
+     sidecar(confidence=float("nan")), sidecar(span=["a", 2]),
+     sidecar(came_from={"file": "x.png"})],
+)  # fmt: skip
+def test_a_sidecar_that_is_not_as_ocrd_wrote_it_is_said_to_be_so(
+    bundle: Path, disk: Disk, told: str
+) -> None:
+    (bundle / "scan.json").write_text(told)
+    results = Results.of(done(bundle), disk)
+    with pytest.raises(MissingError, match="not as ocrd wrote it"):
+        results.pages()
+    assert results.text("md") == TEXT  # what needs none of it is still there
+
+
+def test_half_a_character_keeps_nobody_from_the_rest(bundle: Path, disk: Disk) -> None:
+    (bundle / "scan.json").write_text(sidecar(blocks=[BLOCK | {"text": "one \ud800 two"}]))
+    assert Results.of(done(bundle), disk).text("txt") == "one ? two"
+
+
+def test_a_pages_file_is_one_of_the_jobs_own(tmp_path: Path, bundle: Path) -> None:
+    """Whoever may write in an outbox is shown no other folder's original."""
+    inbox, private = tmp_path / "archive/web/joined", tmp_path / "archive/private"
+    for folder in (inbox, private):
+        folder.mkdir(parents=True)
+        (folder / "page 1.png").write_bytes(b"a picture")
+    (tmp_path / "config.toml").write_text(
+        f'root = "{tmp_path}"\n[[folder]]\nname = "web"\n[[folder]]\nname = "private"\n'
+    )
+    config = load(tmp_path / "config.toml")
+    store = Store(tmp_path / "web.db")
+    desk = Desk(config, store, Changes(config.ledger, config.spool))
+    own = tmp_path / "outbox/web/scan"
+    own.parent.mkdir()
+    bundle.rename(own)
+    member = Member(source="page 1.png", size=1, mtime_ns=1, inode=1)
+    job = replace(done(own), archived_to=str(inbox), members=(member,))
+
+    def place(file: str) -> Path:
+        (own / "scan.json").write_text(sidecar(came_from={"file": file, "page": 1}))
+        return desk.original(job, 1)[0]
+
+    assert place("page 1.png") == inbox / "page 1.png"
+    for planted in (str(private / "page 1.png"), "../../private/page 1.png", "../x", "", "."):
+        with pytest.raises(MissingError):
+            place(planted)
+    store.close()
 
 
 # --- what interfaces make of it ---
