@@ -33,15 +33,16 @@ ROSE = (0.75, 0.45, 0.45)
 
 def equally_light(ink: tuple[float, ...]) -> tuple[float, ...]:
     """The green that is the same grey as an ink, as it is drawn."""
-
-    def grey(colour: tuple[float, ...]) -> int:
-        with pymupdf.open() as document:
-            page = document.new_page(width=8, height=8)
-            page.draw_rect(page.rect, color=None, fill=colour)
-            return int(page.get_pixmap(colorspace=pymupdf.csGRAY).samples[36])
-
     greens = [(0.4, green / 255, 0.4) for green in range(256)]
-    return min(greens, key=lambda green: abs(grey(green) - grey(ink)))
+    with pymupdf.open() as document:
+        page = document.new_page(width=257, height=8)
+        shape = page.new_shape()
+        for x, colour in enumerate([ink, *greens]):
+            shape.draw_rect((x, 0, x + 1, 8))
+            shape.finish(color=None, fill=colour)
+        shape.commit()
+        grey, *greys = page.get_pixmap(colorspace=pymupdf.csGRAY).samples[:257]
+    return min(zip(greens, greys, strict=True), key=lambda each: abs(each[1] - grey))[0]
 
 
 def read(folder: Path, *draws: Draw, rotation: int = 0) -> OwnText:
