@@ -19,7 +19,7 @@ from tests.support.site import Site, site, until
 from tests.support.waiting import HANG_S
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, StorageState
 
 pytestmark = needs("chromium")
 
@@ -41,13 +41,6 @@ def scan(*lines: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("page")) as up:
-        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
-        yield up
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright  # who collects tests need not wait for it
 
@@ -64,15 +57,26 @@ def context_of(browser: Browser, **options: Any) -> BrowserContext:
     return context
 
 
+@pytest.fixture(scope="module")
+def logged_in(browser: Browser, running: Site) -> StorageState:
+    """What the browser keeps of a login."""
+    context = context_of(browser)
+    log_in(context.new_page(), running)
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
 @pytest.fixture
-def page(browser: Browser, running: Site) -> Iterator[Page]:
+def page(browser: Browser, running: Site, logged_in: StorageState) -> Iterator[Page]:
     """Somebody who is logged in; what the browser complains of fails the test."""
-    context = context_of(browser, viewport={"width": 1200, "height": 900})
+    size = {"width": 1200, "height": 900}
+    context = context_of(browser, viewport=size, storage_state=logged_in)
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-    log_in(opened, running)
+    opened.goto(running.url)
     yield opened
     context.close()
     assert complaints == []
@@ -297,6 +301,8 @@ def test_a_change_that_no_page_of_ours_asked_for_is_refused(page: Page, running:
 
 @slow
 def test_logging_out_ends_it(page: Page, running: Site) -> None:
+    page.context.clear_cookies()  # the other tests' login goes on
+    log_in(page, running)
     cookies = {each["name"]: each["value"] for each in page.context.cookies()}
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url(f"{running.url}/login")

@@ -14,6 +14,7 @@ from ocrd.page import Block, Box, Line, Markup, PageResult, WordsFrom
 from ocrd.pages.owntext import typed
 from ocrd.pages.reading import OwnText, merged
 from ocrd.pages.work import own_text
+from tests.support.needs import few
 
 pymupdf: Any = _pymupdf  # its functions carry no annotations
 Draw: TypeAlias = Callable[[Any], object]
@@ -156,7 +157,7 @@ def lakes(page: Any) -> None:
 CHARTS = [marks, bars, curve, outlined("ACME Ltd", 30), bubbles, leaders, houses, lakes]
 
 
-@pytest.mark.parametrize("drawn", CHARTS)
+@pytest.mark.parametrize("drawn", few(CHARTS))
 @pytest.mark.parametrize("rotation", [0, 180])
 def test_charts_and_a_logo_need_no_engine(tmp_path: Path, drawn: Draw, rotation: int) -> None:
     level = prose if not rotation else _upside_down
