@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from ocrd.cli.demo import SAMPLES
-from tests.support.site import Site, site, until
+from tests.support.site import Site, site
 
 PICTURES = Path(__file__).parent / "pictures"
 COLOURS = 96  # enough for text on paper, a third of the bytes
@@ -46,7 +46,6 @@ def taken(page: Page, name: str) -> None:
 def main() -> None:
     """All of them."""
     with tempfile.TemporaryDirectory() as top, site(Path(top) / "srv") as running:
-        until(lambda: running.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
         jobs = sent(running)
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-gpu"]

@@ -8,6 +8,7 @@ import pymupdf
 from ocrd.job import Job, JobState
 from ocrd.ledger.ledger import Ledger
 from tests.integration.tree import Tree
+from tests.support.needs import slow
 from tests.support.samples import scan_of
 from tests.support.waiting import wait_for
 
@@ -29,6 +30,7 @@ def job(tree: Tree, number: int) -> Job:
     return found
 
 
+@slow
 def test_a_letter_overtakes_a_book_of_three_thousand_pages(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "srv")
     tree.config.write_text(tree.config.read_text() + '[[folder]]\nname = "letters"\n')

@@ -67,6 +67,7 @@ def test_by_default_every_page_stays_as_it_was_scanned(tree: Tree) -> None:
     assert [page.rotation for page in pdf] == [0, 0]
 
 
+@slow
 @needs("tesseract")
 def test_for_an_engine_that_cannot_see_it_tesseract_finds_which_way_is_up(tree: Tree) -> None:
     configured(tree, "upright = true")

@@ -34,13 +34,6 @@ def page(words: str = WORDS, kind: str = "PNG") -> bytes:
     return held.getvalue()
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("site")) as up:
-        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
-        yield up
-
-
 # --- our own interface ---
 
 
@@ -124,7 +117,6 @@ def test_a_piles_documents_are_shown_as_the_pages_of_one(tmp_path: Path) -> None
     sheets[0].save(held, "TIFF", save_all=True, append_images=sheets[1:])
     pile = '[[folder]]\nname = "web"\nseparator = "blank"\n'
     with site(tmp_path / "srv", real=True, folders=pile) as up, up.client() as client:
-        until(lambda: client.get("/api/v1/status").json()["engine"]["state"] == "ready")
         told = client.post("/api/v1/ocr?name=pile.tif&wait=240", content=held.getvalue()).json()
         results = f"/api/v1/jobs/{told['id']}/result"
         for form in ("md", "txt"):

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.integration.test_web import page
-from tests.support.site import Site, site, until
+from tests.support.site import Site, until
 
 FORMATS = [
     ("pdf", "scan.pdf"),
@@ -29,13 +29,6 @@ class Done(NamedTuple):
 
     bundle: Path
     url: str
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("downloads")) as up:
-        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
-        yield up
 
 
 @pytest.fixture(scope="module")

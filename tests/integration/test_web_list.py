@@ -14,7 +14,7 @@ import pytest
 
 from bench.web_page import after_years
 from tests.integration.test_web_page import browser, context_of, log_in
-from tests.support.needs import needs
+from tests.support.needs import few, needs
 from tests.support.site import Site, site
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def fitting(**asked: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"state": "failed"}, {"folder": "scans"}, {"state": "failed", "folder": "scans"}]
+    "asked",
+    few([{}, {"state": "failed"}, {"folder": "scans"}, {"state": "failed", "folder": "scans"}]),
 )
 @pytest.mark.parametrize("role", ["operate", "submit", "web-only"])
 def test_every_job_is_reached_by_the_links_and_none_twice(
@@ -140,7 +141,7 @@ def test_a_part_of_the_name_finds_the_job(running: Site, name: str, expected: li
     assert ("No job." in shown) == (expected == [])
 
 
-@pytest.mark.parametrize("limit", [1, 7, 60, 180, 1000])
+@pytest.mark.parametrize("limit", few([7, 1, 60, 180, 1000]))
 def test_programs_go_on_by_a_cursor_to_the_end(running: Site, limit: int) -> None:
     found: list[int] = []
     cursor: dict[str, int] = {}

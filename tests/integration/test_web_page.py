@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,13 +13,13 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.support.needs import needs, slow
+from tests.support.needs import chromium, needs, slow
 from tests.support.printed import printed
 from tests.support.site import Site, site, until
 from tests.support.waiting import HANG_S
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, StorageState
 
 pytestmark = needs("chromium")
 
@@ -40,18 +41,11 @@ def scan(*lines: str) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("page")) as up:
-        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
-        yield up
-
-
-@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright  # who collects tests need not wait for it
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        started = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         yield started
         started.close()
 
@@ -63,15 +57,26 @@ def context_of(browser: Browser, **options: Any) -> BrowserContext:
     return context
 
 
+@pytest.fixture(scope="module")
+def logged_in(browser: Browser, running: Site) -> StorageState:
+    """What the browser keeps of a login."""
+    context = context_of(browser)
+    log_in(context.new_page(), running)
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
 @pytest.fixture
-def page(browser: Browser, running: Site) -> Iterator[Page]:
+def page(browser: Browser, running: Site, logged_in: StorageState) -> Iterator[Page]:
     """Somebody who is logged in; what the browser complains of fails the test."""
-    context = context_of(browser, viewport={"width": 1200, "height": 900})
+    size = {"width": 1200, "height": 900}
+    context = context_of(browser, viewport=size, storage_state=logged_in)
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
-    log_in(opened, running)
+    opened.goto(running.url)
     yield opened
     context.close()
     assert complaints == []
@@ -149,7 +154,7 @@ def test_who_is_logged_out_meanwhile_is_told_so(page: Page, running: Site, tmp_p
     page.locator("#sent .bad", has_text="you are logged out").wait_for()
 
 
-@pytest.mark.parametrize("scripts", [True, False])
+@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=slow)])
 def test_a_job_that_waits_is_shown_once_it_is_done(
     browser: Browser, tmp_path: Path, scripts: bool
 ) -> None:
@@ -193,19 +198,20 @@ def test_without_a_script_the_form_sends_its_files(
     context.close()
 
 
-@pytest.mark.parametrize("status", [413, 502, 200])
 def test_what_a_proxy_refuses_is_not_shown_as_sent(
-    page: Page, running: Site, tmp_path: Path, status: int
+    page: Page, running: Site, tmp_path: Path
 ) -> None:
-    answer = "<html>a page of the proxy's own</html>"
-    page.route("**/api/v1/ocr?*", lambda route: route.fulfill(status=status, body=answer))
+    from playwright.sync_api import Route
+
     (tmp_path / "large.png").write_bytes(scan("Too large for it"))
-    page.get_by_label("Files").set_input_files(tmp_path / "large.png")
-    page.get_by_role("button", name="Send").click()
-    told = page.locator("#sent .bad")
-    told.wait_for()
-    assert ("client_max_body_size" if status == 413 else str(status)) in told.inner_text()
-    page.unroute("**/api/v1/ocr?*")
+    for status, words in ((413, "client_max_body_size"), (502, "502"), (200, "200")):
+        answer = partial(Route.fulfill, status=status, body="<html>the proxy's own</html>")
+        page.goto(running.url)
+        page.route("**/api/v1/ocr?*", answer)
+        page.get_by_label("Files").set_input_files(tmp_path / "large.png")
+        page.get_by_role("button", name="Send").click()
+        page.locator("#sent .bad", has_text=words).wait_for()
+        page.unroute("**/api/v1/ocr?*")
 
 
 def test_a_page_lies_beside_its_text_and_both_light_up_together(page: Page, running: Site) -> None:
@@ -303,6 +309,8 @@ def test_a_change_that_no_page_of_ours_asked_for_is_refused(page: Page, running:
 
 @slow
 def test_logging_out_ends_it(page: Page, running: Site) -> None:
+    page.context.clear_cookies()  # the other tests' login goes on
+    log_in(page, running)
     cookies = {each["name"]: each["value"] for each in page.context.cookies()}
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url(f"{running.url}/login")
@@ -318,9 +326,8 @@ def test_a_reader_is_offered_nothing_that_they_may_not_do(browser: Browser, runn
     context.close()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "width"), [pytest.param("light", 1200, marks=slow), ("dark", 360)]
-)
+@slow
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 360)])
 def test_axe_finds_no_violation_on_any_page(
     browser: Browser, running: Site, scheme: Literal["light", "dark"], width: int
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,9 @@ import pytest
 
 from tests.integration.test_web import page
 from tests.support.commands import ocrd
-from tests.support.site import Site, site, until
+from tests.support.site import Site, until
 
 EMPTY = ("empty.png", b"", "image/png")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("refusals")) as up:
-        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
-        yield up
 
 
 def recorded(running: Site) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_web import page
+from tests.support.needs import few
 from tests.support.site import Site, site, until
 from tests.unit.spool.mounts import tmpfs
 
@@ -103,7 +104,7 @@ WAYS: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "sent", "names"), WAYS)
+@pytest.mark.parametrize(("path", "sent", "names"), few(WAYS))
 def test_what_cannot_be_noted_does_not_appear_and_what_was_noted_needs_no_second_note(
     tmp_path: Path, path: str, sent: dict[str, Any], names: list[str]
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.integration.test_web import WORDS, page
 from tests.slow.web_load import load
-from tests.support.site import memory_kib, resident_kib, site, until
+from tests.support.site import memory_kib, resident_kib, site
 
 IDLE = 2000
 
@@ -80,7 +80,6 @@ print(told.pages[0].markdown)
 
 def test_litellm_reads_through_its_mistral_provider(tmp_path: Path) -> None:
     with site(tmp_path / "srv") as up:
-        until(lambda: up.client().get("/api/v1/status").json()["engine"]["state"] == "ready")
         uri = "data:image/png;base64," + base64.b64encode(page()).decode()
         command = [sys.executable, "-c", LITELLM, f"{up.url}/v1", up.tokens["submit"], uri]
         alone = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}

@@ -65,6 +65,11 @@ class Site:
         with httpx.Client(transport=transport, base_url=self.url) as client:
             return client.get("/healthz").status_code == 200
 
+    def _ready(self) -> bool:
+        with self.client() as client:
+            state = client.get("/api/v1/status").json()["engine"]["state"]
+        return bool(state == "ready")
+
     def kill_daemon(self) -> None:
         assert self.daemon is not None
         self.daemon.kill()
@@ -93,7 +98,7 @@ def until(true: Callable[[], object], seconds: float = HANG_S) -> None:
 def site(
     root: Path, *, daemon: bool = True, real: bool = False, more: str = "", folders: str = FOLDERS
 ) -> Iterator[Site]:
-    """Run both on a tree with the folders `web` and `private`.
+    """Run both on a tree with the folders `web` and `private`, until the engine is ready.
 
     Args:
         root: Where; it is made.
@@ -123,6 +128,8 @@ def site(
             if daemon:
                 running.start_daemon()
             running.start_web()
+            if daemon:
+                until(running._ready)
             yield running
         finally:
             running.stop()

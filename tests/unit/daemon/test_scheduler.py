@@ -198,6 +198,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.close()
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes round by itself, too: a test that counts its rounds need not wait for seconds."""
+    monkeypatch.setattr("ocrd.daemon.scheduler.POLL_S", 0.05)
+
+
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is tried again at once."""
@@ -227,6 +233,7 @@ async def test_a_job_that_delivers_waits_for_its_folder_to_be_configured_again(
     assert [dict(event.fields)["job"] for event in bench.events("job.folder_unknown")] == [job.id]
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_failure_that_meets_a_busy_folder_is_tried_again(bench: Bench) -> None:
     """Its end is decided: back in the queue nobody would ever claim it."""
     bench.ending(fails=True)
@@ -263,6 +270,7 @@ async def test_a_cancel_waits_for_the_move_that_is_under_way(tmp_path: Path) -> 
     assert set(mover.cancelled_after) == {True}
 
 
+@pytest.mark.usefixtures("soon")
 async def test_a_job_that_stalled_is_not_taken_up_while_its_inbox_is_away(bench: Bench) -> None:
     """Nothing lies there now, and what it has taken already would be put beneath the share."""
     (job,) = bench.queued("a.pdf")

@@ -20,7 +20,7 @@ from ocrd.engine.policy import as_it_came, read_upright
 from ocrd.engine.tesseract import packs
 from ocrd.modes import BUILT_IN_MODES, RESOLUTIONS, AnswerFormat
 from ocrd.page import Block, Box, Line, PageImage, PageResult, Word
-from tests.support.needs import needs
+from tests.support.needs import few, needs
 from tests.support.samples import scan_of
 from tests.unit.engine.fake import FakeEngine
 
@@ -56,7 +56,7 @@ async def pool() -> AsyncIterator[ChildPool]:
 
 @in_one_loop
 @needs_tesseract
-@pytest.mark.parametrize(("lies", "degrees"), [(0, 0), (90, 270), (180, 180), (270, 90)])
+@pytest.mark.parametrize(("lies", "degrees"), few([(0, 0), (180, 180), (270, 90), (90, 270)]))
 async def test_a_letter_is_stood_up_whichever_way_it_lies(
     pool: ChildPool, lies: int, degrees: int
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ocrd.pages.leftward import as_read
 from ocrd.pages.work import own_text
-from tests.support.needs import needs
+from tests.support.needs import chromium, needs
 
 pymupdf: Any = _pymupdf  # its functions carry no annotations
 
@@ -47,7 +47,7 @@ def test_latin_words_and_numbers_stand_where_they_are_read(
     page, printed = tmp_path / "page.html", tmp_path / "page.pdf"
     page.write_text(html(lines), encoding="utf-8")
     quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer")
-    command = ["/usr/bin/chromium", *quiet, f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [chromium(), *quiet, f"--user-data-dir={tmp_path / 'profile'}"]
     command += [f"--print-to-pdf={printed}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     found = own_text(printed, 1)

@@ -34,7 +34,7 @@ MOST_WRONG = {
     "report-2": 0.006,
     "report-3": 0.006,
 }
-QUICK = {"letter-1", "two-columns-1", "table-1"}
+QUICK = {"two-columns-1", "table-1"}
 
 
 def each_of(*names: str) -> pytest.MarkDecorator:

@@ -13,7 +13,7 @@ from ocrd.engine.rapid.reader import load
 from ocrd.engine.rapid.recogniser import RapidRecogniser
 from ocrd.engine.tesseract.library import Seen
 from ocrd.engine.tesseract.recogniser import Said, TesseractRecogniser, in_order
-from tests.support.needs import needs
+from tests.support.needs import few, needs
 from tests.support.scripts import CJK, DEJAVU, KOREAN, NOTO
 
 pytestmark = needs("tesseract", "tesseract-languages", "fonts")
@@ -41,12 +41,14 @@ def drawn(line: str, font: ImageFont.FreeTypeFont, language: str) -> Crop:
 @pytest.mark.parametrize("pixels", [28, 46])
 @pytest.mark.parametrize(
     ("language", "font", "line"),
-    [
-        ("th", THAI, "ในอาคารใหม่จะมีห้องสมุด ห้องอ่านหนังสือ และห้องคอมพิวเตอร์"),
-        ("th", THAI_SERIF, "คำถามมีไม่มากนัก แต่เรื่องการเก็บขยะยังมีความเห็นต่างกัน"),
-        ("ko", SERIF, "다음으로 도서관 확장 계획이 소개되었습니다."),
-        ("ko", CJK, "회의는 오후 7시 30분에 시작하여 두 시간쯤 이어졌습니다."),
-    ],
+    few(
+        [
+            ("th", THAI, "ในอาคารใหม่จะมีห้องสมุด ห้องอ่านหนังสือ และห้องคอมพิวเตอร์"),
+            ("th", THAI_SERIF, "คำถามมีไม่มากนัก แต่เรื่องการเก็บขยะยังมีความเห็นต่างกัน"),
+            ("ko", SERIF, "다음으로 도서관 확장 계획이 소개되었습니다."),
+            ("ko", CJK, "회의는 오후 7시 30분에 시작하여 두 시간쯤 이어졌습니다."),
+        ]
+    ),
 )
 def test_spaces_are_where_they_are_printed(
     language: str, font: Path, line: str, pixels: int
@@ -61,21 +63,23 @@ def test_spaces_are_where_they_are_printed(
 
 @pytest.mark.parametrize(
     ("language", "font", "line"),
-    [
-        ("ru", SANS, "Оплата через Deutsche Bank, код DEUTDEFF."),
-        ("ru", SANS, "The harbour office reminds all owners of small boats."),
-        ("el", SANS, "Πληρωμή μέσω Deutsche Bank, κωδικός DEUTDEFF 48."),
-        ("el", SANS, "Please send 2 copies to a member of the committee."),
-        ("el", SANS, "Νοεμβρίου Το Νέο ΤΟΝ ΚΗΠΟ"),  # noqa: RUF001 - all of it Greek
-        ("ru", SANS, "РАСЧЕТ НОС сон Ноябрь Сахар"),  # noqa: RUF001 - all of it Russian
-        ("ko", CJK, "우리 회사는 Samsung Electronics와 함께 Python으로 만든 도구를 쓴다."),
-        ("ko", SERIF, "문의는 library@example.kr 또는 전화 031-555-0142로 하면 됩니다."),
-        ("ko", CJK, "It is on the table, as we said."),
-        ("he", SANS, "החברה שלנו עובדת עם Deutsche Bank ומשתמשת בשפת Python לפיתוח."),
-        ("he", SANS, "הטלפון הוא 0142 והכתובת info@example.co.il למשלוח דואר."),
-        ("ar", SANS, "تعمل شركتنا مع Deutsche Bank وتستخدم لغة Python في التطوير."),
-        ("ar", SANS, "Les bateaux doivent sortir de l'eau avant le mois de novembre."),
-    ],
+    few(
+        [
+            ("ru", SANS, "Оплата через Deutsche Bank, код DEUTDEFF."),
+            ("ru", SANS, "The harbour office reminds all owners of small boats."),
+            ("el", SANS, "Πληρωμή μέσω Deutsche Bank, κωδικός DEUTDEFF 48."),
+            ("el", SANS, "Please send 2 copies to a member of the committee."),
+            ("el", SANS, "Νοεμβρίου Το Νέο ΤΟΝ ΚΗΠΟ"),  # noqa: RUF001 - all of it Greek
+            ("ru", SANS, "РАСЧЕТ НОС сон Ноябрь Сахар"),  # noqa: RUF001 - all of it Russian
+            ("ko", CJK, "우리 회사는 Samsung Electronics와 함께 Python으로 만든 도구를 쓴다."),
+            ("ko", SERIF, "문의는 library@example.kr 또는 전화 031-555-0142로 하면 됩니다."),
+            ("ko", CJK, "It is on the table, as we said."),
+            ("he", SANS, "החברה שלנו עובדת עם Deutsche Bank ומשתמשת בשפת Python לפיתוח."),
+            ("he", SANS, "הטלפון הוא 0142 והכתובת info@example.co.il למשלוח דואר."),
+            ("ar", SANS, "تعمل شركتنا مع Deutsche Bank وتستخدم لغة Python في التطوير."),
+            ("ar", SANS, "Les bateaux doivent sortir de l'eau avant le mois de novembre."),
+        ]
+    ),
 )
 def test_latin_words_among_other_letters_are_read_in_their_order(
     recogniser: RapidRecogniser, language: str, font: Path, line: str
