@@ -90,7 +90,7 @@ class Worker:
         p = self._parts
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
-        pages = original.collation.pages
+        pages = len(original.places)
         key = recipe(p, job, folder, original)
         log = p.spool.page_log(job)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
@@ -197,7 +197,7 @@ class Worker:
         while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
             original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
             built = await p.call(SPOOL, self._planned_anew, job, folder, original)
-            await p.build(built[1], original.collation.pages)
+            await p.build(built[1], len(original.places))
             job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
