@@ -36,7 +36,7 @@ from ocrd.job import ACTIVE, UNDER_WAY, Job, JobError, JobState, Place
 from ocrd.oserrors import memory_short, os_error
 from ocrd.worker.calls import LEDGER, Hanging
 from ocrd.worker.pages import Parts
-from ocrd.worker.worker import Worker, facts, way_out
+from ocrd.worker.worker import Worker, way_out
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen
@@ -101,7 +101,7 @@ class Scheduler:
         """Jobs that were under way when the daemon last went away: they go first."""
         for job in jobs:
             if is_ending(job) and job.folder not in self.folders:
-                self._events.warn("job.folder_unknown", **facts(job))
+                self._events.warn("job.folder_unknown", **job.told())
             self.waiting[job.id] = Waiting(job=job, refund=False)
 
     def opens_at(self, folder: Folder) -> float | None:
@@ -334,7 +334,7 @@ class Scheduler:
 
     async def _put_aside(self, job: Job) -> None:
         """Its folder is no longer configured: it waits until it is again."""
-        self._events.warn("job.folder_unknown", **facts(job))
+        self._events.warn("job.folder_unknown", **job.told())
         try:
             if not is_ending(job):
                 await self._release(job, self._clock() + UNKNOWN_FOLDER_S, None)
@@ -380,7 +380,7 @@ class Scheduler:
                 delay = self.attempts.delay(job.attempts)
                 await self._release(job, self._clock() + delay, error, refund=False)
                 told_of = {"attempt": job.attempts, "again_s": delay, **error.told()}
-                self._events.warn("job.deferred", **facts(job), **told_of)
+                self._events.warn("job.deferred", **job.told(), **told_of)
             case Outcome.HOLD if not is_ending(job):
                 self._waits_for(error, job, folder, outcome)
                 await self._release(job, self.held.now[job.id].until, error)
@@ -394,7 +394,7 @@ class Scheduler:
             if self.paused.met(folder.name, error, self._clock()):
                 self._events.warn("folder.paused", folder=folder.name, **error.told())
         elif self.held.met(job.id, error, self._clock()):
-            self._events.warn("job.held", **facts(job), **error.told())
+            self._events.warn("job.held", **job.told(), **error.told())
 
     async def _source_changed(self, job: Job, folder: Folder, error: OcrdError) -> None:
         """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew.
@@ -410,10 +410,10 @@ class Scheduler:
             return
         if is_gone or (job.members and job.place is Place.INBOX):
             self._free(await self._call(LEDGER, self._ledger.gone, job))
-            self._events.warn("job.source_gone", **facts(job))
+            self._events.warn("job.source_gone", **job.told())
             return
         await self._release(job, self._clock() + max(folder.settle_s, LOOK_AGAIN_S), error)
-        self._events.warn("job.source_changed", **facts(job), error=error.message)
+        self._events.warn("job.source_changed", **job.told(), error=error.message)
         if job.place is Place.INBOX:  # no event may come of it, nor a rescan find it another
             self.inboxes.hint(job.folder, job.source)
 
@@ -425,7 +425,7 @@ class Scheduler:
             return os_error(error, self.parts.home)
         if isinstance(error, MemoryError):
             return memory_short()
-        self._events.error("job.crashed", **facts(job), traceback=traceback.format_exc())
+        self._events.error("job.crashed", **job.told(), traceback=traceback.format_exc())
         hint = "This is a defect of ocrd: please report it with the traceback in the log."
         return OcrdError(repr(error), hint=hint, kind="internal")
 

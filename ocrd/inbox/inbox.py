@@ -84,10 +84,12 @@ class Inbox:
         self.begun = False
         rule = rule_for(folder.join, folder.join_pattern, folder.join_pause_s)
         self._joiner = Joiner(rule, folder.join_pause_s) if rule is not None else None
-        self._marks = Marks(folder.inbox, self._disk, Marker(folder.done_marker), self._clock)
-        self.watcher = Watcher(
-            folder, self._disk, leave=self._marks.marker.is_one, clock=self._clock, **self._watch
-        )
+        self._marks: Marks | None = None
+        watch = dict(self._watch)
+        if folder.done_marker:
+            self._marks = Marks(folder.inbox, self._disk, Marker(folder.done_marker), self._clock)
+            watch["leave"] = self._marks.marker.is_one
+        self.watcher = Watcher(folder, self._disk, clock=self._clock, **watch)
         self._built_at = time.time()
         self._hashing = Hashing(
             folder, self._disk, self._clock, lambda: self.wake_me(), self._max_bytes
@@ -171,26 +173,27 @@ class Inbox:
         if joiner is not None:
             fresh = self._unknown(fresh)
             joiner.keep(self.watcher.settler)
-        marks.keep(self.watcher.settler)
         for candidate in fresh:
             if joiner is not None and joiner.add(candidate, now):
                 continue
-            if self.folder.done_marker:
+            if marks is not None:
                 marks.add(candidate)
             else:
                 self._hashing.put(Unit((candidate,)))
         if joiner:
             self._put_documents(joiner, now)
-        for candidate in marks.take():
-            self._hashing.put(Unit((candidate,)))
+        if marks is not None:
+            marks.keep(self.watcher.settler)
+            for candidate in marks.take():
+                self._hashing.put(Unit((candidate,)))
 
     def _put_documents(self, joiner: Joiner, now: float) -> None:
-        looks = bool(self.folder.done_marker) and self._marks.due()
+        marks = self._marks if self._marks is not None and self._marks.due() else None
         complete = joiner.complete(
             now,
             seen_until=self.watcher.seen_until,
             unsettled=list(self.watcher.settler.unsettled(now)),
-            marked=self._marks.of_document if looks else None,
+            marked=marks.of_document if marks is not None else None,
         )
         for document in complete:
             if not any(part.path in self._hashing for part in document.parts):
@@ -260,7 +263,8 @@ class Inbox:
             return
         self.watcher.settler.taken(candidate)
         if (job.finished_at or 0.0) >= self._built_at:  # else an earlier run has told of it
-            self._events.warn("file.refused", **_about(job, candidate.path), **error.told())
+            told = job.told() | {"source": display(candidate.path)}  # not that of its document
+            self._events.warn("file.refused", **told, **error.told())
 
     def _record_units(self, units: Sequence[tuple[Unit, Found]]) -> None:
         if units:
@@ -280,7 +284,7 @@ class Inbox:
         by_name = self._joiner.rule.one_of_a_name
         replaced = self._ledger.withdraw(self.folder.name, found, by_name=by_name)
         for job in replaced:
-            self._events.emit("job.withdrawn", **_about(job, job.source))
+            self._events.emit("job.withdrawn", **job.told())
         paths = {each.source for job in replaced for each in job.members or (job,)}
         names = {job.source for job in replaced if by_name}
         fresh: list[tuple[Unit, Found]] = []
@@ -309,8 +313,8 @@ class Inbox:
         if job is None:
             return
         files = {"files": len(job.members)} if job.members else {}
-        self._events.emit("job.queued", **_about(job, job.source), **files, bytes=job.size)
-        document, facts = unit.document, _about(job, job.source)
+        self._events.emit("job.queued", **job.told(), **files, bytes=job.size)
+        document, facts = unit.document, job.told()
         if document is not None and document.missing:  # which a person should check
             numbers = ", ".join(map(str, document.missing))
             hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
@@ -347,7 +351,7 @@ class Inbox:
             self._disk.unlink(whole)
         except OSError:
             return False
-        self._events.emit("inbox.leftover_removed", **_about(job, job.source))
+        self._events.emit("inbox.leftover_removed", **job.told())
         return True
 
     def _remove_empty(self) -> None:
@@ -394,7 +398,7 @@ class Inbox:
 
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
-        watcher, marks, joiner = self.watcher, self._marks, self._joiner or ()
+        watcher, marks, joiner = self.watcher, self._marks or (), self._joiner or ()
         late = [path for path in watcher.overdue() if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
         self._unmarked = len(marks)
@@ -414,8 +418,3 @@ class Inbox:
         for message in self._told - now.keys():
             self._events.emit("inbox.condition_ended", folder=self.folder.name, error=message)
         self._told = set(now)
-
-
-def _about(job: Job, source: str) -> dict[str, Any]:
-    """What every event of a job tells."""
-    return {"job": job.id, "folder": job.folder, "source": display(source)}

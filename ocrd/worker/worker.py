@@ -73,7 +73,7 @@ class Worker:
         tell = p.events.emit if cancelled else p.events.warn
         tell(
             "job.cancelled" if cancelled else "job.failed",
-            **facts(job),
+            **job.told(),
             kind=error.kind,
             error=error.message,
             hint=error.hint,
@@ -95,7 +95,7 @@ class Worker:
         log = p.spool.page_log(job)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
         job = await p.call(SPOOL, run.recall)
-        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
+        p.events.emit("job.started", **job.told(), attempt=job.attempts, pages=pages)
         self.runs[job.id] = run
         await run.read()
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
@@ -104,7 +104,9 @@ class Worker:
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
-        p, source = self._parts, origin(job, folder)
+        p, source = self._parts, folder.inbox / job.source
+        if job.place is Place.FAILED and job.failed_to is not None:  # after a retry
+            source = Path(job.failed_to)
         with p.spool.at_work():
             try:
                 path = p.spool.claim(job, source)
@@ -202,7 +204,7 @@ class Worker:
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
             "job.done",
-            **facts(job),
+            **job.told(),
             pages=job.pages,
             seconds=round(seconds, 3),
             outputs=display(job.outputs or ""),
@@ -225,18 +227,6 @@ class Worker:
                 if error.kind != "unsealed":  # a crash came while it was built anew
                     raise
                 return job
-
-
-def origin(job: Job, folder: Folder) -> Path:
-    """Where the original lies before it is claimed: the inbox, or failed/ after a retry."""
-    if job.place is Place.FAILED and job.failed_to is not None:
-        return Path(job.failed_to)
-    return folder.inbox / job.source
-
-
-def facts(job: Job) -> dict[str, Any]:
-    """What every event about a job says."""
-    return {"job": job.id, "folder": job.folder, "source": display(job.source)}
 
 
 def way_out(folder: Folder) -> str:
