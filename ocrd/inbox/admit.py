@@ -75,10 +75,18 @@ def admit(
 def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -> FileFacts:
     source = candidate.path
     _must_be_file(source, _look(path, disk))  # before: a device may do things on being opened
-    with _opened(source, path, disk) as file:
+    try:
+        opened = disk.open(path)
+    except PermissionError as error:
+        raise BadFileError(
+            f"{display(source)} must not be read by the daemon's user",
+            hint="Make it readable (chmod a+r, or setfacl -m u:ocrd:r), then `ocrd retry` the job.",
+            kind="no-permission",
+        ) from error
+    with opened as file:
         before = os.fstat(file.fileno())
         _must_be_file(source, before)
-        if not candidate.seen.untouched(FileFacts.of(before)):
+        if candidate.seen != FileFacts.of(before):
             raise _changed(source)
         if max_bytes is not None and before.st_size > max_bytes:
             raise BadFileError(
@@ -101,17 +109,6 @@ def _look(path: Path, disk: Disk) -> os.stat_result:
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return found
-
-
-def _opened(source: str, path: Path, disk: Disk) -> io.BufferedReader:
-    try:
-        return disk.open(path)
-    except PermissionError as error:
-        raise BadFileError(
-            f"{display(source)} must not be read by the daemon's user",
-            hint="Make it readable (chmod a+r, or setfacl -m u:ocrd:r), then `ocrd retry` the job.",
-            kind="no-permission",
-        ) from error
 
 
 def _must_be_file(source: str, found: os.stat_result) -> None:
