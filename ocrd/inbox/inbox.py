@@ -11,8 +11,8 @@ from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
 from ocrd.events import Events
 from ocrd.files import Disk, display
+from ocrd.inbox.admit import Hashing, Unit
 from ocrd.inbox.conditions import broken
-from ocrd.inbox.hashing import Hashing, Unit
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
 from ocrd.inbox.settle import Candidate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 from ocrd.config import Folder
 from ocrd.files import Disk
 from ocrd.inbox.conditions import limited, locked, unreadable, unwatched
-from ocrd.inbox.inotify import Event, Inotify, is_limit
+from ocrd.inbox.inotify import Event, Inotify
 from ocrd.inbox.root import Root
 from ocrd.inbox.scan import Blocked, Sight, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign
@@ -185,7 +186,7 @@ class Watcher:
         try:
             self._inotify.add(self, f"{self.root.real}/{folder}", folder)
         except OSError as error:
-            if is_limit(error):
+            if error.errno in {errno.ENOSPC, errno.EMFILE}:  # the kernel's limits of inotify
                 self._give_up(error)
             elif not folder:
                 self._no_events = unwatched(self.root.real, error)
