@@ -18,15 +18,17 @@ from functools import partial
 from typing import NamedTuple
 
 from ocrd.config import Folder
+from ocrd.config.schema import JobsSettings
 from ocrd.daemon.retries import (
     LONGEST_HOLD_S,
     LONGEST_PAUSE_S,
     LOOK_AGAIN_S,
-    Attempts,
     Outcome,
     Wait,
     Waits,
+    delay_s,
     is_ending,
+    outcome,
 )
 from ocrd.engine.base import EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
@@ -66,7 +68,7 @@ class Scheduler:
 
     parts: Parts
     worker: Worker
-    attempts: Attempts
+    settings: JobsSettings  # how often and how soon a fault is tried again
     max_running: int  # jobs at once
     expect: Callable[[int], None] = lambda _jobs: None  # told how many wait for the engine
     heed_hours: bool = True  # else it reads at any time, as who works an inbox off by hand wants
@@ -366,31 +368,31 @@ class Scheduler:
 
     def _outcome(self, job: Job, folder: Folder, error: OcrdError) -> Outcome:
         trees = [path for _, path in folder.trees()]
-        return self.attempts.outcome(job, [*trees, self.parts.home / "jobs"], error)
+        return outcome(self.settings, job, [*trees, self.parts.home / "jobs"], error)
 
     async def _carry_out(
-        self, outcome: Outcome, job: Job, folder: Folder, error: OcrdError
+        self, becomes: Outcome, job: Job, folder: Folder, error: OcrdError
     ) -> None:
-        match outcome:
+        match becomes:
             case Outcome.FAIL:
                 self._free(await self.worker.fail(job, folder, JobError.of(error)))
             case Outcome.CHANGED:
                 await self._source_changed(job, folder, error)
             case Outcome.RETRY:
-                delay = self.attempts.delay(job.attempts)
+                delay = delay_s(self.settings, job.attempts)
                 await self._release(job, self._clock() + delay, error, refund=False)
                 told_of = {"attempt": job.attempts, "again_s": delay, **error.told()}
                 self._events.warn("job.deferred", **job.told(), **told_of)
             case Outcome.HOLD if not is_ending(job):
-                self._waits_for(error, job, folder, outcome)
+                self._waits_for(error, job, folder, becomes)
                 await self._release(job, self.held.now[job.id].until, error)
             case _:  # it stays where it is, its attempt going on
                 self.waiting[job.id] = Waiting(job=job)
-                self._waits_for(error, job, folder, outcome)
+                self._waits_for(error, job, folder, becomes)
 
-    def _waits_for(self, error: OcrdError, job: Job, folder: Folder, outcome: Outcome) -> None:
+    def _waits_for(self, error: OcrdError, job: Job, folder: Folder, becomes: Outcome) -> None:
         """The folder waits, or the job alone.  Told once."""
-        if outcome is Outcome.PAUSE:
+        if becomes is Outcome.PAUSE:
             if self.paused.met(folder.name, error, self._clock()):
                 self._events.warn("folder.paused", folder=folder.name, **error.told())
         elif self.held.met(job.id, error, self._clock()):
