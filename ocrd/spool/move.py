@@ -66,7 +66,14 @@ class Mover:
                 return placed
         intent = Intent(source=source, target=target)
         if self._has(source):
-            intent = self._carry_out(intent, check)
+            try:
+                self._place(intent)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self.abandon()
+                intent = self._copy(intent, check)
+                self._place(intent)
         elif not self._has(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
         return self._finish(intent)
@@ -102,17 +109,6 @@ class Mover:
 
     def _keep(self, intent: Intent) -> Intent:
         self._jobdir.keep_move(self._step, intent)
-        return intent
-
-    def _carry_out(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
-        try:
-            self._place(intent)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            self.abandon()
-            intent = self._copy(intent, check)
-            self._place(intent)
         return intent
 
     def _resume(self, intent: Intent) -> Path | None:
