@@ -223,6 +223,7 @@ class Hashing:
 
     Attributes:
         hashed: What waits for its record.
+        paths: The files of all units that are here.
     """
 
     def __init__(
@@ -234,6 +235,7 @@ class Hashing:
         max_bytes: int | None,
     ) -> None:
         self.hashed: list[Unit] = []
+        self.paths: set[str] = set()
         self._folder = folder
         self._disk = disk
         self._clock = clock
@@ -243,18 +245,10 @@ class Hashing:
         self._large: deque[Unit] = deque()
         self._aside: deque[Unit] = deque()  # large, and hashed; other threads append
         self._threads = 0
-        self._paths: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __contains__(self, path: str) -> bool:
-        """Whether a file is part of a unit here."""
-        return path in self._paths
 
     def put(self, unit: Unit) -> None:
         """It is ready."""
-        self._paths.update(part.path for part in unit.parts)
+        self.paths.update(part.path for part in unit.parts)
         (self._large if unit.size > LARGE_BYTES else self._ready).append(unit)
 
     def waits(self) -> bool:
@@ -274,18 +268,18 @@ class Hashing:
                 raise unit.fault
             self.hashed.append(unit)
 
-    def start_large(self) -> None:
-        """Large files are hashed on threads of their own."""
+    def work(self, *, small: bool) -> None:
+        """Begin large files, on threads of their own; hash small ones here, if they are wanted.
+
+        As much as may be, before what is hashed waits too long for its record.
+        """
         while self._large and self._threads < LARGE_AT_ONCE:
             self._threads += 1
             unit = self._large.popleft()
-            work = threading.Thread(target=self._hash_aside, args=(unit,), daemon=True)
-            work.name = "hashing"
-            work.start()
-
-    def work(self) -> None:
-        """As much as may be, before what is hashed waits too long for its record."""
-        began, left = self._clock(), SHORT_BYTES
+            aside = threading.Thread(target=self._hash_aside, args=(unit,), daemon=True)
+            aside.name = "hashing"
+            aside.start()
+        began, left = self._clock(), SHORT_BYTES if small else 0
         while self._ready and left > 0 and self._clock() - began < SHORT_S:
             unit = self._ready.popleft()
             left -= unit.size
@@ -297,7 +291,7 @@ class Hashing:
     def recorded(self) -> None:
         """What was hashed is in the ledger."""
         for unit in self.hashed:
-            self._paths.difference_update(part.path for part in unit.parts)
+            self.paths.difference_update(part.path for part in unit.parts)
         self.hashed = []
 
     def _hash_aside(self, unit: Unit) -> None:

@@ -136,9 +136,7 @@ class Inbox:
         try:
             self._record()
             self._sort(candidates)
-            self._hashing.start_large()
-            if self._clock() >= self._ledger_at:
-                self._hashing.work()
+            self._hashing.work(small=self._clock() >= self._ledger_at)
             self._record()
             self._remove_leftovers()
         except OcrdError as error:  # the ledger is locked or full; it is asked again
@@ -168,7 +166,7 @@ class Inbox:
 
     def _sort(self, candidates: Sequence[Candidate]) -> None:
         """What stands alone is ready; the rest waits for its document or its marker."""
-        fresh = [each for each in candidates if each.path not in self._hashing]
+        fresh = [each for each in candidates if each.path not in self._hashing.paths]
         joiner, marks, now = self._joiner, self._marks, self._clock()
         if joiner is not None:
             fresh = self._unknown(fresh)
@@ -196,7 +194,7 @@ class Inbox:
             marked=marks.of_document if marks is not None else None,
         )
         for document in complete:
-            if not any(part.path in self._hashing for part in document.parts):
+            if self._hashing.paths.isdisjoint(part.path for part in document.parts):
                 self._hashing.put(Unit(document.parts, document))
 
     def _unknown(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -376,7 +374,7 @@ class Inbox:
         """Whether the inbox has been looked through and nothing in it is about to be taken."""
         if self.watcher.paused is not None:
             return True
-        return not self.watcher.hinted() and self._settled
+        return not self.watcher.hints and self._settled
 
     def closed(self) -> bool:
         """Whether the inbox cannot be read now, or was not looked at yet."""
@@ -405,7 +403,7 @@ class Inbox:
         self._settled = (
             watcher.scans > 0
             and not watcher.busy
-            and not self._hashing
+            and not self._hashing.paths
             and not len(joiner)
             and len(watcher.settler) <= len(late) + self._unmarked
         )
