@@ -111,8 +111,7 @@ class Delivery:
             if not (cancelled and job.place is Place.INBOX and closed.is_below([folder.inbox])):
                 raise
             place = job.place
-        end = self._ledger.cancelled if cancelled else self._ledger.failed
-        return self._ended(end(job, place))
+        return self._ended(self._ledger.failed(job, place, cancelled=cancelled))
 
     def _pages(self, job: Job) -> list[PageRow]:
         """Its finished pages, for the ledger."""
