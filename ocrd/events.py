@@ -59,7 +59,14 @@ class Events:
 
     def emit(self, name: str, level: Level = Level.INFO, /, **fields: Any) -> None:
         """Tell every sink."""
-        self._tell(Event(name, level, fields), self._sinks)
+        event, sinks = Event(name, level, fields), self._sinks
+        for number, sink in enumerate(sinks):
+            try:
+                sink(event)
+            except Exception as error:
+                if name != "sink.failed":  # a failing sink must not fail in circles
+                    others = Events(*sinks[:number], *sinks[number + 1 :])
+                    others.error("sink.failed", sink=repr(sink), during=name, error=repr(error))
 
     def debug(self, name: str, /, **fields: Any) -> None:
         """Emit what only a developer asks for."""
@@ -72,13 +79,3 @@ class Events:
     def error(self, name: str, /, **fields: Any) -> None:
         """Emit what an operator must look at."""
         self.emit(name, Level.ERROR, **fields)
-
-    def _tell(self, event: Event, sinks: list[Sink]) -> None:
-        for number, sink in enumerate(sinks):
-            try:
-                sink(event)
-            except Exception as error:
-                others = sinks[:number] + sinks[number + 1 :]
-                if event.name != "sink.failed":  # a failing sink must not fail in circles
-                    fields = {"sink": repr(sink), "during": event.name, "error": repr(error)}
-                    self._tell(Event("sink.failed", Level.ERROR, fields), others)

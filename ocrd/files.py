@@ -529,12 +529,13 @@ class _At:
                 place = _open_beneath(place, folder, f"{self._tree}/{folder}")
                 self._opened.append(place)
         except BaseException:
-            self._close()
+            self.__exit__(None, None, None)
             raise
         return place, name or "."
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._close()
+        for descriptor in self._opened:
+            os.close(descriptor)
         if not isinstance(error, OSError):
             return
         # The kernel was asked for a name in a folder: tell the whole path.
@@ -542,10 +543,6 @@ class _At:
             error.filename2 = self._path
         elif not str(error.filename).startswith("/"):
             error.filename = self._path
-
-    def _close(self) -> None:
-        for descriptor in self._opened:
-            os.close(descriptor)
 
 
 def _open_beneath(tree: int, folder: str, path: str) -> int:

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Pages:
+    """Those of one job: how many hold a slot, and which wait for one."""
+
+    served: int  # when last given a slot, or when it came
+    priority: int = 0
+    in_flight: int = 0
+    waiting: deque[asyncio.Future[int]] = field(default_factory=deque)
 
 
 class PageGate:
@@ -23,70 +34,46 @@ class PageGate:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = max(1, capacity)
-        self._in_flight: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[int]]] = {}
-        self._priority: dict[int, int] = {}
-        self._served: dict[int, int] = {}  # when last given a slot, or when it came
+        self._jobs: dict[int, _Pages] = {}
         self._count = itertools.count()
 
     @property
     def in_flight(self) -> int:
         """Pages that hold a slot now."""
-        return self._in_flight.total()
+        return sum(pages.in_flight for pages in self._jobs.values())
 
     @property
     def waiting(self) -> int:
         """Pages that wait for a slot now."""
-        return sum(len(queue) for queue in self._waiting.values())
+        return sum(len(pages.waiting) for pages in self._jobs.values())
 
     @asynccontextmanager
     async def slot(self, job: int, priority: int = 0) -> AsyncIterator[int]:
         """Hold one slot for a page of `job`; how many others it held when it got this one."""
-        others = await self._acquire(job, priority)
-        try:
-            yield others
-        finally:
-            self._release(job)
-
-    async def _acquire(self, job: int, priority: int) -> int:
+        pages = self._jobs.setdefault(job, _Pages(next(self._count)))
+        pages.priority = priority
         turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(job, deque()).append(turn)
-        self._priority[job] = priority
-        self._served.setdefault(job, next(self._count))
+        pages.waiting.append(turn)
         self._hand_out()
         try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the slot came with the cancellation
-                self._release(job)
-            elif job in self._waiting and turn in self._waiting[job]:
-                self._waiting[job].remove(turn)
-                self._forget_if_idle(job)
-            raise
-
-    def _release(self, job: int) -> None:
-        self._in_flight[job] -= 1
-        if not self._in_flight[job]:
-            del self._in_flight[job]
-        self._forget_if_idle(job)
-        self._hand_out()
+            yield await turn
+        finally:
+            if turn.done() and not turn.cancelled():  # be it that the slot came with a cancellation
+                pages.in_flight -= 1
+            elif turn in pages.waiting:
+                pages.waiting.remove(turn)
+            if not pages.in_flight and not pages.waiting and self._jobs.get(job) is pages:
+                del self._jobs[job]
+            self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._waiting and self.in_flight < self.capacity:
-            job = min(
-                self._waiting,
-                key=lambda job: (-self._priority[job], self._in_flight[job], self._served[job]),
-            )
-            turn = self._waiting[job].popleft()
+        while self.in_flight < self.capacity:
+            asking = [pages for pages in self._jobs.values() if pages.waiting]
+            if not asking:
+                return
+            first = min(asking, key=lambda each: (-each.priority, each.in_flight, each.served))
+            turn = first.waiting.popleft()
             if not turn.cancelled():
-                turn.set_result(self._in_flight[job])
-                self._in_flight[job] += 1
-                self._served[job] = next(self._count)
-            self._forget_if_idle(job)
-
-    def _forget_if_idle(self, job: int) -> None:
-        if not self._waiting.get(job):
-            self._waiting.pop(job, None)
-            if job not in self._in_flight:
-                self._priority.pop(job, None)
-                self._served.pop(job, None)
+                turn.set_result(first.in_flight)
+                first.in_flight += 1
+                first.served = next(self._count)

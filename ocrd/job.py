@@ -6,10 +6,10 @@ import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from ocrd.errors import Reason
-from ocrd.files import FileFacts
+from ocrd.files import FileFacts, display
 
 
 class JobState(enum.StrEnum):
@@ -153,6 +153,10 @@ class Job(FileFacts):
     epoch: int = 0
     ending: JobState | None = None
     members: tuple[Member, ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """What every event about it says."""
+        return {"job": self.id, "folder": self.folder, "source": display(self.source)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

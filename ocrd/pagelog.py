@@ -105,7 +105,13 @@ class PageLog:
             places = {told["number"]: place for place, told, _ in found if _RECIPE not in told}
             for number in sorted(places):
                 file.seek(places[number])
-                yield _entry(*_read(file.readline()))
+                told, result = _read(file.readline())
+                if told is None:
+                    raise ValueError("a line changed while the pages were read")
+                came_from, pile_page = told.pop("came_from", None), told.pop("pile_page", None)
+                state, why = PageState(told.pop("state")), told.pop("error")
+                page = Page(**told, state=state, error=why and JobError(**why))
+                yield Entry(page=page, result=result, came_from=came_from, pile_page=pile_page)
 
     def count(self) -> int:
         """How many lines hold a page."""
@@ -157,13 +163,3 @@ def _read_old(line: bytes) -> tuple[dict[str, Any] | None, str | None]:
 def _whole(text: str) -> str:
     """Replace halves of surrogate pairs, which no UTF-8 file can hold."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _entry(told: dict[str, Any] | None, result: str | None) -> Entry:
-    if told is None:
-        raise ValueError("a line changed while the pages were read")
-    came_from, pile_page = told.pop("came_from", None), told.pop("pile_page", None)
-    error = told.pop("error")
-    state, why = PageState(told.pop("state")), error and JobError(**error)
-    page = Page(**told, state=state, error=why)
-    return Entry(page=page, result=result, came_from=came_from, pile_page=pile_page)

@@ -16,9 +16,9 @@ import ctypes
 import enum
 import fcntl
 import functools
-import importlib
 import inspect
 import os
+import pkgutil
 import threading
 import typing
 from collections.abc import Callable, Mapping, Set
@@ -131,11 +131,7 @@ def name_of(function: Callable[..., object]) -> str:
 @functools.cache
 def named(name: str) -> Callable[..., object]:
     """The inverse of `name_of`."""
-    module, _, within = name.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in within.split("."):
-        found = getattr(found, part)
-    return typing.cast("Callable[..., object]", found)
+    return typing.cast("Callable[..., object]", pkgutil.resolve_name(name))
 
 
 def arguments(function: Callable[..., object], given: list[Any]) -> list[Any]:

@@ -91,10 +91,10 @@ def _request(config: Path | None, request: dict[str, Any], why_not: Callable[[Jo
         UsageError: Some number is no job's; what could be done is done.
     """
     from ocrd.config import load
-    from ocrd.daemon import offline
+    from ocrd.daemon import requests
 
     found, verb = locate(config), request["do"]
-    answer = offline.request(found.spool, request, lambda: load(config))
+    answer = requests.request(found.spool, request, lambda: load(config))
     for job in answer["jobs"]:
         typer.echo(f"{DONE[verb].format(job['id'])}: {job['source']}")
     if answer["jobs"] and verb == "retry" and found.pid is None:

@@ -331,7 +331,7 @@ class Daemon:
         """
         stuck_since, ledger = None, self._scheduler.parts.ledger
         while True:
-            settled, watched = self._inboxes.settled(), self._inboxes.names()
+            settled, watched = self._inboxes.settled(), self._scheduler.folders
             if settled and not self._scheduler.running:
                 counts = await self._call(LEDGER, ledger.counts)
                 if not any(state in ACTIVE and folder in watched for folder, state in counts):

@@ -12,7 +12,6 @@ from ocrd.files import display
 from ocrd.job import ACTIVE
 from ocrd.spool.orphans import Orphan
 from ocrd.worker.calls import LEDGER, SPOOL
-from ocrd.worker.worker import facts
 
 
 async def recover(scheduler: Scheduler) -> list[Orphan]:
@@ -30,7 +29,7 @@ async def recover(scheduler: Scheduler) -> list[Orphan]:
     p = scheduler.parts
     jobs = await p.call(LEDGER, p.ledger.unfinished)
     for job in jobs:
-        p.events.emit("job.recovered", **facts(job), state=job.state.value)
+        p.events.emit("job.recovered", **job.told(), state=job.state.value)
     scheduler.take_over(jobs)
     unknown: list[Orphan] = []
     for orphan in await p.call(SPOOL, p.spool.orphans):
@@ -83,7 +82,7 @@ async def _take_in(scheduler: Scheduler, orphan: Orphan) -> None:
         job = await p.call(LEDGER, adopt, record.found, number=record.id, token=record.token)
         if job is not None:
             scheduler.take_over([job])
-            p.events.warn("spool.adopted", **facts(job))
+            p.events.warn("spool.adopted", **job.told())
             return
     back = await p.call(SPOOL, p.spool.put_back, orphan, folder.inbox)
     if back is not None:

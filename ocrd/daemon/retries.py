@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ocrd.config.schema import JobsSettings
 from ocrd.errors import Disposition, MemoryShortError, OcrdError, PlaceError, SourceChangedError
 from ocrd.job import Job, JobState
 
@@ -35,31 +36,24 @@ class Outcome(enum.Enum):
     RETRY = "it is tried again later; that costs an attempt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempts:
-    """How a transient fault is tried again (times in s)."""
+def delay_s(settings: JobsSettings, attempts: int) -> float:
+    """The wait after the `attempts`th failed attempt, seconds: doubling up to the longest."""
+    return min(settings.retry_max_s, settings.retry_delay_s * 2.0 ** (max(attempts, 1) - 1))
 
-    most: int
-    delay_s: float
-    longest_s: float
 
-    def delay(self, attempts: int) -> float:
-        """The wait after the `attempts`th failed attempt: doubling up to the longest."""
-        return min(self.longest_s, self.delay_s * 2.0 ** (max(attempts, 1) - 1))
-
-    def outcome(self, job: Job, trees: Iterable[Path], error: OcrdError) -> Outcome:
-        """Decide, of a job whose folder moves its files between these trees."""
-        if error.disposition is Disposition.CONDITION:
-            short = isinstance(error, MemoryShortError) or error.kind == NO_MEMORY
-            its_own = short or (isinstance(error, PlaceError) and error.is_below(trees))
-            return Outcome.HOLD if its_own else Outcome.PAUSE
-        if is_ending(job):  # no queue takes it back
-            return Outcome.HOLD
-        if isinstance(error, SourceChangedError):
-            return Outcome.CHANGED
-        if error.disposition is Disposition.PERMANENT or job.attempts >= self.most:
-            return Outcome.FAIL
-        return Outcome.RETRY
+def outcome(settings: JobsSettings, job: Job, trees: Iterable[Path], error: OcrdError) -> Outcome:
+    """Decide, of a job whose folder moves its files between these trees."""
+    if error.disposition is Disposition.CONDITION:
+        short = isinstance(error, MemoryShortError) or error.kind == NO_MEMORY
+        its_own = short or (isinstance(error, PlaceError) and error.is_below(trees))
+        return Outcome.HOLD if its_own else Outcome.PAUSE
+    if is_ending(job):  # no queue takes it back
+        return Outcome.HOLD
+    if isinstance(error, SourceChangedError):
+        return Outcome.CHANGED
+    if error.disposition is Disposition.PERMANENT or job.attempts >= settings.max_attempts:
+        return Outcome.FAIL
+    return Outcome.RETRY
 
 
 def is_ending(job: Job) -> bool:

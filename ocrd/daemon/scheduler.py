@@ -18,15 +18,17 @@ from functools import partial
 from typing import NamedTuple
 
 from ocrd.config import Folder
+from ocrd.config.schema import JobsSettings
 from ocrd.daemon.retries import (
     LONGEST_HOLD_S,
     LONGEST_PAUSE_S,
     LOOK_AGAIN_S,
-    Attempts,
     Outcome,
     Wait,
     Waits,
+    delay_s,
     is_ending,
+    outcome,
 )
 from ocrd.engine.base import EngineState
 from ocrd.errors import BadFileError, FencedError, OcrdError, PlaceError
@@ -36,7 +38,7 @@ from ocrd.job import ACTIVE, UNDER_WAY, Job, JobError, JobState, Place
 from ocrd.oserrors import memory_short, os_error
 from ocrd.worker.calls import LEDGER, Hanging
 from ocrd.worker.pages import Parts
-from ocrd.worker.worker import Worker, facts, way_out
+from ocrd.worker.worker import Worker, way_out
 
 GATHER_S = 0.05  # jobs that end within it are replaced together
 POLL_S = 1.0  # how soon an operator's `retry` or `cancel` is seen
@@ -66,7 +68,7 @@ class Scheduler:
 
     parts: Parts
     worker: Worker
-    attempts: Attempts
+    settings: JobsSettings  # how often and how soon a fault is tried again
     max_running: int  # jobs at once
     expect: Callable[[int], None] = lambda _jobs: None  # told how many wait for the engine
     heed_hours: bool = True  # else it reads at any time, as who works an inbox off by hand wants
@@ -101,7 +103,7 @@ class Scheduler:
         """Jobs that were under way when the daemon last went away: they go first."""
         for job in jobs:
             if is_ending(job) and job.folder not in self.folders:
-                self._events.warn("job.folder_unknown", **facts(job))
+                self._events.warn("job.folder_unknown", **job.told())
             self.waiting[job.id] = Waiting(job=job, refund=False)
 
     def opens_at(self, folder: Folder) -> float | None:
@@ -334,7 +336,7 @@ class Scheduler:
 
     async def _put_aside(self, job: Job) -> None:
         """Its folder is no longer configured: it waits until it is again."""
-        self._events.warn("job.folder_unknown", **facts(job))
+        self._events.warn("job.folder_unknown", **job.told())
         try:
             if not is_ending(job):
                 await self._release(job, self._clock() + UNKNOWN_FOLDER_S, None)
@@ -366,35 +368,35 @@ class Scheduler:
 
     def _outcome(self, job: Job, folder: Folder, error: OcrdError) -> Outcome:
         trees = [path for _, path in folder.trees()]
-        return self.attempts.outcome(job, [*trees, self.parts.home / "jobs"], error)
+        return outcome(self.settings, job, [*trees, self.parts.home / "jobs"], error)
 
     async def _carry_out(
-        self, outcome: Outcome, job: Job, folder: Folder, error: OcrdError
+        self, becomes: Outcome, job: Job, folder: Folder, error: OcrdError
     ) -> None:
-        match outcome:
+        match becomes:
             case Outcome.FAIL:
                 self._free(await self.worker.fail(job, folder, JobError.of(error)))
             case Outcome.CHANGED:
                 await self._source_changed(job, folder, error)
             case Outcome.RETRY:
-                delay = self.attempts.delay(job.attempts)
+                delay = delay_s(self.settings, job.attempts)
                 await self._release(job, self._clock() + delay, error, refund=False)
                 told_of = {"attempt": job.attempts, "again_s": delay, **error.told()}
-                self._events.warn("job.deferred", **facts(job), **told_of)
+                self._events.warn("job.deferred", **job.told(), **told_of)
             case Outcome.HOLD if not is_ending(job):
-                self._waits_for(error, job, folder, outcome)
+                self._waits_for(error, job, folder, becomes)
                 await self._release(job, self.held.now[job.id].until, error)
             case _:  # it stays where it is, its attempt going on
                 self.waiting[job.id] = Waiting(job=job)
-                self._waits_for(error, job, folder, outcome)
+                self._waits_for(error, job, folder, becomes)
 
-    def _waits_for(self, error: OcrdError, job: Job, folder: Folder, outcome: Outcome) -> None:
+    def _waits_for(self, error: OcrdError, job: Job, folder: Folder, becomes: Outcome) -> None:
         """The folder waits, or the job alone.  Told once."""
-        if outcome is Outcome.PAUSE:
+        if becomes is Outcome.PAUSE:
             if self.paused.met(folder.name, error, self._clock()):
                 self._events.warn("folder.paused", folder=folder.name, **error.told())
         elif self.held.met(job.id, error, self._clock()):
-            self._events.warn("job.held", **facts(job), **error.told())
+            self._events.warn("job.held", **job.told(), **error.told())
 
     async def _source_changed(self, job: Job, folder: Folder, error: OcrdError) -> None:
         """Gone: a person took it.  Changed: it comes to rest again, and is recorded anew.
@@ -410,10 +412,10 @@ class Scheduler:
             return
         if is_gone or (job.members and job.place is Place.INBOX):
             self._free(await self._call(LEDGER, self._ledger.gone, job))
-            self._events.warn("job.source_gone", **facts(job))
+            self._events.warn("job.source_gone", **job.told())
             return
         await self._release(job, self._clock() + max(folder.settle_s, LOOK_AGAIN_S), error)
-        self._events.warn("job.source_changed", **facts(job), error=error.message)
+        self._events.warn("job.source_changed", **job.told(), error=error.message)
         if job.place is Place.INBOX:  # no event may come of it, nor a rescan find it another
             self.inboxes.hint(job.folder, job.source)
 
@@ -425,7 +427,7 @@ class Scheduler:
             return os_error(error, self.parts.home)
         if isinstance(error, MemoryError):
             return memory_short()
-        self._events.error("job.crashed", **facts(job), traceback=traceback.format_exc())
+        self._events.error("job.crashed", **job.told(), traceback=traceback.format_exc())
         hint = "This is a defect of ocrd: please report it with the traceback in the log."
         return OcrdError(repr(error), hint=hint, kind="internal")
 

@@ -18,7 +18,6 @@ from ocrd.children import ChildPool, Limits
 from ocrd.config import Config
 from ocrd.daemon.engines import BARCODES, EMBEDDED, cores
 from ocrd.daemon.places import require_home
-from ocrd.daemon.retries import Attempts
 from ocrd.daemon.scheduler import Scheduler
 from ocrd.document import pile
 from ocrd.document.base import BundleSpec
@@ -119,9 +118,7 @@ def build(
     scheduler = Scheduler(
         parts=parts,
         worker=Worker(parts),
-        attempts=Attempts(
-            most=given.max_attempts, delay_s=given.retry_delay_s, longest_s=given.retry_max_s
-        ),
+        settings=given,
         max_running=given.max_running or gate.capacity + 8,
         expect=expect,
         heed_hours=heed_hours,

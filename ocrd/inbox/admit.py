@@ -1,4 +1,4 @@
-"""A settled file, opened once more and hashed: what the ledger records.
+"""A settled file, opened once more and hashed: what the ledger records; small ones before large.
 
 Nothing that lies in an inbox is trusted: it may be a link to elsewhere, a FIFO that would block for
 ever, a device, a file that is being replaced right now.
@@ -14,15 +14,26 @@ import io
 import os
 import signal
 import stat
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocrd.config import Folder
-from ocrd.errors import BadFileError, PlaceError, SourceChangedError
+from ocrd.errors import BadFileError, OcrdError, PlaceError, SourceChangedError
 from ocrd.files import Disk, FileFacts, display, untouched
 from ocrd.inbox.conditions import missing, unreadable
+from ocrd.inbox.join import Document
 from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
 from ocrd.names import safe_relative
+
+AT_ONCE = 500  # files recorded in one transaction
+SHORT_S = 0.25  # so long, and so much, is hashed before it is recorded
+SHORT_BYTES = 64 << 20
+LARGE_BYTES = 16 << 20  # more is hashed aside, so that a letter need not wait for a book
+LARGE_AT_ONCE = 2
 
 _CHUNK = 1 << 20
 _KINDS = {
@@ -75,10 +86,18 @@ def admit(
 def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -> FileFacts:
     source = candidate.path
     _must_be_file(source, _look(path, disk))  # before: a device may do things on being opened
-    with _opened(source, path, disk) as file:
+    try:
+        opened = disk.open(path)
+    except PermissionError as error:
+        raise BadFileError(
+            f"{display(source)} must not be read by the daemon's user",
+            hint="Make it readable (chmod a+r, or setfacl -m u:ocrd:r), then `ocrd retry` the job.",
+            kind="no-permission",
+        ) from error
+    with opened as file:
         before = os.fstat(file.fileno())
         _must_be_file(source, before)
-        if not candidate.seen.untouched(FileFacts.of(before)):
+        if candidate.seen != FileFacts.of(before):
             raise _changed(source)
         if max_bytes is not None and before.st_size > max_bytes:
             raise BadFileError(
@@ -101,17 +120,6 @@ def _look(path: Path, disk: Disk) -> os.stat_result:
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return found
-
-
-def _opened(source: str, path: Path, disk: Disk) -> io.BufferedReader:
-    try:
-        return disk.open(path)
-    except PermissionError as error:
-        raise BadFileError(
-            f"{display(source)} must not be read by the daemon's user",
-            hint="Make it readable (chmod a+r, or setfacl -m u:ocrd:r), then `ocrd retry` the job.",
-            kind="no-permission",
-        ) from error
 
 
 def _must_be_file(source: str, found: os.stat_result) -> None:
@@ -181,3 +189,124 @@ def _not_now(source: str, error: OSError) -> SourceChangedError:
         )
     told = unreadable(source, error)
     return SourceChangedError(told.message, hint=told.hint, kind="source-unreadable")
+
+
+@dataclass(slots=True)
+class Unit:
+    """Files on their way to one job.
+
+    Attributes:
+        parts: As they came to rest.
+        document: What they make up; None for a file that stands alone.
+        found: For each part what hashing it gave, once that is done.
+        fault: What hashing it aside met, and nobody foresaw.
+    """
+
+    parts: tuple[Candidate, ...]
+    document: Document | None = None
+    found: list[Found | OcrdError] = field(default_factory=list)
+    fault: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return sum(part.seen.size for part in self.parts)
+
+    def whole(self) -> list[Found]:
+        """What to record; nothing where a part cannot be taken, or not now."""
+        found = [each for each in self.found if isinstance(each, Found)]
+        return found if len(found) == len(self.parts) else []
+
+
+class Hashing:
+    """Units from when they are ready until they are recorded; for one thread.
+
+    Attributes:
+        hashed: What waits for its record.
+        paths: The files of all units that are here.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        disk: Disk,
+        clock: Callable[[], float],
+        wake: Callable[[], object],
+        max_bytes: int | None,
+    ) -> None:
+        self.hashed: list[Unit] = []
+        self.paths: set[str] = set()
+        self._folder = folder
+        self._disk = disk
+        self._clock = clock
+        self._wake = wake
+        self._max_bytes = max_bytes
+        self._ready: deque[Unit] = deque()
+        self._large: deque[Unit] = deque()
+        self._aside: deque[Unit] = deque()  # large, and hashed; other threads append
+        self._threads = 0
+
+    def put(self, unit: Unit) -> None:
+        """It is ready."""
+        self.paths.update(part.path for part in unit.parts)
+        (self._large if unit.size > LARGE_BYTES else self._ready).append(unit)
+
+    def waits(self) -> bool:
+        """Whether something is to be hashed in `work`, or to be recorded."""
+        return bool(self.hashed or self._ready or self._aside)
+
+    def gather(self) -> None:
+        """What was hashed aside is hashed.
+
+        Raises:
+            Exception: Whatever nobody foresaw.
+        """
+        while self._aside:
+            unit = self._aside.popleft()
+            self._threads -= 1
+            if unit.fault is not None:
+                raise unit.fault
+            self.hashed.append(unit)
+
+    def work(self, *, small: bool) -> None:
+        """Begin large files, on threads of their own; hash small ones here, if they are wanted.
+
+        As much as may be, before what is hashed waits too long for its record.
+        """
+        while self._large and self._threads < LARGE_AT_ONCE:
+            self._threads += 1
+            unit = self._large.popleft()
+            aside = threading.Thread(target=self._hash_aside, args=(unit,), daemon=True)
+            aside.name = "hashing"
+            aside.start()
+        began, left = self._clock(), SHORT_BYTES if small else 0
+        while self._ready and left > 0 and self._clock() - began < SHORT_S:
+            unit = self._ready.popleft()
+            left -= unit.size
+            self._hash(unit)
+            self.hashed.append(unit)
+            if len(self.hashed) >= AT_ONCE:
+                return
+
+    def recorded(self) -> None:
+        """What was hashed is in the ledger."""
+        for unit in self.hashed:
+            self.paths.difference_update(part.path for part in unit.parts)
+        self.hashed = []
+
+    def _hash_aside(self, unit: Unit) -> None:
+        try:
+            self._hash(unit)
+        except Exception as error:
+            unit.fault = error  # for the thread that gathers
+        self._aside.append(unit)
+        self._wake()
+
+    def _hash(self, unit: Unit) -> None:
+        for part in unit.parts:
+            try:
+                found = admit(self._folder, part, self._disk, max_bytes=self._max_bytes)
+            except OcrdError as error:
+                unit.found.append(error)
+            else:
+                unit.found.append(found)

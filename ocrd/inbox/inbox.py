@@ -11,8 +11,8 @@ from ocrd.config import Folder
 from ocrd.errors import BadFileError, OcrdError
 from ocrd.events import Events
 from ocrd.files import Disk, display
+from ocrd.inbox.admit import Hashing, Unit
 from ocrd.inbox.conditions import broken
-from ocrd.inbox.hashing import Hashing, Unit
 from ocrd.inbox.join import Joiner, rule_for
 from ocrd.inbox.marker import Marker, Marks
 from ocrd.inbox.settle import Candidate
@@ -84,10 +84,12 @@ class Inbox:
         self.begun = False
         rule = rule_for(folder.join, folder.join_pattern, folder.join_pause_s)
         self._joiner = Joiner(rule, folder.join_pause_s) if rule is not None else None
-        self._marks = Marks(folder.inbox, self._disk, Marker(folder.done_marker), self._clock)
-        self.watcher = Watcher(
-            folder, self._disk, leave=self._marks.marker.is_one, clock=self._clock, **self._watch
-        )
+        self._marks: Marks | None = None
+        watch = dict(self._watch)
+        if folder.done_marker:
+            self._marks = Marks(folder.inbox, self._disk, Marker(folder.done_marker), self._clock)
+            watch["leave"] = self._marks.marker.is_one
+        self.watcher = Watcher(folder, self._disk, clock=self._clock, **watch)
         self._built_at = time.time()
         self._hashing = Hashing(
             folder, self._disk, self._clock, lambda: self.wake_me(), self._max_bytes
@@ -134,9 +136,7 @@ class Inbox:
         try:
             self._record()
             self._sort(candidates)
-            self._hashing.start_large()
-            if self._clock() >= self._ledger_at:
-                self._hashing.work()
+            self._hashing.work(small=self._clock() >= self._ledger_at)
             self._record()
             self._remove_leftovers()
         except OcrdError as error:  # the ledger is locked or full; it is asked again
@@ -166,34 +166,35 @@ class Inbox:
 
     def _sort(self, candidates: Sequence[Candidate]) -> None:
         """What stands alone is ready; the rest waits for its document or its marker."""
-        fresh = [each for each in candidates if each.path not in self._hashing]
+        fresh = [each for each in candidates if each.path not in self._hashing.paths]
         joiner, marks, now = self._joiner, self._marks, self._clock()
         if joiner is not None:
             fresh = self._unknown(fresh)
             joiner.keep(self.watcher.settler)
-        marks.keep(self.watcher.settler)
         for candidate in fresh:
             if joiner is not None and joiner.add(candidate, now):
                 continue
-            if self.folder.done_marker:
+            if marks is not None:
                 marks.add(candidate)
             else:
                 self._hashing.put(Unit((candidate,)))
         if joiner:
             self._put_documents(joiner, now)
-        for candidate in marks.take():
-            self._hashing.put(Unit((candidate,)))
+        if marks is not None:
+            marks.keep(self.watcher.settler)
+            for candidate in marks.take():
+                self._hashing.put(Unit((candidate,)))
 
     def _put_documents(self, joiner: Joiner, now: float) -> None:
-        looks = bool(self.folder.done_marker) and self._marks.due()
+        marks = self._marks if self._marks is not None and self._marks.due() else None
         complete = joiner.complete(
             now,
             seen_until=self.watcher.seen_until,
             unsettled=list(self.watcher.settler.unsettled(now)),
-            marked=self._marks.of_document if looks else None,
+            marked=marks.of_document if marks is not None else None,
         )
         for document in complete:
-            if not any(part.path in self._hashing for part in document.parts):
+            if self._hashing.paths.isdisjoint(part.path for part in document.parts):
                 self._hashing.put(Unit(document.parts, document))
 
     def _unknown(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -260,7 +261,8 @@ class Inbox:
             return
         self.watcher.settler.taken(candidate)
         if (job.finished_at or 0.0) >= self._built_at:  # else an earlier run has told of it
-            self._events.warn("file.refused", **_about(job, candidate.path), **error.told())
+            told = job.told() | {"source": display(candidate.path)}  # not that of its document
+            self._events.warn("file.refused", **told, **error.told())
 
     def _record_units(self, units: Sequence[tuple[Unit, Found]]) -> None:
         if units:
@@ -280,7 +282,7 @@ class Inbox:
         by_name = self._joiner.rule.one_of_a_name
         replaced = self._ledger.withdraw(self.folder.name, found, by_name=by_name)
         for job in replaced:
-            self._events.emit("job.withdrawn", **_about(job, job.source))
+            self._events.emit("job.withdrawn", **job.told())
         paths = {each.source for job in replaced for each in job.members or (job,)}
         names = {job.source for job in replaced if by_name}
         fresh: list[tuple[Unit, Found]] = []
@@ -309,8 +311,8 @@ class Inbox:
         if job is None:
             return
         files = {"files": len(job.members)} if job.members else {}
-        self._events.emit("job.queued", **_about(job, job.source), **files, bytes=job.size)
-        document, facts = unit.document, _about(job, job.source)
+        self._events.emit("job.queued", **job.told(), **files, bytes=job.size)
+        document, facts = unit.document, job.told()
         if document is not None and document.missing:  # which a person should check
             numbers = ", ".join(map(str, document.missing))
             hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
@@ -347,7 +349,7 @@ class Inbox:
             self._disk.unlink(whole)
         except OSError:
             return False
-        self._events.emit("inbox.leftover_removed", **_about(job, job.source))
+        self._events.emit("inbox.leftover_removed", **job.told())
         return True
 
     def _remove_empty(self) -> None:
@@ -372,7 +374,7 @@ class Inbox:
         """Whether the inbox has been looked through and nothing in it is about to be taken."""
         if self.watcher.paused is not None:
             return True
-        return not self.watcher.hinted() and self._settled
+        return not self.watcher.hints and self._settled
 
     def closed(self) -> bool:
         """Whether the inbox cannot be read now, or was not looked at yet."""
@@ -394,14 +396,14 @@ class Inbox:
 
     def _look_back(self) -> None:
         """How many files wait, and for what; other threads ask."""
-        watcher, marks, joiner = self.watcher, self._marks, self._joiner or ()
+        watcher, marks, joiner = self.watcher, self._marks or (), self._joiner or ()
         late = [path for path in watcher.overdue() if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
         self._unmarked = len(marks)
         self._settled = (
             watcher.scans > 0
             and not watcher.busy
-            and not self._hashing
+            and not self._hashing.paths
             and not len(joiner)
             and len(watcher.settler) <= len(late) + self._unmarked
         )
@@ -414,8 +416,3 @@ class Inbox:
         for message in self._told - now.keys():
             self._events.emit("inbox.condition_ended", folder=self.folder.name, error=message)
         self._told = set(now)
-
-
-def _about(job: Job, source: str) -> dict[str, Any]:
-    """What every event of a job tells."""
-    return {"job": job.id, "folder": job.folder, "source": display(source)}

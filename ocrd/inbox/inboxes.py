@@ -298,10 +298,6 @@ class Inboxes:
             for lane in self._lanes:
                 lane.wake()
 
-    def names(self) -> set[str]:
-        """The folders watched."""
-        return set(self._inboxes)
-
     def settled(self) -> bool:
         """Whether every inbox was looked through and nothing waits to come to rest."""
         return all(inbox.settled() for inbox in self._inboxes.values())

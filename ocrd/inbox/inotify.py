@@ -7,7 +7,6 @@ tree adds each folder that it meets, again and again, and so mends whatever went
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -127,8 +126,3 @@ class Inotify:
             self.remove(whose, f"{folder}/{name}" if folder else name)
         sign = next((sign for bit, sign in _SIGNS.items() if mask & bit), Sign.LOOK)
         return Event(whose, folder, name, sign, is_folder)
-
-
-def is_limit(error: OSError) -> bool:
-    """Whether the kernel's limits of inotify are met."""
-    return error.errno in {errno.ENOSPC, errno.EMFILE}

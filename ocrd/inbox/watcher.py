@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 from ocrd.config import Folder
 from ocrd.files import Disk
 from ocrd.inbox.conditions import limited, locked, unreadable, unwatched
-from ocrd.inbox.inotify import Event, Inotify, is_limit
+from ocrd.inbox.inotify import Event, Inotify
 from ocrd.inbox.root import Root
 from ocrd.inbox.scan import Blocked, Sight, walk
 from ocrd.inbox.settle import Candidate, Settler, Sign
@@ -48,7 +49,7 @@ class _Scan:
 class Watcher:
     """Finds the files of one inbox and says when each has come to rest.
 
-    One thread steps it and hands it events; `hint`, `hinted` and `paused` are for any.  A step does
+    One thread steps it and hands it events; `hint`, `hints` and `paused` are for any.  A step does
     a bounded piece of work; `busy` says that it left some undone.
 
     What becomes of a candidate is told by `settler.taken` (it is recorded, be it as a job or as a
@@ -66,6 +67,7 @@ class Watcher:
 
     Attributes:
         paused: Why no file is taken from the inbox; None when files are.
+        hints: Paths that the next step is to look at anew.
         scans: How often all of it was looked through since the start.
         seen_until: Whatever came before this moment (of the watch's clock) has been seen; minus
             infinity before the first look through all of it.
@@ -99,7 +101,7 @@ class Watcher:
         self._awaits_content = awaits_content
         self._clock = clock
         self._lock = threading.Lock()
-        self._hints: set[str] = set()
+        self.hints: set[str] = set()
         self._inotify: Inotify | None = None
         self._no_events: Cause | None = None  # why there are none although there should be
         self._ask_again = float("-inf")
@@ -113,11 +115,7 @@ class Watcher:
     def hint(self, path: str) -> None:
         """Look at `path` (below the inbox, a file or a folder) and let it come to rest anew."""
         with self._lock:
-            self._hints.add(path)
-
-    def hinted(self) -> bool:
-        """Whether a step has yet to heed hints."""
-        return bool(self._hints)
+            self.hints.add(path)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -185,7 +183,7 @@ class Watcher:
         try:
             self._inotify.add(self, f"{self.root.real}/{folder}", folder)
         except OSError as error:
-            if is_limit(error):
+            if error.errno in {errno.ENOSPC, errno.EMFILE}:  # the kernel's limits of inotify
                 self._give_up(error)
             elif not folder:
                 self._no_events = unwatched(self.root.real, error)
@@ -222,7 +220,7 @@ class Watcher:
 
     def next_step(self) -> float:
         """When the next step has something to do."""
-        if self.hinted() or self.busy:
+        if self.hints or self.busy:
             return float("-inf")
         if self.paused is not None:
             return self._next_root_look
@@ -252,7 +250,7 @@ class Watcher:
 
     def _heed_hints(self, now: float) -> None:
         with self._lock:
-            paths, self._hints = self._hints, set()
+            paths, self.hints = self.hints, set()
         for path in paths:
             if not any(ignored(name, self._folder.ignore) for name in path.split("/")):
                 self.settler.event(path, now)

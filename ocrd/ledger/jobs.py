@@ -186,14 +186,19 @@ def intend_failure(
     return take(tx, job, Happening.ENDING, ACTIVE, values, sql=sql, detail=detail)
 
 
-def failed(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
-    """It is there, or stays in `place` because it cannot be moved."""
-    return _given_up(tx, job, Happening.FAILED, JobState.FAILED, place)
-
-
-def cancelled(tx: Transaction, job: Job, place: Place = Place.FAILED) -> Job:
-    """Likewise, and a person wanted it so."""
-    return _given_up(tx, job, Happening.CANCELLED, JobState.CANCELLED, place)
+def failed(
+    tx: Transaction, job: Job, place: Place = Place.FAILED, *, cancelled: bool = False
+) -> Job:
+    """It is there, or stays in `place` because it cannot be moved; `cancelled` by a person."""
+    if job.members and place is Place.INBOX:  # what stays there are files, to be joined anew
+        place = Place.GONE
+    state, name = JobState.FAILED, Happening.FAILED
+    if cancelled:
+        state, name = JobState.CANCELLED, Happening.CANCELLED
+    values = _ended(tx, state, place)
+    if place is not Place.FAILED:  # what stays where it is has no place in failed/
+        values["failed_to"] = None
+    return take(tx, job, name, ACTIVE, values)
 
 
 def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
@@ -231,15 +236,6 @@ def next_number(tx: Transaction, folder: str) -> int:
 def _ended(tx: Transaction, state: JobState, place: Place) -> dict[str, Any]:
     ended = {"state": state, "place": place, "finished_at": tx.now}
     return ended | {"ending": None, "cancel_requested": 0}
-
-
-def _given_up(tx: Transaction, job: Job, name: Happening, state: JobState, place: Place) -> Job:
-    if job.members and place is Place.INBOX:  # what stays there are files, to be joined anew
-        place = Place.GONE
-    values = _ended(tx, state, place)
-    if place is not Place.FAILED:  # what stays where it is has no place in failed/
-        values["failed_to"] = None
-    return take(tx, job, name, ACTIVE, values)
 
 
 # --- statements in SQLite's own words ---

@@ -149,7 +149,6 @@ class Ledger:
     done = writing(jobs.done)
     intend_failure = writing(jobs.intend_failure)
     failed = writing(jobs.failed)
-    cancelled = writing(jobs.cancelled)
     gone = writing(jobs.gone)
     next_number = writing(jobs.next_number)
 

@@ -14,8 +14,7 @@ import enum
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,30 +130,26 @@ class JobRecord:
         )
 
 
-@dataclass(eq=False)
 class JobDir:
-    """The folder `ID-TOKEN`.  Its names are put together once, as they are asked for often."""
+    """The folder `ID-TOKEN` of a job, and what may lie in it.
 
-    path: Path
-    token: str
-    original: Path
-    disk: Disk
-    _kept: dict[str, Any] | None = field(default=None, init=False)  # what the record says
+    Attributes:
+        path: Where it is.
+        token: The job's token.
+        original: The original while it is ours, or the folder of its members.
+        disk: The system calls.
+        bundle: The bundle, while it is built and until it is published.
+        sealed: Lies there once the bundle is complete and durable, and stays when it is published.
+        report: The reason of a failure, until it lies beside the original.
+    """
 
-    @cached_property
-    def bundle(self) -> Path:
-        """The bundle, while it is built and until it is published."""
-        return self.path / "bundle"
-
-    @cached_property
-    def sealed(self) -> Path:
-        """Lies there once the bundle is complete and durable, and stays when it is published."""
-        return self.path / "sealed"
-
-    @cached_property
-    def report(self) -> Path:
-        """The reason of a failure, until it lies beside the original."""
-        return self.path / "report"
+    def __init__(self, path: Path, token: str, original: Path, disk: Disk) -> None:
+        self.path = path
+        self.token = token
+        self.original = original
+        self.disk = disk
+        self.bundle, self.sealed, self.report = path / "bundle", path / "sealed", path / "report"
+        self._kept: dict[str, Any] | None = None  # what the record says
 
     def has(self, path: Path) -> bool:
         """Whether anything lies at `path`."""

@@ -42,7 +42,6 @@ class Mover:
         self._jobdir = jobdir
         self._has = jobdir.has
         self._step = step
-        self._recorded = False  # whether the record tells of the move
 
     def move(self, source: Path, target: Path, check: Callable[[Path], None] | None = None) -> Path:
         """Move a file or a folder to a free name; call again with the same after a crash.
@@ -67,7 +66,14 @@ class Mover:
                 return placed
         intent = Intent(source=source, target=target)
         if self._has(source):
-            intent = self._carry_out(intent, check)
+            try:
+                self._place(intent)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self.abandon()
+                intent = self._copy(intent, check)
+                self._place(intent)
         elif not self._has(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
         return self._finish(intent)
@@ -96,32 +102,13 @@ class Mover:
             # would be taken for it after a kill.
             self._keep(intent.at(Phase.COPYING))
             remove_tree(intent.part, self.disk)
-        self._drop()
+        self._jobdir.keep_move(self._step, None)
 
     def _under_way(self) -> Intent | None:
-        intent = self._jobdir.moves().get(self._step)
-        self._recorded = intent is not None
-        return intent
+        return self._jobdir.moves().get(self._step)
 
     def _keep(self, intent: Intent) -> Intent:
-        self._recorded = True
         self._jobdir.keep_move(self._step, intent)
-        return intent
-
-    def _drop(self) -> None:
-        if self._recorded:  # most are not: one rename is enough
-            self._jobdir.keep_move(self._step, None)
-        self._recorded = False
-
-    def _carry_out(self, intent: Intent, check: Callable[[Path], None] | None) -> Intent:
-        try:
-            self._place(intent)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            self.abandon()
-            intent = self._copy(intent, check)
-            self._place(intent)
         return intent
 
     def _resume(self, intent: Intent) -> Path | None:
@@ -214,7 +201,7 @@ class Mover:
             remove_tree(intent.source, self.disk)
         with contextlib.suppress(FileNotFoundError):  # an emptied inbox folder may be gone by now
             self.disk.fsync_dir(intent.source.parent)
-        self._drop()
+        self._jobdir.keep_move(self._step, None)
         return intent.target
 
     def _took_place(self, intent: Intent) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from ocrd.files import Disk
@@ -37,28 +37,7 @@ def report(target: Path) -> Path:
     return target.with_name(name)
 
 
-def free(folder: Path, name: str, disk: Disk, *, is_dir: bool) -> Path:
-    """The first of NAME, NAME (2), … that nothing has; for a file, its report's name neither."""
-
-    def taken(choice: str) -> bool:
-        places = [folder / choice] if is_dir else [folder / choice, report(folder / choice)]
-        return any(disk.lstat(place) is not None for place in places)
-
-    folder = _passable(folder, disk)
-    return folder / _first(name, taken, is_dir=is_dir)
-
-
-def free_stem(folder: Path, choices: Iterable[str], suffixes: Collection[str], disk: Disk) -> Path:
-    """The first of the choices of which nothing has any of the names with these suffixes."""
-    folder = _passable(folder, disk)
-    return next(
-        folder / stem
-        for stem in choices
-        if all(disk.lstat(folder / f"{stem}{suffix}") is None for suffix in suffixes)
-    )
-
-
-def _passable(folder: Path, disk: Disk) -> Path:
+def passable(folder: Path, disk: Disk) -> Path:
     """`folder`, with a number on each part of it that something else than a folder has."""
 
     def blocked(name: str) -> bool:  # one look, as others make folders, too
@@ -70,10 +49,11 @@ def _passable(folder: Path, disk: Disk) -> Path:
         return folder
     way = disk.tree_of(folder) or Path(folder.anchor)
     for part in folder.relative_to(way).parts:
-        way /= _first(part, blocked, is_dir=True)
+        way /= first(part, blocked, is_dir=True)
     return way
 
 
-def _first(name: str, taken: Callable[[str], bool], *, is_dir: bool) -> str:
+def first(name: str, taken: Callable[[str], bool], *, is_dir: bool) -> str:
+    """The first of NAME, NAME (2), … that is not taken."""
     choices = (numbered(name, number, is_dir=is_dir) for number in itertools.count(1))
     return next(choice for choice in choices if not taken(choice))

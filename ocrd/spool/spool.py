@@ -17,7 +17,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -126,38 +126,31 @@ class Spool:
                 self._trees.check(tree)
 
     @contextmanager
-    def at_work(self, *places: Path) -> Iterator[None]:
+    def at_work(self, place: Path | None = None) -> Iterator[None]:
         """The spool is itself for all that this thread does within; each call would look anew.
 
-        So are the trees of `places`.  A folder for jobs that somebody has deleted is made anew:
-        what lay in it is gone.
+        So is the tree of `place`, and what the kernel answers is told.  A folder for jobs that
+        somebody has deleted is made anew: what lay in it is gone.
         """
-        with self._trees.holding(self._jobs, *places) as looked:
-            if looked:
-                with blaming(self._jobs):
-                    if self._disk.lstat(self._jobs) is None:
-                        self._furnish()
+        place = place or self._jobs
+        with blaming(place), self._trees.holding(self._jobs, place) as looked:
+            if looked and self._disk.lstat(self._jobs) is None:
+                self._furnish()
             yield
 
     @contextmanager
     def at_work_on(self, job: Job) -> Iterator[None]:
         """`at_work` for a step of a job, whose folder, if there is one, is opened once for it."""
         jobdir = self._jobdir(job)
-        with self.at_work(), ExitStack() as held:
-            with blaming(jobdir.path), suppress(FileNotFoundError):
+        with self.at_work(jobdir.path), ExitStack() as held:
+            with suppress(FileNotFoundError):
                 held.enter_context(jobdir.held())
             yield
 
     @contextmanager
-    def _working(self, place: Path) -> Iterator[None]:
-        """`at_work` there; what the kernel answers is told."""
-        with blaming(place), self.at_work(place):
-            yield
-
-    @contextmanager
     def _leaving(self, target: Path, owner: Ownership = AS_AROUND) -> Iterator[None]:
-        """`_working` for what goes elsewhere, whose file system may refuse the name."""
-        with self._working(target):
+        """`at_work` for what goes elsewhere, whose file system may refuse the name."""
+        with self.at_work(target):
             if owner.given and (tree := self._trees.fresh(target)) is not None:
                 set_permissions(tree, tree.parent, self._disk, owner, below=False)
             try:
@@ -174,18 +167,18 @@ class Spool:
         Raises:
             SourceChangedError: Nothing does (kind `source-gone`).
         """
-        with self._working(original):
+        with self.at_work(original):
             if self._disk.lstat(original) is None:
                 raise take.gone(job)
 
     def page_log(self, job: Job) -> PageLog:
         """The pages of the job that are finished, whatever happens to the daemon."""
-        return PageLog(self._jobdir(job).path / "pages.jsonl", self._disk, self._working)
+        return PageLog(self._jobdir(job).path / "pages.jsonl", self._disk, self.at_work)
 
     def holds(self, job: Job) -> bool:
         """Whether anything of the job is there: until `finish`, something is."""
         jobdir = self._jobdir(job)
-        with self._working(jobdir.path):
+        with self.at_work(jobdir.path):
             return jobdir.has(jobdir.path)
 
     def spooled(self, job: Job) -> Path:
@@ -210,7 +203,7 @@ class Spool:
                 Likewise with all members when one of them is so.
         """
         jobdir = self._jobdir(job)
-        with self._working(source):
+        with self.at_work(source), jobdir.opened(job, source):
             take.claim(job, source, jobdir)
         return jobdir.original
 
@@ -219,7 +212,7 @@ class Spool:
 
         A folder of that name is none: not every document waits for its marker.
         """
-        with self._working(marker):
+        with self.at_work(marker):
             if self._disk.lstat(marker) is not None and not is_folder(marker, self._disk):
                 self._disk.unlink(marker)
                 self._disk.fsync_dir(marker.parent)
@@ -230,13 +223,13 @@ class Spool:
         A program that had it open before it was claimed may still write to it.
         """
         jobdir = self._jobdir(job)
-        with self._working(jobdir.original):
+        with self.at_work(jobdir.original):
             return is_recorded(job, jobdir.original, self._disk, thorough=True)
 
     def new_bundle(self, job: Job) -> Path:
         """An empty folder to build the bundle in; a stale one is removed."""
         jobdir = self._jobdir(job)
-        with self._working(jobdir.bundle):
+        with self.at_work(jobdir.bundle):
             self._sealed.pop(jobdir.bundle, None)
             Mover(jobdir, "publish").abandon()
             remove_tree(jobdir.sealed, self._disk)
@@ -251,57 +244,52 @@ class Spool:
         not write.
         """
         jobdir = self._jobdir(job)
-        with self._working(jobdir.bundle):
+        with self.at_work(jobdir.bundle):
             self._sealed[jobdir.bundle] = fsync_tree(jobdir.bundle, self._disk)
             self._disk.create(jobdir.sealed)
             self._disk.fsync_dir(jobdir.path)
 
-    def publish(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
-        """The sealed bundle goes to `target` in the outbox, as a whole (see `publish_each`)."""
-        self.publish_each(job, [("", target)], owner)
-
-    def publish_each(
-        self, job: Job, targets: Sequence[tuple[str, Path]], owner: Ownership = AS_AROUND
+    def publish(
+        self, job: Job, target: Path, owner: Ownership = AS_AROUND, entry: str = ""
     ) -> None:
-        """Entries of the sealed bundle go to the outbox one by one, in the order given.
+        """The sealed bundle, or an entry of it, goes to `target` in the outbox and appears whole.
 
-        Each appears whole.  Those that went before, in an earlier call, are passed over, even where
-        somebody has taken them out of the outbox since.  They, and the folders made for them, have
-        the owner's group and permissions from the moment they are seen; as it is with everything
-        that leaves the spool.
+        What went before, in an earlier call, is passed over, even where somebody has taken it out
+        of the outbox since.  It, and the folders made for it, have the owner's group and
+        permissions from the moment they are seen; as it is with everything that leaves the spool.
 
         Args:
             job: Whose bundle.
-            targets: The name of each in the bundle, "" for all of it, and where it goes.
+            target: Where it goes.
             owner: What it is to have.
+            entry: Its name in the bundle, "" for all of it.
 
         Raises:
-            FileExistsError: A name is taken; those before it are published.  Choose the next.
+            FileExistsError: The name is taken; choose the next.
             PlaceError: Beyond the usual: the daemon is not of the owner's group.
             OcrdError: The bundle was never sealed.
         """
         jobdir = self._jobdir(job)
         known = self._sealed.pop(jobdir.bundle, None)
-        for entry, target in targets:
-            with self._leaving(target, owner):
-                if not jobdir.has(jobdir.sealed):
-                    raise OcrdError(
-                        f"{display(job.source)}: there is no sealed bundle to publish",
-                        hint="This is a defect of ocrd: please report it.",
-                        kind="unsealed",
-                    )
-                settle(jobdir, ["publish"])
-                source = jobdir.bundle / entry
+        with self._leaving(target, owner):
+            if not jobdir.has(jobdir.sealed):
+                raise OcrdError(
+                    f"{display(job.source)}: there is no sealed bundle to publish",
+                    hint="This is a defect of ocrd: please report it.",
+                    kind="unsealed",
+                )
+            settle(jobdir, ["publish"])
+            source = jobdir.bundle / entry
+            if jobdir.has(source):
+                jobdir.keep_names(job)
+                make_folders_for(target.parent, jobdir, owner)
+                whole = known if source == jobdir.bundle else None
+                set_permissions(source, target.parent, self._disk, owner, known=whole)
+            try:
+                move_out("publish", source, target, jobdir, owner)
+            except FileNotFoundError:
                 if jobdir.has(source):
-                    jobdir.keep_names(job)
-                    make_folders_for(target.parent, jobdir, owner)
-                    whole = known if source == jobdir.bundle else None
-                    set_permissions(source, target.parent, self._disk, owner, known=whole)
-                try:
-                    move_out("publish", source, target, jobdir, owner)
-                except FileNotFoundError:
-                    if jobdir.has(source):
-                        raise  # else: published before a crash, and taken out of the outbox since
+                    raise  # else: published before a crash, and taken out of the outbox since
 
     def made(self, job: Job) -> list[str]:
         """Names in the bundle that are not published yet, sorted; none when there is no bundle."""
@@ -309,7 +297,7 @@ class Spool:
         if known := self._sealed.get(jobdir.bundle):
             below = [str(path).removeprefix(f"{jobdir.bundle}/") for path in known[:-1]]
             return [name for name in below if "/" not in name]
-        with self._working(jobdir.bundle):
+        with self.at_work(jobdir.bundle):
             return self._disk.names(jobdir.bundle) if jobdir.has(jobdir.bundle) else []
 
     def archive(self, job: Job, target: Path, owner: Ownership = AS_AROUND) -> None:
@@ -372,17 +360,29 @@ class Spool:
             name: The first choice.
             is_dir: Whether it will be a folder: its number goes to the very end.
         """
+
+        def taken(choice: str) -> bool:
+            place = folder / choice
+            places = [place] if is_dir else [place, names.report(place)]
+            return any(self._disk.lstat(each) is not None for each in places)
+
         with self._leaving(folder):
-            return names.free(folder, name, self._disk, is_dir=is_dir)
+            folder = names.passable(folder, self._disk)
+            return folder / names.first(name, taken, is_dir=is_dir)
 
     def free_stem(self, folder: Path, choices: Iterable[str], suffixes: Collection[str]) -> Path:
         """The first of the choices that is free with every one of the suffixes."""
         with self._leaving(folder):
-            return names.free_stem(folder, choices, suffixes, self._disk)
+            folder = names.passable(folder, self._disk)
+            return next(
+                folder / stem
+                for stem in choices
+                if all(self._disk.lstat(folder / f"{stem}{end}") is None for end in suffixes)
+            )
 
     def expire(self, job: Job, archive: Path) -> Fate:
         """Delete the archived original of a done job (see `expiry.expire`)."""
-        with self._working(archive):
+        with self.at_work(archive):
             return expire(job, archive, self._disk)
 
     def finish(self, job: Job) -> None:
@@ -392,7 +392,7 @@ class Spool:
             OcrdError: The original is still there; it must be filed first.
         """
         jobdir = self._jobdir(job)
-        with self._working(jobdir.path):
+        with self.at_work(jobdir.path):
             if jobdir.has(jobdir.original):
                 raise OcrdError(
                     f"{display(job.source)}: the original is still in the spool",
@@ -408,7 +408,7 @@ class Spool:
 
         One without an original is left over from a job that ended; `put_back` removes it, too.
         """
-        with self._working(self._jobs):
+        with self.at_work(self._jobs):
             held = self._disk.names(self._jobs)
             settled = (orphans.settled(self._jobs / name, self._disk) for name in held)
             return [orphan for orphan in settled if orphan is not None]
@@ -419,7 +419,7 @@ class Spool:
         Returns:
             Where it lies, of members the first; None if the orphan had none.
         """
-        with self._working(inbox):
+        with self.at_work(inbox):
             return orphans.put_orphan_back(orphan, inbox, self._disk)
 
     def _jobdir(self, job: Job) -> JobDir:

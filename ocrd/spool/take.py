@@ -28,12 +28,7 @@ _MAY_BE_UNDER_WAY = ("claim", "back", "fail")
 
 
 def claim(job: Job, source: Path, jobdir: JobDir) -> None:
-    """Take the original from `source` (see `Spool.claim`)."""
-    with jobdir.opened(job, source):
-        _claim(job, source, jobdir)
-
-
-def _claim(job: Job, source: Path, jobdir: JobDir) -> None:
+    """Take the original from `source` into the job's folder, which is held (see `Spool.claim`)."""
     settle(jobdir, _MAY_BE_UNDER_WAY)
     wanted = pieces(job, source, jobdir)
     before = _inbox(job, source, jobdir)

@@ -54,7 +54,7 @@ class Trees:
         self._adopted = adopted
         self._turns: dict[Path, threading.Lock] = {}
         self._fresh: set[Path] = set()
-        self._within = _Within()
+        self._within = threading.local()  # the trees that this thread holds
         for tree in known.keys() - {INSTALLATION}:
             if not tree.endswith(("/..", NUMBER)):
                 disk.know(Path(tree))
@@ -84,7 +84,7 @@ class Trees:
         Raises:
             PlaceError: One is not itself (kind `tree-lost`), or cannot be read now.
         """
-        held = self._within.trees
+        held: set[Path] = vars(self._within).setdefault("trees", set())
         trees = [tree for tree in dict.fromkeys(map(self._disk.tree_of, paths)) if tree]
         new = [tree for tree in trees if tree not in held]
         if not new:
@@ -183,13 +183,6 @@ class Trees:
     def _tell(self, name: str, value: str) -> None:
         self._known[name] = value
         self._remember(name, value)
-
-
-class _Within(threading.local):
-    """The trees that a thread holds."""
-
-    def __init__(self) -> None:
-        self.trees: set[Path] = set()
 
 
 def place_of(path: Path) -> str:

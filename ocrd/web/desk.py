@@ -23,7 +23,7 @@ from fastapi import Request
 
 from ocrd import snapshot
 from ocrd.config import Config, Folder
-from ocrd.daemon import offline
+from ocrd.daemon import requests
 from ocrd.errors import OcrdError
 from ocrd.files import Disk, FileFacts
 from ocrd.inbox.marker import Marker
@@ -442,7 +442,7 @@ class Desk:
         Where no daemon runs the ledger keeps it for its next start.
         """
         asked = {"do": verb, "jobs": [job.id]}
-        return bool(offline.request(self.config.spool, asked, lambda: self.config)["jobs"])
+        return bool(requests.request(self.config.spool, asked, lambda: self.config)["jobs"])
 
 
 async def _all(under_way: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -7,15 +7,15 @@ call that never answers keeps neither its folder's neighbours nor the end of the
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from ocrd.files import display
 
@@ -51,7 +51,7 @@ class Calls:
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
         self._places: dict[str, _Place] = {}
-        self._awaited: set[_Asked] = set()
+        self._awaited: dict[Future[Any], asyncio.Future[Any]] = {}  # by call: who waits for it
 
     async def __call__(
         self, place: Path | str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -61,22 +61,22 @@ class Calls:
         It waits, if it does, for `place`: a tree, the ledger, the spool.  A cancelled caller ends
         no sooner than the call, if that has begun: who takes up its work must not meet it.
         """
-        asked, name = _Asked(partial(call, *args, **kwargs)), str(place)
+        answer, name = Future[T](), str(place)
         if name not in self._places:
             self._places[name] = _Place(name, self._most)
-        at = self._places[name]
-        at.submit(asked)
-        self._awaited.add(asked)
+        self._places[name].submit(answer, partial(call, *args, **kwargs))
+        waiter = asyncio.wrap_future(answer)
+        self._awaited[answer] = waiter
         try:
-            return cast(T, await asked.ended)
-        except asyncio.CancelledError:  # as `asked.ended` is
-            if at.has_begun(asked) and not asked.over:
-                asked.ended = asyncio.get_running_loop().create_future()
-                asked.ended.add_done_callback(lambda end: end.cancelled() or end.exception())
-                await asyncio.wait({asked.ended})
+            return await waiter
+        except asyncio.CancelledError:  # and with it the call, unless that has begun
+            if answer.running() and answer in self._awaited:
+                waiter = self._awaited[answer] = asyncio.wrap_future(answer)
+                waiter.add_done_callback(lambda end: end.cancelled() or end.exception())
+                await asyncio.wait({waiter})
             raise
         finally:
-            self._awaited.discard(asked)
+            self._awaited.pop(answer, None)
 
     def hanging(self, least_s: float | None = None) -> list[Hanging]:
         """The places that have not answered a call for so long, or `HANGS_S`, the longest first."""
@@ -90,34 +90,9 @@ class Calls:
 
     def abandon(self) -> None:
         """Let go whoever waits for a call: the process ends, and calls that hang end with it."""
-        for asked in list(self._awaited):
-            asked.over = True
-            asked.ended.cancel()
-
-
-class _Asked:
-    """A call, and the future of its loop that gets its answer."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.call = call
-        self.begun = False
-        self.over = False  # it has returned, or was let go
-        self._loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[Any] = self._loop.create_future()
-
-    def tell(self, answer: Any, error: BaseException | None) -> None:
-        """From any thread; nobody is told whose loop has ended."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._end, answer, error)
-
-    def _end(self, answer: Any, error: BaseException | None) -> None:
-        self.over = True
-        if self.ended.done():  # nobody waits for it, or only hears now that it was cancelled
-            return
-        if error is None:
-            self.ended.set_result(answer)
-        else:
-            self.ended.set_exception(error)
+        awaited, self._awaited = self._awaited, {}
+        for waiter in awaited.values():
+            waiter.cancel()
 
 
 class _Place:
@@ -127,45 +102,41 @@ class _Place:
         self._name = name
         self._most = most
         self._lock = threading.Lock()
-        self._queue: SimpleQueue[_Asked] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         self._waiting = 0  # calls
         self._idle = 0  # threads
         self._threads = 0
         self.since: dict[int, float] = {}  # by thread: when its call began
 
-    def submit(self, asked: _Asked) -> None:
-        """Have it called when its turn comes."""
+    def submit(self, answer: Future[T], call: Callable[[], T]) -> None:
+        """Have it called when its turn comes, unless the answer is cancelled before."""
         with self._lock:
             self._waiting += 1
-            self._queue.put(asked)
+            self._queue.put((answer, call))
             if self._waiting > self._idle and self._threads < self._most:
                 self._threads += 1
                 self._idle += 1
                 threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
-    def has_begun(self, asked: _Asked) -> bool:
-        """Whether a thread has taken it up: one that is cancelled before never is."""
-        with self._lock:
-            return asked.begun
-
     def _serve(self) -> None:
         me = threading.get_ident()
         while (taken := self._next()) is not None:
-            if taken.begun:
+            answer, call = taken
+            if answer.set_running_or_notify_cancel():
                 self.since[me] = time.monotonic()
                 try:
-                    tell = partial(taken.tell, taken.call(), None)
+                    tell = partial(answer.set_result, call())
                 except BaseException as error:
-                    tell = partial(taken.tell, None, error)
+                    tell = partial(answer.set_exception, error)
                 del self.since[me]
                 tell()
                 del tell
-            del taken  # a thread that waits keeps no job's things
+            del taken, answer, call  # a thread that waits keeps no job's things
             with self._lock:
                 self._idle += 1
 
-    def _next(self) -> _Asked | None:
-        """The next call, begun unless it was cancelled; None when this thread is to end."""
+    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
+        """The next call; None when this thread is to end."""
         while True:
             try:
                 taken = self._queue.get(timeout=IDLE_S)
@@ -179,5 +150,4 @@ class _Place:
             with self._lock:
                 self._waiting -= 1
                 self._idle -= 1
-                taken.begun = not taken.ended.cancelled()
             return taken

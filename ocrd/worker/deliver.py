@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
-from ocrd.config.ownership import Ownership, ownership
+from ocrd.config.ownership import ownership
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
 from ocrd.inbox.join import pile_name
@@ -111,8 +111,7 @@ class Delivery:
             if not (cancelled and job.place is Place.INBOX and closed.is_below([folder.inbox])):
                 raise
             place = job.place
-        end = self._ledger.cancelled if cancelled else self._ledger.failed
-        return self._ended(end(job, place))
+        return self._ended(self._ledger.failed(job, place, cancelled=cancelled))
 
     def _pages(self, job: Job) -> list[PageRow]:
         """Its finished pages, for the ledger."""
@@ -152,7 +151,7 @@ class Delivery:
             return self._side_by_side(job, folder, recorded)
         while True:
             try:
-                self._spool.publish(job, recorded, _owner(folder))
+                self._spool.publish(job, recorded, ownership(folder.group, folder.umask))
             except FileExistsError:  # taken since the names were chosen
                 recorded = self._free_folder(_again(job, folder, recorded))
                 job = self._ledger.redeliver(job, outputs=str(recorded))
@@ -165,9 +164,8 @@ class Delivery:
             stem = recorded.name.removesuffix(left[-1]) if left else ""
             targets = [(each, flat_target(each, recorded.parent, stem)) for each in left]
             try:  # with none left, the last one's name is made to last
-                self._spool.publish_each(
-                    job, targets or [(recorded.name, recorded)], _owner(folder)
-                )
+                for entry, target in targets or [(recorded.name, recorded)]:
+                    self._spool.publish(job, target, ownership(folder.group, folder.umask), entry)
             except FileExistsError:
                 left = flat_order(self._spool.made(job))
                 if not all(map(is_artefact, left)):
@@ -205,7 +203,9 @@ class Delivery:
     def _archive(self, job: Job, folder: Folder) -> Job:
         while True:
             try:
-                self._spool.archive(job, _recorded(job.archived_to), _owner(folder))
+                self._spool.archive(
+                    job, _recorded(job.archived_to), ownership(folder.group, folder.umask)
+                )
             except FileExistsError:
                 job = self._ledger.redeliver(job, archived_to=str(self._archived(job, folder)))
             except SourceChangedError as error:
@@ -233,7 +233,9 @@ class Delivery:
                     remove_marker(self._spool, job, folder)
                     job = self._ledger.moved(job)
                 report = self._report(job, error)
-                self._spool.fail(job, _recorded(job.failed_to), report, _owner(folder))
+                self._spool.fail(
+                    job, _recorded(job.failed_to), report, ownership(folder.group, folder.umask)
+                )
             except FileExistsError:
                 job = replace(job, ending=None)
             except OcrdError as refused:
@@ -283,10 +285,6 @@ def _recorded(path: str | None) -> Path:
     if path is None:
         raise ValueError("the job has no name recorded for this step")
     return Path(path)
-
-
-def _owner(folder: Folder) -> Ownership:
-    return ownership(folder.group, folder.umask)
 
 
 def _again(job: Job, folder: Folder, taken: Path) -> Path:

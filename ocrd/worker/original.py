@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ocrd.document.base import PageOrigin
 from ocrd.errors import BadFileError, OcrdError, SourceChangedError
@@ -28,61 +26,28 @@ SINGLE = "none"  # a document that is in order as it comes
 REVERSED = "reversed"  # fronts 1 … n, backs n … 1
 SAME = "same"  # fronts 1 … n, backs 1 … n
 
-Key: TypeAlias = "list[int | str]"
 
+def collated(counts: Sequence[int], duplex: str = SINGLE) -> list[tuple[int, int]]:
+    """Where each page of a document is found, from page 1 on: in which file, and its page there.
 
-@dataclass(frozen=True, slots=True)
-class Collation:
-    """The order of a document's pages.
-
-    Attributes:
+    Args:
         counts: How many pages each file gives, in the order of the files; each at least 1.
         duplex: `SINGLE`, `REVERSED` or `SAME`.
+
+    Returns:
+        For each page the file's index, from 0, and the number of the page in it, from 1.
 
     Raises:
         BadFileError: Fronts and backs are not equally many (kind `uneven-pile`).
     """
-
-    counts: Sequence[int]
-    duplex: str = SINGLE
-
-    def __post_init__(self) -> None:
-        if self.duplex != SINGLE:
-            _require_even(self.counts)
-
-    @property
-    def pages(self) -> int:
-        """How many pages the document has."""
-        return sum(self.counts)
-
-    @property
-    def plain(self) -> bool:
-        """Whether page n is simply page n of the only file."""
-        return len(self.counts) == 1 and self.duplex == SINGLE
-
-    def place(self, number: int) -> tuple[int, int]:
-        """Where page `number` of the document, from 1, is found.
-
-        Returns:
-            The file's index, from 0, and the page in it, from 1.
-        """
-        scanned = self._scanned(number)
-        ends = list(accumulate(self.counts))
-        file = bisect_right(ends, scanned - 1)
-        return file, scanned - (ends[file - 1] if file else 0)
-
-    def key(self) -> Key | None:
-        """What results of pages depend on; None where page numbers are the file's own."""
-        return None if self.plain else [self.duplex, *self.counts]
-
-    def _scanned(self, number: int) -> int:
-        """As the how-manieth, from 1, the page was scanned."""
-        if self.duplex == SINGLE:
-            return number
-        sheet, is_back = (number + 1) // 2, number % 2 == 0
-        if not is_back:
-            return sheet
-        return self.pages // 2 + sheet if self.duplex == SAME else self.pages + 1 - sheet
+    scanned = [(file, page) for file, pages in enumerate(counts) for page in range(1, pages + 1)]
+    if duplex == SINGLE:
+        return scanned
+    _require_even(counts)
+    half = len(scanned) // 2
+    fronts, backs = scanned[:half], scanned[half:]
+    follow = backs if duplex == SAME else backs[::-1]
+    return [place for sheet in zip(fronts, follow, strict=True) for place in sheet]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +77,27 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """All files of an original that lies at `path` in the spool, and the order of their pages."""
+    """All files of an original that lies at `path` in the spool, and the order of their pages.
+
+    `places` tells where each page is found, as `collated` has it.
+    """
 
     path: Path
     parts: tuple[Part, ...]
-    collation: Collation
+    duplex: str
+    places: Sequence[tuple[int, int]]
+
+    @property
+    def order(self) -> list[int | str] | None:
+        """What results of pages depend on; None where page numbers are the only file's own."""
+        if len(self.parts) == 1 and self.duplex == SINGLE:
+            return None
+        return [self.duplex, *(part.pages for part in self.parts)]
 
     @property
     def plain(self) -> bool:
         """Whether it is one file in page order: no folder, be there but one file in it."""
-        return self.collation.plain and isinstance(self.parts[0].what, Job)
+        return isinstance(self.parts[0].what, Job) and self.order is None
 
     @property
     def kind(self) -> str:
@@ -131,7 +107,7 @@ class Original:
 
     def where(self, number: int) -> tuple[Part, int]:
         """The file that holds page `number` of the document, and the page's number in it."""
-        file, page = self.collation.place(number)
+        file, page = self.places[number - 1]
         return self.parts[file], page
 
     def find(self, number: int) -> tuple[Path, int]:
@@ -164,7 +140,7 @@ class Original:
         """For the document builder: where each page lies; empty when that is plain."""
         if self.plain:
             return ()
-        found = map(self.where, range(1, self.collation.pages + 1))
+        found = [(self.parts[file], page) for file, page in self.places]
         return tuple(
             PageOrigin(source=part.path, kind=part.kind, page=page, pages=part.pages)
             for part, page in found
@@ -174,11 +150,11 @@ class Original:
         """For the sidecar's head: the files and what each gave, and how a pile was put together."""
         if self.plain:
             return {}
-        told: dict[str, Any] = {"duplex": self.collation.duplex}
+        told: dict[str, Any] = {"duplex": self.duplex}
         if isinstance(self.parts[0].what, Member):
             gave: list[list[int]] = [[] for _ in self.parts]
-            for number in range(1, self.collation.pages + 1):
-                gave[self.collation.place(number)[0]].append(number)
+            for number, (file, _) in enumerate(self.places, start=1):
+                gave[file].append(number)
             told["members"] = [
                 {
                     "source": display(part.what.source),
@@ -220,8 +196,8 @@ async def opened(job: Job, path: Path, duplex: str, pages: ChildPageSource) -> O
                 hint=part.error.hint,
                 kind=part.error.kind,
             )
-    collation = Collation([part.pages for part in parts], duplex)
-    return Original(path=path, parts=tuple(parts), collation=collation)
+    places = collated([part.pages for part in parts], duplex)
+    return Original(path=path, parts=tuple(parts), duplex=duplex, places=places)
 
 
 def identity(job: Job, path: Path) -> Found:

@@ -93,7 +93,7 @@ class PageRun:
     finished: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.count = self.original.collation.pages
+        self.count = len(self.original.places)
         self._separator = separator_of(self.folder)
         self._untold: list[Page] = []  # finished pages of which the ledger does not know
         self._tell_at = 0.0  # when it is told of them, by the event loop's clock
@@ -282,7 +282,6 @@ def original_text_counts(folder: Folder) -> bool:
 def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
     """A digest of all that shapes results but the content: engine, model, prompt, dpi and so on."""
     engine, model = p.engine.named(folder.language)
-    collation = original.collation.key()
     parts: dict[str, object] = {
         "engine": engine,
         "model": model,
@@ -294,8 +293,8 @@ def recipe(p: Parts, job: Job, folder: Folder, original: Original) -> str:
         "resolution": asdict(folder.resolution),
         "only_for": None if p.reuse_results else job.token,
     }
-    if collation is not None:
-        parts["collation"] = collation
+    if original.order is not None:
+        parts["collation"] = original.order
     if folder.separator != "none":  # what is one is not read
         parts["separator"] = [folder.separator, folder.separator_code]
     if original_text_counts(folder):

@@ -73,7 +73,7 @@ class Worker:
         tell = p.events.emit if cancelled else p.events.warn
         tell(
             "job.cancelled" if cancelled else "job.failed",
-            **facts(job),
+            **job.told(),
             kind=error.kind,
             error=error.message,
             hint=error.hint,
@@ -90,12 +90,12 @@ class Worker:
         p = self._parts
         job, path = await p.call(folder.inbox, self._take, job, folder)
         original = await opened(job, path, folder.duplex, p.pages)
-        pages = original.collation.pages
+        pages = len(original.places)
         key = recipe(p, job, folder, original)
         log = p.spool.page_log(job)
         run = PageRun(parts=p, job=job, folder=folder, original=original, recipe=key, log=log)
         job = await p.call(SPOOL, run.recall)
-        p.events.emit("job.started", **facts(job), attempt=job.attempts, pages=pages)
+        p.events.emit("job.started", **job.told(), attempt=job.attempts, pages=pages)
         self.runs[job.id] = run
         await run.read()
         built = await p.call(SPOOL, self._planned, job, folder, original, log)
@@ -104,7 +104,9 @@ class Worker:
 
     def _take(self, job: Job, folder: Folder) -> tuple[Job, Path]:
         """Step 3: the original into the spool."""
-        p, source = self._parts, origin(job, folder)
+        p, source = self._parts, folder.inbox / job.source
+        if job.place is Place.FAILED and job.failed_to is not None:  # after a retry
+            source = Path(job.failed_to)
         with p.spool.at_work():
             try:
                 path = p.spool.claim(job, source)
@@ -197,12 +199,12 @@ class Worker:
         while job.state is JobState.DELIVERING:  # somebody took a name that stands in the bundle
             original = await opened(job, p.spool.spooled(job), folder.duplex, p.pages)
             built = await p.call(SPOOL, self._planned_anew, job, folder, original)
-            await p.build(built[1], original.collation.pages)
+            await p.build(built[1], len(original.places))
             job = await p.call(way_out(folder), self._deliver_sealed, job, folder, built)
         seconds = (job.finished_at or 0) - (job.started_at or 0)
         p.events.emit(
             "job.done",
-            **facts(job),
+            **job.told(),
             pages=job.pages,
             seconds=round(seconds, 3),
             outputs=display(job.outputs or ""),
@@ -225,18 +227,6 @@ class Worker:
                 if error.kind != "unsealed":  # a crash came while it was built anew
                     raise
                 return job
-
-
-def origin(job: Job, folder: Folder) -> Path:
-    """Where the original lies before it is claimed: the inbox, or failed/ after a retry."""
-    if job.place is Place.FAILED and job.failed_to is not None:
-        return Path(job.failed_to)
-    return folder.inbox / job.source
-
-
-def facts(job: Job) -> dict[str, Any]:
-    """What every event about a job says."""
-    return {"job": job.id, "folder": job.folder, "source": display(job.source)}
 
 
 def way_out(folder: Folder) -> str:

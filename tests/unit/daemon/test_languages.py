@@ -12,7 +12,6 @@ from ocrd.config import Config, load
 from ocrd.daemon.engines import check_languages, missing_packages
 from ocrd.engine.tesseract import library, packs
 from ocrd.errors import ConfigError
-from ocrd.worker.original import SINGLE, Collation
 from ocrd.worker.pages import recipe
 
 
@@ -81,7 +80,7 @@ def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> Non
     folder = configured(tmp_path).folders[0]
     engine = SimpleNamespace(named=lambda _language: ("e", "m"))
     parts = cast(Any, SimpleNamespace(engine=engine, dpi=200, reuse_results=True))
-    plain = cast(Any, SimpleNamespace(collation=Collation([1], SINGLE)))
+    plain = cast(Any, SimpleNamespace(order=None))
     keys = {
         recipe(parts, cast(Any, None), folder.model_copy(update={"language": language}), plain)
         for language in ("", "ru", "ru+en")
@@ -92,7 +91,7 @@ def test_results_in_one_language_are_not_those_in_another(tmp_path: Path) -> Non
 def test_what_a_done_job_is_told_to_do_has_its_file_read_anew(tmp_path: Path) -> None:
     folder = configured(tmp_path).folders[0]
     engine = SimpleNamespace(named=lambda _language: ("e", "m"))
-    plain = cast(Any, SimpleNamespace(collation=Collation([1], SINGLE)))
+    plain = cast(Any, SimpleNamespace(order=None))
     jobs = [cast(Any, SimpleNamespace(token=token)) for token in ("first", "again")]
     for reuse_results, keys in ((True, 1), (False, 2)):
         parts = cast(Any, SimpleNamespace(engine=engine, dpi=200, reuse_results=reuse_results))

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from ocrd.config.schema import JobsSettings
 from ocrd.daemon.retries import (
     FIRST_DELAY_S,
     LONGEST_PAUSE_S,
-    Attempts,
     Outcome,
     Waits,
+    outcome,
 )
 from ocrd.errors import (
     BadFileError,
@@ -27,7 +28,7 @@ from tests.unit.spool.world import job_of
 
 FULL = PlaceError("/srv: no space left", hint="Free some space.", kind="disk-full")
 TREE = Path("/srv/inbox/scans")
-ATTEMPTS = Attempts(most=3, delay_s=5.0, longest_s=60.0)
+GIVEN = JobsSettings(max_attempts=3, retry_delay_s=5.0, retry_max_s=60.0)
 
 
 def waits() -> Waits:
@@ -79,7 +80,7 @@ def at(path: Path | None, kind: str) -> PlaceError:
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"),
+    ("error", "wanted"),
     [
         (at(TREE / "sub", "no-permission"), Outcome.HOLD),
         (at(TREE / "sub/a", "invalid-name"), Outcome.HOLD),
@@ -97,16 +98,16 @@ def at(path: Path | None, kind: str) -> PlaceError:
         (PageFaultError("crashed", hint="Again."), Outcome.RETRY),
     ],
 )
-def test_each_error_has_its_consequence(tmp_path: Path, error: OcrdError, outcome: Outcome) -> None:
+def test_each_error_has_its_consequence(tmp_path: Path, error: OcrdError, wanted: Outcome) -> None:
     (tmp_path / "a").touch()
     job = replace(job_of(tmp_path / "a", "a"), state=JobState.RUNNING, attempts=1)
-    assert ATTEMPTS.outcome(job, [TREE], error) is outcome
+    assert outcome(GIVEN, job, [TREE], error) is wanted
 
 
 def test_the_last_attempt_fails_and_a_job_that_ends_is_held_instead(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     job = replace(job_of(tmp_path / "a", "a"), state=JobState.RUNNING, attempts=3)
     fault = PageFaultError("crashed", hint="Again.")
-    assert ATTEMPTS.outcome(job, [TREE], fault) is Outcome.FAIL
+    assert outcome(GIVEN, job, [TREE], fault) is Outcome.FAIL
     ending = replace(job, state=JobState.DELIVERING)
-    assert ATTEMPTS.outcome(ending, [TREE], fault) is Outcome.HOLD
+    assert outcome(GIVEN, ending, [TREE], fault) is Outcome.HOLD

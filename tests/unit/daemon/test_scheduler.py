@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 
 from ocrd.config import Folder, load
-from ocrd.daemon.retries import Attempts
+from ocrd.config.schema import JobsSettings
 from ocrd.daemon.scheduler import MOST_STARTS, Scheduler
 from ocrd.engine.base import EngineReport, EngineState
 from ocrd.errors import MemoryShortError, OcrdError, PlaceError
@@ -126,7 +126,7 @@ class Bench:
         self.scheduler = Scheduler(
             parts=cast(Any, parts),
             worker=cast(Any, worker or self.crew),
-            attempts=Attempts(most=3, delay_s=0.0, longest_s=0.0),
+            settings=JobsSettings(max_attempts=3, retry_delay_s=0.0, retry_max_s=0.0),
             max_running=8,
         )
         self.scheduler.inboxes = cast(Any, Shelf(self.closed))

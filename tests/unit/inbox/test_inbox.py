@@ -19,7 +19,7 @@ from ocrd.config import Folder, load
 from ocrd.config.schema import WatchSettings
 from ocrd.events import Event, Events
 from ocrd.files import Disk
-from ocrd.inbox.hashing import LARGE_BYTES
+from ocrd.inbox.admit import LARGE_BYTES
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.inboxes import Inboxes
 from ocrd.inbox.submit import submit

@@ -135,16 +135,15 @@ class TestRetry:
 
     def test_of_all_takes_what_failed_and_not_what_was_cancelled(self, ledger: Ledger) -> None:
         first, second = failed(ledger, "1.pdf"), failed(ledger, "2.pdf")
-        cancelled = ledger.cancelled(
-            ledger.intend_failure(spooled(ledger, "3.pdf"), NO_TEXT, "/f/3.pdf", cancelled=True)
-        )
+        third = ledger.intend_failure(spooled(ledger, "3.pdf"), NO_TEXT, "/f/3.pdf", cancelled=True)
+        cancelled = ledger.failed(third, cancelled=True)
         done(ledger, "4.pdf")
         assert [job.id for job in ledger.retry()] == [first.id, second.id]
         assert ledger.job(cancelled.id) == cancelled
 
     def test_of_a_cancelled_job_needs_its_number(self, ledger: Ledger) -> None:
         job = ledger.intend_failure(spooled(ledger), NO_TEXT, "/f/3.pdf", cancelled=True)
-        job = ledger.cancelled(job)
+        job = ledger.failed(job, cancelled=True)
         assert [back.id for back in ledger.retry([job.id])] == [job.id]
 
     @pytest.mark.parametrize("make", [queued, claimed, delivering, done, gone])
@@ -191,7 +190,7 @@ class TestCancel:
         job = ledger.intend_failure(job, wish, "/failed/scan.pdf", cancelled=True)
         assert job.ending is JobState.CANCELLED
         assert ledger.cancellations() == [job]
-        job = ledger.cancelled(job)
+        job = ledger.failed(job, cancelled=True)
         assert (job.state, job.place, job.error) == (JobState.CANCELLED, Place.FAILED, wish)
         assert (job.cancel_requested, job.ending, job.finished_at) == (False, None, clock.now)
         assert ledger.cancellations() == []
@@ -213,7 +212,9 @@ class TestCancel:
 
     def test_is_forgotten_by_a_retry(self, ledger: Ledger) -> None:
         (job,) = ledger.request_cancel([spooled(ledger).id])
-        job = ledger.cancelled(ledger.intend_failure(job, NO_TEXT, "/f", cancelled=True))
+        job = ledger.failed(
+            ledger.intend_failure(job, NO_TEXT, "/f", cancelled=True), cancelled=True
+        )
         (back,) = ledger.retry([job.id])
         assert not back.cancel_requested
         assert taken_next(ledger, now=0.0) is not None

@@ -179,7 +179,7 @@ class TestFencing:
         "done": lambda ledger, job: ledger.done(job),
         "intend_failure": lambda ledger, job: ledger.intend_failure(job, SHARE_GONE, "/f"),
         "failed": lambda ledger, job: ledger.failed(job),
-        "cancelled": lambda ledger, job: ledger.cancelled(job),
+        "cancelled": lambda ledger, job: ledger.failed(job, cancelled=True),
         "gone": lambda ledger, job: ledger.gone(job),
         "resume": lambda ledger, job: ledger.resume(job),
     }

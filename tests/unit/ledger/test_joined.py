@@ -216,7 +216,7 @@ class TestEnded:
     def test_one_that_ends_while_its_files_stay_frees_them(
         self, ledger: Ledger, letter: Found
     ) -> None:
-        job = ledger.cancelled(recorded(ledger, letter), Place.INBOX)
+        job = ledger.failed(recorded(ledger, letter), Place.INBOX, cancelled=True)
         assert (job.state, job.place) == (JobState.CANCELLED, Place.GONE)
         assert ledger.retry([job.id]) == []
         assert recorded(ledger, letter).id != job.id
@@ -227,7 +227,7 @@ class TestEnded:
         job = recorded(ledger, letter)
         assert [each.id for each in ledger.request_cancel([job.id])] == [job.id]
         ending = ledger.intend_failure(job, UNREADABLE, "/failed/sub/letter", cancelled=True)
-        ended = ledger.cancelled(ledger.moved(ending))
+        ended = ledger.failed(ledger.moved(ending), cancelled=True)
         (again,) = ledger.retry([ended.id])
         assert (again.state, again.place) == (JobState.QUEUED, Place.FAILED)
         assert again.members == letter.members

@@ -228,8 +228,8 @@ class Agreement(RuleBasedStateMachine):
         assert job.ending is not None
         place = Place.FAILED if movable else job.place
         failed_to = job.failed_to if place is Place.FAILED else None
-        end = self.ledger.failed if job.ending is JobState.FAILED else self.ledger.cancelled
-        self.ended(end(job, place), job.ending, place, failed_to=failed_to)
+        ended = self.ledger.failed(job, place, cancelled=job.ending is JobState.CANCELLED)
+        self.ended(ended, job.ending, place, failed_to=failed_to)
 
     @precondition(lambda self: self.of(JobState.QUEUED))
     @rule(data=st.data())

@@ -71,7 +71,7 @@ class TestTheWayToDone:
 
     def test_what_is_done_stays_done(self, ledger: Ledger) -> None:
         job = done(ledger)
-        for step in (ledger.failed, ledger.cancelled, ledger.gone, ledger.done, ledger.resume):
+        for step in (ledger.failed, ledger.gone, ledger.done, ledger.resume):
             with pytest.raises(FencedError):
                 step(job)
         assert ledger.job(job.id) == job

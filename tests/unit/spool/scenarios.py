@@ -113,7 +113,8 @@ def _stale_bundle(world: World) -> Job:
 def _publish_pieces(spool: Spool, world: World, job: Job) -> None:
     folder = world.root / "outbox" / "letters"
     targets = [(f"{name}", folder / f"scan{name}") for name in (".json", ".md")]
-    spool.publish_each(job, [("scan.images", folder / "scan.images"), *targets])
+    for entry, target in [("scan.images", folder / "scan.images"), *targets]:
+        spool.publish(job, target, entry=entry)
 
 
 def _archived(world: World) -> Job:
