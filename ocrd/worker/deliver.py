@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from ocrd.config import Folder
 from ocrd.config.names import asks_for_counter
-from ocrd.config.ownership import ownership
+from ocrd.config.ownership import Ownership, ownership
 from ocrd.errors import OcrdError, PlaceError, SourceChangedError
 from ocrd.files import display
 from ocrd.inbox.join import pile_name
@@ -151,7 +151,7 @@ class Delivery:
             return self._side_by_side(job, folder, recorded)
         while True:
             try:
-                self._spool.publish(job, recorded, ownership(folder.group, folder.umask))
+                self._spool.publish(job, recorded, _owner(folder))
             except FileExistsError:  # taken since the names were chosen
                 recorded = self._free_folder(_again(job, folder, recorded))
                 job = self._ledger.redeliver(job, outputs=str(recorded))
@@ -165,7 +165,7 @@ class Delivery:
             targets = [(each, flat_target(each, recorded.parent, stem)) for each in left]
             try:  # with none left, the last one's name is made to last
                 for entry, target in targets or [(recorded.name, recorded)]:
-                    self._spool.publish(job, target, ownership(folder.group, folder.umask), entry)
+                    self._spool.publish(job, target, _owner(folder), entry)
             except FileExistsError:
                 left = flat_order(self._spool.made(job))
                 if not all(map(is_artefact, left)):
@@ -203,9 +203,7 @@ class Delivery:
     def _archive(self, job: Job, folder: Folder) -> Job:
         while True:
             try:
-                self._spool.archive(
-                    job, _recorded(job.archived_to), ownership(folder.group, folder.umask)
-                )
+                self._spool.archive(job, _recorded(job.archived_to), _owner(folder))
             except FileExistsError:
                 job = self._ledger.redeliver(job, archived_to=str(self._archived(job, folder)))
             except SourceChangedError as error:
@@ -233,9 +231,7 @@ class Delivery:
                     remove_marker(self._spool, job, folder)
                     job = self._ledger.moved(job)
                 report = self._report(job, error)
-                self._spool.fail(
-                    job, _recorded(job.failed_to), report, ownership(folder.group, folder.umask)
-                )
+                self._spool.fail(job, _recorded(job.failed_to), report, _owner(folder))
             except FileExistsError:
                 job = replace(job, ending=None)
             except OcrdError as refused:
@@ -285,6 +281,10 @@ def _recorded(path: str | None) -> Path:
     if path is None:
         raise ValueError("the job has no name recorded for this step")
     return Path(path)
+
+
+def _owner(folder: Folder) -> Ownership:
+    return ownership(folder.group, folder.umask)
 
 
 def _again(job: Job, folder: Folder, taken: Path) -> Path:
