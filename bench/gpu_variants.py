@@ -23,23 +23,19 @@ from urllib.request import urlopen
 from bench.gpu_material import plugin_path
 from bench.gpu_watch import Cards
 from ocrd.engine.remote.settings import TRUST
+from ocrd.engine.resident.process import SCHEDULER
 from tests.support.ports import reserved_ports
 from tests.support.waiting import wait_for
 
 PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
-TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
-# The engines of a card take turns on it: CUDA looks for MPS where none is.
-NO_MPS = {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
+ONE_BY_ONE = "vllm.v1.core.sched.async_scheduler.AsyncScheduler"  # pages begin as in vLLM
 # Settings and options of the engine beside the defaults.  "servers": as many on the card, and pages
 # go there over HTTP, by the command that ocrd prints.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": TIMED},
-    "after": {"per_device": 2, "scheduler_cls": GROUPS},
-    "one engine": {"per_device": 1, "scheduler_cls": GROUPS},
-    "ungrouped": {"per_device": 2, "scheduler_cls": TIMED},
-    "slices": {"per_device": 2, "scheduler_cls": GROUPS, "environment": NO_MPS},
-    "wide": {"per_device": 2, "scheduler_cls": GROUPS, "places": 384},
-    "server": {"per_device": 1, "scheduler_cls": GROUPS, "servers": 1},
+    "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": ONE_BY_ONE},
+    "after": {"per_device": 2},
+    "one engine": {"per_device": 1},
+    "server": {"per_device": 1, "scheduler_cls": SCHEDULER, "servers": 1},
 }
 FOLDERS = {  # workload: mode, resolution
     "uniform": ("uniform", "gundam"),
@@ -176,23 +172,20 @@ def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
         # The share is only what has to be free at the start; the cache's size is said.
         fixed = {"kv_cache_memory_bytes": cache_mib << 20, "gpu_memory_utilization": 0.1}
     bench.keep("room", {"cache_mib": cache_mib, "places": places, "engines": beside})
-    daemons = []
-    for name, variant in chosen.items():
-        own = variant.pop("places", places)
-        settings = variant | fixed | {"max_num_seqs": own, "max_pages_in_flight": 2 * own}
-        daemons.append(started(bench, name, settings, own))
-    return daemons
+    return [
+        started(bench, name, variant | fixed | {"max_num_seqs": places}, places)
+        for name, variant in chosen.items()
+    ]
 
 
 def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Daemon:
     """One daemon, and the servers that it asks if that is what is compared."""
     root = bench.work / f"root-{name.replace(' ', '-')}"
     shutil.rmtree(root, ignore_errors=True)
-    for folder in ("steps", "staging"):
-        (root / folder).mkdir(parents=True)
-    count, own = variant.pop("servers", 0), variant.pop("environment", {})
-    known = environment(bench.work, small=bench.small) | own
-    known |= {"OCRD_BENCH_STEPS": str(root / "steps")}
+    (root / "staging").mkdir(parents=True)
+    variant = {"max_pages_in_flight": 2 * places, **variant}
+    count = variant.pop("servers", 0)
+    known = environment(bench.work, small=bench.small)
     with reserved_ports(count) as ports:
         if ports:
             addresses = [f"http://127.0.0.1:{port}" for port in ports]
