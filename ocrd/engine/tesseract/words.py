@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from ocrd.engine.tesseract.library import Seen
+from ocrd.languages import has_leftward
 
 SARA_AM = "\u0e33"  # of Thai; Tesseract knows only its two halves
 _LOWER_TONES = "\u0e48\u0e49\u0e4a\u0e4b"
@@ -48,7 +49,7 @@ def in_order(said: Iterable[Said]) -> list[Said]:
     ordered: list[Said] = []
     run: list[Said] = []
     for word in [*sorted(said, key=attrgetter("start")), None]:
-        if word is not None and not _to_the_left(word.text):
+        if word is not None and not has_leftward(word.text):
             run.append(word)
             continue
         last = max((n for n, each in enumerate(run, 1) if latin_letters(each.text)), default=0)
@@ -57,10 +58,6 @@ def in_order(said: Iterable[Said]) -> list[Said]:
         ordered += [word] if word is not None else []
         run = []
     return ordered
-
-
-def _to_the_left(text: str) -> bool:
-    return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
 
 
 def composed(text: str) -> str:
