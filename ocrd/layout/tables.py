@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, starmap
+from itertools import pairwise
 from statistics import median
 
 from ocrd.layout.order import LOOSE, Row, are_texts, columns, rows, strips
@@ -84,7 +84,9 @@ class Group:
             return True
         met = [[n for n, column in enumerate(self.columns) if column.meets(p)] for p in row]
         single = all(len(numbers) <= 1 for numbers in met)
-        return single and self._apart(met) and any(met) and not self._far(row)
+        columns_met = [number for numbers in met for number in numbers]
+        apart = len(columns_met) == len(set(columns_met))  # no two pieces lie in one
+        return single and apart and any(met) and not self._far(row)
 
     def spanned_by(self, row: Row, following: Row) -> bool:
         """Whether a row is one cell over several columns, with more of the group below it."""
@@ -106,11 +108,6 @@ class Group:
     def distances(self, last: int = 0) -> list[float]:
         """From each row to the next, pixels; of so many rows at the end, or of all."""
         return [below[0].middle - above[0].middle for above, below in pairwise(self.rows[-last:])]
-
-    def _apart(self, met: Sequence[Sequence[int]]) -> bool:
-        """Whether no two pieces of a row lie in one column."""
-        numbers = [number for one in met for number in one]
-        return len(numbers) == len(set(numbers))
 
     def _far(self, row: Row) -> bool:
         distances = self.distances(RECENT)
@@ -420,7 +417,8 @@ def level_ruled(
         above = top - HEAD * line  # the head may have a rule below it only
         bands = [
             rows(piece for piece in pieces if box.holds(piece.box))
-            for box in starmap(_between, pairwise([(left, above, right, above), *stack]))
+            for over, under in pairwise([(left, above, right, above), *stack])
+            for box in [Box(over[0], over[1], over[2], under[1])]
         ]
         while len(bands) > 1:
             end = 1
@@ -446,10 +444,6 @@ def _is_one(body: Sequence[Row]) -> bool:
     distances = sorted(group.distances()) or [0.0]
     even = max(EVEN * distances[len(distances) // 4], FAR_AT_FIRST * group.height)
     return distances[-1] <= even and len(columns(piece for row in body for piece in row)) == 1
-
-
-def _between(above: Rule, below: Rule) -> Box:
-    return Box(above[0], above[1], above[2], below[1])
 
 
 def _alike(ruled: Sequence[Rule], touch: float) -> list[list[Rule]]:

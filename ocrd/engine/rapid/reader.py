@@ -24,7 +24,6 @@ from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
 from ocrd.engine.rapid.ink import (
     FEWEST,
     Glyph,
-    Island,
     anything,
     around_islands,
     glyphs,
@@ -203,7 +202,11 @@ class PageReader:
         wide = [it for it in lines if 2 * sum(map(is_wide, it.read.text)) > len(it.read.text)]
         if 2 * len(wide) <= len(lines):
             return False
-        squares = [it for line in sorted(wide, key=_breadth)[-4:] for it in line.squares()[:6]]
+        squares = [
+            it
+            for line in sorted(wide, key=lambda it: quads.width(it.quad))[-4:]
+            for it in line.squares()[:6]
+        ]
         now = self._ocr.recognize_txt(squares).scores
         as_it_came = self._ocr.recognize_txt([np.rot90(square, 3) for square in squares]).scores
         return bool(sum(as_it_came) > STILL_READ * sum(now))
@@ -229,14 +232,10 @@ class PageReader:
         return [Recognised(*each) for each in zip(places, crops, read, strict=True)]
 
 
-def _breadth(line: Recognised) -> float:
-    return quads.width(line.quad)
-
-
-def _share(lines: Sequence[Recognised], missed: Sequence[Island]) -> float:
+def _share(lines: Sequence[Recognised], missed: Sequence[Glyph]) -> float:
     """How much of the print, measured in heights of its lines, is not read."""
     read = sum(line.crop.width / line.crop.height for line in lines)
-    unread = sum((right - left) / max(bottom - top, 1) for left, top, right, bottom, _ in missed)
+    unread = sum((right - left) / max(bottom - top, 1) for left, top, right, bottom in missed)
     return unread / (read + unread) if unread else 0.0
 
 
