@@ -45,7 +45,8 @@ Cover = tuple[int, tuple[float, float, float, float]]  # when it was drawn, amon
 
 def untold_pictures(pictures: Sequence[Box], words: Sequence[Box]) -> list[Box]:
     """Pictures that may hold print which the page's words do not say; strips of one count as it."""
-    large = [box for box in _joined(pictures) if box.area > _READABLE]
+    wide = _in_stacks(pictures, across=True)
+    large = [box for box in _in_stacks(wide, across=False) if box.area > _READABLE]
     return [box for box in large if not _tell(box, words)]
 
 
@@ -329,12 +330,8 @@ def _tell(picture: Box, words: Sequence[Box]) -> bool:
     return bool(within) and Box.around(within).area >= _TOLD * picture.area
 
 
-def _joined(pictures: Sequence[Box]) -> list[Box]:
-    """Pictures side by side as one, then those of one width below one another."""
-    return _in_stacks(_in_stacks(pictures, across=True), across=False)
-
-
 def _in_stacks(pictures: Sequence[Box], *, across: bool) -> list[Box]:
+    """Pictures as one that touch, side by side or below one another, and are of one size there."""
     stacks: dict[tuple[int, int], list[Box]] = {}
     for box in sorted(pictures, key=lambda box: box.x1 if across else box.y1):
         sides = (box.y1, box.y2) if across else (box.x1, box.x2)
