@@ -13,7 +13,8 @@ from ocrd.layout.notes import line_numbers as numbers_among
 from ocrd.layout.notes import notes as notes_among
 from ocrd.layout.order import Row, columns
 from ocrd.layout.pieces import Piece, running
-from ocrd.layout.tables import Cells, foot, groups, level_ruled
+from ocrd.layout.ruled import level_ruled
+from ocrd.layout.tables import Cells, foot, groups
 from ocrd.page import Block, Box, Line, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em

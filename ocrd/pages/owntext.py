@@ -21,7 +21,8 @@ from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, leftward, typeset
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.shown import has_outlines, is_box, is_within, seen_lines, untold_pictures
-from ocrd.pages.typeset import Row, Style, Typography
+from ocrd.pages.type_rows import Row, Style
+from ocrd.pages.typeset import Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 from ocrd.pdftext import (
     NO_PICTURES,

@@ -16,7 +16,7 @@ from cv2.typing import MatLike
 
 from ocrd.engine.rapid.crops import Pixels, shrunk
 from ocrd.engine.rapid.quads import Quad, straight
-from ocrd.layout.tables import Rule
+from ocrd.layout.ruled import Rule
 from ocrd.page import Box
 
 CONTRAST = 70  # of 255, against the paper

@@ -15,7 +15,8 @@ from ocrd.engine.rapid.stacks import framed, stacks
 from ocrd.layout.notes import among, line_numbers, notes
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_item, numbered, running
-from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
+from ocrd.layout.ruled import Rule, grids, level_ruled
+from ocrd.layout.tables import Cells, foot, groups
 from ocrd.page import Box, Line
 
 TITLE = 1.5  # times the type of the page

@@ -36,7 +36,7 @@ from ocrd.engine.rapid.quads import Quad
 from ocrd.engine.rapid.recogniser import Recogniser
 from ocrd.errors import EngineSetupError
 from ocrd.layout.pieces import Piece, is_wide
-from ocrd.layout.tables import Rule
+from ocrd.layout.ruled import Rule
 from ocrd.page import Box, PageImage
 
 DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of 6 points is found
