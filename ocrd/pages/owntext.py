@@ -261,7 +261,8 @@ def _rows_of(document: Document, number: int) -> list[Row]:
 def _is_mark(drawing: dict[str, Any]) -> bool:
     """Whether it is small and about as wide as high, such as programs put before items."""
     x1, y1, x2, y2 = drawing["rect"]
-    return 0 < x2 - x1 < _DOT and 0 < y2 - y1 < _DOT and 0.7 < (x2 - x1) / (y2 - y1) < 1.4
+    wide, high = float(x2 - x1), float(y2 - y1)
+    return 0 < wide < _DOT and 0 < high < _DOT and 0.7 < wide / high < 1.4
 
 
 def _is_dot(drawing: dict[str, Any]) -> bool:
