@@ -120,12 +120,7 @@ def fault_of(words: Iterable[str]) -> str:
 
 
 def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
-    """`fault_of` a page's words; of a layer under a scan also whether print stands above it.
-
-    Args:
-        words: What the page says.
-        scan: The page in grey, where its words are such a layer.
-    """
+    """`fault_of` a page's words; of a layer under a `scan`, whether it stands on print, too."""
     if fault := fault_of(word.text for word in words):
         return fault
     if words and scan is not None:

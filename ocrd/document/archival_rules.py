@@ -61,9 +61,7 @@ class Inspector:
     def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
         """The first fault of a page, in a few words; empty if there is none.
 
-        Args:
-            page: The page.
-            fonts: Whether its fonts are drawn with: those of hidden text need not be embedded.
+        Fonts of hidden text, which draw nothing, need not be embedded, and are not looked at.
         """
         self._fonts = fonts
         node = object_of(page.parent, page.xref)

@@ -65,12 +65,7 @@ class Layout:
 
 
 class Layouts:
-    """The layouts of a document's pages, one at a time.
-
-    Args:
-        pages: The document.
-        dpi: At which its pages are looked at.
-    """
+    """The layouts of a document's pages, one at a time."""
 
     def __init__(self, pages: PdfPages, dpi: int) -> None:
         self._pages = pages

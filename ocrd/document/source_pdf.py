@@ -83,11 +83,7 @@ def collated(
 
     A page that cannot be had gets one that says so: numbers do not shift.
 
-    Args:
-        origins: Where each page lies; at least one.
-        work: A folder for PDFs that are needed on the way.
-        target: The PDF to be made.
-        max_pixels: An image page larger than this is not decoded.
+    What is needed on the way lies in the folder `work`.
     """
     if all(origin.kind != "pdf" for origin in origins):
         return from_frames(origins, target, max_pixels=max_pixels)

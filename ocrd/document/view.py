@@ -57,10 +57,9 @@ class PageSize:
 class PageView:
     """A page as it is seen: cropped, turned, with all that is drawn on it.
 
-    Args:
+    Attributes:
         page: The page; valid as long as its document is open.
-        dpi: Resolution of the coloured picture.
-        problems: Takes what MuPDF complains of while it draws.
+        problems: What MuPDF complained of while it drew.
     """
 
     def __init__(self, page: PdfPage, dpi: int) -> None:

@@ -112,11 +112,7 @@ def _in_margin(
 ) -> list[list[Row]]:
     """The notes in one margin; none if what stands there is something else.
 
-    Args:
-        side: What stands there.
-        text: The full lines beside it.
-        body: All lines beside it.
-        widest: A margin, pixels.
+    `text` are the full lines beside it, `body` all; a margin is no wider than `widest`.
     """
     if not side or max(p.box.x2 for p in side) - min(p.box.x1 for p in side) > widest:
         return []

@@ -61,12 +61,7 @@ def _said(cell: list[Piece]) -> Iterator[str]:
 
 
 def grids(ruled: Sequence[Rule], touch: float) -> list[Grid]:
-    """Rules that touch and make columns and rows.
-
-    Args:
-        ruled: Level and upright.
-        touch: How far apart ends may be that are meant to meet, pixels.
-    """
+    """Rules that make columns and rows; ends so near that they `touch` are meant to meet."""
     left, found = list(ruled), []
     while left:
         group = [left.pop()]
@@ -86,10 +81,7 @@ def level_ruled(
 ) -> Iterator[tuple[list[Row], Cells]]:
     """Tables with level rules alone: heads above one, their columns down to the next of its length.
 
-    Args:
-        pieces: Of the page.
-        ruled: Level and upright.
-        touch: How far apart ends may be that are meant to be the same, pixels.
+    Ends of rules that are no farther apart than `touch` are meant to be the same.
     """
     line = median(piece.height for piece in pieces) if pieces else 0.0
     for stack in _alike(ruled, touch):

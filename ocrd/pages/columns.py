@@ -34,12 +34,8 @@ def tables(
 
     So are the small columns at its foot, each as a text of its lines.
 
-    Args:
-        words: Of the page, without those in tables that are known.
-        rules: That are level.
-        known: Tables between rules that cross.
-        width: Of the page, points.
-        height: Of the page, points.
+    Words in tables that are `known`, those between rules that cross, are not among `words`; `rules`
+    are level; the page's width and height are points.
     """
     pieces = [
         Piece(Line(" ".join(word.text for word in part), box), box.scaled(width, height))

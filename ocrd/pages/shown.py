@@ -95,12 +95,7 @@ def seen_lines(
 ) -> list[dict[str, Any]] | None:
     """Its lines without what nobody sees: inkless, of its paper's colour, covered, written over.
 
-    Args:
-        page: The page.
-        lines: Its lines as MuPDF tells them.
-        words: Where its words stand.
-        drawings: Its drawings.
-        bare: Nothing is drawn on the page that might cover text.
+    On a page that is `bare` nothing is drawn that might cover text.
 
     Returns:
         Lines as `rawdict` has them, their spans with a `text`; None if all is seen.

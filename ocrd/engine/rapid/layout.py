@@ -262,13 +262,7 @@ def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
 
 
 def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page: Type) -> int:
-    """1 for a title, 2 for a heading, 0 for text.
-
-    Args:
-        lines: What may be a heading.
-        below: The next two blocks of its column.
-        page: In what the page is set.
-    """
+    """1 for a title, 2 for a heading, 0 for text; `below` are the next two blocks of its column."""
     text = running(line.text for line in lines)
     letters = sum(char.isalpha() for char in text)
     if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:

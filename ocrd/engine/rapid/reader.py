@@ -86,12 +86,7 @@ class Reading:
 
 
 class PageReader:
-    """Reads one page at a time.
-
-    Args:
-        ocr: RapidOCR, loaded.
-        recogniser: Reads the lines that RapidOCR finds.
-    """
+    """Reads one page at a time."""
 
     def __init__(self, ocr: Any, recogniser: Recogniser) -> None:  # its types are unions
         self._ocr = ocr
@@ -246,10 +241,7 @@ def _confidence(lines: Sequence[Recognised]) -> float:
 
 @functools.cache
 def load(threads: int) -> Any:
-    """RapidOCR with its models; its types are unions.
-
-    Args:
-        threads: Threads that one inference may use.
+    """RapidOCR with its models, whose types are unions; so many threads for one inference.
 
     Raises:
         EngineSetupError: The wheel of RapidOCR lacks a model.
