@@ -131,17 +131,8 @@ def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
     return ""
 
 
-def grey_of(page: PdfPage) -> Image.Image:
-    """The page in grey, a pixel a point or fewer: to see where there is ink."""
-    return _drawn(page, "L")
-
-
-def colours_of(page: PdfPage) -> Image.Image:
-    """As `grey_of`, in its colours."""
-    return _drawn(page, "RGB")
-
-
-def _drawn(page: PdfPage, mode: str) -> Image.Image:
+def drawn(page: PdfPage, mode: str) -> Image.Image:
+    """The page in `L` or `RGB`, a pixel a point or fewer: to see where there is ink."""
     area = max(page.rect.width * page.rect.height, 1.0)
     zoom = min(1.0, math.sqrt(_PIXELS / area))
     space = pymupdf.csGRAY if mode == "L" else pymupdf.csRGB

@@ -27,8 +27,8 @@ from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 from ocrd.pdftext import (
     NO_PICTURES,
     ONCE,
+    drawn,
     fault_of_page,
-    grey_of,
     is_hidden,
     is_scan,
     letters_of,
@@ -79,7 +79,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     if not words:
         return None
     ruled = list(_tables(page, seen)) if _may_rule(drawings) else []
-    drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
+    shapes = drawings if len(drawings) < _MOST_DRAWINGS else []
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     size = page.rect.width, page.rect.height
@@ -91,12 +91,12 @@ def own_text(page: PdfPage) -> OwnText | None:
     beside = list(_notes(unruled, size, typography))
     apart = [*ruled, *counts, *(note for _, note in beside)]
     rest = [word for word in words if not _in_any(apart, word.box)]
-    rules = [seen_box(page, rule) for rule in _joined(drawn)]
+    rules = [seen_box(page, rule) for rule in _joined(shapes)]
     tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
     tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
     apart += tables[len(ruled) :]
     rows = [row for row in printed if not _in_any(apart, row.box)]
-    dots = [seen_box(page, drawing["rect"]) for drawing in drawn if _is_mark(drawing)]
+    dots = [seen_box(page, drawing["rect"]) for drawing in shapes if _is_mark(drawing)]
     blocks = [*typeset.blocks(rows, dots, typography), *tables]
     figures = [] if scan else [box for box in pictures if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(figures)]
@@ -118,7 +118,7 @@ def own_text(page: PdfPage) -> OwnText | None:
         and (not scan or hidden)
         and not has_outlines(page, drawings, places)
     )
-    return OwnText(result, fault_of_page(words, grey_of(page) if hidden else None), whole)
+    return OwnText(result, fault_of_page(words, drawn(page, "L") if hidden else None), whole)
 
 
 def _notes(

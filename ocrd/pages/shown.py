@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrd.page import Box
 from ocrd.pdffile import PdfPage, pymupdf
-from ocrd.pdftext import ONCE, colours_of, extremes, letters_of, seen_box
+from ocrd.pdftext import ONCE, drawn, extremes, letters_of, seen_box
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _TOLD = 0.3  # of a picture: words that span less say a part of it, or who made it
@@ -103,7 +103,7 @@ def seen_lines(
     spans = [span for line in lines for span in line["spans"]]
     if bare and not any(not span["alpha"] or min(_rgb(span)) > _PALE for span in spans):
         return None
-    colours = colours_of(page)
+    colours = drawn(page, "RGB")
     traces = page.get_texttrace()
     covers = _written_over(page, drawings, traces)
     signs = (span for span in spans if not any(map(str.isalnum, span["text"])))
