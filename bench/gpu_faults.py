@@ -91,7 +91,7 @@ def course(bench: Bench, daemon: Daemon, card: int) -> None:
 
 def measure_faults(bench: Bench, devices: list[int]) -> None:
     own: dict[str, Any] = {"max_num_seqs": PLACES, "page_timeout_s": HANG_S, "devices": devices}
-    daemon = started(bench, "faults", VARIANTS["after"] | own, PLACES)
+    daemon = started(bench, "faults", VARIANTS["two engines"] | own, PLACES)
     try:
         if wait_up(bench, [daemon], START_S):
             course(bench, daemon, devices[-1])

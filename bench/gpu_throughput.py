@@ -10,7 +10,7 @@ ended while every place in the engines was taken.
 
 Part `c`: files to bundles, for each variant, of one page each and of eight, and ocrd's engine with
 pages prepared beforehand (b).
-Part `a`: upstream vLLM, raw prompts as its recipe has it (a), and prepared beforehand (a').
+Part `a`: upstream vLLM, raw prompts as its recipe has it (a).
 Part `f`: `gpu_faults`.
 The model has the true architecture and size and random weights.  All that is known is written to
 `--out` after each figure.  `--small` tries it all out on a CPU.  `--devices 0,1` compares two cards
@@ -71,10 +71,8 @@ def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[f
         yield from ((10, partial(letter, bench, one, place)) for one in daemons)
     yield engines(guard=False)
     yield engines(guard=True)
-    for folder in ("equal", "tiny", "lognormal", "base", "unguarded"):
+    for folder in ("equal", "tiny", "lognormal", "base"):
         yield files(last, folder)
-    for folder in ("equal", "lognormal") if len(daemons) > 1 else ():
-        yield files(daemons[0], folder)
 
 
 def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
@@ -165,7 +163,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a tiny model on a CPU")
     parser.add_argument("--parts", default="c", help="c (with b), a, f, or several: c,a")
-    parser.add_argument("--variants", default="before,after", help=", ".join(VARIANTS))
+    parser.add_argument("--variants", default="one engine,two engines", help=", ".join(VARIANTS))
     parser.add_argument("--devices", default="0", help="GPU numbers; several: compared with one")
     parser.add_argument("--rounds", type=int, default=3, help="waves of each variant, in turns")
     parser.add_argument("--pages", type=int, help="of a wave, for each engine")

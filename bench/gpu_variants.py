@@ -27,13 +27,10 @@ from ocrd.engine.resident.process import SCHEDULER
 from tests.support.ports import reserved_ports
 from tests.support.waiting import wait_for
 
-PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
-ONE_BY_ONE = "vllm.v1.core.sched.async_scheduler.AsyncScheduler"  # pages begin as in vLLM
 # Settings and options of the engine beside the defaults.  "servers": as many on the card, and pages
 # go there over HTTP, by the command that ocrd prints.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": ONE_BY_ONE},
-    "after": {"per_device": 2},
+    "two engines": {"per_device": 2},
     "one engine": {"per_device": 1},
     "server": {"per_device": 1, "scheduler_cls": SCHEDULER, "servers": 1},
 }
@@ -42,7 +39,6 @@ FOLDERS = {  # workload: mode, resolution
     "documents": ("uniform", "gundam"),
     "lognormal": ("lognormal", "gundam"),
     "equal": ("equal", "gundam"),
-    "unguarded": ("uniform-unguarded", "gundam"),
     "base": ("uniform", "base"),
     "tiny": ("uniform", "tiny"),
 }
@@ -53,7 +49,7 @@ BESIDE_CACHE_MIB = 13_500
 SERVER_S = 300.0
 GUESS_PAGES_PER_S = 12.0
 PLACES_OF = ("devices", "per_device")  # an engine
-OPTIONS = ("compilation_config", "scheduler_cls", "kv_cache_memory_bytes")
+OPTIONS = ("scheduler_cls", "kv_cache_memory_bytes")
 
 
 @dataclass
@@ -152,9 +148,9 @@ def environment(work: Path, *, small: bool) -> dict[str, str]:
 def variants(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What is compared: the names given, or one card with several."""
     numbers = [int(number) for number in given.devices.split(",")]
-    known = VARIANTS | {f"{len(numbers)} cards": VARIANTS["after"]}
+    known = VARIANTS | {f"{len(numbers)} cards": VARIANTS["two engines"]}
     names = given.variants.split(",") if len(numbers) == 1 else ["1 card", f"{len(numbers)} cards"]
-    known["1 card"] = VARIANTS["after"]
+    known["1 card"] = VARIANTS["two engines"]
     return {
         name: known[name] | {"devices": numbers if "cards" in name else numbers[:1]}
         for name in names
@@ -254,14 +250,7 @@ def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:
     lines += ["[watch]", "settle_s = 0.3", "[log]", 'format = "json"']
     for mode in sorted({mode for mode, _ in FOLDERS.values()}):
         prompt = "<|grounding|>Convert the document to markdown."
-        guard = "window = 0" if "unguarded" in mode else ""
-        lines += [
-            "[[mode]]",
-            f'name = "{mode}"',
-            f'prompt = "{prompt}"',
-            'reader = "document"',
-            guard,
-        ]
+        lines += ["[[mode]]", f'name = "{mode}"', f'prompt = "{prompt}"', 'reader = "document"']
     for name, (mode, resolution) in FOLDERS.items():
         resolution = "tiny" if bench.small else resolution
         lines += ["[[folder]]", f'name = "{name}"', f'mode = "{mode}"']
