@@ -54,25 +54,25 @@ PROSE = ("book", "letter", "two-columns", "three-columns", "report", "notice", "
 ALIKE = 80  # of 100
 HEAD, LEAST_HEAD = 40, 12  # characters by which a block is found; a shorter one is anywhere
 NONE = "-"
-BARE = """
-import sys, json
+SCRIPT = """
+import sys
 from pathlib import Path
+{}
+for path in map(Path, sys.argv[2:]):
+    (Path(sys.argv[1]) / f"{{path.name}}.txt").write_text(said(path), encoding="utf-8")
+"""
+BARE = """
 import cv2
 from rapidocr import RapidOCR
 threads = "EngineConfig.onnxruntime.intra_op_num_threads"
 engine = RapidOCR(params={"Global.log_level": "error", threads: 1})
-for path in map(Path, sys.argv[2:]):
-    texts = engine(cv2.imread(str(path))).txts
-    (Path(sys.argv[1]) / f"{path.name}.txt").write_text("\\n".join(texts or ()), encoding="utf-8")
+def said(path):
+    return "\\n".join(engine(cv2.imread(str(path))).txts or ())
 """
-
 MARKDOWN = """
-import sys
-from pathlib import Path
 import pymupdf4llm
-for path in map(Path, sys.argv[2:]):
-    said = pymupdf4llm.to_markdown(str(path))
-    (Path(sys.argv[1]) / f"{path.name}.md").write_text(said, encoding="utf-8")
+def said(path):
+    return pymupdf4llm.to_markdown(str(path))
 """
 
 
@@ -147,20 +147,22 @@ def ocrmypdf(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, An
 
 
 def rapidocr(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
-    """RapidOCR as it comes."""
-    names = [page.name for page in pages if not page.born]
-    images = [str(folder / name) for name in names]
-    subprocess.run([sys.executable, "-c", BARE, str(out), *images], check=True)
-    return {name: Answer((out / f"{name}.txt").read_text(encoding="utf-8")) for name in names}
+    """RapidOCR as it comes, on the scans."""
+    said = _said(BARE, [folder / page.name for page in pages if not page.born], out)
+    return {name: Answer(text) for name, text in said.items()}
 
 
 def pymupdf4llm(pages: Sequence[TruePage], folder: Path, out: Path) -> dict[str, Answer]:
     """PyMuPDF4LLM on the born-digital pages."""
-    names = [page.name for page in pages if page.born]
-    files = [str(folder / name) for name in names]
-    subprocess.run([sys.executable, "-c", MARKDOWN, str(out), *files], check=True)
-    said = {name: (out / f"{name}.md").read_text(encoding="utf-8") for name in names}
+    said = _said(MARKDOWN, [folder / page.name for page in pages if page.born], out)
     return {name: from_markdown(text) for name, text in said.items()}
+
+
+def _said(how: str, files: Sequence[Path], out: Path) -> dict[str, str]:
+    """What a script says of each file, in a process of its own, whose time is measured."""
+    command = [sys.executable, "-c", SCRIPT.format(how), str(out), *map(str, files)]
+    subprocess.run(command, check=True)
+    return {it.name: (out / f"{it.name}.txt").read_text(encoding="utf-8") for it in files}
 
 
 System = Callable[[Sequence[TruePage], Path, Path], dict[str, Answer]]

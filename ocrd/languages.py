@@ -6,6 +6,7 @@ one page are joined by `+` (`de+fr`), the most frequent first.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -146,3 +147,10 @@ def canonical(given: str) -> str:
 def of_script(script: str) -> tuple[Language, ...]:
     """The languages written in a script, the most common first."""
     return tuple(each for each in LANGUAGES if each.script == script)
+
+
+def has_leftward(text: str) -> bool:
+    """Whether a letter of it is of a script that runs from right to left."""
+    return not text.isascii() and any(
+        unicodedata.bidirectional(char) in ("R", "AL") for char in text
+    )

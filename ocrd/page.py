@@ -119,9 +119,19 @@ class Block:
     rows: tuple[tuple[str, ...], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def said(self) -> str:
+        """Its content as text; of a table, cells parted by tabs."""
+        return self.text or "\n".join("\t".join(row) for row in self.rows)
+
     def turned(self, degrees: int) -> Block:
         """The block once its page is turned clockwise."""
         return replace(self, boxes=tuple(box.turned(degrees) for box in self.boxes))
+
+
+def letters(texts: Iterable[str]) -> int:
+    """How many letters and figures there are."""
+    return sum(char.isalnum() for text in texts for char in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,7 @@ def fault_of(words: Iterable[str]) -> str:
 
 
 def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
-    """`fault_of` a page's words; of a layer under a scan also whether print stands above it.
-
-    Args:
-        words: What the page says.
-        scan: The page in grey, where its words are such a layer.
-    """
+    """`fault_of` a page's words; of a layer under a `scan`, whether it stands on print, too."""
     if fault := fault_of(word.text for word in words):
         return fault
     if words and scan is not None:
@@ -136,17 +131,8 @@ def fault_of_page(words: Sequence[Word], scan: Image.Image | None) -> str:
     return ""
 
 
-def grey_of(page: PdfPage) -> Image.Image:
-    """The page in grey, a pixel a point or fewer: to see where there is ink."""
-    return _drawn(page, "L")
-
-
-def colours_of(page: PdfPage) -> Image.Image:
-    """As `grey_of`, in its colours."""
-    return _drawn(page, "RGB")
-
-
-def _drawn(page: PdfPage, mode: str) -> Image.Image:
+def drawn(page: PdfPage, mode: str) -> Image.Image:
+    """The page in `L` or `RGB`, a pixel a point or fewer: to see where there is ink."""
     area = max(page.rect.width * page.rect.height, 1.0)
     zoom = min(1.0, math.sqrt(_PIXELS / area))
     space = pymupdf.csGRAY if mode == "L" else pymupdf.csRGB

@@ -126,12 +126,7 @@ def _coarse(
 
 
 def _best_breaks(ends: Sequence[Sequence[int]], cost: Cost) -> list[int]:
-    """The cheapest way to break the text into lines: 0, the end of each line.
-
-    Args:
-        ends: For each line, where it may end.
-        cost: Of a line that holds the words from a start to an end.
-    """
+    """The cheapest way to break the text into lines, each at one of its `ends`: 0, those ends."""
     reached: list[tuple[float, list[int]]] = [(0.0, [0])]
     for line, possible in enumerate(ends):
         ways = [_cheapest(reached, end, partial(cost, line)) for end in possible]

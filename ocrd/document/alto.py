@@ -35,13 +35,7 @@ http://www.loc.gov/standards/alto/v4/alto-4-4.xsd" SCHEMAVERSION="4.4">
 
 
 class AltoFile(WrittenText):
-    """The artefact NAME.alto.xml.  Coordinates are pixels of the page as it is seen.
-
-    Args:
-        file: Where it is written.
-        layouts: What stands where.
-        facts: What the sidecar says about the job.
-    """
+    """The artefact NAME.alto.xml.  Coordinates are pixels of the page as it is seen."""
 
     tail = "</Layout>\n</alto>\n"
 

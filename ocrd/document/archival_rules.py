@@ -1,19 +1,27 @@
 """What PDF/A-2 forbids, found in a PDF's pages and taken out where nobody sees it.
 
-The objects are MuPDF's own; numbers in brackets are clauses of ISO 19005-2.
+Numbers in brackets are clauses of ISO 19005-2.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from ocrd.document.pdf_objects import (
+    Object,
+    data_of,
+    drop,
+    get,
+    has,
+    items_of,
+    mupdf,
+    name_of,
+    object_of,
+    values_of,
+)
 from ocrd.document.standard_fonts import StandardFonts
 from ocrd.pdffile import Document, PdfPage, pymupdf
-
-mupdf: Any = pymupdf.mupdf
-Object = Any
 
 _FORBIDDEN = {  # actions (6.5.1)
     "JavaScript", "Launch", "Sound", "Movie", "ResetForm", "ImportData", "Hide", "SetOCGState",
@@ -53,23 +61,21 @@ class Inspector:
     def fault_of(self, page: PdfPage, *, fonts: bool) -> str:
         """The first fault of a page, in a few words; empty if there is none.
 
-        Args:
-            page: The page.
-            fonts: Whether its fonts are drawn with: those of hidden text need not be embedded.
+        Fonts of hidden text, which draw nothing, need not be embedded, and are not looked at.
         """
         self._fonts = fonts
-        node = _node(page.parent, page.xref)
-        fault = _content_fault(page.read_contents()) or self._resources(_get(node, "Resources"))
-        annotations = _get(node, "Annots")
+        node = object_of(page.parent, page.xref)
+        fault = _content_fault(page.read_contents()) or self._resources(get(node, "Resources"))
+        annotations = get(node, "Annots")
         for at in range(mupdf.pdf_array_len(annotations)):
-            appearance = _get(mupdf.pdf_array_get(annotations, at), "AP")
-            fault = fault or self._appearance(_get(appearance, "N"))
-        return fault or self._colours(_get(_get(node, "Group"), "CS"))
+            appearance = get(mupdf.pdf_array_get(annotations, at), "AP")
+            fault = fault or self._appearance(get(appearance, "N"))
+        return fault or self._colours(get(get(node, "Group"), "CS"))
 
     def _appearance(self, shown: Object) -> str:
         if mupdf.pdf_is_stream(shown):
             return self._once(shown, self._xobject)
-        return next(filter(None, (self._once(v, self._xobject) for v in _values(shown))), "")
+        return next(filter(None, (self._once(v, self._xobject) for v in values_of(shown))), "")
 
     def _resources(self, resources: Object) -> str:
         looks: dict[str, Callable[[Object], str]] = {
@@ -82,7 +88,7 @@ class Inspector:
         if self._fonts:
             looks["Font"] = self._font
         for kind, look in looks.items():
-            for value in _values(_get(resources, kind)):
+            for value in values_of(get(resources, kind)):
                 fault = self._once(value, look)
                 if fault:
                     return fault
@@ -98,19 +104,19 @@ class Inspector:
         return self._known[key]
 
     def _font(self, font: Object) -> str:
-        if _name(font, "Subtype") == "Type3":
-            contents = (_content_fault(_data(v)) for v in _values(_get(font, "CharProcs")))
-            return next(filter(None, contents), "") or self._resources(_get(font, "Resources"))
-        descendants = _get(font, "DescendantFonts")
+        if name_of(font, "Subtype") == "Type3":
+            contents = (_content_fault(data_of(v)) for v in values_of(get(font, "CharProcs")))
+            return next(filter(None, contents), "") or self._resources(get(font, "Resources"))
+        descendants = get(font, "DescendantFonts")
         holder = mupdf.pdf_array_get(descendants, 0) if mupdf.pdf_is_array(descendants) else font
-        descriptor = _get(holder, "FontDescriptor")
-        if any(mupdf.pdf_is_stream(_get(descriptor, key)) for key in _PROGRAMS):
-            if _name(holder, "Subtype") == "CIDFontType2" and not _has(holder, "CIDToGIDMap"):
+        descriptor = get(holder, "FontDescriptor")
+        if any(mupdf.pdf_is_stream(get(descriptor, key)) for key in _PROGRAMS):
+            if name_of(holder, "Subtype") == "CIDFontType2" and not has(holder, "CIDToGIDMap"):
                 mupdf.pdf_dict_puts(holder, "CIDToGIDMap", mupdf.pdf_new_name("Identity"))
             return ""
         if self._standard.embed(font):
             return ""
-        return f"its font {_name(font, 'BaseFont') or '(unnamed)'} is not embedded"
+        return f"its font {name_of(font, 'BaseFont') or '(unnamed)'} is not embedded"
 
     def _colours(self, space: Object) -> str:
         """A colour space: those of devices other than grey and sRGB need a profile (6.2.4)."""
@@ -122,52 +128,54 @@ class Inspector:
         return "" if at is None else self._colours(mupdf.pdf_array_get(space, at))
 
     def _xobject(self, value: Object) -> str:
-        if _name(value, "Subtype") == "Image":
+        if name_of(value, "Subtype") == "Image":
             return self._image(value)
-        if _name(value, "Subtype") == "PS" or _name(value, "Subtype2") == "PS":
+        if name_of(value, "Subtype") == "PS" or name_of(value, "Subtype2") == "PS":
             return "it has PostScript in it"
-        _drop(value, "OPI", "Ref", "PS")
-        group = self._colours(_get(_get(value, "Group"), "CS"))
-        return group or _content_fault(_data(value)) or self._resources(_get(value, "Resources"))
+        drop(value, "OPI", "Ref", "PS")
+        group = self._colours(get(get(value, "Group"), "CS"))
+        return group or _content_fault(data_of(value)) or self._resources(get(value, "Resources"))
 
     def _image(self, image: Object) -> str:
-        _drop(image, "Alternates", "OPI")
-        if mupdf.pdf_to_bool(_get(image, "Interpolate")):
-            _drop(image, "Interpolate")
-        filters = _get(image, "Filter")
+        drop(image, "Alternates", "OPI")
+        if mupdf.pdf_to_bool(get(image, "Interpolate")):
+            drop(image, "Interpolate")
+        filters = get(image, "Filter")
         if mupdf.pdf_is_array(filters):
             filters = mupdf.pdf_array_get(filters, mupdf.pdf_array_len(filters) - 1)
-        if mupdf.pdf_to_name(filters) == "JPXDecode" and not _raw(image).startswith(_JP2):
-            return "its JPEG 2000 is a bare code stream"
-        mask = _get(image, "SMask")
+        if mupdf.pdf_to_name(filters) == "JPXDecode":
+            packed = mupdf.pdf_load_raw_stream(image).fz_buffer_extract()
+            if not bytes(packed).startswith(_JP2):
+                return "its JPEG 2000 is a bare code stream"
+        mask = get(image, "SMask")
         fault = self._once(mask, self._image) if mupdf.pdf_is_stream(mask) else ""
-        return fault or self._colours(_get(image, "ColorSpace"))
+        return fault or self._colours(get(image, "ColorSpace"))
 
     def _pattern(self, pattern: Object) -> str:
         if mupdf.pdf_is_stream(pattern):
-            content = _content_fault(_data(pattern))
-            return content or self._resources(_get(pattern, "Resources"))
-        return self._shading(_get(pattern, "Shading")) or self._state(_get(pattern, "ExtGState"))
+            content = _content_fault(data_of(pattern))
+            return content or self._resources(get(pattern, "Resources"))
+        return self._shading(get(pattern, "Shading")) or self._state(get(pattern, "ExtGState"))
 
     def _shading(self, shading: Object) -> str:
-        return self._colours(_get(shading, "ColorSpace"))
+        return self._colours(get(shading, "ColorSpace"))
 
     def _state(self, state: Object) -> str:
         """A graphics state; transfer functions and halftones are for presses (6.2.5)."""
-        _drop(state, "TR", "TR2", "HT", "HTP")
-        blend = _get(state, "BM")
+        drop(state, "TR", "TR2", "HT", "HTP")
+        blend = get(state, "BM")
         if mupdf.pdf_is_name(blend) and mupdf.pdf_to_name(blend) not in _BLENDS:
             return f"it blends colours by {mupdf.pdf_to_name(blend)}"
-        form = _get(_get(state, "SMask"), "G")
+        form = get(get(state, "SMask"), "G")
         return self._once(form, self._xobject) if mupdf.pdf_is_stream(form) else ""
 
 
 def tidy_page(page: PdfPage) -> None:
     """Take out of a page what PDF/A forbids and nobody sees."""
     document = page.parent
-    node = _node(document, page.xref)
-    _drop(node, "AA", "PresSteps")
-    if not _has(node, "Resources"):  # a page has its own (6.2.2)
+    node = object_of(document, page.xref)
+    drop(node, "AA", "PresSteps")
+    if not has(node, "Resources"):  # a page has its own (6.2.2)
         inherited = mupdf.pdf_dict_get_inheritable(node, mupdf.pdf_new_name("Resources"))
         if mupdf.pdf_is_dict(inherited):
             mupdf.pdf_dict_puts(node, "Resources", inherited)
@@ -175,7 +183,7 @@ def tidy_page(page: PdfPage) -> None:
     if min(box.width, box.height) < _LEAST_SIDE:
         right, top = max(box.x1, box.x0 + _LEAST_SIDE), max(box.y1, box.y0 + _LEAST_SIDE)
         document.xref_set_key(page.xref, "MediaBox", f"[{box.x0} {box.y0} {right} {top}]")
-    annotations = _get(node, "Annots")
+    annotations = get(node, "Annots")
     for at in range(mupdf.pdf_array_len(annotations) - 1, -1, -1):
         if not _kept(mupdf.pdf_array_get(annotations, at)):
             mupdf.pdf_array_delete(annotations, at)
@@ -183,24 +191,24 @@ def tidy_page(page: PdfPage) -> None:
 
 def tidy_document(document: Document) -> bool:
     """The same for what belongs to no page; whether files are attached (of which 3b knows)."""
-    catalog = _node(document, document.pdf_catalog())
-    _drop(catalog, *_OF_CATALOG)
-    _drop(_get(catalog, "Names"), "JavaScript", "AlternatePresentations")
-    _drop(_get(catalog, "AcroForm"), "XFA", "NeedAppearances")
-    layers = _get(catalog, "OCProperties")
-    configurations = [_get(layers, "D"), *_items(_get(layers, "Configs"))]
+    catalog = object_of(document, document.pdf_catalog())
+    drop(catalog, *_OF_CATALOG)
+    drop(get(catalog, "Names"), "JavaScript", "AlternatePresentations")
+    drop(get(catalog, "AcroForm"), "XFA", "NeedAppearances")
+    layers = get(catalog, "OCProperties")
+    configurations = [get(layers, "D"), *items_of(get(layers, "Configs"))]
     for configuration in filter(mupdf.pdf_is_dict, configurations):
-        _drop(configuration, "AS", "Order")
-        if not _has(configuration, "Name"):
+        drop(configuration, "AS", "Order")
+        if not has(configuration, "Name"):
             mupdf.pdf_dict_puts(configuration, "Name", mupdf.pdf_new_text_string("Layers"))
     files = [each for xref in range(1, document.xref_length()) for each in _files(document, xref)]
     for xref in range(1, document.xref_length()):
-        for part in filter(mupdf.pdf_is_dict, _parts(_node(document, xref))):
+        for part in filter(mupdf.pdf_is_dict, _parts(object_of(document, xref))):
             _tidy_actions(part)
         _tidy_stream(document, xref)
     for file in files:
         _tidy_file(file)
-    if files and not _has(catalog, "AF"):
+    if files and not has(catalog, "AF"):
         references = " ".join(f"{mupdf.pdf_to_num(file)} 0 R" for file in files)
         document.xref_set_key(document.pdf_catalog(), "AF", f"[{references}]")
     return bool(files)
@@ -211,22 +219,22 @@ def has_intent(document: Document) -> bool:
 
     Some programs claim PDF/A and leave it out.
     """
-    intents = _items(_get(_node(document, document.pdf_catalog()), "OutputIntents"))
+    intents = items_of(get(object_of(document, document.pdf_catalog()), "OutputIntents"))
     return any(
-        mupdf.pdf_is_stream(_get(intent, "DestOutputProfile"))
+        mupdf.pdf_is_stream(get(intent, "DestOutputProfile"))
         for intent in intents
-        if _name(intent, "S") == "GTS_PDFA1"
+        if name_of(intent, "S") == "GTS_PDFA1"
     )
 
 
 def _files(document: Document, xref: int) -> Iterator[Object]:
     """The files that an object attaches; those told of in an array become objects of their own."""
-    pdf, node = pymupdf._as_pdf_document(document), _node(document, xref)
-    if mupdf.pdf_is_stream(_get(_get(node, "EF"), "F")):
+    pdf, node = pymupdf._as_pdf_document(document), object_of(document, xref)
+    if mupdf.pdf_is_stream(get(get(node, "EF"), "F")):
         yield mupdf.pdf_new_indirect(pdf, xref, 0)
     for array in filter(mupdf.pdf_is_array, _parts(node)):
-        for at, item in enumerate(_items(array)):
-            if not mupdf.pdf_is_indirect(item) and _has(item, "EF"):
+        for at, item in enumerate(items_of(array)):
+            if not mupdf.pdf_is_indirect(item) and has(item, "EF"):
                 file = mupdf.pdf_add_object(pdf, item)
                 mupdf.pdf_array_put(array, at, file)
                 yield file
@@ -235,7 +243,7 @@ def _files(document: Document, xref: int) -> Iterator[Object]:
 def _parts(node: Object, depth: int = 0) -> Iterator[Object]:
     """An object and what stands in it, that in those and so on, but for other objects."""
     yield node
-    for value in [*_values(node), *_items(node)]:
+    for value in [*values_of(node), *items_of(node)]:
         if depth < _DEEPEST and not mupdf.pdf_is_indirect(value):
             yield from _parts(value, depth + 1)
 
@@ -251,43 +259,43 @@ def _tidy_stream(document: Document, xref: int) -> None:
 def _tidy_file(file: Object) -> None:
     """Say of an attached file what PDF/A-3 wants to know (6.8)."""
     name = next(
-        filter(None, (mupdf.pdf_to_text_string(_get(file, key)) for key in ("UF", "F"))), "file"
+        filter(None, (mupdf.pdf_to_text_string(get(file, key)) for key in ("UF", "F"))), "file"
     )
-    node, data = mupdf.pdf_resolve_indirect(file), _get(_get(file, "EF"), "F")
+    node, data = mupdf.pdf_resolve_indirect(file), get(get(file, "EF"), "F")
     for key in ("F", "UF"):
-        if not _has(node, key):
+        if not has(node, key):
             mupdf.pdf_dict_puts(node, key, mupdf.pdf_new_text_string(name))
-    if not _has(node, "AFRelationship"):
+    if not has(node, "AFRelationship"):
         mupdf.pdf_dict_puts(node, "AFRelationship", mupdf.pdf_new_name("Unspecified"))
-    if not _has(data, "Subtype"):
+    if not has(data, "Subtype"):
         kind = mupdf.pdf_new_name("application/octet-stream")
         mupdf.pdf_dict_puts(mupdf.pdf_resolve_indirect(data), "Subtype", kind)
 
 
 def _tidy_actions(node: Object) -> None:
     """Drop forbidden actions from a dictionary."""
-    if any(_has(node, key) for key in ("FT", "Kids", "Subtype")):
-        _drop(node, "AA")
+    if any(has(node, key) for key in ("FT", "Kids", "Subtype")):
+        drop(node, "AA")
     for key in ("A", "OpenAction", "Next", "PA"):
-        value = _get(node, key)
-        actions = _items(value) if mupdf.pdf_is_array(value) else [value]
-        if any(_name(each, "S") in _FORBIDDEN for each in actions):
-            _drop(node, key)
+        value = get(node, key)
+        actions = items_of(value) if mupdf.pdf_is_array(value) else [value]
+        if any(name_of(each, "S") in _FORBIDDEN for each in actions):
+            drop(node, key)
 
 
 def _kept(annotation: Object) -> bool:
     """Whether an annotation can stay, which is made fit for it (6.3)."""
-    kind, flags = _name(annotation, "Subtype"), mupdf.pdf_to_int(_get(annotation, "F"))
+    kind, flags = name_of(annotation, "Subtype"), mupdf.pdf_to_int(get(annotation, "F"))
     if kind not in _ANNOTATIONS or (flags & _UNSEEN and kind != "Popup"):
         return False
-    appearance = _get(annotation, "AP")
-    shown = _get(appearance, "N")
+    appearance = get(annotation, "AP")
+    shown = get(appearance, "N")
     if kind not in _BARE and not (
         mupdf.pdf_is_stream(shown) or (kind == "Widget" and mupdf.pdf_is_dict(shown))
     ):
         return False
-    _drop(appearance, "D", "R")
-    _drop(annotation, *(("A", "AA") if kind == "Widget" else ("AA",)))
+    drop(appearance, "D", "R")
+    drop(annotation, *(("A", "AA") if kind == "Widget" else ("AA",)))
     wanted = (flags | _PRINT) & ~_TOGGLE
     if wanted != flags and kind != "Popup":
         node = mupdf.pdf_resolve_indirect(annotation)
@@ -302,44 +310,3 @@ def _content_fault(content: bytes) -> str:
     if any(_BAD_INLINE.search(match[1]) for match in _INLINE.finditer(content)):
         return "it has a picture of a kind that PDF/A lacks among its drawing"
     return ""
-
-
-def _node(document: Document, xref: int) -> Object:
-    return mupdf.pdf_load_object(pymupdf._as_pdf_document(document), xref)
-
-
-def _get(node: Object, key: str) -> Object:
-    return mupdf.pdf_dict_gets(node, key)
-
-
-def _has(node: Object, key: str) -> bool:
-    return bool(_get(node, key).m_internal)
-
-
-def _name(node: Object, key: str) -> str:
-    return str(mupdf.pdf_to_name(_get(node, key)))
-
-
-def _drop(node: Object, *keys: str) -> None:
-    if mupdf.pdf_is_dict(node):
-        for key in keys:
-            if _has(node, key):
-                mupdf.pdf_dict_dels(node, key)
-
-
-def _values(node: Object) -> Iterator[Object]:
-    if mupdf.pdf_is_dict(node):
-        yield from [mupdf.pdf_dict_get_val(node, at) for at in range(mupdf.pdf_dict_len(node))]
-
-
-def _items(node: Object) -> Iterator[Object]:
-    if mupdf.pdf_is_array(node):
-        yield from [mupdf.pdf_array_get(node, at) for at in range(mupdf.pdf_array_len(node))]
-
-
-def _data(stream: Object) -> bytes:
-    return bytes(mupdf.pdf_load_stream(stream).fz_buffer_extract())
-
-
-def _raw(stream: Object) -> bytes:
-    return bytes(mupdf.pdf_load_raw_stream(stream).fz_buffer_extract())

@@ -61,13 +61,7 @@ class BoxesPdf:
 
 
 class BoxesPicture(BoxesPdf):
-    """The artefact for one image: the same as a JPEG.
-
-    Args:
-        target: The picture.
-        pdf: What is drawn on, and not kept.
-        spec: What is made.
-    """
+    """The artefact for one image: the same as a JPEG; `pdf` is drawn on, and not kept."""
 
     def __init__(self, target: Path, pdf: LayeredPdf, spec: BundleSpec) -> None:
         super().__init__(pdf, spec)

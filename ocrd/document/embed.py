@@ -90,7 +90,12 @@ def leanest(image: Image.Image) -> Picture:
 
 
 def _embedded(page: ImagePage, image: Image.Image, limit: float) -> Picture:
-    if image.format == "PNG" and page.alone and image.mode in _PNG and not _is_clear(image):
+    if (
+        image.format == "PNG"
+        and page.alone
+        and image.mode in _PNG
+        and not image.has_transparency_data
+    ):
         parts = _png_parts(page.data())
         if _can_stay(*parts):
             kept = _from_png(image, *parts)
@@ -197,16 +202,12 @@ def _deflated(image: Image.Image) -> Picture:
     return _eight_bits(image, zlib.compress(image.tobytes(), 9), "FlateDecode")
 
 
-def _is_clear(image: Image.Image) -> bool:
-    return bool(image.has_transparency_data)
-
-
 def _plain(image: Image.Image) -> Image.Image:
     """In a mode that PDF knows, as it was read; what shines through becomes white."""
-    if is_full_grey(image) or (image.mode in _KEPT and not _is_clear(image)):
+    if is_full_grey(image) or (image.mode in _KEPT and not image.has_transparency_data):
         return image
     seen = eight_bits(image)
-    return seen if seen.mode in _KEPT and not _is_clear(seen) else on_white(seen)
+    return seen if seen.mode in _KEPT and not seen.has_transparency_data else on_white(seen)
 
 
 def _lean(image: Image.Image) -> Image.Image:

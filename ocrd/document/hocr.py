@@ -35,14 +35,7 @@ ocr_table ocrp_wconf"/>
 
 
 class HocrFile(WrittenText):
-    """The artefact NAME.hocr.  Coordinates are pixels of the page as it is seen.
-
-    Args:
-        file: Where it is written.
-        layouts: What stands where.
-        facts: What the sidecar says about the job.
-        pages: How many pages there will be.
-    """
+    """The artefact NAME.hocr.  Coordinates are pixels of the page as it is seen."""
 
     tail = "</body>\n</html>\n"
 

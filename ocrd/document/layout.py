@@ -65,12 +65,7 @@ class Layout:
 
 
 class Layouts:
-    """The layouts of a document's pages, one at a time.
-
-    Args:
-        pages: The document.
-        dpi: At which its pages are looked at.
-    """
+    """The layouts of a document's pages, one at a time."""
 
     def __init__(self, pages: PdfPages, dpi: int) -> None:
         self._pages = pages
@@ -132,7 +127,7 @@ def place(
             rows, (), sheet, _face(lambda face: placing.place_rows(rows, (), sheet, face))
         )
     most = 1 if answers is AnswerFormat.SPANS else None  # other boxes of a span are other places
-    longest = max(said, key=_length)
+    longest = max(said, key=lambda it: sum(len(cell) for row in it[0] for cell in row))
     face = _face(lambda face: placing.place_rows(longest[0], longest[1][:most], sheet, face))
     return [
         replace(item, block=index)
@@ -166,7 +161,3 @@ def _face(placed: Callable[[str], list[Placed]]) -> str:
         if fit < _FITS:
             break
     return best
-
-
-def _length(said: tuple[list[list[str]], tuple[Box, ...]]) -> int:
-    return sum(len(cell) for row in said[0] for cell in row)

@@ -41,6 +41,7 @@ _PRINTED_STARTS = re.compile(  # … and at the start of a line
     r"^(?=#{1,6}(\s|$)|>|\+\s|~~~|[-=_|:][-=_|: ]+$)"
 )
 _HEADING = re.compile(r"#{1,6} ")
+_URL_SAFE = "/:?#[]@!$&'()*+,;=%~-._"
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -96,10 +97,9 @@ def _printed(block: Block, text: str) -> str:
     if block.rows:
         cells = ((one_line(tidy(cell)) for cell in row) for row in block.rows)
         return _pipes([[_linked(escaped(cell), links) for cell in row] for row in cells])
-    steps = [_step(line) if block.label == "list" else "" for line in text.split("\n")]
     lines = [
-        step + _linked(escaped(line), links)
-        for step, line in zip(steps, text.split("\n"), strict=True)
+        _step(line) * (block.label == "list") + _linked(escaped(line), links)
+        for line in text.split("\n")
         if line.strip()
     ]
     if not lines:
@@ -130,9 +130,6 @@ def _linked(line: str, links: list[tuple[str, str]]) -> str:
             rest = rest[found.end() :]
             links.remove((words, target))
     return done + rest
-
-
-_URL_SAFE = "/:?#[]@!$&'()*+,;=%~-._"
 
 
 def _title(text: str, marks: str) -> str:

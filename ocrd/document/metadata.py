@@ -59,10 +59,7 @@ def pdfa_claim(document: Document) -> int | None:
 def say_in_xmp(document: Document, producer: str, *, untagged: bool) -> bool:
     """Name the producer in the XMP of a PDF/A, where Info and XMP have to agree.
 
-    Args:
-        document: The PDF.
-        producer: The program.
-        untagged: Whether something without tags was added, which level A does not allow.
+    With `untagged` something without tags was added, which level A does not allow.
 
     Returns:
         Whether Info may name it.

@@ -40,12 +40,7 @@ _TOLD = 5  # pages whose fate is told one by one
 class ArchivalPdf:
     """The artefact; it is made of the searchable PDF once that is finished.
 
-    Args:
-        target: The file.
-        searchable: The searchable PDF.
-        work: A name for a copy to work on.
-        notes: Takes what is to be told of the document.
-        dpi: At which pages become pictures, if that is fine enough.
+    Pages become pictures at `dpi`, if that is fine enough.
     """
 
     def __init__(

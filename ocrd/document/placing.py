@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -19,6 +18,7 @@ from ocrd.document.align import PrintedLine, aligned, misfit
 from ocrd.document.font import FACES, text_width
 from ocrd.document.ink import Stretch
 from ocrd.document.sheet import Sheet
+from ocrd.languages import has_leftward
 from ocrd.page import Box, Line, Word
 
 LEADING = 1.3  # distance of lines in ems, where nothing better is known
@@ -53,9 +53,7 @@ class Placed:
     @property
     def shown(self) -> str:
         """Its characters from left to right as they are printed."""
-        kinds = (unicodedata.bidirectional(char) for char in self.text)
-        right = any(kind in ("R", "AL") for kind in kinds)
-        return str(get_display(self.text)) if right else self.text
+        return str(get_display(self.text)) if has_leftward(self.text) else self.text
 
     def words(self) -> Iterator[Word]:
         """Its words in the order of reading, each in its box on the sheet."""
@@ -90,7 +88,8 @@ def place_lines(lines: Sequence[Line], sheet: Sheet, face: str = FACES[0]) -> li
         said = " ".join(line.text.split())
         box = sheet.box(line.box)
         if said and box.area > 0:
-            down = _is_column(said, box, sheet)
+            tall = box.height * sheet.height > 2 * box.width * sheet.width
+            down = tall and len(said) > 1  # it runs down the page
             item = Placed(said, box, down, confidence=line.confidence)
             placed.append(item if down else _told(line, _spaced(item, sheet, face), sheet))
     return placed
@@ -144,11 +143,6 @@ def expected_lines(length: float, box: Box, sheet: Sheet) -> float:
     width = max(box.width * sheet.width, 1e-6)
     height = box.height * sheet.height
     return math.sqrt(max(length * height / (LEADING * width), 0.0))
-
-
-def _is_column(text: str, box: Box, sheet: Sheet) -> bool:
-    """Whether a line runs down the page: far taller than wide, with more than one character."""
-    return box.height * sheet.height > 2 * box.width * sheet.width and len(text) > 1
 
 
 def _plausible(count: int, atoms: Sequence[str], boxes: Sequence[Box], sheet: Sheet) -> bool:

@@ -83,11 +83,7 @@ def collated(
 
     A page that cannot be had gets one that says so: numbers do not shift.
 
-    Args:
-        origins: Where each page lies; at least one.
-        work: A folder for PDFs that are needed on the way.
-        target: The PDF to be made.
-        max_pixels: An image page larger than this is not decoded.
+    What is needed on the way lies in the folder `work`.
     """
     if all(origin.kind != "pdf" for origin in origins):
         return from_frames(origins, target, max_pixels=max_pixels)
@@ -208,7 +204,10 @@ def _joined(places: Sequence[Place], target: Path) -> list[str]:
     with ExitStack() as stack:
         files = {file for file, _ in places}
         sources = {file: stack.enter_context(PdfPages(file)) for file in files}
-        joined = stack.enter_context(_begun(target))
+        with pymupdf.open() as document, target.open("wb") as file:
+            document.new_page()  # there is no PDF without pages
+            document.save(file)
+        joined = stack.enter_context(LayeredPdf(target))
         for number, place in enumerate(places, start=1):
             problem = _add(joined.document, place, sources)
             if problem:
@@ -221,14 +220,6 @@ def _joined(places: Sequence[Place], target: Path) -> list[str]:
                     source.let_go()
         joined.let_go()
     return problems
-
-
-def _begun(target: Path) -> LayeredPdf:
-    """A PDF of one empty page: there is none without pages."""
-    with pymupdf.open() as document, target.open("wb") as file:
-        document.new_page()
-        document.save(file)
-    return LayeredPdf(target)
 
 
 def _add(joined: Document, place: Place, sources: Mapping[Path, PdfPages]) -> str:

@@ -7,12 +7,9 @@ theirs; their licence (AGPL, with an exception for documents) lets every PDF hol
 from __future__ import annotations
 
 import re
-from typing import Any
 
+from ocrd.document.pdf_objects import Object, get, items_of, mupdf, name_of
 from ocrd.pdffile import pymupdf
-
-mupdf: Any = pymupdf.mupdf
-Object = Any
 
 _FAMILIES = (  # what a name begins with, MuPDF's names: regular, bold, italic, both
     (r"helvetica|arial(?!.?(?:narrow|black|unicode|rounded))", ("helv", "hebo", "heit", "hebi")),
@@ -45,8 +42,8 @@ class StandardFonts:
 
         Its dictionary, MuPDF's, is changed only if that is so.
         """
-        face = standard_font(_name(font, "BaseFont"))
-        if face is None or _name(font, "Subtype") not in ("Type1", "TrueType"):
+        face = standard_font(name_of(font, "BaseFont"))
+        if face is None or name_of(font, "Subtype") not in ("Type1", "TrueType"):
             return False
         if not _has_all(face, font):
             return False
@@ -56,7 +53,7 @@ class StandardFonts:
         descriptor = mupdf.pdf_new_indirect(document, self._descriptors[face], 0)
         mupdf.pdf_dict_puts(trial, "Subtype", mupdf.pdf_new_name("Type1"))
         mupdf.pdf_dict_puts(trial, "FontDescriptor", descriptor)
-        mupdf.pdf_dict_puts(trial, "BaseFont", mupdf.pdf_dict_gets(descriptor, "FontName"))
+        mupdf.pdf_dict_puts(trial, "BaseFont", get(descriptor, "FontName"))
         widths = _widths(document, trial)
         if not _as_wide(font, widths):
             return False
@@ -67,12 +64,8 @@ class StandardFonts:
         mupdf.pdf_dict_puts(trial, "LastChar", mupdf.pdf_new_int(_CODES - 1))
         mupdf.pdf_dict_puts(trial, "Widths", array)
         for key in ("Subtype", "FontDescriptor", "BaseFont", "FirstChar", "LastChar", "Widths"):
-            mupdf.pdf_dict_puts(font, key, mupdf.pdf_dict_gets(trial, key))
+            mupdf.pdf_dict_puts(font, key, get(trial, key))
         return True
-
-
-def _name(node: Object, key: str) -> str:
-    return str(mupdf.pdf_to_name(mupdf.pdf_dict_gets(node, key)))
 
 
 def _descriptor(document: Object, face: str) -> Object:
@@ -121,8 +114,7 @@ def _widths(document: Object, font: Object) -> list[float]:
 def _has_all(face: str, font: Object) -> bool:
     """Whether a program has all glyphs that a font's own encoding names."""
     program = pymupdf.Font(face).this
-    named = mupdf.pdf_dict_gets(mupdf.pdf_dict_gets(font, "Encoding"), "Differences")
-    entries = (mupdf.pdf_array_get(named, at) for at in range(mupdf.pdf_array_len(named)))
+    entries = items_of(get(get(font, "Encoding"), "Differences"))
     names = {str(mupdf.pdf_to_name(entry)) for entry in entries if mupdf.pdf_is_name(entry)}
     known = mupdf.fz_encode_character_by_glyph_name
     return all(known(program, name) > 0 for name in names - {".notdef"})
@@ -130,7 +122,7 @@ def _has_all(face: str, font: Object) -> bool:
 
 def _as_wide(font: Object, widths: list[float]) -> bool:
     """Whether a font that tells its widths tells these."""
-    told, first = mupdf.pdf_dict_gets(font, "Widths"), mupdf.pdf_dict_gets(font, "FirstChar")
+    told, first = get(font, "Widths"), get(font, "FirstChar")
     for at in range(mupdf.pdf_array_len(told)):
         width, code = mupdf.pdf_array_get_real(told, at), mupdf.pdf_to_int(first) + at
         if width and not (0 <= code < _CODES and abs(width - widths[code]) <= _OFF):

@@ -8,7 +8,7 @@ A page that brings its own text keeps it and gets no second one: a search would 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ocrd import __version__
@@ -24,7 +24,7 @@ from ocrd.document.records import ReadPage, noted
 from ocrd.document.sheet import Sheet
 from ocrd.document.transform import Matrix, PageFrame, concat, numbers
 from ocrd.document.view import PageView
-from ocrd.page import Box, Word
+from ocrd.page import Box, Word, letters
 from ocrd.pdffile import PdfPage
 from ocrd.pdftext import fault_of_page, is_hidden, is_scan
 
@@ -105,7 +105,7 @@ class SearchablePdf:
         if page.read_beside_own:
             return own
         said = [cell for block in page.blocks for row in plain.rows(block) for cell in row]
-        if _letters(word.text for word in own) >= _ENOUGH_TEXT * _letters(said):
+        if letters(word.text for word in own) >= _ENOUGH_TEXT * letters(said):
             page.notes.append("the page has text of its own and got no second one")
             return None
         return own
@@ -124,7 +124,7 @@ def text_content(
 def _is_told(line: Placed, own: Sequence[Word], places: Sequence[Box], most: float) -> bool:
     """Whether words of the page's own stand in a line, with this share of its letters or more."""
     within = [word.text for word, place in zip(own, places, strict=True) if line.box.holds(place)]
-    return bool(within) and _letters(within) >= most * _letters([line.text])
+    return bool(within) and letters(within) >= most * letters([line.text])
 
 
 def _line(item: Placed, sheet: Sheet, matrix: Matrix, font: LayerFont) -> str:
@@ -190,7 +190,3 @@ def _text_matrix(item: Placed, sheet: Sheet, size: float) -> Matrix:
     if item.down:
         return (0.0, 1.0, 1.0, 0.0, x2 - drop, y1)
     return (1.0, 0.0, 0.0, -1.0, x1, y1 + drop)
-
-
-def _letters(texts: Iterable[str]) -> int:
-    return sum(char.isalnum() for text in texts for char in text)

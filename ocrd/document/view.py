@@ -14,7 +14,6 @@ from functools import cached_property
 
 from PIL import Image
 
-from ocrd.document.transform import Matrix
 from ocrd.page import Box, Word
 from ocrd.pdffile import PdfPage, pymupdf
 from ocrd.pdftext import scan_dpi, words_of
@@ -58,10 +57,9 @@ class PageSize:
 class PageView:
     """A page as it is seen: cropped, turned, with all that is drawn on it.
 
-    Args:
+    Attributes:
         page: The page; valid as long as its document is open.
-        dpi: Resolution of the coloured picture.
-        problems: Takes what MuPDF complains of while it draws.
+        problems: What MuPDF complained of while it drew.
     """
 
     def __init__(self, page: PdfPage, dpi: int) -> None:
@@ -190,14 +188,11 @@ def _only_jpeg(page: PdfPage, *, coloured: bool) -> bytes | None:
     if any(document.xref_get_key(xref, key)[0] != "null" for key in ("Decode", "Mask")):
         return None
     drawn = _ONE_IMAGE.fullmatch(page.read_contents())
-    if drawn is None or not _fills(page, tuple(map(float, drawn.groups()))):  # type: ignore[arg-type]  # six, by the pattern
+    box = page.mediabox
+    wanted = (box.width, 0.0, 0.0, box.height, box.x0, box.y0)  # upright on the whole of the page
+    if drawn is None or any(
+        abs(float(one) - other) >= _CLOSE for one, other in zip(drawn.groups(), wanted, strict=True)
+    ):
         return None
     data: bytes = document.xref_stream_raw(xref)
     return data
-
-
-def _fills(page: PdfPage, matrix: Matrix) -> bool:
-    """Whether the image stands upright on the whole of the page."""
-    box = page.mediabox
-    wanted = (box.width, 0.0, 0.0, box.height, box.x0, box.y0)
-    return all(abs(one - other) < _CLOSE for one, other in zip(matrix, wanted, strict=True))

@@ -75,7 +75,9 @@ def md_anchor(text: str, answers: AnswerFormat, scale: tuple[int, int]) -> list[
         block = _block(mark[1], text[mark.end() : end], found)
         same = [n for n, one in enumerate(blocks) if one.label == block.label] if mark[2] else []
         if same:
-            blocks[same[-1]] = _joined(blocks[same[-1]], block)
+            first = blocks[same[-1]]
+            words = " ".join(part for part in (first.text, block.text) if part)
+            blocks[same[-1]] = replace(first, text=words, boxes=first.boxes + block.boxes)
         else:
             blocks.append(block)
     return blocks
@@ -117,11 +119,6 @@ def _block(word: str, text: str, box: Box | None = None) -> Block:
 
 def _prose(text: str) -> list[Block]:
     return [_block("text", text)] if text.strip() else []
-
-
-def _joined(first: Block, second: Block) -> Block:
-    text = " ".join(part for part in (first.text, second.text) if part)
-    return replace(first, text=text, boxes=first.boxes + second.boxes)
 
 
 def _unfenced(text: str) -> str:

@@ -75,7 +75,8 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
         beside = printed[place[column[0]] : place[column[-1]] + 1]
         others = [[piece for piece in row if piece not in counted] for row in beside]
         lines = [max(row, key=lambda piece: piece.width) for row in others if row]
-        if not _rise(column) or not _outside(column, lines):
+        rise = all(int(above.text) < int(below.text) for above, below in pairwise(column))
+        if not rise or not _outside(column, lines):
             continue
         alone = sum(len(printed[place[number]]) <= 2 for number in column)
         each = alone >= max(LEAST_EACH, NEARLY * len(column), NEARLY * full) and _run_on(lines)
@@ -83,10 +84,6 @@ def line_numbers(pieces: Sequence[Piece]) -> list[Row]:
         if step in STEPS or (step == 1 and each):
             found.append(column)
     return found
-
-
-def _rise(numbers: Row) -> bool:
-    return all(int(above.text) < int(below.text) for above, below in pairwise(numbers))
 
 
 def _outside(numbers: Row, lines: Sequence[Piece]) -> bool:
@@ -115,11 +112,7 @@ def _in_margin(
 ) -> list[list[Row]]:
     """The notes in one margin; none if what stands there is something else.
 
-    Args:
-        side: What stands there.
-        text: The full lines beside it.
-        body: All lines beside it.
-        widest: A margin, pixels.
+    `text` are the full lines beside it, `body` all; a margin is no wider than `widest`.
     """
     if not side or max(p.box.x2 for p in side) - min(p.box.x1 for p in side) > widest:
         return []

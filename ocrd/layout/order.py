@@ -60,12 +60,12 @@ def parting(rules: Iterable[Box], boxes: Sequence[Box]) -> list[Box]:
     if not boxes:
         return []
     whole = Box.around(boxes)
-    wide = [rule for rule in rules if rule.x2 - rule.x1 > ACROSS * (whole.x2 - whole.x1)]
-    return [rule for rule in wide if not any(_cuts(rule, box) for box in boxes)]
-
-
-def _cuts(rule: Box, box: Box) -> bool:
-    return abs(2 * rule.y1 - box.y1 - box.y2) < (box.y2 - box.y1) / 2
+    return [
+        rule
+        for rule in rules
+        if rule.width > ACROSS * whole.width
+        if not any(abs(2 * rule.y1 - it.y1 - it.y2) < it.height / 2 for it in boxes)
+    ]
 
 
 def rows(pieces: Iterable[Piece]) -> list[Row]:
@@ -180,7 +180,8 @@ def _columnar(band: _Band, least_rows: int = LEAST_ROWS) -> bool:
     level = _level(left, right)
     if level and _wide(band) and are_texts(_texts(band.left) + _texts(band.right)):
         return True
-    if not level and (_beside_prose(left, right) or _beside_prose(right, left)):
+    beside_prose = (_close(a) and _is_prose(b) for a, b in ((left, right), (right, left)))
+    if not level and any(beside_prose):  # rows of any kind, set close
         return True
     return _running(left, level=level) and _running(right, level=level)
 
@@ -199,13 +200,10 @@ def _gap(left: Sequence[Row], right: Sequence[Row]) -> float:
     return (median(begins) - median(ends)) / max(line, 1e-6)
 
 
-def _beside_prose(other: Sequence[Row], text: Sequence[Row]) -> bool:
-    """Whether rows of any kind, set close, stand beside lines of text that are set full."""
-    return (
-        _close(other)
-        and _running(text, level=True)
-        and sum(len(row[0].text) for row in text) > PROSE * len(text)
-    )
+def _is_prose(text: Sequence[Row]) -> bool:
+    """Whether rows are lines of text that are set full."""
+    full = sum(len(row[0].text) for row in text) > PROSE * len(text)
+    return full and _running(text, level=True)
 
 
 def are_texts(sides: Sequence[Sequence[Row]]) -> bool:
@@ -252,8 +250,7 @@ def _strip(narrow: Sequence[Row], text: Sequence[Row]) -> bool:
         enough
         and len(words) > STRIP_WORDS * len(narrow)
         and width < LEAST_WIDTH * line
-        and _running(text, level=True)
-        and sum(len(row[0].text) for row in text) > PROSE * len(text)
+        and _is_prose(text)
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["pdf", "image"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -11,13 +13,12 @@ class DocumentInfo:
     """What a file is.
 
     Attributes:
-        kind: `pdf`, or `image` for everything made of pixels, a TIFF of many pages included.
-        media_type: Told by its content, never by its name (`image/tiff`).
+        kind: `pdf`, or `image` for everything made of pixels, a TIFF of many pages included; told
+            by its content, never by its name.
         pages: How many, at least 1.
     """
 
-    kind: Literal["pdf", "image"]
-    media_type: str
+    kind: Kind
     pages: int
 
 

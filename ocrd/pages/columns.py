@@ -13,7 +13,8 @@ from ocrd.layout.notes import line_numbers as numbers_among
 from ocrd.layout.notes import notes as notes_among
 from ocrd.layout.order import Row, columns
 from ocrd.layout.pieces import Piece, running
-from ocrd.layout.tables import Cells, foot, groups, level_ruled
+from ocrd.layout.ruled import level_ruled
+from ocrd.layout.tables import Cells, foot, groups
 from ocrd.page import Block, Box, Line, Markup, Word
 
 _GUTTER = 0.45  # of a line's height, at least: more than half an em
@@ -33,12 +34,8 @@ def tables(
 
     So are the small columns at its foot, each as a text of its lines.
 
-    Args:
-        words: Of the page, without those in tables that are known.
-        rules: That are level.
-        known: Tables between rules that cross.
-        width: Of the page, points.
-        height: Of the page, points.
+    Words in tables that are `known`, those between rules that cross, are not among `words`; `rules`
+    are level; the page's width and height are points.
     """
     pieces = [
         Piece(Line(" ".join(word.text for word in part), box), box.scaled(width, height))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
+from ocrd.languages import has_leftward
+
 _SPACE = 0.15  # of a line's height: no letters of a word stand so far apart
 _NO_WIDTH = 0.05  # points
 _TURNED = str.maketrans("()[]{}«»", ")(][}{»«")
@@ -40,10 +42,11 @@ class _Glyph:
     def right(self) -> float:
         return float(max(char["bbox"][2] for char in self.chars))
 
-
-def has_leftward(text: str) -> bool:
-    """Whether a letter of it is of a script that runs from right to left."""
-    return not text.isascii() and any(map(_is_leftward, text))
+    @property
+    def middle(self) -> float:
+        """Of its letter."""
+        x1, _, x2, _ = self.chars[0]["bbox"]
+        return float(x1 + x2) / 2
 
 
 def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -62,9 +65,9 @@ def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for piece in pieces:
         glyphs = [glyph for line in piece for span in line["spans"] for glyph in _glyphs(span)]
         letters = [char["c"] for glyph in glyphs for char in glyph.chars]
-        own = any(map(_is_leftward, letters)) if page else _runs_leftward(letters)
+        own = any(map(has_leftward, letters)) if page else _runs_leftward(letters)
         if own and piece[0]["dir"][0] > 0.9:
-            yield _line(piece, _in_order(_spaced(sorted(glyphs, key=_middle))))
+            yield _line(piece, _in_order(_spaced(sorted(glyphs, key=lambda glyph: glyph.middle))))
         else:
             yield from piece
 
@@ -72,10 +75,6 @@ def as_read(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _runs_leftward(letters: Iterable[str]) -> bool:
     kinds = Counter(map(unicodedata.bidirectional, letters))
     return kinds["R"] + kinds["AL"] > kinds["L"]
-
-
-def _is_leftward(letter: str) -> bool:
-    return unicodedata.bidirectional(letter) in ("R", "AL")
 
 
 def _goes_on(before: dict[str, Any], line: dict[str, Any]) -> bool:
@@ -100,7 +99,7 @@ def _glyphs(span: dict[str, Any]) -> Iterator[_Glyph]:
             rest.append(char)
         else:
             turned = (
-                bool(rest) and abs(rest[0]["bbox"][0] - x2) < _NO_WIDTH and _is_leftward(char["c"])
+                bool(rest) and abs(rest[0]["bbox"][0] - x2) < _NO_WIDTH and has_leftward(char["c"])
             )
             if held or (rest and not turned):
                 yield _Glyph(span, (*held, *(() if turned else rest)))
@@ -108,11 +107,6 @@ def _glyphs(span: dict[str, Any]) -> Iterator[_Glyph]:
             rest = []
     if held or rest:
         yield _Glyph(span, (*held, *rest))
-
-
-def _middle(glyph: _Glyph) -> float:
-    x1, _, x2, _ = glyph.chars[0]["bbox"]
-    return float(x1 + x2) / 2
 
 
 def _spaced(glyphs: Sequence[_Glyph]) -> list[_Glyph]:

@@ -14,19 +14,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ocrd.languages import has_leftward
 from ocrd.layout.notes import among
 from ocrd.layout.order import parting
 from ocrd.page import Block, Box, Line, Markup, PageResult, Word, WordsFrom
 from ocrd.pages import columns, leftward, typeset
 from ocrd.pages.reading import OwnText, in_order
 from ocrd.pages.shown import has_outlines, is_box, is_within, seen_lines, untold_pictures
-from ocrd.pages.typeset import Row, Style, Typography
+from ocrd.pages.type_rows import Row, Style
+from ocrd.pages.typeset import Typography
 from ocrd.pdffile import FAULTS, Document, PdfPage, memory_ran_out
 from ocrd.pdftext import (
     NO_PICTURES,
     ONCE,
+    drawn,
     fault_of_page,
-    grey_of,
     is_hidden,
     is_scan,
     letters_of,
@@ -68,7 +70,7 @@ def own_text(page: PdfPage) -> OwnText | None:
         places = [word.box for line in told for word in line]
         bare = not drawings and not pictures
         seen = seen_lines(page, raw, places, drawings, bare=bare)
-        if leftward.has_leftward("".join(span["text"] for span in spans)):
+        if has_leftward("".join(span["text"] for span in spans)):
             seen = [*leftward.as_read(seen if seen is not None else letters_of(page))]
     if seen is not None:
         raw, told = seen, [[*words_in(page, line)] for line in seen]
@@ -77,7 +79,7 @@ def own_text(page: PdfPage) -> OwnText | None:
     if not words:
         return None
     ruled = list(_tables(page, seen)) if _may_rule(drawings) else []
-    drawn = drawings if len(drawings) < _MOST_DRAWINGS else []
+    shapes = drawings if len(drawings) < _MOST_DRAWINGS else []
     links = list(_links(page))
     linked_places = [box for _, _, box in links]
     size = page.rect.width, page.rect.height
@@ -89,27 +91,22 @@ def own_text(page: PdfPage) -> OwnText | None:
     beside = list(_notes(unruled, size, typography))
     apart = [*ruled, *counts, *(note for _, note in beside)]
     rest = [word for word in words if not _in_any(apart, word.box)]
-    rules = list(_level_rules(page, drawn))
+    rules = [seen_box(page, rule) for rule in _joined(shapes)]
     tables = [*ruled, *columns.tables(rest, rules, ruled, *size)]
     tables = [_as_printed(it, printed) if it.label == "text" else it for it in tables]
     apart += tables[len(ruled) :]
     rows = [row for row in printed if not _in_any(apart, row.box)]
-    blocks = [*typeset.blocks(rows, list(_dots(page, drawn)), typography), *tables]
+    dots = [seen_box(page, drawing["rect"]) for drawing in shapes if _is_mark(drawing)]
+    blocks = [*typeset.blocks(rows, dots, typography), *tables]
     figures = [] if scan else [box for box in pictures if box.area > _FIGURE]
     blocks += [Block("image", "", (box,), Markup.PLAIN) for box in _apart(figures)]
-    numbers = [block for block in blocks if _is_page_number(block, blocks)]
-    numbers = [block for block in blocks if any(_on_a_line(block, it) for it in numbers)]
-    numbers.sort(key=lambda block: block.boxes[0].x1)
-    printed_text = [block for block in blocks if block not in numbers]
-    foot = max((block.boxes[0].y2 for block in printed_text), default=0.0)
-    above = [block for block in numbers if block.boxes[0].y2 < min(foot, 0.5)]
-    below = [block for block in numbers if block not in above]
+    above, printed_text, below = _margins(blocks)
     text = _between(rules, printed_text)
     flowing = typeset.flowing([*above, *text, *below])  # what stands in margins goes on nowhere
     read = [*among(flowing, beside, lambda block: block.boxes), *counts]
     linked = [_linked(block, links) for block in read]
     result = PageResult(
-        text="\n\n".join(_said(block) for block in linked if _said(block)),
+        text="\n\n".join(block.said for block in linked if block.said),
         blocks=tuple(linked),
         lines=tuple(lines),
         output_tokens=sum(len(word.text) for word in words),
@@ -121,7 +118,7 @@ def own_text(page: PdfPage) -> OwnText | None:
         and (not scan or hidden)
         and not has_outlines(page, drawings, places)
     )
-    return OwnText(result, fault_of_page(words, grey_of(page) if hidden else None), whole)
+    return OwnText(result, fault_of_page(words, drawn(page, "L") if hidden else None), whole)
 
 
 def _notes(
@@ -132,6 +129,17 @@ def _notes(
         within = [row for row in rows if note.boxes[0].holds(row.box)]
         made = list(typeset.blocks(within, (), document))
         yield first, made[0] if len(made) == 1 and made[0].level else note
+
+
+def _margins(blocks: Sequence[Block]) -> tuple[list[Block], list[Block], list[Block]]:
+    """What stands with the page's number above the text, the text, and what stands below it."""
+    numbers = [block for block in blocks if _is_page_number(block, blocks)]
+    beside = [block for block in blocks if any(_on_a_line(block, it) for it in numbers)]
+    beside.sort(key=lambda block: block.boxes[0].x1)
+    text = [block for block in blocks if block not in beside]
+    foot = max((block.boxes[0].y2 for block in text), default=0.0)
+    above = [block for block in beside if block.boxes[0].y2 < min(foot, 0.5)]
+    return above, text, [block for block in beside if block not in above]
 
 
 def _is_page_number(block: Block, blocks: Sequence[Block]) -> bool:
@@ -203,7 +211,11 @@ def _rows(
     for line in lines:
         shown = line["spans"]
         spans = [span for span in shown if span["text"].strip()]
-        text = typed(" ".join("".join(map(_printed, shown)).split()))
+        printed = (
+            span["text"].translate(_TICKS) if span["font"] == "ZapfDingbats" else span["text"]
+            for span in shown
+        )
+        text = typed(" ".join("".join(printed).split()))
         if spans and text:
             most = max(spans, key=lambda span: len(span["text"]))
             box = seen_box(page, line["bbox"])
@@ -217,11 +229,6 @@ def _rows(
             mono = all(span["flags"] & _MONO for span in spans)
             code = "".join(span["text"] for span in shown).rstrip() if mono else ""
             yield Row(text, box, style, code)
-
-
-def _printed(span: dict[str, Any]) -> str:
-    text: str = span["text"]
-    return text.translate(_TICKS) if span["font"] == "ZapfDingbats" else text
 
 
 def _is_bold(span: dict[str, Any]) -> bool:
@@ -251,12 +258,11 @@ def _rows_of(document: Document, number: int) -> list[Row]:
         return []
 
 
-def _dots(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
-    """Small drawings about as wide as high, such as programs put before items."""
-    for drawing in drawings:
-        x1, y1, x2, y2 = drawing["rect"]
-        if 0 < x2 - x1 < _DOT and 0 < y2 - y1 < _DOT and 0.7 < (x2 - x1) / (y2 - y1) < 1.4:
-            yield seen_box(page, drawing["rect"])
+def _is_mark(drawing: dict[str, Any]) -> bool:
+    """Whether it is small and about as wide as high, such as programs put before items."""
+    x1, y1, x2, y2 = drawing["rect"]
+    wide, high = float(x2 - x1), float(y2 - y1)
+    return 0 < wide < _DOT and 0 < high < _DOT and 0.7 < wide / high < 1.4
 
 
 def _is_dot(drawing: dict[str, Any]) -> bool:
@@ -275,11 +281,6 @@ def _may_rule(drawings: Sequence[dict[str, Any]]) -> bool:
     if any(x2 - x1 > _WIDE and y2 - y1 > _RULE for x1, y1, x2, y2 in boxes):
         return True
     return sum(x2 - x1 > _WIDE for x1, _, x2, _ in _joined(drawings)) > 1
-
-
-def _level_rules(page: PdfPage, drawings: Sequence[dict[str, Any]]) -> Iterator[Box]:
-    """Straight rules from side to side."""
-    yield from (seen_box(page, rule) for rule in _joined(drawings))
 
 
 def _joined(drawings: Sequence[dict[str, Any]]) -> list[list[float]]:
@@ -367,7 +368,7 @@ def typed(text: str) -> str:
 
 def _linked(block: Block, links: Sequence[tuple[str, str, Box]]) -> Block:
     """The block with the links that lie in it; one that goes on in the next line is one."""
-    said = _said(block)
+    said = block.said
     found: list[tuple[str, str]] = []
     for words, target, box in links:
         if not any(place.holds(box) for place in block.boxes):
@@ -394,7 +395,3 @@ def _apart(boxes: Sequence[Box]) -> list[Box]:
         for index, box in enumerate(boxes)
         if not any(other.holds(box) and other.area > box.area for other in boxes[:index])
     ]
-
-
-def _said(block: Block) -> str:
-    return block.text or "\n".join("\t".join(row) for row in block.rows)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ocrd.page import Block, Box, PageResult, WordsFrom
+from ocrd.page import Block, Box, PageResult, WordsFrom, letters
 
 _GUTTER = 0.012  # of the page's width, at least, between columns
 _LEVEL = 0.75  # of the lines with several blocks: more is a form
@@ -43,14 +43,14 @@ def merged(own: PageResult, read: PageResult) -> PageResult:
         if any(line.box.holds(box) for line in own.lines for box in boxes):
             return False
         within = [line.text for line in own.lines if any(box.holds(line.box) for box in boxes)]
-        return not within or sum(map(_letters, within)) < _MOST * _letters(text)
+        return not within or letters(within) < _MOST * letters([text])
 
-    new = [block for block in read.blocks if is_new(_said(block), block.boxes)]
-    places = [box for block in new if _said(block) for box in block.boxes]
+    new = [block for block in read.blocks if is_new(block.said, block.boxes)]
+    places = [box for block in new if block.said for box in block.boxes]
     kept = [
         block
         for block in own.blocks
-        if (not new if block.label == "image" else not _lies_in(block.boxes, places))
+        if not (new if block.label == "image" else _lies_in(block.boxes, places))
     ]
     lines = [line for line in read.lines if is_new(line.text, (line.box,))]
     taken = [line.box for line in lines]
@@ -63,22 +63,14 @@ def _lies_in(boxes: Sequence[Box], places: Sequence[Box]) -> bool:
     return bool(boxes) and all(any(place.holds(box) for place in places) for box in boxes)
 
 
-def _said(block: Block) -> str:
-    return block.text or "".join(cell for row in block.rows for cell in row)
-
-
-def _letters(text: str) -> int:
-    return sum(char.isalnum() for char in text)
-
-
 def in_order(blocks: Sequence[Block]) -> list[Block]:
     """Blocks in the order of reading: columns one after another, what spans them in between."""
     if len(blocks) < 2 or not all(block.boxes for block in blocks):
         return list(blocks)
-    bands = _bands(blocks)
+    bands = _parted(blocks, across=False)
     if _cells(bands):
         return [block for band in bands for block in _across(band)]
-    parts = _columns(blocks) if len(bands) < len(blocks) else []
+    parts = _parted(blocks, across=True) if len(bands) < len(blocks) else []
     if len(parts) > 1:
         return [block for part in parts for block in in_order(part)]
     if len(bands) == 1:
@@ -124,7 +116,7 @@ def _columned(bands: Sequence[Sequence[Block]]) -> tuple[int, int]:
     Without any it is the first alone.
     """
     best, most = (0, 1), 0
-    beside = [len(_columns(band)) > 1 for band in bands]
+    beside = [len(_parted(band, across=True)) > 1 for band in bands]
     for start in range(len(bands)):
         spans: list[tuple[float, float]] = []
         for end, band in enumerate(bands[start:], start=start + 1):
@@ -147,23 +139,17 @@ def _with(spans: Sequence[tuple[float, float]], box: Box) -> Iterator[tuple[floa
     yield left, right
 
 
-def _columns(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Blocks parted by white gutters from top to bottom, left to right."""
-    return _parted(blocks, lambda box: (box.x1, box.x2), _GUTTER)
+def _parted(blocks: Sequence[Block], *, across: bool) -> list[list[Block]]:
+    """Columns, parted by white from top to bottom; or bands, by white from side to side."""
 
+    def sides(block: Block) -> tuple[float, float]:
+        box = block.boxes[0]
+        return (box.x1, box.x2) if across else (box.y1, box.y2)
 
-def _bands(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Blocks parted by white from side to side, top to bottom."""
-    return _parted(blocks, lambda box: (box.y1, box.y2), 0.0)
-
-
-def _parted(
-    blocks: Sequence[Block], sides: Callable[[Box], tuple[float, float]], gap: float
-) -> list[list[Block]]:
     parts: list[list[Block]] = []
-    end = 0.0
-    for block in sorted(blocks, key=lambda block: sides(block.boxes[0])):
-        start, stop = sides(block.boxes[0])
+    end, gap = 0.0, _GUTTER if across else 0.0
+    for block in sorted(blocks, key=sides):
+        start, stop = sides(block)
         if parts and start < end + gap:
             parts[-1].append(block)
         else:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrd.page import Box
 from ocrd.pdffile import PdfPage, pymupdf
-from ocrd.pdftext import ONCE, colours_of, extremes, letters_of, seen_box
+from ocrd.pdftext import ONCE, drawn, extremes, letters_of, seen_box
 
 _READABLE = 0.04  # of the page: a picture as large as this without own text on it may hold print
 _TOLD = 0.3  # of a picture: words that span less say a part of it, or who made it
@@ -45,7 +45,8 @@ Cover = tuple[int, tuple[float, float, float, float]]  # when it was drawn, amon
 
 def untold_pictures(pictures: Sequence[Box], words: Sequence[Box]) -> list[Box]:
     """Pictures that may hold print which the page's words do not say; strips of one count as it."""
-    large = [box for box in _joined(pictures) if box.area > _READABLE]
+    wide = _in_stacks(pictures, across=True)
+    large = [box for box in _in_stacks(wide, across=False) if box.area > _READABLE]
     return [box for box in large if not _tell(box, words)]
 
 
@@ -94,12 +95,7 @@ def seen_lines(
 ) -> list[dict[str, Any]] | None:
     """Its lines without what nobody sees: inkless, of its paper's colour, covered, written over.
 
-    Args:
-        page: The page.
-        lines: Its lines as MuPDF tells them.
-        words: Where its words stand.
-        drawings: Its drawings.
-        bare: Nothing is drawn on the page that might cover text.
+    On a page that is `bare` nothing is drawn that might cover text.
 
     Returns:
         Lines as `rawdict` has them, their spans with a `text`; None if all is seen.
@@ -107,7 +103,7 @@ def seen_lines(
     spans = [span for line in lines for span in line["spans"]]
     if bare and not any(not span["alpha"] or min(_rgb(span)) > _PALE for span in spans):
         return None
-    colours = colours_of(page)
+    colours = drawn(page, "RGB")
     traces = page.get_texttrace()
     covers = _written_over(page, drawings, traces)
     signs = (span for span in spans if not any(map(str.isalnum, span["text"])))
@@ -329,12 +325,8 @@ def _tell(picture: Box, words: Sequence[Box]) -> bool:
     return bool(within) and Box.around(within).area >= _TOLD * picture.area
 
 
-def _joined(pictures: Sequence[Box]) -> list[Box]:
-    """Pictures side by side as one, then those of one width below one another."""
-    return _in_stacks(_in_stacks(pictures, across=True), across=False)
-
-
 def _in_stacks(pictures: Sequence[Box], *, across: bool) -> list[Box]:
+    """Pictures as one that touch, side by side or below one another, and are of one size there."""
     stacks: dict[tuple[int, int], list[Box]] = {}
     for box in sorted(pictures, key=lambda box: box.x1 if across else box.y1):
         sides = (box.y1, box.y2) if across else (box.x1, box.x2)

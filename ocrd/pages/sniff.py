@@ -8,24 +8,24 @@ import re
 from typing import BinaryIO
 
 from ocrd.errors import BadFileError
+from ocrd.pages.base import Kind
 
 HEAD = 4096  # so many bytes tell a picture from a text …
 _TAIL = 65536  # … and so many what an archive holds
 
 READABLE = "PDF, JPEG, PNG, TIFF, WebP, BMP, GIF, JPEG 2000, HEIC, AVIF or PNM"
-PDF = "application/pdf"
 
-_IMAGES: tuple[tuple[bytes, str], ...] = (
-    (rb"\xff\xd8\xff", "image/jpeg"),
-    (rb"\x89PNG\r\n\x1a\n", "image/png"),
-    (rb"(II[*+]\0|MM\0[*+])", "image/tiff"),
-    (rb"RIFF....WEBP", "image/webp"),
-    (rb"GIF8[79]a", "image/gif"),
-    (rb"BM.{12}[\x0c-\x7c]\0\0\0", "image/bmp"),
-    (rb"(\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51)", "image/jp2"),
-    (rb"....ftyp(?!mif3)(hei[cxms]|hev[cxms]|mif1|msf1)", "image/heic"),
-    (rb"....ftypavi[fs]", "image/avif"),
-    (rb"P[1-6]\s", "image/x-portable-anymap"),
+_IMAGES = (  # the formats of READABLE, in its order after PDF
+    rb"\xff\xd8\xff",
+    rb"\x89PNG\r\n\x1a\n",
+    rb"(II[*+]\0|MM\0[*+])",
+    rb"RIFF....WEBP",
+    rb"BM.{12}[\x0c-\x7c]\0\0\0",
+    rb"GIF8[79]a",
+    rb"(\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51)",
+    rb"....ftyp(?!mif3)(hei[cxms]|hev[cxms]|mif1|msf1)",
+    rb"....ftypavi[fs]",
+    rb"P[1-6]\s",
 )
 
 _OLE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -63,25 +63,24 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def sniff_file(file: BinaryIO) -> str:
-    """The media type of an open file; see `sniff`."""
+def sniff_file(file: BinaryIO) -> Kind:
+    """What an open file is; see `sniff`."""
     descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, HEAD, 0)
     return sniff(head, os.pread(descriptor, _TAIL, max(size - _TAIL, HEAD)))
 
 
-def sniff(head: bytes, tail: bytes = b"") -> str:
-    """The media type of a file that begins with `head` (its first `HEAD` bytes), ends with `tail`.
+def sniff(head: bytes, tail: bytes = b"") -> Kind:
+    """What a file is that begins with `head` (its first `HEAD` bytes) and ends with `tail`.
 
     Raises:
         BadFileError: Nothing with pages; the message says what it looks like.
     """
     if b"%PDF-" in head[:1024]:
-        return PDF
-    for pattern, media_type in _IMAGES:
-        if re.match(pattern, head, re.DOTALL):
-            return media_type
+        return "pdf"
+    if any(re.match(pattern, head, re.DOTALL) for pattern in _IMAGES):
+        return "image"
     if not head:
         raise BadFileError(
             "The file is empty.",

@@ -15,7 +15,7 @@ from ocrd.files import OpenDocuments, open_regular
 from ocrd.page import PageImage
 from ocrd.pages.base import DocumentInfo, Rendering
 from ocrd.pages.reading import OwnText
-from ocrd.pages.sniff import PDF, sniff_file
+from ocrd.pages.sniff import sniff_file
 
 if TYPE_CHECKING:
     from ocrd.imaging import ImagePages
@@ -31,8 +31,8 @@ _images: OpenDocuments[ImagePages] = OpenDocuments(1)
 def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
     """See `ChildPageSource.inspect`."""
     with open_regular(path) as file:
-        media = sniff_file(file)
-        if media == PDF:
+        kind = sniff_file(file)
+        if kind == "pdf":
             from ocrd.pages import pdf
 
             count = pdf.count_pages(file)
@@ -40,12 +40,12 @@ def inspect(path: Path, wanted: Rendering) -> DocumentInfo:
             count = _image_pages(file, wanted).count
     if count > wanted.max_pages:
         raise BadFileError(
-            f"The {'PDF' if media == PDF else 'file'} has {count} pages; at most"
+            f"The {'PDF' if kind == 'pdf' else 'file'} has {count} pages; at most"
             f" {wanted.max_pages} are allowed.",
             hint="Split it, or raise max_pages in the configuration.",
             kind="too-large",
         )
-    return DocumentInfo(kind="pdf" if media == PDF else "image", media_type=media, pages=count)
+    return DocumentInfo(kind=kind, pages=count)
 
 
 def page(path: Path, number: int, wanted: Rendering) -> PageImage:
@@ -56,7 +56,7 @@ def page(path: Path, number: int, wanted: Rendering) -> PageImage:
 
 
 def _rendered(file: BinaryIO, number: int, wanted: Rendering) -> PageImage:
-    if sniff_file(file) == PDF:
+    if sniff_file(file) == "pdf":
         from ocrd.pages import pdf
 
         return pdf.render(file, number, wanted)
@@ -88,7 +88,7 @@ def _image_pages(file: BinaryIO, wanted: Rendering) -> ImagePages:
 def own_text(path: Path, number: int) -> OwnText | None:
     """What page `number` of a PDF says of itself; None of anything else, or if it says nothing."""
     with open_regular(path) as file:
-        if sniff_file(file) != PDF:
+        if sniff_file(file) != "pdf":
             return None
         from ocrd.pages import pdf
 

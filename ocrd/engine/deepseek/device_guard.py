@@ -12,12 +12,7 @@ from ocrd.engine.deepseek.ngram import NgramRule
 
 
 class DeviceGuard:
-    """The banned tokens of every row of a batch.
-
-    Args:
-        slots: How many requests there can be at once.
-        device: Where tokens and logits lie.
-    """
+    """The banned tokens of every row of a batch."""
 
     def __init__(self, slots: int, device: torch.device) -> None:
         self._rules: list[NgramRule | None] = [None] * slots

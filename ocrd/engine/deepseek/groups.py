@@ -15,12 +15,7 @@ LONGEST_S = 1.0  # what a page may wait for others where every place is taken
 
 
 class PageGroups:
-    """Says before each step whether pages may begin.
-
-    Args:
-        places: Pages that can be read at once.
-        clock: Monotonic seconds.
-    """
+    """Says before each step whether pages may begin."""
 
     def __init__(self, places: int, clock: Callable[[], float]) -> None:
         self._places = places
@@ -30,12 +25,7 @@ class PageGroups:
         self._open = False
 
     def admits(self, running: int, waiting: int) -> bool:
-        """Whether pages that wait may begin in this step.
-
-        Args:
-            running: Pages that are being read.
-            waiting: Pages that are not.
-        """
+        """Whether pages that wait may begin in this step, beside those that are being read."""
         ready = min(waiting, self._places - running)
         if ready <= 0:
             self._since, self._open = None, False

@@ -19,11 +19,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def prepare(image: Image.Image, layout: Layout) -> tuple[Pixels, Pixels]:
-    """The views of a page.
-
-    Args:
-        image: The page, in RGB.
-        layout: Of its views.
+    """The views of a page in RGB.
 
     Returns:
         The global view, [base, base, 3], and the tiles, [columns * rows, tile, tile, 3], row by

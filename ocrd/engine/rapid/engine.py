@@ -219,12 +219,7 @@ class RapidEngine:
 
 
 def for_tesseract(language: str, kind: str) -> str:
-    """The languages for which Tesseract recognises a page; empty where RapidOCR's own model does.
-
-    Args:
-        language: What the page is printed in; empty if nobody said.
-        kind: The engine's.
-    """
+    """The languages for which Tesseract recognises a page; empty where RapidOCR itself does."""
     if kind == TESSERACT:
         return language or "en"
     return "" if all(each.by_rapidocr for each in languages(language)) else language

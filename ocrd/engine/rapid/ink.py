@@ -16,6 +16,7 @@ from cv2.typing import MatLike
 
 from ocrd.engine.rapid.crops import Pixels, shrunk
 from ocrd.engine.rapid.quads import Quad, straight
+from ocrd.layout.ruled import Rule
 from ocrd.page import Box
 
 CONTRAST = 70  # of 255, against the paper
@@ -31,15 +32,11 @@ MOST_LOOKS = 12
 RULED_AT = 1800  # pixels of the longer side, to look for rules
 THICKEST = 5  # pixels of a rule
 OVER_LINES = 1.7  # heights of a line that an upright rule is long
-BROKEN = (
-    7  # pixels of a gap in a rule; stems of letters in lines above each other are farther apart
-)
+BROKEN = 7  # pixels of a gap in a rule; stems of letters below each other are farther apart
 FAINT = 35  # of 255: how much darker a rule is than what is beside it
 SHORTEST = 80, 36  # pixels of a level rule, which print can look like, and of an upright one
 
 Glyph = tuple[float, float, float, float]  # left, top, right, bottom: pixels
-Rule = tuple[float, float, float, float]  # left, top, right, bottom: its middle, level or upright
-Island = tuple[float, float, float, float, int]  # the same of a line, and how many glyphs it has
 
 
 def glyphs(page: Pixels) -> list[Glyph]:
@@ -81,7 +78,7 @@ def turned_over(glyph: Glyph, width: float, height: float) -> Glyph:
     return width - right, height - bottom, width - left, height - top
 
 
-def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWEST) -> list[Island]:
+def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWEST) -> list[Glyph]:
     """Lines of at least a few letters that lie in none of the quads."""
     free = _outside(found, read)
     lines: list[list[Glyph]] = []
@@ -96,12 +93,12 @@ def islands(found: Sequence[Glyph], read: Iterable[Quad], *, fewest: int = FEWES
 
 
 def around_islands(
-    found: Iterable[Island], shape: tuple[int, int]
+    found: Iterable[Glyph], shape: tuple[int, int]
 ) -> list[tuple[int, int, int, int]]:
     """Parts of a page of [height, width] with lines in them, and white around: left, top, ..."""
     height, width = shape
     parts: list[list[int]] = []
-    for left, top, right, bottom, _ in found:
+    for left, top, right, bottom in found:
         part = [
             max(0, int(left) - MARGIN),
             max(0, int(top) - MARGIN),
@@ -147,9 +144,9 @@ def _alike(line: Sequence[Glyph]) -> bool:
     return sum(0.5 * middle <= height <= 2 * middle for height in heights) >= 0.7 * len(line)
 
 
-def _around(line: Sequence[Glyph]) -> Island:
+def _around(line: Sequence[Glyph]) -> Glyph:
     lefts, tops, rights, bottoms = zip(*line, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms), len(line)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def _touch(one: Sequence[int], other: Sequence[int]) -> bool:
@@ -187,7 +184,7 @@ def _through(rule: Rule, box: Box) -> bool:
     return box.y1 + edge < rule[1] < box.y2 - edge and 2 * inside > rule[2] - rule[0]
 
 
-def _level_rules(grey: MatLike, shortest: int) -> Iterator[tuple[float, float, float, float]]:
+def _level_rules(grey: MatLike, shortest: int) -> Iterator[Rule]:
     """Rules that are level: dark, thin and long."""
     thin = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((2 * THICKEST + 1, 1), np.uint8))
     along = cv2.blur(thin, (2 * THICKEST + 1, 1))

@@ -10,11 +10,13 @@ from itertools import chain, groupby, pairwise
 from statistics import median
 
 from ocrd.engine.rapid.paragraphs import BOLD, Join, TextLine, paragraphs
+from ocrd.engine.rapid.quads import weighted_median
 from ocrd.engine.rapid.stacks import framed, stacks
 from ocrd.layout.notes import among, line_numbers, notes
 from ocrd.layout.order import Row, columns, rows
 from ocrd.layout.pieces import Piece, is_item, numbered, running
-from ocrd.layout.tables import Cells, Rule, foot, grids, groups, level_ruled
+from ocrd.layout.ruled import Rule, grids, level_ruled
+from ocrd.layout.tables import Cells, foot, groups
 from ocrd.page import Box, Line
 
 TITLE = 1.5  # times the type of the page
@@ -97,13 +99,15 @@ def blocks(pieces: Iterable[Piece], page_height: float, rules: Sequence[Rule] = 
         found += _around_ruled(column, ruled, page)
     found += map(_stack, small)
     found += [Found(_marginal(row, "footer"), _plain(row), (row,)) for row in last]
-    noted = [(Box.around(p.box for p in note[0]), _note(note)) for note in beside]
+    noted = [
+        (
+            Box.around(piece.box for piece in note[0]),
+            Found("text", running(map(_plain, note)), tuple(note)),
+        )
+        for note in beside
+    ]
     counts = [Found("aside_text", _plain(row), (row,)) for row in numbers]
     return _few_headings([*among(found, noted, _places), *counts])
-
-
-def _note(printed: Sequence[Row]) -> Found:
-    return Found("text", running(map(_plain, printed)), tuple(printed))
 
 
 def _places(found: Found) -> list[Box]:
@@ -213,21 +217,10 @@ class Type:
         """The type of lines, each counted by its letters."""
         letters = max(1, sum(len(line.text) for line in lines))
         capitals = sum(len(line.text) for line in lines if line.capitals)
-        size = _usual((line.size, len(line.text)) for line in lines)
-        weight = _usual((line.weight, len(line.text)) for line in lines if line.weight)
-        height = _usual((line.height, len(line.text)) for line in lines)
+        size = weighted_median((line.size, len(line.text)) for line in lines)
+        weight = weighted_median((line.weight, len(line.text)) for line in lines if line.weight)
+        height = weighted_median((line.height, len(line.text)) for line in lines)
         return cls(size or 1.0, height or 1.0, weight, capitals > MOST_CAPITALS * letters)
-
-
-def _usual(found: Iterable[tuple[float, int]]) -> float:
-    """The middle one of some figures, each with how often it counts."""
-    ordered = sorted(found)
-    half = sum(count for _, count in ordered) / 2
-    for figure, count in ordered:
-        half -= count
-        if half <= 0:
-            return figure
-    return 0.0
 
 
 def _blocks_of(column: Sequence[Row], page: Type) -> Iterator[Found]:
@@ -269,13 +262,7 @@ def _text_blocks(lines: Sequence[Row], page: Type) -> Iterator[Found]:
 
 
 def _level(lines: Sequence[TextLine], below: Sequence[Sequence[TextLine]], page: Type) -> int:
-    """1 for a title, 2 for a heading, 0 for text.
-
-    Args:
-        lines: What may be a heading.
-        below: The next two blocks of its column.
-        page: In what the page is set.
-    """
+    """1 for a title, 2 for a heading, 0 for text; `below` are the next two blocks of its column."""
     text = running(line.text for line in lines)
     letters = sum(char.isalpha() for char in text)
     if not LEAST_TITLE <= letters <= len(text) <= LONGEST_TITLE or len(lines) > 3:

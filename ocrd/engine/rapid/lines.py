@@ -16,7 +16,7 @@ from statistics import median_low
 from ocrd.engine.rapid.crops import HIGHEST, Crop, Pixels
 from ocrd.engine.rapid.quads import Quad, around, between, height, straight, trimmed
 from ocrd.layout.pieces import Piece, is_stop, is_wide
-from ocrd.layout.tables import Rule
+from ocrd.layout.ruled import Rule
 from ocrd.page import Box, Line, Word
 
 CELL_GAP = 1.6  # heights between two words that belong to different cells or columns

@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 
 from ocrd.layout.order import Row
-from ocrd.layout.pieces import Piece, is_item, is_wide, numbered
+from ocrd.layout.pieces import is_item, is_wide, numbered
 
 GAP = 1.25  # usual distances of lines: further apart, another paragraph begins
 INDENT = 0.8  # heights of a line
@@ -70,7 +70,8 @@ class TextLine:
     @cached_property
     def size(self) -> float:
         """The size of its type: the width of an average small letter, pixels."""
-        width, letters = sum(piece.width for piece in self.row), sum(map(_breadth, self.row))
+        width = sum(piece.width for piece in self.row)
+        letters = sum(breadth(char) for piece in self.row for char in piece.text)
         spaces = sum(piece.spaces for piece in self.row)
         count = sum(piece.text.count(" ") for piece in self.row)
         if spaces > STRETCHED * self.height * count:  # they tell nothing of the type then
@@ -94,10 +95,6 @@ class TextLine:
         text = self.row[0].text
         word = text[:1] if is_wide(text[0]) else text.split(maxsplit=1)[0]
         return self.size * sum(map(breadth, word))
-
-
-def _breadth(piece: Piece) -> float:
-    return sum(map(breadth, piece.text))
 
 
 def breadth(char: str) -> float:

@@ -144,14 +144,19 @@ def slope(quad: Quad) -> float:
 
 def skew(quads: Iterable[Quad]) -> float:
     """The slope of a page: the middle one of its lines; long ones count far more than short."""
-    slopes = sorted(
+    return weighted_median(
         (slope(quad), width(quad) ** 2) for quad in quads if width(quad) > 2 * height(quad)
     )
-    half = sum(weight for _, weight in slopes) / 2
-    for angle, weight in slopes:
+
+
+def weighted_median(found: Iterable[tuple[float, float]]) -> float:
+    """The middle one of some figures, each with how much it counts; 0 of none."""
+    ordered = sorted(found)
+    half = sum(weight for _, weight in ordered) / 2
+    for figure, weight in ordered:
         half -= weight
         if half <= 0:
-            return angle
+            return figure
     return 0.0
 
 

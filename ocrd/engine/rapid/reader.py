@@ -24,7 +24,6 @@ from ocrd.engine.rapid.crops import Pixels, bands, cut, shrunk
 from ocrd.engine.rapid.ink import (
     FEWEST,
     Glyph,
-    Island,
     anything,
     around_islands,
     glyphs,
@@ -37,7 +36,7 @@ from ocrd.engine.rapid.quads import Quad
 from ocrd.engine.rapid.recogniser import Recogniser
 from ocrd.errors import EngineSetupError
 from ocrd.layout.pieces import Piece, is_wide
-from ocrd.layout.tables import Rule
+from ocrd.layout.ruled import Rule
 from ocrd.page import Box, PageImage
 
 DETECT_SIDE = 1280  # pixels: pages are shown to the detector no larger; type of 6 points is found
@@ -87,12 +86,7 @@ class Reading:
 
 
 class PageReader:
-    """Reads one page at a time.
-
-    Args:
-        ocr: RapidOCR, loaded.
-        recogniser: Reads the lines that RapidOCR finds.
-    """
+    """Reads one page at a time."""
 
     def __init__(self, ocr: Any, recogniser: Recogniser) -> None:  # its types are unions
         self._ocr = ocr
@@ -203,7 +197,11 @@ class PageReader:
         wide = [it for it in lines if 2 * sum(map(is_wide, it.read.text)) > len(it.read.text)]
         if 2 * len(wide) <= len(lines):
             return False
-        squares = [it for line in sorted(wide, key=_breadth)[-4:] for it in line.squares()[:6]]
+        squares = [
+            it
+            for line in sorted(wide, key=lambda it: quads.width(it.quad))[-4:]
+            for it in line.squares()[:6]
+        ]
         now = self._ocr.recognize_txt(squares).scores
         as_it_came = self._ocr.recognize_txt([np.rot90(square, 3) for square in squares]).scores
         return bool(sum(as_it_came) > STILL_READ * sum(now))
@@ -229,14 +227,10 @@ class PageReader:
         return [Recognised(*each) for each in zip(places, crops, read, strict=True)]
 
 
-def _breadth(line: Recognised) -> float:
-    return quads.width(line.quad)
-
-
-def _share(lines: Sequence[Recognised], missed: Sequence[Island]) -> float:
+def _share(lines: Sequence[Recognised], missed: Sequence[Glyph]) -> float:
     """How much of the print, measured in heights of its lines, is not read."""
     read = sum(line.crop.width / line.crop.height for line in lines)
-    unread = sum((right - left) / max(bottom - top, 1) for left, top, right, bottom, _ in missed)
+    unread = sum((right - left) / max(bottom - top, 1) for left, top, right, bottom in missed)
     return unread / (read + unread) if unread else 0.0
 
 
@@ -247,10 +241,7 @@ def _confidence(lines: Sequence[Recognised]) -> float:
 
 @functools.cache
 def load(threads: int) -> Any:
-    """RapidOCR with its models; its types are unions.
-
-    Args:
-        threads: Threads that one inference may use.
+    """RapidOCR with its models, whose types are unions; so many threads for one inference.
 
     Raises:
         EngineSetupError: The wheel of RapidOCR lacks a model.

@@ -36,11 +36,7 @@ class Recogniser(Protocol):
 
 
 class RapidRecogniser:
-    """The model in RapidOCR's wheel; a `Recogniser`.
-
-    Args:
-        ocr: RapidOCR, loaded.
-    """
+    """The model in RapidOCR's wheel; a `Recogniser`."""
 
     margin = 0.0
     mirrored = False

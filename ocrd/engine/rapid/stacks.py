@@ -13,7 +13,7 @@ from statistics import median
 
 from ocrd.layout.order import Row, rows
 from ocrd.layout.pieces import Piece
-from ocrd.layout.tables import Rule
+from ocrd.layout.ruled import Rule
 
 NEARER = 0.8  # of the distance to the rows around them
 ALIGNED = 1.0  # heights between their left ends, or their middles

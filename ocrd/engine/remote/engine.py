@@ -28,9 +28,6 @@ ROUNDS = 8  # gateways that lost a server with the page, though servers were up 
 class ServerEngine:
     """Reads pages on servers that other machines run.  An `ocrd.engine.base.Engine`.
 
-    Args:
-        events: Is told of servers that come and go, and of pages that end them.
-
     Raises:
         EngineSetupError: `engine.profile` names no profile.
     """

@@ -238,10 +238,7 @@ async def unless(lost: asyncio.Event, reading: Coroutine[Any, Any, T], why: Exce
 def finish_of(reason: str | None, text: str, *, fixed: bool = False) -> Finish:
     """The finish reason in our words; a text cut off while it went in circles looped.
 
-    Args:
-        reason: In the words of vLLM.
-        text: The answer.
-        fixed: Whether answers of a fixed length were asked for (`ignore_eos`, to measure speed).
+    Answers of a fixed length (`ignore_eos`, to measure speed) end as they should.
     """
     if fixed:
         return Finish.STOP

@@ -136,7 +136,7 @@ def an_outline() -> DocumentInfo: ...  # type: ignore[empty-body] # likewise
         ),
         (an_image, PageImage(100, 100, bytes(range(250)) * 120, codes=("a", "b"))),
         (an_image, PageImage(1, 1, b"\x00\x01\x02")),
-        (an_outline, DocumentInfo(kind="pdf", media_type="application/pdf", pages=3)),
+        (an_outline, DocumentInfo(kind="pdf", pages=3)),
         (calls.listing, ["caf\udce9.pdf"]),
         (calls.environment, {"of": "words"}),
     ],

@@ -8,7 +8,8 @@ import pytest
 
 from ocrd.layout.order import rows
 from ocrd.layout.pieces import Piece
-from ocrd.layout.tables import Cells, Grid, foot, groups, level_ruled
+from ocrd.layout.ruled import Grid, level_ruled
+from ocrd.layout.tables import Cells, foot, groups
 from tests.unit.layout.printed import lines, piece, row
 
 GOODS = [

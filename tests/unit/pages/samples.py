@@ -17,26 +17,26 @@ from tests.unit.pages.pdfs import (
 from tests.unit.pages.rasters import flag, grey_frame, tiff
 
 
-def images() -> dict[str, tuple[bytes, str]]:
-    """The same flag in every format, with its media type."""
+def images() -> dict[str, bytes]:
+    """The same flag in every format."""
     return {
-        "jpeg": (saved(flag(), "JPEG", quality=95), "image/jpeg"),
-        "progressive jpeg": (saved(flag(), "JPEG", quality=95, progressive=True), "image/jpeg"),
-        "png": (saved(flag(), "PNG"), "image/png"),
-        "palette png": (saved(flag().quantize(8), "PNG"), "image/png"),
-        "tiff lzw": (saved(flag(), "TIFF", compression="tiff_lzw"), "image/tiff"),
-        "tiff jpeg": (saved(flag(), "TIFF", compression="jpeg"), "image/tiff"),
-        "big tiff": (saved(flag(), "TIFF", big_tiff=True), "image/tiff"),
-        "webp": (saved(flag(), "WEBP", quality=95), "image/webp"),
-        "webp lossless": (saved(flag(), "WEBP", lossless=True), "image/webp"),
-        "bmp": (saved(flag(), "BMP"), "image/bmp"),
-        "gif": (saved(flag(), "GIF"), "image/gif"),
-        "jpeg 2000": (saved(flag(), "JPEG2000"), "image/jp2"),
-        "jpeg 2000 bare": (saved(flag(), "JPEG2000", no_jp2=True), "image/jp2"),
-        "heic": (saved(flag(), "HEIF", quality=95), "image/heic"),
-        "avif": (saved(flag(), "AVIF", quality=95), "image/avif"),
-        "pnm": (saved(flag(), "PPM"), "image/x-portable-anymap"),
-        "mpo": (saved(flag(), "MPO", save_all=True, append_images=[flag()]), "image/jpeg"),
+        "jpeg": saved(flag(), "JPEG", quality=95),
+        "progressive jpeg": saved(flag(), "JPEG", quality=95, progressive=True),
+        "png": saved(flag(), "PNG"),
+        "palette png": saved(flag().quantize(8), "PNG"),
+        "tiff lzw": saved(flag(), "TIFF", compression="tiff_lzw"),
+        "tiff jpeg": saved(flag(), "TIFF", compression="jpeg"),
+        "big tiff": saved(flag(), "TIFF", big_tiff=True),
+        "webp": saved(flag(), "WEBP", quality=95),
+        "webp lossless": saved(flag(), "WEBP", lossless=True),
+        "bmp": saved(flag(), "BMP"),
+        "gif": saved(flag(), "GIF"),
+        "jpeg 2000": saved(flag(), "JPEG2000"),
+        "jpeg 2000 bare": saved(flag(), "JPEG2000", no_jp2=True),
+        "heic": saved(flag(), "HEIF", quality=95),
+        "avif": saved(flag(), "AVIF", quality=95),
+        "pnm": saved(flag(), "PPM"),
+        "mpo": saved(flag(), "MPO", save_all=True, append_images=[flag()]),
     }
 
 
@@ -93,7 +93,7 @@ def all_files() -> dict[str, bytes]:
     """Everything above as whole files, and a few more."""
     pdfs = {f"pdf, {name}": scan(image, box=(144, 144)) for name, image in scanned().items()}
     return {
-        **{name: content for name, (content, _) in images().items()},
+        **images(),
         **pdfs,
         "pdf, drawn": one_page(flag_content(300, 400)),
         "pdf, many pages": many_pages(5),

@@ -19,7 +19,7 @@ ORDERS = st.sampled_from([SAME, REVERSED])
 
 
 def order_of(counts: list[int], duplex: str) -> list[int | str] | None:
-    infos = [DocumentInfo(kind="image", media_type="image/tiff", pages=many) for many in counts]
+    infos = [DocumentInfo(kind="image", pages=many) for many in counts]
     parts = tuple(Part(what=cast(Job, None), path=Path("scan"), info=info) for info in infos)
     places = collated(counts, duplex)
     return Original(path=Path("scans"), parts=parts, duplex=duplex, places=places).order

@@ -6,7 +6,7 @@ import pytest
 
 from ocrd.engine.rapid.layout import blocks
 from ocrd.layout.pieces import Piece
-from ocrd.layout.tables import Rule
+from ocrd.layout.ruled import Rule
 from tests.unit.layout.printed import PAGE, piece, row
 
 NAMES = (("Name", "Anna Lind"), ("Born", "4 May 1961"), ("Street", "Old Lane 4"), ("Town", "Oslo"))

@@ -15,7 +15,7 @@ from ocrd.engine.base import Engine
 from ocrd.engine.rapid import RapidEngine
 from ocrd.engine.rapid.engine import for_tesseract
 from ocrd.engine.tesseract import packs
-from ocrd.engine.tesseract.recogniser import composed
+from ocrd.engine.tesseract.words import composed
 from ocrd.errors import EngineDownError
 from ocrd.languages import languages
 from ocrd.page import PageImage, PageResult

@@ -12,7 +12,8 @@ from ocrd.engine.rapid.crops import Crop, cut
 from ocrd.engine.rapid.reader import load
 from ocrd.engine.rapid.recogniser import RapidRecogniser
 from ocrd.engine.tesseract.library import Seen
-from ocrd.engine.tesseract.recogniser import Said, TesseractRecogniser, in_order
+from ocrd.engine.tesseract.recogniser import TesseractRecogniser
+from ocrd.engine.tesseract.words import Said, in_order
 from tests.support.needs import few, needs
 from tests.support.scripts import CJK, DEJAVU, KOREAN, NOTO
 

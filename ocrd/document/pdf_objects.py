@@ -1,0 +1,56 @@
+"""MuPDF's own objects of a PDF: looked into, and taken out of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ocrd.pdffile import Document, pymupdf
+
+mupdf: Any = pymupdf.mupdf
+Object = Any
+
+
+def object_of(document: Document, xref: int) -> Object:
+    """The object of this number."""
+    return mupdf.pdf_load_object(pymupdf._as_pdf_document(document), xref)
+
+
+def get(node: Object, key: str) -> Object:
+    """What a dictionary has under a key: MuPDF's null where it has nothing."""
+    return mupdf.pdf_dict_gets(node, key)
+
+
+def has(node: Object, key: str) -> bool:
+    """Whether a dictionary has a key."""
+    return bool(get(node, key).m_internal)
+
+
+def name_of(node: Object, key: str) -> str:
+    """The name under a key; empty if there is none."""
+    return str(mupdf.pdf_to_name(get(node, key)))
+
+
+def drop(node: Object, *keys: str) -> None:
+    """Take keys out of a dictionary."""
+    if mupdf.pdf_is_dict(node):
+        for key in keys:
+            if has(node, key):
+                mupdf.pdf_dict_dels(node, key)
+
+
+def values_of(node: Object) -> Iterator[Object]:
+    """What a dictionary has."""
+    if mupdf.pdf_is_dict(node):
+        yield from [mupdf.pdf_dict_get_val(node, at) for at in range(mupdf.pdf_dict_len(node))]
+
+
+def items_of(node: Object) -> Iterator[Object]:
+    """What an array has."""
+    if mupdf.pdf_is_array(node):
+        yield from [mupdf.pdf_array_get(node, at) for at in range(mupdf.pdf_array_len(node))]
+
+
+def data_of(stream: Object) -> bytes:
+    """What a stream says, unpacked."""
+    return bytes(mupdf.pdf_load_stream(stream).fz_buffer_extract())

@@ -1,0 +1,184 @@
+"""Latin words on a page in another script, read by a recogniser that knows Latin letters well.
+
+Tesseract's models of other scripts know none of them, or few.  The words of which it is unsure are
+read again; what surely is Latin stands in their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import attrgetter, itemgetter
+
+import numpy as np
+
+from ocrd.engine.rapid.crops import WORD_GAP, Crop
+from ocrd.engine.rapid.lines import Part, Span, spans
+from ocrd.engine.rapid.recogniser import Recogniser
+from ocrd.engine.tesseract.words import Said, latin_letters, mean
+
+SURE = 0.9  # of a word of which Tesseract is less sure, the other recogniser is asked
+LINE_SURE = 0.8  # likewise of a line: those of the page's script have 0.85 and more
+LATIN_SURE = 0.97  # of Latin words it gives 0.99 and more, of others at most 0.95
+FEWEST = 2  # Latin letters
+ALIKE = frozenset("ABCEHIJKMNOPSTXYZaceijopsuvxy")  # that look like others
+MOST_STEP = 0.9  # heights from one letter to the next, else some were left out
+REST = 0.2  # heights: so much ink behind the last letter is another
+SEARCH = 0.4  # heights to either side in which a gap is looked for
+_LATIN_HEAD = re.compile(r"[\u0020-\u024f\u2010-\u203a\u20ac]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Latin letters with which a piece of a line begins.
+
+    Attributes:
+        part: What they say.
+        first: From which column of the crop they were read.
+        last: Up to which.
+        end: Where they end, and what is not Latin begins.
+    """
+
+    part: Part
+    first: int
+    last: int
+    end: int
+
+
+class LatinWords:
+    """Reads the doubtful words of lines again.
+
+    Args:
+        recogniser: Knows Latin letters.
+        said: What Tesseract reads between two columns of a line.
+        mirrored: Whether lines begin on the right.
+        has_alike: Whether the page's script has letters that look like Latin ones.
+    """
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        said: Callable[[Crop, int, int], list[Said]],
+        *,
+        mirrored: bool,
+        has_alike: bool,
+    ) -> None:
+        self._recogniser = recogniser
+        self._said = said
+        self._mirrored = mirrored
+        self._has_alike = has_alike
+
+    def among(self, crop: Crop, said: Sequence[Said]) -> Iterator[Said]:
+        """The words of a line from left to right; of those that are in doubt the better reading."""
+        said = sorted(said, key=attrgetter("start"))
+        if mean(said) < LINE_SURE:
+            whole = self._head(crop, 0, crop.width)
+            if whole is not None and whole.end == crop.width:
+                yield from self._spread(crop, whole)
+                return
+        least, done = max(crop.word_gap(len(said) - 1), WORD_GAP * crop.height), 0
+        for doubtful, run in groupby(said, key=lambda word: word.least < SURE):
+            words = list(run)
+            first, done = done, done + len(words)
+            if not doubtful:
+                yield from words
+                continue
+            left = _between(crop, said[first - 1], said[first]) if first else 0
+            right = _between(crop, said[done - 1], said[done]) if done < len(said) else crop.width
+            yield from self._again(crop, crop.apart(left, right, least)) or words
+
+    def _again(self, crop: Crop, pieces: Sequence[tuple[int, int]]) -> list[Said]:
+        """What some words of a line say that stands in pieces; empty where none of it is Latin."""
+        read = [self._head(crop, *piece) for piece in pieces]
+        ends = [last for _, last in pieces]
+        sure = [self._is_word(head, last) for head, last in zip(read, ends, strict=True)]
+        if not any(sure):
+            return []
+        said: list[Said] = []
+        for latin, run in groupby(zip(pieces, read, sure, strict=True), key=itemgetter(2)):
+            stretch = list(run)
+            if not latin:
+                said += self._said(crop, stretch[0][0][0], stretch[-1][0][1])
+                continue
+            for (_, last), head, _ in stretch:
+                assert head is not None  # noqa: S101 - as the key says
+                said += self._spread(crop, head)
+                if head.end < last:
+                    said += self._rest(crop, said.pop(), head.end, last)
+        return said
+
+    def _is_word(self, head: Head | None, last: int) -> bool:
+        """Whether a piece up to a column is a Latin word, or begins with one.
+
+        Letters that Cyrillic or Greek has, too, make none, and nothing follows one there.
+        """
+        if head is None or latin_letters(head.part.text) < FEWEST:
+            return False
+        letters = set(filter(str.isalpha, head.part.text))
+        return not self._has_alike or (head.end >= last and not letters <= ALIKE)
+
+    def _head(self, crop: Crop, first: int, last: int) -> Head | None:
+        """The Latin letters that surely begin a piece; others may follow, as a particle does."""
+        shown = crop.stretch(first, last, mirrored=self._mirrored)
+        (part,) = self._recogniser.lines([shown])
+        end, head = shown.width, _LATIN_HEAD.match(part.text)
+        if head is not None and not self._mirrored and part.places:
+            count = len("".join(head[0].split()))
+            if count == len(part.places) > 1 and part.score < LATIN_SURE:
+                count -= 1  # it may have taken a particle for a letter
+            ends = _end(shown, part.places[:count])
+            if count < len(part.places):  # what it took the others for lowers its confidence
+                end, last, shown = ends, first + ends, shown.stretch(0, ends)
+                (part,) = self._recogniser.lines([shown])
+            elif shown.inked[ends:].sum() > REST * shown.height:
+                end = ends
+        return Head(part, first, last, first + end) if _is_latin(shown, part) else None
+
+    def _spread(self, crop: Crop, head: Head) -> list[Said]:
+        """The words of a head."""
+        shown = crop.stretch(head.first, head.last, mirrored=self._mirrored)
+        part = head.part
+        return [
+            Said(part.text[word.first : word.last], *ends, part.score, part.score)
+            for word in spans(part, shown.gap_between)
+            for ends in [self._ends(crop, head.first, head.last, word)]
+        ]
+
+    def _rest(self, crop: Crop, head: Said, first: int, last: int) -> list[Said]:
+        """A head with the particle behind it."""
+        rest = self._said(crop, first, last)
+        if not rest:
+            return [head]
+        return [replace(head, text=head.text + rest[0].text, end=rest[0].end), *rest[1:]]
+
+    def _ends(self, crop: Crop, first: int, last: int, word: Span) -> tuple[float, float]:
+        """Where a word of a stretch stands in the crop."""
+        wide = last - first
+        if self._mirrored:
+            return (last - word.end * wide) / crop.width, (last - word.start * wide) / crop.width
+        return (first + word.start * wide) / crop.width, (first + word.end * wide) / crop.width
+
+
+def _between(crop: Crop, before: Said, after: Said) -> int:
+    """The column between two words: the middle of the widest gap about there."""
+    middle, reach = (before.end + after.start) / 2 * crop.width, SEARCH * crop.height
+    found = crop.gap(round(middle - reach), round(middle + reach))
+    return sum(found) // 2 if found else round(middle)
+
+
+def _is_latin(crop: Crop, part: Part) -> bool:
+    """Whether what was read is surely Latin, and nothing is left out before its end."""
+    letters = sum(map(str.isalpha, part.text))
+    if not part.places or part.score < LATIN_SURE or latin_letters(part.text) < letters:
+        return False
+    steps = [part.places[0], *(b - a for a, b in pairwise(part.places))]
+    return max(steps) * crop.width < MOST_STEP * crop.height
+
+
+def _end(crop: Crop, places: Sequence[float]) -> int:
+    """The column at which characters in these places end: the first without ink."""
+    last = round(places[-1] * crop.width)
+    blank = np.flatnonzero(~crop.inked[last:])
+    return min(last + int(blank[0]) + 1 if len(blank) else crop.width, crop.width)
