@@ -1,13 +1,15 @@
 """Engines that die, run out of memory and hang while pages are being read: what becomes of them.
 
-A part of `gpu_throughput`.  A daemon with two engines a card reads files.  One engine is killed;
-then another process takes what is free of the last card, so that engines there run out of memory,
-and gives it back; then an engine is stopped for good (SIGSTOP).  Each file must come out once, at
-its first attempt.
+    python -m bench.gpu_faults --devices 0,1
+
+A daemon with two engines a card reads files.  One engine is killed; then another process takes what
+is free of the last card, so that engines there run out of memory, and gives it back; then an engine
+is stopped for good (SIGSTOP).  Each file must come out once, at its first attempt.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -21,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import family
+from bench.gpu_material import model_folder, write_pages
 from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, started, wait_up
+from bench.gpu_watch import Cards
 from bench.gpu_waves import POLL_S
 
 PLACES, PAGES, APART = 64, 900, 150
 HANG_S = 45.0  # a page takes some seconds where so few are read at once
 HOG_S = 25.0
-START_S = 250.0
 HOG = """
 import sys, time, torch
 free, _ = torch.cuda.mem_get_info(int(sys.argv[1]))
@@ -89,12 +92,32 @@ def course(bench: Bench, daemon: Daemon, card: int) -> None:
     bench.keep("end", figures | said(bench, daemon))
 
 
-def measure_faults(bench: Bench, devices: list[int]) -> None:
-    own: dict[str, Any] = {"max_num_seqs": PLACES, "page_timeout_s": HANG_S, "devices": devices}
-    daemon = started(bench, "faults", VARIANTS["two engines"] | own, PLACES)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--devices", default="0", help="GPU numbers")
+    parser.add_argument("--budget-s", type=float, default=400)
+    parser.add_argument("--work", type=Path, default=Path("build/gpu"))
+    parser.add_argument("--out", type=Path, default=Path("build/gpu-faults.json"))
+    given = parser.parse_args()
+    numbers = [int(number) for number in given.devices.split(",")]
+    cards = Cards(numbers)
+    if not cards.names:
+        sys.exit("There is no GPU here, or no NVML to ask it with.")
+    work = given.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(work, given.out.absolute(), False, cards, time.time() + given.budget_s, PAGES)
+    model_folder(work / "model", small=False)
+    write_pages(work / "pages", PAGES, small=False)
+    own: dict[str, Any] = {"max_num_seqs": PLACES, "max_pages_in_flight": 2 * PLACES}
+    variant = VARIANTS["after"] | own | {"devices": numbers, "page_timeout_s": HANG_S}
+    daemon = started(bench, "faults", variant, PLACES)
     try:
-        if wait_up(bench, [daemon], START_S):
-            course(bench, daemon, devices[-1])
+        if wait_up(bench, [daemon], 250):
+            course(bench, daemon, numbers[-1])
     finally:
         daemon.kill()
-        bench.out.with_suffix(".faults.log").write_bytes(daemon.log.read_bytes()[-4_000_000:])
+        bench.out.with_suffix(".log").write_bytes(daemon.log.read_bytes()[-4_000_000:])
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,6 @@ import importlib.metadata
 import io
 import json
 import random
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -83,38 +82,39 @@ def plugin_path(folder: Path) -> Path | None:
 
 def write_pages(folder: Path, count: int, *, small: bool) -> None:
     """Every other page a PDF with text, the rest JPEG scans of the same size."""
-    _write(partial(_page, folder, small), folder, count)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(partial(_write_page, folder, small), range(count), chunksize=8))
 
 
 def write_documents(folder: Path, count: int, *, small: bool) -> None:
     """So many pages as PDFs of `DOCUMENT` pages, every other page a scan."""
-    _write(partial(_document, folder, small), folder, count // DOCUMENT)
-
-
-def _write(work: Callable[[int], None], folder: Path, count: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
-        list(pool.map(work, range(count), chunksize=8))
+        list(pool.map(partial(_write_document, folder, small), range(count // DOCUMENT)))
 
 
-def _page(folder: Path, small: bool, number: int) -> None:
+def _write_page(folder: Path, small: bool, number: int) -> None:
     if number % 2:
         document = pymupdf.open()
         _print(document, number, small)
         document.save(folder / f"page-{number:04}.pdf")
     else:
-        (folder / f"page-{number:04}.jpg").write_bytes(_scan(number, small))
+        image = _scan(number, small)
+        image.save(folder / f"page-{number:04}.jpg", quality=QUALITY, dpi=(DPI, DPI))
 
 
-def _document(folder: Path, small: bool, number: int) -> None:
+def _write_document(folder: Path, small: bool, number: int) -> None:
     document = pymupdf.open()
     for page in range(number * DOCUMENT, (number + 1) * DOCUMENT):
         if page % 2:
             _print(document, page, small)
-        else:
-            width, height = _size(small)
-            sheet = document.new_page(width=width, height=height)
-            sheet.insert_image(sheet.rect, stream=_scan(page, small))
+            continue
+        width, height = _size(small)
+        scan = io.BytesIO()
+        _scan(page, small).save(scan, "JPEG", quality=QUALITY)
+        sheet = document.new_page(width=width, height=height)
+        sheet.insert_image(sheet.rect, stream=scan.getvalue())
     document.save(folder / f"document-{number:04}.pdf")
 
 
@@ -137,16 +137,14 @@ def _print(document: pymupdf.Document, number: int, small: bool) -> None:
         page.insert_text((20, 20 + 17 * place), line, fontsize=9)
 
 
-def _scan(number: int, small: bool) -> bytes:
+def _scan(number: int, small: bool) -> Image.Image:
     width, height = _size(small)
     scale = DPI / 72
     image = Image.new("RGB", (round(width * scale), round(height * scale)), "white")
     draw = ImageDraw.Draw(image)
     for place, line in enumerate(_lines(number, small)):
         draw.text((40, 30 + 34 * place), line, fill="black", font_size=19)
-    scan = io.BytesIO()
-    image.save(scan, "JPEG", quality=QUALITY, dpi=(DPI, DPI))
-    return scan.getvalue()
+    return image
 
 
 WORDS = ("invoice", "total", "carried", "forward", "balance", "account", "number", "dated")

@@ -5,7 +5,9 @@
 The first encoder takes 8 gundam pages at once, with random weights: vLLM's, ours with torch's own
 kernels between the products, ours, and ours recorded; then one page, for what launching costs the
 host.  The loop guard, as vLLM's second model runner drives it, takes 256 answers of 1,000 tokens;
-what it bans is held against the published rule.
+what it bans is held against the published rule.  vLLM's front end, which runs in the daemon's
+process, takes in what an engine tells it of 256 answers: of each token, and of the first and the
+end alone.  The last part needs no card.
 """
 
 from __future__ import annotations
@@ -19,6 +21,11 @@ from statistics import median
 from typing import Any
 
 import torch
+from vllm import SamplingParams
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.engine.output_processor import OutputProcessor, RequestOutputCollector
+from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
 from ocrd.engine.deepseek.device_guard import DeviceGuard
 from ocrd.engine.deepseek.encoder import SamEncoder, normalise
@@ -150,7 +157,64 @@ def guards() -> None:
         print(f"guard, {kind}: {spent:.3f} ms a step, {count} bans, as published: {right}")
 
 
+def front_end() -> None:
+    """Milliseconds of the daemon's processor, and of Python's lock with it, for each page."""
+    spent = {"each token": 0.0, "first and end": 0.0}
+    for _ in range(ROUNDS):
+        for name in spent:
+            steps = told(every=name == "each token")
+            processor = with_requests()
+            decoder = MsgpackDecoder(EngineCoreOutputs)
+            began = time.thread_time()
+            for step in steps:
+                processor.process_outputs(decoder.decode(step).outputs)
+            spent[name] += (time.thread_time() - began) * 1e3 / ROWS / ROUNDS
+            assert not processor.has_unfinished_requests()
+    for name, each in spent.items():
+        print(f"front end, {name}: {each:.2f} ms a page")
+    print(f"front end: {spent['each token'] / spent['first and end']:.0f} times")
+
+
+def told(*, every: bool) -> list[bytes]:
+    """What an engine sends, step by step."""
+    encoder, steps = MsgpackEncoder(), []
+    for number in range(ANSWER):
+        last = number == ANSWER - 1
+        if every or last or not number:
+            tokens = [7] if every or not number else [7] * (ANSWER - 1)
+            reason = FinishReason.LENGTH if last else None
+            outputs = [
+                EngineCoreOutput(str(row), tokens, finish_reason=reason) for row in range(ROWS)
+            ]
+            steps.append(bytes(encoder.encode(EngineCoreOutputs(outputs=outputs))[0]))
+    return steps
+
+
+def with_requests() -> OutputProcessor:
+    processor = OutputProcessor(None, log_stats=False)
+    params = SamplingParams(
+        max_tokens=ANSWER, output_kind=RequestOutputKind.FINAL_ONLY, detokenize=False
+    )
+    for row in range(ROWS):
+        asked = EngineCoreRequest(
+            request_id=str(row),
+            prompt_token_ids=[1] * PROMPT,
+            mm_features=None,
+            sampling_params=params,
+            pooling_params=None,
+            arrival_time=0.0,
+            lora_request=None,
+            cache_salt=None,
+            data_parallel_rank=None,
+        )
+        asked.external_req_id = str(row)
+        queue = RequestOutputCollector(params.output_kind, str(row))
+        processor.add_request(asked, None, queue=queue)
+    return processor
+
+
 if __name__ == "__main__":
+    front_end()
     if not torch.cuda.is_available():
         sys.exit("There is no GPU here.")
     with torch.inference_mode():

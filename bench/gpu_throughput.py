@@ -2,16 +2,15 @@ r"""Pages per second on one GPU or several, in traffic like the real one: answer
 
 Several daemons stand side by side on the card, each with an inbox, and are loaded once; then files
 go to one of them at a time, in turns, so that whatever drifts (the host's speed above all) meets
-all variants alike.  Beside each figure stands how busy the card was.  *Steady* counts only what
-ended while every place in the engines was taken.
+all variants alike.  Beside each figure stand what vLLM's planning of a step cost and how busy the
+card was.  *Steady* counts only what ended while every place in the engines was taken.
 
     python -m bench.gpu_throughput --work build/gpu --out build/gpu.json --budget-s 560
     python -m bench.gpu_throughput --work build/gpu --out build/gpu-a.json --budget-s 260 --parts a
 
 Part `c`: files to bundles, for each variant, of one page each and of eight, and ocrd's engine with
 pages prepared beforehand (b).
-Part `a`: upstream vLLM, raw prompts as its recipe has it (a).
-Part `f`: `gpu_faults`.
+Part `a`: upstream vLLM, raw prompts as its recipe has it (a), and prepared beforehand (a').
 The model has the true architecture and size and random weights.  All that is known is written to
 `--out` after each figure.  `--small` tries it all out on a CPU.  `--devices 0,1` compares two cards
 with one.
@@ -39,11 +38,10 @@ from statistics import median
 from typing import Any
 
 from bench.common import machine
-from bench.gpu_faults import measure_faults
 from bench.gpu_material import DOCUMENT, model_folder, write_documents, write_pages
 from bench.gpu_variants import VARIANTS, Bench, Daemon, environment, start, variants, wait_up
 from bench.gpu_watch import Cards
-from bench.gpu_waves import POLL_S, ceiling, letter, rates, wave
+from bench.gpu_waves import POLL_S, STEADY_AT_LEAST, ceiling, letter, wave
 
 LETTERS = 3
 
@@ -71,8 +69,10 @@ def course(bench: Bench, daemons: list[Daemon], rounds: int) -> Iterator[tuple[f
         yield from ((10, partial(letter, bench, one, place)) for one in daemons)
     yield engines(guard=False)
     yield engines(guard=True)
-    for folder in ("equal", "tiny", "lognormal", "base"):
+    for folder in ("equal", "tiny", "lognormal", "base", "unguarded"):
         yield files(last, folder)
+    for folder in ("equal", "lognormal") if len(daemons) > 1 else ():
+        yield files(daemons[0], folder)
 
 
 def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
@@ -94,6 +94,9 @@ def measure_daemons(bench: Bench, given: argparse.Namespace) -> None:
             shutil.copy(one.log, bench.out.with_suffix(f".{one.name.replace(' ', '-')}.log"))
 
 
+# --- upstream ---
+
+
 def measure_upstream(bench: Bench) -> None:
     """In a process of its own, which ends when the time does."""
     log = bench.out.with_suffix(".recipe.log")
@@ -111,10 +114,7 @@ def measure_upstream(bench: Bench) -> None:
             *lines, text = text.split(b"\n")
             for line in lines:
                 if line.startswith(b"{"):
-                    told = json.loads(line)
-                    began, done, count = told.pop("began"), told.pop("done"), told["pages"]
-                    figures = rates(bench, began, done, told["places"], count)
-                    bench.keep("upstream", told | figures)
+                    bench.keep("upstream", upstream_figure(bench, json.loads(line)))
                 else:
                     print(line.decode(errors="replace"), flush=True)
         with contextlib.suppress(ProcessLookupError):
@@ -123,17 +123,33 @@ def measure_upstream(bench: Bench) -> None:
         print(log.read_text(errors="replace")[-4000:], flush=True)
 
 
+def upstream_figure(bench: Bench, told: dict[str, Any]) -> dict[str, Any]:
+    if "began" not in told:
+        return told
+    done = sorted(told.pop("done"))
+    window = done[told["places"] : len(done) - told["places"]]
+    told["whole"] = len(done) / (done[-1] - told["began"])
+    if len(window) >= STEADY_AT_LEAST:
+        told["steady"] = (len(window) - 1) / (window[-1] - window[0])
+    told["busy"] = bench.cards.busy(told.pop("began"), done[-1])
+    return told
+
+
+# --- report ---
+
+
 def report(known: dict[str, Any]) -> None:
     """Medians and spreads, as Markdown."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for figure in known.get("wave", ()):
         rows[figure["workload"], figure["variant"]].append(figure)
     for figure in known.get("upstream", ()):
-        rows[figure["workload"], "upstream"].append(figure)
-    print("\n| answers | variant | whole run | steady | busy |")
-    print("|---|---|---|---|---|")
+        if "whole" in figure:
+            rows[figure["workload"], "upstream"].append(figure)
+    print("\n| answers | variant | whole run | steady | plan ms | pages/taking step | busy |")
+    print("|---|---|---|---|---|---|---|")
     for (workload, variant), figures in rows.items():
-        names = ("whole", "steady", "busy")
+        names = ("whole", "steady", "plan_ms", "taken", "busy")
         cells = [spread([one[name] for one in figures if one.get(name)]) for name in names]
         print(f"| {workload} | {variant} | {' | '.join(cells)} |")
     for name in {figure["variant"] for figure in known.get("letter", ())}:
@@ -162,8 +178,8 @@ def versions() -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a tiny model on a CPU")
-    parser.add_argument("--parts", default="c", help="c (with b), a, f, or several: c,a")
-    parser.add_argument("--variants", default="one engine,two engines", help=", ".join(VARIANTS))
+    parser.add_argument("--parts", default="c", help="c (with b), a, or both: c,a")
+    parser.add_argument("--variants", default="before,after", help=", ".join(VARIANTS))
     parser.add_argument("--devices", default="0", help="GPU numbers; several: compared with one")
     parser.add_argument("--rounds", type=int, default=3, help="waves of each variant, in turns")
     parser.add_argument("--pages", type=int, help="of a wave, for each engine")
@@ -179,8 +195,7 @@ def main() -> None:
     end = time.time() + given.budget_s
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    devices = [int(number) for number in given.devices.split(",")]
-    cards = Cards(devices)
+    cards = Cards([int(number) for number in given.devices.split(",")])
     if not (given.small or cards.names):
         sys.exit("There is no GPU here, or no NVML to ask it with; --small needs none.")
     work = given.work.absolute()
@@ -196,8 +211,6 @@ def main() -> None:
         measure_daemons(bench, given)
     if "a" in given.parts:
         measure_upstream(bench)
-    if "f" in given.parts:
-        measure_faults(bench, devices)
     report(bench.known)
 
 

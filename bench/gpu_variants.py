@@ -23,22 +23,30 @@ from urllib.request import urlopen
 from bench.gpu_material import plugin_path
 from bench.gpu_watch import Cards
 from ocrd.engine.remote.settings import TRUST
-from ocrd.engine.resident.process import SCHEDULER
 from tests.support.ports import reserved_ports
 from tests.support.waiting import wait_for
 
+PLAIN_GRAPHS = {"max_cudagraph_capture_size": 512}
+TIMED, GROUPS = "bench.gpu_steps.Timed", "bench.gpu_steps.TimedGroups"
+# The engines of a card take turns on it: CUDA looks for MPS where none is.
+NO_MPS = {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
 # Settings and options of the engine beside the defaults.  "servers": as many on the card, and pages
 # go there over HTTP, by the command that ocrd prints.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "two engines": {"per_device": 2},
-    "one engine": {"per_device": 1},
-    "server": {"per_device": 1, "scheduler_cls": SCHEDULER, "servers": 1},
+    "before": {"per_device": 1, "compilation_config": PLAIN_GRAPHS, "scheduler_cls": TIMED},
+    "after": {"per_device": 2, "scheduler_cls": GROUPS},
+    "one engine": {"per_device": 1, "scheduler_cls": GROUPS},
+    "ungrouped": {"per_device": 2, "scheduler_cls": TIMED},
+    "slices": {"per_device": 2, "scheduler_cls": GROUPS, "environment": NO_MPS},
+    "wide": {"per_device": 2, "scheduler_cls": GROUPS, "places": 384},
+    "server": {"per_device": 1, "scheduler_cls": GROUPS, "servers": 1},
 }
 FOLDERS = {  # workload: mode, resolution
     "uniform": ("uniform", "gundam"),
     "documents": ("uniform", "gundam"),
     "lognormal": ("lognormal", "gundam"),
     "equal": ("equal", "gundam"),
+    "unguarded": ("uniform-unguarded", "gundam"),
     "base": ("uniform", "base"),
     "tiny": ("uniform", "tiny"),
 }
@@ -49,7 +57,7 @@ BESIDE_CACHE_MIB = 13_500
 SERVER_S = 300.0
 GUESS_PAGES_PER_S = 12.0
 PLACES_OF = ("devices", "per_device")  # an engine
-OPTIONS = ("scheduler_cls", "kv_cache_memory_bytes")
+OPTIONS = ("compilation_config", "scheduler_cls", "kv_cache_memory_bytes")
 
 
 @dataclass
@@ -148,9 +156,9 @@ def environment(work: Path, *, small: bool) -> dict[str, str]:
 def variants(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What is compared: the names given, or one card with several."""
     numbers = [int(number) for number in given.devices.split(",")]
-    known = VARIANTS | {f"{len(numbers)} cards": VARIANTS["two engines"]}
+    known = VARIANTS | {f"{len(numbers)} cards": VARIANTS["after"]}
     names = given.variants.split(",") if len(numbers) == 1 else ["1 card", f"{len(numbers)} cards"]
-    known["1 card"] = VARIANTS["two engines"]
+    known["1 card"] = VARIANTS["after"]
     return {
         name: known[name] | {"devices": numbers if "cards" in name else numbers[:1]}
         for name in names
@@ -168,20 +176,23 @@ def start(bench: Bench, chosen: dict[str, dict[str, Any]]) -> list[Daemon]:
         # The share is only what has to be free at the start; the cache's size is said.
         fixed = {"kv_cache_memory_bytes": cache_mib << 20, "gpu_memory_utilization": 0.1}
     bench.keep("room", {"cache_mib": cache_mib, "places": places, "engines": beside})
-    return [
-        started(bench, name, variant | fixed | {"max_num_seqs": places}, places)
-        for name, variant in chosen.items()
-    ]
+    daemons = []
+    for name, variant in chosen.items():
+        own = variant.pop("places", places)
+        settings = variant | fixed | {"max_num_seqs": own, "max_pages_in_flight": 2 * own}
+        daemons.append(started(bench, name, settings, own))
+    return daemons
 
 
 def started(bench: Bench, name: str, variant: dict[str, Any], places: int) -> Daemon:
     """One daemon, and the servers that it asks if that is what is compared."""
     root = bench.work / f"root-{name.replace(' ', '-')}"
     shutil.rmtree(root, ignore_errors=True)
-    (root / "staging").mkdir(parents=True)
-    variant = {"max_pages_in_flight": 2 * places, **variant}
-    count = variant.pop("servers", 0)
-    known = environment(bench.work, small=bench.small)
+    for folder in ("steps", "staging"):
+        (root / folder).mkdir(parents=True)
+    count, own = variant.pop("servers", 0), variant.pop("environment", {})
+    known = environment(bench.work, small=bench.small) | own
+    known |= {"OCRD_BENCH_STEPS": str(root / "steps")}
     with reserved_ports(count) as ports:
         if ports:
             addresses = [f"http://127.0.0.1:{port}" for port in ports]
@@ -250,7 +261,14 @@ def configuration(bench: Bench, root: Path, engine: dict[str, Any]) -> str:
     lines += ["[watch]", "settle_s = 0.3", "[log]", 'format = "json"']
     for mode in sorted({mode for mode, _ in FOLDERS.values()}):
         prompt = "<|grounding|>Convert the document to markdown."
-        lines += ["[[mode]]", f'name = "{mode}"', f'prompt = "{prompt}"', 'reader = "document"']
+        guard = "window = 0" if "unguarded" in mode else ""
+        lines += [
+            "[[mode]]",
+            f'name = "{mode}"',
+            f'prompt = "{prompt}"',
+            'reader = "document"',
+            guard,
+        ]
     for name, (mode, resolution) in FOLDERS.items():
         resolution = "tiny" if bench.small else resolution
         lines += ["[[folder]]", f'name = "{name}"', f'mode = "{mode}"']

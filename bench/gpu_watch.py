@@ -1,4 +1,4 @@
-"""What goes on beside the pages: how busy each card is, what processes use."""
+"""What goes on beside the pages: how busy each card is, and what planning costs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import os
 import threading
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from bench.common import cpu_s, family
@@ -77,3 +78,31 @@ def lateness(path: Path, began: float, ended: float) -> float | None:
     rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     found = sorted(float(late) for moment, late in rows if began <= float(moment) <= ended)
     return found[len(found) * 99 // 100] if found else None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the engines' stop watches say of a while; see `gpu_steps`.
+
+    Attributes:
+        plan_ms: Median planning of a step.
+        taken: Pages that began in a step in which some did.
+    """
+
+    plan_ms: float
+    taken: float
+
+    @classmethod
+    def read(cls, folder: Path, began: float, ended: float) -> Steps | None:
+        """Of the engines that write into a folder; None if there was no step."""
+        rows = [
+            [float(word) for word in line.split()]
+            for engine in folder.glob("[0-9]*")
+            for line in engine.read_text().splitlines()
+            if line.count(" ") == 3
+        ]
+        found = [row for row in rows if began <= row[0] <= ended and row[3]]
+        if not found or ended <= began:
+            return None
+        taking = [row[2] for row in found if row[2]]
+        return cls(plan_ms=median(row[1] for row in found), taken=fmean(taking) if taking else 0.0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import asdict
 from typing import Any
 
 from bench.common import family, memory
 from bench.gpu_daemon import ANSWER, ASK, LATE
 from bench.gpu_material import DOCUMENT
 from bench.gpu_variants import Bench, Daemon
-from bench.gpu_watch import lateness, spent
+from bench.gpu_watch import Steps, lateness, spent
 
 POLL_S = 0.1
 STEADY_AT_LEAST = 32  # pages
@@ -44,7 +45,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         now = daemon.moments()
         return len(now["job.done"]) - past + len(now["job.failed"]) - lost >= len(files)
 
-    until(bench, daemon, ended, count)
+    whole = until(bench, daemon, ended, count)
     after, took = spent(daemon.process.pid), time.time() - began
     more = {
         "failed": len(moments["job.failed"]) - lost,
@@ -54,7 +55,7 @@ def wave(bench: Bench, daemon: Daemon, folder: str, number: int, count: int) -> 
         "faults": daemon.faults[faults:] or None,  # what is measured is something else then
     }
     done = [moment for moment in moments["job.done"][past:] for _ in range(each)]
-    keep_wave(bench, daemon, folder, began, done, count // each * each, **more)
+    report_wave(bench, daemon, folder, began, done, count, whole, more)
 
 
 def ceiling(bench: Bench, daemon: Daemon, count: int, *, guard: bool) -> None:
@@ -73,7 +74,7 @@ def ceiling(bench: Bench, daemon: Daemon, count: int, *, guard: bool) -> None:
     if "error" in told:
         bench.keep("fault", {"variant": daemon.name, "what": name, "error": told["error"]})
         return
-    keep_wave(bench, daemon, name, told["began"], told["done"], count)
+    report_wave(bench, daemon, name, told["began"], told["done"], count, True, {})
 
 
 def until(bench: Bench, daemon: Daemon, true: Any, count: int) -> bool:
@@ -86,35 +87,34 @@ def until(bench: Bench, daemon: Daemon, true: Any, count: int) -> bool:
     return True
 
 
-def rates(
-    bench: Bench, began: float, done: list[float], places: int, count: int
-) -> dict[str, float | None]:
-    """Pages a second of a wave from when they were done, and how busy the card was meanwhile.
-
-    `steady` is while every place was taken: from when one generation of pages was done until one
-    was left.
-    """
-    done = sorted(done)
-    window = done[places : count - places]
-    first, last = (window[0], window[-1]) if window else (began, done[-1] if done else time.time())
-    steady = (len(window) - 1) / (last - first) if len(window) >= STEADY_AT_LEAST else None
-    whole = len(done) / (done[-1] - began) if len(done) == count else None  # else it was cut
-    return {"whole": whole, "steady": steady, "busy": bench.cards.busy(first, last)}
-
-
-def keep_wave(
+def report_wave(
     bench: Bench,
     daemon: Daemon,
     workload: str,
     began: float,
     done: list[float],
     count: int,
-    **more: Any,
+    whole: bool,
+    more: dict[str, Any],
 ) -> None:
-    figures = rates(bench, began, done, daemon.places, count)
-    daemon.speed = figures["whole"] or daemon.speed
-    told = {"variant": daemon.name, "workload": workload, "pages": len(done)}
-    bench.keep("wave", told | figures | more)
+    """The figures of one wave, from when its pages were done."""
+    done = sorted(done)
+    figure: dict[str, Any] = {"variant": daemon.name, "workload": workload, "pages": len(done)}
+    if whole and done:
+        figure["whole"] = len(done) / (done[-1] - began)
+        daemon.speed = figure["whole"]
+    else:
+        figure["cut"] = True
+    # Every place was taken from when one generation of pages was done until one was left.
+    window = done[daemon.places : count - daemon.places]
+    if len(window) >= STEADY_AT_LEAST:
+        first, last = window[0], window[-1]
+        figure["steady"] = (len(window) - 1) / (last - first)
+    else:
+        first, last = began, done[-1] if done else time.time()
+    figure["busy"] = bench.cards.busy(first, last)
+    steps = Steps.read(daemon.root / "steps", first, last)
+    bench.keep("wave", figure | (asdict(steps) if steps else {}) | more)
 
 
 def letter(bench: Bench, daemon: Daemon, number: int) -> None:
