@@ -31,6 +31,7 @@ INKED = 0.35  # of the strongest contrast: what counts as ink
 FULL = 0.7  # of it: what the middle of a stroke has, and its edge has not
 EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
 RULED = 0.6  # of the length: a row with so much ink, and twice that of others, is a rule
+THROUGH = 0.9  # of the height of a crop: no letter reaches as far
 SPECK = 2  # pixels of ink in a row that mean nothing
 DOT_GAP = 0.12  # heights between the dot of an i and its stem
 HIGHEST = 64  # pixels: larger crops are scaled down here, where it is done more finely
@@ -162,7 +163,15 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     full = rows.mean(axis=1)
     ruled = (full > RULED) & (full > 2 * np.median(full))
     columns = np.logical_or.reduce(rows[~ruled])
-    return Crop(pixels, ink, columns, *_reach(ink.sum(axis=1)))
+    print_ = ink & ~upright_rules(ink)
+    return Crop(pixels, ink, columns, *_reach((print_ if print_.any() else ink).sum(axis=1)))
+
+
+def upright_rules(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The ink of upright rules, as beside a table's cells: no letter is as high as its crop."""
+    wide = cv2.dilate(ink.astype(np.uint8), np.ones((1, 3), np.uint8))  # some lean a little
+    through = np.ones((max(1, round(THROUGH * len(ink))), 1), np.uint8)
+    return (cv2.morphologyEx(wide, cv2.MORPH_OPEN, through) > 0) & ink
 
 
 def shrunk(pixels: Pixels, scale: float) -> Pixels:

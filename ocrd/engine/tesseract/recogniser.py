@@ -17,6 +17,7 @@ from ocrd.engine.rapid.lines import Part, Span, spans
 from ocrd.engine.rapid.recogniser import Recogniser
 from ocrd.engine.tesseract import packs
 from ocrd.engine.tesseract.library import Seen, Tesseract
+from ocrd.engine.tesseract.tidy import tidied
 from ocrd.languages import languages
 
 SURE = 0.9  # of a word of which Tesseract is less sure, another recogniser is asked
@@ -107,7 +108,7 @@ class TesseractRecogniser:
 
     def _seen(self, pixels: Pixels) -> list[Seen]:
         grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2GRAY)
-        grey = grey[:, ::-1] if self.mirrored else grey
+        grey = tidied(np.ascontiguousarray(grey[:, ::-1]) if self.mirrored else grey)
         edge = int(np.median(grey))
         around = (WHITE, WHITE, WHITE, WHITE)
         framed = cv2.copyMakeBorder(grey, *around, cv2.BORDER_CONSTANT, value=edge)
