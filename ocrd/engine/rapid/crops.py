@@ -44,7 +44,7 @@ class Crop:
     Attributes:
         pixels: What it looks like.
         ink: Where it is printed.
-        inked: For each column, whether there is ink in it.
+        inked: For each column, whether there is ink in it that is of no rule.
         top: Where the ink of the line begins, in fractions of the height.
         bottom: Where it ends.
     """
@@ -124,8 +124,8 @@ class Crop:
 
         Words of a line stand about equally far apart, letters far closer.
         """
-        ends = np.flatnonzero(np.diff(np.concatenate([[True], self.inked, [True]]).astype(np.int8)))
-        widths = sorted(ends[1::2] - ends[::2])[-spaces:] if spaces else []
+        steps = np.diff(np.flatnonzero(self.inked)) - 1
+        widths = sorted(steps[steps > 0])[-spaces:] if spaces else []
         return LIKE_OTHERS * median(widths) if widths else self.height * WORD_GAP
 
     def parted(self, column: int, least: float) -> bool:
@@ -158,13 +158,14 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     if height > HIGHEST:
         pixels = shrunk(pixels, HIGHEST / height)
     ink = _ink(pixels)
+    print_ = ink & ~upright_rules(ink)
+    print_ = print_ if print_.any() else ink  # a stroke alone
     edge = int(len(ink) * EDGE)
-    rows = ink[edge : len(ink) - edge]
+    rows = print_[edge : len(ink) - edge]
     full = rows.mean(axis=1)
     ruled = (full > RULED) & (full > 2 * np.median(full))
     columns = np.logical_or.reduce(rows[~ruled])
-    print_ = ink & ~upright_rules(ink)
-    return Crop(pixels, ink, columns, *_reach((print_ if print_.any() else ink).sum(axis=1)))
+    return Crop(pixels, ink, columns, *_reach(print_.sum(axis=1)))
 
 
 def upright_rules(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -73,6 +73,12 @@ def test_a_cut_between_words_is_told_from_one_inside_a_word_by_the_other_gaps(cr
     assert not crop.parted(1200, least)
 
 
+def test_white_before_and_behind_a_line_is_no_gap_between_words() -> None:
+    pixels = np.concatenate([np.full((40, 300, 3), 230, np.uint8), strip()[:, :400]], axis=1)
+    crop = cut(pixels, whole(pixels))
+    assert 10 < crop.word_gap(1) < 20
+
+
 def test_a_bolder_word_weighs_more() -> None:
     image = Image.new("RGB", (400, 40), "white")
     draw = ImageDraw.Draw(image)
