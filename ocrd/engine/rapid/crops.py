@@ -31,6 +31,7 @@ INKED = 0.35  # of the strongest contrast: what counts as ink
 FULL = 0.7  # of it: what the middle of a stroke has, and its edge has not
 EDGE = 0.15  # of the height, left out above and below: neighbouring lines may reach in
 RULED = 0.6  # of the length: a row with so much ink, and twice that of others, is a rule
+THROUGH = 0.9  # of the height of a crop: no letter reaches as far
 SPECK = 2  # pixels of ink in a row that mean nothing
 DOT_GAP = 0.12  # heights between the dot of an i and its stem
 HIGHEST = 64  # pixels: larger crops are scaled down here, where it is done more finely
@@ -43,7 +44,7 @@ class Crop:
     Attributes:
         pixels: What it looks like.
         ink: Where it is printed.
-        inked: For each column, whether there is ink in it.
+        inked: For each column, whether there is ink in it that is of no rule.
         top: Where the ink of the line begins, in fractions of the height.
         bottom: Where it ends.
     """
@@ -123,8 +124,8 @@ class Crop:
 
         Words of a line stand about equally far apart, letters far closer.
         """
-        ends = np.flatnonzero(np.diff(np.concatenate([[True], self.inked, [True]]).astype(np.int8)))
-        widths = sorted(ends[1::2] - ends[::2])[-spaces:] if spaces else []
+        steps = np.diff(np.flatnonzero(self.inked)) - 1
+        widths = sorted(steps[steps > 0])[-spaces:] if spaces else []
         return LIKE_OTHERS * median(widths) if widths else self.height * WORD_GAP
 
     def parted(self, column: int, least: float) -> bool:
@@ -157,12 +158,21 @@ def cut(page: Pixels, quad: Quad) -> Crop:
     if height > HIGHEST:
         pixels = shrunk(pixels, HIGHEST / height)
     ink = _ink(pixels)
+    print_ = ink & ~upright_rules(ink)
+    print_ = print_ if print_.any() else ink  # a stroke alone
     edge = int(len(ink) * EDGE)
-    rows = ink[edge : len(ink) - edge]
+    rows = print_[edge : len(ink) - edge]
     full = rows.mean(axis=1)
     ruled = (full > RULED) & (full > 2 * np.median(full))
     columns = np.logical_or.reduce(rows[~ruled])
-    return Crop(pixels, ink, columns, *_reach(ink.sum(axis=1)))
+    return Crop(pixels, ink, columns, *_reach(print_.sum(axis=1)))
+
+
+def upright_rules(ink: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The ink of upright rules, as beside a table's cells: no letter is as high as its crop."""
+    wide = cv2.dilate(ink.astype(np.uint8), np.ones((1, 3), np.uint8))  # some lean a little
+    through = np.ones((max(1, round(THROUGH * len(ink))), 1), np.uint8)
+    return (cv2.morphologyEx(wide, cv2.MORPH_OPEN, through) > 0) & ink
 
 
 def shrunk(pixels: Pixels, scale: float) -> Pixels:

@@ -13,6 +13,7 @@ from ocrd.engine.rapid.recogniser import Recogniser
 from ocrd.engine.tesseract import packs
 from ocrd.engine.tesseract.latin import LatinWords
 from ocrd.engine.tesseract.library import Seen, Tesseract
+from ocrd.engine.tesseract.tidy import tidied
 from ocrd.engine.tesseract.words import Said, composed, in_order, mean
 from ocrd.languages import languages
 
@@ -59,7 +60,7 @@ class TesseractRecogniser:
 
     def _seen(self, pixels: Pixels) -> list[Seen]:
         grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2GRAY)
-        grey = grey[:, ::-1] if self.mirrored else grey
+        grey = tidied(np.ascontiguousarray(grey[:, ::-1]) if self.mirrored else grey)
         edge = int(np.median(grey))
         around = (WHITE, WHITE, WHITE, WHITE)
         framed = cv2.copyMakeBorder(grey, *around, cv2.BORDER_CONSTANT, value=edge)

@@ -45,6 +45,21 @@ def test_the_ink_of_a_line_is_found(crop: Crop) -> None:
     assert (round(crop.top * 40), round(crop.bottom * 40)) == ROWS
 
 
+def test_an_upright_rule_beside_a_line_makes_it_no_higher() -> None:
+    pixels = strip().copy()
+    pixels[:, 4:8] = pixels[:, 1992:1995] = 90
+    pixels[:20, 1200:1202] = pixels[20:, 1201:1203] = 90  # it leans
+    crop = cut(pixels, whole(pixels))
+    assert (round(crop.top * 40), round(crop.bottom * 40)) == ROWS
+
+
+def test_a_stroke_alone_is_as_high_as_it_is() -> None:
+    pixels = np.full((40, 20, 3), 230, np.uint8)
+    pixels[:, 8:12] = 20
+    crop = cut(pixels, whole(pixels))
+    assert (crop.top, crop.bottom) == (0, 1)
+
+
 def test_a_long_line_is_cut_between_words(crop: Crop) -> None:
     word_too_long = 1200  # for the reach of the search: it is cut all the same
     cuts = [0, 405, 795, word_too_long, 1575, 2000]
@@ -56,6 +71,12 @@ def test_a_cut_between_words_is_told_from_one_inside_a_word_by_the_other_gaps(cr
     assert 10 < least < 20
     assert crop.parted(130, least)
     assert not crop.parted(1200, least)
+
+
+def test_white_before_and_behind_a_line_is_no_gap_between_words() -> None:
+    pixels = np.concatenate([np.full((40, 300, 3), 230, np.uint8), strip()[:, :400]], axis=1)
+    crop = cut(pixels, whole(pixels))
+    assert 10 < crop.word_gap(1) < 20
 
 
 def test_a_bolder_word_weighs_more() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from rapidfuzz.distance import Levenshtein
 
 from ocrd.engine.rapid.crops import Crop, cut
 from ocrd.engine.rapid.reader import load
 from ocrd.engine.rapid.recogniser import RapidRecogniser
+from ocrd.engine.tesseract.latin import SURE
 from ocrd.engine.tesseract.library import Seen
 from ocrd.engine.tesseract.recogniser import TesseractRecogniser
 from ocrd.engine.tesseract.words import Said, in_order
@@ -29,14 +31,60 @@ def recogniser() -> RapidRecogniser:
 
 
 def drawn(line: str, font: ImageFont.FreeTypeFont, language: str) -> Crop:
+    return whole(scanned(line, font, language))
+
+
+def scanned(line: str, font: ImageFont.FreeTypeFont, language: str) -> Image.Image:
     """A line alone, black on white."""
     room = 8
     left, top, right, bottom = font.getbbox(line, language=language)
     size = round(right - left + 2 * room), round(bottom - top + 2 * room)
     page = Image.new("RGB", size, "white")
     ImageDraw.Draw(page).text((room - left, room - top), line, "black", font, language=language)
+    return page
+
+
+def whole(page: Image.Image) -> Crop:
+    """All of a picture as one line."""
     corners = ((0, 0), (page.width, 0), (page.width, page.height), (0, page.height))
     return cut(np.asarray(page)[:, :, ::-1], corners)
+
+
+@pytest.mark.parametrize("said", ["787.24", "Сума", "514.16", "12.03.2026", "Разом"])
+@pytest.mark.parametrize("sides", ["left", "right", "both"])
+def test_the_rules_beside_a_cell_are_not_read(said: str, sides: str) -> None:
+    page = scanned(said, ImageFont.truetype(SANS, 28), "uk")
+    draw = ImageDraw.Draw(page)
+    for side, x in ("left", 1), ("right", page.width - 3):
+        if sides in (side, "both"):
+            draw.line((x, 0, x, page.height), (110, 110, 110), 2)
+    (part,) = TesseractRecogniser("uk").lines([whole(page)])
+    assert part.text == said
+    assert part.score > SURE
+
+
+@pytest.mark.parametrize(
+    ("language", "font", "line"),
+    [
+        ("ar", SANS, "لا يمكن استخدام هذه الصفحة على هذا الجهاز من غير حساب"),
+        ("he", SANS, "הדפים שבהם ביקרת נשמרים ברשימה כדי שאפשר יהיה לחפש"),
+        ("ko", CJK, "회의는 오후 7시 30분에 시작하여 두 시간쯤 이어졌습니다."),
+        ("th", THAI, "ในอาคารใหม่จะมีห้องสมุด ห้องอ่านหนังสือ และห้องคอมพิวเตอร์"),
+        ("el", SANS, "Σήμερα ανακοινώνεται ότι η βιβλιοθήκη ανοίγει στις 9."),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_grain_of_a_scan_costs_no_letters(
+    language: str, font: Path, line: str, seed: int
+) -> None:
+    index = KOREAN if language == "ko" else 0
+    page = scanned(line, ImageFont.truetype(font, 36, index=index), language)
+    noise = np.random.default_rng(seed).normal(0, 16, (page.height, page.width, 1))
+    page = Image.fromarray((np.asarray(page) * 0.75 + 30 + noise).clip(0, 255).astype(np.uint8))
+    recogniser = TesseractRecogniser(language)
+    (part,) = recogniser.lines([whole(ImageOps.mirror(page) if recogniser.mirrored else page)])
+    letters, read = "".join(line.split()), "".join(part.text.split())
+    assert Levenshtein.distance(letters, read) <= 0.02 * len(letters)
 
 
 @pytest.mark.parametrize("pixels", [28, 46])
