@@ -21,11 +21,18 @@ from ocrd.daemon.requests import Requests
 from ocrd.daemon.retention import Retention
 from ocrd.daemon.status import Listener, Rates, Status
 from ocrd.daemon.troubles import Troubles, kept_going
-from ocrd.daemon.wiring import build
+from ocrd.daemon.wiring import House, build
 from ocrd.engine.base import Engine
-from ocrd.errors import EngineDownError, ExitCode, OcrdError, PlaceError, first_of
+from ocrd.errors import (
+    EngineDownError,
+    ExitCode,
+    LedgerError,
+    OcrdError,
+    PlaceError,
+    first_of,
+)
 from ocrd.events import Events
-from ocrd.files import Disk
+from ocrd.files import Disk, display
 from ocrd.inbox.inboxes import MEMORY, Inboxes
 from ocrd.job import ACTIVE
 from ocrd.observe.systemd import Notifier
@@ -39,6 +46,8 @@ LAST_S = 20.0  # from the second signal to stop to the end, come what may
 LOOK_S = 0.2
 STUCK_S = 15.0  # everything left has been waiting for a place for so long
 PLACE = "the configuration and its trees"
+HELD = "the ledger and the lock"
+HOLD_S = 1.0  # between two looks at whether they are ours
 
 
 class Daemon:
@@ -71,7 +80,6 @@ class Daemon:
         self._listeners = listeners
         self._unserved = check_modes(config, self._engine)
         self._troubles = Troubles()
-        self._lost_trees: set[Path] = set()  # of which it was said
         self._renewing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -104,7 +112,7 @@ class Daemon:
         )
         try:
             self._scheduler, self._call = house.scheduler, house.scheduler.parts.call
-            return await self._serve()
+            return await self._serve(house)
         finally:
             closed = house.close()
             self.left_behind = not closed or bool(self._call.hanging(0.0))
@@ -122,7 +130,7 @@ class Daemon:
 
     # --- its course ---
 
-    async def _serve(self) -> ExitCode:
+    async def _serve(self, house: House) -> ExitCode:
         self._events.emit(
             "daemon.started", config=str(self.config.file), root=str(self.config.root)
         )
@@ -132,7 +140,8 @@ class Daemon:
             self._events.warn("folder.unserved", folder=name, hint=reason)
         self._serve_folders()
         self._know()
-        orphans = await take_in(self._scheduler, await recover(self._scheduler))
+        unknown = await recover(self._scheduler)
+        orphans = await take_in(self._scheduler, unknown, self._troubles)
         loop = asyncio.get_running_loop()
         self._inboxes = Inboxes(
             self._scheduler.parts.ledger,
@@ -152,6 +161,7 @@ class Daemon:
                     tasks.create_task(kept_going(name, part, self._troubles, self._events))
                     for name, part in self._parts(orphans).items()
                 ]
+                running.append(tasks.create_task(self._hold(house)))
                 over = self._worked_off() if self._once else self._stop.wait()
                 await self._unless(self._stop, over)
                 loading.cancel()  # an engine that is still coming up is not waited for
@@ -192,6 +202,23 @@ class Daemon:
             "the requests": requests.run,
             "the search index": indexing.run,
         }
+
+    async def _hold(self, house: House) -> None:
+        """End when ledger or lock are not ours any more: another daemon may have them.
+
+        Raises:
+            LedgerError: One was deleted or replaced.
+        """
+        lost = None
+        while lost is None:
+            await asyncio.sleep(HOLD_S)
+            lost = await self._call(HELD, house.replaced)
+        raise LedgerError(
+            f"{display(lost)} was deleted or replaced while the daemon had it open",
+            hint="Start the daemon again (its unit does): it makes anew what is missing, and takes "
+            "up what lies in inboxes and spool.",
+            kind="replaced",
+        )
 
     async def _wind_down(self) -> None:
         scheduler, drain_s = self._scheduler, self.config.settings.jobs.drain_s
@@ -257,7 +284,7 @@ class Daemon:
                 await self._renew(fresh_file=False)
             except OcrdError as error:
                 self._events.warn("folders.unchanged", **error.told())
-            orphans = await take_in(self._scheduler, orphans, again=True)
+            orphans = await take_in(self._scheduler, orphans, self._troubles, again=True)
 
     async def _renew(self, *, fresh_file: bool) -> None:
         """Take the configuration as it is now; off the event loop, as its trees may not answer."""
@@ -281,11 +308,11 @@ class Daemon:
         try:
             await self._call(str(tree), self._scheduler.parts.spool.mark, tree)
         except OcrdError as error:
-            if tree not in self._lost_trees:
+            if tree not in self._troubles.lost:
                 self._events.warn("tree.lost", **error.told())
-            self._lost_trees.add(tree)
+            self._troubles.lost[tree] = error
         else:
-            self._lost_trees.discard(tree)
+            self._troubles.lost.pop(tree, None)
 
     async def _reload(self) -> None:
         """SIGHUP: a new configuration, or the old one and a reason.

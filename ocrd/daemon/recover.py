@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ocrd.daemon.scheduler import Scheduler
+from ocrd.daemon.troubles import Troubles
 from ocrd.errors import OcrdError
 from ocrd.files import display
 from ocrd.job import ACTIVE
@@ -43,25 +44,28 @@ async def recover(scheduler: Scheduler) -> list[Orphan]:
 
 
 async def take_in(
-    scheduler: Scheduler, orphans: Sequence[Orphan], *, again: bool = False
+    scheduler: Scheduler, orphans: Sequence[Orphan], troubles: Troubles, *, again: bool = False
 ) -> list[Orphan]:
     """Finish what was published already, and put every other original back into its inbox.
 
-    The log is not told of those that were tried before (`again`).
+    Why others are not is kept in `troubles`; the log is not told of those that were tried before
+    (`again`).
 
     Returns:
         Those that cannot be taken in now: their folder is not configured, or its inbox has no
         room.  They are safe where they are.
     """
     p = scheduler.parts
-    left = []
+    left, why = [], []
     for orphan in orphans:
         try:
             await _take_in(scheduler, orphan)
         except OcrdError as error:
             left.append(orphan)
+            why.append(error)
             if not again:
                 p.events.warn("spool.orphan", path=display(str(orphan.jobdir.path)), **error.told())
+    troubles.orphans = why
     return left
 
 
@@ -71,11 +75,11 @@ async def _take_in(scheduler: Scheduler, orphan: Orphan) -> None:
     name = record.found.folder if record else ""
     folder = scheduler.folders.get(name)
     if folder is None or record is None:
-        raise OcrdError(
-            f"folder {name} is not configured" if name else "nothing tells which folder it is of",
-            hint=f"Configure it, or move what you need out of {lies} by hand.",
-            kind="orphan",
-        )
+        if not await p.call(SPOOL, orphan.holds_any):
+            return  # a person has taken it
+        told = f"folder {name} is not configured" if record else "nothing tells of which folder"
+        ways = ("Configure the folder, or move" if record else "Move", "what you need out of")
+        raise OcrdError(told, hint=f"{' '.join(ways)} {lies} by hand.", kind="orphan")
     if orphan.sealed and orphan.original and names and names.outputs and names.archived_to:
         # Its bundle began to leave: it is not made twice.
         adopt = partial(p.ledger.adopt, outputs=names.outputs, archived_to=names.archived_to)

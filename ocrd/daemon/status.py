@@ -173,6 +173,7 @@ class Status:
             waited_s = round(max(0.0, time.time() - counted.oldest_waiting), 1)
         intake = self.inboxes.report(folder.name)
         condition = intake.pop("condition", None)
+        lost = [self.troubles.lost.get(tree) for _, tree in folder.trees()]
         wait = scheduler.paused.now.get(folder.name)
         found = wait.error if wait else scheduler.waits
         hanging = scheduler.hanging().get(folder.name)
@@ -198,6 +199,10 @@ class Status:
             "oldest_waiting_s": waited_s,
             "pages_per_s": round(self.rates.pages_per_s(folder.name), 3),
             **intake,
+            "conditions": [
+                *intake.get("conditions", ()),
+                *(each.shown() for each in lost if each),
+            ],
         }
 
     def _line(self, facts: Mapping[str, Any]) -> str:

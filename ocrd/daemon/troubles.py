@@ -13,7 +13,7 @@ from typing import Any
 from ocrd.errors import OcrdError
 from ocrd.events import Events
 from ocrd.oserrors import os_error
-from ocrd.views.phrases import iso
+from ocrd.views.phrases import counted, iso
 
 RESTART_S = (1.0, 5.0, 30.0, 60.0)  # before a part that failed runs again; after these it is over
 RUNS_WELL_S = 600.0  # a part that has run for so long is no longer in trouble
@@ -24,11 +24,14 @@ class Troubles:
     """What is wrong with the daemon itself: why, and since when.
 
     `parts` ended with what nobody foresaw and were started again; the configuration on the disk is
-    `refused`.
+    `refused`; `lost` trees are not themselves, which their folders tell; `orphans` says why
+    originals in the spool, of which the ledger knows nothing, do not go back to an inbox.
     """
 
     parts: dict[str, tuple[OcrdError, float]] = field(default_factory=dict)
     refused: tuple[OcrdError, float] | None = None
+    lost: dict[Path, OcrdError] = field(default_factory=dict)
+    orphans: list[OcrdError] = field(default_factory=list)
 
     def told(self) -> list[dict[str, Any]]:
         """For the snapshot; a message, a hint and the time of each."""
@@ -36,6 +39,10 @@ class Troubles:
             {"kind": "part", "message": error.message, "hint": error.hint, "since": at}
             for error, at in self.parts.values()
         ]
+        if self.orphans:
+            first, files = self.orphans[0], counted(len(self.orphans), "original")
+            message = f"the spool holds {files} that the ledger does not know: {first.message}"
+            found.append({"kind": "orphan", "message": message, "hint": first.hint, "since": None})
         if self.refused is not None:
             error, at = self.refused
             message = f"the configuration on disk is refused since {iso(at)}: {error.message}"

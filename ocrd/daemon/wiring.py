@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -53,6 +54,23 @@ class House:
     scheduler: Scheduler
     children: tuple[ChildPool, ...]
     places: contextlib.ExitStack  # gives ledger and locks back
+    held: Mapping[Path, int]  # what no other daemon may have, by descriptors
+
+    def replaced(self) -> Path | None:
+        """The ledger or the lock, once it has been deleted or another file has its name.
+
+        One that is away with its mount comes back with that.
+        """
+        for file, descriptor in self.held.items():
+            ours, there = os.fstat(descriptor), None
+            for path in (file.parent, file):  # without the file its folder, or one above a mount
+                with contextlib.suppress(OSError):
+                    there = path.stat()
+            if ours.st_nlink == 0 or (
+                there and there.st_dev == ours.st_dev and there.st_ino != ours.st_ino
+            ):
+                return file
+        return None
 
     def close(self) -> bool:
         """Give everything back; whether all of it could be: a hanging disk keeps the ledger."""
@@ -81,6 +99,10 @@ def build(
         LedgerError: The ledger cannot be used, or another daemon has it.
     """
     ledger, spool, places = open_places(config, events, disk)
+    held = {}
+    for file in (config.ledger, config.spool / snapshot.LOCK):
+        held[file] = os.open(file, os.O_PATH | os.O_CLOEXEC)  # SQLite's own locks bear no other
+        places.callback(os.close, held[file])
     pages, page_children = page_source(config, engine)
     document_children = ChildPool(
         name="document builder",
@@ -123,7 +145,8 @@ def build(
         expect=expect,
         heed_hours=heed_hours,
     )
-    return House(scheduler=scheduler, children=(page_children, document_children), places=places)
+    children = (page_children, document_children)
+    return House(scheduler=scheduler, children=children, places=places, held=held)
 
 
 def open_places(

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import io
 import os
+import shlex
 import signal
 import stat
 import threading
@@ -28,6 +29,7 @@ from ocrd.inbox.join import Document
 from ocrd.inbox.settle import Candidate
 from ocrd.job import Found
 from ocrd.names import safe_relative
+from ocrd.owners import user_name
 
 AT_ONCE = 500  # files recorded in one transaction
 SHORT_S = 0.25  # so long, and so much, is hashed before it is recorded
@@ -89,9 +91,11 @@ def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -
     try:
         opened = disk.open(path)
     except PermissionError as error:
+        user, place = user_name(os.geteuid()), shlex.quote(display(path))
         raise BadFileError(
             f"{display(source)} must not be read by the daemon's user",
-            hint="Make it readable (chmod a+r, or setfacl -m u:ocrd:r), then `ocrd retry` the job.",
+            hint=f"Make it readable (chmod a+r {place}, or setfacl -m u:{user}:r {place}), then "
+            "`ocrd retry` the job.",
             kind="no-permission",
         ) from error
     with opened as file:

@@ -37,6 +37,10 @@ class Orphan:
     sealed: bool
     names: FinalNames | None
 
+    def holds_any(self) -> bool:
+        """Whether the original still lies there."""
+        return self.original is not None and self.jobdir.has(self.original)
+
 
 def look(path: Path, disk: Disk) -> Orphan:
     """What a job's folder holds."""

@@ -24,7 +24,7 @@ from ocrd.spool.tree import make_folders
 MARKER = ".ocrd-tree"
 NUMBER = "/#"  # ends the name, among the known trees, of the number in a tree's marker
 INSTALLATION = "installation"
-"""The name, among the known trees, of an id that a new ledger took over from a spool it found."""
+"""The name, among the known trees, of an id that a new ledger took over from trees it found."""
 
 
 class Trees:
@@ -62,7 +62,7 @@ class Trees:
     def check(self, tree: Path) -> None:
         """Make sure that a tree is itself; a new one is made and marked.  From now on it is known.
 
-        Check the spool first: a new ledger takes over the id that it bears.
+        Check the spool first: a new ledger takes over the id that it bears, or the trees beside it.
 
         Raises:
             PlaceError: It is not itself (kind `tree-lost`), or cannot be read now.
@@ -149,11 +149,12 @@ class Trees:
 
     def _judge(self, tree: Path, marker: str | None) -> None:
         """The marker is not ours: adopt the tree where that is safe, or was asked for."""
-        if marker and not self._known:
-            self._id, _, number = marker.partition(":")
+        if not self._known and (borne := marker or self._borne_beside(tree)):
+            self._id, _, number = borne.partition(":")
             self._tell(INSTALLATION, self._id)
-            self._tell(f"{tree}{NUMBER}", number)
-            return
+            if marker:
+                self._tell(f"{tree}{NUMBER}", number)
+                return
         before = self._known.get(str(tree))
         if marker or (marker is None and before is not None and before != place_of(tree)):
             raise _lost(tree)
@@ -166,6 +167,11 @@ class Trees:
         self._tell(f"{tree}{NUMBER}", number)
         if before is not None:
             self._adopted(tree)
+
+    def _borne_beside(self, spool: Path) -> str | None:
+        """What a tree below the root bears: a spool deleted with the ledger in it left it there."""
+        borne = (self._marker(marker.parent) for marker in spool.parent.glob(f"*/*/{MARKER}"))
+        return next(filter(None, borne), None)
 
     def _marker(self, tree: Path) -> str | None:
         """What it bears: None for no marker, "" for one that a person made.

@@ -158,6 +158,24 @@ def test_a_share_that_goes_and_comes_loses_nothing(tree: Tree) -> None:
         subprocess.run(["umount", "--lazy", str(tree.inbox)], check=False)
 
 
+@pytest.mark.parametrize("place", ["inbox", "archive"])
+def test_a_share_mounted_over_a_tree_is_told_before_a_job_meets_it(tree: Tree, place: str) -> None:
+    with daemon(tree):
+        tree.drop("a.jpg", scan(1))
+        wait_for(lambda: folder_of(tree)["done"] == 1)
+        over = tree.root / place / "scans"
+        with tmpfs(over, "1m"):
+            wait_for(lambda: folder_of(tree)["conditions"])
+            (told,) = folder_of(tree)["conditions"]
+            assert told["kind"] == "tree-lost"
+            assert told["message"].startswith(f"{over} is not the folder it was")
+            assert f"`: > {over}/.ocrd-tree`" in told["hint"]
+            (over / ".ocrd-tree").touch()
+            wait_for(lambda: not folder_of(tree)["conditions"])
+            tree.drop("b.jpg", scan(2))
+            wait_for(lambda: folder_of(tree)["done"] == 2)
+
+
 def test_a_second_daemon_refuses_and_says_who_is_there(tree: Tree) -> None:
     with daemon(tree):
         wait_for(lambda: ask(tree, "status")["daemon"]["state"] == "running")

@@ -93,6 +93,32 @@ def test_a_lost_ledger_costs_no_file_that_was_under_way(tree: Tree) -> None:
     tree.check_done()
 
 
+def test_an_original_of_which_nothing_tells_its_folder_is_told_until_a_person_takes_it(
+    tree: Tree,
+) -> None:
+    with tree.start("--forever", "--engine-delay", "600") as process:
+        tree.drop("a.jpg", scan(1))
+        wait_for(lambda: folder_of(tree)["running"] == 1 and tree.visible("inbox") == [])
+        process.send_signal(signal.SIGKILL)
+        process.wait(120)
+    for path in files_of_ledger(tree):
+        path.unlink()
+    (spooled,) = (tree.root / ".ocrd" / "jobs").iterdir()
+    (spooled / "job.json").write_bytes(b"")
+    with daemon(tree):
+        wait_for(lambda: ask(tree, "status")["troubles"])
+        (told,) = ask(tree, "status")["troubles"]
+        assert told["kind"] == "orphan"
+        assert told["message"].startswith("the spool holds 1 original ")
+        assert f"Move what you need out of {spooled} by hand." in told["hint"]
+        (original,) = spooled.glob("source*")
+        original.rename(tree.inbox / "a.jpg")
+        wait_for(lambda: folder_of(tree)["done"] == 1)
+        wait_for(lambda: not ask(tree, "status")["troubles"])
+    tree.check_whole()
+    assert tree.visible("archive") == ["a.jpg"]
+
+
 def test_a_locked_ledger_is_waited_for(tree: Tree) -> None:
     lock = LockedLedger(ledger_of(tree))
     with daemon(tree):

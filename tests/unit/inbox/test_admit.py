@@ -142,13 +142,16 @@ def test_what_is_no_regular_file_is_refused_and_said_to_be_what_it_is(
 
 def test_a_file_without_permission_is_refused_for_good() -> None:
     with public_folder() as inbox:
-        (inbox / "scan.pdf").write_bytes(SCAN)
-        (inbox / "scan.pdf").chmod(0o600)
+        (inbox / "my scan.pdf").write_bytes(SCAN)
+        (inbox / "my scan.pdf").chmod(0o600)
         with as_nobody():
-            error = refused(inbox, "scan.pdf")
+            error = refused(inbox, "my scan.pdf")
         assert isinstance(error, BadFileError)
         assert error.kind == "no-permission"
         assert "ocrd retry" in error.hint
+        remedy = error.hint.partition("(")[2].partition(", or ")[0]
+        subprocess.run(["sh", "-c", remedy], check=True)
+        assert (inbox / "my scan.pdf").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_name_with_control_characters_is_escaped_in_the_message(tmp_path: Path) -> None:
