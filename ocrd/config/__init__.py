@@ -1,4 +1,4 @@
-"""What the operator writes, checked and made ready for use."""
+"""The operator's configuration, validated and resolved."""
 
 from ocrd.config.folder import Folder, fixed_part
 from ocrd.config.load import Config, load

@@ -1,4 +1,4 @@
-"""What is wrong in a configuration file: each fault with its key and its remedy."""
+"""Turns faults of a configuration file into errors, each with its key and its remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ocrd.errors import ConfigError
 
 T = TypeVar("T")
 Location = tuple[int | str, ...]
-_OF_TYPES = {  # where pydantic's words are Python's
+_OF_TYPES = {  # where pydantic uses Python's terms
     "list_type": "this is a list",
     "tuple_type": "this is a list",
     "frozen_set_type": "this is a list",
@@ -21,7 +21,7 @@ _OF_TYPES = {  # where pydantic's words are Python's
     "path_type": "this is a path between quotes",
     "model_type": "this is a table",
 }
-_FORMS = {  # where pydantic tells a regular expression
+_FORMS = {  # where pydantic shows a regular expression
     "name": "this is a name of at most 100 characters, without '/' or '%', with no dot first",
     "webhook": "this is an address, such as https://…",
     "servers": "this is an address, such as http://gpu:8000 or unix:/run/vllm.sock",
@@ -30,10 +30,10 @@ _CONSEQUENCE = "default_factory_not_called"  # of a fault in another key
 
 
 def known(name: Any, among: Mapping[str, T]) -> T:
-    """What bears the name.
+    """The value with this name.
 
     Raises:
-        ConfigError: Nothing does; the hint tells the nearest name.
+        ConfigError: The name is unknown; the hint suggests the nearest known name.
     """
     if isinstance(name, str) and name in among:
         return among[name]
@@ -48,7 +48,7 @@ def _did_you_mean(name: str, among: Iterable[str]) -> str:
 
 
 def told(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any]) -> ConfigError:
-    """Every fault as one error, so that an operator mends them in one go."""
+    """All faults in one error, so that an operator can fix them in one go."""
     faults = list(_flat(error))
     # A mistyped key comes first: it is why another one is missing.
     faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
@@ -64,7 +64,7 @@ def told(error: ValidationError, model: type[BaseModel], table: Mapping[str, Any
 
 
 def _flat(error: ValidationError, above: Location = ()) -> Iterator[ErrorDetails]:
-    """Also those that a validator found by validating."""
+    """All faults, those of nested validations included, except consequences of other faults."""
     for fault in error.errors(include_url=False):
         location = (*above, *fault["loc"])
         inner = fault.get("ctx", {}).get("error")
@@ -75,7 +75,7 @@ def _flat(error: ValidationError, above: Location = ()) -> Iterator[ErrorDetails
 
 
 def _key(location: Location, table: Mapping[str, Any]) -> str:
-    """`engine.servers[2]`; entries of lists of tables by their names: `folder 'a': mode`."""
+    """`engine.servers[2]`; an entry of a list of tables by its name: `folder 'a': mode`."""
     key = ""
     here: Any = table
     for part in location:
@@ -90,7 +90,7 @@ def _key(location: Location, table: Mapping[str, Any]) -> str:
 
 
 def _told(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    """What is wrong, and the remedy."""
+    """What is wrong with a key, and the remedy."""
     refusal = fault.get("ctx", {}).get("error")
     first, last = fault["loc"][0], fault["loc"][-1]
     match fault["type"]:
@@ -119,7 +119,7 @@ def _told(fault: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
 
 
 def _keys_beside(location: Location, model: type[BaseModel]) -> list[str]:
-    """The keys that the table around an unknown one does know."""
+    """The known keys of the table that contains an unknown one."""
     for part in location[:-1]:
         field = model.model_fields.get(part) if isinstance(part, str) else None
         if field is None:

@@ -1,4 +1,4 @@
-"""A folder: an inbox, what becomes of its files, and when two folders are in each other's way."""
+"""A folder: an inbox, and how its files are processed and filed."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ Output = Literal[
     "markdown", "text", "raw", "pdf", "pdfa", "alto", "hocr", "boxes", "images", "json"
 ]
 ALL_OUTPUTS: tuple[Output, ...] = ("markdown", "raw", "pdf", "boxes", "images", "json")
-BY_NAME = PlainSerializer(lambda given: given.name)  # pydantic 2.11 takes no attrgetter
+BY_NAME = PlainSerializer(lambda given: given.name)  # pydantic 2.11 does not accept an attrgetter
 TREES = ("inbox", "outbox", "archive", "failed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderContext:
-    """What a folder takes from the rest of the file.
+    """The parts of the file that a folder's entry depends on.
 
     Attributes:
-        root: Where trees lie.
-        engine: What the engine is to have.
-        watch: How long files rest.
-        modes: By name; empty where the file's own are wrong, so that any may be meant.
+        root: The parent of relative trees.
+        engine: Settings and limits of the engine.
+        watch: Default rest times.
+        modes: By name; empty if the file's own modes are invalid, so that any name is accepted.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class FolderContext:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
-        """From the file's tables as far as they are valid."""
+        """The context from the tables that are valid so far."""
         own = {mode.name: mode.prompt_mode() for mode in data.get("mode", ())}
         return cls(
             root=data.get("root", Path("/")),
@@ -62,15 +62,15 @@ class FolderContext:
         )
 
     def folders(self, entries: Any) -> list[Folder]:
-        """Entries of `[[folder]]`, in force.
+        """The folders that the entries of `[[folder]]` define.
 
         Raises:
-            ValidationError: Whatever is wrong with them.
+            ValidationError: The entries have faults.
         """
         return TypeAdapter(list[Folder]).validate_python(entries, context=self)
 
     def default_resolution(self) -> str:
-        """Of folders that nobody wrote down: the usual one, or the engine's first."""
+        """The resolution of implicit folders: the usual one, if allowed, or the first allowed."""
         usual: Resolution = Folder.model_fields["resolution"].default
         allowed = self.engine.resolutions
         return usual.name if not allowed or usual.name in allowed else allowed[0]
@@ -108,14 +108,13 @@ def _resolution(name: Any, given: ValidationInfo) -> Resolution:
 
 
 class Folder(Section):
-    """`[[folder]]`: an inbox and what becomes of its files.
+    """`[[folder]]`: an inbox, and how its files are processed and filed.
 
-    What an entry leaves out comes from `[watch]` and `[engine]`, see `FolderContext`.  Trees are
-    absolute, relative ones lie below `root`; `archive` may hold patterns of `strftime`, such as
-    `%Y/%m`.
+    Missing keys come from `[watch]` and `[engine]`, see `FolderContext`.  Trees are absolute paths,
+    or relative to `root`; `archive` may contain `strftime` patterns, such as `%Y/%m`.
     """
 
-    implicit: ClassVar[bool] = False  # whether nobody wrote it down
+    implicit: ClassVar[bool] = False  # whether it has no entry in the file
 
     name: Name
     inbox: Path
@@ -142,14 +141,14 @@ class Folder(Section):
     max_wait_s: Annotated[float, Field(ge=1)]
     watch: Literal["auto", "native", "polling"] = "auto"
     done_marker: Annotated[str, AfterValidator(checked_marker)] = ""
-    # One document out of several files, several out of one
+    # Several files joined into one document, or one file split
     join: Literal["none", "pause", "pattern"] = "none"
     join_pause_s: Annotated[float, Field(ge=1, le=86400)] = 30.0
     join_pattern: str = Field("", validate_default=True)
     duplex: Literal["none", "reversed", "same"] = "none"
     separator: Literal["none", "blank", "barcode"] = "none"
     separator_code: str = ""
-    # What comes out, and for whom
+    # The results, and who may use them
     pdf_text: Literal["auto", "ocr", "keep", "redo"] = "auto"
     drop_blank: bool = False
     upright: bool = False
@@ -163,7 +162,7 @@ class Folder(Section):
     ] = ALWAYS
 
     def trees(self) -> Iterator[tuple[str, Path]]:
-        """The folder's four trees by the key that names each; the archive up to its pattern."""
+        """The folder's four trees with their keys; the archive only up to its date pattern."""
         for key in TREES:
             yield key, fixed_part(getattr(self, key))
 
@@ -236,13 +235,13 @@ class Folder(Section):
 
 
 class ImplicitFolder(Folder):
-    """A directory below `inbox/` that bears a prompt mode's name; it needs no entry."""
+    """A directory below `inbox/` named after a prompt mode; it needs no entry."""
 
     implicit = True
 
 
 def fixed_part(path: Path) -> Path:
-    """The leading components of a path before the first with a `strftime` pattern."""
+    """The leading components of a path, before the first with a `strftime` pattern."""
     for parent in (*reversed(path.parents), path):
         if "%" in parent.name:
             return parent.parent

@@ -1,4 +1,4 @@
-"""Finds the configuration file, reads it, and turns every mistake into one clear error."""
+"""Finds and reads the configuration file, and reports every mistake in one clear error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ocrd.config.folder import Folder
 from ocrd.config.settings import HOOKED, SPOOL, Settings, folders
 from ocrd.errors import ConfigError
 
-OTHER_VARIABLES = ("config", "engine_log", "test_all")  # that ocrd looks at as well
+OTHER_VARIABLES = ("config", "engine_log", "test_all")  # `OCRD_…` variables that override no key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +27,12 @@ class Config:
     """A configuration in force.
 
     Attributes:
-        file: Where it was read from.
-        digest: SHA-256 of the file's bytes; tells whether the file has changed since.
+        file: The file that was read.
+        digest: SHA-256 of the file's bytes, to detect later changes.
         settings: The typed file, environment included.
         folders: Ready for use, implicit ones included.
-        origins: Where each value came from, by dotted key: `file`, `environment` or `default`.
-        unknown_variables: Names that look like overrides, and are none.
+        origins: The origin of each value by dotted key: `file`, `environment` or `default`.
+        unknown_variables: Environment variables that look like overrides but match no key.
     """
 
     file: Path
@@ -44,7 +44,7 @@ class Config:
 
     @property
     def root(self) -> Path:
-        """The common parent of everything that gets moved."""
+        """The common parent of all files that are moved."""
         return self.settings.root
 
     @property
@@ -54,11 +54,11 @@ class Config:
 
     @property
     def ledger(self) -> Path:
-        """The ledger's file."""
+        """The path of the ledger's file."""
         return self.settings.ledger.path or self.spool / "ledger.db"
 
     def folder(self, name: str) -> Folder | None:
-        """The folder of that name, if there is one."""
+        """The folder of that name, if it exists."""
         return next((folder for folder in self.folders if folder.name == name), None)
 
 
@@ -66,8 +66,8 @@ def load(given: Path | None = None) -> Config:
     """Read, check and resolve the configuration.
 
     Raises:
-        ConfigError: It is missing, unreadable, malformed or contradicts itself; the message names
-            the file and the key, the hint the remedy.
+        ConfigError: It is missing, unreadable, malformed or contradictory; the message names the
+            file and the key, the hint the remedy.
     """
     file = configfile.find(given).absolute()
     raw = _read(file)
@@ -125,7 +125,7 @@ def _parse(raw: bytes, file: Path) -> dict[str, Any]:
 
 
 def _with_nul(value: Any, key: str = "") -> Iterator[str]:
-    """The keys, dotted, of texts with a NUL in them."""
+    """The dotted keys of strings that contain a NUL."""
     if isinstance(value, str) and "\0" in value:
         yield key
     elif isinstance(value, dict):
@@ -141,7 +141,7 @@ def _in(file: Path, error: ConfigError) -> ConfigError:
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Variables named like overrides whose table or key there is not."""
+    """Variables named like overrides of a table or key that does not exist."""
     known = {*Settings.model_fields, *OTHER_VARIABLES}
     for name in environment:
         prefix, _, key = name.upper().partition("_")

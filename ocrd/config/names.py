@@ -1,14 +1,14 @@
-"""The keys that make names, or read them: `output_name`, `done_marker`, `join_pattern`.  Pure.
+"""The keys that make or parse names: `output_name`, `done_marker`, `join_pattern`.  Pure.
 
-What results are called and where below the outbox they go, in `output_name`:
+`output_name` names the results and their folder below the outbox.  Its fields are:
 
     {stem}      the scan's name without its extension
     {date}      when the scan was recorded; {date:%Y-%m}, {time:%H%M} as in strftime(3)
     {folder}    the folder's name
     {job}       the job's number; {job:06} with leading zeros
-    {counter}   counts the folder's documents; {counter:04} likewise
+    {counter}   counts the folder's documents; {counter:04} with leading zeros
 
-A slash makes folders.
+A slash separates folders.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _MOMENT = re.compile(r"(?:[^%]|%[aAbBdFGHIjmMpSuUVwWyY%])+")
 
 
 def checked_output_name(template: str) -> str:
-    """A folder's `output_name`.
+    """A folder's `output_name`, validated.
 
     Raises:
-        ConfigError: It makes no name; the message says why.
+        ConfigError: It makes no usable name; the message says why.
     """
     try:
         moment = datetime(2026, 1, 2)
@@ -51,10 +51,11 @@ def checked_output_name(template: str) -> str:
 
 
 def checked_pattern(pattern: str) -> str:
-    """A folder's `join_pattern`.
+    """A folder's `join_pattern`, validated.
 
     Raises:
-        ConfigError: It does not tell a document and its page.
+        ConfigError: It is missing, not a regular expression, or lacks the group `document` or
+            `page`.
     """
     if not pattern:
         raise ConfigError(
@@ -78,14 +79,15 @@ def checked_pattern(pattern: str) -> str:
 
 
 def checked_marker(template: str) -> str:
-    """A folder's `done_marker`; empty for none.
+    """A folder's `done_marker`, validated; empty for none.
 
     Raises:
-        ConfigError: It does not tell whose marker it is, or could be a document.
+        ConfigError: It does not say which file it marks, is not a file name, or could match
+            documents.
     """
     if not template:
         return template
-    own = "".join(OF_MARKERS.split(template)[::2])  # what it has besides those
+    own = "".join(OF_MARKERS.split(template)[::2])  # the template without its fields
     if own == template or "{" in own or "}" in own:
         raise ConfigError(
             f"{template!r} does not say of which file it is the marker",
@@ -105,25 +107,25 @@ def checked_marker(template: str) -> str:
 
 
 def asks_for_counter(template: str) -> bool:
-    """Whether an `output_name` needs a number of its own for each document."""
+    """Whether an `output_name` uses the folder's counter."""
     return any(field == "counter" for _, field, _ in _pieces(template))
 
 
 def expand(
     template: str, *, stem: str, recorded: datetime, folder: str, job: int, counter: int = 0
 ) -> str:
-    """An `output_name` filled in: a path below the outbox, its parts not yet made safe.
+    """An `output_name` filled in: a path below the outbox whose parts are not made safe yet.
 
     Args:
-        template: The folder's.
+        template: The folder's `output_name`.
         stem: The scan's name without its extension.
         recorded: When the job was recorded: the same on every attempt.
         folder: The folder's name.
         job: The job's number.
-        counter: The document's number in its folder; 0 for a template that does not ask.
+        counter: The document's number in its folder; 0 if the template does not use it.
 
     Raises:
-        ValueError: The template is none.
+        ValueError: The template is not valid.
     """
     told: dict[str, str | int | datetime] = {"stem": stem, "folder": folder}
     told |= {"date": recorded, "time": recorded, "job": job, "counter": counter}
@@ -134,7 +136,7 @@ def expand(
 
 
 def _pieces(template: str) -> Iterator[tuple[str, str, str]]:
-    """A template's texts, each with the field that follows it, if one does, and its format."""
+    """The template's literal texts, each with the field that follows it, if any, and its format."""
     for text, field, form, conversion in string.Formatter().parse(template):
         if field is not None and field not in OF_RESULTS:
             raise ValueError(f"{{{field}}} is unknown")
@@ -155,11 +157,11 @@ def _filled(field: str, form: str, value: str | int | datetime) -> str:
         return format(value, form)
     if form:
         raise ValueError(f"{{{field}}} takes no format, not {form!r}")
-    return value  # no slash in it, and none that a folder of that name could not hold
+    return value  # from a file name: no slash in it
 
 
 def _misplaced(path: str) -> str:
-    """What keeps a path from lying below the outbox; empty when nothing does."""
+    """Why a path cannot lie below the outbox; empty if it can."""
     parts = path.split("/")
     if path.startswith("/"):
         return "it must not be absolute"

@@ -1,4 +1,4 @@
-"""Who may use what comes out: a folder's `group` and `umask`."""
+"""Who may use the results: a folder's `group` and `umask`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _OWNERS_BITS = 0o700
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ownership:
-    """What results and filed originals are given; None leaves it to the folder they go to.
+    """Group and permissions of results and filed originals; None leaves them to the target folder.
 
     Attributes:
         group: The group's name, for messages.
-        gid: Its number.
-        umask: Permissions that nobody gets: a file 0666, a folder 0777 without these.
+        gid: The group's number.
+        umask: Permissions that are withheld: a file gets 0666, a folder 0777 without these.
     """
 
     group: str = ""
@@ -28,19 +28,19 @@ class Ownership:
 
     @property
     def given(self) -> bool:
-        """Whether the operator has asked for anything."""
+        """Whether the operator has set either key."""
         return self.gid is not None or self.umask is not None
 
 
 AS_AROUND = Ownership()
-"""Whatever is usual in the folder that a thing goes to."""
+"""No settings: group and permissions are those usual in the target folder."""
 
 
 def ownership(group: str, umask: str) -> Ownership:
-    """The two keys of a folder, looked up anew: a group may be made or removed meanwhile.
+    """The folder's two keys, looked up at each call: a group may be created or removed meanwhile.
 
     Raises:
-        PlaceError: The group is not known (any more); it may be again.
+        PlaceError: The group does not exist (any more); it may exist again later.
     """
     try:
         gid = grp.getgrnam(group).gr_gid if group else None
@@ -55,10 +55,10 @@ def ownership(group: str, umask: str) -> Ownership:
 
 
 def checked_umask(umask: str) -> str:
-    """A folder's `umask`; a group may come and go, the doctor looks for it.
+    """A folder's `umask`, validated; the doctor checks its `group`, which may come and go.
 
     Raises:
-        ConfigError: It is no umask, or none that lets the daemon work.
+        ConfigError: It is not a umask, or it takes away the daemon's own permissions.
     """
     if umask and not _UMASK.fullmatch(umask):
         raise ConfigError(
@@ -74,7 +74,7 @@ def checked_umask(umask: str) -> str:
 
 
 def joining(group: str) -> str:
-    """What lets the daemon give things to a group."""
+    """The hint that lets the daemon give files to a group."""
     return (
         f"Add the daemon's user to it and restart: `usermod -aG {group} ocrd`, "
         "`systemctl restart ocrd`.  On a file system that keeps no groups leave `group` empty."

@@ -1,8 +1,8 @@
-"""The configuration file's keys, their types, bounds and defaults.
+"""The configuration file's keys with their types, bounds and defaults.
 
-`config.example.toml` explains each to operators.  Every model forbids unknown keys: a mistyped
-key must not pass as a default.  What a validator refuses is a `ConfigError` with its remedy;
-pydantic gathers them.
+`config.example.toml` explains each key to operators.  Every model forbids unknown keys: a mistyped
+key must not silently get its default.  Validators raise `ConfigError` with a remedy; pydantic
+collects the errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ocrd.errors import ConfigError
 from ocrd.languages import canonical
 from ocrd.modes import RESOLUTIONS, AnswerFormat, Guard, PromptMode
 
-# One visible path component; `%` would be taken for a date pattern.
+# One visible path component; `%` would be read as a date pattern.
 Name = Annotated[str, StringConstraints(pattern=r"^[^./%\x00-\x1f\x7f][^/%\x00-\x1f\x7f]{0,99}$")]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86400)]
 Server = Annotated[
@@ -44,7 +44,7 @@ class Section(BaseModel):
 
 
 class EngineSettings(Section):
-    """`[engine]`: what reads the pages."""
+    """`[engine]`: the engine that reads the pages."""
 
     kind: Literal["auto", "rapidocr", "tesseract", "vllm", "server"] = "auto"
     language: Language = ""
@@ -92,7 +92,7 @@ class EngineSettings(Section):
 
 
 class WatchSettings(Section):
-    """`[watch]`: when a file is complete, and how often the inboxes are looked through."""
+    """`[watch]`: when a file is complete, and how often the inboxes are scanned."""
 
     settle_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
     max_wait_s: Annotated[float, Field(ge=1)] = 3600.0
@@ -102,7 +102,7 @@ class WatchSettings(Section):
 
 
 class LedgerSettings(Section):
-    """`[ledger]`: where the jobs are recorded, and for how long."""
+    """`[ledger]`: where jobs are recorded, and for how long."""
 
     path: Path | None = None
     keep_done_days: Annotated[float, Field(ge=0)] = 0.0
@@ -118,7 +118,7 @@ class LedgerSettings(Section):
 
 
 class PagesSettings(Section):
-    """`[pages]`: how files become page images, and the bounds that a hostile file meets."""
+    """`[pages]`: how files become page images, and limits against hostile files."""
 
     dpi: Annotated[int, Field(ge=0, le=1200)] = 0
     max_pixels: Annotated[int, Field(ge=1_000_000)] = 120_000_000
@@ -129,7 +129,7 @@ class PagesSettings(Section):
 
 
 class JobsSettings(Section):
-    """`[jobs]`: how often and how soon a fault is tried again."""
+    """`[jobs]`: how often and how soon a failed attempt is repeated."""
 
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     retry_delay_s: Seconds = 30.0
@@ -139,7 +139,7 @@ class JobsSettings(Section):
 
 
 class LogSettings(Section):
-    """`[log]`: how much is told, and in which form."""
+    """`[log]`: how much is logged, and in which format."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "plain", "json", "journal"] = "auto"
@@ -153,7 +153,7 @@ class MetricsSettings(Section):
 
 
 class NotifySettings(Section):
-    """`[notify]`: who is told of finished and failed jobs."""
+    """`[notify]`: how finished and failed jobs are announced."""
 
     on_done: Command | None = None
     on_failed: Command | None = None
@@ -164,7 +164,7 @@ class NotifySettings(Section):
 
 
 class WebSettings(Section):
-    """`[web]`: where `ocrd web` listens, what it takes, and how long it keeps it."""
+    """`[web]`: where `ocrd web` listens, what it accepts, and how long it keeps it."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8484
@@ -179,7 +179,7 @@ class WebSettings(Section):
 
 
 class ModeSettings(Section):
-    """`[[mode]]`: a prompt mode of the operator's own."""
+    """`[[mode]]`: a prompt mode defined by the operator."""
 
     name: Name
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=4000)]
@@ -189,7 +189,7 @@ class ModeSettings(Section):
     window: Annotated[int, Field(ge=0, le=10_000)] = 90
 
     def prompt_mode(self) -> PromptMode:
-        """The mode that it defines."""
+        """The prompt mode that the entry defines."""
         guard = Guard(ngram=self.ngram, window=self.window) if self.ngram and self.window else None
         return PromptMode(
             name=self.name,

@@ -1,4 +1,4 @@
-"""The whole file, and the folders that it puts in force."""
+"""The whole configuration file, and the folders that result from it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from ocrd.errors import ConfigError
 from ocrd.modes import BUILT_IN_MODES
 
 SPOOL = ".ocrd"  # the spool's name below the root
-HOOKED = "ocrd_event"  # is set for commands of `[notify]` only
-FACTS = ("ocrd_folder", "ocrd_pages")  # what those are told under the names of tables
+HOOKED = "ocrd_event"  # an environment variable set only for commands of `[notify]`
+FACTS = ("ocrd_folder", "ocrd_pages")  # their variables that are named like tables
 
 
 def _absolute(root: Path) -> Path:
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes before the file, whose tables are what this class is called with."""
+        """Let the environment override the file, whose tables are the arguments of this class."""
         if isinstance(env_settings, EnvSettingsSource):
             given = env_settings.env_vars  # a command of `[notify]` may call ocrd
             told = FACTS if HOOKED in given else ()
@@ -110,7 +110,7 @@ def _twice(names: Iterable[str]) -> list[str]:
 
 
 def folders(settings: Settings) -> tuple[Folder, ...]:
-    """The configured folders, and the implicit ones that lie below `inbox/` now.
+    """The configured folders, and the implicit ones that exist below `inbox/` now.
 
     Raises:
         ConfigError: Trees overlap.
@@ -129,7 +129,10 @@ def folders(settings: Settings) -> tuple[Folder, ...]:
 
 
 def _implicit_names(context: FolderContext, known: Iterable[Folder]) -> list[str]:
-    """Directories below `inbox/` named after a mode that no folder has as its inbox."""
+    """The modes with a directory below `inbox/` that no configured folder has as name or inbox.
+
+    A mode that needs a target cannot be implicit.
+    """
     taken = {os.path.realpath(folder.inbox) for folder in known} | {f.name for f in known}
     top = context.root / "inbox"
     return [
@@ -137,15 +140,15 @@ def _implicit_names(context: FolderContext, known: Iterable[Folder]) -> list[str
         for name, mode in context.modes.items()
         if name not in taken
         and os.path.realpath(top / name) not in taken
-        and os.path.isdir(top / name)  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+        and os.path.isdir(top / name)  # noqa: PTH112 - Path.is_dir raises without permission to look
         and not mode.needs_target
     ]
 
 
 def keep_apart(root: Path, named: Iterable[Folder]) -> None:
-    """Refuse trees that lie inside each other: results would be taken for scans.
+    """Refuse trees that contain each other: results would be taken for scans.
 
-    Only outputs of one kind may share a tree (two folders, one outbox).
+    Only trees of the same kind other than inboxes may be identical (two folders, one outbox).
 
     Raises:
         ConfigError: Two trees overlap.

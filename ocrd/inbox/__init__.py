@@ -1,1 +1,1 @@
-"""A file appears in an inbox, comes to rest and is handed over."""
+"""Watches inboxes, decides when files are complete, and records them in the ledger."""

@@ -1,7 +1,7 @@
-"""A settled file, opened once more and hashed: what the ledger records; small ones before large.
+"""Opens, checks and hashes settled files for the ledger, small files before large ones.
 
-Nothing that lies in an inbox is trusted: it may be a link to elsewhere, a FIFO that would block for
-ever, a device, a file that is being replaced right now.
+Nothing in an inbox is trusted: an entry may be a link to elsewhere, a FIFO that would block for
+ever, a device, or a file that is being replaced right now.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from ocrd.job import Found
 from ocrd.names import safe_relative
 from ocrd.owners import user_name
 
-AT_ONCE = 500  # files recorded in one transaction
-SHORT_S = 0.25  # so long, and so much, is hashed before it is recorded
+AT_ONCE = 500  # the most files recorded in one transaction
+SHORT_S = 0.25  # the most seconds and bytes of hashing before the results are recorded
 SHORT_BYTES = 64 << 20
-LARGE_BYTES = 16 << 20  # more is hashed aside, so that a letter need not wait for a book
+LARGE_BYTES = 16 << 20  # larger files are hashed on threads, so that small ones need not wait
 LARGE_AT_ONCE = 2
 
 _CHUNK = 1 << 20
@@ -51,21 +51,21 @@ _BUSY = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETXTBSY})
 def admit(
     folder: Folder, candidate: Candidate, disk: Disk, *, max_bytes: int | None = None
 ) -> Found:
-    """Open, check and hash a file that has come to rest in a folder's inbox.
+    """Open, check and hash a settled file in a folder's inbox.
 
-    Below the inbox no symbolic link is followed, be it the file or a folder on the way.  A file
-    with several hard links is as good as any: what is moved later is this name of it.
+    No symbolic link below the inbox is followed, neither the file nor a folder on its path.  A file
+    with several hard links is accepted: only this name of it is moved later.
 
     Args:
-        folder: Whose inbox; itself it may be a link.
-        candidate: The file; one that looks different now has changed.
+        folder: The folder that owns the inbox; the inbox itself may be a symbolic link.
+        candidate: The file as it looked when it settled; a different look now means it has changed.
         disk: Knows the inbox as a tree.
-        max_bytes: The largest file to read.
+        max_bytes: The largest size accepted; None for no limit.
 
     Raises:
-        BadFileError: `not-regular`, `no-permission` or `too-large`: no job can be made of it.
+        BadFileError: `not-regular`, `no-permission` or `too-large`: no job can be made of the file.
         SourceChangedError: `source-gone`, `source-busy`, `source-changed`, `source-unproven` or
-            `source-unreadable`: not now; look again later.
+            `source-unreadable`: not possible now, try again later.
         PlaceError: The inbox itself cannot be opened.
     """
     source = candidate.path
@@ -87,7 +87,7 @@ def admit(
 
 def _read(path: Path, candidate: Candidate, disk: Disk, max_bytes: int | None) -> FileFacts:
     source = candidate.path
-    _must_be_file(source, _look(path, disk))  # before: a device may do things on being opened
+    _must_be_file(source, _look(path, disk))  # before: opening a device can have side effects
     try:
         opened = disk.open(path)
     except PermissionError as error:
@@ -137,12 +137,14 @@ def _must_be_file(source: str, found: os.stat_result) -> None:
 
 
 def _must_be_closed(source: str, fd: int, *, prove: bool = False) -> None:
-    """A read lease is granted only while nobody has the file open for writing: fcntl(2).
+    """Check with a read lease that no process has the file open for writing: fcntl(2).
 
-    Refused for another reason (not the owner, no leases on this file system), it tells nothing.
+    The kernel refuses the lease with EAGAIN, which is raised, if there is a writer.  A refusal for
+    another reason (not the owner, no leases on this file system) proves nothing, and is an error
+    only if `prove` is set.
     """
     try:
-        # Who opens it for writing just now sends us a signal; SIGIO, the default, would be deadly.
+        # Opening it for writing now sends us a signal; SIGIO, the default, would kill the process.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
@@ -159,7 +161,7 @@ def _must_be_closed(source: str, fd: int, *, prove: bool = False) -> None:
 
 
 def _hash(source: str, file: io.BufferedReader, size: int) -> str:
-    """Reads `size` bytes and no more: a file that grows faster than it is read would never end."""
+    """Reads only `size` bytes: a file that grows faster than it is read would never end."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(min(size, _CHUNK)))
     while size:
@@ -197,13 +199,13 @@ def _not_now(source: str, error: OSError) -> SourceChangedError:
 
 @dataclass(slots=True)
 class Unit:
-    """Files on their way to one job.
+    """One or more files that become one job.
 
     Attributes:
-        parts: As they came to rest.
-        document: What they make up; None for a file that stands alone.
-        found: For each part what hashing it gave, once that is done.
-        fault: What hashing it aside met, and nobody foresaw.
+        parts: The files as they looked when they settled.
+        document: The joined document; None for a file that stands alone.
+        found: The result of hashing each part, in the order of `parts`; empty until hashed.
+        fault: An unexpected exception from hashing on a thread.
     """
 
     parts: tuple[Candidate, ...]
@@ -213,21 +215,21 @@ class Unit:
 
     @property
     def size(self) -> int:
-        """Bytes of all of it."""
+        """The sum of the parts' sizes, bytes."""
         return sum(part.seen.size for part in self.parts)
 
     def whole(self) -> list[Found]:
-        """What to record; nothing where a part cannot be taken, or not now."""
+        """The hashed parts; empty unless every part was hashed successfully."""
         found = [each for each in self.found if isinstance(each, Found)]
         return found if len(found) == len(self.parts) else []
 
 
 class Hashing:
-    """Units from when they are ready until they are recorded; for one thread.
+    """Hashes units between settling and recording; used by one thread.
 
     Attributes:
-        hashed: What waits for its record.
-        paths: The files of all units that are here.
+        hashed: Units that are hashed and wait to be recorded.
+        paths: The paths of the files of all units held here.
     """
 
     def __init__(
@@ -247,23 +249,23 @@ class Hashing:
         self._max_bytes = max_bytes
         self._ready: deque[Unit] = deque()
         self._large: deque[Unit] = deque()
-        self._aside: deque[Unit] = deque()  # large, and hashed; other threads append
+        self._aside: deque[Unit] = deque()  # large units, hashed; other threads append
         self._threads = 0
 
     def put(self, unit: Unit) -> None:
-        """It is ready."""
+        """Queue a unit for hashing."""
         self.paths.update(part.path for part in unit.parts)
         (self._large if unit.size > LARGE_BYTES else self._ready).append(unit)
 
     def waits(self) -> bool:
-        """Whether something is to be hashed in `work`, or to be recorded."""
+        """Whether a unit waits to be hashed by `work`, or a hashed one to be recorded."""
         return bool(self.hashed or self._ready or self._aside)
 
     def gather(self) -> None:
-        """What was hashed aside is hashed.
+        """Move units that threads have hashed to `hashed`.
 
         Raises:
-            Exception: Whatever nobody foresaw.
+            Exception: An unexpected exception in a hashing thread.
         """
         while self._aside:
             unit = self._aside.popleft()
@@ -273,9 +275,9 @@ class Hashing:
             self.hashed.append(unit)
 
     def work(self, *, small: bool) -> None:
-        """Begin large files, on threads of their own; hash small ones here, if they are wanted.
+        """Start threads for large files and, if `small` is set, hash small files here.
 
-        As much as may be, before what is hashed waits too long for its record.
+        Returns early enough for the hashed units to be recorded without a long wait.
         """
         while self._large and self._threads < LARGE_AT_ONCE:
             self._threads += 1
@@ -293,7 +295,7 @@ class Hashing:
                 return
 
     def recorded(self) -> None:
-        """What was hashed is in the ledger."""
+        """Forget the hashed units: they are in the ledger."""
         for unit in self.hashed:
             self.paths.difference_update(part.path for part in unit.parts)
         self.hashed = []
@@ -302,7 +304,7 @@ class Hashing:
         try:
             self._hash(unit)
         except Exception as error:
-            unit.fault = error  # for the thread that gathers
+            unit.fault = error  # for the thread that calls `gather`
         self._aside.append(unit)
         self._wake()
 

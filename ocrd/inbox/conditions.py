@@ -1,6 +1,6 @@
-"""What keeps an inbox from being watched as it should, each with its remedy.  Pure.
+"""Conditions that keep an inbox from being watched as it should, each with its remedy.  Pure.
 
-It is a condition: it ends by itself once it is put right.
+A condition ends by itself once its cause is fixed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHARE_REMEDY = "See that the server of the share answers, then mount it again."
 
 
 def unreadable(path: str, error: OSError) -> Cause:
-    """A folder, be it the inbox, that cannot be listed."""
+    """A folder, possibly the inbox itself, that cannot be listed."""
     code = error.errno or 0
     common = os_error(error, Path(path))
     kind, hint = "unreadable", common.hint
@@ -36,7 +36,7 @@ def unreadable(path: str, error: OSError) -> Cause:
 
 
 def locked(path: str, found: os.stat_result) -> Cause:
-    """A sub-folder out of which no file can be taken: the daemon's user may not write there."""
+    """A sub-folder that files cannot be moved out of: the daemon's user may not write there."""
     owner, mode = user_name(found.st_uid), stat.S_IMODE(found.st_mode)
     return Cause(
         kind="no-permission",
@@ -47,7 +47,7 @@ def locked(path: str, found: os.stat_result) -> Cause:
 
 
 def stray(strays: Mapping[str, int]) -> str:
-    """What to say of files that lie in no folder: by where they lie, how many."""
+    """The message about files that lie in no folder, from the number of files by place."""
     number = sum(strays.values())
     files = "1 file lies" if number == 1 else f"{number} files lie"
     places = ", ".join(map(display, strays))
@@ -55,7 +55,7 @@ def stray(strays: Mapping[str, int]) -> str:
 
 
 def broken(folder: str, error: Exception, delay: float) -> Cause:
-    """Watching an inbox met what nobody foresaw, and begins anew."""
+    """Watching an inbox failed with an unexpected exception, and restarts after `delay` seconds."""
     return Cause(
         kind="defect",
         message=f"watching the inbox of {folder} failed, and begins anew after {delay:.0f} s: "
@@ -66,7 +66,7 @@ def broken(folder: str, error: Exception, delay: float) -> Cause:
 
 
 def stalled(path: str, seconds: float) -> Cause:
-    """The share does not answer: a call has not come back."""
+    """The share does not respond: a call has been blocked for `seconds`."""
     message = f"{display(path)} has not answered for {seconds:.0f} s"
     return Cause(kind="share-hangs", message=message, hint=_SHARE_REMEDY)
 
@@ -77,7 +77,7 @@ def _let_in(path: str) -> str:
 
 
 def missing(path: str) -> Cause:
-    """The inbox is not there."""
+    """The inbox does not exist."""
     return Cause(
         kind="missing",
         message=f"there is no folder {display(path)} to take files from",
@@ -86,7 +86,7 @@ def missing(path: str) -> Cause:
 
 
 def unmounted(path: str, source: str, point: str, memory: Path | None) -> Cause:
-    """The share that held the inbox is gone; what lies beneath is not the inbox."""
+    """The share that held the inbox is not mounted; the bare mount point is not the inbox."""
     return Cause(
         kind="share-lost",
         message=f"the share {display(source)} of the inbox {display(path)} is not mounted",
@@ -95,7 +95,7 @@ def unmounted(path: str, source: str, point: str, memory: Path | None) -> Cause:
 
 
 def unmarked(path: str, marker: str, memory: Path | None) -> Cause:
-    """The marker file that was there is not."""
+    """The marker file that the inbox used to have is missing."""
     return Cause(
         kind="share-lost",
         message=f"{display(path)} has lost its {marker}: the share seems not to be mounted",
@@ -109,7 +109,7 @@ def _forget(memory: Path | None) -> str:
 
 
 def limited(path: str, error: OSError) -> Cause:
-    """The kernel gives no (more) inotify watches: the inbox is looked through often instead."""
+    """The kernel gives no (more) inotify watches or instances: the inbox is polled instead."""
     what = "instances" if error.errno == errno.EMFILE else "watches"
     return Cause(
         kind="watch-limit",
@@ -119,7 +119,7 @@ def limited(path: str, error: OSError) -> Cause:
 
 
 def unwatched(path: str, error: OSError) -> Cause:
-    """The kernel's events cannot be had for another reason."""
+    """Kernel events are unavailable for a reason other than a limit."""
     why = os.strerror(error.errno or 0)
     return Cause(
         kind="watch-broken",

@@ -1,4 +1,4 @@
-"""One inbox: what comes to rest waits for what belongs to it, is checked, hashed and recorded."""
+"""One inbox: joins settled files into documents, checks, hashes and records them."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from ocrd.names import claimed_by
 if TYPE_CHECKING:
     from ocrd.ledger.ledger import Ledger
 
-HELD_S = 0.2  # how often files that wait for others, or for a marker, are thought of
-LEDGER_AGAIN_S = 1.0  # before a ledger that is full or locked is asked again
-EMPTY_S = 600.0  # a sub-folder that the daemon emptied goes after so long
-FAULT_S = (1.0, 5.0, 30.0, 60.0)  # before watching begins anew after a fault that nobody foresaw
+HELD_S = 0.2  # seconds between checks of files that wait for others, or for a marker
+LEDGER_AGAIN_S = 1.0  # seconds before the next attempt at a ledger that is full or locked
+EMPTY_S = 600.0  # seconds until a sub-folder that the daemon emptied is removed
+FAULT_S = (1.0, 5.0, 30.0, 60.0)  # seconds until watching restarts after an unexpected fault
 FAULT_SHOWN_S = 600.0
 
 
 class Inbox:
-    """Watches one folder's inbox and fills the ledger from it.
+    """Watches one folder's inbox and records its files in the ledger.
 
-    One thread calls `step` whenever `next_step` says so, and gives the watcher its events; all else
-    is for any thread.  The first step only finds out what there is.
+    One thread calls `step` when `next_step` says so, and passes the watcher its events; all other
+    public methods may be called from any thread.  The first step only takes stock of the inbox.
 
     Args:
-        folder: Which inbox, and what its files are worth.
+        folder: The folder whose inbox this is.
         ledger: Where jobs are recorded.
-        events: Is told what happens.
-        wake: Called after something was recorded; from any thread.
-        max_bytes: A larger file is refused.
-        make: Whether to make the inbox if it is not there.
-        watch: Further arguments of its `Watcher`.
+        events: Where events are reported.
+        wake: Called after jobs were recorded; from any thread.
+        max_bytes: Larger files are refused; None for no limit.
+        make: Whether to create the inbox if it is missing.
+        watch: Further arguments for its `Watcher`.
 
     Attributes:
-        watcher: What finds the files; another one after a fault.
-        begun: Whether it is known what there is.
-        wake_me: Called when a file was hashed aside, and `step` has it to record.
+        watcher: Finds the files; replaced after a fault.
+        begun: Whether the first step has been made.
+        wake_me: Called when a thread has hashed a large file, which `step` must then record.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Inbox:
         self._build()
 
     def _build(self) -> None:
-        """What a fault may have left in disorder; the ledger and the disk know all of it."""
+        """Create all state that a fault may have spoilt; the ledger and the disk hold the truth."""
         folder = self.folder
         self.begun = False
         rule = rule_for(folder.join, folder.join_pattern, folder.join_pause_s)
@@ -94,9 +94,9 @@ class Inbox:
         self._hashing = Hashing(
             folder, self._disk, self._clock, lambda: self.wake_me(), self._max_bytes
         )
-        self._kept: set[str] = set()  # hidden files that are not known to be safe elsewhere
-        self._emptied: dict[str, float] = {}  # sub-folders that files were taken out of; since when
-        self._waits: OcrdError | None = None  # why the ledger takes nothing now
+        self._kept: set[str] = set()  # hidden originals that are not known to be safe elsewhere
+        self._emptied: dict[str, float] = {}  # sub-folders that lost a file, and when
+        self._waits: OcrdError | None = None  # why the ledger accepts nothing now
         self._ledger_at = float("-inf")
         self._settled = False
         self._unmarked = 0  # files that wait for their marker
@@ -105,18 +105,18 @@ class Inbox:
     # -- one thread ---------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """The inbox is made and looked at, and what was recorded before is known."""
+        """Create the inbox if allowed, recall the files recorded before, and check the root."""
         if self._make:
-            with contextlib.suppress(OSError):  # the watcher tells why it is not there
+            with contextlib.suppress(OSError):  # the watcher reports why it is missing
                 self.folder.inbox.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OcrdError):  # locked: then everything is looked at anew
+        with contextlib.suppress(OcrdError):  # ledger locked: every file is looked at anew
             standing = self._ledger.in_inbox(self.folder.name)
             self.watcher.settler.recall((each.source, each.looks()) for each in standing)
         self.watcher.check_root()
         self.begun = self._looked_at = True
 
     def next_step(self) -> float:
-        """When a step has something to do."""
+        """When the next step is due, on the monotonic clock."""
         now = self._clock()
         if now < self._resume_at or not self.begun:
             return self._resume_at
@@ -126,7 +126,7 @@ class Inbox:
         return min(self.watcher.next_step(), now + HELD_S if waits else float("inf"))
 
     def step(self) -> None:
-        """One round: what has come to rest goes on as far as it can."""
+        """Run one round: each settled file proceeds as far as it can."""
         if self._clock() < self._resume_at:
             return
         if not self.begun:
@@ -139,8 +139,8 @@ class Inbox:
             self._hashing.work(small=self._clock() >= self._ledger_at)
             self._record()
             self._remove_leftovers()
-        except OcrdError as error:  # the ledger is locked or full; it is asked again
-            if self._waits is None:  # told once, and shown until it goes on
+        except OcrdError as error:  # the ledger is locked or full; try again later
+            if self._waits is None:  # logged once, and shown until recording resumes
                 self._events.warn("intake.waits", folder=self.folder.name, **error.told())
             self._waits = error
             self._ledger_at = self._clock() + LEDGER_AGAIN_S
@@ -149,7 +149,7 @@ class Inbox:
         self._look_back()
 
     def broke(self, error: Exception) -> None:
-        """A step met what nobody foresaw: begin anew, after a while."""
+        """Rebuild the watch after an unexpected exception in a step, and resume after a delay."""
         now = self._clock()
         if now - self._fault_at > FAULT_SHOWN_S:
             self._faults = 0
@@ -165,7 +165,7 @@ class Inbox:
     # -- from settling to hashing ---------------------------------------------------------------
 
     def _sort(self, candidates: Sequence[Candidate]) -> None:
-        """What stands alone is ready; the rest waits for its document or its marker."""
+        """Queue files for hashing, or let them wait for their document or their marker."""
         fresh = [each for each in candidates if each.path not in self._hashing.paths]
         joiner, marks, now = self._joiner, self._marks, self._clock()
         if joiner is not None:
@@ -198,7 +198,7 @@ class Inbox:
                 self._hashing.put(Unit(document.parts, document))
 
     def _unknown(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Those that no job stands for as they are: the others were only touched."""
+        """The candidates that no active job already covers; the others are marked as taken."""
         paths = [candidate.path for candidate in candidates]
         standing = self._ledger.active_in_inbox(self.folder.name, paths) if paths else []
         known = {(each.source, each.looks()) for each in standing}
@@ -213,10 +213,10 @@ class Inbox:
     # -- into the ledger ------------------------------------------------------------------------
 
     def _record(self) -> None:
-        """What is hashed; it stays here while the ledger takes nothing.
+        """Record the hashed units; they are kept while the ledger accepts nothing.
 
         Raises:
-            LedgerError, PlaceError: The ledger takes nothing now.
+            LedgerError, PlaceError: The ledger accepts nothing now.
         """
         self._hashing.gather()
         units = self._hashing.hashed
@@ -233,13 +233,13 @@ class Inbox:
             self._waits = None
 
     def _answer_refusals(self, unit: Unit) -> None:
-        """Files that cannot be taken, or not now; what they belong to goes on without them."""
+        """Handle files that are refused or not available now; their document does without them."""
         for candidate, found in zip(unit.parts, unit.found, strict=False):
             if isinstance(found, Found):
                 continue
             if isinstance(found, BadFileError):
                 self._refuse(candidate, found)
-            else:  # still written, gone again, or the share stumbles
+            else:  # still being written, gone again, or the share fails for now
                 source = display(candidate.path)
                 self._events.debug(
                     "file.waits", folder=self.folder.name, source=source, error=found.message
@@ -252,7 +252,7 @@ class Inbox:
                 self._joiner.drop(candidate.path)
 
     def _refuse(self, candidate: Candidate, error: BadFileError) -> None:
-        """It cannot even be opened: a job says so, and the thing stays where it is."""
+        """Record a failed job for a file that cannot be read; the file stays where it is."""
         looks = candidate.seen.facts()
         found = Found(folder=self.folder.name, source=candidate.path, **looks)
         job = self._ledger.record_refused(found, JobError.of(error))
@@ -260,8 +260,8 @@ class Inbox:
             self.watcher.hint(candidate.path)
             return
         self.watcher.settler.taken(candidate)
-        if (job.finished_at or 0.0) >= self._built_at:  # else an earlier run has told of it
-            told = job.told() | {"source": display(candidate.path)}  # not that of its document
+        if (job.finished_at or 0.0) >= self._built_at:  # otherwise an earlier run has logged it
+            told = job.told() | {"source": display(candidate.path)}  # not its document's path
             self._events.warn("file.refused", **told, **error.told())
 
     def _record_units(self, units: Sequence[tuple[Unit, Found]]) -> None:
@@ -272,9 +272,10 @@ class Inbox:
             self._wake()
 
     def _record_documents(self, units: Sequence[Unit]) -> None:
-        """Each, unless it is to be one with what is queued already.
+        """Record each document, except where it must be joined with one that is already queued.
 
-        Where a file was part of what is queued, the whole of that is looked at again.
+        If a file belongs to a queued job, that job is withdrawn and all its files are looked at
+        again.
         """
         if not units or self._joiner is None:
             return
@@ -313,7 +314,7 @@ class Inbox:
         files = {"files": len(job.members)} if job.members else {}
         self._events.emit("job.queued", **job.told(), **files, bytes=job.size)
         document, facts = unit.document, job.told()
-        if document is not None and document.missing:  # which a person should check
+        if document is not None and document.missing:  # a person should check these
             numbers = ", ".join(map(str, document.missing))
             hint = "Scan them again with the others, or nothing if the numbers have gaps anyway."
             self._events.warn("document.pages_missing", **facts, pages=numbers, hint=hint)
@@ -325,10 +326,10 @@ class Inbox:
     # -- what is left behind --------------------------------------------------------------------
 
     def _remove_leftovers(self) -> None:
-        """Originals that a claim copied from here before the share went away.
+        """Remove originals that a claim had copied from here before the share went away.
 
-        From another file system an original comes into the spool as a copy, and what was copied is
-        removed under a hidden name.  Where its bytes are known to be safe, it goes.
+        An original on another file system is copied into the spool, and then removed from here
+        under a hidden name.  The leftover is removed only if its digest matches a file of the job.
         """
         hidden, self.watcher.hidden = self.watcher.hidden, []
         for path in hidden:
@@ -337,7 +338,7 @@ class Inbox:
                 continue
             job = self._ledger.bearer(token)
             if job is not None and job.place in (Place.INBOX, Place.GONE):
-                continue  # being claimed just now, or going back
+                continue  # being claimed now, or on its way back
             if job is None or not self._removed(path, job):
                 self._kept.add(path)
 
@@ -353,7 +354,7 @@ class Inbox:
         return True
 
     def _remove_empty(self) -> None:
-        """Sub-folders that the daemon emptied: an upload left them behind."""
+        """Remove sub-folders that the daemon emptied: an upload left them behind."""
         now = self._clock()
         left, self.watcher.settler.left = self.watcher.settler.left, []
         for path in left:
@@ -363,7 +364,7 @@ class Inbox:
             since = self._emptied.pop(folder)
             try:
                 self._disk.rmdir(self.folder.inbox / folder)
-            except OSError:  # there is something in it, or it is gone
+            except OSError:  # not empty, or gone
                 continue
             if above := folder.rpartition("/")[0]:
                 self._emptied.setdefault(above, since)
@@ -371,17 +372,17 @@ class Inbox:
     # -- from other threads ---------------------------------------------------------------------
 
     def settled(self) -> bool:
-        """Whether the inbox has been looked through and nothing in it is about to be taken."""
+        """Whether the inbox is paused, or has been scanned and no file is about to be taken."""
         if self.watcher.paused is not None:
             return True
         return not self.watcher.hints and self._settled
 
     def closed(self) -> bool:
-        """Whether the inbox cannot be read now, or was not looked at yet."""
+        """Whether the inbox cannot be read now, or has not been looked at yet."""
         return not self._looked_at or self.watcher.paused is not None
 
     def report(self) -> dict[str, Any]:
-        """What `ocrd status` shows of the inbox."""
+        """The fields that `ocrd status` shows of the inbox."""
         watcher, now = self.watcher, self._clock()
         recent = [self._fault] if self._fault and now - self._fault_at < FAULT_SHOWN_S else []
         paused = self._fault if now < self._resume_at else watcher.paused or self._waits
@@ -395,7 +396,7 @@ class Inbox:
         }
 
     def _look_back(self) -> None:
-        """How many files wait, and for what; other threads ask."""
+        """Store how many files wait, and for what, for other threads to read."""
         watcher, marks, joiner = self.watcher, self._marks or (), self._joiner or ()
         late = [path for path in watcher.overdue() if path not in marks and path not in joiner]
         self._overdue = tuple(map(display, late))
@@ -409,7 +410,7 @@ class Inbox:
         )
 
     def _tell_conditions(self) -> None:
-        """Each condition once when it begins and once when it ends."""
+        """Log each condition once when it begins and once when it ends."""
         now = {found.message: found for found in self.watcher.conditions}
         for message in now.keys() - self._told:
             self._events.warn("inbox.condition", folder=self.folder.name, **now[message].told())

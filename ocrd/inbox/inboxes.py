@@ -1,8 +1,8 @@
 """All inboxes, and the threads that step them.
 
-Every inbox on a disk of this machine is stepped by one thread, which has one inotify instance for
-all of them.  One on a share, or of which that is not known, has a thread of its own: a share that
-hangs holds up nobody else.
+One thread steps every inbox on a local disk, with one inotify instance for all of them.  An inbox
+on a share, or on a file system not yet known, has a thread of its own: a share that hangs holds up
+no other inbox.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ocrd.ledger.ledger import Ledger
 
 JOIN_S = 5.0
-LONGEST_S = 1.0  # a thread looks around at least so often
-STALE_S = 60.0  # one that has not moved for so long hangs in a share
-MEMORY = "inboxes"  # in the spool: what was once seen of them
+LONGEST_S = 1.0  # seconds; the longest pause of a thread between rounds
+STALE_S = 60.0  # seconds; a thread that has not moved for longer hangs in a share
+MEMORY = "inboxes"  # folder in the spool: the mounts and markers last seen of the inboxes
 
 
 class _Lane(threading.Thread):
@@ -58,45 +58,45 @@ class _Lane(threading.Thread):
         self._inotify: Inotify | OSError | None = None
         self._inotify_again = float("-inf")
         self._listening: set[Watcher] = set()
-        self._mountinfo: bytes | None = None  # None: whether its inboxes fit is to be seen
+        self._mountinfo: bytes | None = None  # None: check again whether its inboxes belong here
         self._mounts_at = float("-inf")
 
     def take(self, inbox: Inbox) -> None:
-        """Step this one, too, from now on."""
+        """Start stepping this inbox."""
         inbox.wake_me = self.wake
         with self._lock:
             self.inboxes = (*self.inboxes, inbox)
         self.wake()
 
     def drop(self, inbox: Inbox) -> None:
-        """Step it no more."""
+        """Stop stepping this inbox."""
         with self._lock:
             self.inboxes = tuple(each for each in self.inboxes if each is not inbox)
         self.wake()
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Make the thread start its next round."""
         with contextlib.suppress(OSError):
             os.eventfd_write(self._wakeup, 1)
 
     def stop(self) -> None:
-        """End soon; `join` to wait for it."""
+        """End the thread soon; `join` waits for it."""
         self._over.set()
         self.wake()
 
     def stale(self) -> float:
-        """For how long it has not moved, seconds."""
+        """Seconds since the thread last made progress."""
         return time.monotonic() - self.moved_at
 
     def run(self) -> None:
-        """Until told to stop, or with a lane of its own until the inbox is another's."""
+        """Step the inboxes until `stop`; a lane not shared also ends when it has no inbox left."""
         mine: list[Inbox] = []
         try:
             while not self._over.is_set() and (self.shared or self.inboxes):
                 self.moved_at = time.monotonic()
                 try:
                     self._round(mine)
-                except Exception as error:  # the next round may go well
+                except Exception as error:  # the next round may succeed
                     self._events.error("inboxes.failed", lane=self.name, error=repr(error))
                     self._over.wait(LONGEST_S)
         finally:
@@ -117,7 +117,7 @@ class _Lane(threading.Thread):
         self._listen(min(LONGEST_S, max(0.0, soonest - time.monotonic())))
 
     def _renew(self, mine: list[Inbox]) -> None:
-        """Inboxes that came, and those that are not to be stepped here any more."""
+        """Add new inboxes to `mine`, and stop those that have been dropped."""
         with self._lock:
             wanted = self.inboxes
         for inbox in [each for each in mine if each not in wanted]:
@@ -131,14 +131,14 @@ class _Lane(threading.Thread):
     def _step(self, inbox: Inbox) -> None:
         try:
             if not inbox.begun:
-                self._mountinfo = None  # it may be for another lane
+                self._mountinfo = None  # it may belong to another lane
             elif (watcher := inbox.watcher) not in self._listening:
                 self._listening.add(watcher)
                 watcher.listen(self._source() if watcher.wants_events else None)
                 kind = watcher.kind
                 self._events.emit("folder.watching", folder=inbox.folder.name, kind=kind)
             inbox.step()
-        except Exception as error:  # whatever it is, it ends neither this inbox nor the others
+        except Exception as error:  # no exception may end this inbox or the others
             self._listening.discard(inbox.watcher)
             inbox.broke(error)
 
@@ -151,7 +151,7 @@ class _Lane(threading.Thread):
         return self._inotify
 
     def _look_at_mounts(self, mine: list[Inbox]) -> None:
-        """Before anything is opened: what was mounted meanwhile may hang."""
+        """Hand over inboxes that belong to another lane, before a new share can hang this one."""
         now = time.monotonic()
         if now < self._mounts_at and self._mountinfo is not None:
             return
@@ -191,11 +191,11 @@ class Inboxes:
 
     Args:
         ledger: Where jobs are recorded.
-        events: Is told what happens.
-        watch: How often the inboxes are looked through, and how large a file may be.
-        root: Inboxes below it are made when they are not there.
-        memory: A folder to remember in, over a restart, what shares the inboxes lay on.
-        wake: Called after something was recorded; from any thread.
+        events: Where events are reported.
+        watch: The scan interval and the largest file size.
+        root: Missing inboxes below it are created.
+        memory: The folder that keeps, over a restart, which shares the inboxes lay on.
+        wake: Called after jobs were recorded; from any thread.
         awaits_content: Whether empty files may take longer than the settle time.
     """
 
@@ -225,7 +225,7 @@ class Inboxes:
         self._looking: threading.Thread | None = None
 
     def _lane(self, own: Inbox | None = None) -> _Lane:
-        """A lane for one inbox, or the one that those on disks of this machine share."""
+        """Start a lane for one inbox or, by default, the shared lane for local disks."""
         name = "inboxes" if own is None else f"inbox-{own.folder.name}"
         lane = _Lane(name, shared=own is None, hand_over=self._hand_over, events=self._events)
         if own is not None:
@@ -236,9 +236,9 @@ class Inboxes:
         return lane
 
     def _hand_over(self, inbox: Inbox, lane: _Lane) -> None:
-        """An inbox is not for the lane that it was in."""
+        """Move an inbox to another lane, because it does not belong on this one."""
         if self._inboxes.get(inbox.folder.name) is not inbox:
-            return  # not in force any more
+            return  # no longer in force
         if lane.shared:
             self._lane(inbox)
         else:
@@ -247,11 +247,11 @@ class Inboxes:
     # -- the folders in force -------------------------------------------------------------------
 
     def follow(self, folders: Mapping[str, Folder], known: Iterable[Path] = ()) -> None:
-        """Watch just these folders; those that stay as they are go on undisturbed.
+        """Watch exactly these folders; unchanged ones continue undisturbed.
 
         Args:
             folders: By name.
-            known: Further inboxes that are nobody's strays.
+            known: Further inboxes, in which files are not strays.
         """
         self._known = (*(folder.inbox for folder in folders.values()), *known)
         for name, inbox in list(self._inboxes.items()):
@@ -262,7 +262,7 @@ class Inboxes:
         for name, folder in folders.items():
             if name not in self._inboxes:
                 self._inboxes[name] = self._inbox(folder)
-                self._lane(self._inboxes[name])  # until it is known where it lies
+                self._lane(self._inboxes[name])  # until it is known whether its disk is local
         if self._looking is None:
             self._looking = threading.Thread(target=self._look_for_strays, daemon=True)
             self._looking.start()
@@ -282,7 +282,7 @@ class Inboxes:
         )
 
     def stop(self) -> None:
-        """End all threads; one that hangs in a dead share is left behind."""
+        """End all threads; a thread that hangs in a dead share is abandoned."""
         self._over.set()
         for lane in self._lanes:
             lane.stop()
@@ -299,11 +299,11 @@ class Inboxes:
                 lane.wake()
 
     def settled(self) -> bool:
-        """Whether every inbox was looked through and nothing waits to come to rest."""
+        """Whether every inbox has been scanned and no file is about to be taken."""
         return all(inbox.settled() for inbox in self._inboxes.values())
 
     def closed(self) -> set[str]:
-        """Folders whose inbox cannot be read now."""
+        """Names of the folders whose inbox cannot be read now."""
         return {
             name
             for name, inbox in self._inboxes.items()
@@ -311,11 +311,11 @@ class Inboxes:
         }
 
     def healthy(self) -> bool:
-        """Whether the thread of the local inboxes goes round; a share may hang."""
+        """Whether the thread of the local inboxes makes progress; a share may hang."""
         return self._shared.is_alive() and self._shared.stale() < 2 * STALE_S
 
     def report(self, folder: str) -> dict[str, Any]:
-        """What `ocrd status` shows of a folder's inbox."""
+        """The fields that `ocrd status` shows of a folder's inbox."""
         inbox = self._inboxes.get(folder)
         if inbox is None:
             return {}
@@ -333,7 +333,7 @@ class Inboxes:
     # -- files in the wrong place ---------------------------------------------------------------
 
     def strays(self) -> list[dict[str, Any]]:
-        """Places below `inbox/` where files lie that no folder takes, and how many."""
+        """Places below `inbox/` with files that belong to no folder, each with their number."""
         return [{"path": path, "files": files} for path, files in self._strays.items()]
 
     def _look_for_strays(self) -> None:
@@ -347,8 +347,9 @@ class Inboxes:
 
 
 def makes_inbox(folder: Folder, root: Path, memory: Path) -> bool:
-    """Whether the daemon may make a folder's inbox: below the root, and never seen before.
+    """Whether the daemon may create a folder's inbox: below the root, and never seen before.
 
-    One that was seen is away because a person took it, or because its share is not mounted.
+    An inbox that was seen is missing because a person removed it, or because its share is not
+    mounted.
     """
     return folder.inbox.is_relative_to(root) and not memory.exists()

@@ -1,7 +1,7 @@
-"""The kernel's events for any number of folders, over one descriptor and without a thread.
+"""Kernel events for any number of folders, on one descriptor and without a thread.
 
-They are hints: any may be missing.  inotify(7) watches single folders; whoever looks through a
-tree adds each folder that it meets, again and again, and so mends whatever went wrong.
+Events are hints: any may be missing.  inotify(7) watches single folders; a caller that scans a tree
+adds each folder it meets on every scan, which repairs any watch that was lost.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Event(NamedTuple):
-    """Something happened in a watched folder.
+    """An event in a watched folder.
 
     Attributes:
-        whose: Who watches the folder; None when events were lost, which concerns everybody.
+        whose: The watcher of the folder; None when events were lost, which concerns all watchers.
         folder: As it was given to `add`.
-        name: What it happened to; empty when it is the folder itself, which is no longer watched.
+        name: The entry concerned; empty for the folder itself, which is no longer watched.
         sign: What happened.
         is_folder: Whether `name` is a folder.
     """
@@ -59,7 +59,7 @@ class Inotify:
     """An inotify instance; for one thread.
 
     Raises:
-        OSError: EMFILE: there are no more instances (or descriptors) to be had.
+        OSError: EMFILE: no more instances (or descriptors) are available.
     """
 
     def __init__(self) -> None:
@@ -69,19 +69,20 @@ class Inotify:
             raise last_refusal()
 
     def fileno(self) -> int:
-        """To be polled."""
+        """The descriptor to poll."""
         return int(self._fd)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close the descriptor, which ends all watches."""
         os.close(self._fd)
         self._places.clear()
 
     def add(self, whose: Watcher, path: str, folder: str) -> None:
-        """Watch the folder `path`, which events are to call `folder`; again does no harm.
+        """Watch the folder `path`; its events name it `folder`.  Adding it again is harmless.
 
         Raises:
-            OSError: ENOSPC: the kernel's limit of watches; others: it is no folder any more.
+            OSError: ENOSPC: the kernel's limit of watches is reached; others: it is not a folder
+                any more.
         """
         watch = _libc.inotify_add_watch(self._fd, os.fsencode(path), _WANTED | _HOW)
         if watch < 0:
@@ -89,14 +90,14 @@ class Inotify:
         self._places[watch] = whose, folder
 
     def remove(self, whose: Watcher, folder: str = "") -> None:
-        """Watch `folder` and what is below it no longer; all by default."""
+        """Stop watching `folder` and all folders below it; by default all of this watcher."""
         for watch, (owner, path) in list(self._places.items()):
             if owner is whose and (not folder or path == folder or path.startswith(f"{folder}/")):
                 del self._places[watch]
                 _libc.inotify_rm_watch(self._fd, watch)
 
     def read(self) -> Iterator[Event]:
-        """What has happened since the last call."""
+        """Yield the events since the last call."""
         while True:
             try:
                 pieces = os.read(self._fd, _READ)
@@ -122,7 +123,7 @@ class Inotify:
                 del self._places[watch]
             return Event(whose, folder, "", Sign.LOOK, is_folder=True)
         is_folder = bool(mask & _ISDIR)
-        if is_folder and mask & _MOVED_FROM:  # its watches go with it: they must not speak for here
+        if is_folder and mask & _MOVED_FROM:  # its watches move with it: their paths are now wrong
             self.remove(whose, f"{folder}/{name}" if folder else name)
         sign = next((sign for bit, sign in _SIGNS.items() if mask & bit), Sign.LOOK)
         return Event(whose, folder, name, sign, is_folder)

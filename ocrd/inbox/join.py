@@ -1,7 +1,7 @@
-"""Which files make up one document, in which order, and when is it complete?  Pure.
+"""Decides which files make up a document, in which order, and when it is complete.  Pure.
 
-Only files of the same folder below the inbox ever belong together.  Times are seconds of the clock
-that the watch of the inbox goes by, which never steps back.
+Only files in the same folder below the inbox ever belong together.  Times are seconds of the
+inbox's monotonic clock.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Document:
         name: Path below the inbox: the folder of the files and the document's name.
         parts: The files in page order.
         alone: Whether it is one file that was not named as part of a document.
-        missing: Numbers of pages that are not there although later ones are (the first twenty).
-        doubled: Paths of files that bear the number of the one before them.
+        missing: Numbers of missing pages between those present (the first twenty).
+        doubled: Paths of files that have the same page number as the file before them.
     """
 
     name: str
@@ -43,20 +43,20 @@ class Document:
 
 
 class Rule(Protocol):
-    """Tells what belongs together."""
+    """Decides which files belong together."""
 
     one_of_a_name: bool
-    """Whether two documents of one name are the same one, of which pages came late."""
+    """Whether two documents of the same name are one document, some of whose pages came late."""
 
     def bin(self, path: str) -> str | None:
-        """Files of one bin may belong together; None for a file that stands alone."""
+        """The bin of a file: only files of one bin may belong together; None if it stands alone."""
 
     def documents(self, parts: Collection[Candidate]) -> list[Document]:
         """The documents that the files of one bin make up."""
 
 
 class ByPattern:
-    """The names say it.
+    """Joins files by their names.
 
     Args:
         pattern: A regular expression for the whole name of a file, with the groups `document` and
@@ -69,15 +69,15 @@ class ByPattern:
         self._match = re.compile(pattern).fullmatch
 
     def bin(self, path: str) -> str | None:
-        """The document's name."""
+        """The document's path below the inbox; None if the file's name gives none."""
         folder, slash, name = path.rpartition("/")
         match = self._match(name)
         document = (match["document"] or "").strip() if match else ""
-        usable = document and not document.startswith(".")  # it will be the name of a folder
+        usable = document and not document.startswith(".")  # it becomes the name of a folder
         return f"{folder}{slash}{document}" if usable else None
 
     def documents(self, parts: Collection[Candidate]) -> list[Document]:
-        """Just one, by page number; two files of one number follow each other by name."""
+        """A single document, by page number; files with the same number are ordered by name."""
         ordered = sorted(parts, key=lambda part: _page_order(self._page(part), part.path))
         pages = [self._page(part) for part in ordered]
         pairs = zip(ordered[1:], pages[1:], pages[:-1], strict=True)
@@ -96,7 +96,7 @@ class ByPattern:
 
 
 class ByPause:
-    """Their times say it: the next page comes soon after the one before.
+    """Joins files by their times: each page follows soon after the one before.
 
     Args:
         pause_s: The longest gap between the modification times of two pages, seconds.
@@ -108,11 +108,11 @@ class ByPause:
         self._pause_ns = int(pause_s * NS)
 
     def bin(self, path: str) -> str | None:
-        """The folder that it lies in."""
+        """The folder that the file lies in."""
         return path.rpartition("/")[0]
 
     def documents(self, parts: Collection[Candidate]) -> list[Document]:
-        """One for each pile, named after its first file; its files in the order of their names."""
+        """One document for each pile, named after its first file; its files ordered by name."""
         piles: list[list[Candidate]] = []
         last = 0
         for part in sorted(parts, key=lambda part: part.seen.mtime_ns):
@@ -128,20 +128,20 @@ class ByPause:
 
 
 def natural(name: str) -> Order:
-    """A key that sorts as people count: `page 2` before `page 10`, capitals like small letters."""
-    pieces = _DIGITS.split(name.casefold())  # text and digits take turns, text first
+    """A sort key with numbers by value and without regard to case: `page 2` before `page 10`."""
+    pieces = _DIGITS.split(name.casefold())  # text and digits alternate, text first
     counted = tuple(int(piece) if at % 2 else piece for at, piece in enumerate(pieces))
     return (counted, name)
 
 
 def pile_name(first: str) -> str:
-    """What a pile is called that begins with the file `first`, be it the only one."""
+    """The name of the pile whose first, or only, file is `first`."""
     folder, slash, name = first.rpartition("/")
     return f"{folder}{slash}{stem(name)}"
 
 
 def _page_order(page: str, path: str) -> Order:
-    """The page without any (`scan`, `scan_2` …) comes first, those without a number come last."""
+    """Sort key: a file without a page (`scan` beside `scan_2`) first, unnumbered pages last."""
     if page.isdecimal():
         return (1, int(page), natural(path))
     return (2 if page else 0, natural(page), natural(path))
@@ -154,14 +154,14 @@ def _equal(page: str, before: str) -> bool:
 
 
 def _missing(pages: Sequence[int]) -> tuple[int, ...]:
-    """At most so many as anybody reads: nothing keeps a name from bearing the number 10**99."""
+    """The first missing numbers: their count must be limited, since a name may have page 10**99."""
     there = sorted(set(pages))
     gaps = (range(before + 1, page) for before, page in pairwise(there))
     return tuple(islice(chain.from_iterable(gaps), TOLD))
 
 
 def rule_for(join: str, pattern: str, pause_s: float) -> Rule | None:
-    """The rule that a folder's `join` names."""
+    """The rule that a folder's `join` names; None if files are not joined."""
     if join == "pattern":
         return ByPattern(pattern)
     return ByPause(pause_s) if join == "pause" else None
@@ -170,28 +170,28 @@ def rule_for(join: str, pattern: str, pause_s: float) -> Rule | None:
 @dataclass(slots=True)
 class _Part:
     candidate: Candidate
-    since: float  # when it was first offered as it is now
+    since: float  # when it was first offered with its present look
 
 
 @dataclass(slots=True)
 class _Bin:
     parts: dict[str, _Part] = field(default_factory=dict)
-    marked: dict[str, float] = field(default_factory=dict)  # by a document's first file; since when
+    marked: dict[str, float] = field(default_factory=dict)  # when, by a document's first file
 
 
 class Joiner:
     """Holds settled files until their document is complete.
 
-    A document is complete when, since the last of its files came, `pause_s` have gone by; or as
-    soon as it is marked.  Never before all that came meanwhile has been seen, and never while a
-    file that may belong to it has yet to come to rest.
+    A document is complete when `pause_s` have passed since its last file came, or as soon as its
+    marker is there.  It is never complete before all files that came in the meantime have been
+    seen, nor while a file that may belong to it has yet to settle.
 
-    A complete document is told at each look until its files are dropped: nothing is lost between
-    here and there.
+    A complete document is returned at every look until its files are dropped, so that it cannot be
+    lost in the handover.
 
     Args:
-        rule: What belongs together.
-        pause_s: How long to wait for one more file.
+        rule: Decides which files belong together.
+        pause_s: Seconds to wait for another file.
     """
 
     def __init__(self, rule: Rule, pause_s: float) -> None:
@@ -212,7 +212,7 @@ class Joiner:
         return key in self._bins and path in self._bins[key].parts
 
     def add(self, candidate: Candidate, now: float) -> bool:
-        """A file has come to rest; whether it is held, or stands alone."""
+        """Hold a settled file; False if it stands alone and is not held."""
         key = self.rule.bin(candidate.path)
         if key is None:
             return False
@@ -223,7 +223,7 @@ class Joiner:
         return True
 
     def drop(self, path: str) -> None:
-        """The file is recorded, gone, or no longer as it was."""
+        """Release a file that is recorded, gone, or changed."""
         key = self.rule.bin(path)
         if key is not None and key in self._bins:
             bin_ = self._bins[key]
@@ -233,7 +233,7 @@ class Joiner:
                 del self._bins[key]
 
     def keep(self, waiting: Container[str]) -> None:
-        """Drop those that do not wait to be taken any more."""
+        """Drop every file that is not in `waiting`: it no longer waits to be taken."""
         for path in [path for path in self if path not in waiting]:
             self.drop(path)
 
@@ -245,13 +245,14 @@ class Joiner:
         unsettled: Collection[str] = (),
         marked: Callable[[str], bool] | None = None,
     ) -> list[Document]:
-        """The documents of which every file is here.
+        """The documents that are complete.
 
         Args:
             now: The time.
-            seen_until: Whatever came before this moment has been seen.
-            unsettled: Files that have yet to come to rest.
-            marked: Whether a document's marker lies there; None where none are looked for now.
+            seen_until: Everything that arrived before this moment has been seen.
+            unsettled: Files that have yet to settle.
+            marked: Whether the marker of the document of this name exists; None while markers are
+                not looked for.
         """
         growing = {self.rule.bin(path) for path in unsettled}
         complete: list[Document] = []
@@ -259,7 +260,7 @@ class Joiner:
             if key in growing or not self._may_be_over(bin_, seen_until, marked is not None):
                 continue
             for document in self.rule.documents([part.candidate for part in bin_.parts.values()]):
-                first = document.parts[0].path  # a later document may bear the same name
+                first = document.parts[0].path  # a later document may have the same name
                 if first not in bin_.marked and marked is not None and marked(document.name):
                     bin_.marked[first] = now
                 if self._over(document, bin_) < seen_until:
@@ -267,11 +268,11 @@ class Joiner:
         return complete
 
     def _may_be_over(self, bin_: _Bin, seen_until: float, marks: bool) -> bool:
-        """False spares putting a bin in order at every look."""
+        """A cheap test: False if no document of the bin can be complete, which saves sorting it."""
         first = min(part.since for part in bin_.parts.values())
         return marks or bool(bin_.marked) or first + self._pause_s < seen_until
 
     def _over(self, document: Document, bin_: _Bin) -> float:
-        """When to wait no longer for more files of a document."""
+        """When the wait for more files of a document ends."""
         last = max(bin_.parts[part.path].since for part in document.parts)
         return min(last + self._pause_s, bin_.marked.get(document.parts[0].path, float("inf")))

@@ -1,4 +1,4 @@
-"""Done markers: a small file that says that the one beside it is complete."""
+"""Done markers: small files, each of which says that the file beside it is complete."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from ocrd.files import Disk
 from ocrd.inbox.settle import Candidate
 
 LOOK_S = 1.0
-"""How often markers are looked for."""
+"""Seconds between looks for markers."""
 
 LOOK_SHARE = 0.1
-"""And looking takes at most this share of the time."""
+"""The largest share of the time spent looking for markers."""
 
 
 class Marker:
-    """How the marker of a file is called.
+    """The name of a file's marker.
 
     Args:
         template: A folder's `done_marker`, with `{name}`, the whole name of the file, or `{stem}`,
-            the same without its extension.  The name of a joined document has none.
+            the name without its extension.  For a joined document, which has no extension, both are
+            its whole name.
     """
 
     def __init__(self, template: str) -> None:
@@ -33,20 +34,20 @@ class Marker:
         self._is_one = re.compile(".+".join(map(re.escape, literals)), re.DOTALL).fullmatch
 
     def of(self, path: str, *, document: bool = False) -> str:
-        """The path of the marker that belongs to `path`: it lies in the same folder."""
+        """The path of the marker that belongs to `path`, in the same folder."""
         folder, slash, name = path.rpartition("/")
         words = {"name": name, "stem": name if document else PurePosixPath(name).stem}
         return folder + slash + OF_MARKERS.sub(lambda field: words[field[1]], self._template)
 
     def is_one(self, path: str) -> bool:
-        """Whether a file of this name is a marker, and no document."""
+        """Whether a file of this name is a marker, not a document."""
         return self._is_one(path.rpartition("/")[2]) is not None
 
 
 class Marks:
-    """Files that wait for their marker, and looks for it now and then.
+    """Holds files that wait for their marker, and looks for the markers periodically.
 
-    No event need tell of a marker: its name may be one that the watch leaves alone.
+    It relies on no events: the marker's name may be one that the watch ignores.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Marks:
         self._disk = disk
         self._clock = clock
         self._waiting: dict[str, Candidate] = {}
-        self._new: set[str] = set()  # those whose markers nobody has looked for yet
+        self._new: set[str] = set()  # files whose marker has not been looked for yet
         self._next_look = float("-inf")
 
     def __len__(self) -> int:
@@ -71,24 +72,24 @@ class Marks:
         return iter(self._waiting)
 
     def add(self, candidate: Candidate) -> None:
-        """This file has come to rest."""
+        """Hold a file that has settled."""
         self._waiting[candidate.path] = candidate
         self._new.add(candidate.path)
 
     def keep(self, waiting: Container[str]) -> None:
-        """Drop those that do not wait to be taken any more."""
+        """Drop every file that is not in `waiting`: it no longer waits to be taken."""
         self._waiting = {path: each for path, each in self._waiting.items() if path in waiting}
         self._new &= self._waiting.keys()
 
     def due(self) -> bool:
-        """Whether it is time to look for all of them."""
+        """Whether it is time to look for all markers."""
         return self._clock() >= self._next_look
 
     def take(self) -> list[Candidate]:
-        """Look, or only for the markers of new files until it is time to look for all.
+        """Look for all markers if it is time, otherwise only for those of new files.
 
         Returns:
-            The files that are marked, which wait no more.
+            The files that have their marker; they are no longer held.
         """
         began, due = self._clock(), self.due()
         looked = list(self._waiting) if due else list(self._new)
@@ -102,12 +103,12 @@ class Marks:
         return found
 
     def of_document(self, name: str) -> bool:
-        """Whether the marker of a joined document lies there."""
+        """Whether the marker of a joined document exists."""
         return self._lies(self.marker.of(name, document=True))
 
     def _lies(self, marker: str) -> bool:
         try:
             found = self._disk.lstat(self._root / marker)
-        except OSError:  # not to be told now: not there
+        except OSError:  # not readable now: treated as missing
             return False
         return found is not None and stat.S_ISREG(found.st_mode)

@@ -1,6 +1,6 @@
-"""Whether an inbox is there, is still the folder that it was, and lies on a disk of this machine.
+"""Whether an inbox exists, is still the same folder, and lies on a local disk.
 
-What was once seen of it is kept over a restart: an empty mount point is no empty inbox.
+The mount and marker last seen are kept over a restart: an empty mount point is not an empty inbox.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ocrd.mounts import MARKER, Mount, is_remote, mount_at, mount_of, root_ident
 
 
 class Root:
-    """The root of one inbox, looked at again and again.
+    """The root folder of one inbox, checked repeatedly.
 
     Attributes:
         path: As configured.
-        real: The folder that it leads to; set by the first `check` that finds it well.
-        generation: Grows whenever a well `check` finds another folder than the one before, or the
-            same after a time without: whatever watched it must be made anew.
+        real: The folder that `path` resolves to; empty until a `check` succeeds.
+        generation: Grows whenever a `check` succeeds with another folder than the last time, or
+            with the same folder after a failure: all watches must then be renewed.
 
     Args:
         path: As configured.
-        memory: A file to remember in, over a restart, what share the inbox lay on.
+        memory: The file that keeps, over a restart, which share the inbox lay on.
     """
 
     def __init__(self, path: Path, memory: Path | None = None) -> None:
@@ -39,14 +39,14 @@ class Root:
         self._identity: tuple[int, int] | None = None
         self._memory = memory
         self._mount, self._marked = _recall(memory) if memory else (None, False)
-        self._kept = self._mount, self._marked  # what the memory says
+        self._kept = self._mount, self._marked  # what the memory file says
 
     def forget(self) -> None:
-        """The kernel gave up its watch: what is found next is another folder, even if it is not."""
+        """Treat the folder found next as a new one, since the kernel ended its watch."""
         self._identity = None
 
     def check(self) -> Cause | None:
-        """None when the inbox is there and readable; else why files cannot be taken from it."""
+        """None if the inbox exists and is readable, otherwise why files cannot be taken from it."""
         shown = os.fspath(self.path)
         try:
             identity = root_identity(self.path)
@@ -77,11 +77,11 @@ class Root:
 
     @property
     def native(self) -> bool:
-        """Whether the kernel tells of all that happens in it."""
+        """Whether the kernel reports every change in it: it is not known to lie on a share."""
         return self._mount is None or not is_remote(self._mount.fstype)
 
     def local(self, table: Iterable[Mount]) -> bool:
-        """Whether neither it nor anything below it lies on a share, which may hang."""
+        """Whether neither it nor any mount below it is a share, which may hang."""
         table = list(table)
         here = mount_of(self.real, table) if self.real else None
         below = self.real.rstrip("/") + "/"
@@ -90,7 +90,7 @@ class Root:
 
 
 def _recall(file: Path) -> tuple[Mount | None, bool]:
-    """What `_keep` wrote; nothing seen when there is nothing that can be understood."""
+    """The mount and marker that `_keep` wrote; (None, False) if the file cannot be read."""
     try:
         told = json.loads(Disk().read(file) or b"")
         return told["mount"] and Mount(**told["mount"]), bool(told["marked"])
@@ -99,9 +99,9 @@ def _recall(file: Path) -> tuple[Mount | None, bool]:
 
 
 def _keep(mount: Mount | None, marked: bool, file: Path) -> None:
-    """Keep what the inbox lay on, if the kernel tells, and whether the share's marker lay in it.
+    """Remember the inbox's mount, if known, and whether the share's marker lay in it.
 
-    With a full disk it is said again at the next change.
+    If the disk is full, nothing is kept until the next change.
     """
     seen = {"mount": mount and asdict(mount), "marked": marked}
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What lies in an inbox now, and what lies beside all of them.  Looks only; follows no link."""
+"""Lists the files in an inbox, and those outside every inbox.  Read-only; follows no link."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ocrd.files import FileFacts
 from ocrd.mounts import is_remote, mounts
 from ocrd.names import ignored
 
-STRAYS = 10_000  # so many are counted
+STRAYS = 10_000  # the most files counted in one place
 
 
 class Sight(NamedTuple):
-    """Something that is not a folder, at `path` below the inbox."""
+    """An entry that is not a folder, at `path` below the inbox."""
 
     path: str
     seen: FileFacts
@@ -26,12 +26,12 @@ class Sight(NamedTuple):
 
     @classmethod
     def of(cls, path: str, found: os.stat_result) -> Sight:
-        """What an `lstat` of `path` saw."""
+        """The sight made from an `lstat` of `path`."""
         return cls(path, FileFacts.of(found), stat.S_ISREG(found.st_mode))
 
 
 class Blocked(NamedTuple):
-    """A folder (or an entry) below the inbox that cannot be looked at."""
+    """A folder (or an entry) below the inbox that cannot be read."""
 
     path: str
     error: OSError
@@ -43,13 +43,13 @@ def walk(
     skip: Callable[[str], bool] = ignored,
     enter: Callable[[str], object] = lambda folder: None,
 ) -> Generator[Sight | Blocked, None, None]:
-    """Everything below `root/start` that is not a folder, as it is found.
+    """Yield every entry below `root/start` that is not a folder, in the order found.
 
     Args:
         root: The inbox, absolute.
-        start: A folder below it; empty for all of it.
-        skip: Told a name, says whether to pass it (and what is below it) by.
-        enter: Told each folder before it is looked through.
+        start: A folder below it; empty for the whole inbox.
+        skip: Whether to skip an entry of this name, with everything below it.
+        enter: Called with each folder before it is listed.
     """
     folders = [start]
     while folders:
@@ -81,20 +81,20 @@ def _met(entry: os.DirEntry[str], path: str, folders: list[str]) -> Iterator[Sig
 
 
 def lying(folder: str | Path, most: int | None = None) -> int:
-    """How many files lie in a folder and below, those left alone not counted; `most` ends it."""
+    """The number of files in a folder and below, except ignored names; at most `most`."""
     sights = (each for each in walk(str(folder)) if isinstance(each, Sight))
     return sum(1 for _ in itertools.islice(sights, most))
 
 
 def strays(root: Path, known: Iterable[Path]) -> Mapping[str, int]:
-    """How many files lie below `root/inbox` and in no inbox, by where; shares are left alone.
+    """The number of files below `root/inbox` but in no inbox, by place; shares are skipped.
 
     Raises:
         OSError: `root/inbox` cannot be listed.
     """
     top = os.path.realpath(root / "inbox")
     taken = {os.path.realpath(path) for path in known}
-    if top in taken or not os.path.isdir(top):  # noqa: PTH112 -- a text, as all paths here
+    if top in taken or not os.path.isdir(top):  # noqa: PTH112 -- a string, as all paths here
         return {}
     closed = taken | {mount.point for mount in mounts() if is_remote(mount.fstype)}
     inside = [path.removeprefix(f"{top}/") for path in closed if path.startswith(f"{top}/")]

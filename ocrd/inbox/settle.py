@@ -1,16 +1,16 @@
-"""When is a file complete?  Pure: time is a parameter, and somebody else looks at the disk.
+"""Decides when a file is complete.  Pure: time is a parameter, and the caller looks at the disk.
 
 Scanners close a file after each page and reopen it seconds later; copies pause; shares deliver in
-gusts.  So a file is complete when, over its time of rest, no event told of it and two looks at it,
-one at either end of it, saw the same size, modification time and inode.
+bursts.  So a file is complete when no event for it arrived during its rest time and two looks at
+it, at the start and at the end of that time, saw the same size, modification time and inode.
 
-How long it must rest depends on what was heard of it.  What got its name by a rename or a link is
-whole.  What was written and closed once may be so: it is offered sooner, as one that needs proof
-that nobody has it open.  Everything else rests for the settle time.
+How long it must rest depends on the events seen.  A file that was renamed or linked into place is
+whole.  A file that was written and closed once may be whole: it is offered sooner, marked as
+needing proof that no process has it open.  Every other file rests for the settle time.
 
-Times are seconds of one clock that only goes forward (`time.monotonic`): a wall clock that is set
-during a copy would end the settle time at once.  Should time step back all the same, files wait
-longer, never shorter.
+Times are seconds of a monotonic clock (`time.monotonic`): a wall clock that is set during a copy
+would end the settle time immediately.  Should the clock step back all the same, files wait longer,
+never shorter.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import NamedTuple
 from ocrd.files import FileFacts
 
 WHOLE_S = 0.1
-"""What was renamed or linked in rests so long: time for an event that says it is being written."""
+"""Seconds that a renamed or linked file rests: an event may yet show that it is being written."""
 
 _GROWING = (".tif", ".tiff")  # scanners append page after page to these, closing them in between
 
 
 class Sign(enum.Enum):
-    """What was heard of a path."""
+    """What an event says about a path."""
 
     LOOK = "something happened there"
     CREATED = "the name is new: by a link, unless it is written next"
@@ -40,13 +40,13 @@ class Sign(enum.Enum):
 
 
 class Candidate(NamedTuple):
-    """A file that has come to rest.
+    """A file that has settled.
 
     Attributes:
         path: Below the inbox, `os.fsdecode`d.
-        seen: What it looked like all the while it rested.
-        unproven: Whether it rested for less than the settle time, so that it must be proven that
-            nobody has it open.
+        seen: How it looked for the whole of its rest time.
+        unproven: Whether it rested for less than the settle time, so that the caller must prove
+            that no process has it open.
     """
 
     path: str
@@ -58,38 +58,39 @@ class Candidate(NamedTuple):
 class _Entry:
     since: float  # first seen
     due: float  # when to look again
-    rest: float  # how long it must look the same
-    seen: FileFacts | None = None  # None: an event came, so the next look begins the rest anew
-    changed: float = 0.0  # when it began to look as it does
-    closed: int = 0  # how often
+    rest: float  # how long it must look the same, seconds
+    seen: FileFacts | None = None  # None: an event came, so the next look restarts the rest time
+    changed: float = 0.0  # when it began to look as in `seen`
+    closed: int = 0  # how often a writer has closed it
     complete: bool = False
-    taken: bool = False  # it was, before something happened to it
+    taken: bool = False  # whether it had been taken before the event that reopened it
 
 
 class Settler:
     """Decides which files are complete, and remembers which of them were taken.
 
-    `event` and `observe` tell it what happens; `due` says which paths to look at next; `observe`
-    gives the candidate that a complete file is.  That file goes on waiting until `taken`: when
-    whoever was told of it has not taken it within `reoffer_s`, it is told again, so that nothing
-    is lost between here and there.  A taken file is not offered again until it looks different or
-    an event tells of it; `begin_scan` and `end_scan` enclose a look at everything, and what that
-    does not meet has left: a file that comes by its name is a new one.
+    The caller reports events with `event` and looks with `observe`; `due` says which paths to look
+    at next; `observe` returns the candidate once a file is complete.  That file keeps waiting until
+    `taken`: if the caller has not taken it within `reoffer_s`, it is offered again, so that no file
+    is lost in the handover.  A taken file is not offered again until it looks different or an event
+    arrives for it.  `begin_scan` and `end_scan` enclose a scan of the whole inbox; taken files that
+    the scan does not meet have left, and a file that appears under such a name later is a new one.
 
-    A file that never rests is never complete: it waits, and after `max_wait_s` it is `overdue`.
-    A file whose content is awaited waits quietly for it; after `max_wait_s` it counts as complete,
-    so that its emptiness is stated and not waited out for ever.
+    A file that never rests is never complete: it waits, and after `max_wait_s` it is `overdue`.  A
+    file whose content is still awaited is not offered before `max_wait_s` has passed; then it
+    counts as complete, so that an empty file is reported instead of waiting for ever.
 
     A step costs O(log n) for each path concerned and nothing for the others.
 
     Args:
         settle_s: Seconds without any change.
         max_wait_s: Seconds after which a file that still waits is overdue.
-        closed_s: The same as `settle_s`, for a file that was written and closed once.
-        reoffer_s: Seconds after which a complete file that nobody took is offered again.
+        closed_s: Rest time in seconds of a file that was written and closed once; at most, and by
+            default, `settle_s`.
+        reoffer_s: Seconds after which a complete file that has not been taken is offered again.
 
     Attributes:
-        left: Taken files that are no longer there; whoever reads it empties it.
+        left: Taken files that are no longer there; the reader empties the list.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Settler:
         self._max_wait_s = max_wait_s
         self._reoffer_s = reoffer_s
         self._entries: dict[str, _Entry] = {}  # in the order in which they were first seen
-        self._heap: list[tuple[float, str]] = []  # (due, path); stale where an entry says otherwise
+        self._heap: list[tuple[float, str]] = []  # (due, path); may be outdated
         self._taken: dict[str, tuple[FileFacts, int]] = {}  # and the last scan that met it
         self._scan = 0
 
@@ -117,13 +118,13 @@ class Settler:
         return path in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        """The files that wait, the longest-waiting first."""
+        """The waiting files, in the order in which they were first seen."""
         return iter(self._entries)
 
     # -- what happens -------------------------------------------------------------------------
 
     def event(self, path: str, now: float, sign: Sign = Sign.LOOK) -> None:
-        """Something was done to `path`: look at it now, and let its rest begin anew."""
+        """Report an event for `path`: it is looked at now, and its rest time restarts."""
         entry = self._entries.setdefault(path, _Entry(now, now, self._settle_s))
         entry.taken |= self._taken.pop(path, None) is not None
         entry.rest = self._rest_after(sign, path, entry)
@@ -142,16 +143,16 @@ class Settler:
     def observe(
         self, path: str, seen: FileFacts | None, now: float, *, awaited: bool = False
     ) -> Candidate | None:
-        """A look at `path` at the time `now` saw `seen`; None when nothing is there.
+        """Report what a look at `path` saw at the time `now`.
 
         Args:
             path: Below the inbox.
-            seen: What is there.
+            seen: How the file looks; None when it is not there.
             now: The time.
-            awaited: Whether content is yet to come.
+            awaited: Whether the file's content is yet to come.
 
         Returns:
-            The file, when it is complete and its turn to be offered has come.
+            The file, if it is complete and due to be offered.
         """
         if seen is None:
             self._gone(path)
@@ -160,7 +161,7 @@ class Settler:
             return None
         entry = self._entries.setdefault(path, _Entry(now, now, self._settle_s))
         if seen != entry.seen:
-            if entry.seen is not None:  # it changed, and no event told of it
+            if entry.seen is not None:  # it changed without an event
                 entry.rest = self._settle_s
             entry.seen, entry.changed, entry.complete = seen, now, False
             patience = entry.since + self._max_wait_s if awaited else now
@@ -173,14 +174,14 @@ class Settler:
         return None
 
     def doubt(self, path: str, now: float) -> None:
-        """Nobody can tell whether it is closed: it rests for the whole settle time after all."""
+        """Make the file rest for the whole settle time: no lease can prove that it is closed."""
         entry = self._entries.get(path)
         if entry is not None:
             entry.rest, entry.complete = self._settle_s, False
             self._look_at(path, entry, max(now, entry.changed + self._settle_s))
 
     def postpone(self, path: str, now: float) -> None:
-        """`path` could not be looked at (an I/O error, no permission): look again later."""
+        """Look at `path` again later: it could not be looked at (I/O error, no permission)."""
         entry = self._entries.get(path)
         if entry is not None:
             self._look_at(path, entry, now + max(self._settle_s, 1.0))
@@ -188,9 +189,9 @@ class Settler:
     # -- what was taken -----------------------------------------------------------------------
 
     def taken(self, candidate: Candidate) -> None:
-        """Stop waiting: what was seen has been recorded where it will not be lost.
+        """Stop waiting for a file: it is recorded where it cannot be lost.
 
-        One that has changed or been touched since goes on waiting.
+        A file that has changed or had an event since keeps waiting.
         """
         entry = self._entries.get(candidate.path)
         if entry is not None and entry.seen == candidate.seen:
@@ -198,15 +199,15 @@ class Settler:
             self._taken[candidate.path] = candidate.seen, self._scan
 
     def recall(self, known: Iterable[tuple[str, FileFacts]]) -> None:
-        """Files that were taken in an earlier life, as they were then."""
+        """Restore the files that were taken before a restart, with their looks at that time."""
         self._taken.update((path, (seen, self._scan)) for path, seen in known)
 
     def begin_scan(self) -> None:
-        """A look at everything begins."""
+        """Mark the start of a scan of the whole inbox."""
         self._scan += 1
 
     def end_scan(self) -> None:
-        """It is over and saw every folder: taken files that it did not meet have left."""
+        """Mark the end of a complete scan: taken files that it did not meet have left."""
         for path in [path for path, (_, met) in self._taken.items() if met < self._scan]:
             self._gone(path)
 
@@ -228,11 +229,11 @@ class Settler:
     # -- what waits ---------------------------------------------------------------------------
 
     def due(self, now: float, limit: int | None = None) -> list[str]:
-        """Paths to be looked at now, those waiting longest for it first, at most `limit`.
+        """Paths to look at now, the longest due first, at most `limit`.
 
-        Each is named once: `observe` or `postpone` must follow.
+        Each is returned once: the caller must follow with `observe` or `postpone`.
         """
-        paths: dict[str, None] = {}  # two events in one instant make two equal entries of the heap
+        paths: dict[str, None] = {}  # two events in one instant make equal heap entries
         while self._heap and self._heap[0][0] <= now and (limit is None or len(paths) < limit):
             when, path = heapq.heappop(self._heap)
             entry = self._entries.get(path)
@@ -241,18 +242,18 @@ class Settler:
         return list(paths)
 
     def next_due(self) -> float:
-        """When `due` may have something to say; infinity while nothing waits."""
+        """When `due` may next return a path; infinity while nothing waits."""
         return self._heap[0][0] if self._heap else float("inf")
 
     def overdue(self, now: float) -> Iterator[str]:
-        """Files that have waited for `max_wait_s` and longer; costs nothing for the others."""
+        """Files that have waited for at least `max_wait_s`; the others cost nothing."""
         for path, entry in self._entries.items():
             if now - entry.since < self._max_wait_s:
                 return
             yield path
 
     def unsettled(self, now: float) -> Iterator[str]:
-        """Files that have yet to come to rest; not those of which that is no longer expected."""
+        """Files that have yet to settle, except those that have waited for `max_wait_s`."""
         for path, entry in self._entries.items():
             if not entry.complete and now - entry.since < self._max_wait_s:
                 yield path

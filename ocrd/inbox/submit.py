@@ -1,9 +1,9 @@
 """Hands files over to an inbox: each appears there whole or not at all.
 
-The inbox may belong to others, who can swap whatever lies in it for a link at any moment, and the
-caller may be root.  So nothing below the inbox is named by a path: folders and files are opened by
-descriptor, no link is followed, modes and times are set on the descriptor that was written to, and
-root acts as the daemon's user meanwhile.
+The inbox may belong to other users, who can replace any entry in it by a link at any moment, and
+the caller may be root.  So nothing below the inbox is accessed by path: folders and files are
+opened by descriptor, no link is followed, modes and times are set on the descriptor that was
+written to, and root acts as the daemon's user meanwhile.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class Owner(NamedTuple):
-    """Whose rights root uses while it works in an inbox."""
+    """The user and group that root acts as while it works in an inbox."""
 
     uid: int
     gid: int
 
 
 def daemon_user(spool: Path) -> Owner | None:
-    """The daemon's user as root knows it, by the spool; None for others, and where it is root."""
+    """The spool's owner (the daemon's user) if the caller is root and the owner is not."""
     try:
         found = spool.lstat()
     except OSError:
@@ -59,19 +59,19 @@ def submit(
     done_marker: str = "",
     owner: Owner | None = None,
 ) -> Path:
-    """Copy a file into `inbox` under its own name, or the next free one; its path there.
+    """Copy a file into `inbox` under its own name, or the next free one; returns its path there.
 
     Nothing is overwritten.
 
     Args:
-        file: What to copy.
-        inbox: Where to; may be a symbolic link.
-        below: The folder below the inbox; it is made.
-        done_marker: How the marker is called that is put beside it; empty for none.
-        owner: Whose rights to use in the inbox; only root can.
+        file: The file to copy.
+        inbox: The inbox; may be a symbolic link.
+        below: The folder below the inbox; created if missing.
+        done_marker: The template of the marker to put beside the file; empty for none.
+        owner: The user whose rights to use in the inbox; only root can.
 
     Raises:
-        UsageError: `file` cannot be read or is no regular file.
+        UsageError: `file` cannot be read or is not a regular file.
         PlaceError: The inbox cannot be written.
     """
     as_owner = acting_as(*owner, [owner.gid]) if owner else contextlib.nullcontext()
@@ -91,10 +91,10 @@ def submit(
 
 
 def require_taken(name: str, folder: Folder) -> None:
-    """Refuse a name that would lie in the folder's inbox unread.
+    """Refuse a name that the folder would ignore in its inbox.
 
     Raises:
-        UsageError: The folder leaves files of that name alone.
+        UsageError: The folder ignores files of that name.
     """
     marks = bool(folder.done_marker) and Marker(folder.done_marker).is_one(name)
     left_alone = marks or ignored(name, folder.ignore)
@@ -107,10 +107,10 @@ def require_taken(name: str, folder: Folder) -> None:
 
 
 def require_whole(file: Path) -> None:
-    """Refuse what cannot be handed over, before anything else is.
+    """Refuse a file that cannot be handed over; called before the first file is handed over.
 
     Raises:
-        UsageError: `file` cannot be read, is no regular file, or is empty.
+        UsageError: `file` cannot be read, is not a regular file, or is empty.
     """
     with _opened(file) as reading:
         if not os.fstat(reading.fileno()).st_size:
@@ -118,16 +118,16 @@ def require_whole(file: Path) -> None:
 
 
 def marker_of(folder: Folder, name: str) -> str:
-    """The `done_marker` that a file by itself needs; empty where none is waited for.
+    """The folder's `done_marker` if a file of this name needs one, otherwise empty.
 
-    Files that are joined are complete after a pause.
+    Files that are joined need none: their document is complete after a pause.
     """
     rule = rule_for(folder.join, folder.join_pattern, folder.join_pause_s)
     return folder.done_marker if rule is None or rule.bin(name) is None else ""
 
 
 def place(reading: BinaryIO, name: str, folder: int) -> str:
-    """Copy `reading` to its end into the folder of a descriptor; the name it got there.
+    """Copy `reading` to its end into the folder with descriptor `folder`; returns the name given.
 
     Raises:
         OSError: The folder cannot be written.
@@ -135,20 +135,20 @@ def place(reading: BinaryIO, name: str, folder: int) -> str:
     with Draft(folder) as draft:
         while chunk := reading.read(_CHUNK):
             draft.write(chunk)
-        with contextlib.suppress(OSError, ValueError):  # a stream that is no file has no facts
+        with contextlib.suppress(OSError, ValueError):  # a stream that is not a file has no stat
             draft.dress(os.fstat(reading.fileno()))
         return draft.give(name)
 
 
 class Draft:
-    """A file that grows in a folder where nobody sees it, and appears there whole.
+    """A file that is written to a folder unseen, and appears there whole.
 
-    It has no name, so that a kill leaves nothing behind; where the file system knows no such files
-    it has a hidden one, which the daemon sweeps away a day later.
+    It has no name, so that a kill leaves nothing behind; on a file system without nameless files it
+    has a hidden name, and the daemon removes a leftover after a day.
 
     Args:
-        folder: A descriptor of the folder; the draft keeps one of its own.
-        nameless: Whether to try that first.
+        folder: A descriptor of the folder; the draft duplicates it.
+        nameless: Whether to try a nameless file first.
 
     Raises:
         OSError: The folder cannot be written.
@@ -185,15 +185,15 @@ class Draft:
         self.close()
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append all of it."""
+        """Append all of `data`."""
         write_all(self._fd, data)
 
     def sync(self) -> None:
-        """What was written is on the disk, which has found room for it."""
+        """Flush the data to the disk, which thereby proves to have room for it."""
         os.fsync(self._fd)
 
     def dress(self, source: os.stat_result | None) -> None:
-        """Give it mode and times of what it is a copy of; the daemon, another user, may read it."""
+        """Copy mode and times from `source`, if given; the group (the daemon) may read the file."""
         mode = 0o600 if source is None else stat.S_IMODE(source.st_mode) & 0o777
         with contextlib.suppress(PermissionError):  # file systems without owners refuse it
             os.fchmod(self._fd, mode | 0o440)
@@ -201,15 +201,15 @@ class Draft:
                 os.utime(self._fd, ns=(source.st_atime_ns, source.st_mtime_ns))
 
     def facts(self) -> FileFacts:
-        """What a look at it would see now."""
+        """What a `stat` of the draft shows now."""
         return FileFacts.of(os.fstat(self._fd))
 
     def give(self, name: str, into: int | None = None) -> str:
-        """Let it appear, durably, under its name or the next free one; which.
+        """Make the file appear, durably, under `name` or the next free one; returns the name given.
 
         Args:
-            name: What it is to be called.
-            into: A descriptor of another folder where it is to appear.
+            name: The name wanted.
+            into: A descriptor of another folder to appear in.
 
         Raises:
             OSError: The folder cannot be written.
@@ -242,11 +242,11 @@ class Draft:
                 named.write(chunk)
             named.dress(os.fstat(self._fd))
             given = named.give(name)
-            self._fd, named._fd = named._fd, self._fd  # what has appeared is this draft's from now
+            self._fd, named._fd = named._fd, self._fd  # this draft now owns the file that appeared
         return given
 
     def close(self) -> None:
-        """Leave nothing behind, unless it has appeared."""
+        """Release the descriptors, and remove a hidden file that has not appeared."""
         if self._hidden is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._hidden, dir_fd=self._folder)
@@ -257,7 +257,7 @@ class Draft:
 
 
 def appear(hidden: str, name: str, folder: int) -> str:
-    """Give a hidden file of the folder its name there, or the next free one; which.
+    """Rename a hidden file of the folder to `name` or the next free one; returns the name given.
 
     Raises:
         OSError: It is gone, or the folder cannot be written.
@@ -274,20 +274,20 @@ def _rename(draft: str, source: int, target: str, folder: int) -> str:
     except OSError as error:
         if error.errno not in _NO_EXCHANGE:
             raise
-        os.close(os.open(target, _CREATE, 0o600, dir_fd=folder))  # the name is ours now
+        os.close(os.open(target, _CREATE, 0o600, dir_fd=folder))  # reserves the name
         os.rename(draft, target, src_dir_fd=source, dst_dir_fd=folder)
     return target
 
 
 def touch(name: str, folder: int) -> None:
-    """Make an empty file in the folder of a descriptor, unless there is one."""
+    """Create an empty file in the folder with descriptor `folder`, unless it exists."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(name, _CREATE, 0o660, dir_fd=folder))
 
 
 @contextlib.contextmanager
 def opened_folder(inbox: Path, names: tuple[str, ...] = ()) -> Iterator[int]:
-    """A descriptor of the inbox, or of a folder below it, which is made where it is not there."""
+    """A descriptor of the inbox, or of a folder below it; missing folders below it are created."""
     here = os.open(inbox, _FOLDER)
     try:
         for name in names:
@@ -302,7 +302,7 @@ def opened_folder(inbox: Path, names: tuple[str, ...] = ()) -> Iterator[int]:
 
 
 def _share(name: str, parent: int) -> None:
-    """A new folder is for its group, too, whatever the umask: the daemon takes files out of it."""
+    """Open a new folder to its group, whatever the umask: the daemon takes files out of it."""
     with contextlib.suppress(OSError):
         made = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
         try:
@@ -314,7 +314,7 @@ def _share(name: str, parent: int) -> None:
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """With the caller's own rights, and never waiting for a pipe."""
+    """Open a regular file with the caller's own rights, without blocking on a pipe."""
     try:
         fd = os.open(file, _SOURCE)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Watches one inbox: the kernel's events for speed, looking through all of it for truth."""
+"""Watches one inbox: kernel events for speed, scans of the whole inbox for truth."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from ocrd.job import Cause
 from ocrd.mounts import WatchKind
 from ocrd.names import claimed_by, ignored, included, is_draft
 
-ROOT_LOOK_S = 1.0  # how often the inbox itself is checked: there, readable, the same folder
-POLL_S = 10.0  # where no events come, everything is looked through at least so often …
-SCAN_SHARE = 0.1  # … but looking takes at most this share of the time
-EVENTS_LATE_S = 0.2  # so much later an event may arrive
-LIMIT_AGAIN_S = 600.0  # before events are asked for again: limits are seldom raised
+ROOT_LOOK_S = 1.0  # seconds between checks of the inbox itself: exists, readable, the same folder
+POLL_S = 10.0  # without events, the inbox is scanned at least so often …
+SCAN_SHARE = 0.1  # … but scanning takes at most this share of the time
+EVENTS_LATE_S = 0.2  # seconds; the longest delay of an event
+LIMIT_AGAIN_S = 600.0  # seconds before events are requested again: limits are seldom raised
 SUBSCANS = 64  # with more folders than this to scan, scanning everything is simpler
-SHOWN = 100  # so many overdue files and conditions are reported at most
-DRAFT_S = 86400.0  # a hidden copy of `ocrd submit` that is older was left behind by a kill
+SHOWN = 100  # the most overdue files and conditions reported
+DRAFT_S = 86400.0  # a hidden copy of `ocrd submit` older than this was left behind by a kill
 
 
 @dataclass(slots=True)
@@ -40,39 +40,39 @@ class _Scan:
     folder: str  # below the inbox; empty for all of it
     sights: Generator[Sight | Blocked, None, None]
     began: float
-    spent: float = 0.0  # seconds of looking
+    spent: float = 0.0  # seconds spent looking
     blocked: list[Cause] = field(default_factory=list)
     locked: list[Cause] = field(default_factory=list)
-    checked: str = ""  # the folder with files that was last asked about
+    checked: str = ""  # the last folder whose permissions were checked
 
 
 class Watcher:
-    """Finds the files of one inbox and says when each has come to rest.
+    """Finds the files of one inbox and reports when each has settled.
 
-    One thread steps it and hands it events; `hint`, `hints` and `paused` are for any.  A step does
-    a bounded piece of work; `busy` says that it left some undone.
+    One thread steps it and passes it events; `hint`, `hints` and `paused` may be used from any
+    thread.  A step does a bounded amount of work; `busy` says whether some is left.
 
-    What becomes of a candidate is told by `settler.taken` (it is recorded, be it as a job or as a
-    failure) or by `hint` (not now: let it come to rest again).
+    The caller reports the fate of a candidate with `settler.taken` (recorded, as a job or as a
+    failure) or with `hint` (not now: let it settle again).
 
     Args:
-        folder: Whose inbox, what in it is a document, and how long files rest.
+        folder: The folder: its inbox, which files in it are documents, and their rest times.
         disk: Knows the inbox as a tree.
-        rescan_s: Seconds between looking through everything.
-        leave: Further files to leave alone, by their paths.
-        batch: How many files a step looks at.
+        rescan_s: Seconds between scans of the whole inbox.
+        leave: Says of a path whether to ignore the file, in addition to the folder's patterns.
+        batch: The most files that a step looks at.
         awaits_content: Whether an empty file may take longer than the settle time.
-        memory: A file to remember in, over a restart, what share the inbox lay on.
-        clock: Seconds, never stepping back.
+        memory: The file that keeps, over a restart, which share the inbox lay on.
+        clock: Monotonic, seconds.
 
     Attributes:
-        paused: Why no file is taken from the inbox; None when files are.
-        hints: Paths that the next step is to look at anew.
-        scans: How often all of it was looked through since the start.
-        seen_until: Whatever came before this moment (of the watch's clock) has been seen; minus
-            infinity before the first look through all of it.
-        hidden: Originals under the hidden name of a claim, found by scans; whoever reads it
-            empties it.
+        paused: Why no file is taken from the inbox; None when files are taken.
+        hints: Paths that the next step is to look at again.
+        scans: Number of scans of the whole inbox since the start.
+        seen_until: Everything that arrived before this moment (of `clock`) has been seen; minus
+            infinity before the first scan of the whole inbox.
+        hidden: Originals under the hidden name of a claim, found by scans; the reader empties the
+            list.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Watcher:
         self._lock = threading.Lock()
         self.hints: set[str] = set()
         self._inotify: Inotify | None = None
-        self._no_events: Cause | None = None  # why there are none although there should be
+        self._no_events: Cause | None = None  # why there are no events although there should be
         self._ask_again = float("-inf")
         self._generation = 0
         self._under_way: deque[_Scan] = deque()
@@ -113,21 +113,21 @@ class Watcher:
     # -- from other threads -------------------------------------------------------------------
 
     def hint(self, path: str) -> None:
-        """Look at `path` (below the inbox, a file or a folder) and let it come to rest anew."""
+        """Look at `path` (below the inbox, a file or a folder) and let it settle again."""
         with self._lock:
             self.hints.add(path)
 
     # -- events -------------------------------------------------------------------------------
 
     def listen(self, inotify: Inotify | OSError | None) -> None:
-        """Have events from there from now on; an error says why there are none to be had."""
+        """Receive events from `inotify`; None for none, an error says why there are none."""
         self._deaf()
         self._no_events = None
         if isinstance(inotify, OSError):
             self._give_up(inotify)
         else:
             self._inotify = inotify
-        self._generation = 0  # everything is looked through, and each folder watched, anew
+        self._generation = 0  # everything is scanned, and each folder watched, anew
         self._next_root_look = float("-inf")
 
     def _deaf(self) -> None:
@@ -136,12 +136,12 @@ class Watcher:
         self._inotify = None
 
     def heard(self, event: Event) -> None:
-        """Something happened in one of its folders, or events were lost."""
+        """Handle an event in one of its folders, or the loss of events."""
         now = self._clock()
         if event.whose is None:
             self._next_rescan = now
         elif not event.name:
-            if not event.folder:  # the inbox itself was deleted, or its disk taken out
+            if not event.folder:  # the inbox itself was deleted, or its disk unmounted
                 self.root.forget()
                 self._next_root_look = float("-inf")
         elif not self._passed_by(event.name):
@@ -150,25 +150,25 @@ class Watcher:
 
     @property
     def wants_events(self) -> bool:
-        """Whether the kernel's events are any good for this inbox."""
+        """Whether kernel events are to be used for this inbox."""
         choice = self._folder.watch
         return choice == "native" or (choice == "auto" and self.root.native)
 
     @property
     def kind(self) -> WatchKind:
-        """Whether events come."""
+        """`native` if events arrive, otherwise `polling`."""
         listens = self._inotify is not None and self._no_events is None
         return "native" if listens and self.wants_events else "polling"
 
     @property
     def busy(self) -> bool:
-        """Whether the next step should follow at once."""
+        """Whether the next step should follow immediately."""
         due = bool(self._under_way) or self.settler.next_due() <= self._clock()
         return self.paused is None and due
 
     @property
     def conditions(self) -> tuple[Cause, ...]:
-        """What is out of order (the first hundred)."""
+        """The conditions that hold now (the first hundred)."""
         found = (self.paused, self._no_events, *self._blocked)
         return tuple(each for each in found if each is not None)[:SHOWN]
 
@@ -177,7 +177,7 @@ class Watcher:
         return list(itertools.islice(self.settler.overdue(self._clock()), SHOWN))
 
     def _watch(self, folder: str) -> None:
-        """Have events of a folder that is about to be looked through."""
+        """Request events of a folder that is about to be scanned."""
         if self._inotify is None or self.kind != "native":
             return
         try:
@@ -190,7 +190,7 @@ class Watcher:
                 self._ask_again = self._clock() + POLL_S
 
     def _give_up(self, error: OSError) -> None:
-        """A limit is met; it is polled, and what others have stays theirs."""
+        """Poll, because a limit is reached; watches already held are kept."""
         self._no_events = limited(self.root.real or str(self.root.path), error)
         self._ask_again = self._clock() + LIMIT_AGAIN_S
 
@@ -200,7 +200,7 @@ class Watcher:
         """Do what is due now.
 
         Returns:
-            Files that have come to rest, each ready to be admitted.
+            Files that have settled, ready to be admitted.
         """
         now = self._clock()
         self.check_root()
@@ -219,7 +219,7 @@ class Watcher:
         return found
 
     def next_step(self) -> float:
-        """When the next step has something to do."""
+        """When the next step is due."""
         if self.hints or self.busy:
             return float("-inf")
         if self.paused is not None:
@@ -227,12 +227,12 @@ class Watcher:
         return min(self._next_root_look, self._next_rescan, self.settler.next_due())
 
     def stop(self) -> None:
-        """Give everything back."""
+        """Stop all watches and scans."""
         self._deaf()
         self._abandon_scans()
 
     def check_root(self) -> None:
-        """See whether the inbox is there, and which folder it is, when it is time."""
+        """If it is time, check whether the inbox exists and is still the same folder."""
         now = self._clock()
         if now < self._next_root_look:
             return
@@ -265,7 +265,7 @@ class Watcher:
         for path in self.settler.due(self._clock(), self._batch):
             try:
                 found = self._disk.lstat(self.root.path / path)
-            except OSError:  # the next rescan reports it
+            except OSError:  # the next scan reports it
                 self.settler.postpone(path, self._clock())
                 continue
             if found is not None and stat.S_ISDIR(found.st_mode):
@@ -283,7 +283,7 @@ class Watcher:
         path, seen, regular = sight
         name = path.rpartition("/")[2]
         wanted = included(path, self._folder.include, self._folder.ignore)
-        if is_draft(name):  # of a hand-over; an old one was left behind by a kill
+        if is_draft(name):  # a draft of a submission; an old one was left behind by a kill
             if regular and time.time() - seen.mtime_ns / 1e9 > DRAFT_S:
                 with contextlib.suppress(OSError):
                     self._disk.unlink(self.root.path / path)
@@ -322,7 +322,7 @@ class Watcher:
                 yield from self._saw(sight)
 
     def _check_rights(self, scan: _Scan, folder: str) -> None:
-        """Whether files can be taken out of the folder that is being looked through."""
+        """Record a condition if files cannot be moved out of the folder that is being scanned."""
         if scan.checked == folder:
             return
         scan.checked = folder

@@ -1,4 +1,4 @@
-"""What an operator asks for, and what keeps the ledger small, sound and countable."""
+"""Queries and changes for operators, and upkeep that keeps the ledger small and sound."""
 
 from __future__ import annotations
 
@@ -65,23 +65,23 @@ _NUMBERS_AFTER = "UPDATE sqlite_sequence SET seq = :number WHERE name = 'jobs' A
 
 
 def job(tx: Transaction, number: int) -> Job | None:
-    """One job as it is now."""
+    """The job with this number as it is now, if it exists."""
     return next(iter(jobs_by(tx, select(jobs).where(jobs.c.id == number))), None)
 
 
 def newest(tx: Transaction, folder: str, source: str) -> Job | None:
-    """The last job that was made of a file of this name."""
+    """The newest job of a file with this path below the folder's inbox."""
     query = select(jobs).where(jobs.c.folder == folder, jobs.c.source == source)
     return next(iter(jobs_by(tx, query.order_by(jobs.c.id.desc()).limit(1))), None)
 
 
 class Such(TypedDict, total=False):
-    """Which jobs are meant: all that fit every one of these."""
+    """A filter of jobs: a job must match every key given."""
 
     state: JobState | None
     folder: str | None
-    since: float | None  # recorded then or later, seconds since the epoch
-    name: str | None  # is in their path below the inbox, in any case
+    since: float | None  # recorded at or after this time, seconds since the epoch
+    name: str | None  # part of the path below the inbox, regardless of case
 
 
 def listed(
@@ -93,15 +93,15 @@ def listed(
     among: Collection[int] | None = None,
     **such: Unpack[Such],
 ) -> list[Job]:
-    """Jobs, newest first, older ones than `before_id`: the last of one answer gives the next.
+    """Jobs, newest first; with `before_id` only older ones, to continue after the last job listed.
 
-    With `after_id` newer ones, those recorded soonest after it; with `among` only jobs of these
-    numbers.
+    With `after_id`, the jobs recorded soonest after it, also newest first; with `among`, only jobs
+    with these numbers.
     """
     query = select(jobs).where(*_picked(such))
     if before_id is not None:
         query = query.where(jobs.c.id < before_id)
-    if among is not None:  # however many: a statement takes no more than so many parameters
+    if among is not None:  # JSON, because a statement takes a limited number of parameters
         numbers = func.json_each(json.dumps([*among])).table_valued("value")
         query = query.where(jobs.c.id.in_(select(numbers.c.value)))
     if after_id is None:
@@ -111,9 +111,9 @@ def listed(
 
 
 def count(tx: Transaction, **such: Unpack[Such]) -> int:
-    """How many jobs `listed` would give without a limit."""
+    """How many jobs `listed` would return without a limit."""
     state, folder = such.get("state"), such.get("folder")
-    if such.get("since") is None and such.get("name") is None:  # as is kept, however many there are
+    if such.get("since") is None and such.get("name") is None:  # such counts are kept as tallies
         kept = counts(tx).items()
         return sum(n for (f, s), n in kept if folder in (None, f) and state in (None, s))
     query = select(func.count()).select_from(jobs).where(*_picked(such))
@@ -135,13 +135,13 @@ def _picked(such: Such) -> Iterator[ColumnElement[bool] | TextClause]:
 
 
 def counts(tx: Transaction) -> dict[tuple[str, JobState], int]:
-    """How many jobs each folder has in each state; zeros are left out."""
+    """The number of jobs of each folder in each state, without zeros."""
     rows = at_once(tx, "SELECT folder, state, jobs FROM tallies WHERE jobs > 0", {})
     return {(folder, JobState(state)): number for folder, state, number in rows}
 
 
 def pages_of(tx: Transaction, number: int) -> list[Page]:
-    """All pages of a job, those that wait included, as far as their count is known."""
+    """All pages of a job, pending ones included, as far as their number is known."""
     query = select(*page_columns).where(pages.c.job_id == number)
     known = {row.number: to_page(row) for row in tx.connection.execute(query)}
     total = tx.connection.execute(select(jobs.c.pages).where(jobs.c.id == number)).scalar()
@@ -156,11 +156,12 @@ def pages_of(tx: Transaction, number: int) -> list[Page]:
 def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
     """Put these jobs, or all that failed, back into the queue; their finished pages are kept.
 
-    A job stays as it is if its original is gone, or if a newer job stands for its name.  Of all
-    that failed, links and pipes stay: they would fail again, and a file in their place is found.
+    A job is left as it is if its original is gone, or lies in the inbox under the name of a newer
+    or active job.  "All" excludes links and pipes: they would fail again, and a file that replaces
+    one is found anyway.
 
     Returns:
-        Those put back.
+        The jobs put back.
     """
     if numbers is None:
         a_file = jobs.c.error_kind.is_distinct_from(NOT_A_FILE)
@@ -170,10 +171,10 @@ def retry(tx: Transaction, numbers: Collection[int] | None = None) -> list[Job]:
 
 
 def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
-    """Ask for queued or running jobs to be cancelled; those that deliver go on.
+    """Ask for queued or running jobs to be cancelled; delivering jobs continue.
 
     Returns:
-        Those that will be, as they are now.
+        The jobs that will be cancelled, as they are now.
     """
     asked: list[Job] = []
     can = (jobs.c.state.in_(UNDELIVERED), jobs.c.ending.is_(None), jobs.c.cancel_requested == 0)
@@ -184,13 +185,13 @@ def request_cancel(tx: Transaction, numbers: Collection[int]) -> list[Job]:
 
 
 def cancellations(tx: Transaction) -> list[Job]:
-    """Queued and running jobs that an operator wants cancelled, until they are."""
+    """Queued and running jobs whose cancellation was requested and is yet to be done."""
     where = (CANCEL_REQUESTED, jobs.c.state.in_(UNDELIVERED))
     return jobs_by(tx, select(jobs).where(*where).order_by(jobs.c.id))
 
 
 def active(tx: Transaction, numbers: Collection[int]) -> set[int]:
-    """Those of the jobs that have not ended."""
+    """The subset of these jobs that have not ended."""
     found: set[int] = set()
     for batch in batches(sorted(set(numbers))):
         where = (jobs.c.id.in_(padded(batch)), jobs.c.state.in_(ACTIVE))
@@ -222,7 +223,7 @@ def _retry(tx: Transaction, batch: Sequence[int]) -> list[Job]:
 
 
 def _retriable() -> list[ColumnElement[bool]]:
-    """Ended, its original still there, and no newer job for the same name in the inbox."""
+    """Conditions: ended, the original still there, and not superseded by another job."""
     other = jobs.alias("other")
     newer = exists().where(
         other.c.place == Place.INBOX,
@@ -244,7 +245,8 @@ def archived(
 ) -> list[Job]:
     """Jobs of a folder, done before a moment, whose originals lie in the archive.
 
-    Seconds since the epoch.  The last of one answer is what the next one comes `after`.
+    `before` is in seconds since the epoch.  The number of the last job returned is the next
+    `after`.
     """
     query = select(jobs).where(
         DONE,
@@ -257,7 +259,7 @@ def archived(
 
 
 def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
-    """Those whose name in the archive a later job has now: their originals were taken away."""
+    """The jobs whose path in the archive a later job now has: their own originals are gone."""
     latest = (
         select(jobs.c.archived_to, func.max(jobs.c.id).label("latest"))
         .where(DONE, jobs.c.archived_to.in_(padded([each.archived_to for each in among])))
@@ -268,7 +270,7 @@ def refiled(tx: Transaction, among: Sequence[Job]) -> set[int]:
 
 
 def expired(tx: Transaction, fates: Mapping[int, str]) -> None:
-    """The archived originals of these jobs are not there any more, or not ours; why, of each."""
+    """Record that these jobs' archived originals are gone or not ours, each with the reason."""
     for number, fate in fates.items():
         such = (DONE, jobs.c.id == number, jobs.c.place == Place.ARCHIVE)
         changed(tx, such, {"place": Place.GONE}, Happening.EXPIRED, fate)
@@ -279,24 +281,24 @@ def prune(
 ) -> int:
     """Forget jobs that were done before a moment (seconds since the epoch), oldest first.
 
-    Likewise those that ended otherwise and whose original is gone: nobody can retry them.
-    Their pages and history go with them; the room is used again.  Those of `keep_archived` folders
-    are kept while their originals lie in the archive.
+    The same goes for failed or cancelled jobs whose original is gone, since no retry is possible.
+    Their pages and history are deleted with them; the space is reused.  Jobs of `keep_archived`
+    folders are kept while their originals lie in the archive.
 
     Returns:
-        How many; as many as `limit` when there may be more.
+        The number of jobs deleted; equal to `limit` if there may be more.
     """
     kept = and_(jobs.c.place == Place.ARCHIVE, jobs.c.folder.in_(keep_archived))
     old = select(jobs.c.id).where(jobs.c.finished_at < before).order_by(jobs.c.finished_at)
     forgotten = 0
-    for which in (and_(DONE, not_(kept)), _MOOT):  # each by an index of its own
+    for which in (and_(DONE, not_(kept)), _MOOT):  # each by its own index
         some = old.where(which).limit(limit - forgotten)
         forgotten += tx.connection.execute(delete(jobs).where(jobs.c.id.in_(some))).rowcount
     return forgotten
 
 
 def faults(raw: sqlite3.Connection) -> list[str]:
-    """Read the whole file and say what is wrong with it; an empty list when nothing is."""
+    """Read the whole file and list the faults found; empty if it is sound."""
     found = [row[0] for row in raw.execute("PRAGMA integrity_check")]
     if found != ["ok"]:
         return found
@@ -314,22 +316,22 @@ def faults(raw: sqlite3.Connection) -> list[str]:
 
 
 def installation_id(tx: Transaction) -> str:
-    """What tells this installation from any other: random, and the same for good."""
+    """The random identifier of this installation, which never changes."""
     told: str = tx.connection.execute(select(installation.c.id)).scalar_one()
     return told
 
 
 def known_trees(tx: Transaction) -> dict[str, str]:
-    """Each tree that is known by its path, and the file system on which it lay."""
+    """The file system of each known tree, by the tree's path."""
     return {row.path: row.fsid for row in tx.connection.execute(select(trees))}
 
 
 def know_tree(tx: Transaction, path: str, fsid: str) -> None:
-    """A tree was found to be itself, or a person adopted it: it lies on this file system."""
+    """Record the file system of a tree that was verified, or adopted by an operator."""
     tx.connection.execute(insert(trees).prefix_with("OR REPLACE").values(path=path, fsid=fsid))
 
 
 def number_after(tx: Transaction, number: int) -> None:
-    """Give jobs higher numbers than this from now on."""
+    """Give new jobs numbers higher than this from now on."""
     for statement in (_FIRST_NUMBER, _NUMBERS_AFTER):
         tx.connection.execute(text(statement), {"number": number})

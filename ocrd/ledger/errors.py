@@ -1,6 +1,6 @@
-"""What went wrong with the ledger, as one of ocrd's errors with its remedy.  Standard library only.
+"""Translates errors of the ledger into ocrd's errors with a remedy.  Standard library only.
 
-Nothing of SQLite's or SQLAlchemy's leaves this room: whoever calls knows neither.
+No exception of SQLite or SQLAlchemy leaves this package: callers know neither.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from ocrd.errors import LedgerError, OcrdError, PlaceError
 from ocrd.oserrors import os_error
 
-_PRIMARY = 0xFF  # SQLite's extended result codes carry the primary one in their low byte
+_PRIMARY = 0xFF  # the low byte of SQLite's extended result codes is the primary code
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PLACE = (
@@ -25,7 +25,7 @@ _PLACE = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 )
-# What SQLite says of a file that somebody changed by hand, or that holds other bytes than it did.
+# SQLite's messages about a file that was changed by hand or holds corrupted bytes.
 _DAMAGE_SAID = ("no such table", "no such column", "could not decode")
 
 READING = os.R_OK
@@ -36,15 +36,15 @@ WRITING = os.R_OK | os.W_OK
 def translated(
     path: Path, access: int = WRITING, *, also: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Raise what befalls the ledger at `path` as an `OcrdError`.
+    """Raise errors of the ledger at `path` as an `OcrdError`.
 
-    That is what SQLite raises, values that cannot be what was once written, and what `also` names.
-    The caller needs to be allowed `access`.
+    These are SQLite's exceptions, values that ocrd cannot have written, and the exceptions in
+    `also`.  `access` is the access that the caller needs.
 
     Raises:
-        LedgerError: It is locked, damaged or cannot be used.
+        LedgerError: The ledger is locked, damaged or cannot be used.
         PlaceError: Its folder is missing, full, read-only or not ours.
-        OcrdError: A statement was refused that should not have been (kind `ledger-defect`).
+        OcrdError: SQLite refused a statement that it should accept (kind `ledger-defect`).
     """
     kinds: tuple[type[Exception], ...] = (sqlite3.Error, ValueError, zlib.error, *also)
     try:
@@ -54,8 +54,8 @@ def translated(
 
 
 def _told(error: Exception, path: Path, access: int) -> OcrdError:
-    """The error for a person: which file, what is wrong, what to do."""
-    cause = getattr(error, "orig", None) or error  # SQLAlchemy carries the driver's error along
+    """The error for the operator: which file, what is wrong, what to do."""
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's error
     code = (getattr(cause, "sqlite_errorcode", None) or 0) & _PRIMARY
     if code in _DAMAGED or _is_garbled(error, cause):
         return damaged(path, str(cause))
@@ -82,9 +82,9 @@ def _told(error: Exception, path: Path, access: int) -> OcrdError:
 
 
 def _is_garbled(error: Exception, cause: Exception) -> bool:
-    """Whether a value read from the file is none that was ever written there.
+    """Whether a value read from the file is one that ocrd never wrote.
 
-    A value that was to be written comes wrapped by SQLAlchemy, and is not the file's fault.
+    An error about a value to be written is wrapped by SQLAlchemy, and is not the file's fault.
     """
     if isinstance(error, ValueError | zlib.error):
         return True
@@ -93,7 +93,7 @@ def _is_garbled(error: Exception, cause: Exception) -> bool:
 
 
 def damaged(path: Path, reason: str) -> LedgerError:
-    """The file is not a sound ledger."""
+    """The error for a file that is not a sound ledger."""
     return LedgerError(
         f"{path}: the ledger is damaged: {reason}",
         hint=f"Stop ocrd and move {path.name}, {path.name}-wal and {path.name}-shm aside, all "
@@ -104,12 +104,12 @@ def damaged(path: Path, reason: str) -> LedgerError:
 
 
 def place_at_fault(path: Path, access: int = WRITING) -> OcrdError | None:
-    """What is wrong with the ledger's place, if that can be seen from here.
+    """What is wrong with the ledger's file or folder; None if nothing is found.
 
     SQLite itself only says that it cannot open a file, or that reading or writing failed.
     """
     folder = path.parent
-    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises without permission to look
         return PlaceError(
             f"{path}: a folder is there, and the ledger is a file",
             hint=f'Name a file in it: path = "{path / "ledger.db"}" under [ledger].',
@@ -117,7 +117,7 @@ def place_at_fault(path: Path, access: int = WRITING) -> OcrdError | None:
         )
     if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 - likewise
         return _answered(errno.ENOTDIR, folder)
-    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where nothing may be seen
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises without permission to look
         return PlaceError(
             f"{folder}: the ledger's folder is not there",
             hint="Create it, mount it, or set another `path` under [ledger].",
@@ -147,5 +147,5 @@ def _forbidden(path: Path, access: int) -> PlaceError | None:
 
 
 def _answered(code: int, path: Path) -> OcrdError:
-    """As if the kernel itself had said so."""
+    """The error for an errno, as if the kernel had returned it."""
     return os_error(OSError(code, os.strerror(code)), path)

@@ -1,7 +1,7 @@
-"""How files become jobs, and which files in an inbox a job stands for already.
+"""Turns files into jobs, and knows which files in an inbox already have one.
 
-A file that stands alone is known by its name, a joined document by its files: two documents may
-bear one name, and a file belongs to one document at most.
+A file that stands alone is identified by its name, a joined document by its files: two documents
+may have the same name, and a file belongs to at most one document.
 """
 
 from __future__ import annotations
@@ -37,27 +37,28 @@ _by_name = tuple_(jobs.c.source, jobs.c.id)
 
 
 def record(tx: Transaction, found: Sequence[Found]) -> list[Job | None]:
-    """Queue settled files, in one transaction; telling of the same file again changes nothing.
+    """Queue settled files in one transaction; recording the same file again changes nothing.
 
-    A file that a job stands for already gives None, be it that job's only file or one of a joined
-    document.  One that changed while its job was queued, or after its job ended without moving it,
-    gives that job with the new contents.
+    A file that already has a job, alone or as part of a joined document, gives None.  A file that
+    changed while its job was queued, or after its job ended without moving it, gives that job with
+    the new contents.
 
-    A joined document of which any file is new is a new job; `withdraw` what it replaces first.
+    A joined document with at least one new file is a new job; call `withdraw` for the jobs it
+    replaces first.
 
     Returns:
-        For each file its job, or None where nothing was new.
+        For each file its job, or None if nothing was new.
     """
     return [job for batch in _distinct(found) for job in _record(tx, batch)]
 
 
 def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
-    """A file that cannot be admitted (a FIFO, no permission): a job that failed at once.
+    """Record a job that failed at once, for a file that cannot be admitted (a FIFO, no permission).
 
-    Its original stays in the inbox, and there is one job for it, however often it is found.
+    The original stays in the inbox, and it has one job, however often it is found.
 
-    A job that is queued for a file which was never read, or another one, fails: its file is not to
-    be had.
+    A queued job of this name whose file was never read, or was another one, is the job that fails:
+    its own file is no longer available.
     """
     member = _members_at_inbox(tx, found.folder).get(found.source)
     standing = member[0] if member else _alone_standing(tx, [found]).get(found.source)
@@ -68,7 +69,7 @@ def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
         return to_job(row)
     if standing.state is JobState.FAILED:
         if _same(standing, found) and standing.error and standing.error.kind == error.kind:
-            return standing  # said before
+            return standing  # recorded before
     elif not standing.members and _waits_in_vain(standing, found):
         refusal |= ending | {"cancel_requested": 0}
     else:
@@ -81,13 +82,13 @@ def record_refused(tx: Transaction, found: Found, error: JobError) -> Job:
 def adopt(
     tx: Transaction, found: Found, *, number: int, token: str, outputs: str, archived_to: str
 ) -> Job | None:
-    """Take up a job that the spool knows and this ledger does not: it is delivering.
+    """Create a delivering job from a job in the spool that is missing from this ledger.
 
-    So it is after a ledger was lost, or put back from an older copy, once the bundle had been
+    This happens when the ledger was lost, or replaced by an older copy, after the bundle had been
     published and before the original was archived.
 
     Returns:
-        The job; None when its number is another's by now.
+        The job; None if its number belongs to another job by now.
     """
     if tx.connection.execute(select(jobs.c.id).where(jobs.c.id == number)).first():
         return None
@@ -107,13 +108,13 @@ def adopt(
 def withdraw(
     tx: Transaction, folder: str, found: Collection[Found], *, by_name: bool = False
 ) -> list[Job]:
-    """Take back what waits for its claim and would read files of `found` as they were before.
+    """Cancel unclaimed jobs that would read files of `found` as they were before.
 
-    Those jobs are gone; their files stay where they are, to be looked at again.  Of the files of
-    `found`, which lie in `folder`, none may be one that a job stands for as it is.  `by_name` a
-    joined document of the same name is the same document, which lacked these files.
+    Their files stay where they are, to be looked at again.  No file of `found`, all of which lie in
+    `folder`, may have a job that matches it as it is now.  With `by_name`, a joined document of the
+    same name counts as the same document, recorded before these files came.
     """
-    # The job of a file that stands alone, before and after, is renewed by `record`.
+    # `record` renews the job of a file that stood alone and still does.
     joining = {part.source for each in found for part in each.members}
     files = joining | {each.source for each in found if not each.members}
     names = {each.source for each in found if by_name}
@@ -139,10 +140,12 @@ def withdraw(
 def some_in_inbox(
     tx: Transaction, folder: str, after: tuple[str, int]
 ) -> tuple[list[Member], tuple[str, int] | None]:
-    """Some of the files in a folder's inbox, for `Ledger.in_inbox`; the first `after` `("", 0)`.
+    """A batch of the files in a folder's inbox that have a job, for `Ledger.in_inbox`.
+
+    The first batch comes after `("", 0)`.
 
     Returns:
-        The files, and after what the next ones come; None when there are no more.
+        The files, and the value of `after` for the next batch; None when there are no more.
     """
     query = select(jobs).where(AT_INBOX, jobs.c.folder == folder, _by_name > after)
     found = jobs_by(tx, query.order_by(*_by_name.clauses).limit(BATCH))
@@ -156,7 +159,7 @@ def some_in_inbox(
 
 
 def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> list[Member]:
-    """Those of a folder's files that a job which has not ended stands for."""
+    """The given files of a folder's inbox that have a job which has not ended."""
     members = _members_at_inbox(tx, folder)
     alone = _alone(tx, folder, sources, _ACTIVE)
     found = [Member(source=job.source, **job.facts()) for job in alone]
@@ -164,13 +167,13 @@ def active_in_inbox(tx: Transaction, folder: str, sources: Collection[str]) -> l
 
 
 def _members_at_inbox(tx: Transaction, folder: str) -> Mapping[str, tuple[Job, Member]]:
-    """The files of joined documents that lie in a folder's inbox, each with its job."""
+    """The files of joined documents in a folder's inbox, each with its job."""
     found = jobs_by(tx, select(jobs).where(JOINED_AT_INBOX, jobs.c.folder == folder))
     return {member.source: (job, member) for job in found for member in job.members}
 
 
 def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[str, Job]:
-    """The job of a single file at each name in the inbox; of several the one that is to run."""
+    """The job of a single file at each name in the inbox; of several, the one still to run."""
     found = _alone(tx, batch[0].folder, [each.source for each in batch])
     later = {JobState.RUNNING: 1, JobState.QUEUED: 2}
     found.sort(key=lambda job: (later.get(job.state, 0), job.id))
@@ -180,7 +183,7 @@ def _alone_standing(tx: Transaction, batch: Sequence[Found]) -> Mapping[str, Job
 def _alone(
     tx: Transaction, folder: str, sources: Iterable[str], *such: ColumnElement[bool]
 ) -> list[Job]:
-    """Such jobs, each of one of these files in the inbox."""
+    """Jobs of single files with these names in the inbox that also meet the conditions `such`."""
     found: list[Job] = []
     for some in batches(sources):
         found += jobs_by(tx, select(jobs).where(_alone_at(folder, some), *such))
@@ -188,9 +191,9 @@ def _alone(
 
 
 def _alone_at(folder: str, sources: list[str]) -> ColumnElement[bool]:
-    """Jobs of single files that bear one of these names in a folder's inbox.
+    """The condition for jobs of single files with one of these names in a folder's inbox.
 
-    SQLite searches an index for many names of one folder, but reads all of it for many pairs of a
+    SQLite searches an index for many names of one folder, but scans all of it for many pairs of a
     folder and a name.
     """
     named = jobs.c.source.in_(padded(sources))
@@ -221,7 +224,7 @@ def _record(tx: Transaction, batch: Sequence[Found]) -> list[Job | None]:
 
 
 def _requeue(tx: Transaction, job: Job, found: Found) -> Job:
-    """The job at this name takes the new contents; an ended one starts over."""
+    """Give the job at this name the new contents; a job that has ended starts over."""
     values: dict[str, Any] = found.facts() | error_columns(None)
     values |= {"priority": found.priority, "state": JobState.QUEUED}
     if job.state is not JobState.QUEUED:
@@ -240,19 +243,19 @@ def _add(
     name: Happening,
     detail: str = "",
 ) -> list[dict[str, Any]]:
-    """New rows, in the order of `found`."""
+    """Insert a row for each file, in the order of `found`."""
     rows: list[dict[str, Any]] = []
     for each in found:
         told = {**_new(each, tx.now), **values}
         given = ", ".join(f":{column}" for column in told)
-        new = f"INSERT INTO jobs ({', '.join(told)}) VALUES ({given}) {RETURNING}"  # noqa: S608 - our own words
+        new = f"INSERT INTO jobs ({', '.join(told)}) VALUES ({given}) {RETURNING}"  # noqa: S608 - our own constants
         rows += returned(tx, new, told)
     note(tx, rows, name, detail)
     return rows
 
 
 def _give_up(tx: Transaction, folder: str, sources: Iterable[str]) -> None:
-    """Files that were refused and can be read now, as parts of a document: no `retry` of them."""
+    """Mark refused jobs of files that are now read as parts of a document: no `retry` of them."""
     ended = jobs.c.state.in_(GIVEN_UP)
     for some in batches(sources):
         given_up = update(jobs).where(_alone_at(folder, some), ended)
@@ -260,7 +263,7 @@ def _give_up(tx: Transaction, folder: str, sources: Iterable[str]) -> None:
 
 
 def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
-    """Of one folder, bounded, and each name at most once: its second must see the first's job."""
+    """Batches of one folder with each name at most once: its second must see the first's job."""
     batch: dict[str, Found] = {}
     folder = ""
     for each in found:
@@ -276,7 +279,7 @@ def _distinct(found: Sequence[Found]) -> Iterator[list[Found]]:
 
 
 def _is_known(found: Found, members: Mapping[str, tuple[Job, Member]]) -> bool:
-    """Whether every file of `found` is part of a joined document, just as it is."""
+    """Whether every file of `found` is part of a joined document, unchanged."""
     files: Sequence[Member | Found] = found.members or (found,)
     known = [(members.get(each.source), each) for each in files]
     return all(standing is not None and standing[1].untouched(each) for standing, each in known)
@@ -284,13 +287,13 @@ def _is_known(found: Found, members: Mapping[str, tuple[Job, Member]]) -> bool:
 
 def _same(job: Job, found: Found) -> bool:
     same = job.untouched(found)
-    if job.state in GIVEN_UP or not job.sha256:  # perhaps it can be read by now
+    if job.state in GIVEN_UP or not job.sha256:  # it may be readable by now
         return same and job.sha256 == found.sha256
     return same
 
 
 def _belongs_to_another(job: Job, found: Found) -> bool:
-    """Whether the name was freed: the job's own file is being taken away just now."""
+    """Whether the name was freed: the job's own file is being taken away right now."""
     taken = job.state is JobState.RUNNING or job.ending is not None
     return taken and not _same(job, found)
 
@@ -302,9 +305,9 @@ def _waits_in_vain(job: Job, found: Found) -> bool:
 
 
 def _waits(job: Job) -> bool:
-    """Whether it is to be claimed, its end is not decided, and all its files are in the inbox.
+    """Whether a job waits to be claimed, is not about to end, and has all its files in the inbox.
 
-    A claim that was broken off may have some files of a document in the spool already.
+    An interrupted claim may have moved some files of a document to the spool already.
     """
     begun = bool(job.members) and job.epoch > 0
     return job.state is JobState.QUEUED and job.ending is None and not begun

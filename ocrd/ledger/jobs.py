@@ -1,7 +1,7 @@
 """A job from its claim to its end: who works on it, and how far it has come.
 
-Each step takes the `Job` as its claimant last had it, and gives it back as it is now.  A claim
-counts up the job's `epoch`, and a step of an earlier one raises `FencedError`.
+Each step takes the `Job` as its claimant last had it, and returns it as it is now.  A claim
+increments the job's `epoch`, and a step of an earlier claim raises `FencedError`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ocrd.ledger.tables import (
 )
 from ocrd.ledger.transitions import RUNNING, Happening, note, take
 
-LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that jumped
+LONGEST_WAIT_S = 86_400.0  # seconds; a later `not_before` can only come from a clock that jumped
 
 
 # --- who works on which job ---
@@ -41,7 +41,7 @@ LONGEST_WAIT_S = 86_400.0  # a later `not_before` can only come of a clock that 
 def claim_some(
     tx: Transaction, most: int, *, now: float, exclude_folders: Collection[str] = ()
 ) -> list[Job]:
-    """Take the next jobs that may run at `now` (s since the epoch): the highest priority first."""
+    """Claim the next jobs that may run at `now` (s since the epoch), highest priority first."""
     at_once(tx, _PROMOTE, {"now": now, "absurd": now + LONGEST_WAIT_S})
     told = {"now": now, "excluded": json.dumps(sorted(exclude_folders))}
     claimed: list[Job] = []
@@ -52,9 +52,10 @@ def claim_some(
 
 
 def resume(tx: Transaction, job: Job, *, refund: bool = False) -> Job:
-    """Claim anew a job whose claimant went away; the old claim's steps are fenced off.
+    """Claim again a job whose claimant went away; the old claim's steps are fenced off.
 
-    Its state stays.  With `refund` it costs a running job no attempt; others it never costs one.
+    Its state is kept.  Resuming a running job costs an attempt, unless `refund` is set; resuming
+    any other job costs none.
     """
     sql = {"epoch": "epoch + 1", "attempts": "attempts + (state = 'running') * :cost"}
     begun = "state <> 'queued' OR ending IS NOT NULL"
@@ -67,8 +68,8 @@ def release(
 ) -> Job:
     """Put a running job back into the queue until `not_before`, seconds since the epoch.
 
-    A job whose file was replaced in the inbox meanwhile, by one that is queued itself, has nothing
-    left to do: it ends as cancelled.
+    If its file has meanwhile been replaced in the inbox by one that is queued as another job, it
+    has nothing left to do: it ends as cancelled.  `refund` gives the attempt back.
     """
     newer = tx.connection.execute(_REPLACED_BY, {"job": job.id}).scalar()
     if newer is not None:
@@ -90,25 +91,25 @@ def release(
 
 
 def unfinished(tx: Transaction) -> list[Job]:
-    """Jobs that somebody was at work on: running, delivering, or on their way to failed/."""
+    """Jobs whose work was under way: running, delivering, or on their way to failed/."""
     claimed = jobs.c.state.in_(UNDER_WAY)
     found: dict[int, Job] = {}
-    for where in (and_(NOT_DONE, claimed), ENDING):  # each by an index of its own
+    for where in (and_(NOT_DONE, claimed), ENDING):  # each by its own index
         found |= {job.id: job for job in jobs_by(tx, select(jobs).where(where))}
     return [found[number] for number in sorted(found)]
 
 
 def owner(tx: Transaction, token: str) -> Job | None:
-    """The job that is not done and whose files in the spool bear `token`.
+    """The job with this token, unless it is done: the owner of the spool's files under that token.
 
-    None of them is that of a job whose original was taken away: it waits for nothing there.
+    A job whose original was taken away owns no files there.
     """
     job = _of_token(tx, NOT_DONE, token)
     return None if job is None or job.place is Place.GONE else job
 
 
 def bearer(tx: Transaction, token: str) -> Job | None:
-    """The job of that token, whatever its state.  For one that is done all are looked at."""
+    """The job with this token, in any state.  Finding one that is done reads all that are done."""
     return _of_token(tx, NOT_DONE, token) or _of_token(tx, DONE, token)
 
 
@@ -120,8 +121,8 @@ def _of_token(tx: Transaction, state: TextClause, token: str) -> Job | None:
 
 
 def moved(tx: Transaction, job: Job) -> Job:
-    """The original is in the spool now."""
-    # where a retried job's original used to lie says nothing any more
+    """Record that the original is in the spool."""
+    # the place of a retried job's original in failed/ is out of date
     sql = {"failed_to": "CASE WHEN ending IS NOT NULL THEN failed_to END"}
     spool = Place.SPOOL
     return take(
@@ -130,7 +131,7 @@ def moved(tx: Transaction, job: Job) -> Job:
 
 
 def progress(tx: Transaction, job: Job, pages: Sequence[PageRow]) -> None:
-    """Pages of a running job are finished: a row each."""
+    """Record finished pages of a running job, a row for each."""
     put_pages(tx, job, pages)
     take(tx, job, None, RUNNING, {}, sql=PAGES_DONE, heed_cancel=True)
 
@@ -143,7 +144,7 @@ def deliver(
     archived_to: str,
     pages: Sequence[PageRow] = (),
 ) -> Job:
-    """The bundle, if the folder makes one, is complete and will be published under these names."""
+    """Record that the outputs are complete, and the names planned for them and the original."""
     values = {"state": JobState.DELIVERING, "outputs": outputs, "archived_to": archived_to}
     put_pages(tx, job, pages)
     return take(tx, job, Happening.DELIVERING, RUNNING, values, sql=PAGES_DONE, heed_cancel=True)
@@ -152,7 +153,7 @@ def deliver(
 def redeliver(
     tx: Transaction, job: Job, *, outputs: str | None = None, archived_to: str | None = None
 ) -> Job:
-    """A name was taken meanwhile: this one instead; None keeps what is recorded."""
+    """Replace names that were taken in the meantime; None keeps the recorded name."""
     names = {"outputs": outputs, "archived_to": archived_to}
     values = {column: path for column, path in names.items() if path is not None}
     detail = ", ".join(map(display, values.values()))
@@ -160,7 +161,7 @@ def redeliver(
 
 
 def done(tx: Transaction, job: Job) -> Job:
-    """Bundle published, original archived."""
+    """Record that the outputs are published and the original is archived."""
     values = {"failed_to": None, **error_columns(None), **_ended(tx, JobState.DONE, Place.ARCHIVE)}
     return take(tx, job, Happening.DONE, (JobState.DELIVERING,), values)
 
@@ -174,9 +175,9 @@ def intend_failure(
     cancelled: bool = False,
     pages: Sequence[PageRow] = (),
 ) -> Job:
-    """The original will go to `failed_to` for this reason.  May be said again.
+    """Record that the job will end for this reason and its original go to `failed_to`.  Repeatable.
 
-    An original that lies in failed/ already, from an earlier failure, stays where it is.
+    An original that is in failed/ already, from an earlier failure, stays where it is.
     """
     ending = JobState.CANCELLED if cancelled else JobState.FAILED
     values = {"ending": ending, "failed_to": failed_to, **error_columns(error)}
@@ -189,22 +190,25 @@ def intend_failure(
 def failed(
     tx: Transaction, job: Job, place: Place = Place.FAILED, *, cancelled: bool = False
 ) -> Job:
-    """It is there, or stays in `place` because it cannot be moved; `cancelled` by a person."""
-    if job.members and place is Place.INBOX:  # what stays there are files, to be joined anew
+    """End the job as failed or, at a user's request, as `cancelled`.
+
+    `place` is where the original is now; an original that cannot be moved stays outside failed/.
+    """
+    if job.members and place is Place.INBOX:  # the files that stay there are joined anew
         place = Place.GONE
     state, name = JobState.FAILED, Happening.FAILED
     if cancelled:
         state, name = JobState.CANCELLED, Happening.CANCELLED
     values = _ended(tx, state, place)
-    if place is not Place.FAILED:  # what stays where it is has no place in failed/
+    if place is not Place.FAILED:  # an original elsewhere has no path in failed/
         values["failed_to"] = None
     return take(tx, job, name, ACTIVE, values)
 
 
 def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
-    """A person took the original away before it was claimed; or `why` says what happened.
+    """End a job whose original was taken away before it was claimed, or for the reason `why`.
 
-    Of a joined document that may have been some of its files, and they may only have changed.
+    For a joined document, some of its files may have been taken away, or may only have changed.
     """
     if why is None and job.members and job.place is Place.INBOX:
         files = f"not all of its {len(job.members)} files are as they were"
@@ -227,7 +231,7 @@ def gone(tx: Transaction, job: Job, why: JobError | None = None) -> Job:
 def next_number(tx: Transaction, folder: str) -> int:
     """The next number for the name of an output of this folder, from 1.
 
-    It is given for good: a crash leaves a gap, no double.
+    Each number is used at most once: a crash leaves a gap, never a duplicate.
     """
     number: int = tx.connection.execute(_NEXT, {"folder": folder}).scalar_one()
     return number
@@ -238,9 +242,9 @@ def _ended(tx: Transaction, state: JobState, place: Place) -> dict[str, Any]:
     return ended | {"ending": None, "cancel_requested": 0}
 
 
-# --- statements in SQLite's own words ---
+# --- statements in SQL ---
 
-# The first ready job of each folder's queue; what lies behind it is never looked at.
+# The first ready job of each folder's queue; the jobs behind it are never looked at.
 _CLAIM = f"""
     UPDATE jobs SET state = 'running', started_at = :now, epoch = epoch + 1,
         attempts = attempts + 1, entries = entries + 1,
@@ -257,12 +261,12 @@ _CLAIM = f"""
         ) AS heads JOIN jobs AS first ON first.id = heads.id
         ORDER BY first.priority DESC, first.id LIMIT 1
     ) {RETURNING}
-"""  # noqa: S608 - our own words
+"""  # noqa: S608 - our own constants
 _PROMOTE = (  # each half by itself is a range of the index
     f"UPDATE jobs SET not_before = 0 WHERE ({DEFERRED} AND not_before <= :now)"  # noqa: S608 - likewise
     f" OR ({DEFERRED} AND not_before > :absurd)"
 )
-# A joined document is known by its files, not by its name.
+# A joined document is identified by its files, not by its name.
 _REPLACED_BY = text("""
     SELECT jobs.id FROM jobs AS own JOIN jobs
         ON jobs.folder = own.folder AND jobs.source = own.source

@@ -28,15 +28,15 @@ from ocrd.oserrors import os_error
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CHECKED_WHOLE_BYTES = 64 * 2**20  # so much is read through in a fraction of a second
+CHECKED_WHOLE_BYTES = 64 * 2**20  # a file up to this size is read through in a fraction of a second
 
 
 def writing(
     work: Callable[Concatenate[Transaction, P], T],
 ) -> Callable[Concatenate[Ledger, P], T]:
-    """A method that does `work` as a transaction of its own, in the writer's thread.
+    """A method that runs `work` in a transaction of its own, in the writer's thread.
 
-    What it did is on the disk when the method returns.
+    The changes are on the disk when the method returns.
     """
 
     def method(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -51,7 +51,7 @@ def writing(
 
 
 def reading(look: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[Ledger, P], T]:
-    """A method that looks at one moment of the ledger."""
+    """A method that runs `look` on one consistent state of the ledger."""
 
     def method(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._translated(), transaction(self._engine, immediate=False) as connection:
@@ -64,9 +64,10 @@ def reading(look: Callable[Concatenate[Transaction, P], T]) -> Callable[Concaten
 class Ledger:
     """All that is known about jobs, in one SQLite file.  Open it with `Ledger.open`.
 
-    Methods block (for a disk's fsync, or for another process's lock) and may be called from
-    several threads at once.  What a method has returned is on the disk.  Any of them may raise
-    `LedgerError` (locked, damaged) or `PlaceError` (disk full, read-only); then it did nothing.
+    Methods block (for fsync, or for another process's lock) and may be called from several threads
+    concurrently.  When a method returns, its changes are on the disk.  Any method may raise
+    `LedgerError` (locked, damaged) or `PlaceError` (disk full, read-only); then nothing was
+    changed.
     """
 
     def __init__(
@@ -98,13 +99,14 @@ class Ledger:
     ) -> Self:
         """Open the ledger, upgrading it if an older ocrd made it.
 
-        Its folder must be there.  A small one is read whole for damage (`check`); in larger ones,
-        which are left to `verify`, damage shows when a damaged part is read.  A call waits `busy_s`
-        seconds for another process's lock.  The clock tells seconds since the epoch.
+        Its folder must exist.  With `check`, a ledger of at most 64 MiB is read whole for damage;
+        in a larger one, which is left to `verify`, damage shows when the damaged part is read.  A
+        call waits `busy_s` seconds for another process's lock.  `clock` gives seconds since the
+        epoch.
 
         Raises:
-            LedgerError: It is missing, damaged, locked, made by a newer ocrd, another program's,
-                or on a network filesystem.
+            LedgerError: It is missing, damaged, locked, made by a newer ocrd, another program's, or
+                on a network filesystem.
             PlaceError: Its folder is missing, full, read-only or not ours to write.
         """
         if is_remote(kind := filesystem(path.parent)):
@@ -184,9 +186,9 @@ class Ledger:
     number_after = writing(admin.number_after)
 
     def in_inbox(self, folder: str) -> Iterator[Member]:
-        """Every file in a folder's inbox that a job stands for: they need no hashing again.
+        """Every file in a folder's inbox that has a job; such a file need not be hashed again.
 
-        Of a joined document each of its files, not the document; none that could not be read.
+        A joined document is given as its files.  Files that could not be read are left out.
         """
         after: tuple[str, int] | None = ("", 0)
         while after is not None:
@@ -194,7 +196,7 @@ class Ledger:
             yield from some
 
     def payloads(self, job: Job, recipe: str) -> Iterator[tuple[Page, str | None]]:
-        """The job's finished pages in order, each with its payload; a few in memory at a time."""
+        """The job's finished pages in order, each with its payload; only a few are in memory."""
         after = 0
         while after != job.pages:
             some = self._some_payloads(job, recipe, after)
@@ -204,7 +206,7 @@ class Ledger:
             after = some[-1][0].number
 
     def verify(self) -> list[str]:
-        """Read the whole file and say what is wrong with it; an empty list when nothing is."""
+        """Read the whole file and list the faults found; empty if it is sound."""
         try:
             with self._bare() as raw:
                 return admin.faults(raw)
@@ -214,10 +216,10 @@ class Ledger:
             return [error.message]
 
     def backup(self, target: Path) -> None:
-        """A copy of the ledger as of one moment, while it is in use.
+        """Copy the ledger to `target` as of one moment, while it is in use.
 
         Raises:
-            UsageError: Something lies at `target`, or its folder is not there.
+            UsageError: `target` exists, or its folder does not.
             LedgerError, PlaceError: The ledger cannot be read, or the copy cannot be written.
         """
         if os.path.lexists(target):
@@ -243,7 +245,7 @@ class Ledger:
             yield raw
 
     def close(self) -> None:
-        """Write what waits and give the file back; the last to close it folds its WAL into it."""
+        """Do pending writes and close the file; the last to close it merges its WAL."""
         self._writer.close()
         self._engine.dispose()
 

@@ -1,6 +1,6 @@
-"""Brings a file to the schema that this code knows, and copies it.
+"""Upgrades a ledger to the schema that this code knows, and copies ledgers.
 
-The usual start, with nothing to do, needs neither Alembic nor a lock.
+A normal start, with no upgrade to do, needs neither Alembic nor a lock.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ocrd.ledger.readonly import APPLICATION_ID, NEWEST, backup_path, known_vers
 from ocrd.ledger.store import connect, make_engine, transaction
 from ocrd.ledger.tables import metadata
 
-TRIGGERS = {"jobs_added", "jobs_dropped", "jobs_changed"}  # without them jobs wait unseen
+TRIGGERS = {"jobs_added", "jobs_dropped", "jobs_changed"}  # without them, jobs would wait unnoticed
 
 
 class Migrations(NamedTuple):
-    """The revisions this code has: Alembic's folder, and the number of the newest."""
+    """The available revisions: Alembic's folder, and the number of the newest revision."""
 
     folder: Path
     newest: int
@@ -35,10 +35,10 @@ MIGRATIONS = Migrations(folder=Path(__file__).parent / "migrations", newest=NEWE
 
 
 def prepare(path: Path, busy_s: float, migrations: Migrations = MIGRATIONS) -> None:
-    """Make, upgrade or accept the ledger at `path`.  Several processes may do so at once.
+    """Create, upgrade or accept the ledger at `path`.  Several processes may do so concurrently.
 
     Raises:
-        LedgerError: It is newer than this code, lacks a part, or is no ledger at all.
+        LedgerError: It is newer than this code, lacks a part, or is not a ledger.
         PlaceError: It cannot be written.
     """
     with translated(path), closing(connect(path, busy_s)) as raw:
@@ -53,7 +53,7 @@ def prepare(path: Path, busy_s: float, migrations: Migrations = MIGRATIONS) -> N
 
 
 def _refuse_incomplete(raw: sqlite3.Connection, path: Path) -> None:
-    """A ledger from which somebody took a table would fail good files one by one."""
+    """Refuse a ledger that lacks a table, column or trigger: good files would fail in turn."""
     there = {row[0] for row in raw.execute("SELECT name FROM sqlite_master")}
     lacking = [*(table.name for table in metadata.sorted_tables), *TRIGGERS]
     lacking = [name for name in lacking if name not in there]
@@ -66,12 +66,12 @@ def _refuse_incomplete(raw: sqlite3.Connection, path: Path) -> None:
 
 
 def copy_ledger(source: sqlite3.Connection, target: Path, mode: int) -> None:
-    """A durable copy of what is committed, as of one moment; it replaces what lies at `target`.
+    """Copy the committed contents durably, as of one moment; replaces any file at `target`.
 
-    It is no WAL database, so that it can be read where nobody may write.
+    The copy is not in WAL mode, so that it can be read in a folder without write permission.
     """
     unfinished = target.with_name(target.name + ".tmp")
-    unfinished.unlink(missing_ok=True)  # a kill in the middle leaves one
+    unfinished.unlink(missing_ok=True)  # a kill during the copy leaves it behind
     unfinished.touch(mode=mode, exist_ok=False)
     try:
         with closing(sqlite3.connect(unfinished)) as copy:
@@ -85,7 +85,7 @@ def copy_ledger(source: sqlite3.Connection, target: Path, mode: int) -> None:
 
 
 def _keep_wal(raw: sqlite3.Connection, busy_s: float) -> None:
-    """Put the file into WAL mode; SQLite does not wait for others by itself here."""
+    """Put the file into WAL mode; SQLite does not wait for other processes by itself here."""
     deadline = time.monotonic() + busy_s
     while raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
@@ -101,13 +101,13 @@ def _upgrade(path: Path, busy_s: float, migrations: Migrations) -> None:
     try:
         with transaction(engine, immediate=True) as connection:
             version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-            if version >= migrations.newest:  # another process was quicker
+            if version >= migrations.newest:  # another process was faster
                 return
-            if version:  # the upgrade's lock keeps the file still meanwhile
+            if version:  # the upgrade's lock prevents changes meanwhile
                 mode = stat.S_IMODE(path.stat().st_mode)
                 with closing(connect(path, busy_s)) as source:
                     copy_ledger(source, backup_path(path, version), mode)
-            from alembic import command  # only here: it costs as much as the rest of a start
+            from alembic import command  # only here: it takes as long as the rest of a start
             from alembic.config import Config
 
             config = Config()

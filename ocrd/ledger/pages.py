@@ -1,6 +1,6 @@
-"""The pages of jobs: what became of each, and what can be used again for the same content.
+"""The pages of jobs: their results, and which results can be reused for the same content.
 
-A job's `recipe` is a digest of everything but the content that shapes its results.
+A job's `recipe` is a digest of everything except the content that shapes its results.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from ocrd.ledger.tables import (
 from ocrd.ledger.transitions import RUNNING, Happening, take
 from ocrd.page import PageResult
 
-CHUNK = 64  # payloads in memory at once while they are streamed
+CHUNK = 64  # the most payloads in memory while they are streamed
 
 PAGES_DONE = {
     "pages_done": "(SELECT count(*) FROM pages WHERE job_id = jobs.id AND state <> 'pending')"
 }
-"""What a step makes of that column of a job: how many of its pages are finished."""
+"""The SQL that updates a job's `pages_done`: the number of its finished pages."""
 
 
 PageRow = dict[str, Any]
-"""What became of a page, as it is written: `page_row` makes it."""
+"""The columns of a page's row, as made by `page_row`."""
 
 
 def page_row(page: Page, payload: str | None, recipe: str) -> PageRow:
-    """A finished page's row, but for its job; what it may be used again for is the recipe.
+    """A finished page's row, without its job; the result can be reused under the same `recipe`.
 
-    The payload is its `PageResult` as JSON; None for one that failed or is kept elsewhere.  Packing
-    takes its time, which no other writer has to wait.
+    The payload is the page's `PageResult` as JSON; None if the page failed or the result is kept
+    elsewhere.  Packing takes time, so it is done here, where no other writer has to wait for it.
     """
     return {
         "number": page.number,
@@ -56,20 +56,20 @@ def page_row(page: Page, payload: str | None, recipe: str) -> PageRow:
 
 
 def put_pages(tx: Transaction, job: Job, rows: Sequence[PageRow]) -> None:
-    """Write what became of pages of a job, before a step that counts them (`PAGES_DONE`).
+    """Write finished pages of a job, before a step that counts them (`PAGES_DONE`).
 
-    It is undone with the rest of the step if the step is fenced.
+    If the step is fenced, these rows are rolled back with it.
     """
-    for row in rows:  # of a job that is not there none is written: the step says what is wrong
+    for row in rows:  # if the job does not exist, no row is written: the step reports that
         at_once(tx, _PUT, row | {"job_id": job.id})
 
 
 def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = None) -> Job:
-    """The document has `count` pages.  They are pending, without a row each.
+    """Record that the document has `count` pages.  Pending pages have no row.
 
-    What was finished under another recipe is forgotten.
+    Pages beyond `count`, and those finished under another recipe, are forgotten.
     """
-    if job.pages is not None:  # else there are none
+    if job.pages is not None:  # otherwise it has no rows
         stale = pages.c.number > count
         if recipe is not None:
             stale = or_(stale, pages.c.recipe != recipe)
@@ -79,7 +79,7 @@ def set_pages(tx: Transaction, job: Job, count: int, *, recipe: str | None = Non
 
 
 def rerecord(tx: Transaction, job: Job, now: Found) -> Job:
-    """The original of a running job changed into `now`; the pages of what it was go."""
+    """Record that the original of a running job changed into `now`; its pages are forgotten."""
     values = {**now.facts(), "members": now.members, "pages": None, "pages_done": 0}
     tx.connection.execute(delete(pages).where(pages.c.job_id == job.id))
     return take(tx, job, Happening.CHANGED, RUNNING, values)
@@ -88,9 +88,9 @@ def rerecord(tx: Transaction, job: Job, now: Found) -> Job:
 def some_payloads(
     tx: Transaction, job: Job, recipe: str, after: int
 ) -> list[tuple[Page, str | None]]:
-    """Some of the job's pages behind one that need not be read again, in order.
+    """Up to `CHUNK` of the job's pages after page `after` that need not be read again, in order.
 
-    A page that is done and whose result is not kept is known to the job's log, or not at all.
+    A done page whose result is not stored here is left out: only the job's log may have it.
     """
     told = {"job": job.id, "recipe": recipe, "after": after}
     rows = tx.connection.execute(_PAYLOADS, told)
@@ -98,7 +98,7 @@ def some_payloads(
 
 
 def page_texts(tx: Transaction, number: int) -> list[str]:
-    """What was read on each page of a job, in order, as plain words; empty where none is kept."""
+    """The plain text of each page of a job, in page order; empty where none is kept."""
     query = "SELECT payload FROM pages WHERE job_id = :job ORDER BY number"
     return [_words(unpacked(payload)) for (payload,) in at_once(tx, query, {"job": number})]
 
@@ -112,13 +112,13 @@ def _words(payload: str | None) -> str:
 
 
 def knows(tx: Transaction, sha256: str, recipe: str) -> bool:
-    """Whether `reusable` has the payload of any page."""
+    """Whether `reusable` has a payload for at least one page."""
     told = {"sha256": sha256, "recipe": recipe}
     return at_once(tx, _SAME_CONTENT, told).fetchone() is not None
 
 
 def reusable(tx: Transaction, sha256: str, recipe: str, number: int) -> str | None:
-    """The payload of a page that is done, of any job with the same content and recipe."""
+    """The payload of a page that is done, from any job with the same content and recipe."""
     told = {"sha256": sha256, "recipe": recipe, "number": number}
     found = at_once(tx, f"{_SAME_CONTENT} AND number = :number", told).fetchone()
     return unpacked(found and found[0])

@@ -1,11 +1,12 @@
-"""The ledger for those who only look: people of the group, whether the daemon runs or not.
+"""Read-only access to the ledger, for members of the group, whether the daemon runs or not.
 
-Standard library only, as `ocrd status` must be instant; `read_ledger` loads the rest when it is
-called.
+Only the standard library is loaded, since `ocrd status` must be instant; `read_ledger` loads the
+rest when called.
 
-A WAL ledger that nobody has open cannot be read with `mode=ro` by who may not create files beside
-it; as `immutable` it can (https://sqlite.org/wal.html, "Read-Only Databases").  So a reader has to
-know which it is, and to look again when that changed meanwhile.
+A WAL ledger that no process has open cannot be read with `mode=ro` by a user who may not create
+files beside it, but can be read as `immutable` (https://sqlite.org/wal.html, "Read-Only
+Databases").  So a reader must know which of the two applies, and read again if that changed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# `PRAGMA user_version` holds the number of the last revision, `PRAGMA application_id` tells a
-# ledger from any other SQLite file.
+# `PRAGMA user_version` holds the number of the last revision, `PRAGMA application_id` distinguishes
+# a ledger from any other SQLite file.
 APPLICATION_ID = 0x6F637264  # "ocrd"
 NEWEST = 3  # the newest revision in migrations/
 
-SEARCH = "search.db"  # beside the ledger: what was read, by words
-WEB = "web.db"  # beside the ledger: tokens, and what came over HTTP
+SEARCH = "search.db"  # beside the ledger: the full-text index
+WEB = "web.db"  # beside the ledger: tokens, and the jobs that came over HTTP
 _NUMBERS = {SEARCH: "SELECT max(job) FROM pages", WEB: "SELECT max(job) FROM handed"}
 
 _GLANCE_BUSY_S = 2.0
@@ -57,7 +58,7 @@ _GIVEN_UP = f"{_ENDED} state = ? AND state <> 'done' ORDER BY id DESC LIMIT ?"
 
 
 class FolderGlance(NamedTuple):
-    """A folder's jobs by where they stand; `running` includes those that deliver.
+    """The number of a folder's jobs by state; `running` includes delivering jobs.
 
     `oldest_waiting` is when the oldest queued job was recorded, seconds since the epoch.
     """
@@ -86,7 +87,7 @@ class Latest(NamedTuple):
 
 
 class Glance(NamedTuple):
-    """What the ledger holds, by folder, and the jobs that ended last; empty without a ledger."""
+    """The ledger's counts by folder and the jobs that ended last; empty without a ledger."""
 
     folders: tuple[FolderGlance, ...] = ()
     ended: tuple[Latest, ...] = ()
@@ -95,13 +96,13 @@ class Glance(NamedTuple):
 def glance(path: Path, ended: int = 0) -> Glance:
     """Count the jobs of the ledger at `path`, changing nothing.
 
-    Of the jobs that ended last so many of each state are told of.
+    Of the done, failed and cancelled jobs, the last `ended` each are included.
 
     Raises:
         LedgerError: It is damaged, locked, newer than this code, or cannot be read.
-        PlaceError: It must not be read.
+        PlaceError: There is no permission to read it.
     """
-    if not os.access(path, os.F_OK):  # there is none; or it is where we may not look
+    if not os.access(path, os.F_OK):  # missing, or in a folder that we may not enter
         fault = place_at_fault(path, READING)
         if fault is not None and fault.kind == "no-permission":
             raise fault
@@ -110,13 +111,13 @@ def glance(path: Path, ended: int = 0) -> Glance:
 
 
 def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
-    """Ask the ledger a question that changes nothing; it may be asked again.
+    """Ask the ledger a question that changes nothing; `question` may be called more than once.
 
-    One that an older ocrd made is upgraded first, which needs leave to write.
+    A ledger made by an older ocrd is upgraded first, which needs permission to write.
 
     Raises:
-        LedgerError: There is none, or it is damaged, locked, made by a newer ocrd.
-        PlaceError: It must not be read.
+        LedgerError: It is missing, damaged, locked, or made by a newer ocrd.
+        PlaceError: There is no permission to read it.
     """
     from ocrd.ledger.ledger import Ledger
 
@@ -125,7 +126,7 @@ def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
             return known_version(raw, path, NEWEST)
 
     if not os.access(path, os.R_OK) or _steadily(path, version) != NEWEST:
-        with Ledger.open(path, create=False, check=False) as ledger:  # it says what is wrong
+        with Ledger.open(path, create=False, check=False) as ledger:  # `open` raises the reason
             return question(ledger)
 
     def ask(still: bool) -> T:
@@ -137,15 +138,15 @@ def read_ledger(path: Path, question: Callable[[Ledger], T]) -> T:
 
 
 def number_beside(path: Path) -> int:
-    """The highest number of a job that the files beside the ledger know; 0 without any.
+    """The highest job number in the files beside the ledger; 0 if there are none.
 
-    They stay where they are when the ledger is lost, or an older copy is put back.
+    They stay in place when the ledger is lost or replaced by an older copy.
     """
     highest = 0
     for name, query in _NUMBERS.items():
         keeper = path.with_name(name)
         still = _lies_still(keeper)
-        # One that cannot be read is told of by whoever works with it.
+        # If one cannot be read, the code that works with it reports that.
         with suppress(sqlite3.Error), closing(_connect(keeper, _BUSY_S, still)) as raw:
             highest = max(highest, raw.execute(query).fetchone()[0] or 0)
     return highest
@@ -166,7 +167,7 @@ def _counted(path: Path, ended: int, still: bool) -> Glance:
 
 
 def _steadily(path: Path, look: Callable[[bool], T]) -> T:
-    """One look, told whether the ledger lies still, during which nobody opened or closed it."""
+    """Call `look` with whether no process has the ledger open, until that holds throughout."""
     while True:
         still = _lies_still(path)
         try:
@@ -182,7 +183,7 @@ def _steadily(path: Path, look: Callable[[bool], T]) -> T:
 
 
 def _connect(path: Path, busy_s: float, still: bool) -> sqlite3.Connection:
-    """A connection that changes nothing and makes no file."""
+    """A connection that changes nothing and creates no file."""
     mode = "mode=ro&immutable=1" if still else "mode=ro"
     quoted = "".join(f"%{byte:02x}" for byte in os.fsencode(path.resolve()))
     uri = f"file:{quoted}?{mode}"
@@ -192,17 +193,17 @@ def _connect(path: Path, busy_s: float, still: bool) -> sqlite3.Connection:
 
 
 def _lies_still(path: Path) -> bool:
-    """Whether nobody has the ledger open: the last to close it takes its WAL away."""
+    """Whether no process has the ledger open: the last to close it removes its WAL."""
     return not path.with_name(path.name + "-wal").exists()
 
 
 def known_version(raw: sqlite3.Connection, path: Path, newest: int) -> int:
-    """The file's revision: 0 for an empty one.
+    """The file's revision: 0 for an empty file.
 
     Raises:
-        LedgerError: It is newer than `newest`, or no ledger at all.
+        LedgerError: It is newer than `newest`, or is not a ledger.
     """
-    # In this order, as another process may be making the ledger just now.
+    # In this order, because another process may be creating the ledger right now.
     empty = raw.execute("SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)").fetchone()[0]
     ours = raw.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     version = int(raw.execute("PRAGMA user_version").fetchone()[0])
@@ -223,5 +224,5 @@ def known_version(raw: sqlite3.Connection, path: Path, newest: int) -> int:
 
 
 def backup_path(path: Path, version: int) -> Path:
-    """Where the copy goes that is made before an upgrade from `version`."""
+    """The path of the copy made before an upgrade from `version`."""
     return path.with_name(f"{path.name}.schema-{version}.bak")

@@ -1,7 +1,8 @@
-"""Words in all that was read: a full-text index in a file of its own, which can be made anew.
+"""A full-text index of all pages read, in a file of its own that can be rebuilt from the ledger.
 
-Contentless FTS5 keeps the words' places and not the text (https://sqlite.org/fts5.html).  Chinese,
-Japanese and Korean have no spaces: each of their characters is a word, and a run of them a phrase.
+Contentless FTS5 keeps the positions of words but not the text (https://sqlite.org/fts5.html).
+Chinese, Japanese and Korean have no spaces: each character is indexed as a word, and a run of
+characters is searched as a phrase.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ocrd.ledger.readonly import SEARCH
 from ocrd.owners import make_for_owner
 
 DAMAGED = "index-damaged"
-RANKED = 2_000  # of more pages than this the newest come first: to rank a million takes seconds
+RANKED = 2_000  # from so many hits on, the newest come first: ranking a million takes seconds
 
 _TABLES = """
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
@@ -42,19 +43,19 @@ _UNSPACED = re.compile("([\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\u
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A page (1-based) of a job that holds the words."""
+    """A page (1-based) of a job that contains the words."""
 
     job: int
     page: int
 
 
 def index_of(ledger: Path) -> Path:
-    """Where the index of a ledger lies."""
+    """The path of a ledger's index."""
     return ledger.with_name(SEARCH)
 
 
 class SearchIndex:
-    """The index, open for writing; made where it is not there.  Several threads may call.
+    """The index, open for writing; created if missing.  May be used by several threads.
 
     Raises:
         LedgerError, PlaceError: It cannot be used.
@@ -63,22 +64,22 @@ class SearchIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        with contextlib.suppress(OSError):  # SQLite tells what keeps it from being made
+        with contextlib.suppress(OSError):  # SQLite reports why it cannot be created
             make_for_owner(path, 0o644)
         with _told(path):
             self._db = sqlite3.connect(path, timeout=10, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # what is lost is made anew
-            if self._db.execute(_FORMER).fetchone()[0]:  # it is filled anew
+            self._db.execute("PRAGMA synchronous = NORMAL")  # lost pages can be indexed again
+            if self._db.execute(_FORMER).fetchone()[0]:  # a former format, to be filled again
                 self._db.executescript(
                     "DROP TABLE pages; DROP TABLE words; PRAGMA user_version = 0;"
                 )
             self._db.executescript(_TABLES)
-            #: Whether all that was done before it was made has been added.
+            #: Whether all jobs done before the index was created have been added.
             self.was_filled = bool(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def add(self, job: int, folder: str, texts: Sequence[str]) -> None:
-        """A job's pages, in order; one that is known already is left as it is."""
+        """Add a job's pages, in order; a job that is already indexed is left as it is."""
         with self._lock, _told(self._path), self._db:
             known = self._db.execute("SELECT 1 FROM pages WHERE job = ?", (job,)).fetchone()
             for number, text in enumerate(texts, 1) if known is None else ():
@@ -91,19 +92,19 @@ class SearchIndex:
                 )
 
     def knows(self, jobs: Iterable[int]) -> set[int]:
-        """Those of the jobs that are in it."""
+        """The subset of the jobs that are in the index."""
         with self._lock, _told(self._path):
             query = "SELECT 1 FROM pages WHERE job = ?"
             return {job for job in jobs if self._db.execute(query, (job,)).fetchone()}
 
     def filled(self) -> None:
-        """Remember that all that was done before has been added."""
+        """Record that all jobs done before the index was created have been added."""
         with self._lock, _told(self._path):
             self._db.execute("PRAGMA user_version = 1")
             self.was_filled = True
 
     def clear(self) -> None:
-        """Forget everything, to be filled anew."""
+        """Remove all entries, so that the index can be filled again."""
         with self._lock, _told(self._path), self._db:
             self.was_filled = False
             self._db.execute("PRAGMA user_version = 0")
@@ -111,19 +112,19 @@ class SearchIndex:
             self._db.execute("INSERT INTO words (words) VALUES ('delete-all')")
 
     def close(self) -> None:
-        """Give the file back, once whoever writes to it has ended."""
+        """Close the file once the current write has ended."""
         with self._lock:
             self._db.close()
 
 
 def search(path: Path, words: str, limit: int, folders: Collection[str] | None = None) -> list[Hit]:
-    """Pages that hold all of the words, the best first; none where there is no index yet.
+    """Pages that contain all of the words, best match first; none if there is no index yet.
 
-    Quotes keep words together.  Of more than `RANKED` the newest come first, as they are found
-    without looking at the rest; no more than those are told.
+    Quoted words are searched as a phrase.  If there are `RANKED` or more hits, only the newest
+    `RANKED` are considered, newest first, since they are found without reading the others.
 
     Raises:
-        UsageError: There is no word in it.
+        UsageError: There is no word to search for.
         LedgerError, PlaceError: The index cannot be read.
     """
     wanted = _query(words)
@@ -139,7 +140,7 @@ def search(path: Path, words: str, limit: int, folders: Collection[str] | None =
 
 
 def emptied(path: Path) -> SearchIndex:
-    """The index with nothing in it; a damaged one is thrown away first.
+    """An empty index; a damaged one is deleted first.
 
     Raises:
         LedgerError, PlaceError: It cannot be used.
@@ -157,7 +158,7 @@ def emptied(path: Path) -> SearchIndex:
 
 @contextlib.contextmanager
 def _told(path: Path, access: int = WRITING) -> Iterator[None]:
-    """As `translated`; but an index that is damaged costs nothing."""
+    """Like `translated`, but a damaged index loses nothing: the hint is to rebuild it."""
     try:
         with translated(path, access):
             yield
@@ -172,7 +173,7 @@ def _told(path: Path, access: int = WRITING) -> Iterator[None]:
 
 
 def _query(words: str) -> str:
-    """What FTS5 is asked: each word, or quoted run of words, as a phrase."""
+    """The FTS5 query: each word, or quoted run of words, as a phrase."""
     runs = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', words)]
     phrases = [_spaced(run.replace('"', " ")).strip() for run in runs]
     asked = [f'"{phrase}"' for phrase in phrases if any(map(str.isalnum, phrase))]

@@ -1,7 +1,7 @@
-"""The ledger's file: readers as many as there are, and one thread that writes.
+"""Access to the ledger's file: any number of readers, and one thread that writes.
 
-A commit waits for the disk.  Whatever was asked for meanwhile is done in one transaction and shares
-the next commit; each caller's part is undone by itself if it fails.
+A commit waits for the disk.  Writes requested meanwhile are done in one transaction and share the
+next commit; if one caller's part fails, only that part is undone.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine
 
 T = TypeVar("T")
 
-MOST = 64  # parts of one transaction, so that the first does not wait for ever
-BATCH = 500  # rows in one statement, as SQLite limits its parameters
-CACHE_KIB = 256  # of each connection; what is left out lies in the kernel's cache
-KEPT_OPEN = 8  # connections that wait for their next use
+MOST = 64  # the most parts of one transaction, so that the first does not wait for ever
+BATCH = 500  # the most rows in one statement, since SQLite limits its parameters
+CACHE_KIB = 256  # per connection; the kernel caches the rest
+KEPT_OPEN = 8  # idle connections kept for reuse
 
 
 def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.Connection:
-    """A connection as the ledger needs it.
+    """Open a connection with the ledger's settings.
 
     It waits `busy_s` seconds for another process's lock; foreign keys are off only while a
-    migration rebuilds tables.  FULL: in WAL mode NORMAL may lose acknowledged commits on a power
-    cut (https://sqlite.org/pragma.html#pragma_synchronous).
+    migration rebuilds tables.  `synchronous` is FULL because in WAL mode NORMAL may lose
+    acknowledged commits on a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
     """
-    # The pool hands a connection from thread to thread, but never to two at once.
+    # The pool passes a connection from thread to thread, but never to two at a time.
     raw = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
         raw.execute("PRAGMA synchronous = FULL")
@@ -47,8 +47,8 @@ def connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3.
 
 
 def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
-    """An engine with as many connections as are asked for at once."""
-    # Nobody waits for a connection: a reader that a slow disk holds up holds up no other.
+    """An engine that opens as many connections as are needed concurrently."""
+    # No thread waits for a connection: a reader held up by a slow disk does not hold up others.
     pool = {"poolclass": QueuePool, "pool_size": KEPT_OPEN, "max_overflow": -1}
 
     def opened() -> sqlite3.Connection:
@@ -60,7 +60,7 @@ def make_engine(opener: Callable[[], sqlite3.Connection]) -> Engine:
 
 
 def folded(text: str) -> str:
-    """A text as people compare names; SQLite's `lower` knows ASCII alone."""
+    """A text normalised for comparison as people compare names; SQLite's `lower` is ASCII only."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
@@ -68,28 +68,28 @@ def folded(text: str) -> str:
 def transaction(engine: Engine, *, immediate: bool) -> Iterator[Connection]:
     """One transaction: committed at the end, rolled back on any error.
 
-    A writer takes the lock at once (`immediate`): one that reads first and writes later fails when
-    another process wrote in between, whatever the busy time-out
+    A writer takes the lock at the start (`immediate`): a transaction that reads first and writes
+    later fails if another process wrote in between, regardless of the busy timeout
     (https://sqlite.org/rescode.html#busy_snapshot).
     """
     with engine.connect() as connection, connection.begin():
-        # A listener to SQLAlchemy's own beginning would be asked about each statement, too.
+        # A listener on SQLAlchemy's own begin event would be called for each statement, too.
         driver(connection).execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
         yield connection
 
 
 def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """So many at a time as a statement's `IN` takes."""
+    """Split items into lists small enough for a statement's `IN`."""
     given = list(items)
     for start in range(0, len(given), BATCH):
         yield given[start : start + BATCH]
 
 
 def padded(items: Sequence[T]) -> list[T]:
-    """As many as the next power of two, the last one repeated: what a statement's `IN` is given.
+    """The items padded to a power of two by repeating the last, as values of a statement's `IN`.
 
-    Each number of them is a statement of its own, of which every connection keeps the last 128
-    prepared: with hundreds of numbers that came to 13 MiB a connection.
+    Each length makes a statement of its own, and every connection keeps the last 128 statements
+    prepared: with hundreds of lengths that took 13 MiB per connection.
     """
     given = list(items)
     return given + given[-1:] * ((1 << (len(given) - 1).bit_length()) - len(given))
@@ -102,14 +102,14 @@ def driver(connection: Connection) -> sqlite3.Connection:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What a function of this room works with; `now` in seconds since the epoch."""
+    """The connection and the time (s since the epoch) that this package's functions work with."""
 
     connection: Connection
     now: float
 
 
 class Writer:
-    """A thread that carries out what others ask for, one after the other."""
+    """A thread that carries out the writes of all callers, one after the other."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -118,11 +118,11 @@ class Writer:
         self._starting = threading.Lock()
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """What `work` gives, once it has been committed.
+        """The result of `work`, once its changes are committed.
 
         Raises:
-            Exception: Whatever `work` raised, or what kept the transaction from being begun or
-                committed; nothing of it was done.
+            Exception: Any exception of `work`, or one that prevented the transaction from beginning
+                or committing; then nothing was changed.
         """
         part = _Part(work)
         with self._starting:
@@ -133,7 +133,7 @@ class Writer:
         return part.result.result()
 
     def close(self) -> None:
-        """Do what waits, and end."""
+        """Do the pending writes, and end the thread."""
         with self._starting:
             thread, self._thread = self._thread, None
             if thread is not None:
@@ -145,20 +145,20 @@ class Writer:
             self._commit(first)
 
     def _commit(self, first: _Part[Any]) -> None:
-        """One transaction for the first and whatever waits behind it by the time it is done."""
+        """Run one transaction for `first` and the parts that are queued while it runs."""
         parts, come = [first], True
         while parts:
             try:
                 with transaction(self._engine, immediate=True) as connection:
-                    for part in parts:  # it grows meanwhile
+                    for part in parts:  # the list grows meanwhile
                         part.run(connection)
                         if come and len(parts) < MOST and (another := self._next()) is not None:
                             parts.append(another)
-            except _UndoneError:  # the others again, without the one that failed
+            except _UndoneError:  # repeat the others, without the one that failed
                 come = False
                 parts = _told(parts)
             except BaseException as error:
-                if not first.begun:  # the ledger is locked: who waited meanwhile waited as long
+                if not first.begun:  # the ledger is locked: the queued parts waited as long
                     parts += iter(self._next, None)
                 for part in parts:
                     part.result.set_exception(part.error or error)
@@ -174,18 +174,18 @@ class Writer:
         except Empty:
             return None
         if part is None:
-            self._waiting.put(None)  # the end comes after this transaction
+            self._waiting.put(None)  # stop after this transaction
         return part
 
 
 class _UndoneError(Exception):
-    """A part failed after it had written, and the whole transaction was undone with it."""
+    """A part failed after it had written, so the whole transaction was rolled back."""
 
 
 class _Part(Generic[T]):
-    """What one caller wants done, and what came of it.
+    """One caller's write, and its result.
 
-    It may be done more than once, where another part undid the first time.
+    It may run more than once, if another part's failure rolled it back.
     """
 
     value: T
@@ -197,10 +197,10 @@ class _Part(Generic[T]):
         self._work = work
 
     def run(self, connection: Connection) -> None:
-        """Do it; one that fails before it has written anything leaves nothing to be undone.
+        """Run the work; a failure before anything was written needs no rollback.
 
         Raises:
-            _UndoneError: It had written.
+            _UndoneError: The work failed after it had written.
         """
         self.begun = True
         raw = driver(connection)
@@ -214,7 +214,7 @@ class _Part(Generic[T]):
 
 
 def _told(parts: list[_Part[Any]]) -> list[_Part[Any]]:
-    """Those that did not fail by themselves; the others are told so."""
+    """The parts that did not fail by themselves; the others are given their exception."""
     for part in parts:
         if part.error is not None:
             part.result.set_exception(part.error)

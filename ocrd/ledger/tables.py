@@ -1,7 +1,7 @@
-"""The tables as statements are built on them, and what their rows are to the rest of ocrd.
+"""The tables, for building statements, and the conversion of their rows to ocrd's types.
 
-Checks, indexes and triggers belong to the file, not to the statements: they are made by the
-migrations, and a test holds these columns against what the migrations make.
+Checks, indexes and triggers are needed in the file, not for statements: migrations create them, and
+a test compares these columns with those that the migrations create.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from ocrd.ledger.store import Transaction, driver
 
 
 class Kept(TypeDecorator[Any]):
-    """A value of Python that SQLite keeps as `impl`, which `keep` makes of it and `give` undoes.
+    """A Python value stored as the SQLite type `impl`.
 
-    None is NULL.
+    `keep` converts a value for SQLite, `give` converts it back; None is NULL.
     """
 
     impl: Any = Text
@@ -49,11 +49,11 @@ class Kept(TypeDecorator[Any]):
         self.keep, self.give = keep, give
 
     def process_bind_param(self, value: Any, dialect: Any) -> Any:
-        """To the column."""
+        """Convert a value for the column."""
         return None if value is None else self.keep(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> Any:
-        """From the column."""
+        """Convert a value from the column."""
         return None if value is None else self.give(value)
 
 
@@ -62,7 +62,7 @@ def _escaped(text: str) -> str:
 
 
 def _as_json(members: tuple[Member, ...]) -> str | None:
-    """JSON's escapes hold what a name that is not text holds: each lone surrogate is one."""
+    """JSON, whose escapes can represent undecodable names: each lone surrogate is escaped."""
     return json.dumps([asdict(member) for member in members]) if members else None
 
 
@@ -70,10 +70,10 @@ def _from_json(kept: str) -> tuple[Member, ...]:
     return tuple(Member(**each) for each in json.loads(kept))
 
 
-PATH = Kept(LargeBinary, os.fsencode, os.fsdecode)  # as the kernel knows it: names need not be text
-DIGEST = Kept(LargeBinary, bytes.fromhex, bytes.hex)  # half the size, in the index as well
+PATH = Kept(LargeBinary, os.fsencode, os.fsdecode)  # as the kernel has it: names need not be text
+DIGEST = Kept(LargeBinary, bytes.fromhex, bytes.hex)  # half the size of hex, in the index too
 DIGITS = Kept(Text, str, int)  # inodes reach 2**64 - 1, and a forged mtime 2**63 ns and more
-SAFE_TEXT = Kept(Text, _escaped, str)  # for people; UTF-8 cannot hold a broken name's surrogates
+SAFE_TEXT = Kept(Text, _escaped, str)  # for people; UTF-8 cannot hold undecodable names
 MEMBERS = Kept(Text, _as_json, _from_json)
 
 metadata = MetaData()
@@ -98,7 +98,7 @@ jobs = Table(
     Column("pages", Integer),
     Column("pages_done", Integer, nullable=False),
     Column("created_at", REAL, nullable=False),
-    Column("not_before", REAL, nullable=False),  # 0: at once
+    Column("not_before", REAL, nullable=False),  # 0: immediately
     Column("started_at", REAL),
     Column("finished_at", REAL),
     Column("outputs", PATH),
@@ -121,7 +121,7 @@ pages = Table(
     Column("number", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("recipe", Text, nullable=False),
-    Column("sha256", DIGEST, nullable=False),  # the job's, beside the recipe for reuse
+    Column("sha256", DIGEST, nullable=False),  # the job's; with the recipe, the key for reuse
     Column("tries", Integer, nullable=False),
     Column("tokens", Integer, nullable=False),
     Column("seconds", REAL, nullable=False),
@@ -143,7 +143,7 @@ history = Table(
     Column("detail", SAFE_TEXT, nullable=False),
 )
 
-tallies = Table(  # kept by triggers
+tallies = Table(  # maintained by triggers
     "tallies",
     metadata,
     Column("folder", Text, primary_key=True),
@@ -151,7 +151,7 @@ tallies = Table(  # kept by triggers
     Column("jobs", Integer, nullable=False),
 )
 
-counters = Table(  # the last number given, for names of outputs
+counters = Table(  # the last number used, for names of outputs
     "counters",
     metadata,
     Column("folder", Text, primary_key=True),
@@ -160,15 +160,15 @@ counters = Table(  # the last number given, for names of outputs
 
 installation = Table("installation", metadata, Column("id", Text, nullable=False))  # one row
 
-trees = Table(  # the trees that are known, and on which file system each lies
+trees = Table(  # the known trees, and the file system of each
     "trees",
     metadata,
     Column("path", PATH, primary_key=True),
     Column("fsid", Text, nullable=False),
 )
 
-# SQLite takes a partial index only where the query repeats the index's condition word for word,
-# constants included: these are text, not bound parameters.
+# SQLite uses a partial index only if the query repeats the index's condition word for word,
+# constants included: so these are text, without bound parameters.
 READY = (
     "waiting.state = 'queued' AND waiting.not_before = 0"
     " AND waiting.cancel_requested = 0 AND waiting.ending IS NULL"
@@ -196,22 +196,22 @@ RETURNING = f"RETURNING {', '.join(_JOB)}"
 
 
 def at_once(tx: Transaction, statement: str, told: Mapping[str, Any]) -> sqlite3.Cursor:
-    """Carry out what every file needs, in SQLite's words: SQLAlchemy would take most of the time.
+    """Execute frequent statements in plain SQL: SQLAlchemy would take most of the time.
 
-    What bears the name of a column is kept as that column keeps it.
+    A parameter named like a column is converted as that column's values are.
     """
     try:
         kept = {
             name: _KEPT[name].process_bind_param(value, None) if name in _KEPT else value
             for name, value in told.items()
         }
-    except ValueError as error:  # that is not the file's fault, as one that is read would be
+    except ValueError as error:  # as a ValueError it would count as damage to the file
         raise sqlite3.DataError(f"{statement}: {error}") from error
     return driver(tx.connection).execute(statement, kept)
 
 
 def returned(tx: Transaction, statement: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The same; it ends in `RETURNING`, and gives whole rows of `jobs`."""
+    """The same for a statement that ends in `RETURNING`: the returned rows of `jobs`, by column."""
     found = [dict(zip(_JOB, row, strict=True)) for row in at_once(tx, statement, told).fetchall()]
     for row in found:
         for name in _KEPT.keys() & row.keys():
@@ -220,7 +220,7 @@ def returned(tx: Transaction, statement: str, told: Mapping[str, Any]) -> list[d
 
 
 def to_job(row: Mapping[Any, Any]) -> Job:
-    """A row of `jobs`, whole."""
+    """The job in a complete row of `jobs`."""
     told = dict(row)
     del told["shown"], told["entries"]
     told["error"] = _to_error(told)
@@ -232,12 +232,12 @@ def to_job(row: Mapping[Any, Any]) -> Job:
 
 
 def jobs_by(tx: Transaction, query: Executable) -> list[Job]:
-    """The jobs whose whole rows a query gives."""
+    """The jobs selected by a query for complete rows."""
     return [to_job(row) for row in tx.connection.execute(query).mappings()]
 
 
 def to_page(row: Row[Any]) -> Page:
-    """A row of `pages`, or of its `page_columns`: all but the payload."""
+    """The page in a row of `pages`, or of its `page_columns` (all but the payload)."""
     return Page(
         number=row.number,
         state=PageState(row.state),
@@ -250,13 +250,13 @@ def to_page(row: Row[Any]) -> Page:
 
 
 def error_columns(error: JobError | None) -> dict[str, Any]:
-    """The three columns of an error; all NULL for none."""
+    """The three columns of an error; all NULL without one."""
     told = asdict(error) if error else dict.fromkeys(("kind", "message", "hint"))
     return {f"error_{name}": value for name, value in told.items()}
 
 
 def packed(payload: str | None) -> bytes | None:
-    """A payload as it is stored; a model may say what strict UTF-8 refuses."""
+    """A payload as it is stored; a model's answer may hold what strict UTF-8 refuses."""
     return None if payload is None else zlib.compress(payload.encode("utf-8", "surrogatepass"))
 
 
@@ -266,6 +266,6 @@ def unpacked(stored: bytes | None) -> str | None:
 
 
 def _to_error(told: dict[str, Any]) -> JobError | None:
-    """The error of a row, whose columns are taken out of it."""
+    """The error in a row; its columns are removed from `told`."""
     kind, message, hint = (told.pop(f"error_{name}") for name in ("kind", "message", "hint"))
     return None if kind is None else JobError(kind=kind, message=message, hint=hint)

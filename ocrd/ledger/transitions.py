@@ -1,9 +1,10 @@
 """Changes of a job's row, each with its entry in the job's history.
 
-Steps are changes that only the claim in force may make.  Every file takes several: see `at_once`.
+Steps are changes that only the current claim may make.  Every file takes several steps, so they are
+plain SQL: see `at_once`.
 
 A job keeps the first entries of its history and the latest; those between are dropped, so that a
-job that is tried for weeks takes no more room than any other.
+job that is retried for weeks takes no more space than any other.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ KEPT = 64
 
 
 class Happening(enum.StrEnum):
-    """What an entry may say."""
+    """The kinds of history entries."""
 
     QUEUED = "queued"
-    CHANGED = "changed"  # another file stands under its name now
+    CHANGED = "changed"  # another file has its name now
     REFUSED = "refused"  # could not be admitted
-    ADOPTED = "adopted"  # found in the spool, belonging to no job
+    ADOPTED = "adopted"  # found in the spool but not in the ledger
     CLAIMED = "claimed"
-    RESUMED = "resumed"  # taken up again after a restart
+    RESUMED = "resumed"  # claimed again after a restart
     MOVED = "moved"
     OPENED = "opened"  # its pages have been counted
     PAGE_RETRIED = "page-retried"  # in ledgers of older versions
     RELEASED = "released"
     DELIVERING = "delivering"
-    RENAMED = "renamed"  # a name was taken meanwhile
+    RENAMED = "renamed"  # a name had been taken in the meantime
     ENDING = "ending"  # its failure or cancellation was decided
     CANCEL_REQUESTED = "cancel-requested"
     DONE = "done"
@@ -54,7 +55,7 @@ class Happening(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One line of a job's history; `at` in seconds since the epoch."""
+    """An entry of a job's history; `at` in seconds since the epoch."""
 
     at: float
     name: Happening
@@ -64,10 +65,10 @@ class Entry:
 def note(
     tx: Transaction, rows: Iterable[Mapping[Any, Any]], name: Happening, detail: str = ""
 ) -> None:
-    """Write one entry for each job whose row (with `entries` already counted up) is given."""
+    """Write an entry for each job, given its row with `entries` already incremented."""
     for row in rows:
         seq = slot = row["entries"] - 1
-        if seq >= KEPT:  # the first entries stay where they are; the later ones go round
+        if seq >= KEPT:  # the first slots are kept; later entries reuse the others in turn
             slot = KEPT_FIRST + (seq - KEPT_FIRST) % (KEPT - KEPT_FIRST)
         entry = {"job_id": row["id"], "slot": slot, "seq": seq, "at": tx.now}
         at_once(tx, _WRITE, {**entry, "name": name, "detail": detail})
@@ -80,7 +81,7 @@ def changed(
     name: Happening,
     detail: str = "",
 ) -> list[Job]:
-    """Change all such jobs, whoever has claimed them; those changed, by their numbers."""
+    """Change all matching jobs, whoever has claimed them; returns them sorted by number."""
     change = update(jobs).where(*such).values(**values, entries=jobs.c.entries + 1)
     rows = tx.connection.execute(change.returning(jobs)).mappings().all()
     note(tx, rows, name, detail)
@@ -90,11 +91,11 @@ def changed(
 _WRITE = """
     INSERT OR REPLACE INTO history (job_id, slot, seq, at, name, detail)
     VALUES (:job_id, :slot, :seq, :at, :name, :detail)
-"""  # a later entry takes the slot over
+"""  # a later entry replaces the one in its slot
 
 
 def events(tx: Transaction, number: int) -> list[Entry]:
-    """A job's history, oldest first; a long one lacks its middle."""
+    """A job's history, oldest first; a long history lacks its middle."""
     query = select(history).where(history.c.job_id == number).order_by(history.c.seq)
     return [
         Entry(at=row.at, name=Happening(row.name), detail=row.detail)
@@ -114,17 +115,18 @@ def take(
     heed_cancel: bool = False,
     detail: str = "",
 ) -> Job:
-    """Change a job's row, provided that the claim which `job` carries still stands.
+    """Change a job's row, provided that the claim in `job` is still current.
 
-    Its columns become `values`, or what an expression of `sql` says, which names further values by
-    `:name`.  Its history says `name` of it; None for a change too small to mention.
+    Its columns become `values`, or the SQL expressions in `sql`, which may use further values as
+    `:name`.  Its history gets an entry `name`, unless the change is too small to mention (None).
+    `heed_cancel` refuses a job whose cancellation was requested, and replaces `only_if`.
 
     Returns:
         The job as it is now.
 
     Raises:
-        FencedError: The claim does not stand, or (with `heed_cancel`) an operator wants the job
-            cancelled.
+        FencedError: The claim is no longer current, the job is not in one of `states`, `only_if` is
+            false, or (with `heed_cancel`) an operator wants the job cancelled.
     """
     changes = {column: f":{column}" for column in values if column in jobs.c} | dict(sql)
     if name is not None:
@@ -142,11 +144,11 @@ def take(
 
 @cache
 def _step(changes: tuple[tuple[str, str], ...], states: tuple[JobState, ...], only_if: str) -> str:
-    """The statement; there are as many as there are kinds of steps."""
+    """The SQL of a step; cached, since there are only as many as kinds of steps."""
     become = ", ".join(f"{column} = {value}" for column, value in changes)
     among = ", ".join(f"'{state}'" for state in states)
     return (
-        f"UPDATE jobs SET {become} WHERE id = :job AND epoch = :claim"  # noqa: S608 - our own words
+        f"UPDATE jobs SET {become} WHERE id = :job AND epoch = :claim"  # noqa: S608 - our own constants
         f" AND state IN ({among}) AND ({only_if}) {RETURNING}"
     )
 

@@ -1,5 +1,5 @@
-"""How things stand, for whoever shows it: the command line and the web process tell the same.
+"""The state of daemon and jobs, shown identically by the command line and the web process.
 
-Light: `ocrd status` has to be instant, so nothing here imports more than it needs to read the
-snapshot and to count the ledger.
+Imports are light because `ocrd status` has to be instant: only what reading the snapshot and
+counting the ledger's jobs needs.
 """

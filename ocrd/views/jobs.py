@@ -1,4 +1,4 @@
-"""Jobs as JSON has them, on the command line and over HTTP."""
+"""Jobs in their JSON form, for the command line and HTTP."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """A job as `--json` tells it.
+    """A job as printed by `--json`.
 
-    `outputs`, `archived_to` and `failed_to` are paths that a program can open; beside them,
-    `…_display` and `source` are for people: anything unprintable in them is escaped.
+    `outputs`, `archived_to` and `failed_to` are paths that a program can open; their `…_display`
+    counterparts and `source` are for people: unprintable characters are escaped.
     """
     return {
         "id": job.id,
@@ -44,7 +44,7 @@ def job_facts(job: Job) -> dict[str, Any]:
 
 
 def story_facts(job: Job, pages: Sequence[Page], history: Sequence[Entry]) -> dict[str, Any]:
-    """A job with its pages and what happened to it."""
+    """A job with its pages and its history."""
     told = [{"at": iso(each.at), "name": str(each.name), "detail": each.detail} for each in history]
     page_list = [
         {
@@ -62,7 +62,7 @@ def story_facts(job: Job, pages: Sequence[Page], history: Sequence[Entry]) -> di
 
 
 def hit_facts(hit: Hit, job: Job) -> dict[str, Any]:
-    """A page that holds the words that were looked for."""
+    """A page that contains the words searched for."""
     return {"job": job.id, "page": hit.page, "folder": job.folder, "source": display(job.source)}
 
 

@@ -1,10 +1,10 @@
-"""Where the ledger and the spool lie, found without checking the whole configuration each time.
+"""Locates the ledger and the spool without validating the whole configuration each time.
 
-Checking it costs several times what `ocrd status` may take.  What a check found is kept in the
-spool (among the user's own caches, where the spool is not there or not theirs to write), together
-with a mark of the file and of the environment that overrides it, and holds for as long as those
-stay as they are.  While a daemon runs, its own word is taken where the
-configuration on the disk is refused: `ocrd status` has to tell of that, too.
+Validation takes several times as long as `ocrd status` may.  So its result is kept in the spool (or
+in the user's own cache, if the spool is missing or not writable), together with a mark of the file
+and of the environment that overrides it, and is valid while these stay the same.  If the
+configuration on the disk is refused while a daemon runs, the paths in the daemon's snapshot are
+used: `ocrd status` has to report that case, too.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ T = TypeVar("T")
 
 
 class Located(NamedTuple):
-    """What a reader needs.
+    """The paths and facts that readers need.
 
     Attributes:
         spool: The daemon's own tree.
         ledger: The ledger's file.
-        snapshot: What the daemon last said of itself, alive or not.
-        pid: The daemon's process, or None when none runs.
+        snapshot: The daemon's last snapshot, whether it still runs or not.
+        pid: The daemon's process; None when none runs.
         folders: The folders' inboxes by name, in the configuration's order.
         engine: The engine's kind as configured.
         file_digest: SHA-256 of the configuration file as it is now.
-        refused: Why the configuration on the disk cannot be used, though a daemon runs.
+        refused: Why the configuration on the disk cannot be used, although a daemon runs.
     """
 
     spool: Path
@@ -55,17 +55,17 @@ class Located(NamedTuple):
 
     @property
     def word(self) -> dict[str, Any]:
-        """What the daemon that runs now has said; empty before it has said anything."""
+        """The snapshot of the running daemon; empty before it has written one, or if none runs."""
         said = self.snapshot or {}
         return said if self.pid is not None and said.get("pid") == self.pid else {}
 
 
 def locate(given: Path | None) -> Located:
-    """Find ledger, spool and the daemon's words.
+    """Find the ledger, the spool and the daemon's snapshot.
 
     Raises:
-        ConfigError: There is no usable configuration, and no daemon that runs without it.
-        PlaceError: The spool must not be read.
+        ConfigError: The configuration is unusable, and no daemon runs.
+        PlaceError: There is no permission to read the spool.
     """
     found = _quickly(given)
     if found is not None:
@@ -80,12 +80,12 @@ def locate(given: Path | None) -> Located:
 
 
 def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
-    """Locate the ledger and ask it what changes nothing: nobody needs leave to write for that.
+    """Locate the ledger and ask it a read-only question, which needs no write permission.
 
     Raises:
         ConfigError: There is no usable configuration.
         LedgerError: There is no ledger yet, or it cannot be used.
-        PlaceError: It must not be read.
+        PlaceError: There is no permission to read it.
     """
     from ocrd.ledger.readonly import read_ledger
 
@@ -93,7 +93,7 @@ def asked(given: Path | None, question: Callable[[Ledger], T]) -> T:
 
 
 def _quickly(given: Path | None) -> Located | None:
-    """As an earlier check of this very configuration found it; None when there was none."""
+    """The result kept from an earlier check of the same configuration; None if there is none."""
     try:
         raw = configfile.read(configfile.find(given))
         root = Path(os.environ.get("OCRD_ROOT") or tomllib.loads(raw.decode())["root"])
@@ -101,11 +101,11 @@ def _quickly(given: Path | None) -> Located | None:
         for file in (root / ".ocrd" / KEPT, *_own_cache(given)):
             with contextlib.suppress(OSError):
                 kept = json.loads(file.read_text(encoding="utf-8"))
-                trusted = (os.geteuid(), 0, root.stat().st_uid)  # whoever asks, root, the daemon
+                trusted = (os.geteuid(), 0, root.stat().st_uid)  # this user, root, the daemon
                 if kept["mark"] == mark and file.lstat().st_uid in trusted:
                     return _located(root / ".ocrd", kept)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # the thorough way says what is wrong
+        pass  # the full check reports what is wrong
     return None
 
 
@@ -121,11 +121,11 @@ def _thoroughly(given: Path | None) -> Located:
         "engine": config.settings.engine.kind,
     }
     for file in (config.spool / KEPT, *_own_cache(given)):
-        with contextlib.suppress(OSError):  # whoever may write nowhere checks each time
+        with contextlib.suppress(OSError):  # a user who may not write anywhere checks each time
             if file.parent != config.spool:
                 file.parent.mkdir(parents=True, exist_ok=True)
             scratch = file.with_name(f"{file.name}.{os.getpid()}")
-            with scratch.open("x", encoding="utf-8") as writing:  # root must not follow a link
+            with scratch.open("x", encoding="utf-8") as writing:  # "x": root must not follow a link
                 os.fchmod(writing.fileno(), snapshot.MODE)
                 writing.write(json.dumps(kept))
             scratch.replace(file)
@@ -134,7 +134,7 @@ def _thoroughly(given: Path | None) -> Located:
 
 
 def _own_cache(given: Path | None) -> list[Path]:
-    """Where the user keeps it, one file for each configuration; the daemon's has no home."""
+    """The user's own cache file for this configuration; none for the daemon, which has no home."""
     home = os.environ.get("HOME")
     caches = os.environ.get("XDG_CACHE_HOME") or (home and f"{home}/.cache")
     name = f"{zlib.crc32(os.fsencode(configfile.find(given).absolute())):08x}.json"
@@ -142,7 +142,7 @@ def _own_cache(given: Path | None) -> list[Path]:
 
 
 def _as_the_daemon_says(given: Path | None) -> Located | None:
-    """What the running daemon works with, if it read this very file before it was spoilt."""
+    """The running daemon's paths, found by the `root` in the refused file; None if none runs."""
     try:
         raw = configfile.read(configfile.find(given))
     except OSError:
@@ -179,10 +179,10 @@ def _located(spool: Path, kept: dict[str, Any]) -> Located:
 
 
 def _refuse_unreadable(spool: Path) -> None:
-    """Who may not look must not be told that no daemon runs."""
+    """Refuse a spool without read permission: it must not look as if no daemon runs."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         try:
-            os.listdir(spool)  # noqa: PTH208 - only whether it works
+            os.listdir(spool)  # noqa: PTH208 - only to see whether it is allowed
         except PermissionError:
             from ocrd.owners import how_to_be_let_in
 
@@ -194,9 +194,9 @@ def _refuse_unreadable(spool: Path) -> None:
 
 
 def _mark(raw: bytes) -> str:
-    """Of all that shapes a configuration: the file, and the variables that override it.
+    """A checksum of all that determines the configuration: the file, and overriding variables.
 
-    It tells edits apart, and guards nothing; a digest that does takes longer to load.
+    It only detects edits and is no protection: a secure digest takes longer to load.
     """
     environment = sorted(item for item in os.environ.items() if item[0].startswith("OCRD_"))
     shaping = raw + repr(environment).encode(errors="replace")

@@ -1,4 +1,4 @@
-"""Counts and times in words."""
+"""Numbers and times in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def counted(number: int, word: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `3 min`, `5 h`, `2 d`: as much as one reads at a glance."""
+    """`42 s`, `3 min`, `5 h`, `2 d`: short enough to read at a glance."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -19,7 +19,7 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """`about 1 h 20 min`, `less than a minute`: what an estimate can honestly say."""
+    """`about 1 h 20 min`, `less than a minute`: no more precise than an estimate can be."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
@@ -29,7 +29,7 @@ def about(seconds: float) -> str:
 
 
 def iso(seconds: float | None) -> str | None:
-    """A moment as all JSON has it: ISO 8601, to the second, with the zone."""
+    """A time as in all JSON output: ISO 8601, to the second, with the zone."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
@@ -41,7 +41,7 @@ def clock(seconds: float) -> str:
 
 
 def when(seconds: float, now: float) -> str:
-    """As short as it tells: `14:03` today, `Nov 28 14:03` this year, else the date."""
+    """A short local time: `14:03` today, `Nov 28 14:03` this year, otherwise the date."""
     then, today = datetime.fromtimestamp(seconds), datetime.fromtimestamp(now)
     if then.date() == today.date():
         return then.strftime("%H:%M")

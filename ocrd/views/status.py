@@ -1,4 +1,4 @@
-"""How it stands: the daemon's word, the ledger's counts, what lies in the inboxes."""
+"""The overall state: the daemon's snapshot, the ledger's counts, the files in the inboxes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RELOAD = "systemctl reload ocrd takes it over, or names what wants a restart."
 
 
 def gather(found: Located) -> dict[str, Any]:
-    """What `--json` prints; docs/operating.md tells the meaning of each field.
+    """The object that `ocrd status --json` prints; docs/operating.md explains each field.
 
     Raises:
         LedgerError: The ledger cannot be read.
@@ -36,7 +36,7 @@ def gather(found: Located) -> dict[str, Any]:
     seen = glance(found.ledger, LATEST)
     counted = {each.folder: each for each in seen.folders}
     told = {each["name"]: each for each in said.get("folders", ())}
-    known = [*told] or [*found.folders]  # those named after a mode come and go
+    known = [*told] or [*found.folders]  # implicit folders come and go
     names = [*known, *(name for name in counted if name not in known)]
     failures = [job for job in seen.ended if job.state == "failed"]
     folders = [_folder(found, name, counted.get(name), told.get(name), now) for name in names]
@@ -62,7 +62,7 @@ def gather(found: Located) -> dict[str, Any]:
 
 
 def _silent_engine(found: Located) -> dict[str, Any]:
-    """The engine of a daemon that is stopped, or starts and has not said anything yet."""
+    """The engine's state when the daemon is stopped, or has only just started."""
     last = (found.snapshot or {}).get("engine") or {"kind": found.engine, "model": None}
     state = "stopped" if found.pid is None else "loading"
     return {**last, "state": state, "detail": "", "devices": [], "steps": []}
@@ -95,7 +95,7 @@ def _folder(
 
 
 def _in_inbox(inbox: Path) -> int:
-    """How many files lie in an inbox, those left alone not counted."""
+    """The number of files in an inbox, except ignored names."""
     if not _holds_any(inbox, ()):
         return 0
     from ocrd.inbox.scan import lying
@@ -104,7 +104,7 @@ def _in_inbox(inbox: Path) -> int:
 
 
 def _strays(found: Located) -> list[dict[str, Any]]:
-    """Files in the wrong place: in `inbox/` itself, or in a folder there that nobody watches."""
+    """Files in the wrong place: in `inbox/` itself, or in a directory there that is no folder's."""
     said: list[dict[str, Any]] | None = found.word.get("strays")
     if said is not None:
         return said
@@ -121,7 +121,7 @@ def _strays(found: Located) -> list[dict[str, Any]]:
 
 
 def _holds_any(folder: Path, but: Collection[str]) -> bool:
-    """Whether something lies there that is not left alone: else what counts it is not loaded."""
+    """Whether any other name than `but` and ignored ones is there; spares loading the scanner."""
     with contextlib.suppress(OSError):
         return any(name not in but and not ignored(name) for name in os.listdir(folder))  # noqa: PTH208 - names do
     return False
@@ -141,7 +141,7 @@ def _ended(job: Latest) -> dict[str, Any]:
 
 
 def _troubles(found: Located) -> list[dict[str, Any]]:
-    """What is wrong with the daemon itself, and with the configuration that it does not have."""
+    """Faults of the daemon itself, and differences between its configuration and the disk's."""
     said = found.word
     told = [{**each, "since": iso(each.get("since"))} for each in said.get("troubles", ())]
     if not found.spool.exists() and found.ledger.exists():
@@ -158,7 +158,7 @@ def _troubles(found: Located) -> list[dict[str, Any]]:
 
 
 def _left_s(facts: dict[str, Any], ended: Sequence[Latest]) -> float | None:
-    """Seconds until all that waits is done, if it goes on so; None where that is unknown."""
+    """Seconds until all waiting jobs are done, at the present rate; None if unknown."""
     files = sum(each["waiting"] + each["running"] for each in facts["folders"])
     counts = [job.pages for job in ended if job.pages]
     if not files or not facts["pages_per_s"]:

@@ -1,7 +1,7 @@
-"""Alembic's entry: runs the revisions on the connection, and inside the transaction, it is given.
+"""Alembic's entry point: runs the revisions on the given connection, inside its transaction.
 
-SQLite's DDL is transactional, so an upgrade happens whole or not at all.  A new revision is a file
-in `versions/`, and its number becomes `NEWEST` in `ocrd/ledger/readonly.py`.
+SQLite's DDL is transactional, so an upgrade is applied whole or not at all.  A new revision is a
+file in `versions/`, and its number becomes `NEWEST` in `ocrd/ledger/readonly.py`.
 """
 
 from alembic import context

@@ -1,4 +1,4 @@
-"""Jobs, their pages and their history; tallies kept by triggers."""
+"""Jobs, their pages and their history; tallies maintained by triggers."""
 
 from alembic import op
 
@@ -83,7 +83,7 @@ CREATE TABLE tallies (
 ) STRICT, WITHOUT ROWID
 """
 
-# Partial, so that a million done jobs weigh on nothing but the listings they appear in.
+# Partial, so that a million done jobs burden only the listings in which they appear.
 INDEXES = """
 CREATE INDEX jobs_ready ON jobs (folder, priority DESC, id)
     WHERE state = 'queued' AND not_before = 0 AND cancel_requested = 0 AND ending IS NULL;
@@ -117,6 +117,6 @@ TRIGGERS = (
 
 
 def upgrade() -> None:
-    """Make an empty file a ledger."""
+    """Turn an empty file into a ledger."""
     for statement in (JOBS, PAGES, HISTORY, TALLIES, *INDEXES.split(";"), *TRIGGERS):
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""Documents that were joined from several files; counters for the names of outputs."""
+"""Documents joined from several files; counters for the names of outputs."""
 
 from alembic import op
 
@@ -15,7 +15,7 @@ CREATE TABLE counters (
 """
 
 
-# A joined document is known by its files: two documents may bear one name.
+# A joined document is identified by its files: two documents may have the same name.
 INDEXES = """
 CREATE INDEX jobs_joined ON jobs (folder) WHERE members IS NOT NULL AND place = 'inbox';
 DROP INDEX jobs_queued_once;
@@ -25,7 +25,7 @@ CREATE UNIQUE INDEX jobs_queued_once ON jobs (folder, source)
 
 
 def upgrade() -> None:
-    """Existing jobs stand for one file each."""
+    """Add members and counters; existing jobs have one file each."""
     op.execute("ALTER TABLE jobs ADD COLUMN members TEXT")
     for statement in (*INDEXES.split(";"), COUNTERS):
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""Which installation this is and which trees it knows; jobs by the time they were recorded."""
+"""This installation's identity and its known trees; an index of jobs by recording time."""
 
 from alembic import op
 
@@ -16,6 +16,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """An existing ledger gets its identity now; it learns its trees at the next start."""
+    """Give an existing ledger its identity now; it learns its trees at the next start."""
     for statement in STATEMENTS:
         op.execute(statement)
