@@ -108,7 +108,7 @@ def claimed_by(name: str) -> str | None:
 
 
 def is_draft(name: str) -> bool:
-    """Whether this is the hidden name that `ocrd submit` gives a file until it is complete."""
+    """Whether this is the hidden name of a file that `ocrd submit` or HTTP is still writing."""
     return _DRAFT.fullmatch(name) is not None
 
 
