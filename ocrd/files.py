@@ -136,7 +136,7 @@ class OpenDocuments(Generic[T]):
         self._open: OrderedDict[tuple[int, ...], T] = OrderedDict()
 
     def get(self, file: BinaryIO, opener: Callable[[BinaryIO], T]) -> T:
-        """The document in `file`; it is opened again only if the file has changed."""
+        """The document in `file`, reused if it is still open and the file has not changed."""
         key = _identity(file)
         if key in self._open:
             self._open.move_to_end(key)
@@ -212,7 +212,7 @@ class Disk:
         self._trees[str(tree)] = tree
 
     def tree_of(self, path: Path) -> Path | None:
-        """The innermost known tree whose root `path` is or that contains it; None if none does."""
+        """The innermost known tree that contains `path` or has it as its root; None without one."""
         place = str(path)
         while place and place not in self._trees:
             place = place.rpartition("/")[0]
@@ -411,7 +411,10 @@ class Disk:
                 os.close(descriptor)
 
     def append(self, path: Path, content: bytes, end: int) -> None:
-        """Replace a file from byte `end` on, or create it; the data is on disk on return."""
+        """Write `content` from byte `end` on, as the file's new end; it is on the disk on return.
+
+        The file is created if it is missing.
+        """
         with self._new(path) as (folder, name):
             descriptor = os.open(name, _OURS, 0o600, dir_fd=folder)
             try:

@@ -150,7 +150,7 @@ def of_script(script: str) -> tuple[Language, ...]:
 
 
 def has_leftward(text: str) -> bool:
-    """Whether a letter of it is of a script that runs from right to left."""
+    """Whether the text has a letter of a script that runs from right to left."""
     return not text.isascii() and any(
         unicodedata.bidirectional(char) in ("R", "AL") for char in text
     )

@@ -224,7 +224,7 @@ def _matcher(globs: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
 
 
 def _split(name: str, longest: int = NAME_MAX) -> tuple[str, str]:
-    """The base name and the extension with its dot; leading dots begin no extension."""
+    """Base name and extension (dot included, up to `longest` bytes); leading dots begin none."""
     base, dot, last = name.rpartition(".")
     if not base.strip(".") or _length(dot + last) > longest:
         return name, ""

@@ -121,7 +121,7 @@ class Block:
 
     @property
     def said(self) -> str:
-        """Its content as text; of a table, cells parted by tabs."""
+        """The content as text, with the cells of a table separated by tabs."""
         return self.text or "\n".join("\t".join(row) for row in self.rows)
 
     def turned(self, degrees: int) -> Block:
@@ -130,7 +130,7 @@ class Block:
 
 
 def letters(texts: Iterable[str]) -> int:
-    """How many letters and figures there are."""
+    """The number of letters and digits in all of the texts."""
     return sum(char.isalnum() for text in texts for char in text)
 
 

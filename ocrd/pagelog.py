@@ -119,7 +119,7 @@ class PageLog:
             return sum(_RECIPE not in told for _, told, _ in _lines(file))
 
     def _opened(self) -> BinaryIO:
-        """The file for reading; empty if there is none, or none yet since `begin` began anew."""
+        """The file for reading; empty if missing, or if `begin` began anew and no page followed."""
         with blaming(self.path), suppress(FileNotFoundError, NotADirectoryError):
             if not self._head:
                 return self._disk.open(self.path)

@@ -1,6 +1,6 @@
 """Requests to a running daemon from members of the root's group: one small file for each.
 
-    ROOT/.ocrd/requests/NAME.json    a request; only the root's group may create files there
+    ROOT/.ocrd/requests/NAME.json    a request; the root's group may create files there
     ROOT/.ocrd/answers/NAME.json     the daemon's answer; nobody else may create files there
 
 The daemon removes a request before it carries it out, and checks who owns the file.

@@ -19,7 +19,7 @@ from ocrd.errors import EngineDownError, PageFaultError
 
 T = TypeVar("T")
 
-AGAIN_S = 10.0  # after a failed start, `alive` is true again: callers may wait for it before a call
+AGAIN_S = 10.0  # from a failed start until `alive` is true again, for which callers may wait
 LOOK_S = 1.0  # a child killed within this of an out-of-memory kill counts as killed for memory
 _START_S = 60.0  # a child that is not ready by then never will be
 _START_CPU_S = 60

@@ -117,7 +117,7 @@ async def delete(request: Request, model: str, number: str) -> None:
 
 
 async def _kept(desk: Desk, number: str, token: Token) -> tuple[Known, Handed | None]:
-    """The job or document with that number, and the record of its handing over, if by HTTP.
+    """The job or document with that number, and its record if it came over HTTP.
 
     Raises:
         MissingError: Its client has deleted it, or the token may not see it, or there is none.

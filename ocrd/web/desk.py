@@ -280,7 +280,7 @@ class Desk:
         return (await self.traced(name, token))[0]
 
     async def traced(self, name: str, token: Token) -> tuple[Known, Handed | None]:
-        """As `find`, with the record of its handing over; None if it did not come over HTTP.
+        """As `find`, with the document's record in the store; None if it did not come over HTTP.
 
         Raises:
             MissingError: There is none that the token may see.

@@ -263,7 +263,7 @@ async def file_facts(request: Request, number: str) -> dict[str, Any]:
 async def url(
     request: Request, number: str, expiry: Annotated[int, Query(ge=1, le=8760)] = 24
 ) -> dict[str, str]:
-    """A URL that `document_url` takes and anybody may fetch, for so many hours."""
+    """A URL that `document_url` accepts and that anyone may fetch, for `expiry` hours."""
     desk, token = desk_of(request), token_for(request, Role.SUBMIT)
     desk.file(number, token)
     until = int(time.time()) + expiry * 3600

@@ -243,7 +243,7 @@ async def login_page(request: Request, back: str = "") -> Response:
 
 @router.post("/login")
 async def login(request: Request) -> Response:
-    """Open a session for who has a token, and show the page that was asked for."""
+    """Open a session for a person with a token, and show the page that was asked for."""
     gatekeeper, store = gatekeeper_of(request), desk_of(request).store
     form = await small_form(request)
     back = form.get("back", "")
